@@ -1,0 +1,88 @@
+//! The release function: each minute a schedule asks which accounts are due; each of them comes
+//! back as a message of the release queue and gets a run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use lambda_runtime::LambdaEvent;
+use serde::Serialize;
+use serde_json::Value;
+use spillway_cloud::sqs::ReleaseMessage;
+use spillway_cloud::wiring::Wiring;
+use spillway_core::time::Timestamp;
+use spillway_service::clock::Clock;
+use spillway_service::release::Release;
+use tracing::error;
+
+/// The function's state, built once a process.
+pub struct Releaser {
+    release: Release,
+    clock: Arc<dyn Clock>,
+}
+
+/// The answer to either kind of event.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To the schedule.
+    Dispatched {
+        /// Accounts put on the release queue.
+        accounts: usize,
+    },
+    /// To the queue: the messages to bring again.
+    Batch(SqsBatchResponse),
+}
+
+/// An event that cannot be worked on; the schedule or queue tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// Neither a schedule's event nor a batch of the queue.
+    #[error("not an event of the schedule or of the release queue: {0}")]
+    Unknown(#[from] serde_json::Error),
+    /// The store or queue does not answer.
+    #[error(transparent)]
+    Store(#[from] spillway_service::port::StoreError),
+}
+
+/// Without a deadline from Lambda the invocation is taken to last this long.
+const DEADLINE_FALLBACK: Duration = Duration::from_secs(30);
+
+impl Releaser {
+    /// Builds it.
+    pub fn new(wiring: &Wiring) -> Self {
+        Self { release: wiring.release(), clock: wiring.clock() }
+    }
+
+    /// Works on an event: a batch has `Records`, everything else is the schedule.
+    ///
+    /// # Errors
+    /// When the event cannot be read, or for the schedule when the store does not answer.
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, EventError> {
+        let deadline = match event.context.deadline {
+            0 => self.clock.now() + DEADLINE_FALLBACK,
+            millis => Timestamp::from_millis(millis),
+        };
+        if event.payload.get("Records").is_none() {
+            return Ok(Answer::Dispatched { accounts: self.release.dispatch().await? });
+        }
+        let batch: SqsEvent = serde_json::from_value(event.payload)?;
+        let mut response = SqsBatchResponse::default();
+        for record in batch.records {
+            if let Err(error) = self.run(record.body.as_deref().unwrap_or_default(), deadline).await
+            {
+                error!(message_id = record.message_id, %error, "run failed");
+                let mut failure = BatchItemFailure::default();
+                failure.item_identifier = record.message_id.unwrap_or_default();
+                response.batch_item_failures.push(failure);
+            }
+        }
+        Ok(Answer::Batch(response))
+    }
+
+    async fn run(&self, body: &str, deadline: Timestamp) -> Result<(), EventError> {
+        let ReleaseMessage::V1 { account } = serde_json::from_str(body)?;
+        self.release.run(&account, deadline).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! The sender function: batches of the send queue, with partial batch responses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use futures::future::join_all;
+use lambda_runtime::LambdaEvent;
+use spillway_cloud::wiring::Wiring;
+use spillway_core::time::Timestamp;
+use spillway_service::clock::Clock;
+use spillway_service::deliver::{Deliver, Job};
+use spillway_service::port::SendQueue;
+use spillway_service::ticket::Ticket;
+use tracing::error;
+
+/// The function's state, built once a process.
+pub struct Sender {
+    deliver: Deliver,
+    queue: Arc<dyn SendQueue>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Without a deadline from Lambda the invocation is taken to last this long.
+const DEADLINE_FALLBACK: Duration = Duration::from_secs(15);
+
+impl Sender {
+    /// Builds it.
+    pub fn new(wiring: &Wiring) -> Self {
+        Self { deliver: wiring.deliver(), queue: wiring.queue(), clock: wiring.clock() }
+    }
+
+    /// Delivers a batch. What the answer does not name is done with and deleted.
+    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
+        let deadline = match event.context.deadline {
+            0 => self.clock.now() + DEADLINE_FALLBACK,
+            millis => Timestamp::from_millis(millis),
+        };
+        let mut jobs = Vec::new();
+        let mut unreadable = Vec::new();
+        for record in event.payload.records {
+            // A record without an id cannot be reported; Lambda always gives one.
+            let message_id = record.message_id.clone().unwrap_or_default();
+            match record.body.as_deref().map(Ticket::decode) {
+                Some(Ok(ticket)) => jobs.push(Job { message_id, ticket }),
+                Some(Err(error)) => {
+                    error!(message_id, %error, "unreadable message: to the dead-letter queue");
+                    unreadable.push((message_id, record));
+                }
+                None => error!(message_id, "message without a body dropped"),
+            }
+        }
+        let buried = join_all(unreadable.iter().map(|(id, record)| self.bury(id, record))).await;
+        let mut again = self.deliver.deliver(jobs, deadline).await;
+        again.extend(buried.into_iter().flatten());
+        let mut response = SqsBatchResponse::default();
+        response.batch_item_failures = again
+            .into_iter()
+            .filter(|id| !id.is_empty())
+            .map(|id| {
+                let mut failure = BatchItemFailure::default();
+                failure.item_identifier = id;
+                failure
+            })
+            .collect();
+        response
+    }
+
+    /// Moves a message that will never be readable; its id when that failed.
+    async fn bury(&self, message_id: &str, record: &SqsMessage) -> Option<String> {
+        let body = record.body.as_deref().unwrap_or_default();
+        match self.queue.bury(body).await {
+            Ok(()) => None,
+            Err(error) => {
+                error!(message_id, %error, "could not move the message");
+                Some(message_id.to_owned())
+            }
+        }
+    }
+}

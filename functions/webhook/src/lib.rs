@@ -1,0 +1,100 @@
+//! The webhook function: Meta's GET handshake and POST deliveries, by function URL or HTTP API.
+
+use lambda_http::http::{Method, StatusCode, header};
+use lambda_http::{Body, Request, Response};
+use secrecy::SecretString;
+use spillway_cloud::secrets::Secrets;
+use spillway_cloud::wiring::Wiring;
+use spillway_meta::signature::AppSecrets;
+use spillway_meta::webhook::handshake::{self, HandshakeError};
+use spillway_meta::webhook::parse;
+use spillway_service::ingest::Ingest;
+use tracing::{error, warn};
+
+/// The longest body taken, in bytes. Meta publishes no figure for Instagram (3 MB for WhatsApp);
+/// Lambda's own limit for the whole event is 6 MB.
+pub const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
+
+const SIGNATURE: &str = "x-hub-signature-256";
+
+/// The function's state, built once a process.
+pub struct Webhook {
+    ingest: Ingest,
+    app_secrets: AppSecrets,
+    verify_tokens: Vec<SecretString>,
+}
+
+impl Webhook {
+    /// Builds it.
+    pub fn new(wiring: &Wiring, secrets: &Secrets) -> Self {
+        Self {
+            ingest: wiring.ingest(),
+            app_secrets: secrets.signing(),
+            verify_tokens: secrets.verify_tokens.clone(),
+        }
+    }
+
+    /// Answers one request. 200 means that all of a delivery is durable; 5xx that Meta should send
+    /// it again.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        let (status, text) = match *request.method() {
+            Method::GET => self.handshake(&request),
+            Method::POST => self.delivery(&request).await,
+            _ => (StatusCode::METHOD_NOT_ALLOWED, "use GET or POST".to_owned()),
+        };
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = status;
+        let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        let nosniff = header::HeaderValue::from_static("nosniff");
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        response
+    }
+
+    fn handshake(&self, request: &Request) -> (StatusCode, String) {
+        let query = request.uri().query().unwrap_or_default();
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let pairs = pairs.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
+        match handshake::answer(pairs, &self.verify_tokens) {
+            Ok(challenge) => (StatusCode::OK, challenge),
+            Err(error) => {
+                warn!(%error, "handshake refused");
+                let status = match error {
+                    HandshakeError::Token => StatusCode::FORBIDDEN,
+                    HandshakeError::Mode | HandshakeError::Challenge => StatusCode::BAD_REQUEST,
+                };
+                (status, error.to_string())
+            }
+        }
+    }
+
+    async fn delivery(&self, request: &Request) -> (StatusCode, String) {
+        let raw: &[u8] = request.body();
+        if raw.len() > BODY_BYTES_MAX {
+            warn!(bytes = raw.len(), "delivery refused: too large");
+            return (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 5 MiB".into());
+        }
+        let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
+        if let Err(error) = self.app_secrets.verify(signature, raw) {
+            warn!(%error, bytes = raw.len(), "delivery refused: signature");
+            return (StatusCode::UNAUTHORIZED, error.to_string());
+        }
+        let delivery = match parse(raw) {
+            Ok(delivery) => delivery,
+            Err(error) => {
+                warn!(%error, bytes = raw.len(), "delivery refused: cannot be parsed");
+                return (StatusCode::BAD_REQUEST, error.to_string());
+            }
+        };
+        for skipped in &delivery.skipped {
+            warn!(account = ?skipped.account, field = ?skipped.field, reason = skipped.reason.as_str(), "event skipped");
+        }
+        match self.ingest.ingest(delivery).await {
+            Ok(_) => (StatusCode::OK, "ok".into()),
+            Err(error) => {
+                error!(%error, "delivery not persisted: Meta will send it again");
+                (StatusCode::INTERNAL_SERVER_ERROR, "not persisted; send it again".into())
+            }
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! The simulated Graph API itself: in which order a call is judged, struck by faults, checked and
+//! answered. Everything about a call happens under one lock, so the log's order is the order in
+//! which things happened.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
+use spillway_core::time::Timestamp;
+use spillway_service::clock::Clock;
+
+use super::answer::{Answer, GraphError, Reply, app_usage, business_usage};
+use super::faults::{Fault, FaultKind, Faults, Phase, Standing, Struck};
+use super::hash;
+use super::judge::{
+    Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Judge, Limits, Report, Scope,
+    Violation,
+};
+use super::recount::recount;
+use super::request::{Body, Call, Target, To};
+use super::world::{Comment, Holder, Refusal, Surface, UnknownComments, World};
+
+/// What the simulated API is to be like.
+#[derive(Clone, Debug)]
+pub struct GraphConfig {
+    /// The limits it enforces and judges by.
+    pub limits: Limits,
+    /// The seed of every id it makes.
+    pub seed: u64,
+    /// What it does with comments that nobody made known.
+    pub unknown_comments: UnknownComments,
+    /// From how many percent of a limit on normal answers carry usage headers.
+    pub usage_from_percent: u32,
+}
+
+impl Default for GraphConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::documented(),
+            seed: 0,
+            unknown_comments: UnknownComments::default(),
+            usage_from_percent: 50,
+        }
+    }
+}
+
+/// The simulated Graph API. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct GraphSim {
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for GraphSim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GraphSim").finish_non_exhaustive()
+    }
+}
+
+impl GraphSim {
+    /// An API that knows no account yet.
+    pub fn new(config: GraphConfig, clock: Arc<dyn Clock>) -> Self {
+        let state = State {
+            judge: Judge::new(config.limits.clone()),
+            config,
+            world: World::default(),
+            faults: Faults::default(),
+            calls_for: HashMap::new(),
+        };
+        Self { state: Arc::new(Mutex::new(state)), clock }
+    }
+
+    /// Connects an account. A second time gives it a new token and kills the old one.
+    pub fn add_account(&self, id: impl Into<AccountId>, token: &str) {
+        self.state().world.add_account(id.into(), token);
+    }
+
+    /// Lets the account's owner remove the app: its token is dead until it is added again.
+    pub fn disconnect_account(&self, id: &AccountId) {
+        self.state().world.disconnect(id);
+    }
+
+    /// Makes a comment known. A repeat changes nothing.
+    pub fn observe_comment(&self, comment: Comment) {
+        self.state().world.observe(comment);
+    }
+
+    /// Lets its author delete a comment.
+    pub fn delete_comment(&self, id: &CommentId) {
+        let mut state = self.state();
+        state.world.delete_comment(id);
+    }
+
+    /// Ends a live broadcast: its comments can no longer be answered.
+    pub fn end_broadcast(&self, media: impl Into<MediaId>) {
+        self.state().world.end_broadcast(media.into());
+    }
+
+    /// Lets a person write to the account, which may write to them for 24 hours from now.
+    pub fn open_window(&self, person: impl Into<RecipientId>) {
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.world.open_window(person.into(), now);
+    }
+
+    /// Orders a fault, behind those that stand already.
+    pub fn order_fault(&self, fault: Fault) {
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.faults.order(fault, now);
+    }
+
+    /// Takes all orders back.
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
+    /// The orders that may still strike.
+    pub fn faults(&self) -> Vec<Standing> {
+        self.state().faults.standing(self.clock.now())
+    }
+
+    /// The judgment so far.
+    pub fn report(&self) -> Report {
+        self.state().judge.report()
+    }
+
+    /// Every call so far, in order of arrival.
+    pub fn calls(&self) -> Vec<CallRecord> {
+        self.state().judge.calls().to_vec()
+    }
+
+    /// The violations counted once more, from the raw log alone.
+    pub fn recount(&self) -> Vec<Violation> {
+        let state = self.state();
+        recount(state.judge.calls(), state.judge.limits())
+    }
+
+    /// Judges a call and answers it. The HTTP server does nothing else with what it is sent.
+    pub fn answer(&self, call: &Call<'_>) -> Answer {
+        let mut state = self.state();
+        // Read under the lock: calls that race get their instants in the order of the log.
+        let now = self.clock.now();
+        state.answer(call, now)
+    }
+
+    /// Says that a late answer found its caller still waiting, so that it was not lost after all.
+    /// Whoever calls [`GraphSim::answer`] by hand says so of an answer with a delay.
+    pub fn delivered(&self, answer: &Answer) {
+        if let Some(call) = answer.late {
+            self.state().judge.told_late(call);
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What a panicking test thread left is still the log of what happened.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct State {
+    config: GraphConfig,
+    world: World,
+    faults: Faults,
+    judge: Judge,
+    /// How many calls each account has made for each subject.
+    calls_for: HashMap<(AccountId, String), u64>,
+}
+
+/// A call with everything that can be read from it.
+struct Seen<'wire> {
+    now: Timestamp,
+    target: Target<'wire>,
+    method: &'wire str,
+    token: Option<String>,
+    holder: Holder,
+    /// Whose budget it is charged to.
+    account: AccountId,
+    body: Body,
+    /// Whom or what the call is for; ids and draws are made of it.
+    subject: String,
+    /// The how-manieth call of the account for that subject, from 0.
+    nth: u64,
+}
+
+impl Seen<'_> {
+    fn comment(&self) -> Option<&CommentId> {
+        match &self.body.to {
+            Some(To::Comment(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Whether the token speaks for the account that the path names.
+    fn is_authorised(&self) -> bool {
+        matches!(self.target, Target::Messages(_))
+            && matches!(&self.holder, Holder::Connected(account) if *account == self.account)
+    }
+}
+
+/// How a call ended, with all that is to be told and written down.
+struct Ended {
+    reply: Reply,
+    code: Option<u32>,
+    fate: Fate,
+    hold: Option<(Scope, Duration)>,
+}
+
+/// An error with the headers and the hold that come with it.
+struct Stopped {
+    error: GraphError,
+    fate: Fate,
+    headers: Vec<(&'static str, String)>,
+    hold: Option<(Scope, Duration)>,
+}
+
+impl From<GraphError> for Stopped {
+    fn from(error: GraphError) -> Self {
+        Self { error, fate: Fate::Untold, headers: Vec::new(), hold: None }
+    }
+}
+
+impl From<GraphError> for Box<Stopped> {
+    fn from(error: GraphError) -> Self {
+        Self::new(error.into())
+    }
+}
+
+impl State {
+    fn answer(&mut self, call: &Call<'_>, now: Timestamp) -> Answer {
+        let seen = self.see(call, now);
+        if self.config.unknown_comments == UnknownComments::Accept && seen.is_authorised() {
+            self.invent_comment(&seen);
+        }
+        // Judged before anything is decided, so that no answer can hide a call.
+        let verdict = self.judge.call(self.arrival(&seen));
+        let mut ended = self.end(&seen, &verdict.breaches);
+        if matches!(ended.fate, Fate::Accepted | Fate::Refused) {
+            ended.reply = self.with_usage(ended.reply, &seen);
+        }
+        let after = match self.faults.strike(Phase::Sending, &struck(&seen)) {
+            Some(FaultKind::Slow { delay_ms }) => Duration::from_millis(delay_ms),
+            _ => Duration::ZERO,
+        };
+        // The caller of a late answer may have gone by then, and rightly asks again.
+        let late = !after.is_zero() && ended.fate == Fate::Accepted;
+        let fate = if late { Fate::AcceptedUntold } else { ended.fate };
+        let status = ended.reply.status();
+        self.judge.answered(verdict.call, Answered { status, code: ended.code, fate });
+        if let Some((scope, wait)) = ended.hold {
+            self.judge.throttled(scope, now, now + wait);
+        }
+        Answer { reply: ended.reply, after, late: late.then_some(verdict.call) }
+    }
+
+    fn see<'wire>(&mut self, call: &Call<'wire>, now: Timestamp) -> Seen<'wire> {
+        let target = call.target();
+        let token = call.token();
+        let holder = self.world.holder(token.as_deref());
+        let account = self.charged(target, &holder);
+        let body = match target {
+            Target::Messages(_) => Body::read(call.body),
+            _ => Body { to: None, fault: None },
+        };
+        let subject = match &body.to {
+            Some(To::Comment(id)) => format!("comment {id}"),
+            Some(To::Person(id)) => format!("person {id}"),
+            None => String::new(),
+        };
+        let calls = self.calls_for.entry((account.clone(), subject.clone())).or_default();
+        let nth = *calls;
+        *calls += 1;
+        let method = call.method;
+        Seen { now, target, method, token, holder, account, body, subject, nth }
+    }
+
+    /// Whose budget a call is charged to: the account that the path names, and where it names
+    /// none, the token's.
+    fn charged(&self, target: Target<'_>, holder: &Holder) -> AccountId {
+        let named = AccountId::new(target.object());
+        if self.world.has_account(&named) {
+            return named;
+        }
+        holder.account().cloned().unwrap_or(named)
+    }
+
+    fn invent_comment(&mut self, seen: &Seen<'_>) {
+        if let Some(id) = seen.comment()
+            && !self.world.knows(id)
+        {
+            self.world.invent(id, &seen.account, seen.now, self.config.seed);
+        }
+    }
+
+    fn arrival(&self, seen: &Seen<'_>) -> Arrival {
+        let (action, recipient) = match &seen.body.to {
+            None => (Action::Other, None),
+            Some(To::Person(id)) => (Action::Message, Some(id.clone())),
+            Some(To::Comment(id)) => match self.world.comment(id, &seen.account) {
+                None => (Action::PrivateReply, None),
+                Some(comment) => {
+                    let action = match comment.surface {
+                        Surface::Post => Action::PrivateReply,
+                        Surface::Live => Action::LivePrivateReply,
+                    };
+                    (action, Some(comment.author.clone()))
+                }
+            },
+        };
+        Arrival {
+            at: seen.now,
+            account: seen.account.clone(),
+            action,
+            comment: seen.comment().cloned(),
+            recipient,
+        }
+    }
+
+    /// Faults before the effect, then the API's own checks, then the effect, then the faults that
+    /// lose its answer.
+    fn end(&mut self, seen: &Seen<'_>, breaches: &[Breach]) -> Ended {
+        if let Some(fault) = self.faults.strike(Phase::BeforeEffect, &struck(seen)) {
+            return self.broken(&fault, seen, Fate::Untold);
+        }
+        match self.carry_out(seen, breaches) {
+            Err(stopped) => self.stopped(*stopped, seen),
+            Ok(recipient) => match self.faults.strike(Phase::AfterEffect, &struck(seen)) {
+                Some(fault) => self.broken(&fault, seen, Fate::AcceptedUntold),
+                None => {
+                    let message = self.made("message", seen, 55);
+                    let reply = Reply::accepted(recipient.as_str(), &format!("aWdfZ{message}"));
+                    Ended { reply, code: None, fate: Fate::Accepted, hold: None }
+                }
+            },
+        }
+    }
+
+    /// The API as it works when nothing is broken.
+    fn carry_out(
+        &mut self,
+        seen: &Seen<'_>,
+        breaches: &[Breach],
+    ) -> Result<RecipientId, Box<Stopped>> {
+        match &seen.holder {
+            Holder::Connected(_) => {}
+            Holder::Removed(_) => return Err(GraphError::token_dead(458).into()),
+            Holder::Nobody if seen.token.is_none() => {
+                return Err(GraphError::token_missing().into());
+            }
+            Holder::Nobody => return Err(GraphError::token_dead(467).into()),
+        }
+        if let Some(breach) = breaches.iter().min_by_key(|breach| precedence(breach)) {
+            return Err(Box::new(self.over_limit(breach, seen)));
+        }
+        check_target(seen, &self.world)?;
+        if let Some(fault) = &seen.body.fault {
+            return Err(fault.clone().into());
+        }
+        self.send(seen).map_err(|refusal| {
+            let error = GraphError::refusal(refusal, object(seen));
+            Box::new(Stopped { fate: Fate::Refused, ..error.into() })
+        })
+    }
+
+    fn send(&mut self, seen: &Seen<'_>) -> Result<RecipientId, Refusal> {
+        match &seen.body.to {
+            Some(To::Comment(id)) => self.world.answer_comment(id, &seen.account, seen.now),
+            Some(To::Person(id)) => {
+                self.world.may_write(id, &seen.account, seen.now).map(|()| id.clone())
+            }
+            None => Err(Refusal::NoSuchObject),
+        }
+    }
+
+    /// How Meta says that a limit was reached: differently for each kind of limit.
+    fn over_limit(&self, breach: &Breach, seen: &Seen<'_>) -> Stopped {
+        if breach.scope == Scope::App {
+            let percent = self.judge.app_usage(seen.now).unwrap_or(100);
+            let headers = vec![app_usage(percent)];
+            return Stopped { headers, ..GraphError::throttled(4).into() };
+        }
+        match breach.counts {
+            Counted::EveryCall => {
+                let minutes = minutes_until(breach.fits_at, seen.now);
+                let percent = self.judge.account_usage(&seen.account, seen.now).unwrap_or(100);
+                let header = business_usage(&seen.account, "instagram", percent, minutes);
+                let wait = Duration::from_secs(minutes.saturating_mul(60));
+                Stopped {
+                    headers: vec![header],
+                    hold: Some((Scope::Account(seen.account.clone()), wait)),
+                    ..GraphError::throttled(80002).into()
+                }
+            }
+            Counted::PrivateReplies | Counted::LivePrivateReplies => {
+                GraphError::messaging_throttled().into()
+            }
+            Counted::DistinctRecipients => GraphError::throttled(613).into(),
+        }
+    }
+
+    fn stopped(&self, stopped: Stopped, seen: &Seen<'_>) -> Ended {
+        let reply = Reply::error(&stopped.error, &self.trace(seen));
+        let reply = stopped.headers.into_iter().fold(reply, Reply::with_header);
+        let (code, fate) = (Some(stopped.error.code), stopped.fate);
+        Ended { reply, code, fate, hold: stopped.hold }
+    }
+
+    /// What a fault makes of a call.
+    fn broken(&self, fault: &FaultKind, seen: &Seen<'_>, fate: Fate) -> Ended {
+        let without_envelope = |reply| Ended { reply, code: None, fate, hold: None };
+        let error = match fault {
+            FaultKind::ServerError | FaultKind::ServerErrorAfterEffect => {
+                return without_envelope(Reply::broken());
+            }
+            FaultKind::NoAnswer | FaultKind::NoAnswerBeforeEffect => {
+                return without_envelope(Reply::Silence);
+            }
+            FaultKind::Throttled { code, regain_minutes } => {
+                return self.stopped(throttled(*code, *regain_minutes, &seen.account), seen);
+            }
+            FaultKind::Transient => GraphError::try_again(),
+            FaultKind::Blocked => GraphError::blocked(),
+            FaultKind::TokenDead { subcode } => GraphError::token_dead(*subcode),
+            FaultKind::Permission => GraphError::permission(),
+            FaultKind::RecipientUnavailable => GraphError::recipient_unavailable(),
+            FaultKind::Ambiguous { .. } => GraphError::ambiguous(),
+            // These two change an answer and never stand in for one: other phases ask for them.
+            FaultKind::Slow { .. } | FaultKind::Usage { .. } => GraphError::try_again(),
+        };
+        self.stopped(Stopped { fate, ..error.into() }, seen)
+    }
+
+    /// The usage headers of a normal answer: those that were ordered, or else what is used once
+    /// enough is.
+    fn with_usage(&mut self, reply: Reply, seen: &Seen<'_>) -> Reply {
+        let enough = |percent: &u32| *percent >= self.config.usage_from_percent;
+        let mut account = self.judge.account_usage(&seen.account, seen.now).filter(enough);
+        let mut app = self.judge.app_usage(seen.now).filter(enough);
+        if let Some(FaultKind::Usage { percent, app_percent }) =
+            self.faults.strike(Phase::Headers, &struck(seen))
+        {
+            (account, app) = (percent, app_percent);
+        }
+        let account = account.map(|used| business_usage(&seen.account, "instagram", used, 0));
+        account.into_iter().chain(app.map(app_usage)).fold(reply, Reply::with_header)
+    }
+
+    fn trace(&self, seen: &Seen<'_>) -> String {
+        format!("A{}", self.made("trace", seen, 22))
+    }
+
+    /// An id of this call's own.
+    fn made(&self, what: &str, seen: &Seen<'_>, length: usize) -> String {
+        let nth = seen.nth.to_string();
+        let parts = [what, seen.account.as_str(), seen.subject.as_str(), nth.as_str()];
+        hash::text(self.config.seed, &parts, length)
+    }
+}
+
+fn struck<'seen>(seen: &'seen Seen<'_>) -> Struck<'seen> {
+    Struck {
+        now: seen.now,
+        account: &seen.account,
+        comment: seen.comment(),
+        subject: &seen.subject,
+        nth: seen.nth,
+    }
+}
+
+fn check_target(seen: &Seen<'_>, world: &World) -> Result<(), GraphError> {
+    match seen.target {
+        Target::Unknown(_) => Err(GraphError::unknown_path()),
+        Target::WrongMethod(_) => Err(GraphError::wrong_method(seen.method)),
+        Target::Messages("me") => Ok(()),
+        Target::Messages(named) if !world.has_account(&named.into()) => {
+            Err(GraphError::no_such_object(named))
+        }
+        Target::Messages(_) if !seen.is_authorised() => Err(GraphError::not_thread_owner()),
+        Target::Messages(_) => Ok(()),
+    }
+}
+
+/// What an error about the object names.
+fn object<'seen>(seen: &'seen Seen<'_>) -> &'seen str {
+    match &seen.body.to {
+        Some(To::Comment(id)) => id.as_str(),
+        Some(To::Person(id)) => id.as_str(),
+        None => seen.target.object(),
+    }
+}
+
+/// Which limit a refusal names when a call is over several: the widest scope first.
+fn precedence(breach: &Breach) -> u8 {
+    match (&breach.scope, breach.counts) {
+        (Scope::App, _) => 0,
+        (_, Counted::EveryCall) => 1,
+        (_, Counted::PrivateReplies | Counted::LivePrivateReplies) => 2,
+        (_, Counted::DistinctRecipients) => 3,
+    }
+}
+
+/// Whole minutes, rounded up. A limit of zero never fits; it says an hour.
+fn minutes_until(fits_at: Option<Timestamp>, now: Timestamp) -> u64 {
+    fits_at.map_or(60, |at| (at.as_millis().saturating_sub(now.as_millis())).div_ceil(60_000))
+}
+
+/// An ordered throttle: its code decides whom it holds, the regain time for how long.
+fn throttled(code: u32, regain_minutes: Option<u64>, account: &AccountId) -> Stopped {
+    let error = match code {
+        613 => GraphError::messaging_throttled(),
+        code => GraphError::throttled(code),
+    };
+    let (kind, scope) = match code {
+        4 => ("instagram", Scope::App),
+        32 => ("pages", Scope::Account(account.clone())),
+        80006 => ("messenger", Scope::Account(account.clone())),
+        _ => ("instagram", Scope::Account(account.clone())),
+    };
+    let mut headers = Vec::new();
+    if code == 4 {
+        headers.push(app_usage(100));
+    }
+    headers.extend(regain_minutes.map(|minutes| business_usage(account, kind, 100, minutes)));
+    let wait = |minutes: u64| Duration::from_secs(minutes.saturating_mul(60));
+    let hold = regain_minutes.map(|minutes| (scope, wait(minutes)));
+    Stopped { headers, hold, ..error.into() }
+}

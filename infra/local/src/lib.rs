@@ -1,0 +1,3 @@
+//! The whole of Spillway on one machine.
+pub mod graph;
+pub mod sqs;

@@ -1,0 +1,127 @@
+//! Configuration from environment variables, read once; everything that is wrong is reported at
+//! once.
+
+use std::fmt;
+
+use spillway_meta::graph::GraphConfig;
+
+/// Where a deployment's parts are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `SPILLWAY_SENDS_TABLE`.
+    pub sends_table: String,
+    /// `SPILLWAY_STATE_TABLE`.
+    pub state_table: String,
+    /// `SPILLWAY_SEND_QUEUE_URL`.
+    pub send_queue_url: String,
+    /// `SPILLWAY_DEAD_LETTER_QUEUE_URL`.
+    pub dead_letter_queue_url: String,
+    /// `SPILLWAY_RELEASE_QUEUE_URL`.
+    pub release_queue_url: String,
+    /// `SPILLWAY_SECRET_ID`: the name or ARN of the secret in Secrets Manager.
+    pub secret_id: String,
+    /// `SPILLWAY_GRAPH_URL` and `SPILLWAY_GRAPH_VERSION`; Meta's own by default.
+    pub graph: GraphConfig,
+}
+
+/// Variables that are missing or empty, all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Name and meaning of each.
+    pub missing: Vec<(&'static str, &'static str)>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("set these environment variables (template.yaml does):")?;
+        for (name, meaning) in &self.missing {
+            write!(f, "\n  {name}: {meaning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The version of the Graph API that calls name. Current since 29 July 2026.
+pub const GRAPH_VERSION: &str = "v26.0";
+
+/// Meta's host for accounts connected by Instagram Login.
+pub const GRAPH_URL: &str = "https://graph.instagram.com";
+
+impl Config {
+    /// Reads the configuration through `get`, which gives a variable's value.
+    ///
+    /// # Errors
+    /// Names every variable that is missing or empty.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut missing = Vec::new();
+        let get = |name: &str| get(name).filter(|value| !value.trim().is_empty());
+        let mut required = |name, meaning| {
+            get(name).unwrap_or_else(|| {
+                missing.push((name, meaning));
+                String::new()
+            })
+        };
+        let config = Self {
+            sends_table: required("SPILLWAY_SENDS_TABLE", "name of the table of sends"),
+            state_table: required("SPILLWAY_STATE_TABLE", "name of the table of accounts' state"),
+            send_queue_url: required("SPILLWAY_SEND_QUEUE_URL", "URL of the queue of sends"),
+            dead_letter_queue_url: required(
+                "SPILLWAY_DEAD_LETTER_QUEUE_URL",
+                "URL of that queue's dead-letter queue",
+            ),
+            release_queue_url: required(
+                "SPILLWAY_RELEASE_QUEUE_URL",
+                "URL of the queue of accounts to release",
+            ),
+            secret_id: required("SPILLWAY_SECRET_ID", "name or ARN of the secret"),
+            graph: GraphConfig {
+                base_url: get("SPILLWAY_GRAPH_URL").unwrap_or_else(|| GRAPH_URL.into()),
+                version: get("SPILLWAY_GRAPH_VERSION").unwrap_or_else(|| GRAPH_VERSION.into()),
+            },
+        };
+        if missing.is_empty() { Ok(config) } else { Err(ConfigError { missing }) }
+    }
+
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// Names every variable that is missing or empty.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_missing_is_named_at_once() {
+        let error =
+            Config::read(|name| (name == "SPILLWAY_SENDS_TABLE").then(|| "sends".to_owned()))
+                .unwrap_err();
+        let names: Vec<_> = error.missing.iter().map(|&(name, _)| name).collect();
+        assert_eq!(
+            names,
+            [
+                "SPILLWAY_STATE_TABLE",
+                "SPILLWAY_SEND_QUEUE_URL",
+                "SPILLWAY_DEAD_LETTER_QUEUE_URL",
+                "SPILLWAY_RELEASE_QUEUE_URL",
+                "SPILLWAY_SECRET_ID",
+            ]
+        );
+        assert!(error.to_string().contains("\n  SPILLWAY_SECRET_ID: name or ARN of the secret"));
+    }
+
+    #[test]
+    fn meta_is_the_default() {
+        let config =
+            Config::read(|name| (!name.starts_with("SPILLWAY_GRAPH")).then(|| name.to_lowercase()))
+                .unwrap();
+        assert_eq!(config.graph.base_url, GRAPH_URL);
+        assert_eq!(config.secret_id, "spillway_secret_id");
+    }
+}

@@ -1,0 +1,185 @@
+//! Marks of accounts with waiting sends, spread over a few partitions.
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
+use futures::future::try_join_all;
+use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
+use spillway_service::port::{Backlogs, Mark, StoreError};
+
+use super::item::{Reader, at, n, s};
+use super::unavailable;
+use crate::schema::{BACKLOG_SHARDS, backlog_pk, backlog_shard_pk};
+
+/// Marks in the `state` table.
+pub struct DynamoBacklogs {
+    /// The client.
+    pub client: Client,
+    /// The `state` table's name.
+    pub table: String,
+}
+
+const MARK: &str = "mark the backlog";
+const LIST: &str = "list the backlogs";
+const LEASE: &str = "lease the backlog";
+const SETTLE: &str = "settle the backlog";
+
+#[async_trait]
+impl Backlogs for DynamoBacklogs {
+    async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        // The version only has to change: that an SDK retry may add twice does no harm.
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", s(backlog_pk(account)))
+            .key("sk", s(account.as_str()))
+            .update_expression("SET due = :now, marked_at = :now ADD version :one")
+            .expression_attribute_values(":now", at(now))
+            .expression_attribute_values(":one", n(1))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| unavailable(MARK, error))?;
+        Ok(())
+    }
+
+    async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        let parts = try_join_all((0..BACKLOG_SHARDS).map(|shard| self.marked_in(shard))).await?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    async fn lease(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Mark>, StoreError> {
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", s(backlog_pk(account)))
+            .key("sk", s(account.as_str()))
+            .update_expression("SET lease_until = :until ADD version :one")
+            .condition_expression(
+                "attribute_exists(sk) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+            )
+            .expression_attribute_values(":until", at(until))
+            .expression_attribute_values(":now", at(now))
+            .expression_attribute_values(":one", n(1))
+            .return_values(ReturnValue::AllNew)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => {
+                let item = answer.attributes.unwrap_or_default();
+                let reader = Reader { item: &item, what: LEASE };
+                let mark =
+                    Mark { version: reader.number("version")?, marked_at: reader.at("marked_at")? };
+                Ok(Some(mark))
+            }
+            Err(error) if is_refused(error.as_service_error()) => Ok(None),
+            Err(error) => Err(unavailable(LEASE, error)),
+        }
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        mark: &Mark,
+        due: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let settled = match due {
+            Some(due) => {
+                let answer = self
+                    .client
+                    .update_item()
+                    .table_name(&self.table)
+                    .key("pk", s(backlog_pk(account)))
+                    .key("sk", s(account.as_str()))
+                    .update_expression("SET due = :due REMOVE lease_until")
+                    .condition_expression("version = :version")
+                    .expression_attribute_values(":due", at(due))
+                    .expression_attribute_values(":version", n(mark.version))
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                    .send()
+                    .await;
+                match answer {
+                    Ok(_) => true,
+                    Err(error) if is_refused(error.as_service_error()) => false,
+                    Err(error) => return Err(unavailable(SETTLE, error)),
+                }
+            }
+            None => {
+                let answer = self
+                    .client
+                    .delete_item()
+                    .table_name(&self.table)
+                    .key("pk", s(backlog_pk(account)))
+                    .key("sk", s(account.as_str()))
+                    .condition_expression("version = :version")
+                    .expression_attribute_values(":version", n(mark.version))
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                    .send()
+                    .await;
+                match answer {
+                    Ok(_) => true,
+                    Err(error) => match error.as_service_error() {
+                        Some(refused) if refused.is_conditional_check_failed_exception() => false,
+                        _ => return Err(unavailable(SETTLE, error)),
+                    },
+                }
+            }
+        };
+        if settled { Ok(()) } else { self.end_lease(account).await }
+    }
+}
+
+impl DynamoBacklogs {
+    async fn marked_in(&self, shard: u8) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(backlog_shard_pk(shard)))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut marked = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| unavailable(LIST, error))?;
+            let reader = Reader { item: &item, what: LIST };
+            marked.push((AccountId::new(reader.text("sk")?), reader.at("due")?));
+        }
+        Ok(marked)
+    }
+
+    /// The account was marked during the run: it stays due as of then.
+    async fn end_lease(&self, account: &AccountId) -> Result<(), StoreError> {
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", s(backlog_pk(account)))
+            .key("sk", s(account.as_str()))
+            .update_expression("REMOVE lease_until")
+            .condition_expression("attribute_exists(sk)")
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) if is_refused(error.as_service_error()) => Ok(()),
+            Err(error) => Err(unavailable(SETTLE, error)),
+        }
+    }
+}
+
+fn is_refused(error: Option<&UpdateItemError>) -> bool {
+    error.is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+}

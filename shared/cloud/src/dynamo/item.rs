@@ -1,0 +1,76 @@
+//! Items: attributes out of and into our types.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use spillway_core::time::Timestamp;
+use spillway_service::port::StoreError;
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+pub(crate) fn s(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(crate) fn n(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(crate) fn at(value: Timestamp) -> AttributeValue {
+    n(value.as_millis())
+}
+
+pub(crate) fn b(value: impl Into<Vec<u8>>) -> AttributeValue {
+    AttributeValue::B(Blob::new(value))
+}
+
+/// As JSON text, which people can read in a console.
+pub(crate) fn json(value: &impl Serialize) -> AttributeValue {
+    s(serde_json::to_string(value).unwrap_or_default())
+}
+
+/// Reads an item's attributes; what is missing or of another type is a corrupt item.
+pub(crate) struct Reader<'a> {
+    pub(crate) item: &'a Item,
+    /// The operation, for errors.
+    pub(crate) what: &'static str,
+}
+
+impl Reader<'_> {
+    pub(crate) fn corrupt(&self, detail: impl ToString) -> StoreError {
+        StoreError::Corrupt { what: self.what, detail: detail.to_string() }
+    }
+
+    fn missing(&self, name: &str) -> StoreError {
+        self.corrupt(format!("attribute `{name}` is missing or of another type"))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<&str, StoreError> {
+        self.opt_text(name).ok_or_else(|| self.missing(name))
+    }
+
+    pub(crate) fn opt_text(&self, name: &str) -> Option<&str> {
+        self.item.get(name)?.as_s().ok().map(String::as_str)
+    }
+
+    pub(crate) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<N, StoreError> {
+        let value = self.item.get(name).and_then(|value| value.as_n().ok());
+        value.and_then(|value| value.parse().ok()).ok_or_else(|| self.missing(name))
+    }
+
+    pub(crate) fn at(&self, name: &str) -> Result<Timestamp, StoreError> {
+        self.number(name).map(Timestamp::from_millis)
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Result<&[u8], StoreError> {
+        let value = self.item.get(name).and_then(|value| value.as_b().ok());
+        value.map(Blob::as_ref).ok_or_else(|| self.missing(name))
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+        serde_json::from_str(self.text(name)?).map_err(|error| self.corrupt(error))
+    }
+}

@@ -1,0 +1,23 @@
+//! The stores on DynamoDB. Conditions decide every race; a failed one brings the item that stands
+//! in the way, so that nobody reads before a retry.
+
+mod accounts;
+mod backlogs;
+mod item;
+mod pacing;
+mod sends;
+
+pub use accounts::DynamoAccounts;
+pub use backlogs::DynamoBacklogs;
+pub use pacing::{DynamoBudgets, DynamoCursors};
+pub use sends::DynamoSends;
+
+use std::error::Error;
+
+use aws_smithy_types::error::display::DisplayErrorContext;
+use spillway_service::port::StoreError;
+
+/// Any failure to get an answer.
+pub(crate) fn unavailable(what: &'static str, error: impl Error) -> StoreError {
+    StoreError::Unavailable { what, detail: DisplayErrorContext(error).to_string() }
+}

@@ -1,0 +1,10 @@
+//! Spillway on AWS: DynamoDB stores, SQS queues, secrets, configuration, telemetry, and the wiring
+//! of the use cases to them.
+
+pub mod config;
+pub mod dynamo;
+pub mod schema;
+pub mod secrets;
+pub mod sqs;
+pub mod telemetry;
+pub mod wiring;

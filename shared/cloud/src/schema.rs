@@ -1,0 +1,101 @@
+//! The tables: which items lie where. `template.yaml` declares the same keys; a test compares them.
+//!
+//! `sends`, keyed by `id`: one entry for each event that was ever matched; it outlives its send, so
+//! that a repeated delivery is known.
+//!
+//! `state`, keyed by `pk` and `sk`:
+//!
+//! | pk | sk | item |
+//! |---|---|---|
+//! | `account#A` | `settings` | profile, sealed token |
+//! | `account#A` | `campaign#C` | a campaign |
+//! | `pace#A` | `budget` | the budget |
+//! | `pace#A` | `cursor` | the pace cursor |
+//! | `waiting#A#S` | a place | a waiting send of part S |
+//! | `backlog#S` | A | the mark of an account with waiting sends |
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::seed::seed;
+use spillway_service::port::StoreError;
+
+/// Key of the `sends` table.
+pub const SENDS_KEY: &str = "id";
+/// Partition key of the `state` table.
+pub const STATE_PARTITION: &str = "pk";
+/// Sort key of the `state` table.
+pub const STATE_SORT: &str = "sk";
+/// The attribute of `sends` by which DynamoDB deletes entries, in seconds since 1970.
+pub const EXPIRES_AT: &str = "expires_at";
+
+/// Parts the marks are spread over.
+pub const BACKLOG_SHARDS: u8 = 8;
+
+pub(crate) fn entry_id(send: &SendId) -> String {
+    send.to_string()
+}
+
+pub(crate) fn account_pk(account: &AccountId) -> String {
+    format!("account#{account}")
+}
+
+pub(crate) fn campaign_sk(campaign: &CampaignId) -> String {
+    format!("campaign#{campaign}")
+}
+
+pub(crate) fn pace_pk(account: &AccountId) -> String {
+    format!("pace#{account}")
+}
+
+pub(crate) fn waiting_pk(account: &AccountId, shard: u8) -> String {
+    format!("waiting#{account}#{shard}")
+}
+
+pub(crate) fn backlog_pk(account: &AccountId) -> String {
+    backlog_shard_pk((seed(&[account.as_str()]) % u64::from(BACKLOG_SHARDS)) as u8)
+}
+
+pub(crate) fn backlog_shard_pk(shard: u8) -> String {
+    format!("backlog#{shard}")
+}
+
+/// Creates both tables. On AWS the template does; this is for a local stack and for tests.
+///
+/// # Errors
+/// When DynamoDB refuses, for instance because a table exists.
+pub async fn create_tables(
+    client: &aws_sdk_dynamodb::Client,
+    sends: &str,
+    state: &str,
+) -> Result<(), StoreError> {
+    let tables: [(&str, &[(&str, KeyType)]); 2] = [
+        (sends, &[(SENDS_KEY, KeyType::Hash)]),
+        (state, &[(STATE_PARTITION, KeyType::Hash), (STATE_SORT, KeyType::Range)]),
+    ];
+    for (table, keys) in tables {
+        let mut create =
+            client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+        for (name, key_type) in keys {
+            let invalid = |error| crate::dynamo::unavailable("create table", error);
+            create = create
+                .attribute_definitions(
+                    AttributeDefinition::builder()
+                        .attribute_name(*name)
+                        .attribute_type(ScalarAttributeType::S)
+                        .build()
+                        .map_err(invalid)?,
+                )
+                .key_schema(
+                    KeySchemaElement::builder()
+                        .attribute_name(*name)
+                        .key_type(key_type.clone())
+                        .build()
+                        .map_err(invalid)?,
+                );
+        }
+        create.send().await.map_err(|error| crate::dynamo::unavailable("create table", error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The use cases wired to AWS: what each function builds once, and the local stack too.
+
+use std::sync::Arc;
+
+use spillway_meta::graph::{GraphClient, GraphConfigError};
+use spillway_service::account::Directory;
+use spillway_service::clock::{Clock, SystemClock};
+use spillway_service::deliver::{self, Deliver};
+use spillway_service::grant::GrantIds;
+use spillway_service::ingest::{self, Ingest};
+use spillway_service::port::{
+    Accounts, Backlogs, Budgets, Cursors, Graph, ReleaseQueue, SendQueue, Sends,
+};
+use spillway_service::release::Release;
+
+use crate::config::{Config, ConfigError};
+use crate::dynamo::{DynamoAccounts, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends};
+use crate::secrets::{Secrets, SecretsError, process_number};
+use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
+
+/// Everything the use cases stand on. Cheap to clone.
+#[derive(Clone)]
+pub struct Wiring {
+    accounts: Arc<dyn Accounts>,
+    budgets: Arc<dyn Budgets>,
+    cursors: Arc<dyn Cursors>,
+    sends: Arc<dyn Sends>,
+    backlogs: Arc<dyn Backlogs>,
+    queue: Arc<dyn SendQueue>,
+    runs: Arc<dyn ReleaseQueue>,
+    graph: Arc<dyn Graph>,
+    ids: Arc<GrantIds>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why a function cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The environment.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The secrets.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The Graph client.
+    #[error(transparent)]
+    Graph(#[from] GraphConfigError),
+}
+
+impl Wiring {
+    /// Wires everything to the given clients.
+    ///
+    /// # Errors
+    /// When the Graph client cannot be made of the configuration.
+    pub fn new(
+        config: &Config,
+        secrets: &Secrets,
+        dynamo: &aws_sdk_dynamodb::Client,
+        sqs: &aws_sdk_sqs::Client,
+        clock: Arc<dyn Clock>,
+        process: u64,
+    ) -> Result<Self, GraphConfigError> {
+        let table = config.state_table.clone();
+        let client = dynamo.clone();
+        Ok(Self {
+            accounts: Arc::new(DynamoAccounts {
+                client: client.clone(),
+                table: table.clone(),
+                key: secrets.token_key.clone(),
+            }),
+            budgets: Arc::new(DynamoBudgets { client: client.clone(), table: table.clone() }),
+            cursors: Arc::new(DynamoCursors { client: client.clone(), table: table.clone() }),
+            sends: Arc::new(DynamoSends {
+                client: client.clone(),
+                sends: config.sends_table.clone(),
+                state: table.clone(),
+            }),
+            backlogs: Arc::new(DynamoBacklogs { client, table }),
+            queue: Arc::new(SqsSendQueue {
+                client: sqs.clone(),
+                url: config.send_queue_url.clone(),
+                dead_letter_url: config.dead_letter_queue_url.clone(),
+            }),
+            runs: Arc::new(SqsReleaseQueue {
+                client: sqs.clone(),
+                url: config.release_queue_url.clone(),
+            }),
+            graph: Arc::new(GraphClient::new(config.graph.clone())?),
+            ids: Arc::new(GrantIds::new(process)),
+            clock,
+        })
+    }
+
+    /// Wires everything from the environment, as in Lambda, and loads the secrets.
+    ///
+    /// # Errors
+    /// Names all that is missing.
+    pub async fn from_env() -> Result<(Self, Secrets), StartError> {
+        let config = Config::from_env()?;
+        let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+        let secrets_manager = aws_sdk_secretsmanager::Client::new(&aws);
+        let secrets = Secrets::load(&secrets_manager, &config.secret_id).await?;
+        let wiring = Self::new(
+            &config,
+            &secrets,
+            &aws_sdk_dynamodb::Client::new(&aws),
+            &aws_sdk_sqs::Client::new(&aws),
+            Arc::new(SystemClock::new()),
+            process_number()?,
+        )?;
+        Ok((wiring, secrets))
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    /// The queue of sends.
+    pub fn queue(&self) -> Arc<dyn SendQueue> {
+        self.queue.clone()
+    }
+
+    /// The webhook function's use case.
+    pub fn ingest(&self) -> Ingest {
+        Ingest {
+            directory: self.directory(),
+            sends: self.sends.clone(),
+            cursors: self.cursors.clone(),
+            backlogs: self.backlogs.clone(),
+            queue: self.queue.clone(),
+            ids: self.ids.clone(),
+            clock: self.clock.clone(),
+            warm: ingest::Warm::default(),
+        }
+    }
+
+    /// The sender function's use case.
+    pub fn deliver(&self) -> Deliver {
+        Deliver {
+            directory: self.directory(),
+            budgets: self.budgets.clone(),
+            cursors: self.cursors.clone(),
+            sends: self.sends.clone(),
+            backlogs: self.backlogs.clone(),
+            queue: self.queue.clone(),
+            graph: self.graph.clone(),
+            ids: self.ids.clone(),
+            clock: self.clock.clone(),
+            warm: deliver::Warm::default(),
+        }
+    }
+
+    /// The release function's use case.
+    pub fn release(&self) -> Release {
+        Release {
+            directory: self.directory(),
+            budgets: self.budgets.clone(),
+            cursors: self.cursors.clone(),
+            sends: self.sends.clone(),
+            backlogs: self.backlogs.clone(),
+            queue: self.queue.clone(),
+            runs: self.runs.clone(),
+            ids: self.ids.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn directory(&self) -> Arc<Directory> {
+        Arc::new(Directory::new(self.accounts.clone(), self.clock.clone()))
+    }
+}

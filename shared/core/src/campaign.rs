@@ -1,0 +1,219 @@
+//! Campaigns: which comments get a DM, and with which texts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CampaignId, MediaId};
+use crate::keyword::{Folded, Matching};
+use crate::message::Template;
+
+/// What a creator has set up: comments that match get one of the messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, try_from = "Unchecked")]
+pub struct Campaign {
+    /// Unique within the account.
+    pub id: CampaignId,
+    /// The comment has to hold one of these. Empty: every comment matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
+    /// How a keyword, or an exception, has to stand in the comment.
+    #[serde(default)]
+    pub matching: Matching,
+    /// A comment that holds one of these does not match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Only comments on these posts, Reels or broadcasts. Empty: on all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<MediaId>,
+    /// The texts, one for each send in turn; 1 to 255 of them.
+    pub messages: Vec<Template>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    id: CampaignId,
+    #[serde(default)]
+    keywords: Vec<String>,
+    #[serde(default)]
+    matching: Matching,
+    #[serde(default)]
+    except: Vec<String>,
+    #[serde(default)]
+    media: Vec<MediaId>,
+    messages: Vec<Template>,
+}
+
+/// What is wrong with a campaign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CampaignError {
+    /// No name.
+    #[error("the campaign's `id` is empty: give it a name")]
+    NoId,
+    /// Nothing to send, or more than can be counted.
+    #[error("campaign `{0}` needs 1 to 255 `messages`")]
+    Messages(CampaignId),
+    /// A keyword that no comment can hold.
+    #[error("campaign `{0}` has an empty keyword: remove it, or leave `keywords` out to match all")]
+    EmptyKeyword(CampaignId),
+    /// The same text twice, which would be sent twice running.
+    #[error("campaign `{0}` has the message «{1}» twice: change one of them")]
+    SameMessage(CampaignId, String),
+}
+
+impl TryFrom<Unchecked> for Campaign {
+    type Error = CampaignError;
+
+    fn try_from(given: Unchecked) -> Result<Self, CampaignError> {
+        let Unchecked { id, keywords, matching, except, media, messages } = given;
+        if id.as_str().trim().is_empty() {
+            return Err(CampaignError::NoId);
+        }
+        if messages.is_empty() || messages.len() > 255 {
+            return Err(CampaignError::Messages(id));
+        }
+        if keywords.iter().chain(&except).any(|word| Folded::new(word).is_empty()) {
+            return Err(CampaignError::EmptyKeyword(id));
+        }
+        for (at, message) in messages.iter().enumerate() {
+            if messages[..at].contains(message) {
+                return Err(CampaignError::SameMessage(id, message.to_string()));
+            }
+        }
+        Ok(Self { id, keywords, matching, except, media, messages })
+    }
+}
+
+/// An account's campaigns, ready to match: keywords are folded once.
+#[derive(Clone, Debug, Default)]
+pub struct Campaigns(Vec<Ready>);
+
+#[derive(Clone, Debug)]
+struct Ready {
+    campaign: Campaign,
+    keywords: Vec<Folded>,
+    except: Vec<Folded>,
+}
+
+/// A comment that a campaign wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match<'a> {
+    /// The campaign.
+    pub campaign: &'a Campaign,
+    /// The keyword it holds; `None` for a campaign that takes every comment.
+    pub keyword: Option<&'a str>,
+}
+
+impl Campaigns {
+    /// Prepares `campaigns`. Those for certain media come first, then in the order given.
+    pub fn new(campaigns: impl IntoIterator<Item = Campaign>) -> Self {
+        let fold = |words: &[String]| words.iter().map(|word| Folded::new(word)).collect();
+        let mut ready: Vec<Ready> = campaigns
+            .into_iter()
+            .map(|campaign| Ready {
+                keywords: fold(&campaign.keywords),
+                except: fold(&campaign.except),
+                campaign,
+            })
+            .collect();
+        ready.sort_by_key(|ready| ready.campaign.media.is_empty());
+        Self(ready)
+    }
+
+    /// A campaign by its id.
+    pub fn get(&self, id: &CampaignId) -> Option<&Campaign> {
+        self.0.iter().map(|ready| &ready.campaign).find(|campaign| campaign.id == *id)
+    }
+
+    /// The first campaign that wants a comment with this text on any of `media` (an ad's comment
+    /// counts for the post it promotes as well).
+    pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
+        let comment = Folded::new(text);
+        self.0.iter().find_map(|ready| ready.wants(&comment, media))
+    }
+}
+
+impl Ready {
+    fn wants(&self, comment: &Folded, media: &[&MediaId]) -> Option<Match<'_>> {
+        let Campaign { matching, media: only, keywords, .. } = &self.campaign;
+        if !only.is_empty() && !media.iter().any(|media| only.contains(media)) {
+            return None;
+        }
+        if self.except.iter().any(|word| comment.has(word, *matching)) {
+            return None;
+        }
+        let campaign = &self.campaign;
+        if keywords.is_empty() {
+            return Some(Match { campaign, keyword: None });
+        }
+        let hit = self.keywords.iter().position(|word| comment.has(word, *matching))?;
+        Some(Match { campaign, keyword: Some(&keywords[hit]) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn campaign(id: &str, keywords: &[&str], media: &[&str]) -> Campaign {
+        Campaign {
+            id: id.into(),
+            keywords: keywords.iter().map(|&word| word.into()).collect(),
+            matching: Matching::Word,
+            except: Vec::new(),
+            media: media.iter().map(|&id| id.into()).collect(),
+            messages: vec![Template::parse("hi").unwrap()],
+        }
+    }
+
+    fn matched(campaigns: &Campaigns, text: &str, media: &str) -> Option<String> {
+        let found = campaigns.matching(text, &[&media.into()])?;
+        Some(format!("{} {}", found.campaign.id, found.keyword.unwrap_or("-")))
+    }
+
+    #[test]
+    fn the_campaign_for_this_post_goes_before_the_one_for_all() {
+        let campaigns =
+            Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m1"])]);
+        assert_eq!(matched(&campaigns, "LINK", "m1").as_deref(), Some("reel link"));
+        assert_eq!(matched(&campaigns, "LINK", "m2").as_deref(), Some("all link"));
+        assert_eq!(matched(&campaigns, "hello", "m1"), None);
+    }
+
+    #[test]
+    fn no_keywords_take_every_comment_but_the_exceptions() {
+        let mut any = campaign("any", &[], &[]);
+        any.except = vec!["spam".into()];
+        let campaigns = Campaigns::new([any]);
+        assert_eq!(matched(&campaigns, "", "m").as_deref(), Some("any -"));
+        assert_eq!(matched(&campaigns, "SPAM!", "m"), None);
+    }
+
+    #[test]
+    fn a_comment_on_an_ad_counts_for_the_post_it_promotes() {
+        let campaigns = Campaigns::new([campaign("reel", &["link"], &["m1"])]);
+        let media = ["ad".into(), "m1".into()];
+        assert!(campaigns.matching("link", &[&media[0], &media[1]]).is_some());
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        let unchecked = |keywords: &[&str], messages: &[&str]| Unchecked {
+            id: "c".into(),
+            keywords: keywords.iter().map(|&word| word.into()).collect(),
+            matching: Matching::Word,
+            except: Vec::new(),
+            media: Vec::new(),
+            messages: messages.iter().map(|text| Template::parse(text).unwrap()).collect(),
+        };
+        let error = |keywords: &[&str], messages: &[&str]| {
+            Campaign::try_from(unchecked(keywords, messages)).unwrap_err()
+        };
+        assert_eq!(error(&["link"], &[]), CampaignError::Messages("c".into()));
+        assert_eq!(error(&[" "], &["hi"]), CampaignError::EmptyKeyword("c".into()));
+        assert_eq!(
+            error(&["link"], &["hi", "hi"]),
+            CampaignError::SameMessage("c".into(), "hi".into())
+        );
+        assert!(Campaign::try_from(unchecked(&[], &["hi"])).is_ok());
+    }
+}

@@ -1,0 +1,214 @@
+//! Holds: after a limit response, a policy block or a dead token nothing of the account is called
+//! until the hold ends; then one probe goes first.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::SendId;
+use crate::time::{CLOCK_BOUND, Timestamp};
+
+/// Why an account is on hold. Each has an end of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldCause {
+    /// Meta answered that a limit is reached: wait as long as it says, or a minute, doubling up to
+    /// an hour.
+    Throttled,
+    /// Meta restricts the account for what it sent: six hours, doubling up to two days.
+    Blocked,
+    /// The token is dead; only a new login helps. Probed after an hour, doubling up to a day, so
+    /// that a repaired account resumes by itself.
+    TokenDead,
+    /// A permission or an account setting is missing. Probed like a dead token.
+    Permission,
+}
+
+impl HoldCause {
+    /// The first wait and the longest, where Meta names none.
+    const fn waits(self) -> (Duration, Duration) {
+        const HOUR: u64 = 3600;
+        let (first, longest) = match self {
+            Self::Throttled => (60, HOUR),
+            Self::Blocked => (6 * HOUR, 48 * HOUR),
+            Self::TokenDead | Self::Permission => (HOUR, 24 * HOUR),
+        };
+        (Duration::from_secs(first), Duration::from_secs(longest))
+    }
+}
+
+/// A hold in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Why.
+    pub cause: HoldCause,
+    /// Since when.
+    pub since: Timestamp,
+    /// No call before this instant.
+    pub until: Timestamp,
+    /// The one send that may go first once the hold has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+}
+
+/// The one call that finds out whether a hold is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The send whose call it is.
+    pub send: SendId,
+    /// Until then nothing else goes; after it another probe may.
+    pub lease_until: Timestamp,
+}
+
+/// An account's hold and how often it was put on hold lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// Holds within a day of each other. Each makes the next one longer.
+    pub strikes: u32,
+    /// When the last of them began.
+    pub last_strike: Timestamp,
+    /// The hold in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Hold>,
+}
+
+/// Whether calls may go, as far as holds are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// No hold.
+    Open,
+    /// The hold has ended and nobody probes yet: exactly one call may go.
+    Probe,
+    /// Nothing may go before this instant.
+    Closed(HoldCause, Timestamp),
+}
+
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Holds {
+    /// What may go at `now`.
+    pub fn gate(&self, now: Timestamp) -> Gate {
+        let Some(hold) = &self.current else { return Gate::Open };
+        let closed_until = match &hold.probe {
+            Some(probe) => hold.until.max(probe.lease_until),
+            None => hold.until,
+        };
+        if now < closed_until { Gate::Closed(hold.cause, closed_until) } else { Gate::Probe }
+    }
+
+    /// Names the probe.
+    pub(crate) fn start_probe(&mut self, send: SendId, lease_until: Timestamp) {
+        if let Some(hold) = &mut self.current {
+            hold.probe = Some(Probe { send, lease_until });
+        }
+    }
+
+    /// Puts the account on hold from `now`: until `regain` has passed where Meta named it, else
+    /// for an exponential wait; a fifth of it is spread by `seed`, so that accounts do not wake
+    /// together. Answers to several calls in flight are one hold, not several strikes.
+    pub(crate) fn strike(
+        &mut self,
+        cause: HoldCause,
+        now: Timestamp,
+        regain: Option<Duration>,
+        seed: u64,
+    ) {
+        let in_force = self.current.take().filter(|hold| now < hold.until);
+        if in_force.is_none() {
+            let lately = now.since(self.last_strike) < A_DAY;
+            self.strikes = if lately { self.strikes.saturating_add(1) } else { 1 };
+            self.last_strike = now;
+        }
+        let (first, longest) = cause.waits();
+        let doubled = first.saturating_mul(1 << self.strikes.saturating_sub(1).min(16));
+        let wait = doubled.min(longest).max(regain.unwrap_or_default().min(A_DAY));
+        let spread = wait.mul_f64((seed % 1000) as f64 / 5000.0);
+        // Other processes' clocks may be that much ahead.
+        let until = now + wait + spread + 2 * CLOCK_BOUND;
+        self.current = Some(match in_force {
+            Some(longer) if longer.until >= until => longer,
+            Some(shorter) => Hold { cause, since: shorter.since, until, probe: None },
+            None => Hold { cause, since: now, until, probe: None },
+        });
+    }
+
+    /// Ends the hold. Strikes stay, so that a repeated hit holds longer.
+    pub(crate) fn lift(&mut self) {
+        self.current = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    fn struck(times: u32, cause: HoldCause, regain: Option<Duration>) -> Holds {
+        let mut holds = Holds::default();
+        for _ in 0..times {
+            holds.lift();
+            holds.strike(cause, NOW, regain, 0);
+        }
+        holds
+    }
+
+    fn wait(holds: &Holds) -> Duration {
+        holds.current.as_ref().map_or(Duration::ZERO, |hold| hold.until.since(NOW))
+    }
+
+    const MARGIN: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn the_time_that_meta_names_is_kept() {
+        let regain = Duration::from_secs(19 * 60);
+        assert_eq!(wait(&struck(1, HoldCause::Throttled, Some(regain))), regain + MARGIN);
+    }
+
+    #[test]
+    fn waits_double_up_to_their_longest() {
+        let minutes = |n: u64| Duration::from_secs(n * 60) + MARGIN;
+        assert_eq!(wait(&struck(1, HoldCause::Throttled, None)), minutes(1));
+        assert_eq!(wait(&struck(2, HoldCause::Throttled, None)), minutes(2));
+        assert_eq!(wait(&struck(9, HoldCause::Throttled, None)), minutes(60));
+        assert_eq!(wait(&struck(40, HoldCause::TokenDead, None)), minutes(24 * 60));
+        assert_eq!(wait(&struck(2, HoldCause::Blocked, None)), minutes(12 * 60));
+    }
+
+    #[test]
+    fn answers_to_calls_in_flight_are_one_strike() {
+        let mut holds = struck(1, HoldCause::Throttled, None);
+        holds.strike(HoldCause::Throttled, NOW + Duration::from_secs(1), None, 0);
+        assert_eq!(holds.strikes, 1);
+    }
+
+    #[test]
+    fn a_strike_a_day_later_is_a_first_one() {
+        let mut holds = struck(5, HoldCause::Throttled, None);
+        holds.strike(HoldCause::Throttled, NOW + A_DAY, None, 0);
+        assert_eq!(holds.strikes, 1);
+    }
+
+    #[test]
+    fn a_weaker_answer_never_shortens_a_hold() {
+        let mut holds = struck(1, HoldCause::Blocked, None);
+        let until = wait(&holds);
+        holds.strike(HoldCause::Throttled, NOW, None, 0);
+        assert_eq!(wait(&holds), until);
+    }
+
+    #[test]
+    fn exactly_one_probe_goes_first() {
+        let mut holds = struck(1, HoldCause::Throttled, None);
+        let until = NOW + wait(&holds);
+        let just_before = until - Duration::from_millis(1);
+        assert_eq!(holds.gate(just_before), Gate::Closed(HoldCause::Throttled, until));
+        assert_eq!(holds.gate(until), Gate::Probe);
+        let lease = until + Duration::from_secs(30);
+        holds.start_probe(SendId { account: "a".into(), event: "c".into() }, lease);
+        assert_eq!(holds.gate(until), Gate::Closed(HoldCause::Throttled, lease));
+        assert_eq!(holds.gate(lease), Gate::Probe);
+        holds.lift();
+        assert_eq!(holds.gate(until), Gate::Open);
+    }
+}

@@ -1,0 +1,298 @@
+//! The life of a send: one DM to be made, from the comment that asked for it to its end.
+//!
+//! While it waits it is a [`Waiting`]; every step raises its epoch, and a step is taken only on the
+//! epoch it was decided on. So of two that would act on one send, one does.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CampaignId, CommentId, MediaId, RecipientId, SendId};
+use crate::quota::Action;
+use crate::seed::seed;
+use crate::time::Timestamp;
+
+/// First to last: what goes before what within an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Comments on a running broadcast: worth nothing once it has ended.
+    Live,
+    /// Comments, story replies and keywords in DMs: somebody waits.
+    Inbound,
+    /// Messages in a conversation that the person has opened.
+    FollowUp,
+    /// Campaigns that nobody asked for just now.
+    Outbound,
+}
+
+impl Lane {
+    /// Every lane, first to last.
+    pub const ALL: [Self; 4] = [Self::Live, Self::Inbound, Self::FollowUp, Self::Outbound];
+
+    /// What sending in this lane does at Meta.
+    pub const fn action(self) -> Action {
+        match self {
+            Self::Live => Action::LiveReply,
+            Self::Inbound => Action::PrivateReply,
+            Self::FollowUp | Self::Outbound => Action::Message,
+        }
+    }
+
+    /// The lane's rank, 0 for the first.
+    pub const fn rank(self) -> u8 {
+        self as u8
+    }
+}
+
+/// A comment can be answered within 7 days of its creation (Meta, private replies, 30 June 2026);
+/// an hour is kept back for the last retries.
+pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
+
+/// A live comment can be answered only during the broadcast, whose end nobody announces: it is
+/// taken to last ten minutes beyond the comment.
+pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
+
+/// Failures after which a send that Meta never answered clearly is given up: with
+/// [`Waiting::backoff`], some two hours of outage.
+pub const FAILURES_MAX: u32 = 12;
+
+/// A send that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Which send.
+    pub id: SendId,
+    /// Its lane.
+    pub lane: Lane,
+    /// The campaign that matched.
+    pub campaign: CampaignId,
+    /// The comment to answer.
+    pub comment: CommentId,
+    /// Where it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaId>,
+    /// Who wrote it, to greet by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The keyword that matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyword: Option<String>,
+    /// When it was matched.
+    pub matched_at: Timestamp,
+    /// No attempt after this instant.
+    pub deadline: Timestamp,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Raised by every step.
+    pub epoch: u32,
+    /// Claims so far: the number of the attempt under way.
+    pub attempt: u32,
+    /// Attempts that failed without a clear answer. Throttling never counts.
+    pub failures: u32,
+    /// Whether an earlier attempt may have reached the person.
+    pub earlier: Earlier,
+}
+
+/// Where a waiting send stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Without a slot: the release function brings it back.
+    Parked,
+    /// On the queue, or about to be, for this instant.
+    Queued {
+        /// Its slot.
+        due: Timestamp,
+    },
+    /// Claimed: its call may be under way.
+    Sending {
+        /// After this instant nobody works on it any more, and whether it was sent is unknown.
+        lease_until: Timestamp,
+    },
+}
+
+/// What is known of earlier attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Earlier {
+    /// None reached the person.
+    #[default]
+    NotSent,
+    /// One may have: its answer was lost. Meta refuses a second private reply to a comment, and
+    /// that refusal then means that the first one arrived.
+    Unknown,
+}
+
+/// A step of a waiting send. Each raises the epoch by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An attempt begins; nobody else may act before `lease_until`.
+    Claim {
+        /// The end of the claiming invocation.
+        lease_until: Timestamp,
+    },
+    /// Back to the queue or to the parked ones; the attempt, if there was one, did nothing.
+    To(Stage),
+    /// The attempt failed on the way: definitely not sent.
+    Failed(Stage),
+    /// Nobody knows whether the attempt reached the person.
+    Lost(Stage),
+}
+
+impl Waiting {
+    /// The send after `step`.
+    #[must_use]
+    pub fn after(&self, step: Step) -> Self {
+        let mut next = self.clone();
+        next.epoch += 1;
+        match step {
+            Step::Claim { lease_until } => {
+                next.attempt += 1;
+                next.stage = Stage::Sending { lease_until };
+            }
+            Step::To(stage) => next.stage = stage,
+            Step::Failed(stage) => {
+                next.failures += 1;
+                next.stage = stage;
+            }
+            Step::Lost(stage) => {
+                next.failures += 1;
+                next.earlier = Earlier::Unknown;
+                next.stage = stage;
+            }
+        }
+        next
+    }
+
+    /// How long to wait after the latest failure: 30 s, doubling, up to 12 minutes, a quarter of
+    /// it spread by the send's seed. It never exceeds the queue's longest delay of 15 minutes.
+    pub fn backoff(&self) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(10);
+        let wait = Duration::from_secs(30 << doublings).min(Duration::from_secs(720));
+        let draw = seed(&[self.id.account.as_str(), self.id.event.as_str()]) % 1000;
+        wait + wait.mul_f64(draw as f64 / 4000.0)
+    }
+}
+
+/// How a send ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Delivered.
+    Sent {
+        /// The person's id, for follow-ups. Unknown where the answer was lost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recipient: Option<RecipientId>,
+        /// Meta's message id, which comes back in the echo.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// Which of the campaign's texts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variant: Option<u8>,
+    },
+    /// Meta refused it for good, or it failed too often.
+    Failed {
+        /// Why.
+        reason: FailReason,
+    },
+    /// Its time ran out.
+    Expired,
+    /// It is not wanted any more.
+    Cancelled {
+        /// Why.
+        reason: CancelReason,
+    },
+}
+
+impl Outcome {
+    /// The state's name, as reports and stores have it.
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::Sent { .. } => "sent",
+            Self::Failed { .. } => "failed",
+            Self::Expired => "expired",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+}
+
+/// Why a send failed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailReason {
+    /// Meta refuses a private reply to this comment (100/2534025).
+    ReplyRefused,
+    /// The comment is gone.
+    CommentGone,
+    /// The person cannot be reached.
+    Recipient,
+    /// The conversation's window is closed.
+    WindowClosed,
+    /// Another app owns the conversation.
+    ThreadOwner,
+    /// Meta does not accept the request.
+    BadRequest,
+    /// No clear answer after [`FAILURES_MAX`] attempts.
+    NoAnswer,
+}
+
+/// Why a send was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// Its account is not connected any more.
+    AccountRemoved,
+    /// Its campaign is gone.
+    CampaignRemoved,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting() -> Waiting {
+        Waiting {
+            id: SendId { account: "a".into(), event: "c".into() },
+            lane: Lane::Inbound,
+            campaign: "guide".into(),
+            comment: "c".into(),
+            media: None,
+            username: None,
+            keyword: None,
+            matched_at: Timestamp::EPOCH,
+            deadline: Timestamp::NEVER,
+            stage: Stage::Parked,
+            epoch: 0,
+            attempt: 0,
+            failures: 0,
+            earlier: Earlier::NotSent,
+        }
+    }
+
+    #[test]
+    fn every_step_raises_the_epoch_and_only_claims_are_attempts() {
+        let due = Stage::Queued { due: Timestamp::EPOCH };
+        let lease_until = Timestamp::from_secs(30);
+        let send = waiting().after(Step::To(due)).after(Step::Claim { lease_until });
+        assert_eq!((send.epoch, send.attempt, send.failures), (2, 1, 0));
+        assert_eq!(send.stage, Stage::Sending { lease_until });
+        let throttled = send.after(Step::To(Stage::Parked));
+        assert_eq!((throttled.epoch, throttled.failures), (3, 0));
+        let lost = send.after(Step::Lost(Stage::Parked)).after(Step::Failed(due));
+        assert_eq!((lost.failures, lost.earlier), (2, Earlier::Unknown));
+    }
+
+    #[test]
+    fn waits_grow_and_fit_the_queues_longest_delay() {
+        let mut send = waiting();
+        send.failures = 1;
+        assert!((30..=38).contains(&send.backoff().as_secs()));
+        send.failures = 40;
+        assert!((720..=900).contains(&send.backoff().as_secs()));
+    }
+
+    #[test]
+    fn lanes_stand_in_their_order() {
+        assert!(Lane::ALL.windows(2).all(|pair| pair[0].rank() < pair[1].rank()));
+    }
+}

@@ -1,0 +1,298 @@
+//! A rolling window with bounded state: units counted in buckets, each in full until its last
+//! instant has left the window. It never grants more than an exact log of calls would.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::{Timestamp, millis};
+
+/// The units taken from one quota, by bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// A bucket's width in milliseconds, at least 1.
+    width: u64,
+    /// The number of the first bucket in `counts`; bucket b covers [b·width, (b+1)·width).
+    first: u64,
+    counts: VecDeque<u32>,
+}
+
+impl Window {
+    /// An empty window.
+    pub fn new(bucket: Duration) -> Self {
+        Self { width: millis(bucket).max(1), first: 0, counts: VecDeque::new() }
+    }
+
+    /// The same units in buckets of another width. A unit may come to count for longer, never for
+    /// less: it goes where the end of its old bucket lies.
+    pub fn rebucketed(&self, bucket: Duration) -> Self {
+        let mut new = Self::new(bucket);
+        if new.width == self.width {
+            return self.clone();
+        }
+        for (at, &units) in self.counts.iter().enumerate() {
+            let end = (self.first + at as u64 + 1) * self.width;
+            if units > 0 {
+                new.add(Timestamp::from_millis(end - 1), units, Duration::MAX);
+            }
+        }
+        new
+    }
+
+    /// When units counted in bucket number `bucket` stop to count.
+    fn freed_at(&self, bucket: u64, span: Duration) -> Timestamp {
+        Timestamp::from_millis((bucket + 1).saturating_mul(self.width)) + span
+    }
+
+    /// Units that still count at `at`, oldest first, with the instant each bucket is freed.
+    fn live(&self, at: Timestamp, span: Duration) -> impl Iterator<Item = (Timestamp, u32)> {
+        (self.first..)
+            .zip(self.counts.iter().copied())
+            .map(move |(bucket, units)| (self.freed_at(bucket, span), units))
+            .filter(move |&(freed, units)| units > 0 && freed > at)
+    }
+
+    /// Units that count at `at`, where each counts for `span`.
+    pub fn used(&self, at: Timestamp, span: Duration) -> u64 {
+        self.live(at, span).map(|(_, units)| u64::from(units)).sum()
+    }
+
+    /// The first instant, not before `at`, at which `units` more stay within `limit`; `None` when
+    /// they never do.
+    pub fn earliest_fit(
+        &self,
+        at: Timestamp,
+        span: Duration,
+        limit: u32,
+        units: u32,
+    ) -> Option<Timestamp> {
+        let room = u64::from(limit.checked_sub(units)?);
+        let mut used = self.used(at, span);
+        if used <= room {
+            return Some(at);
+        }
+        for (freed, count) in self.live(at, span) {
+            used -= u64::from(count);
+            if used <= room {
+                return Some(freed);
+            }
+        }
+        None
+    }
+
+    /// Counts `units` at `at`, which must not lie before the last instant counted at, and forgets
+    /// what no longer counts.
+    pub fn add(&mut self, at: Timestamp, units: u32, span: Duration) {
+        while let Some(&front) = self.counts.front() {
+            if front > 0 && self.freed_at(self.first, span) > at {
+                break;
+            }
+            self.counts.pop_front();
+            self.first += 1;
+        }
+        let bucket = at.as_millis() / self.width;
+        if self.counts.is_empty() {
+            self.first = bucket;
+        }
+        let index = usize::try_from(bucket.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        if index >= self.counts.len() {
+            self.counts.resize(index + 1, 0);
+        }
+        self.counts[index] = self.counts[index].saturating_add(units);
+    }
+
+    /// Gives back `units` that were counted at `at` and never used. Units whose bucket is
+    /// forgotten are gone already.
+    pub fn refund(&mut self, at: Timestamp, units: u32) {
+        let bucket = at.as_millis() / self.width;
+        if let Some(index) = bucket.checked_sub(self.first).and_then(|i| usize::try_from(i).ok())
+            && let Some(count) = self.counts.get_mut(index)
+        {
+            *count = count.saturating_sub(units);
+        }
+    }
+
+    /// Appends the window to `out`: width, first bucket, number of buckets, counts; variable-length
+    /// integers, runs of empty buckets as 0 and their length.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.width);
+        put_varint(out, self.first);
+        put_varint(out, self.counts.len() as u64);
+        let mut counts = self.counts.iter().peekable();
+        while let Some(&count) = counts.next() {
+            put_varint(out, u64::from(count));
+            if count == 0 {
+                let mut run = 1;
+                while counts.next_if(|&&next| next == 0).is_some() {
+                    run += 1;
+                }
+                put_varint(out, run);
+            }
+        }
+    }
+
+    /// Reads what [`Self::encode`] wrote; `None` when `from` is not that.
+    pub(crate) fn decode(from: &mut &[u8]) -> Option<Self> {
+        /// More buckets than any quota has: what claims more is not ours.
+        const BUCKETS_MAX: usize = 4096;
+        let width = get_varint(from).filter(|&width| width > 0)?;
+        let first = get_varint(from)?;
+        let len = usize::try_from(get_varint(from)?).ok().filter(|&len| len <= BUCKETS_MAX)?;
+        let mut counts = VecDeque::with_capacity(len);
+        while counts.len() < len {
+            match u32::try_from(get_varint(from)?).ok()? {
+                0 => {
+                    let run = usize::try_from(get_varint(from)?).ok()?;
+                    if run == 0 || run > len - counts.len() {
+                        return None;
+                    }
+                    counts.resize(counts.len() + run, 0);
+                }
+                count => counts.push_back(count),
+            }
+        }
+        Some(Self { width, first, counts })
+    }
+}
+
+/// LEB128, as DWARF and protobuf write unsigned integers.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8 & 0x7f) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub(crate) fn get_varint(from: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = from.split_first()?;
+        *from = rest;
+        let bits = u64::from(byte & 0x7f);
+        if shift == 63 && bits > 1 {
+            return None;
+        }
+        value |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SPAN: Duration = Duration::from_millis(1000);
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    #[test]
+    fn a_bucket_counts_until_its_last_instant_has_left_the_window() {
+        let mut window = Window::new(Duration::from_millis(10));
+        window.add(at(5000), 1, SPAN);
+        assert_eq!(window.used(at(6009), SPAN), 1);
+        assert_eq!(window.used(at(6010), SPAN), 0);
+        assert_eq!(window.earliest_fit(at(5000), SPAN, 1, 1), Some(at(6010)));
+        assert_eq!(window.earliest_fit(at(5000), SPAN, 2, 1), Some(at(5000)));
+        assert_eq!(window.earliest_fit(at(5000), SPAN, 1, 2), None);
+    }
+
+    #[test]
+    fn a_refund_frees_what_was_counted() {
+        let mut window = Window::new(Duration::from_millis(10));
+        window.add(at(5000), 3, SPAN);
+        window.refund(at(5009), 2);
+        assert_eq!(window.used(at(5010), SPAN), 1);
+        window.refund(at(9000), 2);
+        assert_eq!(window.used(at(5010), SPAN), 1);
+    }
+
+    proptest! {
+        /// The exact model is the log of all units. Whatever the window grants, no exact window of
+        /// the log holds more than the limit; and a denial is right until just before the promised
+        /// instant, a grant at it.
+        #[test]
+        fn never_above_the_limit_and_denied_exactly_until_the_promised_instant(
+            limit in 1u32..20,
+            bucket in 1u64..60,
+            steps in prop::collection::vec((0u64..300, 1u32..4), 1..200),
+        ) {
+            let bucket = Duration::from_millis(bucket);
+            let mut window = Window::new(bucket);
+            let mut log: Vec<u64> = Vec::new();
+            let mut now = 10_000u64;
+            for (wait, units) in steps {
+                now += wait;
+                let Some(fit) = window.earliest_fit(at(now), SPAN, limit, units) else {
+                    prop_assert!(units > limit);
+                    continue;
+                };
+                if fit > at(now) {
+                    let before = fit - Duration::from_millis(1);
+                    prop_assert!(window.used(before, SPAN) + u64::from(units) > u64::from(limit));
+                }
+                prop_assert!(window.used(fit, SPAN) + u64::from(units) <= u64::from(limit));
+                // Too cautious by at most one bucket, against the exact log.
+                let exact_used = |t: u64| log.iter().filter(|&&u| u + 1000 > t).count() as u64;
+                let late = fit.as_millis().saturating_sub(bucket.as_millis() as u64);
+                if late > now {
+                    prop_assert!(exact_used(late - 1) + u64::from(units) > u64::from(limit));
+                }
+                if fit == at(now) {
+                    window.add(fit, units, SPAN);
+                    log.extend(std::iter::repeat_n(now, units as usize));
+                }
+            }
+            for &start in &log {
+                let inside = log.iter().filter(|&&t| t >= start && t < start + 1000).count();
+                prop_assert!(inside as u32 <= limit);
+            }
+        }
+
+        #[test]
+        fn what_is_encoded_is_decoded(
+            bucket in 1u64..100_000,
+            steps in prop::collection::vec((0u64..3_000_000, 1u32..100_000), 0..150),
+        ) {
+            let mut window = Window::new(Duration::from_millis(bucket));
+            let mut now = 1_790_000_000_000;
+            for (wait, units) in steps {
+                now += wait.min(bucket * 20);
+                window.add(at(now), units, Duration::from_millis(bucket * 100));
+            }
+            let mut bytes = Vec::new();
+            window.encode(&mut bytes);
+            let mut rest = bytes.as_slice();
+            prop_assert_eq!(Window::decode(&mut rest), Some(window));
+            prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn decoding_garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Window::decode(&mut bytes.as_slice());
+        }
+
+        #[test]
+        fn rebucketing_never_forgets_early(
+            from in 1u64..500,
+            to in 1u64..500,
+            steps in prop::collection::vec((0u64..300, 1u32..4), 1..40),
+            later in 0u64..2000,
+        ) {
+            let mut window = Window::new(Duration::from_millis(from));
+            let mut now = 10_000u64;
+            for (wait, units) in steps {
+                now += wait;
+                window.add(at(now), units, SPAN);
+            }
+            let moved = window.rebucketed(Duration::from_millis(to));
+            prop_assert!(moved.used(at(now + later), SPAN) >= window.used(at(now + later), SPAN));
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! What a refusal of the Graph API means, and what the caller must do about it.
+//!
+//! Meta's errors are told apart by code and subcode, then by the HTTP status. Never by `type`,
+//! which is `OAuthException` for nearly everything, and never by `is_transient`, which is also true
+//! for throttles. (Meta, Messenger Platform error codes, 25 Jun 2026; Graph API error handling.)
+
+use std::fmt;
+
+use crate::json::Object;
+
+/// From this number on, a number means the same whether it comes as code or as subcode.
+const UNIQUE_NUMBER_MIN: i64 = 1_000_000;
+
+/// An error answer. It keeps no message, because a message may quote what was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GraphError {
+    /// The HTTP status.
+    pub status: u16,
+    /// `error.code`; `None` when the answer is not Meta's JSON.
+    pub code: Option<i64>,
+    /// `error.error_subcode`.
+    pub subcode: Option<i64>,
+    /// `error.fbtrace_id`, by which Meta's support finds the call.
+    pub trace_id: Option<String>,
+    /// Whether the message says that this endpoint does not support the HTTP method. With code 100
+    /// that is how graph.instagram.com refuses an app which the account has not authorised; no
+    /// number tells it from a bad parameter.
+    pub method_unsupported: bool,
+}
+
+impl GraphError {
+    /// Reads the body of an answer with this HTTP status. Every body is taken: what is not there,
+    /// or is not JSON, is `None`.
+    pub fn parse(status: u16, body: &[u8]) -> Self {
+        let body = String::from_utf8_lossy(body);
+        let Some(error) = Object::parse(&body).and_then(|body| body.object("error")) else {
+            return Self { status, ..Self::default() };
+        };
+        Self {
+            status,
+            code: error.number("code"),
+            subcode: error.number("error_subcode"),
+            trace_id: error.id("fbtrace_id"),
+            method_unsupported: error
+                .text("message")
+                .is_some_and(|message| message.contains("Unsupported request - method type")),
+        }
+    }
+
+    /// What the error means.
+    pub fn classify(&self) -> Verdict {
+        use ThrottleScope::{Account, App, Recipient as OneRecipient};
+        use Verdict::*;
+
+        let is_unique = |number: &i64| *number >= UNIQUE_NUMBER_MIN;
+        let subcode =
+            self.subcode.filter(is_unique).or(self.code.filter(is_unique)).or(self.subcode);
+
+        match (self.code.unwrap_or_default(), subcode.unwrap_or_default()) {
+            // Whatever the subcode.
+            (102 | 190, _) => TokenDead,
+            (368, _) => Blocked,
+
+            // Subcodes, each finer than its code.
+            (_, 1357046) => Ambiguous,
+            (_, 2534022 | 2018278 | 2018065) => WindowClosed,
+            (_, 2534025 | 2534024) => PrivateReplyRefused,
+            (_, 2534037 | 2018300) => ThreadOwner,
+            (_, 1893063 | 2534029 | 2534122) => Blocked,
+            (_, 2534077) => TokenDead,
+            (_, 2534041 | 2534013 | 1404170 | 2018028 | 2018027 | 2018021) => Permission,
+            (_, 1545041 | 2534014 | 2534001 | 2018001 | 2018108 | 2018336) => Recipient,
+            (_, 1893015 | 1893016) => Recipient,
+            (_, 2018352 | 2018338) => Throttled { scope: OneRecipient },
+            (_, 2018022) => Throttled { scope: App },
+            (_, 2534040 | 2446079) => Throttled { scope: Account },
+            (_, 2534015 | 2018109 | 2018344 | 1609005 | 9000001) => BadRequest,
+            // Meta could not fetch the media: worth one more try.
+            (_, 2018008 | 2018047 | 2018294) => Transient,
+            (_, 1545133 | 2018321) => Transient,
+            (100, 33) => CommentGone,
+            (613, 1996) => Throttled { scope: App },
+
+            // Codes with no subcode, or with one that says no more.
+            (1 | 2 | 1200, _) => Transient,
+            (4 | 341, _) => Throttled { scope: App },
+            // 32, 80001 and 80006 count calls of a Page, which is an account's.
+            (17 | 32 | 613 | 80000..=80014, _) => Throttled { scope: Account },
+            (2022, _) => Blocked,
+            (551, _) => Recipient,
+            // No consent to read a profile: expected of people who only commented.
+            (230, _) => Recipient,
+            (10900, _) => PrivateReplyRefused,
+            (3 | 10 | 200..=299 | 36103, _) => Permission,
+            (100, _) if self.method_unsupported => Permission,
+            (27 | 100 | 506 | 2500, _) => BadRequest,
+            _ => self.classify_by_status(),
+        }
+    }
+
+    fn classify_by_status(&self) -> Verdict {
+        match (self.status, self.code) {
+            (429, _) => Verdict::Throttled { scope: ThrottleScope::Account },
+            (401, Some(_)) => Verdict::TokenDead,
+            (403, Some(_)) => Verdict::Permission,
+            (400..=499, Some(_)) => Verdict::BadRequest,
+            // 5xx, or not Meta's JSON: somebody on the way answered, perhaps after Meta acted.
+            _ => Verdict::Ambiguous,
+        }
+    }
+}
+
+impl fmt::Display for GraphError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "status {}", self.status)?;
+        if let Some(code) = self.code {
+            write!(f, ", code {code}")?;
+        }
+        if let Some(subcode) = self.subcode {
+            write!(f, "/{subcode}")?;
+        }
+        if let Some(trace_id) = &self.trace_id {
+            write!(f, ", fbtrace {trace_id}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a failed call means, by what the caller must do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Too many calls. Stop all calls in the scope, try again later, and spend none of the send's
+    /// attempts. To go on calling makes it longer.
+    Throttled {
+        /// What must pause.
+        scope: ThrottleScope,
+    },
+    /// Meta failed and a later try may succeed: back off with jitter, a few attempts only.
+    Transient,
+    /// It may or may not have been sent. A private reply can be tried again: if the first one
+    /// arrived, the next is refused ([`PrivateReplyRefused`](Self::PrivateReplyRefused)). No other
+    /// message can.
+    Ambiguous,
+    /// The account's token is of no use: stop the account until its owner connects it again.
+    TokenDead,
+    /// The app, or a setting of the account, does not allow the call: stop the account and alert.
+    Permission,
+    /// Meta restricts the account for its behaviour: stop it for hours, longer each time, and
+    /// alert.
+    Blocked,
+    /// The person wrote too long ago for this message. Final for this message.
+    WindowClosed,
+    /// This person cannot be reached now. Final for this send.
+    Recipient,
+    /// The comment cannot be answered: it was answered already, is older than 7 days, was deleted,
+    /// or its broadcast ended. Never try again. After an ambiguous attempt it most likely means
+    /// that that one arrived.
+    PrivateReplyRefused,
+    /// Another app has the conversation: final unless that app hands it over.
+    ThreadOwner,
+    /// The request is wrong, whoever sends it: final, and a bug or a bad template. Alert.
+    BadRequest,
+    /// The object of the call does not exist or cannot be seen: for a private reply, the comment
+    /// was deleted. Final. If it happens to every send of an account, its id or token is wrong.
+    CommentGone,
+}
+
+/// What a throttle pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ThrottleScope {
+    /// Every call of the app, for all accounts.
+    App,
+    /// Every call for the account.
+    Account,
+    /// Messages to this person.
+    Recipient,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ThrottleScope::{Account, App};
+    use super::Verdict::*;
+    use super::*;
+
+    const APP: Verdict = Throttled { scope: App };
+    const ACCOUNT: Verdict = Throttled { scope: Account };
+    const PERSON: Verdict = Throttled { scope: ThrottleScope::Recipient };
+
+    /// Every documented error, and those seen in production.
+    const TABLE: [(i64, &[Option<i64>], Verdict); 67] = [
+        (1, &[None, Some(99)], Transient),
+        (1, &[Some(1357046)], Ambiguous),
+        (2, &[None, Some(1545133)], Transient),
+        (2, &[Some(2018344)], BadRequest),
+        (3, &[None], Permission),
+        (4, &[None, Some(2018022)], APP),
+        (9, &[Some(2018352)], PERSON),
+        (10, &[None], Permission),
+        (10, &[Some(2534022), Some(2018278), Some(2018065)], WindowClosed),
+        (10, &[Some(2018108)], Recipient),
+        (10, &[Some(1893063)], Blocked),
+        (10, &[Some(1893015)], Recipient),
+        (10, &[Some(1404170)], Permission),
+        (10, &[Some(2018336)], Recipient),
+        (10, &[Some(2534077)], TokenDead),
+        (17, &[None], ACCOUNT),
+        (27, &[None], BadRequest),
+        (32, &[None], ACCOUNT),
+        (100, &[None], BadRequest),
+        (100, &[Some(33)], CommentGone),
+        (100, &[Some(2018001)], Recipient),
+        (100, &[Some(2018008), Some(2018047), Some(2018294)], Transient),
+        (100, &[Some(2018109)], BadRequest),
+        (100, &[Some(2534001)], Recipient),
+        (100, &[Some(2534013)], Permission),
+        (100, &[Some(2534014)], Recipient),
+        (100, &[Some(2534015)], BadRequest),
+        (100, &[Some(2534024)], PrivateReplyRefused),
+        (100, &[Some(2534025)], PrivateReplyRefused),
+        (100, &[Some(2534029)], Blocked),
+        (100, &[Some(2534037)], ThreadOwner),
+        (102, &[None], TokenDead),
+        (190, &[None, Some(458), Some(459), Some(460)], TokenDead),
+        (190, &[Some(463), Some(464), Some(467), Some(492)], TokenDead),
+        (200, &[None], Permission),
+        (200, &[Some(1545041)], Recipient),
+        (200, &[Some(2018028), Some(2018027), Some(2018021)], Permission),
+        (200, &[Some(2534041)], Permission),
+        (230, &[None], Recipient),
+        (299, &[None], Permission),
+        (341, &[None], APP),
+        (368, &[None, Some(1390008)], Blocked),
+        (506, &[None], BadRequest),
+        (508, &[Some(2534122)], Blocked),
+        (551, &[None, Some(1545041)], Recipient),
+        (613, &[None, Some(2534040)], ACCOUNT),
+        (613, &[Some(1996)], APP),
+        (613, &[Some(1893016)], Recipient),
+        (613, &[Some(2018338)], PERSON),
+        (1200, &[None], Transient),
+        (2022, &[None], Blocked),
+        (2500, &[None], BadRequest),
+        (10900, &[None], PrivateReplyRefused),
+        (36103, &[None], Permission),
+        (80000, &[None, Some(2446079)], ACCOUNT),
+        (80001, &[None], ACCOUNT),
+        (80002, &[None], ACCOUNT),
+        (80003, &[None, Some(2446079)], ACCOUNT),
+        (80004, &[None, Some(2446079)], ACCOUNT),
+        (80005, &[None], ACCOUNT),
+        (80006, &[None], ACCOUNT),
+        (80008, &[None], ACCOUNT),
+        (80009, &[None], ACCOUNT),
+        (80014, &[None, Some(2446079)], ACCOUNT),
+        (1609005, &[None], BadRequest),
+        (2018300, &[None], ThreadOwner),
+        (9000001, &[None], BadRequest),
+    ];
+
+    fn refused(status: u16, code: i64, subcode: Option<i64>) -> GraphError {
+        GraphError { status, code: Some(code), subcode, ..GraphError::default() }
+    }
+
+    #[test]
+    fn every_documented_error_has_its_verdict_whatever_the_status() {
+        for (code, subcodes, verdict) in TABLE {
+            for subcode in subcodes {
+                for status in [400, 401, 403, 429, 500, 503] {
+                    let error = refused(status, code, *subcode);
+                    assert_eq!(error.classify(), verdict, "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_subcode_that_comes_as_code_means_the_same() {
+        for (number, verdict) in [
+            (1545041, Recipient),
+            (2018300, ThreadOwner),
+            (2018321, Transient),
+            (2534022, WindowClosed),
+            (2534025, PrivateReplyRefused),
+            (2534029, Blocked),
+            (2534040, ACCOUNT),
+        ] {
+            assert_eq!(refused(400, number, None).classify(), verdict, "{number}");
+            assert_eq!(refused(400, number, Some(33)).classify(), verdict, "{number}/33");
+            assert_eq!(refused(400, 100, Some(number)).classify(), verdict, "100/{number}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_error_is_told_by_its_status() {
+        for (status, verdict) in [
+            (400, BadRequest),
+            (401, TokenDead),
+            (403, Permission),
+            (404, BadRequest),
+            (429, ACCOUNT),
+            (500, Ambiguous),
+            (503, Ambiguous),
+        ] {
+            assert_eq!(refused(status, 424_242, None).classify(), verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_metas_json_says_nothing_about_the_send() {
+        for status in [302, 400, 403, 404, 500, 502, 503, 504] {
+            for body in ["", "<html>Bad Gateway</html>", "{}", r#"{"error":"x"}"#, "[1]"] {
+                let error = GraphError::parse(status, body.as_bytes());
+                assert_eq!(error, GraphError { status, ..GraphError::default() });
+                assert_eq!(error.classify(), Ambiguous, "{status} {body}");
+            }
+        }
+        assert_eq!(GraphError::parse(429, b"").classify(), ACCOUNT);
+    }
+
+    #[test]
+    fn reads_metas_envelope() {
+        let error = GraphError::parse(400, include_bytes!("../fixtures/error.json"));
+        assert_eq!(
+            error,
+            GraphError {
+                status: 400,
+                code: Some(100),
+                subcode: Some(2534025),
+                trace_id: Some("AbCdEfGhIjKlMnOpQrStUv-".to_owned()),
+                method_unsupported: false,
+            }
+        );
+        assert_eq!(
+            error.to_string(),
+            "status 400, code 100/2534025, fbtrace AbCdEfGhIjKlMnOpQrStUv-"
+        );
+        assert!(!format!("{error:?}").contains("private reply"));
+    }
+
+    #[test]
+    fn numbers_may_be_strings_and_every_part_may_be_odd() {
+        let body = br#"{"error":{"message":"\ud83d","code":"4","error_subcode":null,
+            "is_transient":true,"code":"10","error_subcode":"2534022","fbtrace_id":"a b"}}"#;
+        let error = GraphError::parse(400, body);
+        assert_eq!(error, refused(400, 10, Some(2534022)));
+        assert_eq!(error.classify(), WindowClosed);
+    }
+
+    #[test]
+    fn is_transient_does_not_make_a_throttle_transient() {
+        let body = br#"{"error":{"message":"(#4) limit","code":4,"is_transient":true}}"#;
+        assert_eq!(GraphError::parse(400, body).classify(), APP);
+    }
+
+    #[test]
+    fn an_account_that_did_not_authorise_the_app_is_no_bad_request() {
+        let body = br#"{"error":{"message":"Unsupported request - method type: post","code":100}}"#;
+        assert_eq!(GraphError::parse(400, body).classify(), Permission);
+    }
+}

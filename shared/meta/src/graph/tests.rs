@@ -1,0 +1,256 @@
+//! The client against a server on this machine that answers as told.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+
+use super::*;
+use crate::error::ThrottleScope;
+
+const SENT: &str = r#"{"recipient_id":"526000000000001","message_id":"aWdfZAG1faXRlbToxOk"}"#;
+
+/// What the server does after it has read one request.
+enum Answer {
+    /// Sends an answer.
+    Http(u16, Vec<(&'static str, &'static str)>, &'static str),
+    /// Promises a longer body than it sends.
+    CutOff(u16, &'static str),
+    /// Closes the connection.
+    Close,
+    /// Answers nothing until the client has gone.
+    Wait,
+}
+
+struct Request {
+    head: String,
+    body: String,
+}
+
+/// A client of a server that takes one connection, and what the server will have read from it.
+fn serve(answer: Answer) -> (GraphClient, JoinHandle<Request>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let client = client_of(&listener);
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("accept");
+        let request = read_request(&stream);
+        reply(stream, answer);
+        request
+    });
+    (client, server)
+}
+
+fn client_of(listener: &TcpListener) -> GraphClient {
+    let base_url = format!("http://{}", listener.local_addr().expect("address"));
+    GraphClient::new(GraphConfig { base_url, version: "v26.0".to_owned() }).expect("client")
+}
+
+fn read_request(stream: &TcpStream) -> Request {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(reader.read_line(&mut head).expect("request line"), 0, "request broke off");
+    }
+    head.make_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().expect("length"));
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("request body");
+    Request { head, body: String::from_utf8(body).expect("UTF-8") }
+}
+
+fn reply(mut stream: TcpStream, answer: Answer) {
+    let (status, headers, body, missing) = match answer {
+        Answer::Http(status, headers, body) => (status, headers, body, 0),
+        Answer::CutOff(status, body) => (status, vec![], body, 10),
+        Answer::Close => return,
+        Answer::Wait => {
+            let _ = stream.read(&mut [0]);
+            return;
+        }
+    };
+    let mut head = format!("HTTP/1.1 {status} Any\r\ncontent-length: {}\r\n", body.len() + missing);
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    write!(stream, "{head}\r\n{body}").expect("write");
+}
+
+async fn call(client: &GraphClient) -> Result<Sent, CallError> {
+    call_with(client, "17841400000000001", "IGAAtoken", Duration::from_secs(10)).await
+}
+
+async fn call_with(
+    client: &GraphClient,
+    account: &str,
+    token: &str,
+    timeout: Duration,
+) -> Result<Sent, CallError> {
+    let text = "Here it is: https://example.com/ä 😀 \"now\"";
+    let comment = "17890000000000001".into();
+    client.private_reply(&account.into(), &token.into(), &comment, text, timeout).await
+}
+
+async fn refusal(answer: Answer) -> (CallError, Verdict) {
+    let (client, server) = serve(answer);
+    let error = call(&client).await.expect_err("refusal");
+    server.join().expect("server");
+    let verdict = error.verdict();
+    (error, verdict)
+}
+
+#[tokio::test]
+async fn sends_metas_request_and_reads_its_answer() {
+    let date = vec![("Date", "Tue, 29 Sep 2026 12:00:01 GMT")];
+    let (client, server) = serve(Answer::Http(200, date, SENT));
+    assert_eq!(
+        call(&client).await,
+        Ok(Sent {
+            recipient: Some("526000000000001".into()),
+            message_id: Some("aWdfZAG1faXRlbToxOk".to_owned()),
+            server_date: Some(Timestamp::from_secs(1_790_683_201)),
+        })
+    );
+
+    let request = server.join().expect("server");
+    let mut lines = request.head.lines();
+    assert_eq!(lines.next(), Some("post /v26.0/17841400000000001/messages http/1.1"));
+    let lines: Vec<_> = lines.collect();
+    assert!(lines.contains(&"authorization: bearer igaatoken"), "{lines:?}");
+    assert!(lines.contains(&"content-type: application/json"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("user-agent: spillway/")), "{lines:?}");
+    assert_eq!(
+        request.body,
+        r#"{"recipient":{"comment_id":"17890000000000001"},"message":{"text":"Here it is: https://example.com/ä 😀 \"now\""}}"#
+    );
+}
+
+#[tokio::test]
+async fn success_is_success_whatever_the_body() {
+    for answer in [
+        Answer::Http(200, vec![], ""),
+        Answer::Http(200, vec![], "{}"),
+        Answer::Http(200, vec![], "<html>"),
+        Answer::CutOff(200, SENT),
+    ] {
+        let (client, server) = serve(answer);
+        let sent = call(&client).await.expect("sent");
+        server.join().expect("server");
+        assert_eq!(sent.server_date, None);
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_metas_is_refused_with_its_verdict() {
+    let body = include_str!("../../fixtures/error.json");
+    let date = vec![("Date", "Thu, 01 Jan 1970 00:00:07 GMT")];
+    let (error, verdict) = refusal(Answer::Http(400, date, body)).await;
+    assert_eq!(verdict, Verdict::PrivateReplyRefused);
+    let CallError::Refused { error, regain, server_date } = error else { panic!("{error:?}") };
+    assert_eq!((error.code, error.subcode), (Some(100), Some(2534025)));
+    assert_eq!(regain, None);
+    assert_eq!(server_date, Some(Timestamp::from_secs(7)));
+
+    let (error, verdict) =
+        refusal(Answer::Http(401, vec![], r#"{"error":{"code":190,"error_subcode":463}}"#)).await;
+    assert_eq!(verdict, Verdict::TokenDead);
+    assert_eq!(error.to_string(), "refused: status 401, code 190/463");
+}
+
+#[tokio::test]
+async fn a_throttle_says_for_how_long() {
+    let (error, verdict) = refusal(Answer::Http(429, vec![("Retry-After", "90")], "")).await;
+    assert_eq!(verdict, Verdict::Throttled { scope: ThrottleScope::Account });
+    let CallError::Refused { regain, .. } = error else { panic!("{error:?}") };
+    assert_eq!(regain, Some(Duration::from_secs(90)));
+
+    let usage = r#"{"17841400000000001":[{"type":"instagram","call_count":100,"estimated_time_to_regain_access":19}]}"#;
+    let body = r#"{"error":{"code":4,"is_transient":true}}"#;
+    let (error, verdict) =
+        refusal(Answer::Http(400, vec![("X-Business-Use-Case-Usage", usage)], body)).await;
+    assert_eq!(verdict, Verdict::Throttled { scope: ThrottleScope::App });
+    let CallError::Refused { regain, .. } = error else { panic!("{error:?}") };
+    assert_eq!(regain, Some(Duration::from_secs(19 * 60)));
+}
+
+#[tokio::test]
+async fn a_gateway_that_answers_leaves_it_ambiguous() {
+    let html = "<html><h1>502 Bad Gateway</h1></html>";
+    assert_eq!(refusal(Answer::Http(502, vec![], html)).await.1, Verdict::Ambiguous);
+    assert_eq!(refusal(Answer::CutOff(500, r#"{"error":{"#)).await.1, Verdict::Ambiguous);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let location = vec![("Location", "/elsewhere")];
+    let (error, verdict) = refusal(Answer::Http(307, location, "")).await;
+    assert!(matches!(error, CallError::Refused { error: GraphError { status: 307, .. }, .. }));
+    assert_eq!(verdict, Verdict::Ambiguous);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_after_the_request_leaves_it_unknown() {
+    assert_eq!(refusal(Answer::Close).await, (CallError::Unknown, Verdict::Ambiguous));
+}
+
+// Not on this thread, which waits for the server, which waits for the connection to be closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_answer_in_time_leaves_it_unknown() {
+    let (client, server) = serve(Answer::Wait);
+    let error =
+        call_with(&client, "17841400000000001", "IGAAtoken", Duration::from_millis(200)).await;
+    assert_eq!(error, Err(CallError::Unknown));
+    server.join().expect("server");
+}
+
+#[tokio::test]
+async fn without_a_connection_nothing_was_written() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let client = client_of(&listener);
+    drop(listener);
+    let error = call(&client).await.expect_err("no server");
+    assert_eq!((error.clone(), error.verdict()), (CallError::NotWritten, Verdict::Transient));
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_request_is_not_made() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let client = client_of(&listener);
+    let timeout = Duration::from_secs(1);
+    for account in ["", ".", "..", "1/2", "1?x", "1%2f", "me me"] {
+        let refusal = call_with(&client, account, "IGAAtoken", timeout).await;
+        assert_eq!(refusal, Err(CallError::InvalidId), "{account}");
+    }
+    let refusal = call_with(&client, "17841400000000001", "IGAA\r\nx: y", timeout).await;
+    assert_eq!(refusal, Err(CallError::InvalidToken));
+}
+
+#[test]
+fn a_wrong_configuration_is_refused() {
+    let new = |base_url: &str, version: &str| {
+        GraphClient::new(GraphConfig { base_url: base_url.to_owned(), version: version.to_owned() })
+    };
+    for base_url in
+        ["", "graph.instagram.com", "ftp://graph.instagram.com", "http://", "http://a?b"]
+    {
+        assert!(matches!(new(base_url, "v26.0"), Err(GraphConfigError::BaseUrl)), "{base_url}");
+    }
+    for version in ["", "26.0", "v26", "v26.", "v.0", "v26.0/me", "v26.0.1"] {
+        let client = new("https://graph.instagram.com", version);
+        assert!(matches!(client, Err(GraphConfigError::Version)), "{version}");
+    }
+}
+
+#[test]
+fn a_path_in_the_base_url_is_kept() {
+    for (base_url, expected) in [
+        ("https://graph.instagram.com", "https://graph.instagram.com/v26.0/1/messages"),
+        ("https://graph.instagram.com/", "https://graph.instagram.com/v26.0/1/messages"),
+        ("http://127.0.0.1:1/meta/", "http://127.0.0.1:1/meta/v26.0/1/messages"),
+    ] {
+        let config = GraphConfig { base_url: base_url.to_owned(), version: "v26.0".to_owned() };
+        let client = GraphClient::new(config).expect("client");
+        assert_eq!(client.messages_url(&"1".into()).expect("url").as_str(), expected);
+    }
+}

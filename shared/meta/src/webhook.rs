@@ -1,0 +1,14 @@
+//! What Meta sends us: the verification handshake, and deliveries of events.
+//!
+//! A delivery is one POST with up to 1,000 events, which may belong to several accounts. Meta sends
+//! it again until it is answered with 200 within 5 s, so each event may come more than once, in any
+//! order (Meta, Instagram Platform webhooks, 3 Mar 2026; Messenger Platform webhooks).
+
+mod event;
+pub mod handshake;
+mod parse;
+
+pub use event::{
+    CommentEvent, CommentKind, Commenter, Delivery, Event, PayloadError, SkipReason, Skipped,
+};
+pub use parse::parse;

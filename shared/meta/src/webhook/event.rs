@@ -1,0 +1,171 @@
+//! What a delivery says, in our types.
+
+use std::fmt;
+
+use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
+use spillway_core::time::Timestamp;
+
+/// One webhook POST, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// What the delivery is about, `instagram` or `page`; the first one named if there are several.
+    pub object: Option<String>,
+    /// The events, in the order of the payload, which is not the order in which things happened.
+    pub events: Vec<Event>,
+    /// What could not be read. Sending it again would not help: count it and answer 200.
+    pub skipped: Vec<Skipped>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody commented on a post, Reel or live broadcast.
+    Comment(CommentEvent),
+    /// Anything else: count it and answer 200. An account that is subscribed to one field gets all
+    /// fields of its app (Meta, Instagram Platform webhooks, 3 Mar 2026).
+    Other {
+        /// Whose event it is.
+        account: AccountId,
+        /// The webhook field, such as `messages`. Events of the `messaging` form do not name theirs;
+        /// it is told from what they carry, and is `messaging` if that is unknown.
+        field: String,
+    },
+}
+
+/// A comment, told by the field `comments` or `live_comments`.
+///
+/// Every part but the account and the id may be missing. Its `Debug` shows neither the text nor the
+/// commenter's name.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommentEvent {
+    /// The account whose media was commented on.
+    pub account: AccountId,
+    /// When Meta sent this notification. The payload has no time of the comment itself: after
+    /// retries the comment is up to 36 h older than this.
+    pub notified_at: Option<Timestamp>,
+    /// On what it was made.
+    pub kind: CommentKind,
+    /// The comment. A comment on a boosted post may be told twice, under two ids (Meta, private
+    /// replies of Instagram Messaging, 24 Jun 2026).
+    pub id: CommentId,
+    /// Who commented.
+    pub from: Option<Commenter>,
+    /// What was said. Absent for a GIF or sticker.
+    pub text: Option<String>,
+    /// The media commented on; for an ad, the ad's copy.
+    pub media: Option<MediaId>,
+    /// The media that an ad was made from.
+    pub original_media: Option<MediaId>,
+    /// The ad commented on.
+    pub ad: Option<String>,
+    /// The comment that this one replies to.
+    pub parent: Option<CommentId>,
+}
+
+impl CommentEvent {
+    /// Whether the account commented itself, for instance by a public reply. Answering such a
+    /// comment would never end.
+    ///
+    /// `self_ig_scoped_id` is no sign of it: it is seen on comments of others as well.
+    pub fn is_own(&self) -> bool {
+        self.from.as_ref().is_some_and(|from| from.id.as_str() == self.account.as_str())
+    }
+}
+
+impl fmt::Debug for CommentEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommentEvent")
+            .field("account", &self.account)
+            .field("notified_at", &self.notified_at)
+            .field("kind", &self.kind)
+            .field("id", &self.id)
+            .field("from", &self.from)
+            .field("text_bytes", &self.text.as_ref().map(String::len))
+            .field("media", &self.media)
+            .field("original_media", &self.original_media)
+            .field("ad", &self.ad)
+            .field("parent", &self.parent)
+            .finish()
+    }
+}
+
+/// What a comment was made on, which decides until when it can be answered (Meta, private replies,
+/// 30 Jun 2026).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommentKind {
+    /// A post or Reel: it can be answered for 7 days.
+    Comment,
+    /// A live broadcast: it can be answered only until the broadcast ends.
+    Live,
+}
+
+/// Who commented. Its `Debug` does not show the name.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Commenter {
+    /// The person as the account sees them.
+    pub id: RecipientId,
+    /// The person's name on Instagram, without `@`.
+    pub username: Option<String>,
+}
+
+impl fmt::Debug for Commenter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commenter").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Something in a delivery that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Whose it was, where that could be read.
+    pub account: Option<AccountId>,
+    /// The webhook field, where that could be read.
+    pub field: Option<String>,
+    /// Why it could not be read.
+    pub reason: SkipReason,
+}
+
+/// Why something could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// One of several envelopes has no `entry` list.
+    NoEntries,
+    /// An entry, change or message is not an object.
+    NotAnObject,
+    /// The entry does not say whose it is.
+    NoAccount,
+    /// The entry has none of the members that carry events, or they are not lists.
+    NoEvents,
+    /// The change does not name its field.
+    NoField,
+    /// The comment is not there: `value` is missing or not an object.
+    NoValue,
+    /// The comment has no usable id.
+    NoCommentId,
+}
+
+impl SkipReason {
+    /// A stable name for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoEntries => "no_entries",
+            Self::NotAnObject => "not_an_object",
+            Self::NoAccount => "no_account",
+            Self::NoEvents => "no_events",
+            Self::NoField => "no_field",
+            Self::NoValue => "no_value",
+            Self::NoCommentId => "no_comment_id",
+        }
+    }
+}
+
+/// Why a body is no delivery at all. Answer 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// The body is not JSON.
+    #[error("the body is not JSON")]
+    NotJson,
+    /// The body is JSON, but nothing in it is an object with an `entry` list.
+    #[error("the body has no entry list")]
+    NoEnvelope,
+}

@@ -1,0 +1,314 @@
+//! Ingest: a webhook delivery becomes recorded sends, each with a slot on the queue or parked.
+//!
+//! Everything that matters is durable before [`Ingest::ingest`] returns; whatever fails before that
+//! is an error, and Meta's re-send is wanted.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::pace::{self, Cursor};
+use spillway_core::send::{Earlier, LIVE_REPLY_WINDOW, Lane, REPLY_WINDOW, Stage, Waiting};
+use spillway_core::time::Timestamp;
+use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
+use tracing::{info, warn};
+
+use crate::account::{Account, Directory};
+use crate::clock::Clock;
+use crate::grant::GrantIds;
+use crate::memory::Memory;
+use crate::port::{Backlogs, Cursors, Queued, Recorded, Saved, SendQueue, Sends, StoreError};
+use crate::release::MARK_KEPT;
+use crate::ticket::{Place, Ticket};
+
+/// How long a process relies on having marked an account. Well below [`MARK_KEPT`], for which a
+/// mark stays.
+const MARK_REMEMBERED: Duration = Duration::from_secs(300);
+
+/// How long a process goes on with the cursor it has seen. An outdated one is noticed when it is
+/// written; only "parked sends are waiting" can be believed for too long.
+const CURSOR_REMEMBERED: Duration = Duration::from_secs(10);
+
+/// Accounts of one delivery that are worked on at a time.
+const ACCOUNTS_AT_ONCE: usize = 8;
+
+/// Lost races for the cursor after which an arrival parks: the release function has slots for it.
+const CURSOR_TRIES: usize = 4;
+
+/// Turns deliveries into sends.
+pub struct Ingest {
+    /// Accounts and their campaigns.
+    pub directory: Arc<Directory>,
+    /// Where sends are recorded.
+    pub sends: Arc<dyn Sends>,
+    /// Where slots come from.
+    pub cursors: Arc<dyn Cursors>,
+    /// Which accounts have waiting sends.
+    pub backlogs: Arc<dyn Backlogs>,
+    /// Where sends with a slot go.
+    pub queue: Arc<dyn SendQueue>,
+    /// Ids for writes.
+    pub ids: Arc<GrantIds>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What this process remembers.
+    pub warm: Warm,
+}
+
+/// What a warm process remembers between deliveries.
+pub struct Warm {
+    marked: Memory<AccountId, ()>,
+    cursors: Memory<AccountId, Cursor>,
+}
+
+impl Default for Warm {
+    fn default() -> Self {
+        Self { marked: Memory::new(), cursors: Memory::new() }
+    }
+}
+
+/// What became of a delivery: each event of it counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ingested {
+    /// Comments recorded with a slot.
+    pub queued: usize,
+    /// Comments recorded without one.
+    pub parked: usize,
+    /// Comments recorded before, or twice in this delivery.
+    pub duplicate: usize,
+    /// The account's own comments.
+    pub own: usize,
+    /// Comments that no campaign wants.
+    pub unmatched: usize,
+    /// Events for accounts that are not connected.
+    pub unknown_account: usize,
+    /// Valid events of other kinds.
+    pub other: usize,
+    /// Events that lack what they need.
+    pub skipped: usize,
+}
+
+impl Ingested {
+    fn add(&mut self, other: Self) {
+        self.queued += other.queued;
+        self.parked += other.parked;
+        self.duplicate += other.duplicate;
+        self.own += other.own;
+        self.unmatched += other.unmatched;
+        self.unknown_account += other.unknown_account;
+        self.other += other.other;
+        self.skipped += other.skipped;
+    }
+}
+
+impl Ingest {
+    /// Records a send for every comment that a campaign wants.
+    ///
+    /// # Errors
+    /// When something could not be persisted. Ingesting the same delivery again is right.
+    pub async fn ingest(&self, delivery: Delivery) -> Result<Ingested, StoreError> {
+        let mut total = Ingested { skipped: delivery.skipped.len(), ..Ingested::default() };
+        let mut by_account: BTreeMap<AccountId, Vec<CommentEvent>> = BTreeMap::new();
+        for event in delivery.events {
+            match event {
+                Event::Comment(comment) => {
+                    by_account.entry(comment.account.clone()).or_default().push(comment);
+                }
+                Event::Other { .. } => total.other += 1,
+            }
+        }
+        let results: Vec<Ingested> = stream::iter(by_account)
+            .map(|(account, comments)| self.ingest_account(account, comments))
+            .buffer_unordered(ACCOUNTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        for result in results {
+            total.add(result);
+        }
+        info!(
+            queued = total.queued,
+            parked = total.parked,
+            duplicate = total.duplicate,
+            own = total.own,
+            unmatched = total.unmatched,
+            unknown_account = total.unknown_account,
+            other = total.other,
+            skipped = total.skipped,
+            "ingested"
+        );
+        Ok(total)
+    }
+
+    async fn ingest_account(
+        &self,
+        id: AccountId,
+        comments: Vec<CommentEvent>,
+    ) -> Result<Ingested, StoreError> {
+        let mut counts = Ingested::default();
+        let Some(account) = self.directory.find(&id).await? else {
+            warn!(account = %id, comments = comments.len(), "comments for an account that is not connected");
+            counts.unknown_account = comments.len();
+            return Ok(counts);
+        };
+        let now = self.clock.now();
+        let mut wanted = self.match_comments(&account, comments, now, &mut counts);
+        if wanted.is_empty() {
+            return Ok(counts);
+        }
+        let events: Vec<EventId> = wanted.iter().map(|send| send.id.event.clone()).collect();
+        let known = self.sends.known(&id, &events).await?;
+        wanted.retain(|send| !known.contains(&send.id.event));
+        counts.duplicate += events.len() - wanted.len();
+        if wanted.is_empty() {
+            return Ok(counts);
+        }
+        self.mark(&id, now).await?;
+        for lane in Lane::ALL {
+            let (of_lane, rest) = wanted.into_iter().partition(|send: &Waiting| send.lane == lane);
+            wanted = rest;
+            self.record(&account, lane, of_lane, now, &mut counts).await?;
+        }
+        Ok(counts)
+    }
+
+    /// The sends that the comments ask for, each comment once.
+    fn match_comments(
+        &self,
+        account: &Account,
+        comments: Vec<CommentEvent>,
+        now: Timestamp,
+        counts: &mut Ingested,
+    ) -> Vec<Waiting> {
+        let mut seen = HashSet::new();
+        let mut wanted = Vec::new();
+        for comment in comments {
+            if comment.is_own() {
+                counts.own += 1;
+                continue;
+            }
+            let media: Vec<_> = comment.media.iter().chain(&comment.original_media).collect();
+            let text = comment.text.as_deref().unwrap_or_default();
+            let Some(found) = account.campaigns.matching(text, &media) else {
+                counts.unmatched += 1;
+                continue;
+            };
+            if !seen.insert(comment.id.clone()) {
+                counts.duplicate += 1;
+                continue;
+            }
+            let (lane, window) = match comment.kind {
+                CommentKind::Comment => (Lane::Inbound, REPLY_WINDOW),
+                CommentKind::Live => (Lane::Live, LIVE_REPLY_WINDOW),
+            };
+            // `entry.time` is when Meta sent the notification. A time in the future is none.
+            let written_at = comment.notified_at.unwrap_or(now).min(now);
+            wanted.push(Waiting {
+                id: SendId { account: account.id.clone(), event: EventId::from(&comment.id) },
+                lane,
+                campaign: found.campaign.id.clone(),
+                keyword: found.keyword.map(str::to_owned),
+                comment: comment.id,
+                media: comment.media,
+                username: comment.from.and_then(|from| from.username),
+                matched_at: now,
+                deadline: written_at + window,
+                stage: Stage::Parked,
+                epoch: 0,
+                attempt: 0,
+                failures: 0,
+                earlier: Earlier::NotSent,
+            });
+        }
+        wanted
+    }
+
+    /// Marks the account before anything is written for it: a waiting send without a mark would
+    /// never be looked at.
+    async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        const { assert!(MARK_REMEMBERED.as_secs() + 120 < MARK_KEPT.as_secs()) };
+        if self.warm.marked.get(account, now).is_none() {
+            self.backlogs.mark(account, now).await?;
+            self.warm.marked.put(account.clone(), (), now + MARK_REMEMBERED, now);
+        }
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        account: &Account,
+        lane: Lane,
+        mut sends: Vec<Waiting>,
+        now: Timestamp,
+        counts: &mut Ingested,
+    ) -> Result<(), StoreError> {
+        if sends.is_empty() {
+            return Ok(());
+        }
+        sends.sort_by_key(|send| send.deadline);
+        let slots = self.take_slots(account, lane, sends.len(), now).await?;
+        for (send, &due) in sends.iter_mut().zip(&slots) {
+            send.stage = Stage::Queued { due };
+        }
+        let placed: Vec<(Place, Waiting)> = sends
+            .into_iter()
+            .map(|send| (Place::new(&send, self.ids.next_nonce()), send))
+            .collect();
+        let recorded = self.sends.record(&placed).await?;
+        let mut messages = Vec::new();
+        for ((place, send), recorded) in placed.iter().zip(recorded) {
+            match (recorded, send.stage) {
+                (Recorded::Duplicate, _) => counts.duplicate += 1,
+                (Recorded::New, Stage::Queued { due }) => {
+                    counts.queued += 1;
+                    let ticket = Ticket::new(send, place.clone());
+                    messages.push(Queued { ticket, delay: due.since(now) });
+                }
+                (Recorded::New, _) => counts.parked += 1,
+            }
+        }
+        for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
+            // The send is durable, and the release function brings back what is overdue.
+            if let Err(error) = result {
+                warn!(send = %message.ticket.send, %error, "could not enqueue; release will");
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes slots for up to `n` sends in one write; none when the horizon is full.
+    async fn take_slots(
+        &self,
+        account: &Account,
+        lane: Lane,
+        n: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Timestamp>, StoreError> {
+        let gap = pace::gap(&account.profile, lane.action());
+        let mut cursor = match self.warm.cursors.get(&account.id, now) {
+            Some(cursor) => cursor,
+            None => self.cursors.load(&account.id).await?,
+        };
+        for _ in 0..CURSOR_TRIES {
+            let taken = cursor.take(lane, gap, now, n, self.ids.next());
+            let Some(next) = taken.cursor else {
+                self.remember(account, cursor, now);
+                return Ok(taken.slots);
+            };
+            match self.cursors.save(&account.id, &next).await? {
+                Saved::Done => {
+                    self.remember(account, next, now);
+                    return Ok(taken.slots);
+                }
+                Saved::Conflict(current) => cursor = current,
+            }
+        }
+        self.warm.cursors.forget(&account.id);
+        Ok(Vec::new())
+    }
+
+    fn remember(&self, account: &Account, cursor: Cursor, now: Timestamp) {
+        self.warm.cursors.put(account.id.clone(), cursor, now + CURSOR_REMEMBERED, now);
+    }
+}

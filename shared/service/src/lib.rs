@@ -1,0 +1,17 @@
+//! Spillway's use cases over small ports: what the functions, the local stack and the simulations
+//! all run.
+//!
+//! - [`ingest`]: a webhook delivery becomes recorded sends, each with a slot or parked.
+//! - [`deliver`]: queued sends become Graph calls, inside the account's budget.
+//! - [`release`]: parked sends get slots; what a crash left behind is repaired; what is too late
+//!   expires.
+
+pub mod account;
+pub mod clock;
+pub mod deliver;
+pub mod grant;
+pub mod ingest;
+mod memory;
+pub mod port;
+pub mod release;
+pub mod ticket;

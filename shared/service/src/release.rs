@@ -1,0 +1,350 @@
+//! Release: parked sends get slots, what a crash left behind is repaired, what is too late expires.
+//!
+//! A schedule asks [`Release::dispatch`] which accounts are due; each gets a run of its own,
+//! [`Release::run`], under a lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use spillway_core::budget::Budget;
+use spillway_core::id::AccountId;
+use spillway_core::pace::{self, Backlog, Cursor, HORIZON};
+use spillway_core::send::{
+    CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, Stage, Step, Waiting,
+};
+use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use tracing::{info, warn};
+
+use crate::account::{Account, Directory};
+use crate::clock::Clock;
+use crate::grant::GrantIds;
+use crate::port::{
+    Backlogs, Budgets, Cursors, Entry, Mark, Queued, Recorded, ReleaseQueue, Saved, SendQueue,
+    Sends, StoreError,
+};
+use crate::ticket::{Place, SHARDS, Ticket};
+
+/// A mark stays at least this long after the account was last marked, so that whoever has marked
+/// it lately need not do so again.
+pub const MARK_KEPT: Duration = Duration::from_secs(600);
+
+/// How long a queued send may be overdue before its message is taken for lost. The queue brings a
+/// message again within a few minutes of a crash.
+pub const OVERDUE: Duration = Duration::from_secs(300);
+
+/// A webhook invocation is over after this time: a send recorded earlier and without an entry was
+/// left by a crash.
+const RECORDING_OVER: Duration = Duration::from_secs(60);
+
+/// An account with waiting sends is looked at least this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() / 2);
+
+/// An account that cannot send for longer is looked at this often, to expire what is too late.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// Waiting sends read at a time from each part of an account.
+const PAGE: usize = 200;
+
+/// Races for the cursor that a run may lose.
+const CURSOR_TRIES: usize = 8;
+
+/// Brings parked sends back.
+pub struct Release {
+    /// Accounts and their quotas.
+    pub directory: Arc<Directory>,
+    /// Their budgets: read, never taken from.
+    pub budgets: Arc<dyn Budgets>,
+    /// Their pace cursors.
+    pub cursors: Arc<dyn Cursors>,
+    /// Their sends.
+    pub sends: Arc<dyn Sends>,
+    /// Which accounts have waiting sends.
+    pub backlogs: Arc<dyn Backlogs>,
+    /// Where sends with a slot go.
+    pub queue: Arc<dyn SendQueue>,
+    /// Where due accounts go.
+    pub runs: Arc<dyn ReleaseQueue>,
+    /// Ids for writes.
+    pub ids: Arc<GrantIds>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Parked sends that got a slot.
+    pub released: usize,
+    /// Sends that a crash had left behind, brought back.
+    pub repaired: usize,
+    /// Sends ended: too late, failed too often, or their account is gone.
+    pub ended: usize,
+}
+
+/// What the waiting sends of an account come to.
+#[derive(Default)]
+struct Survey {
+    /// Can be released: parked, or left behind by a crash.
+    ready: Vec<(Place, Waiting)>,
+    /// Have a slot ahead and a message on the queue.
+    outstanding: u32,
+    /// Must end, and how.
+    over: Vec<(Place, Waiting, Outcome)>,
+    /// The earliest deadline of all that wait.
+    first_deadline: Option<Timestamp>,
+}
+
+impl Release {
+    /// Puts every account that is due on the release queue, and says how many.
+    ///
+    /// # Errors
+    /// When the store or the queue does not answer; the next tick tries again.
+    pub async fn dispatch(&self) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let marked = self.backlogs.marked().await?;
+        let due: Vec<AccountId> =
+            marked.into_iter().filter(|&(_, due)| due <= now).map(|(account, _)| account).collect();
+        if !due.is_empty() {
+            self.runs.enqueue(&due).await?;
+        }
+        Ok(due.len())
+    }
+
+    /// Works on one account until `deadline` at most. Does nothing when another run has it.
+    ///
+    /// # Errors
+    /// When the store does not answer. Whatever was done so far stands; the account stays marked.
+    pub async fn run(&self, id: &AccountId, deadline: Timestamp) -> Result<Released, StoreError> {
+        let now = self.clock.now();
+        let lease_until = deadline + 2 * CLOCK_BOUND;
+        let Some(mark) = self.backlogs.lease(id, now, lease_until).await? else {
+            return Ok(Released::default());
+        };
+        let Some(account) = self.directory.find(id).await? else {
+            return self.cancel_all(id, &mark, now).await;
+        };
+        let budget = self.budgets.load(id).await?;
+        let cursor = self.cursors.load(id).await?;
+        let survey = self.survey(&account, now).await?;
+        let waiting = survey.ready.len() + survey.outstanding as usize;
+        let mut done = Released { ended: self.end(survey.over, now).await?, ..Released::default() };
+
+        let ready = self.verified(survey.ready, now).await?;
+        let (next, slots) = self
+            .take_slots(&account, &budget, cursor, now, survey.outstanding, ready.len())
+            .await?;
+        let left = ready.len() - slots.len();
+        let mut messages = Vec::new();
+        for ((place, send), due) in ready.into_iter().zip(slots) {
+            let repair = send.stage != Stage::Parked;
+            let to = Stage::Queued { due };
+            let step = match send.stage {
+                Stage::Sending { .. } => Step::Lost(to),
+                Stage::Parked | Stage::Queued { .. } => Step::To(to),
+            };
+            let ticket = Ticket::new(&send, place);
+            if let Some(after) = self.sends.step(&ticket, step).await? {
+                if repair {
+                    warn!(send = %send.id, stage = ?send.stage, "brought back after a crash");
+                    done.repaired += 1;
+                } else {
+                    done.released += 1;
+                }
+                messages.push(Queued { ticket: ticket.renewed(&after), delay: due.since(now) });
+            }
+        }
+        for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
+            if let Err(error) = result {
+                warn!(send = %message.ticket.send, %error, "could not enqueue; a later run will");
+            }
+        }
+
+        let due = if waiting == 0 && now.since(mark.marked_at) > MARK_KEPT {
+            None
+        } else if left > 0 {
+            // Half of a full horizon before the next slot: released sends then never run dry.
+            let slot = (next - LOOK_AGAIN).max(now + Duration::from_secs(1)).min(now + SWEEP);
+            Some(survey.first_deadline.map_or(slot, |deadline| slot.min(deadline.max(now))))
+        } else {
+            Some(now + LOOK_AGAIN)
+        };
+        self.backlogs.settle(id, &mark, due).await?;
+        info!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, left, "released");
+        Ok(done)
+    }
+
+    /// Reads the account's waiting sends in order, until there are enough to fill the horizon.
+    async fn survey(&self, account: &Account, now: Timestamp) -> Result<Survey, StoreError> {
+        let gap = pace::gap(&account.profile, Lane::Inbound.action());
+        let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
+        let parts = (0..SHARDS).map(|shard| self.survey_shard(&account.id, shard, enough, now));
+        let mut whole = Survey::default();
+        for part in try_join_all(parts).await? {
+            whole.ready.extend(part.ready);
+            whole.outstanding += part.outstanding;
+            whole.over.extend(part.over);
+            whole.first_deadline =
+                whole.first_deadline.into_iter().chain(part.first_deadline).min();
+        }
+        whole.ready.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(whole)
+    }
+
+    async fn survey_shard(
+        &self,
+        account: &AccountId,
+        shard: u8,
+        enough: usize,
+        now: Timestamp,
+    ) -> Result<Survey, StoreError> {
+        let mut part = Survey::default();
+        let mut after: Option<Place> = None;
+        loop {
+            let page = self.sends.waiting(account, shard, after.as_ref(), PAGE).await?;
+            let last = page.len() < PAGE;
+            after = page.last().map(|(place, _)| place.clone());
+            for (place, send) in page {
+                part.sort_in(place, send, now);
+            }
+            if last || part.ready.len() >= enough {
+                return Ok(part);
+            }
+        }
+    }
+
+    /// Those of `ready` whose entry points at them. Others are left by a crash or by a second
+    /// delivery: made whole or removed.
+    async fn verified(
+        &self,
+        ready: Vec<(Place, Waiting)>,
+        now: Timestamp,
+    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
+        let ids: Vec<_> = ready.iter().map(|(_, send)| send.id.clone()).collect();
+        let entries = self.sends.entries(&ids).await?;
+        let mut kept = Vec::new();
+        for ((place, send), entry) in ready.into_iter().zip(entries) {
+            let keep = match entry {
+                Entry::Waiting(at) if at == place => true,
+                Entry::Waiting(_) | Entry::Ended => {
+                    self.sends.discard(&place, &send.id).await?;
+                    false
+                }
+                // Its webhook may still be at work.
+                Entry::Missing if now.since(send.matched_at) < RECORDING_OVER => false,
+                Entry::Missing => self.sends.adopt(&place, &send).await? == Recorded::New,
+            };
+            if keep {
+                kept.push((place, send));
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Plans slots and moves the cursor behind them, in one write.
+    async fn take_slots(
+        &self,
+        account: &Account,
+        budget: &Budget,
+        mut cursor: Cursor,
+        now: Timestamp,
+        outstanding: u32,
+        ready: usize,
+    ) -> Result<(Timestamp, Vec<Timestamp>), StoreError> {
+        let action = Lane::Inbound.action();
+        for _ in 0..CURSOR_TRIES {
+            let plan =
+                pace::plan(&account.profile, action, budget, &cursor, now, outstanding, ready);
+            let backlog = if plan.slots.len() < ready { Backlog::Parked } else { Backlog::Clear };
+            let moved = if ready > 0 { plan.next } else { cursor.paced };
+            let Some(next) = cursor.with(moved, backlog, self.ids.next()) else {
+                return Ok((plan.next, plan.slots));
+            };
+            match self.cursors.save(&account.id, &next).await? {
+                Saved::Done => return Ok((plan.next, plan.slots)),
+                Saved::Conflict(current) => cursor = current,
+            }
+        }
+        Ok((now + HORIZON, Vec::new()))
+    }
+
+    async fn end(
+        &self,
+        over: Vec<(Place, Waiting, Outcome)>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let ends = over.into_iter().map(|(place, send, outcome)| async move {
+            let ended = self.end_one(&place, &send, &outcome, now).await?;
+            if ended {
+                info!(send = %send.id, state = outcome.state(), "ended without being sent");
+            }
+            Ok::<_, StoreError>(usize::from(ended))
+        });
+        Ok(try_join_all(ends).await?.into_iter().sum())
+    }
+
+    /// Ends a send that nobody works on, if its entry points at it.
+    async fn end_one(
+        &self,
+        place: &Place,
+        send: &Waiting,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if self.verified(vec![(place.clone(), send.clone())], now).await?.is_empty() {
+            return Ok(false);
+        }
+        let ticket = Ticket::new(send, place.clone());
+        self.sends.finish_unclaimed(&ticket, outcome, now).await
+    }
+
+    /// The account is not connected any more: nothing of it will be sent.
+    async fn cancel_all(
+        &self,
+        id: &AccountId,
+        mark: &Mark,
+        now: Timestamp,
+    ) -> Result<Released, StoreError> {
+        let mut done = Released::default();
+        for shard in 0..SHARDS {
+            let page = self.sends.waiting(id, shard, None, PAGE).await?;
+            let outcome = Outcome::Cancelled { reason: CancelReason::AccountRemoved };
+            let over = page
+                .into_iter()
+                .filter(|(_, send)| !is_claimed(send, now))
+                .map(|(place, send)| (place, send, outcome.clone()))
+                .collect();
+            done.ended += self.end(over, now).await?;
+        }
+        let due = (done.ended > 0 || now.since(mark.marked_at) <= MARK_KEPT)
+            .then(|| now + Duration::from_secs(1));
+        self.backlogs.settle(id, mark, due).await?;
+        Ok(done)
+    }
+}
+
+fn is_claimed(send: &Waiting, now: Timestamp) -> bool {
+    matches!(send.stage, Stage::Sending { lease_until } if now < lease_until + CLOCK_BOUND)
+}
+
+impl Survey {
+    fn sort_in(&mut self, place: Place, send: Waiting, now: Timestamp) {
+        let first = self.first_deadline.map_or(send.deadline, |first| first.min(send.deadline));
+        if is_claimed(&send, now) {
+            self.first_deadline = Some(first);
+        } else if send.deadline <= now {
+            self.over.push((place, send, Outcome::Expired));
+        } else if send.failures >= FAILURES_MAX {
+            let outcome = Outcome::Failed { reason: FailReason::NoAnswer };
+            self.over.push((place, send, outcome));
+        } else {
+            self.first_deadline = Some(first);
+            match send.stage {
+                Stage::Queued { due } if now < due + OVERDUE => self.outstanding += 1,
+                Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => {
+                    self.ready.push((place, send));
+                }
+            }
+        }
+    }
+}

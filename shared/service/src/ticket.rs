@@ -1,0 +1,148 @@
+//! The queue's message: enough to find a send and to know whether it may still be acted on. It
+//! carries no text and no name.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use spillway_core::id::{CampaignId, EventId, SendId};
+use spillway_core::seed::seed;
+use spillway_core::send::{Lane, Waiting};
+use spillway_core::time::Timestamp;
+
+/// Where a waiting send lies under its account. Places sort by lane, then deadline.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Place(String);
+
+impl Place {
+    /// A place for `send` that no other recording of the same event has: `nonce` differs between
+    /// them. So two deliveries of one comment cannot overwrite each other's send.
+    pub fn new(send: &Waiting, nonce: u64) -> Self {
+        let Waiting { lane, deadline, id, .. } = send;
+        Self(format!(
+            "{}#{:014}#{}#{nonce:016x}",
+            lane.rank(),
+            deadline.as_millis().min(99_999_999_999_999),
+            id.event
+        ))
+    }
+
+    /// Wraps what [`Self::as_str`] gave.
+    pub fn from_stored(place: String) -> Self {
+        Self(place)
+    }
+
+    /// The place as text; it sorts as places do.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Parts an account's waiting sends are spread over, so that a viral burst does not meet the
+/// store's limit of one partition.
+pub const SHARDS: u8 = 4;
+
+/// The part that an event's send lies in.
+pub fn shard(event: &EventId) -> u8 {
+    (seed(&[event.as_str()]) % u64::from(SHARDS)) as u8
+}
+
+/// Permission to act on a send as it stood at one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Which send.
+    pub send: SendId,
+    /// Where it lies.
+    pub place: Place,
+    /// The epoch it had. Once the send has moved on, the ticket is void.
+    pub epoch: u32,
+    /// Its lane.
+    pub lane: Lane,
+    /// The campaign whose text it gets.
+    pub campaign: CampaignId,
+    /// No attempt after this instant.
+    pub deadline: Timestamp,
+}
+
+impl Ticket {
+    /// A ticket for `send` as it stands.
+    pub fn new(send: &Waiting, place: Place) -> Self {
+        Self {
+            send: send.id.clone(),
+            place,
+            epoch: send.epoch,
+            lane: send.lane,
+            campaign: send.campaign.clone(),
+            deadline: send.deadline,
+        }
+    }
+
+    /// The same ticket for the send after a step.
+    pub fn renewed(&self, send: &Waiting) -> Self {
+        Self { epoch: send.epoch, ..self.clone() }
+    }
+
+    /// The message's body.
+    pub fn encode(&self) -> String {
+        let wire = Wire { v: Version::V1, ticket: self };
+        serde_json::to_string(&wire).unwrap_or_default()
+    }
+
+    /// Reads a message's body.
+    ///
+    /// # Errors
+    /// When it is not one of ours; it never will be, so it belongs into the dead-letter queue.
+    pub fn decode(body: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<Wire<Self>>(body).map(|wire| wire.ticket)
+    }
+}
+
+/// The format's number. A new format is a new variant, and old messages in flight still decode.
+#[derive(Serialize, Deserialize)]
+enum Version {
+    #[serde(rename = "1")]
+    V1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<T> {
+    v: Version,
+    #[serde(flatten)]
+    ticket: T,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_back_and_its_format_is_kept() {
+        let ticket = Ticket {
+            send: SendId { account: "178".into(), event: "179".into() },
+            place: Place("1#00001790000000#179#ab".into()),
+            epoch: 3,
+            lane: Lane::Inbound,
+            campaign: "guide".into(),
+            deadline: Timestamp::from_millis(1_790_000_000_000),
+        };
+        let body = ticket.encode();
+        assert_eq!(
+            body,
+            r#"{"v":"1","send":{"account":"178","event":"179"},"place":"1#00001790000000#179#ab","epoch":3,"lane":"inbound","campaign":"guide","deadline":1790000000000}"#
+        );
+        assert_eq!(Ticket::decode(&body).unwrap(), ticket);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        for body in ["", "{}", "hello", r#"{"v":"2"}"#, r#"{"v":"1","send":{}}"#] {
+            assert!(Ticket::decode(body).is_err(), "{body}");
+        }
+    }
+}
