@@ -51,7 +51,7 @@ const DEADLINE_FALLBACK: Duration = Duration::from_secs(30);
 impl Releaser {
     /// Builds it.
     pub fn new(wiring: &Wiring) -> Self {
-        Self { release: wiring.release(), clock: wiring.clock() }
+        Self { release: wiring.release(), clock: wiring.clock.clone() }
     }
 
     /// Works on an event: a batch has `Records`, everything else is the schedule.

@@ -27,7 +27,7 @@ const DEADLINE_FALLBACK: Duration = Duration::from_secs(15);
 impl Sender {
     /// Builds it.
     pub fn new(wiring: &Wiring) -> Self {
-        Self { deliver: wiring.deliver(), queue: wiring.queue(), clock: wiring.clock() }
+        Self { deliver: wiring.deliver(), queue: wiring.queue.clone(), clock: wiring.clock.clone() }
     }
 
     /// Delivers a batch. What the answer does not name is done with and deleted.

@@ -1,3 +1,16 @@
-//! The whole of Spillway on one machine.
+//! The whole of Spillway on one machine: embedded DynamoDB and SQS, a simulated Graph API that
+//! judges, and the Lambda service played by hand.
+//!
+//! The functions that run here are the ones that run in Lambda; they reach DynamoDB, SQS and Meta
+//! over loopback by the same clients.
+
+pub mod clock;
 pub mod graph;
+pub mod lambda;
+pub mod report;
+pub mod serve;
+pub mod setup;
 pub mod sqs;
+pub mod stack;
+pub mod story;
+pub mod tap;

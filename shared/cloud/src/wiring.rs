@@ -21,16 +21,26 @@ use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
 /// Everything the use cases stand on. Cheap to clone.
 #[derive(Clone)]
 pub struct Wiring {
-    accounts: Arc<dyn Accounts>,
-    budgets: Arc<dyn Budgets>,
-    cursors: Arc<dyn Cursors>,
-    sends: Arc<dyn Sends>,
-    backlogs: Arc<dyn Backlogs>,
-    queue: Arc<dyn SendQueue>,
-    runs: Arc<dyn ReleaseQueue>,
-    graph: Arc<dyn Graph>,
-    ids: Arc<GrantIds>,
-    clock: Arc<dyn Clock>,
+    /// Connected accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// Their budgets.
+    pub budgets: Arc<dyn Budgets>,
+    /// Their pace cursors.
+    pub cursors: Arc<dyn Cursors>,
+    /// Their sends.
+    pub sends: Arc<dyn Sends>,
+    /// Marks of accounts with waiting sends.
+    pub backlogs: Arc<dyn Backlogs>,
+    /// The queue of sends.
+    pub queue: Arc<dyn SendQueue>,
+    /// The queue of accounts to release.
+    pub runs: Arc<dyn ReleaseQueue>,
+    /// Meta.
+    pub graph: Arc<dyn Graph>,
+    /// Ids for writes.
+    pub ids: Arc<GrantIds>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why a function cannot start.
@@ -109,16 +119,6 @@ impl Wiring {
             process_number()?,
         )?;
         Ok((wiring, secrets))
-    }
-
-    /// The clock.
-    pub fn clock(&self) -> Arc<dyn Clock> {
-        self.clock.clone()
-    }
-
-    /// The queue of sends.
-    pub fn queue(&self) -> Arc<dyn SendQueue> {
-        self.queue.clone()
     }
 
     /// The webhook function's use case.

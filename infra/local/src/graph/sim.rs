@@ -132,6 +132,11 @@ impl GraphSim {
         self.state().judge.calls().to_vec()
     }
 
+    /// The limits it judges by.
+    pub fn limits(&self) -> Limits {
+        self.state().judge.limits().clone()
+    }
+
     /// The violations counted once more, from the raw log alone.
     pub fn recount(&self) -> Vec<Violation> {
         let state = self.state();

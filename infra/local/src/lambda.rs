@@ -1,0 +1,324 @@
+//! The Lambda service played by hand: a function URL in front of the webhook function, event source
+//! mappings with partial batch responses, and the schedule. Events go through JSON, as in Lambda.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use lambda_http::RequestExt;
+use lambda_runtime::{Context as LambdaContext, LambdaEvent};
+use serde_json::{Value, json};
+use spillway_core::time::Timestamp;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::stack::{Stack, queues};
+
+/// The path the webhook is served on. (A function URL serves every path.)
+pub const WEBHOOK_PATH: &str = "/webhook";
+
+/// The longest event Lambda takes, in bytes of JSON.
+const EVENT_BYTES_MAX: usize = 6 * 1024 * 1024;
+
+/// As in template.yaml.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
+const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
+const SENDER_BATCH: i32 = 10;
+const RELEASE_BATCH: i32 = 1;
+
+/// A queue that feeds a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The send queue feeds the sender.
+    Sends,
+    /// The release queue feeds the release function.
+    Releases,
+}
+
+impl Source {
+    /// The queue's name.
+    pub const fn queue(self) -> &'static str {
+        match self {
+            Self::Sends => queues::SEND,
+            Self::Releases => queues::RELEASE,
+        }
+    }
+}
+
+/// What polling a queue came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Nothing was there.
+    Empty,
+    /// The function worked on a batch.
+    Ran,
+}
+
+impl Stack {
+    /// Serves the function URL on `listener` until the stack is dropped. `inspect` sees each body
+    /// first; `GET /_report` answers with the report.
+    pub async fn serve_function_url(
+        self: Arc<Self>,
+        listener: TcpListener,
+        inspect: impl Fn(&Stack, &[u8]) + Clone + Send + Sync + 'static,
+    ) -> Result<()> {
+        let until = self.stopped();
+        // The server must not keep the stack alive, or it would never stop.
+        let stack = Arc::downgrade(&self);
+        drop(self);
+        let invoke = move |State(stack): State<std::sync::Weak<Self>>,
+                           method: Method,
+                           uri: Uri,
+                           headers: HeaderMap,
+                           body: Bytes| {
+            let inspect = inspect.clone();
+            async move {
+                let Some(stack) = stack.upgrade() else {
+                    return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                };
+                inspect(&stack, &body);
+                stack.invoke_webhook(&method, &uri, &headers, &body).await
+            }
+        };
+        let report = |State(stack): State<std::sync::Weak<Self>>| async move {
+            let Some(stack) = stack.upgrade() else {
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            };
+            match crate::report::Report::of(&stack).await {
+                Ok(report) => axum::Json(report).into_response(),
+                Err(error) => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response()
+                }
+            }
+        };
+        let app = Router::new()
+            .route("/_report", axum::routing::get(report))
+            .route(WEBHOOK_PATH, any(invoke))
+            .layer(axum::extract::DefaultBodyLimit::max(2 * EVENT_BYTES_MAX))
+            .with_state(stack);
+        axum::serve(listener, app).with_graceful_shutdown(until).await.context("function URL")
+    }
+
+    /// Invokes the webhook function with a request, as a function URL does.
+    async fn invoke_webhook(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Response {
+        let event = function_url_event(method, uri, headers, body, self.clock.now()).to_string();
+        if event.len() > EVENT_BYTES_MAX {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        }
+        let request = match lambda_http::request::from_str(&event) {
+            Ok(request) => request.with_lambda_context(self.context(WEBHOOK_TIMEOUT)),
+            Err(error) => {
+                warn!(%error, "the request is no event");
+                return StatusCode::BAD_GATEWAY.into_response();
+            }
+        };
+        let functions = self.functions();
+        let Some(answer) = self.until_killed(functions.webhook.handle(request)).await else {
+            return StatusCode::BAD_GATEWAY.into_response();
+        };
+        let (parts, body) = answer.into_parts();
+        let body: &[u8] = &body;
+        (parts.status, parts.headers, body.to_vec()).into_response()
+    }
+
+    /// Takes a batch from a queue and gives it to its function; what the function does not name is
+    /// deleted.
+    ///
+    /// # Errors
+    /// When SQS does not answer.
+    pub async fn poll(&self, source: Source) -> Result<Polled> {
+        let url = match source {
+            Source::Sends => &self.config.send_queue_url,
+            Source::Releases => &self.config.release_queue_url,
+        };
+        let batch = match source {
+            Source::Sends => SENDER_BATCH,
+            Source::Releases => RELEASE_BATCH,
+        };
+        let received = self
+            .poller
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(batch)
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .send()
+            .await
+            .context("receive messages")?;
+        let messages = received.messages();
+        if messages.is_empty() {
+            return Ok(Polled::Empty);
+        }
+        let event = sqs_event(messages, source.queue());
+        let functions = self.functions();
+        let failed = match source {
+            Source::Sends => {
+                let payload: SqsEvent = serde_json::from_value(event).context("SQS event")?;
+                let event = LambdaEvent::new(payload, self.context(SENDER_TIMEOUT));
+                self.until_killed(functions.sender.handle(event)).await.map(failed_items)
+            }
+            Source::Releases => {
+                let event = LambdaEvent::new(event, self.context(RELEASE_TIMEOUT));
+                match self.until_killed(functions.release.handle(event)).await {
+                    Some(Ok(spillway_release::Answer::Batch(response))) => {
+                        Some(failed_items(response))
+                    }
+                    Some(Ok(spillway_release::Answer::Dispatched { .. }) | Err(_)) | None => None,
+                }
+            }
+        };
+        // A function that died or failed as a whole has all its messages come back.
+        if let Some(failed) = failed {
+            self.delete(url, messages, &failed).await?;
+        }
+        Ok(Polled::Ran)
+    }
+
+    /// Invokes the release function as the schedule does.
+    pub async fn tick(&self) {
+        let event = LambdaEvent::new(json!({ "dispatch": true }), self.context(RELEASE_TIMEOUT));
+        let functions = self.functions();
+        if let Some(Err(error)) = self.until_killed(functions.release.handle(event)).await {
+            warn!(%error, "the schedule's invocation failed; the next one tries again");
+        }
+    }
+
+    async fn delete(&self, url: &str, messages: &[Message], failed: &[String]) -> Result<()> {
+        let done: Vec<_> = messages
+            .iter()
+            .filter(|message| !failed.iter().any(|id| Some(id.as_str()) == message.message_id()))
+            .collect();
+        if done.is_empty() {
+            return Ok(());
+        }
+        let mut delete = self.poller.delete_message_batch().queue_url(url);
+        for (at, message) in done.into_iter().enumerate() {
+            delete = delete.entries(
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(at.to_string())
+                    .receipt_handle(message.receipt_handle().unwrap_or_default())
+                    .build()?,
+            );
+        }
+        delete.send().await.context("delete messages")?;
+        Ok(())
+    }
+
+    /// Runs an invocation, unless it is killed; a new process takes its place then.
+    async fn until_killed<T>(&self, invocation: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.tap.killed() => {
+                info!("the function was killed");
+                if let Err(error) = self.replace_process() {
+                    warn!(%error, "no new process");
+                }
+                None
+            }
+            answer = invocation => Some(answer),
+        }
+    }
+
+    fn context(&self, timeout: Duration) -> LambdaContext {
+        let mut context = LambdaContext::default();
+        context.deadline = (self.clock.now() + timeout).as_millis();
+        context
+    }
+}
+
+fn failed_items(response: SqsBatchResponse) -> Vec<String> {
+    response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+}
+
+/// The event of a function URL, payload format 2.0.
+fn function_url_event(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Value {
+    let headers: serde_json::Map<String, Value> = headers
+        .iter()
+        .map(|(name, value)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+        })
+        .collect();
+    // What is not text comes in base64.
+    let (body, base64) = match std::str::from_utf8(body) {
+        Ok(text) => (text.to_owned(), false),
+        Err(_) => (BASE64_STANDARD.encode(body), true),
+    };
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": uri.path(),
+        "rawQueryString": uri.query().unwrap_or_default(),
+        "headers": headers,
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "local",
+            "domainName": "local.lambda-url",
+            "domainPrefix": "local",
+            "http": {
+                "method": method.as_str(),
+                "path": uri.path(),
+                "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1",
+                "userAgent": "local",
+            },
+            "requestId": "local",
+            "routeKey": "$default",
+            "stage": "$default",
+            "timeEpoch": now.as_millis(),
+        },
+        "body": body,
+        "isBase64Encoded": base64,
+    })
+}
+
+/// The event of an SQS event source mapping.
+fn sqs_event(messages: &[Message], queue: &str) -> Value {
+    let records: Vec<Value> = messages
+        .iter()
+        .map(|message| {
+            let attributes: serde_json::Map<String, Value> = message
+                .attributes()
+                .map(|attributes| {
+                    attributes
+                        .iter()
+                        .map(|(name, value)| (name.as_str().to_owned(), value.clone().into()))
+                        .collect()
+                })
+                .unwrap_or_default();
+            json!({
+                "messageId": message.message_id(),
+                "receiptHandle": message.receipt_handle(),
+                "body": message.body(),
+                "attributes": attributes,
+                "messageAttributes": {},
+                "md5OfBody": message.md5_of_body(),
+                "eventSource": "aws:sqs",
+                "eventSourceARN": crate::sqs::queue_arn(queue),
+                "awsRegion": crate::sqs::REGION,
+            })
+        })
+        .collect();
+    json!({ "Records": records })
+}

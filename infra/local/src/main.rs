@@ -1,0 +1,156 @@
+//! `spillway-local`: plays the viral Reel, or serves the stack.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use spillway_local::report::Report;
+use spillway_local::serve::{self, ServeOptions};
+use spillway_local::setup::QuotaOptions;
+use spillway_local::story::{Progress, Story, StoryOptions};
+use tracing_subscriber::EnvFilter;
+
+/// Spillway on one machine: Instagram comments become DMs, paced within every limit.
+///
+/// Without a command it plays the viral Reel in virtual time and prints a report. The exit code is
+/// 1 if anything was lost, doubled or sent over a limit.
+#[derive(Parser)]
+#[command(
+    name = "spillway-local",
+    version,
+    after_help = "\
+Examples:
+  spillway-local                                        the viral Reel, 3,000 comments
+  spillway-local --comments 500 --seed 7 --json         a smaller one, as JSON
+  spillway-local serve --calls 20/10s                   in real time, with a small quota
+  spillway-local serve --accounts accounts.toml         for accounts of your own"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    story: StoryOptions,
+    #[command(flatten)]
+    quotas: QuotaOptions,
+    /// Print JSON: the report, or with `serve` the addresses
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the stack in real time, for curl and the `aws` CLI
+    #[command(after_help = "\
+Accounts are read from a TOML file like this:
+
+  [[account]]
+  id = \"17841400000000001\"
+
+  [[account.campaign]]
+  id = \"guide\"
+  keywords = [\"guide\"]            # leave out to answer every comment
+  messages = [\"Hi {username|there}! https://example.com/guide\"]")]
+    Serve(ServeOptions),
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    // The story has its report; a served stack says what happens to each comment.
+    let level = if cli.command.is_some() { "info" } else { "error" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match &cli.command {
+        None => play(&cli).await,
+        Some(Command::Serve(options)) => serve(&cli, options).await,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+async fn play(cli: &Cli) -> Result<ExitCode> {
+    let mut story = Story::new(&cli.story, &cli.quotas).await?;
+    let limits = cli.quotas.limits();
+    let mut shown = Shown::new(story.expected);
+    let report: Report = story.play(|progress| shown.update(progress)).await?;
+    shown.finish();
+    if cli.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", report.render(&limits));
+    }
+    let clean = report.is_clean(story.expected);
+    if !clean {
+        eprintln!(
+            "NOT CLEAN: something was lost, doubled or over a limit. Again: \
+             spillway-local --comments {} --span {}s --seed {}",
+            cli.story.comments,
+            cli.story.span.as_secs(),
+            cli.story.seed
+        );
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::print_stdout, reason = "where to go is this command's output")]
+async fn serve(cli: &Cli, options: &ServeOptions) -> Result<ExitCode> {
+    let served = serve::start(options, &cli.quotas).await?;
+    if cli.json {
+        println!("{}", serde_json::to_string(&served.addresses)?);
+    } else {
+        println!("{}", served.welcome());
+    }
+    tokio::signal::ctrl_c().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Progress: a bar on a terminal, elsewhere a line for every tenth.
+struct Shown {
+    bar: ProgressBar,
+    expected: u64,
+    tenths: u64,
+}
+
+impl Shown {
+    fn new(expected: u64) -> Self {
+        let bar = ProgressBar::new(expected);
+        if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} sent  {msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, expected, tenths: 0 }
+    }
+
+    fn update(&mut self, progress: Progress) {
+        let Progress { elapsed, deliveries, sent, queued } = progress;
+        let clock = clock(elapsed);
+        let tenths = sent * 10 / self.expected.max(1);
+        if self.bar.is_hidden() {
+            if tenths > self.tenths {
+                eprintln!("{clock}  {sent}/{} sent, {queued} queued", self.expected);
+            }
+        } else {
+            self.bar.set_position(sent);
+            self.bar.set_message(match deliveries {
+                0 => format!("{queued} queued  {clock}"),
+                _ => format!("{queued} queued  {deliveries} deliveries to come  {clock}"),
+            });
+        }
+        self.tenths = tenths;
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Virtual time as days and hours.
+fn clock(elapsed: Duration) -> String {
+    let minutes = elapsed.as_secs() / 60;
+    format!("day {} {:02}:{:02}", 1 + minutes / 1440, minutes / 60 % 24, minutes % 60)
+}

@@ -1,0 +1,232 @@
+//! The stack in real time, for curl, the `aws` CLI and whoever wants to see pacing live.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::Value;
+use spillway_core::time::Timestamp;
+use spillway_meta::signature::sign;
+use spillway_service::clock::SystemClock;
+use tracing::warn;
+
+use crate::graph::{Comment, GraphConfig, Surface, UnknownComments};
+use crate::lambda::{Polled, Source, WEBHOOK_PATH};
+use crate::setup::{QuotaOptions, load_accounts};
+use crate::sqs::REGION;
+use crate::stack::{Blueprint, Pace, Ports, Stack, listen};
+
+/// Where to listen, and for whom.
+#[derive(Args, Clone, Debug)]
+pub struct ServeOptions {
+    /// TOML file of accounts and campaigns; two example accounts when left out
+    #[arg(long, value_name = "FILE")]
+    pub accounts: Option<PathBuf>,
+    /// Port of the webhook; 0 lets the system choose
+    #[arg(long, default_value_t = 0)]
+    pub webhook_port: u16,
+    /// Port of the simulated Graph API
+    #[arg(long, default_value_t = 0)]
+    pub graph_port: u16,
+    /// Port of DynamoDB
+    #[arg(long, default_value_t = 0)]
+    pub dynamodb_port: u16,
+    /// Port of SQS
+    #[arg(long, default_value_t = 0)]
+    pub sqs_port: u16,
+}
+
+/// Where everything is: the first line of `serve --json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    /// For Meta's GET and POST.
+    pub webhook_url: String,
+    /// The simulated Graph API.
+    pub graph_url: String,
+    /// DynamoDB.
+    pub dynamodb_url: String,
+    /// SQS.
+    pub sqs_url: String,
+    /// For the handshake.
+    pub verify_token: String,
+    /// For signatures.
+    pub app_secret: String,
+}
+
+/// The schedule's period. In AWS it is a minute; here nobody wants to wait.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Invocations of the sender at a time.
+const SENDERS: usize = 4;
+
+/// How long a poll of an empty queue waits at most before it looks again.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A served stack.
+pub struct Served {
+    /// The stack.
+    pub stack: Arc<Stack>,
+    /// Where it is.
+    pub addresses: Addresses,
+    /// The first account and a text that its campaign wants, for an example.
+    pub example_account: String,
+}
+
+/// Starts the stack and all that drives it.
+///
+/// # Errors
+/// When a port is taken or the accounts file is refused.
+pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Served> {
+    let accounts = load_accounts(options.accounts.as_deref(), quotas)?;
+    let example_account =
+        accounts.first().map(|account| account.id.to_string()).unwrap_or_default();
+    let stack = Stack::start(Blueprint {
+        clock: Arc::new(SystemClock::new()),
+        pace: Pace::Real,
+        accounts,
+        graph: GraphConfig {
+            limits: quotas.limits(),
+            unknown_comments: UnknownComments::Accept,
+            ..GraphConfig::default()
+        },
+        ports: Ports {
+            graph: options.graph_port,
+            dynamodb: options.dynamodb_port,
+            sqs: options.sqs_port,
+        },
+        seed: None,
+        wrap: std::convert::identity,
+    })
+    .await?;
+    let stack = Arc::new(stack);
+    let (origin, listener) = listen(options.webhook_port).await?;
+    tokio::spawn(stack.clone().serve_function_url(listener, observe_comments));
+    for _ in 0..SENDERS {
+        tokio::spawn(drive(stack.clone(), Source::Sends));
+    }
+    tokio::spawn(drive(stack.clone(), Source::Releases));
+    let ticking = stack.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            ticks.tick().await;
+            ticking.tick().await;
+        }
+    });
+    let first = |secrets: &[secrecy::SecretString]| {
+        secrets.first().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
+    };
+    let addresses = Addresses {
+        webhook_url: format!("{origin}{WEBHOOK_PATH}"),
+        graph_url: stack.config.graph.base_url.clone(),
+        dynamodb_url: stack.dynamodb_url.clone(),
+        sqs_url: stack.sqs_url.clone(),
+        verify_token: first(&stack.secrets.verify_tokens),
+        app_secret: first(&stack.secrets.app_secrets),
+    };
+    Ok(Served { stack, addresses, example_account })
+}
+
+/// Polls a queue for its function, as an event source mapping does.
+async fn drive(stack: Arc<Stack>, source: Source) {
+    loop {
+        let arrival = stack.sqs.arrivals().notified();
+        tokio::pin!(arrival);
+        arrival.as_mut().enable();
+        let now = stack.clock.now();
+        let wait = match stack.sqs.next_visible(source.queue()) {
+            Some(at) if at <= now => Duration::ZERO,
+            Some(at) => at.since(now).min(IDLE),
+            None => IDLE,
+        };
+        if !wait.is_zero() {
+            tokio::select! {
+                () = arrival => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            continue;
+        }
+        match stack.poll(source).await {
+            Ok(Polled::Ran) => {}
+            // Another poller took it.
+            Ok(Polled::Empty) => tokio::task::yield_now().await,
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "poll failed");
+                tokio::time::sleep(IDLE).await;
+            }
+        }
+    }
+}
+
+/// Tells the simulated Meta of the comments in a body, signed or not, so that it knows who wrote
+/// them and when. Comments it has not seen are made up when they are answered.
+fn observe_comments(stack: &Stack, body: &[u8]) {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return };
+    let Some(entries) = body["entry"].as_array() else { return };
+    for entry in entries {
+        let Some(account) = entry["id"].as_str() else { continue };
+        let changes = entry["changes"].as_array().cloned().unwrap_or_default();
+        for change in &changes {
+            let surface = match change["field"].as_str() {
+                Some("comments") => Surface::Post,
+                Some("live_comments") => Surface::Live,
+                _ => continue,
+            };
+            let value = &change["value"];
+            let id = value["id"].as_str().or(value["comment_id"].as_str());
+            let (Some(id), Some(author)) = (id, value["from"]["id"].as_str()) else { continue };
+            let now = stack.clock.now();
+            let seconds = entry["time"].as_u64().filter(|&time| time < 100_000_000_000);
+            stack.graph.observe_comment(Comment {
+                id: id.into(),
+                account: account.into(),
+                media: value["media"]["id"].as_str().unwrap_or("unknown").into(),
+                author: author.into(),
+                created_at: seconds.map_or(now, Timestamp::from_secs).min(now),
+                surface,
+            });
+        }
+    }
+}
+
+impl Served {
+    /// What to do now, for people.
+    pub fn welcome(&self) -> String {
+        let Addresses { webhook_url, graph_url, dynamodb_url, sqs_url, verify_token, app_secret } =
+            &self.addresses;
+        let account = &self.example_account;
+        let body = format!(
+            r#"{{"object":"instagram","entry":[{{"id":"{account}","time":{},"changes":[{{"field":"comments","value":{{"id":"17890000000000001","from":{{"id":"526000000000001","username":"ana"}},"media":{{"id":"17900000000000001"}},"text":"guide please"}}}}]}}]}}"#,
+            self.stack.clock.now().as_secs(),
+        );
+        let signature = match self.stack.secrets.app_secrets.first() {
+            Some(secret) => sign(secret, body.as_bytes()),
+            None => String::new(),
+        };
+        format!(
+            "webhook       {webhook_url}\n\
+             Graph API     {graph_url}   (calls: /_calls, faults: /_faults, judge: /_judge)\n\
+             DynamoDB      {dynamodb_url}\n\
+             SQS           {sqs_url}\n\
+             verify token  {verify_token}\n\
+             app secret    {app_secret}\n\
+             \n\
+             Post a comment:\n\
+             \n\
+             curl -i '{webhook_url}' -H 'content-type: application/json' \\\n  \
+             -H 'x-hub-signature-256: {signature}' \\\n  \
+             -d '{body}'\n\
+             \n\
+             See what became of it:  curl '{}'\n\
+             Look inside:            AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \\\n                        \
+             aws --region {REGION} --endpoint-url {dynamodb_url} dynamodb scan --table-name {}\n\
+             Stop with Ctrl-C.\n",
+            webhook_url.replace(WEBHOOK_PATH, "/_report"),
+            self.stack.config.sends_table,
+        )
+    }
+}

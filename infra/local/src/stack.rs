@@ -1,0 +1,344 @@
+//! The stack: embedded DynamoDB and SQS and the simulated Graph API on loopback, tables and queues
+//! made, accounts connected, and the three functions as one process would have them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, anyhow};
+use dynoxide::Database;
+use secrecy::{ExposeSecret, SecretString};
+use spillway_cloud::config::{Config, GRAPH_VERSION};
+use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::schema;
+use spillway_cloud::secrets::{Secrets, TokenKey, process_number};
+use spillway_cloud::wiring::Wiring;
+use spillway_core::seed::seed;
+use spillway_meta::graph::GraphConfig;
+use spillway_release::Releaser;
+use spillway_sender::Sender;
+use spillway_service::clock::Clock;
+use spillway_webhook::Webhook;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::graph::{self, GraphSim};
+use crate::setup::LocalAccount;
+use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
+use crate::tap::Tap;
+
+/// Names of the queues.
+pub mod queues {
+    /// Sends that have a slot.
+    pub const SEND: &str = "spillway-send";
+    /// What cannot be worked on.
+    pub const DEAD_LETTERS: &str = "spillway-dead-letters";
+    /// Accounts to release.
+    pub const RELEASE: &str = "spillway-release";
+}
+
+const SENDS_TABLE: &str = "spillway-sends";
+const STATE_TABLE: &str = "spillway-state";
+
+/// As in template.yaml: six times each function's timeout.
+const SEND_VISIBILITY_SECS: u32 = 180;
+const RELEASE_VISIBILITY_SECS: u32 = 360;
+const RECEIVES_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Whether time is real or stepped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Seconds are seconds.
+    Real,
+    /// The clock stands still unless it is stepped, nothing waits on a real timer, and the SDK does
+    /// not retry.
+    Stepped,
+}
+
+/// Ports to listen on; 0 lets the system choose.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// The Graph API.
+    pub graph: u16,
+    /// DynamoDB.
+    pub dynamodb: u16,
+    /// SQS.
+    pub sqs: u16,
+}
+
+/// What a stack is made of.
+#[derive(Clone)]
+pub struct Blueprint {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How it passes.
+    pub pace: Pace,
+    /// The accounts to connect.
+    pub accounts: Vec<LocalAccount>,
+    /// Meta.
+    pub graph: graph::GraphConfig,
+    /// Ports.
+    pub ports: Ports,
+    /// What ids and tokens are drawn from; the process's randomness when `None`.
+    pub seed: Option<u64>,
+    /// Put between the use cases and their ports in each process, for tests that break something;
+    /// [`std::convert::identity`] elsewhere.
+    pub wrap: fn(Wiring) -> Wiring,
+}
+
+/// A running stack. The servers stop when it is dropped.
+pub struct Stack {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// SQS, in process.
+    pub sqs: Sqs,
+    /// Meta, in process.
+    pub graph: GraphSim,
+    /// Between the functions and AWS.
+    pub tap: Tap,
+    /// Between Lambda's pollers and SQS.
+    pub poller_tap: Tap,
+    /// Where things are.
+    pub config: Config,
+    /// What is secret: generated for this stack.
+    pub secrets: Secrets,
+    /// DynamoDB's address.
+    pub dynamodb_url: String,
+    /// SQS's address.
+    pub sqs_url: String,
+    /// DynamoDB for whoever looks in from outside: not counted.
+    pub dynamo: aws_sdk_dynamodb::Client,
+    /// SQS as Lambda's event source mapping uses it: counted, since AWS bills its requests too.
+    pub poller: aws_sdk_sqs::Client,
+    functions: Mutex<Arc<Functions>>,
+    wire: Wire,
+    stop: watch::Sender<()>,
+}
+
+/// The functions of one process.
+pub struct Functions {
+    /// `functions/webhook`.
+    pub webhook: Webhook,
+    /// `functions/sender`.
+    pub sender: Sender,
+    /// `functions/release`.
+    pub release: Releaser,
+}
+
+/// What a process's functions are made of.
+struct Wire {
+    dynamo: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
+    processes: Mutex<u64>,
+    wrap: fn(Wiring) -> Wiring,
+}
+
+impl Stack {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// When a port is taken or a part does not start.
+    pub async fn start(blueprint: Blueprint) -> Result<Self> {
+        let Blueprint { clock, pace, accounts, graph, ports, seed: given, wrap } = blueprint;
+        let root = match given {
+            Some(given) => given,
+            None => process_number()?,
+        };
+        let (stop, _) = watch::channel(());
+
+        let (dynamodb_url, listener) = listen(ports.dynamodb).await?;
+        let database = Database::memory().map_err(|error| anyhow!("DynamoDB: {error}"))?;
+        let until = stopped(&stop);
+        tokio::spawn(async move {
+            if let Err(error) =
+                dynoxide::server::serve_with_shutdown(listener, database, until).await
+            {
+                tracing::error!(%error, "DynamoDB stopped");
+            }
+        });
+
+        let (sqs_url, listener) = listen(ports.sqs).await?;
+        let long_poll = match pace {
+            Pace::Real => LongPoll::Real,
+            Pace::Stepped => LongPoll::Never,
+        };
+        let sqs = Sqs::new(clock.clone(), root, long_poll);
+        tokio::spawn(sqs::serve(sqs.clone(), listener, stopped(&stop)));
+        create_queues(&sqs)?;
+
+        let (graph_url, listener) = listen(ports.graph).await?;
+        let sim = GraphSim::new(graph, clock.clone());
+        tokio::spawn(graph::serve(sim.clone(), listener, stopped(&stop)));
+
+        let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", sqs::ACCOUNT);
+        let config = Config {
+            sends_table: SENDS_TABLE.into(),
+            state_table: STATE_TABLE.into(),
+            send_queue_url: queue_url(queues::SEND),
+            dead_letter_queue_url: queue_url(queues::DEAD_LETTERS),
+            release_queue_url: queue_url(queues::RELEASE),
+            secret_id: "generated".into(),
+            graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
+        };
+        let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));
+        let secrets = Secrets {
+            app_secrets: vec![SecretString::from(draw("app secret") + &draw("app secret, 2"))],
+            verify_tokens: vec![SecretString::from(draw("verify token"))],
+            token_key: TokenKey::generate()?,
+        };
+
+        let (tap, poller_tap) = (Tap::default(), Tap::default());
+        let counted = Clients::new(&dynamodb_url, &sqs_url, pace, &tap);
+        let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_tap);
+        let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &Tap::default());
+        schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
+        let connector = DynamoAccounts {
+            client: outside.dynamo.clone(),
+            table: STATE_TABLE.into(),
+            key: secrets.token_key.clone(),
+        };
+        for account in &accounts {
+            let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
+            sim.add_account(account.id.clone(), token.expose_secret());
+            connector.connect(&account.id, &account.profile, &token, &account.campaigns).await?;
+        }
+
+        let wire =
+            Wire { dynamo: counted.dynamo, sqs: counted.sqs, processes: Mutex::new(root), wrap };
+        let functions = Mutex::new(Arc::new(wire.process(&config, &secrets, clock.clone())?));
+        Ok(Self {
+            clock,
+            sqs,
+            graph: sim,
+            tap,
+            poller_tap,
+            config,
+            secrets,
+            dynamodb_url,
+            sqs_url,
+            dynamo: outside.dynamo,
+            poller: poller.sqs,
+            functions,
+            wire,
+            stop,
+        })
+    }
+
+    /// The functions of the process that is warm now.
+    pub fn functions(&self) -> Arc<Functions> {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The process is gone, and with it all that it remembered: the next invocation meets a new one.
+    ///
+    /// # Errors
+    /// When the functions cannot be built.
+    pub fn replace_process(&self) -> Result<()> {
+        let functions = self.wire.process(&self.config, &self.secrets, self.clock.clone())?;
+        *self.functions.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(functions);
+        Ok(())
+    }
+
+    /// Resolves when the stack is dropped.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        stopped(&self.stop)
+    }
+}
+
+impl Wire {
+    fn process(
+        &self,
+        config: &Config,
+        secrets: &Secrets,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Functions> {
+        let process = {
+            let mut next = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = next.wrapping_add(1);
+            seed(&["process", &next.to_string()])
+        };
+        let wiring = Wiring::new(config, secrets, &self.dynamo, &self.sqs, clock, process)?;
+        let wiring = (self.wrap)(wiring);
+        Ok(Functions {
+            webhook: Webhook::new(&wiring, secrets),
+            sender: Sender::new(&wiring),
+            release: Releaser::new(&wiring),
+        })
+    }
+}
+
+/// A listener on loopback and its URL.
+///
+/// # Errors
+/// When the port is taken.
+pub(crate) async fn listen(port: u16) -> Result<(String, TcpListener)> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: choose another port"))?;
+    Ok((format!("http://{}", listener.local_addr()?), listener))
+}
+
+fn stopped(stop: &watch::Sender<()>) -> impl Future<Output = ()> + Send + 'static {
+    let mut stop = stop.subscribe();
+    async move {
+        // Nothing is ever sent: it resolves when the stack, which holds the sender, is dropped.
+        let _ = stop.changed().await;
+    }
+}
+
+fn create_queues(sqs: &Sqs) -> Result<()> {
+    let create = |name: &str, attributes: &[(&str, String)]| {
+        let attributes: BTreeMap<String, String> =
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        sqs.create(name, &attributes).with_context(|| format!("cannot create the queue {name}"))
+    };
+    let two_weeks = ("MessageRetentionPeriod", "1209600".to_owned());
+    create(queues::DEAD_LETTERS, std::slice::from_ref(&two_weeks))?;
+    let redrive = redrive_policy(queues::DEAD_LETTERS, RECEIVES_MAX);
+    for (name, visibility) in
+        [(queues::SEND, SEND_VISIBILITY_SECS), (queues::RELEASE, RELEASE_VISIBILITY_SECS)]
+    {
+        create(
+            name,
+            &[
+                two_weeks.clone(),
+                ("VisibilityTimeout", visibility.to_string()),
+                ("RedrivePolicy", redrive.clone()),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+struct Clients {
+    dynamo: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
+}
+
+impl Clients {
+    fn new(dynamodb_url: &str, sqs_url: &str, pace: Pace, tap: &Tap) -> Self {
+        // The embedded services check no signature; the SDK insists on making one.
+        macro_rules! client {
+            ($sdk:ident, $url:expr) => {{
+                let retries = match pace {
+                    Pace::Real => $sdk::config::retry::RetryConfig::standard(),
+                    Pace::Stepped => $sdk::config::retry::RetryConfig::disabled(),
+                };
+                let config = $sdk::Config::builder()
+                    .behavior_version($sdk::config::BehaviorVersion::latest())
+                    .region($sdk::config::Region::new(sqs::REGION))
+                    .credentials_provider($sdk::config::Credentials::new(
+                        "local", "local", None, None, "local",
+                    ))
+                    .endpoint_url($url)
+                    .retry_config(retries)
+                    .http_client(tap.client())
+                    .build();
+                $sdk::Client::from_conf(config)
+            }};
+        }
+        Self { dynamo: client!(aws_sdk_dynamodb, dynamodb_url), sqs: client!(aws_sdk_sqs, sqs_url) }
+    }
+}

@@ -1,0 +1,215 @@
+//! The viral Reel as webhook deliveries: signed bodies at instants, drawn from a seed.
+
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
+
+use crate::graph::{Comment, Surface};
+
+/// The Reel.
+const REEL: &str = "17900000000000001";
+
+/// Texts that match the campaign of the example file, in several scripts and moods.
+const WANTED: [&str; 10] = [
+    "GUIDE",
+    "guide please!",
+    "Guide 🔥🔥",
+    "the guide, thank you",
+    "quiero la GUÍA",
+    "guía por favor 🙏",
+    "link?",
+    "Link please 😍",
+    "can I get the link",
+    "ＬＩＮＫ",
+];
+
+/// Texts that do not.
+const UNWANTED: [&str; 5] = ["so good!", "😂😂😂", "guidelines?", "first", "linked in bio"];
+
+/// What the trace is drawn for.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The account.
+    pub account: AccountId,
+    /// Comments that the campaign wants, each by another person.
+    pub comments: u32,
+    /// The time in which they are written.
+    pub span: Duration,
+    /// When the first is.
+    pub start: Timestamp,
+    /// What everything is drawn from.
+    pub seed: u64,
+}
+
+/// One POST.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// When Meta makes it.
+    pub at: Timestamp,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// What happens.
+pub struct Trace {
+    /// Every comment, for the simulated Meta to know.
+    pub comments: Vec<Comment>,
+    /// Deliveries, ascending.
+    pub deliveries: Vec<Delivery>,
+    /// Comments that must each get one DM.
+    pub expected: u64,
+}
+
+struct Written {
+    at: Timestamp,
+    change: Value,
+}
+
+impl Trace {
+    /// Draws the trace: most comments early, as on a Reel that spreads; some of the account itself,
+    /// some that match nothing; batches of all sizes; one in fifteen deliveries repeated, one in
+    /// fifteen late and so out of order.
+    pub fn draw(shape: &Shape) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(shape.seed);
+        let mut comments = Vec::new();
+        let mut written = Vec::new();
+        let others = shape.comments / 12;
+        for number in 0..shape.comments + 2 * others {
+            let (author, text) = if number < shape.comments {
+                let text = WANTED[rng.random_range(0..WANTED.len())];
+                (format!("52600000{number:08}"), text)
+            } else if number < shape.comments + others {
+                let text = UNWANTED[rng.random_range(0..UNWANTED.len())];
+                (format!("52600000{number:08}"), text)
+            } else {
+                // The account answers under its own Reel, with the very keyword.
+                (shape.account.to_string(), "the guide is on its way, check your DMs")
+            };
+            let id = format!("1789{number:013}");
+            let early: f64 = rng.random::<f64>() * rng.random::<f64>();
+            let at = shape.start + shape.span.mul_f64(early);
+            comments.push(Comment {
+                id: id.as_str().into(),
+                account: shape.account.clone(),
+                media: REEL.into(),
+                author: author.as_str().into(),
+                created_at: at,
+                surface: Surface::Post,
+            });
+            let change = json!({
+                "from": { "id": author, "username": format!("viewer.{number}") },
+                "media": { "id": REEL, "media_product_type": "REELS" },
+                "id": id,
+                "text": text,
+            });
+            written.push(Written { at, change });
+        }
+        written.sort_by_key(|comment| comment.at);
+        let deliveries = Self::batch(shape, &mut rng, &written);
+        Self { comments, deliveries, expected: u64::from(shape.comments) }
+    }
+
+    fn batch(shape: &Shape, rng: &mut ChaCha8Rng, written: &[Written]) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        let mut rest = written;
+        while let Some(first) = rest.first() {
+            // Mostly a few, now and then as many as came in seconds; never held back for long.
+            let most = if rng.random_bool(0.1) { 120 } else { 6 };
+            let wanted = rng.random_range(1..=most);
+            let together = rest
+                .iter()
+                .take(wanted)
+                .take_while(|comment| comment.at.since(first.at) < Duration::from_secs(5))
+                .count();
+            let (batch, behind) = rest.split_at(together);
+            rest = behind;
+            let last = batch.last().map_or(first.at, |comment| comment.at);
+            let delay = match rng.random_bool(1.0 / 15.0) {
+                true => rng.random_range(20_000..90_000),
+                false => rng.random_range(200..2500),
+            };
+            let at = last + Duration::from_millis(delay);
+            let body = Self::body(shape, rng, batch, at);
+            if rng.random_bool(1.0 / 15.0) {
+                let later = Duration::from_millis(rng.random_range(100..240_000));
+                deliveries.push(Delivery { at: at + later, body: body.clone() });
+            }
+            deliveries.push(Delivery { at, body });
+        }
+        deliveries.sort_by_key(|delivery| delivery.at);
+        deliveries
+    }
+
+    fn body(shape: &Shape, rng: &mut ChaCha8Rng, batch: &[Written], at: Timestamp) -> Vec<u8> {
+        let changes: Vec<Value> = batch
+            .iter()
+            .map(|comment| json!({ "field": "comments", "value": comment.change }))
+            .collect();
+        let mut entries = vec![json!({
+            "id": shape.account.as_str(),
+            "time": at.as_secs(),
+            "changes": changes,
+        })];
+        // Other fields come along, since subscriptions are all or nothing.
+        if rng.random_bool(0.05) {
+            entries.push(json!({
+                "id": shape.account.as_str(),
+                "time": at.as_millis(),
+                "messaging": [{
+                    "sender": { "id": "526000000000001" },
+                    "recipient": { "id": shape.account.as_str() },
+                    "timestamp": at.as_millis(),
+                    "read": { "mid": "m" },
+                }],
+            }));
+        }
+        escaped(&json!({ "object": "instagram", "entry": entries }).to_string()).into_bytes()
+    }
+}
+
+/// JSON as Meta writes it: ASCII only, slashes escaped.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '/' => out.push_str("\\/"),
+            c if c.is_ascii() => out.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_draws_the_same_trace() {
+        let shape = Shape {
+            account: "17841400000000001".into(),
+            comments: 300,
+            span: Duration::from_secs(600),
+            start: Timestamp::from_secs(1_790_000_000),
+            seed: 7,
+        };
+        let bodies = |shape: &Shape| -> Vec<Vec<u8>> {
+            Trace::draw(shape).deliveries.into_iter().map(|delivery| delivery.body).collect()
+        };
+        assert_eq!(bodies(&shape), bodies(&shape));
+        assert_ne!(bodies(&shape), bodies(&Shape { seed: 8, ..shape }));
+    }
+
+    #[test]
+    fn bodies_are_written_as_meta_does() {
+        assert_eq!(escaped(r#"{"t":"ä 😀 a/b"}"#), r#"{"t":"\u00e4 \ud83d\ude00 a\/b"}"#);
+    }
+}
