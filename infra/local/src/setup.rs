@@ -5,25 +5,12 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
-use serde::Deserialize;
-use spillway_core::campaign::Campaign;
-use spillway_core::id::AccountId;
 use spillway_core::quota::{Profile, Quota};
+use spillway_service::accounts_file::{self, NewAccount};
 
 use crate::graph::{Counted, Limit, Limits};
-
-/// An account to connect.
-#[derive(Clone, Debug)]
-pub struct LocalAccount {
-    /// Its id, as webhooks name it.
-    pub id: AccountId,
-    /// Its quotas.
-    pub profile: Profile,
-    /// Its campaigns.
-    pub campaigns: Vec<Campaign>,
-}
 
 /// `LIMIT/WINDOW`, as in `200/1h` or `20/10s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,20 +110,6 @@ impl QuotaOptions {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    account: Vec<FileAccount>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileAccount {
-    id: AccountId,
-    #[serde(default)]
-    campaign: Vec<Campaign>,
-}
-
 /// An example of an accounts file, and the one used when none is given.
 pub const EXAMPLE: &str = r#"[[account]]
 id = "17841400000000001"
@@ -158,45 +131,17 @@ id = "everything"
 messages = ["Thanks {username|for your comment}! https://example.com"]
 "#;
 
-/// Reads an accounts file.
+/// Reads the accounts file at `path`, or the example when there is none.
 ///
 /// # Errors
-/// Says in which line what is wrong. Nothing is connected then.
-pub fn read_accounts(text: &str, quotas: &QuotaOptions) -> Result<Vec<LocalAccount>> {
-    let file: File = toml::from_str(text)?;
-    ensure!(!file.account.is_empty(), "the file has no [[account]]");
-    let mut accounts: Vec<LocalAccount> = Vec::new();
-    for FileAccount { id, campaign } in file.account {
-        ensure!(
-            !accounts.iter().any(|known| known.id == id),
-            "account {id} stands twice: put its campaigns under one [[account]]"
-        );
-        for (at, this) in campaign.iter().enumerate() {
-            ensure!(
-                !campaign[..at].iter().any(|earlier| earlier.id == this.id),
-                "account {id} has campaign `{}` twice: give each a name of its own",
-                this.id
-            );
-        }
-        accounts.push(LocalAccount { id, profile: quotas.profile(), campaigns: campaign });
-    }
-    Ok(accounts)
-}
-
-/// Reads the file at `path`, or the example when there is none.
-///
-/// # Errors
-/// Names the file and says what is wrong with it.
-pub fn load_accounts(path: Option<&Path>, quotas: &QuotaOptions) -> Result<Vec<LocalAccount>> {
-    match path {
-        None => read_accounts(EXAMPLE, quotas),
-        Some(path) => {
-            let shown = path.display();
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-            read_accounts(&text, quotas).with_context(|| format!("{shown} is refused"))
-        }
-    }
+/// Names the file and says what is wrong with it. Nothing is connected then.
+pub fn load_accounts(path: Option<&Path>, quotas: &QuotaOptions) -> Result<Vec<NewAccount>> {
+    let Some(path) = path else {
+        return Ok(accounts_file::parse(EXAMPLE, &quotas.profile())?);
+    };
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    accounts_file::parse(&text, &quotas.profile()).with_context(|| format!("{shown} is refused"))
 }
 
 #[cfg(test)]
@@ -223,24 +168,8 @@ mod tests {
 
     #[test]
     fn the_example_is_a_good_file() {
-        let accounts = read_accounts(EXAMPLE, &quotas()).unwrap();
+        let accounts = load_accounts(None, &quotas()).unwrap();
         assert_eq!(accounts.len(), 2);
         assert_eq!(accounts[0].campaigns[0].messages.len(), 3);
-        quotas().profile().validate().unwrap();
-    }
-
-    #[test]
-    fn a_broken_file_is_refused_with_its_line_and_reason() {
-        let error = |text: &str| format!("{:#}", read_accounts(text, &quotas()).unwrap_err());
-        let unknown = EXAMPLE.replace("{username|Hello}", "{user}");
-        let message = error(&unknown);
-        assert!(
-            message.contains("line 4") && message.contains("`{user}` is not known"),
-            "{message}"
-        );
-        assert!(error("[[account]]\nid = 3").contains("line 2"));
-        assert!(error("account = []").contains("no [[account]]"));
-        let twice = EXAMPLE.replace("17841400000000002", "17841400000000001");
-        assert!(error(&twice).contains("stands twice"));
     }
 }

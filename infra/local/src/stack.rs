@@ -18,13 +18,13 @@ use spillway_core::seed::seed;
 use spillway_meta::graph::GraphConfig;
 use spillway_release::Releaser;
 use spillway_sender::Sender;
+use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::Clock;
 use spillway_webhook::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::graph::{self, GraphSim};
-use crate::setup::LocalAccount;
 use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
 use crate::tap::Tap;
 
@@ -75,7 +75,7 @@ pub struct Blueprint {
     /// How it passes.
     pub pace: Pace,
     /// The accounts to connect.
-    pub accounts: Vec<LocalAccount>,
+    pub accounts: Vec<NewAccount>,
     /// Meta.
     pub graph: graph::GraphConfig,
     /// Ports.

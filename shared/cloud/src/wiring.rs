@@ -1,7 +1,9 @@
 //! The use cases wired to AWS: what each function builds once, and the local stack too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_smithy_types::timeout::TimeoutConfig;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account::Directory;
 use spillway_service::clock::{Clock, SystemClock};
@@ -17,6 +19,11 @@ use crate::config::{Config, ConfigError};
 use crate::dynamo::{DynamoAccounts, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends};
 use crate::secrets::{Secrets, SecretsError, process_number};
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
+
+/// How long one try of an AWS call may take, and all its tries together: a small part of the
+/// shortest function's 15 s, so that a hanging connection does not use up an invocation.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything the use cases stand on. Cheap to clone.
 #[derive(Clone)]
@@ -107,7 +114,15 @@ impl Wiring {
     /// Names all that is missing.
     pub async fn from_env() -> Result<(Self, Secrets), StartError> {
         let config = Config::from_env()?;
-        let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+        let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .operation_timeout(OPERATION_TIMEOUT)
+                    .build(),
+            )
+            .load()
+            .await;
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&aws);
         let secrets = Secrets::load(&secrets_manager, &config.secret_id).await?;
         let wiring = Self::new(

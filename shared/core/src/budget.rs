@@ -106,6 +106,8 @@ pub enum Bound {
     Quota(QuotaId),
     /// The account is on hold.
     Hold(HoldCause),
+    /// The deciding process's clock is off by more than the bound.
+    Clock,
 }
 
 impl fmt::Display for Bound {
@@ -113,6 +115,7 @@ impl fmt::Display for Bound {
         match self {
             Self::Quota(id) => write!(f, "quota {id}"),
             Self::Hold(cause) => write!(f, "hold {cause:?}"),
+            Self::Clock => f.write_str("the process's clock"),
         }
     }
 }

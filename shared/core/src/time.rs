@@ -10,6 +10,13 @@ use serde::{Deserialize, Serialize};
 /// while every clock keeps within it.
 pub const CLOCK_BOUND: Duration = Duration::from_secs(1);
 
+/// Whether a clock that showed `before` and then `after` is within the bound, when a server in
+/// between named the whole second `date`.
+pub fn clock_agrees(before: Timestamp, date: Timestamp, after: Timestamp) -> bool {
+    let (earliest, latest) = (date, date + Duration::from_secs(1));
+    before <= latest + CLOCK_BOUND && earliest <= after + CLOCK_BOUND
+}
+
 /// An instant: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -74,4 +81,21 @@ impl fmt::Display for Timestamp {
 /// A span in whole milliseconds, saturating.
 pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_off_only_beyond_the_bound_and_the_seconds_fraction() {
+        let ms = Timestamp::from_millis;
+        let date = ms(100_000);
+        assert!(clock_agrees(ms(100_900), date, ms(101_100)));
+        assert!(clock_agrees(ms(98_500), date, ms(99_000)), "behind by up to 1 s");
+        assert!(!clock_agrees(ms(98_000), date, ms(98_999)), "behind by more");
+        assert!(clock_agrees(ms(102_000), date, ms(102_100)), "ahead by up to 1 s");
+        assert!(!clock_agrees(ms(102_001), date, ms(102_100)), "ahead by more");
+        assert!(clock_agrees(ms(90_000), date, ms(110_000)), "a slow answer says little");
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -20,7 +20,7 @@ use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::send::{
     CancelReason, Earlier, FAILURES_MAX, FailReason, Outcome, Stage, Step, Waiting,
 };
-use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use spillway_core::time::{CLOCK_BOUND, Timestamp, clock_agrees};
 use spillway_meta::error::{ThrottleScope, Verdict};
 use spillway_meta::graph::{CONNECT_TIMEOUT, CallError, Sent};
 use tracing::{error, info, warn};
@@ -50,6 +50,13 @@ const CONTENDED_WAIT: Duration = Duration::from_secs(2);
 
 /// The wait after a call that could not be written: Meta cannot be reached.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a process grants nothing after a server's date showed its clock to be off. Its messages
+/// go to others meanwhile.
+const CLOCK_DISTRUSTED: Duration = Duration::from_secs(600);
+
+/// The wait of a message that a process with a wrong clock met.
+const CLOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// Time kept between a call's end and the invocation's, to record the outcome.
 const RECORDING_TIME: Duration = Duration::from_secs(1);
@@ -92,11 +99,17 @@ pub struct Warm {
     /// The budget last seen, and when.
     budgets: Memory<AccountId, (Budget, Timestamp)>,
     denials: Memory<(AccountId, Action), Denial>,
+    /// On the monotonic clock: until then this process's wall clock is not to be trusted.
+    clock_distrusted_until: Mutex<Duration>,
 }
 
 impl Default for Warm {
     fn default() -> Self {
-        Self { budgets: Memory::new(), denials: Memory::new() }
+        Self {
+            budgets: Memory::new(),
+            denials: Memory::new(),
+            clock_distrusted_until: Mutex::default(),
+        }
     }
 }
 
@@ -217,6 +230,10 @@ impl Deliver {
         let action = first.ticket.lane.action();
         let key = (account.id.clone(), action);
         let now = self.clock.now();
+        if self.is_clock_distrusted() {
+            let denial = Denial { bound: Bound::Clock, retry_at: now + CLOCK_WAIT };
+            return Ok(Reserved { reservation: None, denial: Some(denial) });
+        }
         if let Some(denial) = self.warm.denials.get(&key, now) {
             return Ok(Reserved { reservation: None, denial: Some(denial) });
         }
@@ -403,8 +420,35 @@ impl Deliver {
             return Attempt { fate, unused: 1 };
         }
         let text = fill(campaign, variant, &send);
+        let before = self.clock.now();
         let result = self.graph.private_reply(account, &send.comment, &text, timeout).await;
+        self.check_clock(before, &result);
         self.settle(account, reservation.grant.role, &ticket, &send, variant, result).await
+    }
+
+    /// Compares this process's clock with the date in an answer of Meta's.
+    fn check_clock(&self, before: Timestamp, result: &Result<Sent, CallError>) {
+        let date = match result {
+            Ok(Sent { server_date, .. }) | Err(CallError::Refused { server_date, .. }) => {
+                *server_date
+            }
+            Err(_) => None,
+        };
+        let after = self.clock.now();
+        let Some(date) = date.filter(|&date| !clock_agrees(before, date, after)) else { return };
+        error!(
+            before_ms = before.as_millis(),
+            date_ms = date.as_millis(),
+            after_ms = after.as_millis(),
+            "this process's clock is off by more than the bound: it grants nothing for a while"
+        );
+        let until = self.clock.monotonic() + CLOCK_DISTRUSTED;
+        *self.warm.clock_distrusted_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    fn is_clock_distrusted(&self) -> bool {
+        let until = self.warm.clock_distrusted_until.lock().unwrap_or_else(PoisonError::into_inner);
+        self.clock.monotonic() < *until
     }
 
     /// Records what a call came to.

@@ -7,6 +7,7 @@
 //!   expires.
 
 pub mod account;
+pub mod accounts_file;
 pub mod clock;
 pub mod deliver;
 pub mod grant;

@@ -43,8 +43,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() / 2);
 /// An account that cannot send for longer is looked at this often, to expire what is too late.
 const SWEEP: Duration = Duration::from_secs(3600);
 
-/// Waiting sends read at a time from each part of an account.
-const PAGE: usize = 200;
+/// Waiting sends read at a time from each part of an account, at least and at most.
+const PAGE: (usize, usize) = (25, 500);
 
 /// Races for the cursor that a run may lose.
 const CURSOR_TRIES: usize = 8;
@@ -89,6 +89,8 @@ struct Survey {
     ready: Vec<(Place, Waiting)>,
     /// Have a slot ahead and a message on the queue.
     outstanding: u32,
+    /// Claimed: a call may be under way, or its function may just have died.
+    claimed: usize,
     /// Must end, and how.
     over: Vec<(Place, Waiting, Outcome)>,
     /// The earliest deadline of all that wait.
@@ -127,7 +129,10 @@ impl Release {
         let budget = self.budgets.load(id).await?;
         let cursor = self.cursors.load(id).await?;
         let survey = self.survey(&account, now).await?;
-        let waiting = survey.ready.len() + survey.outstanding as usize;
+        // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
+        // may die first.
+        let waiting =
+            survey.ready.len() + survey.outstanding as usize + survey.claimed + survey.over.len();
         let mut done = Released { ended: self.end(survey.over, now).await?, ..Released::default() };
 
         let ready = self.verified(survey.ready, now).await?;
@@ -183,6 +188,7 @@ impl Release {
         for part in try_join_all(parts).await? {
             whole.ready.extend(part.ready);
             whole.outstanding += part.outstanding;
+            whole.claimed += part.claimed;
             whole.over.extend(part.over);
             whole.first_deadline =
                 whole.first_deadline.into_iter().chain(part.first_deadline).min();
@@ -200,9 +206,10 @@ impl Release {
     ) -> Result<Survey, StoreError> {
         let mut part = Survey::default();
         let mut after: Option<Place> = None;
+        let page_size = enough.clamp(PAGE.0, PAGE.1);
         loop {
-            let page = self.sends.waiting(account, shard, after.as_ref(), PAGE).await?;
-            let last = page.len() < PAGE;
+            let page = self.sends.waiting(account, shard, after.as_ref(), page_size).await?;
+            let last = page.len() < page_size;
             after = page.last().map(|(place, _)| place.clone());
             for (place, send) in page {
                 part.sort_in(place, send, now);
@@ -306,8 +313,10 @@ impl Release {
         now: Timestamp,
     ) -> Result<Released, StoreError> {
         let mut done = Released::default();
+        let mut found = 0;
         for shard in 0..SHARDS {
-            let page = self.sends.waiting(id, shard, None, PAGE).await?;
+            let page = self.sends.waiting(id, shard, None, PAGE.1).await?;
+            found += page.len();
             let outcome = Outcome::Cancelled { reason: CancelReason::AccountRemoved };
             let over = page
                 .into_iter()
@@ -316,7 +325,7 @@ impl Release {
                 .collect();
             done.ended += self.end(over, now).await?;
         }
-        let due = (done.ended > 0 || now.since(mark.marked_at) <= MARK_KEPT)
+        let due = (found > 0 || now.since(mark.marked_at) <= MARK_KEPT)
             .then(|| now + Duration::from_secs(1));
         self.backlogs.settle(id, mark, due).await?;
         Ok(done)
@@ -331,6 +340,7 @@ impl Survey {
     fn sort_in(&mut self, place: Place, send: Waiting, now: Timestamp) {
         let first = self.first_deadline.map_or(send.deadline, |first| first.min(send.deadline));
         if is_claimed(&send, now) {
+            self.claimed += 1;
             self.first_deadline = Some(first);
         } else if send.deadline <= now {
             self.over.push((place, send, Outcome::Expired));

@@ -20,7 +20,7 @@ use crate::clock::SteppedClock;
 use crate::graph::{self, UnknownComments};
 use crate::lambda::{Polled, Source, WEBHOOK_PATH};
 use crate::report::Report;
-use crate::setup::{EXAMPLE, QuotaOptions, parse_span, read_accounts};
+use crate::setup::{QuotaOptions, load_accounts, parse_span};
 use crate::stack::{Blueprint, Pace, Ports, Stack, listen};
 use trace::{Shape, Trace};
 
@@ -127,7 +127,7 @@ impl Story {
         wrap: fn(Wiring) -> Wiring,
     ) -> Result<Self> {
         let clock = Arc::new(SteppedClock::new(START));
-        let accounts = read_accounts(EXAMPLE, quotas)?;
+        let accounts = load_accounts(None, quotas)?;
         let account = accounts.first().context("the example has no account")?.id.clone();
         let stack = Stack::start(Blueprint {
             clock: clock.clone(),

@@ -1,0 +1,107 @@
+//! `spillway connect`: an account with its token, sealed, and its campaigns, into the deployment.
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::secrets::Secrets;
+use spillway_core::id::AccountId;
+use spillway_core::quota::Profile;
+use spillway_service::accounts_file;
+
+/// What to connect, and where.
+#[derive(Args)]
+#[command(after_help = "\
+The token is read from standard input, so that it is in no process list and no shell history:
+
+  spillway connect accounts.toml --account 17841400000000001 < token.txt
+
+The file is refused as a whole, with line and reason, before anything is written:
+
+  [[account]]
+  id = \"17841400000000001\"
+
+  [[account.campaign]]
+  id = \"guide\"
+  keywords = [\"guide\"]            # leave out to answer every comment
+  messages = [\"Hi {username|there}! https://example.com/guide\"]
+
+A change takes effect within a minute.")]
+pub(crate) struct Options {
+    /// TOML file of accounts and campaigns
+    file: PathBuf,
+    /// The account of the file to connect; needed where the file has several
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// Name of the state table (output StateTable of the deployment)
+    #[arg(long, env = "SPILLWAY_STATE_TABLE", value_name = "NAME")]
+    state_table: String,
+    /// Name or ARN of the deployment's secret
+    #[arg(long, env = "SPILLWAY_SECRET_ID", value_name = "ID")]
+    secret_id: String,
+}
+
+/// Connects the account.
+#[expect(clippy::print_stdout, reason = "the result is this command's output")]
+pub(crate) async fn run(options: Options, json: bool) -> Result<()> {
+    let shown = options.file.display();
+    let text =
+        std::fs::read_to_string(&options.file).with_context(|| format!("cannot read {shown}"))?;
+    let mut accounts = accounts_file::parse(&text, &Profile::careful())
+        .with_context(|| format!("{shown} is refused; nothing was changed"))?;
+    let account = match options.account.as_deref().map(AccountId::from) {
+        Some(id) => {
+            let at = accounts.iter().position(|account| account.id == id);
+            accounts.swap_remove(at.with_context(|| format!("{shown} has no account {id}"))?)
+        }
+        None if accounts.len() == 1 => accounts.swap_remove(0),
+        None => bail!("{shown} has several accounts: say which one with --account"),
+    };
+    let token = read_token()?;
+
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let secrets_manager = aws_sdk_secretsmanager::Client::new(&aws);
+    let secrets = Secrets::load(&secrets_manager, &options.secret_id).await?;
+    let store = DynamoAccounts {
+        client: aws_sdk_dynamodb::Client::new(&aws),
+        table: options.state_table,
+        key: secrets.token_key,
+    };
+    store.connect(&account.id, &account.profile, &token, &account.campaigns).await?;
+    let campaigns: Vec<&str> =
+        account.campaigns.iter().map(|campaign| campaign.id.as_str()).collect();
+    if json {
+        let connected = serde_json::json!({
+            "account": account.id.as_str(),
+            "profile": account.profile.name,
+            "campaigns": campaigns,
+        });
+        println!("{connected}");
+    } else {
+        println!(
+            "connected {} with {} campaigns: {}",
+            account.id,
+            campaigns.len(),
+            campaigns.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn read_token() -> Result<SecretString> {
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        eprintln!("Paste the account's long-lived access token, then Enter and Ctrl-D:");
+    }
+    let mut text = String::new();
+    stdin.read_to_string(&mut text).context("read the token from standard input")?;
+    let token = SecretString::from(text.trim());
+    ensure!(
+        !token.expose_secret().is_empty() && !token.expose_secret().contains(char::is_whitespace),
+        "standard input must hold the token and nothing else"
+    );
+    Ok(token)
+}

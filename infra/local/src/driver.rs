@@ -1,0 +1,191 @@
+//! The driver of a stack in virtual time: it steps the clock to whatever is due next, a delivery of
+//! Meta's, a minute of the schedule or a message, and runs one invocation at a time.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use spillway_cloud::dynamo::DynamoBacklogs;
+use spillway_core::time::Timestamp;
+use spillway_meta::signature::sign;
+use spillway_service::clock::Clock;
+use spillway_service::port::Backlogs;
+
+use crate::clock::SteppedClock;
+use crate::lambda::{Polled, Source, WEBHOOK_PATH};
+use crate::stack::{Stack, listen};
+
+/// What an invocation takes in virtual time.
+const WEBHOOK_TAKES: Duration = Duration::from_millis(120);
+const SENDER_TAKES: Duration = Duration::from_millis(300);
+const RELEASE_TAKES: Duration = Duration::from_millis(200);
+const SCHEDULE_TAKES: Duration = Duration::from_millis(50);
+
+/// The schedule's period.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Meta tries a failed delivery again, for 36 hours with growing waits; here, the first few.
+const REDELIVERIES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(20),
+    Duration::from_secs(120),
+    Duration::from_secs(900),
+    Duration::from_secs(3600),
+];
+
+/// One POST of Meta's.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// When Meta makes it.
+    pub at: Timestamp,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// Lets time pass for a stack.
+pub struct Driver {
+    /// The stack, under [`Pace::Stepped`](crate::stack::Pace::Stepped).
+    pub stack: Arc<Stack>,
+    /// Its clock.
+    pub clock: Arc<SteppedClock>,
+    /// Where the webhook is.
+    pub webhook_url: String,
+    /// A client for it.
+    pub http: reqwest::Client,
+    start: Timestamp,
+    last_tick: Timestamp,
+    /// Deliveries to come, the next one last, each with how often it failed.
+    deliveries: Vec<(Delivery, usize)>,
+    backlogs: DynamoBacklogs,
+}
+
+/// What is due next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Delivery,
+    Tick,
+    Poll(Which),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Which {
+    Releases,
+    Sends,
+}
+
+impl Driver {
+    /// Serves the stack's function URL on loopback. The schedule's minutes count from now.
+    ///
+    /// # Errors
+    /// When nothing can be served.
+    pub async fn new(stack: Arc<Stack>, clock: Arc<SteppedClock>) -> Result<Self> {
+        let (origin, listener) = listen(0).await?;
+        tokio::spawn(stack.clone().serve_function_url(listener, |_, _| ()));
+        let start = clock.now();
+        Ok(Self {
+            webhook_url: format!("{origin}{WEBHOOK_PATH}"),
+            http: reqwest::Client::builder().no_proxy().build()?,
+            start,
+            last_tick: start,
+            deliveries: Vec::new(),
+            backlogs: DynamoBacklogs {
+                client: stack.dynamo.clone(),
+                table: stack.config.state_table.clone(),
+            },
+            clock,
+            stack,
+        })
+    }
+
+    /// Plans deliveries. Those for the same instant are made in the order given.
+    pub fn plan(&mut self, deliveries: Vec<Delivery>) {
+        let planned = std::mem::take(&mut self.deliveries);
+        self.deliveries = deliveries.into_iter().rev().map(|delivery| (delivery, 0)).collect();
+        self.deliveries.extend(planned);
+        self.deliveries.sort_by_key(|(delivery, _)| Reverse(delivery.at));
+    }
+
+    /// Deliveries not made yet.
+    pub fn deliveries_left(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// Does what is due next; `false` when nothing is until `end`, which time does not pass then.
+    ///
+    /// # Errors
+    /// When a part of the stack fails in a way that is no part of the play.
+    pub async fn step(&mut self, end: Timestamp) -> Result<bool> {
+        let Some((at, due)) = self.next_due().await? else { return Ok(false) };
+        if at > end {
+            return Ok(false);
+        }
+        self.clock.step_to(at);
+        match due {
+            Due::Delivery => self.deliver().await?,
+            Due::Tick => {
+                self.last_tick = at;
+                self.stack.tick().await;
+                self.clock.step(SCHEDULE_TAKES);
+            }
+            Due::Poll(which) => {
+                let (source, takes) = match which {
+                    Which::Sends => (Source::Sends, SENDER_TAKES),
+                    Which::Releases => (Source::Releases, RELEASE_TAKES),
+                };
+                if self.stack.poll(source).await? == Polled::Ran {
+                    self.clock.step(takes);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn next_due(&self) -> Result<Option<(Timestamp, Due)>> {
+        let visible = |source: Source| self.stack.sqs.next_visible(source.queue());
+        let sends = visible(Source::Sends).map(|at| (at, Due::Poll(Which::Sends)));
+        let releases = visible(Source::Releases).map(|at| (at, Due::Poll(Which::Releases)));
+        let delivery = self.deliveries.last().map(|(delivery, _)| (delivery.at, Due::Delivery));
+        let tick = self.next_tick().await?.map(|at| (at, Due::Tick));
+        let now = self.clock.now();
+        let due = [delivery, tick, releases, sends].into_iter().flatten();
+        Ok(due.map(|(at, due)| (at.max(now), due)).min())
+    }
+
+    /// The next minute in which the schedule finds an account due; the others are stepped over.
+    async fn next_tick(&self) -> Result<Option<Timestamp>> {
+        let marked = self.backlogs.marked().await?;
+        let due = marked.into_iter().map(|(_, due)| due).min();
+        Ok(due.map(|due| {
+            let earliest = due.max(self.last_tick + MINUTE).since(self.start).as_millis();
+            let minutes =
+                u64::try_from(earliest.div_ceil(MINUTE.as_millis())).unwrap_or(u64::MAX);
+            self.start + Duration::from_millis(minutes.saturating_mul(60_000))
+        }))
+    }
+
+    /// Makes the next delivery; one that is not answered with 200 comes again later.
+    async fn deliver(&mut self) -> Result<()> {
+        let Some((delivery, failures)) = self.deliveries.pop() else { return Ok(()) };
+        let secret = self.stack.secrets.app_secrets.first().context("no app secret")?;
+        let signature = sign(secret, &delivery.body);
+        let answer = self
+            .http
+            .post(&self.webhook_url)
+            .header("content-type", "application/json")
+            .header("x-hub-signature-256", signature)
+            .body(delivery.body.clone())
+            .send()
+            .await
+            .context("deliver a webhook")?;
+        self.clock.step(WEBHOOK_TAKES);
+        if answer.status() != reqwest::StatusCode::OK
+            && let Some(&wait) = REDELIVERIES.get(failures)
+        {
+            let again = Delivery { at: self.clock.now() + wait, ..delivery };
+            let place = self.deliveries.partition_point(|(other, _)| other.at > again.at);
+            self.deliveries.insert(place, (again, failures + 1));
+        }
+        Ok(())
+    }
+}
