@@ -30,12 +30,16 @@ pub const WEBHOOK_PATH: &str = "/webhook";
 /// The longest event Lambda takes, in bytes of JSON.
 const EVENT_BYTES_MAX: usize = 6 * 1024 * 1024;
 
-/// As in template.yaml.
-const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
-const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
-const SENDER_BATCH: i32 = 10;
-const RELEASE_BATCH: i32 = 1;
+/// The webhook function's timeout. These figures are those of template.yaml; a test compares them.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
+/// The sender's timeout.
+pub const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The release function's timeout.
+pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Messages that the sender is given at a time.
+pub const SENDER_BATCH: i32 = 10;
+/// Messages that the release function is given at a time.
+pub const RELEASE_BATCH: i32 = 1;
 
 /// A queue that feeds a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

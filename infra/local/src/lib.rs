@@ -5,6 +5,7 @@
 //! over loopback by the same clients.
 
 pub mod clock;
+pub mod driver;
 pub mod graph;
 pub mod lambda;
 pub mod report;

@@ -57,7 +57,7 @@ Accounts are read from a TOML file like this:
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn main() -> ExitCode {
     let cli = Cli::parse();
     // The story has its report; a served stack says what happens to each comment.
     let level = if cli.command.is_some() { "info" } else { "error" };
@@ -67,10 +67,14 @@ async fn main() -> Result<ExitCode> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    match &cli.command {
+    let result = match &cli.command {
         None => play(&cli).await,
         Some(Command::Serve(options)) => serve(&cli, options).await,
-    }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "the report is this program's output")]

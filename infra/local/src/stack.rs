@@ -41,10 +41,17 @@ pub mod queues {
 const SENDS_TABLE: &str = "spillway-sends";
 const STATE_TABLE: &str = "spillway-state";
 
-/// As in template.yaml: six times each function's timeout.
+/// How long a received message of the send queue stays hidden. These figures are those of
+/// template.yaml; a test compares them.
 const SEND_VISIBILITY_SECS: u32 = 180;
+/// How long a received message of the release queue stays hidden.
 const RELEASE_VISIBILITY_SECS: u32 = 360;
+/// Receives after which a message of the send queue is a dead letter.
 const RECEIVES_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// How long the send queue and the dead-letter queue keep a message.
+const RETENTION_SECS: u32 = 14 * 24 * 3600;
+/// How long the release queue does: the schedule names an account again while it is due.
+const RELEASE_RETENTION_SECS: u32 = 900;
 
 /// Whether time is real or stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,21 +301,12 @@ fn create_queues(sqs: &Sqs) -> Result<()> {
             attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         sqs.create(name, &attributes).with_context(|| format!("cannot create the queue {name}"))
     };
-    let two_weeks = ("MessageRetentionPeriod", "1209600".to_owned());
-    create(queues::DEAD_LETTERS, std::slice::from_ref(&two_weeks))?;
-    let redrive = redrive_policy(queues::DEAD_LETTERS, RECEIVES_MAX);
-    for (name, visibility) in
-        [(queues::SEND, SEND_VISIBILITY_SECS), (queues::RELEASE, RELEASE_VISIBILITY_SECS)]
-    {
-        create(
-            name,
-            &[
-                two_weeks.clone(),
-                ("VisibilityTimeout", visibility.to_string()),
-                ("RedrivePolicy", redrive.clone()),
-            ],
-        )?;
-    }
+    let kept = |secs: u32| ("MessageRetentionPeriod", secs.to_string());
+    let hidden = |secs: u32| ("VisibilityTimeout", secs.to_string());
+    create(queues::DEAD_LETTERS, &[kept(RETENTION_SECS)])?;
+    let redrive = ("RedrivePolicy", redrive_policy(queues::DEAD_LETTERS, RECEIVES_MAX));
+    create(queues::SEND, &[kept(RETENTION_SECS), hidden(SEND_VISIBILITY_SECS), redrive])?;
+    create(queues::RELEASE, &[kept(RELEASE_RETENTION_SECS), hidden(RELEASE_VISIBILITY_SECS)])?;
     Ok(())
 }
 

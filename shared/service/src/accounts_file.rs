@@ -121,7 +121,7 @@ limit = 150
             message.contains("line 7") && message.contains("`{user}` is not known"),
             "{message}"
         );
-        let message = error(&GOOD.replace("17841400000000001", "1784\nx"));
+        let message = error(&GOOD.replace("\"17841400000000001\"", "17841400000000001"));
         assert!(message.contains("line 2"), "{message}");
         let message = error(&GOOD.replace("keywords", "keyword"));
         assert!(message.contains("line 6") && message.contains("keyword"), "{message}");

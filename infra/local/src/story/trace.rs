@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 
+use crate::driver::Delivery;
 use crate::graph::{Comment, Surface};
 
 /// The Reel.
@@ -43,15 +44,6 @@ pub struct Shape {
     pub start: Timestamp,
     /// What everything is drawn from.
     pub seed: u64,
-}
-
-/// One POST.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// When Meta makes it.
-    pub at: Timestamp,
-    /// Its body.
-    pub body: Vec<u8>,
 }
 
 /// What happens.
