@@ -158,8 +158,7 @@ impl Driver {
         let due = marked.into_iter().map(|(_, due)| due).min();
         Ok(due.map(|due| {
             let earliest = due.max(self.last_tick + MINUTE).since(self.start).as_millis();
-            let minutes =
-                u64::try_from(earliest.div_ceil(MINUTE.as_millis())).unwrap_or(u64::MAX);
+            let minutes = u64::try_from(earliest.div_ceil(MINUTE.as_millis())).unwrap_or(u64::MAX);
             self.start + Duration::from_millis(minutes.saturating_mul(60_000))
         }))
     }

@@ -60,7 +60,7 @@ Accounts are read from a TOML file like this:
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     // The story has its report; a served stack says what happens to each comment.
-    let level = if cli.command.is_some() { "info" } else { "error" };
+    let level = if cli.command.is_some() { "info,spillway_service=debug" } else { "error" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

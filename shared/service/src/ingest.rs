@@ -13,7 +13,7 @@ use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{Earlier, LIVE_REPLY_WINDOW, Lane, REPLY_WINDOW, Stage, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::account::{Account, Directory};
 use crate::clock::Clock;
@@ -159,6 +159,9 @@ impl Ingest {
         }
         let events: Vec<EventId> = wanted.iter().map(|send| send.id.event.clone()).collect();
         let known = self.sends.known(&id, &events).await?;
+        for event in &known {
+            debug!(account = %id, comment = %event, "recorded before");
+        }
         wanted.retain(|send| !known.contains(&send.id.event));
         counts.duplicate += events.len() - wanted.len();
         if wanted.is_empty() {
@@ -184,17 +187,21 @@ impl Ingest {
         let mut seen = HashSet::new();
         let mut wanted = Vec::new();
         for comment in comments {
+            let say = |what: &str| debug!(account = %account.id, comment = %comment.id, "{what}");
             if comment.is_own() {
+                say("the account's own comment");
                 counts.own += 1;
                 continue;
             }
             let media: Vec<_> = comment.media.iter().chain(&comment.original_media).collect();
             let text = comment.text.as_deref().unwrap_or_default();
             let Some(found) = account.campaigns.matching(text, &media) else {
+                say("no campaign wants it");
                 counts.unmatched += 1;
                 continue;
             };
             if !seen.insert(comment.id.clone()) {
+                say("twice in one delivery");
                 counts.duplicate += 1;
                 continue;
             }
@@ -259,13 +266,20 @@ impl Ingest {
         let mut messages = Vec::new();
         for ((place, send), recorded) in placed.iter().zip(recorded) {
             match (recorded, send.stage) {
-                (Recorded::Duplicate, _) => counts.duplicate += 1,
+                (Recorded::Duplicate, _) => {
+                    debug!(send = %send.id, "recorded before");
+                    counts.duplicate += 1;
+                }
                 (Recorded::New, Stage::Queued { due }) => {
+                    info!(send = %send.id, in_ms = due.since(now).as_millis() as u64, "queued");
                     counts.queued += 1;
                     let ticket = Ticket::new(send, place.clone());
                     messages.push(Queued { ticket, delay: due.since(now) });
                 }
-                (Recorded::New, _) => counts.parked += 1,
+                (Recorded::New, _) => {
+                    info!(send = %send.id, "parked");
+                    counts.parked += 1;
+                }
             }
         }
         for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
