@@ -5,6 +5,7 @@ pub mod config;
 pub mod dynamo;
 pub mod schema;
 pub mod secrets;
+pub mod server_date;
 pub mod sqs;
 pub mod telemetry;
 pub mod wiring;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
-use spillway_service::account::Directory;
-use spillway_service::clock::{Clock, SystemClock};
-use spillway_service::deliver::{self, Deliver};
+use spillway_service::clock::{Clock, ClockCheck, SystemClock};
+use spillway_service::deliver::Deliver;
+use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
+use spillway_service::limiter::Limiter;
 use spillway_service::port::{
     Accounts, Backlogs, Budgets, Cursors, Graph, ReleaseQueue, SendQueue, Sends,
 };
@@ -18,6 +19,7 @@ use spillway_service::release::Release;
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{DynamoAccounts, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends};
 use crate::secrets::{Secrets, SecretsError, process_number};
+use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
 
 /// How long one try of an AWS call may take, and all its tries together: a small part of the
@@ -48,6 +50,8 @@ pub struct Wiring {
     pub ids: Arc<GrantIds>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether it is right.
+    pub check: Arc<ClockCheck>,
 }
 
 /// Why a function cannot start.
@@ -105,6 +109,7 @@ impl Wiring {
             graph: Arc::new(GraphClient::new(config.graph.clone())?),
             ids: Arc::new(GrantIds::new(process)),
             clock,
+            check: Arc::default(),
         })
     }
 
@@ -125,14 +130,19 @@ impl Wiring {
             .await;
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&aws);
         let secrets = Secrets::load(&secrets_manager, &config.secret_id).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let check = Arc::<ClockCheck>::default();
+        let server_date = ServerDate { clock: clock.clone(), check: check.clone() };
+        let dynamo = aws_sdk_dynamodb::config::Builder::from(&aws).interceptor(server_date).build();
         let wiring = Self::new(
             &config,
             &secrets,
-            &aws_sdk_dynamodb::Client::new(&aws),
+            &aws_sdk_dynamodb::Client::from_conf(dynamo),
             &aws_sdk_sqs::Client::new(&aws),
-            Arc::new(SystemClock::new()),
+            clock,
             process_number()?,
         )?;
+        let wiring = Self { check, ..wiring };
         Ok((wiring, secrets))
     }
 
@@ -154,7 +164,12 @@ impl Wiring {
     pub fn deliver(&self) -> Deliver {
         Deliver {
             directory: self.directory(),
-            budgets: self.budgets.clone(),
+            limiter: Limiter::new(
+                self.budgets.clone(),
+                self.ids.clone(),
+                self.clock.clone(),
+                self.check.clone(),
+            ),
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
             backlogs: self.backlogs.clone(),
@@ -162,7 +177,7 @@ impl Wiring {
             graph: self.graph.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
-            warm: deliver::Warm::default(),
+            check: self.check.clone(),
         }
     }
 

@@ -108,6 +108,8 @@ pub enum Bound {
     Hold(HoldCause),
     /// The deciding process's clock is off by more than the bound.
     Clock,
+    /// Too many others decide on this budget at the same time.
+    Contention,
 }
 
 impl fmt::Display for Bound {
@@ -116,6 +118,7 @@ impl fmt::Display for Bound {
             Self::Quota(id) => write!(f, "quota {id}"),
             Self::Hold(cause) => write!(f, "hold {cause:?}"),
             Self::Clock => f.write_str("the process's clock"),
+            Self::Contention => f.write_str("contention"),
         }
     }
 }

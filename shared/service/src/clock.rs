@@ -1,8 +1,10 @@
 //! The clock that handlers take: real in Lambda, stepped in the local story and in simulations.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use spillway_core::time::Timestamp;
+use spillway_core::time::{Timestamp, clock_agrees};
+use tracing::error;
 
 /// Where a use case gets the time from.
 pub trait Clock: Send + Sync {
@@ -11,6 +13,42 @@ pub trait Clock: Send + Sync {
 
     /// Time since some fixed instant; never goes back and never jumps.
     fn monotonic(&self) -> Duration;
+}
+
+/// Whether this process's wall clock can be trusted. The budget's promise holds for clocks within
+/// [`CLOCK_BOUND`](spillway_core::time::CLOCK_BOUND); a process beyond it must grant nothing.
+#[derive(Debug, Default)]
+pub struct ClockCheck {
+    /// On the monotonic clock.
+    distrusted_until: Mutex<Duration>,
+}
+
+/// How long a process grants nothing after a server's date showed its clock to be off. Its messages
+/// go to others meanwhile.
+const DISTRUSTED: Duration = Duration::from_secs(600);
+
+impl ClockCheck {
+    /// Compares the clock, which showed `before` when a request was made and is read now that it
+    /// was answered, with the whole second `date` that the server named.
+    pub fn compare(&self, before: Timestamp, date: Timestamp, clock: &dyn Clock) {
+        let after = clock.now();
+        if clock_agrees(before, date, after) {
+            return;
+        }
+        error!(
+            before_ms = before.as_millis(),
+            date_ms = date.as_millis(),
+            after_ms = after.as_millis(),
+            "this process's clock is off by more than the bound: it grants nothing for a while"
+        );
+        let until = clock.monotonic() + DISTRUSTED;
+        *self.distrusted_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Whether nothing spoke against it lately.
+    pub fn is_trusted(&self, monotonic: Duration) -> bool {
+        monotonic >= *self.distrusted_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The machine's own clocks.

@@ -15,8 +15,9 @@ use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
 use tracing::{debug, info, warn};
 
-use crate::account::{Account, Directory};
+use crate::account::Account;
 use crate::clock::Clock;
+use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
 use crate::port::{Backlogs, Cursors, Queued, Recorded, Saved, SendQueue, Sends, StoreError};

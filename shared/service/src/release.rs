@@ -16,8 +16,9 @@ use spillway_core::send::{
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use tracing::{info, warn};
 
-use crate::account::{Account, Directory};
+use crate::account::Account;
 use crate::clock::Clock;
+use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::port::{
     Backlogs, Budgets, Cursors, Entry, Mark, Queued, Recorded, ReleaseQueue, Saved, SendQueue,

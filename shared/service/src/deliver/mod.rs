@@ -3,60 +3,42 @@
 //! Each step is safe to be the last one: a unit is taken before a claim, a claim is recorded before
 //! the call, an outcome before the message goes. What a crash leaves is found by its lease.
 
+mod consequence;
+
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use spillway_core::budget::{Bound, Budget, Decision, Denial, Grant, GrantId, Role, Want};
+use spillway_core::budget::{Denial, Role};
 use spillway_core::campaign::Campaign;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::message::Values;
-use spillway_core::quota::{Action, GRANT_LIFE};
+use spillway_core::pace;
 use spillway_core::send::{
     CancelReason, Earlier, FAILURES_MAX, FailReason, Outcome, Stage, Step, Waiting,
 };
-use spillway_core::time::{CLOCK_BOUND, Timestamp, clock_agrees};
-use spillway_meta::error::{ThrottleScope, Verdict};
-use spillway_meta::graph::{CONNECT_TIMEOUT, CallError, Sent};
+use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use spillway_meta::graph::{CallError, Sent};
 use tracing::{error, info, warn};
 
-use crate::account::{Account, Directory};
-use crate::clock::Clock;
+use self::consequence::{Consequence, Retry};
+use crate::account::Account;
+use crate::clock::{Clock, ClockCheck};
+use crate::directory::Directory;
 use crate::grant::GrantIds;
-use crate::memory::Memory;
-use crate::port::{Backlogs, Budgets, Cursors, Graph, Queued, Saved, SendQueue, Sends, StoreError};
+use crate::limiter::{CONTENDED_WAIT, Limiter, Reservation, Reserved};
+use crate::port::{Backlogs, Cursors, Graph, Queued, SendQueue, Sends, StoreError};
 use crate::ticket::Ticket;
 
 /// A denial up to this far off is waited for on the queue; beyond it the send is parked.
 const WAIT_ON_QUEUE: Duration = Duration::from_secs(60);
 
-/// A budget seen this long ago still decides; a denial from an older one is checked against the
-/// stored budget first, since a hold may have been lifted.
-const BUDGET_FRESH: Duration = Duration::from_secs(30);
-
-/// Races for the budget that one decision may lose before it waits.
-const BUDGET_TRIES: usize = 6;
-
-/// Races that a write which must not be lost, a hold or its end, may lose.
-const HOLD_TRIES: usize = 50;
-
-/// The wait after losing every race for the budget.
-const CONTENDED_WAIT: Duration = Duration::from_secs(2);
-
 /// The wait after a call that could not be written: Meta cannot be reached.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(60);
-
-/// How long a process grants nothing after a server's date showed its clock to be off. Its messages
-/// go to others meanwhile.
-const CLOCK_DISTRUSTED: Duration = Duration::from_secs(600);
-
-/// The wait of a message that a process with a wrong clock met.
-const CLOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// Time kept between a call's end and the invocation's, to record the outcome.
 const RECORDING_TIME: Duration = Duration::from_secs(1);
@@ -75,7 +57,7 @@ pub struct Deliver {
     /// Accounts, their quotas and tokens.
     pub directory: Arc<Directory>,
     /// Their budgets.
-    pub budgets: Arc<dyn Budgets>,
+    pub limiter: Limiter,
     /// Their pace cursors, moved on when a budget is full.
     pub cursors: Arc<dyn Cursors>,
     /// Their sends.
@@ -90,27 +72,8 @@ pub struct Deliver {
     pub ids: Arc<GrantIds>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What this process remembers.
-    pub warm: Warm,
-}
-
-/// What a warm process remembers between invocations.
-pub struct Warm {
-    /// The budget last seen, and when.
-    budgets: Memory<AccountId, (Budget, Timestamp)>,
-    denials: Memory<(AccountId, Action), Denial>,
-    /// On the monotonic clock: until then this process's wall clock is not to be trusted.
-    clock_distrusted_until: Mutex<Duration>,
-}
-
-impl Default for Warm {
-    fn default() -> Self {
-        Self {
-            budgets: Memory::new(),
-            denials: Memory::new(),
-            clock_distrusted_until: Mutex::default(),
-        }
-    }
+    /// Whether it is right: answers of Meta's tell.
+    pub check: Arc<ClockCheck>,
 }
 
 /// What is to be done with a message.
@@ -157,29 +120,23 @@ impl Deliver {
             }
         };
         let jobs = self.drop_late(jobs).await;
-        let (granted, denied, mut again) = match self.reserve(&account, &jobs, deadline).await {
-            Ok(Reserved { reservation, denial }) => {
-                let n = reservation.as_ref().map_or(0, |r| r.grant.units as usize).min(jobs.len());
-                let (granted, denied) = jobs.split_at(n);
-                let again = match denial {
-                    Some(denial) if !denied.is_empty() => {
-                        self.put_off(&account, denied, &denial).await
-                    }
-                    _ => Vec::new(),
-                };
-                (reservation.map(|r| (r, granted.to_vec())), denied.len(), again)
-            }
+        let tickets: Vec<&Ticket> = jobs.iter().map(|job| &job.ticket).collect();
+        let reserved = self.limiter.reserve(&account, &tickets, lease_until(deadline)).await;
+        let Reserved { reservation, denial } = match reserved {
+            Ok(reserved) => reserved,
             Err(error) => {
                 error!(account = %id, %error, "could not reserve");
                 return jobs.into_iter().map(|job| job.message_id).collect();
             }
         };
-        if denied > 0 {
-            info!(account = %id, denied, "not granted");
-        }
-        if let Some((reservation, jobs)) = granted {
-            again.extend(self.send_granted(&account, &reservation, jobs, deadline).await);
-        }
+        let units = reservation.as_ref().map_or(0, |r| r.grant.units as usize);
+        let (granted, denied) = jobs.split_at(units.min(jobs.len()));
+        // At once: what was granted must be called soon.
+        let (mut again, not_put_off) = futures::join!(
+            self.send_granted(&account, reservation.as_ref(), granted, deadline),
+            self.put_off(&account, denied, denial.as_ref()),
+        );
+        again.extend(not_put_off);
         again
     }
 
@@ -215,102 +172,20 @@ impl Deliver {
         jobs
     }
 
-    /// Takes units for as many of the jobs as fit, in one write.
-    async fn reserve(
+    /// Puts off jobs that were not granted: shortly on the queue, else parked. The new message is
+    /// sent, or the send parked, before the old message goes.
+    async fn put_off(
         &self,
         account: &Account,
         jobs: &[Job],
-        deadline: Timestamp,
-    ) -> Result<Reserved, StoreError> {
-        let (Some(first), Some(units)) =
-            (jobs.first(), u32::try_from(jobs.len()).ok().and_then(NonZeroU32::new))
-        else {
-            return Ok(Reserved { reservation: None, denial: None });
-        };
-        let action = first.ticket.lane.action();
-        let key = (account.id.clone(), action);
-        let now = self.clock.now();
-        if self.is_clock_distrusted() {
-            let denial = Denial { bound: Bound::Clock, retry_at: now + CLOCK_WAIT };
-            return Ok(Reserved { reservation: None, denial: Some(denial) });
-        }
-        if let Some(denial) = self.warm.denials.get(&key, now) {
-            return Ok(Reserved { reservation: None, denial: Some(denial) });
-        }
-        let want =
-            Want { action, units, first: &first.ticket.send, lease_until: lease_until(deadline) };
-        let (mut budget, mut seen_at) = self.budget(&account.id, now).await?;
-        let id = self.ids.next();
-        for _ in 0..BUDGET_TRIES {
-            // Both clocks are read before the write: the grant's life includes it.
-            let now = self.clock.now();
-            let usable_until = self.clock.monotonic() + GRANT_LIFE - CONNECT_TIMEOUT;
-            match budget.decide(&account.profile, &want, now, id) {
-                Decision::Denied(denial) => {
-                    if now.since(seen_at) > BUDGET_FRESH {
-                        (budget, seen_at) = (self.budgets.load(&account.id).await?, now);
-                        continue;
-                    }
-                    self.remember_budget(&account.id, budget, seen_at);
-                    self.remember_denial(key, &denial, now);
-                    return Ok(Reserved { reservation: None, denial: Some(denial) });
-                }
-                Decision::Granted(grant, mut next, denial) => {
-                    let variants = pick_variants(account, jobs, &grant, &mut next);
-                    match self.budgets.save(&account.id, &next).await? {
-                        Saved::Done => {
-                            self.remember_budget(&account.id, *next, now);
-                            let reservation = Reservation { grant, variants, usable_until };
-                            return Ok(Reserved { reservation: Some(reservation), denial });
-                        }
-                        Saved::Conflict(current) => (budget, seen_at) = (current, now),
-                    }
-                }
-            }
-        }
-        self.warm.budgets.forget(&account.id);
-        let bound = match account.profile.counting(action).next() {
-            Some(quota) => Bound::Quota(quota.id.clone()),
-            None => Bound::Hold(HoldCause::Throttled),
-        };
-        let retry_at = self.clock.now() + CONTENDED_WAIT;
-        Ok(Reserved { reservation: None, denial: Some(Denial { bound, retry_at }) })
-    }
-
-    async fn budget(
-        &self,
-        account: &AccountId,
-        now: Timestamp,
-    ) -> Result<(Budget, Timestamp), StoreError> {
-        match self.warm.budgets.get(account, now) {
-            Some(known) => Ok(known),
-            None => Ok((self.budgets.load(account).await?, now)),
-        }
-    }
-
-    fn remember_budget(&self, account: &AccountId, budget: Budget, seen_at: Timestamp) {
-        let now = self.clock.now();
-        self.warm.budgets.put(account.clone(), (budget, seen_at), Timestamp::NEVER, now);
-    }
-
-    /// Denied traffic costs nothing until the denial ends; for at most a while, because a hold may
-    /// be lifted by others.
-    fn remember_denial(&self, key: (AccountId, Action), denial: &Denial, now: Timestamp) {
-        let until = denial.retry_at.min(now + BUDGET_FRESH);
-        self.warm.denials.put(key, denial.clone(), until, now);
-    }
-
-    /// Puts off jobs that were not granted: shortly on the queue, else parked. The new message is
-    /// sent, or the send parked, before the old message goes.
-    async fn put_off(&self, account: &Account, jobs: &[Job], denial: &Denial) -> Vec<String> {
+        denial: Option<&Denial>,
+    ) -> Vec<String> {
+        let (Some(first), Some(denial)) = (jobs.first(), denial) else { return Vec::new() };
         let now = self.clock.now();
         let wait = denial.retry_at.since(now);
         info!(account = %account.id, jobs = jobs.len(), bound = %denial.bound, wait_ms = wait.as_millis() as u64, "put off");
         if wait <= WAIT_ON_QUEUE {
-            let gap = spillway_core::pace::gap(
-                &account.profile,
-                jobs.first().map_or(Action::PrivateReply, |job| job.ticket.lane.action()),
-            );
+            let gap = pace::gap(&account.profile, first.ticket.lane.action());
             let messages: Vec<Queued> = (0u32..)
                 .zip(jobs)
                 .map(|(n, job)| Queued { ticket: job.ticket.clone(), delay: wait + gap * n })
@@ -365,24 +240,25 @@ impl Deliver {
     async fn send_granted(
         &self,
         account: &Account,
-        reservation: &Reservation,
-        jobs: Vec<Job>,
+        reservation: Option<&Reservation>,
+        jobs: &[Job],
         deadline: Timestamp,
     ) -> Vec<String> {
+        let Some(reservation) = reservation else { return Vec::new() };
         let tasks = jobs.iter().zip(&reservation.variants).map(|(job, &variant)| {
             self.send_one(account, reservation, &job.ticket, variant, deadline)
         });
         let results = join_all(tasks).await;
         let mut again = Vec::new();
         let mut unused = 0;
-        for (job, result) in jobs.into_iter().zip(results) {
+        for (job, result) in jobs.iter().zip(results) {
             unused += result.unused;
             if result.fate == Fate::Again {
-                again.push(job.message_id);
+                again.push(job.message_id.clone());
             }
         }
         if unused > 0 {
-            self.refund(account, &reservation.grant, unused).await;
+            self.limiter.refund(account, &reservation.grant, unused).await;
         }
         again
     }
@@ -428,27 +304,11 @@ impl Deliver {
 
     /// Compares this process's clock with the date in an answer of Meta's.
     fn check_clock(&self, before: Timestamp, result: &Result<Sent, CallError>) {
-        let date = match result {
-            Ok(Sent { server_date, .. }) | Err(CallError::Refused { server_date, .. }) => {
-                *server_date
-            }
-            Err(_) => None,
-        };
-        let after = self.clock.now();
-        let Some(date) = date.filter(|&date| !clock_agrees(before, date, after)) else { return };
-        error!(
-            before_ms = before.as_millis(),
-            date_ms = date.as_millis(),
-            after_ms = after.as_millis(),
-            "this process's clock is off by more than the bound: it grants nothing for a while"
-        );
-        let until = self.clock.monotonic() + CLOCK_DISTRUSTED;
-        *self.warm.clock_distrusted_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
-    }
-
-    fn is_clock_distrusted(&self) -> bool {
-        let until = self.warm.clock_distrusted_until.lock().unwrap_or_else(PoisonError::into_inner);
-        self.clock.monotonic() < *until
+        if let Ok(Sent { server_date: Some(date), .. })
+        | Err(CallError::Refused { server_date: Some(date), .. }) = result
+        {
+            self.check.compare(before, *date, &*self.clock);
+        }
     }
 
     /// Records what a call came to.
@@ -484,7 +344,7 @@ impl Deliver {
             let fate = self.requeue(ticket, send, Retry::Untried, UNREACHABLE_WAIT).await;
             return Attempt { fate, unused: 1 };
         }
-        match verdict.consequence() {
+        match Consequence::from(verdict) {
             Consequence::Hold(cause) => {
                 let regain = match call {
                     CallError::Refused { regain, .. } => regain,
@@ -559,99 +419,19 @@ impl Deliver {
         Fate::Done
     }
 
-    /// Puts the account on hold. This process stops at once, all others with the write.
     async fn hold(&self, account: &Account, cause: HoldCause, regain: Option<Duration>) {
-        let now = self.clock.now();
-        let stop = |until| Denial { bound: Bound::Hold(cause), retry_at: until };
-        for action in Action::ALL {
-            let key = (account.id.clone(), action);
-            self.remember_denial(key, &stop(now + BUDGET_FRESH), now);
-        }
-        let held = self
-            .change_budget(&account.id, |budget, id| Some(budget.hold(cause, now, regain, id)))
-            .await;
-        match held {
-            Ok(budget) => {
-                let until = budget.holds.current.map_or(now, |hold| hold.until);
-                warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), "on hold");
-                self.close_cursor(&account.id, until).await;
-            }
-            Err(error) => error!(account = %account.id, %error, "could not record the hold"),
+        if let Some(until) = self.limiter.hold(account, cause, regain).await {
+            self.close_cursor(&account.id, until).await;
         }
     }
 
+    /// Ends the hold, and asks for the parked sends.
     async fn lift(&self, account: &Account) {
-        for action in Action::ALL {
-            self.warm.denials.forget(&(account.id.clone(), action));
-        }
-        let lifted = self
-            .change_budget(&account.id, |budget, id| {
-                budget.holds.current.is_some().then(|| budget.lift(id))
-            })
-            .await;
-        match lifted {
-            Ok(_) => info!(account = %account.id, "hold ended: the probe went through"),
-            Err(error) => error!(account = %account.id, %error, "could not end the hold"),
-        }
+        self.limiter.lift(account).await;
         if let Err(error) = self.backlogs.mark(&account.id, self.clock.now()).await {
             error!(account = %account.id, %error, "could not mark the backlog");
         }
     }
-
-    /// Gives units back. Tried once: a lost refund errs on the safe side.
-    async fn refund(&self, account: &Account, grant: &Grant, units: u32) {
-        let now = self.clock.now();
-        let result = async {
-            let (budget, _) = self.budget(&account.id, now).await?;
-            let next = budget.refund(&account.profile, grant, units, self.ids.next());
-            match self.budgets.save(&account.id, &next).await? {
-                Saved::Done => self.remember_budget(&account.id, next, now),
-                Saved::Conflict(current) => self.remember_budget(&account.id, current, now),
-            }
-            Ok::<(), StoreError>(())
-        };
-        if let Err(error) = result.await {
-            self.warm.budgets.forget(&account.id);
-            warn!(account = %account.id, units, %error, "units not given back");
-        }
-    }
-
-    /// Changes the stored budget, again until it holds; `None` from `change` leaves it.
-    async fn change_budget(
-        &self,
-        account: &AccountId,
-        change: impl Fn(&Budget, GrantId) -> Option<Budget> + Send + Sync,
-    ) -> Result<Budget, StoreError> {
-        let mut budget = self.budgets.load(account).await?;
-        let id = self.ids.next();
-        for _ in 0..HOLD_TRIES {
-            let Some(next) = change(&budget, id) else { return Ok(budget) };
-            match self.budgets.save(account, &next).await? {
-                Saved::Done => {
-                    self.remember_budget(account, next.clone(), self.clock.now());
-                    return Ok(next);
-                }
-                Saved::Conflict(current) => budget = current,
-            }
-        }
-        let detail = format!("lost {HOLD_TRIES} races");
-        Err(StoreError::Unavailable { what: "change the budget", detail })
-    }
-}
-
-/// A decision that has been written, and what was not granted.
-struct Reserved {
-    reservation: Option<Reservation>,
-    denial: Option<Denial>,
-}
-
-struct Reservation {
-    grant: Grant,
-    /// For each granted send, in order, the text it gets.
-    variants: Vec<usize>,
-    /// On the monotonic clock: no call starts after this. A connection may take
-    /// [`CONNECT_TIMEOUT`] more before the request is written.
-    usable_until: Duration,
 }
 
 /// What became of one granted send.
@@ -666,74 +446,8 @@ fn lease_until(deadline: Timestamp) -> Timestamp {
     deadline + CLOCK_BOUND
 }
 
-fn pick_variants(account: &Account, jobs: &[Job], grant: &Grant, next: &mut Budget) -> Vec<usize> {
-    jobs.iter()
-        .take(grant.units as usize)
-        .map(|Job { ticket: Ticket { send, campaign, .. }, .. }| {
-            let variants = account.campaigns.get(campaign).map_or(1, |c| c.messages.len());
-            next.rotation.pick(campaign, send, variants)
-        })
-        .collect()
-}
-
 fn fill(campaign: &Campaign, variant: usize, send: &Waiting) -> String {
     let values = Values { username: send.username.as_deref(), keyword: send.keyword.as_deref() };
     // The campaign may have lost messages since the variant was picked.
     campaign.messages[variant % campaign.messages.len()].fill(values)
-}
-
-/// How an attempt that is to be repeated went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retry {
-    /// No request was written.
-    Untried,
-    /// Definitely not sent.
-    Failed,
-    /// Perhaps sent.
-    Lost,
-}
-
-impl Retry {
-    fn step(self, to: Stage) -> Step {
-        match self {
-            Self::Untried => Step::To(to),
-            Self::Failed => Step::Failed(to),
-            Self::Lost => Step::Lost(to),
-        }
-    }
-}
-
-/// What follows from Meta's verdict.
-enum Consequence {
-    Hold(HoldCause),
-    Retry(Retry),
-    End(FailReason),
-}
-
-trait Consequences {
-    fn consequence(&self) -> Consequence;
-}
-
-impl Consequences for Verdict {
-    fn consequence(&self) -> Consequence {
-        match self {
-            Self::Throttled { scope: ThrottleScope::Recipient } => {
-                Consequence::Retry(Retry::Failed)
-            }
-            Self::Throttled { scope: ThrottleScope::App | ThrottleScope::Account } => {
-                Consequence::Hold(HoldCause::Throttled)
-            }
-            Self::Blocked => Consequence::Hold(HoldCause::Blocked),
-            Self::TokenDead => Consequence::Hold(HoldCause::TokenDead),
-            Self::Permission => Consequence::Hold(HoldCause::Permission),
-            Self::Transient => Consequence::Retry(Retry::Failed),
-            Self::Ambiguous => Consequence::Retry(Retry::Lost),
-            Self::WindowClosed => Consequence::End(FailReason::WindowClosed),
-            Self::Recipient => Consequence::End(FailReason::Recipient),
-            Self::PrivateReplyRefused => Consequence::End(FailReason::ReplyRefused),
-            Self::ThreadOwner => Consequence::End(FailReason::ThreadOwner),
-            Self::BadRequest => Consequence::End(FailReason::BadRequest),
-            Self::CommentGone => Consequence::End(FailReason::CommentGone),
-        }
-    }
 }

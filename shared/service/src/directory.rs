@@ -1,0 +1,43 @@
+//! The directory of accounts: remembers for a minute what it has read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spillway_core::id::AccountId;
+
+use crate::account::Account;
+use crate::clock::Clock;
+use crate::memory::Memory;
+use crate::port::{Accounts, StoreError};
+
+/// How long a process goes on with what it has read about an account. A change takes effect
+/// everywhere within this time.
+pub const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// Looks accounts up, from memory where it can.
+pub struct Directory {
+    accounts: Arc<dyn Accounts>,
+    clock: Arc<dyn Clock>,
+    seen: Memory<AccountId, Option<Arc<Account>>>,
+}
+
+impl Directory {
+    /// A directory over `accounts`.
+    pub fn new(accounts: Arc<dyn Accounts>, clock: Arc<dyn Clock>) -> Self {
+        Self { accounts, clock, seen: Memory::new() }
+    }
+
+    /// The account, or `None` when it is not connected.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn find(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
+        let now = self.clock.now();
+        if let Some(known) = self.seen.get(id, now) {
+            return Ok(known);
+        }
+        let account = self.accounts.load(id).await?.map(Arc::new);
+        self.seen.put(id.clone(), account.clone(), now + REMEMBERED, now);
+        Ok(account)
+    }
+}
