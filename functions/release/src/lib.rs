@@ -34,7 +34,7 @@ pub enum Answer {
     Batch(SqsBatchResponse),
 }
 
-/// An event that cannot be worked on; the schedule or queue tries again.
+/// An event that could not be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     /// Neither a schedule's event nor a batch of the queue.
@@ -43,6 +43,16 @@ pub enum EventError {
     /// The store or queue does not answer.
     #[error(transparent)]
     Store(#[from] spillway_service::port::StoreError),
+}
+
+impl EventError {
+    /// Whether the same event may be worked on later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unknown(_) => false,
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
 }
 
 /// Without a deadline from Lambda the invocation is taken to last this long.
@@ -72,6 +82,10 @@ impl Releaser {
             if let Err(error) = self.run(record.body.as_deref().unwrap_or_default(), deadline).await
             {
                 error!(message_id = record.message_id, %error, "run failed");
+                if !error.is_retryable() {
+                    // The schedule names the account again in any case.
+                    continue;
+                }
                 let mut failure = BatchItemFailure::default();
                 failure.item_identifier = record.message_id.unwrap_or_default();
                 response.batch_item_failures.push(failure);
