@@ -88,20 +88,22 @@ impl DynamoAccounts {
             what: CONNECT,
             detail: error.to_string(),
         })?;
-        let mut items = vec![Item::from([
-            ("pk".into(), s(account_pk(id))),
-            ("sk".into(), s("settings")),
-            ("profile".into(), json(profile)),
-            ("token".into(), b(sealed)),
-        ])];
-        items.extend(campaigns.iter().map(|campaign| {
+        let campaigns = campaigns.iter().map(|campaign| {
             Item::from([
                 ("pk".into(), s(account_pk(id))),
                 ("sk".into(), s(campaign_sk(&campaign.id))),
                 ("campaign".into(), json(campaign)),
             ])
-        }));
-        for item in items {
+        });
+        let settings = Item::from([
+            ("pk".into(), s(account_pk(id))),
+            ("sk".into(), s("settings")),
+            ("profile".into(), json(profile)),
+            ("token".into(), b(sealed)),
+        ]);
+        // The settings make the account: with them come all of its campaigns, or comments and
+        // waiting sends that look for one would be dropped.
+        for item in campaigns.chain([settings]) {
             self.client
                 .put_item()
                 .table_name(&self.table)

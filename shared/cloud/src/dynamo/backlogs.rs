@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
 use futures::future::try_join_all;
 use spillway_core::id::AccountId;
@@ -30,15 +31,10 @@ const SETTLE: &str = "settle the backlog";
 impl Backlogs for DynamoBacklogs {
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         // The version only has to change: that an SDK retry may add twice does no harm.
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(backlog_pk(account)))
-            .key("sk", s(account.as_str()))
+        self.update(account)
             .update_expression("SET due = :now, marked_at = :now ADD version :one")
             .expression_attribute_values(":now", at(now))
             .expression_attribute_values(":one", n(1))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| unavailable(MARK, error))?;
@@ -57,11 +53,7 @@ impl Backlogs for DynamoBacklogs {
         until: Timestamp,
     ) -> Result<Option<Mark>, StoreError> {
         let answer = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(backlog_pk(account)))
-            .key("sk", s(account.as_str()))
+            .update(account)
             .update_expression("SET lease_until = :until ADD version :one")
             .condition_expression(
                 "attribute_exists(sk) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
@@ -70,7 +62,6 @@ impl Backlogs for DynamoBacklogs {
             .expression_attribute_values(":now", at(now))
             .expression_attribute_values(":one", n(1))
             .return_values(ReturnValue::AllNew)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match answer {
@@ -95,16 +86,11 @@ impl Backlogs for DynamoBacklogs {
         let settled = match due {
             Some(due) => {
                 let answer = self
-                    .client
-                    .update_item()
-                    .table_name(&self.table)
-                    .key("pk", s(backlog_pk(account)))
-                    .key("sk", s(account.as_str()))
+                    .update(account)
                     .update_expression("SET due = :due REMOVE lease_until")
                     .condition_expression("version = :version")
                     .expression_attribute_values(":due", at(due))
                     .expression_attribute_values(":version", n(mark.version))
-                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
                     .send()
                     .await;
                 match answer {
@@ -139,6 +125,16 @@ impl Backlogs for DynamoBacklogs {
 }
 
 impl DynamoBacklogs {
+    /// An update of the account's mark, to be completed.
+    fn update(&self, account: &AccountId) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", s(backlog_pk(account)))
+            .key("sk", s(account.as_str()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+    }
+
     async fn marked_in(&self, shard: u8) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
         let mut pages = self
             .client
@@ -162,14 +158,9 @@ impl DynamoBacklogs {
     /// The account was marked during the run: it stays due as of then.
     async fn end_lease(&self, account: &AccountId) -> Result<(), StoreError> {
         let answer = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(backlog_pk(account)))
-            .key("sk", s(account.as_str()))
+            .update(account)
             .update_expression("REMOVE lease_until")
             .condition_expression("attribute_exists(sk)")
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match answer {
