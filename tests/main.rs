@@ -1,1 +1,14 @@
 //! Tests across crates.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod architecture;
+mod clock;
+mod deliver;
+mod harness;
+mod ingest;
+mod kills;
+mod release;
+mod sabotage;
+mod serve;
+mod story;
+mod template;

@@ -27,7 +27,8 @@ fn the_story_prints_one_json_object_and_nothing_else() {
     let stdout = text(&output.stdout);
     assert_eq!(stdout.lines().count(), 1, "{stdout}");
     let report: Value = serde_json::from_str(&stdout).unwrap();
-    let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("no {name}: {report}"));
+    let number =
+        |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("no {name}: {report}"));
     for (name, value) in [
         ("matched", 50.0),
         ("sent", 50.0),
@@ -51,7 +52,8 @@ fn the_report_for_people_names_every_state_and_the_limits() {
     let output = run(&["--comments", "20"]);
     assert!(output.status.success());
     let stdout = text(&output.stdout);
-    for word in ["matched", "sent", "waiting", "failed", "duplicates", "violations", "calls 200/1 h"]
+    for word in
+        ["matched", "sent", "waiting", "failed", "duplicates", "violations", "calls 200/1 h"]
     {
         assert!(stdout.contains(word), "`{word}` is missing:\n{stdout}");
     }

@@ -11,14 +11,14 @@ use crate::memory::Memory;
 use crate::port::{Accounts, StoreError};
 
 /// How long a process goes on with what it has read about an account. A change takes effect
-/// everywhere within this time.
+/// everywhere within this time, a connection at once.
 pub const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Looks accounts up, from memory where it can.
 pub struct Directory {
     accounts: Arc<dyn Accounts>,
     clock: Arc<dyn Clock>,
-    seen: Memory<AccountId, Option<Arc<Account>>>,
+    seen: Memory<AccountId, Arc<Account>>,
 }
 
 impl Directory {
@@ -34,10 +34,14 @@ impl Directory {
     pub async fn find(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
         let now = self.clock.now();
         if let Some(known) = self.seen.get(id, now) {
-            return Ok(known);
+            return Ok(Some(known));
         }
+        // That an account is missing is not remembered: once it is connected, comments dropped and
+        // sends cancelled in the next minute would be lost for good.
         let account = self.accounts.load(id).await?.map(Arc::new);
-        self.seen.put(id.clone(), account.clone(), now + REMEMBERED, now);
+        if let Some(account) = &account {
+            self.seen.put(id.clone(), account.clone(), now + REMEMBERED, now);
+        }
         Ok(account)
     }
 }

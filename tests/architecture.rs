@@ -1,0 +1,227 @@
+//! What the workspace may look like: which way dependencies run, what the core is made of, what the
+//! judge may know, and what lies at the top.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The resolved dependencies of this machine's platform: those that a build has fetched.
+fn metadata() -> Metadata {
+    let rustc = Command::new("rustc").arg("-vV").output().unwrap();
+    let rustc = String::from_utf8(rustc.stdout).unwrap();
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .other_options(
+            ["--locked", "--offline", "--filter-platform", &host].map(str::to_owned).to_vec(),
+        )
+        .exec()
+        .unwrap()
+}
+
+/// Each package's direct dependencies that end up in its library or binary.
+fn normal_dependencies(metadata: &Metadata) -> BTreeMap<&PackageId, Vec<&PackageId>> {
+    let resolve = metadata.resolve.as_ref().unwrap();
+    resolve
+        .nodes
+        .iter()
+        .map(|node| {
+            let normal = |dep: &&cargo_metadata::NodeDep| {
+                dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+            };
+            (&node.id, node.deps.iter().filter(normal).map(|dep| &dep.pkg).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn the_core_is_made_of_nothing_that_does_io_or_reads_a_clock() {
+    // Each of these computes and no more. What joins them must be looked at first.
+    const PURE: [&str; 12] = [
+        "proc-macro2",
+        "quote",
+        "serde",
+        "serde_core",
+        "serde_derive",
+        "syn",
+        "thiserror",
+        "thiserror-impl",
+        "tinyvec",
+        "unicode-ident",
+        "unicode-normalization",
+        "unicode-segmentation",
+    ];
+    let metadata = metadata();
+    let dependencies = normal_dependencies(&metadata);
+    let name = |id: &PackageId| metadata[id].name.to_string();
+    let core = metadata.packages.iter().find(|package| package.name == "spillway-core").unwrap();
+    let mut reached = BTreeSet::new();
+    let mut next = vec![&core.id];
+    while let Some(id) = next.pop() {
+        for dependency in &dependencies[id] {
+            if reached.insert(name(dependency)) {
+                next.push(dependency);
+            }
+        }
+    }
+    let strangers: Vec<_> = reached.iter().filter(|name| !PURE.contains(&name.as_str())).collect();
+    assert!(strangers.is_empty(), "spillway-core depends on {strangers:?}");
+    assert!(reached.contains("serde"), "dependencies were not found: {reached:?}");
+}
+
+#[test]
+fn the_core_reads_no_clock_no_file_no_environment_and_draws_nothing() {
+    let used = uses(&root().join("shared/core/src"), "std::");
+    let foreign = ["env", "fs", "io", "net", "process", "thread"];
+    for (file, module) in used {
+        assert!(!foreign.contains(&module.as_str()), "{file} uses std::{module}");
+    }
+    for (file, text) in sources(&root().join("shared/core/src")) {
+        for word in ["SystemTime", "Instant::", "RandomState", "async fn", ".await"] {
+            assert!(!text.contains(word), "{file} has `{word}`");
+        }
+    }
+}
+
+#[test]
+fn dependencies_run_one_way() {
+    const CORE: &str = "spillway-core";
+    const META: &str = "spillway-meta";
+    const SERVICE: &str = "spillway-service";
+    const CLOUD: &str = "spillway-cloud";
+    let metadata = metadata();
+    let dependencies = normal_dependencies(&metadata);
+    let members: BTreeSet<&PackageId> = metadata.workspace_members.iter().collect();
+    let mut functions = 0;
+    for &member in &members {
+        let package = &metadata[member];
+        let folder = package.manifest_path.strip_prefix(root()).unwrap().as_str();
+        let allowed: &[&str] = match package.name.as_str() {
+            CORE => &[],
+            META => &[CORE],
+            SERVICE => &[CORE, META],
+            CLOUD => &[CORE, META, SERVICE],
+            _ if folder.starts_with("functions/") => {
+                functions += 1;
+                &[CORE, META, SERVICE, CLOUD]
+            }
+            // What stands the system up and what tests it may use all of it.
+            _ if folder.starts_with("infra/") || folder.starts_with("tests/") => continue,
+            other => panic!("{other} in {folder}: say here what it may depend on"),
+        };
+        for dependency in dependencies[member].iter().filter(|id| members.contains(*id)) {
+            let dependency = metadata[*dependency].name.as_str();
+            let name = &package.name;
+            assert!(allowed.contains(&dependency), "{name} depends on {dependency}");
+        }
+    }
+    assert!(functions >= 3, "{functions} functions found");
+}
+
+/// Of Spillway the judge and the planner know ids and instants alone: an error in the limiter must
+/// not be an error in its judge.
+#[test]
+fn the_judge_and_the_planner_share_no_code_with_what_they_judge() {
+    let local = root().join("infra/local/src");
+    let mut used = uses(&local.join("graph"), "spillway_core::");
+    used.extend(uses(&local.join("story/planner.rs"), "spillway_core::"));
+    assert!(used.len() > 5, "the uses were not found: {used:?}");
+    for (file, module) in used {
+        let known = ["id", "time"].contains(&module.as_str());
+        assert!(known, "{file} uses spillway_core::{module}");
+    }
+    let mut others = sources(&local.join("graph"));
+    others.extend(sources(&local.join("story/planner.rs")));
+    for (file, text) in others {
+        for stranger in ["spillway_meta", "spillway_cloud", "spillway_sender", "spillway_release"] {
+            assert!(!text.contains(stranger), "{file} uses {stranger}");
+        }
+        for (_, module) in paths_after(&file, &text, "spillway_service::") {
+            assert_eq!(module, "clock", "{file} uses spillway_service::{module}");
+        }
+    }
+}
+
+#[test]
+fn the_top_of_the_repository_is_tidy() {
+    const ALLOWED: [&str; 13] = [
+        "ARCHITECTURE.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "clippy.toml",
+        "deny.toml",
+        "functions",
+        "infra",
+        "rust-toolchain.toml",
+        "rustfmt.toml",
+        "shared",
+        "template.yaml",
+    ];
+    let listed = Command::new("git").arg("ls-files").current_dir(root()).output();
+    // An unpacked archive has no git to ask: then there is nothing to hold.
+    let Some(listed) = listed.ok().filter(|listed| listed.status.success()) else { return };
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let top: BTreeSet<&str> = listed.lines().filter_map(|path| path.split('/').next()).collect();
+    for name in top {
+        let known = ALLOWED.contains(&name) || name == "tests" || name.starts_with('.');
+        assert!(known, "{name} lies at the top of the repository");
+    }
+}
+
+/// The Rust files at or under `path`, with their text.
+fn sources(path: &Path) -> Vec<(String, String)> {
+    if path.is_file() {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        return vec![(name, fs::read_to_string(path).unwrap())];
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap().path();
+        if entry.is_dir() || entry.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(sources(&entry));
+        }
+    }
+    found
+}
+
+/// What follows `prefix` in the Rust files at or under `path`: file and module.
+fn uses(path: &Path, prefix: &str) -> Vec<(String, String)> {
+    sources(path).into_iter().flat_map(|(file, text)| paths_after(&file, &text, prefix)).collect()
+}
+
+fn paths_after(file: &str, text: &str, prefix: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for rest in text.split(prefix).skip(1) {
+        // `{id, time}` names several.
+        let (list, several) = match rest.strip_prefix('{') {
+            Some(list) => (list.split('}').next().unwrap_or_default(), true),
+            None => (rest, false),
+        };
+        let items = if several { list.split(',').collect() } else { vec![list] };
+        for item in items {
+            let item = item.trim();
+            let end = item.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(item.len());
+            if end > 0 {
+                found.push((file.to_owned(), item[..end].to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn uses_are_found_however_they_are_written() {
+    let text = "use p::id::A;\nuse p::{time::B, pace};\nlet x = p::window::C;";
+    let found: Vec<String> =
+        paths_after("f", text, "p::").into_iter().map(|(_, module)| module).collect();
+    assert_eq!(found, ["id", "time", "pace", "window"]);
+}

@@ -1,0 +1,452 @@
+//! The webhook: what is taken, what is refused, and that every comment asks for one DM, however
+//! often and in whatever form it is told.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_core::id::AccountId;
+use spillway_core::send::{Lane, Stage};
+use spillway_local::sqs::{Fault, Operation};
+use spillway_local::stack::queues;
+use spillway_meta::signature::sign;
+use tokio::task::JoinSet;
+
+use crate::harness::{
+    CREATOR, OTHER, Said, World, all_said, body, careful, listen_in, quotas, said, text_for,
+};
+
+const MIB: usize = 1024 * 1024;
+
+#[tokio::test]
+async fn the_handshake_is_answered_only_for_our_token() {
+    let world = World::start(careful()).await;
+    let token = world.stack.secrets.verify_tokens[0].expose_secret().to_owned();
+    let ask = async |mode, token, challenge| {
+        let query = [("hub.mode", mode), ("hub.verify_token", token), ("hub.challenge", challenge)];
+        world.get(&query).await
+    };
+    assert_eq!(ask("subscribe", &token, "1158201444").await, (200, "1158201444".into()));
+    assert_eq!(ask("subscribe", "another", "1158201444").await.0, 403);
+    assert_eq!(ask("subscribe", "", "1158201444").await.0, 403);
+    assert_eq!(ask("unsubscribe", &token, "1158201444").await.0, 400);
+    assert_eq!(ask("subscribe", &token, "<b>").await.0, 400);
+    assert_eq!(world.get(&[]).await.0, 400);
+    let put = world.driver.http.put(&world.driver.webhook_url).send().await.unwrap();
+    assert_eq!(put.status().as_u16(), 405);
+}
+
+#[tokio::test]
+async fn a_body_that_meta_did_not_sign_changes_nothing() {
+    let mut world = World::start(careful()).await;
+    let said = [said(1)];
+    world.observe(&said);
+    let body = body(world.now().as_secs(), &said);
+    let another = SecretString::from("another");
+    let of_other_bytes = sign(&world.stack.secrets.app_secrets[0], b"{}");
+    for signature in [
+        None,
+        Some(""),
+        Some("sha256="),
+        Some("sha256=00"),
+        Some("sha1=0123456789abcdef0123456789abcdef01234567"),
+        Some(sign(&another, &body).as_str()),
+        Some(of_other_bytes.as_str()),
+    ] {
+        assert_eq!(world.post_raw(&body, signature).await, 401, "{signature:?}");
+    }
+    world.settle().await;
+    world.over(0).await;
+    assert_eq!(world.calls(), []);
+}
+
+#[tokio::test]
+async fn every_app_secret_is_accepted() {
+    let mut world = World::start(careful()).await;
+    let said = all_said(1..=2);
+    world.observe(&said);
+    for (secret, said) in world.stack.secrets.app_secrets.clone().iter().zip(&said) {
+        let body = body(world.now().as_secs(), std::slice::from_ref(said));
+        assert_eq!(world.post_raw(&body, Some(&sign(secret, &body))).await, 200);
+    }
+    world.settle().await;
+    world.over(2).await;
+    world.each_got_one_dm(&said).await;
+}
+
+#[tokio::test]
+async fn every_form_of_the_envelope_asks_for_one_dm() {
+    let mut world = World::start(careful()).await;
+    let now = world.now();
+    let entry = |time: Value, said: &Said| json!({ "id": CREATOR, "time": time, "changes": [{ "field": "comments", "value": said.value() }] });
+    let envelope = |entry: Value| json!({ "object": "instagram", "entry": [entry] });
+    let with = |said: &Said, change: &dyn Fn(&mut Value)| {
+        let mut entry = entry(json!(now.as_secs()), said);
+        change(&mut entry);
+        envelope(entry)
+    };
+    let value = |entry: &mut Value| entry["changes"][0]["value"].take();
+
+    let mut told: Vec<(&str, Said, Value)> = Vec::new();
+    let mut tell = |name, make: &dyn Fn(&Said) -> Value| {
+        let said = said(told.len() as u32);
+        let body = make(&said);
+        told.push((name, said, body));
+    };
+    tell("changes", &|said| with(said, &|_| ()));
+    tell("flat", &|said| {
+        with(said, &|entry| {
+            let value = value(entry);
+            *entry = json!({ "id": CREATOR, "time": now.as_secs(), "field": "comments", "value": value });
+        })
+    });
+    tell("array", &|said| json!([with(said, &|_| ())]));
+    tell("flat in an array", &|said| {
+        json!([envelope(json!({ "id": CREATOR, "field": "comments", "value": said.value() }))])
+    });
+    tell("ids as numbers", &|said| {
+        with(said, &|entry| {
+            let number = |text: &str| json!(text.parse::<u64>().unwrap());
+            entry["id"] = number(CREATOR);
+            entry["changes"][0]["value"]["id"] = number(&said.id);
+            entry["changes"][0]["value"]["from"]["id"] = number(&said.author);
+        })
+    });
+    tell("comment_id", &|said| {
+        with(said, &|entry| {
+            let mut value = value(entry);
+            value["comment_id"] = value["id"].take();
+            value.as_object_mut().unwrap().remove("id");
+            entry["changes"][0]["value"] = value;
+        })
+    });
+    tell("object page", &|said| {
+        let mut envelope = with(said, &|_| ());
+        envelope["object"] = json!("page");
+        envelope
+    });
+    tell("time in milliseconds", &|said| envelope(entry(json!(now.as_millis()), said)));
+    tell("time as ISO 8601", &|said| envelope(entry(json!("2026-09-07T17:00:00+0000"), said)));
+    tell("time as a string", &|said| envelope(entry(json!(now.as_secs().to_string()), said)));
+    tell("time 0", &|said| envelope(entry(json!(0), said)));
+    tell("time in the far future", &|said| envelope(entry(json!(99_999_999_999_u64), said)));
+    tell("no time", &|said| {
+        with(said, &|entry| {
+            entry.as_object_mut().unwrap().remove("time");
+        })
+    });
+    tell("beside what cannot be read", &|said| {
+        let good = entry(json!(now.as_secs()), said);
+        json!({ "entry": [
+            null, 3, {}, { "id": CREATOR },
+            { "id": CREATOR, "changes": [{}, { "field": "comments" }, { "field": "comments", "value": {} }, null] },
+            { "id": CREATOR, "messaging": [{ "message": { "mid": "m" } }, 7] },
+            good,
+        ] })
+    });
+
+    for (name, said, body) in &told {
+        world.observe(std::slice::from_ref(said));
+        assert_eq!(world.post(body.to_string().as_bytes()).await, 200, "{name}");
+        assert!(world.told(said).await.is_some(), "{name} asked for nothing");
+    }
+    // A time that is none gives the whole week, and none lies beyond it.
+    let week = Duration::from_secs(7 * 24 * 3600);
+    for (_, waiting) in world.waiting(CREATOR).await {
+        assert!(waiting.deadline <= now + week, "{waiting:?}");
+        assert!(waiting.deadline > now + week - Duration::from_secs(2 * 3600), "{waiting:?}");
+    }
+    world.settle().await;
+    world.over(told.len() as u64).await;
+    let told: Vec<Said> = told.into_iter().map(|(_, said, _)| said).collect();
+    world.each_got_one_dm(&told).await;
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_taken_and_nothing_comes_of_it() {
+    let mut world = World::start(careful()).await;
+    let elsewhere = "17841499999999999";
+    let nothing = [
+        said(1).on(elsewhere),
+        said(2).by(CREATOR),
+        said(3).saying("so good!"),
+        said(4).saying("guidelines?"),
+        said(5).saying(""),
+    ];
+    for said in &nothing {
+        assert_eq!(world.say(std::slice::from_ref(said)).await, 200);
+    }
+    assert_eq!(world.say(&nothing).await, 200);
+    let other_fields = json!({ "object": "instagram", "entry": [
+        { "id": CREATOR, "time": world.now().as_secs(), "changes": [{ "field": "mentions", "value": {} }] },
+        { "id": CREATOR, "messaging": [{ "read": {} }] },
+        { "id": CREATOR, "changed_fields": ["comments"] },
+    ] });
+    assert_eq!(world.post(other_fields.to_string().as_bytes()).await, 200);
+    assert_eq!(world.stack.tap.counts().write_units, 0.0, "something was written");
+    world.settle().await;
+    world.over(0).await;
+    assert_eq!(world.calls(), []);
+}
+
+/// A process that has just seen comments of an account that was not connected yet.
+#[tokio::test]
+async fn comments_are_answered_from_the_moment_their_account_is_connected() {
+    let mut world = World::start(careful()).await;
+    let id = AccountId::new(CREATOR);
+    let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    world.disconnect(CREATOR).await;
+    assert_eq!(world.say(&[said(1)]).await, 200);
+    let accounts = DynamoAccounts {
+        client: world.stack.dynamo.clone(),
+        table: world.stack.config.state_table.clone(),
+        key: world.stack.secrets.token_key.clone(),
+    };
+    accounts.connect(&id, &account.profile, &account.token, &[]).await.unwrap();
+    assert_eq!(world.say(&[said(2)]).await, 200);
+    world.settle().await;
+    world.over(1).await;
+    world.each_got_one_dm(&[said(2)]).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused() {
+    let world = World::start(careful()).await;
+    for body in ["", "hello", "{", "[", "null", "3", "{}", "[]", r#"{"object":"instagram"}"#] {
+        assert_eq!(world.post(body.as_bytes()).await, 400, "{body}");
+    }
+    assert_eq!(world.post(&[0xff, 0xfe, 0x00]).await, 400);
+    assert_eq!(world.post(&vec![b'['; 100_000]).await, 400);
+}
+
+#[tokio::test]
+async fn bodies_are_taken_up_to_five_mebibytes() {
+    let mut world = World::start(careful()).await;
+    assert_eq!(world.post(&vec![b'x'; 5 * MIB]).await, 400);
+    assert_eq!(world.post(&vec![b'x'; 5 * MIB - 1]).await, 400);
+    assert_eq!(world.post(&vec![b'x'; 5 * MIB + 1]).await, 413);
+    assert_eq!(world.post(&vec![b'x'; 7 * MIB]).await, 413);
+    // Each of these takes two bytes in Lambda's event, which has 6 MB at most.
+    assert_eq!(world.post(&vec![b'"'; 4 * MIB]).await, 413);
+
+    let said = said(1);
+    let mut large = body(world.now().as_secs(), std::slice::from_ref(&said));
+    large.resize(5 * MIB, b' ');
+    world.observe(std::slice::from_ref(&said));
+    assert_eq!(world.post(&large).await, 200);
+    world.settle().await;
+    world.each_got_one_dm(&[said]).await;
+}
+
+#[tokio::test]
+async fn a_comment_told_often_gets_one_dm() {
+    let mut world = World::start(careful()).await;
+    let all = all_said(1..=4);
+    world.observe(&all);
+    // Twice in one body.
+    let twice = body(world.now().as_secs(), &[all[0].clone(), all[1].clone(), all[0].clone()]);
+    assert_eq!(world.post(&twice).await, 200);
+    // Twice in sequence, and once more in another form.
+    assert_eq!(world.post(&twice).await, 200);
+    let again =
+        json!([{ "entry": [{ "id": CREATOR, "field": "comments", "value": all[0].value() }] }]);
+    assert_eq!(world.post(again.to_string().as_bytes()).await, 200);
+    // At once.
+    let body = body(world.now().as_secs(), &all);
+    let signature = sign(&world.stack.secrets.app_secrets[0], &body);
+    let mut posts = JoinSet::new();
+    for _ in 0..8 {
+        let post = world
+            .driver
+            .http
+            .post(&world.driver.webhook_url)
+            .header("x-hub-signature-256", &signature)
+            .body(body.clone());
+        posts.spawn(async move { post.send().await.unwrap().status().as_u16() });
+    }
+    assert_eq!(posts.join_all().await, [200; 8]);
+    world.settle().await;
+    // Long after, when the send has ended.
+    assert_eq!(world.post(&body).await, 200);
+    world.settle().await;
+    world.over(4).await;
+    world.each_got_one_dm(&all).await;
+}
+
+/// Two processes that know nothing of each other meet the same comments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_race_record_a_comment_once() {
+    for round in 0..5 {
+        let mut world = World::start(careful()).await;
+        let all = all_said(1..=30);
+        world.observe(&all);
+        let delivery = |said: &[Said]| {
+            spillway_meta::webhook::parse(&body(world.now().as_secs(), said)).unwrap()
+        };
+        let reversed: Vec<Said> = all.iter().rev().cloned().collect();
+        let (one, other) = (world.outside.ingest(), world.outside.ingest());
+        let (one, other) =
+            tokio::join!(one.ingest(delivery(&all)), other.ingest(delivery(&reversed)));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        let recorded = one.queued + one.parked + other.queued + other.parked;
+        assert_eq!((recorded, one.duplicate + other.duplicate), (30, 30), "round {round}");
+        world.settle().await;
+        world.over(30).await;
+        world.each_got_one_dm(&all).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "it is real time that Meta waits")]
+async fn a_thousand_comments_are_durable_within_three_seconds() {
+    let world = World::start(careful()).await;
+    let all = all_said(0..1000);
+    world.stack.tap.slow_down(Duration::from_millis(5));
+    let started = Instant::now();
+    assert_eq!(world.say(&all).await, 200);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    let report = world.report().await;
+    assert_eq!((report.matched, report.waiting), (1000, 1000));
+    let waiting = world.waiting(CREATOR).await;
+    let queued = waiting.iter().filter(|(_, send)| send.stage != Stage::Parked).count();
+    assert_eq!(waiting.len(), 1000);
+    assert_eq!(world.queue(queues::SEND).total(), queued);
+}
+
+#[tokio::test]
+async fn one_post_for_several_accounts_serves_them_all() {
+    let mut world = World::start(careful()).await;
+    let all = [said(1), said(2), said(3).on(OTHER).saying("whatever"), said(4).on(OTHER)];
+    assert_eq!(world.say(&all).await, 200);
+    world.settle().await;
+    world.over(4).await;
+    world.each_got_one_dm(&all).await;
+}
+
+#[tokio::test]
+async fn meta_is_told_to_come_again_when_the_store_fails() {
+    let mut world = World::start(careful()).await;
+    let (before, during) = (all_said(1..=3), all_said(4..=9));
+    assert_eq!(world.say(&before).await, 200);
+    world.settle().await;
+
+    let table = world.stack.config.sends_table.clone();
+    world.stack.dynamo.delete_table().table_name(&table).send().await.unwrap();
+    assert!((500..600).contains(&world.say(&during).await));
+    let at = world.now();
+    world.plan(at, &during);
+    world.pass_secs(10).await;
+    assert_eq!(world.calls().len(), 3, "called for what was not recorded");
+
+    let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
+    let attribute =
+        AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+    world
+        .stack
+        .dynamo
+        .create_table()
+        .table_name(&table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(key.build().unwrap())
+        .attribute_definitions(attribute.build().unwrap())
+        .send()
+        .await
+        .unwrap();
+    world.settle().await;
+    for said in &during {
+        assert_eq!(world.state_of(said).await, "sent");
+    }
+    assert_eq!(world.dms().len(), 9);
+    assert_eq!(world.stack.graph.report().duplicates, 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn sends_are_not_lost_when_the_queue_fails() {
+    for fault in [Fault::Unavailable, Fault::Internal, Fault::LostAnswer] {
+        let mut world = World::start(careful()).await;
+        let all = all_said(1..=15);
+        world.stack.sqs.fail_next_of(Operation::SendMessageBatch, fault, 2);
+        assert_eq!(world.say(&all).await, 200, "{fault:?}");
+        world.settle().await;
+        world.over(15).await;
+        world.each_got_one_dm(&all).await;
+    }
+}
+
+#[tokio::test]
+async fn live_comments_go_at_once_however_many_wait() {
+    let mut world = World::start(careful()).await;
+    let inbound = all_said(1..=100);
+    assert_eq!(world.say(&inbound).await, 200);
+    world.pass_secs(60).await;
+    let live: Vec<Said> = (201..=205).map(|n| said(n).live()).collect();
+    assert_eq!(world.say(&live).await, 200);
+    let waiting = world.waiting(CREATOR).await;
+    let lanes = |lane| waiting.iter().filter(|(_, send)| send.lane == lane).count();
+    assert_eq!((lanes(Lane::Live), lanes(Lane::Inbound)), (5, waiting.len() - 5));
+    assert!(waiting.len() > 80);
+    let asked = world.now();
+    world.pass_secs(5).await;
+    for said in &live {
+        assert_eq!(world.state_of(said).await, "sent");
+    }
+    assert!(world.dms().iter().all(|&(_, at)| at <= asked + Duration::from_secs(5)));
+    world.settle().await;
+    world.over(105).await;
+    world.each_got_one_dm(&[inbound, live].concat()).await;
+}
+
+#[tokio::test]
+async fn live_comments_have_ten_minutes_and_others_a_week() {
+    let world = World::start(careful()).await;
+    assert_eq!(world.say(&[said(1), said(2).live()]).await, 200);
+    let waiting = world.waiting(CREATOR).await;
+    let left: BTreeMap<Lane, Duration> =
+        waiting.iter().map(|(_, send)| (send.lane, send.deadline.since(world.now()))).collect();
+    assert_eq!(left[&Lane::Live], Duration::from_secs(600));
+    assert_eq!(left[&Lane::Inbound], Duration::from_secs(7 * 24 * 3600 - 3600));
+}
+
+#[tokio::test]
+async fn texts_take_turns_and_are_filled_in() {
+    let mut world = World::wrapped(quotas("750/1h", "1000/24h"), listen_in).await;
+    let mut all = all_said(700_000..700_060);
+    all[7].username = None;
+    all[8].username = Some("  ".into());
+    all[9].username = Some("ñandú 🦤 ".repeat(500));
+    all[10].username = Some("{keyword}".into());
+    for few in all.chunks(9) {
+        assert_eq!(world.say(few).await, 200);
+        world.pass_secs(3).await;
+    }
+    world.settle().await;
+    world.over(60).await;
+    world.each_got_one_dm(&all).await;
+
+    let mut variants = Vec::new();
+    for (comment, _) in world.dms() {
+        let said = all.iter().find(|said| said.id == comment.as_str()).unwrap();
+        variants.push(world.told(said).await.unwrap().outcome["variant"].as_u64().unwrap());
+    }
+    assert!(variants.windows(2).all(|pair| pair[0] != pair[1]), "{variants:?}");
+    assert!((0..3).all(|variant| variants.contains(&variant)));
+
+    for said in &all {
+        let text = text_for(said);
+        assert!((1..=1000).contains(&text.len()), "{} bytes", text.len());
+        assert!(text.ends_with("https://example.com/guide"), "{text}");
+        match said.username.as_deref().map(str::trim) {
+            Some("{keyword}") => assert!(text.contains("{keyword}"), "{text}"),
+            Some(name) if (1..30).contains(&name.len()) => assert!(text.contains(name), "{text}"),
+            Some(name) if !name.is_empty() => assert!(text.contains("ñandú 🦤 ñandú"), "{text}"),
+            _ => assert!(text.contains("there") || text.contains("Hello"), "{text}"),
+        }
+    }
+}

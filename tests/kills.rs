@@ -1,0 +1,94 @@
+//! A function killed at every single request that it makes to AWS, before the request's effect and
+//! after it: whatever is left, every comment gets its one DM.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use spillway_local::graph::{Fault, FaultKind};
+use spillway_local::setup::QuotaOptions;
+use spillway_local::tap::KillPoint;
+
+use crate::harness::{START, World, all_said, careful, quotas};
+
+/// What is played each time.
+struct Scenario {
+    comments: u32,
+    quotas: fn() -> QuotaOptions,
+    fault: Option<FaultKind>,
+}
+
+impl Scenario {
+    /// Plays to the end, with a kill at the `n`th request. Gives the requests that were made.
+    async fn play(&self, kill: Option<(u64, KillPoint)>) -> u64 {
+        let mut world = World::start((self.quotas)()).await;
+        let all = all_said(1..=self.comments);
+        let (first, more) = all.split_at(all.len().div_ceil(2));
+        // Some comments, some more, and those of the first again.
+        for (after, said) in [(1, first), (2, more), (20, &first[1..])] {
+            world.plan(START + Duration::from_secs(after), said);
+        }
+        if let Some(fault) = self.fault.clone() {
+            world.stack.graph.order_fault(Fault::new(fault));
+        }
+        if let Some((n, point)) = kill {
+            world.stack.tap.kill_at(n, point);
+        }
+        world.settle().await;
+        assert!(!world.stack.tap.is_armed(), "{kill:?} never struck");
+        let matched = u64::from(self.comments);
+        let report = world.over_but_for_duplicates(matched).await;
+        // Meta takes one reply to a comment: so many accepted ones are one for each.
+        assert_eq!(report.sent, matched, "{kill:?}: {report:?}");
+        // Whoever died between Meta's answer and its record leaves a send of which nobody knows
+        // whether it arrived; asking Meta once more is the way to learn it.
+        let judged = world.stack.graph.report();
+        for duplicate in &judged.duplicate_calls {
+            assert!(kill.is_some(), "a call too many");
+            let said = all.iter().find(|said| said.id == duplicate.comment_id.as_str()).unwrap();
+            let told = world.told(said).await.unwrap();
+            assert!(told.outcome["message"].is_null(), "{kill:?}: the first call was recorded");
+        }
+        let asked: HashSet<_> =
+            judged.duplicate_calls.iter().map(|call| &call.comment_id).collect();
+        assert_eq!(asked.len(), judged.duplicate_calls.len(), "{kill:?}: asked more than once");
+        if kill.is_none() {
+            assert_eq!(report.duplicates, 0);
+        }
+        world.stack.tap.counts().requests
+    }
+
+    async fn survives_a_kill_at_every_request(&self) {
+        let requests = self.play(None).await;
+        assert!(requests > 30, "{requests} requests");
+        for n in 1..=requests {
+            for point in [KillPoint::Before, KillPoint::After] {
+                self.play(Some((n, point))).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn killed_at_every_request_of_a_quiet_day() {
+    let scenario = Scenario { comments: 6, quotas: careful, fault: None };
+    scenario.survives_a_kill_at_every_request().await;
+}
+
+#[tokio::test]
+async fn killed_at_every_request_around_a_hold() {
+    let fault = FaultKind::Throttled { code: 613, regain_minutes: Some(2) };
+    let scenario = Scenario { comments: 4, quotas: careful, fault: Some(fault) };
+    scenario.survives_a_kill_at_every_request().await;
+}
+
+#[tokio::test]
+async fn killed_at_every_request_around_a_lost_answer() {
+    let scenario = Scenario { comments: 3, quotas: careful, fault: Some(FaultKind::NoAnswer) };
+    scenario.survives_a_kill_at_every_request().await;
+}
+
+#[tokio::test]
+async fn killed_at_every_request_with_parked_sends() {
+    let scenario = Scenario { comments: 6, quotas: || quotas("3/10m", "1000/24h"), fault: None };
+    scenario.survives_a_kill_at_every_request().await;
+}

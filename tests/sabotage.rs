@@ -1,0 +1,197 @@
+//! Builds with a promise switched off: the judge must catch each of them, or its silence about the
+//! whole build means nothing.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use spillway_cloud::wiring::Wiring;
+use spillway_core::id::{AccountId, CommentId, EventId, SendId};
+use spillway_core::quota::Unit;
+use spillway_core::send::{Earlier, Outcome, Stage, Step, Waiting};
+use spillway_core::time::Timestamp;
+use spillway_local::report::Report;
+use spillway_local::setup::QuotaOptions;
+use spillway_local::story::Story;
+use spillway_service::account::Account;
+use spillway_service::port::{Accounts, Entry, Queued, Recorded, SendQueue, Sends, StoreError};
+use spillway_service::ticket::{Place, Ticket};
+
+use crate::story::{options, quotas};
+
+/// Comments; an hour takes 200 of them.
+const COMMENTS: u32 = 230;
+
+async fn play(recipients: &str, wrap: fn(Wiring) -> Wiring) -> (Report, Story) {
+    let quotas = QuotaOptions { recipients: recipients.parse().unwrap(), ..quotas() };
+    let mut story = Story::wrapped(&options(COMMENTS, 21), &quotas, wrap).await.unwrap();
+    let report = story.play(|_| ()).await.unwrap();
+    (report, story)
+}
+
+/// A queue that brings every message twice, as SQS may.
+struct Twice(Arc<dyn SendQueue>);
+
+#[async_trait]
+impl SendQueue for Twice {
+    async fn enqueue(&self, messages: &[Queued]) -> Vec<Result<(), StoreError>> {
+        self.0.enqueue(messages).await;
+        self.0.enqueue(messages).await
+    }
+
+    async fn bury(&self, body: &str) -> Result<(), StoreError> {
+        self.0.bury(body).await
+    }
+}
+
+/// Sends without claims: whoever has a message acts on it, whatever it says of the epoch.
+struct Unclaimed(Arc<dyn Sends>);
+
+#[async_trait]
+impl Sends for Unclaimed {
+    async fn known(
+        &self,
+        account: &AccountId,
+        events: &[EventId],
+    ) -> Result<HashSet<EventId>, StoreError> {
+        self.0.known(account, events).await
+    }
+
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+        self.0.record(sends).await
+    }
+
+    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError> {
+        let Step::Claim { lease_until } = step else { return self.0.step(ticket, step).await };
+        if let Some(claimed) = self.0.step(ticket, step).await? {
+            return Ok(Some(claimed));
+        }
+        Ok(Some(Waiting {
+            id: ticket.send.clone(),
+            lane: ticket.lane,
+            campaign: ticket.campaign.clone(),
+            comment: CommentId::new(ticket.send.event.as_str()),
+            media: None,
+            username: None,
+            keyword: None,
+            matched_at: Timestamp::EPOCH,
+            deadline: ticket.deadline,
+            stage: Stage::Sending { lease_until },
+            epoch: ticket.epoch + 1,
+            attempt: 1,
+            failures: 0,
+            earlier: Earlier::NotSent,
+        }))
+    }
+
+    async fn finish(
+        &self,
+        ticket: &Ticket,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.0.finish(ticket, outcome, at).await
+    }
+
+    async fn finish_unclaimed(
+        &self,
+        ticket: &Ticket,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.0.finish_unclaimed(ticket, outcome, at).await
+    }
+
+    async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError> {
+        self.0.entries(sends).await
+    }
+
+    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
+        self.0.adopt(place, send).await
+    }
+
+    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError> {
+        self.0.discard(place, send).await
+    }
+
+    async fn waiting(
+        &self,
+        account: &AccountId,
+        shard: u8,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
+        self.0.waiting(account, shard, after, limit).await
+    }
+}
+
+fn every_message_twice(wiring: Wiring) -> Wiring {
+    Wiring { queue: Arc::new(Twice(wiring.queue.clone())), ..wiring }
+}
+
+fn no_claims(wiring: Wiring) -> Wiring {
+    let wiring = every_message_twice(wiring);
+    Wiring { sends: Arc::new(Unclaimed(wiring.sends.clone())), ..wiring }
+}
+
+#[tokio::test]
+async fn messages_that_come_twice_change_nothing() {
+    let (report, story) = play("1000/24h", every_message_twice).await;
+    assert!(report.is_clean(story.expected), "{report:#?}");
+    assert_eq!(report.sent, story.expected);
+    assert_eq!(report.graph_calls, story.expected);
+}
+
+#[tokio::test]
+async fn without_claims_the_judge_counts_duplicates() {
+    let (report, story) = play("1000/24h", no_claims).await;
+    assert!(report.duplicates > 0, "{report:#?}");
+    assert!(!report.is_clean(story.expected));
+    let judged = story.stack.graph.report();
+    assert_eq!(judged.duplicate_calls.len() as u64, report.duplicates);
+}
+
+/// Accounts whose profile lacks the quotas that count in one unit.
+struct Without(Arc<dyn Accounts>, Unit);
+
+#[async_trait]
+impl Accounts for Without {
+    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        let mut account = self.0.load(account).await?;
+        if let Some(account) = &mut account {
+            account.profile.quotas.retain(|quota| quota.unit != self.1);
+        }
+        Ok(account)
+    }
+}
+
+fn no_recipients_quota(wiring: Wiring) -> Wiring {
+    Wiring { accounts: Arc::new(Without(wiring.accounts.clone(), Unit::Recipients)), ..wiring }
+}
+
+fn no_calls_quotas(wiring: Wiring) -> Wiring {
+    Wiring { accounts: Arc::new(Without(wiring.accounts.clone(), Unit::Calls)), ..wiring }
+}
+
+/// The names of the limits that the judge found broken, and that the recount agrees.
+fn broken_limits(story: &Story) -> HashSet<String> {
+    let violations = story.stack.graph.report().violations;
+    assert_eq!(violations, story.stack.graph.recount());
+    violations.into_iter().flat_map(|v| v.limits).map(|over| over.limit).collect()
+}
+
+#[tokio::test]
+async fn without_the_recipients_quota_the_judge_counts_violations() {
+    let (report, story) = play("200/24h", no_recipients_quota).await;
+    assert!(report.violations > 0, "{report:#?}");
+    assert!(!report.is_clean(story.expected));
+    assert_eq!(broken_limits(&story), HashSet::from(["recipients".to_owned()]));
+}
+
+#[tokio::test]
+async fn without_the_calls_quotas_the_judge_counts_violations() {
+    let (report, story) = play("1000/24h", no_calls_quotas).await;
+    assert!(report.violations > 0, "{report:#?}");
+    assert!(!report.is_clean(story.expected));
+    assert_eq!(broken_limits(&story), HashSet::from(["calls".to_owned()]));
+}

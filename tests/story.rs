@@ -1,0 +1,375 @@
+//! The story from seeds: clean, close to the optimum and at a known price; then with faults and
+//! kills, where every comment must still end as it should.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::time::Duration;
+
+use spillway_cloud::wiring::Wiring;
+use spillway_core::id::CommentId;
+use spillway_core::seed::seed;
+use spillway_core::send::{Outcome, Step};
+use spillway_local::graph::judge::CallRecord;
+use spillway_local::graph::{Fault, FaultKind};
+use spillway_local::lambda::{RELEASE_TIMEOUT, SENDER_TIMEOUT};
+use spillway_local::report::Report;
+use spillway_local::setup::QuotaOptions;
+use spillway_local::stack::{Stack, queues};
+use spillway_local::story::{Story, StoryOptions};
+use spillway_local::tap::KillPoint;
+use spillway_service::release::{MARK_KEPT, Released};
+use spillway_service::ticket::{SHARDS, Ticket};
+
+/// Small enough that a story takes seconds, large enough that the day's limit binds: it spans days.
+const COMMENTS: u32 = 600;
+
+/// What a DM may cost: the measured 12.04 requests and 7.29 write units, and 3% for seeds to come.
+/// Each entry, waiting send, claim, budget and outcome is a unit, and ending a send is two.
+const REQUESTS_PER_DM_MAX: f64 = 12.4;
+const WRITE_UNITS_PER_DM_MAX: f64 = 7.5;
+
+pub(crate) fn options(comments: u32, seed: u64) -> StoryOptions {
+    StoryOptions { comments, span: Duration::from_secs(600), seed }
+}
+
+pub(crate) fn quotas() -> QuotaOptions {
+    let rate = |text: &str| text.parse().unwrap();
+    QuotaOptions { calls: rate("200/1h"), replies: rate("750/1h"), recipients: rate("200/24h") }
+}
+
+/// Nothing waits anywhere: no message, no waiting send, no mark.
+pub(crate) async fn leftovers(stack: &Stack) -> Vec<String> {
+    let mut found = Vec::new();
+    for queue in [queues::SEND, queues::RELEASE, queues::DEAD_LETTERS] {
+        match stack.sqs.counts(queue).map(|counts| counts.total()) {
+            Some(0) => {}
+            held => found.push(format!("the queue {queue} holds {held:?} messages")),
+        }
+    }
+    let scan = stack.dynamo.scan().table_name(&stack.config.state_table).consistent_read(true);
+    let mut items = scan.into_paginator().items().send();
+    while let Some(item) = items.next().await {
+        let item = item.unwrap();
+        let key = |name: &str| item[name].as_s().unwrap().clone();
+        if key("pk").starts_with("waiting#") || key("pk").starts_with("backlog#") {
+            found.push(format!("left in the state table: {} {}", key("pk"), key("sk")));
+        }
+    }
+    found
+}
+
+async fn play_clean(seed: u64) -> Report {
+    let mut story = Story::new(&options(COMMENTS, seed), &quotas()).await.unwrap();
+    let report = story.play(|_| ()).await.unwrap();
+    assert_eq!(story.expected, u64::from(COMMENTS));
+    assert_eq!(leftovers(&story.stack).await, [""; 0], "seed {seed}");
+    let recount = story.stack.graph.recount();
+    assert!(recount.is_empty(), "seed {seed}: counted from the log alone: {recount:#?}");
+    let judged = story.stack.graph.report();
+    assert!(judged.duplicate_calls.is_empty(), "seed {seed}: {judged:#?}");
+    assert_eq!(judged.accepted, story.expected, "seed {seed}");
+    report
+}
+
+#[tokio::test]
+async fn every_comment_gets_one_dm_within_every_limit_close_to_the_optimum() {
+    for seed in [1, 2, 3] {
+        let report = play_clean(seed).await;
+        let expected = u64::from(COMMENTS);
+        assert!(report.is_clean(expected), "{report:#?}");
+        assert_eq!((report.matched, report.sent), (expected, expected), "{report:#?}");
+        let Report { sent, waiting, failed, expired, cancelled, .. } = report;
+        assert_eq!(sent + waiting + failed + expired + cancelled, report.matched);
+        assert_eq!((report.duplicates, report.violations), (0, 0));
+        assert_eq!(report.graph_calls, expected, "a call that was refused: {report:#?}");
+        assert_eq!(report.sent_per_hour.iter().sum::<u64>(), expected);
+        assert_eq!(report.seed, seed);
+        let days = report.finish_s / 86_400.0;
+        assert!((2.0..3.0).contains(&days), "600 at 200 a day: {days} days");
+        let ratio = report.finish_s / report.optimum_s;
+        assert!((1.0..=1.02).contains(&ratio), "{ratio} of the optimum: {report:#?}");
+        let Report { aws_requests_per_dm: requests, write_units_per_dm: units, .. } = report;
+        assert!(requests <= REQUESTS_PER_DM_MAX, "{requests} AWS requests a DM");
+        assert!(units <= WRITE_UNITS_PER_DM_MAX, "{units} write units a DM");
+        assert!(units >= 5.0, "{units} write units a DM: is every write counted?");
+    }
+}
+
+/// On several threads, as the program runs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_seed_plays_the_same_story() {
+    let first = play_clean(4).await;
+    assert_eq!(play_clean(4).await, first);
+    let other = play_clean(5).await;
+    assert_ne!(Report { seed: 4, ..other }, first);
+}
+
+/// A number below `n`, drawn for `what`.
+fn draw(root: u64, what: &str, nth: u64, n: u64) -> u64 {
+    seed(&[what, &root.to_string(), &nth.to_string()]) % n
+}
+
+/// The id that the story's trace gives a comment that is wanted.
+fn comment(number: u64) -> CommentId {
+    CommentId::new(format!("1789{number:013}"))
+}
+
+/// What is wrong on purpose for the whole of a story.
+struct Chaos {
+    seed: u64,
+    /// Whose people cannot be reached.
+    unreachable: BTreeSet<CommentId>,
+    /// Deleted before they are answered.
+    deleted: BTreeSet<CommentId>,
+    kills: u64,
+    /// Calls whose function was killed in that invocation: what Meta answered may have died with it.
+    unheard: Vec<CallRecord>,
+    /// When the token dies for two hours.
+    token_dies: u64,
+}
+
+impl Chaos {
+    fn order(seed: u64, story: &Story) -> Self {
+        let graph = &story.stack.graph;
+        let some = |what: &str| -> BTreeSet<CommentId> {
+            (0..4).map(|n| comment(draw(seed, what, n, u64::from(COMMENTS)))).collect()
+        };
+        let (unreachable, mut deleted) = (some("unreachable"), some("deleted"));
+        deleted.retain(|comment| !unreachable.contains(comment));
+        // Ordered first: an order that stands before others strikes before them.
+        for comment in &unreachable {
+            let fault = Fault::new(FaultKind::RecipientUnavailable).times(100);
+            graph.order_fault(fault.for_comment(comment.clone()));
+        }
+        for comment in &deleted {
+            graph.delete_comment(comment);
+        }
+        let throttled =
+            |code, regain_minutes| Fault::new(FaultKind::Throttled { code, regain_minutes });
+        let often = |kind, probability| Fault::new(kind).with_probability(probability, seed);
+        for fault in [
+            often(FaultKind::ServerError, 0.02),
+            often(FaultKind::ServerErrorAfterEffect, 0.02),
+            often(FaultKind::NoAnswer, 0.02),
+            often(FaultKind::NoAnswerBeforeEffect, 0.02),
+            often(FaultKind::Transient, 0.03),
+            often(FaultKind::Ambiguous { effect: true }, 0.02),
+            often(FaultKind::Ambiguous { effect: false }, 0.02),
+            throttled(80002, Some(7)).with_probability(0.01, seed).times(3),
+            throttled(613, None).with_probability(0.02, seed).times(4),
+            throttled(4, Some(2)).with_probability(0.01, seed).times(2),
+        ] {
+            graph.order_fault(fault);
+        }
+        let token_dies = 100 + draw(seed, "token", 0, 300);
+        Self { seed, unreachable, deleted, kills: 0, unheard: Vec::new(), token_dies }
+    }
+
+    /// Between two steps of the story.
+    fn meddle(&mut self, step: u64, story: &Story) {
+        let Story { stack, .. } = story;
+        if step == self.token_dies {
+            let dead = Fault::new(FaultKind::TokenDead { subcode: 463 });
+            stack.graph.order_fault(dead.lasting(Duration::from_secs(2 * 3600)));
+        }
+        if !stack.tap.is_armed() && draw(self.seed, "kill?", step, 12) == 0 {
+            let point = match draw(self.seed, "point", step, 2) {
+                0 => KillPoint::Before,
+                _ => KillPoint::After,
+            };
+            stack.tap.kill_at(1 + draw(self.seed, "kill", step, 30), point);
+        }
+    }
+
+    /// Takes a step of the story, and notes what was called by a function that died in it.
+    async fn step(&mut self, story: &mut Story) -> bool {
+        let (was_armed, before) = (story.stack.tap.is_armed(), story.stack.graph.calls().len());
+        let more = story.step().await.unwrap();
+        if was_armed && !story.stack.tap.is_armed() {
+            self.kills += 1;
+            self.unheard.extend_from_slice(&story.stack.graph.calls()[before..]);
+        }
+        more
+    }
+
+    /// Everything about how the comments ended that the faults do not explain.
+    async fn problems(&self, story: &Story) -> Vec<String> {
+        let mut problems = leftovers(&story.stack).await;
+        let entries = entries(&story.stack).await;
+        let calls = story.stack.graph.calls();
+        let mut by_comment: BTreeMap<&CommentId, Vec<&CallRecord>> = BTreeMap::new();
+        for call in &calls {
+            let Some(comment) = &call.comment_id else { continue };
+            by_comment.entry(comment).or_default().push(call);
+        }
+        for number in 0..u64::from(COMMENTS) {
+            let comment = comment(number);
+            let expected = if self.unreachable.contains(&comment) {
+                "failed, Recipient"
+            } else if self.deleted.contains(&comment) {
+                "failed, CommentGone"
+            } else {
+                "sent"
+            };
+            let ended = match entries.get(comment.as_str()) {
+                None => "lost: there is no entry".to_owned(),
+                Some(None) => "still waiting".to_owned(),
+                Some(Some(Outcome::Failed { reason })) => format!("failed, {reason:?}"),
+                Some(Some(outcome)) => outcome.state().to_owned(),
+            };
+            if ended != expected {
+                let calls = by_comment.get(&comment);
+                problems.push(format!("{comment}: {ended}, not {expected}; calls {calls:?}"));
+            }
+            let answered = by_comment.get(&comment).into_iter().flatten();
+            if answered.filter(|call| call.status == 200).count() > 1 {
+                problems.push(format!("{comment}: two calls were accepted"));
+            }
+        }
+        let failed = self.unreachable.len() + self.deleted.len();
+        let expected = story.expected - failed as u64;
+        let report = Report::of(&story.stack).await.unwrap();
+        differ(&mut problems, "matched", report.matched, story.expected);
+        differ(&mut problems, "sent", report.sent, expected);
+        differ(&mut problems, "accepted by Meta", story.stack.graph.report().accepted, expected);
+        differ(&mut problems, "failed", report.failed, failed as u64);
+        differ(&mut problems, "waiting", report.waiting, 0);
+        // A function that dies between Meta's answer and its record leaves an outcome that nobody
+        // knows: then, and only then, the comment is called for once more, and Meta refuses that.
+        let judged = story.stack.graph.report();
+        for comment in judged.duplicate_calls.iter().map(|call| &call.comment_id) {
+            let of = |calls: &[CallRecord]| {
+                calls.iter().filter(|call| call.comment_id.as_ref() == Some(comment)).count()
+            };
+            let duplicates = judged.duplicate_calls.iter();
+            let duplicates = duplicates.filter(|call| call.comment_id == *comment).count();
+            if duplicates > of(&self.unheard) {
+                let calls = by_comment.get(comment);
+                problems.push(format!("{comment}: called for again for no reason: {calls:?}"));
+            }
+        }
+        differ(&mut problems, "violations", report.violations, 0);
+        differ(&mut problems, "violations recounted", story.stack.graph.recount().len(), 0);
+        differ(&mut problems, "disagreements", report.disagreements, 0);
+        if !(Report { duplicates: 0, ..report.clone() }).is_clean(story.expected) {
+            problems.push(format!("not clean: {report:?}"));
+        }
+        problems
+    }
+
+    /// The faults must have struck, or nothing was tested.
+    fn idle(&self, story: &Story) -> Vec<String> {
+        let judged = story.stack.graph.report();
+        let calls = story.stack.graph.calls();
+        let answered = |status: u16, code: Option<u32>| {
+            calls.iter().filter(|call| call.status == status && call.code == code).count()
+        };
+        let mut idle = Vec::new();
+        for (what, count) in [
+            ("lost answer", judged.lost_answers as usize),
+            ("closed connection", answered(0, None)),
+            ("500 with a page", answered(500, None)),
+            ("transient error", answered(500, Some(2))),
+            ("ambiguous error", answered(500, Some(1))),
+            ("dead token", answered(401, Some(190))),
+            ("throttle of the app", answered(400, Some(4))),
+            ("throttle with a time", answered(400, Some(80002))),
+            ("throttle without", answered(400, Some(613))),
+            ("tenth kill", self.kills.saturating_sub(9) as usize),
+        ] {
+            if count == 0 {
+                idle.push(format!("no {what}"));
+            }
+        }
+        idle
+    }
+}
+
+fn differ<T: PartialEq + Debug>(problems: &mut Vec<String>, what: &str, is: T, must: T) {
+    if is != must {
+        problems.push(format!("{what}: {is:?}, not {must:?}"));
+    }
+}
+
+/// How each event's send ended; `None` while it waits.
+async fn entries(stack: &Stack) -> BTreeMap<String, Option<Outcome>> {
+    let scan = stack.dynamo.scan().table_name(&stack.config.sends_table).consistent_read(true);
+    let mut items = scan.into_paginator().items().send();
+    let mut entries = BTreeMap::new();
+    while let Some(item) = items.next().await {
+        let item = item.unwrap();
+        let event = item["id"].as_s().unwrap().split('/').nth(1).unwrap().to_owned();
+        let outcome = item
+            .get("outcome")
+            .map(|outcome| serde_json::from_str(outcome.as_s().unwrap()).unwrap());
+        entries.insert(event, outcome);
+    }
+    entries
+}
+
+async fn play_chaos(seed: u64) -> Vec<String> {
+    let mut story = Story::new(&options(COMMENTS, seed), &quotas()).await.unwrap();
+    let mut chaos = Chaos::order(seed, &story);
+    let mut steps = 0;
+    while chaos.step(&mut story).await {
+        steps += 1;
+        chaos.meddle(steps, &story);
+    }
+    let mut problems = chaos.problems(&story).await;
+    problems.extend(chaos.idle(&story));
+    problems
+}
+
+#[tokio::test]
+async fn faults_and_kills_lose_nothing_and_double_nothing() {
+    let seeds = match std::env::var("SPILLWAY_TEST_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => vec![11, 12, 13, 14],
+    };
+    for seed in seeds {
+        let problems = play_chaos(seed).await;
+        assert!(
+            problems.is_empty(),
+            "seed {seed}:\n  {}\nAgain: SPILLWAY_TEST_SEED={seed} cargo test -p spillway-tests \
+             --release faults_and_kills",
+            problems.join("\n  ")
+        );
+    }
+}
+
+/// The last send of all is claimed when its function dies, long after its account was marked. The
+/// release run that meets it under its lease must not take the account for done.
+#[tokio::test]
+async fn a_claimed_send_keeps_its_account_marked() {
+    let mut story = Story::new(&options(1, 6), &quotas()).await.unwrap();
+    let stack = story.stack.clone();
+    let started = stack.clock.now();
+    // Its tries fail until the mark is so old that only what waits keeps it.
+    stack.graph.order_fault(Fault::new(FaultKind::Transient).times(6));
+    while stack.graph.report().calls < 6 {
+        assert!(story.step().await.unwrap());
+    }
+    assert!(stack.clock.now() > started + MARK_KEPT + Duration::from_secs(60));
+    let account = stack.graph.calls()[0].account.clone();
+
+    // This test is the sender that claims and is not heard of again.
+    let (sqs, clock) = (stack.poller.clone(), stack.clock.clone());
+    let wiring =
+        Wiring::new(&stack.config, &stack.secrets, &stack.dynamo, &sqs, clock, 99).unwrap();
+    let mut waiting = Vec::new();
+    for shard in 0..SHARDS {
+        waiting.extend(wiring.sends.waiting(&account, shard, None, 10).await.unwrap());
+    }
+    let [(place, send)] = waiting.as_slice() else { panic!("{waiting:?}") };
+    let claim = Step::Claim { lease_until: stack.clock.now() + SENDER_TIMEOUT };
+    let claimed = wiring.sends.step(&Ticket::new(send, place.clone()), claim).await.unwrap();
+    assert!(claimed.is_some());
+    let deadline = stack.clock.now() + RELEASE_TIMEOUT;
+    let released = wiring.release().run(&account, deadline).await.unwrap();
+    assert_eq!(released, Released::default(), "its lease has not ended");
+
+    while story.step().await.unwrap() {}
+    let report = Report::of(&stack).await.unwrap();
+    assert_eq!((report.sent, report.waiting), (1, 0), "{report:#?}");
+    assert_eq!(leftovers(&stack).await, [""; 0]);
+}

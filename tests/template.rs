@@ -1,0 +1,256 @@
+//! `template.yaml` agrees with the code and with the local stack, which is what the other tests run.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use serde_json::{Map, Value, json};
+use spillway_cloud::config::{Config, GRAPH_URL, GRAPH_VERSION};
+use spillway_cloud::schema;
+use spillway_local::graph::GraphConfig;
+use spillway_local::lambda::{
+    RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, WEBHOOK_TIMEOUT,
+};
+use spillway_local::stack::{Blueprint, Pace, Ports, Stack};
+use spillway_service::clock::SystemClock;
+
+/// The template as JSON, with CloudFormation's short forms written out: `!Ref X` is `{"Ref": "X"}`
+/// and `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
+fn template() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let text = fs::read_to_string(path).unwrap();
+    let documents = Yaml::load_from_str(&text).unwrap();
+    assert_eq!(documents.len(), 1);
+    written_out(&documents[0])
+}
+
+fn written_out(node: &Yaml<'_>) -> Value {
+    match node {
+        Yaml::Value(Scalar::Null) => Value::Null,
+        Yaml::Value(Scalar::Boolean(value)) => json!(value),
+        Yaml::Value(Scalar::Integer(value)) => json!(value),
+        Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
+        Yaml::Value(Scalar::String(value)) => json!(value),
+        Yaml::Sequence(items) => items.iter().map(written_out).collect(),
+        Yaml::Mapping(items) => {
+            let key = |key: &Yaml<'_>| key.as_str().unwrap().to_owned();
+            let items: Map<String, Value> =
+                items.iter().map(|(k, value)| (key(k), written_out(value))).collect();
+            Value::Object(items)
+        }
+        Yaml::Tagged(tag, node) => {
+            let name = match tag.suffix.as_str() {
+                "Ref" => "Ref".to_owned(),
+                suffix => format!("Fn::{suffix}"),
+            };
+            json!({ name: written_out(node) })
+        }
+        other => panic!("not expected in a template: {other:?}"),
+    }
+}
+
+fn resource(template: &Value, name: &str) -> Value {
+    let resource = &template["Resources"][name];
+    assert!(resource.is_object(), "template.yaml has no {name}");
+    resource["Properties"].clone()
+}
+
+#[test]
+fn the_functions_get_exactly_the_variables_that_the_configuration_reads() {
+    let read = RefCell::new(BTreeSet::new());
+    Config::read(|name| {
+        read.borrow_mut().insert(name.to_owned());
+        Some("v1.0".into())
+    })
+    .unwrap();
+    let template = template();
+    let set = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    let mut set: BTreeSet<String> = set.keys().cloned().collect();
+    assert!(set.remove("RUST_LOG"), "logging reads it");
+    assert_eq!(read.into_inner(), set);
+    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction"] {
+        let properties = resource(&template, function);
+        assert_eq!(properties["Environment"], Value::Null, "{function} sets variables of its own");
+    }
+}
+
+#[test]
+fn each_variable_names_what_it_is_called_after() {
+    let template = template();
+    let variables = &template["Globals"]["Function"]["Environment"]["Variables"];
+    for (variable, named) in [
+        ("SPILLWAY_SENDS_TABLE", "SendsTable"),
+        ("SPILLWAY_STATE_TABLE", "StateTable"),
+        ("SPILLWAY_SEND_QUEUE_URL", "SendQueue"),
+        ("SPILLWAY_DEAD_LETTER_QUEUE_URL", "DeadLetterQueue"),
+        ("SPILLWAY_RELEASE_QUEUE_URL", "ReleaseQueue"),
+        ("SPILLWAY_SECRET_ID", "SecretId"),
+        ("SPILLWAY_GRAPH_URL", "GraphUrl"),
+        ("SPILLWAY_GRAPH_VERSION", "GraphVersion"),
+    ] {
+        assert_eq!(variables[variable], json!({ "Ref": named }), "{variable}");
+    }
+    let parameters = &template["Parameters"];
+    assert_eq!(parameters["GraphUrl"]["Default"], GRAPH_URL);
+    assert_eq!(parameters["GraphVersion"]["Default"], GRAPH_VERSION);
+}
+
+#[test]
+fn timeouts_and_batches_are_those_of_the_local_stack() {
+    let template = template();
+    for (name, timeout) in [
+        ("WebhookFunction", WEBHOOK_TIMEOUT),
+        ("SenderFunction", SENDER_TIMEOUT),
+        ("ReleaseFunction", RELEASE_TIMEOUT),
+    ] {
+        assert_eq!(resource(&template, name)["Timeout"], timeout.as_secs(), "{name}");
+    }
+    for (name, event, queue, batch) in [
+        ("SenderFunction", "Sends", "SendQueue", SENDER_BATCH),
+        ("ReleaseFunction", "Accounts", "ReleaseQueue", RELEASE_BATCH),
+    ] {
+        let mapping = &resource(&template, name)["Events"][event];
+        assert_eq!(mapping["Type"], "SQS");
+        let mapping = &mapping["Properties"];
+        assert_eq!(mapping["Queue"], json!({ "Fn::GetAtt": format!("{queue}.Arn") }));
+        assert_eq!(mapping["BatchSize"], batch);
+        // Without it what a function names as failed would be deleted all the same.
+        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{name}");
+        // A message that a filter drops is deleted for good.
+        assert_eq!(mapping["FilterCriteria"], Value::Null, "{name}");
+        let visibility = resource(&template, queue)["VisibilityTimeout"].as_u64().unwrap();
+        let timeout = resource(&template, name)["Timeout"].as_u64().unwrap();
+        assert_eq!(visibility, 6 * timeout, "{queue} hides a message for six timeouts");
+    }
+}
+
+#[test]
+fn the_schedule_sends_what_the_release_function_takes_for_it() {
+    let template = template();
+    let schedule = &resource(&template, "ReleaseFunction")["Events"]["EveryMinute"]["Properties"];
+    assert_eq!(schedule["ScheduleExpression"], "rate(1 minute)");
+    let input: Value = serde_json::from_str(schedule["Input"].as_str().unwrap()).unwrap();
+    assert_eq!(input, json!({ "dispatch": true }));
+}
+
+async fn stack() -> Stack {
+    Stack::start(Blueprint {
+        clock: Arc::new(SystemClock::new()),
+        pace: Pace::Real,
+        accounts: Vec::new(),
+        graph: GraphConfig::default(),
+        ports: Ports::default(),
+        seed: Some(1),
+        wrap: std::convert::identity,
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn queues_are_those_of_the_local_stack() {
+    let (template, stack) = (template(), stack().await);
+    let urls = &stack.config;
+    for (name, url) in [
+        ("SendQueue", &urls.send_queue_url),
+        ("DeadLetterQueue", &urls.dead_letter_queue_url),
+        ("ReleaseQueue", &urls.release_queue_url),
+    ] {
+        let asked = stack.poller.get_queue_attributes().queue_url(url);
+        let answer = asked.attribute_names(QueueAttributeName::All).send().await.unwrap();
+        let local: BTreeMap<String, String> = answer
+            .attributes
+            .unwrap()
+            .into_iter()
+            .map(|(name, value)| (name.as_str().to_owned(), value))
+            .collect();
+        let here = resource(&template, name);
+        let local_of = |attribute: &str| local[attribute].parse::<u64>().unwrap();
+        let retention = here["MessageRetentionPeriod"].as_u64().unwrap();
+        assert_eq!(local_of("MessageRetentionPeriod"), retention, "{name}");
+        // 30 s is the service's default.
+        let visibility = here["VisibilityTimeout"].as_u64().unwrap_or(30);
+        assert_eq!(local_of("VisibilityTimeout"), visibility, "{name}");
+        assert_eq!(here["FifoQueue"], Value::Null, "a FIFO queue has no delays of a message's own");
+        match local.get("RedrivePolicy") {
+            None => assert_eq!(here["RedrivePolicy"], Value::Null, "{name}"),
+            Some(policy) => {
+                let policy: Value = serde_json::from_str(policy).unwrap();
+                let receives = &here["RedrivePolicy"]["maxReceiveCount"];
+                let local = &policy["maxReceiveCount"];
+                let local = local.as_u64().or_else(|| local.as_str()?.parse().ok());
+                assert_eq!(receives.as_u64(), local, "{name}");
+                let target = &here["RedrivePolicy"]["deadLetterTargetArn"];
+                assert_eq!(*target, json!({ "Fn::GetAtt": "DeadLetterQueue.Arn" }));
+                let local = policy["deadLetterTargetArn"].as_str().unwrap();
+                assert!(local.ends_with("dead-letters"), "{local}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn tables_are_those_of_the_schema() {
+    let (template, stack) = (template(), stack().await);
+    for (name, table) in
+        [("SendsTable", &stack.config.sends_table), ("StateTable", &stack.config.state_table)]
+    {
+        let described = stack.dynamo.describe_table().table_name(table).send().await.unwrap();
+        let described = described.table.unwrap();
+        let keys: Value = described
+            .key_schema()
+            .iter()
+            .map(|key| {
+                let kind = key.key_type().as_str();
+                json!({ "AttributeName": key.attribute_name(), "KeyType": kind })
+            })
+            .collect();
+        let types: Value = described
+            .attribute_definitions()
+            .iter()
+            .map(|attribute| {
+                let kind = attribute.attribute_type().as_str();
+                json!({ "AttributeName": attribute.attribute_name(), "AttributeType": kind })
+            })
+            .collect();
+        let here = resource(&template, name);
+        assert_eq!(here["KeySchema"], keys, "{name}");
+        assert_eq!(here["AttributeDefinitions"], types, "{name}");
+        assert_eq!(here["BillingMode"], "PAY_PER_REQUEST");
+        // Neither an index that may lag nor one that would be billed.
+        assert_eq!(here["GlobalSecondaryIndexes"], Value::Null);
+        assert_eq!(template["Resources"][name]["DeletionPolicy"], "Retain");
+    }
+    let expiry = json!({ "AttributeName": schema::EXPIRES_AT, "Enabled": true });
+    assert_eq!(resource(&template, "SendsTable")["TimeToLiveSpecification"], expiry);
+    // Nothing of it may vanish by itself.
+    assert_eq!(resource(&template, "StateTable")["TimeToLiveSpecification"], Value::Null);
+}
+
+/// The mapping hands each function's package and binary to the build.
+#[test]
+fn each_function_is_built_from_a_package_that_has_its_binary() {
+    let template = template();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let functions: Vec<&String> = template["Resources"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function")
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(functions.len(), 3, "{functions:?}");
+    for name in functions {
+        let resource = &template["Resources"][name];
+        let folder = resource["Properties"]["CodeUri"].as_str().unwrap();
+        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        let manifest = fs::read_to_string(root.join(folder).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains(&format!("name = \"{binary}\"")), "{name}: {folder}, {binary}");
+    }
+    assert!(WEBHOOK_TIMEOUT < Duration::from_secs(20), "Meta waits no longer");
+}
