@@ -13,16 +13,20 @@ use crate::time::Timestamp;
 /// sends committed, long enough that the release function seldom runs.
 pub const HORIZON: Duration = Duration::from_secs(600);
 
-/// The next free slot of an account, by class of lane. Only ever moves forward.
+/// The next free slot of an account, by class of lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// 0 before the first write. Every change raises it by one.
     pub version: u64,
     /// The last write: see [`GrantId`].
     pub grant: GrantId,
-    /// The next slot for what is paced.
+    /// The next slot for what is paced. Only ever moves forward.
     pub paced: Timestamp,
-    /// The next slot for live comments, which do not wait behind the paced ones.
+    /// No paced slot before this instant: a quota is full, or the account is on hold. Release finds
+    /// out anew with each of its runs.
+    pub closed_until: Timestamp,
+    /// The next slot for live comments, which do not wait behind the paced ones. Only ever moves
+    /// forward.
     pub live: Timestamp,
     /// Whether sends are parked: new ones of the paced lanes then park behind them.
     pub backlog: Backlog,
@@ -61,11 +65,20 @@ pub struct Taken {
 }
 
 impl Cursor {
-    fn next_slot(&mut self, lane: Lane) -> &mut Timestamp {
+    /// The earliest slot that `lane` can get at `now`, as far as the cursor knows.
+    fn earliest(&self, lane: Lane, now: Timestamp) -> Timestamp {
         match lane {
-            Lane::Live => &mut self.live,
-            Lane::Inbound | Lane::FollowUp | Lane::Outbound => &mut self.paced,
+            Lane::Live => self.live.max(now),
+            _ => self.paced.max(self.closed_until).max(now),
         }
+    }
+
+    fn move_to(&mut self, lane: Lane, next: Timestamp) {
+        let slot = match lane {
+            Lane::Live => &mut self.live,
+            _ => &mut self.paced,
+        };
+        *slot = next.max(*slot);
     }
 
     /// Takes up to `n` slots for newly arrived sends of `lane`, `gap` apart, before now + horizon.
@@ -75,12 +88,14 @@ impl Cursor {
             return Taken { slots: Vec::new(), cursor: None };
         }
         let mut next = self.clone();
-        let slot = next.next_slot(lane);
-        *slot = (*slot).max(now);
+        let mut slot = self.earliest(lane, now);
         let mut slots = Vec::new();
-        while slots.len() < n && *slot < now + HORIZON {
-            slots.push(*slot);
-            *slot = *slot + gap;
+        while slots.len() < n && slot < now + HORIZON {
+            slots.push(slot);
+            slot = slot + gap;
+        }
+        if !slots.is_empty() {
+            next.move_to(lane, slot);
         }
         if slots.len() < n && lane != Lane::Live {
             next.backlog = Backlog::Parked;
@@ -89,15 +104,21 @@ impl Cursor {
         Taken { slots, cursor: changed.then(|| next.written(id)) }
     }
 
-    /// The cursor moved on so that nothing paced gets a slot before `until`; `None` when none
-    /// would anyway.
-    pub fn closed_until(&self, until: Timestamp, id: GrantId) -> Option<Self> {
-        (self.paced < until).then(|| Self { paced: until, ..self.clone() }.written(id))
+    /// The cursor closed to what is paced until `until`; `None` when it is anyway.
+    pub fn closed(&self, until: Timestamp, id: GrantId) -> Option<Self> {
+        let open = self.paced < until && self.closed_until < until;
+        open.then(|| Self { closed_until: until, ..self.clone() }.written(id))
     }
 
-    /// The cursor after a release run that found out about `backlog`.
-    pub fn with(&self, paced: Timestamp, backlog: Backlog, id: GrantId) -> Option<Self> {
-        let next = Self { paced: paced.max(self.paced), backlog, ..self.clone() };
+    /// The cursor behind the slots that a release run has planned, and with what it has found out;
+    /// `None` when that is how it stands.
+    pub fn after(&self, live: &Plan, paced: &Plan, backlog: Backlog, id: GrantId) -> Option<Self> {
+        let mut next = Self { backlog, closed_until: Timestamp::EPOCH, ..self.clone() };
+        next.move_to(Lane::Live, live.next);
+        next.move_to(Lane::Inbound, paced.next);
+        if paced.opens_at > next.paced {
+            next.closed_until = paced.opens_at;
+        }
         (next != *self).then(|| next.written(id))
     }
 
@@ -113,49 +134,53 @@ impl Cursor {
 pub struct Plan {
     /// Ascending, inside the horizon.
     pub slots: Vec<Timestamp>,
-    /// The slot after them: where the cursor goes.
+    /// Where the cursor goes: behind the last of them.
     pub next: Timestamp,
+    /// When there may be another one.
+    pub opens_at: Timestamp,
 }
 
-/// Plans slots for up to `parked` parked sends, while `outstanding` sends already have one and have
-/// not been granted yet. A slot is given where the budget will have room, as far as it is known.
+/// Plans slots for up to `parked` parked sends of `lane`, while `outstanding` sends already have
+/// one and have not been granted yet. A slot is given where the budget will have room, as far as it
+/// is known.
 pub fn plan(
     profile: &Profile,
-    action: Action,
+    lane: Lane,
     budget: &Budget,
     cursor: &Cursor,
     now: Timestamp,
     outstanding: u32,
     parked: usize,
 ) -> Plan {
-    let gap = gap(profile, action);
-    let mut next = cursor.paced.max(now);
+    let gap = gap(profile, lane.action());
+    let mut plan = match lane {
+        Lane::Live => Plan { slots: Vec::new(), next: cursor.live, opens_at: cursor.live },
+        _ => Plan { slots: Vec::new(), next: cursor.paced, opens_at: cursor.paced },
+    };
+    plan.opens_at = plan.opens_at.max(now);
     let most = match budget.holds.gate(now) {
         Gate::Open => parked,
         // After a hold one send goes first; the others follow when it went through.
         Gate::Probe if outstanding > 0 => 0,
         Gate::Probe => parked.min(1),
         Gate::Closed(_, until) => {
-            next = next.max(until);
+            plan.opens_at = plan.opens_at.max(until);
             if outstanding > 0 { 0 } else { parked.min(1) }
         }
     };
-    let mut slots = Vec::new();
-    while slots.len() < most {
-        let units = outstanding.saturating_add(1 + slots.len() as u32);
+    loop {
+        let units = outstanding.saturating_add(1 + plan.slots.len() as u32);
         // Windows up to the horizon are kept by the gap: sends that wait for their slot will have
         // left them again.
-        match budget.earliest_fit(profile, action, next, units, HORIZON) {
-            Some(fit) => next = fit,
-            None => break,
+        let fit = budget.earliest_fit(profile, lane.action(), plan.opens_at, units, HORIZON);
+        plan.opens_at = fit.unwrap_or(now + HORIZON);
+        if plan.slots.len() >= most || fit.is_none() || plan.opens_at >= now + HORIZON {
+            return plan;
         }
-        if next >= now + HORIZON {
-            break;
-        }
-        slots.push(next);
-        next = next + gap;
+        plan.slots.push(plan.opens_at);
+        plan.next = plan.opens_at + gap;
+        plan.opens_at = plan.next;
     }
-    Plan { slots, next }
 }
 
 #[cfg(test)]
@@ -217,10 +242,19 @@ mod tests {
         let until = budget.holds.current.as_ref().unwrap().until;
         let profile = Profile::careful();
         let cursor = Cursor::default();
-        let planned = plan(&profile, Action::PrivateReply, &budget, &cursor, NOW, 0, 50);
+        let planned = plan(&profile, Lane::Inbound, &budget, &cursor, NOW, 0, 50);
         assert_eq!(planned.slots, [until]);
-        let planned = plan(&profile, Action::PrivateReply, &budget, &cursor, NOW, 1, 50);
+        let planned = plan(&profile, Lane::Inbound, &budget, &cursor, NOW, 1, 50);
         assert_eq!(planned.slots, []);
+    }
+
+    #[test]
+    fn a_closed_cursor_gives_paced_slots_behind_the_closing_only() {
+        let cursor = Cursor::default();
+        let closed = cursor.closed(NOW + secs(60), ID).unwrap();
+        assert_eq!(closed.closed(NOW + secs(30), ID), None);
+        assert_eq!(closed.take(Lane::Inbound, secs(1), NOW, 1, ID).slots, [NOW + secs(60)]);
+        assert_eq!(closed.take(Lane::Live, secs(1), NOW, 1, ID).slots, [NOW]);
     }
 
     #[test]
@@ -239,9 +273,26 @@ mod tests {
             panic!("denied")
         };
         let cursor = Cursor::default();
-        let planned = plan(&profile, Action::PrivateReply, &budget, &cursor, NOW, 0, 1);
+        let planned = plan(&profile, Lane::Inbound, &budget, &cursor, NOW, 0, 1);
         assert_eq!(planned.slots, []);
-        assert!(planned.next > NOW + secs(86_400) && planned.next < NOW + secs(87_100));
+        let opens = planned.opens_at;
+        assert!(opens > NOW + secs(86_400) && opens < NOW + secs(87_100));
+
+        let live = Plan { slots: Vec::new(), next: Timestamp::EPOCH, opens_at: NOW };
+        let closed = cursor.after(&live, &planned, Backlog::Parked, ID).unwrap();
+        assert_eq!(closed.closed_until, opens);
+        assert_eq!(closed.take(Lane::FollowUp, secs(1), NOW, 1, ID).slots, []);
+        assert_eq!(closed.take(Lane::Live, secs(1), NOW, 1, ID).slots, [NOW]);
+
+        // A higher limit opens it with the next run.
+        let day = Quota::recipients_per_day(NonZeroU32::new(9).unwrap());
+        let higher = Profile { name: "t".into(), quotas: vec![day] };
+        let planned = plan(&higher, Lane::Inbound, &budget, &closed, NOW, 0, 1);
+        assert_eq!(planned.slots, [NOW]);
+        assert_eq!(
+            closed.after(&live, &planned, Backlog::Clear, ID).unwrap().closed_until,
+            Timestamp::EPOCH
+        );
     }
 
     proptest! {

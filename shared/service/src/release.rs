@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::budget::Budget;
 use spillway_core::id::AccountId;
-use spillway_core::pace::{self, Backlog, Cursor, HORIZON};
+use spillway_core::pace::{self, Backlog, Cursor, HORIZON, Plan};
 use spillway_core::send::{
     CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, Stage, Step, Waiting,
 };
@@ -46,6 +47,9 @@ const SWEEP: Duration = Duration::from_secs(3600);
 
 /// Waiting sends read at a time from each part of an account, at least and at most.
 const PAGE: (usize, usize) = (25, 500);
+
+/// Sends that are stepped at a time.
+const STEPS_AT_ONCE: usize = 16;
 
 /// Races for the cursor that a run may lose.
 const CURSOR_TRIES: usize = 8;
@@ -98,6 +102,28 @@ struct Survey {
     first_deadline: Option<Timestamp>,
 }
 
+/// What wants a slot.
+#[derive(Clone, Copy)]
+struct Demand {
+    /// Has one already.
+    outstanding: u32,
+    live: usize,
+    paced: usize,
+}
+
+struct Plans {
+    live: Plan,
+    paced: Plan,
+}
+
+/// A send that has a slot again.
+struct Brought {
+    ticket: Ticket,
+    due: Timestamp,
+    /// Where it stood.
+    from: Stage,
+}
+
 impl Release {
     /// Puts every account that is due on the release queue, and says how many.
     ///
@@ -137,28 +163,27 @@ impl Release {
         let mut done = Released { ended: self.end(survey.over, now).await?, ..Released::default() };
 
         let ready = self.verified(survey.ready, now).await?;
-        let (next, slots) = self
-            .take_slots(&account, &budget, cursor, now, survey.outstanding, ready.len())
-            .await?;
-        let left = ready.len() - slots.len();
+        let (live, paced): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|(_, send)| send.lane == Lane::Live);
+        let demand =
+            Demand { outstanding: survey.outstanding, live: live.len(), paced: paced.len() };
+        let plans = self.take_slots(&account, &budget, cursor, now, demand).await?;
+        let left = demand.live + demand.paced - plans.live.slots.len() - plans.paced.slots.len();
+        let chosen: Vec<_> = live
+            .into_iter()
+            .zip(plans.live.slots)
+            .chain(paced.into_iter().zip(plans.paced.slots))
+            .map(|((place, send), due)| self.queue_again(place, send, due))
+            .collect();
+        let stepped: Vec<Option<Brought>> =
+            stream::iter(chosen).buffered(STEPS_AT_ONCE).try_collect().await?;
         let mut messages = Vec::new();
-        for ((place, send), due) in ready.into_iter().zip(slots) {
-            let repair = send.stage != Stage::Parked;
-            let to = Stage::Queued { due };
-            let step = match send.stage {
-                Stage::Sending { .. } => Step::Lost(to),
-                Stage::Parked | Stage::Queued { .. } => Step::To(to),
-            };
-            let ticket = Ticket::new(&send, place);
-            if let Some(after) = self.sends.step(&ticket, step).await? {
-                if repair {
-                    warn!(send = %send.id, stage = ?send.stage, "brought back after a crash");
-                    done.repaired += 1;
-                } else {
-                    done.released += 1;
-                }
-                messages.push(Queued { ticket: ticket.renewed(&after), delay: due.since(now) });
+        for Brought { ticket, due, from } in stepped.into_iter().flatten() {
+            match from {
+                Stage::Parked => done.released += 1,
+                Stage::Queued { .. } | Stage::Sending { .. } => done.repaired += 1,
             }
+            messages.push(Queued { ticket, delay: due.since(now) });
         }
         for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
             if let Err(error) = result {
@@ -170,7 +195,9 @@ impl Release {
             None
         } else if left > 0 {
             // Half of a full horizon before the next slot: released sends then never run dry.
-            let slot = (next - LOOK_AGAIN).max(now + Duration::from_secs(1)).min(now + SWEEP);
+            let slot = (plans.paced.opens_at - LOOK_AGAIN)
+                .max(now + Duration::from_secs(1))
+                .min(now + SWEEP);
             Some(survey.first_deadline.map_or(slot, |deadline| slot.min(deadline.max(now))))
         } else {
             Some(now + LOOK_AGAIN)
@@ -249,31 +276,57 @@ impl Release {
         Ok(kept)
     }
 
-    /// Plans slots and moves the cursor behind them, in one write.
+    /// Plans slots and moves the cursor behind them, in one write. Live comments come first, and
+    /// do not wait for what has a slot already.
     async fn take_slots(
         &self,
         account: &Account,
         budget: &Budget,
         mut cursor: Cursor,
         now: Timestamp,
-        outstanding: u32,
-        ready: usize,
-    ) -> Result<(Timestamp, Vec<Timestamp>), StoreError> {
-        let action = Lane::Inbound.action();
+        demand: Demand,
+    ) -> Result<Plans, StoreError> {
+        let plan = |cursor: &Cursor, lane, outstanding, parked| {
+            pace::plan(&account.profile, lane, budget, cursor, now, outstanding, parked)
+        };
         for _ in 0..CURSOR_TRIES {
-            let plan =
-                pace::plan(&account.profile, action, budget, &cursor, now, outstanding, ready);
-            let backlog = if plan.slots.len() < ready { Backlog::Parked } else { Backlog::Clear };
-            let moved = if ready > 0 { plan.next } else { cursor.paced };
-            let Some(next) = cursor.with(moved, backlog, self.ids.next()) else {
-                return Ok((plan.next, plan.slots));
+            let live = plan(&cursor, Lane::Live, 0, demand.live);
+            let ahead = demand.outstanding + live.slots.len() as u32;
+            let paced = plan(&cursor, Lane::Inbound, ahead, demand.paced);
+            let backlog = match paced.slots.len() < demand.paced {
+                true => Backlog::Parked,
+                false => Backlog::Clear,
+            };
+            let Some(next) = cursor.after(&live, &paced, backlog, self.ids.next()) else {
+                return Ok(Plans { live, paced });
             };
             match self.cursors.save(&account.id, &next).await? {
-                Saved::Done => return Ok((plan.next, plan.slots)),
+                Saved::Done => return Ok(Plans { live, paced }),
                 Saved::Conflict(current) => cursor = current,
             }
         }
-        Ok((now + HORIZON, Vec::new()))
+        let none = |opens_at| Plan { slots: Vec::new(), next: opens_at, opens_at };
+        Ok(Plans { live: none(now), paced: none(now) })
+    }
+
+    /// Gives a send its slot; `None` when it has moved on in the meantime.
+    async fn queue_again(
+        &self,
+        place: Place,
+        send: Waiting,
+        due: Timestamp,
+    ) -> Result<Option<Brought>, StoreError> {
+        let to = Stage::Queued { due };
+        let step = match send.stage {
+            Stage::Sending { .. } => Step::Lost(to),
+            Stage::Parked | Stage::Queued { .. } => Step::To(to),
+        };
+        let ticket = Ticket::new(&send, place);
+        let Some(after) = self.sends.step(&ticket, step).await? else { return Ok(None) };
+        if send.stage != Stage::Parked {
+            warn!(send = %send.id, stage = ?send.stage, "overdue: brought back");
+        }
+        Ok(Some(Brought { ticket: ticket.renewed(&after), due, from: send.stage }))
     }
 
     async fn end(

@@ -158,6 +158,7 @@ impl Versioned for Cursor {
 
     fn write(&self, item: &mut Item) {
         item.insert("paced".into(), at(self.paced));
+        item.insert("closed_until".into(), at(self.closed_until));
         item.insert("live".into(), at(self.live));
         let backlog = match self.backlog {
             Backlog::Clear => "clear",
@@ -172,7 +173,14 @@ impl Versioned for Cursor {
             "parked" => Backlog::Parked,
             other => return Err(reader.corrupt(format!("backlog is `{other}`"))),
         };
-        Ok(Self { version, grant, paced: reader.at("paced")?, live: reader.at("live")?, backlog })
+        Ok(Self {
+            version,
+            grant,
+            paced: reader.at("paced")?,
+            closed_until: reader.at("closed_until")?,
+            live: reader.at("live")?,
+            backlog,
+        })
     }
 }
 

@@ -19,6 +19,7 @@ use spillway_core::send::{Earlier, Lane, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::port::{Entry, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket, shard};
+use tracing::error;
 
 use super::item::{Item, Reader, at, json, n, s};
 use super::unavailable;
@@ -258,7 +259,7 @@ impl Sends for DynamoSends {
     ) -> Result<Vec<(Place, Waiting)>, StoreError> {
         // A page may hold less than `limit` because it is full, not because there is no more.
         let mut found = Vec::new();
-        let mut after = after.cloned();
+        let mut after = after.map(|place| place.as_str().to_owned());
         while found.len() < limit {
             let mut query = self
                 .client
@@ -271,13 +272,17 @@ impl Sends for DynamoSends {
             if let Some(after) = &after {
                 query = query
                     .key_condition_expression("pk = :pk AND sk > :after")
-                    .expression_attribute_values(":after", s(after.as_str()));
+                    .expression_attribute_values(":after", s(after));
             }
             let page = query.send().await.map_err(|error| unavailable(WAITING, error))?;
             for item in page.items() {
-                found.push(read_waiting(item, account, WAITING)?);
+                after = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned();
+                match read_waiting(item, account, WAITING) {
+                    Ok(send) => found.push(send),
+                    // It must not keep the others from being sent.
+                    Err(error) => error!(place = after, %account, %error, "left alone"),
+                }
             }
-            after = found.last().map(|(place, _)| place.clone());
             if page.last_evaluated_key.is_none() {
                 break;
             }

@@ -7,7 +7,7 @@ use spillway_meta::error::{ThrottleScope, Verdict};
 /// How an attempt that is to be repeated went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// No request was written.
+    /// It was none: no request was written, or it was turned away at the door.
     Untried,
     /// Definitely not sent.
     Failed,
@@ -29,6 +29,8 @@ impl Retry {
 pub(super) enum Consequence {
     /// Stop the account; the send waits.
     Hold(HoldCause),
+    /// This person is written to too often: wait, at no attempt.
+    PutOff,
     /// Try the send again later.
     Retry(Retry),
     /// The send has failed for good.
@@ -38,7 +40,7 @@ pub(super) enum Consequence {
 impl From<Verdict> for Consequence {
     fn from(verdict: Verdict) -> Self {
         match verdict {
-            Verdict::Throttled { scope: ThrottleScope::Recipient } => Self::Retry(Retry::Failed),
+            Verdict::Throttled { scope: ThrottleScope::Recipient } => Self::PutOff,
             Verdict::Throttled { scope: ThrottleScope::App | ThrottleScope::Account } => {
                 Self::Hold(HoldCause::Throttled)
             }

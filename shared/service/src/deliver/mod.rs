@@ -40,6 +40,9 @@ const WAIT_ON_QUEUE: Duration = Duration::from_secs(60);
 /// The wait after a call that could not be written: Meta cannot be reached.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(60);
 
+/// The wait of a send whose recipient has had too many messages: the queue's longest delay.
+const RECIPIENT_WAIT: Duration = Duration::from_secs(900);
+
 /// Time kept between a call's end and the invocation's, to record the outcome.
 const RECORDING_TIME: Duration = Duration::from_secs(1);
 
@@ -226,13 +229,13 @@ impl Deliver {
     async fn close_cursor(&self, account: &AccountId, until: Timestamp) {
         let result = async {
             let cursor = self.cursors.load(account).await?;
-            match cursor.closed_until(until, self.ids.next()) {
+            match cursor.closed(until, self.ids.next()) {
                 Some(next) => self.cursors.save(account, &next).await.map(|_| ()),
                 None => Ok(()),
             }
         };
         if let Err(error) = result.await {
-            warn!(%account, %error, "could not move the cursor");
+            warn!(%account, %error, "could not close the cursor");
         }
     }
 
@@ -352,6 +355,9 @@ impl Deliver {
                 };
                 self.hold(account, cause, regain).await;
                 called(self.park(ticket).await)
+            }
+            Consequence::PutOff => {
+                called(self.requeue(ticket, send, Retry::Untried, RECIPIENT_WAIT).await)
             }
             Consequence::Retry(retry) if send.failures + 1 < FAILURES_MAX => {
                 let wait = send.after(retry.step(Stage::Parked)).backoff();
