@@ -32,10 +32,18 @@ impl Directory {
     /// # Errors
     /// When the store does not answer.
     pub async fn find(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
-        let now = self.clock.now();
-        if let Some(known) = self.seen.get(id, now) {
-            return Ok(Some(known));
+        match self.seen.get(id, self.clock.now()) {
+            Some(known) => Ok(Some(known)),
+            None => self.refresh(id).await,
         }
+    }
+
+    /// The account as it is stored now.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn refresh(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
+        let now = self.clock.now();
         // That an account is missing is not remembered: once it is connected, comments dropped and
         // sends cancelled in the next minute would be lost for good.
         let account = self.accounts.load(id).await?.map(Arc::new);

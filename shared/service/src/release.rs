@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use spillway_core::budget::Budget;
 use spillway_core::id::AccountId;
 use spillway_core::pace::{self, Backlog, Cursor, HORIZON, Plan};
 use spillway_core::send::{
@@ -116,6 +115,29 @@ struct Plans {
     paced: Plan,
 }
 
+impl Plans {
+    /// Sends that get no slot now.
+    fn left(&self, demand: Demand) -> usize {
+        demand.live + demand.paced - self.live.slots.len() - self.paced.slots.len()
+    }
+
+    /// When the account wants to be looked at again: half of a full horizon before the next slot, so
+    /// that sends never run dry, and not after the first deadline.
+    fn look_again_at(
+        &self,
+        now: Timestamp,
+        demand: Demand,
+        first_deadline: Option<Timestamp>,
+    ) -> Timestamp {
+        if self.left(demand) == 0 {
+            return now + LOOK_AGAIN;
+        }
+        let soonest = now + Duration::from_secs(1);
+        let slot = (self.paced.opens_at - LOOK_AGAIN).max(soonest).min(now + SWEEP);
+        first_deadline.map_or(slot, |deadline| slot.min(deadline.max(now)))
+    }
+}
+
 /// A send that has a slot again.
 struct Brought {
     ticket: Ticket,
@@ -153,8 +175,6 @@ impl Release {
         let Some(account) = self.directory.find(id).await? else {
             return self.cancel_all(id, &mark, now).await;
         };
-        let budget = self.budgets.load(id).await?;
-        let cursor = self.cursors.load(id).await?;
         let survey = self.survey(&account, now).await?;
         // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
         // may die first.
@@ -167,42 +187,17 @@ impl Release {
             ready.into_iter().partition(|(_, send)| send.lane == Lane::Live);
         let demand =
             Demand { outstanding: survey.outstanding, live: live.len(), paced: paced.len() };
-        let plans = self.take_slots(&account, &budget, cursor, now, demand).await?;
-        let left = demand.live + demand.paced - plans.live.slots.len() - plans.paced.slots.len();
-        let chosen: Vec<_> = live
-            .into_iter()
-            .zip(plans.live.slots)
-            .chain(paced.into_iter().zip(plans.paced.slots))
-            .map(|((place, send), due)| self.queue_again(place, send, due))
-            .collect();
-        let stepped: Vec<Option<Brought>> =
-            stream::iter(chosen).buffered(STEPS_AT_ONCE).try_collect().await?;
-        let mut messages = Vec::new();
-        for Brought { ticket, due, from } in stepped.into_iter().flatten() {
-            match from {
-                Stage::Parked => done.released += 1,
-                Stage::Queued { .. } | Stage::Sending { .. } => done.repaired += 1,
-            }
-            messages.push(Queued { ticket, delay: due.since(now) });
-        }
-        for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
-            if let Err(error) = result {
-                warn!(send = %message.ticket.send, %error, "could not enqueue; a later run will");
-            }
-        }
+        let plans = self.take_slots(&account, now, demand).await?;
+        let chosen = live.into_iter().zip(plans.live.slots.iter().copied());
+        let chosen = chosen.chain(paced.into_iter().zip(plans.paced.slots.iter().copied()));
+        self.queue_all(chosen, now, &mut done).await?;
 
-        let due = if waiting == 0 && now.since(mark.marked_at) > MARK_KEPT {
-            None
-        } else if left > 0 {
-            // Half of a full horizon before the next slot: released sends then never run dry.
-            let slot = (plans.paced.opens_at - LOOK_AGAIN)
-                .max(now + Duration::from_secs(1))
-                .min(now + SWEEP);
-            Some(survey.first_deadline.map_or(slot, |deadline| slot.min(deadline.max(now))))
-        } else {
-            Some(now + LOOK_AGAIN)
+        let due = match waiting {
+            0 if now.since(mark.marked_at) > MARK_KEPT => None,
+            _ => Some(plans.look_again_at(now, demand, survey.first_deadline)),
         };
         self.backlogs.settle(id, &mark, due).await?;
+        let left = plans.left(demand);
         info!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, left, "released");
         Ok(done)
     }
@@ -281,13 +276,13 @@ impl Release {
     async fn take_slots(
         &self,
         account: &Account,
-        budget: &Budget,
-        mut cursor: Cursor,
         now: Timestamp,
         demand: Demand,
     ) -> Result<Plans, StoreError> {
+        let budget = self.budgets.load(&account.id).await?;
+        let mut cursor = self.cursors.load(&account.id).await?;
         let plan = |cursor: &Cursor, lane, outstanding, parked| {
-            pace::plan(&account.profile, lane, budget, cursor, now, outstanding, parked)
+            pace::plan(&account.profile, lane, &budget, cursor, now, outstanding, parked)
         };
         for _ in 0..CURSOR_TRIES {
             let live = plan(&cursor, Lane::Live, 0, demand.live);
@@ -309,8 +304,35 @@ impl Release {
         Ok(Plans { live: none(now), paced: none(now) })
     }
 
+    /// Gives sends their slots and puts them on the queue.
+    async fn queue_all(
+        &self,
+        chosen: impl Iterator<Item = ((Place, Waiting), Timestamp)>,
+        now: Timestamp,
+        done: &mut Released,
+    ) -> Result<(), StoreError> {
+        let steps: Vec<_> =
+            chosen.map(|((place, send), due)| self.give_slot(place, send, due)).collect();
+        let stepped: Vec<Option<Brought>> =
+            stream::iter(steps).buffered(STEPS_AT_ONCE).try_collect().await?;
+        let mut messages = Vec::new();
+        for Brought { ticket, due, from } in stepped.into_iter().flatten() {
+            match from {
+                Stage::Parked => done.released += 1,
+                Stage::Queued { .. } | Stage::Sending { .. } => done.repaired += 1,
+            }
+            messages.push(Queued { ticket, delay: due.since(now) });
+        }
+        for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
+            if let Err(error) = result {
+                warn!(send = %message.ticket.send, %error, "could not enqueue; a later run will");
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a send its slot; `None` when it has moved on in the meantime.
-    async fn queue_again(
+    async fn give_slot(
         &self,
         place: Place,
         send: Waiting,

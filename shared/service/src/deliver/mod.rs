@@ -15,7 +15,7 @@ use futures::future::join_all;
 use spillway_core::budget::{Denial, Role};
 use spillway_core::campaign::Campaign;
 use spillway_core::hold::HoldCause;
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::message::Values;
 use spillway_core::pace;
 use spillway_core::send::{
@@ -288,9 +288,17 @@ impl Deliver {
             }
         };
         let ticket = ticket.renewed(&send);
-        let Some(campaign) = account.campaigns.get(&send.campaign) else {
-            let outcome = Outcome::Cancelled { reason: CancelReason::CampaignRemoved };
-            return Attempt { fate: self.finish(&ticket, &outcome).await, unused: 1 };
+        let campaign = match self.campaign(account, &send.campaign).await {
+            Ok(Some(campaign)) => campaign,
+            Ok(None) => {
+                let outcome = Outcome::Cancelled { reason: CancelReason::CampaignRemoved };
+                return Attempt { fate: self.finish(&ticket, &outcome).await, unused: 1 };
+            }
+            Err(error) => {
+                error!(send = %send.id, %error, "could not read the campaign");
+                let fate = self.requeue(&ticket, &send, Retry::Untried, CONTENDED_WAIT).await;
+                return Attempt { fate, unused: 1 };
+            }
         };
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
         if self.clock.monotonic() > reservation.usable_until || timeout.is_zero() {
@@ -298,11 +306,25 @@ impl Deliver {
             let fate = self.requeue(&ticket, &send, Retry::Untried, CONTENDED_WAIT).await;
             return Attempt { fate, unused: 1 };
         }
-        let text = fill(campaign, variant, &send);
+        let text = fill(&campaign, variant, &send);
         let before = self.clock.now();
         let result = self.graph.private_reply(account, &send.comment, &text, timeout).await;
         self.check_clock(before, &result);
         self.settle(account, reservation.grant.role, &ticket, &send, variant, result).await
+    }
+
+    /// The campaign of a send. One that this process does not know may be newer than what it
+    /// remembers of the account.
+    async fn campaign(
+        &self,
+        account: &Account,
+        id: &CampaignId,
+    ) -> Result<Option<Campaign>, StoreError> {
+        if let Some(known) = account.campaigns.get(id) {
+            return Ok(Some(known.clone()));
+        }
+        let current = self.directory.refresh(&account.id).await?;
+        Ok(current.and_then(|account| account.campaigns.get(id).cloned()))
     }
 
     /// Compares this process's clock with the date in an answer of Meta's.
