@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
+use serde_yaml_ng::Value as Yaml;
 use spillway_cloud::config::{Config, GRAPH_URL, GRAPH_VERSION};
 use spillway_cloud::schema;
 use spillway_local::graph::GraphConfig;
@@ -24,33 +24,30 @@ use spillway_service::clock::SystemClock;
 fn template() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let text = fs::read_to_string(path).unwrap();
-    let documents = Yaml::load_from_str(&text).unwrap();
-    assert_eq!(documents.len(), 1);
-    written_out(&documents[0])
+    written_out(serde_yaml_ng::from_str(&text).unwrap())
 }
 
-fn written_out(node: &Yaml<'_>) -> Value {
+fn written_out(node: Yaml) -> Value {
     match node {
-        Yaml::Value(Scalar::Null) => Value::Null,
-        Yaml::Value(Scalar::Boolean(value)) => json!(value),
-        Yaml::Value(Scalar::Integer(value)) => json!(value),
-        Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
-        Yaml::Value(Scalar::String(value)) => json!(value),
-        Yaml::Sequence(items) => items.iter().map(written_out).collect(),
+        Yaml::Null => Value::Null,
+        Yaml::Bool(value) => json!(value),
+        Yaml::Number(value) => json!(value),
+        Yaml::String(value) => json!(value),
+        Yaml::Sequence(items) => items.into_iter().map(written_out).collect(),
         Yaml::Mapping(items) => {
-            let key = |key: &Yaml<'_>| key.as_str().unwrap().to_owned();
+            let key = |key: Yaml| key.as_str().unwrap().to_owned();
             let items: Map<String, Value> =
-                items.iter().map(|(k, value)| (key(k), written_out(value))).collect();
+                items.into_iter().map(|(k, value)| (key(k), written_out(value))).collect();
             Value::Object(items)
         }
-        Yaml::Tagged(tag, node) => {
-            let name = match tag.suffix.as_str() {
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let name = match tag.trim_start_matches('!') {
                 "Ref" => "Ref".to_owned(),
-                suffix => format!("Fn::{suffix}"),
+                function => format!("Fn::{function}"),
             };
-            json!({ name: written_out(node) })
+            json!({ name: written_out(tagged.value) })
         }
-        other => panic!("not expected in a template: {other:?}"),
     }
 }
 

@@ -7,11 +7,17 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use spillway_cloud::telemetry;
 use spillway_local::report::Report;
 use spillway_local::serve::{self, ServeOptions};
 use spillway_local::setup::QuotaOptions;
 use spillway_local::story::{Progress, Story, StoryOptions};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Spillway on one machine: Instagram comments become DMs, paced within every limit.
 ///
@@ -60,13 +66,15 @@ Accounts are read from a TOML file like this:
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     // The story has its report; a served stack says what happens to each comment.
-    let level = if cli.command.is_some() { "info,spillway_service=debug" } else { "error" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let levels = match cli.command {
+        None => Targets::new().with_default(LevelFilter::ERROR),
+        Some(_) => Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_target("spillway_service", Level::DEBUG),
+    };
+    let to_stderr =
+        fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(to_stderr).with(telemetry::levels(levels)).init();
     let result = match &cli.command {
         None => play(&cli).await,
         Some(Command::Serve(options)) => serve(&cli, options).await,
