@@ -31,7 +31,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 Examples:
   spillway-local                                        the viral Reel, 3,000 comments
   spillway-local --comments 500 --seed 7 --json         a smaller one, as JSON
-  spillway-local serve --calls 20/10s                   in real time, with a small quota
+  spillway-local serve --calls 20/10s --replies 20/10s  in real time, with a small quota
   spillway-local serve --accounts accounts.toml         for accounts of your own"
 )]
 struct Cli {
