@@ -61,7 +61,7 @@ pub struct Deliver {
     pub directory: Arc<Directory>,
     /// Their budgets.
     pub limiter: Limiter,
-    /// Their pace cursors, moved on when a budget is full.
+    /// Their pace cursors, closed while a budget is full.
     pub cursors: Arc<dyn Cursors>,
     /// Their sends.
     pub sends: Arc<dyn Sends>,
