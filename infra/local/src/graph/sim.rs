@@ -9,16 +9,15 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
+use spillway_judge::{
+    Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Judge, Limits, Report, Scope,
+    Violation, recount,
+};
 use spillway_service::clock::Clock;
 
 use super::answer::{Answer, GraphError, Reply, app_usage, business_usage};
 use super::faults::{Fault, FaultKind, Faults, Phase, Standing, Struck};
 use super::hash;
-use super::judge::{
-    Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Judge, Limits, Report, Scope,
-    Violation,
-};
-use super::recount::recount;
 use super::request::{Body, Call, Target, To};
 use super::world::{Comment, Holder, Refusal, Surface, UnknownComments, World};
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 
-use super::window::SlidingWindow;
+use crate::window::SlidingWindow;
 
 /// Every limit that the judge holds callers to.
 #[derive(Clone, Debug, PartialEq, Eq)]

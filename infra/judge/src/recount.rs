@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::judge::{Action, CallRecord, Counted, Limit, Limits, Over, Violation};
+use crate::judge::{Action, CallRecord, Counted, Limit, Limits, Over, Violation};
 
 /// Every call that the log shows over a limit, in the order of the log.
 ///
@@ -109,7 +109,7 @@ mod tests {
     use spillway_core::time::Timestamp;
 
     use super::*;
-    use crate::graph::judge::{Arrival, Judge};
+    use crate::judge::{Arrival, Judge};
 
     /// The definition itself: for every instant at which a window that holds the call could end,
     /// count what had arrived by then, one call after the other.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use spillway_core::time::Timestamp;
 
-use crate::graph::{Counted, Limits};
+use crate::judge::{Counted, Limits};
 
 /// The pace is even under windows up to this length.
 const EVEN_UP_TO: Duration = Duration::from_secs(3600);
@@ -48,7 +48,7 @@ pub fn optimum(arrivals: &[Timestamp], limits: &Limits) -> Vec<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Limit;
+    use crate::judge::Limit;
 
     fn limits(rows: &[(u64, u32)]) -> Limits {
         let rows = rows
