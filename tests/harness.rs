@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
-use spillway_core::id::{AccountId, CommentId};
+use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::send::Waiting;
 use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;
@@ -20,7 +20,7 @@ use spillway_local::report::Report;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_local::sqs::Counts;
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack, queues};
-use spillway_meta::graph::{CallError, Sent};
+use spillway_meta::graph::{CallError, CommentTime, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -416,5 +416,24 @@ impl Graph for Listening {
         let written = (comment.clone(), text.to_owned());
         TEXTS.lock().unwrap_or_else(PoisonError::into_inner).extend([written]);
         self.0.private_reply(account, comment, text, timeout).await
+    }
+
+    async fn message(
+        &self,
+        account: &Account,
+        recipient: &RecipientId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Sent, CallError> {
+        self.0.message(account, recipient, text, timeout).await
+    }
+
+    async fn comment_timestamp(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<CommentTime, CallError> {
+        self.0.comment_timestamp(account, comment, timeout).await
     }
 }

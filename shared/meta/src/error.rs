@@ -26,6 +26,9 @@ pub struct GraphError {
     /// that is how graph.instagram.com refuses an app which the account has not authorised; no
     /// number tells it from a bad parameter.
     pub method_unsupported: bool,
+    /// Whether Meta itself wrote the answer: its errors have a code or, a few of them, only a type.
+    /// Anything else is of a machine on the way, which may have answered after Meta acted.
+    pub is_metas: bool,
 }
 
 impl GraphError {
@@ -44,6 +47,7 @@ impl GraphError {
             method_unsupported: error
                 .text("message")
                 .is_some_and(|message| message.contains("Unsupported request - method type")),
+            is_metas: error.has("code") || error.has("type"),
         }
     }
 
@@ -99,12 +103,11 @@ impl GraphError {
     }
 
     fn classify_by_status(&self) -> Verdict {
-        match (self.status, self.code) {
-            (429, _) => Verdict::Throttled { scope: ThrottleScope::Account },
-            (401, Some(_)) => Verdict::TokenDead,
-            (403, Some(_)) => Verdict::Permission,
-            (400..=499, Some(_)) => Verdict::BadRequest,
-            // 5xx, or not Meta's JSON: somebody on the way answered, perhaps after Meta acted.
+        match self.status {
+            429 => Verdict::Throttled { scope: ThrottleScope::Account },
+            401 if self.is_metas => Verdict::TokenDead,
+            403 if self.is_metas => Verdict::Permission,
+            400..=499 if self.is_metas => Verdict::BadRequest,
             _ => Verdict::Ambiguous,
         }
     }
@@ -178,6 +181,8 @@ pub enum ThrottleScope {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::ThrottleScope::{Account, App};
     use super::Verdict::*;
     use super::*;
@@ -186,17 +191,22 @@ mod tests {
     const ACCOUNT: Verdict = Throttled { scope: Account };
     const PERSON: Verdict = Throttled { scope: ThrottleScope::Recipient };
 
-    /// Every documented error, and those seen in production.
-    const TABLE: [(i64, &[Option<i64>], Verdict); 67] = [
+    /// Every error that Meta documents and every one seen in production, in order of their codes.
+    /// What has no code of its own is told by its status, further down.
+    const TABLE: [(i64, &[Option<i64>], Verdict); 78] = [
         (1, &[None, Some(99)], Transient),
         (1, &[Some(1357046)], Ambiguous),
-        (2, &[None, Some(1545133)], Transient),
+        (2, &[None], Transient),
+        (2, &[Some(1545133)], Transient),
         (2, &[Some(2018344)], BadRequest),
         (3, &[None], Permission),
-        (4, &[None, Some(2018022)], APP),
+        (4, &[None], APP),
+        (4, &[Some(2018022)], APP),
         (9, &[Some(2018352)], PERSON),
         (10, &[None], Permission),
-        (10, &[Some(2534022), Some(2018278), Some(2018065)], WindowClosed),
+        (10, &[Some(2534022)], WindowClosed),
+        (10, &[Some(2018278)], WindowClosed),
+        (10, &[Some(2018065)], WindowClosed),
         (10, &[Some(2018108)], Recipient),
         (10, &[Some(1893063)], Blocked),
         (10, &[Some(1893015)], Recipient),
@@ -220,8 +230,14 @@ mod tests {
         (100, &[Some(2534029)], Blocked),
         (100, &[Some(2534037)], ThreadOwner),
         (102, &[None], TokenDead),
-        (190, &[None, Some(458), Some(459), Some(460)], TokenDead),
-        (190, &[Some(463), Some(464), Some(467), Some(492)], TokenDead),
+        (190, &[None, Some(1), Some(2534025)], TokenDead),
+        (190, &[Some(458)], TokenDead),
+        (190, &[Some(459)], TokenDead),
+        (190, &[Some(460)], TokenDead),
+        (190, &[Some(463)], TokenDead),
+        (190, &[Some(464)], TokenDead),
+        (190, &[Some(467)], TokenDead),
+        (190, &[Some(492)], TokenDead),
         (200, &[None], Permission),
         (200, &[Some(1545041)], Recipient),
         (200, &[Some(2018028), Some(2018027), Some(2018021)], Permission),
@@ -229,7 +245,7 @@ mod tests {
         (230, &[None], Recipient),
         (299, &[None], Permission),
         (341, &[None], APP),
-        (368, &[None, Some(1390008)], Blocked),
+        (368, &[None, Some(1390008), Some(2534025)], Blocked),
         (506, &[None], BadRequest),
         (508, &[Some(2534122)], Blocked),
         (551, &[None, Some(1545041)], Recipient),
@@ -242,23 +258,24 @@ mod tests {
         (2500, &[None], BadRequest),
         (10900, &[None], PrivateReplyRefused),
         (36103, &[None], Permission),
-        (80000, &[None, Some(2446079)], ACCOUNT),
         (80001, &[None], ACCOUNT),
         (80002, &[None], ACCOUNT),
+        (80006, &[None], ACCOUNT),
+        (80000, &[None, Some(2446079)], ACCOUNT),
         (80003, &[None, Some(2446079)], ACCOUNT),
         (80004, &[None, Some(2446079)], ACCOUNT),
         (80005, &[None], ACCOUNT),
-        (80006, &[None], ACCOUNT),
         (80008, &[None], ACCOUNT),
         (80009, &[None], ACCOUNT),
         (80014, &[None, Some(2446079)], ACCOUNT),
         (1609005, &[None], BadRequest),
         (2018300, &[None], ThreadOwner),
+        (2018321, &[None], Transient),
         (9000001, &[None], BadRequest),
     ];
 
     fn refused(status: u16, code: i64, subcode: Option<i64>) -> GraphError {
-        GraphError { status, code: Some(code), subcode, ..GraphError::default() }
+        GraphError { status, code: Some(code), subcode, is_metas: true, ..GraphError::default() }
     }
 
     #[test]
@@ -308,13 +325,30 @@ mod tests {
     #[test]
     fn what_is_not_metas_json_says_nothing_about_the_send() {
         for status in [302, 400, 403, 404, 500, 502, 503, 504] {
-            for body in ["", "<html>Bad Gateway</html>", "{}", r#"{"error":"x"}"#, "[1]"] {
+            for body in
+                ["", "<html>Bad Gateway</html>", "{}", r#"{"error":"x"}"#, "[1]", r#"{"error":{}}"#]
+            {
                 let error = GraphError::parse(status, body.as_bytes());
                 assert_eq!(error, GraphError { status, ..GraphError::default() });
                 assert_eq!(error.classify(), Ambiguous, "{status} {body}");
             }
         }
         assert_eq!(GraphError::parse(429, b"").classify(), ACCOUNT);
+    }
+
+    #[test]
+    fn an_error_of_metas_without_a_code_is_told_by_its_status() {
+        let body = br#"{"error":{"message":"Needs to be reviewed","type":"IGApiException"}}"#;
+        for (status, verdict) in [
+            (400, BadRequest),
+            (401, TokenDead),
+            (403, Permission),
+            (429, ACCOUNT),
+            (500, Ambiguous),
+            (503, Ambiguous),
+        ] {
+            assert_eq!(GraphError::parse(status, body).classify(), verdict, "{status}");
+        }
     }
 
     #[test]
@@ -328,6 +362,7 @@ mod tests {
                 subcode: Some(2534025),
                 trace_id: Some("AbCdEfGhIjKlMnOpQrStUv-".to_owned()),
                 method_unsupported: false,
+                is_metas: true,
             }
         );
         assert_eq!(
@@ -354,7 +389,21 @@ mod tests {
 
     #[test]
     fn an_account_that_did_not_authorise_the_app_is_no_bad_request() {
-        let body = br#"{"error":{"message":"Unsupported request - method type: post","code":100}}"#;
-        assert_eq!(GraphError::parse(400, body).classify(), Permission);
+        for method in ["get", "post", "delete"] {
+            let message = format!("Unsupported request - method type: {method}");
+            let body = format!(r#"{{"error":{{"message":"{message}","code":100}}}}"#);
+            assert_eq!(GraphError::parse(400, body.as_bytes()).classify(), Permission);
+        }
+        let gone =
+            br#"{"error":{"message":"Unsupported get request.","code":100,"error_subcode":33}}"#;
+        assert_eq!(GraphError::parse(400, gone).classify(), CommentGone);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(status: u16, body: Vec<u8>, code: i64, subcode: Option<i64>) {
+            let _ = GraphError::parse(status, &body).classify();
+            let _ = refused(status, code, subcode).classify();
+        }
     }
 }

@@ -1,18 +1,20 @@
 //! The calls to the Graph API. One method is one request: nothing here retries, follows a redirect
 //! or waits, because every attempt costs a unit of a budget that the caller keeps.
 
-use std::time::{Duration, UNIX_EPOCH};
+mod answer;
+mod request;
 
-use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, Url, redirect, retry};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use std::time::Duration;
+
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Client, RequestBuilder, Url, redirect, retry};
+use secrecy::SecretString;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
-use spillway_core::time::Timestamp;
 
-use crate::error::{GraphError, Verdict};
-use crate::json::{self, Object};
-use crate::usage;
+use self::answer::Success;
+pub use self::answer::{CallError, CommentTime, Sent};
+use self::request::{Message, bearer};
+use crate::json;
 
 /// How long a connection may take to be made. It counts towards the timeout of the call.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,9 +22,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an unused connection is kept. The shorter, the rarer is a call on a connection that
 /// Meta has just closed, of which nobody knows whether it was read.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How much of an answer is read, in bytes. Meta's answers are below 1,000.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Where the Graph API is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,60 +52,6 @@ pub struct GraphClient {
     http: Client,
     /// With the version, without a `/` at the end.
     root: Url,
-}
-
-/// A message that Meta accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Whom it went to, the only way to learn the id by which that person is written to later.
-    /// `None` when the answer could not be read; the message was sent all the same.
-    pub recipient: Option<RecipientId>,
-    /// The message, as its echo will name it. `None` as above.
-    pub message_id: Option<String>,
-    /// Meta's clock, in whole seconds, when it answered.
-    pub server_date: Option<Timestamp>,
-}
-
-/// Why a call did not succeed. None of them shows the URL, the token or the message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The account's id cannot be one of Meta's. Nothing was sent.
-    #[error("the account id cannot be put into a path")]
-    InvalidId,
-    /// The token has characters that no token has. Nothing was sent.
-    #[error("the token cannot be put into a header")]
-    InvalidToken,
-    /// There was no connection, so nothing was sent and nothing was counted by Meta: what was
-    /// reserved for the call can be given back.
-    #[error("no connection to the Graph API")]
-    NotWritten,
-    /// The connection broke or the time ran out after the request may have been written. Nobody
-    /// knows whether Meta acted on it.
-    #[error("no answer from the Graph API")]
-    Unknown,
-    /// Meta, or something on the way to it, answered with an error.
-    #[error("refused: {error}")]
-    Refused {
-        /// The error.
-        error: GraphError,
-        /// For how long Meta asks not to be called; see [`usage::regain_access`].
-        regain: Option<Duration>,
-        /// The clock of whoever answered, in whole seconds.
-        server_date: Option<Timestamp>,
-    },
-}
-
-impl CallError {
-    /// What the caller must do.
-    pub fn verdict(&self) -> Verdict {
-        match self {
-            Self::InvalidId => Verdict::BadRequest,
-            Self::InvalidToken => Verdict::TokenDead,
-            Self::NotWritten => Verdict::Transient,
-            Self::Unknown => Verdict::Ambiguous,
-            Self::Refused { error, .. } => error.classify(),
-        }
-    }
 }
 
 impl GraphClient {
@@ -148,51 +93,84 @@ impl GraphClient {
         text: &str,
         timeout: Duration,
     ) -> Result<Sent, CallError> {
-        let message = PrivateReply {
-            recipient: Recipient { comment_id: comment },
-            message: Message { text },
-        };
-        let answer = self
-            .http
-            .post(self.messages_url(account)?)
-            .header(AUTHORIZATION, bearer(token)?)
-            .timeout(timeout)
-            .json(&message)
-            .send()
-            .await
-            .map_err(|error| match error.is_connect() || error.is_builder() {
-                true => CallError::NotWritten,
-                false => CallError::Unknown,
-            })?;
-        sent(answer).await
+        self.send(account, token, &Message::to_comment(comment, text), timeout).await
     }
 
-    fn messages_url(&self, account: &AccountId) -> Result<Url, CallError> {
-        if !json::is_id(account.as_str()) {
+    /// Writes to a person: `POST /{account}/messages` (Meta, Instagram Login, send messages, 2026).
+    ///
+    /// Meta takes it within 24 hours of that person's last message to the account; a private reply
+    /// that they have not answered opens nothing. Text and `timeout` as for
+    /// [`private_reply`](Self::private_reply). Unlike that, a repeat after [`CallError::Unknown`]
+    /// may arrive twice: there is no idempotency key, and Meta refuses no second message.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`], and [`CallError::verdict`] for what to do about it.
+    pub async fn message(
+        &self,
+        account: &AccountId,
+        token: &SecretString,
+        recipient: &RecipientId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Sent, CallError> {
+        self.send(account, token, &Message::to_person(recipient, text), timeout).await
+    }
+
+    /// When a comment was made: `GET /{comment}?fields=timestamp`, with the token of the account
+    /// whose media it is on. No webhook says so, and the seven days of a private reply count from
+    /// it. `timeout` as for [`private_reply`](Self::private_reply).
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`]. It is a read: after [`CallError::Unknown`] it can be repeated.
+    pub async fn comment_timestamp(
+        &self,
+        token: &SecretString,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<CommentTime, CallError> {
+        let mut url = self.url(comment.as_str(), None)?;
+        url.query_pairs_mut().append_pair("fields", "timestamp");
+        self.call(self.http.get(url), token, timeout).await.map(Success::into_comment_time)
+    }
+
+    async fn send(
+        &self,
+        account: &AccountId,
+        token: &SecretString,
+        message: &Message<'_>,
+        timeout: Duration,
+    ) -> Result<Sent, CallError> {
+        let url = self.url(account.as_str(), Some("messages"))?;
+        let request = self.http.post(url).json(message);
+        self.call(request, token, timeout).await.map(Success::into_sent)
+    }
+
+    async fn call(
+        &self,
+        request: RequestBuilder,
+        token: &SecretString,
+        timeout: Duration,
+    ) -> Result<Success, CallError> {
+        let sent = request.header(AUTHORIZATION, bearer(token)?).timeout(timeout).send().await;
+        let answer = sent.map_err(|error| match error.is_connect() || error.is_builder() {
+            true => CallError::NotWritten,
+            false => CallError::Unknown,
+        })?;
+        answer::read(answer).await
+    }
+
+    /// The URL of an object, or of one of its edges. Ids come from webhooks and settings, so only
+    /// what can be an id is put into a path.
+    fn url(&self, object: &str, edge: Option<&str>) -> Result<Url, CallError> {
+        if !json::is_id(object) {
             return Err(CallError::InvalidId);
         }
         let mut url = self.root.clone();
-        url.path_segments_mut()
-            .map_err(|()| CallError::InvalidId)?
-            .extend([account.as_str(), "messages"]);
+        url.path_segments_mut().map_err(|()| CallError::InvalidId)?.push(object).extend(edge);
         Ok(url)
     }
-}
-
-#[derive(Serialize)]
-struct PrivateReply<'a> {
-    recipient: Recipient<'a>,
-    message: Message<'a>,
-}
-
-#[derive(Serialize)]
-struct Recipient<'a> {
-    comment_id: &'a CommentId,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    text: &'a str,
 }
 
 fn root(config: &GraphConfig) -> Result<Url, GraphConfigError> {
@@ -212,51 +190,6 @@ fn root(config: &GraphConfig) -> Result<Url, GraphConfigError> {
         .pop_if_empty()
         .push(&config.version);
     Ok(root)
-}
-
-fn bearer(token: &SecretString) -> Result<HeaderValue, CallError> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-        .map_err(|_| CallError::InvalidToken)?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// Reads the answer to a message. By its status alone it is known whether the message was sent, so
-/// a body that breaks off changes nothing about that.
-async fn sent(answer: Response) -> Result<Sent, CallError> {
-    let status = answer.status();
-    let server_date = server_date(answer.headers());
-    let regain = usage::regain_access(answer.headers());
-    let body = body(answer).await;
-    if !status.is_success() {
-        let error = GraphError::parse(status.as_u16(), &body);
-        return Err(CallError::Refused { error, regain, server_date });
-    }
-
-    let body = String::from_utf8_lossy(&body);
-    let ids = Object::parse(&body);
-    Ok(Sent {
-        recipient: ids.as_ref().and_then(|ids| ids.id("recipient_id")).map(RecipientId::new),
-        message_id: ids.as_ref().and_then(|ids| ids.text("message_id")),
-        server_date,
-    })
-}
-
-/// What can be read of the body, up to [`ANSWER_BYTES_MAX`].
-async fn body(mut answer: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES_MAX {
-            break;
-        }
-    }
-    body
-}
-
-fn server_date(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    Some(Timestamp::EPOCH + date.duration_since(UNIX_EPOCH).ok()?)
 }
 
 #[cfg(test)]

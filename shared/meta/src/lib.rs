@@ -4,7 +4,7 @@
 //! * [`webhook`]: the verification handshake, and a body turned into events.
 //! * [`graph`]: the calls to the Graph API.
 //! * [`error`]: what a refused call means and what the caller must do about it.
-//! * [`usage`]: how long Meta asks to be left alone.
+//! * [`usage`]: how full Meta says the limits are, and how long it asks to be left alone.
 //!
 //! Nothing here decides, stores, retries or reads a clock. Meta's documents leave much open and its
 //! deliveries differ from them, so reading is lenient (see [`webhook::parse`]) and what cannot be
@@ -14,5 +14,6 @@ pub mod error;
 pub mod graph;
 mod json;
 pub mod signature;
+mod time;
 pub mod usage;
 pub mod webhook;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_core::budget::Budget;
-use spillway_core::id::{AccountId, CommentId, EventId, SendId};
+use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::{CallError, GraphClient, Sent};
+use spillway_meta::graph::{CallError, CommentTime, GraphClient, Sent};
 
 use crate::account::Account;
 use crate::ticket::{Place, Ticket};
@@ -218,10 +218,10 @@ pub trait Backlogs: Send + Sync {
     ) -> Result<(), StoreError>;
 }
 
-/// Meta's Graph API, as far as delivering goes.
+/// Meta's Graph API, as far as delivering goes. Each call gives up after `timeout`.
 #[async_trait]
 pub trait Graph: Send + Sync {
-    /// Answers a comment with a DM. Gives up after `timeout`.
+    /// Answers a comment with a DM.
     async fn private_reply(
         &self,
         account: &Account,
@@ -229,6 +229,23 @@ pub trait Graph: Send + Sync {
         text: &str,
         timeout: Duration,
     ) -> Result<Sent, CallError>;
+
+    /// Writes to a person who has written within the last day.
+    async fn message(
+        &self,
+        account: &Account,
+        recipient: &RecipientId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Sent, CallError>;
+
+    /// Asks when a comment on the account's media was made.
+    async fn comment_timestamp(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<CommentTime, CallError>;
 }
 
 #[async_trait]
@@ -241,5 +258,24 @@ impl Graph for GraphClient {
         timeout: Duration,
     ) -> Result<Sent, CallError> {
         Self::private_reply(self, &account.id, &account.token, comment, text, timeout).await
+    }
+
+    async fn message(
+        &self,
+        account: &Account,
+        recipient: &RecipientId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Sent, CallError> {
+        Self::message(self, &account.id, &account.token, recipient, text, timeout).await
+    }
+
+    async fn comment_timestamp(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<CommentTime, CallError> {
+        Self::comment_timestamp(self, &account.token, comment, timeout).await
     }
 }

@@ -4,8 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
+use spillway_core::time::Timestamp;
+
 use super::*;
-use crate::error::ThrottleScope;
+use crate::error::{GraphError, ThrottleScope, Verdict};
+use crate::usage::{Percent, Usage};
 
 const SENT: &str = r#"{"recipient_id":"526000000000001","message_id":"aWdfZAG1faXRlbToxOk"}"#;
 
@@ -92,6 +95,19 @@ async fn call_with(
     client.private_reply(&account.into(), &token.into(), &comment, text, timeout).await
 }
 
+const NOON: &str = r#"{"timestamp":"2026-11-24T12:00:00+0000","id":"17890000000000001"}"#;
+
+async fn write_to(client: &GraphClient, account: &str, person: &str) -> Result<Sent, CallError> {
+    let timeout = Duration::from_secs(10);
+    client
+        .message(&account.into(), &"IGAAtoken".into(), &person.into(), "Hi \"there\"", timeout)
+        .await
+}
+
+async fn ask_time(client: &GraphClient, comment: &str) -> Result<CommentTime, CallError> {
+    client.comment_timestamp(&"IGAAtoken".into(), &comment.into(), Duration::from_secs(10)).await
+}
+
 async fn refusal(answer: Answer) -> (CallError, Verdict) {
     let (client, server) = serve(answer);
     let error = call(&client).await.expect_err("refusal");
@@ -109,6 +125,7 @@ async fn sends_metas_request_and_reads_its_answer() {
         Ok(Sent {
             recipient: Some("526000000000001".into()),
             message_id: Some("aWdfZAG1faXRlbToxOk".to_owned()),
+            usage: Usage::default(),
             server_date: Some(Timestamp::from_secs(1_790_683_201)),
         })
     );
@@ -124,6 +141,110 @@ async fn sends_metas_request_and_reads_its_answer() {
         request.body,
         r#"{"recipient":{"comment_id":"17890000000000001"},"message":{"text":"Here it is: https://example.com/ä 😀 \"now\""}}"#
     );
+}
+
+#[tokio::test]
+async fn writes_to_a_person() {
+    let date = vec![("Date", "Tue, 29 Sep 2026 12:00:01 GMT")];
+    let (client, server) = serve(Answer::Http(200, date, SENT));
+    let sent = write_to(&client, "17841400000000001", "526000000000001").await.expect("sent");
+    assert_eq!(sent.recipient, Some("526000000000001".into()));
+    assert_eq!(sent.message_id.as_deref(), Some("aWdfZAG1faXRlbToxOk"));
+    assert_eq!(sent.server_date, Some(Timestamp::from_secs(1_790_683_201)));
+
+    let request = server.join().expect("server");
+    assert!(request.head.starts_with("post /v26.0/17841400000000001/messages http/1.1\r\n"));
+    assert!(request.head.contains("\r\nauthorization: bearer igaatoken\r\n"), "{}", request.head);
+    assert_eq!(
+        request.body,
+        r#"{"recipient":{"id":"526000000000001"},"message":{"text":"Hi \"there\""}}"#
+    );
+}
+
+#[tokio::test]
+async fn asks_when_a_comment_was_made() {
+    let headers = vec![
+        ("Date", "Tue, 24 Nov 2026 13:00:00 GMT"),
+        ("X-App-Usage", r#"{"call_count":28,"total_time":25,"total_cputime":25}"#),
+    ];
+    let (client, server) = serve(Answer::Http(200, headers, NOON));
+    let noon = Timestamp::from_secs(1_795_521_600);
+    assert_eq!(
+        ask_time(&client, "17890000000000001").await,
+        Ok(CommentTime {
+            created_at: Some(noon),
+            usage: Usage { app: Some(Percent::new(28)), ..Usage::default() },
+            server_date: Some(noon + Duration::from_secs(3600)),
+        })
+    );
+
+    let request = server.join().expect("server");
+    assert!(
+        request.head.starts_with("get /v26.0/17890000000000001?fields=timestamp http/1.1\r\n"),
+        "{}",
+        request.head
+    );
+    assert!(request.head.contains("\r\nauthorization: bearer igaatoken\r\n"), "{}", request.head);
+    assert_eq!(request.body, "");
+}
+
+#[tokio::test]
+async fn a_comment_whose_time_cannot_be_read_has_none() {
+    for answer in [
+        Answer::Http(200, vec![], ""),
+        Answer::Http(200, vec![], r#"{"id":"17890000000000001"}"#),
+        Answer::Http(200, vec![], r#"{"timestamp":"yesterday"}"#),
+        Answer::Http(200, vec![], r#"{"timestamp":1795521600}"#),
+        Answer::CutOff(200, r#"{"timestamp":"2026-11-24T12:00:00+0000""#),
+    ] {
+        let (client, server) = serve(answer);
+        assert_eq!(ask_time(&client, "17890000000000001").await, Ok(CommentTime::default()));
+        server.join().expect("server");
+    }
+}
+
+#[tokio::test]
+async fn every_call_is_refused_alike() {
+    let body = r#"{"error":{"code":100,"error_subcode":33}}"#;
+    let headers = || vec![("X-App-Usage", r#"{"call_count":61}"#)];
+    let (client, server) = serve(Answer::Http(400, headers(), body));
+    let read = ask_time(&client, "17890000000000001").await.expect_err("refusal");
+    server.join().expect("server");
+    let (client, server) = serve(Answer::Http(400, headers(), body));
+    let message = write_to(&client, "17841400000000001", "1").await.expect_err("refusal");
+    server.join().expect("server");
+    let (reply, verdict) = refusal(Answer::Http(400, headers(), body)).await;
+    assert_eq!((&read, &message), (&reply, &reply));
+    assert_eq!(verdict, Verdict::CommentGone);
+    let CallError::Refused { usage, .. } = reply else { panic!("{reply:?}") };
+    assert_eq!(usage.app, Some(Percent::new(61)));
+
+    let (client, server) = serve(Answer::Close);
+    assert_eq!(ask_time(&client, "17890000000000001").await, Err(CallError::Unknown));
+    server.join().expect("server");
+    let (client, server) = serve(Answer::Close);
+    assert_eq!(write_to(&client, "17841400000000001", "1").await, Err(CallError::Unknown));
+    server.join().expect("server");
+}
+
+#[tokio::test]
+async fn what_was_sent_says_how_full_the_limits_are() {
+    let headers = vec![
+        ("X-App-Usage", r#"{"call_count":28,"total_time":25,"total_cputime":30}"#),
+        (
+            "X-Business-Use-Case-Usage",
+            r#"{"17841400000000001":[{"type":"instagram","call_count":96,"estimated_time_to_regain_access":0}]}"#,
+        ),
+        (
+            "X-Business-Use-Case-Usage",
+            r#"{"17841400000000001":[{"type":"ads_management","call_count":100,"estimated_time_to_regain_access":9}]}"#,
+        ),
+    ];
+    let (client, server) = serve(Answer::Http(200, headers, SENT));
+    let sent = call(&client).await.expect("sent");
+    server.join().expect("server");
+    let [app, account] = [30, 96].map(|percent| Some(Percent::new(percent)));
+    assert_eq!(sent.usage, Usage { app, account, regain: None });
 }
 
 #[tokio::test]
@@ -147,9 +268,9 @@ async fn an_error_of_metas_is_refused_with_its_verdict() {
     let date = vec![("Date", "Thu, 01 Jan 1970 00:00:07 GMT")];
     let (error, verdict) = refusal(Answer::Http(400, date, body)).await;
     assert_eq!(verdict, Verdict::PrivateReplyRefused);
-    let CallError::Refused { error, regain, server_date } = error else { panic!("{error:?}") };
+    let CallError::Refused { error, usage, server_date } = error else { panic!("{error:?}") };
     assert_eq!((error.code, error.subcode), (Some(100), Some(2534025)));
-    assert_eq!(regain, None);
+    assert_eq!(usage, Usage::default());
     assert_eq!(server_date, Some(Timestamp::from_secs(7)));
 
     let (error, verdict) =
@@ -162,16 +283,18 @@ async fn an_error_of_metas_is_refused_with_its_verdict() {
 async fn a_throttle_says_for_how_long() {
     let (error, verdict) = refusal(Answer::Http(429, vec![("Retry-After", "90")], "")).await;
     assert_eq!(verdict, Verdict::Throttled { scope: ThrottleScope::Account });
-    let CallError::Refused { regain, .. } = error else { panic!("{error:?}") };
-    assert_eq!(regain, Some(Duration::from_secs(90)));
+    let CallError::Refused { usage, .. } = error else { panic!("{error:?}") };
+    let regain = Some(Duration::from_secs(90));
+    assert_eq!(usage, Usage { regain, ..Usage::default() });
 
     let usage = r#"{"17841400000000001":[{"type":"instagram","call_count":100,"estimated_time_to_regain_access":19}]}"#;
     let body = r#"{"error":{"code":4,"is_transient":true}}"#;
     let (error, verdict) =
         refusal(Answer::Http(400, vec![("X-Business-Use-Case-Usage", usage)], body)).await;
     assert_eq!(verdict, Verdict::Throttled { scope: ThrottleScope::App });
-    let CallError::Refused { regain, .. } = error else { panic!("{error:?}") };
-    assert_eq!(regain, Some(Duration::from_secs(19 * 60)));
+    let CallError::Refused { usage, .. } = error else { panic!("{error:?}") };
+    let (account, regain) = (Some(Percent::new(100)), Some(Duration::from_secs(19 * 60)));
+    assert_eq!(usage, Usage { app: None, account, regain });
 }
 
 #[tokio::test]
@@ -221,6 +344,8 @@ async fn what_cannot_be_a_request_is_not_made() {
     for account in ["", ".", "..", "1/2", "1?x", "1%2f", "me me"] {
         let refusal = call_with(&client, account, "IGAAtoken", timeout).await;
         assert_eq!(refusal, Err(CallError::InvalidId), "{account}");
+        assert_eq!(write_to(&client, account, "1").await, Err(CallError::InvalidId), "{account}");
+        assert_eq!(ask_time(&client, account).await, Err(CallError::InvalidId), "{account}");
     }
     let refusal = call_with(&client, "17841400000000001", "IGAA\r\nx: y", timeout).await;
     assert_eq!(refusal, Err(CallError::InvalidToken));
@@ -251,6 +376,6 @@ fn a_path_in_the_base_url_is_kept() {
     ] {
         let config = GraphConfig { base_url: base_url.to_owned(), version: "v26.0".to_owned() };
         let client = GraphClient::new(config).expect("client");
-        assert_eq!(client.messages_url(&"1".into()).expect("url").as_str(), expected);
+        assert_eq!(client.url("1", Some("messages")).expect("url").as_str(), expected);
     }
 }

@@ -372,7 +372,7 @@ impl Deliver {
         match Consequence::from(verdict) {
             Consequence::Hold(cause) => {
                 let regain = match call {
-                    CallError::Refused { regain, .. } => regain,
+                    CallError::Refused { usage, .. } => usage.regain,
                     _ => None,
                 };
                 self.hold(account, cause, regain).await;

@@ -1,0 +1,142 @@
+//! What a call came to: the answers, read, and the errors.
+
+use std::time::UNIX_EPOCH;
+
+use reqwest::Response;
+use reqwest::header::{DATE, HeaderMap};
+use spillway_core::id::RecipientId;
+use spillway_core::time::Timestamp;
+
+use crate::error::{GraphError, Verdict};
+use crate::json::Object;
+use crate::time;
+use crate::usage::Usage;
+
+/// How much of an answer is read, in bytes. Meta's answers are below 1,000.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// A message that Meta accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Whom it went to, the only way to learn the id by which the author of a comment is written to
+    /// later. `None` when the answer could not be read; the message was sent all the same.
+    pub recipient: Option<RecipientId>,
+    /// The message, as its echo will name it. `None` as above.
+    pub message_id: Option<String>,
+    /// How full the limits are, this call included.
+    pub usage: Usage,
+    /// Meta's clock, in whole seconds, when it answered.
+    pub server_date: Option<Timestamp>,
+}
+
+/// When a comment was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommentTime {
+    /// The instant, in whole seconds. `None` when Meta answered without one.
+    pub created_at: Option<Timestamp>,
+    /// How full the limits are, this call included.
+    pub usage: Usage,
+    /// Meta's clock, in whole seconds, when it answered.
+    pub server_date: Option<Timestamp>,
+}
+
+/// Why a call did not succeed. None of them shows the URL, the token or the message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The id in the path cannot be one of Meta's. Nothing was sent.
+    #[error("the id cannot be put into a path")]
+    InvalidId,
+    /// The token has characters that no token has. Nothing was sent.
+    #[error("the token cannot be put into a header")]
+    InvalidToken,
+    /// There was no connection, so nothing was sent and nothing was counted by Meta: what was
+    /// reserved for the call can be given back.
+    #[error("no connection to the Graph API")]
+    NotWritten,
+    /// The connection broke or the time ran out after the request may have been written. Nobody
+    /// knows whether Meta acted on it.
+    #[error("no answer from the Graph API")]
+    Unknown,
+    /// Meta, or something on the way to it, answered with an error.
+    #[error("refused: {error}")]
+    Refused {
+        /// The error.
+        error: GraphError,
+        /// How full the limits are, and for how long Meta asks not to be called.
+        usage: Usage,
+        /// The clock of whoever answered, in whole seconds.
+        server_date: Option<Timestamp>,
+    },
+}
+
+impl CallError {
+    /// What the caller must do.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::InvalidId => Verdict::BadRequest,
+            Self::InvalidToken => Verdict::TokenDead,
+            Self::NotWritten => Verdict::Transient,
+            Self::Unknown => Verdict::Ambiguous,
+            Self::Refused { error, .. } => error.classify(),
+        }
+    }
+}
+
+/// An answer that is no error. By its status alone it is known that Meta did what was asked, so a
+/// body that breaks off or says nothing changes nothing about that.
+pub(super) struct Success {
+    body: String,
+    usage: Usage,
+    server_date: Option<Timestamp>,
+}
+
+impl Success {
+    pub(super) fn into_sent(self) -> Sent {
+        let ids = Object::parse(&self.body);
+        Sent {
+            recipient: ids.as_ref().and_then(|ids| ids.id("recipient_id")).map(RecipientId::new),
+            message_id: ids.as_ref().and_then(|ids| ids.text("message_id")),
+            usage: self.usage,
+            server_date: self.server_date,
+        }
+    }
+
+    pub(super) fn into_comment_time(self) -> CommentTime {
+        let timestamp = Object::parse(&self.body).and_then(|comment| comment.text("timestamp"));
+        CommentTime {
+            created_at: timestamp.as_deref().and_then(time::parse),
+            usage: self.usage,
+            server_date: self.server_date,
+        }
+    }
+}
+
+/// Reads an answer of either kind.
+pub(super) async fn read(answer: Response) -> Result<Success, CallError> {
+    let status = answer.status();
+    let usage = Usage::read(answer.headers());
+    let server_date = server_date(answer.headers());
+    let body = body(answer).await;
+    if !status.is_success() {
+        let error = GraphError::parse(status.as_u16(), &body);
+        return Err(CallError::Refused { error, usage, server_date });
+    }
+    Ok(Success { body: String::from_utf8_lossy(&body).into_owned(), usage, server_date })
+}
+
+/// What can be read of the body, up to [`ANSWER_BYTES_MAX`].
+async fn body(mut answer: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    body
+}
+
+fn server_date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(Timestamp::EPOCH + date.duration_since(UNIX_EPOCH).ok()?)
+}
