@@ -239,7 +239,7 @@ async fn an_account_connected_again_resumes_by_itself() {
         table: world.stack.config.state_table.clone(),
         key: world.stack.secrets.token_key.clone(),
     };
-    accounts.connect(&id, &account.profile, &token, &account.campaigns).await.unwrap();
+    accounts.connect(&id, &account.rules, &token, &account.campaigns).await.unwrap();
     world.settle().await;
     world.over(40).await;
     world.each_got_one_dm(&all).await;
@@ -275,7 +275,7 @@ async fn jobs(world: &World) -> Vec<Job> {
     let waiting = world.waiting(CREATOR).await.into_iter();
     waiting
         .map(|(place, send)| Job {
-            message_id: send.comment.to_string(),
+            message_id: send.id.event.to_string(),
             ticket: Ticket::new(&send, place),
         })
         .collect()

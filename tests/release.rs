@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, CommentId};
 use spillway_core::send::{Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_local::stack::queues;
@@ -19,7 +19,7 @@ impl World {
     /// The send of a comment, where it waits.
     async fn send_of(&self, said: &Said) -> (Place, Waiting) {
         let waiting = self.waiting(CREATOR).await;
-        waiting.into_iter().find(|(_, send)| send.comment.as_str() == said.id).unwrap()
+        waiting.into_iter().find(|(_, send)| send.id.event.as_str() == said.id).unwrap()
     }
 
     /// A process claims the send, and dies.
@@ -96,7 +96,8 @@ async fn parked_sends_come_back_by_their_deadlines() {
     world.settle().await;
     world.over(70).await;
     world.each_got_one_dm(&all).await;
-    let order: Vec<_> = parked.into_iter().map(|(_, send)| send.comment).collect();
+    let comment = |send: Waiting| CommentId::new(send.id.event.as_str());
+    let order: Vec<_> = parked.into_iter().map(|(_, send)| comment(send)).collect();
     let dms = world.dms().into_iter().map(|(comment, _)| comment);
     let came: Vec<_> = dms.filter(|comment| order.contains(comment)).collect();
     assert_eq!(came, order);
@@ -112,7 +113,7 @@ async fn what_a_webhook_left_half_recorded_is_sent() {
     let parked: Vec<&Said> = all
         .iter()
         .filter(|said| {
-            let is = |(_, send): &&(Place, Waiting)| send.comment.as_str() == said.id;
+            let is = |(_, send): &&(Place, Waiting)| send.id.event.as_str() == said.id;
             waiting.iter().find(is).unwrap().1.stage == Stage::Parked
         })
         .collect();
@@ -133,7 +134,7 @@ async fn what_another_delivery_left_is_removed() {
         let waiting = world.waiting(CREATOR).await;
         let (place, send) =
             waiting.into_iter().find(|(_, send)| (send.stage == Stage::Parked) == parked).unwrap();
-        let said = all.iter().find(|said| said.id == send.comment.as_str()).unwrap();
+        let said = all.iter().find(|said| said.id == send.id.event.as_str()).unwrap();
         let item = world.waiting_item(&place, said).await;
         world.put_twin(item.clone(), said).await;
         world.settle().await;

@@ -2,14 +2,17 @@
 //! whole build means nothing.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
-use spillway_core::quota::Unit;
-use spillway_core::send::{Earlier, Outcome, Stage, Step, Waiting};
+use spillway_core::quota::{Limit, Unit};
+use spillway_core::rules::Rules;
+use spillway_core::send::{Address, Earlier, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;
@@ -76,7 +79,8 @@ impl Sends for Unclaimed {
             id: ticket.send.clone(),
             lane: ticket.lane,
             campaign: ticket.campaign.clone(),
-            comment: CommentId::new(ticket.send.event.as_str()),
+            to: Address::Comment { id: CommentId::new(ticket.send.event.as_str()), author: None },
+            order: Overflow::OldestFirst,
             media: None,
             username: None,
             keyword: None,
@@ -164,7 +168,7 @@ async fn without_claims_the_judge_counts_duplicates() {
     assert!(Report { duplicates: 0, ..ended }.is_clean(expected));
 }
 
-/// Accounts whose profile lacks the quotas that count in one unit.
+/// Accounts whose quotas that count in one unit are out of force.
 struct Without(Arc<dyn Accounts>, Unit);
 
 #[async_trait]
@@ -172,7 +176,11 @@ impl Accounts for Without {
     async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
         let mut account = self.0.load(account).await?;
         if let Some(account) = &mut account {
-            account.profile.quotas.retain(|quota| quota.unit != self.1);
+            let mut profile = account.rules.profile().clone();
+            for quota in profile.quotas.iter_mut().filter(|quota| quota.unit == self.1) {
+                quota.limit = Limit::Fixed(NonZeroU32::MAX);
+            }
+            account.rules = Rules::new(profile, account.rules.terms().clone()).unwrap();
         }
         Ok(account)
     }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::secrets::Secrets;
 use spillway_core::id::AccountId;
-use spillway_core::quota::Profile;
+use spillway_core::profile::Profile;
 use spillway_service::accounts_file;
 
 /// What to connect, and where.
@@ -70,13 +70,13 @@ pub(crate) async fn run(options: Options, json: bool) -> Result<()> {
         table: options.state_table,
         key: secrets.token_key,
     };
-    store.connect(&account.id, &account.profile, &token, &account.campaigns).await?;
+    store.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
     let campaigns: Vec<&str> =
         account.campaigns.iter().map(|campaign| campaign.id.as_str()).collect();
     if json {
         let connected = serde_json::json!({
             "account": account.id.as_str(),
-            "profile": account.profile.name,
+            "profile": account.rules.profile().name,
             "campaigns": campaigns,
         });
         println!("{connected}");

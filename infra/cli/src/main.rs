@@ -1,10 +1,12 @@
 //! `spillway`: the operator's tool for a deployment on AWS.
 
 mod connect;
+mod forecast;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use spillway_service::clock::{Clock, SystemClock};
 
 /// Operates a Spillway deployment on AWS.
 ///
@@ -23,6 +25,8 @@ struct Cli {
 enum Command {
     /// Connect an account, or replace its token and add or replace its campaigns
     Connect(connect::Options),
+    /// Say when the DMs of a viral day go out, and how many come too late
+    Forecast(forecast::Options),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -30,6 +34,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Connect(options) => connect::run(options, cli.json).await,
+        Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), cli.json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

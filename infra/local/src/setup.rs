@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use spillway_core::quota::{Profile, Quota};
+use spillway_core::profile::{Profile, SlowDown};
+use spillway_core::quota::{self, Action, Quota, Unit};
 use spillway_service::accounts_file::{self, NewAccount};
 
 use crate::graph::{Counted, Limit, Limits};
@@ -74,17 +75,24 @@ pub struct QuotaOptions {
 }
 
 impl QuotaOptions {
-    /// As a profile.
+    /// As a profile: these quotas alone, around the clock, so that each can be seen to bind.
     pub fn profile(&self) -> Profile {
-        let with = |quota: Quota, rate: Rate| Quota { window: rate.window, ..quota };
+        let row = |id, actions: &[Action], unit, rate: Rate| {
+            Quota::new(id, actions, unit, rate.window, quota::Limit::Fixed(rate.limit))
+        };
+        let live =
+            Rate { limit: const { NonZeroU32::new(100).unwrap() }, window: Duration::from_secs(1) };
         Profile {
             name: "local".into(),
             quotas: vec![
-                with(Quota::calls_per_hour(self.calls.limit), self.calls),
-                with(Quota::private_replies_per_hour(self.replies.limit), self.replies),
-                Quota::live_replies_per_second(const { NonZeroU32::new(100).unwrap() }),
-                with(Quota::recipients_per_day(self.recipients.limit), self.recipients),
+                row("calls", &Action::ALL, Unit::Calls, self.calls),
+                row("private_replies", &[Action::PrivateReply], Unit::Calls, self.replies),
+                row("live_replies", &[Action::LiveReply], Unit::Calls, live),
+                row("recipients", &Action::DIRECT_MESSAGES, Unit::Recipients, self.recipients),
             ],
+            spread: None,
+            warm_up: None,
+            slow_down: SlowDown::default(),
         }
     }
 

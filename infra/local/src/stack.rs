@@ -208,7 +208,7 @@ impl Stack {
         for account in &accounts {
             let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
             sim.add_account(account.id.clone(), token.expose_secret());
-            connector.connect(&account.id, &account.profile, &token, &account.campaigns).await?;
+            connector.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
         }
 
         let wire =

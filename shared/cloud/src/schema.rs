@@ -33,6 +33,12 @@ pub const EXPIRES_AT: &str = "expires_at";
 /// Parts the marks are spread over.
 pub const BACKLOG_SHARDS: u8 = 8;
 
+/// The partition of the app's own items.
+pub(crate) const APP_PK: &str = "app";
+
+/// The partition of the accounts that lease from the app's quotas.
+pub(crate) const LEASING_PK: &str = "app#leasing";
+
 pub(crate) fn entry_id(send: &SendId) -> String {
     send.to_string()
 }

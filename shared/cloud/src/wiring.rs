@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
+use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::deliver::Deliver;
 use spillway_service::directory::Directory;
@@ -12,12 +13,14 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::port::{
-    Accounts, Backlogs, Budgets, Cursors, Graph, ReleaseQueue, SendQueue, Sends,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, ReleaseQueue, SendQueue, Sends,
 };
 use spillway_service::release::Release;
 
 use crate::config::{Config, ConfigError};
-use crate::dynamo::{DynamoAccounts, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends};
+use crate::dynamo::{
+    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends,
+};
 use crate::secrets::{Secrets, SecretsError, process_number};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
@@ -34,6 +37,8 @@ pub struct Wiring {
     pub accounts: Arc<dyn Accounts>,
     /// Their budgets.
     pub budgets: Arc<dyn Budgets>,
+    /// The app's budget.
+    pub app: Arc<dyn AppBudgets>,
     /// Their pace cursors.
     pub cursors: Arc<dyn Cursors>,
     /// Their sends.
@@ -90,6 +95,7 @@ impl Wiring {
                 key: secrets.token_key.clone(),
             }),
             budgets: Arc::new(DynamoBudgets { client: client.clone(), table: table.clone() }),
+            app: Arc::new(DynamoAppBudgets { client: client.clone(), table: table.clone() }),
             cursors: Arc::new(DynamoCursors { client: client.clone(), table: table.clone() }),
             sends: Arc::new(DynamoSends {
                 client: client.clone(),
@@ -164,12 +170,7 @@ impl Wiring {
     pub fn deliver(&self) -> Deliver {
         Deliver {
             directory: self.directory(),
-            limiter: Limiter::new(
-                self.budgets.clone(),
-                self.ids.clone(),
-                self.clock.clone(),
-                self.check.clone(),
-            ),
+            limiter: self.limiter(),
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
             backlogs: self.backlogs.clone(),
@@ -179,6 +180,17 @@ impl Wiring {
             clock: self.clock.clone(),
             check: self.check.clone(),
         }
+    }
+
+    /// What decides on budgets; also for other tools that share an account's token.
+    pub fn limiter(&self) -> Limiter {
+        Limiter::new(
+            self.budgets.clone(),
+            App::new(self.app.clone(), self.ids.clone(), self.clock.clone()),
+            self.ids.clone(),
+            self.clock.clone(),
+            self.check.clone(),
+        )
     }
 
     /// The release function's use case.

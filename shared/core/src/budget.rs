@@ -9,9 +9,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::hold::{Gate, HoldCause, Holds};
-use crate::id::SendId;
-use crate::quota::{Action, Profile, Quota, QuotaId};
+use crate::id::{RecipientId, SendId};
+use crate::learned::{Learned, Usage};
+use crate::quota::{Action, PACED_WINDOW_MAX, Quota, QuotaId, Unit};
 use crate::rotation::Rotation;
+use crate::rules::{InForce, Rules};
+use crate::send::Lane;
 use crate::time::Timestamp;
 use crate::window::{Window, get_varint, put_varint};
 
@@ -24,6 +27,11 @@ impl GrantId {
     /// `process` must differ between processes, `sequence` within one.
     pub const fn new(process: u64, sequence: u64) -> Self {
         Self((process as u128) << 64 | sequence as u128)
+    }
+
+    /// A number that differs between writes, for what must not be alike everywhere.
+    pub(crate) const fn seed(self) -> u64 {
+        self.0 as u64 ^ (self.0 >> 64) as u64
     }
 
     /// Sixteen bytes for the store.
@@ -53,10 +61,14 @@ pub struct Budget {
     /// The latest instant any decision was made at. Decisions never go back behind it, whatever
     /// the deciding process's clock says.
     pub decided_at: Timestamp,
+    /// When a paced DM was granted last.
+    pub paced_at: Timestamp,
     /// Units taken, by quota.
     pub windows: Windows,
     /// The hold in force and past ones.
     pub holds: Holds,
+    /// What Meta's answers have taught.
+    pub learned: Learned,
     /// The texts used last.
     pub rotation: Rotation,
 }
@@ -66,12 +78,19 @@ pub struct Budget {
 pub struct Want<'a> {
     /// The kind of call.
     pub action: Action,
+    /// The lane of the sends; `None` for calls of other tools that share the budget.
+    pub lane: Option<Lane>,
     /// How many calls.
     pub units: NonZeroU32,
     /// The send that goes first, and so becomes the probe after a hold.
-    pub first: &'a SendId,
+    pub first: Option<&'a SendId>,
     /// How long the calls may take at most. A probe is waited for until then.
     pub lease_until: Timestamp,
+    /// Where the unit of the person lies who is written to, of a single one: see
+    /// [`Unit::Recipients`].
+    pub counted_at: Option<Timestamp>,
+    /// A usage that Meta reported and that is not in the budget yet.
+    pub usage: Option<Usage>,
 }
 
 /// What was taken.
@@ -88,6 +107,8 @@ pub struct Grant {
     pub at: Timestamp,
     /// Whether this is the one call that goes first after a hold.
     pub role: Role,
+    /// Whether people were counted anew.
+    pub recipients: Recipients,
 }
 
 /// What a grant is for.
@@ -99,13 +120,31 @@ pub enum Role {
     Probe,
 }
 
-/// Why nothing, or no more, was granted.
+/// How a grant counts the people it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// Each takes a unit.
+    Counted,
+    /// The person had one; it counts from now on. Whoever writes the budget must write in the same
+    /// transaction where it lies now.
+    Moved,
+}
+
+/// Why nothing more is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// This quota is full.
     Quota(QuotaId),
+    /// The account writes nothing at this hour.
+    Hours,
+    /// It is slowed down, or something that goes first was sent just now.
+    Pace,
     /// The account is on hold.
     Hold(HoldCause),
+    /// The whole app is on hold.
+    AppHold(HoldCause),
+    /// This person has had too many messages.
+    RecipientHold,
     /// The deciding process's clock is off by more than the bound.
     Clock,
     /// Too many others decide on this budget at the same time.
@@ -116,7 +155,11 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Quota(id) => write!(f, "quota {id}"),
+            Self::Hours => f.write_str("active hours"),
+            Self::Pace => f.write_str("pace"),
             Self::Hold(cause) => write!(f, "hold {cause:?}"),
+            Self::AppHold(cause) => write!(f, "hold of the app {cause:?}"),
+            Self::RecipientHold => f.write_str("hold of the recipient"),
             Self::Clock => f.write_str("the process's clock"),
             Self::Contention => f.write_str("contention"),
         }
@@ -143,15 +186,10 @@ pub enum Decision {
 }
 
 impl Budget {
-    /// Decides on `want` at `now` under `profile`.
-    pub fn decide(
-        &self,
-        profile: &Profile,
-        want: &Want<'_>,
-        now: Timestamp,
-        id: GrantId,
-    ) -> Decision {
+    /// Decides on `want` at `now` under `rules`.
+    pub fn decide(&self, rules: &Rules, want: &Want<'_>, now: Timestamp, id: GrantId) -> Decision {
         let at = now.max(self.decided_at);
+        let learned = self.learned.with_usage(want.usage);
         let role = match self.holds.gate(at) {
             Gate::Open => Role::Normal,
             Gate::Probe => Role::Probe,
@@ -159,74 +197,121 @@ impl Budget {
                 return Decision::Denied(Denial { bound: Bound::Hold(cause), retry_at });
             }
         };
-        let asked = match role {
+        let spare = Spare::of(want.lane);
+        let mut units = match role {
             Role::Normal => want.units.get(),
             Role::Probe => 1,
         };
-        let mut units = asked;
-        let mut denial: Option<Denial> = None;
-        for quota in profile.counting(want.action) {
-            let room = self.windows.room(quota, at);
-            if room < asked {
-                units = units.min(room);
-                let retry_at = self.windows.earliest_fit(quota, at, room + 1).unwrap_or(at);
-                if denial.as_ref().is_none_or(|known| known.retry_at < retry_at) {
-                    denial = Some(Denial { bound: Bound::Quota(quota.id.clone()), retry_at });
-                }
+        let mut bound = None;
+        if rules.active_from(want.action, at) > at {
+            (units, bound) = (0, Some(Bound::Hours));
+        } else if let Some(apart) = self.must_be_apart(rules, want, at, learned) {
+            let next = self.paced_at + apart;
+            units = if next > at { 0 } else { 1 };
+            bound = (units < want.units.get()).then_some(Bound::Pace);
+        }
+        for row in rules.in_force(want.action, at, learned) {
+            let room = match self.windows.is_repeat(row, at, want.counted_at) {
+                true => u32::MAX,
+                false => spare.kept(row, self.windows.room(row, at)),
+            };
+            if room < units {
+                units = room;
+                bound = Some(Bound::Quota(row.quota.id.clone()));
             }
         }
-        match denial {
-            Some(denial) if units == 0 => Decision::Denied(denial),
-            denial => {
-                let mut next = self.next(id);
-                next.decided_at = at;
-                for quota in profile.counting(want.action) {
-                    next.windows.add(quota, at, units);
+        if units == 0 {
+            let bound = bound.unwrap_or(Bound::Pace);
+            let retry_at = self.earliest(rules, want, at, learned);
+            return Decision::Denied(Denial { bound, retry_at });
+        }
+
+        let mut next = self.next(id);
+        next.decided_at = at;
+        next.learned = learned;
+        if want.action.is_paced() {
+            next.paced_at = at;
+        }
+        let mut recipients = Recipients::Counted;
+        for row in rules.in_force(want.action, at, learned) {
+            match want.counted_at {
+                Some(from) if self.windows.is_repeat(row, at, want.counted_at) => {
+                    next.windows.move_unit(row.quota, from, at);
+                    recipients = Recipients::Moved;
                 }
-                if role == Role::Probe {
-                    next.holds.start_probe(want.first.clone(), want.lease_until);
-                }
-                let grant = Grant { id, action: want.action, units, at, role };
-                // What was asked beyond a probe waits for it.
-                let denial = denial.or(match next.holds.gate(at) {
-                    Gate::Closed(cause, retry_at) => {
-                        Some(Denial { bound: Bound::Hold(cause), retry_at })
-                    }
-                    Gate::Open | Gate::Probe => None,
-                });
-                Decision::Granted(grant, Box::new(next), denial)
+                _ => next.windows.add(row.quota, at, units),
             }
         }
+        if role == Role::Probe {
+            next.holds.start_probe(want.first.cloned(), want.lease_until);
+        }
+        // What was asked beyond it waits.
+        let denial = (units < want.units.get()).then(|| match next.holds.gate(at) {
+            Gate::Closed(cause, retry_at) => Denial { bound: Bound::Hold(cause), retry_at },
+            Gate::Open | Gate::Probe => Denial {
+                bound: bound.unwrap_or(Bound::Pace),
+                retry_at: next.earliest(rules, want, at, learned),
+            },
+        });
+        let grant = Grant { id, action: want.action, units, at, role, recipients };
+        Decision::Granted(grant, Box::new(next), denial)
     }
 
-    /// The first instant, not before `at`, at which `units` calls more would be granted at once;
-    /// `None` when some limit is below `units`. Windows shorter than `longer_than` are left out.
-    pub fn earliest_fit(
+    /// How far from the last one the DM must be, where slots alone do not see to it: the account is
+    /// slowed down, or what it wants gives way to others.
+    fn must_be_apart(
         &self,
-        profile: &Profile,
-        action: Action,
+        rules: &Rules,
+        want: &Want<'_>,
         at: Timestamp,
-        units: u32,
-        longer_than: Duration,
-    ) -> Option<Timestamp> {
-        profile
-            .counting(action)
-            .filter(|quota| quota.window > longer_than)
-            .try_fold(at, |at, quota| self.windows.earliest_fit(quota, at, units))
+        learned: Learned,
+    ) -> Option<Duration> {
+        if !want.action.is_paced() {
+            return None;
+        }
+        let gap = rules.gap(want.action, at, learned);
+        if rules.pace_percent(at, learned) < 100 {
+            return Some(gap);
+        }
+        // Two slots that are moved by their jitter are at least half a gap apart.
+        matches!(want.lane, Some(Lane::FollowUp | Lane::Outbound)).then(|| gap / 2)
+    }
+
+    /// The first instant after `at` at which one more call would be granted.
+    fn earliest(
+        &self,
+        rules: &Rules,
+        want: &Want<'_>,
+        at: Timestamp,
+        learned: Learned,
+    ) -> Timestamp {
+        let apart = self.must_be_apart(rules, want, at, learned);
+        let from = apart.map_or(at, |apart| at.max(self.paced_at + apart));
+        let need = Need { action: want.action, lane: want.lane, counted_at: want.counted_at };
+        let fit = self.windows.earliest_fit(rules, learned, need, from);
+        // What fits now after all was bound by what this process does not see: look again soon.
+        fit.unwrap_or(at + NEVER_FITS).max(at + SOONEST)
     }
 
     /// Gives back `units` of a grant: calls that were never written.
-    pub fn refund(&self, profile: &Profile, grant: &Grant, units: u32, id: GrantId) -> Self {
+    pub fn refund(&self, rules: &Rules, grant: &Grant, units: u32, id: GrantId) -> Self {
         let mut next = self.next(id);
-        for quota in profile.counting(grant.action) {
-            next.windows.refund(quota, grant.at, units);
+        for row in rules.in_force(grant.action, grant.at, self.learned) {
+            // A unit that was moved stays where the person's item says that it is.
+            let is_moved =
+                grant.recipients == Recipients::Moved && row.quota.unit == Unit::Recipients;
+            if !is_moved {
+                next.windows.refund(row.quota, grant.at, units);
+            }
         }
         next
     }
 
-    /// Puts the account on hold: see [`HoldCause`] for how long.
+    /// Puts the account on hold: see [`HoldCause`] for how long. A throttle also lowers the limits
+    /// in force below what had been used when it was met.
     pub fn hold(
         &self,
+        rules: &Rules,
         cause: HoldCause,
         now: Timestamp,
         regain: Option<Duration>,
@@ -235,15 +320,38 @@ impl Budget {
         let mut next = self.next(id);
         let at = now.max(self.decided_at);
         next.decided_at = at;
-        // The grant id is as good a seed as any: it differs between accounts and holds.
-        next.holds.strike(cause, at, regain, id.0 as u64 ^ (id.0 >> 64) as u64);
+        let is_first = self.holds.is_open(at);
+        next.holds.strike(cause, at, regain, id.seed());
+        if cause == HoldCause::Throttled && is_first {
+            next.learned.throttled(self.used_percent(rules, at), at);
+        }
         next
     }
 
-    /// Ends the hold: the probe went through.
-    pub fn lift(&self, id: GrantId) -> Self {
+    /// How much of its fullest quota of an hour or less is used, in percent of what is configured.
+    fn used_percent(&self, rules: &Rules, at: Timestamp) -> u8 {
+        let percent = |row: InForce<'_>| {
+            let limit = u64::from(row.limit.get());
+            let used = limit.saturating_sub(self.windows.room(row, at).into());
+            u8::try_from(used * 100 / limit).unwrap_or(100)
+        };
+        let full = Learned::default();
+        let rows = Action::PACED.into_iter().flat_map(|action| rules.in_force(action, at, full));
+        rows.filter(|row| row.quota.window <= PACED_WINDOW_MAX).map(percent).max().unwrap_or(100)
+    }
+
+    /// Sends nothing to `recipient` for a while: Meta says that it has had too many messages.
+    pub fn hold_recipient(&self, recipient: &RecipientId, now: Timestamp, id: GrantId) -> Self {
+        let mut next = self.next(id);
+        next.holds.hold_recipient(recipient, now.max(self.decided_at));
+        next
+    }
+
+    /// Ends the hold: the probe went through. The pace returns step by step.
+    pub fn lift(&self, now: Timestamp, id: GrantId) -> Self {
         let mut next = self.next(id);
         next.holds.lift();
+        next.learned.returned(now.max(self.decided_at));
         next
     }
 
@@ -252,29 +360,138 @@ impl Budget {
     }
 }
 
+/// A retry is never sooner.
+const SOONEST: Duration = Duration::from_millis(1);
+
+/// When to look again at what no limit in force will ever let through.
+const NEVER_FITS: Duration = Duration::from_secs(3600);
+
+/// What is left of each quota for others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spare {
+    /// Nothing.
+    Nothing,
+    /// A fiftieth, at least two units: whoever asks for a DM now is not to wait for a campaign that
+    /// nobody asked for just now.
+    ForInbound,
+}
+
+impl Spare {
+    fn of(lane: Option<Lane>) -> Self {
+        if lane == Some(Lane::Outbound) { Self::ForInbound } else { Self::Nothing }
+    }
+
+    /// Units of `row` that are kept from the asker. A quota of one or two has none to keep.
+    fn units(self, row: InForce<'_>) -> u32 {
+        match self {
+            Self::Nothing => 0,
+            Self::ForInbound => (row.limit.get() / 50).max(2).min(row.limit.get() - 1),
+        }
+    }
+
+    fn kept(self, row: InForce<'_>, room: u32) -> u32 {
+        room.saturating_sub(self.units(row))
+    }
+}
+
+/// One call, as far as windows are concerned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    pub(crate) action: Action,
+    pub(crate) lane: Option<Lane>,
+    pub(crate) counted_at: Option<Timestamp>,
+}
+
 /// The windows of all quotas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Windows(BTreeMap<QuotaId, Window>);
 
 impl Windows {
-    /// Units that still fit under `quota` at `at`.
-    pub fn room(&self, quota: &Quota, at: Timestamp) -> u32 {
+    /// Units that still fit at `at`.
+    pub fn room(&self, row: InForce<'_>, at: Timestamp) -> u32 {
+        let InForce { quota, limit } = row;
         let used = self.0.get(&quota.id).map_or(0, |w| w.used(at, quota.counted_span()));
-        u32::try_from(u64::from(quota.limit.get()).saturating_sub(used)).unwrap_or(0)
+        u32::try_from(u64::from(limit.get()).saturating_sub(used)).unwrap_or(0)
     }
 
-    fn earliest_fit(&self, quota: &Quota, at: Timestamp, units: u32) -> Option<Timestamp> {
+    /// Whether the person whose unit was counted at `counted_at` still has it, so that a message
+    /// takes none.
+    fn is_repeat(&self, row: InForce<'_>, at: Timestamp, counted_at: Option<Timestamp>) -> bool {
+        let InForce { quota, .. } = row;
+        quota.unit == Unit::Recipients
+            && counted_at.is_some_and(|counted_at| {
+                let window = self.0.get(&quota.id);
+                window.is_some_and(|window| window.counts(counted_at, at, quota.counted_span()))
+            })
+    }
+
+    /// The first instant, not before `from`, at which one more call is granted as far as hours and
+    /// quotas go; `None` when it never is.
+    pub(crate) fn earliest_fit(
+        &self,
+        rules: &Rules,
+        learned: Learned,
+        need: Need,
+        from: Timestamp,
+    ) -> Option<Timestamp> {
+        let spare = Spare::of(need.lane);
+        let mut at = from;
+        loop {
+            at = rules.active_from(need.action, at);
+            let steady_until = rules.limits_change_after(at, learned);
+            let mut rows = rules.in_force(need.action, at, learned);
+            let fit =
+                rows.try_fold(at, |fit, row| match self.is_repeat(row, at, need.counted_at) {
+                    true => Some(fit),
+                    false => self.row_fits(row, fit, 1 + spare.units(row)),
+                });
+            match fit {
+                Some(fit) if fit == at => return Some(at),
+                // Limits only ever rise by themselves: what fits under these fits then.
+                Some(fit) => at = fit.min(steady_until),
+                None if steady_until == Timestamp::NEVER => return None,
+                None => at = steady_until,
+            }
+        }
+    }
+
+    pub(crate) fn row_fits(
+        &self,
+        row: InForce<'_>,
+        at: Timestamp,
+        units: u32,
+    ) -> Option<Timestamp> {
+        let InForce { quota, limit } = row;
         match self.0.get(&quota.id) {
-            Some(window) => window.earliest_fit(at, quota.counted_span(), quota.limit.get(), units),
-            None => (units <= quota.limit.get()).then_some(at),
+            Some(window) => window.earliest_fit(at, quota.counted_span(), limit.get(), units),
+            None => (units <= limit.get()).then_some(at),
+        }
+    }
+
+    /// Takes a unit of every quota that counts `action`, at `at`.
+    pub(crate) fn take(&mut self, rules: &Rules, action: Action, at: Timestamp) {
+        for row in rules.in_force(action, at, Learned::default()) {
+            self.add(row.quota, at, 1);
+        }
+    }
+
+    fn move_unit(&mut self, quota: &Quota, from: Timestamp, to: Timestamp) {
+        if let Some(window) = self.0.get_mut(&quota.id) {
+            *window = window.rebucketed(quota.bucket());
+            window.move_unit(from, to, quota.counted_span());
         }
     }
 
     fn add(&mut self, quota: &Quota, at: Timestamp, units: u32) {
+        self.charge(quota, at, at, units);
+    }
+
+    /// Counts `units` of a decision made at `now` from `at` on.
+    pub(crate) fn charge(&mut self, quota: &Quota, now: Timestamp, at: Timestamp, units: u32) {
         let window = self.0.entry(quota.id.clone()).or_insert_with(|| Window::new(quota.bucket()));
         // A quota whose window was changed keeps what it has counted.
         *window = window.rebucketed(quota.bucket());
-        window.add(at, units, quota.counted_span());
+        window.add(now, at, units, quota.counted_span());
     }
 
     fn refund(&mut self, quota: &Quota, at: Timestamp, units: u32) {
@@ -287,10 +504,17 @@ impl Windows {
     /// unit.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![Self::FORMAT];
-        for (id, window) in &self.0 {
+        for (at, (id, window)) in self.0.iter().enumerate() {
             put_varint(&mut out, id.as_str().len() as u64);
             out.extend_from_slice(id.as_str().as_bytes());
-            window.encode(&mut out);
+            // Quotas that count the same calls have the same windows.
+            match self.0.values().take(at).position(|earlier| earlier == window) {
+                Some(same) => put_varint(&mut out, same as u64 + 1),
+                None => {
+                    put_varint(&mut out, 0);
+                    window.encode(&mut out);
+                }
+            }
         }
         out
     }
@@ -302,17 +526,23 @@ impl Windows {
             return None;
         }
         let mut windows = BTreeMap::new();
+        let mut in_order: Vec<Window> = Vec::new();
         while !rest.is_empty() {
             let len = usize::try_from(get_varint(&mut rest)?).ok()?;
             let (id, after) = rest.split_at_checked(len)?;
             rest = after;
             let id = QuotaId::new(std::str::from_utf8(id).ok()?);
-            windows.insert(id, Window::decode(&mut rest)?);
+            let window = match usize::try_from(get_varint(&mut rest)?).ok()?.checked_sub(1) {
+                Some(same) => in_order.get(same)?.clone(),
+                None => Window::decode(&mut rest)?,
+            };
+            in_order.push(window.clone());
+            windows.insert(id, window);
         }
         Some(Self(windows))
     }
 
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
 }
 
 #[cfg(test)]
@@ -320,10 +550,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::quota::{GRANT_LIFE, Unit};
+    use crate::profile::{Profile, SlowDown};
+    use crate::quota::{GRANT_LIFE, Limit, Tier};
+    use crate::rules::Terms;
     use crate::time::CLOCK_BOUND;
 
-    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+    /// 12:00 UTC.
+    const NOW: Timestamp = Timestamp::from_secs(1_790_596_800);
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
 
     fn send() -> SendId {
         SendId { account: "a".into(), event: "c".into() }
@@ -332,24 +569,32 @@ mod tests {
     fn want(send: &SendId, units: u32) -> Want<'_> {
         Want {
             action: Action::PrivateReply,
+            lane: Some(Lane::Inbound),
             units: NonZeroU32::new(units).unwrap(),
-            first: send,
-            lease_until: NOW + Duration::from_secs(30),
+            first: Some(send),
+            lease_until: NOW + secs(30),
+            counted_at: None,
+            usage: None,
         }
     }
 
     fn quota(id: &str, window_ms: u64, limit: u32) -> Quota {
-        Quota {
-            id: QuotaId::new(id),
-            actions: vec![Action::PrivateReply],
-            unit: Unit::Calls,
-            window: Duration::from_millis(window_ms),
-            limit: NonZeroU32::new(limit).unwrap(),
-        }
+        let limit = Limit::Fixed(NonZeroU32::new(limit).unwrap());
+        Quota::new(id, &Action::ALL, Unit::Calls, Duration::from_millis(window_ms), limit)
     }
 
-    fn two_quotas() -> Profile {
-        Profile { name: "t".into(), quotas: vec![quota("ten", 10_000, 3), quota("min", 60_000, 5)] }
+    fn rules(quotas: Vec<Quota>) -> Rules {
+        let (name, slow_down) = ("t".into(), SlowDown::default());
+        let profile = Profile { name, quotas, spread: None, warm_up: None, slow_down };
+        Rules::new(profile, Terms::default()).unwrap()
+    }
+
+    fn two_quotas() -> Rules {
+        rules(vec![quota("ten", 10_000, 3), quota("min", 60_000, 5)])
+    }
+
+    fn id(n: u64) -> GrantId {
+        GrantId::new(1, n)
     }
 
     fn granted(decision: Decision) -> (Grant, Budget) {
@@ -359,82 +604,212 @@ mod tests {
         }
     }
 
+    fn denied(decision: Decision) -> Denial {
+        match decision {
+            Decision::Denied(denial) => denial,
+            Decision::Granted(grant, ..) => panic!("granted: {grant:?}"),
+        }
+    }
+
     #[test]
     fn the_smallest_room_is_granted_and_the_quota_that_bound_is_named() {
-        let profile = two_quotas();
+        let rules = two_quotas();
         let send = send();
-        let budget = Budget::default();
         let Decision::Granted(grant, next, Some(denial)) =
-            budget.decide(&profile, &want(&send, 4), NOW, GrantId::new(1, 1))
+            Budget::default().decide(&rules, &want(&send, 4), NOW, id(1))
         else {
             panic!("expected a partial grant")
         };
         assert_eq!(grant.units, 3);
         assert_eq!(denial.bound, Bound::Quota(QuotaId::new("ten")));
-        let Decision::Denied(denial) =
-            next.decide(&profile, &want(&send, 1), NOW, GrantId::new(1, 2))
-        else {
-            panic!("expected a denial")
-        };
-        let ten = &profile.quotas[0];
+        let again = denied(next.decide(&rules, &want(&send, 1), NOW, id(2)));
+        assert_eq!(again, denial);
+        let ten = quota("ten", 10_000, 3);
         let least = NOW + ten.counted_span();
         assert!(denial.retry_at > least && denial.retry_at <= least + ten.bucket());
-        let (grant, _) =
-            granted(next.decide(&profile, &want(&send, 4), denial.retry_at, GrantId::new(1, 3)));
+        let just_before = denial.retry_at - Duration::from_millis(1);
+        denied(next.decide(&rules, &want(&send, 1), just_before, id(3)));
+        let (grant, _) = granted(next.decide(&rules, &want(&send, 4), denial.retry_at, id(4)));
         assert_eq!(grant.units, 2, "the minute's quota binds now");
     }
 
     #[test]
     fn a_refund_is_granted_again() {
-        let profile = two_quotas();
+        let rules = two_quotas();
         let send = send();
-        let (grant, next) =
-            granted(Budget::default().decide(&profile, &want(&send, 3), NOW, GrantId::new(1, 1)));
-        let next = next.refund(&profile, &grant, 2, GrantId::new(1, 2));
-        let (grant, _) = granted(next.decide(&profile, &want(&send, 3), NOW, GrantId::new(1, 3)));
+        let (grant, next) = granted(Budget::default().decide(&rules, &want(&send, 3), NOW, id(1)));
+        let next = next.refund(&rules, &grant, 2, id(2));
+        let (grant, _) = granted(next.decide(&rules, &want(&send, 3), NOW, id(3)));
         assert_eq!(grant.units, 2);
     }
 
     #[test]
     fn after_a_hold_one_probe_goes_and_nothing_else_until_it_is_over() {
-        let profile = two_quotas();
+        let rules = two_quotas();
         let send = send();
-        let held = Budget::default().hold(HoldCause::Throttled, NOW, None, GrantId::new(1, 1));
-        let Decision::Denied(denial) =
-            held.decide(&profile, &want(&send, 3), NOW, GrantId::new(1, 2))
-        else {
-            panic!("granted during a hold")
-        };
-        assert_eq!(denial.bound, Bound::Hold(HoldCause::Throttled));
+        let held = Budget::default().hold(&rules, HoldCause::Blocked, NOW, None, id(1));
+        let denial = denied(held.decide(&rules, &want(&send, 3), NOW, id(2)));
+        assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
         let at = denial.retry_at;
         let mut first = want(&send, 3);
-        first.lease_until = at + Duration::from_secs(30);
-        let (grant, probing) = granted(held.decide(&profile, &first, at, GrantId::new(1, 3)));
+        first.lease_until = at + secs(30);
+        let (grant, probing) = granted(held.decide(&rules, &first, at, id(3)));
         assert_eq!((grant.units, grant.role), (1, Role::Probe));
-        assert!(matches!(
-            probing.decide(&profile, &first, at, GrantId::new(1, 4)),
-            Decision::Denied(_)
-        ));
-        let lifted = probing.lift(GrantId::new(1, 5));
-        let (grant, _) = granted(lifted.decide(&profile, &first, at, GrantId::new(1, 6)));
-        assert_eq!(grant.role, Role::Normal);
+        denied(probing.decide(&rules, &first, at, id(4)));
+        let lifted = probing.lift(at, id(5));
+        let denial = denied(lifted.decide(&rules, &first, at, id(6)));
+        assert_eq!(denial.bound, Bound::Pace, "a gradual return, not a burst");
+        let (grant, _) = granted(lifted.decide(&rules, &first, denial.retry_at, id(6)));
+        assert_eq!((grant.units, grant.role), (1, Role::Normal));
+    }
+
+    #[test]
+    fn a_throttle_lowers_the_limit_below_what_was_used_until_it_recovers() {
+        let rules = rules(vec![quota("hour", 3_600_000, 100)]);
+        let send = send();
+        let (_, used) = granted(Budget::default().decide(&rules, &want(&send, 60), NOW, id(1)));
+        let held = used.hold(&rules, HoldCause::Throttled, NOW, None, id(2));
+        let after = NOW + secs(80);
+        let (_, probed) = granted(Budget::default().decide(&rules, &want(&send, 1), after, id(3)));
+        assert_eq!(probed.learned.lowered, None);
+        // 60 of 100 were too many: 54 are in force, and the 60 fill them until they rise.
+        let denial = denied(held.decide(&rules, &want(&send, 1), after, id(4)));
+        assert_eq!(denial.bound, Bound::Quota(QuotaId::new("hour")));
+        assert_eq!(denial.retry_at, NOW + secs(1200), "64 of 100");
+        granted(held.decide(&rules, &want(&send, 1), denial.retry_at, id(5)));
+    }
+
+    #[test]
+    fn usage_that_meta_reports_spaces_the_calls() {
+        let rules = rules(vec![quota("hour", 3_600_000, 100)]);
+        let send = send();
+        let mut full = want(&send, 5);
+        full.usage = Some(Usage { percent: 85, at: NOW });
+        let (grant, next) = granted(Budget::default().decide(&rules, &full, NOW, id(1)));
+        assert_eq!(grant.units, 1);
+        let denial = denied(next.decide(&rules, &want(&send, 5), NOW + secs(1), id(2)));
+        assert_eq!(denial.bound, Bound::Pace);
+        assert!(denial.retry_at > NOW + secs(36) && denial.retry_at < NOW + secs(70));
+        granted(next.decide(&rules, &want(&send, 5), denial.retry_at, id(3)));
+    }
+
+    #[test]
+    fn outbound_leaves_room_and_gives_way_and_inbound_takes_it() {
+        let rules = rules(vec![quota("hour", 3_600_000, 100)]);
+        let send = send();
+        let mut outbound = want(&send, 1);
+        (outbound.action, outbound.lane) = (Action::Message, Some(Lane::Outbound));
+        let mut budget = Budget::default();
+        let mut at = NOW;
+        let mut sent = 0;
+        while at < NOW + secs(1800) {
+            if let Decision::Granted(_, next, _) =
+                budget.decide(&rules, &outbound, at, id(at.as_millis()))
+            {
+                budget = *next;
+                sent += 1;
+            }
+            at = at + secs(1);
+        }
+        assert!((90..=98).contains(&sent), "{sent}");
+        let (grant, budget) = granted(budget.decide(&rules, &want(&send, 1), at, id(1)));
+        assert_eq!(grant.units, 1);
+        let denial = denied(budget.decide(&rules, &outbound, at, id(2)));
+        assert!(denial.retry_at > at + secs(15), "{denial:?}");
+    }
+
+    #[test]
+    fn at_night_a_private_reply_waits_for_the_morning_and_a_live_one_goes() {
+        let rules = Rules::careful();
+        let send = send();
+        let night = NOW + secs(13 * 3600);
+        let denial = denied(Budget::default().decide(&rules, &want(&send, 1), night, id(1)));
+        assert_eq!(denial.bound, Bound::Hours);
+        assert_eq!(denial.retry_at, NOW + secs(20 * 3600) + CLOCK_BOUND);
+        let mut live = want(&send, 40);
+        (live.action, live.lane) = (Action::LiveReply, Some(Lane::Live));
+        let (grant, _) = granted(Budget::default().decide(&rules, &live, night, id(2)));
+        assert_eq!(grant.units, 40);
+    }
+
+    #[test]
+    fn a_tier_change_takes_effect_at_the_next_decision() {
+        let tier = |tier| {
+            let mut profile = Profile::careful();
+            profile.quotas.retain(|quota| quota.window == crate::quota::DAY);
+            profile.spread = None;
+            Rules::new(profile, Terms { tier, ..Terms::default() }).unwrap()
+        };
+        let send = send();
+        let (grant, full) =
+            granted(Budget::default().decide(&tier(Tier::One), &want(&send, 2000), NOW, id(1)));
+        assert_eq!(grant.units, 1000);
+        denied(full.decide(&tier(Tier::One), &want(&send, 1), NOW, id(2)));
+        let (grant, _) = granted(full.decide(&tier(Tier::Two), &want(&send, 20_000), NOW, id(3)));
+        assert_eq!(grant.units, 9000);
+    }
+
+    #[test]
+    fn a_day_of_warm_up_opens_what_the_day_before_was_too_small_for() {
+        let mut profile = Profile::careful();
+        profile.spread = None;
+        profile.quotas.retain(|quota| quota.window == crate::quota::DAY);
+        let warm_up_since = Some(NOW - secs(20 * 3600));
+        let rules = Rules::new(profile, Terms { warm_up_since, ..Terms::default() }).unwrap();
+        let send = send();
+        let (grant, full) =
+            granted(Budget::default().decide(&rules, &want(&send, 999), NOW, id(1)));
+        assert_eq!(grant.units, 200);
+        let denial = denied(full.decide(&rules, &want(&send, 1), NOW, id(2)));
+        // On the second day 207 are in force.
+        assert_eq!(denial.retry_at, NOW + secs(4 * 3600));
+        let (grant, _) = granted(full.decide(&rules, &want(&send, 999), denial.retry_at, id(3)));
+        assert_eq!(grant.units, 7);
+    }
+
+    #[test]
+    fn a_second_message_to_a_person_moves_the_unit_and_needs_no_room() {
+        let limit = Limit::Fixed(NonZeroU32::new(2).unwrap());
+        let people = Quota::new("people", &Action::ALL, Unit::Recipients, secs(3600), limit);
+        let rules = rules(vec![people, quota("calls", 3_600_000, 100)]);
+        let send = send();
+        let (first, budget) =
+            granted(Budget::default().decide(&rules, &want(&send, 1), NOW, id(1)));
+        let (_, budget) = granted(budget.decide(&rules, &want(&send, 1), NOW + secs(60), id(2)));
+        denied(budget.decide(&rules, &want(&send, 1), NOW + secs(120), id(3)));
+        let mut repeat = want(&send, 1);
+        repeat.counted_at = Some(first.at);
+        let (moved, budget) = granted(budget.decide(&rules, &repeat, NOW + secs(120), id(4)));
+        assert_eq!(moved.recipients, Recipients::Moved);
+        // The first unit counts from the second message on; the other person's ends first.
+        let denial = denied(budget.decide(&rules, &want(&send, 1), NOW + secs(3605), id(5)));
+        assert!(denial.retry_at > NOW + secs(3660) && denial.retry_at < NOW + secs(3710));
+        // Where the unit has left the window, the person is a new one.
+        repeat.counted_at = Some(first.at);
+        let (anew, _) = granted(budget.decide(&rules, &repeat, NOW + secs(3720), id(6)));
+        assert_eq!(anew.recipients, Recipients::Counted);
     }
 
     #[test]
     fn a_full_default_budget_fits_one_write_unit() {
-        let profile = Profile::careful();
+        let mut profile = Profile::careful();
+        // Around the clock, so that every window is as full as it can be.
+        profile.spread = Some(crate::profile::Spread { active: secs(86_400), burst: 5 });
+        let rules = Rules::new(profile, Terms { tier: Tier::Two, ..Terms::default() }).unwrap();
         let send = send();
         let mut budget = Budget::default();
         let mut now = NOW;
+        let mut granted = 0;
         for step in 0..6000 {
-            now = now + Duration::from_millis(18_230);
-            match budget.decide(&profile, &want(&send, 1), now, GrantId::new(1, step)) {
-                Decision::Granted(_, next, _) => budget = *next,
-                Decision::Denied(denial) => {
-                    assert_eq!(denial.bound, Bound::Quota(QuotaId::new("recipients_day")));
-                }
+            now = now + Duration::from_millis(18_320);
+            if let Decision::Granted(_, next, _) =
+                budget.decide(&rules, &want(&send, 1), now, id(step))
+            {
+                budget = *next;
+                granted += 1;
             }
         }
+        assert_eq!(granted, 6000);
         let size = budget.windows.encode().len();
         assert!(size < 700, "{size} bytes of windows leave too little of 1 KiB");
     }
@@ -450,10 +825,8 @@ mod tests {
                 1..150,
             ),
         ) {
-            let profile = Profile {
-                name: "t".into(),
-                quotas: vec![quota("ten", 10_000, limits.0), quota("min", 60_000, limits.1)],
-            };
+            let rules =
+                rules(vec![quota("ten", 10_000, limits.0), quota("min", 60_000, limits.1)]);
             let send = send();
             let mut budget = Budget::default();
             let mut truth = NOW.as_millis();
@@ -464,7 +837,7 @@ mod tests {
                 prop_assert!(delay <= GRANT_LIFE.as_millis() as u64);
                 let seen = Timestamp::from_millis(truth.saturating_add_signed(skew));
                 let id = GrantId::new(1, sequence as u64);
-                match budget.decide(&profile, &want(&send, units), seen, id) {
+                match budget.decide(&rules, &want(&send, units), seen, id) {
                     Decision::Granted(grant, next, _) => {
                         calls.extend(std::iter::repeat_n(truth + delay, grant.units as usize));
                         budget = *next;
@@ -472,11 +845,11 @@ mod tests {
                     Decision::Denied(denial) => prop_assert!(denial.retry_at > seen),
                 }
             }
-            for quota in &profile.quotas {
+            for quota in &rules.profile().quotas {
                 let window = quota.window.as_millis() as u64;
                 for &start in &calls {
                     let inside = calls.iter().filter(|&&t| t >= start && t < start + window).count();
-                    prop_assert!(inside as u32 <= quota.limit.get());
+                    prop_assert!(inside as u32 <= quota.limit.of(Tier::One).get());
                 }
             }
         }
@@ -485,14 +858,14 @@ mod tests {
         fn what_is_encoded_is_decoded(
             steps in prop::collection::vec((0u64..100_000, 1u32..4), 0..80),
         ) {
-            let profile = two_quotas();
+            let rules = two_quotas();
             let send = send();
             let mut budget = Budget::default();
             let mut now = NOW;
             for (wait, units) in steps {
                 now = now + Duration::from_millis(wait);
                 if let Decision::Granted(_, next, _) =
-                    budget.decide(&profile, &want(&send, units), now, GrantId::default())
+                    budget.decide(&rules, &want(&send, units), now, GrantId::default())
                 {
                     budget = *next;
                 }

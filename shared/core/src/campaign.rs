@@ -24,8 +24,24 @@ pub struct Campaign {
     /// Only comments on these posts, Reels or broadcasts. Empty: on all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<MediaId>,
+    /// Which sends go first when not all can go in time.
+    #[serde(default)]
+    pub overflow: Overflow,
     /// The texts, one for each send in turn; 1 to 255 of them.
     pub messages: Vec<Template>,
+}
+
+/// Which of a campaign's sends go when not all can go in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// Whoever came first.
+    #[default]
+    OldestFirst,
+    /// Whoever came last: an answer within minutes is worth more than one after days.
+    NewestFirst,
+    /// Whoever came first; who would be too late gets a public reply instead.
+    PublicReply,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +56,8 @@ struct Unchecked {
     except: Vec<String>,
     #[serde(default)]
     media: Vec<MediaId>,
+    #[serde(default)]
+    overflow: Overflow,
     messages: Vec<Template>,
 }
 
@@ -55,6 +73,12 @@ pub enum CampaignError {
     /// A keyword that no comment can hold.
     #[error("campaign `{0}` has an empty keyword: remove it, or leave `keywords` out to match all")]
     EmptyKeyword(CampaignId),
+    /// A policy that nothing can carry out yet.
+    #[error(
+        "campaign `{0}`: `overflow = \"public_reply\"` is not possible yet: \
+         write \"oldest_first\" or \"newest_first\""
+    )]
+    PublicReply(CampaignId),
     /// The same text twice, which would be sent twice running.
     #[error("campaign `{0}` has the message «{1}» twice: change one of them")]
     SameMessage(CampaignId, String),
@@ -64,7 +88,7 @@ impl TryFrom<Unchecked> for Campaign {
     type Error = CampaignError;
 
     fn try_from(given: Unchecked) -> Result<Self, CampaignError> {
-        let Unchecked { id, keywords, matching, except, media, messages } = given;
+        let Unchecked { id, keywords, matching, except, media, overflow, messages } = given;
         if id.as_str().trim().is_empty() {
             return Err(CampaignError::NoId);
         }
@@ -74,12 +98,15 @@ impl TryFrom<Unchecked> for Campaign {
         if keywords.iter().chain(&except).any(|word| Folded::new(word).is_empty()) {
             return Err(CampaignError::EmptyKeyword(id));
         }
+        if overflow == Overflow::PublicReply {
+            return Err(CampaignError::PublicReply(id));
+        }
         for (at, message) in messages.iter().enumerate() {
             if messages[..at].contains(message) {
                 return Err(CampaignError::SameMessage(id, message.to_string()));
             }
         }
-        Ok(Self { id, keywords, matching, except, media, messages })
+        Ok(Self { id, keywords, matching, except, media, overflow, messages })
     }
 }
 
@@ -124,6 +151,11 @@ impl Campaigns {
         self.0.iter().map(|ready| &ready.campaign).find(|campaign| campaign.id == *id)
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Campaign> {
+        self.0.iter().map(|ready| &ready.campaign)
+    }
+
     /// The first campaign that wants a comment with this text on any of `media` (an ad's comment
     /// counts for the post it promotes as well).
     pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
@@ -161,6 +193,7 @@ mod tests {
             matching: Matching::Word,
             except: Vec::new(),
             media: media.iter().map(|&id| id.into()).collect(),
+            overflow: Overflow::OldestFirst,
             messages: vec![Template::parse("hi").unwrap()],
         }
     }
@@ -203,6 +236,7 @@ mod tests {
             matching: Matching::Word,
             except: Vec::new(),
             media: Vec::new(),
+            overflow: Overflow::OldestFirst,
             messages: messages.iter().map(|text| Template::parse(text).unwrap()).collect(),
         };
         let error = |keywords: &[&str], messages: &[&str]| {
@@ -215,5 +249,8 @@ mod tests {
             CampaignError::SameMessage("c".into(), "hi".into())
         );
         assert!(Campaign::try_from(unchecked(&[], &["hi"])).is_ok());
+        let public = Unchecked { overflow: Overflow::PublicReply, ..unchecked(&[], &["hi"]) };
+        let error = Campaign::try_from(public).unwrap_err();
+        assert!(error.to_string().contains("not possible yet"), "{error}");
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::SendId;
+use crate::id::{RecipientId, SendId};
+use crate::seed::seed;
 use crate::time::{CLOCK_BOUND, Timestamp};
 
 /// Why an account is on hold. Each has an end of its own.
@@ -22,6 +23,9 @@ pub enum HoldCause {
     TokenDead,
     /// A permission or an account setting is missing. Probed like a dead token.
     Permission,
+    /// Meta reports a usage just below its limit: stopped before the limit is met, for five minutes
+    /// or as long as Meta says. No strike.
+    NearLimit,
 }
 
 impl HoldCause {
@@ -32,6 +36,7 @@ impl HoldCause {
             Self::Throttled => (60, HOUR),
             Self::Blocked => (6 * HOUR, 48 * HOUR),
             Self::TokenDead | Self::Permission => (HOUR, 24 * HOUR),
+            Self::NearLimit => (300, 300),
         };
         (Duration::from_secs(first), Duration::from_secs(longest))
     }
@@ -54,8 +59,9 @@ pub struct Hold {
 /// The one call that finds out whether a hold is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The send whose call it is.
-    pub send: SendId,
+    /// The send whose call it is; `None` for a call of another tool that shares the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<SendId>,
     /// Until then nothing else goes; after it another probe may.
     pub lease_until: Timestamp,
 }
@@ -70,7 +76,24 @@ pub struct Holds {
     /// The hold in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Hold>,
+    /// People who have had too many messages: nothing is sent to them for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recipients: Vec<HeldRecipient>,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct HeldRecipient {
+    /// A hash of the person's id.
+    person: u64,
+    until: Timestamp,
+}
+
+/// People on hold that are remembered; one forgotten costs one more refused call. The account's
+/// item has room for few.
+const RECIPIENTS_MAX: usize = 4;
+
+/// How long nothing is sent to somebody who has had too many messages. Meta names no time.
+const RECIPIENT_HOLD: Duration = Duration::from_secs(3600);
 
 /// Whether calls may go, as far as holds are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +119,34 @@ impl Holds {
         if now < closed_until { Gate::Closed(hold.cause, closed_until) } else { Gate::Probe }
     }
 
+    /// Whether no hold is in force at `now`.
+    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
+        self.current.as_ref().is_none_or(|hold| now >= hold.until)
+    }
+
+    /// Until when nothing is sent to `recipient`.
+    pub fn recipient_held_until(
+        &self,
+        recipient: &RecipientId,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let person = seed(&[recipient.as_str()]);
+        let held = self.recipients.iter().find(|held| held.person == person)?;
+        (now < held.until).then_some(held.until)
+    }
+
+    /// Sends nothing to `recipient` for a while.
+    pub(crate) fn hold_recipient(&mut self, recipient: &RecipientId, now: Timestamp) {
+        let person = seed(&[recipient.as_str()]);
+        self.recipients.retain(|held| now < held.until && held.person != person);
+        if self.recipients.len() == RECIPIENTS_MAX {
+            self.recipients.remove(0);
+        }
+        self.recipients.push(HeldRecipient { person, until: now + RECIPIENT_HOLD });
+    }
+
     /// Names the probe.
-    pub(crate) fn start_probe(&mut self, send: SendId, lease_until: Timestamp) {
+    pub(crate) fn start_probe(&mut self, send: Option<SendId>, lease_until: Timestamp) {
         if let Some(hold) = &mut self.current {
             hold.probe = Some(Probe { send, lease_until });
         }
@@ -114,13 +163,14 @@ impl Holds {
         seed: u64,
     ) {
         let in_force = self.current.take().filter(|hold| now < hold.until);
-        if in_force.is_none() {
+        if in_force.is_none() && cause != HoldCause::NearLimit {
             let lately = now.since(self.last_strike) < A_DAY;
             self.strikes = if lately { self.strikes.saturating_add(1) } else { 1 };
             self.last_strike = now;
         }
         let (first, longest) = cause.waits();
-        let doubled = first.saturating_mul(1 << self.strikes.saturating_sub(1).min(16));
+        let doublings = self.strikes.saturating_sub(1).min(16);
+        let doubled = first.saturating_mul(1 << doublings);
         let wait = doubled.min(longest).max(regain.unwrap_or_default().min(A_DAY));
         let spread = wait.mul_f64((seed % 1000) as f64 / 5000.0);
         // Other processes' clocks may be that much ahead.
@@ -198,6 +248,27 @@ mod tests {
     }
 
     #[test]
+    fn stopping_just_below_a_limit_is_no_strike() {
+        let mut holds = struck(3, HoldCause::NearLimit, None);
+        assert_eq!((holds.strikes, wait(&holds)), (0, Duration::from_secs(300) + MARGIN));
+        holds.lift();
+        holds.strike(HoldCause::Throttled, NOW, None, 0);
+        assert_eq!(wait(&holds), Duration::from_secs(60) + MARGIN);
+    }
+
+    #[test]
+    fn a_person_who_had_too_many_messages_is_left_alone_and_others_are_not() {
+        let person = |n: u32| RecipientId::new(n.to_string());
+        let mut holds = Holds::default();
+        (0..9).for_each(|n| holds.hold_recipient(&person(n), NOW));
+        assert_eq!(holds.recipient_held_until(&person(8), NOW), Some(NOW + RECIPIENT_HOLD));
+        assert_eq!(holds.recipient_held_until(&person(9), NOW), None);
+        assert_eq!(holds.recipient_held_until(&person(8), NOW + RECIPIENT_HOLD), None);
+        assert_eq!(holds.recipients.len(), RECIPIENTS_MAX);
+        assert_eq!(holds.gate(NOW), Gate::Open);
+    }
+
+    #[test]
     fn exactly_one_probe_goes_first() {
         let mut holds = struck(1, HoldCause::Throttled, None);
         let until = NOW + wait(&holds);
@@ -205,7 +276,7 @@ mod tests {
         assert_eq!(holds.gate(just_before), Gate::Closed(HoldCause::Throttled, until));
         assert_eq!(holds.gate(until), Gate::Probe);
         let lease = until + Duration::from_secs(30);
-        holds.start_probe(SendId { account: "a".into(), event: "c".into() }, lease);
+        holds.start_probe(Some(SendId { account: "a".into(), event: "c".into() }), lease);
         assert_eq!(holds.gate(until), Gate::Closed(HoldCause::Throttled, lease));
         assert_eq!(holds.gate(lease), Gate::Probe);
         holds.lift();

@@ -3,16 +3,23 @@
 //! No I/O, no async, no ambient clock and no ambient randomness: time and seed are arguments. The
 //! workspace's architecture test holds the crate's dependencies to that.
 
+pub mod app;
 pub mod budget;
 pub mod campaign;
+pub mod day;
+pub mod forecast;
 pub mod hold;
 pub mod id;
 pub mod keyword;
+pub mod learned;
 pub mod message;
 pub mod pace;
+pub mod profile;
 pub mod quota;
 pub mod rotation;
+pub mod rules;
 pub mod seed;
 pub mod send;
+mod span;
 pub mod time;
 pub mod window;

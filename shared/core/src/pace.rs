@@ -1,11 +1,17 @@
-//! The pace cursor: which instant each send may go at. Slots exist only inside the horizon; a send
-//! without one is parked and its time is a forecast.
+//! The pace: which instant each send may go at. Slots exist only inside the horizon; a send without
+//! one is parked and its time is a forecast.
 
 use std::time::Duration;
 
-use crate::budget::{Budget, GrantId};
+use serde::{Deserialize, Serialize};
+
+use crate::budget::{Budget, GrantId, Need, Windows};
+use crate::forecast::Outlook;
 use crate::hold::Gate;
-use crate::quota::{Action, PACED_WINDOW_MAX, Profile};
+use crate::id::SendId;
+use crate::learned::Learned;
+use crate::rules::{self, Rules};
+use crate::seed::seed;
 use crate::send::Lane;
 use crate::time::Timestamp;
 
@@ -13,46 +19,45 @@ use crate::time::Timestamp;
 /// sends committed, long enough that the release function seldom runs.
 pub const HORIZON: Duration = Duration::from_secs(600);
 
-/// The next free slot of an account, by class of lane.
+/// The next free slots of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// 0 before the first write. Every change raises it by one.
     pub version: u64,
     /// The last write: see [`GrantId`].
     pub grant: GrantId,
-    /// The next slot for what is paced. Only ever moves forward.
-    pub paced: Timestamp,
+    /// Where each lane's slots have come to.
+    pub next: NextSlots,
     /// No paced slot before this instant: a quota is full, or the account is on hold. Release finds
     /// out anew with each of its runs.
     pub closed_until: Timestamp,
-    /// The next slot for live comments, which do not wait behind the paced ones. Only ever moves
-    /// forward.
-    pub live: Timestamp,
-    /// Whether sends are parked: new ones of the paced lanes then park behind them.
-    pub backlog: Backlog,
+    /// The first of the paced lanes that has parked sends: new ones of that lane and those behind it
+    /// park behind them.
+    pub parked: Option<Lane>,
+    /// What a release run has forecast for the parked ones.
+    pub outlook: Option<Outlook>,
 }
 
-/// Whether an account has parked sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backlog {
-    /// None that anybody knows of.
-    #[default]
-    Clear,
-    /// Some.
-    Parked,
-}
+/// The next slot of each lane, by rank. Each only ever moves forward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NextSlots(pub [Timestamp; Lane::ALL.len()]);
 
-/// The distance between slots for `action`: what all quotas that set the pace sustain without a
-/// denial.
-pub fn gap(profile: &Profile, action: Action) -> Duration {
-    profile
-        .counting(action)
-        .filter(|quota| quota.window <= PACED_WINDOW_MAX)
-        // A quota that this action shares with others still lets a live burst through whole.
-        .filter(|quota| action != Action::LiveReply || quota.actions == [Action::LiveReply])
-        .map(crate::quota::Quota::sustained_gap)
-        .max()
-        .unwrap_or_default()
+impl NextSlots {
+    /// The earliest slot for `lane`. Live comments do not wait for the others; what is paced does
+    /// not take the slots of lanes before it, and those do not wait for its own.
+    fn of(&self, lane: Lane) -> Timestamp {
+        let ahead = match lane {
+            Lane::Live => 0..=0,
+            _ => Lane::Inbound.rank().into()..=lane.rank().into(),
+        };
+        self.0[ahead].iter().copied().max().unwrap_or_default()
+    }
+
+    fn move_to(&mut self, lane: Lane, slot: Timestamp) {
+        let next = &mut self.0[usize::from(lane.rank())];
+        *next = slot.max(*next);
+    }
 }
 
 /// What an arrival of `n` sends gets.
@@ -65,59 +70,53 @@ pub struct Taken {
 }
 
 impl Cursor {
-    /// The earliest slot that `lane` can get at `now`, as far as the cursor knows.
-    fn earliest(&self, lane: Lane, now: Timestamp) -> Timestamp {
-        match lane {
-            Lane::Live => self.live.max(now),
-            _ => self.paced.max(self.closed_until).max(now),
-        }
-    }
-
-    fn move_to(&mut self, lane: Lane, next: Timestamp) {
-        let slot = match lane {
-            Lane::Live => &mut self.live,
-            _ => &mut self.paced,
-        };
-        *slot = next.max(*slot);
-    }
-
-    /// Takes up to `n` slots for newly arrived sends of `lane`, `gap` apart, before now + horizon.
-    pub fn take(&self, lane: Lane, gap: Duration, now: Timestamp, n: usize, id: GrantId) -> Taken {
-        let waits_behind_backlog = lane != Lane::Live && self.backlog == Backlog::Parked;
-        if waits_behind_backlog || n == 0 {
+    /// Takes up to `n` slots for newly arrived sends of `lane`, before now + horizon.
+    pub fn take(&self, rules: &Rules, lane: Lane, now: Timestamp, n: usize, id: GrantId) -> Taken {
+        let is_live = lane == Lane::Live;
+        if n == 0 || !is_live && self.parked.is_some_and(|parked| parked <= lane) {
             return Taken { slots: Vec::new(), cursor: None };
         }
         let mut next = self.clone();
-        let mut slot = self.earliest(lane, now);
+        let closed_until = if is_live { Timestamp::EPOCH } else { self.closed_until };
+        let mut slot = next.next.of(lane).max(closed_until).max(now);
         let mut slots = Vec::new();
-        while slots.len() < n && slot < now + HORIZON {
+        while slots.len() < n {
+            slot = rules.active_from(lane.action(), slot);
+            if slot >= now + HORIZON {
+                break;
+            }
             slots.push(slot);
-            slot = slot + gap;
+            slot = slot + rules.gap(lane.action(), slot, Learned::default());
+            next.next.move_to(lane, slot);
         }
-        if !slots.is_empty() {
-            next.move_to(lane, slot);
+        if slots.len() < n && !is_live {
+            next.parked = Some(self.parked.map_or(lane, |parked| parked.min(lane)));
         }
-        if slots.len() < n && lane != Lane::Live {
-            next.backlog = Backlog::Parked;
-        }
-        let changed = !slots.is_empty() || next.backlog != self.backlog;
-        Taken { slots, cursor: changed.then(|| next.written(id)) }
+        let cursor = (next != *self).then(|| next.written(id));
+        Taken { slots, cursor }
     }
 
     /// The cursor closed to what is paced until `until`; `None` when it is anyway.
     pub fn closed(&self, until: Timestamp, id: GrantId) -> Option<Self> {
-        let open = self.paced < until && self.closed_until < until;
+        let open = self.next.of(Lane::Inbound) < until && self.closed_until < until;
         open.then(|| Self { closed_until: until, ..self.clone() }.written(id))
     }
 
-    /// The cursor behind the slots that a release run has planned, and with what it has found out;
-    /// `None` when that is how it stands.
-    pub fn after(&self, live: &Plan, paced: &Plan, backlog: Backlog, id: GrantId) -> Option<Self> {
-        let mut next = Self { backlog, closed_until: Timestamp::EPOCH, ..self.clone() };
-        next.move_to(Lane::Live, live.next);
-        next.move_to(Lane::Inbound, paced.next);
-        if paced.opens_at > next.paced {
-            next.closed_until = paced.opens_at;
+    /// The cursor behind the slots of `plan`, with what the release run has found out: the first
+    /// lane that is still parked, and what is to be expected. `None` when that is how it stands.
+    pub fn after(
+        &self,
+        plan: &Plan,
+        parked: Option<Lane>,
+        outlook: Option<Outlook>,
+        id: GrantId,
+    ) -> Option<Self> {
+        let mut next = Self { parked, outlook, closed_until: Timestamp::EPOCH, ..self.clone() };
+        for lane in Lane::ALL {
+            next.next.move_to(lane, plan.next.0[usize::from(lane.rank())]);
+        }
+        if plan.opens_at > next.next.of(Lane::Inbound) {
+            next.closed_until = plan.opens_at;
         }
         (next != *self).then(|| next.written(id))
     }
@@ -129,58 +128,110 @@ impl Cursor {
     }
 }
 
+/// When a send with `slot` is due: moved inside it, so that nothing goes by the clock.
+pub fn due(rules: &Rules, lane: Lane, slot: Timestamp, send: &SendId) -> Timestamp {
+    let action = lane.action();
+    if !action.is_paced() {
+        return slot;
+    }
+    let draw = seed(&[send.account.as_str(), send.event.as_str(), "jitter"]);
+    let moved = slot + rules::jitter(rules.gap(action, slot, Learned::default()), draw);
+    // The last slot of a day stays inside it.
+    if rules.active_from(action, moved) == moved { moved } else { slot }
+}
+
+/// The slots to come, as far as is known: each is where the budget will have room for it, given
+/// those before it. Release plans with it, and so does the forecast.
+pub struct Slots<'r> {
+    rules: &'r Rules,
+    learned: Learned,
+    windows: Windows,
+    next: NextSlots,
+    /// No slot before this instant: now, or the end of a hold.
+    from: Timestamp,
+}
+
+impl<'r> Slots<'r> {
+    /// The slots behind those that `outstanding` sends have and were not granted yet.
+    pub fn new(
+        rules: &'r Rules,
+        budget: &Budget,
+        cursor: &Cursor,
+        now: Timestamp,
+        outstanding: &[(Lane, Timestamp)],
+    ) -> Self {
+        let mut windows = budget.windows.clone();
+        for &(lane, due) in outstanding {
+            windows.take(rules, lane.action(), due.max(now));
+        }
+        let from = match budget.holds.gate(now) {
+            Gate::Closed(_, until) => until.max(now),
+            Gate::Open | Gate::Probe => now,
+        };
+        Self { rules, learned: budget.learned, windows, next: cursor.next, from }
+    }
+
+    /// The next slot of `lane` that is not before `at`; `None` when there will never be one.
+    pub fn peek(&self, lane: Lane, at: Timestamp) -> Option<Timestamp> {
+        let from = self.next.of(lane).max(self.from).max(at);
+        let need = Need { action: lane.action(), lane: Some(lane), counted_at: None };
+        self.windows.earliest_fit(self.rules, self.learned, need, from)
+    }
+
+    /// Gives out the slot that [`Self::peek`] has shown.
+    pub fn take(&mut self, lane: Lane, slot: Timestamp) {
+        self.windows.take(self.rules, lane.action(), slot);
+        let gap = self.rules.gap(lane.action(), slot, self.learned);
+        self.next.move_to(lane, slot + gap);
+    }
+}
+
 /// Slots for parked sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Ascending, inside the horizon.
-    pub slots: Vec<Timestamp>,
-    /// Where the cursor goes: behind the last of them.
-    pub next: Timestamp,
-    /// When there may be another one.
+    /// For each of them, in the order given: a slot inside the horizon, or none yet.
+    pub slots: Vec<Option<Timestamp>>,
+    /// Where the lanes' slots have come to.
+    pub next: NextSlots,
+    /// When there may be another one for what is paced.
     pub opens_at: Timestamp,
 }
 
-/// Plans slots for up to `parked` parked sends of `lane`, while `outstanding` sends already have
-/// one and have not been granted yet. A slot is given where the budget will have room, as far as it
-/// is known.
+/// Plans slots for parked sends, given by their lanes in order, while `outstanding` ones already
+/// have one.
 pub fn plan(
-    profile: &Profile,
-    lane: Lane,
+    rules: &Rules,
     budget: &Budget,
     cursor: &Cursor,
     now: Timestamp,
-    outstanding: u32,
-    parked: usize,
+    outstanding: &[(Lane, Timestamp)],
+    parked: &[Lane],
 ) -> Plan {
-    let gap = gap(profile, lane.action());
-    let mut plan = match lane {
-        Lane::Live => Plan { slots: Vec::new(), next: cursor.live, opens_at: cursor.live },
-        _ => Plan { slots: Vec::new(), next: cursor.paced, opens_at: cursor.paced },
-    };
-    plan.opens_at = plan.opens_at.max(now);
-    let most = match budget.holds.gate(now) {
-        Gate::Open => parked,
+    let mut slots = Slots::new(rules, budget, cursor, now, outstanding);
+    let mut most = match budget.holds.gate(now) {
+        Gate::Open => parked.len(),
         // After a hold one send goes first; the others follow when it went through.
-        Gate::Probe if outstanding > 0 => 0,
-        Gate::Probe => parked.min(1),
-        Gate::Closed(_, until) => {
-            plan.opens_at = plan.opens_at.max(until);
-            if outstanding > 0 { 0 } else { parked.min(1) }
-        }
+        Gate::Probe | Gate::Closed(..) => usize::from(outstanding.is_empty()),
     };
-    loop {
-        let units = outstanding.saturating_add(1 + plan.slots.len() as u32);
-        // Windows up to the horizon are kept by the gap: sends that wait for their slot will have
-        // left them again.
-        let fit = budget.earliest_fit(profile, lane.action(), plan.opens_at, units, HORIZON);
-        plan.opens_at = fit.unwrap_or(now + HORIZON);
-        if plan.slots.len() >= most || fit.is_none() || plan.opens_at >= now + HORIZON {
-            return plan;
+    let (mut live_is_full, mut paced_is_full) = (false, false);
+    let given = parked.iter().map(|&lane| {
+        let is_full = match lane {
+            Lane::Live => &mut live_is_full,
+            _ => &mut paced_is_full,
+        };
+        if *is_full || most == 0 {
+            return None;
         }
-        plan.slots.push(plan.opens_at);
-        plan.next = plan.opens_at + gap;
-        plan.opens_at = plan.next;
-    }
+        let slot = slots.peek(lane, now).filter(|&slot| slot < now + HORIZON);
+        // What stands behind one that has to wait waits too.
+        *is_full = slot.is_none();
+        most -= usize::from(slot.is_some());
+        slots.take(lane, slot?);
+        slot
+    });
+    let given: Vec<_> = given.collect();
+    let opens_at = slots.peek(Lane::Inbound, now).unwrap_or(now + HORIZON);
+    Plan { slots: given, next: slots.next, opens_at }
 }
 
 #[cfg(test)]
@@ -190,140 +241,208 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::budget::{Bound, Decision, Want};
+    use crate::budget::{Decision, Want};
     use crate::hold::HoldCause;
-    use crate::id::SendId;
-    use crate::quota::Quota;
+    use crate::profile::Profile;
+    use crate::quota::{Action, Limit, Quota, Tier, Unit};
+    use crate::rules::Terms;
 
-    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+    /// 12:00 UTC.
+    const NOW: Timestamp = Timestamp::from_secs(1_790_596_800);
     const ID: GrantId = GrantId::new(1, 1);
 
     fn secs(n: u64) -> Duration {
         Duration::from_secs(n)
     }
 
-    #[test]
-    fn slots_are_a_gap_apart_and_end_with_the_horizon() {
-        let taken = Cursor::default().take(Lane::Inbound, secs(18), NOW, 1000, ID);
-        assert_eq!(taken.slots.len(), 34);
-        assert!(taken.slots.windows(2).all(|pair| pair[1].since(pair[0]) == secs(18)));
-        let cursor = taken.cursor.unwrap();
-        assert_eq!(cursor.backlog, Backlog::Parked);
-        assert!(cursor.paced >= NOW + HORIZON);
+    /// 200 calls an hour, active for 16 hours.
+    fn hourly() -> Rules {
+        Rules::new(Profile::careful(), Terms { tier: Tier::Two, ..Terms::default() }).unwrap()
+    }
+
+    fn gap() -> Duration {
+        hourly().gap(Action::PrivateReply, NOW, Learned::default())
+    }
+
+    fn one_quota(window: Duration, limit: u32) -> Rules {
+        let limit = Limit::Fixed(NonZeroU32::new(limit).unwrap());
+        let profile = Profile {
+            quotas: vec![Quota::new("q", &Action::ALL, Unit::Calls, window, limit)],
+            spread: None,
+            warm_up: None,
+            ..Profile::careful()
+        };
+        Rules::new(profile, Terms::default()).unwrap()
+    }
+
+    fn take(cursor: &Cursor, lane: Lane, n: usize) -> Taken {
+        cursor.take(&hourly(), lane, NOW, n, ID)
+    }
+
+    fn next(lane: Lane, slot: Timestamp) -> NextSlots {
+        let mut next = NextSlots::default();
+        next.move_to(lane, slot);
+        next
     }
 
     #[test]
-    fn nothing_overtakes_what_is_parked_except_live() {
-        let cursor = Cursor { backlog: Backlog::Parked, ..Cursor::default() };
-        assert_eq!(cursor.take(Lane::Inbound, secs(1), NOW, 1, ID).slots, []);
-        assert_eq!(cursor.take(Lane::Live, secs(1), NOW, 1, ID).slots, [NOW]);
+    fn slots_are_a_gap_apart_and_end_with_the_horizon() {
+        let taken = take(&Cursor::default(), Lane::Inbound, 1000);
+        assert_eq!(taken.slots.len(), 33);
+        assert!(taken.slots.windows(2).all(|pair| pair[1].since(pair[0]) == gap()));
+        let cursor = taken.cursor.unwrap();
+        assert_eq!(cursor.parked, Some(Lane::Inbound));
+        assert!(cursor.next.of(Lane::Inbound) >= NOW + HORIZON);
+    }
+
+    #[test]
+    fn slots_end_with_the_day() {
+        let cursor = Cursor::default();
+        let late = NOW + secs(12 * 3600 - 60);
+        let taken = cursor.take(&hourly(), Lane::Inbound, late, 1000, ID);
+        assert_eq!(taken.slots.len(), 3);
+        assert_eq!(taken.cursor.unwrap().parked, Some(Lane::Inbound));
+    }
+
+    #[test]
+    fn what_is_parked_is_overtaken_only_by_lanes_before_it() {
+        let cursor = Cursor { parked: Some(Lane::FollowUp), ..Cursor::default() };
+        assert_eq!(take(&cursor, Lane::Outbound, 1).slots, []);
+        assert_eq!(take(&cursor, Lane::FollowUp, 1).slots, []);
+        assert_eq!(take(&cursor, Lane::Inbound, 1).slots, [NOW]);
+        assert_eq!(take(&cursor, Lane::Live, 1).slots, [NOW]);
+    }
+
+    #[test]
+    fn inbound_does_not_wait_for_the_slots_of_outbound_and_outbound_does() {
+        let next = next(Lane::Outbound, NOW + secs(300));
+        let cursor = Cursor { next, ..Cursor::default() };
+        let taken = take(&cursor, Lane::Inbound, 1);
+        assert_eq!(taken.slots, [NOW]);
+        assert_eq!(take(&taken.cursor.unwrap(), Lane::Outbound, 1).slots, [NOW + secs(300)]);
+        let inbound = self::next(Lane::Inbound, NOW + secs(300));
+        let cursor = Cursor { next: inbound, ..Cursor::default() };
+        assert_eq!(take(&cursor, Lane::Outbound, 1).slots, [NOW + secs(300)]);
     }
 
     #[test]
     fn a_full_horizon_is_said_once_and_then_left_alone() {
-        let full = Cursor { paced: NOW + HORIZON, ..Cursor::default() };
-        let taken = full.take(Lane::Inbound, secs(1), NOW, 1, ID);
+        let next = next(Lane::Inbound, NOW + HORIZON);
+        let taken = take(&Cursor { next, ..Cursor::default() }, Lane::Inbound, 1);
         assert!(taken.slots.is_empty());
         let said = taken.cursor.unwrap();
-        assert_eq!(said.take(Lane::Inbound, secs(1), NOW, 1, ID).cursor, None);
-    }
-
-    #[test]
-    fn the_pace_is_set_by_hourly_quotas_and_live_has_its_own() {
-        let profile = Profile::careful();
-        let replies = gap(&profile, Action::PrivateReply);
-        assert!(replies > secs(18) && replies < Duration::from_millis(18_300), "{replies:?}");
-        assert!(gap(&profile, Action::LiveReply) < Duration::from_millis(120));
+        assert_eq!(take(&said, Lane::Inbound, 1).cursor, None);
     }
 
     #[test]
     fn a_hold_gets_one_slot_at_its_end() {
-        let budget = Budget::default().hold(HoldCause::Throttled, NOW, None, ID);
+        let rules = hourly();
+        let budget = Budget::default().hold(&rules, HoldCause::NearLimit, NOW, None, ID);
         let until = budget.holds.current.as_ref().unwrap().until;
-        let profile = Profile::careful();
         let cursor = Cursor::default();
-        let planned = plan(&profile, Lane::Inbound, &budget, &cursor, NOW, 0, 50);
-        assert_eq!(planned.slots, [until]);
-        let planned = plan(&profile, Lane::Inbound, &budget, &cursor, NOW, 1, 50);
-        assert_eq!(planned.slots, []);
+        let parked = [Lane::Inbound; 50];
+        let planned = plan(&rules, &budget, &cursor, NOW, &[], &parked);
+        assert_eq!(planned.slots[..2], [Some(until), None]);
+        let outstanding = [(Lane::Inbound, NOW)];
+        let planned = plan(&rules, &budget, &cursor, NOW, &outstanding, &parked);
+        assert!(planned.slots.iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn live_is_planned_beside_what_is_paced_and_nothing_overtakes_what_waits() {
+        let rules = hourly();
+        let next = next(Lane::Inbound, NOW + HORIZON);
+        let cursor = Cursor { next, ..Cursor::default() };
+        let parked = [Lane::Live, Lane::Inbound, Lane::Outbound];
+        let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked);
+        assert_eq!(planned.slots, [Some(NOW), None, None]);
     }
 
     #[test]
     fn a_closed_cursor_gives_paced_slots_behind_the_closing_only() {
-        let cursor = Cursor::default();
-        let closed = cursor.closed(NOW + secs(60), ID).unwrap();
+        let closed = Cursor::default().closed(NOW + secs(60), ID).unwrap();
         assert_eq!(closed.closed(NOW + secs(30), ID), None);
-        assert_eq!(closed.take(Lane::Inbound, secs(1), NOW, 1, ID).slots, [NOW + secs(60)]);
-        assert_eq!(closed.take(Lane::Live, secs(1), NOW, 1, ID).slots, [NOW]);
+        assert_eq!(take(&closed, Lane::Inbound, 1).slots, [NOW + secs(60)]);
+        assert_eq!(take(&closed, Lane::Live, 1).slots, [NOW]);
     }
 
     #[test]
     fn a_full_day_gets_its_next_slot_when_the_day_has_room() {
-        let day = Quota::recipients_per_day(NonZeroU32::new(2).unwrap());
-        let profile = Profile { name: "t".into(), quotas: vec![day] };
+        let day = one_quota(crate::quota::DAY, 2);
         let send = SendId { account: "a".into(), event: "c".into() };
         let want = Want {
             action: Action::PrivateReply,
+            lane: Some(Lane::Inbound),
             units: NonZeroU32::new(2).unwrap(),
-            first: &send,
+            first: Some(&send),
             lease_until: NOW,
+            counted_at: None,
+            usage: None,
         };
-        let Decision::Granted(_, budget, _) = Budget::default().decide(&profile, &want, NOW, ID)
-        else {
+        let Decision::Granted(_, budget, _) = Budget::default().decide(&day, &want, NOW, ID) else {
             panic!("denied")
         };
         let cursor = Cursor::default();
-        let planned = plan(&profile, Lane::Inbound, &budget, &cursor, NOW, 0, 1);
-        assert_eq!(planned.slots, []);
+        let planned = plan(&day, &budget, &cursor, NOW, &[], &[Lane::Inbound]);
+        assert_eq!(planned.slots, [None]);
         let opens = planned.opens_at;
         assert!(opens > NOW + secs(86_400) && opens < NOW + secs(87_100));
 
-        let live = Plan { slots: Vec::new(), next: Timestamp::EPOCH, opens_at: NOW };
-        let closed = cursor.after(&live, &planned, Backlog::Parked, ID).unwrap();
+        let closed = cursor.after(&planned, Some(Lane::Inbound), None, ID).unwrap();
         assert_eq!(closed.closed_until, opens);
-        assert_eq!(closed.take(Lane::FollowUp, secs(1), NOW, 1, ID).slots, []);
-        assert_eq!(closed.take(Lane::Live, secs(1), NOW, 1, ID).slots, [NOW]);
+        assert_eq!(take(&closed, Lane::FollowUp, 1).slots, []);
+        assert_eq!(take(&closed, Lane::Live, 1).slots, [NOW]);
 
         // A higher limit opens it with the next run.
-        let day = Quota::recipients_per_day(NonZeroU32::new(9).unwrap());
-        let higher = Profile { name: "t".into(), quotas: vec![day] };
-        let planned = plan(&higher, Lane::Inbound, &budget, &closed, NOW, 0, 1);
-        assert_eq!(planned.slots, [NOW]);
-        assert_eq!(
-            closed.after(&live, &planned, Backlog::Clear, ID).unwrap().closed_until,
-            Timestamp::EPOCH
-        );
+        let higher = one_quota(crate::quota::DAY, 9);
+        let planned = plan(&higher, &budget, &closed, NOW, &[], &[Lane::Inbound]);
+        assert_eq!(planned.slots, [Some(NOW)]);
+        assert_eq!(closed.after(&planned, None, None, ID).unwrap().closed_until, Timestamp::EPOCH);
+    }
+
+    #[test]
+    fn sends_are_moved_inside_their_slots() {
+        let rules = hourly();
+        let send = |n: u32| SendId { account: "a".into(), event: n.to_string().as_str().into() };
+        let moved: Vec<_> = (0..200)
+            .map(|n| due(&rules, Lane::Inbound, NOW, &send(n)).since(NOW).as_millis())
+            .collect();
+        assert!(moved.iter().all(|&moved| moved < gap().as_millis() / 2 + 1));
+        let spread: std::collections::HashSet<_> =
+            moved.iter().map(|&moved| moved / 1000).collect();
+        assert!(spread.len() >= 9, "{spread:?}");
+        assert_eq!(due(&rules, Lane::Live, NOW, &send(1)), NOW);
+        let last = NOW + secs(12 * 3600 - 8);
+        assert!((0..50).all(|n| due(&rules, Lane::Inbound, last, &send(n)) <= last + secs(2)));
     }
 
     proptest! {
-        /// In steady state no slot is denied: sends decided up to the pace's slack after their
-        /// slots are all granted.
+        /// In steady state no slot is denied: sends moved by their jitter and decided up to the
+        /// pace's slack later are all granted.
         #[test]
         fn paced_sends_are_never_denied(
             limit in 1u32..60,
-            late in prop::collection::vec(0u64..1900, 200),
+            late in prop::collection::vec((0u64..1900, 0u64..1000), 200),
         ) {
-            let profile = Profile {
-                name: "t".into(),
-                quotas: vec![Quota::calls_per_hour(NonZeroU32::new(limit).unwrap())],
-            };
+            let rules = one_quota(secs(3600), limit);
             let send = SendId { account: "a".into(), event: "c".into() };
-            let gap = gap(&profile, Action::PrivateReply);
+            let gap = rules.gap(Action::PrivateReply, NOW, Learned::default());
             let mut budget = Budget::default();
             let mut slot = NOW;
-            for late in late {
+            for (late, draw) in late {
                 let want = Want {
                     action: Action::PrivateReply,
+                    lane: Some(Lane::Inbound),
                     units: NonZeroU32::MIN,
-                    first: &send,
+                    first: Some(&send),
                     lease_until: slot,
+                    counted_at: None,
+                    usage: None,
                 };
-                match budget.decide(&profile, &want, slot + Duration::from_millis(late), ID) {
+                let at = slot + rules::jitter(gap, draw) + Duration::from_millis(late);
+                match budget.decide(&rules, &want, at, ID) {
                     Decision::Granted(_, next, _) => budget = *next,
-                    Decision::Denied(denial) => {
-                        let bound: Bound = denial.bound;
-                        prop_assert!(false, "denied by {bound}");
-                    }
+                    Decision::Denied(denial) => prop_assert!(false, "denied by {}", denial.bound),
                 }
                 slot = slot + gap;
             }

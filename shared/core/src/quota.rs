@@ -1,4 +1,4 @@
-//! Quotas as data: what is counted, over which rolling window, and up to what limit.
+//! One quota as data: what is counted, over which rolling window, and up to what limit.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -17,7 +17,7 @@ pub const PACED_WINDOW_MAX: Duration = Duration::from_secs(3600);
 
 /// How far apart the slot of a send and its decision may drift: the queue's delays are whole
 /// seconds, and a batch is polled when it is polled.
-const PACE_SLACK: Duration = Duration::from_secs(2);
+pub(crate) const PACE_SLACK: Duration = Duration::from_secs(2);
 
 /// Something an account's software does at Meta, and that some quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +52,13 @@ impl Action {
     ];
     /// The actions that put a DM into somebody's inbox.
     pub const DIRECT_MESSAGES: [Self; 3] = [Self::PrivateReply, Self::LiveReply, Self::Message];
+    /// The DMs that keep active hours, even spread and velocity: those that can wait.
+    pub const PACED: [Self; 2] = [Self::PrivateReply, Self::Message];
+
+    /// Whether it keeps active hours, even spread and velocity. A live reply is worth nothing later.
+    pub fn is_paced(self) -> bool {
+        Self::PACED.contains(&self)
+    }
 }
 
 /// What one action takes from a quota.
@@ -60,9 +67,91 @@ impl Action {
 pub enum Unit {
     /// One call each.
     Calls,
-    /// One recipient each. Every DM counts as a new one: nobody is counted twice too little, and
-    /// it costs nothing where one person gets one DM.
+    /// One recipient each: a person who was written to within the window before takes none, where
+    /// the profile lets an account write more messages than to people. Anybody not known counts as
+    /// new.
     Recipients,
+}
+
+/// How many people Meta lets an account write to in a day: 1,000, 10,000 or 100,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum Tier {
+    /// What a new account has.
+    #[default]
+    One,
+    /// What it rises to.
+    Two,
+    /// The highest.
+    Three,
+}
+
+/// There are three tiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a tier: it is 1, 2 or 3")]
+pub struct NotATier(u8);
+
+impl TryFrom<u8> for Tier {
+    type Error = NotATier;
+
+    fn try_from(number: u8) -> Result<Self, NotATier> {
+        match number {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            3 => Ok(Self::Three),
+            other => Err(NotATier(other)),
+        }
+    }
+}
+
+impl From<Tier> for u8 {
+    fn from(tier: Tier) -> Self {
+        tier as Self + 1
+    }
+}
+
+/// How much a window may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`")]
+pub enum Limit {
+    /// Always so much.
+    Fixed(NonZeroU32),
+    /// By the account's tier.
+    ByTier {
+        /// In tier 1.
+        tier_1: NonZeroU32,
+        /// In tier 2.
+        tier_2: NonZeroU32,
+        /// In tier 3.
+        tier_3: NonZeroU32,
+    },
+}
+
+impl Limit {
+    /// 1,000, 10,000 or 100,000.
+    pub const TIERS: Self =
+        Self::ByTier { tier_1: nonzero(1000), tier_2: nonzero(10_000), tier_3: nonzero(100_000) };
+
+    /// The figure for an account of `tier`.
+    pub const fn of(self, tier: Tier) -> NonZeroU32 {
+        match (self, tier) {
+            (Self::Fixed(limit), _) => limit,
+            (Self::ByTier { tier_1, .. }, Tier::One) => tier_1,
+            (Self::ByTier { tier_2, .. }, Tier::Two) => tier_2,
+            (Self::ByTier { tier_3, .. }, Tier::Three) => tier_3,
+        }
+    }
+}
+
+/// Whose calls a quota counts together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Each account's by itself.
+    #[default]
+    Account,
+    /// Those of all accounts of the app; the limit is for each connected account.
+    App,
 }
 
 /// A quota's name, stable over profile changes: stored counts are found by it.
@@ -104,31 +193,31 @@ pub struct Quota {
     pub actions: Vec<Action>,
     /// What one action takes.
     pub unit: Unit,
-    /// The rolling window's length, in milliseconds on the wire.
-    #[serde(with = "window_ms", rename = "window_ms")]
+    /// Whose calls it counts together.
+    #[serde(default)]
+    pub scope: Scope,
+    /// The rolling window's length, written as `1h` or `24h`.
+    #[serde(with = "crate::span")]
     pub window: Duration,
     /// Units in any one window.
-    pub limit: NonZeroU32,
-}
-
-mod window_ms {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(crate::time::millis(*span))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_millis)
-    }
+    pub limit: Limit,
 }
 
 impl Quota {
+    /// A row for every account by itself.
+    pub fn new(id: &str, actions: &[Action], unit: Unit, window: Duration, limit: Limit) -> Self {
+        let actions = actions.to_vec();
+        Self { id: QuotaId::new(id), actions, unit, scope: Scope::Account, window, limit }
+    }
+
     /// Whether one `action` takes a unit.
     pub fn counts(&self, action: Action) -> bool {
         self.actions.contains(&action)
+    }
+
+    /// Whether it is a day's figure of DMs: what warm-up scales and the spread divides.
+    pub fn is_day_figure(&self) -> bool {
+        self.window == DAY && Action::PACED.iter().any(|&action| self.counts(action))
     }
 
     /// How long a decision is counted: the window, the life of a grant (the call may be that much
@@ -144,132 +233,17 @@ impl Quota {
         Duration::from_millis(crate::time::millis(self.counted_span()).div_ceil(buckets).max(1))
     }
 
-    /// The distance between sends that this quota sustains for ever without one denial. A bucket
-    /// counts in full until its last instant has left the window, hence the bucket on top.
-    pub fn sustained_gap(&self) -> Duration {
-        (self.counted_span() + self.bucket() + PACE_SLACK) / self.limit.get()
+    /// What a unit is counted for beyond the window: a bucket counts in full until its last instant
+    /// has left, and slots and decisions drift.
+    pub(crate) fn margin(&self) -> Duration {
+        self.counted_span() - self.window + self.bucket() + PACE_SLACK
     }
 }
 
-/// A named set of quotas.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Profile {
-    /// Its name.
-    pub name: String,
-    /// All of them hold together.
-    pub quotas: Vec<Quota>,
-}
+/// The window of a day's figures.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What is wrong with a profile.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProfileError {
-    /// Two quotas share a name, and so would share their counts.
-    #[error("quota `{0}` stands twice: give each quota a name of its own")]
-    Repeated(QuotaId),
-    /// A window of no length.
-    #[error("quota `{0}` has a window of 0: give its length in milliseconds")]
-    NoWindow(QuotaId),
-    /// A quota that counts nothing.
-    #[error("quota `{0}` counts no action: name at least one")]
-    NoAction(QuotaId),
-    /// A name that does not fit the account's item.
-    #[error("quota name `{0}` is longer than 32 bytes: shorten it")]
-    LongName(QuotaId),
-}
-
-impl Profile {
-    /// The careful practice of the field, stricter than what Meta documents: 200 calls an hour and
-    /// token, 750 private replies an hour (Meta's own figure, 23 March 2026), 1,000 recipients a
-    /// day.
-    pub fn careful() -> Self {
-        Self {
-            name: "careful".into(),
-            quotas: vec![
-                Quota::calls_per_hour(nonzero(200)),
-                Quota::private_replies_per_hour(nonzero(750)),
-                Quota::live_replies_per_second(nonzero(100)),
-                Quota::recipients_per_day(nonzero(1000)),
-            ],
-        }
-    }
-
-    /// Refuses what cannot be counted.
-    ///
-    /// # Errors
-    /// The first quota that is repeated, empty, or has a name or window that does not serve.
-    pub fn validate(&self) -> Result<(), ProfileError> {
-        for (at, quota) in self.quotas.iter().enumerate() {
-            let id = || quota.id.clone();
-            if self.quotas[..at].iter().any(|earlier| earlier.id == quota.id) {
-                return Err(ProfileError::Repeated(id()));
-            }
-            if quota.window.is_zero() {
-                return Err(ProfileError::NoWindow(id()));
-            }
-            if quota.actions.is_empty() {
-                return Err(ProfileError::NoAction(id()));
-            }
-            if quota.id.as_str().len() > 32 {
-                return Err(ProfileError::LongName(id()));
-            }
-        }
-        Ok(())
-    }
-
-    /// The quotas that one `action` takes from.
-    pub fn counting(&self, action: Action) -> impl Iterator<Item = &Quota> {
-        self.quotas.iter().filter(move |quota| quota.counts(action))
-    }
-}
-
-impl Quota {
-    /// Calls of every kind per account token and hour.
-    pub fn calls_per_hour(limit: NonZeroU32) -> Self {
-        Self {
-            id: QuotaId::new("calls_hour"),
-            actions: Action::ALL.to_vec(),
-            unit: Unit::Calls,
-            window: Duration::from_secs(3600),
-            limit,
-        }
-    }
-
-    /// Private replies to posts and Reels per hour. Meta documents 750 (23 March 2026).
-    pub fn private_replies_per_hour(limit: NonZeroU32) -> Self {
-        Self {
-            id: QuotaId::new("private_replies_hour"),
-            actions: vec![Action::PrivateReply],
-            unit: Unit::Calls,
-            window: Duration::from_secs(3600),
-            limit,
-        }
-    }
-
-    /// Private replies to live comments per second. Meta documents 100 (23 March 2026).
-    pub fn live_replies_per_second(limit: NonZeroU32) -> Self {
-        Self {
-            id: QuotaId::new("live_replies_second"),
-            actions: vec![Action::LiveReply],
-            unit: Unit::Calls,
-            window: Duration::from_secs(1),
-            limit,
-        }
-    }
-
-    /// Distinct recipients in any 24 hours.
-    pub fn recipients_per_day(limit: NonZeroU32) -> Self {
-        Self {
-            id: QuotaId::new("recipients_day"),
-            actions: Action::DIRECT_MESSAGES.to_vec(),
-            unit: Unit::Recipients,
-            window: Duration::from_secs(24 * 3600),
-            limit,
-        }
-    }
-}
-
-const fn nonzero(n: u32) -> NonZeroU32 {
+pub(crate) const fn nonzero(n: u32) -> NonZeroU32 {
     match NonZeroU32::new(n) {
         Some(n) => n,
         None => panic!("a limit of 0"),
@@ -280,46 +254,26 @@ const fn nonzero(n: u32) -> NonZeroU32 {
 mod tests {
     use super::*;
 
+    fn over(window: Duration) -> Quota {
+        Quota::new("q", &Action::ALL, Unit::Calls, window, Limit::Fixed(nonzero(200)))
+    }
+
     #[test]
     fn buckets_cost_at_most_one_percent_of_the_window() {
-        let hour = Quota::calls_per_hour(nonzero(200));
-        assert!(hour.bucket() <= Duration::from_millis(36_100));
-        let day = Quota::recipients_per_day(nonzero(1000));
-        assert!(day.bucket() < Duration::from_secs(600));
+        assert!(over(Duration::from_secs(3600)).bucket() <= Duration::from_millis(36_100));
+        assert!(over(DAY).bucket() < Duration::from_secs(600));
     }
 
     #[test]
-    fn the_sustained_gap_uses_98_percent_of_an_hourly_limit() {
-        for limit in [60, 200, 750] {
-            let quota = Quota::calls_per_hour(nonzero(limit));
-            let per_hour = 3600.0 / quota.sustained_gap().as_secs_f64();
-            assert!(per_hour > 0.98 * f64::from(limit), "{per_hour} of {limit}");
+    fn a_limit_is_a_figure_or_one_for_each_tier() {
+        let read = |text: &str| serde_json::from_str::<Limit>(text);
+        assert_eq!(read("200").unwrap(), Limit::Fixed(nonzero(200)));
+        let tiers = read(r#"{"tier_1":1000,"tier_2":10000,"tier_3":100000}"#).unwrap();
+        assert_eq!(tiers, Limit::TIERS);
+        assert_eq!(tiers.of(Tier::Two).get(), 10_000);
+        for text in ["0", r#""many""#, r#"{"tier_1":1}"#, "-3"] {
+            assert!(read(text).unwrap_err().to_string().contains("a number above 0"), "{text}");
         }
-    }
-
-    #[test]
-    fn a_profile_that_cannot_be_counted_is_refused() {
-        let careful = Profile::careful();
-        assert_eq!(careful.validate(), Ok(()));
-        let with = |change: fn(&mut Profile)| {
-            let mut profile = Profile::careful();
-            change(&mut profile);
-            profile.validate()
-        };
-        let id = QuotaId::new("calls_hour");
-        assert_eq!(
-            with(|p| p.quotas.push(p.quotas[0].clone())),
-            Err(ProfileError::Repeated(id.clone()))
-        );
-        assert_eq!(
-            with(|p| p.quotas[0].window = Duration::ZERO),
-            Err(ProfileError::NoWindow(id.clone()))
-        );
-        assert_eq!(with(|p| p.quotas[0].actions.clear()), Err(ProfileError::NoAction(id)));
-        let long = QuotaId::new("x".repeat(33));
-        assert!(matches!(
-            with(|p| p.quotas[0].id = QuotaId::new("x".repeat(33))),
-            Err(ProfileError::LongName(name)) if name == long
-        ));
+        assert!(serde_json::from_str::<Tier>("4").unwrap_err().to_string().contains("1, 2 or 3"));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::campaign::Overflow;
 use crate::id::{CampaignId, CommentId, MediaId, RecipientId, SendId};
 use crate::quota::Action;
 use crate::seed::seed;
@@ -57,6 +58,32 @@ pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
 /// [`Waiting::backoff`], some two hours of outage.
 pub const FAILURES_MAX: u32 = 12;
 
+/// Whom a DM goes to, as its call names them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Address {
+    /// Whoever wrote this comment: a private reply.
+    Comment {
+        /// The comment.
+        id: CommentId,
+        /// Its author, as the webhook named them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        author: Option<RecipientId>,
+    },
+    /// Somebody by their id: a message in an open conversation.
+    Person(RecipientId),
+}
+
+impl Address {
+    /// The person, where known.
+    pub fn recipient(&self) -> Option<&RecipientId> {
+        match self {
+            Self::Comment { author, .. } => author.as_ref(),
+            Self::Person(recipient) => Some(recipient),
+        }
+    }
+}
+
 /// A send that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
@@ -66,12 +93,15 @@ pub struct Waiting {
     pub lane: Lane,
     /// The campaign that matched.
     pub campaign: CampaignId,
-    /// The comment to answer.
-    pub comment: CommentId,
-    /// Where it was written.
+    /// Whom it goes to.
+    pub to: Address,
+    /// Which of the campaign's sends go first.
+    #[serde(default)]
+    pub order: Overflow,
+    /// Where the comment was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaId>,
-    /// Who wrote it, to greet by name.
+    /// The person's name, to greet them by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// The keyword that matched.
@@ -255,7 +285,8 @@ mod tests {
             id: SendId { account: "a".into(), event: "c".into() },
             lane: Lane::Inbound,
             campaign: "guide".into(),
-            comment: "c".into(),
+            to: Address::Comment { id: "c".into(), author: None },
+            order: Overflow::OldestFirst,
             media: None,
             username: None,
             keyword: None,

@@ -14,12 +14,14 @@ pub struct Window {
     /// The number of the first bucket in `counts`; bucket b covers [b·width, (b+1)·width).
     first: u64,
     counts: VecDeque<u32>,
+    /// The sum of `counts`, so that what still counts is found from the few that do not.
+    total: u64,
 }
 
 impl Window {
     /// An empty window.
     pub fn new(bucket: Duration) -> Self {
-        Self { width: millis(bucket).max(1), first: 0, counts: VecDeque::new() }
+        Self { width: millis(bucket).max(1), first: 0, counts: VecDeque::new(), total: 0 }
     }
 
     /// The same units in buckets of another width. A unit may come to count for longer, never for
@@ -32,7 +34,8 @@ impl Window {
         for (at, &units) in self.counts.iter().enumerate() {
             let end = (self.first + at as u64 + 1) * self.width;
             if units > 0 {
-                new.add(Timestamp::from_millis(end - 1), units, Duration::MAX);
+                let end = Timestamp::from_millis(end - 1);
+                new.add(end, end, units, Duration::MAX);
             }
         }
         new
@@ -53,7 +56,17 @@ impl Window {
 
     /// Units that count at `at`, where each counts for `span`.
     pub fn used(&self, at: Timestamp, span: Duration) -> u64 {
-        self.live(at, span).map(|(_, units)| u64::from(units)).sum()
+        let past =
+            (self.first..).zip(&self.counts).take_while(|(b, _)| self.freed_at(*b, span) <= at);
+        self.total - past.map(|(_, &units)| u64::from(units)).sum::<u64>()
+    }
+
+    /// Whether a unit that was counted at `counted_at` still counts at `at`.
+    pub fn counts(&self, counted_at: Timestamp, at: Timestamp, span: Duration) -> bool {
+        let bucket = counted_at.as_millis() / self.width;
+        let index = bucket.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        let units = index.and_then(|index| self.counts.get(index));
+        units.is_some_and(|&units| units > 0) && self.freed_at(bucket, span) > at
     }
 
     /// The first instant, not before `at`, at which `units` more stay within `limit`; `None` when
@@ -79,13 +92,14 @@ impl Window {
         None
     }
 
-    /// Counts `units` at `at`, which must not lie before the last instant counted at, and forgets
-    /// what no longer counts.
-    pub fn add(&mut self, at: Timestamp, units: u32, span: Duration) {
+    /// Forgets what no longer counts at `now`, and counts `units` at `at`, which is `now` or the end
+    /// of a lease given now.
+    pub fn add(&mut self, now: Timestamp, at: Timestamp, units: u32, span: Duration) {
         while let Some(&front) = self.counts.front() {
-            if front > 0 && self.freed_at(self.first, span) > at {
+            if front > 0 && self.freed_at(self.first, span) > now {
                 break;
             }
+            self.total -= u64::from(front);
             self.counts.pop_front();
             self.first += 1;
         }
@@ -97,7 +111,10 @@ impl Window {
         if index >= self.counts.len() {
             self.counts.resize(index + 1, 0);
         }
-        self.counts[index] = self.counts[index].saturating_add(units);
+        let count = &mut self.counts[index];
+        self.total -= u64::from(*count);
+        *count = count.saturating_add(units);
+        self.total += u64::from(*count);
     }
 
     /// Gives back `units` that were counted at `at` and never used. Units whose bucket is
@@ -107,8 +124,15 @@ impl Window {
         if let Some(index) = bucket.checked_sub(self.first).and_then(|i| usize::try_from(i).ok())
             && let Some(count) = self.counts.get_mut(index)
         {
+            self.total -= u64::from(units.min(*count));
             *count = count.saturating_sub(units);
         }
+    }
+
+    /// Moves one unit that was counted at `from` to `to`: it counts from then on.
+    pub fn move_unit(&mut self, from: Timestamp, to: Timestamp, span: Duration) {
+        self.refund(from, 1);
+        self.add(to, to, 1, span);
     }
 
     /// Appends the window to `out`: width, first bucket, number of buckets, counts; variable-length
@@ -150,7 +174,8 @@ impl Window {
                 count => counts.push_back(count),
             }
         }
-        Some(Self { width, first, counts })
+        let total = counts.iter().map(|&count| u64::from(count)).sum();
+        Some(Self { width, first, counts, total })
     }
 }
 
@@ -195,7 +220,7 @@ mod tests {
     #[test]
     fn a_bucket_counts_until_its_last_instant_has_left_the_window() {
         let mut window = Window::new(Duration::from_millis(10));
-        window.add(at(5000), 1, SPAN);
+        window.add(at(5000), at(5000), 1, SPAN);
         assert_eq!(window.used(at(6009), SPAN), 1);
         assert_eq!(window.used(at(6010), SPAN), 0);
         assert_eq!(window.earliest_fit(at(5000), SPAN, 1, 1), Some(at(6010)));
@@ -206,7 +231,7 @@ mod tests {
     #[test]
     fn a_refund_frees_what_was_counted() {
         let mut window = Window::new(Duration::from_millis(10));
-        window.add(at(5000), 3, SPAN);
+        window.add(at(5000), at(5000), 3, SPAN);
         window.refund(at(5009), 2);
         assert_eq!(window.used(at(5010), SPAN), 1);
         window.refund(at(9000), 2);
@@ -245,7 +270,7 @@ mod tests {
                     prop_assert!(exact_used(late - 1) + u64::from(units) > u64::from(limit));
                 }
                 if fit == at(now) {
-                    window.add(fit, units, SPAN);
+                    window.add(fit, fit, units, SPAN);
                     log.extend(std::iter::repeat_n(now, units as usize));
                 }
             }
@@ -264,7 +289,7 @@ mod tests {
             let mut now = 1_790_000_000_000;
             for (wait, units) in steps {
                 now += wait.min(bucket * 20);
-                window.add(at(now), units, Duration::from_millis(bucket * 100));
+                window.add(at(now), at(now), units, Duration::from_millis(bucket * 100));
             }
             let mut bytes = Vec::new();
             window.encode(&mut bytes);
@@ -289,7 +314,7 @@ mod tests {
             let mut now = 10_000u64;
             for (wait, units) in steps {
                 now += wait;
-                window.add(at(now), units, SPAN);
+                window.add(at(now), at(now), units, SPAN);
             }
             let moved = window.rebucketed(Duration::from_millis(to));
             prop_assert!(moved.used(at(now + later), SPAN) >= window.used(at(now + later), SPAN));

@@ -5,14 +5,14 @@ use std::fmt;
 use secrecy::SecretString;
 use spillway_core::campaign::Campaigns;
 use spillway_core::id::AccountId;
-use spillway_core::quota::Profile;
+use spillway_core::rules::Rules;
 
 /// An account whose comments Spillway answers.
 pub struct Account {
     /// Its id, as webhooks name it.
     pub id: AccountId,
-    /// The quotas in force.
-    pub profile: Profile,
+    /// The limits it keeps.
+    pub rules: Rules,
     /// What it answers to.
     pub campaigns: Campaigns,
     /// The token its calls are made with.

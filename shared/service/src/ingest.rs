@@ -1,4 +1,5 @@
-//! Ingest: a webhook delivery becomes recorded sends, each with a slot on the queue or parked.
+//! Ingest: what asks for a DM becomes a recorded send, with a slot on the queue or parked. Comments
+//! come by webhook deliveries, messages in open conversations from whoever calls [`Ingest::enter`].
 //!
 //! Everything that matters is durable before [`Ingest::ingest`] returns; whatever fails before that
 //! is an error, and Meta's re-send is wanted.
@@ -8,9 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::campaign::Overflow;
+use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
 use spillway_core::pace::{self, Cursor};
-use spillway_core::send::{Earlier, LIVE_REPLY_WINDOW, Lane, REPLY_WINDOW, Stage, Waiting};
+use spillway_core::send::{
+    Address, Earlier, LIVE_REPLY_WINDOW, Lane, REPLY_WINDOW, Stage, Waiting,
+};
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
 use tracing::{debug, info, warn};
@@ -70,6 +74,41 @@ impl Default for Warm {
     }
 }
 
+/// A message to be made to somebody, which no comment asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Names it: entered twice, it is sent once.
+    pub event: EventId,
+    /// When it goes, beside others.
+    pub lane: MessageLane,
+    /// Whom it is for.
+    pub recipient: RecipientId,
+    /// The person's name, to greet them by.
+    pub username: Option<String>,
+    /// The campaign whose texts it takes.
+    pub campaign: CampaignId,
+    /// No attempt after this instant: for a follow-up a day after the person's last message.
+    pub deadline: Timestamp,
+}
+
+/// The lanes of what no comment asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageLane {
+    /// In a conversation that the person has opened.
+    FollowUp,
+    /// For a campaign.
+    Outbound,
+}
+
+impl From<MessageLane> for Lane {
+    fn from(lane: MessageLane) -> Self {
+        match lane {
+            MessageLane::FollowUp => Self::FollowUp,
+            MessageLane::Outbound => Self::Outbound,
+        }
+    }
+}
+
 /// What became of a delivery: each event of it counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ingested {
@@ -77,6 +116,8 @@ pub struct Ingested {
     pub queued: usize,
     /// Comments recorded without one.
     pub parked: usize,
+    /// Of these, how many will probably be too late, as the last release run saw it.
+    pub late: usize,
     /// Comments recorded before, or twice in this delivery.
     pub duplicate: usize,
     /// The account's own comments.
@@ -95,6 +136,7 @@ impl Ingested {
     fn add(&mut self, other: Self) {
         self.queued += other.queued;
         self.parked += other.parked;
+        self.late += other.late;
         self.duplicate += other.duplicate;
         self.own += other.own;
         self.unmatched += other.unmatched;
@@ -131,6 +173,7 @@ impl Ingest {
         info!(
             queued = total.queued,
             parked = total.parked,
+            late = total.late,
             duplicate = total.duplicate,
             own = total.own,
             unmatched = total.unmatched,
@@ -154,27 +197,85 @@ impl Ingest {
             return Ok(counts);
         };
         let now = self.clock.now();
-        let mut wanted = self.match_comments(&account, comments, now, &mut counts);
-        if wanted.is_empty() {
+        let wanted = self.match_comments(&account, comments, now, &mut counts);
+        self.record_new(&account, wanted, now, &mut counts).await?;
+        Ok(counts)
+    }
+
+    /// Records messages of one account; of those entered before, and of an account that is not
+    /// connected, none.
+    ///
+    /// # Errors
+    /// When something could not be persisted. Entering the same messages again is right.
+    pub async fn enter(
+        &self,
+        id: &AccountId,
+        messages: Vec<NewMessage>,
+    ) -> Result<Ingested, StoreError> {
+        let mut counts = Ingested::default();
+        let Some(account) = self.directory.find(id).await? else {
+            counts.unknown_account = messages.len();
             return Ok(counts);
+        };
+        let now = self.clock.now();
+        let mut seen = HashSet::new();
+        let mut wanted = Vec::new();
+        for message in messages {
+            if !seen.insert(message.event.clone()) {
+                counts.duplicate += 1;
+                continue;
+            }
+            let campaign = account.campaigns.get(&message.campaign);
+            wanted.push(Waiting {
+                id: SendId { account: account.id.clone(), event: message.event },
+                lane: message.lane.into(),
+                order: campaign.map_or(Overflow::OldestFirst, |campaign| campaign.overflow),
+                campaign: message.campaign,
+                to: Address::Person(message.recipient),
+                media: None,
+                username: message.username,
+                keyword: None,
+                matched_at: now,
+                deadline: message.deadline,
+                stage: Stage::Parked,
+                epoch: 0,
+                attempt: 0,
+                failures: 0,
+                earlier: Earlier::NotSent,
+            });
+        }
+        self.record_new(&account, wanted, now, &mut counts).await?;
+        Ok(counts)
+    }
+
+    /// Records those that were not recorded before.
+    async fn record_new(
+        &self,
+        account: &Account,
+        mut wanted: Vec<Waiting>,
+        now: Timestamp,
+        counts: &mut Ingested,
+    ) -> Result<(), StoreError> {
+        if wanted.is_empty() {
+            return Ok(());
         }
         let events: Vec<EventId> = wanted.iter().map(|send| send.id.event.clone()).collect();
-        let known = self.sends.known(&id, &events).await?;
+        let known = self.sends.known(&account.id, &events).await?;
         for event in &known {
-            debug!(account = %id, comment = %event, "recorded before");
+            debug!(account = %account.id, event = %event, "recorded before");
         }
         wanted.retain(|send| !known.contains(&send.id.event));
         counts.duplicate += events.len() - wanted.len();
         if wanted.is_empty() {
-            return Ok(counts);
+            return Ok(());
         }
-        self.mark(&id, now).await?;
+        self.mark(&account.id, now).await?;
         for lane in Lane::ALL {
             let (of_lane, rest) = wanted.into_iter().partition(|send: &Waiting| send.lane == lane);
             wanted = rest;
-            self.record(&account, lane, of_lane, now, &mut counts).await?;
+            self.record(account, lane, of_lane, now, counts).await?;
         }
-        Ok(counts)
+        Ok(())
     }
 
     /// The sends that the comments ask for, each comment once.
@@ -212,14 +313,17 @@ impl Ingest {
             };
             // `entry.time` is when Meta sent the notification. A time in the future is none.
             let written_at = comment.notified_at.unwrap_or(now).min(now);
+            let (author, username) =
+                comment.from.map_or((None, None), |from| (Some(from.id), from.username));
             wanted.push(Waiting {
                 id: SendId { account: account.id.clone(), event: EventId::from(&comment.id) },
                 lane,
                 campaign: found.campaign.id.clone(),
+                order: found.campaign.overflow,
                 keyword: found.keyword.map(str::to_owned),
-                comment: comment.id,
+                to: Address::Comment { id: comment.id, author },
                 media: comment.media,
-                username: comment.from.and_then(|from| from.username),
+                username,
                 matched_at: now,
                 deadline: written_at + window,
                 stage: Stage::Parked,
@@ -254,16 +358,21 @@ impl Ingest {
         if sends.is_empty() {
             return Ok(());
         }
-        sends.sort_by_key(|send| send.deadline);
+        sends.sort_by_key(|send| match send.order {
+            Overflow::OldestFirst | Overflow::PublicReply => (0, send.deadline.as_millis()),
+            Overflow::NewestFirst => (1, u64::MAX - send.deadline.as_millis()),
+        });
         let slots = self.take_slots(account, lane, sends.len(), now).await?;
-        for (send, &due) in sends.iter_mut().zip(&slots) {
-            send.stage = Stage::Queued { due };
+        for (send, &slot) in sends.iter_mut().zip(&slots) {
+            send.stage = Stage::Queued { due: pace::due(&account.rules, lane, slot, &send.id) };
         }
         let placed: Vec<(Place, Waiting)> = sends
             .into_iter()
             .map(|send| (Place::new(&send, self.ids.next_nonce()), send))
             .collect();
         let recorded = self.sends.record(&placed).await?;
+        let cursor = self.warm.cursors.get(&account.id, now);
+        let last = cursor.and_then(|cursor| cursor.outlook).map(|outlook| outlook.last);
         let mut messages = Vec::new();
         for ((place, send), recorded) in placed.iter().zip(recorded) {
             match (recorded, send.stage) {
@@ -278,8 +387,12 @@ impl Ingest {
                     messages.push(Queued { ticket, delay: due.since(now) });
                 }
                 (Recorded::New, _) => {
-                    info!(send = %send.id, "parked");
+                    // It goes behind what waits already.
+                    let is_late =
+                        last.is_some_and(|last| lane != Lane::Live && send.deadline < last);
+                    info!(send = %send.id, is_late, "parked");
                     counts.parked += 1;
+                    counts.late += usize::from(is_late);
                 }
             }
         }
@@ -300,13 +413,12 @@ impl Ingest {
         n: usize,
         now: Timestamp,
     ) -> Result<Vec<Timestamp>, StoreError> {
-        let gap = pace::gap(&account.profile, lane.action());
         let mut cursor = match self.warm.cursors.get(&account.id, now) {
             Some(cursor) => cursor,
             None => self.cursors.load(&account.id).await?,
         };
         for _ in 0..CURSOR_TRIES {
-            let taken = cursor.take(lane, gap, now, n, self.ids.next());
+            let taken = cursor.take(&account.rules, lane, now, n, self.ids.next());
             let Some(next) = taken.cursor else {
                 self.remember(account, cursor, now);
                 return Ok(taken.slots);

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod accounts_file;
+pub mod app;
 pub mod clock;
 pub mod deliver;
 pub mod directory;

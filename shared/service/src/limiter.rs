@@ -8,15 +8,19 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spillway_core::budget::{Bound, Budget, Decision, Denial, Grant, GrantId, Want};
+use spillway_core::budget::{Bound, Budget, Decision, Denial, Grant, GrantId, Role, Want};
 use spillway_core::hold::HoldCause;
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::learned::{Learned, Usage as Reported};
 use spillway_core::quota::{Action, GRANT_LIFE};
+use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::CONNECT_TIMEOUT;
+use spillway_meta::usage::Usage;
 use tracing::{error, warn};
 
 use crate::account::Account;
+use crate::app::{App, AppGate};
 use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::memory::Memory;
@@ -42,45 +46,84 @@ const CLOCK_WAIT: Duration = Duration::from_secs(30);
 /// Decides on budgets.
 pub struct Limiter {
     budgets: Arc<dyn Budgets>,
+    app: App,
     ids: Arc<GrantIds>,
     clock: Arc<dyn Clock>,
     check: Arc<ClockCheck>,
     /// The budget last seen, and when.
     seen: Memory<AccountId, (Budget, Timestamp)>,
-    denials: Memory<(AccountId, Action), Denial>,
+    denials: Memory<(AccountId, Option<Lane>, Action), Denial>,
+    /// Usage that Meta reported and that is not in the budget yet: it goes with the next decision.
+    reported: Memory<AccountId, Reported>,
+}
+
+/// What is asked of the budget.
+struct Request<'a> {
+    action: Action,
+    lane: Option<Lane>,
+    units: NonZeroU32,
+    tickets: &'a [&'a Ticket],
+    lease_until: Timestamp,
 }
 
 /// A decision that has been written, and what was not granted.
+#[derive(Default)]
 pub(crate) struct Reserved {
     pub(crate) reservation: Option<Reservation>,
-    pub(crate) denial: Option<Denial>,
+    /// For which of the tickets, by index, and why.
+    pub(crate) denied: Vec<(usize, Denial)>,
 }
 
-impl Reserved {
-    fn denied(bound: Bound, retry_at: Timestamp) -> Self {
-        Self { reservation: None, denial: Some(Denial { bound, retry_at }) }
-    }
-}
-
-/// Units taken for the first of the tickets.
+/// Units taken for some of the tickets.
 pub(crate) struct Reservation {
     pub(crate) grant: Grant,
-    /// For each granted send, in order, the text it gets.
-    pub(crate) variants: Vec<usize>,
+    /// The granted tickets, by index, each with the text it gets.
+    pub(crate) granted: Vec<(usize, usize)>,
+    /// Whether its outcome also ends or lengthens the hold of the whole app.
+    pub(crate) app_role: Role,
     /// On the monotonic clock: no call starts after this. A connection may take
     /// [`CONNECT_TIMEOUT`] more before the request is written.
     pub(crate) usable_until: Duration,
 }
 
+/// The answer to a charge for another tool that shares an account's budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Charged {
+    /// All units may be used, until the grant's life ends.
+    Granted(Grant),
+    /// None may.
+    Denied(Denial),
+}
+
+/// A grant with its denied rest, before anybody is told.
+#[derive(Clone)]
+struct Decided {
+    grant: Grant,
+    granted: Vec<(usize, usize)>,
+    app_role: Role,
+    usable_until: Duration,
+    denial: Option<Denial>,
+}
+
 impl Limiter {
-    /// A limiter over `budgets` that has seen nothing yet.
+    /// A limiter over `budgets` and `app` that has seen nothing yet.
     pub fn new(
         budgets: Arc<dyn Budgets>,
+        app: App,
         ids: Arc<GrantIds>,
         clock: Arc<dyn Clock>,
         check: Arc<ClockCheck>,
     ) -> Self {
-        Self { budgets, ids, clock, check, seen: Memory::new(), denials: Memory::new() }
+        Self {
+            budgets,
+            app,
+            ids,
+            clock,
+            check,
+            seen: Memory::new(),
+            denials: Memory::new(),
+            reported: Memory::new(),
+        }
     }
 
     /// Takes units for as many of the tickets, all of one lane, as fit, in one write.
@@ -93,45 +136,175 @@ impl Limiter {
         let (Some(first), Some(units)) =
             (tickets.first(), u32::try_from(tickets.len()).ok().and_then(NonZeroU32::new))
         else {
-            return Ok(Reserved { reservation: None, denial: None });
+            return Ok(Reserved::default());
         };
-        let action = first.lane.action();
-        let key = (account.id.clone(), action);
+        let lane = first.lane;
+        let request =
+            Request { action: lane.action(), lane: Some(lane), units, tickets, lease_until };
+        let (decided, rest) = match self.decide(account, &request).await? {
+            Ok(decided) => (Some(decided.clone()), decided.denial),
+            Err(denial) => (None, Some(denial)),
+        };
+        let granted = decided.as_ref().map_or(&[][..], |decided| &decided.granted);
+        let denied = self.denied(account, tickets, granted, rest);
+        let reservation = decided.map(|decided| Reservation {
+            grant: decided.grant,
+            granted: decided.granted,
+            app_role: decided.app_role,
+            usable_until: decided.usable_until,
+        });
+        Ok(Reserved { reservation, denied })
+    }
+
+    /// Why those that are not among the `granted` have to wait: because of `rest`, or of their
+    /// person's own hold.
+    fn denied(
+        &self,
+        account: &Account,
+        tickets: &[&Ticket],
+        granted: &[(usize, usize)],
+        rest: Option<Denial>,
+    ) -> Vec<(usize, Denial)> {
+        let now = self.clock.now();
+        let budget = self.seen.get(&account.id, now).map(|(budget, _)| budget).unwrap_or_default();
+        // Where nothing bound them, the next decision is for them.
+        let retry_at = now + CONTENDED_WAIT;
+        let rest = rest.unwrap_or(Denial { bound: Bound::Contention, retry_at });
+        let held = |ticket: &Ticket| {
+            let until = budget.holds.recipient_held_until(ticket.recipient.as_ref()?, now)?;
+            Some(Denial { bound: Bound::RecipientHold, retry_at: until })
+        };
+        (0..tickets.len())
+            .filter(|index| granted.iter().all(|(granted, _)| granted != index))
+            .map(|index| (index, held(tickets[index]).unwrap_or_else(|| rest.clone())))
+            .collect()
+    }
+
+    /// Takes `units` of `action` for another tool that shares the account's token: all or none. The
+    /// calls must be written within [`GRANT_LIFE`].
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn charge(
+        &self,
+        account: &Account,
+        action: Action,
+        units: NonZeroU32,
+    ) -> Result<Charged, StoreError> {
+        let lease_until = self.clock.now() + GRANT_LIFE;
+        let request = Request { action, lane: None, units, tickets: &[], lease_until };
+        let decided = match self.decide(account, &request).await? {
+            Ok(decided) => decided,
+            Err(denial) => return Ok(Charged::Denied(denial)),
+        };
+        match decided.denial {
+            None => Ok(Charged::Granted(decided.grant)),
+            Some(denial) => {
+                self.refund(account, &decided.grant, decided.grant.units).await;
+                Ok(Charged::Denied(denial))
+            }
+        }
+    }
+
+    async fn decide(
+        &self,
+        account: &Account,
+        request: &Request<'_>,
+    ) -> Result<Result<Decided, Denial>, StoreError> {
         let now = self.clock.now();
         if !self.check.is_trusted(self.clock.monotonic()) {
-            return Ok(Reserved::denied(Bound::Clock, now + CLOCK_WAIT));
+            return Ok(Err(Denial { bound: Bound::Clock, retry_at: now + CLOCK_WAIT }));
         }
+        let key = (account.id.clone(), request.lane, request.action);
         if let Some(denial) = self.denials.get(&key, now) {
-            return Ok(Reserved { reservation: None, denial: Some(denial) });
+            return Ok(Err(denial));
         }
-        let want = Want { action, units, first: &first.send, lease_until };
-        let (mut budget, mut seen_at) = self.budget(&account.id, now).await?;
+        let first = request.tickets.first().map(|ticket| &ticket.send);
+        let app_role = match self.app.gate(first, request.lease_until).await? {
+            AppGate::Open => Role::Normal,
+            AppGate::Probe => Role::Probe,
+            AppGate::Closed(denial) => return Ok(Err(denial)),
+        };
+        let most = if app_role == Role::Probe { 1 } else { request.units.get() };
+        let (units, app_denial) = self.app.take(&account.rules, most).await?;
+        let Some(within_app) = NonZeroU32::new(units) else {
+            let retry_at = now + CONTENDED_WAIT;
+            return Ok(Err(app_denial.unwrap_or(Denial { bound: Bound::Contention, retry_at })));
+        };
+        let decided = self.decide_account(account, request, within_app, app_role).await;
+        let granted = match &decided {
+            Ok(Ok(decided)) => decided.grant.units,
+            Ok(Err(_)) | Err(_) => 0,
+        };
+        self.app.give_back(&account.rules, units - granted);
+        match decided? {
+            Ok(decided) => {
+                let denial = decided.denial.clone().or(app_denial);
+                Ok(Ok(Decided { denial, ..decided }))
+            }
+            Err(denial) => {
+                self.remember_denial(key, &denial, now);
+                Ok(Err(denial))
+            }
+        }
+    }
+
+    async fn decide_account(
+        &self,
+        account: &Account,
+        request: &Request<'_>,
+        units: NonZeroU32,
+        app_role: Role,
+    ) -> Result<Result<Decided, Denial>, StoreError> {
+        let (mut budget, mut seen_at) = self.budget(&account.id, self.clock.now()).await?;
         // Reading it may have shown that the clock is off.
         if !self.check.is_trusted(self.clock.monotonic()) {
-            return Ok(Reserved::denied(Bound::Clock, now + CLOCK_WAIT));
+            let retry_at = self.clock.now() + CLOCK_WAIT;
+            return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
         }
         let id = self.ids.next();
         for _ in 0..BUDGET_TRIES {
             // Both clocks are read before the write: the grant's life includes it.
             let now = self.clock.now();
             let usable_until = self.clock.monotonic() + GRANT_LIFE - CONNECT_TIMEOUT;
-            match budget.decide(&account.profile, &want, now, id) {
+            let free = free_tickets(&budget, request.tickets, now);
+            let decision = match units_for(request, &free, units) {
+                Ok(units) => {
+                    let want = Want {
+                        action: request.action,
+                        lane: request.lane,
+                        units,
+                        first: free.first().map(|&index| &request.tickets[index].send),
+                        lease_until: request.lease_until,
+                        counted_at: None,
+                        usage: self.reported.get(&account.id, now),
+                    };
+                    budget.decide(&account.rules, &want, now, id)
+                }
+                Err(()) => Decision::Denied(recipients_held(&budget, request.tickets, now)),
+            };
+            match decision {
                 Decision::Denied(denial) => {
                     if now.since(seen_at) > BUDGET_FRESH {
                         (budget, seen_at) = (self.budgets.load(&account.id).await?, now);
                         continue;
                     }
                     self.remember(&account.id, budget, seen_at);
-                    self.remember_denial(key, &denial, now);
-                    return Ok(Reserved { reservation: None, denial: Some(denial) });
+                    return Ok(Err(denial));
                 }
                 Decision::Granted(grant, mut next, denial) => {
-                    let variants = pick_variants(account, tickets, &grant, &mut next);
+                    let indices = free.into_iter().take(grant.units as usize);
+                    let granted = pick_variants(account, request.tickets, indices, &mut next);
                     match self.budgets.save(&account.id, &next).await? {
                         Saved::Done => {
                             self.remember(&account.id, *next, now);
-                            let reservation = Reservation { grant, variants, usable_until };
-                            return Ok(Reserved { reservation: Some(reservation), denial });
+                            return Ok(Ok(Decided {
+                                grant,
+                                granted,
+                                app_role,
+                                usable_until,
+                                denial,
+                            }));
                         }
                         Saved::Conflict(current) => (budget, seen_at) = (current, now),
                     }
@@ -139,15 +312,17 @@ impl Limiter {
             }
         }
         self.seen.forget(&account.id);
-        Ok(Reserved::denied(Bound::Contention, self.clock.now() + CONTENDED_WAIT))
+        let retry_at = self.clock.now() + CONTENDED_WAIT;
+        Ok(Err(Denial { bound: Bound::Contention, retry_at }))
     }
 
     /// Gives units back. Tried once: a lost refund errs on the safe side.
     pub(crate) async fn refund(&self, account: &Account, grant: &Grant, units: u32) {
+        self.app.give_back(&account.rules, units);
         let now = self.clock.now();
         let result = async {
             let (budget, _) = self.budget(&account.id, now).await?;
-            let next = budget.refund(&account.profile, grant, units, self.ids.next());
+            let next = budget.refund(&account.rules, grant, units, self.ids.next());
             match self.budgets.save(&account.id, &next).await? {
                 Saved::Done => self.remember(&account.id, next, now),
                 Saved::Conflict(current) => self.remember(&account.id, current, now),
@@ -170,15 +345,19 @@ impl Limiter {
     ) -> Option<Timestamp> {
         let now = self.clock.now();
         let stop = Denial { bound: Bound::Hold(cause), retry_at: now + BUDGET_FRESH };
-        for action in Action::ALL {
-            self.remember_denial((account.id.clone(), action), &stop, now);
+        for key in keys(&account.id) {
+            self.remember_denial(key, &stop, now);
         }
-        let held =
-            self.change(&account.id, |budget, id| Some(budget.hold(cause, now, regain, id))).await;
+        let held = self
+            .change(&account.id, |budget, id| {
+                Some(budget.hold(&account.rules, cause, now, regain, id))
+            })
+            .await;
         match held {
             Ok(budget) => {
+                let Learned { lowered, .. } = budget.learned;
                 let until = budget.holds.current.map_or(now, |hold| hold.until);
-                warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), "on hold");
+                warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
                 Some(until)
             }
             Err(error) => {
@@ -188,20 +367,74 @@ impl Limiter {
         }
     }
 
-    /// Ends the hold: its probe went through.
-    pub(crate) async fn lift(&self, account: &Account) {
-        for action in Action::ALL {
-            self.denials.forget(&(account.id.clone(), action));
+    /// Puts every account of the app on hold.
+    pub(crate) async fn hold_app(
+        &self,
+        cause: HoldCause,
+        regain: Option<Duration>,
+    ) -> Option<Timestamp> {
+        self.app.hold(cause, regain).await
+    }
+
+    /// Sends nothing to `recipient` for a while, and says until when.
+    pub(crate) async fn hold_recipient(
+        &self,
+        account: &Account,
+        recipient: &RecipientId,
+    ) -> Option<Timestamp> {
+        let now = self.clock.now();
+        let change = |budget: &Budget, id| Some(budget.hold_recipient(recipient, now, id));
+        match self.change(&account.id, change).await {
+            Ok(budget) => budget.holds.recipient_held_until(recipient, now),
+            Err(error) => {
+                warn!(account = %account.id, %error, "could not record the hold of a recipient");
+                None
+            }
         }
+    }
+
+    /// Ends the holds that a probe was for.
+    pub(crate) async fn lift(&self, account: &Account, role: Role, app_role: Role) {
+        if app_role == Role::Probe {
+            self.app.lift().await;
+        }
+        if role != Role::Probe {
+            return;
+        }
+        for key in keys(&account.id) {
+            self.denials.forget(&key);
+        }
+        let now = self.clock.now();
         let lifted = self
             .change(&account.id, |budget, id| {
-                budget.holds.current.is_some().then(|| budget.lift(id))
+                budget.holds.current.is_some().then(|| budget.lift(now, id))
             })
             .await;
         match lifted {
             Ok(_) => warn!(account = %account.id, "hold ended: the probe went through"),
             Err(error) => error!(account = %account.id, %error, "could not end the hold"),
         }
+    }
+
+    /// Takes in how full Meta says the limits are. Near the limit the account stops, and says until
+    /// when; or the whole app does.
+    pub(crate) async fn learn(&self, account: &Account, usage: &Usage) -> Option<Timestamp> {
+        let now = self.clock.now();
+        let stop = account.rules.profile().slow_down.stop_percent;
+        let percent = |percent: u16| u8::try_from(percent).unwrap_or(u8::MAX);
+        let of_app = usage.app.map(|share| percent(share.get()));
+        let of_account = usage.account.map(|share| percent(share.get()));
+        if let Some(percent) = of_app.into_iter().chain(of_account).max() {
+            let reported = Reported { percent, at: now };
+            self.reported.put(account.id.clone(), reported, now + Learned::USAGE_BELIEVED, now);
+        }
+        if of_app.is_some_and(|percent| percent >= stop) {
+            return self.hold_app(HoldCause::NearLimit, usage.regain).await;
+        }
+        if of_account.is_some_and(|percent| percent >= stop) {
+            return self.hold(account, HoldCause::NearLimit, usage.regain).await;
+        }
+        None
     }
 
     /// Changes the stored budget, again until it holds; `None` from `change` leaves it.
@@ -244,24 +477,65 @@ impl Limiter {
 
     /// Denied traffic costs nothing until the denial ends; for at most a while, because a hold may
     /// be lifted by others.
-    fn remember_denial(&self, key: (AccountId, Action), denial: &Denial, now: Timestamp) {
-        let until = denial.retry_at.min(now + BUDGET_FRESH);
-        self.denials.put(key, denial.clone(), until, now);
+    fn remember_denial(
+        &self,
+        key: (AccountId, Option<Lane>, Action),
+        denial: &Denial,
+        now: Timestamp,
+    ) {
+        // Of one person's hold the others know nothing.
+        if denial.bound != Bound::RecipientHold {
+            let until = denial.retry_at.min(now + BUDGET_FRESH);
+            self.denials.put(key, denial.clone(), until, now);
+        }
     }
+}
+
+/// Everything that an account may be denied under.
+fn keys(account: &AccountId) -> impl Iterator<Item = (AccountId, Option<Lane>, Action)> {
+    let lanes = Lane::ALL.into_iter().map(|lane| (Some(lane), lane.action()));
+    let others = Action::ALL.into_iter().map(|action| (None, action));
+    lanes.chain(others).map(|(lane, action)| (account.clone(), lane, action))
+}
+
+/// The tickets to whose people something may be sent.
+fn free_tickets(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Vec<usize> {
+    let now = now.max(budget.decided_at);
+    let is_held = |recipient: &RecipientId| budget.holds.recipient_held_until(recipient, now);
+    (0..tickets.len())
+        .filter(|&index| tickets[index].recipient.as_ref().and_then(is_held).is_none())
+        .collect()
+}
+
+/// How many units to ask for; nothing where every person is on hold.
+fn units_for(request: &Request<'_>, free: &[usize], units: NonZeroU32) -> Result<NonZeroU32, ()> {
+    if request.tickets.is_empty() {
+        return Ok(units);
+    }
+    let free = u32::try_from(free.len()).unwrap_or(u32::MAX);
+    NonZeroU32::new(free).map(|free| free.min(units)).ok_or(())
+}
+
+/// The denial where every person is on hold.
+fn recipients_held(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Denial {
+    let ends = tickets
+        .iter()
+        .filter_map(|ticket| budget.holds.recipient_held_until(ticket.recipient.as_ref()?, now));
+    let retry_at = ends.min().unwrap_or(now + CONTENDED_WAIT);
+    Denial { bound: Bound::RecipientHold, retry_at }
 }
 
 fn pick_variants(
     account: &Account,
     tickets: &[&Ticket],
-    grant: &Grant,
+    granted: impl Iterator<Item = usize>,
     next: &mut Budget,
-) -> Vec<usize> {
-    tickets
-        .iter()
-        .take(grant.units as usize)
-        .map(|Ticket { send, campaign, .. }| {
+) -> Vec<(usize, usize)> {
+    granted
+        .map(|index| {
+            let Ticket { send, campaign, .. } = tickets[index];
             let variants = account.campaigns.get(campaign).map_or(1, |c| c.messages.len());
-            next.rotation.pick(campaign, send, variants)
+            (index, next.rotation.pick(campaign, send, variants))
         })
         .collect()
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
@@ -66,6 +67,16 @@ pub trait Budgets: Send + Sync {
 
     /// Writes `next` if the stored version is the one before it.
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError>;
+}
+
+/// The budget of the whole app.
+#[async_trait]
+pub trait AppBudgets: Send + Sync {
+    /// The budget as it stands (consistently read); the default one where none was written.
+    async fn load(&self) -> Result<AppBudget, StoreError>;
+
+    /// Writes `next` if the stored version is the one before it.
+    async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError>;
 }
 
 /// Pace cursors, one an account.

@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use spillway_core::budget::Budget;
+use spillway_core::campaign::{Campaign, Overflow};
+use spillway_core::forecast::{Expected, Outlook, forecast};
 use spillway_core::id::AccountId;
-use spillway_core::pace::{self, Backlog, Cursor, HORIZON, Plan};
+use spillway_core::learned::Learned;
+use spillway_core::pace::{self, Cursor, HORIZON, Plan};
 use spillway_core::send::{
     CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, Stage, Step, Waiting,
 };
@@ -91,51 +95,70 @@ pub struct Released {
 struct Survey {
     /// Can be released: parked, or left behind by a crash.
     ready: Vec<(Place, Waiting)>,
-    /// Have a slot ahead and a message on the queue.
-    outstanding: u32,
+    /// Have a slot ahead and a message on the queue, for that instant.
+    outstanding: Vec<(Lane, Timestamp)>,
     /// Claimed: a call may be under way, or its function may just have died.
     claimed: usize,
     /// Must end, and how.
     over: Vec<(Place, Waiting, Outcome)>,
     /// The earliest deadline of all that wait.
     first_deadline: Option<Timestamp>,
+    /// Whether there are more than were read.
+    extent: Extent,
+}
+
+/// How much of the waiting sends a survey has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Extent {
+    #[default]
+    All,
+    /// Enough to fill the horizon.
+    First,
+}
+
+impl Survey {
+    fn waiting(&self) -> usize {
+        self.ready.len() + self.outstanding.len() + self.claimed + self.over.len()
+    }
+
+    fn add(&mut self, part: Self) {
+        self.ready.extend(part.ready);
+        self.outstanding.extend(part.outstanding);
+        self.claimed += part.claimed;
+        self.over.extend(part.over);
+        self.first_deadline = self.first_deadline.into_iter().chain(part.first_deadline).min();
+        if part.extent == Extent::First {
+            self.extent = Extent::First;
+        }
+    }
 }
 
 /// What wants a slot.
-#[derive(Clone, Copy)]
 struct Demand {
     /// Has one already.
-    outstanding: u32,
-    live: usize,
-    paced: usize,
+    outstanding: Vec<(Lane, Timestamp)>,
+    /// The lanes of those that want one, in order.
+    lanes: Vec<Lane>,
+    /// The same as the forecast sees them.
+    expected: Vec<Expected>,
+    /// Whether these are all.
+    extent: Extent,
 }
 
-struct Plans {
-    live: Plan,
-    paced: Plan,
-}
-
-impl Plans {
-    /// Sends that get no slot now.
-    fn left(&self, demand: Demand) -> usize {
-        demand.live + demand.paced - self.live.slots.len() - self.paced.slots.len()
+/// When the account wants to be looked at again: half of a full horizon before the next slot, so
+/// that sends never run dry, and not after the first deadline.
+fn look_again_at(
+    plan: &Plan,
+    left: Option<Lane>,
+    first_deadline: Option<Timestamp>,
+    now: Timestamp,
+) -> Timestamp {
+    if left.is_none() {
+        return now + LOOK_AGAIN;
     }
-
-    /// When the account wants to be looked at again: half of a full horizon before the next slot, so
-    /// that sends never run dry, and not after the first deadline.
-    fn look_again_at(
-        &self,
-        now: Timestamp,
-        demand: Demand,
-        first_deadline: Option<Timestamp>,
-    ) -> Timestamp {
-        if self.left(demand) == 0 {
-            return now + LOOK_AGAIN;
-        }
-        let soonest = now + Duration::from_secs(1);
-        let slot = (self.paced.opens_at - LOOK_AGAIN).max(soonest).min(now + SWEEP);
-        first_deadline.map_or(slot, |deadline| slot.min(deadline.max(now)))
-    }
+    let soonest = now + Duration::from_secs(1);
+    let slot = (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + SWEEP);
+    first_deadline.map_or(slot, |deadline| slot.min(deadline.max(now)))
 }
 
 /// A send that has a slot again.
@@ -178,53 +201,74 @@ impl Release {
         let survey = self.survey(&account, now).await?;
         // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
         // may die first.
-        let waiting =
-            survey.ready.len() + survey.outstanding as usize + survey.claimed + survey.over.len();
+        let waiting = survey.waiting();
         let mut done = Released { ended: self.end(survey.over, now).await?, ..Released::default() };
 
         let ready = self.verified(survey.ready, now).await?;
-        let (live, paced): (Vec<_>, Vec<_>) =
-            ready.into_iter().partition(|(_, send)| send.lane == Lane::Live);
-        let demand =
-            Demand { outstanding: survey.outstanding, live: live.len(), paced: paced.len() };
-        let plans = self.take_slots(&account, now, demand).await?;
-        let chosen = live.into_iter().zip(plans.live.slots.iter().copied());
-        let chosen = chosen.chain(paced.into_iter().zip(plans.paced.slots.iter().copied()));
+        let demand = Demand {
+            outstanding: survey.outstanding,
+            lanes: ready.iter().map(|(_, send)| send.lane).collect(),
+            expected: ready.iter().map(|(_, send)| expected(send, now)).collect(),
+            extent: survey.extent,
+        };
+        let (plan, left) = self.take_slots(&account, now, &demand).await?;
+        let chosen = ready.into_iter().zip(&plan.slots).filter_map(|((place, send), slot)| {
+            let due = pace::due(&account.rules, send.lane, (*slot)?, &send.id);
+            Some(((place, send), due))
+        });
         self.queue_all(chosen, now, &mut done).await?;
 
         let due = match waiting {
             0 if now.since(mark.marked_at) > MARK_KEPT => None,
-            _ => Some(plans.look_again_at(now, demand, survey.first_deadline)),
+            _ => Some(look_again_at(&plan, left, survey.first_deadline, now)),
         };
         self.backlogs.settle(id, &mark, due).await?;
-        let left = plans.left(demand);
-        info!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, left, "released");
+        info!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "released");
         Ok(done)
     }
 
-    /// Reads the account's waiting sends in order, until there are enough to fill the horizon.
+    /// Reads the account's waiting sends in order, until there are enough to fill the horizon. Where
+    /// the newest go first it reads all of them, since those whose time is over stand last.
     async fn survey(&self, account: &Account, now: Timestamp) -> Result<Survey, StoreError> {
-        let gap = pace::gap(&account.profile, Lane::Inbound.action());
+        let gap = account.rules.gap(Lane::Inbound.action(), now, Learned::default());
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
-        let parts = (0..SHARDS).map(|shard| self.survey_shard(&account.id, shard, enough, now));
+        let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
+        let until = match account.campaigns.iter().any(newest_first) {
+            true => usize::MAX,
+            false => enough,
+        };
+        let mut whole = self.read(&account.id, enough, until, now).await?;
+        if whole.ready.len() > usize::from(SHARDS) * enough {
+            whole.ready.truncate(usize::from(SHARDS) * enough);
+            whole.extent = Extent::First;
+        }
+        Ok(whole)
+    }
+
+    /// Reads waiting sends in order, in pages for `enough` of them, until there are `until`.
+    async fn read(
+        &self,
+        account: &AccountId,
+        enough: usize,
+        until: usize,
+        now: Timestamp,
+    ) -> Result<Survey, StoreError> {
+        let parts = (0..SHARDS).map(|shard| self.survey_shard(account, shard, enough, until, now));
         let mut whole = Survey::default();
         for part in try_join_all(parts).await? {
-            whole.ready.extend(part.ready);
-            whole.outstanding += part.outstanding;
-            whole.claimed += part.claimed;
-            whole.over.extend(part.over);
-            whole.first_deadline =
-                whole.first_deadline.into_iter().chain(part.first_deadline).min();
+            whole.add(part);
         }
         whole.ready.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(whole)
     }
 
+    /// Reads one part of them in pages that hold `enough`, up to `until` that can be released.
     async fn survey_shard(
         &self,
         account: &AccountId,
         shard: u8,
         enough: usize,
+        until: usize,
         now: Timestamp,
     ) -> Result<Survey, StoreError> {
         let mut part = Survey::default();
@@ -237,7 +281,11 @@ impl Release {
             for (place, send) in page {
                 part.sort_in(place, send, now);
             }
-            if last || part.ready.len() >= enough {
+            if last {
+                return Ok(part);
+            }
+            if part.ready.len() >= until {
+                part.extent = Extent::First;
                 return Ok(part);
             }
         }
@@ -271,37 +319,64 @@ impl Release {
         Ok(kept)
     }
 
-    /// Plans slots and moves the cursor behind them, in one write. Live comments come first, and
-    /// do not wait for what has a slot already.
+    /// Plans slots and moves the cursor behind them, in one write. Gives the plan and the first paced
+    /// lane that is left without a slot.
     async fn take_slots(
         &self,
         account: &Account,
         now: Timestamp,
-        demand: Demand,
-    ) -> Result<Plans, StoreError> {
+        demand: &Demand,
+    ) -> Result<(Plan, Option<Lane>), StoreError> {
+        let Demand { outstanding, lanes, .. } = demand;
         let budget = self.budgets.load(&account.id).await?;
         let mut cursor = self.cursors.load(&account.id).await?;
-        let plan = |cursor: &Cursor, lane, outstanding, parked| {
-            pace::plan(&account.profile, lane, &budget, cursor, now, outstanding, parked)
-        };
         for _ in 0..CURSOR_TRIES {
-            let live = plan(&cursor, Lane::Live, 0, demand.live);
-            let ahead = demand.outstanding + live.slots.len() as u32;
-            let paced = plan(&cursor, Lane::Inbound, ahead, demand.paced);
-            let backlog = match paced.slots.len() < demand.paced {
-                true => Backlog::Parked,
-                false => Backlog::Clear,
+            let plan = pace::plan(&account.rules, &budget, &cursor, now, outstanding, lanes);
+            let left = demand.first_left(&plan);
+            let outlook = match left {
+                None => None,
+                Some(_) => self.outlook(account, &budget, &cursor, now, demand).await?,
             };
-            let Some(next) = cursor.after(&live, &paced, backlog, self.ids.next()) else {
-                return Ok(Plans { live, paced });
+            let Some(next) = cursor.after(&plan, left, outlook, self.ids.next()) else {
+                return Ok((plan, left));
             };
             match self.cursors.save(&account.id, &next).await? {
-                Saved::Done => return Ok(Plans { live, paced }),
+                Saved::Done => return Ok((plan, left)),
                 Saved::Conflict(current) => cursor = current,
             }
         }
-        let none = |opens_at| Plan { slots: Vec::new(), next: opens_at, opens_at };
-        Ok(Plans { live: none(now), paced: none(now) })
+        let none = Plan { slots: vec![None; lanes.len()], next: cursor.next, opens_at: now };
+        let left = demand.first_left(&none);
+        Ok((none, left))
+    }
+
+    /// What is to be expected of all that waits. Where the survey has not read all of it, that is
+    /// found out once an hour.
+    async fn outlook(
+        &self,
+        account: &Account,
+        budget: &Budget,
+        cursor: &Cursor,
+        now: Timestamp,
+        demand: &Demand,
+    ) -> Result<Option<Outlook>, StoreError> {
+        let forecast = |expected: &[Expected]| {
+            let Demand { outstanding, .. } = demand;
+            forecast(&account.rules, budget, cursor, now, outstanding, expected)
+        };
+        if demand.extent == Extent::All {
+            return Ok(Some(Outlook::of(&forecast(&demand.expected), now)));
+        }
+        if let Some(known) = cursor.outlook.filter(|known| now.since(known.seen_at) < SWEEP) {
+            return Ok(Some(known));
+        }
+        let all = self.read(&account.id, PAGE.1, usize::MAX, now).await?;
+        let expected: Vec<Expected> =
+            all.ready.iter().map(|(_, send)| expected(send, now)).collect();
+        let outlook = Outlook::of(&forecast(&expected), now);
+        let Outlook { waiting, late, last, .. } = outlook;
+        info!(account = %account.id, waiting, late, last_in_s = last.since(now).as_secs(), "outlook");
+        Ok(Some(outlook))
     }
 
     /// Gives sends their slots and puts them on the queue.
@@ -408,6 +483,23 @@ impl Release {
     }
 }
 
+impl Demand {
+    /// The first paced lane of which a send has no slot; a survey that has not read all knows of
+    /// more in the last lane that it has read.
+    fn first_left(&self, plan: &Plan) -> Option<Lane> {
+        let left = self.lanes.iter().zip(&plan.slots).filter(|(_, slot)| slot.is_none());
+        let paced = left.map(|(&lane, _)| lane).find(|&lane| lane != Lane::Live);
+        paced.or(match self.extent {
+            Extent::All => None,
+            Extent::First => self.lanes.last().map(|&last| last.max(Lane::Inbound)),
+        })
+    }
+}
+
+fn expected(send: &Waiting, now: Timestamp) -> Expected {
+    Expected { lane: send.lane, arrives: now, deadline: send.deadline, order: send.order }
+}
+
 fn is_claimed(send: &Waiting, now: Timestamp) -> bool {
     matches!(send.stage, Stage::Sending { lease_until } if now < lease_until + CLOCK_BOUND)
 }
@@ -426,7 +518,9 @@ impl Survey {
         } else {
             self.first_deadline = Some(first);
             match send.stage {
-                Stage::Queued { due } if now < due + OVERDUE => self.outstanding += 1,
+                Stage::Queued { due } if now < due + OVERDUE => {
+                    self.outstanding.push((send.lane, due));
+                }
                 Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => {
                     self.ready.push((place, send));
                 }

@@ -4,12 +4,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use spillway_core::id::{CampaignId, EventId, SendId};
+use spillway_core::campaign::Overflow;
+use spillway_core::id::{CampaignId, EventId, RecipientId, SendId};
 use spillway_core::seed::seed;
 use spillway_core::send::{Lane, Waiting};
 use spillway_core::time::Timestamp;
 
-/// Where a waiting send lies under its account. Places sort by lane, then deadline.
+/// Where a waiting send lies under its account. Places sort by lane, then deadline; those of campaigns
+/// that want the newest first stand behind the others of their lane, latest deadline first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Place(String);
@@ -18,13 +20,15 @@ impl Place {
     /// A place for `send` that no other recording of the same event has: `nonce` differs between
     /// them. So two deliveries of one comment cannot overwrite each other's send.
     pub fn new(send: &Waiting, nonce: u64) -> Self {
-        let Waiting { lane, deadline, id, .. } = send;
-        Self(format!(
-            "{}#{:014}#{}#{nonce:016x}",
-            lane.rank(),
-            deadline.as_millis().min(99_999_999_999_999),
-            id.event
-        ))
+        /// Fourteen digits: until the year 5138.
+        const LAST: u64 = 99_999_999_999_999;
+        let Waiting { lane, deadline, order, id, .. } = send;
+        let deadline = deadline.as_millis().min(LAST / 2);
+        let key = match order {
+            Overflow::OldestFirst | Overflow::PublicReply => deadline,
+            Overflow::NewestFirst => LAST - deadline,
+        };
+        Self(format!("{}#{key:014}#{}#{nonce:016x}", lane.rank(), id.event))
     }
 
     /// Wraps what [`Self::as_str`] gave.
@@ -68,6 +72,17 @@ pub struct Ticket {
     pub campaign: CampaignId,
     /// No attempt after this instant.
     pub deadline: Timestamp,
+    /// Whom it goes to, where known: somebody who has had too many messages is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<RecipientId>,
+    /// How often it went back onto the queue for a short wait, without a step of its send.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub put_off: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 impl Ticket {
@@ -80,12 +95,19 @@ impl Ticket {
             lane: send.lane,
             campaign: send.campaign.clone(),
             deadline: send.deadline,
+            recipient: send.to.recipient().cloned(),
+            put_off: 0,
         }
     }
 
     /// The same ticket for the send after a step.
     pub fn renewed(&self, send: &Waiting) -> Self {
-        Self { epoch: send.epoch, ..self.clone() }
+        Self { epoch: send.epoch, put_off: 0, ..self.clone() }
+    }
+
+    /// The same ticket once more onto the queue, for a short wait.
+    pub fn put_off_again(&self) -> Self {
+        Self { put_off: self.put_off.saturating_add(1), ..self.clone() }
     }
 
     /// The message's body.
@@ -119,6 +141,8 @@ struct Wire<T> {
 
 #[cfg(test)]
 mod tests {
+    use spillway_core::send::{Address, Earlier, Stage};
+
     use super::*;
 
     #[test]
@@ -130,6 +154,8 @@ mod tests {
             lane: Lane::Inbound,
             campaign: "guide".into(),
             deadline: Timestamp::from_millis(1_790_000_000_000),
+            recipient: None,
+            put_off: 0,
         };
         let body = ticket.encode();
         assert_eq!(
@@ -137,6 +163,42 @@ mod tests {
             r#"{"v":"1","send":{"account":"178","event":"179"},"place":"1#00001790000000#179#ab","epoch":3,"lane":"inbound","campaign":"guide","deadline":1790000000000}"#
         );
         assert_eq!(Ticket::decode(&body).unwrap(), ticket);
+        let again = Ticket { recipient: Some("52".into()), ..ticket }.put_off_again();
+        assert_eq!(Ticket::decode(&again.encode()).unwrap(), again);
+    }
+
+    #[test]
+    fn places_sort_by_lane_and_deadline_and_the_newest_first_where_a_campaign_wants_it() {
+        let place = |lane, order, deadline| {
+            let send = Waiting {
+                id: SendId { account: "178".into(), event: "179".into() },
+                lane,
+                campaign: "guide".into(),
+                to: Address::Comment { id: "179".into(), author: None },
+                order,
+                media: None,
+                username: None,
+                keyword: None,
+                matched_at: Timestamp::EPOCH,
+                deadline: Timestamp::from_secs(deadline),
+                stage: Stage::Parked,
+                epoch: 0,
+                attempt: 0,
+                failures: 0,
+                earlier: Earlier::NotSent,
+            };
+            Place::new(&send, 1)
+        };
+        let (oldest, newest) = (Overflow::OldestFirst, Overflow::NewestFirst);
+        let sorted = [
+            place(Lane::Live, oldest, 1_790_000_600),
+            place(Lane::Inbound, oldest, 1_790_000_000),
+            place(Lane::Inbound, oldest, 1_790_000_001),
+            place(Lane::Inbound, newest, 1_790_000_001),
+            place(Lane::Inbound, newest, 1_790_000_000),
+            place(Lane::Outbound, oldest, 1_790_000_000),
+        ];
+        assert!(sorted.is_sorted(), "{sorted:?}");
     }
 
     #[test]

@@ -2,16 +2,19 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::Select;
+use spillway_core::budget::GrantId;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::AccountId;
-use spillway_core::quota::Profile;
+use spillway_core::rules::Rules;
 use spillway_service::account::Account;
-use spillway_service::port::{Accounts, StoreError};
+use spillway_service::port::{Accounts, AppBudgets, Saved, StoreError};
 
 use super::item::{Item, Reader, b, json, s};
+use super::pacing::DynamoAppBudgets;
 use super::unavailable;
-use crate::schema::{account_pk, campaign_sk};
-use crate::secrets::TokenKey;
+use crate::schema::{LEASING_PK, account_pk, campaign_sk};
+use crate::secrets::{TokenKey, process_number};
 
 /// Accounts in the `state` table.
 pub struct DynamoAccounts {
@@ -50,9 +53,9 @@ impl Accounts for DynamoAccounts {
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
-        let account = settings.map(|(profile, token)| Account {
+        let account = settings.map(|(rules, token)| Account {
             id: id.clone(),
-            profile,
+            rules,
             campaigns: Campaigns::new(campaigns),
             token,
         });
@@ -65,22 +68,22 @@ impl DynamoAccounts {
         &self,
         id: &AccountId,
         reader: &Reader<'_>,
-    ) -> Result<(Profile, secrecy::SecretString), StoreError> {
-        let profile: Profile = reader.json("profile")?;
-        profile.validate().map_err(|error| reader.corrupt(error))?;
+    ) -> Result<(Rules, secrecy::SecretString), StoreError> {
+        let rules: Rules = reader.json("rules")?;
         let token =
             self.key.open(id, reader.bytes("token")?).map_err(|error| reader.corrupt(error))?;
-        Ok((profile, token))
+        Ok((rules, token))
     }
 
-    /// Connects an account, or replaces what is known of it; its campaigns are added or replaced.
+    /// Connects an account, or replaces what is known of it; its campaigns are added or replaced. An
+    /// account whose limits exceed its share of the app's is counted among those that lease.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn connect(
         &self,
         id: &AccountId,
-        profile: &Profile,
+        rules: &Rules,
         token: &secrecy::SecretString,
         campaigns: &[Campaign],
     ) -> Result<(), StoreError> {
@@ -98,7 +101,7 @@ impl DynamoAccounts {
         let settings = Item::from([
             ("pk".into(), s(account_pk(id))),
             ("sk".into(), s("settings")),
-            ("profile".into(), json(profile)),
+            ("rules".into(), json(rules)),
             ("token".into(), b(sealed)),
         ]);
         // The settings make the account: with them come all of its campaigns, or comments and
@@ -112,6 +115,57 @@ impl DynamoAccounts {
                 .await
                 .map_err(|error| unavailable(CONNECT, error))?;
         }
+        self.count_leasing(id, rules).await
+    }
+
+    /// Lists the account among those that lease from the app's quotas, or not, and writes how many
+    /// there are into the app's budget.
+    async fn count_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
+        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
+        if rules.leased().next().is_some() {
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
+            put.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        } else {
+            let delete = self.client.delete_item().table_name(&self.table).set_key(Some(listed));
+            delete.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        }
+        let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
+        let mut budget = budgets.load().await?;
+        let process = process_number().map_err(|error| StoreError::Unavailable {
+            what: CONNECT,
+            detail: error.to_string(),
+        })?;
+        for sequence in 0.. {
+            // After the listing, so that of two that connect at once the later one counts both.
+            let leasing = self.leasing().await?;
+            if budget.leasing == leasing {
+                return Ok(());
+            }
+            let id = GrantId::new(process, sequence);
+            match budgets.save(&budget.with_leasing(leasing, id)).await? {
+                Saved::Done => return Ok(()),
+                Saved::Conflict(current) => budget = current,
+            }
+        }
         Ok(())
+    }
+
+    async fn leasing(&self) -> Result<u32, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(LEASING_PK))
+            .select(Select::Count)
+            .consistent_read(true)
+            .into_paginator()
+            .send();
+        let mut count: u32 = 0;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| unavailable(CONNECT, error))?;
+            count = count.saturating_add(page.count.try_into().unwrap_or(0));
+        }
+        Ok(count)
     }
 }

@@ -9,7 +9,7 @@ mod sends;
 
 pub use accounts::DynamoAccounts;
 pub use backlogs::DynamoBacklogs;
-pub use pacing::{DynamoBudgets, DynamoCursors};
+pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors};
 pub use sends::DynamoSends;
 
 use std::error::Error;

@@ -1,17 +1,19 @@
-//! Budgets and cursors: one item each an account, written on the condition of its version.
+//! Budgets and cursors: one item each an account, and one for the app, written on the condition of its
+//! version.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Windows};
 use spillway_core::id::AccountId;
-use spillway_core::pace::{Backlog, Cursor};
+use spillway_core::pace::Cursor;
 use spillway_core::rotation::Rotation;
-use spillway_service::port::{Budgets, Cursors, Saved, StoreError};
+use spillway_service::port::{AppBudgets, Budgets, Cursors, Saved, StoreError};
 
 use super::item::{Item, Reader, at, b, json, n, s};
 use super::unavailable;
-use crate::schema::pace_pk;
+use crate::schema::{APP_PK, pace_pk};
 
 /// Budgets in the `state` table.
 pub struct DynamoBudgets {
@@ -23,6 +25,14 @@ pub struct DynamoBudgets {
 
 /// Cursors in the `state` table.
 pub struct DynamoCursors {
+    /// The client.
+    pub client: Client,
+    /// The `state` table's name.
+    pub table: String,
+}
+
+/// The app's budget in the `state` table.
+pub struct DynamoAppBudgets {
     /// The client.
     pub client: Client,
     /// The `state` table's name.
@@ -47,15 +57,11 @@ fn read<T: Versioned>(item: &Item, what: &'static str) -> Result<T, StoreError> 
     T::read(&reader, reader.number("version")?, GrantId::from_bytes(grant))
 }
 
-async fn load<T: Versioned>(
-    client: &Client,
-    table: &str,
-    account: &AccountId,
-) -> Result<T, StoreError> {
+async fn load<T: Versioned>(client: &Client, table: &str, pk: &str) -> Result<T, StoreError> {
     let answer = client
         .get_item()
         .table_name(table)
-        .key("pk", s(pace_pk(account)))
+        .key("pk", s(pk))
         .key("sk", s(T::SORT_KEY))
         .consistent_read(true)
         .send()
@@ -67,11 +73,11 @@ async fn load<T: Versioned>(
 async fn save<T: Versioned>(
     client: &Client,
     table: &str,
-    account: &AccountId,
+    pk: &str,
     next: &T,
 ) -> Result<Saved<T>, StoreError> {
     let mut item = Item::from([
-        ("pk".into(), s(pace_pk(account))),
+        ("pk".into(), s(pk)),
         ("sk".into(), s(T::SORT_KEY)),
         ("version".into(), n(next.version())),
         ("grant".into(), b(next.grant().to_bytes())),
@@ -102,7 +108,7 @@ async fn save<T: Versioned>(
     };
     let current: T = match old {
         Some(item) => read(&item, T::SAVE)?,
-        None => load(client, table, account).await?,
+        None => load(client, table, pk).await?,
     };
     // Our own write, whose answer was lost and which the SDK tried again.
     let ours = current.version() == next.version() && current.grant() == next.grant();
@@ -124,21 +130,60 @@ impl Versioned for Budget {
 
     fn write(&self, item: &mut Item) {
         item.insert("decided_at".into(), at(self.decided_at));
+        item.insert("paced_at".into(), at(self.paced_at));
         item.insert("windows".into(), b(self.windows.encode()));
         item.insert("holds".into(), json(&self.holds));
+        item.insert("learned".into(), json(&self.learned));
         item.insert("rotation".into(), b(self.rotation.encode()));
     }
 
     fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
-        let windows = Windows::decode(reader.bytes("windows")?)
-            .ok_or_else(|| reader.corrupt("attribute `windows` has another format"))?;
         Ok(Self {
             version,
             grant,
             decided_at: reader.at("decided_at")?,
-            windows,
+            paced_at: reader.at("paced_at")?,
+            windows: windows(reader)?,
             holds: reader.json("holds")?,
+            learned: reader.json("learned")?,
             rotation: Rotation::decode(reader.bytes("rotation")?),
+        })
+    }
+}
+
+fn windows(reader: &Reader<'_>) -> Result<Windows, StoreError> {
+    Windows::decode(reader.bytes("windows")?)
+        .ok_or_else(|| reader.corrupt("attribute `windows` has another format"))
+}
+
+impl Versioned for AppBudget {
+    const SORT_KEY: &'static str = "budget";
+    const LOAD: &'static str = "load the app's budget";
+    const SAVE: &'static str = "save the app's budget";
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn grant(&self) -> GrantId {
+        self.grant
+    }
+
+    fn write(&self, item: &mut Item) {
+        item.insert("decided_at".into(), at(self.decided_at));
+        item.insert("windows".into(), b(self.windows.encode()));
+        item.insert("holds".into(), json(&self.holds));
+        item.insert("leasing".into(), n(self.leasing));
+    }
+
+    fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
+        Ok(Self {
+            version,
+            grant,
+            decided_at: reader.at("decided_at")?,
+            windows: windows(reader)?,
+            holds: reader.json("holds")?,
+            leasing: reader.number("leasing")?,
         })
     }
 }
@@ -157,29 +202,20 @@ impl Versioned for Cursor {
     }
 
     fn write(&self, item: &mut Item) {
-        item.insert("paced".into(), at(self.paced));
+        item.insert("next".into(), json(&self.next));
         item.insert("closed_until".into(), at(self.closed_until));
-        item.insert("live".into(), at(self.live));
-        let backlog = match self.backlog {
-            Backlog::Clear => "clear",
-            Backlog::Parked => "parked",
-        };
-        item.insert("backlog".into(), s(backlog));
+        item.insert("parked".into(), json(&self.parked));
+        item.insert("outlook".into(), json(&self.outlook));
     }
 
     fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
-        let backlog = match reader.text("backlog")? {
-            "clear" => Backlog::Clear,
-            "parked" => Backlog::Parked,
-            other => return Err(reader.corrupt(format!("backlog is `{other}`"))),
-        };
         Ok(Self {
             version,
             grant,
-            paced: reader.at("paced")?,
+            next: reader.json("next")?,
             closed_until: reader.at("closed_until")?,
-            live: reader.at("live")?,
-            backlog,
+            parked: reader.json("parked")?,
+            outlook: reader.json("outlook")?,
         })
     }
 }
@@ -187,21 +223,32 @@ impl Versioned for Cursor {
 #[async_trait]
 impl Budgets for DynamoBudgets {
     async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
-        load(&self.client, &self.table, account).await
+        load(&self.client, &self.table, &pace_pk(account)).await
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
-        save(&self.client, &self.table, account, next).await
+        save(&self.client, &self.table, &pace_pk(account), next).await
     }
 }
 
 #[async_trait]
 impl Cursors for DynamoCursors {
     async fn load(&self, account: &AccountId) -> Result<Cursor, StoreError> {
-        load(&self.client, &self.table, account).await
+        load(&self.client, &self.table, &pace_pk(account)).await
     }
 
     async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
-        save(&self.client, &self.table, account, next).await
+        save(&self.client, &self.table, &pace_pk(account), next).await
+    }
+}
+
+#[async_trait]
+impl AppBudgets for DynamoAppBudgets {
+    async fn load(&self) -> Result<AppBudget, StoreError> {
+        load(&self.client, &self.table, APP_PK).await
+    }
+
+    async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+        save(&self.client, &self.table, APP_PK, next).await
     }
 }

@@ -14,8 +14,9 @@ use aws_sdk_dynamodb::types::{
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use spillway_core::id::{AccountId, CampaignId, CommentId, EventId, MediaId, SendId};
-use spillway_core::send::{Earlier, Lane, Outcome, Stage, Step, Waiting};
+use spillway_core::campaign::Overflow;
+use spillway_core::id::{AccountId, CampaignId, EventId, MediaId, SendId};
+use spillway_core::send::{Address, Earlier, Lane, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::port::{Entry, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket, shard};
@@ -439,7 +440,9 @@ struct Body {
     event: EventId,
     lane: Lane,
     campaign: CampaignId,
-    comment: CommentId,
+    to: Address,
+    #[serde(default)]
+    order: Overflow,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     media: Option<MediaId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -470,7 +473,8 @@ fn waiting_item(place: &Place, send: &Waiting) -> Item {
         event: send.id.event.clone(),
         lane: send.lane,
         campaign: send.campaign.clone(),
-        comment: send.comment.clone(),
+        to: send.to.clone(),
+        order: send.order,
         media: send.media.clone(),
         username: send.username.clone(),
         keyword: send.keyword.clone(),
@@ -519,7 +523,8 @@ fn read_waiting(
         id: SendId { account: account.clone(), event: body.event },
         lane: body.lane,
         campaign: body.campaign,
-        comment: body.comment,
+        to: body.to,
+        order: body.order,
         media: body.media,
         username: body.username,
         keyword: body.keyword,

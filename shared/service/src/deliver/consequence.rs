@@ -25,28 +25,44 @@ impl Retry {
     }
 }
 
+/// What a hold stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Every account.
+    App,
+    /// The account.
+    Account,
+    /// Messages to this person.
+    Recipient,
+}
+
 /// What follows from Meta's verdict.
 pub(super) enum Consequence {
-    /// Stop the account; the send waits.
-    Hold(HoldCause),
-    /// This person is written to too often: wait, at no attempt.
-    PutOff,
+    /// Stop all calls in this scope; the send waits, at no attempt.
+    Hold(Scope, HoldCause),
     /// Try the send again later.
     Retry(Retry),
     /// The send has failed for good.
     End(FailReason),
 }
 
+impl From<ThrottleScope> for Scope {
+    fn from(scope: ThrottleScope) -> Self {
+        match scope {
+            ThrottleScope::App => Self::App,
+            ThrottleScope::Account => Self::Account,
+            ThrottleScope::Recipient => Self::Recipient,
+        }
+    }
+}
+
 impl From<Verdict> for Consequence {
     fn from(verdict: Verdict) -> Self {
         match verdict {
-            Verdict::Throttled { scope: ThrottleScope::Recipient } => Self::PutOff,
-            Verdict::Throttled { scope: ThrottleScope::App | ThrottleScope::Account } => {
-                Self::Hold(HoldCause::Throttled)
-            }
-            Verdict::Blocked => Self::Hold(HoldCause::Blocked),
-            Verdict::TokenDead => Self::Hold(HoldCause::TokenDead),
-            Verdict::Permission => Self::Hold(HoldCause::Permission),
+            Verdict::Throttled { scope } => Self::Hold(scope.into(), HoldCause::Throttled),
+            Verdict::Blocked => Self::Hold(Scope::Account, HoldCause::Blocked),
+            Verdict::TokenDead => Self::Hold(Scope::Account, HoldCause::TokenDead),
+            Verdict::Permission => Self::Hold(Scope::Account, HoldCause::Permission),
             Verdict::Transient => Self::Retry(Retry::Failed),
             Verdict::Ambiguous => Self::Retry(Retry::Lost),
             Verdict::WindowClosed => Self::End(FailReason::WindowClosed),

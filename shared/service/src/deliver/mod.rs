@@ -6,31 +6,35 @@
 mod consequence;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use spillway_core::budget::{Denial, Role};
+use spillway_core::budget::{Bound, Denial, Role};
 use spillway_core::campaign::Campaign;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::learned::Learned;
 use spillway_core::message::Values;
-use spillway_core::pace;
+use spillway_core::quota::Action;
 use spillway_core::send::{
-    CancelReason, Earlier, FAILURES_MAX, FailReason, Outcome, Stage, Step, Waiting,
+    Address, CancelReason, Earlier, FAILURES_MAX, FailReason, Lane, Outcome, REPLY_WINDOW, Stage,
+    Step, Waiting,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_meta::graph::{CallError, Sent};
+use spillway_meta::usage::Usage;
 use tracing::{error, info, warn};
 
-use self::consequence::{Consequence, Retry};
+use self::consequence::{Consequence, Retry, Scope};
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
-use crate::limiter::{CONTENDED_WAIT, Limiter, Reservation, Reserved};
+use crate::limiter::{CONTENDED_WAIT, Charged, Limiter, Reservation, Reserved};
 use crate::port::{Backlogs, Cursors, Graph, Queued, SendQueue, Sends, StoreError};
 use crate::ticket::Ticket;
 
@@ -40,8 +44,16 @@ const WAIT_ON_QUEUE: Duration = Duration::from_secs(60);
 /// The wait after a call that could not be written: Meta cannot be reached.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(60);
 
-/// The wait of a send whose recipient has had too many messages: the queue's longest delay.
-const RECIPIENT_WAIT: Duration = Duration::from_secs(900);
+/// The queue's longest delay.
+const QUEUE_DELAY_MAX: Duration = Duration::from_secs(900);
+
+/// How often a message goes back onto the queue before its send is parked: longer, and release would
+/// take it for lost.
+const PUT_OFF_MAX: u8 = 3;
+
+/// A webhook may tell of a comment that much later than it was written (Meta, webhooks, 3 March
+/// 2026).
+const NOTIFIED_LATE_MAX: Duration = Duration::from_secs(36 * 3600);
 
 /// Time kept between a call's end and the invocation's, to record the outcome.
 const RECORDING_TIME: Duration = Duration::from_secs(1);
@@ -125,19 +137,19 @@ impl Deliver {
         let jobs = self.drop_late(jobs).await;
         let tickets: Vec<&Ticket> = jobs.iter().map(|job| &job.ticket).collect();
         let reserved = self.limiter.reserve(&account, &tickets, lease_until(deadline)).await;
-        let Reserved { reservation, denial } = match reserved {
+        let Reserved { reservation, denied } = match reserved {
             Ok(reserved) => reserved,
             Err(error) => {
                 error!(account = %id, %error, "could not reserve");
                 return jobs.into_iter().map(|job| job.message_id).collect();
             }
         };
-        let units = reservation.as_ref().map_or(0, |r| r.grant.units as usize);
-        let (granted, denied) = jobs.split_at(units.min(jobs.len()));
+        let denied: Vec<(&Job, Denial)> =
+            denied.into_iter().map(|(index, denial)| (&jobs[index], denial)).collect();
         // At once: what was granted must be called soon.
         let (mut again, not_put_off) = futures::join!(
-            self.send_granted(&account, reservation.as_ref(), granted, deadline),
-            self.put_off(&account, denied, denial.as_ref()),
+            self.send_granted(&account, reservation.as_ref(), &jobs, deadline),
+            self.put_off(&account, &denied),
         );
         again.extend(not_put_off);
         again
@@ -177,51 +189,116 @@ impl Deliver {
 
     /// Puts off jobs that were not granted: shortly on the queue, else parked. The new message is
     /// sent, or the send parked, before the old message goes.
-    async fn put_off(
-        &self,
-        account: &Account,
-        jobs: &[Job],
-        denial: Option<&Denial>,
-    ) -> Vec<String> {
-        let (Some(first), Some(denial)) = (jobs.first(), denial) else { return Vec::new() };
+    async fn put_off(&self, account: &Account, denied: &[(&Job, Denial)]) -> Vec<String> {
         let now = self.clock.now();
-        let wait = denial.retry_at.since(now);
-        info!(account = %account.id, jobs = jobs.len(), bound = %denial.bound, wait_ms = wait.as_millis() as u64, "put off");
-        if wait <= WAIT_ON_QUEUE {
-            let gap = pace::gap(&account.profile, first.ticket.lane.action());
-            let messages: Vec<Queued> = (0u32..)
-                .zip(jobs)
-                .map(|(n, job)| Queued { ticket: job.ticket.clone(), delay: wait + gap * n })
-                .collect();
-            return self.enqueue(jobs, &messages).await;
-        }
-        // Marked first: a parked send without a mark would never be looked at.
-        if let Err(error) = self.backlogs.mark(&account.id, now).await {
-            error!(account = %account.id, %error, "could not mark the backlog");
-            return jobs.iter().map(|job| job.message_id.clone()).collect();
-        }
-        let steps = jobs.iter().map(|job| self.sends.step(&job.ticket, Step::To(Stage::Parked)));
-        let stepped = join_all(steps).await;
-        self.close_cursor(&account.id, denial.retry_at).await;
-        let failed = |(job, result): (&Job, Result<Option<Waiting>, StoreError>)| match result {
-            Ok(_) => None,
-            Err(error) => {
-                error!(send = %job.ticket.send, %error, "could not park");
-                Some(job.message_id.clone())
+        let (mut shortly, mut of_person, mut long) = (Vec::new(), Vec::new(), Vec::new());
+        for (job, denial) in denied {
+            let wait = denial.retry_at.since(now);
+            info!(send = %job.ticket.send, bound = %denial.bound, wait_ms = wait.as_millis() as u64, "put off");
+            match denial.bound {
+                Bound::RecipientHold => of_person.push((*job, wait)),
+                _ if wait <= WAIT_ON_QUEUE && job.ticket.put_off < PUT_OFF_MAX => {
+                    shortly.push((*job, wait));
+                }
+                _ => long.push((*job, denial)),
             }
-        };
-        jobs.iter().zip(stepped).filter_map(failed).collect()
+        }
+        let (mut again, of_person, parked) = futures::join!(
+            self.put_off_shortly(account, &shortly, now),
+            self.wait_for_person(&of_person, now),
+            self.park_denied(account, &long, now),
+        );
+        again.extend(of_person);
+        again.extend(parked);
+        again
     }
 
-    async fn enqueue(&self, jobs: &[Job], messages: &[Queued]) -> Vec<String> {
-        let failed = |(job, result): (&Job, Result<(), StoreError>)| match result {
+    /// The same messages once more, one slot apart.
+    async fn put_off_shortly(
+        &self,
+        account: &Account,
+        jobs: &[(&Job, Duration)],
+        now: Timestamp,
+    ) -> Vec<String> {
+        let Some((first, _)) = jobs.first() else { return Vec::new() };
+        let action = first.ticket.lane.action();
+        let gap = account.rules.gap(action, now, Learned::default()).min(WAIT_ON_QUEUE);
+        let messages: Vec<Queued> = (0u32..)
+            .zip(jobs)
+            .map(|(n, (job, wait))| {
+                let delay = (*wait + gap * n).min(QUEUE_DELAY_MAX);
+                Queued { ticket: job.ticket.put_off_again(), delay }
+            })
+            .collect();
+        let failed = |((job, _), result): (&(&Job, Duration), Result<(), StoreError>)| match result
+        {
             Ok(()) => None,
             Err(error) => {
                 error!(send = %job.ticket.send, %error, "could not enqueue");
                 Some(job.message_id.clone())
             }
         };
-        jobs.iter().zip(self.queue.enqueue(messages).await).filter_map(failed).collect()
+        jobs.iter().zip(self.queue.enqueue(&messages).await).filter_map(failed).collect()
+    }
+
+    /// Waits on the queue for a person who has had too many messages, in as few hops as it allows.
+    async fn wait_for_person(&self, jobs: &[(&Job, Duration)], now: Timestamp) -> Vec<String> {
+        let waits = jobs.iter().map(|(job, wait)| async move {
+            let delay = (*wait).min(QUEUE_DELAY_MAX);
+            let step = Step::To(Stage::Queued { due: now + delay });
+            let next = match self.sends.step(&job.ticket, step).await {
+                Ok(Some(next)) => next,
+                Ok(None) => return None,
+                Err(error) => {
+                    error!(send = %job.ticket.send, %error, "could not put off");
+                    return Some(job.message_id.clone());
+                }
+            };
+            let message = Queued { ticket: job.ticket.renewed(&next), delay };
+            self.enqueue_or_leave_to_release(message).await;
+            None
+        });
+        join_all(waits).await.into_iter().flatten().collect()
+    }
+
+    async fn park_denied(
+        &self,
+        account: &Account,
+        denied: &[(&Job, &Denial)],
+        now: Timestamp,
+    ) -> Vec<String> {
+        let Some(opens_at) = denied.iter().map(|(_, denial)| denial.retry_at).min() else {
+            return Vec::new();
+        };
+        // Marked first: a parked send without a mark would never be looked at.
+        if let Err(error) = self.backlogs.mark(&account.id, now).await {
+            error!(account = %account.id, %error, "could not mark the backlog");
+            return denied.iter().map(|(job, _)| job.message_id.clone()).collect();
+        }
+        let parked = Step::To(Stage::Parked);
+        let steps = denied.iter().map(|(job, _)| self.sends.step(&job.ticket, parked));
+        let stepped = join_all(steps).await;
+        self.close_cursor(&account.id, opens_at).await;
+        let failed =
+            |((job, _), result): (&(&Job, &Denial), Result<Option<Waiting>, StoreError>)| {
+                match result {
+                    Ok(_) => None,
+                    Err(error) => {
+                        error!(send = %job.ticket.send, %error, "could not park");
+                        Some(job.message_id.clone())
+                    }
+                }
+            };
+        denied.iter().zip(stepped).filter_map(failed).collect()
+    }
+
+    async fn enqueue_or_leave_to_release(&self, message: Queued) {
+        let send = message.ticket.send.clone();
+        for result in self.queue.enqueue(&[message]).await {
+            if let Err(error) = result {
+                warn!(%send, %error, "could not enqueue; release will");
+            }
+        }
     }
 
     /// No paced slot before `until`: new arrivals park at once instead of being denied later. A
@@ -248,16 +325,16 @@ impl Deliver {
         deadline: Timestamp,
     ) -> Vec<String> {
         let Some(reservation) = reservation else { return Vec::new() };
-        let tasks = jobs.iter().zip(&reservation.variants).map(|(job, &variant)| {
-            self.send_one(account, reservation, &job.ticket, variant, deadline)
+        let tasks = reservation.granted.iter().map(|&(index, variant)| {
+            self.send_one(account, reservation, &jobs[index].ticket, variant, deadline)
         });
         let results = join_all(tasks).await;
         let mut again = Vec::new();
         let mut unused = 0;
-        for (job, result) in jobs.iter().zip(results) {
+        for (&(index, _), result) in reservation.granted.iter().zip(results) {
             unused += result.unused;
             if result.fate == Fate::Again {
-                again.push(job.message_id.clone());
+                again.push(jobs[index].message_id.clone());
             }
         }
         if unused > 0 {
@@ -300,6 +377,13 @@ impl Deliver {
                 return Attempt { fate, unused: 1 };
             }
         };
+        match self.age(account, &send, deadline).await {
+            Age::InTime => {}
+            Age::TooOld => {
+                return Attempt { fate: self.finish(&ticket, &Outcome::Expired).await, unused: 1 };
+            }
+            Age::Stopped => return Attempt { fate: self.park(&ticket).await, unused: 1 },
+        }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
         if self.clock.monotonic() > reservation.usable_until || timeout.is_zero() {
             warn!(send = %send.id, "the grant ran out before the call");
@@ -308,9 +392,46 @@ impl Deliver {
         }
         let text = fill(&campaign, variant, &send);
         let before = self.clock.now();
-        let result = self.graph.private_reply(account, &send.comment, &text, timeout).await;
-        self.check_clock(before, &result);
-        self.settle(account, reservation.grant.role, &ticket, &send, variant, result).await
+        let result = match &send.to {
+            Address::Comment { id, .. } => {
+                self.graph.private_reply(account, id, &text, timeout).await
+            }
+            Address::Person(person) => self.graph.message(account, person, &text, timeout).await,
+        };
+        self.check_clock(before, server_date(&result));
+        self.settle(account, reservation, &ticket, &send, variant, result).await
+    }
+
+    /// Whether a comment can still be answered. A webhook may come up to 36 hours after it, so near
+    /// the deadline the comment's own time is read, and charged.
+    async fn age(&self, account: &Account, send: &Waiting, deadline: Timestamp) -> Age {
+        let Address::Comment { id, .. } = &send.to else { return Age::InTime };
+        let now = self.clock.now();
+        if send.lane != Lane::Inbound || send.deadline.since(now) >= NOTIFIED_LATE_MAX {
+            return Age::InTime;
+        }
+        match self.limiter.charge(account, Action::Read, NonZeroU32::MIN).await {
+            Ok(Charged::Granted(_)) => {}
+            // If it is too old, Meta will say so.
+            Ok(Charged::Denied(_)) | Err(_) => return Age::InTime,
+        }
+        let timeout = (deadline - RECORDING_TIME).since(now);
+        match self.graph.comment_timestamp(account, id, timeout).await {
+            Ok(comment) => {
+                self.check_clock(now, comment.server_date);
+                self.learn(account, &comment.usage).await;
+                let written_at = comment.created_at.unwrap_or(send.matched_at);
+                if written_at + REPLY_WINDOW <= now { Age::TooOld } else { Age::InTime }
+            }
+            Err(call) => match Consequence::from(call.verdict()) {
+                Consequence::Hold(scope, cause) => {
+                    warn!(send = %send.id, error = %call, "the comment's time not read");
+                    self.hold(account, send, scope, cause, usage(&call)).await;
+                    Age::Stopped
+                }
+                Consequence::Retry(_) | Consequence::End(_) => Age::InTime,
+            },
+        }
     }
 
     /// The campaign of a send. One that this process does not know may be newer than what it
@@ -328,11 +449,9 @@ impl Deliver {
     }
 
     /// Compares this process's clock with the date in an answer of Meta's.
-    fn check_clock(&self, before: Timestamp, result: &Result<Sent, CallError>) {
-        if let Ok(Sent { server_date: Some(date), .. })
-        | Err(CallError::Refused { server_date: Some(date), .. }) = result
-        {
-            self.check.compare(before, *date, &*self.clock);
+    fn check_clock(&self, before: Timestamp, server_date: Option<Timestamp>) {
+        if let Some(date) = server_date {
+            self.check.compare(before, date, &*self.clock);
         }
     }
 
@@ -340,7 +459,7 @@ impl Deliver {
     async fn settle(
         &self,
         account: &Account,
-        role: Role,
+        reservation: &Reservation,
         ticket: &Ticket,
         send: &Waiting,
         variant: usize,
@@ -356,9 +475,7 @@ impl Deliver {
                     variant: u8::try_from(variant).ok(),
                 };
                 let fate = self.finish(ticket, &outcome).await;
-                if role == Role::Probe {
-                    self.lift(account).await;
-                }
+                self.went_through(account, reservation, &sent.usage).await;
                 return called(fate);
             }
             Err(call) => call,
@@ -370,16 +487,15 @@ impl Deliver {
             return Attempt { fate, unused: 1 };
         }
         match Consequence::from(verdict) {
-            Consequence::Hold(cause) => {
-                let regain = match call {
-                    CallError::Refused { usage, .. } => usage.regain,
-                    _ => None,
-                };
-                self.hold(account, cause, regain).await;
-                called(self.park(ticket).await)
+            Consequence::Hold(Scope::Recipient, cause) => {
+                let until = self.hold(account, send, Scope::Recipient, cause, usage(&call)).await;
+                let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
+                self.went_through(account, reservation, &usage(&call)).await;
+                called(self.requeue(ticket, send, Retry::Untried, wait.min(QUEUE_DELAY_MAX)).await)
             }
-            Consequence::PutOff => {
-                called(self.requeue(ticket, send, Retry::Untried, RECIPIENT_WAIT).await)
+            Consequence::Hold(scope, cause) => {
+                self.hold(account, send, scope, cause, usage(&call)).await;
+                called(self.park(ticket).await)
             }
             Consequence::Retry(retry) if send.failures + 1 < FAILURES_MAX => {
                 let wait = send.after(retry.step(Stage::Parked)).backoff();
@@ -399,9 +515,7 @@ impl Deliver {
                     Outcome::Failed { reason }
                 };
                 let fate = self.finish(ticket, &outcome).await;
-                if role == Role::Probe {
-                    self.lift(account).await;
-                }
+                self.went_through(account, reservation, &usage(&call)).await;
                 called(fate)
             }
         }
@@ -435,11 +549,7 @@ impl Deliver {
         match self.sends.step(ticket, retry.step(Stage::Queued { due })).await {
             Ok(Some(next)) => {
                 let message = Queued { ticket: ticket.renewed(&next), delay: wait };
-                for result in self.queue.enqueue(&[message]).await {
-                    if let Err(error) = result {
-                        warn!(send = %send.id, %error, "could not enqueue; release will");
-                    }
-                }
+                self.enqueue_or_leave_to_release(message).await;
             }
             Ok(None) => warn!(send = %send.id, "moved on while it was claimed"),
             Err(error) => error!(send = %send.id, %error, "could not requeue; the lease will end"),
@@ -447,18 +557,67 @@ impl Deliver {
         Fate::Done
     }
 
-    async fn hold(&self, account: &Account, cause: HoldCause, regain: Option<Duration>) {
-        if let Some(until) = self.limiter.hold(account, cause, regain).await {
+    /// Stops what a limit response is about, and gives until when.
+    async fn hold(
+        &self,
+        account: &Account,
+        send: &Waiting,
+        scope: Scope,
+        cause: HoldCause,
+        usage: Usage,
+    ) -> Option<Timestamp> {
+        let until = match scope {
+            Scope::App => self.limiter.hold_app(cause, usage.regain).await,
+            Scope::Account => self.limiter.hold(account, cause, usage.regain).await,
+            Scope::Recipient => {
+                return self.limiter.hold_recipient(account, send.to.recipient()?).await;
+            }
+        };
+        self.close_cursor(&account.id, until?).await;
+        until
+    }
+
+    /// A call was answered, by whatever but a limit: a hold that it was the probe of is over, and
+    /// the answer may say how near the next one is.
+    async fn went_through(&self, account: &Account, reservation: &Reservation, usage: &Usage) {
+        let Reservation { grant, app_role, .. } = reservation;
+        if grant.role == Role::Probe || *app_role == Role::Probe {
+            self.limiter.lift(account, grant.role, *app_role).await;
+            // Asks for the parked sends.
+            if let Err(error) = self.backlogs.mark(&account.id, self.clock.now()).await {
+                error!(account = %account.id, %error, "could not mark the backlog");
+            }
+        }
+        self.learn(account, usage).await;
+    }
+
+    async fn learn(&self, account: &Account, usage: &Usage) {
+        if let Some(until) = self.limiter.learn(account, usage).await {
             self.close_cursor(&account.id, until).await;
         }
     }
+}
 
-    /// Ends the hold, and asks for the parked sends.
-    async fn lift(&self, account: &Account) {
-        self.limiter.lift(account).await;
-        if let Err(error) = self.backlogs.mark(&account.id, self.clock.now()).await {
-            error!(account = %account.id, %error, "could not mark the backlog");
-        }
+/// Whether a comment can still be answered.
+enum Age {
+    InTime,
+    TooOld,
+    /// Asking met a limit.
+    Stopped,
+}
+
+/// How full the limits are, from an answer that refused.
+fn usage(call: &CallError) -> Usage {
+    match call {
+        CallError::Refused { usage, .. } => *usage,
+        _ => Usage::default(),
+    }
+}
+
+fn server_date(result: &Result<Sent, CallError>) -> Option<Timestamp> {
+    match result {
+        Ok(Sent { server_date, .. }) | Err(CallError::Refused { server_date, .. }) => *server_date,
+        Err(_) => None,
     }
 }
 

@@ -1,0 +1,294 @@
+//! `spillway forecast`: when the DMs of a viral day go out, and how many come too late. It plans
+//! with the code that plans the real sends.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use jiff::civil::DateTime;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::Serialize;
+use spillway_core::budget::Budget;
+use spillway_core::campaign::Overflow;
+use spillway_core::day::{TimeOfDay, Zone};
+use spillway_core::forecast::{Expected, Forecast, forecast};
+use spillway_core::pace::Cursor;
+use spillway_core::profile::Profile;
+use spillway_core::quota::Tier;
+use spillway_core::rules::{Rules, Terms};
+use spillway_core::send::{Lane, REPLY_WINDOW};
+use spillway_core::time::Timestamp;
+use spillway_service::accounts_file;
+
+/// What comes, and the limits it meets.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+
+  A Reel brings 60,000 comments in five minutes to an account of tier 1:
+    spillway forecast --comments 60000 --span 5m --tier 1
+
+  The same on the third day of a new account's warm-up, posted at six in the evening in Berlin:
+    spillway forecast --comments 60000 --span 5m --warm-up-day 3 \\
+      --time-zone Europe/Berlin --at 2026-11-27T18:00
+
+  With limits of one's own, for a script:
+    spillway forecast --comments 5000 --span 1h --profiles accounts.toml --profile agency --json
+
+Nothing is read from a deployment: the account is taken to have sent nothing yet.")]
+pub(crate) struct Options {
+    /// Comments that each want a DM
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    comments: u32,
+    /// The time in which they are written, evenly, such as 5m or 2h
+    #[arg(long, value_parser = span)]
+    span: Duration,
+    /// The account's tier: 1, 2 or 3
+    #[arg(long, default_value = "1", value_parser = tier)]
+    tier: Tier,
+    /// Which limits: careful, meta, or a profile of --profiles
+    #[arg(long, default_value = "careful", value_name = "NAME")]
+    profile: String,
+    /// TOML file with [[profile]] tables
+    #[arg(long, value_name = "FILE")]
+    profiles: Option<PathBuf>,
+    /// Whose clocks the account's day follows
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    time_zone: Zone,
+    /// When its day begins
+    #[arg(long, default_value = "08:00", value_name = "HH:MM")]
+    day_starts: TimeOfDay,
+    /// When the first comment comes, by those clocks, such as 2026-11-27T18:00 [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// The day of its warm-up, from 1 on [default: it is warmed up]
+    #[arg(long, value_name = "DAY", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    warm_up_day: Option<u32>,
+    /// Which go first when not all can go in time
+    #[arg(long, value_enum, default_value_t = Order::OldestFirst)]
+    overflow: Order,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+impl From<Order> for Overflow {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::OldestFirst => Self::OldestFirst,
+            Order::NewestFirst => Self::NewestFirst,
+        }
+    }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let span: Option<jiff::SignedDuration> = text.parse().ok();
+    span.and_then(|span| Duration::try_from(span).ok())
+        .filter(|span| *span <= Duration::from_secs(30 * 86_400))
+        .ok_or_else(|| "write a time such as 90s, 5m or 2h, at most 720h".to_owned())
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    let number: u8 = text.parse().map_err(|_| "a tier is 1, 2 or 3".to_owned())?;
+    Tier::try_from(number).map_err(|error| error.to_string())
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Report {
+    comments: usize,
+    sent: usize,
+    too_late: usize,
+    first_at: Option<String>,
+    last_at: Option<String>,
+    /// Seconds from the first comment to the last DM.
+    finish_s: f64,
+    days: Vec<Day>,
+    warnings: Vec<String>,
+}
+
+/// One day by the account's clocks.
+#[derive(Serialize)]
+struct Day {
+    date: String,
+    sent: u32,
+    /// DMs in each hour of it.
+    by_hour: [u32; 24],
+}
+
+/// Forecasts.
+#[expect(clippy::print_stdout, reason = "the forecast is this command's output")]
+pub(crate) fn run(options: &Options, now: Timestamp, json: bool) -> Result<()> {
+    let zone = TimeZoneDatabase::bundled()
+        .get(&options.time_zone.to_string())
+        .map_err(|error| anyhow!("{error}"))?;
+    let at = match &options.at {
+        Some(text) => local_time(text, &zone)?,
+        None => now,
+    };
+    let profile = profile(options)?;
+    let warm_up_since = options.warm_up_day.map(|day| at - DAY * (day - 1));
+    if warm_up_since.is_some() && profile.warm_up.is_none() {
+        bail!("profile `{}` has no warm-up: leave --warm-up-day out", profile.name);
+    }
+    let terms = Terms {
+        tier: options.tier,
+        time_zone: options.time_zone.clone(),
+        day_starts: options.day_starts,
+        warm_up_since,
+    };
+    let rules = Rules::new(profile, terms)?;
+    let sends: Vec<Expected> = (0..options.comments)
+        .map(|n| {
+            let arrives = at + options.span.mul_f64(f64::from(n) / f64::from(options.comments));
+            Expected {
+                lane: Lane::Inbound,
+                arrives,
+                deadline: arrives + REPLY_WINDOW,
+                order: options.overflow.into(),
+            }
+        })
+        .collect();
+    let (budget, cursor) = (Budget::default(), Cursor::default());
+    let fates = forecast(&rules, &budget, &cursor, at, &[], &sends);
+    let report = Report::of(&rules, &fates, at, &zone);
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", report.render());
+    }
+    Ok(())
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn profile(options: &Options) -> Result<Profile> {
+    let profiles = match &options.profiles {
+        None => vec![Profile::careful(), Profile::meta()],
+        Some(path) => {
+            let shown = path.display();
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+            accounts_file::parse_profiles(&text).with_context(|| format!("{shown} is refused"))?
+        }
+    };
+    let names: Vec<_> = profiles.iter().map(|profile| profile.name.clone()).collect();
+    let found = profiles.into_iter().find(|profile| profile.name == options.profile);
+    found.with_context(|| {
+        format!("there is no profile `{}`: there are {}", options.profile, names.join(", "))
+    })
+}
+
+fn local_time(text: &str, zone: &TimeZone) -> Result<Timestamp> {
+    let local: Option<DateTime> = text.parse().ok();
+    local
+        .and_then(|local| zone.to_ambiguous_timestamp(local).compatible().ok())
+        .and_then(|at| u64::try_from(at.as_millisecond()).ok())
+        .map(Timestamp::from_millis)
+        .with_context(|| format!("--at `{text}`: write a date and time such as 2026-11-27T18:00"))
+}
+
+fn local(at: Timestamp, zone: &TimeZone) -> DateTime {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    zone.to_datetime(jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX))
+}
+
+impl Report {
+    fn of(rules: &Rules, fates: &[Forecast], start: Timestamp, zone: &TimeZone) -> Self {
+        let mut sent_at: Vec<Timestamp> = fates
+            .iter()
+            .filter_map(|fate| match fate {
+                Forecast::Sent(at) => Some(*at),
+                Forecast::Expired(_) => None,
+            })
+            .collect();
+        sent_at.sort_unstable();
+        let mut days: Vec<Day> = Vec::new();
+        for &at in &sent_at {
+            let at = local(at, zone);
+            let date = at.date().to_string();
+            if days.last().is_none_or(|day| day.date != date) {
+                days.push(Day { date, sent: 0, by_hour: [0; 24] });
+            }
+            if let Some(day) = days.last_mut() {
+                day.sent += 1;
+                day.by_hour[usize::try_from(at.hour()).unwrap_or(0)] += 1;
+            }
+        }
+        let shown =
+            |at: Option<&Timestamp>| at.map(|&at| local(at, zone).strftime("%F %H:%M").to_string());
+        let warnings = rules.profile().warnings(rules.terms().tier);
+        Self {
+            comments: fates.len(),
+            sent: sent_at.len(),
+            too_late: fates.len() - sent_at.len(),
+            first_at: shown(sent_at.first()),
+            last_at: shown(sent_at.last()),
+            finish_s: sent_at.last().map_or(0.0, |last| last.since(start).as_secs_f64()),
+            days,
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn render(&self) -> String {
+        let mut out = String::new();
+        let share = |part: usize| 100.0 * part as f64 / self.comments.max(1) as f64;
+        let _ = writeln!(out, "comments  {:>9}", self.comments);
+        let _ = writeln!(out, "  sent    {:>9}  {:5.1} %", self.sent, share(self.sent));
+        let _ = writeln!(out, "  too late{:>9}  {:5.1} %", self.too_late, share(self.too_late));
+        if let (Some(first), Some(last)) = (&self.first_at, &self.last_at) {
+            let _ = writeln!(out, "first DM  {first}");
+            let _ = writeln!(out, "last DM   {last}, {} later", days(self.finish_s));
+        }
+        if !self.days.is_empty() {
+            let most = self.days.iter().flat_map(|day| day.by_hour).max().unwrap_or(0).max(1);
+            let _ = writeln!(out, "\n{:<10}  {:>6}  0     6     12    18", "day", "DMs");
+            for day in &self.days {
+                let bars: String = day.by_hour.iter().map(|&count| bar(count, most)).collect();
+                let _ = writeln!(out, "{:<10}  {:>6}  {bars}", day.date, day.sent);
+            }
+            let _ = writeln!(out, "{:>18}  █ = {most} an hour", "");
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(out, "note: {warning}");
+        }
+        out
+    }
+}
+
+/// A cell for an hour: empty only if nothing is sent in it.
+fn bar(count: u32, most: u32) -> char {
+    const EIGHTHS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    EIGHTHS[(u64::from(count) * 8).div_ceil(u64::from(most)).min(8) as usize]
+}
+
+fn days(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_with_one_dm_is_seen() {
+        assert_eq!([0, 1, 50, 100].map(|count| bar(count, 100)), ['·', '▁', '▄', '█']);
+    }
+
+    #[test]
+    fn spans_are_read_for_people() {
+        assert_eq!([59.0, 7200.0, 200_000.0].map(days), ["1 min", "2 h 0 min", "2 d 7 h"]);
+        assert_eq!(span("5m"), Ok(Duration::from_secs(300)));
+        assert!(span("5").is_err() && span("-5m").is_err() && span("9999h").is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! What a decision, a plan and a forecast cost: `cargo bench -p spillway-core`.
+//!
+//! Times are of this machine. What must hold anywhere: a decision on an account whose windows are
+//! full takes microseconds, and a plan of 100,000 sends a fraction of a second.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use divan::{Bencher, black_box};
+use spillway_core::budget::{Budget, Decision, GrantId, Want};
+use spillway_core::campaign::Overflow;
+use spillway_core::forecast::{Expected, forecast};
+use spillway_core::id::SendId;
+use spillway_core::pace::{Cursor, plan};
+use spillway_core::profile::{Profile, Spread};
+use spillway_core::quota::Tier;
+use spillway_core::rules::{Rules, Terms};
+use spillway_core::send::{Lane, REPLY_WINDOW};
+use spillway_core::time::Timestamp;
+
+fn main() {
+    divan::main();
+}
+
+/// 12:00 UTC.
+const NOW: Timestamp = Timestamp::from_secs(1_790_596_800);
+
+/// The careful profile around the clock: every window as full as it can be.
+fn rules() -> Rules {
+    let spread = Some(Spread { active: Duration::from_secs(86_400), burst: 5 });
+    let profile = Profile { spread, ..Profile::careful() };
+    Rules::new(profile, Terms { tier: Tier::Two, ..Terms::default() }).expect("a sound profile")
+}
+
+fn send() -> SendId {
+    SendId { account: "17841400000000001".into(), event: "17890000000000001".into() }
+}
+
+fn want(send: &SendId) -> Want<'_> {
+    Want {
+        action: Lane::Inbound.action(),
+        lane: Some(Lane::Inbound),
+        units: NonZeroU32::MIN,
+        first: Some(send),
+        lease_until: NOW,
+        counted_at: None,
+        usage: None,
+    }
+}
+
+/// A day and more of sends at the full pace, and the instant of the next.
+fn full(rules: &Rules) -> (Budget, Timestamp) {
+    let send = send();
+    let mut budget = Budget::default();
+    let mut at = NOW;
+    for n in 0..6000 {
+        if let Decision::Granted(_, next, _) =
+            budget.decide(rules, &want(&send), at, GrantId::new(1, n))
+        {
+            budget = *next;
+        }
+        at = at + Duration::from_millis(18_320);
+    }
+    (budget, at)
+}
+
+#[divan::bench]
+fn a_grant_on_a_full_account(bencher: Bencher<'_, '_>) {
+    let rules = rules();
+    let (budget, at) = full(&rules);
+    let send = send();
+    bencher.bench(|| budget.decide(&rules, black_box(&want(&send)), at, GrantId::new(1, 1)));
+}
+
+#[divan::bench]
+fn a_denial_on_a_full_account(bencher: Bencher<'_, '_>) {
+    let rules = rules();
+    let (mut budget, at) = full(&rules);
+    let send = send();
+    while let Decision::Granted(_, next, _) =
+        budget.decide(&rules, &want(&send), at, GrantId::new(1, 1))
+    {
+        budget = *next;
+    }
+    bencher.bench(|| budget.decide(&rules, black_box(&want(&send)), at, GrantId::new(1, 1)));
+}
+
+#[divan::bench]
+fn a_budget_is_written_and_read(bencher: Bencher<'_, '_>) {
+    let (budget, _) = full(&rules());
+    bencher.bench(|| spillway_core::budget::Windows::decode(&budget.windows.encode()));
+}
+
+#[divan::bench]
+fn a_release_run_plans_its_horizon(bencher: Bencher<'_, '_>) {
+    let rules = rules();
+    let (budget, at) = full(&rules);
+    let parked = vec![Lane::Inbound; 140];
+    bencher.bench(|| plan(&rules, &budget, &Cursor::default(), at, &[], black_box(&parked)));
+}
+
+#[divan::bench(args = [1000, 100_000])]
+fn a_forecast(bencher: Bencher<'_, '_>, sends: usize) {
+    let rules = rules();
+    let (budget, at) = full(&rules);
+    let deadline = at + REPLY_WINDOW;
+    let order = Overflow::OldestFirst;
+    let sends = vec![Expected { lane: Lane::Inbound, arrives: at, deadline, order }; sends];
+    bencher.bench(|| forecast(&rules, &budget, &Cursor::default(), at, &[], black_box(&sends)));
+}

@@ -1,0 +1,230 @@
+//! The forecast: when each waiting send goes out, and which will be too late. It gives out slots as
+//! the release function does, only without a horizon.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Budget;
+use crate::campaign::Overflow;
+use crate::pace::{Cursor, Slots};
+use crate::rules::Rules;
+use crate::send::Lane;
+use crate::time::Timestamp;
+
+/// A send to forecast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its lane.
+    pub lane: Lane,
+    /// When it is there: now or earlier for what waits, later for what is yet to come.
+    pub arrives: Timestamp,
+    /// No attempt after this instant.
+    pub deadline: Timestamp,
+    /// Which of its campaign's sends go first.
+    pub order: Overflow,
+}
+
+/// What is to be expected of all that waits for an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// When it was found out.
+    pub seen_at: Timestamp,
+    /// Sends that wait without a slot.
+    pub waiting: u32,
+    /// How many of them will probably be too late.
+    pub late: u32,
+    /// When the last of the others goes out.
+    pub last: Timestamp,
+}
+
+impl Outlook {
+    /// Sums up.
+    pub fn of(forecasts: &[Forecast], now: Timestamp) -> Self {
+        let mut outlook = Self { seen_at: now, waiting: 0, late: 0, last: now };
+        for forecast in forecasts {
+            outlook.waiting = outlook.waiting.saturating_add(1);
+            match *forecast {
+                Forecast::Sent(at) => outlook.last = outlook.last.max(at),
+                Forecast::Expired(_) => outlook.late = outlook.late.saturating_add(1),
+            }
+        }
+        outlook
+    }
+}
+
+/// What becomes of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forecast {
+    /// The DM goes out.
+    Sent(Timestamp),
+    /// Its deadline passes first.
+    Expired(Timestamp),
+}
+
+/// A send that is there, as its lane orders it: the greatest goes first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Ready {
+    urgency: Urgency,
+    index: Reverse<usize>,
+}
+
+/// Sends stand in the order of their places: earliest deadline first, and behind them those of
+/// campaigns that want the newest first, latest deadline first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    Newest(Timestamp),
+    Oldest(Reverse<Timestamp>),
+}
+
+impl Expected {
+    fn urgency(&self) -> Urgency {
+        match self.order {
+            Overflow::OldestFirst | Overflow::PublicReply => {
+                Urgency::Oldest(Reverse(self.deadline))
+            }
+            Overflow::NewestFirst => Urgency::Newest(self.deadline),
+        }
+    }
+}
+
+/// What becomes of each of `sends` (in any order), if all is as it is known now: the rules, the
+/// budget, the slots that `outstanding` sends have, and nothing else arriving. Answers in the order
+/// given.
+pub fn forecast(
+    rules: &Rules,
+    budget: &Budget,
+    cursor: &Cursor,
+    now: Timestamp,
+    outstanding: &[(Lane, Timestamp)],
+    sends: &[Expected],
+) -> Vec<Forecast> {
+    let mut coming: Vec<usize> = (0..sends.len()).collect();
+    coming.sort_by_key(|&index| sends[index].arrives);
+    let mut coming = coming.into_iter().peekable();
+    let mut slots = Slots::new(rules, budget, cursor, now, outstanding);
+    let mut ready: [BinaryHeap<Ready>; Lane::ALL.len()] = Default::default();
+    let mut result: Vec<Forecast> =
+        sends.iter().map(|send| Forecast::Expired(send.deadline)).collect();
+    let mut at = now;
+    loop {
+        while let Some(index) = coming.next_if(|&index| sends[index].arrives <= at) {
+            let lane = usize::from(sends[index].lane.rank());
+            ready[lane].push(Ready { urgency: sends[index].urgency(), index: Reverse(index) });
+        }
+        let Some(lane) = Lane::ALL.into_iter().find(|l| !ready[usize::from(l.rank())].is_empty())
+        else {
+            match coming.peek() {
+                Some(&index) => at = sends[index].arrives,
+                None => return result,
+            }
+            continue;
+        };
+        let slot = slots.peek(lane, at);
+        // Whoever arrives before that slot may go first.
+        if let Some(&index) = coming.peek()
+            && slot.is_none_or(|slot| sends[index].arrives <= slot)
+        {
+            at = sends[index].arrives;
+            continue;
+        }
+        let Some(Ready { index, .. }) = ready[usize::from(lane.rank())].pop() else { continue };
+        if let Some(slot) = slot.filter(|&slot| slot < sends[index.0].deadline) {
+            slots.take(lane, slot);
+            result[index.0] = Forecast::Sent(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::profile::Profile;
+    use crate::quota::Tier;
+    use crate::rules::Terms;
+    use crate::send::REPLY_WINDOW;
+
+    /// 12:00 UTC.
+    const NOW: Timestamp = Timestamp::from_secs(1_790_596_800);
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn comments(n: u64, span: Duration, order: Overflow) -> Vec<Expected> {
+        let arrives = |k: u64| NOW + span * u32::try_from(k).unwrap() / u32::try_from(n).unwrap();
+        (0..n)
+            .map(|k| Expected {
+                lane: Lane::Inbound,
+                arrives: arrives(k),
+                deadline: arrives(k) + REPLY_WINDOW,
+                order,
+            })
+            .collect()
+    }
+
+    fn of(rules: &Rules, sends: &[Expected]) -> Vec<Forecast> {
+        forecast(rules, &Budget::default(), &Cursor::default(), NOW, &[], sends)
+    }
+
+    fn sent(forecasts: &[Forecast]) -> Vec<Timestamp> {
+        let at = |forecast: &Forecast| match forecast {
+            Forecast::Sent(at) => Some(*at),
+            Forecast::Expired(_) => None,
+        };
+        forecasts.iter().filter_map(at).collect()
+    }
+
+    #[test]
+    fn sends_go_at_the_pace_of_the_rules_and_in_order() {
+        let rules = Rules::careful();
+        let at = sent(&of(&rules, &comments(100, secs(60), Overflow::OldestFirst)));
+        assert_eq!(at.len(), 100);
+        assert_eq!(at[0], NOW);
+        assert!(at.windows(2).all(|pair| pair[1].since(pair[0]) >= secs(57)));
+        assert!(at[99].since(NOW) < secs(100 * 59));
+    }
+
+    #[test]
+    fn what_misses_its_deadline_is_said_and_which_it_is_depends_on_the_policy() {
+        let rules = Rules::careful();
+        let oldest = of(&rules, &comments(60_000, secs(300), Overflow::OldestFirst));
+        let count = sent(&oldest).len();
+        // Seven days of 1,000, less the night of the last one.
+        assert!((6500..7100).contains(&count), "{count}");
+        assert!(matches!(oldest[0], Forecast::Sent(_)));
+        assert!(matches!(oldest[59_999], Forecast::Expired(_)));
+        let newest = of(&rules, &comments(60_000, secs(300), Overflow::NewestFirst));
+        assert!(sent(&newest).len().abs_diff(count) < 10);
+        assert!(matches!(newest[59_999], Forecast::Sent(_)));
+        assert!(matches!(newest[30_000], Forecast::Expired(_)));
+    }
+
+    #[test]
+    fn an_inbound_comment_goes_before_a_campaign_of_thousands() {
+        let rules =
+            Rules::new(Profile::careful(), Terms { tier: Tier::Two, ..Terms::default() }).unwrap();
+        let mut sends: Vec<Expected> = (0..5000)
+            .map(|_| Expected {
+                lane: Lane::Outbound,
+                arrives: NOW,
+                deadline: Timestamp::NEVER,
+                order: Overflow::OldestFirst,
+            })
+            .collect();
+        let arrives = NOW + secs(1800);
+        let deadline = arrives + REPLY_WINDOW;
+        sends.push(Expected {
+            lane: Lane::Inbound,
+            arrives,
+            deadline,
+            order: Overflow::OldestFirst,
+        });
+        let Some(Forecast::Sent(at)) = of(&rules, &sends).pop() else { panic!("expired") };
+        assert!(at.since(arrives) <= secs(37), "{:?}", at.since(arrives));
+    }
+}

@@ -1,0 +1,175 @@
+//! What an account's answers have taught: how full Meta says its limits are, which limit it met
+//! below the configured one, and when its last hold ended. Each makes it slower for a while.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::profile::SlowDown;
+use crate::time::Timestamp;
+
+/// What has been learned. Nothing learned is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The limits in force right after they were lowered, and when that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowered: Option<Lowered>,
+    /// The usage reported last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// When the last hold ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned_at: Option<Timestamp>,
+}
+
+/// A limit was met below the configured figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lowered {
+    /// Percent of the configured limits of an hour and less.
+    pub percent: u8,
+    /// Since when. Rises by [`Learned::RECOVERY`] from here on.
+    pub at: Timestamp,
+}
+
+/// How full Meta says a limit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// In percent; 100 is throttled.
+    pub percent: u8,
+    /// When it said so. An answer without the header says nothing, and this one stays.
+    pub at: Timestamp,
+}
+
+const FULL: u8 = 100;
+
+impl Learned {
+    /// Limits recover by so many percent in each span of that length.
+    pub const RECOVERY: (u8, Duration) = (5, Duration::from_secs(600));
+    /// Lowered limits are at least this many percent of the configured ones.
+    pub const LIMIT_MIN: u8 = 25;
+    /// A reported usage is believed for so long.
+    pub const USAGE_BELIEVED: Duration = Duration::from_secs(900);
+    /// After a hold the pace is a quarter of the full one, and a quarter more after each such span.
+    pub const RETURN_STEP: Duration = Duration::from_secs(300);
+    /// The pace is at least this many percent of the full one.
+    pub const PACE_MIN: u8 = 25;
+
+    /// The percent of the configured limits that is in force at `at`.
+    pub fn limit_percent(&self, at: Timestamp) -> u8 {
+        let Some(Lowered { percent, at: since }) = self.lowered else { return FULL };
+        let (step, every) = Self::RECOVERY;
+        let steps = at.since(since).as_millis() / every.as_millis();
+        let risen = u128::from(percent) + steps * u128::from(step);
+        u8::try_from(risen.min(u128::from(FULL))).unwrap_or(FULL)
+    }
+
+    /// The percent of the full pace at `at`.
+    pub fn pace_percent(&self, slow_down: SlowDown, at: Timestamp) -> u8 {
+        self.percent_by_usage(slow_down, at).min(self.percent_by_return(at))
+    }
+
+    fn percent_by_usage(&self, slow_down: SlowDown, at: Timestamp) -> u8 {
+        let Some(usage) = self.usage.filter(|usage| at < usage.at + Self::USAGE_BELIEVED) else {
+            return FULL;
+        };
+        let SlowDown { from_percent, stop_percent } = slow_down;
+        let over = u32::from(usage.percent.saturating_sub(from_percent));
+        let all = u32::from(stop_percent.saturating_sub(from_percent)).max(1);
+        let lost = u32::from(FULL - Self::PACE_MIN) * over.min(all) / all;
+        FULL - lost as u8
+    }
+
+    fn percent_by_return(&self, at: Timestamp) -> u8 {
+        let Some(returned_at) = self.returned_at else { return FULL };
+        let steps = at.since(returned_at).as_millis() / Self::RETURN_STEP.as_millis();
+        (Self::PACE_MIN as u128 * (1 + steps)).min(FULL.into()) as u8
+    }
+
+    /// The next instant after `at` at which limits change.
+    pub(crate) fn limits_change_after(&self, at: Timestamp) -> Option<Timestamp> {
+        let lowered = self.lowered.filter(|_| self.limit_percent(at) < FULL)?;
+        let every = Self::RECOVERY.1;
+        let steps = at.since(lowered.at).as_millis() / every.as_millis() + 1;
+        Some(lowered.at + every * u32::try_from(steps).unwrap_or(u32::MAX))
+    }
+
+    /// With a usage that was reported at `at`. One that asks for nothing new is left out, so that it
+    /// costs no write.
+    #[must_use]
+    pub fn with_usage(self, usage: Option<Usage>) -> Self {
+        let newer = usage.filter(|usage| self.usage.is_none_or(|known| known.at < usage.at));
+        Self { usage: newer.or(self.usage), ..self }
+    }
+
+    /// After a throttle that was met when `used_percent` of the configured limit had been used: that
+    /// much was too much.
+    pub(crate) fn throttled(&mut self, used_percent: u8, at: Timestamp) {
+        let met = self.limit_percent(at).min(used_percent);
+        let percent = (u32::from(met) * 9 / 10) as u8;
+        self.lowered = Some(Lowered { percent: percent.max(Self::LIMIT_MIN), at });
+    }
+
+    /// After a hold.
+    pub(crate) fn returned(&mut self, at: Timestamp) {
+        self.returned_at = Some(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    fn mins(n: u64) -> Duration {
+        Duration::from_secs(n * 60)
+    }
+
+    fn paces(learned: &Learned, after: &[u64]) -> Vec<u8> {
+        let slow_down = SlowDown::default();
+        after.iter().map(|&n| learned.pace_percent(slow_down, NOW + mins(n))).collect()
+    }
+
+    #[test]
+    fn a_reported_usage_bends_the_pace_from_75_percent_on() {
+        let pace = |percent| {
+            let usage = Some(Usage { percent, at: NOW });
+            paces(&Learned { usage, ..Learned::default() }, &[1])[0]
+        };
+        assert_eq!([0, 75, 80, 85, 95, 200].map(pace), [100, 100, 82, 63, 25, 25]);
+    }
+
+    #[test]
+    fn no_header_is_no_information_and_an_old_one_is_forgotten() {
+        let usage = Some(Usage { percent: 85, at: NOW });
+        let learned = Learned::default().with_usage(usage).with_usage(None);
+        assert_eq!(paces(&learned, &[0, 14, 15]), [63, 63, 100]);
+        let older = Some(Usage { percent: 0, at: NOW - mins(1) });
+        assert_eq!(learned.with_usage(older), learned);
+    }
+
+    #[test]
+    fn after_a_hold_the_pace_returns_in_quarters() {
+        let mut learned = Learned::default();
+        learned.returned(NOW);
+        assert_eq!(paces(&learned, &[0, 4, 5, 10, 15, 90]), [25, 25, 50, 75, 100, 100]);
+    }
+
+    #[test]
+    fn a_limit_met_early_is_lowered_below_what_was_used_and_recovers_by_steps() {
+        let mut learned = Learned::default();
+        learned.throttled(60, NOW);
+        let limits = |learned: &Learned, after: &[u64]| -> Vec<u8> {
+            after.iter().map(|&n| learned.limit_percent(NOW + mins(n))).collect()
+        };
+        assert_eq!(limits(&learned, &[0, 9, 10, 25, 89, 92]), [54, 54, 59, 64, 94, 99]);
+        assert_eq!(limits(&learned, &[100, 1000]), [100, 100]);
+        assert_eq!(learned.limits_change_after(NOW), Some(NOW + mins(10)));
+        assert_eq!(learned.limits_change_after(NOW + mins(10)), Some(NOW + mins(20)));
+        assert_eq!(learned.limits_change_after(NOW + mins(100)), None);
+        learned.throttled(100, NOW + mins(10));
+        assert_eq!(learned.limit_percent(NOW + mins(10)), 53);
+        learned.throttled(1, NOW + mins(10));
+        assert_eq!(learned.limit_percent(NOW + mins(10)), Learned::LIMIT_MIN);
+    }
+}

@@ -1,0 +1,526 @@
+//! Profiles: named sets of quotas with the habits that go with them, as data.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::quota::{
+    Action, DAY, Limit, PACED_WINDOW_MAX, Quota, QuotaId, Scope, Tier, Unit, nonzero,
+};
+
+/// A named set of quotas, and how to keep well below them. All of it holds together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// The quotas.
+    #[serde(rename = "quota")]
+    pub quotas: Vec<Quota>,
+    /// How the day's DMs are spread; `None` sends around the clock, as fast as the quotas allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+    /// How a new account begins; `None` with everything at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUp>,
+    /// When the usage that Meta reports slows the account down.
+    #[serde(default)]
+    pub slow_down: SlowDown,
+}
+
+/// The day's DMs evenly over its active hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// How long a day is active, at most `24h`.
+    #[serde(with = "crate::span")]
+    pub active: Duration,
+    /// How many DMs more than the even pace may go in any ten minutes; at least a twentieth of the
+    /// even pace.
+    pub burst: u32,
+}
+
+impl Spread {
+    /// The window of the velocity ceiling.
+    pub const VELOCITY_WINDOW: Duration = Duration::from_secs(600);
+}
+
+/// A new account's first weeks: each day's figures are a share of the full ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmUp {
+    /// Percent on the first day.
+    pub from_percent: u8,
+    /// Percent on the last day of the warm-up.
+    pub to_percent: u8,
+    /// Days of warm-up.
+    pub days: NonZeroU32,
+    /// Days on which it then rises to 100 percent.
+    pub ramp_days: u32,
+}
+
+impl WarmUp {
+    /// The thousandths in force on day `day`, counted from 0.
+    pub fn permille(&self, day: u64) -> u64 {
+        let between = |from: u64, to: u64, step: u64, steps: u64| {
+            from + to.saturating_sub(from) * step.min(steps) / steps.max(1)
+        };
+        let (from, to) = (u64::from(self.from_percent) * 10, u64::from(self.to_percent) * 10);
+        let last = u64::from(self.days.get()) - 1;
+        match day.checked_sub(last) {
+            None => between(from, to, day, last),
+            Some(0) => to,
+            Some(beyond) if beyond <= u64::from(self.ramp_days) => {
+                between(to, 1000, beyond, u64::from(self.ramp_days))
+            }
+            Some(_) => 1000,
+        }
+    }
+
+    /// The first day, counted from 0, on which it is over.
+    pub fn over_on(&self) -> u64 {
+        u64::from(self.days.get()) + u64::from(self.ramp_days)
+    }
+}
+
+/// From which reported usage on an account slows down, and at which it stops, in percent of
+/// Meta's own limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlowDown {
+    /// Slower from here on.
+    pub from_percent: u8,
+    /// No further than here.
+    pub stop_percent: u8,
+}
+
+impl Default for SlowDown {
+    fn default() -> Self {
+        Self { from_percent: 75, stop_percent: 95 }
+    }
+}
+
+/// What is wrong with a profile: with it nothing could be counted, or nothing be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// Two quotas share a name, and so would share their counts.
+    #[error("quota `{0}` stands twice: give each quota a name of its own")]
+    Repeated(QuotaId),
+    /// A name that Spillway uses itself.
+    #[error("`{VELOCITY}` is the name of the spread's own quota: choose another")]
+    Reserved,
+    /// A window of no length.
+    #[error("quota `{0}` has a window of 0: give its length, such as `1h`")]
+    NoWindow(QuotaId),
+    /// A window for which no counts are kept.
+    #[error("quota `{0}` has a window of more than 31 days: shorten it")]
+    LongWindow(QuotaId),
+    /// A quota that counts nothing.
+    #[error("quota `{0}` counts no action: name at least one")]
+    NoAction(QuotaId),
+    /// A name that does not fit the account's item.
+    #[error("quota name `{0}` must have 1 to 32 bytes")]
+    Name(QuotaId),
+    /// More quotas than fit the account's item.
+    #[error("a profile has at most {QUOTAS_MAX} quotas: leave out those that cannot bind")]
+    TooMany,
+    /// An action of which any number would go.
+    #[error("no quota counts `{0}`: a DM without a limit gets an account blocked; add a quota")]
+    Unlimited(&'static str),
+    /// A day without active hours, or with too many.
+    #[error("the spread's `active` must be more than a minute and at most `24h`")]
+    Active,
+    /// Nothing says how many DMs are to be spread.
+    #[error("the spread needs a quota of DMs with a window of `24h` to divide")]
+    NothingToSpread,
+    /// A warm-up that allows nothing, or falls.
+    #[error("the warm-up must rise: 1 <= from_percent <= to_percent <= 100")]
+    WarmUp,
+    /// A warm-up under which a day's figure is less than one DM.
+    #[error("quota `{0}` allows no DM at all on the first day of the warm-up: raise one of them")]
+    NeverSends(QuotaId),
+    /// A slow-down that never begins, or begins behind its end.
+    #[error("the slow-down must have from_percent < stop_percent <= 100")]
+    SlowDown,
+}
+
+/// Something that will surprise whoever reads the profile; nothing breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProfileWarning {
+    /// A row that another one keeps from ever being reached.
+    NeverBinds {
+        /// The row.
+        quota: QuotaId,
+        /// The row that is always reached first.
+        because_of: QuotaId,
+        /// What that one allows in the first one's window.
+        at_most: u64,
+    },
+    /// A day's figure that cannot be reached in the active hours.
+    DayUnreachable {
+        /// The row.
+        quota: QuotaId,
+        /// Its figure.
+        limit: u32,
+        /// The row that keeps the account from reaching it.
+        because_of: QuotaId,
+        /// What can be reached in a day.
+        at_most: u64,
+    },
+}
+
+impl std::fmt::Display for ProfileWarning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NeverBinds { quota, because_of, at_most } => {
+                write!(f, "`{quota}` never binds: `{because_of}` allows {at_most} in its window")
+            }
+            Self::DayUnreachable { quota, limit, because_of, at_most } => write!(
+                f,
+                "the {limit} of `{quota}` cannot be reached: `{because_of}` allows {at_most} a day"
+            ),
+        }
+    }
+}
+
+/// The name of the velocity ceiling's own quota.
+pub(crate) const VELOCITY: &str = "velocity";
+
+/// What an account's item has room for.
+const QUOTAS_MAX: usize = 12;
+
+const WINDOW_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+
+impl Profile {
+    /// The careful practice of the field, stricter than what Meta documents: 200 calls an hour and
+    /// token, the day's DMs by tier and evenly over 16 hours, a slow start. The figures that are
+    /// Meta's own: 750 private replies an hour and 100 to live comments a second (23 March 2026),
+    /// 50 posts a day.
+    pub fn careful() -> Self {
+        let calls = Limit::Fixed(nonzero(200));
+        let mut app = Quota::new("app_calls_hour", &Action::ALL, Unit::Calls, HOUR, calls);
+        app.scope = Scope::App;
+        let follows = |id, window, limit| {
+            Quota::new(id, &[Action::Follow], Unit::Calls, window, Limit::Fixed(nonzero(limit)))
+        };
+        let mut quotas = Self::documented();
+        quotas.splice(
+            0..0,
+            [
+                Quota::new("calls_hour", &Action::ALL, Unit::Calls, HOUR, calls),
+                Quota::new(
+                    "messages_day",
+                    &Action::DIRECT_MESSAGES,
+                    Unit::Calls,
+                    DAY,
+                    Limit::TIERS,
+                ),
+            ],
+        );
+        quotas.extend([follows("follows_hour", HOUR, 60), follows("follows_day", DAY, 150), app]);
+        Self {
+            name: "careful".into(),
+            quotas,
+            spread: Some(Spread { active: Duration::from_secs(16 * 3600), burst: 5 }),
+            warm_up: Some(WarmUp {
+                from_percent: 20,
+                to_percent: 30,
+                days: nonzero(14),
+                ramp_days: 14,
+            }),
+            slow_down: SlowDown::default(),
+        }
+    }
+
+    /// What Meta documents, and nothing more careful: around the clock and from the first day on.
+    /// Where two of its pages disagree, the stricter figure (messages: 100 a second, 50 posts a
+    /// day).
+    pub fn meta() -> Self {
+        let messages = Limit::Fixed(nonzero(100));
+        let mut quotas = Self::documented();
+        quotas.push(Quota::new(
+            "messages_second",
+            &[Action::Message],
+            Unit::Calls,
+            Duration::from_secs(1),
+            messages,
+        ));
+        Self {
+            name: "meta".into(),
+            quotas,
+            spread: None,
+            warm_up: None,
+            slow_down: SlowDown::default(),
+        }
+    }
+
+    /// The profile of that name, of those that come with Spillway.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::careful(), Self::meta()].into_iter().find(|profile| profile.name == name)
+    }
+
+    /// Private replies (Meta, 23 March 2026), recipients by tier, and posts (Meta, 21 August 2026).
+    fn documented() -> Vec<Quota> {
+        let fixed = |limit| Limit::Fixed(nonzero(limit));
+        vec![
+            Quota::new(
+                "private_replies_hour",
+                &[Action::PrivateReply],
+                Unit::Calls,
+                HOUR,
+                fixed(750),
+            ),
+            Quota::new(
+                "live_replies_second",
+                &[Action::LiveReply],
+                Unit::Calls,
+                Duration::from_secs(1),
+                fixed(100),
+            ),
+            Quota::new(
+                "recipients_day",
+                &Action::DIRECT_MESSAGES,
+                Unit::Recipients,
+                DAY,
+                Limit::TIERS,
+            ),
+            Quota::new("posts_day", &[Action::Publish], Unit::Calls, DAY, fixed(50)),
+        ]
+    }
+
+    /// The quotas of each account by itself that one `action` takes from.
+    pub fn counting(&self, action: Action) -> impl Iterator<Item = &Quota> {
+        self.account_quotas().filter(move |quota| quota.counts(action))
+    }
+
+    fn account_quotas(&self) -> impl Iterator<Item = &Quota> {
+        self.quotas.iter().filter(|quota| quota.scope == Scope::Account)
+    }
+
+    /// Refuses what cannot be counted and what can never send.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and what to do about it.
+    pub fn validate(&self) -> Result<(), ProfileError> {
+        if self.quotas.len() > QUOTAS_MAX {
+            return Err(ProfileError::TooMany);
+        }
+        for (at, quota) in self.quotas.iter().enumerate() {
+            self.validate_quota(quota, &self.quotas[..at])?;
+        }
+        let unlimited = |action: Action| self.counting(action).next().is_none();
+        if unlimited(Action::PrivateReply) {
+            return Err(ProfileError::Unlimited("private_reply"));
+        }
+        if unlimited(Action::LiveReply) {
+            return Err(ProfileError::Unlimited("live_reply"));
+        }
+        if let Some(spread) = self.spread {
+            if spread.active <= Duration::from_secs(60) || spread.active > DAY {
+                return Err(ProfileError::Active);
+            }
+            if !self.account_quotas().any(Quota::is_day_figure) {
+                return Err(ProfileError::NothingToSpread);
+            }
+        }
+        let SlowDown { from_percent, stop_percent } = self.slow_down;
+        if from_percent >= stop_percent || stop_percent > 100 {
+            return Err(ProfileError::SlowDown);
+        }
+        Ok(())
+    }
+
+    fn validate_quota(&self, quota: &Quota, earlier: &[Quota]) -> Result<(), ProfileError> {
+        let id = || quota.id.clone();
+        if earlier.iter().any(|earlier| earlier.id == quota.id) {
+            return Err(ProfileError::Repeated(id()));
+        }
+        if quota.id.as_str() == VELOCITY {
+            return Err(ProfileError::Reserved);
+        }
+        if quota.id.as_str().is_empty() || quota.id.as_str().len() > 32 {
+            return Err(ProfileError::Name(id()));
+        }
+        if quota.window.is_zero() {
+            return Err(ProfileError::NoWindow(id()));
+        }
+        if quota.window > WINDOW_MAX {
+            return Err(ProfileError::LongWindow(id()));
+        }
+        if quota.actions.is_empty() {
+            return Err(ProfileError::NoAction(id()));
+        }
+        let Some(warm_up) = self.warm_up else { return Ok(()) };
+        if warm_up.from_percent == 0
+            || warm_up.from_percent > warm_up.to_percent
+            || warm_up.to_percent > 100
+        {
+            return Err(ProfileError::WarmUp);
+        }
+        let first_day = quota.limit.of(Tier::One).get() * u32::from(warm_up.from_percent) / 100;
+        if quota.is_day_figure() && first_day == 0 {
+            return Err(ProfileError::NeverSends(id()));
+        }
+        Ok(())
+    }
+
+    /// The rows that cannot bind for an account of `tier`, and the day's figures that it cannot
+    /// reach.
+    pub fn warnings(&self, tier: Tier) -> Vec<ProfileWarning> {
+        let active = self.spread.map_or(DAY, |spread| spread.active);
+        let mut warnings = Vec::new();
+        for quota in self.account_quotas() {
+            let limit = quota.limit.of(tier).get();
+            let tighter =
+                self.account_quotas().filter(|other| other.id != quota.id).find_map(|other| {
+                    let at_most = reachable(quota, other, tier, active)?;
+                    // Of two alike, the first one binds.
+                    let is_alike = other.window == quota.window && at_most == u64::from(limit);
+                    let binds =
+                        at_most < u64::from(limit) || is_alike && self.stands_before(other, quota);
+                    binds.then(|| (other.id.clone(), at_most))
+                });
+            let Some((because_of, at_most)) = tighter else { continue };
+            let quota_id = quota.id.clone();
+            warnings.push(match quota.is_day_figure() && at_most < u64::from(limit) {
+                true => {
+                    ProfileWarning::DayUnreachable { quota: quota_id, limit, because_of, at_most }
+                }
+                false => ProfileWarning::NeverBinds { quota: quota_id, because_of, at_most },
+            });
+        }
+        warnings
+    }
+
+    fn stands_before(&self, one: &Quota, other: &Quota) -> bool {
+        let place = |quota: &Quota| self.quotas.iter().position(|known| known.id == quota.id);
+        place(one) < place(other)
+    }
+}
+
+const HOUR: Duration = PACED_WINDOW_MAX;
+
+/// The most that `other` ever lets into a window of `quota`, if it counts all that `quota` does.
+fn reachable(quota: &Quota, other: &Quota, tier: Tier, active: Duration) -> Option<u64> {
+    if !quota.actions.iter().all(|&action| other.counts(action)) {
+        return None;
+    }
+    // Distinct people may be fewer than the messages to them.
+    if other.unit == Unit::Recipients && quota.unit == Unit::Calls {
+        return None;
+    }
+    let limit = u64::from(other.limit.of(tier).get());
+    if other.window >= quota.window {
+        return Some(limit);
+    }
+    let busy = if quota.window >= DAY && quota.is_day_figure() { active } else { quota.window };
+    let windows = busy.as_millis().div_ceil(other.window.as_millis().max(1));
+    u64::try_from(windows).ok()?.checked_mul(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Profile)) -> Result<(), ProfileError> {
+        let mut profile = Profile::careful();
+        change(&mut profile);
+        profile.validate()
+    }
+
+    #[test]
+    fn the_profiles_that_come_along_are_sound() {
+        assert_eq!(Profile::careful().validate(), Ok(()));
+        assert_eq!(Profile::meta().validate(), Ok(()));
+        assert_eq!(Profile::named("meta"), Some(Profile::meta()));
+        assert_eq!(Profile::named("mine"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_counted_or_never_sends_is_refused() {
+        let id = QuotaId::new("calls_hour");
+        assert_eq!(
+            with(|p| p.quotas.push(p.quotas[0].clone())),
+            Err(ProfileError::Repeated(id.clone()))
+        );
+        assert_eq!(
+            with(|p| p.quotas[0].window = Duration::ZERO),
+            Err(ProfileError::NoWindow(id.clone()))
+        );
+        assert_eq!(
+            with(|p| p.quotas[0].window = 40 * DAY),
+            Err(ProfileError::LongWindow(id.clone()))
+        );
+        assert_eq!(with(|p| p.quotas[0].actions.clear()), Err(ProfileError::NoAction(id)));
+        let long = QuotaId::new("x".repeat(33));
+        assert_eq!(with(|p| p.quotas[0].id = long.clone()), Err(ProfileError::Name(long)));
+        assert_eq!(with(|p| p.quotas[0].id = QuotaId::new(VELOCITY)), Err(ProfileError::Reserved));
+        assert!(matches!(
+            with(|p| p.quotas.retain(|q| q.scope == Scope::App)),
+            Err(ProfileError::Unlimited("private_reply"))
+        ));
+        assert_eq!(
+            with(|p| p.spread = Some(Spread { active: Duration::ZERO, burst: 1 })),
+            Err(ProfileError::Active)
+        );
+        assert_eq!(
+            with(|p| p.quotas.retain(|quota| !quota.is_day_figure())),
+            Err(ProfileError::NothingToSpread)
+        );
+        assert_eq!(
+            with(|p| p.warm_up.as_mut().unwrap().from_percent = 0),
+            Err(ProfileError::WarmUp)
+        );
+        let few = |p: &mut Profile| {
+            for quota in &mut p.quotas {
+                quota.limit = Limit::Fixed(nonzero(4));
+            }
+        };
+        assert!(matches!(with(few), Err(ProfileError::NeverSends(_))));
+        assert_eq!(with(|p| p.slow_down.from_percent = 95), Err(ProfileError::SlowDown));
+    }
+
+    #[test]
+    fn rows_that_cannot_bind_are_named_with_what_binds_instead() {
+        let shown = |profile: Profile, tier| -> Vec<String> {
+            profile.warnings(tier).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            shown(Profile::careful(), Tier::One),
+            [
+                "`private_replies_hour` never binds: `calls_hour` allows 200 in its window",
+                "`recipients_day` never binds: `messages_day` allows 1000 in its window",
+            ]
+        );
+        assert_eq!(
+            shown(Profile::careful(), Tier::Two),
+            [
+                "the 10000 of `messages_day` cannot be reached: `calls_hour` allows 3200 a day",
+                "`private_replies_hour` never binds: `calls_hour` allows 200 in its window",
+                "the 10000 of `recipients_day` cannot be reached: `calls_hour` allows 3200 a day",
+            ]
+        );
+        assert_eq!(shown(Profile::meta(), Tier::Two), Vec::<String>::new());
+    }
+
+    #[test]
+    fn warm_up_rises_from_20_to_30_and_then_to_100() {
+        let warm_up = Profile::careful().warm_up.unwrap();
+        assert_eq!(
+            [0, 13, 14, 27, 28, 500].map(|day| warm_up.permille(day)),
+            [200, 300, 350, 1000, 1000, 1000]
+        );
+        assert!((0..40).all(|day| warm_up.permille(day) <= warm_up.permille(day + 1)));
+        let at_once = WarmUp { days: nonzero(1), ramp_days: 0, ..warm_up };
+        assert_eq!([0, 1].map(|day| at_once.permille(day)), [300, 1000]);
+    }
+
+    #[test]
+    fn a_profile_is_written_and_read_back() {
+        for profile in [Profile::careful(), Profile::meta()] {
+            let text = serde_json::to_string(&profile).unwrap();
+            assert_eq!(serde_json::from_str::<Profile>(&text).unwrap(), profile, "{text}");
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The rules of one account: a profile, and what holds for this account alone. They say which
+//! limits are in force at an instant, and when the account may write at all.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::day::{ActiveHours, TimeOfDay, Zone};
+use crate::learned::Learned;
+use crate::profile::{Profile, ProfileError, Spread, VELOCITY};
+use crate::quota::{Action, DAY, GRANT_LIFE, Limit, PACED_WINDOW_MAX, Quota, Tier, Unit, nonzero};
+use crate::time::{CLOCK_BOUND, Timestamp};
+
+/// What holds for one account, whatever its profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// Its tier.
+    #[serde(default)]
+    pub tier: Tier,
+    /// Whose clocks its day follows.
+    #[serde(default)]
+    pub time_zone: Zone,
+    /// When its day begins.
+    #[serde(default = "eight")]
+    pub day_starts: TimeOfDay,
+    /// When it began to send by software; without it the account is not warmed up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up_since: Option<Timestamp>,
+}
+
+const fn eight() -> TimeOfDay {
+    TimeOfDay::EIGHT
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            tier: Tier::One,
+            time_zone: Zone::UTC,
+            day_starts: TimeOfDay::EIGHT,
+            warm_up_since: None,
+        }
+    }
+}
+
+/// A profile and terms, checked, and ready to be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct Rules {
+    profile: Profile,
+    terms: Terms,
+    active: Option<ActiveHours>,
+    velocity: Option<Quota>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    profile: Profile,
+    terms: Terms,
+}
+
+impl TryFrom<Stored> for Rules {
+    type Error = ProfileError;
+
+    fn try_from(Stored { profile, terms }: Stored) -> Result<Self, ProfileError> {
+        Self::new(profile, terms)
+    }
+}
+
+impl From<Rules> for Stored {
+    fn from(Rules { profile, terms, .. }: Rules) -> Self {
+        Self { profile, terms }
+    }
+}
+
+/// A quota and its limit at an instant.
+#[derive(Clone, Copy, Debug)]
+pub struct InForce<'r> {
+    /// The quota.
+    pub quota: &'r Quota,
+    /// Its limit.
+    pub limit: NonZeroU32,
+}
+
+impl InForce<'_> {
+    /// The distance between sends that this quota sustains for ever without one denial. `busy` is
+    /// how much of the window is active, `jitter` by how much slots are moved.
+    fn sustained_gap(&self, busy: Duration, jitter: bool) -> Duration {
+        let all = busy.min(self.quota.window) + self.quota.margin();
+        let limit = f64::from(self.limit.get());
+        if !jitter {
+            return all / self.limit.get();
+        }
+        // A first send moved to the end of its jitter and a last one not moved at all are that much
+        // closer than their slots.
+        let by_share = all.div_f64(limit - JITTER_SHARE);
+        by_share.min((all + JITTER_MAX) / self.limit.get())
+    }
+}
+
+/// By how much of the gap a slot is moved at most.
+const JITTER_SHARE: f64 = 0.5;
+
+/// By how long a slot is moved at most: queues have a longest delay.
+const JITTER_MAX: Duration = Duration::from_secs(120);
+
+/// How far a send with `draw` (0 to 999) is moved inside its slot of width `gap`.
+pub(crate) fn jitter(gap: Duration, draw: u64) -> Duration {
+    gap.mul_f64(JITTER_SHARE).min(JITTER_MAX).mul_f64((draw % 1000) as f64 / 1000.0)
+}
+
+impl Rules {
+    /// Checks the profile.
+    ///
+    /// # Errors
+    /// When it cannot be counted or would never send.
+    pub fn new(profile: Profile, terms: Terms) -> Result<Self, ProfileError> {
+        profile.validate()?;
+        let active = profile.spread.map(|spread| {
+            ActiveHours::new(terms.time_zone.clone(), terms.day_starts, spread.active)
+        });
+        let velocity = profile.spread.map(|_| {
+            let limit = Limit::Fixed(nonzero(1));
+            Quota::new(VELOCITY, &Action::PACED, Unit::Calls, Spread::VELOCITY_WINDOW, limit)
+        });
+        Ok(Self { profile, terms, active, velocity })
+    }
+
+    /// The careful profile for an account of tier 1, in UTC, not new.
+    #[expect(clippy::missing_panics_doc, reason = "a test holds that the profile is sound")]
+    pub fn careful() -> Self {
+        Self::new(Profile::careful(), Terms::default()).expect("the careful profile is sound")
+    }
+
+    /// The profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// What holds for this account alone.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Every quota that one `action` takes from, with its limit at `at`.
+    pub fn in_force(
+        &self,
+        action: Action,
+        at: Timestamp,
+        learned: Learned,
+    ) -> impl Iterator<Item = InForce<'_>> {
+        let lowered = learned.limit_percent(at);
+        let rows = self.profile.counting(action);
+        let rows = rows.map(move |quota| InForce { quota, limit: self.limit(quota, at, lowered) });
+        let velocity = self.velocity.as_ref().filter(|velocity| velocity.counts(action));
+        let ceiling = velocity.and_then(|quota| {
+            Some(InForce { quota, limit: self.velocity_limit(self.day_figure(at)?) })
+        });
+        rows.chain(ceiling)
+    }
+
+    fn limit(&self, quota: &Quota, at: Timestamp, lowered: u8) -> NonZeroU32 {
+        let limit = quota.limit.of(self.terms.tier);
+        if quota.is_day_figure() {
+            return share(limit, self.warm_up_permille(at));
+        }
+        let is_hourly = quota.window <= PACED_WINDOW_MAX && quota.window >= LOWERED_FROM;
+        if is_hourly { share(limit, u64::from(lowered) * 10) } else { limit }
+    }
+
+    fn warm_up_permille(&self, at: Timestamp) -> u64 {
+        match (self.profile.warm_up, self.terms.warm_up_since) {
+            (Some(warm_up), Some(since)) => warm_up.permille(days_between(since, at)),
+            _ => 1000,
+        }
+    }
+
+    /// The smallest figure of DMs a day.
+    pub fn day_figure(&self, at: Timestamp) -> Option<NonZeroU32> {
+        let rows = Action::PACED.into_iter().flat_map(|action| self.profile.counting(action));
+        rows.filter(|quota| quota.is_day_figure()).map(|quota| self.limit(quota, at, 100)).min()
+    }
+
+    fn velocity_limit(&self, day: NonZeroU32) -> NonZeroU32 {
+        let Some(spread) = self.profile.spread else { return NonZeroU32::MAX };
+        let window = Spread::VELOCITY_WINDOW.as_millis();
+        let even = (u128::from(day.get()) * window).div_ceil(spread.active.as_millis().max(1));
+        let even = u32::try_from(even).unwrap_or(u32::MAX);
+        let limit = even.saturating_add(spread.burst.max(even / 20));
+        NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// The distance between slots for `action` at full pace: what the quotas of an hour and less
+    /// and the even spread of the day's figure sustain without a denial.
+    fn full_gap(&self, action: Action, at: Timestamp, learned: Learned) -> Duration {
+        let busy = self.profile.spread.map_or(DAY, |spread| spread.active);
+        let sets_pace = |row: &InForce<'_>| match action {
+            // A quota that this action shares with others still lets a live burst through whole.
+            Action::LiveReply => row.quota.actions == [Action::LiveReply],
+            _ => {
+                row.quota.window <= PACED_WINDOW_MAX
+                    || self.profile.spread.is_some() && row.quota.is_day_figure()
+            }
+        };
+        self.in_force(action, at, learned)
+            .filter(sets_pace)
+            .map(|row| row.sustained_gap(busy, action.is_paced()))
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The distance between slots for `action` at `at`, in whole milliseconds.
+    pub fn gap(&self, action: Action, at: Timestamp, learned: Learned) -> Duration {
+        let gap = self.full_gap(action, at, learned);
+        let gap = match action.is_paced() {
+            true => gap * 100 / u32::from(self.pace_percent(at, learned)),
+            false => gap,
+        };
+        Duration::from_millis(gap.as_micros().div_ceil(1000) as u64)
+    }
+
+    /// The percent of the full pace at `at`, by what was learned.
+    pub fn pace_percent(&self, at: Timestamp, learned: Learned) -> u8 {
+        learned.pace_percent(self.profile.slow_down, at)
+    }
+
+    /// The first instant, not before `at`, at which `action` may go as far as the hours are
+    /// concerned.
+    pub fn active_from(&self, action: Action, at: Timestamp) -> Timestamp {
+        let Some(hours) = self.active.as_ref().filter(|_| action.is_paced()) else { return at };
+        // A call may come that much later than its decision, and clocks may be off.
+        let (first, end) = hours.from(at - CLOCK_BOUND);
+        let opens = at.max(first + CLOCK_BOUND);
+        if opens + GRANT_LIFE + CLOCK_BOUND < end {
+            return opens;
+        }
+        hours.from(end).0 + CLOCK_BOUND
+    }
+
+    /// The next instant after `at` at which some limit changes.
+    pub(crate) fn limits_change_after(&self, at: Timestamp, learned: Learned) -> Timestamp {
+        let warmer = match (self.profile.warm_up, self.terms.warm_up_since) {
+            (Some(warm_up), Some(since)) => {
+                let day = days_between(since, at) + 1;
+                let begins = since + DAY * u32::try_from(day).unwrap_or(u32::MAX);
+                (day <= warm_up.over_on()).then_some(begins)
+            }
+            _ => None,
+        };
+        let recovered = learned.limits_change_after(at);
+        warmer.into_iter().chain(recovered).min().unwrap_or(Timestamp::NEVER)
+    }
+}
+
+/// Quotas of shorter windows are not lowered after a limit response: it does not tell of them.
+const LOWERED_FROM: Duration = Duration::from_secs(60);
+
+fn days_between(since: Timestamp, at: Timestamp) -> u64 {
+    at.since(since).as_secs() / DAY.as_secs()
+}
+
+fn share(limit: NonZeroU32, permille: u64) -> NonZeroU32 {
+    let share = u64::from(limit.get()) * permille.min(1000) / 1000;
+    u32::try_from(share).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 12:00 UTC on a Monday.
+    const NOW: Timestamp = Timestamp::from_secs(1_790_596_800);
+
+    fn rules(terms: Terms) -> Rules {
+        Rules::new(Profile::careful(), terms).unwrap()
+    }
+
+    fn gap_ms(rules: &Rules) -> u128 {
+        rules.gap(Action::PrivateReply, NOW, Learned::default()).as_millis()
+    }
+
+    #[test]
+    fn the_tightest_of_hour_and_spread_sets_the_pace() {
+        // 1,000 in 16 h are 57.6 s, and 1% of them is the price of bounded state.
+        assert!((57_600..58_300).contains(&gap_ms(&rules(Terms::default()))));
+        // 200 an hour are 18 s.
+        let tier_2 = rules(Terms { tier: Tier::Two, ..Terms::default() });
+        assert!((18_000..18_300).contains(&gap_ms(&tier_2)));
+        let meta = Rules::new(Profile::meta(), Terms::default()).unwrap();
+        assert!((4800..4870).contains(&gap_ms(&meta)));
+        let live = meta.gap(Action::LiveReply, NOW, Learned::default());
+        assert!(live < Duration::from_millis(120));
+    }
+
+    #[test]
+    fn a_new_account_gets_a_fifth_of_the_day_and_no_less_of_the_hour() {
+        let new = rules(Terms { warm_up_since: Some(NOW), ..Terms::default() });
+        assert_eq!(new.day_figure(NOW).unwrap().get(), 200);
+        assert_eq!(new.limits_change_after(NOW, Learned::default()), NOW + DAY);
+        assert_eq!(new.day_figure(NOW + 13 * DAY).unwrap().get(), 300);
+        assert_eq!(new.day_figure(NOW + 28 * DAY).unwrap().get(), 1000);
+        assert_eq!(new.limits_change_after(NOW + 28 * DAY, Learned::default()), Timestamp::NEVER);
+        let hour = |rules: &Rules| {
+            rules.in_force(Action::Read, NOW, Learned::default()).next().unwrap().limit.get()
+        };
+        assert_eq!(hour(&new), 200);
+    }
+
+    #[test]
+    fn velocity_is_the_even_pace_and_a_small_burst() {
+        let limit = |tier| {
+            let rules = rules(Terms { tier, ..Terms::default() });
+            let rows = rules.in_force(Action::Message, NOW, Learned::default());
+            rows.filter(|row| row.quota.id.as_str() == VELOCITY).map(|row| row.limit.get()).last()
+        };
+        assert_eq!(
+            [Tier::One, Tier::Two, Tier::Three].map(limit),
+            [Some(16), Some(110), Some(1094)]
+        );
+        let live = Rules::careful();
+        let mut rows = live.in_force(Action::LiveReply, NOW, Learned::default());
+        assert!(rows.all(|row| row.quota.id.as_str() != VELOCITY));
+    }
+
+    #[test]
+    fn outside_the_active_hours_only_live_goes() {
+        let rules = Rules::careful();
+        let night = NOW + Duration::from_secs(14 * 3600);
+        assert_eq!(rules.active_from(Action::LiveReply, night), night);
+        let opens = rules.active_from(Action::PrivateReply, night);
+        assert_eq!(opens, NOW + Duration::from_secs(20 * 3600) + CLOCK_BOUND);
+        // A grant just before midnight might be used after it.
+        let late = NOW + Duration::from_secs(12 * 3600 - 5);
+        assert_eq!(rules.active_from(Action::Message, late), opens);
+        let early = NOW + Duration::from_secs(12 * 3600 - 7);
+        assert_eq!(rules.active_from(Action::Message, early), early);
+    }
+
+    #[test]
+    fn slower_is_a_longer_gap_and_lowered_is_a_lower_limit() {
+        let rules = rules(Terms { tier: Tier::Two, ..Terms::default() });
+        let mut learned = Learned::default();
+        learned.returned(NOW);
+        let quarter = rules.gap(Action::PrivateReply, NOW, learned).as_millis();
+        assert!(quarter.abs_diff(gap_ms(&rules) * 4) < 4);
+        let mut learned = Learned::default();
+        learned.throttled(100, NOW);
+        let limits: Vec<_> = rules
+            .in_force(Action::PrivateReply, NOW, learned)
+            .map(|row| (row.quota.id.as_str(), row.limit.get()))
+            .collect();
+        assert!(
+            limits.contains(&("calls_hour", 180)) && limits.contains(&("messages_day", 10_000))
+        );
+    }
+
+    #[test]
+    fn rules_are_written_and_read_back() {
+        let rules = rules(Terms {
+            tier: Tier::Three,
+            time_zone: "Europe/Berlin".parse().unwrap(),
+            warm_up_since: Some(NOW),
+            ..Terms::default()
+        });
+        let text = serde_json::to_string(&rules).unwrap();
+        assert_eq!(serde_json::from_str::<Rules>(&text).unwrap(), rules);
+    }
+}
