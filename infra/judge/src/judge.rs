@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 
@@ -74,7 +74,7 @@ impl Counted {
 }
 
 /// What a call asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// A DM that answers a comment on a post or Reel.
@@ -83,6 +83,8 @@ pub enum Action {
     LivePrivateReply,
     /// A DM to a person.
     Message,
+    /// A look at a comment.
+    Read,
     /// Anything else, unreadable calls included.
     Other,
 }
@@ -111,6 +113,8 @@ pub enum Fate {
     AcceptedUntold,
     /// It reached its comment or person and was refused.
     Refused,
+    /// It was a read, which has no effect, and was answered.
+    Read,
     /// It ended before its comment or person was looked at: a throttle, a fault, a bad call.
     Untold,
 }
@@ -322,7 +326,7 @@ impl Judge {
                 }
                 self.accept(reply);
             }
-            Fate::Refused => {}
+            Fate::Refused | Fate::Read => {}
             // The retry told the caller nothing about the comment, so the answer is still lost.
             Fate::Untold => {
                 if let Some(reply) = retried.and_then(|comment| self.comments.get_mut(&comment)) {

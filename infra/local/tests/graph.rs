@@ -13,6 +13,9 @@ use spillway_local::graph::{
     Comment, Counted, Fault, FaultKind, GraphConfig, GraphSim, Limit, Limits, Surface,
     UnknownComments, serve,
 };
+use spillway_meta::error::{ThrottleScope, Verdict};
+use spillway_meta::graph::{CallError, GraphClient};
+use spillway_meta::usage::{Percent, Usage};
 use spillway_service::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -109,6 +112,12 @@ impl Graph {
         Answer::of(response.unwrap()).await
     }
 
+    /// `GET` of a comment, with this query.
+    async fn look(&self, comment: &str, query: &str, token: &str) -> Answer {
+        let url = self.url(&format!("/v26.0/{comment}{query}"));
+        Answer::of(self.client.get(url).bearer_auth(token).send().await.unwrap()).await
+    }
+
     async fn order(&self, faults: Value) -> Answer {
         let body = faults.to_string();
         Answer::of(self.client.post(self.url("/_faults")).body(body).send().await.unwrap()).await
@@ -116,6 +125,26 @@ impl Graph {
 
     async fn get(&self, path: &str) -> Value {
         self.client.get(self.url(path)).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The client that Spillway calls Meta with.
+    fn spillway(&self) -> GraphClient {
+        let base_url = self.url("");
+        let config = spillway_meta::graph::GraphConfig { base_url, version: "v26.0".to_owned() };
+        GraphClient::new(config).unwrap()
+    }
+
+    /// What the headers of its answer say, whether it is sent or refused.
+    async fn usage_of_a_reply(&self, comment: &str) -> Usage {
+        let timeout = Duration::from_secs(10);
+        let (account, token) = ("17".into(), "token-17".into());
+        let replied =
+            self.spillway().private_reply(&account, &token, &comment.into(), "hi", timeout).await;
+        match replied {
+            Ok(sent) => sent.usage,
+            Err(CallError::Refused { usage, .. }) => usage,
+            Err(other) => panic!("{other}"),
+        }
     }
 }
 
@@ -256,12 +285,123 @@ async fn ordinary_messages_take_a_person_who_wrote() {
     graph.message("stranger").await.is(400, 100, Some(2_534_014));
     graph.comment("1");
     graph.message("person-1").await.is(403, 10, Some(2_534_022));
-    graph.sim.open_window("person-1");
+    graph.sim.open_window("17", "person-1");
     let sent = graph.message("person-1").await;
     assert_eq!((sent.status, &sent.json()["recipient_id"]), (200, &json!("person-1")));
     assert_ne!(sent.json(), graph.message("person-1").await.json(), "each message has its id");
     graph.clock.step(DAY_MS + 1);
     graph.message("person-1").await.is(403, 10, Some(2_534_022));
+}
+
+#[tokio::test]
+async fn ordinary_messages_are_refused_like_any_other() {
+    let graph = Graph::documented().await;
+    graph.sim.open_window("17", "person-1");
+    let path = "/v26.0/17/messages";
+    let send = async |token: &str, body: Value| {
+        Answer::of(graph.try_post(path, token, body.to_string()).await.unwrap()).await
+    };
+    let hi = json!({ "recipient": { "id": "person-1" }, "message": { "text": "hi" } });
+    let long =
+        json!({ "recipient": { "id": "person-1" }, "message": { "text": "a".repeat(1001) } });
+    send("token-17", long).await.is(400, 100, None);
+    send("nobody's", hi.clone()).await.is(401, 190, Some(467));
+    send("token-18", hi.clone()).await.is(400, 100, Some(2_534_037));
+    let other = graph.try_post("/v26.0/18/messages", "token-18", hi.to_string()).await.unwrap();
+    Answer::of(other).await.is(400, 100, Some(2_534_014));
+    graph.order(json!({ "kind": "recipient_unavailable", "action": "message" })).await;
+    send("token-17", hi.clone()).await.is(400, 551, Some(1_545_041));
+    graph.order(json!({ "kind": "throttled", "action": "message" })).await;
+    send("token-17", hi.clone()).await.is(400, 613, Some(2_534_040));
+    graph.order(json!({ "kind": "blocked", "action": "message" })).await;
+    send("token-17", hi.clone()).await.is(403, 10, Some(1_893_063));
+    assert_eq!(send("token-17", hi.clone()).await.status, 200);
+    graph.sim.disconnect_account(&"17".into());
+    send("token-17", hi).await.is(401, 190, Some(458));
+    let calls = graph.get("/_calls").await;
+    assert!(calls.as_array().unwrap().iter().all(|call| call["action"] == "message"));
+    assert_eq!((graph.sim.report().calls, graph.sim.report().accepted), (9, 1));
+}
+
+#[tokio::test]
+async fn an_answered_comment_does_not_let_the_account_write() {
+    let graph = Graph::documented().await;
+    graph.comment("1");
+    assert_eq!(graph.reply("1").await.status, 200);
+    graph.message("person-1").await.is(403, 10, Some(2_534_022));
+    graph.sim.open_window("18", "person-1");
+    graph.message("person-1").await.is(403, 10, Some(2_534_022));
+    graph.sim.open_window("17", "person-1");
+    assert_eq!(graph.message("person-1").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_comment_tells_when_it_was_made() {
+    let graph = Graph::documented().await;
+    graph.clock.step(1999);
+    graph.comment("1");
+    graph.clock.step(HOUR_MS);
+    let told = json!({ "timestamp": "2026-10-01T00:00:01+0000", "id": "1" });
+    for query in ["?fields=timestamp", "", "?fields=id,timestamp"] {
+        let answer = graph.look("1", query, "token-17").await;
+        assert_eq!((answer.status, answer.json()), (200, told.clone()), "{query}");
+    }
+    assert_eq!(graph.look("1", "?fields=id", "token-17").await.json(), json!({ "id": "1" }));
+    graph.look("1", "?fields=timestamp,likes", "token-17").await.is(400, 100, None);
+    graph.look("2", "?fields=timestamp", "token-17").await.is(400, 100, Some(33));
+    graph.look("1", "?fields=timestamp", "token-18").await.is(400, 100, Some(33));
+    graph.look("1", "?fields=timestamp", "nobody's").await.is(401, 190, Some(467));
+    graph.sim.delete_comment(&"1".into());
+    graph.look("1", "?fields=timestamp", "token-17").await.is(400, 100, Some(33));
+}
+
+#[tokio::test]
+async fn a_look_is_a_call_that_sends_nothing() {
+    let graph = Graph::limited(vec![Limit::new("calls", Counted::EveryCall, HOUR, 4)]).await;
+    graph.comment("1");
+    let look = async || graph.look("1", "?fields=timestamp", "token-17").await;
+    assert_eq!(look().await.status, 200);
+    assert_eq!(graph.reply("1").await.status, 200);
+    let third = look().await;
+    assert_eq!(third.header("x-business-use-case-usage")["17"][0]["call_count"], 75);
+    let report = graph.sim.report();
+    assert_eq!((report.calls, report.accepted, report.duplicates), (3, 1, 0));
+    assert_eq!(graph.reply("1").await.json()["error"]["error_subcode"], 2_534_025);
+    look().await.is(400, 80002, None);
+    let report = graph.sim.report();
+    assert_eq!((report.accepted, report.duplicates, report.violations.len()), (1, 1, 1));
+    assert_eq!(report.violations, graph.sim.recount());
+    assert_eq!(
+        graph.get("/_calls").await[0],
+        json!({
+            "at_ms": START_MS, "account": "17", "action": "read",
+            "comment_id": null, "recipient_id": null, "status": 200, "code": null,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_fault_may_keep_to_what_is_asked() {
+    let graph = Graph::documented().await;
+    graph.comment("1");
+    graph.order(json!({ "kind": "throttled", "code": 4, "action": "read" })).await;
+    graph.order(json!({ "kind": "transient", "action": "private_reply" })).await;
+    graph.reply("1").await.is(500, 2, None);
+    graph.look("1", "", "token-17").await.is(400, 4, None);
+    graph.order(json!({ "kind": "no_answer" })).await;
+    let told = graph.look("1", "", "token-17").await;
+    assert_eq!(told.status, 200, "what loses the answer to a message waits for one");
+    assert!(graph.try_reply("1").await.is_err());
+}
+
+#[tokio::test]
+async fn a_look_at_an_unknown_comment_may_make_it_known() {
+    let unknown_comments = UnknownComments::Accept;
+    let graph = Graph::start(GraphConfig { unknown_comments, ..GraphConfig::default() }).await;
+    let told = graph.look("by-hand", "", "token-17").await;
+    assert_eq!(told.json()["timestamp"], "2026-10-01T00:00:00+0000");
+    graph.clock.step(7 * DAY_MS + 1);
+    graph.reply("by-hand").await.is(400, 100, Some(2_534_025));
 }
 
 #[tokio::test]
@@ -372,7 +512,7 @@ async fn people_are_limited_by_day() {
     graph.comment("1");
     graph.comment("2");
     assert_eq!(graph.reply("1").await.status, 200);
-    graph.sim.open_window("person-1");
+    graph.sim.open_window("17", "person-1");
     assert_eq!(graph.message("person-1").await.status, 200);
     graph.reply("2").await.is(400, 613, None);
     graph.clock.step(DAY_MS);
@@ -522,6 +662,110 @@ async fn ordered_usage_comes_with_normal_answers() {
     assert!(first.headers.get("x-app-usage").is_none());
     assert_eq!(graph.reply("2").await.header("x-app-usage")["call_count"], 96);
     assert!(graph.reply("3").await.headers.get("x-app-usage").is_none());
+}
+
+#[tokio::test]
+async fn the_client_reads_what_is_answered() {
+    let graph = Graph::documented().await;
+    let client = graph.spillway();
+    let timeout = Duration::from_secs(10);
+    let (account, token) = ("17".into(), "token-17".into());
+    graph.clock.step(1500);
+    graph.comment("1");
+    graph.sim.open_window("17", "person-1");
+    let now = Timestamp::from_millis(START_MS + 1000);
+
+    let time = client.comment_timestamp(&token, &"1".into(), timeout).await.unwrap();
+    assert_eq!((time.created_at, time.server_date), (Some(now), Some(now)));
+    let replied = client.private_reply(&account, &token, &"1".into(), "hi", timeout).await.unwrap();
+    assert_eq!(replied.recipient, Some("person-1".into()));
+    let person = replied.recipient.unwrap();
+    let written = client.message(&account, &token, &person, "hi", timeout).await.unwrap();
+    assert_eq!(written.recipient.as_ref(), Some(&person));
+    assert_ne!(written.message_id, replied.message_id);
+    assert_eq!((written.usage, written.server_date), (Usage::default(), Some(now)));
+
+    let actions: Vec<_> =
+        graph.sim.calls().into_iter().map(|call| (json!(call.action), call.status)).collect();
+    let expected = ["read", "private_reply", "message"].map(|action| (json!(action), 200));
+    assert_eq!(actions, expected);
+
+    graph.clock.step(DAY_MS);
+    graph.sim.delete_comment(&"1".into());
+    let gone = client.comment_timestamp(&token, &"1".into(), timeout).await.unwrap_err();
+    assert_eq!(gone.verdict(), Verdict::CommentGone);
+    graph.clock.step(1);
+    let closed = client.message(&account, &token, &person, "hi", timeout).await.unwrap_err();
+    assert_eq!(closed.verdict(), Verdict::WindowClosed);
+}
+
+#[tokio::test]
+async fn the_client_sees_the_true_windows_fill() {
+    let day = Duration::from_millis(DAY_MS);
+    let limits = Limits {
+        rows: vec![Limit::new("calls", Counted::EveryCall, HOUR, 4)],
+        app: Some(Limit::new("app", Counted::EveryCall, day, 8)),
+    };
+    let config = GraphConfig { limits, usage_from_percent: 20, ..GraphConfig::default() };
+    let graph = Graph::start(config).await;
+    let percent = |percent: u16| Some(Percent::new(percent));
+    for (id, account, app) in [
+        ("1", percent(25), None),
+        ("2", percent(50), percent(25)),
+        ("3", percent(75), percent(37)),
+        ("4", percent(100), percent(50)),
+    ] {
+        graph.comment(id);
+        assert_eq!(graph.usage_of_a_reply(id).await, Usage { app, account, regain: None });
+    }
+    graph.comment("5");
+    let regain = Some(HOUR);
+    let over = Usage { app: None, account: percent(125), regain };
+    assert_eq!(graph.usage_of_a_reply("5").await, over);
+    graph.clock.step(HOUR_MS);
+    let again = Usage { app: percent(75), account: percent(25), regain: None };
+    assert_eq!(graph.usage_of_a_reply("5").await, again);
+}
+
+#[tokio::test]
+async fn the_client_sees_what_usage_was_ordered() {
+    let graph = Graph::documented().await;
+    for id in ["1", "2", "3"] {
+        graph.comment(id);
+    }
+    graph.order(json!({ "kind": "usage", "percent": 80, "app_percent": 7, "for_ms": 1000 })).await;
+    let [app, account] = [7, 80].map(|percent| Some(Percent::new(percent)));
+    let ordered = Usage { app, account, regain: None };
+    assert_eq!(graph.usage_of_a_reply("1").await, ordered);
+    let (token, timeout) = ("token-17".into(), Duration::from_secs(10));
+    let time = graph.spillway().comment_timestamp(&token, &"1".into(), timeout).await.unwrap();
+    assert_eq!(time.usage, ordered);
+    graph.clock.step(1000);
+    assert_eq!(graph.usage_of_a_reply("2").await, Usage::default());
+    graph.order(json!({ "kind": "throttled", "code": 4, "regain_minutes": 9 })).await;
+    let hundred = Some(Percent::new(100));
+    let regain = Some(Duration::from_secs(540));
+    let throttled = Usage { app: hundred, account: hundred, regain };
+    assert_eq!(graph.usage_of_a_reply("3").await, throttled);
+}
+
+#[tokio::test]
+async fn the_client_is_told_whom_a_throttle_holds() {
+    let graph = Graph::documented().await;
+    graph.comment("1");
+    let (token, timeout) = ("token-17".into(), Duration::from_secs(10));
+    for (code, scope) in [
+        (4, ThrottleScope::App),
+        (17, ThrottleScope::Account),
+        (32, ThrottleScope::Account),
+        (613, ThrottleScope::Account),
+        (80002, ThrottleScope::Account),
+        (80006, ThrottleScope::Account),
+    ] {
+        graph.order(json!({ "kind": "throttled", "code": code })).await;
+        let looked = graph.spillway().comment_timestamp(&token, &"1".into(), timeout).await;
+        assert_eq!(looked.unwrap_err().verdict(), Verdict::Throttled { scope }, "{code}");
+    }
 }
 
 #[tokio::test]

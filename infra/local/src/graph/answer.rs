@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
-use spillway_core::id::AccountId;
+use serde_json::{Map, Value, json};
+use spillway_core::id::{AccountId, CommentId};
+use spillway_core::time::Timestamp;
 
 use super::world::Refusal;
 
@@ -42,6 +43,24 @@ impl Reply {
         Self::json(200, body.to_string())
     }
 
+    /// Status 200 with those fields of a comment, and its id.
+    pub(super) fn comment(
+        id: &CommentId,
+        created_at: Timestamp,
+        fields: &[String],
+    ) -> Result<Self, GraphError> {
+        let mut comment = Map::new();
+        for field in fields {
+            match field.as_str() {
+                "timestamp" => comment.insert(field.clone(), written(created_at).into()),
+                "id" => None,
+                other => return Err(GraphError::no_such_field(other)),
+            };
+        }
+        comment.insert("id".to_owned(), id.as_str().into());
+        Ok(Self::json(200, Value::Object(comment).to_string()))
+    }
+
     /// Meta's error envelope.
     pub(super) fn error(error: &GraphError, trace: &str) -> Self {
         let envelope = Envelope { error: Error { error, fbtrace_id: trace } };
@@ -77,6 +96,13 @@ impl Reply {
         }
         self
     }
+}
+
+/// An instant as Meta writes it: in whole seconds, with an offset without a colon.
+fn written(instant: Timestamp) -> String {
+    let millis = i64::try_from(instant.as_millis()).unwrap_or(i64::MAX);
+    let instant = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    instant.strftime("%Y-%m-%dT%H:%M:%S%z").to_string()
 }
 
 /// `x-app-usage`. The simulator counts calls; it models no time on Meta's machines.
@@ -184,6 +210,10 @@ impl GraphError {
         Self::new(400, 2500, "Unknown path components")
     }
 
+    pub(super) fn no_such_field(field: &str) -> Self {
+        Self::new(400, 100, &format!("Tried accessing nonexisting field ({field})")).of_instagram()
+    }
+
     pub(super) fn human_agent() -> Self {
         let text = "The tag HUMAN_AGENT takes a feature that this app was not approved for";
         Self::new(403, 10, text).of_instagram()
@@ -289,6 +319,19 @@ mod tests {
                 r#""fbtrace_id":"Atrace"}}"#
             )
         );
+    }
+
+    #[test]
+    fn a_comments_time_is_in_metas_form() {
+        let fields = ["timestamp".to_owned()];
+        let at = Timestamp::from_millis(1_795_521_600_999);
+        let Ok(Reply::Http { status: 200, body, .. }) = Reply::comment(&"17".into(), at, &fields)
+        else {
+            panic!("a known field is told");
+        };
+        let told: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(told, json!({ "timestamp": "2026-11-24T12:00:00+0000", "id": "17" }));
+        assert!(Reply::comment(&"17".into(), at, &["likes".to_owned()]).is_err());
     }
 
     #[test]

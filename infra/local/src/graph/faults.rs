@@ -9,6 +9,7 @@ use spillway_core::time::Timestamp;
 use thiserror::Error;
 
 use super::hash;
+use super::judge::Action;
 
 /// The codes that a throttle may carry.
 const THROTTLE_CODES: [u32; 6] = [4, 17, 32, 613, 80002, 80006];
@@ -31,8 +32,8 @@ const KINDS: [(&str, &[&str]); 13] = [
 ];
 
 /// The fields that every kind takes.
-const COMMON_FIELDS: [&str; 7] =
-    ["kind", "account", "comment_id", "count", "for_ms", "probability", "seed"];
+const COMMON_FIELDS: [&str; 8] =
+    ["kind", "account", "comment_id", "action", "count", "for_ms", "probability", "seed"];
 
 /// The names of all kinds of fault.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
@@ -55,6 +56,9 @@ pub struct Fault {
     /// Only in calls for this comment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment_id: Option<CommentId>,
+    /// Only in calls that ask for this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// How many calls it strikes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -76,6 +80,7 @@ impl Fault {
             kind,
             account: None,
             comment_id: None,
+            action: None,
             count: None,
             for_ms: None,
             probability: None,
@@ -104,6 +109,12 @@ impl Fault {
     /// Strikes only calls for this comment.
     pub fn for_comment(mut self, comment: impl Into<CommentId>) -> Self {
         self.comment_id = Some(comment.into());
+        self
+    }
+
+    /// Strikes only calls that ask for this.
+    pub fn for_action(mut self, action: Action) -> Self {
+        self.action = Some(action);
         self
     }
 
@@ -155,6 +166,7 @@ impl TryFrom<Value> for Fault {
             kind: written.kind,
             account: written.account,
             comment_id: written.comment_id,
+            action: written.action,
             count: written.count,
             for_ms: written.for_ms,
             probability: written.probability,
@@ -172,6 +184,7 @@ struct Written {
     kind: FaultKind,
     account: Option<AccountId>,
     comment_id: Option<CommentId>,
+    action: Option<Action>,
     count: Option<u64>,
     for_ms: Option<u64>,
     probability: Option<f64>,
@@ -324,6 +337,7 @@ impl Standing {
         let fault = &self.fault;
         fault.account.as_ref().is_none_or(|account| account == call.account)
             && fault.comment_id.as_ref().is_none_or(|comment| Some(comment) == call.comment)
+            && fault.action.is_none_or(|action| action == call.action)
     }
 
     fn draws(&self, call: &Struck<'_>) -> bool {
@@ -340,7 +354,8 @@ pub(super) struct Struck<'call> {
     pub(super) now: Timestamp,
     pub(super) account: &'call AccountId,
     pub(super) comment: Option<&'call CommentId>,
-    /// Whom the call is for.
+    pub(super) action: Action,
+    /// Whom or what the call is for.
     pub(super) subject: &'call str,
     /// The how-manieth call of the account for that subject.
     pub(super) nth: u64,
@@ -394,6 +409,7 @@ mod tests {
             now: Timestamp::from_millis(millis),
             account: &account,
             comment: Some(&comment),
+            action: Action::PrivateReply,
             subject,
             nth: 0,
         };
@@ -470,6 +486,17 @@ mod tests {
         let mut one = ordered(Fault::new(FaultKind::Blocked).for_comment("1"));
         assert!(!strike(&mut one, Phase::BeforeEffect, 0, "2"));
         assert!(strike(&mut one, Phase::BeforeEffect, 0, "1"));
+    }
+
+    #[test]
+    fn an_order_keeps_to_its_action() {
+        let order = |action| ordered(Fault::new(FaultKind::Blocked).for_action(action));
+        assert!(!strike(&mut order(Action::Read), Phase::BeforeEffect, 0, "1"));
+        assert!(strike(&mut order(Action::PrivateReply), Phase::BeforeEffect, 0, "1"));
+        let read = parse(json!({ "kind": "transient", "action": "read" })).unwrap();
+        assert_eq!(read.action, Some(Action::Read));
+        let misspelt = parse(json!({ "kind": "transient", "action": "reed" }));
+        assert!(matches!(misspelt, Err(FaultError::Invalid(_))), "{misspelt:?}");
     }
 
     #[test]

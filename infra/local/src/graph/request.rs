@@ -1,4 +1,5 @@
-//! Reading a call: which account it names, with which token, and what it wants sent to whom.
+//! Reading a call: which account it names, with which token, and what it wants sent to whom or told
+//! of which comment.
 
 use serde_json::{Map, Value};
 use spillway_core::id::{CommentId, RecipientId};
@@ -30,10 +31,18 @@ impl<'wire> Call<'wire> {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
         });
-        bearer.or_else(|| {
-            let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(name, _)| *name == "access_token").map(|(_, value)| unescaped(value))
-        })
+        bearer.or_else(|| self.parameter("access_token"))
+    }
+
+    /// The fields that a read asks for; without the parameter Meta gives the usual ones.
+    pub(super) fn fields(&self) -> Vec<String> {
+        let fields = self.parameter("fields").unwrap_or_else(|| "timestamp".to_owned());
+        fields.split(',').map(|field| field.trim().to_owned()).collect()
+    }
+
+    fn parameter(&self, name: &str) -> Option<String> {
+        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| unescaped(value))
     }
 
     /// What the path names.
@@ -44,6 +53,9 @@ impl<'wire> Call<'wire> {
                 "POST" => Target::Messages(account),
                 _ => Target::WrongMethod(account),
             },
+            [version, object] if is_version(version) && self.method == "GET" => {
+                Target::Object(object)
+            }
             [version, object, ..] if is_version(version) => Target::Unknown(object),
             [first, ..] => Target::Unknown(first),
             [] => Target::Unknown(""),
@@ -51,10 +63,12 @@ impl<'wire> Call<'wire> {
     }
 }
 
-/// What a path names. Each holds the segment that stands where the account belongs.
+/// What a path names. Each holds the segment that stands where the account belongs, or the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target<'wire> {
     Messages(&'wire str),
+    /// To be looked at. All objects but comments are unknown to the simulator.
+    Object(&'wire str),
     WrongMethod(&'wire str),
     Unknown(&'wire str),
 }
@@ -62,7 +76,10 @@ pub(super) enum Target<'wire> {
 impl Target<'_> {
     pub(super) fn object(&self) -> &str {
         match self {
-            Self::Messages(object) | Self::WrongMethod(object) | Self::Unknown(object) => object,
+            Self::Messages(object)
+            | Self::Object(object)
+            | Self::WrongMethod(object)
+            | Self::Unknown(object) => object,
         }
     }
 }
@@ -162,7 +179,17 @@ mod tests {
         assert_eq!(target("/v26.0/17/replies"), Target::Unknown("17"));
         assert_eq!(target("/v26/17/messages"), Target::Unknown("v26"));
         assert_eq!(target("/"), Target::Unknown(""));
+        assert_eq!(target("/v26.0/17"), Target::Unknown("17"));
         assert_eq!(call("GET", "/v26.0/17/messages").target(), Target::WrongMethod("17"));
+        assert_eq!(call("GET", "/v26.0/17").target(), Target::Object("17"));
+    }
+
+    #[test]
+    fn fields() {
+        let mut call = call("GET", "/v26.0/17");
+        assert_eq!(call.fields(), ["timestamp"]);
+        call.query = "fields=id%2Ctimestamp,text&access_token=x";
+        assert_eq!(call.fields(), ["id", "timestamp", "text"]);
     }
 
     #[test]

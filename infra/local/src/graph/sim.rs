@@ -30,7 +30,9 @@ pub struct GraphConfig {
     pub seed: u64,
     /// What it does with comments that nobody made known.
     pub unknown_comments: UnknownComments,
-    /// From how many percent of a limit on normal answers carry usage headers.
+    /// From how many percent on normal answers carry usage headers: what the judge has counted of
+    /// the limits on every call, the account's and the app's. (Meta tells nothing of the others.)
+    /// [`FaultKind::Usage`] puts other figures in their place.
     pub usage_from_percent: u32,
 }
 
@@ -98,10 +100,10 @@ impl GraphSim {
     }
 
     /// Lets a person write to the account, which may write to them for 24 hours from now.
-    pub fn open_window(&self, person: impl Into<RecipientId>) {
+    pub fn open_window(&self, account: impl Into<AccountId>, person: impl Into<RecipientId>) {
         let mut state = self.state();
         let now = self.clock.now();
-        state.world.open_window(person.into(), now);
+        state.world.open_window(account.into(), person.into(), now);
     }
 
     /// Orders a fault, behind those that stand already.
@@ -187,6 +189,14 @@ struct Seen<'wire> {
     /// Whose budget it is charged to.
     account: AccountId,
     body: Body,
+    /// The comment that the call answers or asks about.
+    comment: Option<CommentId>,
+    /// What a read asks for.
+    fields: Vec<String>,
+    /// What the judge takes it for.
+    action: Action,
+    /// Whom it is for, as far as that is known.
+    recipient: Option<RecipientId>,
     /// Whom or what the call is for; ids and draws are made of it.
     subject: String,
     /// The how-manieth call of the account for that subject, from 0.
@@ -194,18 +204,31 @@ struct Seen<'wire> {
 }
 
 impl Seen<'_> {
-    fn comment(&self) -> Option<&CommentId> {
-        match &self.body.to {
-            Some(To::Comment(id)) => Some(id),
-            _ => None,
-        }
-    }
-
-    /// Whether the token speaks for the account that the path names.
+    /// Whether the token speaks for the account that the call is charged to.
     fn is_authorised(&self) -> bool {
-        matches!(self.target, Target::Messages(_))
+        matches!(self.target, Target::Messages(_) | Target::Object(_))
             && matches!(&self.holder, Holder::Connected(account) if *account == self.account)
     }
+
+    fn arrival(&self) -> Arrival {
+        // A look at a comment answers none.
+        let answered = self.comment.clone().filter(|_| self.action != Action::Read);
+        Arrival {
+            at: self.now,
+            account: self.account.clone(),
+            action: self.action,
+            comment: answered,
+            recipient: self.recipient.clone(),
+        }
+    }
+}
+
+/// What came of a call that nothing stopped.
+enum Done {
+    /// A message reached this person.
+    Sent(RecipientId),
+    /// The answer to a read.
+    Read(Reply),
 }
 
 /// How a call ended, with all that is to be told and written down.
@@ -239,13 +262,10 @@ impl From<GraphError> for Box<Stopped> {
 impl State {
     fn answer(&mut self, call: &Call<'_>, now: Timestamp) -> Answer {
         let seen = self.see(call, now);
-        if self.config.unknown_comments == UnknownComments::Accept && seen.is_authorised() {
-            self.invent_comment(&seen);
-        }
         // Judged before anything is decided, so that no answer can hide a call.
-        let verdict = self.judge.call(self.arrival(&seen));
+        let verdict = self.judge.call(seen.arrival());
         let mut ended = self.end(&seen, &verdict.breaches);
-        if matches!(ended.fate, Fate::Accepted | Fate::Refused) {
+        if matches!(ended.fate, Fate::Accepted | Fate::Refused | Fate::Read) {
             ended.reply = self.with_usage(ended.reply, &seen);
         }
         let after = match self.faults.strike(Phase::Sending, &struck(&seen)) {
@@ -272,16 +292,39 @@ impl State {
             Target::Messages(_) => Body::read(call.body),
             _ => Body { to: None, fault: None },
         };
-        let subject = match &body.to {
-            Some(To::Comment(id)) => format!("comment {id}"),
-            Some(To::Person(id)) => format!("person {id}"),
-            None => String::new(),
+        let (comment, subject) = match (&body.to, target) {
+            (Some(To::Comment(id)), _) => (Some(id.clone()), format!("comment {id}")),
+            (Some(To::Person(id)), _) => (None, format!("person {id}")),
+            (None, Target::Object(id)) => (Some(CommentId::new(id)), format!("read {id}")),
+            (None, _) => (None, String::new()),
+        };
+        let fields = match target {
+            Target::Object(_) => call.fields(),
+            _ => Vec::new(),
         };
         let calls = self.calls_for.entry((account.clone(), subject.clone())).or_default();
         let nth = *calls;
         *calls += 1;
-        let method = call.method;
-        Seen { now, target, method, token, holder, account, body, subject, nth }
+        let mut seen = Seen {
+            now,
+            target,
+            method: call.method,
+            token,
+            holder,
+            account,
+            body,
+            comment,
+            fields,
+            action: Action::Other,
+            recipient: None,
+            subject,
+            nth,
+        };
+        if self.config.unknown_comments == UnknownComments::Accept && seen.is_authorised() {
+            self.invent_comment(&seen);
+        }
+        (seen.action, seen.recipient) = self.wanted(&seen);
+        seen
     }
 
     /// Whose budget a call is charged to: the account that the path names, and where it names
@@ -295,15 +338,17 @@ impl State {
     }
 
     fn invent_comment(&mut self, seen: &Seen<'_>) {
-        if let Some(id) = seen.comment()
+        if let Some(id) = &seen.comment
             && !self.world.knows(id)
         {
             self.world.invent(id, &seen.account, seen.now, self.config.seed);
         }
     }
 
-    fn arrival(&self, seen: &Seen<'_>) -> Arrival {
-        let (action, recipient) = match &seen.body.to {
+    /// What a call asks for, and of whom, as far as that is known.
+    fn wanted(&self, seen: &Seen<'_>) -> (Action, Option<RecipientId>) {
+        match &seen.body.to {
+            None if matches!(seen.target, Target::Object(_)) => (Action::Read, None),
             None => (Action::Other, None),
             Some(To::Person(id)) => (Action::Message, Some(id.clone())),
             Some(To::Comment(id)) => match self.world.comment(id, &seen.account) {
@@ -316,13 +361,6 @@ impl State {
                     (action, Some(comment.author.clone()))
                 }
             },
-        };
-        Arrival {
-            at: seen.now,
-            account: seen.account.clone(),
-            action,
-            comment: seen.comment().cloned(),
-            recipient,
         }
     }
 
@@ -334,11 +372,12 @@ impl State {
         }
         match self.carry_out(seen, breaches) {
             Err(stopped) => self.stopped(*stopped, seen),
-            Ok(recipient) => match self.faults.strike(Phase::AfterEffect, &struck(seen)) {
+            Ok(Done::Read(reply)) => Ended { reply, code: None, fate: Fate::Read, hold: None },
+            Ok(Done::Sent(to)) => match self.faults.strike(Phase::AfterEffect, &struck(seen)) {
                 Some(fault) => self.broken(&fault, seen, Fate::AcceptedUntold),
                 None => {
                     let message = self.made("message", seen, 55);
-                    let reply = Reply::accepted(recipient.as_str(), &format!("aWdfZ{message}"));
+                    let reply = Reply::accepted(to.as_str(), &format!("aWdfZ{message}"));
                     Ended { reply, code: None, fate: Fate::Accepted, hold: None }
                 }
             },
@@ -346,11 +385,7 @@ impl State {
     }
 
     /// The API as it works when nothing is broken.
-    fn carry_out(
-        &mut self,
-        seen: &Seen<'_>,
-        breaches: &[Breach],
-    ) -> Result<RecipientId, Box<Stopped>> {
+    fn carry_out(&mut self, seen: &Seen<'_>, breaches: &[Breach]) -> Result<Done, Box<Stopped>> {
         match &seen.holder {
             Holder::Connected(_) => {}
             Holder::Removed(_) => return Err(GraphError::token_dead(458).into()),
@@ -366,10 +401,17 @@ impl State {
         if let Some(fault) = &seen.body.fault {
             return Err(fault.clone().into());
         }
-        self.send(seen).map_err(|refusal| {
+        let refused = |refusal| {
             let error = GraphError::refusal(refusal, object(seen));
             Box::new(Stopped { fate: Fate::Refused, ..error.into() })
-        })
+        };
+        match (seen.action, &seen.comment) {
+            (Action::Read, Some(comment)) => {
+                let made_at = self.world.made_at(comment, &seen.account).map_err(refused)?;
+                Ok(Done::Read(Reply::comment(comment, made_at, &seen.fields)?))
+            }
+            _ => self.send(seen).map(Done::Sent).map_err(refused),
+        }
     }
 
     fn send(&mut self, seen: &Seen<'_>) -> Result<RecipientId, Refusal> {
@@ -471,7 +513,8 @@ fn struck<'seen>(seen: &'seen Seen<'_>) -> Struck<'seen> {
     Struck {
         now: seen.now,
         account: &seen.account,
-        comment: seen.comment(),
+        comment: seen.comment.as_ref(),
+        action: seen.action,
         subject: &seen.subject,
         nth: seen.nth,
     }
@@ -481,7 +524,7 @@ fn check_target(seen: &Seen<'_>, world: &World) -> Result<(), GraphError> {
     match seen.target {
         Target::Unknown(_) => Err(GraphError::unknown_path()),
         Target::WrongMethod(_) => Err(GraphError::wrong_method(seen.method)),
-        Target::Messages("me") => Ok(()),
+        Target::Messages("me") | Target::Object(_) => Ok(()),
         Target::Messages(named) if !world.has_account(&named.into()) => {
             Err(GraphError::no_such_object(named))
         }

@@ -110,8 +110,8 @@ pub(super) struct World {
     ended: HashSet<MediaId>,
     /// Whom an account has met: those who commented or wrote.
     people: HashSet<(AccountId, RecipientId)>,
-    /// When each person last wrote. The ids are scoped, so a person is one account's.
-    wrote: HashMap<RecipientId, Timestamp>,
+    /// When each person last wrote to an account.
+    wrote: HashMap<(AccountId, RecipientId), Timestamp>,
 }
 
 impl World {
@@ -193,8 +193,21 @@ impl World {
         self.ended.insert(media);
     }
 
-    pub(super) fn open_window(&mut self, person: RecipientId, now: Timestamp) {
-        self.wrote.insert(person, now);
+    /// When a comment on this account was made.
+    pub(super) fn made_at(
+        &self,
+        id: &CommentId,
+        account: &AccountId,
+    ) -> Result<Timestamp, Refusal> {
+        let known = self.comments.get(id).filter(|known| !known.is_deleted);
+        known
+            .filter(|known| &known.comment.account == account)
+            .map(|known| known.comment.created_at)
+            .ok_or(Refusal::NoSuchObject)
+    }
+
+    pub(super) fn open_window(&mut self, account: AccountId, person: RecipientId, now: Timestamp) {
+        self.wrote.insert((account, person), now);
     }
 
     /// Answers a comment in private, once, and says whom that reached.
@@ -226,11 +239,10 @@ impl World {
         account: &AccountId,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let wrote = self.wrote.get(person);
-        let met = self.people.contains(&(account.clone(), person.clone()));
-        match wrote {
+        let pair = (account.clone(), person.clone());
+        match self.wrote.get(&pair) {
             Some(&wrote) if now.since(wrote) <= CONVERSATION_SPAN => Ok(()),
-            None if !met => Err(Refusal::NoSuchPerson),
+            None if !self.people.contains(&pair) => Err(Refusal::NoSuchPerson),
             _ => Err(Refusal::ConversationClosed),
         }
     }
@@ -310,9 +322,33 @@ mod tests {
         };
         assert_eq!(may(&world, "nobody", 0), Err(Refusal::NoSuchPerson));
         assert_eq!(may(&world, "p", 0), Err(Refusal::ConversationClosed));
-        world.open_window("p".into(), at(5));
+        world.open_window("a".into(), "p".into(), at(5));
         assert_eq!(may(&world, "p", 5 + DAY_MS), Ok(()));
         assert_eq!(may(&world, "p", 6 + DAY_MS), Err(Refusal::ConversationClosed));
+        let elsewhere = world.may_write(&"p".into(), &"b".into(), at(5));
+        assert_eq!(elsewhere, Err(Refusal::NoSuchPerson), "ids of people are scoped");
+    }
+
+    #[test]
+    fn an_answer_of_the_accounts_own_opens_no_conversation() {
+        let mut world = world(Surface::Post);
+        answer(&mut world, 0).unwrap();
+        let may = world.may_write(&"p".into(), &"a".into(), at(1));
+        assert_eq!(may, Err(Refusal::ConversationClosed));
+    }
+
+    #[test]
+    fn a_comment_tells_its_account_when_it_was_made() {
+        let mut world = world(Surface::Post);
+        let made_at =
+            |world: &World, id: &str, account: &str| world.made_at(&id.into(), &account.into());
+        assert_eq!(made_at(&world, "c", "a"), Ok(at(0)));
+        assert_eq!(made_at(&world, "c", "b"), Err(Refusal::NoSuchObject));
+        assert_eq!(made_at(&world, "d", "a"), Err(Refusal::NoSuchObject));
+        answer(&mut world, 1).unwrap();
+        assert_eq!(made_at(&world, "c", "a"), Ok(at(0)));
+        world.delete_comment(&"c".into());
+        assert_eq!(made_at(&world, "c", "a"), Err(Refusal::NoSuchObject));
     }
 
     #[test]
