@@ -154,6 +154,13 @@ impl Judge {
         self.report.clone()
     }
 
+    /// Of every window that ended with a call the one that was fullest for its limit, over it or
+    /// not; `None` before the first call that is counted.
+    pub fn fullest(&self) -> Option<Over> {
+        let rows = self.accounts.values().flatten().chain(&self.app);
+        rows.filter_map(Row::fullest).reduce(Over::fuller).cloned()
+    }
+
     /// The log, in order of arrival.
     pub fn calls(&self) -> &[CallRecord] {
         &self.log
@@ -335,6 +342,21 @@ mod tests {
         let report = judge.report();
         assert_eq!(report.violations.len(), 1);
         assert_eq!(report.violations[0].limits.len(), 2);
+    }
+
+    #[test]
+    fn the_fullest_window_is_known_below_the_limit_too() {
+        let window = Duration::from_millis(100);
+        let mut judge = judged_by(vec![
+            Limit::new("calls", Counted::EVERY_CALL, window, 10),
+            Limit::new("replies", Counted::PRIVATE_REPLIES, window, 4),
+        ]);
+        assert_eq!(judge.fullest(), None);
+        for millis in [0, 50, 120] {
+            judge.call(reply(millis, "1"));
+        }
+        let fullest = Over { limit: "replies".into(), count: 2, allowed: 4 };
+        assert_eq!(judge.fullest(), Some(fullest));
     }
 
     #[test]

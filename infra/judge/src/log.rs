@@ -92,7 +92,7 @@ pub struct CallRecord {
     pub code: Option<u32>,
 }
 
-/// A limit that a call went over.
+/// How full a window was; of a violation, the limit that a call went over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Over {
     /// The limit's name.
@@ -101,6 +101,20 @@ pub struct Over {
     pub count: u64,
     /// What it may come to.
     pub allowed: u32,
+}
+
+impl Over {
+    /// The fuller of two; of two that are as full always the same one.
+    pub(crate) fn fuller<'over>(&'over self, other: &'over Self) -> &'over Self {
+        let same = !self.is_fuller_than(other) && !other.is_fuller_than(self);
+        if self.is_fuller_than(other) || (same && self.limit <= other.limit) { self } else { other }
+    }
+
+    /// Whether it is more of what is allowed than `other` is.
+    pub(crate) fn is_fuller_than(&self, other: &Self) -> bool {
+        let (own, others) = (u128::from(self.allowed), u128::from(other.allowed));
+        u128::from(self.count) * others > u128::from(other.count) * own
+    }
 }
 
 /// Another rule that a call broke.

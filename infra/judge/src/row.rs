@@ -16,12 +16,14 @@ pub(crate) struct Row {
     window: SlidingWindow,
     /// Numbers for the people counted, where people are counted.
     people: HashMap<RecipientId, u64>,
+    /// The window that was fullest for its limit.
+    fullest: Option<Over>,
 }
 
 impl Row {
     pub(crate) fn new(limit: Limit) -> Self {
         let length_ms = u64::try_from(limit.window.as_millis()).unwrap_or(u64::MAX);
-        Self { limit, window: SlidingWindow::new(length_ms), people: HashMap::new() }
+        Self { limit, window: SlidingWindow::new(length_ms), people: HashMap::new(), fullest: None }
     }
 
     /// Counts the call where it counts here, and says whether that goes over the limit.
@@ -36,12 +38,16 @@ impl Row {
         let count = self.window.add(at, key) as u64;
         let (earliest, latest) = arrival.granted();
         let allowed = self.limit.limit.laxest(earliest, latest);
+        let over = Over { limit: self.limit.name.clone(), count, allowed };
+        if self.fullest.as_ref().is_none_or(|fullest| over.is_fuller_than(fullest)) {
+            self.fullest = Some(over.clone());
+        }
         if count <= u64::from(allowed) {
             return None;
         }
         let fits_at = self.window.fits_at(at, allowed as usize);
         Some(Breach {
-            over: Over { limit: self.limit.name.clone(), count, allowed },
+            over,
             counts: self.limit.counts,
             scope: scope.clone(),
             fits_at: fits_at.map(Timestamp::from_millis),
@@ -61,6 +67,11 @@ impl Row {
                 Some(*self.people.entry(person.clone()).or_insert(next))
             }
         }
+    }
+
+    /// The window that was fullest for the limit in force, full or not.
+    pub(crate) fn fullest(&self) -> Option<&Over> {
+        self.fullest.as_ref()
     }
 
     /// Percent of the limit in force at `now` that is used.
