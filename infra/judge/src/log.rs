@@ -107,7 +107,13 @@ impl Over {
     /// The fuller of two; of two that are as full always the same one.
     pub(crate) fn fuller<'over>(&'over self, other: &'over Self) -> &'over Self {
         let same = !self.is_fuller_than(other) && !other.is_fuller_than(self);
-        if self.is_fuller_than(other) || (same && self.limit <= other.limit) { self } else { other }
+        if self.is_fuller_than(other)
+            || (same && (&self.limit, self.count) <= (&other.limit, other.count))
+        {
+            self
+        } else {
+            other
+        }
     }
 
     /// Whether it is more of what is allowed than `other` is.
