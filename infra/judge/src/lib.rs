@@ -4,15 +4,28 @@
 //! They are the oracle for everything that paces calls, so they share no code with what they judge:
 //! of Spillway they use ids and instants alone.
 
-pub mod judge;
-pub mod planner;
-pub mod recount;
-
+mod action;
+mod active;
+mod figure;
+mod hold;
+mod judge;
+mod log;
+mod planner;
+mod recount;
+mod row;
+mod rules;
 mod window;
 
-pub use judge::{
-    Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Judge, Limit, Limits, Report,
-    Scope, Verdict, Violation,
+pub mod profile;
+
+pub use action::{Action, ActionSet, Counted, Unit};
+pub use active::{AWAKE, Active, Span};
+pub use figure::{Figure, Stretch, WarmUp};
+pub use judge::{Breach, Judge, Verdict};
+pub use log::{
+    Answered, Arrival, Broken, CallRecord, DuplicateCall, Fate, HoldRecord, Over, Report, Scope,
+    Violation,
 };
-pub use planner::optimum;
+pub use planner::{Perishable, most_in_time, optimum};
 pub use recount::recount;
+pub use rules::{GRANT_TO_CALL_MAX, Limit, Limits, Rules};

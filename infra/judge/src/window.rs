@@ -1,11 +1,11 @@
 //! An exact sliding window: what was counted in `(t - length, t]`, for the latest `t` and for any
 //! earlier one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Everything ever counted, by instant. Counts distinct keys: a window over calls gives each call a
 /// key of its own.
-pub(super) struct SlidingWindow {
+pub(crate) struct SlidingWindow {
     length_ms: u64,
     /// In order of time; what has the same instant is in order of arrival.
     entries: Vec<Entry>,
@@ -22,13 +22,13 @@ struct Entry {
 }
 
 impl SlidingWindow {
-    pub(super) fn new(length_ms: u64) -> Self {
+    pub(crate) fn new(length_ms: u64) -> Self {
         Self { length_ms, entries: Vec::new(), start: 0, inside: HashMap::new() }
     }
 
     /// Counts `key` at `at` and gives the number of distinct keys in the fullest window that holds
     /// this entry.
-    pub(super) fn add(&mut self, at: u64, key: u64) -> usize {
+    pub(crate) fn add(&mut self, at: u64, key: u64) -> usize {
         let place = self.entries.partition_point(|entry| entry.at <= at);
         self.entries.insert(place, Entry { at, key });
         if place + 1 == self.entries.len() {
@@ -43,32 +43,28 @@ impl SlidingWindow {
     }
 
     /// Distinct keys in the window that ends at `now`, or at the last entry where that is later.
-    pub(super) fn inside_at(&self, now: u64) -> usize {
+    pub(crate) fn inside_at(&self, now: u64) -> usize {
         match self.entries.last() {
             Some(last) if last.at >= now => self.inside.len(),
-            _ => self.last_seen(now).len(),
+            _ => self.held(now).map(|entry| entry.key).collect::<HashSet<_>>().len(),
         }
     }
 
     /// From when on a new key fits below `limit`; `None` when it never does.
-    pub(super) fn fits_at(&self, now: u64, limit: usize) -> Option<u64> {
-        let mut seen: Vec<u64> = self.last_seen(now).into_values().collect();
+    pub(crate) fn fits_at(&self, now: u64, limit: usize) -> Option<u64> {
         if limit == 0 {
             return None;
         }
-        if seen.len() < limit {
-            return Some(now);
-        }
-        seen.sort_unstable();
-        Some(seen[seen.len() - limit].saturating_add(self.length_ms))
+        // Backwards, since no more than the newest keys up to the limit matter.
+        let mut keys = HashSet::new();
+        let mut newest = self.held(now).rev().filter(|entry| keys.insert(entry.key));
+        let oldest_in_the_way = newest.nth(limit - 1);
+        Some(oldest_in_the_way.map_or(now, |entry| entry.at.saturating_add(self.length_ms)))
     }
 
-    fn last_seen(&self, now: u64) -> HashMap<u64, u64> {
-        self.entries[self.start..]
-            .iter()
-            .filter(|entry| !self.has_left(entry.at, now))
-            .map(|entry| (entry.key, entry.at))
-            .collect()
+    /// What the window that ends at `now` holds, and what came after.
+    fn held(&self, now: u64) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries[self.start..].iter().filter(move |entry| !self.has_left(entry.at, now))
     }
 
     fn slide_to(&mut self, now: u64) {

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spillway_core::id::{AccountId, CommentId};
 use spillway_core::time::Timestamp;
+use spillway_judge::Action;
 use thiserror::Error;
 
 use super::hash;
-use super::judge::Action;
 
 /// The codes that a throttle may carry.
 const THROTTLE_CODES: [u32; 6] = [4, 17, 32, 613, 80002, 80006];

@@ -15,5 +15,5 @@ mod hash;
 pub use faults::{Fault, FaultKind};
 pub use server::serve;
 pub use sim::{GraphConfig, GraphSim};
-pub use spillway_judge::{CallRecord, Counted, Limit, Limits, Report};
+pub use spillway_judge::{CallRecord, Counted, Limit, Limits, Report, Rules};
 pub use world::{Comment, Surface, UnknownComments};

@@ -11,7 +11,7 @@ use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_judge::{
     Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Judge, Limits, Report, Scope,
-    Violation, recount,
+    Unit, Violation, recount,
 };
 use spillway_service::clock::Clock;
 
@@ -141,7 +141,7 @@ impl GraphSim {
     /// The violations counted once more, from the raw log alone.
     pub fn recount(&self) -> Vec<Violation> {
         let state = self.state();
-        recount(state.judge.calls(), state.judge.limits())
+        recount(state.judge.calls(), state.judge.holds(), state.judge.limits())
     }
 
     /// Judges a call and answers it. The HTTP server does nothing else with what it is sent.
@@ -215,6 +215,7 @@ impl Seen<'_> {
         let answered = self.comment.clone().filter(|_| self.action != Action::Read);
         Arrival {
             at: self.now,
+            granted_at: None,
             account: self.account.clone(),
             action: self.action,
             comment: answered,
@@ -394,7 +395,7 @@ impl State {
             }
             Holder::Nobody => return Err(GraphError::token_dead(467).into()),
         }
-        if let Some(breach) = breaches.iter().min_by_key(|breach| precedence(breach)) {
+        if let Some(breach) = breaches.iter().min_by_key(|breach| kind(breach)) {
             return Err(Box::new(self.over_limit(breach, seen)));
         }
         check_target(seen, &self.world)?;
@@ -426,13 +427,13 @@ impl State {
 
     /// How Meta says that a limit was reached: differently for each kind of limit.
     fn over_limit(&self, breach: &Breach, seen: &Seen<'_>) -> Stopped {
-        if breach.scope == Scope::App {
-            let percent = self.judge.app_usage(seen.now).unwrap_or(100);
-            let headers = vec![app_usage(percent)];
-            return Stopped { headers, ..GraphError::throttled(4).into() };
-        }
-        match breach.counts {
-            Counted::EveryCall => {
+        match kind(breach) {
+            Kind::App => {
+                let percent = self.judge.app_usage(seen.now).unwrap_or(100);
+                let headers = vec![app_usage(percent)];
+                Stopped { headers, ..GraphError::throttled(4).into() }
+            }
+            Kind::Calls => {
                 let minutes = minutes_until(breach.fits_at, seen.now);
                 let percent = self.judge.account_usage(&seen.account, seen.now).unwrap_or(100);
                 let header = business_usage(&seen.account, "instagram", percent, minutes);
@@ -443,10 +444,8 @@ impl State {
                     ..GraphError::throttled(80002).into()
                 }
             }
-            Counted::PrivateReplies | Counted::LivePrivateReplies => {
-                GraphError::messaging_throttled().into()
-            }
-            Counted::DistinctRecipients => GraphError::throttled(613).into(),
+            Kind::Actions => GraphError::messaging_throttled().into(),
+            Kind::Recipients => GraphError::throttled(613).into(),
         }
     }
 
@@ -542,13 +541,24 @@ fn object<'seen>(seen: &'seen Seen<'_>) -> &'seen str {
     }
 }
 
-/// Which limit a refusal names when a call is over several: the widest scope first.
-fn precedence(breach: &Breach) -> u8 {
-    match (&breach.scope, breach.counts) {
-        (Scope::App, _) => 0,
-        (_, Counted::EveryCall) => 1,
-        (_, Counted::PrivateReplies | Counted::LivePrivateReplies) => 2,
-        (_, Counted::DistinctRecipients) => 3,
+/// The kinds of limit that the platform words differently, the widest scope first: of several a
+/// refusal names that one.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    App,
+    /// All of an account's calls.
+    Calls,
+    /// Its calls of some kind.
+    Actions,
+    Recipients,
+}
+
+fn kind(breach: &Breach) -> Kind {
+    match (&breach.scope, breach.counts.unit) {
+        (Scope::App, _) => Kind::App,
+        _ if breach.counts == Counted::EVERY_CALL => Kind::Calls,
+        (_, Unit::Calls) => Kind::Actions,
+        (_, Unit::Recipients) => Kind::Recipients,
     }
 }
 
