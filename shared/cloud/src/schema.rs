@@ -17,7 +17,7 @@
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::seed::seed;
 use spillway_service::port::StoreError;
 
@@ -27,7 +27,7 @@ pub const SENDS_KEY: &str = "id";
 pub const STATE_PARTITION: &str = "pk";
 /// Sort key of the `state` table.
 pub const STATE_SORT: &str = "sk";
-/// The attribute of `sends` by which DynamoDB deletes entries, in seconds since 1970.
+/// The attribute of both tables by which DynamoDB deletes items, in seconds since 1970.
 pub const EXPIRES_AT: &str = "expires_at";
 
 /// Parts the marks are spread over.
@@ -53,6 +53,11 @@ pub(crate) fn campaign_sk(campaign: &CampaignId) -> String {
 
 pub(crate) fn pace_pk(account: &AccountId) -> String {
     format!("pace#{account}")
+}
+
+/// A person of an account, by a hash of their id.
+pub(crate) fn person_pk(account: &AccountId, person: &RecipientId) -> String {
+    format!("person#{account}#{:016x}", seed(&[person.as_str()]))
 }
 
 pub(crate) fn waiting_pk(account: &AccountId, shard: u8) -> String {

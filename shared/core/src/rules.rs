@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::day::{ActiveHours, TimeOfDay, Zone};
 use crate::learned::Learned;
 use crate::profile::{Profile, ProfileError, Spread, VELOCITY};
-use crate::quota::{Action, DAY, GRANT_LIFE, Limit, PACED_WINDOW_MAX, Quota, Tier, Unit, nonzero};
+use crate::quota::{
+    Action, DAY, GRANT_LIFE, Limit, PACED_WINDOW_MAX, Quota, Scope, Tier, Unit, nonzero,
+};
 use crate::time::{CLOCK_BOUND, Timestamp};
 
 /// What holds for one account, whatever its profile.
@@ -183,6 +185,22 @@ impl Rules {
         rows.filter(|quota| quota.is_day_figure()).map(|quota| self.limit(quota, at, 100)).min()
     }
 
+    /// Whether an account may write more messages than to people, so that it matters who had one
+    /// before: somebody who did takes no further unit.
+    pub fn knows_people(&self) -> bool {
+        let tier = self.terms.tier;
+        let quotas = || self.profile.quotas.iter().filter(|quota| quota.scope == Scope::Account);
+        quotas().filter(|quota| quota.unit == Unit::Recipients).any(|people| {
+            let is_tighter = |messages: &Quota| {
+                messages.unit == Unit::Calls
+                    && messages.window >= people.window
+                    && messages.limit.of(tier) <= people.limit.of(tier)
+                    && people.actions.iter().all(|&action| messages.counts(action))
+            };
+            !quotas().any(is_tighter)
+        })
+    }
+
     fn velocity_limit(&self, day: NonZeroU32) -> NonZeroU32 {
         let Some(spread) = self.profile.spread else { return NonZeroU32::MAX };
         let window = Spread::VELOCITY_WINDOW.as_millis();
@@ -322,6 +340,13 @@ mod tests {
         let live = Rules::careful();
         let mut rows = live.in_force(Action::LiveReply, NOW, Learned::default());
         assert!(rows.all(|row| row.quota.id.as_str() != VELOCITY));
+    }
+
+    #[test]
+    fn who_was_written_to_matters_only_where_messages_are_more_than_people() {
+        assert!(!Rules::careful().knows_people(), "as many messages as people");
+        let meta = Rules::new(Profile::meta(), Terms::default()).unwrap();
+        assert!(meta.knows_people(), "750 an hour are 18,000 a day to 1,000 people");
     }
 
     #[test]

@@ -262,7 +262,8 @@ pub enum FailReason {
     ThreadOwner,
     /// Meta does not accept the request.
     BadRequest,
-    /// No clear answer after [`FAILURES_MAX`] attempts.
+    /// No clear answer after [`FAILURES_MAX`] attempts; of a message to a person, after one, since a
+    /// second would arrive as well.
     NoAnswer,
 }
 

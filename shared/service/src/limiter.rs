@@ -8,7 +8,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spillway_core::budget::{Bound, Budget, Decision, Denial, Grant, GrantId, Role, Want};
+use spillway_core::budget::{
+    Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
+};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::learned::{Learned, Usage as Reported};
@@ -24,7 +26,7 @@ use crate::app::{App, AppGate};
 use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::memory::Memory;
-use crate::port::{Budgets, Saved, StoreError};
+use crate::port::{Budgets, Moved, Saved, StoreError};
 use crate::ticket::Ticket;
 
 /// A budget seen this long ago still decides; a denial from an older one is checked against the
@@ -64,6 +66,8 @@ struct Request<'a> {
     units: NonZeroU32,
     tickets: &'a [&'a Ticket],
     lease_until: Timestamp,
+    /// Where the unit lies of the person whom the only ticket is for.
+    counted_at: Option<Timestamp>,
 }
 
 /// A decision that has been written, and what was not granted.
@@ -138,9 +142,14 @@ impl Limiter {
         else {
             return Ok(Reserved::default());
         };
-        let lane = first.lane;
-        let request =
-            Request { action: lane.action(), lane: Some(lane), units, tickets, lease_until };
+        let (lane, action) = (first.lane, first.lane.action());
+        let counted_at = match (tickets, &first.recipient) {
+            ([_], Some(person)) if account.rules.knows_people() => {
+                self.budgets.counted_at(&account.id, person).await?
+            }
+            _ => None,
+        };
+        let request = Request { action, lane: Some(lane), units, tickets, lease_until, counted_at };
         let (decided, rest) = match self.decide(account, &request).await? {
             Ok(decided) => (Some(decided.clone()), decided.denial),
             Err(denial) => (None, Some(denial)),
@@ -192,7 +201,8 @@ impl Limiter {
         units: NonZeroU32,
     ) -> Result<Charged, StoreError> {
         let lease_until = self.clock.now() + GRANT_LIFE;
-        let request = Request { action, lane: None, units, tickets: &[], lease_until };
+        let request =
+            Request { action, lane: None, units, tickets: &[], lease_until, counted_at: None };
         let decided = match self.decide(account, &request).await? {
             Ok(decided) => decided,
             Err(denial) => return Ok(Charged::Denied(denial)),
@@ -276,7 +286,7 @@ impl Limiter {
                         units,
                         first: free.first().map(|&index| &request.tickets[index].send),
                         lease_until: request.lease_until,
-                        counted_at: None,
+                        counted_at: request.counted_at,
                         usage: self.reported.get(&account.id, now),
                     };
                     budget.decide(&account.rules, &want, now, id)
@@ -295,7 +305,7 @@ impl Limiter {
                 Decision::Granted(grant, mut next, denial) => {
                     let indices = free.into_iter().take(grant.units as usize);
                     let granted = pick_variants(account, request.tickets, indices, &mut next);
-                    match self.budgets.save(&account.id, &next).await? {
+                    match self.save(account, request, &grant, &next).await? {
                         Saved::Done => {
                             self.remember(&account.id, *next, now);
                             return Ok(Ok(Decided {
@@ -314,6 +324,40 @@ impl Limiter {
         self.seen.forget(&account.id);
         let retry_at = self.clock.now() + CONTENDED_WAIT;
         Ok(Err(Denial { bound: Bound::Contention, retry_at }))
+    }
+
+    /// Writes the budget of a grant; of one to somebody whose unit moves, with where it lies.
+    async fn save(
+        &self,
+        account: &Account,
+        request: &Request<'_>,
+        grant: &Grant,
+        next: &Budget,
+    ) -> Result<Saved<Budget>, StoreError> {
+        let person = request.tickets.first().and_then(|ticket| ticket.recipient.as_ref());
+        match (grant.recipients, person, request.counted_at) {
+            (Recipients::Moved, Some(person), Some(from)) => {
+                let moved = Moved { person, from, to: grant.at };
+                self.budgets.save_moved(&account.id, next, &moved).await
+            }
+            _ => self.budgets.save(&account.id, next).await,
+        }
+    }
+
+    /// Notes that a person was written to under `grant`, where it matters.
+    pub(crate) async fn note_written(
+        &self,
+        account: &Account,
+        grant: &Grant,
+        person: Option<&RecipientId>,
+    ) {
+        let Some(person) = person.filter(|_| account.rules.knows_people()) else { return };
+        if grant.recipients == Recipients::Moved {
+            return;
+        }
+        if let Err(error) = self.budgets.note_counted(&account.id, person, grant.at).await {
+            warn!(account = %account.id, %error, "a person counts as new the next time");
+        }
     }
 
     /// Gives units back. Tried once: a lost refund errs on the safe side.

@@ -67,6 +67,42 @@ pub trait Budgets: Send + Sync {
 
     /// Writes `next` if the stored version is the one before it.
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError>;
+
+    /// Writes `next` as [`Self::save`] does, and that a person's unit now lies where `moved` says, in
+    /// one transaction: neither is written if the unit is not where it was any more.
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError>;
+
+    /// Where the unit of a person lies who was written to before (consistently read).
+    async fn counted_at(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Notes where the unit of a person lies who was written to, unless a later one is known. Lost, it
+    /// makes them a new person the next time, which is safe.
+    async fn note_counted(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+}
+
+/// A person's unit that is counted from another instant on.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved<'a> {
+    /// The person.
+    pub person: &'a RecipientId,
+    /// Where it lay.
+    pub from: Timestamp,
+    /// Where it lies.
+    pub to: Timestamp,
 }
 
 /// The budget of the whole app.

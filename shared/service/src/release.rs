@@ -15,7 +15,7 @@ use spillway_core::id::AccountId;
 use spillway_core::learned::Learned;
 use spillway_core::pace::{self, Cursor, HORIZON, Plan};
 use spillway_core::send::{
-    CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, Stage, Step, Waiting,
+    Address, CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, Stage, Step, Waiting,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use tracing::{info, warn};
@@ -513,6 +513,10 @@ impl Survey {
         } else if send.deadline <= now {
             self.over.push((place, send, Outcome::Expired));
         } else if send.failures >= FAILURES_MAX {
+            let outcome = Outcome::Failed { reason: FailReason::NoAnswer };
+            self.over.push((place, send, outcome));
+        } else if let (Stage::Sending { .. }, Address::Person(_)) = (send.stage, &send.to) {
+            // Its call may have been made, and a second message would arrive as well.
             let outcome = Outcome::Failed { reason: FailReason::NoAnswer };
             self.over.push((place, send, outcome));
         } else {

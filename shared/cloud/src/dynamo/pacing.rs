@@ -1,19 +1,27 @@
 //! Budgets and cursors: one item each an account, and one for the app, written on the condition of its
 //! version.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Put, ReturnConsumedCapacity,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Windows};
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::rotation::Rotation;
-use spillway_service::port::{AppBudgets, Budgets, Cursors, Saved, StoreError};
+use spillway_core::time::Timestamp;
+use spillway_service::port::{AppBudgets, Budgets, Cursors, Moved, Saved, StoreError};
 
 use super::item::{Item, Reader, at, b, json, n, s};
 use super::unavailable;
-use crate::schema::{APP_PK, pace_pk};
+use crate::schema::{APP_PK, EXPIRES_AT, pace_pk, person_pk};
 
 /// Budgets in the `state` table.
 pub struct DynamoBudgets {
@@ -70,12 +78,9 @@ async fn load<T: Versioned>(client: &Client, table: &str, pk: &str) -> Result<T,
     answer.item.map_or_else(|| Ok(T::default()), |item| read(&item, T::LOAD))
 }
 
-async fn save<T: Versioned>(
-    client: &Client,
-    table: &str,
-    pk: &str,
-    next: &T,
-) -> Result<Saved<T>, StoreError> {
+/// The item of a value, and the condition under which it is written: that the stored version is the
+/// one before it.
+fn item_of<T: Versioned>(pk: &str, next: &T) -> Item {
     let mut item = Item::from([
         ("pk".into(), s(pk)),
         ("sk".into(), s(T::SORT_KEY)),
@@ -83,36 +88,52 @@ async fn save<T: Versioned>(
         ("grant".into(), b(next.grant().to_bytes())),
     ]);
     next.write(&mut item);
+    item
+}
+
+/// See [`item_of`].
+fn condition_of<T: Versioned>(next: &T) -> (&'static str, Option<AttributeValue>) {
+    match next.version() {
+        0 | 1 => ("attribute_not_exists(pk)", None),
+        version => ("version = :before", Some(n(version - 1))),
+    }
+}
+
+async fn save<T: Versioned>(
+    client: &Client,
+    table: &str,
+    pk: &str,
+    next: &T,
+) -> Result<Saved<T>, StoreError> {
+    let (condition, before) = condition_of(next);
     let mut put = client
         .put_item()
         .table_name(table)
-        .set_item(Some(item))
+        .set_item(Some(item_of(pk, next)))
+        .condition_expression(condition)
         .return_consumed_capacity(ReturnConsumedCapacity::Total)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    put = match next.version() {
-        0 | 1 => put.condition_expression("attribute_not_exists(pk)"),
-        version => put
-            .condition_expression("version = :before")
-            .expression_attribute_values(":before", n(version - 1)),
-    };
-    let Err(error) = put.send().await else { return Ok(Saved::Done) };
-    match error.as_service_error() {
-        Some(refused) if refused.is_conditional_check_failed_exception() => {}
-        _ => return Err(unavailable(T::SAVE, error)),
+    if let Some(before) = before {
+        put = put.expression_attribute_values(":before", before);
     }
-    let old = match error.into_service_error() {
-        aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(
-            refused,
-        ) => refused.item,
-        _ => None,
+    let Err(error) = put.send().await else { return Ok(Saved::Done) };
+    let old = match error.as_service_error() {
+        Some(PutItemError::ConditionalCheckFailedException(refused)) => refused.item.clone(),
+        // A transaction was writing the item at the same time.
+        Some(PutItemError::TransactionConflictException(_)) => None,
+        _ => return Err(unavailable(T::SAVE, error)),
     };
     let current: T = match old {
         Some(item) => read(&item, T::SAVE)?,
         None => load(client, table, pk).await?,
     };
-    // Our own write, whose answer was lost and which the SDK tried again.
+    Ok(conflict(current, next))
+}
+
+/// What stands in the way; or our own write, whose answer was lost and which the SDK tried again.
+fn conflict<T: Versioned>(current: T, next: &T) -> Saved<T> {
     let ours = current.version() == next.version() && current.grant() == next.grant();
-    Ok(if ours { Saved::Done } else { Saved::Conflict(current) })
+    if ours { Saved::Done } else { Saved::Conflict(current) }
 }
 
 impl Versioned for Budget {
@@ -229,6 +250,111 @@ impl Budgets for DynamoBudgets {
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
         save(&self.client, &self.table, &pace_pk(account), next).await
     }
+
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError> {
+        let invalid = |error| unavailable(MOVE, error);
+        let pk = pace_pk(account);
+        let (condition, before) = condition_of(next);
+        let mut budget = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item_of(&pk, next)))
+            .condition_expression(condition);
+        if let Some(before) = before {
+            budget = budget.expression_attribute_values(":before", before);
+        }
+        let person = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(person_item(account, moved.person, moved.to)))
+            .condition_expression("counted_at = :from")
+            .expression_attribute_values(":from", at(moved.from))
+            .build()
+            .map_err(invalid)?;
+        let budget = budget.build().map_err(invalid)?;
+        let answer = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(budget).build())
+            .transact_items(TransactWriteItem::builder().put(person).build())
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let Err(error) = answer else { return Ok(Saved::Done) };
+        let lost_race = |reason: &CancellationReason| {
+            matches!(reason.code(), Some("ConditionalCheckFailed" | "TransactionConflict"))
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                if cancelled.cancellation_reasons().iter().any(lost_race) =>
+            {
+                Ok(conflict(load(&self.client, &self.table, &pk).await?, next))
+            }
+            _ => Err(unavailable(MOVE, error)),
+        }
+    }
+
+    async fn counted_at(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", s(person_pk(account, person)))
+            .key("sk", s(PERSON_SK))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable(COUNTED, error))?;
+        let Some(item) = answer.item else { return Ok(None) };
+        Reader { item: &item, what: COUNTED }.at("counted_at").map(Some)
+    }
+
+    async fn note_counted(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        counted_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(person_item(account, person, counted_at)))
+            .condition_expression("attribute_not_exists(pk) OR counted_at < :at")
+            .expression_attribute_values(":at", at(counted_at))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let Err(error) = put.send().await else { return Ok(()) };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
+            _ => Err(unavailable(NOTE, error)),
+        }
+    }
+}
+
+const MOVE: &str = "save the budget and a person's unit";
+const COUNTED: &str = "look up a person's unit";
+const NOTE: &str = "note a person's unit";
+
+/// The sort key of a person's unit.
+const PERSON_SK: &str = "unit";
+
+/// No window is longer (see `Profile::validate`): a unit is forgotten after this.
+const UNIT_KEPT: Duration = Duration::from_secs(32 * 24 * 3600);
+
+fn person_item(account: &AccountId, person: &RecipientId, counted_at: Timestamp) -> Item {
+    Item::from([
+        ("pk".into(), s(person_pk(account, person))),
+        ("sk".into(), s(PERSON_SK)),
+        ("counted_at".into(), at(counted_at)),
+        (EXPIRES_AT.into(), n((counted_at + UNIT_KEPT).as_secs())),
+    ])
 }
 
 #[async_trait]

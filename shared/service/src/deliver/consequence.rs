@@ -1,8 +1,9 @@
 //! What follows from Meta's verdict on a call.
 
 use spillway_core::hold::HoldCause;
-use spillway_core::send::{FailReason, Stage, Step};
+use spillway_core::send::{Address, FailReason, Stage, Step};
 use spillway_meta::error::{ThrottleScope, Verdict};
+use spillway_meta::graph::CallError;
 
 /// How an attempt that is to be repeated went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,22 @@ impl From<ThrottleScope> for Scope {
     }
 }
 
+impl Consequence {
+    /// What follows for a send to `to`. A private reply whose answer was lost is tried again, since
+    /// Meta refuses a second one; a message is not, since it would arrive twice.
+    pub(super) fn of(call: &CallError, to: &Address) -> Self {
+        let is_lost = match call {
+            CallError::Refused { error, .. } => error.status >= 500,
+            _ => false,
+        };
+        match (Self::from(call.verdict()), to) {
+            (Self::Retry(Retry::Lost), Address::Person(_)) => Self::End(FailReason::NoAnswer),
+            (Self::Retry(_), Address::Person(_)) if is_lost => Self::End(FailReason::NoAnswer),
+            (consequence, _) => consequence,
+        }
+    }
+}
+
 impl From<Verdict> for Consequence {
     fn from(verdict: Verdict) -> Self {
         match verdict {
@@ -72,5 +89,39 @@ impl From<Verdict> for Consequence {
             Verdict::BadRequest => Self::End(FailReason::BadRequest),
             Verdict::CommentGone => Self::End(FailReason::CommentGone),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spillway_meta::error::GraphError;
+    use spillway_meta::usage::Usage;
+
+    use super::*;
+
+    fn of(call: &CallError, to: &Address) -> String {
+        match Consequence::of(call, to) {
+            Consequence::Hold(scope, cause) => format!("{scope:?} {cause:?}"),
+            Consequence::Retry(retry) => format!("{retry:?}"),
+            Consequence::End(reason) => format!("{reason:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_whose_answer_was_lost_is_not_made_twice() {
+        let comment = Address::Comment { id: "c".into(), author: None };
+        let person = Address::Person("p".into());
+        assert_eq!(of(&CallError::Unknown, &comment), "Lost");
+        assert_eq!(of(&CallError::Unknown, &person), "NoAnswer");
+        let refused = |status, code| CallError::Refused {
+            error: GraphError { status, code: Some(code), ..GraphError::default() },
+            usage: Usage::default(),
+            server_date: None,
+        };
+        assert_eq!(of(&refused(500, 2), &comment), "Failed");
+        assert_eq!(of(&refused(500, 2), &person), "NoAnswer");
+        assert_eq!(of(&refused(400, 2), &person), "Failed");
+        assert_eq!(of(&refused(400, 4), &person), "App Throttled");
+        assert_eq!(of(&refused(400, 613), &person), "Account Throttled");
     }
 }

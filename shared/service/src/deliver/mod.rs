@@ -135,21 +135,39 @@ impl Deliver {
             }
         };
         let jobs = self.drop_late(jobs).await;
+        if !account.rules.knows_people() {
+            return self.deliver_jobs(&account, &jobs, deadline).await;
+        }
+        // Each person's unit is looked for by itself.
+        let mut again = Vec::new();
+        for job in jobs.chunks(1) {
+            again.extend(self.deliver_jobs(&account, job, deadline).await);
+        }
+        again
+    }
+
+    /// Delivers as many of the jobs as are granted, and puts off the others.
+    async fn deliver_jobs(
+        &self,
+        account: &Account,
+        jobs: &[Job],
+        deadline: Timestamp,
+    ) -> Vec<String> {
         let tickets: Vec<&Ticket> = jobs.iter().map(|job| &job.ticket).collect();
-        let reserved = self.limiter.reserve(&account, &tickets, lease_until(deadline)).await;
+        let reserved = self.limiter.reserve(account, &tickets, lease_until(deadline)).await;
         let Reserved { reservation, denied } = match reserved {
             Ok(reserved) => reserved,
             Err(error) => {
-                error!(account = %id, %error, "could not reserve");
-                return jobs.into_iter().map(|job| job.message_id).collect();
+                error!(account = %account.id, %error, "could not reserve");
+                return jobs.iter().map(|job| job.message_id.clone()).collect();
             }
         };
         let denied: Vec<(&Job, Denial)> =
             denied.into_iter().map(|(index, denial)| (&jobs[index], denial)).collect();
         // At once: what was granted must be called soon.
         let (mut again, not_put_off) = futures::join!(
-            self.send_granted(&account, reservation.as_ref(), &jobs, deadline),
-            self.put_off(&account, &denied),
+            self.send_granted(account, reservation.as_ref(), jobs, deadline),
+            self.put_off(account, &denied),
         );
         again.extend(not_put_off);
         again
@@ -423,7 +441,7 @@ impl Deliver {
                 let written_at = comment.created_at.unwrap_or(send.matched_at);
                 if written_at + REPLY_WINDOW <= now { Age::TooOld } else { Age::InTime }
             }
-            Err(call) => match Consequence::from(call.verdict()) {
+            Err(call) => match Consequence::of(&call, &send.to) {
                 Consequence::Hold(scope, cause) => {
                     warn!(send = %send.id, error = %call, "the comment's time not read");
                     self.hold(account, send, scope, cause, usage(&call)).await;
@@ -475,6 +493,8 @@ impl Deliver {
                     variant: u8::try_from(variant).ok(),
                 };
                 let fate = self.finish(ticket, &outcome).await;
+                let person = send.to.recipient();
+                self.limiter.note_written(account, &reservation.grant, person).await;
                 self.went_through(account, reservation, &sent.usage).await;
                 return called(fate);
             }
@@ -486,7 +506,7 @@ impl Deliver {
             let fate = self.requeue(ticket, send, Retry::Untried, UNREACHABLE_WAIT).await;
             return Attempt { fate, unused: 1 };
         }
-        match Consequence::from(verdict) {
+        match Consequence::of(&call, &send.to) {
             Consequence::Hold(Scope::Recipient, cause) => {
                 let until = self.hold(account, send, Scope::Recipient, cause, usage(&call)).await;
                 let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
