@@ -189,11 +189,8 @@ impl Deliver {
         info!(account = %account.id, jobs = jobs.len(), bound = %denial.bound, wait_ms = wait.as_millis() as u64, "put off");
         if wait <= WAIT_ON_QUEUE {
             let gap = pace::gap(&account.profile, first.ticket.lane.action());
-            let messages: Vec<Queued> = (0u32..)
-                .zip(jobs)
-                .map(|(n, job)| Queued { ticket: job.ticket.clone(), delay: wait + gap * n })
-                .collect();
-            return self.enqueue(jobs, &messages).await;
+            let waits = (0u32..).zip(jobs).map(|(n, job)| self.wait_on_queue(job, wait + gap * n));
+            return join_all(waits).await.into_iter().flatten().collect();
         }
         // Marked first: a parked send without a mark would never be looked at.
         if let Err(error) = self.backlogs.mark(&account.id, now).await {
@@ -213,15 +210,31 @@ impl Deliver {
         jobs.iter().zip(stepped).filter_map(failed).collect()
     }
 
-    async fn enqueue(&self, jobs: &[Job], messages: &[Queued]) -> Vec<String> {
-        let failed = |(job, result): (&Job, Result<(), StoreError>)| match result {
-            Ok(()) => None,
+    /// Back on the queue, at another epoch: were the message to name the same one, each copy that
+    /// the queue makes of it would come back as two for as long as the denial lasts. Gives the id
+    /// of a message that the queue must bring again.
+    async fn wait_on_queue(&self, job: &Job, wait: Duration) -> Option<String> {
+        let due = self.clock.now() + wait;
+        match self.sends.step(&job.ticket, Step::To(Stage::Queued { due })).await {
+            Ok(Some(next)) => self.enqueue(job.ticket.renewed(&next), wait).await,
+            Ok(None) => info!(send = %job.ticket.send, "not ours to put off: moved on"),
             Err(error) => {
-                error!(send = %job.ticket.send, %error, "could not enqueue");
-                Some(job.message_id.clone())
+                error!(send = %job.ticket.send, %error, "could not put off");
+                return Some(job.message_id.clone());
             }
-        };
-        jobs.iter().zip(self.queue.enqueue(messages).await).filter_map(failed).collect()
+        }
+        None
+    }
+
+    /// Puts a send on the queue whose new epoch is recorded: were its message lost, release would
+    /// find it overdue.
+    async fn enqueue(&self, ticket: Ticket, delay: Duration) {
+        let message = Queued { ticket, delay };
+        for result in self.queue.enqueue(std::slice::from_ref(&message)).await {
+            if let Err(error) = result {
+                warn!(send = %message.ticket.send, %error, "could not enqueue; release will");
+            }
+        }
     }
 
     /// No paced slot before `until`: new arrivals park at once instead of being denied later. A
@@ -433,14 +446,7 @@ impl Deliver {
     async fn requeue(&self, ticket: &Ticket, send: &Waiting, retry: Retry, wait: Duration) -> Fate {
         let due = self.clock.now() + wait;
         match self.sends.step(ticket, retry.step(Stage::Queued { due })).await {
-            Ok(Some(next)) => {
-                let message = Queued { ticket: ticket.renewed(&next), delay: wait };
-                for result in self.queue.enqueue(&[message]).await {
-                    if let Err(error) = result {
-                        warn!(send = %send.id, %error, "could not enqueue; release will");
-                    }
-                }
-            }
+            Ok(Some(next)) => self.enqueue(ticket.renewed(&next), wait).await,
             Ok(None) => warn!(send = %send.id, "moved on while it was claimed"),
             Err(error) => error!(send = %send.id, %error, "could not requeue; the lease will end"),
         }
