@@ -128,6 +128,11 @@ impl Limiter {
                 Decision::Granted(grant, mut next, denial) => {
                     let variants = pick_variants(account, tickets, &grant, &mut next);
                     match self.budgets.save(&account.id, &next).await? {
+                        // The clock may have jumped since the last answer: this one tells. What
+                        // was taken stays taken, which errs on the safe side.
+                        Saved::Done if !self.check.is_trusted(self.clock.monotonic()) => {
+                            return Ok(Reserved::denied(Bound::Clock, now + CLOCK_WAIT));
+                        }
                         Saved::Done => {
                             self.remember(&account.id, *next, now);
                             let reservation = Reservation { grant, variants, usable_until };
