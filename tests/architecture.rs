@@ -125,21 +125,20 @@ fn dependencies_run_one_way() {
     assert!(functions >= 3, "{functions} functions found");
 }
 
-/// Of Spillway the judge and the planner know ids and instants alone: an error in the limiter must
-/// not be an error in its judge.
+/// Of Spillway the judge, the planner and the simulated Meta know ids and instants alone: an error
+/// in the limiter must not be an error in its judge.
 #[test]
-fn the_judge_and_the_planner_share_no_code_with_what_they_judge() {
-    let local = root().join("infra/local/src");
-    let mut used = uses(&local.join("graph"), "spillway_core::");
-    used.extend(uses(&local.join("story/planner.rs"), "spillway_core::"));
-    assert!(used.len() > 5, "the uses were not found: {used:?}");
-    for (file, module) in used {
-        let known = ["id", "time"].contains(&module.as_str());
-        assert!(known, "{file} uses spillway_core::{module}");
+fn the_judge_shares_no_code_with_what_it_judges() {
+    let folders = [root().join("infra/judge/src"), root().join("infra/local/src/graph")];
+    for folder in &folders {
+        let used = uses(folder, "spillway_core::");
+        assert!(used.len() > 5, "the uses were not found: {used:?}");
+        for (file, module) in used {
+            let known = ["id", "time"].contains(&module.as_str());
+            assert!(known, "{file} uses spillway_core::{module}");
+        }
     }
-    let mut others = sources(&local.join("graph"));
-    others.extend(sources(&local.join("story/planner.rs")));
-    for (file, text) in others {
+    for (file, text) in folders.iter().flat_map(|folder| sources(folder)) {
         for stranger in ["spillway_meta", "spillway_cloud", "spillway_sender", "spillway_release"] {
             assert!(!text.contains(stranger), "{file} uses {stranger}");
         }
@@ -147,6 +146,20 @@ fn the_judge_and_the_planner_share_no_code_with_what_they_judge() {
             assert_eq!(module, "clock", "{file} uses spillway_service::{module}");
         }
     }
+}
+
+/// The same for its dependencies: the core is the one member of the workspace among them.
+#[test]
+fn the_judge_depends_on_the_core_alone() {
+    let metadata = metadata();
+    let dependencies = normal_dependencies(&metadata);
+    let judge = metadata.packages.iter().find(|package| package.name == "spillway-judge").unwrap();
+    let own: Vec<_> = dependencies[&judge.id]
+        .iter()
+        .filter(|id| metadata.workspace_members.contains(id))
+        .map(|id| metadata[*id].name.as_str())
+        .collect();
+    assert_eq!(own, ["spillway-core"]);
 }
 
 #[test]

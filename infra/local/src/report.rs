@@ -6,11 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use spillway_core::time::Timestamp;
+use spillway_judge::{Action, optimum};
 
 use crate::graph::Limits;
-use crate::graph::judge::Action;
 use crate::stack::Stack;
-use crate::story::planner;
 
 /// The report object. `matched = sent + waiting + failed + expired + cancelled`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -80,7 +79,7 @@ impl Report {
         let first = entries.matched_at.first().copied().unwrap_or_default();
         let since_first =
             |at: Option<&Timestamp>| at.map_or(0.0, |at| at.since(first).as_secs_f64());
-        let optimum = planner::optimum(&entries.matched_at, &stack.graph.limits());
+        let optimum = optimum(&entries.matched_at, &stack.graph.limits().each);
         let (functions, pollers) = (stack.tap.counts(), stack.poller_tap.counts());
         let per_dm = |count: f64| if entries.sent == 0 { 0.0 } else { count / entries.sent as f64 };
         Ok(Self {
@@ -149,9 +148,10 @@ impl Report {
         );
         let _ = writeln!(out, "            {:>8}   DynamoDB write units", self.write_units_per_dm);
         let rows: Vec<String> = limits
+            .each
             .rows
             .iter()
-            .map(|row| format!("{} {}/{}", row.name, row.limit, short(row.window)))
+            .map(|row| format!("{} {}/{}", row.name, row.limit.first, short(row.window)))
             .collect();
         let _ = writeln!(out, "limits      {}", rows.join(", "));
         if self.sent_per_hour.len() > 1 {

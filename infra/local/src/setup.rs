@@ -8,9 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use spillway_core::quota::{Profile, Quota};
+use spillway_judge::{Counted, Limit, Limits, Rules};
 use spillway_service::accounts_file::{self, NewAccount};
-
-use crate::graph::{Counted, Limit, Limits};
 
 /// `LIMIT/WINDOW`, as in `200/1h` or `20/10s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,20 +92,13 @@ impl QuotaOptions {
         let row = |name: &str, counts, rate: Rate| {
             Limit::new(name, counts, rate.window, rate.limit.get())
         };
-        Limits {
-            rows: vec![
-                row("calls", Counted::EveryCall, self.calls),
-                row("private replies", Counted::PrivateReplies, self.replies),
-                Limit::new(
-                    "live replies",
-                    Counted::LivePrivateReplies,
-                    Duration::from_secs(1),
-                    100,
-                ),
-                row("recipients", Counted::DistinctRecipients, self.recipients),
-            ],
-            app: None,
-        }
+        let second = Duration::from_secs(1);
+        Limits::from(Rules::from(vec![
+            row("calls", Counted::EVERY_CALL, self.calls),
+            row("private replies", Counted::PRIVATE_REPLIES, self.replies),
+            Limit::new("live replies", Counted::LIVE_REPLIES, second, 100),
+            row("recipients", Counted::DM_RECIPIENTS, self.recipients),
+        ]))
     }
 }
 

@@ -10,7 +10,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use spillway_core::time::Timestamp;
 use spillway_local::graph::{
-    Comment, Counted, Fault, FaultKind, GraphConfig, GraphSim, Limit, Limits, Surface,
+    Comment, Counted, Fault, FaultKind, GraphConfig, GraphSim, Limit, Limits, Rules, Surface,
     UnknownComments, serve,
 };
 use spillway_service::clock::Clock;
@@ -67,7 +67,7 @@ impl Graph {
     }
 
     async fn limited(rows: Vec<Limit>) -> Self {
-        let limits = Limits { rows, app: None };
+        let limits = Rules::from(rows).into();
         Self::start(GraphConfig { limits, ..GraphConfig::default() }).await
     }
 
@@ -276,7 +276,7 @@ async fn unknown_comments_may_be_accepted() {
 
 #[tokio::test]
 async fn private_replies_are_limited_exactly() {
-    let row = Limit::new("replies", Counted::PrivateReplies, HOUR, 3);
+    let row = Limit::new("replies", Counted::PRIVATE_REPLIES, HOUR, 3);
     let graph = Graph::limited(vec![row]).await;
     for id in ["1", "2", "3", "4", "5"] {
         graph.comment(id);
@@ -305,7 +305,7 @@ async fn private_replies_are_limited_exactly() {
 
 #[tokio::test]
 async fn a_window_is_free_again_exactly_when_it_has_passed() {
-    let graph = Graph::limited(vec![Limit::new("r", Counted::PrivateReplies, HOUR, 2)]).await;
+    let graph = Graph::limited(vec![Limit::new("r", Counted::PRIVATE_REPLIES, HOUR, 2)]).await;
     for id in ["1", "2", "3", "4"] {
         graph.comment(id);
     }
@@ -321,7 +321,7 @@ async fn a_window_is_free_again_exactly_when_it_has_passed() {
 
 #[tokio::test]
 async fn the_call_limit_names_the_time_to_wait() {
-    let graph = Graph::limited(vec![Limit::new("calls", Counted::EveryCall, HOUR, 2)]).await;
+    let graph = Graph::limited(vec![Limit::new("calls", Counted::EVERY_CALL, HOUR, 2)]).await;
     for id in ["1", "2", "3"] {
         graph.comment(id);
     }
@@ -348,8 +348,8 @@ async fn the_call_limit_names_the_time_to_wait() {
 
 #[tokio::test]
 async fn the_app_limit_spans_accounts_and_tells_its_usage() {
-    let app = Some(Limit::new("app", Counted::EveryCall, HOUR, 4));
-    let limits = Limits { rows: Vec::new(), app };
+    let app = Some(Limit::new("app", Counted::EVERY_CALL, HOUR, 4));
+    let limits = Limits { app, ..Rules::from(Vec::new()).into() };
     let graph = Graph::start(GraphConfig { limits, ..GraphConfig::default() }).await;
     let body = json!({ "recipient": { "id": "x" }, "message": { "text": "hi" } }).to_string();
     let other = || graph.try_post("/v26.0/18/messages", "token-18", body.clone());
@@ -368,7 +368,7 @@ async fn the_app_limit_spans_accounts_and_tells_its_usage() {
 #[tokio::test]
 async fn people_are_limited_by_day() {
     let day = Duration::from_millis(DAY_MS);
-    let graph = Graph::limited(vec![Limit::new("p", Counted::DistinctRecipients, day, 1)]).await;
+    let graph = Graph::limited(vec![Limit::new("p", Counted::DM_RECIPIENTS, day, 1)]).await;
     graph.comment("1");
     graph.comment("2");
     assert_eq!(graph.reply("1").await.status, 200);
@@ -499,7 +499,7 @@ async fn a_fault_after_the_effect_waits_for_an_accepted_call() {
 
 #[tokio::test]
 async fn no_fault_hides_a_call_over_a_limit() {
-    let graph = Graph::limited(vec![Limit::new("r", Counted::PrivateReplies, HOUR, 1)]).await;
+    let graph = Graph::limited(vec![Limit::new("r", Counted::PRIVATE_REPLIES, HOUR, 1)]).await;
     graph.comment("1");
     graph.order(json!({ "kind": "no_answer_before_effect", "for_ms": 10 })).await;
     for _ in 0..3 {

@@ -20,13 +20,13 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use spillway_core::time::Timestamp;
+use spillway_judge::{CallRecord, Report};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::answer::Reply;
 use super::faults::{Fault, FaultError, Standing, kinds};
-use super::judge::{CallRecord, Report};
 use super::request::Call;
 use super::sim::GraphSim;
 

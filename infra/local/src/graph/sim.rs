@@ -9,16 +9,15 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
+use spillway_judge::{
+    Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Judge, Limits, Report, Scope,
+    Unit, Violation, recount,
+};
 use spillway_service::clock::Clock;
 
 use super::answer::{Answer, GraphError, Reply, app_usage, business_usage};
 use super::faults::{Fault, FaultKind, Faults, Phase, Standing, Struck};
 use super::hash;
-use super::judge::{
-    Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Judge, Limits, Report, Scope,
-    Violation,
-};
-use super::recount::recount;
 use super::request::{Body, Call, Target, To};
 use super::world::{Comment, Holder, Refusal, Surface, UnknownComments, World};
 
@@ -140,7 +139,7 @@ impl GraphSim {
     /// The violations counted once more, from the raw log alone.
     pub fn recount(&self) -> Vec<Violation> {
         let state = self.state();
-        recount(state.judge.calls(), state.judge.limits())
+        recount(state.judge.calls(), state.judge.holds(), state.judge.limits())
     }
 
     /// Judges a call and answers it. The HTTP server does nothing else with what it is sent.
@@ -320,6 +319,7 @@ impl State {
         };
         Arrival {
             at: seen.now,
+            granted_at: None,
             account: seen.account.clone(),
             action,
             comment: seen.comment().cloned(),
@@ -360,7 +360,7 @@ impl State {
             }
             Holder::Nobody => return Err(GraphError::token_dead(467).into()),
         }
-        if let Some(breach) = breaches.iter().min_by_key(|breach| precedence(breach)) {
+        if let Some(breach) = breaches.iter().min_by_key(|breach| kind(breach)) {
             return Err(Box::new(self.over_limit(breach, seen)));
         }
         check_target(seen, &self.world)?;
@@ -385,13 +385,13 @@ impl State {
 
     /// How Meta says that a limit was reached: differently for each kind of limit.
     fn over_limit(&self, breach: &Breach, seen: &Seen<'_>) -> Stopped {
-        if breach.scope == Scope::App {
-            let percent = self.judge.app_usage(seen.now).unwrap_or(100);
-            let headers = vec![app_usage(percent)];
-            return Stopped { headers, ..GraphError::throttled(4).into() };
-        }
-        match breach.counts {
-            Counted::EveryCall => {
+        match kind(breach) {
+            Kind::App => {
+                let percent = self.judge.app_usage(seen.now).unwrap_or(100);
+                let headers = vec![app_usage(percent)];
+                Stopped { headers, ..GraphError::throttled(4).into() }
+            }
+            Kind::Calls => {
                 let minutes = minutes_until(breach.fits_at, seen.now);
                 let percent = self.judge.account_usage(&seen.account, seen.now).unwrap_or(100);
                 let header = business_usage(&seen.account, "instagram", percent, minutes);
@@ -402,10 +402,8 @@ impl State {
                     ..GraphError::throttled(80002).into()
                 }
             }
-            Counted::PrivateReplies | Counted::LivePrivateReplies => {
-                GraphError::messaging_throttled().into()
-            }
-            Counted::DistinctRecipients => GraphError::throttled(613).into(),
+            Kind::Actions => GraphError::messaging_throttled().into(),
+            Kind::Recipients => GraphError::throttled(613).into(),
         }
     }
 
@@ -500,13 +498,24 @@ fn object<'seen>(seen: &'seen Seen<'_>) -> &'seen str {
     }
 }
 
-/// Which limit a refusal names when a call is over several: the widest scope first.
-fn precedence(breach: &Breach) -> u8 {
-    match (&breach.scope, breach.counts) {
-        (Scope::App, _) => 0,
-        (_, Counted::EveryCall) => 1,
-        (_, Counted::PrivateReplies | Counted::LivePrivateReplies) => 2,
-        (_, Counted::DistinctRecipients) => 3,
+/// The kinds of limit that the platform words differently, the widest scope first: of several a
+/// refusal names that one.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    App,
+    /// All of an account's calls.
+    Calls,
+    /// Its calls of some kind.
+    Actions,
+    Recipients,
+}
+
+fn kind(breach: &Breach) -> Kind {
+    match (&breach.scope, breach.counts.unit) {
+        (Scope::App, _) => Kind::App,
+        _ if breach.counts == Counted::EVERY_CALL => Kind::Calls,
+        (_, Unit::Calls) => Kind::Actions,
+        (_, Unit::Recipients) => Kind::Recipients,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The local story: a Reel goes viral, and two to three days of pacing are over in seconds of
 //! virtual time.
 
-pub mod planner;
 pub mod trace;
 
 use std::sync::Arc;

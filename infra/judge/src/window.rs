@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 /// Everything ever counted, by instant. Counts distinct keys: a window over calls gives each call a
 /// key of its own.
-pub(super) struct SlidingWindow {
+pub(crate) struct SlidingWindow {
     length_ms: u64,
     /// In order of time; what has the same instant is in order of arrival.
     entries: Vec<Entry>,
@@ -22,13 +22,13 @@ struct Entry {
 }
 
 impl SlidingWindow {
-    pub(super) fn new(length_ms: u64) -> Self {
+    pub(crate) fn new(length_ms: u64) -> Self {
         Self { length_ms, entries: Vec::new(), start: 0, inside: HashMap::new() }
     }
 
     /// Counts `key` at `at` and gives the number of distinct keys in the fullest window that holds
     /// this entry.
-    pub(super) fn add(&mut self, at: u64, key: u64) -> usize {
+    pub(crate) fn add(&mut self, at: u64, key: u64) -> usize {
         let place = self.entries.partition_point(|entry| entry.at <= at);
         self.entries.insert(place, Entry { at, key });
         if place + 1 == self.entries.len() {
@@ -43,7 +43,7 @@ impl SlidingWindow {
     }
 
     /// Distinct keys in the window that ends at `now`, or at the last entry where that is later.
-    pub(super) fn inside_at(&self, now: u64) -> usize {
+    pub(crate) fn inside_at(&self, now: u64) -> usize {
         match self.entries.last() {
             Some(last) if last.at >= now => self.inside.len(),
             _ => self.last_seen(now).len(),
@@ -51,7 +51,7 @@ impl SlidingWindow {
     }
 
     /// From when on a new key fits below `limit`; `None` when it never does.
-    pub(super) fn fits_at(&self, now: u64, limit: usize) -> Option<u64> {
+    pub(crate) fn fits_at(&self, now: u64, limit: usize) -> Option<u64> {
         let mut seen: Vec<u64> = self.last_seen(now).into_values().collect();
         if limit == 0 {
             return None;

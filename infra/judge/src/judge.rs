@@ -1,208 +1,18 @@
 //! The judge: an exact log of calls, exact windows over it, and what was wrong with each call.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use serde::Serialize;
-use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::id::{AccountId, CommentId};
 use spillway_core::time::Timestamp;
 
-use super::window::SlidingWindow;
-
-/// Every limit that the judge holds callers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Each applies to every account by itself.
-    pub rows: Vec<Limit>,
-    /// One limit over the calls of all accounts together.
-    pub app: Option<Limit>,
-}
-
-impl Limits {
-    /// What Meta's documentation states for private replies.
-    pub fn documented() -> Self {
-        let hour = Duration::from_secs(3600);
-        let second = Duration::from_secs(1);
-        let replies = Limit::new("private replies / hour", Counted::PrivateReplies, hour, 750);
-        let live = Limit::new("live replies / second", Counted::LivePrivateReplies, second, 100);
-        Self { rows: vec![replies, live], app: None }
-    }
-}
-
-/// At most so many in any window of that length, wherever the window starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// How reports call it.
-    pub name: String,
-    /// Which calls it counts, and whether it counts them or the people they reach.
-    pub counts: Counted,
-    /// The window's length. Windows are open at their start and closed at their end.
-    pub window: Duration,
-    /// The most that a window may hold.
-    pub limit: u32,
-}
-
-impl Limit {
-    /// A limit of `limit` in any `window`.
-    pub fn new(name: &str, counts: Counted, window: Duration, limit: u32) -> Self {
-        Self { name: name.to_owned(), counts, window, limit }
-    }
-}
-
-/// What a limit counts. Refused calls count like accepted ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// Calls of every kind, malformed ones included.
-    EveryCall,
-    /// Private replies to comments on posts and Reels.
-    PrivateReplies,
-    /// Private replies to comments on a live broadcast.
-    LivePrivateReplies,
-    /// People whom a call was for, each once however many calls.
-    DistinctRecipients,
-}
-
-impl Counted {
-    fn includes(self, action: Action, recipient: Option<&RecipientId>) -> bool {
-        match self {
-            Self::EveryCall => true,
-            Self::PrivateReplies => action == Action::PrivateReply,
-            Self::LivePrivateReplies => action == Action::LivePrivateReply,
-            Self::DistinctRecipients => recipient.is_some(),
-        }
-    }
-}
-
-/// What a call asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// A DM that answers a comment on a post or Reel.
-    PrivateReply,
-    /// A DM that answers a comment on a live broadcast.
-    LivePrivateReply,
-    /// A DM to a person.
-    Message,
-    /// Anything else, unreadable calls included.
-    Other,
-}
-
-/// A call as it arrives, before anything is decided about it.
-#[derive(Clone, Debug)]
-pub struct Arrival {
-    /// When the whole call had been read.
-    pub at: Timestamp,
-    /// Whose budget it is charged to.
-    pub account: AccountId,
-    /// What it asked for.
-    pub action: Action,
-    /// The comment it answers.
-    pub comment: Option<CommentId>,
-    /// Whom it is for, as far as that is known.
-    pub recipient: Option<RecipientId>,
-}
-
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It took effect and the caller was told.
-    Accepted,
-    /// It took effect and the answer that would have said so was withheld on purpose.
-    AcceptedUntold,
-    /// It reached its comment or person and was refused.
-    Refused,
-    /// It ended before its comment or person was looked at: a throttle, a fault, a bad call.
-    Untold,
-}
-
-/// What was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// The HTTP status; 0 for a connection closed without an answer.
-    pub status: u16,
-    /// The error's code.
-    pub code: Option<u32>,
-    /// How the call ended.
-    pub fate: Fate,
-}
-
-/// One line of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CallRecord {
-    /// When the whole call had been read, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// Whose budget it was charged to.
-    pub account: AccountId,
-    /// What it asked for.
-    pub action: Action,
-    /// The comment it answered.
-    pub comment_id: Option<CommentId>,
-    /// Whom it was for, whether or not it reached them.
-    pub recipient_id: Option<RecipientId>,
-    /// The HTTP status of the answer; 0 for a connection closed without an answer.
-    pub status: u16,
-    /// The error's code.
-    pub code: Option<u32>,
-}
-
-/// A limit that a call went over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Over {
-    /// The limit's name.
-    pub limit: String,
-    /// What the fullest window that holds the call came to, this call included.
-    pub count: u64,
-    /// What it may come to.
-    pub allowed: u32,
-}
-
-/// A call made over a limit. It is one violation however many limits it broke.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Violation {
-    /// The call's place in the log, from 0.
-    pub call: usize,
-    /// When it was made, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// Whose budget it was charged to.
-    pub account: AccountId,
-    /// The comment it answered.
-    pub comment_id: Option<CommentId>,
-    /// Every limit it went over.
-    pub limits: Vec<Over>,
-}
-
-/// A call for a comment that had its reply already.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DuplicateCall {
-    /// The call's place in the log, from 0.
-    pub call: usize,
-    /// When it was made, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// Whose budget it was charged to.
-    pub account: AccountId,
-    /// The comment it answered.
-    pub comment_id: CommentId,
-}
-
-/// The judgment so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Calls of every kind.
-    pub calls: u64,
-    /// Calls that took effect, told or not.
-    pub accepted: u64,
-    /// Accepted calls whose answer was withheld on purpose.
-    pub lost_answers: u64,
-    /// Calls made over a limit.
-    pub violations: Vec<Violation>,
-    /// How many calls there were for a comment that had its reply already.
-    pub duplicates: u64,
-    /// Those calls.
-    pub duplicate_calls: Vec<DuplicateCall>,
-    /// Calls made after an answer that named a time to wait for, and before that time. Not a
-    /// violation: some may have been under way when the answer came.
-    pub calls_in_hold: u64,
-}
+use crate::action::Counted;
+use crate::hold::{Holds, Throttles};
+use crate::log::{
+    Answered, Arrival, Broken, CallRecord, DuplicateCall, Fate, HoldRecord, Over, Report, Scope,
+    Violation,
+};
+use crate::row::Row;
+use crate::rules::Limits;
 
 /// What the judge says of a call when it arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,15 +36,6 @@ pub struct Breach {
     pub fits_at: Option<Timestamp>,
 }
 
-/// Whom a limit or a throttle applies to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// One account.
-    Account(AccountId),
-    /// All accounts together.
-    App,
-}
-
 /// The judge. It keeps everything, so that nothing that was counted can be lost.
 pub struct Judge {
     limits: Limits,
@@ -244,7 +45,8 @@ pub struct Judge {
     comments: HashMap<CommentId, Reply>,
     /// Calls that used up a comment's allowance for a retry.
     retries: HashMap<usize, CommentId>,
-    holds: HashMap<Scope, Hold>,
+    holds: Holds,
+    throttles: Throttles,
     report: Report,
 }
 
@@ -253,13 +55,6 @@ pub struct Judge {
 struct Reply {
     /// Calls that may still follow because an answer was withheld.
     retries_left: u32,
-}
-
-/// An answer told the caller to wait.
-#[derive(Clone, Copy)]
-struct Hold {
-    answered: Timestamp,
-    until: Timestamp,
 }
 
 impl Judge {
@@ -273,7 +68,8 @@ impl Judge {
             log: Vec::new(),
             comments: HashMap::new(),
             retries: HashMap::new(),
-            holds: HashMap::new(),
+            holds: Holds::default(),
+            throttles: Throttles::default(),
             report: Report::default(),
         }
     }
@@ -282,20 +78,13 @@ impl Judge {
     pub fn call(&mut self, arrival: Arrival) -> Verdict {
         let call = self.log.len();
         self.report.calls += 1;
-        self.judge_hold(&arrival);
+        self.report.calls_in_hold += u64::from(self.throttles.covers(&arrival));
         self.judge_comment(call, &arrival);
         let breaches = self.judge_limits(call, &arrival);
-        if !breaches.is_empty() {
-            self.report.violations.push(Violation {
-                call,
-                at_ms: arrival.at.as_millis(),
-                account: arrival.account.clone(),
-                comment_id: arrival.comment.clone(),
-                limits: breaches.iter().map(|breach| breach.over.clone()).collect(),
-            });
-        }
+        self.judge_rules(call, &arrival, &breaches);
         self.log.push(CallRecord {
             at_ms: arrival.at.as_millis(),
+            granted_at_ms: arrival.granted_at.map(Timestamp::as_millis),
             account: arrival.account,
             action: arrival.action,
             comment_id: arrival.comment,
@@ -342,13 +131,22 @@ impl Judge {
         }
     }
 
-    /// An answer at `answered` told callers of `scope` to wait until `until`.
+    /// An answer at `answered` told callers of `scope` to wait until `until`. Calls before that are
+    /// counted apart, since the caller may rightly be slow to learn of it; a [`Self::hold`] is what
+    /// it has promised.
     pub fn throttled(&mut self, scope: Scope, answered: Timestamp, until: Timestamp) {
-        let hold = self.holds.entry(scope).or_insert(Hold { answered, until });
-        if answered >= hold.until {
-            *hold = Hold { answered, until };
-        }
-        hold.until = hold.until.max(until);
+        self.throttles.answered(scope, answered, until);
+    }
+
+    /// Callers of `scope` have held since the write of `acknowledged_at`, and will until `until`. A
+    /// call that is granted in between breaks it. A later hold of the same scope adds to it.
+    pub fn hold(&mut self, scope: Scope, acknowledged_at: Timestamp, until: Timestamp) {
+        self.holds.begin(scope, acknowledged_at, until);
+    }
+
+    /// The holds of `scope` ended at `at`, if not before.
+    pub fn hold_ended(&mut self, scope: &Scope, at: Timestamp) {
+        self.holds.end(scope, at);
     }
 
     /// The judgment so far.
@@ -361,6 +159,11 @@ impl Judge {
         &self.log
     }
 
+    /// The holds it was told of, in the order of being told.
+    pub fn holds(&self) -> &[HoldRecord] {
+        self.holds.log()
+    }
+
     /// The limits it holds callers to.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -369,7 +172,7 @@ impl Judge {
     /// Percent of an account's limit on calls that is used, of the fullest such limit.
     pub fn account_usage(&self, account: &AccountId, now: Timestamp) -> Option<u32> {
         let rows = self.accounts.get(account)?;
-        let calls = rows.iter().filter(|row| row.limit.counts == Counted::EveryCall);
+        let calls = rows.iter().filter(|row| row.limit.counts == Counted::EVERY_CALL);
         calls.map(|row| row.percent(now)).max()
     }
 
@@ -378,12 +181,23 @@ impl Judge {
         self.app.as_ref().map(|row| row.percent(now))
     }
 
-    fn judge_hold(&mut self, arrival: &Arrival) {
-        let scopes = [Scope::Account(arrival.account.clone()), Scope::App];
-        let mut holds = scopes.iter().filter_map(|scope| self.holds.get(scope));
-        if holds.any(|hold| hold.answered < arrival.at && arrival.at < hold.until) {
-            self.report.calls_in_hold += 1;
+    fn judge_rules(&mut self, call: usize, arrival: &Arrival, breaches: &[Breach]) {
+        let active = &self.limits.of(&arrival.account).active;
+        let (earliest, latest) = arrival.granted();
+        let asleep = arrival.action.keeps_active_hours() && !active.touches(earliest, latest);
+        let mut broken: Vec<Broken> = asleep.then_some(Broken::ActiveHours).into_iter().collect();
+        broken.extend(self.holds.broken_by(arrival));
+        if breaches.is_empty() && broken.is_empty() {
+            return;
         }
+        self.report.violations.push(Violation {
+            call,
+            at_ms: arrival.at.as_millis(),
+            account: arrival.account.clone(),
+            comment_id: arrival.comment.clone(),
+            limits: breaches.iter().map(|breach| breach.over.clone()).collect(),
+            broken,
+        });
     }
 
     fn judge_comment(&mut self, call: usize, arrival: &Arrival) {
@@ -404,10 +218,9 @@ impl Judge {
     }
 
     fn judge_limits(&mut self, call: usize, arrival: &Arrival) -> Vec<Breach> {
-        let own = self
-            .accounts
-            .entry(arrival.account.clone())
-            .or_insert_with(|| self.limits.rows.iter().cloned().map(Row::new).collect());
+        let own = self.accounts.entry(arrival.account.clone()).or_insert_with(|| {
+            self.limits.of(&arrival.account).rows.iter().cloned().map(Row::new).collect()
+        });
         let scope = Scope::Account(arrival.account.clone());
         let mut breaches: Vec<Breach> =
             own.iter_mut().filter_map(|row| row.count(call, arrival, &scope)).collect();
@@ -423,60 +236,15 @@ impl Judge {
     }
 }
 
-/// One limit and its window.
-struct Row {
-    limit: Limit,
-    window: SlidingWindow,
-    /// Numbers for the people counted, where people are counted.
-    people: HashMap<RecipientId, u64>,
-}
-
-impl Row {
-    fn new(limit: Limit) -> Self {
-        let length_ms = u64::try_from(limit.window.as_millis()).unwrap_or(u64::MAX);
-        Self { limit, window: SlidingWindow::new(length_ms), people: HashMap::new() }
-    }
-
-    /// Counts the call where it counts here, and says whether that goes over the limit.
-    fn count(&mut self, call: usize, arrival: &Arrival, scope: &Scope) -> Option<Breach> {
-        if !self.limit.counts.includes(arrival.action, arrival.recipient.as_ref()) {
-            return None;
-        }
-        let key = self.key(call, arrival);
-        let at = arrival.at.as_millis();
-        let count = self.window.add(at, key) as u64;
-        if count <= u64::from(self.limit.limit) {
-            return None;
-        }
-        let fits_at = self.window.fits_at(at, self.limit.limit as usize);
-        Some(Breach {
-            over: Over { limit: self.limit.name.clone(), count, allowed: self.limit.limit },
-            counts: self.limit.counts,
-            scope: scope.clone(),
-            fits_at: fits_at.map(Timestamp::from_millis),
-        })
-    }
-
-    fn key(&mut self, call: usize, arrival: &Arrival) -> u64 {
-        match (self.limit.counts, &arrival.recipient) {
-            (Counted::DistinctRecipients, Some(person)) => {
-                let next = self.people.len() as u64;
-                *self.people.entry(person.clone()).or_insert(next)
-            }
-            _ => call as u64,
-        }
-    }
-
-    fn percent(&self, now: Timestamp) -> u32 {
-        let used = self.window.inside_at(now.as_millis()) as u64;
-        let percent = (used * 100).checked_div(u64::from(self.limit.limit)).unwrap_or(100);
-        u32::try_from(percent).unwrap_or(u32::MAX)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::action::Action;
+    use crate::active::{Active, Span};
+    use crate::figure::Figure;
+    use crate::rules::{Limit, Rules};
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -485,6 +253,7 @@ mod tests {
     fn arrival(millis: u64, action: Action, comment: &str, person: &str) -> Arrival {
         Arrival {
             at: at(millis),
+            granted_at: None,
             account: "a".into(),
             action,
             comment: Some(comment.into()),
@@ -498,7 +267,11 @@ mod tests {
 
     fn judge(counts: Counted, window_ms: u64, limit: u32) -> Judge {
         let window = Duration::from_millis(window_ms);
-        Judge::new(Limits { rows: vec![Limit::new("row", counts, window, limit)], app: None })
+        judged_by(vec![Limit::new("row", counts, window, limit)])
+    }
+
+    fn judged_by(rows: Vec<Limit>) -> Judge {
+        Judge::new(Rules::from(rows).into())
     }
 
     fn end(judge: &mut Judge, verdict: &Verdict, fate: Fate) {
@@ -507,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_window_is_open_at_its_start() {
-        let mut judge = judge(Counted::PrivateReplies, 100, 2);
+        let mut judge = judge(Counted::PRIVATE_REPLIES, 100, 2);
         assert!(judge.call(reply(0, "1")).breaches.is_empty());
         assert!(judge.call(reply(10, "2")).breaches.is_empty());
         let over = judge.call(reply(99, "3"));
@@ -520,7 +293,7 @@ mod tests {
 
     #[test]
     fn live_and_post_replies_have_rows_of_their_own() {
-        let mut judge = judge(Counted::LivePrivateReplies, 100, 1);
+        let mut judge = judge(Counted::LIVE_REPLIES, 100, 1);
         assert!(judge.call(reply(0, "1")).breaches.is_empty());
         assert!(judge.call(reply(0, "2")).breaches.is_empty());
         let live = |comment| arrival(0, Action::LivePrivateReply, comment, comment);
@@ -530,7 +303,7 @@ mod tests {
 
     #[test]
     fn people_count_once_in_a_window() {
-        let mut judge = judge(Counted::DistinctRecipients, 100, 2);
+        let mut judge = judge(Counted::DM_RECIPIENTS, 100, 2);
         let to = |millis, person| arrival(millis, Action::Message, "c", person);
         for (millis, person) in [(0, "x"), (1, "y"), (2, "x"), (3, "y")] {
             assert!(judge.call(to(millis, person)).breaches.is_empty());
@@ -540,8 +313,8 @@ mod tests {
 
     #[test]
     fn the_app_row_sums_over_accounts() {
-        let app = Limit::new("app", Counted::EveryCall, Duration::from_millis(100), 1);
-        let mut judge = Judge::new(Limits { rows: Vec::new(), app: Some(app) });
+        let app = Limit::new("app", Counted::EVERY_CALL, Duration::from_millis(100), 1);
+        let mut judge = Judge::new(Limits { app: Some(app), ..Rules::from(Vec::new()).into() });
         judge.call(reply(0, "1"));
         let other = Arrival { account: "b".into(), ..reply(1, "2") };
         let verdict = judge.call(other);
@@ -553,10 +326,10 @@ mod tests {
     fn one_call_over_two_limits_is_one_violation() {
         let window = Duration::from_millis(100);
         let rows = vec![
-            Limit::new("calls", Counted::EveryCall, window, 1),
-            Limit::new("replies", Counted::PrivateReplies, window, 1),
+            Limit::new("calls", Counted::EVERY_CALL, window, 1),
+            Limit::new("replies", Counted::PRIVATE_REPLIES, window, 1),
         ];
-        let mut judge = Judge::new(Limits { rows, app: None });
+        let mut judge = judged_by(rows);
         judge.call(reply(0, "1"));
         judge.call(reply(0, "2"));
         let report = judge.report();
@@ -566,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_hides_nothing() {
-        let mut judge = judge(Counted::EveryCall, 100, 2);
+        let mut judge = judge(Counted::EVERY_CALL, 100, 2);
         judge.call(reply(1000, "1"));
         judge.call(reply(1050, "2"));
         // (950, 1050] holds three now.
@@ -577,7 +350,7 @@ mod tests {
 
     #[test]
     fn every_call_after_the_first_accepted_one_is_a_duplicate() {
-        let mut judge = judge(Counted::EveryCall, 1, 100);
+        let mut judge = judge(Counted::EVERY_CALL, 1, 100);
         let first = judge.call(reply(0, "1"));
         end(&mut judge, &first, Fate::Untold);
         let second = judge.call(reply(1, "1"));
@@ -593,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_lost_answer_allows_one_retry() {
-        let mut judge = judge(Counted::EveryCall, 1, 100);
+        let mut judge = judge(Counted::EVERY_CALL, 1, 100);
         let first = judge.call(reply(0, "1"));
         end(&mut judge, &first, Fate::AcceptedUntold);
         let retry = judge.call(reply(1, "1"));
@@ -607,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_retry_that_learned_nothing_may_be_made_again() {
-        let mut judge = judge(Counted::EveryCall, 1, 100);
+        let mut judge = judge(Counted::EVERY_CALL, 1, 100);
         let first = judge.call(reply(0, "1"));
         end(&mut judge, &first, Fate::AcceptedUntold);
         let throttled = judge.call(reply(1, "1"));
@@ -621,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_late_answer_allows_a_retry_until_it_arrives() {
-        let mut judge = judge(Counted::EveryCall, 1, 100);
+        let mut judge = judge(Counted::EVERY_CALL, 1, 100);
         let first = judge.call(reply(0, "1"));
         end(&mut judge, &first, Fate::AcceptedUntold);
         judge.told_late(first.call);
@@ -637,7 +410,7 @@ mod tests {
 
     #[test]
     fn calls_between_a_throttle_and_its_end_are_counted_apart() {
-        let mut judge = judge(Counted::EveryCall, 1, 100);
+        let mut judge = judge(Counted::EVERY_CALL, 1, 100);
         judge.throttled(Scope::Account("a".into()), at(10), at(20));
         judge.throttled(Scope::Account("a".into()), at(15), at(30));
         for millis in [10, 11, 29, 30] {
@@ -650,5 +423,91 @@ mod tests {
         judge.call(Arrival { account: "b".into(), ..reply(45, "1") });
         assert_eq!(judge.report().calls_in_hold, 3);
         assert!(judge.report().violations.is_empty());
+    }
+
+    /// As [`reply`], with the instant of its grant.
+    fn granted(millis: u64, granted: u64, comment: &str) -> Arrival {
+        Arrival { granted_at: Some(at(granted)), ..reply(millis, comment) }
+    }
+
+    fn is_clean(judge: &mut Judge, arrival: Arrival) -> bool {
+        let before = judge.report().violations.len();
+        judge.call(arrival);
+        judge.report().violations.len() == before
+    }
+
+    #[test]
+    fn a_call_is_judged_by_the_limit_in_force_at_its_grant() {
+        let figure = Figure::from(2).then(at(100_000), 0);
+        let row =
+            || Limit::new("row", Counted::EVERY_CALL, Duration::from_millis(10), figure.clone());
+        let mut judge = judged_by(vec![row()]);
+        assert!(is_clean(&mut judge, granted(101_000, 99_999, "1")));
+        assert!(!is_clean(&mut judge, granted(101_100, 100_000, "2")));
+        // Nobody knows when these were granted: up to 7 s ago.
+        assert!(is_clean(&mut judge, reply(106_999, "3")));
+        assert!(!is_clean(&mut judge, reply(107_000, "4")));
+    }
+
+    #[test]
+    fn an_account_may_have_rules_of_its_own() {
+        let row = |limit| Limit::new("row", Counted::EVERY_CALL, Duration::from_millis(10), limit);
+        let mut limits = Limits::from(Rules::from(vec![row(0_u32)]));
+        limits.own.insert("a".into(), vec![row(1)].into());
+        let mut judge = Judge::new(limits);
+        assert!(is_clean(&mut judge, reply(1, "1")));
+        assert!(!is_clean(&mut judge, Arrival { account: "b".into(), ..reply(1, "1") }));
+    }
+
+    #[test]
+    fn a_sleeping_account_sends_nothing_but_live_replies() {
+        let spans = vec![Span { start: at(10_000), end: at(20_000) }];
+        let rules = Rules { active: Active::In(spans), ..Vec::new().into() };
+        let mut judge = Judge::new(rules.into());
+        assert!(!is_clean(&mut judge, reply(9999, "1")));
+        assert!(is_clean(&mut judge, reply(10_000, "2")));
+        assert!(is_clean(&mut judge, reply(26_999, "3")), "granted before the end, perhaps");
+        assert!(!is_clean(&mut judge, reply(27_000, "4")));
+        assert!(is_clean(&mut judge, granted(20_500, 19_999, "5")));
+        assert!(!is_clean(&mut judge, granted(20_500, 20_000, "6")));
+        assert_eq!(judge.report().violations[0].broken, [Broken::ActiveHours]);
+        for (action, clean) in [(Action::Message, false), (Action::LivePrivateReply, true)] {
+            assert_eq!(is_clean(&mut judge, arrival(40_000, action, "7", "p")), clean);
+        }
+        assert!(is_clean(&mut judge, arrival(40_000, Action::Read, "8", "p")));
+    }
+
+    #[test]
+    fn what_is_granted_in_a_hold_is_a_violation() {
+        let mut judge = judged_by(Vec::new());
+        let scope = Scope::Account("a".into());
+        judge.hold(scope.clone(), at(100_000), at(200_000));
+        assert!(is_clean(&mut judge, granted(104_000, 100_000, "1")), "granted before");
+        assert!(!is_clean(&mut judge, granted(104_000, 100_001, "2")));
+        assert!(is_clean(&mut judge, reply(107_000, "3")), "perhaps granted before");
+        assert!(!is_clean(&mut judge, reply(107_001, "4")));
+        assert!(is_clean(&mut judge, Arrival { account: "b".into(), ..reply(150_000, "5") }));
+        judge.hold(scope.clone(), at(150_000), at(300_000));
+        assert!(!is_clean(&mut judge, granted(200_000, 200_000, "6")), "it was lengthened");
+        judge.hold_ended(&scope, at(250_000));
+        assert!(!is_clean(&mut judge, granted(250_500, 249_999, "7")));
+        assert!(is_clean(&mut judge, granted(250_500, 250_000, "8")), "the probe");
+        assert_eq!(judge.report().violations[0].broken, [Broken::Hold(scope)]);
+    }
+
+    #[test]
+    fn holds_stop_whom_they_are_for() {
+        let mut judge = judged_by(Vec::new());
+        judge.hold(Scope::Recipient("a".into(), "x".into()), at(0), at(100));
+        let to = |person, account: &str| Arrival {
+            account: account.into(),
+            granted_at: Some(at(50)),
+            ..arrival(50, Action::Message, "c", person)
+        };
+        assert!(!is_clean(&mut judge, to("x", "a")));
+        assert!(is_clean(&mut judge, to("y", "a")));
+        assert!(is_clean(&mut judge, to("x", "b")), "another account sees another person");
+        judge.hold(Scope::App, at(0), at(100));
+        assert!(!is_clean(&mut judge, to("y", "b")));
     }
 }

@@ -1,0 +1,31 @@
+//! What a run of Spillway is held to: the judge, a second count that checks it, and the exact
+//! planner.
+//!
+//! They are the oracle for everything that paces calls, so they share no code with what they judge:
+//! of Spillway they use ids and instants alone.
+
+mod action;
+mod active;
+mod figure;
+mod hold;
+mod judge;
+mod log;
+mod planner;
+mod recount;
+mod row;
+mod rules;
+mod window;
+
+pub mod profile;
+
+pub use action::{Action, ActionSet, Counted, Unit};
+pub use active::{AWAKE, Active, Span};
+pub use figure::{Figure, Stretch, WarmUp};
+pub use judge::{Breach, Judge, Verdict};
+pub use log::{
+    Answered, Arrival, Broken, CallRecord, DuplicateCall, Fate, HoldRecord, Over, Report, Scope,
+    Violation,
+};
+pub use planner::{Perishable, most_in_time, optimum};
+pub use recount::recount;
+pub use rules::{GRANT_TO_CALL_MAX, Limit, Limits, Rules};
