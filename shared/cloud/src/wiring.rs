@@ -156,6 +156,7 @@ impl Wiring {
             queue: self.queue.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
+            check: self.check.clone(),
             warm: ingest::Warm::default(),
         }
     }
@@ -193,6 +194,7 @@ impl Wiring {
             runs: self.runs.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
+            check: self.check.clone(),
         }
     }
 

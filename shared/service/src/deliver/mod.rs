@@ -165,6 +165,9 @@ impl Deliver {
 
     /// Ends what is past its deadline, and gives the rest.
     async fn drop_late(&self, jobs: Vec<Job>) -> Vec<Job> {
+        if !self.check.is_trusted(self.clock.monotonic()) {
+            return jobs;
+        }
         let now = self.clock.now();
         let (late, jobs): (Vec<Job>, Vec<Job>) =
             jobs.into_iter().partition(|job| job.ticket.deadline <= now);
