@@ -112,6 +112,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             queue: host.clone(),
             ids,
             clock,
+            check: host.check.clone(),
             warm: Warm::default(),
         }),
         Function::Sender => Work::Sender(Deliver {
@@ -136,6 +137,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             runs: host.clone(),
             ids,
             clock,
+            check: host.check.clone(),
         }),
     }
 }
