@@ -21,6 +21,7 @@ impl World {
         if recount != self.watch.tally.matched {
             self.broken(format!("{recount} entries, and {:?}", self.watch.tally));
         }
+        self.check_recount();
         if scenario.trouble == Trouble::None {
             self.check_calm();
         }

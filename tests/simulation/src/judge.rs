@@ -1,70 +1,54 @@
-//! The judge over the calls of one account: an exact log, which shares no code with the limiter.
+//! The judge and what it is told: calls with the instants of their grants, and holds.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
+use std::collections::HashMap;
+use std::time::Duration;
 
-use spillway_core::id::RecipientId;
+use spillway_core::id::AccountId;
+use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use spillway_judge::{Counted as Counts, Limit, Limits, Rules, Scope};
 
-use crate::scenario::{Counted, Row};
+use crate::scenario::{Counted, Row, Scenario};
+use crate::world::World;
 
-/// What a call asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A DM that answers a comment on a post or Reel.
-    PrivateReply,
-    /// A DM that answers a comment on a live broadcast.
-    LiveReply,
+/// What the accounts of a scenario are held to.
+pub(crate) fn limits(scenario: &Scenario) -> Limits {
+    let rules = |rows: &[Row]| Rules::from(rows.iter().map(limit).collect::<Vec<Limit>>());
+    let accounts = scenario.accounts.iter();
+    let own: HashMap<AccountId, Rules> =
+        accounts.map(|plan| (plan.id.clone(), rules(&plan.rows))).collect();
+    Limits { own, ..Limits::from(rules(&[])) }
 }
 
-/// Judges one account's calls, which come in order of time.
-pub struct Judge {
-    rows: Vec<(Row, VecDeque<(u64, RecipientId)>)>,
+fn limit(row: &Row) -> Limit {
+    let counts = match row.counts {
+        Counted::Calls => Counts::EVERY_CALL,
+        Counted::PrivateReplies => Counts::PRIVATE_REPLIES,
+        Counted::LiveReplies => Counts::LIVE_REPLIES,
+        Counted::Recipients => Counts::DM_RECIPIENTS,
+    };
+    Limit::new(row.id, counts, Duration::from_millis(row.window), row.limit.get())
 }
 
-/// A limit that a call went over.
-pub struct Over {
-    row: Row,
-    count: usize,
-}
-
-impl Judge {
-    /// A judge by these rows.
-    pub fn new(rows: &[Row]) -> Self {
-        Self { rows: rows.iter().map(|&row| (row, VecDeque::new())).collect() }
+impl World {
+    /// A hold of the account was written that lasts until `until` by the writer's clock; another's
+    /// may be ahead of true time.
+    pub(crate) fn judge_hold(&mut self, account: &AccountId, until: Timestamp) {
+        let now = self.time();
+        self.meta.judge.hold(Scope::Account(account.clone()), now, until - CLOCK_BOUND);
     }
 
-    /// Writes a call into the log, and says which limit it goes over.
-    pub fn call(&mut self, at: u64, kind: Kind, recipient: &RecipientId) -> Option<Over> {
-        let mut over = None;
-        for (row, log) in &mut self.rows {
-            let counts = match row.counts {
-                Counted::Calls | Counted::Recipients => true,
-                Counted::PrivateReplies => kind == Kind::PrivateReply,
-                Counted::LiveReplies => kind == Kind::LiveReply,
-            };
-            if !counts {
-                continue;
-            }
-            log.push_back((at, recipient.clone()));
-            while log.front().is_some_and(|(first, _)| first + row.window <= at) {
-                log.pop_front();
-            }
-            let count = match row.counts {
-                Counted::Recipients => {
-                    log.iter().map(|(_, person)| (person, ())).collect::<HashMap<_, _>>().len()
-                }
-                _ => log.len(),
-            };
-            if count > row.limit.get() as usize {
-                over = Some(Over { row: *row, count });
-            }
+    /// The hold of the account was ended by a write.
+    pub(crate) fn judge_lift(&mut self, account: &AccountId) {
+        let now = self.time();
+        self.meta.judge.hold_ended(&Scope::Account(account.clone()), now);
+    }
+
+    /// Counts all calls once more, from the log alone: the judge must not have missed any.
+    pub(crate) fn check_recount(&mut self) {
+        let judge = &self.meta.judge;
+        let again = spillway_judge::recount(judge.calls(), judge.holds(), judge.limits());
+        if again != judge.report().violations {
+            self.broken(format!("the judge and its recount differ: {again:?}"));
         }
-        over
-    }
-}
-
-impl fmt::Display for Over {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in the window of {}", self.count, self.row)
     }
 }

@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
+use spillway_judge::{Action, Arrival, Judge};
 use spillway_meta::error::GraphError;
 use spillway_meta::graph::{CallError, Sent};
 
 pub use self::refusal::Refusal;
-use crate::judge::{Judge, Kind};
+use crate::judge;
 use crate::scenario::{CommentPlan, Nature, Outage, Scenario, Surface};
 use crate::world::World;
 
 /// What Meta knows.
 pub struct Meta {
     comments: BTreeMap<CommentId, Comment>,
-    judges: BTreeMap<AccountId, Judge>,
+    /// What holds callers to their limits and holds.
+    pub judge: Judge,
 }
 
 /// A comment, and what was called for it.
@@ -79,12 +81,11 @@ pub const THERE_MAX: u64 = 60;
 impl Meta {
     /// Meta as a scenario has it.
     pub fn new(scenario: &Scenario) -> Self {
-        let judges = scenario.accounts.iter().map(|plan| (plan.id.clone(), Judge::new(&plan.rows)));
         let comments = scenario.accounts.iter().flat_map(|account| &account.comments);
         let comments = comments
             .map(|plan| (plan.id.clone(), Comment { plan: plan.clone(), accepted: 0 }))
             .collect();
-        Self { comments, judges: judges.collect() }
+        Self { comments, judge: Judge::new(judge::limits(scenario)) }
     }
 
     /// How many calls for a comment took effect.
@@ -145,14 +146,15 @@ impl World {
         ])
     }
 
-    /// A private reply arrives.
+    /// A private reply arrives that was granted at that instant.
     pub fn private_reply(
         &mut self,
         account: &AccountId,
         comment: &CommentId,
+        granted_at: Option<Timestamp>,
         fault: Option<Fault>,
     ) -> Answer {
-        self.judge(account, comment);
+        self.judge(account, comment, granted_at);
         let stopped = match fault {
             Some(Fault::Refused(refusal)) => Some(refusal),
             _ => self.spell(account),
@@ -184,15 +186,29 @@ impl World {
     }
 
     /// Writes the call into the log, whatever will be answered.
-    fn judge(&mut self, account: &AccountId, comment: &CommentId) {
-        let Some(judge) = self.meta.judges.get_mut(account) else { return };
+    fn judge(
+        &mut self,
+        account: &AccountId,
+        comment: &CommentId,
+        granted_at: Option<Timestamp>,
+    ) {
         let Some(known) = self.meta.comments.get(comment) else { return };
-        let kind = match known.plan.surface {
-            Surface::Post => Kind::PrivateReply,
-            Surface::Live { .. } => Kind::LiveReply,
+        let action = match known.plan.surface {
+            Surface::Post => Action::PrivateReply,
+            Surface::Live { .. } => Action::LivePrivateReply,
         };
-        if let Some(over) = judge.call(self.now, kind, &known.plan.author) {
-            self.broken(format!("{comment} of {account} is called over a limit: {over}"));
+        self.meta.judge.call(Arrival {
+            at: Timestamp::from_millis(self.now),
+            granted_at,
+            account: account.clone(),
+            action,
+            comment: Some(comment.clone()),
+            recipient: Some(known.plan.author.clone()),
+        });
+        if let Some(violation) = self.meta.judge.report().violations.first() {
+            let limits = &violation.limits;
+            let broken = &violation.broken;
+            self.broken(format!("the call for {comment} breaks {limits:?} {broken:?}"));
         }
     }
 

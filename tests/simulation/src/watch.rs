@@ -230,6 +230,9 @@ impl World {
             if long > HOLD_MS_MAX {
                 self.broken(format!("a hold of {account} lasts {long} ms"));
             }
+            if before.holds.current.as_ref().is_none_or(|before| before.until != hold.until) {
+                self.judge_hold(account, hold.until);
+            }
         }
         let units = self.granted(account, before, after);
         if units > 0 {
@@ -239,6 +242,7 @@ impl World {
             self.watch.grants.entry(key).or_default().push(granted);
         }
         if before.holds.current.is_some() && after.holds.current.is_none() {
+            self.judge_lift(account);
             self.check_lift(caller, account);
         }
     }
@@ -285,12 +289,17 @@ impl World {
         }
     }
 
-    /// A call arrives at Meta.
-    pub fn sees_call(&mut self, caller: Caller, account: &AccountId, comment: &CommentId) {
+    /// A call arrives at Meta. Gives the instant at which it was granted.
+    pub fn sees_call(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        comment: &CommentId,
+    ) -> Option<Timestamp> {
         let send = SendId { account: account.clone(), event: EventId::from(comment) };
         self.check_claimed(caller, &send);
-        self.check_granted(caller, account, comment);
         self.check_needed(caller, comment);
+        self.check_granted(caller, account, comment)
     }
 
     /// Whoever calls has the send claimed, and nobody has it since.
@@ -314,22 +323,28 @@ impl World {
     }
 
     /// Every call takes a unit that was granted for it, in time and by a right clock.
-    fn check_granted(&mut self, caller: Caller, account: &AccountId, comment: &CommentId) {
+    fn check_granted(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        comment: &CommentId,
+    ) -> Option<Timestamp> {
         let key = (caller.invocation, account.clone());
         let latest = self.now.saturating_sub(millis(GRANT_LIFE) + THERE_MAX);
         let grants = self.watch.grants.get_mut(&key);
         let grant = grants.and_then(|grants| {
             grants.iter_mut().find(|grant| grant.units > 0 && grant.at >= latest)
         });
-        match grant {
-            None => self.broken(format!("a call for {comment} without a grant")),
-            Some(grant) => {
-                grant.units -= 1;
-                if grant.clock == ClockState::Wrong {
-                    self.broken(format!("a call for {comment} by a process with a wrong clock"));
-                }
-            }
+        let Some(grant) = grant else {
+            self.broken(format!("a call for {comment} without a grant"));
+            return None;
+        };
+        grant.units -= 1;
+        let Granted { at, clock, .. } = *grant;
+        if clock == ClockState::Wrong {
+            self.broken(format!("a call for {comment} by a process with a wrong clock"));
         }
+        Some(Timestamp::from_millis(at))
     }
 
     /// A comment that has its reply is called for again only where that may be unknown.

@@ -25,8 +25,8 @@ impl Graph for Host {
         let gives_up_at = self.shared.now() + millis(timeout);
         let left = |now: u64| gives_up_at.saturating_sub(now);
         let mut call = OnItsWay::new(&self.shared, |world| {
-            world.sees_call(caller, &account.id, comment);
-            let answer = world.private_reply(&account.id, comment, fault);
+            let granted_at = world.sees_call(caller, &account.id, comment);
+            let answer = world.private_reply(&account.id, comment, granted_at, fault);
             if answer.accepted {
                 world.saw_accepted(caller, comment);
             }
