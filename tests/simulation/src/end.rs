@@ -9,7 +9,7 @@ use crate::world::World;
 
 impl World {
     /// Checks the end of a run.
-    pub fn check_end(&mut self) {
+    pub(crate) fn check_end(&mut self) {
         let scenario = self.scenario.clone();
         self.check_nothing_waits();
         for account in &scenario.accounts {

@@ -1,6 +1,6 @@
 //! A process's host: its clocks, its connection to the world, and its death.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,21 +13,22 @@ use crate::watch::{Caller, ClockState};
 use crate::world::{Shared, Sleep, World};
 
 /// What a process runs on. The ports are implemented for it.
-pub struct Host {
+pub(crate) struct Host {
     /// The world.
-    pub shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// The process's clock.
-    pub clock: Arc<HostClock>,
+    pub(crate) clock: Arc<HostClock>,
     /// What the process thinks of it.
-    pub check: Arc<ClockCheck>,
-    process: u64,
+    pub(crate) check: Arc<ClockCheck>,
     life: Mutex<Life>,
 }
 
 /// A clock that is off by a constant.
-pub struct HostClock {
+pub(crate) struct HostClock {
     shared: Arc<Shared>,
     skew: AtomicI64,
+    /// Whether an answer has come since it is off by that much.
+    is_told: AtomicBool,
 }
 
 /// The invocation under way.
@@ -63,21 +64,25 @@ enum Fate {
 
 impl HostClock {
     /// A clock that is off by `skew` milliseconds.
-    pub fn new(shared: Arc<Shared>, skew: i64) -> Self {
-        Self { shared, skew: AtomicI64::new(skew) }
+    pub(crate) fn new(shared: Arc<Shared>, skew: i64) -> Self {
+        Self { shared, skew: AtomicI64::new(skew), is_told: AtomicBool::new(false) }
     }
 
     /// The clock jumps: it is off by `skew` milliseconds from now on.
-    pub fn jump(&self, skew: i64) {
+    pub(crate) fn jump(&self, skew: i64) {
         self.skew.store(skew, Ordering::Relaxed);
+        self.is_told.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it is within the bound.
-    pub fn state(&self) -> ClockState {
+    /// What there is to say of it.
+    pub(crate) fn state(&self) -> ClockState {
         let bound = i64::try_from(CLOCK_BOUND.as_millis()).unwrap_or(i64::MAX);
-        match self.skew.load(Ordering::Relaxed).abs() <= bound {
-            true => ClockState::Right,
-            false => ClockState::Wrong,
+        if self.skew.load(Ordering::Relaxed).abs() <= bound {
+            ClockState::Right
+        } else if self.is_told.load(Ordering::Relaxed) {
+            ClockState::Told
+        } else {
+            ClockState::Wrong
         }
     }
 }
@@ -95,37 +100,36 @@ impl Clock for HostClock {
 
 impl Host {
     /// A host for a process whose clock is off by `skew` milliseconds.
-    pub fn new(shared: &Arc<Shared>, process: u64, skew: i64) -> Arc<Self> {
+    pub(crate) fn new(shared: &Arc<Shared>, skew: i64) -> Arc<Self> {
         Arc::new(Self {
             shared: shared.clone(),
             clock: Arc::new(HostClock::new(shared.clone(), skew)),
             check: Arc::default(),
-            process,
             life: Mutex::default(),
         })
     }
 
     /// An invocation begins, which dies at its request number `dies_at`, if at all.
-    pub fn begin(&self, invocation: u64, dies_at: Option<u64>) {
+    pub(crate) fn begin(&self, invocation: u64, dies_at: Option<u64>) {
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         *life = Life { invocation, requests_left: dies_at, is_dead: false };
     }
 
     /// Whether the invocation has died.
-    pub fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).is_dead
     }
 
     /// Who makes requests here.
-    pub fn caller(&self) -> Caller {
+    pub(crate) fn caller(&self) -> Caller {
         let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         let Life { invocation, .. } = *life;
-        Caller { process: self.process, invocation, clock: self.clock.state() }
+        Caller { invocation, clock: self.clock.state() }
     }
 
     /// Another request is made. The one at which the invocation dies never ends, and whether it
     /// had an effect is left to chance.
-    pub async fn breathe(&self) {
+    pub(crate) async fn breathe(&self) {
         {
             let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
             match &mut life.requests_left {
@@ -141,12 +145,12 @@ impl Host {
     }
 
     /// Waits in virtual time.
-    pub fn sleep(&self, span: u64) -> Sleep {
+    pub(crate) fn sleep(&self, span: u64) -> Sleep {
         self.shared.sleep(span)
     }
 
     /// A request to DynamoDB with this effect. Its answers tell the date.
-    pub async fn store<R: Send>(
+    pub(crate) async fn store<R: Send>(
         &self,
         what: &'static str,
         effect: impl FnMut(&mut World) -> R + Send,
@@ -155,7 +159,7 @@ impl Host {
     }
 
     /// A request to SQS with this effect.
-    pub async fn queue<R: Send>(
+    pub(crate) async fn queue<R: Send>(
         &self,
         what: &'static str,
         effect: impl FnMut(&mut World) -> R + Send,
@@ -195,6 +199,7 @@ impl Host {
                 self.sleep(back).await;
                 if to == Outage::Store {
                     self.check.compare(before, date, &*self.clock);
+                    self.clock.is_told.store(true, Ordering::Relaxed);
                 }
                 match result {
                     Some(result) => return Ok(result),
@@ -237,7 +242,7 @@ impl World {
 
 /// The effect of a request. When its sender dies while it is on its way, chance decides whether it
 /// arrives.
-pub struct OnItsWay<'a, R, F: FnMut(&mut World) -> R> {
+pub(crate) struct OnItsWay<'a, R, F: FnMut(&mut World) -> R> {
     shared: &'a Arc<Shared>,
     effect: F,
     is_under_way: bool,
@@ -245,23 +250,23 @@ pub struct OnItsWay<'a, R, F: FnMut(&mut World) -> R> {
 
 impl<'a, R, F: FnMut(&mut World) -> R> OnItsWay<'a, R, F> {
     /// A request that has not left yet.
-    pub fn new(shared: &'a Arc<Shared>, effect: F) -> Self {
+    pub(crate) fn new(shared: &'a Arc<Shared>, effect: F) -> Self {
         Self { shared, effect, is_under_way: false }
     }
 
     /// It leaves.
-    pub fn leaves(&mut self) {
+    pub(crate) fn leaves(&mut self) {
         self.is_under_way = true;
     }
 
     /// It takes effect.
-    pub fn arrives(&mut self) -> R {
+    pub(crate) fn arrives(&mut self) -> R {
         self.is_under_way = false;
         (self.effect)(&mut self.shared.world())
     }
 
     /// It never will.
-    pub fn is_lost(&mut self) {
+    pub(crate) fn is_lost(&mut self) {
         self.is_under_way = false;
     }
 }

@@ -15,6 +15,7 @@ use crate::host::Host;
 use crate::process::{Function, Process, Work};
 use crate::queue::Received;
 use crate::scenario::Post;
+use crate::watch::End;
 
 /// The functions' timeouts in milliseconds, as in template.yaml.
 const WEBHOOK_TIMEOUT: u64 = 15_000;
@@ -25,7 +26,7 @@ const RELEASE_TIMEOUT: u64 = 60_000;
 const DIES_WITHIN: u64 = 60;
 
 /// What a function is invoked with.
-pub enum Call {
+pub(crate) enum Call {
     /// A delivery, how often it failed, and when it was made first.
     Post(Post, Attempts),
     /// A batch of the send queue.
@@ -38,26 +39,26 @@ pub enum Call {
 
 /// Attempts to make a delivery.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempts {
+pub(crate) struct Attempts {
     /// Those that failed.
-    pub failed: usize,
+    pub(crate) failed: usize,
     /// The instant of the first.
-    pub first: u64,
+    pub(crate) first: u64,
 }
 
 /// What an invocation leaves behind.
-pub struct Ended {
+pub(crate) struct Ended {
     /// Of which function.
-    pub function: Function,
+    pub(crate) function: Function,
     /// The process, where it is still good.
-    pub process: Option<Process>,
+    pub(crate) process: Option<Process>,
     /// A delivery that was not answered with 200.
-    pub refused: Option<(Post, Attempts)>,
+    pub(crate) refused: Option<(Post, Attempts)>,
 }
 
 impl Call {
     /// The function it is for.
-    pub const fn function(&self) -> Function {
+    pub(crate) const fn function(&self) -> Function {
         match self {
             Self::Post(..) => Function::Webhook,
             Self::Sends(_) => Function::Sender,
@@ -67,7 +68,7 @@ impl Call {
 }
 
 /// Runs one invocation on a process.
-pub async fn invoke(process: Process, call: Call) -> Ended {
+pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
     let function = call.function();
     let invocation = begin(&process, function);
     let host = process.host.clone();
@@ -76,10 +77,12 @@ pub async fn invoke(process: Process, call: Call) -> Ended {
         (Work::Webhook(ingest), Call::Post(post, attempts)) => {
             let delivery = delivery(&post, host.shared.now());
             let answer = until_over(&host, WEBHOOK_TIMEOUT, ingest.ingest(delivery)).await;
-            if !matches!(answer, Some(Ok(_))) {
-                refused = Some((post, attempts));
+            let survived = answer.is_some();
+            match answer {
+                Some(Ok(_)) => host.shared.world().saw_answered(&post),
+                Some(Err(_)) | None => refused = Some((post, attempts)),
             }
-            answer.is_some()
+            survived
         }
         (Work::Sender(deliver), Call::Sends(batch)) => {
             let deadline = deadline(&host, SENDER_TIMEOUT);
@@ -104,7 +107,7 @@ pub async fn invoke(process: Process, call: Call) -> Ended {
         }
         _ => false,
     };
-    end(&host, invocation, survived);
+    ended(&host, invocation, if survived { End::Over } else { End::Dead });
     Ended { function, process: survived.then_some(process), refused }
 }
 
@@ -122,15 +125,13 @@ fn begin(process: &Process, function: Function) -> u64 {
     invocation
 }
 
-fn end(host: &Host, invocation: u64, survived: bool) {
+fn ended(host: &Host, invocation: u64, end: End) {
     let mut world = host.shared.world();
-    if !survived {
+    if end == End::Dead {
         world.record.count("killed");
-        world.saw_death(invocation);
     }
-    let how = if survived { "ends" } else { "dies" };
-    world.event(format_args!("{invocation} {how}"));
-    world.invocation_ends(invocation);
+    world.event(format_args!("{invocation} ends: {end:?}"));
+    world.invocation_ends(invocation, end);
 }
 
 /// What the process takes for the end of its invocation.

@@ -12,16 +12,16 @@ use spillway_judge::{Action, Arrival, Judge};
 use spillway_meta::error::GraphError;
 use spillway_meta::graph::{CallError, Sent};
 
-pub use self::refusal::Refusal;
+pub(crate) use self::refusal::Refusal;
 use crate::judge;
 use crate::scenario::{CommentPlan, Nature, Outage, Scenario, Surface};
 use crate::world::World;
 
 /// What Meta knows.
-pub struct Meta {
+pub(crate) struct Meta {
     comments: BTreeMap<CommentId, Comment>,
     /// What holds callers to their limits and holds.
-    pub judge: Judge,
+    pub(crate) judge: Judge,
 }
 
 /// A comment, and what was called for it.
@@ -33,20 +33,20 @@ struct Comment {
 
 /// What will happen to a call, drawn when it is made.
 #[derive(Clone, Debug)]
-pub struct Passage {
+pub(crate) struct Passage {
     /// Milliseconds until there is a connection; `None` when there will be none.
-    pub connect: Option<u64>,
+    pub(crate) connect: Option<u64>,
     /// Milliseconds until the call has arrived.
-    pub there: u64,
+    pub(crate) there: u64,
     /// Milliseconds until its answer has.
-    pub back: u64,
+    pub(crate) back: u64,
     /// What goes wrong.
-    pub fault: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
 }
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// There is no connection.
     NoConnection,
     /// The connection breaks before the call has arrived.
@@ -65,22 +65,22 @@ pub enum Fault {
 
 /// What became of a call at Meta.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// What the answer says; `None` when there is none.
-    pub says: Option<Result<Sent, CallError>>,
+    pub(crate) says: Option<Result<Sent, CallError>>,
     /// Whether the message was sent.
-    pub accepted: bool,
+    pub(crate) accepted: bool,
 }
 
 /// The longest a connection takes, in milliseconds: what the client allows.
 const CONNECT_MAX: u64 = 2000;
 
 /// The longest way of a call to Meta, in milliseconds.
-pub const THERE_MAX: u64 = 60;
+pub(crate) const THERE_MAX: u64 = 60;
 
 impl Meta {
     /// Meta as a scenario has it.
-    pub fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
         let comments = scenario.accounts.iter().flat_map(|account| &account.comments);
         let comments = comments
             .map(|plan| (plan.id.clone(), Comment { plan: plan.clone(), accepted: 0 }))
@@ -89,14 +89,14 @@ impl Meta {
     }
 
     /// How many calls for a comment took effect.
-    pub fn accepted(&self, comment: &CommentId) -> u32 {
+    pub(crate) fn accepted(&self, comment: &CommentId) -> u32 {
         self.comments.get(comment).map_or(0, |comment| comment.accepted)
     }
 }
 
 impl World {
     /// Draws what will happen to a call.
-    pub fn passage(&mut self) -> Passage {
+    pub(crate) fn passage(&mut self) -> Passage {
         let fault = match self.is_out(Outage::Meta) {
             true => Some(Fault::NoConnection),
             false => {
@@ -147,7 +147,7 @@ impl World {
     }
 
     /// A private reply arrives that was granted at that instant.
-    pub fn private_reply(
+    pub(crate) fn private_reply(
         &mut self,
         account: &AccountId,
         comment: &CommentId,
@@ -186,12 +186,7 @@ impl World {
     }
 
     /// Writes the call into the log, whatever will be answered.
-    fn judge(
-        &mut self,
-        account: &AccountId,
-        comment: &CommentId,
-        granted_at: Option<Timestamp>,
-    ) {
+    fn judge(&mut self, account: &AccountId, comment: &CommentId, granted_at: Option<Timestamp>) {
         let Some(known) = self.meta.comments.get(comment) else { return };
         let action = match known.plan.surface {
             Surface::Post => Action::PrivateReply,
@@ -223,11 +218,7 @@ impl World {
             .map(|spell| spell.refusal)
     }
 
-    fn answer_comment(
-        &mut self,
-        account: &AccountId,
-        comment: &CommentId,
-    ) -> Result<(), Refusal> {
+    fn answer_comment(&mut self, account: &AccountId, comment: &CommentId) -> Result<(), Refusal> {
         let now = self.now;
         let of_account = self.scenario.account(account).is_some();
         let known = self.meta.comments.get_mut(comment).filter(|_| of_account);
@@ -251,7 +242,7 @@ impl World {
 
 impl Fault {
     /// As counts call it.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::NoConnection => "meta: no connection",
             Self::CallLost => "meta: call lost",
@@ -265,6 +256,6 @@ impl Fault {
 }
 
 /// A span in milliseconds.
-pub fn millis(span: Duration) -> u64 {
+pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

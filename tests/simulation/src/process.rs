@@ -18,7 +18,7 @@ use crate::world::{Shared, World};
 
 /// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Function {
+pub(crate) enum Function {
     /// Takes webhooks.
     Webhook,
     /// Sends.
@@ -28,15 +28,15 @@ pub enum Function {
 }
 
 /// A process of one of the functions.
-pub struct Process {
+pub(crate) struct Process {
     /// What it runs on.
-    pub host: Arc<Host>,
+    pub(crate) host: Arc<Host>,
     /// What it runs.
-    pub work: Work,
+    pub(crate) work: Work,
 }
 
 /// What a process runs.
-pub enum Work {
+pub(crate) enum Work {
     /// Ingest.
     Webhook(Ingest),
     /// Deliver.
@@ -51,7 +51,7 @@ const WRONG_BY: (u64, u64) = (6000, 3_600_000);
 
 impl Process {
     /// A process that has done nothing yet.
-    pub fn start(shared: &Arc<Shared>, function: Function, sabotage: Sabotage) -> Self {
+    pub(crate) fn start(shared: &Arc<Shared>, function: Function, sabotage: Sabotage) -> Self {
         let (process, skew) = {
             let mut world = shared.world();
             let rate = world.scenario.rates.clock_wrong;
@@ -62,14 +62,14 @@ impl Process {
             (world.dice.any(), skew)
         };
         shared.world().event(format_args!("{function:?} {process:016x} starts, off by {skew} ms"));
-        let host = Host::new(shared, process, skew);
+        let host = Host::new(shared, skew);
         let work = wire(&host, function, sabotage, process);
         Self { host, work }
     }
 
     /// Time has passed since the last invocation: the clock may have jumped. Whether the process
     /// is still good: once all is calm, none with a wrong clock is.
-    pub fn thaw(&self) -> bool {
+    pub(crate) fn thaw(&self) -> bool {
         let mut world = self.host.shared.world();
         let rate = world.scenario.rates.clock_jumps;
         if world.strikes(rate) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::dice::Dice;
 
 /// A standard queue of `B`s.
-pub struct Queue<B> {
+pub(crate) struct Queue<B> {
     settings: Settings,
     /// By the instant from which a message can be received, and chance.
     visible: BTreeMap<(u64, u64), Message<B>>,
@@ -18,18 +18,18 @@ pub struct Queue<B> {
 
 /// How a queue is set up, in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// How long a received message stays hidden.
-    pub visibility: u64,
+    pub(crate) visibility: u64,
     /// How long a message is kept at most.
-    pub retention: u64,
+    pub(crate) retention: u64,
     /// Receives after which a message goes to the dead-letter queue instead.
-    pub receives_max: u32,
+    pub(crate) receives_max: u32,
 }
 
 /// Names one receiving of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Receipt(u64);
+pub(crate) struct Receipt(u64);
 
 struct Message<B> {
     body: B,
@@ -39,38 +39,32 @@ struct Message<B> {
 }
 
 /// A message that was received.
-pub struct Received<B> {
+pub(crate) struct Received<B> {
     /// What it is deleted by.
-    pub receipt: Receipt,
+    pub(crate) receipt: Receipt,
     /// What it says.
-    pub body: B,
+    pub(crate) body: B,
 }
 
 impl<B: Clone> Queue<B> {
     /// An empty queue.
-    pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            visible: BTreeMap::new(),
-            received: BTreeMap::new(),
-            next: 0,
-            dead: 0,
-        }
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, visible: BTreeMap::new(), received: BTreeMap::new(), next: 0, dead: 0 }
     }
 
     /// Puts a message on the queue that can be received from `at` on.
-    pub fn send(&mut self, body: B, now: u64, at: u64, dice: &mut Dice) {
+    pub(crate) fn send(&mut self, body: B, now: u64, at: u64, dice: &mut Dice) {
         let message = Message { body, sent_at: now, receives: 0, receipt: None };
         self.visible.insert((at, dice.any()), message);
     }
 
     /// When there is something to receive, or may be.
-    pub fn next_visible(&self) -> Option<u64> {
+    pub(crate) fn next_visible(&self) -> Option<u64> {
         self.visible.keys().next().map(|&(at, _)| at)
     }
 
     /// Receives up to `most` of the visible messages, whichever.
-    pub fn receive(&mut self, now: u64, most: usize, dice: &mut Dice) -> Vec<Received<B>> {
+    pub(crate) fn receive(&mut self, now: u64, most: usize, dice: &mut Dice) -> Vec<Received<B>> {
         let mut batch = Vec::new();
         while batch.len() < most {
             let visible: Vec<(u64, u64)> =
@@ -109,14 +103,14 @@ impl<B: Clone> Queue<B> {
     }
 
     /// Deletes a message, unless it has been received again since.
-    pub fn delete(&mut self, receipt: Receipt) {
+    pub(crate) fn delete(&mut self, receipt: Receipt) {
         if let Some(key) = self.received.remove(&receipt) {
             self.visible.remove(&key);
         }
     }
 
     /// Lets a received message be received again from `at` on, as happens to a standard queue.
-    pub fn repeat(&mut self, receipt: Receipt, at: u64, dice: &mut Dice) {
+    pub(crate) fn repeat(&mut self, receipt: Receipt, at: u64, dice: &mut Dice) {
         let Some(key) = self.received.get_mut(&receipt) else { return };
         if let Some(message) = self.visible.remove(key) {
             *key = (at, dice.any());
@@ -125,17 +119,17 @@ impl<B: Clone> Queue<B> {
     }
 
     /// Messages in it, received ones included.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.visible.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.visible.is_empty()
     }
 
     /// Messages that went to the dead-letter queue.
-    pub fn dead(&self) -> u64 {
+    pub(crate) fn dead(&self) -> u64 {
         self.dead
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::{self, Write};
 pub type Listener = Box<dyn FnMut(&str) + Send>;
 
 /// The record of one run.
-pub struct Record {
+pub(crate) struct Record {
     start: u64,
     hash: Fnv,
     counts: Counts,
@@ -30,32 +30,32 @@ pub struct Failure {
 
 impl Record {
     /// An empty record of a run that begins at `start`, in milliseconds since 1970.
-    pub fn new(start: u64, listener: Option<Listener>) -> Self {
+    pub(crate) fn new(start: u64, listener: Option<Listener>) -> Self {
         Self { start, hash: Fnv::new(), counts: Counts::new(), failure: None, listener }
     }
 
     /// Writes down an event at `now`.
-    pub fn event(&mut self, now: u64, what: fmt::Arguments<'_>) {
+    pub(crate) fn event(&mut self, now: u64, what: fmt::Arguments<'_>) {
         let at = now - self.start;
         // Writing into a hash cannot fail.
-        let _ = write!(self.hash, "{at} {what}\n");
+        let _ = writeln!(self.hash, "{at} {what}");
         if let Some(listener) = &mut self.listener {
             listener(&format!("{} {what}", Elapsed(at)));
         }
     }
 
     /// Counts one more of `what`.
-    pub fn count(&mut self, what: &'static str) {
+    pub(crate) fn count(&mut self, what: &'static str) {
         self.add(what, 1);
     }
 
     /// Counts `more` of `what`.
-    pub fn add(&mut self, what: &'static str, more: u64) {
+    pub(crate) fn add(&mut self, what: &'static str, more: u64) {
         *self.counts.entry(what).or_default() += more;
     }
 
     /// Something broke. The first one counts: the others may follow from it.
-    pub fn fail(&mut self, now: u64, what: String) {
+    pub(crate) fn fail(&mut self, now: u64, what: String) {
         self.event(now, format_args!("BROKEN {what}"));
         if self.failure.is_none() {
             self.failure = Some(Failure { at_ms: now - self.start, what });
@@ -63,17 +63,17 @@ impl Record {
     }
 
     /// The first thing that broke.
-    pub fn failure(&self) -> Option<&Failure> {
+    pub(crate) fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 
     /// All counts.
-    pub fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
     /// The hash over every event so far.
-    pub fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> u64 {
         self.hash.0
     }
 }

@@ -21,34 +21,34 @@ use crate::record::Elapsed;
 
 /// A run before it begins.
 #[derive(Debug)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// What it was drawn from.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// What kind of trouble it has.
-    pub trouble: Trouble,
+    pub(crate) trouble: Trouble,
     /// When it begins, in milliseconds since 1970, as all instants here.
-    pub start: u64,
+    pub(crate) start: u64,
     /// The accounts.
-    pub accounts: Vec<AccountPlan>,
+    pub(crate) accounts: Vec<AccountPlan>,
     /// What Meta tells of, ascending.
-    pub posts: Vec<Post>,
+    pub(crate) posts: Vec<Post>,
     /// The most processes of each kind at a time.
-    pub processes: Processes,
+    pub(crate) processes: Processes,
     /// How likely what goes wrong.
-    pub rates: Rates,
+    pub(crate) rates: Rates,
     /// When what does not answer at all.
-    pub outages: Vec<(Outage, Range<u64>)>,
+    pub(crate) outages: Vec<(Outage, Range<u64>)>,
     /// When Meta refuses whatever is asked.
-    pub spells: Vec<Spell>,
+    pub(crate) spells: Vec<Spell>,
     /// From when on nothing goes wrong any more.
-    pub calm_at: u64,
+    pub(crate) calm_at: u64,
     /// When all must have ended.
-    pub end: u64,
+    pub(crate) end: u64,
 }
 
 /// What goes wrong in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// Nothing.
     None,
     /// The store.
@@ -67,35 +67,37 @@ pub enum Trouble {
 
 /// One account.
 #[derive(Clone, Debug)]
-pub struct AccountPlan {
+pub(crate) struct AccountPlan {
     /// Its id.
-    pub id: AccountId,
+    pub(crate) id: AccountId,
     /// Its quotas.
-    pub rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
+    /// The same, as the limiter has them.
+    pub(crate) quotas: Vec<Quota>,
     /// What it answers to.
-    pub campaign: Campaign,
+    pub(crate) campaign: Campaign,
     /// Its comments.
-    pub comments: Vec<CommentPlan>,
+    pub(crate) comments: Vec<CommentPlan>,
     /// When it is no longer connected, where it ever is not.
-    pub removed_at: Option<u64>,
+    pub(crate) removed_at: Option<u64>,
 }
 
 /// One quota, in the terms of everybody who counts it.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// Its name.
-    pub id: &'static str,
+    pub(crate) id: &'static str,
     /// What it counts.
-    pub counts: Counted,
+    pub(crate) counts: Counted,
     /// The window's length in milliseconds.
-    pub window: u64,
+    pub(crate) window: u64,
     /// The most that a window may hold.
-    pub limit: NonZeroU32,
+    pub(crate) limit: NonZeroU32,
 }
 
 /// What a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
+pub(crate) enum Counted {
     /// Calls of every kind.
     Calls,
     /// Private replies to posts and Reels.
@@ -108,24 +110,24 @@ pub enum Counted {
 
 /// One comment.
 #[derive(Clone, Debug)]
-pub struct CommentPlan {
+pub(crate) struct CommentPlan {
     /// Its id.
-    pub id: CommentId,
+    pub(crate) id: CommentId,
     /// When it is made.
-    pub made_at: u64,
+    pub(crate) made_at: u64,
     /// Its author.
-    pub author: RecipientId,
+    pub(crate) author: RecipientId,
     /// What it is on.
-    pub surface: Surface,
+    pub(crate) surface: Surface,
     /// What becomes of a private reply to it.
-    pub nature: Nature,
+    pub(crate) nature: Nature,
     /// Whether it is to be answered.
-    pub asks: Asks,
+    pub(crate) asks: Asks,
 }
 
 /// What a comment is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Surface {
+pub(crate) enum Surface {
     /// A post or a Reel.
     Post,
     /// A broadcast, until it ends.
@@ -137,7 +139,7 @@ pub enum Surface {
 
 /// What becomes of a private reply to a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nature {
+pub(crate) enum Nature {
     /// It arrives.
     Answerable,
     /// It is refused for good, as of this instant.
@@ -146,7 +148,7 @@ pub enum Nature {
 
 /// Whether a comment is to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
+pub(crate) enum Asks {
     /// A campaign wants it.
     Wanted,
     /// No campaign does.
@@ -157,58 +159,58 @@ pub enum Asks {
 
 /// One webhook POST.
 #[derive(Clone, Debug)]
-pub struct Post {
+pub(crate) struct Post {
     /// When it is made first.
-    pub at: u64,
+    pub(crate) at: u64,
     /// What it tells of.
-    pub comments: Vec<CommentEvent>,
+    pub(crate) comments: Vec<CommentEvent>,
 }
 
 /// The most processes of each kind at a time.
 #[derive(Clone, Copy, Debug)]
-pub struct Processes {
+pub(crate) struct Processes {
     /// That take webhooks.
-    pub webhook: usize,
+    pub(crate) webhook: usize,
     /// That send.
-    pub sender: usize,
+    pub(crate) sender: usize,
     /// That release.
-    pub release: usize,
+    pub(crate) release: usize,
 }
 
 /// How likely what goes wrong: of each request, message, invocation or process.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rates {
+pub(crate) struct Rates {
     /// A request to the store or a queue takes long.
-    pub slow: f64,
+    pub(crate) slow: f64,
     /// A request to the store is throttled.
-    pub throttled: f64,
+    pub(crate) throttled: f64,
     /// A request does not arrive.
-    pub request_lost: f64,
+    pub(crate) request_lost: f64,
     /// A request takes effect, and its answer does not arrive.
-    pub answer_lost: f64,
+    pub(crate) answer_lost: f64,
     /// A message is refused by its queue.
-    pub message_refused: f64,
+    pub(crate) message_refused: f64,
     /// A message comes again while it is worked on.
-    pub message_repeated: f64,
+    pub(crate) message_repeated: f64,
     /// A message comes late.
-    pub message_late: f64,
+    pub(crate) message_late: f64,
     /// A message that was done with is not deleted.
-    pub delete_lost: f64,
+    pub(crate) delete_lost: f64,
     /// An invocation dies.
-    pub killed: f64,
+    pub(crate) killed: f64,
     /// A call to Meta goes wrong.
-    pub meta: f64,
+    pub(crate) meta: f64,
     /// A process begins with a clock beyond the bound.
-    pub clock_wrong: f64,
+    pub(crate) clock_wrong: f64,
     /// A process's clock jumps beyond the bound.
-    pub clock_jumps: f64,
+    pub(crate) clock_jumps: f64,
     /// A delivery comes again though it was answered.
-    pub post_repeated: f64,
+    pub(crate) post_repeated: f64,
 }
 
 /// What does not answer at all for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outage {
+pub(crate) enum Outage {
     /// DynamoDB.
     Store,
     /// SQS.
@@ -219,29 +221,35 @@ pub enum Outage {
 
 /// A time in which Meta refuses whatever is asked.
 #[derive(Clone, Debug)]
-pub struct Spell {
+pub(crate) struct Spell {
     /// Whose calls; all accounts' when there is none.
-    pub account: Option<AccountId>,
+    pub(crate) account: Option<AccountId>,
     /// When.
-    pub span: Range<u64>,
+    pub(crate) span: Range<u64>,
     /// How.
-    pub refusal: Refusal,
+    pub(crate) refusal: Refusal,
 }
 
 impl AccountPlan {
     /// The account as the use cases know it.
-    pub fn account(&self) -> Account {
-        let quotas = self.rows.iter().map(Row::quota).collect();
+    pub(crate) fn account(&self) -> Account {
         Account {
             id: self.id.clone(),
-            profile: Profile { name: "drawn".into(), quotas },
+            profile: Profile { name: "drawn".into(), quotas: self.quotas.clone() },
             campaigns: Campaigns::new([self.campaign.clone()]),
             token: SecretString::from("token".to_owned()),
         }
     }
+
+    /// Whether a comment is to be answered.
+    pub(crate) fn wants(&self, comment: &CommentId) -> bool {
+        let mut comments = self.comments.iter();
+        comments.any(|plan| plan.id == *comment && plan.asks == Asks::Wanted)
+    }
 }
 
 impl Row {
+    /// As the limiter has it.
     fn quota(&self) -> Quota {
         let (actions, unit) = match self.counts {
             Counted::Calls => (Action::ALL.to_vec(), Unit::Calls),
@@ -256,7 +264,7 @@ impl Row {
 
 impl Scenario {
     /// The account's plan.
-    pub fn account(&self, id: &AccountId) -> Option<&AccountPlan> {
+    pub(crate) fn account(&self, id: &AccountId) -> Option<&AccountPlan> {
         self.accounts.iter().find(|account| account.id == *id)
     }
 }

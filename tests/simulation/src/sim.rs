@@ -14,7 +14,7 @@ use crate::watch::Tally;
 use crate::world::{Shared, World};
 
 /// One run.
-pub struct Sim {
+struct Sim {
     shared: Arc<Shared>,
     scenario: Arc<Scenario>,
     sabotage: Sabotage,
@@ -184,6 +184,7 @@ impl Sim {
         }
         if self.next_tick().is_some_and(|at| at <= now) && self.has_room(Function::Release) {
             self.last_tick = now;
+            self.shared.world().check_due_runs();
             self.start(Call::Tick);
             return true;
         }

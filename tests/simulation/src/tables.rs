@@ -14,41 +14,41 @@ use spillway_service::ticket::{Place, Ticket, shard};
 
 /// The tables.
 #[derive(Default)]
-pub struct Tables {
+pub(crate) struct Tables {
     /// Budgets, by account.
-    pub budgets: BTreeMap<AccountId, Budget>,
+    pub(crate) budgets: BTreeMap<AccountId, Budget>,
     /// Cursors, by account.
-    pub cursors: BTreeMap<AccountId, Cursor>,
+    pub(crate) cursors: BTreeMap<AccountId, Cursor>,
     /// Entries, one an event.
-    pub entries: BTreeMap<SendId, Recording>,
+    pub(crate) entries: BTreeMap<SendId, Recording>,
     /// Waiting sends at their places, by account and part of it.
-    pub waiting: BTreeMap<(AccountId, u8), BTreeMap<Place, Waiting>>,
+    pub(crate) waiting: BTreeMap<(AccountId, u8), BTreeMap<Place, Waiting>>,
     /// Marks, by account.
-    pub marks: BTreeMap<AccountId, Marked>,
+    pub(crate) marks: BTreeMap<AccountId, Marked>,
 }
 
 /// An entry.
 #[derive(Clone, Debug)]
-pub struct Recording {
+pub(crate) struct Recording {
     /// When it was written, in milliseconds since 1970.
-    pub written_at: u64,
+    pub(crate) written_at: u64,
     /// Where its send lies, or lay.
-    pub place: Place,
+    pub(crate) place: Place,
     /// How it ended, and when.
-    pub ended: Option<(Outcome, u64)>,
+    pub(crate) ended: Option<(Outcome, u64)>,
 }
 
 /// A mark with its lease.
 #[derive(Clone, Debug)]
-pub struct Marked {
+pub(crate) struct Marked {
     mark: Mark,
     /// When the account wants to be looked at.
-    pub due: Timestamp,
+    pub(crate) due: Timestamp,
     lease_until: Option<Timestamp>,
 }
 
 /// A value that is written on the condition of its version.
-pub trait Versioned: Clone + Default {
+pub(crate) trait Versioned: Clone + Default {
     /// Its version, 0 before the first write.
     fn version(&self) -> u64;
     /// Its last write.
@@ -77,7 +77,7 @@ impl Versioned for Cursor {
 
 /// Writes `next` where the version before it stands. A failed condition that shows the write's own
 /// grant is that write, tried again.
-pub fn save<T: Versioned>(
+pub(crate) fn save<T: Versioned>(
     table: &mut BTreeMap<AccountId, T>,
     account: &AccountId,
     next: &T,
@@ -97,13 +97,13 @@ pub fn save<T: Versioned>(
 
 impl Tables {
     /// Writes a waiting send to its place.
-    pub fn put_waiting(&mut self, place: &Place, send: &Waiting) {
+    pub(crate) fn put_waiting(&mut self, place: &Place, send: &Waiting) {
         let key = (send.id.account.clone(), shard(&send.id.event));
         self.waiting.entry(key).or_default().insert(place.clone(), send.clone());
     }
 
     /// Makes an entry for an event that has none.
-    pub fn put_entry(&mut self, place: &Place, send: &SendId, now: u64) -> Recorded {
+    pub(crate) fn put_entry(&mut self, place: &Place, send: &SendId, now: u64) -> Recorded {
         match self.entries.get(send) {
             // The write's own, tried again.
             Some(entry) if entry.place == *place => Recorded::New,
@@ -117,7 +117,7 @@ impl Tables {
     }
 
     /// Removes whatever lies at a place.
-    pub fn remove_waiting(&mut self, place: &Place, send: &SendId) {
+    pub(crate) fn remove_waiting(&mut self, place: &Place, send: &SendId) {
         let key = (send.account.clone(), shard(&send.event));
         if let Some(shard) = self.waiting.get_mut(&key) {
             shard.remove(place);
@@ -125,12 +125,12 @@ impl Tables {
     }
 
     /// The send at a place.
-    pub fn waiting_at(&self, place: &Place, send: &SendId) -> Option<&Waiting> {
+    pub(crate) fn waiting_at(&self, place: &Place, send: &SendId) -> Option<&Waiting> {
         self.waiting.get(&(send.account.clone(), shard(&send.event)))?.get(place)
     }
 
     /// Takes a step where the send stands at the ticket's epoch.
-    pub fn step(&mut self, ticket: &Ticket, step: Step) -> Option<Waiting> {
+    pub(crate) fn step(&mut self, ticket: &Ticket, step: Step) -> Option<Waiting> {
         let key = (ticket.send.account.clone(), shard(&ticket.send.event));
         let send = self.waiting.get_mut(&key)?.get_mut(&ticket.place)?;
         if send.epoch != ticket.epoch {
@@ -141,7 +141,7 @@ impl Tables {
     }
 
     /// Ends an entry that waits and points at the ticket's place; whether it did.
-    pub fn end_entry(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
+    pub(crate) fn end_entry(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
         match self.entries.get_mut(&ticket.send) {
             Some(entry) if entry.ended.is_none() && entry.place == ticket.place => {
                 entry.ended = Some((outcome.clone(), now));
@@ -152,7 +152,7 @@ impl Tables {
     }
 
     /// Ends entry and place together, where both conditions hold; whether it did.
-    pub fn end_both(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
+    pub(crate) fn end_both(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
         let at_epoch = self
             .waiting_at(&ticket.place, &ticket.send)
             .is_some_and(|send| send.epoch == ticket.epoch);
@@ -164,7 +164,7 @@ impl Tables {
     }
 
     /// The events that had an entry at `as_of`: an eventual read.
-    pub fn known(
+    pub(crate) fn known(
         &self,
         account: &AccountId,
         events: &[EventId],
@@ -178,7 +178,7 @@ impl Tables {
     }
 
     /// An entry, consistently read.
-    pub fn entry(&self, send: &SendId) -> Entry {
+    pub(crate) fn entry(&self, send: &SendId) -> Entry {
         match self.entries.get(send) {
             None => Entry::Missing,
             Some(Recording { ended: None, place, .. }) => Entry::Waiting(place.clone()),
@@ -187,7 +187,7 @@ impl Tables {
     }
 
     /// A page of waiting sends.
-    pub fn page(
+    pub(crate) fn page(
         &self,
         account: &AccountId,
         shard: u8,
@@ -201,23 +201,25 @@ impl Tables {
     }
 
     /// All waiting sends of an account.
-    pub fn all_waiting(&self, account: &AccountId) -> impl Iterator<Item = (&Place, &Waiting)> {
+    pub(crate) fn all_waiting(
+        &self,
+        account: &AccountId,
+    ) -> impl Iterator<Item = (&Place, &Waiting)> {
         let shards = self.waiting.range((account.clone(), 0)..=(account.clone(), u8::MAX));
         shards.flat_map(|(_, shard)| shard)
     }
 
     /// Marks an account.
-    pub fn mark(&mut self, account: &AccountId, now: Timestamp) {
+    pub(crate) fn mark(&mut self, account: &AccountId, now: Timestamp) {
         let blank = Mark { version: 0, marked_at: now };
         let marked = self.marks.entry(account.clone());
-        let marked =
-            marked.or_insert(Marked { mark: blank, due: now, lease_until: None });
+        let marked = marked.or_insert(Marked { mark: blank, due: now, lease_until: None });
         marked.due = now;
         marked.mark = Mark { version: marked.mark.version + 1, marked_at: now };
     }
 
     /// Leases a marked account whose lease has ended.
-    pub fn lease(
+    pub(crate) fn lease(
         &mut self,
         account: &AccountId,
         now: Timestamp,
@@ -234,7 +236,7 @@ impl Tables {
 
     /// Ends a lease on the condition of the mark's version: due again, or unmarked where `due` is
     /// `None`.
-    pub fn settle(
+    pub(crate) fn settle(
         &mut self,
         account: &AccountId,
         mark: &Mark,
@@ -258,7 +260,7 @@ impl Tables {
     }
 
     /// Ends the lease of an account that was marked meanwhile.
-    pub fn end_lease(&mut self, account: &AccountId) {
+    pub(crate) fn end_lease(&mut self, account: &AccountId) {
         if let Some(marked) = self.marks.get_mut(account) {
             marked.lease_until = None;
         }
@@ -267,7 +269,7 @@ impl Tables {
 
 /// What settling came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub(crate) enum Settled {
     /// The mark stays, due at another time.
     Due,
     /// The mark is gone.

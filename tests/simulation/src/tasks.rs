@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// A future that ends with a `T`.
-pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Tasks, each of which ends with a `T`.
-pub struct Tasks<T> {
+pub(crate) struct Tasks<T> {
     running: BTreeMap<u64, Task<T>>,
     next: u64,
     ready: Arc<Ready>,
@@ -60,7 +60,7 @@ impl<T> Default for Tasks<T> {
 
 impl<T> Tasks<T> {
     /// Adds a task; it is polled when its turn comes.
-    pub fn spawn(&mut self, work: Work<T>) {
+    pub(crate) fn spawn(&mut self, work: Work<T>) {
         let task = self.next;
         self.next += 1;
         let bell = Arc::new(Bell { task, rung: AtomicBool::new(false), ready: self.ready.clone() });
@@ -69,22 +69,22 @@ impl<T> Tasks<T> {
     }
 
     /// Tasks that have not ended.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.running.len()
     }
 
     /// Whether all have ended.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
     /// How many could go on.
-    pub fn ready(&self) -> usize {
+    pub(crate) fn ready(&self) -> usize {
         self.ready.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Lets the `nth` of those that could go on do so; what it ends with, if it ends.
-    pub fn go_on(&mut self, nth: usize) -> Option<T> {
+    pub(crate) fn go_on(&mut self, nth: usize) -> Option<T> {
         let id = self.ready.0.lock().unwrap_or_else(PoisonError::into_inner).swap_remove(nth);
         let task = self.running.get_mut(&id)?;
         task.bell.rung.store(false, Ordering::Relaxed);

@@ -22,31 +22,31 @@ use crate::tables::Tables;
 use crate::watch::Watch;
 
 /// The world, and the time in it.
-pub struct Shared {
+pub(crate) struct Shared {
     now: AtomicU64,
     world: Mutex<World>,
 }
 
 /// Everything that is shared. It is locked for an instant at a time, never across an await.
-pub struct World {
+pub(crate) struct World {
     /// The instant, in milliseconds since 1970.
-    pub now: u64,
+    pub(crate) now: u64,
     /// What is yet to be drawn.
-    pub dice: Dice,
+    pub(crate) dice: Dice,
     /// What was drawn before it began.
-    pub scenario: Arc<Scenario>,
+    pub(crate) scenario: Arc<Scenario>,
     /// What DynamoDB holds.
-    pub tables: Tables,
+    pub(crate) tables: Tables,
     /// The queue of sends.
-    pub sends: Queue<Ticket>,
+    pub(crate) sends: Queue<Ticket>,
     /// The queue of accounts to release.
-    pub releases: Queue<AccountId>,
+    pub(crate) releases: Queue<AccountId>,
     /// Meta.
-    pub meta: Meta,
+    pub(crate) meta: Meta,
     /// What looks at every step.
-    pub watch: Watch,
+    pub(crate) watch: Watch,
     /// What is written down.
-    pub record: Record,
+    pub(crate) record: Record,
     timers: BTreeMap<Alarm, Waker>,
     alarms: u64,
     invocations: u64,
@@ -72,7 +72,7 @@ const RELEASES: Settings =
 
 impl Shared {
     /// The world of `scenario` before anything happens in it.
-    pub fn new(scenario: &Arc<Scenario>, listener: Option<Listener>) -> Arc<Self> {
+    pub(crate) fn new(scenario: &Arc<Scenario>, listener: Option<Listener>) -> Arc<Self> {
         let start = scenario.start;
         let world = World {
             now: start,
@@ -92,24 +92,24 @@ impl Shared {
     }
 
     /// The instant, in milliseconds since 1970.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
 
     /// The world. Whoever holds it must not await.
-    pub fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets time pass until `at`.
-    pub fn pass_to(&self, at: u64) {
+    pub(crate) fn pass_to(&self, at: u64) {
         let mut world = self.world();
         world.now = world.now.max(at);
         self.now.store(world.now, Ordering::Relaxed);
     }
 
     /// Fires the next timer that is due; whether there was one.
-    pub fn ring(&self) -> bool {
+    pub(crate) fn ring(&self) -> bool {
         let waker = {
             let mut world = self.world();
             match world.timers.first_key_value() {
@@ -123,36 +123,36 @@ impl Shared {
     }
 
     /// Ends after `span` milliseconds.
-    pub fn sleep(self: &Arc<Self>, span: u64) -> Sleep {
+    pub(crate) fn sleep(self: &Arc<Self>, span: u64) -> Sleep {
         Sleep { shared: self.clone(), at: self.now() + span, alarm: None }
     }
 }
 
 impl World {
     /// The instant.
-    pub fn time(&self) -> Timestamp {
+    pub(crate) fn time(&self) -> Timestamp {
         Timestamp::from_millis(self.now)
     }
 
     /// The number of a new invocation.
-    pub fn next_invocation(&mut self) -> u64 {
+    pub(crate) fn next_invocation(&mut self) -> u64 {
         self.invocations += 1;
         self.invocations
     }
 
     /// Invocations so far.
-    pub fn invocations(&self) -> u64 {
+    pub(crate) fn invocations(&self) -> u64 {
         self.invocations
     }
 
     /// How many messages a poll of the send queue asks for; `None` when none is visible.
-    pub fn poll(&mut self) -> Option<usize> {
+    pub(crate) fn poll(&mut self) -> Option<usize> {
         self.sends.next_visible().filter(|&at| at <= self.now)?;
         Some(self.dice.between(1..=BATCH) as usize)
     }
 
     /// A received message may be received again while it is worked on.
-    pub fn may_repeat(&mut self, receipt: Receipt) {
+    pub(crate) fn may_repeat(&mut self, receipt: Receipt) {
         if self.strikes(self.scenario.rates.message_repeated) {
             self.record.count("message repeated");
             let longest = self.dice.pick(&[50, 2000, 60_000]);
@@ -162,7 +162,7 @@ impl World {
     }
 
     /// One of the idle processes.
-    pub fn pick_idle(&mut self, idle: &mut Vec<Process>) -> Option<Process> {
+    pub(crate) fn pick_idle(&mut self, idle: &mut Vec<Process>) -> Option<Process> {
         if idle.is_empty() {
             return None;
         }
@@ -171,39 +171,39 @@ impl World {
     }
 
     /// When the next timer fires.
-    pub fn next_alarm(&self) -> Option<u64> {
+    pub(crate) fn next_alarm(&self) -> Option<u64> {
         self.timers.keys().next().map(|alarm| alarm.at)
     }
 
     /// Whether faults still strike.
-    pub fn is_rough(&self) -> bool {
+    pub(crate) fn is_rough(&self) -> bool {
         self.now < self.scenario.calm_at
     }
 
     /// Whether a fault of this probability strikes now.
-    pub fn strikes(&mut self, rate: f64) -> bool {
+    pub(crate) fn strikes(&mut self, rate: f64) -> bool {
         self.is_rough() && self.dice.chance(rate)
     }
 
     /// Whether such an outage lasts.
-    pub fn is_out(&self, outage: Outage) -> bool {
+    pub(crate) fn is_out(&self, outage: Outage) -> bool {
         let mut spans = self.scenario.outages.iter().filter(|(kind, _)| *kind == outage);
         spans.any(|(_, span)| span.contains(&self.now))
     }
 
     /// Writes down an event.
-    pub fn event(&mut self, what: fmt::Arguments<'_>) {
+    pub(crate) fn event(&mut self, what: fmt::Arguments<'_>) {
         self.record.event(self.now, what);
     }
 
     /// Something broke that must always hold.
-    pub fn broken(&mut self, what: String) {
+    pub(crate) fn broken(&mut self, what: String) {
         self.record.fail(self.now, what);
     }
 }
 
 /// Waits in virtual time. Even a wait of nothing lets others go first.
-pub struct Sleep {
+pub(crate) struct Sleep {
     shared: Arc<Shared>,
     at: u64,
     alarm: Option<Alarm>,

@@ -7,10 +7,14 @@ fn main() {
         return;
     }
     let t = std::time::Instant::now();
-    let mut n = 0; let mut bad = 0;
+    let mut n = 0;
+    let mut bad = 0;
     seeds::play_all(args[0]..args[1], Sabotage::None, |run| {
         n += 1;
-        if let Some(f) = run.failure { bad += 1; println!("{} {} {}", run.seed, f.at_ms, f.what); }
+        if let Some(f) = run.failure {
+            bad += 1;
+            println!("{} {} {}", run.seed, f.at_ms, f.what);
+        }
     });
     println!("{n} seeds {bad} bad {:?}", t.elapsed());
 }

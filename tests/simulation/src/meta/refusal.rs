@@ -9,7 +9,7 @@ use crate::dice::Dice;
 
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// A limit is reached, of the account or of the app.
     Limit,
     /// This person has had too many messages.
@@ -83,7 +83,7 @@ impl Refusal {
     }
 
     /// How a send ends that is refused so for good; `None` when the refusal is not for good.
-    pub const fn ends(self) -> Option<FailReason> {
+    pub(crate) const fn ends(self) -> Option<FailReason> {
         match self {
             Self::CommentGone => Some(FailReason::CommentGone),
             Self::NotAnswerable => Some(FailReason::ReplyRefused),

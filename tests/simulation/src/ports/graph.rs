@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use spillway_core::id::CommentId;
+use spillway_core::id::{AccountId, CommentId};
 use spillway_meta::graph::{CONNECT_TIMEOUT, CallError, Sent};
 use spillway_service::account::Account;
 use spillway_service::port::Graph;
@@ -59,9 +59,27 @@ impl Graph for Host {
         let wait = back.min(left(self.shared.now()));
         self.sleep(wait).await;
         let says = says.filter(|_| back == wait).unwrap_or(Err(CallError::Unknown));
-        if accepted && says.is_err() {
-            self.shared.world().saw_unknown(comment);
-        }
+        self.hear(&account.id, comment, accepted, &says);
         says
+    }
+}
+
+impl Host {
+    /// The caller hears what became of its call.
+    fn hear(
+        &self,
+        account: &AccountId,
+        comment: &CommentId,
+        accepted: bool,
+        says: &Result<Sent, CallError>,
+    ) {
+        let caller = self.caller();
+        let mut world = self.shared.world();
+        if accepted && says.is_err() {
+            world.saw_unknown(comment);
+        }
+        if let Err(CallError::Refused { regain: Some(wait), .. }) = says {
+            world.saw_asked(caller, account, *wait);
+        }
     }
 }

@@ -61,8 +61,10 @@ impl Cursors for Host {
     async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
         let by = self.caller().invocation;
         self.store("save the cursor", |world| {
+            let before = world.tables.cursors.get(account).cloned().unwrap_or_default();
             let saved = tables::save(&mut world.tables.cursors, account, next);
             if saved == Saved::Done {
+                world.saw_cursor(account, &before, next);
                 world.event(format_args!("{by} cursor of {account}: {next:?}"));
             }
             saved
@@ -96,10 +98,13 @@ impl Backlogs for Host {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Mark>, StoreError> {
-        let by = self.caller().invocation;
+        let caller = self.caller();
         self.store("lease the backlog", |world| {
             let mark = world.tables.lease(account, now, until);
-            world.event(format_args!("{by} leases {account}: {mark:?}"));
+            world.event(format_args!("{} leases {account}: {mark:?}", caller.invocation));
+            if mark.is_some() {
+                world.saw_lease(caller, account);
+            }
             mark
         })
         .await
@@ -111,19 +116,26 @@ impl Backlogs for Host {
         mark: &Mark,
         due: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        let by = self.caller().invocation;
+        let caller = self.caller();
         let settled = self
             .store("settle the backlog", |world| {
                 let settled = world.tables.settle(account, mark, due);
+                let by = caller.invocation;
                 world.event(format_args!("{by} settles {account} until {due:?}: {settled:?}"));
-                if settled == Settled::Unmarked {
-                    world.saw_unmarked(account);
+                match settled {
+                    Settled::Due => world.saw_settled(caller, account, due),
+                    Settled::Unmarked => world.saw_unmarked(account),
+                    Settled::Refused => {}
                 }
                 settled
             })
             .await?;
         if settled == Settled::Refused {
-            self.store("settle the backlog", |world| world.tables.end_lease(account)).await?;
+            self.store("settle the backlog", |world| {
+                world.tables.end_lease(account);
+                world.saw_settled(caller, account, None);
+            })
+            .await?;
         }
         Ok(())
     }

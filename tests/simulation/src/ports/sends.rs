@@ -45,16 +45,16 @@ impl Sends for Host {
     }
 
     async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+        let caller = self.caller();
         let puts = sends.chunks(BATCH_WRITE).map(|part| {
             self.store(RECORD, move |world| {
                 for (place, send) in part {
-                    world.put_place(place, send);
+                    world.put_place(caller, place, send);
                 }
             })
         });
         try_join_all(puts).await?;
-        let entries: Vec<_> =
-            sends.iter().map(|(place, send)| self.adopt(place, send)).collect();
+        let entries: Vec<_> = sends.iter().map(|(place, send)| self.adopt(place, send)).collect();
         let recorded: Vec<Recorded> = stream::iter(entries).buffered(AT_ONCE).try_collect().await?;
         let doubles: Vec<&(Place, Waiting)> = sends
             .iter()
@@ -89,7 +89,7 @@ impl Sends for Host {
             .store(FINISH, |world| {
                 let now = world.now;
                 if world.tables.end_entry(ticket, outcome, now) {
-                    world.ended(caller, &ticket.send, outcome);
+                    world.ended(caller, ticket, outcome);
                 }
             })
             .await;
@@ -111,7 +111,7 @@ impl Sends for Host {
             let now = world.now;
             let ended = world.tables.end_both(ticket, outcome, now);
             if ended {
-                world.ended(caller, &ticket.send, outcome);
+                world.ended(caller, ticket, outcome);
             }
             ended
         })
@@ -148,10 +148,10 @@ impl Sends for Host {
 }
 
 impl World {
-    fn put_place(&mut self, place: &Place, send: &Waiting) {
+    fn put_place(&mut self, caller: Caller, place: &Place, send: &Waiting) {
         self.event(format_args!("placed {} {:?}", send.id, send.stage));
         self.tables.put_waiting(place, send);
-        self.saw_place(&send.id.account);
+        self.saw_place(caller, &send.id);
     }
 
     fn put_entry(&mut self, place: &Place, send: &Waiting) -> Recorded {
@@ -183,9 +183,10 @@ impl World {
         after
     }
 
-    fn ended(&mut self, caller: Caller, send: &SendId, outcome: &Outcome) {
+    fn ended(&mut self, caller: Caller, ticket: &Ticket, outcome: &Outcome) {
+        let send = &ticket.send;
         self.event(format_args!("{} {send} ends: {}", caller.invocation, outcome.state()));
         self.record.count(outcome.state());
-        self.saw_end(caller, send, outcome);
+        self.saw_end(caller, ticket, outcome);
     }
 }

@@ -27,7 +27,7 @@ const SLACK: u64 = 12 * HOUR;
 
 impl Scenario {
     /// The scenario of a seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let dice = &mut dice;
         let start = SOME_DAY + dice.between(0..=DAY);
@@ -82,8 +82,10 @@ fn account(dice: &mut Dice, id: AccountId, nth: u64, start: u64) -> AccountPlan 
     let count = dice.between(1..=most);
     let comments = people::comments(dice, &id, nth, pattern, count, start);
     let removed = dice.chance(0.03);
+    let rows = rows(dice, count);
     AccountPlan {
-        rows: rows(dice, count),
+        quotas: rows.iter().map(Row::quota).collect(),
+        rows,
         campaign: people::campaign(dice),
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),
         id,

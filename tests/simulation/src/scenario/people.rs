@@ -25,7 +25,8 @@ const HOUR: u64 = 60 * MINUTE;
 pub(super) fn campaign(dice: &mut Dice) -> Campaign {
     let texts = ["Hi {username|there}!", "Hello {username|you}!", "Here it is."];
     let messages = &texts[..=dice.index(texts.len())];
-    let campaign = serde_json::json!({ "id": "guide", "keywords": ["guide"], "messages": messages });
+    let campaign =
+        serde_json::json!({ "id": "guide", "keywords": ["guide"], "messages": messages });
     serde_json::from_value(campaign).expect("a campaign")
 }
 
