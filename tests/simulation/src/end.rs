@@ -22,6 +22,8 @@ impl World {
             self.broken(format!("{recount} entries, and {:?}", self.watch.tally));
         }
         self.check_recount();
+        let dead = self.sends.dead();
+        self.record.add("dead letter", dead);
         if scenario.trouble == Trouble::None {
             self.check_calm();
         }

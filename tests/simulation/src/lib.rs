@@ -14,6 +14,7 @@ mod ports;
 mod process;
 mod queue;
 mod record;
+mod report;
 mod sabotage;
 mod scenario;
 pub mod seeds;
@@ -24,6 +25,7 @@ mod watch;
 mod world;
 
 pub use record::{Counts, Elapsed, Failure, Listener};
+pub use report::Totals;
 pub use sabotage::Sabotage;
 pub use sim::Run;
 pub use watch::Tally;

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+use serde::Serialize;
+
 /// Takes the lines of a trace.
 pub type Listener = Box<dyn FnMut(&str) + Send>;
 
@@ -20,7 +22,7 @@ pub(crate) struct Record {
 pub type Counts = BTreeMap<&'static str, u64>;
 
 /// Something that must not happen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// When, in milliseconds from the start.
     pub at_ms: u64,

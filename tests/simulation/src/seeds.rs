@@ -11,26 +11,47 @@ use crate::record::{Failure, Listener};
 use crate::sabotage::Sabotage;
 use crate::sim::Run;
 
+/// What a thread plays.
+enum Play {
+    /// Nothing.
+    Nothing,
+    /// A seed, and nothing has panicked in it.
+    Quiet,
+    /// A seed, and this was its first panic.
+    Panicked(String),
+}
+
 thread_local! {
-    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    static PLAY: RefCell<Play> = const { RefCell::new(Play::Nothing) };
 }
 
 static HOOK: Once = Once::new();
 
 /// Plays one seed. A panic anywhere in it is a failure, also one that the use cases catch.
 pub fn play(seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Run {
-    HOOK.call_once(|| {
-        std::panic::set_hook(Box::new(|info| {
-            PANIC.with_borrow_mut(|panic| _ = panic.get_or_insert_with(|| info.to_string()));
-        }));
-    });
-    PANIC.take();
+    HOOK.call_once(note_panics);
+    PLAY.set(Play::Quiet);
     let run = catch_unwind(AssertUnwindSafe(|| Run::of(seed, sabotage, listener)));
-    let panic = PANIC.take().map(|what| Failure { at_ms: 0, what });
+    let panic = match PLAY.replace(Play::Nothing) {
+        Play::Panicked(what) => Some(Failure { at_ms: 0, what }),
+        Play::Quiet | Play::Nothing => None,
+    };
     match run {
         Ok(run) => Run { failure: run.failure.or(panic), ..run },
         Err(_) => Run::broken(seed, panic),
     }
+}
+
+/// Notes the panics of threads that play; others are told of as before.
+fn note_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PLAY.with_borrow_mut(|play| match play {
+            Play::Nothing => before(info),
+            Play::Quiet => *play = Play::Panicked(info.to_string()),
+            Play::Panicked(_) => {}
+        });
+    }));
 }
 
 /// Plays seeds and gives each run to `each`, in the order in which they end.

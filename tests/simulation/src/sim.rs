@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::lambda::{Attempts, Call, Ended, invoke};
 use crate::process::{Function, Process};
 use crate::queue::Received;
@@ -35,7 +37,7 @@ struct Pool {
 }
 
 /// How a run went.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Run {
     /// Its seed.
     pub seed: u64,

@@ -68,16 +68,6 @@ impl<T> Tasks<T> {
         self.running.insert(task, Task { work, bell });
     }
 
-    /// Tasks that have not ended.
-    pub(crate) fn len(&self) -> usize {
-        self.running.len()
-    }
-
-    /// Whether all have ended.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.running.is_empty()
-    }
-
     /// How many could go on.
     pub(crate) fn ready(&self) -> usize {
         self.ready.0.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -115,11 +105,10 @@ mod tests {
             }
             Poll::Ready(7)
         })));
-        assert_eq!((tasks.len(), tasks.ready()), (1, 1));
+        assert_eq!(tasks.ready(), 1);
         assert_eq!(tasks.go_on(0), None);
         assert_eq!(tasks.ready(), 1);
         assert_eq!(tasks.go_on(0), Some(7));
-        assert!(tasks.is_empty());
         assert_eq!(tasks.ready(), 0);
     }
 }

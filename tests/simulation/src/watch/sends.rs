@@ -1,7 +1,7 @@
 //! Sends: their entries and places, claims, and ends.
 
 use spillway_core::id::{EventId, SendId};
-use spillway_core::send::{Outcome, Stage, Step, Waiting};
+use spillway_core::send::{Outcome, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_service::port::Entry;
 use spillway_service::ticket::{Place, Ticket};
