@@ -100,7 +100,7 @@ fn play_many(cli: &Cli) -> Result<bool, serde_json::Error> {
 fn tell(run: &Run, totals: &Totals, time: Duration) {
     if run.failure.is_some() {
         eprint!("{run}");
-    } else if totals.seeds % 100 == 0 && std::io::stderr().is_terminal() {
+    } else if totals.seeds.is_multiple_of(100) && std::io::stderr().is_terminal() {
         eprint!("{} seeds, {} broken, {} s\r", totals.seeds, totals.broken.len(), time.as_secs());
         let _ = std::io::stderr().flush();
     }
