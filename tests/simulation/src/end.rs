@@ -17,6 +17,11 @@ impl World {
                 self.check_comment(account, comment);
             }
         }
+        let entries = self.tables.entries.keys();
+        let stranger = { entries }.find(|send| scenario.account(&send.account).is_none()).cloned();
+        if let Some(send) = stranger {
+            self.broken(format!("{send} is of an account that is not connected"));
+        }
         let recount = self.tables.entries.len() as u64;
         if recount != self.watch.tally.matched {
             self.broken(format!("{recount} entries, and {:?}", self.watch.tally));

@@ -234,9 +234,10 @@ impl World {
         } else {
             Fate::Answered
         };
-        let most = if self.strikes(rates.slow) { ATTEMPT_TIMEOUT / 2 } else { 8 };
-        let (there, back) = (self.dice.between(1..=most), self.dice.between(1..=most));
-        Journey { there, back, fate }
+        let most = if self.strikes(rates.slow) { ATTEMPT_TIMEOUT - 1 } else { 16 };
+        let both = self.dice.between(2..=most);
+        let there = self.dice.between(1..=both - 1);
+        Journey { there, back: both - there, fate }
     }
 }
 

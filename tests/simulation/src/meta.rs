@@ -105,10 +105,10 @@ impl World {
             }
         };
         // A connection is kept most of the time.
-        let connect = match self.dice.between(0..=19) {
-            0 => self.dice.between(0..=CONNECT_MAX),
-            1 => self.dice.between(20..=200),
-            _ => 0,
+        let rate = self.scenario.rates.connect;
+        let connect = match self.dice.chance(rate) {
+            true => self.dice.between(0..=CONNECT_MAX),
+            false => 0,
         };
         let back = match fault {
             Some(Fault::Slow) => self.dice.between(1000..=40_000),

@@ -82,9 +82,11 @@ impl Process {
 
 impl World {
     fn right_skew(&mut self) -> i64 {
-        let off = self.dice.between(0..=2000).min(2000);
-        let edge = self.dice.pick(&[None, None, Some(0), Some(2000)]);
-        i64::try_from(edge.unwrap_or(off)).unwrap_or_default() - 1000
+        let rate = self.scenario.rates.edge;
+        match self.dice.chance(rate) {
+            true => self.dice.pick(&[-1000, 1000]),
+            false => i64::try_from(self.dice.between(0..=2000)).unwrap_or_default() - 1000,
+        }
     }
 
     fn wrong_skew(&mut self) -> i64 {

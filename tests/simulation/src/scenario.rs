@@ -61,6 +61,8 @@ pub(crate) enum Trouble {
     Meta,
     /// Clocks.
     Clocks,
+    /// Everything is as late, and every clock as far off, as it may be and no more.
+    Brink,
     /// All of it.
     All,
 }
@@ -182,6 +184,10 @@ pub(crate) struct Processes {
 pub(crate) struct Rates {
     /// A request to the store or a queue takes long.
     pub(crate) slow: f64,
+    /// A connection to Meta takes long.
+    pub(crate) connect: f64,
+    /// A clock is as far off as it may be.
+    pub(crate) edge: f64,
     /// A request to the store is throttled.
     pub(crate) throttled: f64,
     /// A request does not arrive.

@@ -59,7 +59,8 @@ const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
-/// Meta's waits before it makes a failed delivery again; the last one is repeated.
+/// Meta's waits before it makes a failed delivery again, and up to a quarter more; the last one is
+/// repeated.
 const REDELIVERIES: [u64; 7] =
     [SECOND, 20 * SECOND, 2 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR];
 
@@ -164,6 +165,7 @@ impl Sim {
 
     fn post_again(&mut self, now: u64, post: Post, attempts: Attempts) {
         let wait = REDELIVERIES[attempts.failed.min(REDELIVERIES.len() - 1)];
+        let wait = wait + self.shared.world().dice.between(0..=wait / 4);
         if now + wait > attempts.first + REDELIVERED_FOR {
             self.shared.world().broken("a delivery failed for 36 hours".into());
         }

@@ -38,7 +38,8 @@ impl Scenario {
             (Trouble::Kills, 15),
             (Trouble::Meta, 20),
             (Trouble::Clocks, 5),
-            (Trouble::All, 25),
+            (Trouble::Brink, 10),
+            (Trouble::All, 20),
         ]);
         let accounts: Vec<AccountPlan> = account_ids(dice)
             .into_iter()
@@ -156,6 +157,9 @@ fn processes(dice: &mut Dice) -> Processes {
 
 fn rates(dice: &mut Dice, trouble: Trouble) -> Rates {
     let all = trouble == Trouble::All;
+    if trouble == Trouble::Brink {
+        return Rates { slow: 0.3, connect: 0.5, edge: 1.0, ..Rates::default() };
+    }
     let mut rate = |of: Trouble, most: f64| {
         // Often little, seldom much.
         let share = dice.between(0..=1000) as f64 / 1000.0;
@@ -163,6 +167,8 @@ fn rates(dice: &mut Dice, trouble: Trouble) -> Rates {
     };
     Rates {
         slow: rate(Trouble::Store, 0.1),
+        connect: 0.05,
+        edge: 0.3,
         throttled: rate(Trouble::Store, 0.15),
         request_lost: rate(Trouble::Store, 0.05),
         answer_lost: rate(Trouble::Store, 0.05),
@@ -184,7 +190,7 @@ fn outages(dice: &mut Dice, trouble: Trouble, rough: Range<u64>) -> Vec<(Outage,
         Trouble::Queues => &[Outage::Queues],
         Trouble::Meta => &[Outage::Meta],
         Trouble::All => &[Outage::Store, Outage::Queues, Outage::Meta],
-        Trouble::None | Trouble::Kills | Trouble::Clocks => &[],
+        Trouble::None | Trouble::Kills | Trouble::Clocks | Trouble::Brink => &[],
     };
     let mut outages = Vec::new();
     for &kind in kinds {

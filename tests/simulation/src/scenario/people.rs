@@ -82,7 +82,7 @@ fn nature(dice: &mut Dice, made_at: u64) -> Nature {
 }
 
 /// The deliveries: comments of about the same time together, some of several accounts at once, some
-/// late, some again.
+/// late, some again, and now and then some of an account that is not connected.
 pub(super) fn posts(dice: &mut Dice, accounts: &[AccountPlan], repeated: f64) -> Vec<Post> {
     let mut told: Vec<(u64, CommentEvent)> = Vec::new();
     for account in accounts {
@@ -91,6 +91,12 @@ pub(super) fn posts(dice: &mut Dice, accounts: &[AccountPlan], repeated: f64) ->
             let at = comment.made_at + 200 + dice.between(0..=late);
             told.push((at, event(account, comment)));
         }
+    }
+    let stranger = AccountId::new("17841499999999999");
+    for nth in 0..dice.pick(&[0, 0, 0, 3]) {
+        let (at, like) = told[dice.index(told.len())].clone();
+        let id = CommentId::new(format!("1799{nth:09}"));
+        told.push((at, CommentEvent { account: stranger.clone(), id, ..like }));
     }
     told.sort_by_key(|(at, _)| *at);
     let mut posts: Vec<Post> = Vec::new();
