@@ -155,12 +155,12 @@ fn look_again_at(
     first_deadline: Option<Timestamp>,
     now: Timestamp,
 ) -> Timestamp {
-    if left.is_none() {
-        return now + LOOK_AGAIN;
-    }
     let soonest = now + Duration::from_secs(1);
-    let slot = (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + SWEEP);
-    first_deadline.map_or(slot, |deadline| slot.min(deadline.max(now)))
+    let next = match left {
+        None => now + LOOK_AGAIN,
+        Some(_) => (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + SWEEP),
+    };
+    first_deadline.map_or(next, |deadline| next.min(deadline.max(soonest)))
 }
 
 /// A send that has a slot again.
