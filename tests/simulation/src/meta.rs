@@ -4,13 +4,15 @@
 mod refusal;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::id::{AccountId, CommentId, EventId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_judge::{Action, Arrival, Judge};
 use spillway_meta::error::GraphError;
 use spillway_meta::graph::{CallError, Sent};
+use spillway_meta::usage::Usage;
 
 pub(crate) use self::refusal::Refusal;
 use crate::judge;
@@ -29,6 +31,22 @@ struct Comment {
     plan: CommentPlan,
     /// Calls that took effect.
     accepted: u32,
+}
+
+/// What a call is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// The private reply to a comment.
+    Reply(CommentId),
+    /// A message to somebody.
+    Message {
+        /// What asked for it.
+        event: EventId,
+        /// Whom.
+        person: RecipientId,
+    },
+    /// When a comment was made.
+    Age(CommentId),
 }
 
 /// What will happen to a call, drawn when it is made.
@@ -68,8 +86,17 @@ pub(crate) enum Fault {
 pub(crate) struct Answer {
     /// What the answer says; `None` when there is none.
     pub(crate) says: Option<Result<Sent, CallError>>,
-    /// Whether the message was sent.
-    pub(crate) accepted: bool,
+    /// Whether it was done.
+    pub(crate) effect: Effect,
+}
+
+/// Whether a call did what it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It did.
+    Done,
+    /// It did nothing.
+    Nothing,
 }
 
 /// The longest a connection takes, in milliseconds: what the client allows.
@@ -86,6 +113,11 @@ impl Meta {
             .map(|plan| (plan.id.clone(), Comment { plan: plan.clone(), accepted: 0 }))
             .collect();
         Self { comments, judge: Judge::new(judge::limits(scenario)) }
+    }
+
+    /// When a comment was made, in milliseconds since 1970.
+    pub(crate) fn made_at(&self, comment: &CommentId) -> Option<u64> {
+        self.comments.get(comment).map(|comment| comment.plan.made_at)
     }
 
     /// How many calls for a comment took effect.
@@ -138,7 +170,8 @@ impl World {
             (refused(Refusal::ServerError), 6),
             (refused(Refusal::Transient), 8),
             (refused(Refusal::Ambiguous), 4),
-            (refused(Refusal::Limit), 14),
+            (refused(Refusal::Limit), 12),
+            (refused(Refusal::AppLimit), 2),
             (refused(Refusal::RecipientLimit), 3),
             (refused(Refusal::Blocked), 1),
             (refused(Refusal::TokenDead), 1),
@@ -146,64 +179,73 @@ impl World {
         ])
     }
 
-    /// A private reply arrives that was granted at that instant.
-    pub(crate) fn private_reply(
+    /// A call arrives that was granted at that instant.
+    pub(crate) fn answer(
         &mut self,
         account: &AccountId,
-        comment: &CommentId,
+        ask: &Ask,
         granted_at: Option<Timestamp>,
         fault: Option<Fault>,
     ) -> Answer {
-        self.judge(account, comment, granted_at);
+        self.judge(account, ask, granted_at);
         let stopped = match fault {
             Some(Fault::Refused(refusal)) => Some(refusal),
             _ => self.spell(account),
         };
-        let stopped = stopped.or_else(|| self.answer_comment(account, comment).err());
+        let done = stopped.map_or_else(|| self.act(account, ask), Err);
         let date = Timestamp::from_secs(self.now / 1000);
-        if let Some(refusal) = stopped {
-            let (error, regain) = refusal.drawn(&mut self.dice);
-            let says = CallError::Refused { error, regain, server_date: Some(date) };
-            let says = (fault != Some(Fault::AnswerLost)).then_some(Err(says));
-            return Answer { says, accepted: false };
-        }
-        let refused = |error: GraphError| {
-            Some(Err(CallError::Refused { error, regain: None, server_date: Some(date) }))
-        };
-        let says = match fault {
-            Some(Fault::AnswerLost) => None,
-            Some(Fault::ErrorAfterEffect) => {
-                refused(GraphError { status: 502, ..GraphError::default() })
+        let (recipient, says) = match done {
+            Err(refusal) => {
+                let (error, regain) = refusal.drawn(&mut self.dice);
+                let usage = Usage { regain, ..Usage::default() };
+                let says = CallError::Refused { error, usage, server_date: Some(date) };
+                let says = (fault != Some(Fault::AnswerLost)).then_some(Err(says));
+                return Answer { says, effect: Effect::Nothing };
             }
-            Some(Fault::AmbiguousAfterEffect) => refused(refusal::ambiguous()),
-            _ => Some(Ok(Sent {
-                recipient: Some(RecipientId::new(format!("5{comment}"))),
-                message_id: Some(format!("m{comment}")),
+            Ok(recipient) => (recipient, fault.and_then(Fault::hides)),
+        };
+        let says = match (fault, says) {
+            (Some(Fault::AnswerLost), _) => None,
+            (_, Some(error)) => {
+                let usage = Usage::default();
+                Some(Err(CallError::Refused { error, usage, server_date: Some(date) }))
+            }
+            (_, None) => Some(Ok(Sent {
+                message_id: recipient.as_ref().map(|person| format!("m{person}")),
+                recipient,
+                usage: Usage::default(),
                 server_date: Some(date),
             })),
         };
-        Answer { says, accepted: true }
+        Answer { says, effect: Effect::Done }
     }
 
     /// Writes the call into the log, whatever will be answered.
-    fn judge(&mut self, account: &AccountId, comment: &CommentId, granted_at: Option<Timestamp>) {
-        let Some(known) = self.meta.comments.get(comment) else { return };
-        let action = match known.plan.surface {
-            Surface::Post => Action::PrivateReply,
-            Surface::Live { .. } => Action::LivePrivateReply,
+    fn judge(&mut self, account: &AccountId, ask: &Ask, granted_at: Option<Timestamp>) {
+        let (action, comment, recipient) = match ask {
+            Ask::Reply(comment) => {
+                let Some(known) = self.meta.comments.get(comment) else { return };
+                let action = match known.plan.surface {
+                    Surface::Post => Action::PrivateReply,
+                    Surface::Live { .. } => Action::LivePrivateReply,
+                };
+                (action, Some(comment.clone()), Some(known.plan.author.clone()))
+            }
+            Ask::Message { person, .. } => (Action::Message, None, Some(person.clone())),
+            Ask::Age(_) => (Action::Read, None, None),
         };
         self.meta.judge.call(Arrival {
             at: Timestamp::from_millis(self.now),
             granted_at,
             account: account.clone(),
             action,
-            comment: Some(comment.clone()),
-            recipient: Some(known.plan.author.clone()),
+            comment,
+            recipient,
         });
         if let Some(violation) = self.meta.judge.report().violations.first() {
             let limits = &violation.limits;
             let broken = &violation.broken;
-            self.broken(format!("the call for {comment} breaks {limits:?} {broken:?}"));
+            self.broken(format!("the call for {ask} breaks {limits:?} {broken:?}"));
         }
     }
 
@@ -218,7 +260,20 @@ impl World {
             .map(|spell| spell.refusal)
     }
 
-    fn answer_comment(&mut self, account: &AccountId, comment: &CommentId) -> Result<(), Refusal> {
+    /// Does what is asked; whom it reached.
+    fn act(&mut self, account: &AccountId, ask: &Ask) -> Result<Option<RecipientId>, Refusal> {
+        match ask {
+            Ask::Reply(comment) => self.answer_comment(account, comment).map(Some),
+            Ask::Message { person, .. } => Ok(Some(person.clone())),
+            Ask::Age(_) => Ok(None),
+        }
+    }
+
+    fn answer_comment(
+        &mut self,
+        account: &AccountId,
+        comment: &CommentId,
+    ) -> Result<RecipientId, Refusal> {
         let now = self.now;
         let of_account = self.scenario.account(account).is_some();
         let known = self.meta.comments.get_mut(comment).filter(|_| of_account);
@@ -236,11 +291,47 @@ impl World {
             return Err(Refusal::NotAnswerable);
         }
         known.accepted += 1;
-        Ok(())
+        Ok(known.plan.author.clone())
+    }
+}
+
+impl Ask {
+    /// A message, by its text: it ends with the name of its event.
+    pub(crate) fn message(person: &RecipientId, text: &str) -> Self {
+        let event = text.split_whitespace().last().unwrap_or_default();
+        Self::Message { event: event.into(), person: person.clone() }
+    }
+
+    /// The event that it is for, where it sends something.
+    pub(crate) fn event(&self) -> Option<EventId> {
+        match self {
+            Self::Reply(comment) => Some(comment.into()),
+            Self::Message { event, .. } => Some(event.clone()),
+            Self::Age(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reply(comment) => write!(f, "{comment}"),
+            Self::Message { event, person } => write!(f, "{event} to {person}"),
+            Self::Age(comment) => write!(f, "the age of {comment}"),
+        }
     }
 }
 
 impl Fault {
+    /// What the answer says of a call that went through, where that is wrong.
+    fn hides(self) -> Option<GraphError> {
+        match self {
+            Self::ErrorAfterEffect => Some(GraphError { status: 502, ..GraphError::default() }),
+            Self::AmbiguousAfterEffect => Some(refusal::ambiguous()),
+            _ => None,
+        }
+    }
+
     /// As counts call it.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use spillway_service::app::App;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Deliver;
 use spillway_service::directory::Directory;
@@ -119,7 +120,13 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         }),
         Function::Sender => Work::Sender(Deliver {
             directory,
-            limiter: Limiter::new(budgets, ids.clone(), clock.clone(), host.check.clone()),
+            limiter: Limiter::new(
+                budgets,
+                App::new(host.clone(), ids.clone(), clock.clone()),
+                ids.clone(),
+                clock.clone(),
+                host.check.clone(),
+            ),
             cursors: host.clone(),
             sends,
             backlogs: host.clone(),

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use spillway_core::budget::Budget;
-use spillway_core::id::{AccountId, CommentId, EventId, SendId};
-use spillway_core::send::{Earlier, Outcome, Stage, Step, Waiting};
+use spillway_core::campaign::Overflow;
+use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::rules::Rules;
+use spillway_core::send::{Address, Earlier, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
-use spillway_service::port::{Accounts, Budgets, Entry, Recorded, Saved, Sends, StoreError};
+use spillway_service::port::{Accounts, Budgets, Entry, Moved, Recorded, Saved, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::host::Host;
@@ -60,7 +62,10 @@ impl Accounts for WithoutQuota {
     async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
         let mut account = Accounts::load(&*self.0, account).await?;
         if let Some(account) = &mut account {
-            account.profile.quotas.retain(|quota| quota.id.as_str() != "replies");
+            let mut profile = account.rules.profile().clone();
+            profile.quotas.retain(|quota| quota.id.as_str() != "replies");
+            let rules = Rules::new(profile, account.rules.terms().clone());
+            account.rules = rules.expect("a row for all calls is left");
         }
         Ok(account)
     }
@@ -84,6 +89,32 @@ impl Budgets for Unconditional {
             }
         }
     }
+
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError> {
+        self.0.save_moved(account, next, moved).await
+    }
+
+    async fn counted_at(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.0.counted_at(account, person).await
+    }
+
+    async fn note_counted(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.0.note_counted(account, person, at).await
+    }
 }
 
 /// Sends without claims: whoever has a message acts on it, whatever it says of the epoch.
@@ -100,7 +131,11 @@ impl Sends for Unclaimed {
             id: ticket.send.clone(),
             lane: ticket.lane,
             campaign: ticket.campaign.clone(),
-            comment: CommentId::new(ticket.send.event.as_str()),
+            to: Address::Comment {
+                id: CommentId::new(ticket.send.event.as_str()),
+                author: ticket.recipient.clone(),
+            },
+            order: Overflow::OldestFirst,
             media: None,
             username: None,
             keyword: None,

@@ -12,7 +12,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, RecipientId};
-use spillway_core::quota::{Action, Profile, Quota, QuotaId, Unit};
+use spillway_core::profile::{Profile, SlowDown};
+use spillway_core::quota::{Action, Limit, Quota, Unit};
+use spillway_core::rules::{Rules, Terms};
 use spillway_meta::webhook::CommentEvent;
 use spillway_service::account::Account;
 
@@ -75,7 +77,7 @@ pub(crate) struct AccountPlan {
     /// Its quotas.
     pub(crate) rows: Vec<Row>,
     /// The same, as the limiter has them.
-    pub(crate) quotas: Vec<Quota>,
+    pub(crate) rules: Rules,
     /// What it answers to.
     pub(crate) campaign: Campaign,
     /// Its comments.
@@ -241,7 +243,7 @@ impl AccountPlan {
     pub(crate) fn account(&self) -> Account {
         Account {
             id: self.id.clone(),
-            profile: Profile { name: "drawn".into(), quotas: self.quotas.clone() },
+            rules: self.rules.clone(),
             campaigns: Campaigns::new([self.campaign.clone()]),
             token: SecretString::from("token".to_owned()),
         }
@@ -264,8 +266,20 @@ impl Row {
             Counted::Recipients => (Action::DIRECT_MESSAGES.to_vec(), Unit::Recipients),
         };
         let window = Duration::from_millis(self.window);
-        Quota { id: QuotaId::new(self.id), actions, unit, window, limit: self.limit }
+        Quota::new(self.id, &actions, unit, window, Limit::Fixed(self.limit))
     }
+}
+
+/// The rules that these rows make.
+fn rules(rows: &[Row]) -> Rules {
+    let profile = Profile {
+        name: "drawn".into(),
+        quotas: rows.iter().map(Row::quota).collect(),
+        spread: None,
+        warm_up: None,
+        slow_down: SlowDown::default(),
+    };
+    Rules::new(profile, Terms::default()).expect("every action has a row")
 }
 
 impl Scenario {

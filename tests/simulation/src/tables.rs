@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Entry, Mark, Recorded, Saved};
+use spillway_service::port::{Entry, Mark, Moved, Recorded, Saved};
 use spillway_service::ticket::{Place, Ticket, shard};
 
 /// The tables.
@@ -17,6 +18,10 @@ use spillway_service::ticket::{Place, Ticket, shard};
 pub(crate) struct Tables {
     /// Budgets, by account.
     pub(crate) budgets: BTreeMap<AccountId, Budget>,
+    /// Where the units of people lie, by account and person.
+    pub(crate) counted: BTreeMap<(AccountId, RecipientId), Timestamp>,
+    /// The app's budget, where it was written.
+    pub(crate) app: Option<AppBudget>,
     /// Cursors, by account.
     pub(crate) cursors: BTreeMap<AccountId, Cursor>,
     /// Entries, one an event.
@@ -65,6 +70,16 @@ impl Versioned for Budget {
     }
 }
 
+impl Versioned for AppBudget {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn grant(&self) -> GrantId {
+        self.grant
+    }
+}
+
 impl Versioned for Cursor {
     fn version(&self) -> u64 {
         self.version
@@ -75,27 +90,86 @@ impl Versioned for Cursor {
     }
 }
 
-/// Writes `next` where the version before it stands. A failed condition that shows the write's own
-/// grant is that write, tried again.
+/// Whether `next` may be written in place of `current`: it must be the version before. A failed
+/// condition that shows the write's own grant is that write, tried again.
+fn condition<T: Versioned>(current: Option<&T>, next: &T) -> Condition<T> {
+    match current {
+        Some(current) if current.version() + 1 != next.version() => {
+            let ours = current.version() == next.version() && current.grant() == next.grant();
+            if ours { Condition::Written } else { Condition::Failed(current.clone()) }
+        }
+        None if next.version() > 1 => Condition::Failed(T::default()),
+        _ => Condition::Holds,
+    }
+}
+
+enum Condition<T> {
+    Holds,
+    Written,
+    Failed(T),
+}
+
+/// Writes `next` into a table where [`condition`] allows it.
 pub(crate) fn save<T: Versioned>(
     table: &mut BTreeMap<AccountId, T>,
     account: &AccountId,
     next: &T,
 ) -> Saved<T> {
-    match table.get(account) {
-        Some(current) if current.version() + 1 != next.version() => {
-            let ours = current.version() == next.version() && current.grant() == next.grant();
-            if ours { Saved::Done } else { Saved::Conflict(current.clone()) }
-        }
-        None if next.version() > 1 => Saved::Conflict(T::default()),
-        _ => {
+    match condition(table.get(account), next) {
+        Condition::Failed(current) => return Saved::Conflict(current),
+        Condition::Written => {}
+        Condition::Holds => {
             table.insert(account.clone(), next.clone());
-            Saved::Done
         }
     }
+    Saved::Done
 }
 
 impl Tables {
+    /// Writes the app's budget on the condition of its version.
+    pub(crate) fn save_app(&mut self, next: &AppBudget) -> Saved<AppBudget> {
+        match condition(self.app.as_ref(), next) {
+            Condition::Failed(current) => return Saved::Conflict(current),
+            Condition::Written => {}
+            Condition::Holds => self.app = Some(next.clone()),
+        }
+        Saved::Done
+    }
+
+    /// Writes a budget and where a person's unit lies, or neither.
+    pub(crate) fn save_moved(
+        &mut self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Saved<Budget> {
+        let person = (account.clone(), moved.person.clone());
+        let is_there = self.counted.get(&person) == Some(&moved.from);
+        match condition(self.budgets.get(account), next) {
+            Condition::Failed(current) => return Saved::Conflict(current),
+            Condition::Written => {}
+            Condition::Holds if !is_there => {
+                return Saved::Conflict(self.budgets.get(account).cloned().unwrap_or_default());
+            }
+            Condition::Holds => {
+                self.budgets.insert(account.clone(), next.clone());
+                self.counted.insert(person, moved.to);
+            }
+        }
+        Saved::Done
+    }
+
+    /// Notes where a person's unit lies, unless a later one is known.
+    pub(crate) fn note_counted(
+        &mut self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) {
+        let lies = self.counted.entry((account.clone(), person.clone())).or_insert(at);
+        *lies = at.max(*lies);
+    }
+
     /// Writes a waiting send to its place.
     pub(crate) fn put_waiting(&mut self, place: &Place, send: &Waiting) {
         let key = (send.id.account.clone(), shard(&send.id.event));

@@ -8,7 +8,7 @@ mod sends;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use spillway_core::id::{AccountId, CommentId, SendId};
+use spillway_core::id::{AccountId, SendId};
 use spillway_core::time::Timestamp;
 
 use self::calls::{Accepted, Granted};
@@ -45,14 +45,14 @@ pub(crate) struct Watch {
     claims: BTreeMap<SendId, Claim>,
     /// What each running invocation was granted.
     grants: BTreeMap<(u64, AccountId), Vec<Granted>>,
-    /// The call for each comment that took effect.
-    accepted: BTreeMap<CommentId, Accepted>,
+    /// The call for each send that took effect.
+    accepted: BTreeMap<SendId, Accepted>,
     /// The invocation whose probe goes first after each account's hold.
     probes: BTreeMap<AccountId, u64>,
     /// The invocation that has each account's lease.
     leases: BTreeMap<AccountId, u64>,
-    /// Until when Meta asked each running invocation not to call.
-    asked: BTreeMap<(u64, AccountId), Timestamp>,
+    /// Until when Meta asked each running invocation not to call for an account, or at all.
+    asked: BTreeMap<(u64, Option<AccountId>), Timestamp>,
     /// Sends by state.
     pub(crate) tally: Tally,
 }

@@ -10,8 +10,10 @@ use crate::dice::Dice;
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A limit is reached, of the account or of the app.
+    /// A limit of the account is reached.
     Limit,
+    /// A limit of the whole app is reached.
+    AppLimit,
     /// This person has had too many messages.
     RecipientLimit,
     /// The account is restricted for what it sent.
@@ -45,19 +47,19 @@ impl Refusal {
     const fn forms(self) -> &'static [Form] {
         match self {
             Self::Limit => &[
-                (400, 4, 0),
                 (400, 17, 0),
                 (400, 32, 0),
-                (400, 341, 0),
                 (400, 613, 0),
-                (400, 613, 1996),
                 (400, 613, 2_534_040),
                 (400, 80001, 0),
                 (400, 80002, 0),
                 (400, 80006, 0),
                 (429, 0, 0),
             ],
-            Self::RecipientLimit => &[(400, 100, 2_018_352), (400, 613, 2_018_338)],
+            Self::AppLimit => &[(400, 4, 0), (400, 341, 0), (400, 613, 1996)],
+            Self::RecipientLimit => {
+                &[(400, 9, 2_018_352), (400, 100, 2_018_352), (400, 613, 2_018_338)]
+            }
             Self::Blocked => {
                 &[(400, 368, 0), (403, 10, 1_893_063), (400, 100, 2_534_029), (400, 2022, 0)]
             }
@@ -77,7 +79,7 @@ impl Refusal {
     /// One of its forms, and for a limit perhaps the time for which Meta asks to be left alone.
     pub(super) fn drawn(self, dice: &mut Dice) -> (GraphError, Option<Duration>) {
         let form = dice.pick(self.forms());
-        let names_a_time = matches!(self, Self::Limit) && dice.chance(0.5);
+        let names_a_time = matches!(self, Self::Limit | Self::AppLimit) && dice.chance(0.5);
         let minutes = dice.pick(&[1, 5, 30, 60]);
         (error(form), names_a_time.then(|| Duration::from_secs(60 * minutes)))
     }
@@ -91,6 +93,7 @@ impl Refusal {
             Self::WindowClosed => Some(FailReason::WindowClosed),
             Self::ThreadOwner => Some(FailReason::ThreadOwner),
             Self::Limit
+            | Self::AppLimit
             | Self::RecipientLimit
             | Self::Blocked
             | Self::TokenDead
@@ -104,6 +107,7 @@ impl Refusal {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Limit => "meta: limit",
+            Self::AppLimit => "meta: app's limit",
             Self::RecipientLimit => "meta: recipient's limit",
             Self::Blocked => "meta: blocked",
             Self::TokenDead => "meta: token dead",
@@ -127,7 +131,13 @@ pub(super) fn ambiguous() -> GraphError {
 
 fn error((status, code, subcode): Form) -> GraphError {
     let some = |number: i64| (number != 0).then_some(number);
-    GraphError { status, code: some(code), subcode: some(subcode), ..GraphError::default() }
+    GraphError {
+        status,
+        code: some(code),
+        subcode: some(subcode),
+        is_metas: code != 0,
+        ..GraphError::default()
+    }
 }
 
 #[cfg(test)]
@@ -139,10 +149,8 @@ mod tests {
     #[test]
     fn every_form_means_what_the_refusal_is() {
         let fits = |refusal, verdict| match refusal {
-            Refusal::Limit => matches!(
-                verdict,
-                Verdict::Throttled { scope: ThrottleScope::App | ThrottleScope::Account }
-            ),
+            Refusal::Limit => verdict == Verdict::Throttled { scope: ThrottleScope::Account },
+            Refusal::AppLimit => verdict == Verdict::Throttled { scope: ThrottleScope::App },
             Refusal::RecipientLimit => {
                 verdict == Verdict::Throttled { scope: ThrottleScope::Recipient }
             }
@@ -159,6 +167,7 @@ mod tests {
         };
         for refusal in [
             Refusal::Limit,
+            Refusal::AppLimit,
             Refusal::RecipientLimit,
             Refusal::Blocked,
             Refusal::TokenDead,

@@ -1,15 +1,20 @@
 //! Accounts, budgets, cursors and marks.
 
 use async_trait::async_trait;
+use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
-use spillway_service::port::{Accounts, Backlogs, Budgets, Cursors, Mark, Saved, StoreError};
+use spillway_service::port::{
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Mark, Moved, Saved, StoreError,
+};
 
 use crate::host::Host;
-use crate::tables::{self, Settled};
+use crate::tables::{self, Settled, Tables};
+use crate::watch::Caller;
+use crate::world::World;
 
 #[async_trait]
 impl Accounts for Host {
@@ -35,17 +40,83 @@ impl Budgets for Host {
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
         let caller = self.caller();
         self.store("save the budget", |world| {
-            let before = world.tables.budgets.get(account).cloned().unwrap_or_default();
-            let saved = tables::save(&mut world.tables.budgets, account, next);
-            if saved == Saved::Done && before.version < next.version {
-                let by = caller.invocation;
-                let version = next.version;
-                world.event(format_args!("{by} budget of {account} {version}: {:?}", next.holds));
-                world.saw_budget(caller, account, &before, next);
-            }
+            world.save_budget(caller, account, next, |tables| {
+                tables::save(&mut tables.budgets, account, next)
+            })
+        })
+        .await
+    }
+
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError> {
+        let caller = self.caller();
+        self.store("save the budget and a person's unit", |world| {
+            world.save_budget(caller, account, next, |tables| {
+                tables.save_moved(account, next, moved)
+            })
+        })
+        .await
+    }
+
+    async fn counted_at(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let key = (account.clone(), person.clone());
+        self.store("look up a person's unit", |world| world.tables.counted.get(&key).copied()).await
+    }
+
+    async fn note_counted(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.store("note a person's unit", |world| world.tables.note_counted(account, person, at))
+            .await
+    }
+}
+
+#[async_trait]
+impl AppBudgets for Host {
+    async fn load(&self) -> Result<AppBudget, StoreError> {
+        self.store("load the app's budget", |world| world.tables.app.clone().unwrap_or_default())
+            .await
+    }
+
+    async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+        let by = self.caller().invocation;
+        self.store("save the app's budget", |world| {
+            let saved = world.tables.save_app(next);
+            world.event(format_args!("{by} budget of the app {}: {:?}", next.version, next.holds));
             saved
         })
         .await
+    }
+}
+
+impl World {
+    /// A budget is written, and looked at if it was.
+    fn save_budget(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        next: &Budget,
+        save: impl FnOnce(&mut Tables) -> Saved<Budget>,
+    ) -> Saved<Budget> {
+        let before = self.tables.budgets.get(account).cloned().unwrap_or_default();
+        let saved = save(&mut self.tables);
+        if saved == Saved::Done && before.version < next.version {
+            let (by, version) = (caller.invocation, next.version);
+            self.event(format_args!("{by} budget of {account} {version}: {:?}", next.holds));
+            self.saw_budget(caller, account, &before, next);
+        }
+        saved
     }
 }
 

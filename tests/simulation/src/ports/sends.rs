@@ -94,7 +94,7 @@ impl Sends for Host {
             })
             .await;
         if let Err(error) = ended {
-            self.shared.world().saw_unknown(&ticket.send.event.as_str().into());
+            self.shared.world().saw_unknown(&ticket.send);
             return Err(error);
         }
         self.discard(&ticket.place, &ticket.send).await

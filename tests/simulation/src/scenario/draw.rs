@@ -85,7 +85,7 @@ fn account(dice: &mut Dice, id: AccountId, nth: u64, start: u64) -> AccountPlan 
     let removed = dice.chance(0.03);
     let rows = rows(dice, count);
     AccountPlan {
-        quotas: rows.iter().map(Row::quota).collect(),
+        rules: super::rules(&rows),
         rows,
         campaign: people::campaign(dice),
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),

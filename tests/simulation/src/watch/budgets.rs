@@ -1,11 +1,14 @@
 //! Budgets and cursors: grants, holds and their probes; time in them does not go back.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use spillway_core::budget::Budget;
 use spillway_core::id::AccountId;
 use spillway_core::pace::Cursor;
+use spillway_core::rules::InForce;
 use spillway_core::time::CLOCK_BOUND;
+use spillway_meta::error::{ThrottleScope, Verdict};
 
 use super::calls::Granted;
 use super::{Caller, ClockState};
@@ -41,8 +44,9 @@ impl World {
     /// How many units the second budget has taken beyond the first.
     fn granted(&self, account: &AccountId, before: &Budget, after: &Budget) -> u32 {
         let Some(plan) = self.scenario.account(account) else { return 0 };
-        let taken = plan.quotas.iter().map(|quota| {
-            let room = |budget: &Budget| budget.windows.room(quota, after.decided_at);
+        let taken = plan.rules.profile().quotas.iter().map(|quota| {
+            let row = InForce { quota, limit: NonZeroU32::MAX };
+            let room = |budget: &Budget| budget.windows.room(row, after.decided_at);
             room(before).saturating_sub(room(after))
         });
         taken.max().unwrap_or_default()
@@ -94,10 +98,21 @@ impl World {
         }
     }
 
-    /// Meta has asked the caller not to call for the account for so long.
-    pub(crate) fn saw_asked(&mut self, caller: Caller, account: &AccountId, wait: Duration) {
+    /// Meta has asked the caller not to call for the account, or at all, for so long.
+    pub(crate) fn saw_asked(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        verdict: Verdict,
+        wait: Duration,
+    ) {
+        let scope = match verdict {
+            Verdict::Throttled { scope: ThrottleScope::App } => None,
+            Verdict::Throttled { scope: ThrottleScope::Account } => Some(account.clone()),
+            _ => return,
+        };
         let until = self.time() + wait;
-        let asked = self.watch.asked.entry((caller.invocation, account.clone()));
+        let asked = self.watch.asked.entry((caller.invocation, scope));
         let asked = asked.or_insert(until);
         *asked = until.max(*asked);
     }
@@ -111,19 +126,24 @@ impl World {
         let asked = self.watch.asked.iter().filter(|((of, _), _)| *of == invocation);
         let ignored =
             asked.map(|((_, account), &until)| (account, until)).find(|(account, until)| {
-                let budget = self.tables.budgets.get(*account);
-                let hold = budget.and_then(|budget| budget.holds.current.as_ref());
+                let holds = match account {
+                    Some(account) => self.tables.budgets.get(account).map(|budget| &budget.holds),
+                    None => self.tables.app.as_ref().map(|app| &app.holds),
+                };
+                let hold = holds.and_then(|holds| holds.current.as_ref());
                 hold.is_none_or(|hold| hold.until < *until)
             });
         if let Some((account, until)) = ignored {
             let left = millis(until.since(self.time()));
-            self.broken(format!("{account} is to wait {left} ms more, and is not on hold so long"));
+            let whose = account.as_ref().map_or("the app", |account| account.as_str());
+            self.broken(format!("{whose} is to wait {left} ms more, and is not on hold so long"));
         }
     }
 
     /// A cursor was written in place of another: slots move forward only.
     pub(crate) fn saw_cursor(&mut self, account: &AccountId, before: &Cursor, after: &Cursor) {
-        if after.paced < before.paced || after.live < before.live {
+        let pairs = before.next.0.iter().zip(&after.next.0);
+        if pairs.into_iter().any(|(before, after)| after < before) {
             self.broken(format!("the cursor of {account} goes back"));
         }
     }

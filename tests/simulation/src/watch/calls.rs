@@ -1,13 +1,14 @@
 //! Calls: each under its own claim and grant, and none for a comment that has its reply.
 
-use spillway_core::id::{AccountId, CommentId, EventId, SendId};
+use spillway_core::id::{AccountId, SendId};
 use spillway_core::quota::GRANT_LIFE;
 use spillway_core::send::{Stage, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_meta::graph::{CallError, Sent};
 
 use super::sends::Claim;
 use super::{Caller, ClockState};
-use crate::meta::{THERE_MAX, millis};
+use crate::meta::{Ask, Effect, THERE_MAX, millis};
 use crate::world::World;
 
 /// Units that an invocation was granted and has not called with.
@@ -31,12 +32,14 @@ impl World {
         &mut self,
         caller: Caller,
         account: &AccountId,
-        comment: &CommentId,
+        ask: &Ask,
     ) -> Option<Timestamp> {
-        let send = SendId { account: account.clone(), event: EventId::from(comment) };
-        self.check_claimed(caller, &send);
-        self.check_needed(caller, comment);
-        self.check_granted(caller, account, comment)
+        if let Some(event) = ask.event() {
+            let send = SendId { account: account.clone(), event };
+            self.check_claimed(caller, &send);
+            self.check_needed(caller, &send);
+        }
+        self.check_granted(caller, account, ask)
     }
 
     /// Whoever calls has the send claimed, and nobody has it since.
@@ -59,11 +62,11 @@ impl World {
     }
 
     /// A comment that has its reply is called for again only where that may be unknown.
-    fn check_needed(&mut self, caller: Caller, comment: &CommentId) {
-        let Some(accepted) = self.watch.accepted.get(comment) else { return };
+    fn check_needed(&mut self, caller: Caller, send: &SendId) {
+        let Some(accepted) = self.watch.accepted.get(send) else { return };
         if accepted.is_known {
             let (first, by) = (accepted.invocation, caller.invocation);
-            self.broken(format!("{by} calls for {comment}, which has its reply from {first}"));
+            self.broken(format!("{by} calls for {send}, which has its DM from {first}"));
         }
     }
 
@@ -72,7 +75,7 @@ impl World {
         &mut self,
         caller: Caller,
         account: &AccountId,
-        comment: &CommentId,
+        ask: &Ask,
     ) -> Option<Timestamp> {
         let key = (caller.invocation, account.clone());
         let latest = self.now.saturating_sub(millis(GRANT_LIFE) + THERE_MAX);
@@ -81,29 +84,52 @@ impl World {
             grants.iter_mut().find(|grant| grant.units > 0 && grant.at >= latest)
         });
         let Some(grant) = grant else {
-            self.broken(format!("a call for {comment} without a grant"));
+            self.broken(format!("a call for {ask} without a grant"));
             return None;
         };
         grant.units -= 1;
         let Granted { at, clock, .. } = *grant;
         if clock != ClockState::Right {
-            self.broken(format!("a call for {comment} by a process with a wrong clock"));
+            self.broken(format!("a call for {ask} by a process with a wrong clock"));
         }
         Some(Timestamp::from_millis(at))
     }
 
     /// A call has taken effect.
-    pub(crate) fn saw_accepted(&mut self, caller: Caller, comment: &CommentId) {
+    pub(crate) fn saw_accepted(&mut self, caller: Caller, account: &AccountId, ask: &Ask) {
+        let Some(event) = ask.event() else { return };
+        let send = SendId { account: account.clone(), event };
         let accepted = Accepted { invocation: caller.invocation, is_known: true };
-        self.watch.accepted.insert(comment.clone(), accepted);
-        if self.meta.accepted(comment) > 1 {
-            self.broken(format!("{comment} has two replies"));
+        if let Ask::Reply(comment) = ask
+            && self.meta.accepted(comment) > 1
+        {
+            self.broken(format!("{send} has two replies"));
+        }
+        self.watch.accepted.insert(send, accepted);
+    }
+
+    /// The caller hears what became of its call.
+    pub(crate) fn heard(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        ask: &Ask,
+        effect: Effect,
+        says: &Result<Sent, CallError>,
+    ) {
+        if let (Effect::Done, Err(_), Some(event)) = (effect, says, ask.event()) {
+            self.saw_unknown(&SendId { account: account.clone(), event });
+        }
+        if let Err(call @ CallError::Refused { usage, .. }) = says
+            && let Some(wait) = usage.regain
+        {
+            self.saw_asked(caller, account, call.verdict(), wait);
         }
     }
 
     /// What became of a call, or the record of it, did not reach where it had to.
-    pub(crate) fn saw_unknown(&mut self, comment: &CommentId) {
-        if let Some(accepted) = self.watch.accepted.get_mut(comment) {
+    pub(crate) fn saw_unknown(&mut self, send: &SendId) {
+        if let Some(accepted) = self.watch.accepted.get_mut(send) {
             accepted.is_known = false;
         }
     }
