@@ -3,7 +3,7 @@
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{CancelReason, FAILURES_MAX, FailReason, Outcome};
 
-use crate::scenario::{AccountPlan, Asks, CommentPlan, Nature, Surface, Trouble};
+use crate::scenario::{AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Surface, Trouble};
 use crate::tables::Recording;
 use crate::world::World;
 
@@ -15,6 +15,9 @@ impl World {
         for account in &scenario.accounts {
             for comment in &account.comments {
                 self.check_comment(account, comment);
+            }
+            for message in &account.messages {
+                self.check_message(account, message);
             }
         }
         let entries = self.tables.entries.keys();
@@ -75,6 +78,50 @@ impl World {
         }
     }
 
+    fn check_message(&mut self, account: &AccountPlan, message: &MessagePlan) {
+        let event = message.new.event.clone();
+        let send = SendId { account: account.id.clone(), event };
+        let problem = match self.tables.entries.get(&send) {
+            None if account.removed_at.is_none() => Some("it was never recorded".to_owned()),
+            None => None,
+            Some(Recording { ended: None, .. }) => Some("it still waits".to_owned()),
+            Some(Recording { ended: Some((outcome, at)), .. }) => {
+                self.judge_message(account, message, &send, outcome, *at)
+            }
+        };
+        if let Some(problem) = problem {
+            self.broken(format!("{send}: {problem}"));
+        }
+    }
+
+    /// What is wrong with how a message ended.
+    fn judge_message(
+        &self,
+        account: &AccountPlan,
+        message: &MessagePlan,
+        send: &SendId,
+        outcome: &Outcome,
+        at: u64,
+    ) -> Option<String> {
+        let is_due = match outcome {
+            Outcome::Sent { .. } => self.meta.messages_accepted(send) == 1,
+            // Not before its deadline: that was looked at when it ended.
+            Outcome::Expired => true,
+            Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
+                account.removed_at.is_some_and(|removed| removed <= at)
+            }
+            Outcome::Cancelled { reason: CancelReason::CampaignRemoved } => false,
+            Outcome::Failed { reason: FailReason::NoAnswer } => {
+                self.watch.attempts(send) > 0 && self.scenario.trouble != Trouble::None
+            }
+            Outcome::Failed { reason } => match message.nature {
+                Nature::Refused(refusal, from) => refusal.ends() == Some(*reason) && from <= at,
+                Nature::Answerable => false,
+            },
+        };
+        (!is_due).then(|| format!("it ended as {outcome:?}"))
+    }
+
     /// What is wrong with how a comment's send ended.
     fn judge_outcome(
         &self,
@@ -95,6 +142,7 @@ impl World {
             // A send may end while the fate of an attempt is unknown.
             Outcome::Expired if is_live => None,
             Outcome::Expired if self.had_wrong_clocks() => None,
+            Outcome::Expired if self.scenario.may_expire(account) => None,
             Outcome::Expired => wrong("expired"),
             Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
                 match account.removed_at.is_some_and(|removed| removed <= at) {

@@ -6,15 +6,17 @@ use std::task::Poll;
 
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_meta::webhook::{Delivery, Event};
+use spillway_meta::webhook::{CommentEvent, Delivery, Event};
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Job;
+use spillway_service::ingest::{Ingest, Ingested};
+use spillway_service::port::StoreError;
 use spillway_service::ticket::Ticket;
 
 use crate::host::Host;
 use crate::process::{Function, Process, Work};
 use crate::queue::Received;
-use crate::scenario::Post;
+use crate::scenario::{Job as ToolJob, Post, Told};
 use crate::watch::End;
 
 /// The functions' timeouts in milliseconds, as in template.yaml.
@@ -27,7 +29,7 @@ const DIES_WITHIN: u64 = 60;
 
 /// What a function is invoked with.
 pub(crate) enum Call {
-    /// A delivery, how often it failed, and when it was made first.
+    /// What ingest is told, how often that failed, and when it was told first.
     Post(Post, Attempts),
     /// A batch of the send queue.
     Sends(Vec<Received<Ticket>>),
@@ -35,6 +37,8 @@ pub(crate) enum Call {
     Release(Received<AccountId>),
     /// The schedule.
     Tick,
+    /// A job of another tool.
+    Tool(ToolJob),
 }
 
 /// Attempts to make a delivery.
@@ -52,7 +56,7 @@ pub(crate) struct Ended {
     pub(crate) function: Function,
     /// The process, where it is still good.
     pub(crate) process: Option<Process>,
-    /// A delivery that was not answered with 200.
+    /// What was told and not taken.
     pub(crate) refused: Option<(Post, Attempts)>,
 }
 
@@ -63,6 +67,7 @@ impl Call {
             Self::Post(..) => Function::Webhook,
             Self::Sends(_) => Function::Sender,
             Self::Release(_) | Self::Tick => Function::Release,
+            Self::Tool(_) => Function::Tool,
         }
     }
 }
@@ -75,8 +80,8 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
     let mut refused = None;
     let survived = match (&process.work, call) {
         (Work::Webhook(ingest), Call::Post(post, attempts)) => {
-            let delivery = delivery(&post, host.shared.now());
-            let answer = until_over(&host, WEBHOOK_TIMEOUT, ingest.ingest(delivery)).await;
+            let work = take_in(ingest, &post, host.shared.now());
+            let answer = until_over(&host, WEBHOOK_TIMEOUT, work).await;
             let survived = answer.is_some();
             match answer {
                 Some(Ok(_)) => host.shared.world().saw_answered(&post),
@@ -101,6 +106,9 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
                 host.shared.world().releases.delete(message.receipt);
             }
             done.is_some()
+        }
+        (Work::Tool(tool), Call::Tool(job)) => {
+            until_over(&host, SENDER_TIMEOUT, tool.run(&host, &job)).await.is_some()
         }
         (Work::Release(release), Call::Tick) => {
             until_over(&host, RELEASE_TIMEOUT, release.dispatch()).await.is_some()
@@ -155,8 +163,15 @@ async fn until_over<T>(host: &Host, timeout: u64, work: impl Future<Output = T>)
     .await
 }
 
-fn delivery(post: &Post, now: u64) -> Delivery {
-    let events = post.comments.iter().map(|comment| {
+async fn take_in(ingest: &Ingest, post: &Post, now: u64) -> Result<Ingested, StoreError> {
+    match &post.what {
+        Told::Comments(comments) => ingest.ingest(delivery(comments, now)).await,
+        Told::Messages(account, messages) => ingest.enter(account, messages.clone()).await,
+    }
+}
+
+fn delivery(comments: &[CommentEvent], now: u64) -> Delivery {
+    let events = comments.iter().map(|comment| {
         let mut comment = comment.clone();
         comment.notified_at = Some(Timestamp::from_secs(now / 1000));
         Event::Comment(comment)

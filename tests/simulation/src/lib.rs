@@ -21,6 +21,7 @@ pub mod seeds;
 mod sim;
 mod tables;
 mod tasks;
+mod tool;
 mod watch;
 mod world;
 

@@ -7,21 +7,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use spillway_core::id::{AccountId, CommentId, EventId, RecipientId};
+use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::quota;
+use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_judge::{Action, Arrival, Judge};
 use spillway_meta::error::GraphError;
 use spillway_meta::graph::{CallError, Sent};
-use spillway_meta::usage::Usage;
+use spillway_meta::usage::{Percent, Usage};
 
 pub(crate) use self::refusal::Refusal;
 use crate::judge;
-use crate::scenario::{CommentPlan, Nature, Outage, Scenario, Surface};
+use crate::scenario::{Asks, CommentPlan, Headers, Nature, Outage, Scenario, Surface};
 use crate::world::World;
 
 /// What Meta knows.
 pub(crate) struct Meta {
     comments: BTreeMap<CommentId, Comment>,
+    messages: BTreeMap<SendId, Message>,
     /// What holds callers to their limits and holds.
     pub(crate) judge: Judge,
 }
@@ -47,6 +50,14 @@ pub(crate) enum Ask {
     },
     /// When a comment was made.
     Age(CommentId),
+    /// What another tool does.
+    Tool(quota::Action),
+}
+
+/// A message to somebody, and how often it came.
+struct Message {
+    nature: Nature,
+    accepted: u32,
 }
 
 /// What will happen to a call, drawn when it is made.
@@ -112,7 +123,24 @@ impl Meta {
         let comments = comments
             .map(|plan| (plan.id.clone(), Comment { plan: plan.clone(), accepted: 0 }))
             .collect();
-        Self { comments, judge: Judge::new(judge::limits(scenario)) }
+        let messages = scenario.accounts.iter().flat_map(|account| {
+            account.messages.iter().map(|plan| {
+                let event = plan.new.event.clone();
+                let send = SendId { account: account.id.clone(), event };
+                (send, Message { nature: plan.nature, accepted: 0 })
+            })
+        });
+        Self { comments, messages: messages.collect(), judge: Judge::new(judge::limits(scenario)) }
+    }
+
+    /// Whether a comment is to be answered.
+    pub(crate) fn is_wanted(&self, comment: &CommentId) -> bool {
+        self.comments.get(comment).is_some_and(|comment| comment.plan.asks == Asks::Wanted)
+    }
+
+    /// How many calls for a message took effect.
+    pub(crate) fn messages_accepted(&self, send: &SendId) -> u32 {
+        self.messages.get(send).map_or(0, |message| message.accepted)
     }
 
     /// When a comment was made, in milliseconds since 1970.
@@ -197,23 +225,23 @@ impl World {
         let (recipient, says) = match done {
             Err(refusal) => {
                 let (error, regain) = refusal.drawn(&mut self.dice);
-                let usage = Usage { regain, ..Usage::default() };
+                let usage = Usage { regain, ..self.usage(account) };
                 let says = CallError::Refused { error, usage, server_date: Some(date) };
                 let says = (fault != Some(Fault::AnswerLost)).then_some(Err(says));
                 return Answer { says, effect: Effect::Nothing };
             }
             Ok(recipient) => (recipient, fault.and_then(Fault::hides)),
         };
+        let usage = self.usage(account);
         let says = match (fault, says) {
             (Some(Fault::AnswerLost), _) => None,
             (_, Some(error)) => {
-                let usage = Usage::default();
                 Some(Err(CallError::Refused { error, usage, server_date: Some(date) }))
             }
             (_, None) => Some(Ok(Sent {
                 message_id: recipient.as_ref().map(|person| format!("m{person}")),
                 recipient,
-                usage: Usage::default(),
+                usage,
                 server_date: Some(date),
             })),
         };
@@ -233,6 +261,7 @@ impl World {
             }
             Ask::Message { person, .. } => (Action::Message, None, Some(person.clone())),
             Ask::Age(_) => (Action::Read, None, None),
+            Ask::Tool(action) => (judge::action(*action), None, None),
         };
         self.meta.judge.call(Arrival {
             at: Timestamp::from_millis(self.now),
@@ -246,6 +275,34 @@ impl World {
             let limits = &violation.limits;
             let broken = &violation.broken;
             self.broken(format!("the call for {ask} breaks {limits:?} {broken:?}"));
+        }
+    }
+
+    /// What the headers of an answer say.
+    fn usage(&mut self, account: &AccountId) -> Usage {
+        let now = Timestamp::from_millis(self.now);
+        let percent = |percent: u64| Percent::new(u16::try_from(percent).unwrap_or(u16::MAX));
+        let since = self.now - self.scenario.start;
+        let (app, of_account) = match &self.scenario.headers {
+            Headers::Absent => (None, None),
+            Headers::True(room) => {
+                let share = |kept: u32| percent(u64::from(kept) * 100 / room);
+                let judge = &self.meta.judge;
+                (judge.app_usage(now).map(share), judge.account_usage(account, now).map(share))
+            }
+            Headers::Rising { app, accounts } if self.is_rough() => {
+                // Up to a little over the limit, and from the beginning again.
+                let risen = |span: u64| percent(110 * (since % span) / span);
+                let nth = self.scenario.accounts.iter().position(|plan| plan.id == *account);
+                let span = nth.and_then(|nth| accounts.get(nth)).copied();
+                (Some(risen(*app)), span.map(risen))
+            }
+            Headers::Rising { .. } => (None, None),
+        };
+        // They do not come with every answer.
+        match self.dice.chance(0.9) {
+            true => Usage { app, account: of_account, regain: None },
+            false => Usage::default(),
         }
     }
 
@@ -264,9 +321,28 @@ impl World {
     fn act(&mut self, account: &AccountId, ask: &Ask) -> Result<Option<RecipientId>, Refusal> {
         match ask {
             Ask::Reply(comment) => self.answer_comment(account, comment).map(Some),
-            Ask::Message { person, .. } => Ok(Some(person.clone())),
-            Ask::Age(_) => Ok(None),
+            Ask::Message { event, person } => {
+                self.accept_message(account, event)?;
+                Ok(Some(person.clone()))
+            }
+            Ask::Age(_) | Ask::Tool(_) => Ok(None),
         }
+    }
+
+    fn accept_message(&mut self, account: &AccountId, event: &EventId) -> Result<(), Refusal> {
+        let send = SendId { account: account.clone(), event: event.clone() };
+        let now = self.now;
+        let Some(known) = self.meta.messages.get_mut(&send) else {
+            self.broken(format!("nobody entered the message {send}"));
+            return Ok(());
+        };
+        if let Nature::Refused(refusal, from) = known.nature
+            && from <= now
+        {
+            return Err(refusal);
+        }
+        known.accepted += 1;
+        Ok(())
     }
 
     fn answer_comment(
@@ -307,7 +383,31 @@ impl Ask {
         match self {
             Self::Reply(comment) => Some(comment.into()),
             Self::Message { event, .. } => Some(event.clone()),
-            Self::Age(_) => None,
+            Self::Age(_) | Self::Tool(_) => None,
+        }
+    }
+
+    /// What it takes from the budget.
+    pub(crate) fn action(&self, meta: &Meta) -> quota::Action {
+        match self {
+            Self::Reply(comment) => {
+                match meta.comments.get(comment).map(|known| known.plan.surface) {
+                    Some(Surface::Live { .. }) => Lane::Live.action(),
+                    Some(Surface::Post) | None => Lane::Inbound.action(),
+                }
+            }
+            Self::Message { .. } => quota::Action::Message,
+            Self::Age(_) => quota::Action::Read,
+            Self::Tool(action) => *action,
+        }
+    }
+
+    /// As counts call it.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Reply(_) | Self::Message { .. } => "calls",
+            Self::Age(_) => "calls for an age",
+            Self::Tool(_) => "calls of tools",
         }
     }
 }
@@ -318,6 +418,7 @@ impl fmt::Display for Ask {
             Self::Reply(comment) => write!(f, "{comment}"),
             Self::Message { event, person } => write!(f, "{event} to {person}"),
             Self::Age(comment) => write!(f, "the age of {comment}"),
+            Self::Tool(action) => write!(f, "{action:?}"),
         }
     }
 }

@@ -9,11 +9,12 @@ use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{Ingest, Warm};
 use spillway_service::limiter::Limiter;
-use spillway_service::port::{Accounts, Budgets, Sends};
+use spillway_service::port::{Accounts, Budgets, Cursors, Sends};
 use spillway_service::release::Release;
 
 use crate::host::Host;
 use crate::sabotage::Sabotage;
+use crate::tool::Tool;
 use crate::watch::ClockState;
 use crate::world::{Shared, World};
 
@@ -26,6 +27,8 @@ pub(crate) enum Function {
     Sender,
     /// Releases.
     Release,
+    /// Another tool of the account's.
+    Tool,
 }
 
 /// A process of one of the functions.
@@ -44,6 +47,8 @@ pub(crate) enum Work {
     Sender(Deliver),
     /// Release.
     Release(Release),
+    /// Another tool.
+    Tool(Tool),
 }
 
 /// How far a clock beyond the bound is off, in milliseconds: what a server's date can tell even
@@ -103,14 +108,20 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let accounts: Arc<dyn Accounts> = sabotage.accounts(host.clone());
     let budgets: Arc<dyn Budgets> = sabotage.budgets(host.clone());
     let sends: Arc<dyn Sends> = sabotage.sends(host.clone());
+    let cursors: Arc<dyn Cursors> = sabotage.cursors(host.clone());
     let clock: Arc<dyn Clock> = host.clock.clone();
     let ids = Arc::new(GrantIds::new(process));
     let directory = Arc::new(Directory::new(accounts, clock.clone()));
+    let limiter = || {
+        let app = App::new(sabotage.app(host.clone()), ids.clone(), clock.clone());
+        Limiter::new(budgets.clone(), app, ids.clone(), clock.clone(), host.check.clone())
+    };
     match function {
+        Function::Tool => Work::Tool(Tool { directory, limiter: limiter(), sabotage }),
         Function::Webhook => Work::Webhook(Ingest {
             directory,
             sends,
-            cursors: host.clone(),
+            cursors: cursors.clone(),
             backlogs: host.clone(),
             queue: host.clone(),
             ids,
@@ -120,14 +131,8 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         }),
         Function::Sender => Work::Sender(Deliver {
             directory,
-            limiter: Limiter::new(
-                budgets,
-                App::new(host.clone(), ids.clone(), clock.clone()),
-                ids.clone(),
-                clock.clone(),
-                host.check.clone(),
-            ),
-            cursors: host.clone(),
+            limiter: limiter(),
+            cursors: cursors.clone(),
             sends,
             backlogs: host.clone(),
             queue: host.clone(),
@@ -139,7 +144,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         Function::Release => Work::Release(Release {
             directory,
             budgets,
-            cursors: host.clone(),
+            cursors: cursors.clone(),
             sends,
             backlogs: host.clone(),
             queue: host.clone(),

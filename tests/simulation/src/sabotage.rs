@@ -1,19 +1,15 @@
 //! Builds with a promise switched off: the simulation must catch each of them, or its silence about
 //! the whole build means nothing.
 
-use std::collections::HashSet;
+mod accounts;
+mod app;
+mod budgets;
+mod cursors;
+mod sends;
+
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use spillway_core::budget::Budget;
-use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
-use spillway_core::rules::Rules;
-use spillway_core::send::{Address, Earlier, Outcome, Stage, Step, Waiting};
-use spillway_core::time::Timestamp;
-use spillway_service::account::Account;
-use spillway_service::port::{Accounts, Budgets, Entry, Moved, Recorded, Saved, Sends, StoreError};
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::port::{Accounts, AppBudgets, Budgets, Cursors, Sends};
 
 use crate::host::Host;
 
@@ -29,175 +25,91 @@ pub enum Sabotage {
     BudgetCondition,
     /// The quota of private replies: the limiter does not know it.
     Quota,
+    /// The even spread, and with it active hours and velocity: the limiter does not know it.
+    Spread,
+    /// The warm-up: the limiter takes every account for an old one.
+    WarmUp,
+    /// A lower tier: the limiter goes on with the first.
+    LowerTier,
+    /// Holds of accounts: the limiter does not see them.
+    Holds,
+    /// Holds of people: the limiter does not see them.
+    PeopleHolds,
+    /// Holds of the app: the limiter does not see them.
+    AppHolds,
+    /// The condition of the app's version: every write of it succeeds.
+    AppCondition,
+    /// Who was written to before: everybody is taken for the last one.
+    People,
+    /// Lanes: all have the same slots.
+    Lanes,
+    /// That the outcome of a message is unknown: it is taken for one that was never made.
+    Unknown,
+    /// Charges of other tools: they call as they like.
+    Charges,
 }
 
 impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Claims,
+        Self::BudgetCondition,
+        Self::Quota,
+        Self::Spread,
+        Self::WarmUp,
+        Self::LowerTier,
+        Self::Holds,
+        Self::PeopleHolds,
+        Self::AppHolds,
+        Self::AppCondition,
+        Self::People,
+        Self::Lanes,
+        Self::Unknown,
+        Self::Charges,
+    ];
+
     pub(crate) fn accounts(self, host: Arc<Host>) -> Arc<dyn Accounts> {
         match self {
-            Self::Quota => Arc::new(WithoutQuota(host)),
+            Self::Quota | Self::Spread | Self::WarmUp | Self::LowerTier => {
+                Arc::new(Sabotaged { host, by: self })
+            }
             _ => host,
         }
     }
 
     pub(crate) fn budgets(self, host: Arc<Host>) -> Arc<dyn Budgets> {
         match self {
-            Self::BudgetCondition => Arc::new(Unconditional(host)),
+            Self::BudgetCondition | Self::Holds | Self::PeopleHolds | Self::People => {
+                Arc::new(Sabotaged { host, by: self })
+            }
+            _ => host,
+        }
+    }
+
+    pub(crate) fn app(self, host: Arc<Host>) -> Arc<dyn AppBudgets> {
+        match self {
+            Self::AppHolds | Self::AppCondition => Arc::new(Sabotaged { host, by: self }),
+            _ => host,
+        }
+    }
+
+    pub(crate) fn cursors(self, host: Arc<Host>) -> Arc<dyn Cursors> {
+        match self {
+            Self::Lanes => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
     }
 
     pub(crate) fn sends(self, host: Arc<Host>) -> Arc<dyn Sends> {
         match self {
-            Self::Claims => Arc::new(Unclaimed(host)),
+            Self::Claims | Self::Unknown => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
     }
 }
 
-/// Accounts whose profiles lack the quota of private replies.
-struct WithoutQuota(Arc<Host>);
-
-#[async_trait]
-impl Accounts for WithoutQuota {
-    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
-        let mut account = Accounts::load(&*self.0, account).await?;
-        if let Some(account) = &mut account {
-            let mut profile = account.rules.profile().clone();
-            profile.quotas.retain(|quota| quota.id.as_str() != "replies");
-            let rules = Rules::new(profile, account.rules.terms().clone());
-            account.rules = rules.expect("a row for all calls is left");
-        }
-        Ok(account)
-    }
-}
-
-/// Budgets that are written whoever has written in between.
-struct Unconditional(Arc<Host>);
-
-#[async_trait]
-impl Budgets for Unconditional {
-    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
-        Budgets::load(&*self.0, account).await
-    }
-
-    async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
-        let mut next = next.clone();
-        loop {
-            match Budgets::save(&*self.0, account, &next).await? {
-                Saved::Done => return Ok(Saved::Done),
-                Saved::Conflict(current) => next.version = current.version + 1,
-            }
-        }
-    }
-
-    async fn save_moved(
-        &self,
-        account: &AccountId,
-        next: &Budget,
-        moved: &Moved<'_>,
-    ) -> Result<Saved<Budget>, StoreError> {
-        self.0.save_moved(account, next, moved).await
-    }
-
-    async fn counted_at(
-        &self,
-        account: &AccountId,
-        person: &RecipientId,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        self.0.counted_at(account, person).await
-    }
-
-    async fn note_counted(
-        &self,
-        account: &AccountId,
-        person: &RecipientId,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.0.note_counted(account, person, at).await
-    }
-}
-
-/// Sends without claims: whoever has a message acts on it, whatever it says of the epoch.
-struct Unclaimed(Arc<Host>);
-
-#[async_trait]
-impl Sends for Unclaimed {
-    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError> {
-        let Step::Claim { lease_until } = step else { return self.0.step(ticket, step).await };
-        if let Some(claimed) = self.0.step(ticket, step).await? {
-            return Ok(Some(claimed));
-        }
-        Ok(Some(Waiting {
-            id: ticket.send.clone(),
-            lane: ticket.lane,
-            campaign: ticket.campaign.clone(),
-            to: Address::Comment {
-                id: CommentId::new(ticket.send.event.as_str()),
-                author: ticket.recipient.clone(),
-            },
-            order: Overflow::OldestFirst,
-            media: None,
-            username: None,
-            keyword: None,
-            matched_at: Timestamp::EPOCH,
-            deadline: ticket.deadline,
-            stage: Stage::Sending { lease_until },
-            epoch: ticket.epoch + 1,
-            attempt: 1,
-            failures: 0,
-            earlier: Earlier::NotSent,
-        }))
-    }
-
-    async fn known(
-        &self,
-        account: &AccountId,
-        events: &[EventId],
-    ) -> Result<HashSet<EventId>, StoreError> {
-        self.0.known(account, events).await
-    }
-
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
-        self.0.record(sends).await
-    }
-
-    async fn finish(
-        &self,
-        ticket: &Ticket,
-        outcome: &Outcome,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.0.finish(ticket, outcome, at).await
-    }
-
-    async fn finish_unclaimed(
-        &self,
-        ticket: &Ticket,
-        outcome: &Outcome,
-        at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.0.finish_unclaimed(ticket, outcome, at).await
-    }
-
-    async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError> {
-        self.0.entries(sends).await
-    }
-
-    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
-        self.0.adopt(place, send).await
-    }
-
-    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError> {
-        self.0.discard(place, send).await
-    }
-
-    async fn waiting(
-        &self,
-        account: &AccountId,
-        shard: u8,
-        after: Option<&Place>,
-        limit: usize,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
-        self.0.waiting(account, shard, after, limit).await
-    }
+/// A port of the host's that does not do what it should.
+struct Sabotaged {
+    host: Arc<Host>,
+    by: Sabotage,
 }

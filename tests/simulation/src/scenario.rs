@@ -2,22 +2,24 @@
 //! and what goes wrong. All of it is drawn from the seed before anything happens.
 
 mod draw;
+mod jobs;
+mod limits;
+mod messages;
 mod people;
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, RecipientId};
-use spillway_core::profile::{Profile, SlowDown};
-use spillway_core::quota::{Action, Limit, Quota, Unit};
-use spillway_core::rules::{Rules, Terms};
+use spillway_core::quota::Action;
 use spillway_meta::webhook::CommentEvent;
 use spillway_service::account::Account;
+use spillway_service::ingest::NewMessage;
 
+pub(crate) use self::limits::{Limits, Row};
 use crate::meta::Refusal;
 use crate::record::Elapsed;
 
@@ -32,8 +34,14 @@ pub(crate) struct Scenario {
     pub(crate) start: u64,
     /// The accounts.
     pub(crate) accounts: Vec<AccountPlan>,
-    /// What Meta tells of, ascending.
+    /// The app's quota, where some account may not keep to its share by itself.
+    pub(crate) app: Option<Row>,
+    /// What ingest is told, ascending.
     pub(crate) posts: Vec<Post>,
+    /// What other tools do, ascending.
+    pub(crate) jobs: Vec<Job>,
+    /// How full Meta says the limits are.
+    pub(crate) headers: Headers,
     /// The most processes of each kind at a time.
     pub(crate) processes: Processes,
     /// How likely what goes wrong.
@@ -74,42 +82,16 @@ pub(crate) enum Trouble {
 pub(crate) struct AccountPlan {
     /// Its id.
     pub(crate) id: AccountId,
-    /// Its quotas.
-    pub(crate) rows: Vec<Row>,
-    /// The same, as the limiter has them.
-    pub(crate) rules: Rules,
-    /// What it answers to.
-    pub(crate) campaign: Campaign,
+    /// What it is held to.
+    pub(crate) limits: Limits,
+    /// What it answers to, and what messages take their texts from.
+    pub(crate) campaigns: Vec<Campaign>,
     /// Its comments.
     pub(crate) comments: Vec<CommentPlan>,
+    /// Its messages that no comment asks for.
+    pub(crate) messages: Vec<MessagePlan>,
     /// When it is no longer connected, where it ever is not.
     pub(crate) removed_at: Option<u64>,
-}
-
-/// One quota, in the terms of everybody who counts it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Row {
-    /// Its name.
-    pub(crate) id: &'static str,
-    /// What it counts.
-    pub(crate) counts: Counted,
-    /// The window's length in milliseconds.
-    pub(crate) window: u64,
-    /// The most that a window may hold.
-    pub(crate) limit: NonZeroU32,
-}
-
-/// What a quota counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counted {
-    /// Calls of every kind.
-    Calls,
-    /// Private replies to posts and Reels.
-    PrivateReplies,
-    /// Private replies to live comments.
-    LiveReplies,
-    /// People written to.
-    Recipients,
 }
 
 /// One comment.
@@ -161,13 +143,61 @@ pub(crate) enum Asks {
     Own,
 }
 
-/// One webhook POST.
+/// A message that no comment asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct MessagePlan {
+    /// What it is entered as.
+    pub(crate) new: NewMessage,
+    /// What becomes of it.
+    pub(crate) nature: Nature,
+}
+
+/// Something that is told to ingest, again until it succeeds.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
-    /// When it is made first.
+    /// When first.
     pub(crate) at: u64,
-    /// What it tells of.
-    pub(crate) comments: Vec<CommentEvent>,
+    /// What.
+    pub(crate) what: Told,
+}
+
+/// What ingest is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// Comments, in a webhook's POST.
+    Comments(Vec<CommentEvent>),
+    /// Messages of an account, entered by whoever wants them sent.
+    Messages(AccountId, Vec<NewMessage>),
+}
+
+/// A job of another tool that shares an account's budget.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// When.
+    pub(crate) at: u64,
+    /// For whom.
+    pub(crate) account: AccountId,
+    /// What it does.
+    pub(crate) action: Action,
+    /// How often.
+    pub(crate) units: NonZeroU32,
+}
+
+/// How full Meta says the limits are, in the headers of its answers.
+#[derive(Clone, Debug)]
+pub(crate) enum Headers {
+    /// It says nothing.
+    Absent,
+    /// As full as they are, where Meta's own are so much in percent of those that are kept.
+    True(u64),
+    /// While there is trouble, ever fuller and over and over again: each account in a span of its
+    /// own, in milliseconds, and the app in another. Later nothing.
+    Rising {
+        /// The accounts'.
+        accounts: Vec<u64>,
+        /// The app's.
+        app: u64,
+    },
 }
 
 /// The most processes of each kind at a time.
@@ -179,6 +209,8 @@ pub(crate) struct Processes {
     pub(crate) sender: usize,
     /// That release.
     pub(crate) release: usize,
+    /// Of other tools.
+    pub(crate) tool: usize,
 }
 
 /// How likely what goes wrong: of each request, message, invocation or process.
@@ -238,48 +270,28 @@ pub(crate) struct Spell {
     pub(crate) refusal: Refusal,
 }
 
+/// The longest hold that may begin just before the trouble ends: two days, a fifth more, and the
+/// run of the release function that finds it over.
+const HOLD_MAX: u64 = 60 * 3_600_000;
+
+/// A comment can be answered for so long.
+const REPLIES_UNTIL: u64 = 7 * 24 * 3_600_000 - 3_600_000;
+
 impl AccountPlan {
-    /// The account as the use cases know it.
-    pub(crate) fn account(&self) -> Account {
+    /// The account as it is stored at `now`.
+    pub(crate) fn account(&self, now: u64) -> Account {
         Account {
             id: self.id.clone(),
-            rules: self.rules.clone(),
-            campaigns: Campaigns::new([self.campaign.clone()]),
+            rules: self.limits.rules(now).clone(),
+            campaigns: Campaigns::new(self.campaigns.iter().cloned()),
             token: SecretString::from("token".to_owned()),
         }
     }
 
-    /// Whether a comment is to be answered.
-    pub(crate) fn wants(&self, comment: &CommentId) -> bool {
-        let mut comments = self.comments.iter();
-        comments.any(|plan| plan.id == *comment && plan.asks == Asks::Wanted)
+    /// The DMs that are to be made for it.
+    pub(crate) fn dms(&self) -> u64 {
+        (self.comments.len() + self.messages.len()) as u64
     }
-}
-
-impl Row {
-    /// As the limiter has it.
-    fn quota(&self) -> Quota {
-        let (actions, unit) = match self.counts {
-            Counted::Calls => (Action::ALL.to_vec(), Unit::Calls),
-            Counted::PrivateReplies => (vec![Action::PrivateReply], Unit::Calls),
-            Counted::LiveReplies => (vec![Action::LiveReply], Unit::Calls),
-            Counted::Recipients => (Action::DIRECT_MESSAGES.to_vec(), Unit::Recipients),
-        };
-        let window = Duration::from_millis(self.window);
-        Quota::new(self.id, &actions, unit, window, Limit::Fixed(self.limit))
-    }
-}
-
-/// The rules that these rows make.
-fn rules(rows: &[Row]) -> Rules {
-    let profile = Profile {
-        name: "drawn".into(),
-        quotas: rows.iter().map(Row::quota).collect(),
-        spread: None,
-        warm_up: None,
-        slow_down: SlowDown::default(),
-    };
-    Rules::new(profile, Terms::default()).expect("every action has a row")
 }
 
 impl Scenario {
@@ -287,27 +299,26 @@ impl Scenario {
     pub(crate) fn account(&self, id: &AccountId) -> Option<&AccountPlan> {
         self.accounts.iter().find(|account| account.id == *id)
     }
-}
 
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (number, unit) = match self.window {
-            ms if ms % 3_600_000 == 0 => (ms / 3_600_000, "h"),
-            ms => (ms / 1000, "s"),
-        };
-        write!(f, "{} {}/{number}{unit}", self.id, self.limit)
+    /// Whether the account's limits and all that may stop it leave comments too late.
+    pub(crate) fn may_expire(&self, account: &AccountPlan) -> bool {
+        self.calm_at - self.start + account.limits.drain(account.dms(), self.start) + HOLD_MAX
+            > REPLIES_UNTIL
     }
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Processes { webhook, sender, release } = self.processes;
+        let Processes { webhook, sender, release, tool } = self.processes;
         write!(f, "trouble {:?} until {}", self.trouble, Elapsed(self.calm_at - self.start))?;
-        write!(f, "; processes {webhook} webhook, {sender} sender, {release} release")?;
-        write!(f, "; {} deliveries", self.posts.len())?;
+        write!(
+            f,
+            "; processes {webhook} webhook, {sender} sender, {release} release, {tool} tool"
+        )?;
+        write!(f, "; {} deliveries, {} jobs of tools", self.posts.len(), self.jobs.len())?;
         for account in &self.accounts {
-            let rows: Vec<String> = account.rows.iter().map(Row::to_string).collect();
-            write!(f, "; {} comments at {}", account.comments.len(), rows.join(", "))?;
+            let AccountPlan { comments, messages, limits, .. } = account;
+            write!(f, "; {} comments, {} messages, {limits}", comments.len(), messages.len())?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::process::{Function, Process};
 use crate::queue::Received;
 use crate::record::{Counts, Failure, Listener};
 use crate::sabotage::Sabotage;
-use crate::scenario::{Post, Processes, Scenario};
+use crate::scenario::{Job, Post, Processes, Scenario};
 use crate::tasks::Tasks;
 use crate::watch::Tally;
 use crate::world::{Shared, World};
@@ -22,9 +22,11 @@ struct Sim {
     sabotage: Sabotage,
     tasks: Tasks<Ended>,
     pools: BTreeMap<Function, Pool>,
-    /// Deliveries to come, by time and number.
+    /// What ingest is yet to be told, by time and number.
     posts: BTreeMap<(u64, u64), (Post, Attempts)>,
     posted: u64,
+    /// The tools' jobs to come, the next one last.
+    jobs: Vec<Job>,
     last_tick: u64,
 }
 
@@ -94,7 +96,7 @@ impl Run {
 impl Sim {
     fn new(seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Self {
         let scenario = Arc::new(Scenario::new(seed));
-        let Processes { webhook, sender, release } = scenario.processes;
+        let Processes { webhook, sender, release, tool } = scenario.processes;
         let pool = |most| Pool { most, ..Pool::default() };
         let mut sim = Self {
             shared: Shared::new(&scenario, listener),
@@ -104,9 +106,11 @@ impl Sim {
                 (Function::Webhook, pool(webhook)),
                 (Function::Sender, pool(sender)),
                 (Function::Release, pool(release)),
+                (Function::Tool, pool(tool)),
             ]),
             posts: BTreeMap::new(),
             posted: 0,
+            jobs: scenario.jobs.iter().rev().cloned().collect(),
             last_tick: scenario.start,
             scenario: scenario.clone(),
         };
@@ -192,7 +196,17 @@ impl Sim {
             self.start(Call::Tick);
             return true;
         }
-        self.receive_sends() || self.receive_release()
+        self.start_job(now) || self.receive_sends() || self.receive_release()
+    }
+
+    fn start_job(&mut self, now: u64) -> bool {
+        if !self.has_room(Function::Tool) || self.jobs.last().is_none_or(|job| job.at > now) {
+            return false;
+        }
+        if let Some(job) = self.jobs.pop() {
+            self.start(Call::Tool(job));
+        }
+        true
     }
 
     fn receive_sends(&mut self) -> bool {
@@ -258,10 +272,12 @@ impl Sim {
     fn let_time_pass(&mut self) -> bool {
         let tick = self.next_tick().filter(|_| self.has_room(Function::Release));
         let post = self.posts.keys().next().map(|&(at, _)| at);
+        let job = self.jobs.last().map(|job| job.at).filter(|_| self.has_room(Function::Tool));
         let world = self.shared.world();
         let sends = world.sends.next_visible().filter(|_| self.has_room(Function::Sender));
         let releases = world.releases.next_visible().filter(|_| self.has_room(Function::Release));
-        let next = [world.next_alarm(), tick, post, sends, releases].into_iter().flatten().min();
+        let next =
+            [world.next_alarm(), tick, post, job, sends, releases].into_iter().flatten().min();
         drop(world);
         let Some(next) = next else { return false };
         if next > self.scenario.end || self.shared.world().invocations() > INVOCATIONS_MAX {

@@ -13,6 +13,8 @@ use spillway_core::time::Timestamp;
 use spillway_service::port::{Entry, Mark, Moved, Recorded, Saved};
 use spillway_service::ticket::{Place, Ticket, shard};
 
+use crate::scenario::Scenario;
+
 /// The tables.
 #[derive(Default)]
 pub(crate) struct Tables {
@@ -126,6 +128,14 @@ pub(crate) fn save<T: Versioned>(
 }
 
 impl Tables {
+    /// The tables when all accounts of a scenario have been connected.
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let leasing = scenario.accounts.iter().filter(|account| account.limits.leases()).count();
+        let leasing = u32::try_from(leasing).unwrap_or(u32::MAX);
+        let app = AppBudget::default().with_leasing(leasing, GrantId::default());
+        Self { app: (leasing > 0).then_some(app), ..Self::default() }
+    }
+
     /// Writes the app's budget on the condition of its version.
     pub(crate) fn save_app(&mut self, next: &AppBudget) -> Saved<AppBudget> {
         match condition(self.app.as_ref(), next) {

@@ -1,5 +1,6 @@
 //! What must hold after every step, looked at where it could break.
 
+mod app;
 mod budgets;
 mod calls;
 mod marks;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use spillway_core::id::{AccountId, SendId};
 use spillway_core::time::Timestamp;
 
+use self::app::AppHold;
 use self::calls::{Accepted, Granted};
 use self::sends::Claim;
 use crate::scenario::Trouble;
@@ -49,6 +51,12 @@ pub(crate) struct Watch {
     accepted: BTreeMap<SendId, Accepted>,
     /// The invocation whose probe goes first after each account's hold.
     probes: BTreeMap<AccountId, u64>,
+    /// The hold of the app.
+    app_hold: Option<AppHold>,
+    /// The invocation whose probe goes first after it.
+    app_probe: Option<u64>,
+    /// Messages to people of which nobody knows whether they arrived.
+    unknown: BTreeSet<SendId>,
     /// The invocation that has each account's lease.
     leases: BTreeMap<AccountId, u64>,
     /// Until when Meta asked each running invocation not to call for an account, or at all.

@@ -78,7 +78,7 @@ impl Shared {
             now: start,
             dice: Dice::new(scenario.seed ^ 0x0005_1111_0000_2222),
             scenario: scenario.clone(),
-            tables: Tables::default(),
+            tables: Tables::new(scenario),
             sends: Queue::new(SENDS),
             releases: Queue::new(RELEASES),
             meta: Meta::new(scenario),

@@ -66,19 +66,22 @@ impl Host {
             if answer.effect == Effect::Done {
                 world.saw_accepted(caller, account, &ask);
             }
-            world.record.count("calls");
+            world.record.count(ask.name());
             let by = caller.invocation;
             world.event(format_args!("{by} calls for {ask}: {answer:?}"));
             answer
         });
         self.breathe().await;
+        self.shared.world().sees_attempt(account, &ask);
         let Some(connect) = connect else {
             let wait = back.min(left(self.shared.now()));
             self.sleep(wait).await;
-            return Err(match timeout > CONNECT_TIMEOUT {
-                true => CallError::NotWritten,
-                false => CallError::Unknown,
-            });
+            if timeout <= CONNECT_TIMEOUT {
+                return Err(CallError::Unknown);
+            }
+            let says = Err(CallError::NotWritten);
+            self.shared.world().heard(caller, account, &ask, Effect::Nothing, &says);
+            return says;
         };
         if connect + there >= left(self.shared.now()) {
             self.sleep(left(self.shared.now())).await;

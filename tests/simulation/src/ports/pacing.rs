@@ -22,7 +22,7 @@ impl Accounts for Host {
         self.store("load the account", |world| {
             let plan = world.scenario.account(account)?;
             let is_connected = plan.removed_at.is_none_or(|removed| world.now < removed);
-            is_connected.then(|| plan.account())
+            is_connected.then(|| plan.account(world.now))
         })
         .await
     }
@@ -90,10 +90,15 @@ impl AppBudgets for Host {
     }
 
     async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
-        let by = self.caller().invocation;
+        let caller = self.caller();
         self.store("save the app's budget", |world| {
+            let before = world.tables.app.clone().unwrap_or_default();
             let saved = world.tables.save_app(next);
-            world.event(format_args!("{by} budget of the app {}: {:?}", next.version, next.holds));
+            if saved == Saved::Done && before.version < next.version {
+                let (by, version) = (caller.invocation, next.version);
+                world.event(format_args!("{by} budget of the app {version}: {:?}", next.holds));
+                world.saw_app_budget(caller, &before, next);
+            }
             saved
         })
         .await

@@ -1,12 +1,17 @@
 //! Draws a scenario: what goes wrong, how much, when, and with which quotas.
 
 use std::num::NonZeroU32;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
+use spillway_core::campaign::Campaign;
 use spillway_core::id::AccountId;
+use spillway_core::quota::{Scope, Tier};
+use spillway_service::ingest::MessageLane;
 
+use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
 use super::people::{self, Pattern};
-use super::{AccountPlan, Counted, Outage, Processes, Rates, Row, Scenario, Spell, Trouble};
+use super::{AccountPlan, Headers, Outage, Post, Processes, Rates, Scenario, Spell, Trouble};
+use super::{HOLD_MAX, jobs, messages};
 use crate::dice::Dice;
 use crate::meta::Refusal;
 
@@ -15,12 +20,10 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// 2026-09-21T14:13:20Z.
-const SOME_DAY: u64 = 1_790_000_000_000;
-
-/// The longest hold that may begin just before the trouble ends: two days, a fifth more, and the
-/// run of the release function that finds it over.
-const HOLD_MAX: u64 = 60 * HOUR;
+/// 2026-09-21T14:13:20Z, and shortly before clocks are put forward and back, in Europe and in
+/// America: 27 March, 23 October, 6 March and 30 October 2026.
+const SOME_DAYS: [u64; 5] =
+    [1_790_000_000_000, 1_774_569_600_000, 1_792_713_600_000, 1_772_755_200_000, 1_793_318_400_000];
 
 /// What a run may take beyond what its quotas and holds ask for.
 const SLACK: u64 = 12 * HOUR;
@@ -30,7 +33,7 @@ impl Scenario {
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let dice = &mut dice;
-        let start = SOME_DAY + dice.between(0..=DAY);
+        let start = dice.pick(&SOME_DAYS) + dice.between(0..=DAY);
         let trouble = dice.weighted(&[
             (Trouble::None, 10),
             (Trouble::Store, 15),
@@ -41,26 +44,34 @@ impl Scenario {
             (Trouble::Brink, 10),
             (Trouble::All, 20),
         ]);
-        let accounts: Vec<AccountPlan> = account_ids(dice)
-            .into_iter()
-            .enumerate()
-            .map(|(nth, id)| account(dice, id, nth as u64, start))
-            .collect();
+        let app = dice.chance(0.2).then(|| app_row(dice));
+        let mut posts = Vec::new();
+        let mut accounts = Vec::new();
+        for (nth, id) in account_ids(dice).into_iter().enumerate() {
+            let (account, entered) = account(dice, id, nth as u64, app, trouble, start);
+            accounts.push(account);
+            posts.extend(entered);
+        }
         let rates = rates(dice, trouble);
-        let last = accounts.iter().flat_map(|account| &account.comments);
-        let last = last.map(|comment| comment.made_at).max().unwrap_or(start);
+        posts.extend(people::posts(dice, &accounts, rates.post_repeated));
+        posts.sort_by_key(|post| post.at);
+        let last = posts.last().map_or(start, |post| post.at);
         let rough = match trouble {
             Trouble::None => 0,
             _ => last - start + dice.between(5 * MINUTE..=6 * HOUR),
         };
         let calm_at = start + rough;
-        let drained = accounts.iter().map(drain).max().unwrap_or_default();
+        let headers = headers(dice, trouble, accounts.len());
+        let drained = drained(&accounts, app, start);
         let held = if trouble == Trouble::None { 0 } else { HOLD_MAX };
         Self {
             seed,
             trouble,
             start,
-            posts: people::posts(dice, &accounts, rates.post_repeated),
+            app,
+            posts,
+            jobs: jobs::jobs(dice, &accounts, start, last - start + HOUR),
+            headers,
             processes: processes(dice),
             outages: outages(dice, trouble, start..calm_at),
             spells: spells(dice, trouble, &accounts, start..calm_at),
@@ -72,87 +83,195 @@ impl Scenario {
     }
 }
 
+/// What draining takes at most, were nothing to go wrong.
+fn drained(accounts: &[AccountPlan], app: Option<Row>, start: u64) -> u64 {
+    let dms: u64 = accounts.iter().map(AccountPlan::dms).sum();
+    let own = accounts.iter().map(|account| account.limits.drain(account.dms(), start)).max();
+    let app = app.map(|row| {
+        let [limit, ..] = row.limits.map(|limit| u64::from(limit.get()));
+        // A slice that is not used up stays charged: half of what is leased, at the worst.
+        2 * dms.div_ceil(limit * accounts.len() as u64) * (row.window + 2 * MINUTE)
+    });
+    own.unwrap_or_default() + app.unwrap_or_default()
+}
+
+fn headers(dice: &mut Dice, trouble: Trouble, accounts: usize) -> Headers {
+    match trouble {
+        Trouble::Meta | Trouble::All if dice.chance(0.4) => {
+            let mut span = || dice.between(10 * MINUTE..=12 * HOUR);
+            Headers::Rising { app: span(), accounts: (0..accounts).map(|_| span()).collect() }
+        }
+        _ if dice.chance(0.3) => Headers::True(dice.pick(&[130, 200])),
+        _ => Headers::Absent,
+    }
+}
+
 fn account_ids(dice: &mut Dice) -> Vec<AccountId> {
     let count = dice.weighted(&[(1, 5), (2, 3), (3, 1), (4, 1)]);
     (1..=count).map(|n: u64| AccountId::new(format!("1784140000000000{n}"))).collect()
 }
 
-fn account(dice: &mut Dice, id: AccountId, nth: u64, start: u64) -> AccountPlan {
+/// An account, and how its messages are entered.
+fn account(
+    dice: &mut Dice,
+    id: AccountId,
+    nth: u64,
+    app: Option<Row>,
+    trouble: Trouble,
+    start: u64,
+) -> (AccountPlan, Vec<Post>) {
     let pattern = dice.weighted(&[(Pattern::Viral, 5), (Pattern::Steady, 3), (Pattern::Live, 2)]);
     let most = dice.weighted(&[(5, 2), (40, 4), (150, 3), (400, 1)]);
     let count = dice.between(1..=most);
     let comments = people::comments(dice, &id, nth, pattern, count, start);
     let removed = dice.chance(0.03);
-    let rows = rows(dice, count);
-    AccountPlan {
-        rules: super::rules(&rows),
-        rows,
-        campaign: people::campaign(dice),
+    let outbound = dice.chance(0.25).then(|| dice.between(1..=most)).unwrap_or_default();
+    let follow_ups = dice.chance(0.25).then(|| dice.between(1..=most / 2 + 1)).unwrap_or_default();
+    let mut account = AccountPlan {
+        limits: limits(dice, count + outbound + follow_ups, app, trouble, start),
+        campaigns: campaigns(dice),
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),
         id,
         comments,
-    }
-}
-
-/// Quotas under which `count` comments are through within two days.
-fn rows(dice: &mut Dice, count: u64) -> Vec<Row> {
-    let style = dice.weighted(&[(Style::Small, 6), (Style::Real, 2), (Style::Day, 2)]);
-    let mut row = |id, counts, window: u64, least: u64, most: u64| {
-        let limit = dice.between(least..=most.max(least));
-        let limit = NonZeroU32::new(u32::try_from(limit).unwrap_or(u32::MAX));
-        Row { id, counts, window, limit: limit.unwrap_or(NonZeroU32::MIN) }
+        messages: Vec::new(),
     };
-    match style {
-        Style::Small => {
-            let least = count / 100 + 1;
-            vec![
-                row("calls", Counted::Calls, 60 * SECOND, least, 30),
-                row("replies", Counted::PrivateReplies, 300 * SECOND, least, 60),
-                row("live", Counted::LiveReplies, SECOND, 1, 50),
-                row("recipients", Counted::Recipients, 1800 * SECOND, count / 8 + 1, 200),
-            ]
-        }
-        Style::Real => vec![
-            row("calls", Counted::Calls, HOUR, 200, 200),
-            row("replies", Counted::PrivateReplies, HOUR, 750, 750),
-            row("live", Counted::LiveReplies, SECOND, 100, 100),
-            row("recipients", Counted::Recipients, DAY, 1000, 1000),
-        ],
-        Style::Day => vec![
-            row("calls", Counted::Calls, HOUR, 40, 200),
-            row("replies", Counted::PrivateReplies, HOUR, 20, 750),
-            row("live", Counted::LiveReplies, SECOND, 1, 100),
-            row("recipients", Counted::Recipients, DAY, count / 2 + 1, count + 10),
-        ],
+    let people = messages::people(dice, &account, nth);
+    let mut posts = Vec::new();
+    for (lane, count) in [(MessageLane::Outbound, outbound), (MessageLane::FollowUp, follow_ups)] {
+        let at = start + dice.between(0..=2 * HOUR);
+        let messages = messages::messages(dice, nth, lane, &people, count, at);
+        posts.extend(messages::posts(dice, &account.id, &messages, at));
+        account.messages.extend(messages);
     }
+    (account, posts)
 }
 
-#[derive(Clone, Copy)]
+fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
+    vec![people::campaign(dice), messages::campaign()]
+}
+
+/// Limits under which `dms` are through within a few days.
+fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, trouble: Trouble, start: u64) -> Limits {
+    let style = match app {
+        Some(_) => Style::Small,
+        None => dice.weighted(&[
+            (Style::Small, 9),
+            (Style::Careful, 4),
+            (Style::Meta, 2),
+            (Style::Day, 2),
+            (Style::Even, 3),
+        ]),
+    };
+    let is_new = dice.chance(0.3) && matches!(style, Style::Careful | Style::Even);
+    let base = match style {
+        Style::Careful => Base::Careful,
+        Style::Meta => Base::Meta,
+        Style::Small => Base::Rows(small_rows(dice, dms).into_iter().chain(app).collect()),
+        Style::Day => Base::Rows(day_rows(dice, dms)),
+        Style::Even => Base::Rows(even_rows(dice, dms)),
+    };
+    let spread = style == Style::Even || style == Style::Meta && dice.chance(0.5);
+    let tier = dice.pick(&[Tier::One, Tier::Two, Tier::Three]);
+    let other_tier = dice.chance(0.2).then(|| dice.pick(&[Tier::One, Tier::Two, Tier::Three]));
+    // To a clock that was put back what it has read stays new.
+    let is_known = |other: &Tier| {
+        *other > tier || !matches!(trouble, Trouble::Clocks | Trouble::All) && *other < tier
+    };
+    let shape = Shape {
+        base,
+        pace: if spread { Pace::Spread } else { Pace::Free },
+        tier,
+        other_tier: other_tier
+            .filter(is_known)
+            .map(|other| (start + dice.between(0..=12 * HOUR), other)),
+        new_since: is_new.then(|| start - dice.between(0..=40 * DAY)),
+        zone: dice.pick(&ZONES),
+        starts: dice.pick(&[0, 5, 8, 8, 8, 13, 22]),
+    };
+    Limits::new(shape, start)
+}
+
+/// Time zones: without clock changes, with one of an hour, with one of half an hour, far to the east
+/// and to the west.
+const ZONES: [&str; 7] = [
+    "UTC",
+    "Asia/Kolkata",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Los_Angeles",
+    "Australia/Lord_Howe",
+    "Pacific/Kiritimati",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
     /// Windows of seconds and minutes: a run is short and full of denials.
     Small,
-    /// The default profile's.
-    Real,
+    /// The careful profile.
+    Careful,
+    /// Meta's own figures.
+    Meta,
     /// A day's limit that binds.
     Day,
+    /// A small day's limit that is spread.
+    Even,
 }
 
-/// What an account's comments take at most, were nothing to go wrong: each window filled by units
-/// of the worst mix, one after the other.
-fn drain(account: &AccountPlan) -> u64 {
-    let count = account.comments.len() as u64;
-    let rows = account.rows.iter();
-    rows.map(|row| {
-        let windows = count.div_ceil(u64::from(row.limit.get()));
-        windows * (row.window + row.window / 50 + 10 * SECOND)
-    })
-    .max()
-    .unwrap_or_default()
+fn limit(number: u64) -> NonZeroU32 {
+    u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
+
+fn row(
+    dice: &mut Dice,
+    id: &'static str,
+    counts: Counted,
+    window: u64,
+    limits: RangeInclusive<u64>,
+) -> Row {
+    Row::new(id, counts, window, limit(dice.between(limits)))
+}
+
+fn small_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
+    let least = dms / 100 + 1;
+    let people = dms / 8 + 1;
+    vec![
+        row(dice, "calls", Counted::Calls, 60 * SECOND, least..=30.max(least)),
+        row(dice, "replies", Counted::PrivateReplies, 300 * SECOND, least..=60.max(least)),
+        row(dice, "live", Counted::LiveReplies, SECOND, 1..=50),
+        row(dice, "recipients", Counted::Recipients, 1800 * SECOND, people..=200.max(people)),
+    ]
+}
+
+fn day_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
+    vec![
+        row(dice, "calls", Counted::Calls, HOUR, 40..=200),
+        row(dice, "replies", Counted::PrivateReplies, HOUR, 20..=750),
+        row(dice, "live", Counted::LiveReplies, SECOND, 1..=100),
+        row(dice, "recipients", Counted::Recipients, DAY, dms / 2 + 5..=dms + 10),
+    ]
+}
+
+fn even_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
+    let mut messages = row(dice, "messages", Counted::Messages, DAY, dms / 2 + 10..=dms * 2 + 20);
+    let [first, ..] = messages.limits.map(|first| u64::from(first.get()));
+    messages.limits = [first, first * 3, first * 9].map(limit);
+    vec![
+        row(dice, "calls", Counted::Calls, 60 * SECOND, 5..=60),
+        row(dice, "live", Counted::LiveReplies, SECOND, 1..=50),
+        messages,
+    ]
+}
+
+/// A quota of the app of which each account's share is less than it may call by itself.
+fn app_row(dice: &mut Dice) -> Row {
+    let window = dice.pick(&[60 * SECOND, 300 * SECOND]);
+    let row = row(dice, "app", Counted::Calls, window, 4..=30);
+    Row { scope: Scope::App, ..row }
 }
 
 fn processes(dice: &mut Dice) -> Processes {
     let mut some = |most| dice.between(1..=most) as usize;
-    Processes { webhook: some(4), sender: some(6), release: some(3) }
+    Processes { webhook: some(4), sender: some(6), release: some(3), tool: some(2) }
 }
 
 fn rates(dice: &mut Dice, trouble: Trouble) -> Rates {
@@ -214,7 +333,8 @@ fn spells(
     (0..count)
         .map(|_| {
             let (refusal, longest) = dice.weighted(&[
-                ((Refusal::Limit, 20 * MINUTE), 6),
+                ((Refusal::Limit, 20 * MINUTE), 5),
+                ((Refusal::AppLimit, 20 * MINUTE), 3),
                 ((Refusal::TokenDead, 3 * HOUR), 2),
                 ((Refusal::Permission, HOUR), 1),
                 ((Refusal::Blocked, 2 * HOUR), 1),

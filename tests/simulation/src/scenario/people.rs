@@ -4,7 +4,7 @@ use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_meta::webhook::{CommentEvent, CommentKind, Commenter};
 
-use super::{AccountPlan, Asks, CommentPlan, Nature, Post, Surface};
+use super::{AccountPlan, Asks, CommentPlan, Nature, Post, Surface, Told};
 use crate::dice::Dice;
 use crate::meta::Refusal;
 
@@ -25,8 +25,10 @@ const HOUR: u64 = 60 * MINUTE;
 pub(super) fn campaign(dice: &mut Dice) -> Campaign {
     let texts = ["Hi {username|there}!", "Hello {username|you}!", "Here it is."];
     let messages = &texts[..=dice.index(texts.len())];
-    let campaign =
-        serde_json::json!({ "id": "guide", "keywords": ["guide"], "messages": messages });
+    let overflow = dice.weighted(&[("oldest_first", 4), ("newest_first", 1)]);
+    let campaign = serde_json::json!({
+        "id": "guide", "keywords": ["guide"], "overflow": overflow, "messages": messages,
+    });
     serde_json::from_value(campaign).expect("a campaign")
 }
 
@@ -99,33 +101,38 @@ pub(super) fn posts(dice: &mut Dice, accounts: &[AccountPlan], repeated: f64) ->
         told.push((at, CommentEvent { account: stranger.clone(), id, ..like }));
     }
     told.sort_by_key(|(at, _)| *at);
-    let mut posts: Vec<Post> = Vec::new();
+    let mut posts: Vec<(u64, Vec<CommentEvent>)> = Vec::new();
     let most = dice.pick(&[1, 5, 50]);
     for (at, comment) in told {
         match posts.last_mut() {
-            Some(post) if at < post.at + 2000 && post.comments.len() < most => {
-                post.comments.push(comment);
+            Some((first, comments)) if at < *first + 2000 && comments.len() < most => {
+                comments.push(comment);
             }
-            _ => posts.push(Post { at, comments: vec![comment] }),
+            _ => posts.push((at, vec![comment])),
         }
     }
-    let again: Vec<Post> = posts.iter().filter_map(|post| repeat(dice, post, repeated)).collect();
+    let again: Vec<(u64, Vec<CommentEvent>)> =
+        posts.iter().filter_map(|(at, comments)| repeat(dice, *at, comments, repeated)).collect();
     posts.extend(again);
-    for post in &mut posts {
-        // What came last may go first.
-        post.at += 2000 + if dice.chance(0.05) { dice.between(0..=10 * MINUTE) } else { 0 };
-    }
-    posts.sort_by_key(|post| post.at);
     posts
+        .into_iter()
+        .map(|(at, comments)| {
+            // What came last may go first.
+            let late = if dice.chance(0.05) { dice.between(0..=10 * MINUTE) } else { 0 };
+            Post { at: at + 2000 + late, what: Told::Comments(comments) }
+        })
+        .collect()
 }
 
-fn repeat(dice: &mut Dice, post: &Post, rate: f64) -> Option<Post> {
+fn repeat(
+    dice: &mut Dice,
+    at: u64,
+    comments: &[CommentEvent],
+    rate: f64,
+) -> Option<(u64, Vec<CommentEvent>)> {
     let wait = dice.pick(&[5, 1000, MINUTE, HOUR]);
-    dice.chance(rate).then(|| {
-        let at = post.at + dice.between(0..=wait);
-        let comments = post.comments.iter().rev().cloned().collect();
-        Post { at, comments }
-    })
+    dice.chance(rate)
+        .then(|| (at + dice.between(0..=wait), comments.iter().rev().cloned().collect()))
 }
 
 fn event(account: &AccountPlan, comment: &CommentPlan) -> CommentEvent {

@@ -1,14 +1,16 @@
 //! Budgets and cursors: grants, holds and their probes; time in them does not go back.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use spillway_core::budget::Budget;
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
+use spillway_core::quota::Quota;
 use spillway_core::rules::InForce;
 use spillway_core::time::CLOCK_BOUND;
-use spillway_meta::error::{ThrottleScope, Verdict};
+use spillway_meta::error::ThrottleScope;
 
 use super::calls::Granted;
 use super::{Caller, ClockState};
@@ -31,25 +33,61 @@ impl World {
         if after.decided_at < before.decided_at {
             self.broken(format!("time in the budget of {account} goes back"));
         }
-        let units = self.granted(account, before, after);
-        if units > 0 {
-            self.check_hold(caller, account, before, units);
-            let granted = Granted { units, at: self.now, clock: caller.clock };
+        let granted = self.granted(caller, account, before, after);
+        if granted.units > 0 {
+            self.check_hold(caller, account, before, granted.units);
+            self.check_app_hold(caller, account, after.decided_at);
             let key = (caller.invocation, account.clone());
             self.watch.grants.entry(key).or_default().push(granted);
         }
         self.follow_hold(caller, account, before, after);
+        if before.holds != after.holds {
+            self.follow_recipients(account, before, after);
+        }
     }
 
-    /// How many units the second budget has taken beyond the first.
-    fn granted(&self, account: &AccountId, before: &Budget, after: &Budget) -> u32 {
-        let Some(plan) = self.scenario.account(account) else { return 0 };
-        let taken = plan.rules.profile().quotas.iter().map(|quota| {
-            let row = InForce { quota, limit: NonZeroU32::MAX };
-            let room = |budget: &Budget| budget.windows.room(row, after.decided_at);
-            room(before).saturating_sub(room(after))
-        });
-        taken.max().unwrap_or_default()
+    /// The units that the second budget has taken beyond the first.
+    fn granted(
+        &self,
+        caller: Caller,
+        account: &AccountId,
+        before: &Budget,
+        after: &Budget,
+    ) -> Granted {
+        let plan = self.scenario.account(account);
+        let quotas = plan.into_iter().flat_map(|plan| plan.limits.quotas());
+        let taken: Vec<(&Quota, u32)> = quotas
+            .map(|quota| {
+                let row = InForce { quota, limit: NonZeroU32::MAX };
+                let room = |budget: &Budget| budget.windows.room(row, after.decided_at);
+                (quota, room(before).saturating_sub(room(after)))
+            })
+            .filter(|&(_, units)| units > 0)
+            .collect();
+        Granted {
+            units: taken.iter().map(|&(_, units)| units).max().unwrap_or_default(),
+            quotas: taken.into_iter().map(|(quota, _)| quota.id.clone()).collect(),
+            at: self.now,
+            clock: caller.clock,
+        }
+    }
+
+    /// People are put on hold, and forgotten.
+    fn follow_recipients(&mut self, account: &AccountId, before: &Budget, after: &Budget) {
+        let scenario = self.scenario.clone();
+        let Some(plan) = scenario.account(account) else { return };
+        let authors = plan.comments.iter().map(|comment| &comment.author);
+        let people: BTreeSet<&RecipientId> =
+            authors.chain(plan.messages.iter().map(|plan| &plan.new.recipient)).collect();
+        let at = after.decided_at;
+        for person in people {
+            let held = |budget: &Budget| budget.holds.recipient_held_until(person, at);
+            let until = held(after);
+            if until != held(before) {
+                self.record.count("hold of a person");
+                self.judge_recipient(account, person, until);
+            }
+        }
     }
 
     /// Nothing is granted during a hold, and one probe at a time after it.
@@ -103,13 +141,13 @@ impl World {
         &mut self,
         caller: Caller,
         account: &AccountId,
-        verdict: Verdict,
+        scope: ThrottleScope,
         wait: Duration,
     ) {
-        let scope = match verdict {
-            Verdict::Throttled { scope: ThrottleScope::App } => None,
-            Verdict::Throttled { scope: ThrottleScope::Account } => Some(account.clone()),
-            _ => return,
+        let scope = match scope {
+            ThrottleScope::App => None,
+            ThrottleScope::Account => Some(account.clone()),
+            ThrottleScope::Recipient => return,
         };
         let until = self.time() + wait;
         let asked = self.watch.asked.entry((caller.invocation, scope));

@@ -1,10 +1,15 @@
 //! Calls: each under its own claim and grant, and none for a comment that has its reply.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use spillway_core::id::{AccountId, SendId};
-use spillway_core::quota::GRANT_LIFE;
+use spillway_core::quota::{GRANT_LIFE, Quota, QuotaId, Unit};
 use spillway_core::send::{Stage, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_meta::error::{ThrottleScope, Verdict};
 use spillway_meta::graph::{CallError, Sent};
+use spillway_meta::usage::{Percent, Usage};
 
 use super::sends::Claim;
 use super::{Caller, ClockState};
@@ -14,16 +19,45 @@ use crate::world::World;
 /// Units that an invocation was granted and has not called with.
 pub(super) struct Granted {
     pub(super) units: u32,
+    /// The quotas that they were taken from.
+    pub(super) quotas: BTreeSet<QuotaId>,
     /// When its write took effect.
     pub(super) at: u64,
     pub(super) clock: ClockState,
 }
 
+impl Granted {
+    /// Whether they were taken from exactly those quotas; from those of people only where somebody
+    /// had none.
+    fn is_for(&self, counting: &[&Quota]) -> bool {
+        let calls = counting.iter().filter(|quota| quota.unit == Unit::Calls);
+        let is_counted = |taken: &QuotaId| counting.iter().any(|quota| quota.id == *taken);
+        calls.into_iter().all(|quota| self.quotas.contains(&quota.id))
+            && self.quotas.iter().all(is_counted)
+    }
+}
+
 /// A call that took effect.
 pub(super) struct Accepted {
     invocation: u64,
+    /// When.
+    pub(super) at: u64,
     /// Whether its end is known: neither its answer nor the record of it was lost.
     is_known: bool,
+}
+
+/// How long an account stops just below its limit.
+const NEAR_LIMIT: Duration = Duration::from_secs(300);
+
+/// Whether an answer says that the call did nothing.
+fn is_clear(says: &Result<Sent, CallError>) -> bool {
+    match says {
+        Err(CallError::NotWritten) => true,
+        Err(call @ CallError::Refused { error, .. }) => {
+            error.status < 500 && call.verdict() != Verdict::Ambiguous
+        }
+        _ => false,
+    }
 }
 
 impl World {
@@ -70,6 +104,15 @@ impl World {
         }
     }
 
+    /// A message to a person is about to be made: never again where nobody knows of an earlier one.
+    pub(crate) fn sees_attempt(&mut self, account: &AccountId, ask: &Ask) {
+        let Ask::Message { event, .. } = ask else { return };
+        let send = SendId { account: account.clone(), event: event.clone() };
+        if !self.watch.unknown.insert(send.clone()) {
+            self.broken(format!("{send} is made again, and may have arrived before"));
+        }
+    }
+
     /// Every call takes a unit that was granted for it, in time and by a right clock.
     fn check_granted(
         &mut self,
@@ -77,11 +120,20 @@ impl World {
         account: &AccountId,
         ask: &Ask,
     ) -> Option<Timestamp> {
+        let action = ask.action(&self.meta);
+        let scenario = self.scenario.clone();
+        let quotas = scenario.account(account).into_iter().flat_map(|plan| plan.limits.quotas());
+        let counting: Vec<&Quota> = quotas.filter(|quota| quota.counts(action)).collect();
+        if counting.is_empty() {
+            return None;
+        }
         let key = (caller.invocation, account.clone());
         let latest = self.now.saturating_sub(millis(GRANT_LIFE) + THERE_MAX);
         let grants = self.watch.grants.get_mut(&key);
         let grant = grants.and_then(|grants| {
-            grants.iter_mut().find(|grant| grant.units > 0 && grant.at >= latest)
+            grants
+                .iter_mut()
+                .find(|grant| grant.units > 0 && grant.at >= latest && grant.is_for(&counting))
         });
         let Some(grant) = grant else {
             self.broken(format!("a call for {ask} without a grant"));
@@ -99,7 +151,10 @@ impl World {
     pub(crate) fn saw_accepted(&mut self, caller: Caller, account: &AccountId, ask: &Ask) {
         let Some(event) = ask.event() else { return };
         let send = SendId { account: account.clone(), event };
-        let accepted = Accepted { invocation: caller.invocation, is_known: true };
+        let accepted = Accepted { invocation: caller.invocation, at: self.now, is_known: true };
+        if self.meta.messages_accepted(&send) > 1 {
+            self.broken(format!("{send} came twice"));
+        }
         if let Ask::Reply(comment) = ask
             && self.meta.accepted(comment) > 1
         {
@@ -120,10 +175,38 @@ impl World {
         if let (Effect::Done, Err(_), Some(event)) = (effect, says, ask.event()) {
             self.saw_unknown(&SendId { account: account.clone(), event });
         }
-        if let Err(call @ CallError::Refused { usage, .. }) = says
-            && let Some(wait) = usage.regain
+        if let (Ask::Message { .. }, Some(event)) = (ask, ask.event())
+            && is_clear(says)
         {
-            self.saw_asked(caller, account, call.verdict(), wait);
+            self.watch.unknown.remove(&SendId { account: account.clone(), event });
+        }
+        // Tools have nobody to tell.
+        if matches!(ask, Ask::Tool(_)) {
+            return;
+        }
+        match says {
+            Ok(sent) => self.heard_usage(caller, account, &sent.usage),
+            Err(call @ CallError::Refused { usage, .. }) => {
+                if let (Verdict::Throttled { scope }, Some(wait)) = (call.verdict(), usage.regain) {
+                    self.saw_asked(caller, account, scope, wait);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// An answer said how full the limits are: just below them the account stops, or the app.
+    fn heard_usage(&mut self, caller: Caller, account: &AccountId, usage: &Usage) {
+        let Some(plan) = self.scenario.account(account) else { return };
+        let stop = plan.limits.rules(self.now).profile().slow_down.stop_percent;
+        let is_full =
+            |share: Option<Percent>| share.is_some_and(|share| share.get() >= stop.into());
+        if is_full(usage.app) {
+            self.record.count("usage of the app full");
+            self.saw_asked(caller, account, ThrottleScope::App, NEAR_LIMIT);
+        } else if is_full(usage.account) {
+            self.record.count("usage full");
+            self.saw_asked(caller, account, ThrottleScope::Account, NEAR_LIMIT);
         }
     }
 

@@ -8,7 +8,7 @@ use spillway_service::ticket::{Place, Ticket};
 
 use super::{Caller, ClockState, Watch};
 use crate::meta::millis;
-use crate::scenario::Post;
+use crate::scenario::{Post, Told};
 use crate::world::World;
 
 /// The last claim of a send.
@@ -125,17 +125,27 @@ impl World {
         self.tables.waiting_at(place, send).map(|send| send.stage)
     }
 
-    /// A delivery was answered with 200: what it asks for is recorded.
+    /// Whoever told of something was told that it is done: what it asks for is recorded.
     pub(crate) fn saw_answered(&mut self, post: &Post) {
-        let scenario = self.scenario.clone();
-        for event in &post.comments {
-            let Some(account) = scenario.account(&event.account) else { continue };
-            let send = SendId { account: account.id.clone(), event: EventId::from(&event.id) };
-            if account.removed_at.is_none()
-                && account.wants(&event.id)
-                && !self.tables.entries.contains_key(&send)
-            {
-                self.broken(format!("Meta was told 200, and {send} is not recorded"));
+        let wanted: Vec<SendId> = match &post.what {
+            Told::Comments(comments) => comments
+                .iter()
+                .filter(|comment| self.meta.is_wanted(&comment.id))
+                .map(|comment| SendId {
+                    account: comment.account.clone(),
+                    event: EventId::from(&comment.id),
+                })
+                .collect(),
+            Told::Messages(account, messages) => messages
+                .iter()
+                .map(|new| SendId { account: account.clone(), event: new.event.clone() })
+                .collect(),
+        };
+        for send in wanted {
+            let plan = self.scenario.account(&send.account);
+            let stays = plan.is_some_and(|plan| plan.removed_at.is_none());
+            if stays && !self.tables.entries.contains_key(&send) {
+                self.broken(format!("who told of {send} was told 200, and it is not recorded"));
             }
         }
     }
