@@ -90,7 +90,7 @@ impl AppBudget {
         next
     }
 
-    /// Ends the hold: the probe went through.
+    /// Ends the hold whose probe went through; one that was met since then stays.
     pub fn lift(&self, id: GrantId) -> Self {
         let mut next = self.next(id);
         next.holds.lift();

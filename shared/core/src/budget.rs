@@ -347,11 +347,13 @@ impl Budget {
         next
     }
 
-    /// Ends the hold: the probe went through. The pace returns step by step.
+    /// Ends the hold whose probe went through; one that was met since then stays. The pace returns
+    /// step by step.
     pub fn lift(&self, now: Timestamp, id: GrantId) -> Self {
         let mut next = self.next(id);
-        next.holds.lift();
-        next.learned.returned(now.max(self.decided_at));
+        if next.holds.lift().is_some() {
+            next.learned.returned(now.max(self.decided_at));
+        }
         next
     }
 

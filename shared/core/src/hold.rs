@@ -182,9 +182,10 @@ impl Holds {
         });
     }
 
-    /// Ends the hold. Strikes stay, so that a repeated hit holds longer.
-    pub(crate) fn lift(&mut self) {
-        self.current = None;
+    /// Ends the hold whose probe went through, and says whether there was one: a hold that was met
+    /// after that probe had gone stays. Strikes stay too, so that a repeated hit holds longer.
+    pub(crate) fn lift(&mut self) -> Option<Hold> {
+        self.current.take_if(|hold| hold.probe.is_some())
     }
 }
 
@@ -197,7 +198,7 @@ mod tests {
     fn struck(times: u32, cause: HoldCause, regain: Option<Duration>) -> Holds {
         let mut holds = Holds::default();
         for _ in 0..times {
-            holds.lift();
+            holds.current = None;
             holds.strike(cause, NOW, regain, 0);
         }
         holds
@@ -251,7 +252,7 @@ mod tests {
     fn stopping_just_below_a_limit_is_no_strike() {
         let mut holds = struck(3, HoldCause::NearLimit, None);
         assert_eq!((holds.strikes, wait(&holds)), (0, Duration::from_secs(300) + MARGIN));
-        holds.lift();
+        holds.current = None;
         holds.strike(HoldCause::Throttled, NOW, None, 0);
         assert_eq!(wait(&holds), Duration::from_secs(60) + MARGIN);
     }
@@ -281,5 +282,16 @@ mod tests {
         assert_eq!(holds.gate(lease), Gate::Probe);
         holds.lift();
         assert_eq!(holds.gate(until), Gate::Open);
+    }
+
+    #[test]
+    fn a_probe_that_went_through_does_not_end_a_hold_that_came_after_it() {
+        let mut holds = struck(1, HoldCause::Throttled, None);
+        let probed = NOW + wait(&holds);
+        holds.start_probe(None, probed + Duration::from_secs(30));
+        holds.strike(HoldCause::Blocked, probed, None, 0);
+        let later = holds.clone();
+        assert_eq!(holds.lift(), None);
+        assert_eq!(holds, later);
     }
 }
