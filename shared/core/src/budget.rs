@@ -15,7 +15,7 @@ use crate::quota::{Action, PACED_WINDOW_MAX, Quota, QuotaId, Unit};
 use crate::rotation::Rotation;
 use crate::rules::{InForce, Rules};
 use crate::send::Lane;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 use crate::window::{Window, get_varint, put_varint};
 
 /// Names one write of a budget or cursor. A write whose answer was lost is found again by it: a
@@ -270,11 +270,15 @@ impl Budget {
             return None;
         }
         let gap = rules.gap(want.action, at, learned);
-        if rules.pace_percent(at, learned) < 100 {
-            return Some(gap);
-        }
-        // Two slots that are moved by their jitter are at least half a gap apart.
-        matches!(want.lane, Some(Lane::FollowUp | Lane::Outbound)).then(|| gap / 2)
+        let apart = match (rules.pace_percent(at, learned), want.lane) {
+            (..100, _) => gap,
+            // Two slots that are moved by their jitter are at least half a gap apart.
+            (_, Some(Lane::FollowUp | Lane::Outbound)) => {
+                Duration::from_millis(millis(gap).div_ceil(2))
+            }
+            _ => return None,
+        };
+        (!apart.is_zero()).then_some(apart)
     }
 
     /// The first instant after `at` at which one more call would be granted.
@@ -285,12 +289,31 @@ impl Budget {
         at: Timestamp,
         learned: Learned,
     ) -> Timestamp {
-        let apart = self.must_be_apart(rules, want, at, learned);
-        let from = apart.map_or(at, |apart| at.max(self.paced_at + apart));
+        let from = self.far_enough(rules, want, at, learned);
         let need = Need { action: want.action, lane: want.lane, counted_at: want.counted_at };
         let fit = self.windows.earliest_fit(rules, learned, need, from);
         // What fits now after all was bound by what this process does not see: look again soon.
         fit.unwrap_or(at + NEVER_FITS).max(at + SOONEST)
+    }
+
+    /// The first instant, not before `at`, that is as far from the last DM as it must be.
+    fn far_enough(
+        &self,
+        rules: &Rules,
+        want: &Want<'_>,
+        mut at: Timestamp,
+        learned: Learned,
+    ) -> Timestamp {
+        while let Some(apart) = self.must_be_apart(rules, want, at, learned) {
+            let far = at.max(self.paced_at + apart);
+            let steady_until = rules.gap_changes_after(at, learned);
+            if far <= steady_until {
+                return far;
+            }
+            // By itself the distance only ever shrinks.
+            at = steady_until;
+        }
+        at
     }
 
     /// Gives back `units` of a grant: calls that were never written.
@@ -693,6 +716,32 @@ mod tests {
         assert_eq!(denial.bound, Bound::Pace);
         assert!(denial.retry_at > NOW + secs(36) && denial.retry_at < NOW + secs(70));
         granted(next.decide(&rules, &want(&send, 5), denial.retry_at, id(3)));
+    }
+
+    #[test]
+    fn a_pace_that_rises_before_the_next_call_is_due_makes_it_due_earlier() {
+        let rules = rules(vec![quota("hour", 3_600_000, 10)]);
+        let send = send();
+        let (_, budget) = granted(Budget::default().decide(&rules, &want(&send, 1), NOW, id(1)));
+        let mut slowed = budget.clone();
+        slowed.learned.returned(NOW);
+        let denial = denied(slowed.decide(&rules, &want(&send, 1), NOW + secs(1), id(2)));
+        // A quarter of ten an hour is a call in 25 min, but after ten the pace is three quarters.
+        assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + secs(600) });
+        let mut used = want(&send, 1);
+        used.usage = Some(Usage { percent: 100, at: NOW });
+        let denial = denied(budget.decide(&rules, &used, NOW + secs(1), id(2)));
+        assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + Learned::USAGE_BELIEVED });
+    }
+
+    #[test]
+    fn slower_than_any_number_at_once_is_any_number_at_once() {
+        let rules = rules(vec![quota("day", 86_400_000, 10)]);
+        let send = send();
+        let mut full = want(&send, 5);
+        full.usage = Some(Usage { percent: 85, at: NOW });
+        let (grant, _) = granted(Budget::default().decide(&rules, &full, NOW, id(1)));
+        assert_eq!(grant.units, 5);
     }
 
     #[test]

@@ -244,6 +244,12 @@ impl Rules {
         learned.pace_percent(self.profile.slow_down, at)
     }
 
+    /// The next instant after `at` at which the distance between slots may change by itself.
+    pub(crate) fn gap_changes_after(&self, at: Timestamp, learned: Learned) -> Timestamp {
+        let faster = learned.pace_changes_after(at).unwrap_or(Timestamp::NEVER);
+        faster.min(self.limits_change_after(at, learned))
+    }
+
     /// The first instant, not before `at`, at which `action` may go as far as the hours are
     /// concerned.
     pub fn active_from(&self, action: Action, at: Timestamp) -> Timestamp {
