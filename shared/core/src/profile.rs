@@ -119,6 +119,10 @@ pub enum ProfileError {
     /// A quota that counts nothing.
     #[error("quota `{0}` counts no action: name at least one")]
     NoAction(QuotaId),
+    /// A person has one unit, wherever they were written to: a row that counts only some of the DMs
+    /// would take a unit that another DM has taken for one of its own.
+    #[error("quota `{0}` counts recipients: name private_reply, live_reply and message all three")]
+    SomePeople(QuotaId),
     /// A name that does not fit the account's item.
     #[error("quota name `{0}` must have 1 to 32 bytes")]
     Name(QuotaId),
@@ -351,6 +355,11 @@ impl Profile {
         if quota.actions.is_empty() {
             return Err(ProfileError::NoAction(id()));
         }
+        if quota.unit == Unit::Recipients
+            && !Action::DIRECT_MESSAGES.iter().all(|&dm| quota.counts(dm))
+        {
+            return Err(ProfileError::SomePeople(id()));
+        }
         let Some(warm_up) = self.warm_up else { return Ok(()) };
         if warm_up.from_percent == 0
             || warm_up.from_percent > warm_up.to_percent
@@ -453,6 +462,10 @@ mod tests {
             Err(ProfileError::LongWindow(id.clone()))
         );
         assert_eq!(with(|p| p.quotas[0].actions.clear()), Err(ProfileError::NoAction(id)));
+        assert_eq!(
+            with(|p| p.quotas[4].actions = vec![Action::LiveReply, Action::Message]),
+            Err(ProfileError::SomePeople(QuotaId::new("recipients_day")))
+        );
         let long = QuotaId::new("x".repeat(33));
         assert_eq!(with(|p| p.quotas[0].id = long.clone()), Err(ProfileError::Name(long)));
         assert_eq!(with(|p| p.quotas[0].id = QuotaId::new(VELOCITY)), Err(ProfileError::Reserved));
