@@ -706,7 +706,7 @@ async fn the_client_sees_the_true_windows_fill() {
         app: Some(Limit::new("app", Counted::EVERY_CALL, day, 8)),
         ..Rules::from(vec![Limit::new("calls", Counted::EVERY_CALL, HOUR, 4)]).into()
     };
-    let config = GraphConfig { limits, usage_from_percent: 20, ..GraphConfig::default() };
+    let config = GraphConfig { limits, usage_from_percent: Some(20), ..GraphConfig::default() };
     let graph = Graph::start(config).await;
     let percent = |percent: u16| Some(Percent::new(percent));
     for (id, account, app) in [

@@ -364,7 +364,8 @@ impl Ingest {
         });
         let slots = self.take_slots(account, lane, sends.len(), now).await?;
         for (send, &slot) in sends.iter_mut().zip(&slots) {
-            send.stage = Stage::Queued { due: pace::due(&account.rules, lane, slot, &send.id) };
+            send.stage =
+                Stage::Queued { due: pace::due(&account.rules, &send.id, lane, slot, now) };
         }
         let placed: Vec<(Place, Waiting)> = sends
             .into_iter()

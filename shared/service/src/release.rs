@@ -213,7 +213,7 @@ impl Release {
         };
         let (plan, left) = self.take_slots(&account, now, &demand).await?;
         let chosen = ready.into_iter().zip(&plan.slots).filter_map(|((place, send), slot)| {
-            let due = pace::due(&account.rules, send.lane, (*slot)?, &send.id);
+            let due = pace::due(&account.rules, &send.id, send.lane, (*slot)?, now);
             Some(((place, send), due))
         });
         self.queue_all(chosen, now, &mut done).await?;

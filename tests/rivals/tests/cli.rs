@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_compare")).args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_compare")).args(args).output().expect("it runs")
 }
 
 #[test]

@@ -32,8 +32,10 @@ pub struct GraphConfig {
     pub unknown_comments: UnknownComments,
     /// From how many percent on normal answers carry usage headers: what the judge has counted of
     /// the limits on every call, the account's and the app's. (Meta tells nothing of the others.)
+    /// `None` leaves them away: whether Meta sends them with messages is not documented, and an
+    /// account that keeps just below the very limits it enforces would be slowed down by them.
     /// [`FaultKind::Usage`] puts other figures in their place.
-    pub usage_from_percent: u32,
+    pub usage_from_percent: Option<u32>,
 }
 
 impl Default for GraphConfig {
@@ -42,7 +44,7 @@ impl Default for GraphConfig {
             limits: Limits::documented(),
             seed: 0,
             unknown_comments: UnknownComments::default(),
-            usage_from_percent: 50,
+            usage_from_percent: None,
         }
     }
 }
@@ -484,7 +486,8 @@ impl State {
     /// The usage headers of a normal answer: those that were ordered, or else what is used once
     /// enough is.
     fn with_usage(&mut self, reply: Reply, seen: &Seen<'_>) -> Reply {
-        let enough = |percent: &u32| *percent >= self.config.usage_from_percent;
+        let from = self.config.usage_from_percent;
+        let enough = |percent: &u32| from.is_some_and(|from| *percent >= from);
         let mut account = self.judge.account_usage(&seen.account, seen.now).filter(enough);
         let mut app = self.judge.app_usage(seen.now).filter(enough);
         if let Some(FaultKind::Usage { percent, app_percent }) =
