@@ -125,13 +125,13 @@ pub fn forecast(
         let slot = slots.peek(lane, at);
         // Whoever arrives before that slot may go first.
         if let Some(&index) = coming.peek()
-            && slot.is_none_or(|slot| sends[index].arrives <= slot)
+            && sends[index].arrives <= slot
         {
             at = sends[index].arrives;
             continue;
         }
         let Some(Ready { index, .. }) = ready[usize::from(lane.rank())].pop() else { continue };
-        if let Some(slot) = slot.filter(|&slot| slot < sends[index.0].deadline) {
+        if slot < sends[index.0].deadline {
             slots.take(lane, slot);
             result[index.0] = Forecast::Sent(slot);
         }

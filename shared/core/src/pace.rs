@@ -172,8 +172,8 @@ impl<'r> Slots<'r> {
         Self { rules, learned: budget.learned, windows, next: cursor.next, from }
     }
 
-    /// The next slot of `lane` that is not before `at`; `None` when there will never be one.
-    pub fn peek(&self, lane: Lane, at: Timestamp) -> Option<Timestamp> {
+    /// The next slot of `lane` that is not before `at`.
+    pub fn peek(&self, lane: Lane, at: Timestamp) -> Timestamp {
         let from = self.next.of(lane).max(self.from).max(at);
         let need = Need { action: lane.action(), lane: Some(lane), counted_at: None };
         self.windows.earliest_fit(self.rules, self.learned, need, from)
@@ -223,7 +223,7 @@ pub fn plan(
         if *is_full || most == 0 {
             return None;
         }
-        let slot = slots.peek(lane, now).filter(|&slot| slot < now + HORIZON);
+        let slot = Some(slots.peek(lane, now)).filter(|&slot| slot < now + HORIZON);
         // What stands behind one that has to wait waits too.
         *is_full = slot.is_none();
         most -= usize::from(slot.is_some());
@@ -231,7 +231,7 @@ pub fn plan(
         slot
     });
     let given: Vec<_> = given.collect();
-    let opens_at = slots.peek(Lane::Inbound, now).unwrap_or(now + HORIZON);
+    let opens_at = slots.peek(Lane::Inbound, now);
     Plan { slots: given, next: slots.next, opens_at }
 }
 

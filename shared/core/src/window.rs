@@ -69,27 +69,18 @@ impl Window {
         units.is_some_and(|&units| units > 0) && self.freed_at(bucket, span) > at
     }
 
-    /// The first instant, not before `at`, at which `units` more stay within `limit`; `None` when
-    /// they never do.
-    pub fn earliest_fit(
-        &self,
-        at: Timestamp,
-        span: Duration,
-        limit: u32,
-        units: u32,
-    ) -> Option<Timestamp> {
-        let room = u64::from(limit.checked_sub(units)?);
+    /// The first instant, not before `at`, at which at most `units` count.
+    pub fn earliest_with(&self, at: Timestamp, span: Duration, units: u32) -> Timestamp {
         let mut used = self.used(at, span);
-        if used <= room {
-            return Some(at);
-        }
+        let mut earliest = at;
         for (freed, count) in self.live(at, span) {
-            used -= u64::from(count);
-            if used <= room {
-                return Some(freed);
+            if used <= u64::from(units) {
+                break;
             }
+            used -= u64::from(count);
+            earliest = freed;
         }
-        None
+        earliest
     }
 
     /// Forgets what no longer counts at `now`, and counts `units` at `at`, which is `now` or the end
@@ -223,9 +214,8 @@ mod tests {
         window.add(at(5000), at(5000), 1, SPAN);
         assert_eq!(window.used(at(6009), SPAN), 1);
         assert_eq!(window.used(at(6010), SPAN), 0);
-        assert_eq!(window.earliest_fit(at(5000), SPAN, 1, 1), Some(at(6010)));
-        assert_eq!(window.earliest_fit(at(5000), SPAN, 2, 1), Some(at(5000)));
-        assert_eq!(window.earliest_fit(at(5000), SPAN, 1, 2), None);
+        assert_eq!(window.earliest_with(at(5000), SPAN, 0), at(6010));
+        assert_eq!(window.earliest_with(at(5000), SPAN, 1), at(5000));
     }
 
     #[test]
@@ -254,10 +244,8 @@ mod tests {
             let mut now = 10_000u64;
             for (wait, units) in steps {
                 now += wait;
-                let Some(fit) = window.earliest_fit(at(now), SPAN, limit, units) else {
-                    prop_assert!(units > limit);
-                    continue;
-                };
+                let Some(room) = limit.checked_sub(units) else { continue };
+                let fit = window.earliest_with(at(now), SPAN, room);
                 if fit > at(now) {
                     let before = fit - Duration::from_millis(1);
                     prop_assert!(window.used(before, SPAN) + u64::from(units) > u64::from(limit));

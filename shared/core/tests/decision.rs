@@ -262,7 +262,7 @@ impl World {
                 self.held.take_if(|held| held.probe_until.is_some());
             }
         }
-        prop_assert_eq!(self.budget.version, version + 1);
+        prop_assert_eq!((self.budget.version, self.budget.grant), (version + 1, id));
         Ok(())
     }
 
@@ -280,7 +280,7 @@ impl World {
             Decision::Granted(grant, next, rest) => {
                 prop_assert!(grant.units >= 1 && grant.units <= ask.units);
                 prop_assert_eq!(rest.is_some(), grant.units < ask.units);
-                prop_assert_eq!(next.version, self.budget.version + 1);
+                prop_assert_eq!((next.version, next.grant), (self.budget.version + 1, id));
                 self.budget = *next;
                 self.granted(ask, &want, &grant)?;
                 rest
