@@ -482,7 +482,7 @@ impl Windows {
 
     fn move_unit(&mut self, quota: &Quota, from: Timestamp, to: Timestamp) {
         if let Some(window) = self.0.get_mut(&quota.id) {
-            *window = window.rebucketed(quota.bucket());
+            window.rebucket(quota.bucket());
             window.move_unit(from, to, quota.counted_span());
         }
     }
@@ -495,7 +495,7 @@ impl Windows {
     pub(crate) fn charge(&mut self, quota: &Quota, now: Timestamp, at: Timestamp, units: u32) {
         let window = self.0.entry(quota.id.clone()).or_insert_with(|| Window::new(quota.bucket()));
         // A quota whose window was changed keeps what it has counted.
-        *window = window.rebucketed(quota.bucket());
+        window.rebucket(quota.bucket());
         window.add(now, at, units, quota.counted_span());
     }
 

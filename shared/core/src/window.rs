@@ -24,12 +24,12 @@ impl Window {
         Self { width: millis(bucket).max(1), first: 0, counts: VecDeque::new(), total: 0 }
     }
 
-    /// The same units in buckets of another width. A unit may come to count for longer, never for
+    /// Moves the units to buckets of another width. A unit may come to count for longer, never for
     /// less: it goes where the end of its old bucket lies.
-    pub fn rebucketed(&self, bucket: Duration) -> Self {
+    pub fn rebucket(&mut self, bucket: Duration) {
         let mut new = Self::new(bucket);
         if new.width == self.width {
-            return self.clone();
+            return;
         }
         for (at, &units) in self.counts.iter().enumerate() {
             let end = (self.first + at as u64 + 1) * self.width;
@@ -38,7 +38,7 @@ impl Window {
                 new.add(end, end, units, Duration::MAX);
             }
         }
-        new
+        *self = new;
     }
 
     /// When units counted in bucket number `bucket` stop to count.
@@ -304,7 +304,8 @@ mod tests {
                 now += wait;
                 window.add(at(now), at(now), units, SPAN);
             }
-            let moved = window.rebucketed(Duration::from_millis(to));
+            let mut moved = window.clone();
+            moved.rebucket(Duration::from_millis(to));
             prop_assert!(moved.used(at(now + later), SPAN) >= window.used(at(now + later), SPAN));
         }
     }
