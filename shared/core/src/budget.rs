@@ -779,6 +779,24 @@ mod tests {
     }
 
     #[test]
+    fn lanes_behind_inbound_keep_half_a_gap_between_them() {
+        let rules = rules(vec![quota("hour", 3_600_000, 100)]);
+        let gap = rules.gap(Action::Message, NOW, Learned::default());
+        let send = send();
+        for lane in [Lane::FollowUp, Lane::Outbound] {
+            let mut behind = want(&send, 2);
+            (behind.action, behind.lane) = (Action::Message, Some(lane));
+            let (grant, next) = granted(Budget::default().decide(&rules, &behind, NOW, id(1)));
+            assert_eq!(grant.units, 1);
+            let denial = denied(next.decide(&rules, &behind, NOW + secs(1), id(2)));
+            let half = Duration::from_millis(millis(gap).div_ceil(2));
+            assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + half });
+            let (grant, _) = granted(next.decide(&rules, &want(&send, 2), NOW + secs(1), id(2)));
+            assert_eq!(grant.units, 2, "slots alone pace what somebody waits for");
+        }
+    }
+
+    #[test]
     fn outbound_leaves_room_and_gives_way_and_inbound_takes_it() {
         let rules = rules(vec![quota("hour", 3_600_000, 100)]);
         let send = send();

@@ -234,6 +234,28 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_meets_the_limit_again_is_another_strike() {
+        let mut holds = struck(1, HoldCause::Throttled, None);
+        let probed = NOW + wait(&holds);
+        holds.start_probe(None, probed + Duration::from_secs(30));
+        holds.strike(HoldCause::Throttled, probed, None, 0);
+        assert_eq!((holds.strikes, holds.last_strike), (2, probed));
+        let until = probed + Duration::from_secs(120) + MARGIN;
+        let hold = Hold { cause: HoldCause::Throttled, since: probed, until, probe: None };
+        assert_eq!(holds.current, Some(hold));
+    }
+
+    #[test]
+    fn up_to_a_fifth_of_the_wait_is_spread() {
+        let spread = |seed| {
+            let mut holds = Holds::default();
+            holds.strike(HoldCause::Throttled, NOW, None, seed);
+            wait(&holds) - MARGIN - Duration::from_secs(60)
+        };
+        assert_eq!([0, 1500, 1999].map(spread), [0, 6000, 11_988].map(Duration::from_millis));
+    }
+
+    #[test]
     fn a_strike_a_day_later_is_a_first_one() {
         let mut holds = struck(5, HoldCause::Throttled, None);
         holds.strike(HoldCause::Throttled, NOW + A_DAY, None, 0);
@@ -267,6 +289,11 @@ mod tests {
         assert_eq!(holds.recipient_held_until(&person(8), NOW + RECIPIENT_HOLD), None);
         assert_eq!(holds.recipients.len(), RECIPIENTS_MAX);
         assert_eq!(holds.gate(NOW), Gate::Open);
+        // Once more is no second entry that pushes another out, and those that have ended go.
+        (0..9).for_each(|_| holds.hold_recipient(&person(8), NOW));
+        assert_eq!(holds.recipient_held_until(&person(5), NOW), Some(NOW + RECIPIENT_HOLD));
+        holds.hold_recipient(&person(9), NOW + RECIPIENT_HOLD);
+        assert_eq!(holds.recipients.len(), 1);
     }
 
     #[test]
