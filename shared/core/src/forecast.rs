@@ -205,6 +205,37 @@ mod tests {
     }
 
     #[test]
+    fn whoever_arrives_as_a_slot_comes_goes_before_lanes_behind() {
+        let rules =
+            Rules::new(Profile::careful(), Terms { tier: Tier::Two, ..Terms::default() }).unwrap();
+        let expected = |lane, arrives| Expected {
+            lane,
+            arrives,
+            deadline: Timestamp::NEVER,
+            order: Overflow::OldestFirst,
+        };
+        let campaign = [NOW; 3].map(|at| expected(Lane::Outbound, at)).to_vec();
+        let slots = sent(&of(&rules, &campaign));
+        let mut with_one_more = campaign;
+        with_one_more.push(expected(Lane::Inbound, slots[1]));
+        let forecasts = of(&rules, &with_one_more);
+        assert_eq!(forecasts[3], Forecast::Sent(slots[1]));
+        assert_eq!(forecasts[1], Forecast::Sent(slots[2]));
+    }
+
+    #[test]
+    fn a_send_whose_slot_is_its_deadline_is_too_late_and_the_outlook_sums_up() {
+        let rules = Rules::careful();
+        let mut sends = comments(3, secs(1), Overflow::OldestFirst);
+        let slots = sent(&of(&rules, &sends));
+        sends.iter_mut().for_each(|send| send.deadline = slots[2]);
+        let forecasts = of(&rules, &sends);
+        assert_eq!(forecasts[2], Forecast::Expired(slots[2]));
+        let outlook = Outlook { seen_at: NOW, waiting: 3, late: 1, last: slots[1] };
+        assert_eq!(Outlook::of(&forecasts, NOW), outlook);
+    }
+
+    #[test]
     fn an_inbound_comment_goes_before_a_campaign_of_thousands() {
         let rules =
             Rules::new(Profile::careful(), Terms { tier: Tier::Two, ..Terms::default() }).unwrap();

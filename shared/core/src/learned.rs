@@ -156,8 +156,12 @@ mod tests {
         let usage = Some(Usage { percent: 85, at: NOW });
         let learned = Learned::default().with_usage(usage).with_usage(None);
         assert_eq!(paces(&learned, &[0, 14, 15]), [63, 63, 100]);
-        let older = Some(Usage { percent: 0, at: NOW - mins(1) });
-        assert_eq!(learned.with_usage(older), learned);
+        for not_newer in [NOW - mins(1), NOW] {
+            let usage = Some(Usage { percent: 0, at: not_newer });
+            assert_eq!(learned.with_usage(usage), learned);
+        }
+        assert_eq!(learned.pace_changes_after(NOW + mins(14)), Some(NOW + mins(15)));
+        assert_eq!(learned.pace_changes_after(NOW + mins(15)), None);
     }
 
     #[test]
@@ -165,6 +169,14 @@ mod tests {
         let mut learned = Learned::default();
         learned.returned(NOW);
         assert_eq!(paces(&learned, &[0, 4, 5, 10, 15, 90]), [25, 25, 50, 75, 100, 100]);
+        let changes = [0, 4, 5, 14, 15].map(|n| learned.pace_changes_after(NOW + mins(n)));
+        assert_eq!(
+            changes,
+            [Some(5), Some(5), Some(10), Some(15), None].map(|n| n.map(|n| NOW + mins(n)))
+        );
+        // Whatever changes it first.
+        let learned = learned.with_usage(Some(Usage { percent: 85, at: NOW - mins(12) }));
+        assert_eq!(learned.pace_changes_after(NOW), Some(NOW + mins(3)));
     }
 
     #[test]
