@@ -32,11 +32,9 @@ impl Window {
             return;
         }
         for (at, &units) in self.counts.iter().enumerate() {
-            let end = (self.first + at as u64 + 1) * self.width;
-            if units > 0 {
-                let end = Timestamp::from_millis(end - 1);
-                new.add(end, end, units, Duration::MAX);
-            }
+            let end = (self.first + at as u64 + 1) * self.width - 1;
+            let end = Timestamp::from_millis(end);
+            new.add(end, end, units, Duration::MAX);
         }
         *self = new;
     }
@@ -226,6 +224,48 @@ mod tests {
         assert_eq!(window.used(at(5010), SPAN), 1);
         window.refund(at(9000), 2);
         assert_eq!(window.used(at(5010), SPAN), 1);
+    }
+
+    #[test]
+    fn in_other_buckets_a_unit_counts_until_its_old_and_its_new_one_have_left() {
+        for (from, to) in [(10, 100), (100, 10), (100, 100)] {
+            let mut window = Window::new(Duration::from_millis(from));
+            window.add(at(5000), at(5000), 1, SPAN);
+            window.rebucket(Duration::from_millis(to));
+            assert_eq!(window.earliest_with(at(5000), SPAN, 0), at(6100), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn what_no_window_is_written_as_is_refused() {
+        let decode = |numbers: &[u64]| {
+            let mut bytes = Vec::new();
+            numbers.iter().for_each(|&number| put_varint(&mut bytes, number));
+            Window::decode(&mut bytes.as_slice())
+        };
+        assert!(decode(&[10, 5, 3, 7, 0, 2]).is_some());
+        assert_eq!(decode(&[0, 5, 1, 7]), None, "no width");
+        assert_eq!(decode(&[10, 5, 3, 7, 0, 3]), None, "a run behind the end");
+        assert_eq!(decode(&[10, 5, 3, 7, 0, 0]), None, "a run of none");
+        assert_eq!(decode(&[10, 5, 3, 7]), None, "fewer counts than said");
+        assert_eq!(decode(&[10, 5, 1, 1 << 32]), None, "a count beyond all");
+        assert!(decode(&[10, 5, 4096, 0, 4096]).is_some());
+        assert_eq!(decode(&[10, 5, 4097, 0, 4097]), None, "more buckets than any quota has");
+    }
+
+    #[test]
+    fn numbers_are_read_back_up_to_the_largest_and_none_beyond() {
+        let read = |bytes: &[u8]| get_varint(&mut &bytes[..]);
+        for number in [0, 1, 127, 128, 1 << 63, u64::MAX] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, number);
+            assert_eq!(read(&bytes), Some(number));
+        }
+        let mut beyond = [0xff; 10];
+        beyond[9] = 0x02;
+        assert_eq!(read(&beyond), None);
+        assert_eq!(read(&[0xff; 10]), None);
+        assert_eq!(read(&[0x80]), None);
     }
 
     proptest! {
