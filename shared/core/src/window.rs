@@ -49,7 +49,7 @@ impl Window {
         (self.first..)
             .zip(self.counts.iter().copied())
             .map(move |(bucket, units)| (self.freed_at(bucket, span), units))
-            .filter(move |&(freed, units)| units > 0 && freed > at)
+            .filter(move |&(freed, _)| freed > at)
     }
 
     /// Units that count at `at`, where each counts for `span`.
@@ -85,7 +85,7 @@ impl Window {
     /// of a lease given now.
     pub fn add(&mut self, now: Timestamp, at: Timestamp, units: u32, span: Duration) {
         while let Some(&front) = self.counts.front() {
-            if front > 0 && self.freed_at(self.first, span) > now {
+            if self.freed_at(self.first, span) > now {
                 break;
             }
             self.total -= u64::from(front);
@@ -214,6 +214,28 @@ mod tests {
         assert_eq!(window.used(at(6010), SPAN), 0);
         assert_eq!(window.earliest_with(at(5000), SPAN, 0), at(6010));
         assert_eq!(window.earliest_with(at(5000), SPAN, 1), at(5000));
+    }
+
+    #[test]
+    fn whether_a_unit_counts_is_known_by_its_bucket() {
+        let mut window = Window::new(Duration::from_millis(10));
+        window.add(at(5000), at(5000), 1, SPAN);
+        window.add(at(5020), at(5020), 1, SPAN);
+        let counts = |counted_at, now| window.counts(at(counted_at), at(now), SPAN);
+        assert!(counts(5009, 5020) && counts(5000, 6009));
+        assert!(!counts(5000, 6010), "it has left the window");
+        assert!(!counts(5010, 5020), "there was none");
+        assert!(!counts(4999, 5020) && !counts(5030, 5020), "there is no such bucket");
+    }
+
+    #[test]
+    fn what_has_left_the_window_is_forgotten() {
+        let mut window = Window::new(Duration::from_millis(10));
+        window.add(at(5000), at(5000), 1, SPAN);
+        window.add(at(6010), at(6010), 2, SPAN);
+        let mut new = Window::new(Duration::from_millis(10));
+        new.add(at(6010), at(6010), 2, SPAN);
+        assert_eq!(window, new);
     }
 
     #[test]
