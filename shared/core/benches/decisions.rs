@@ -99,6 +99,17 @@ fn a_release_run_plans_its_horizon(bencher: Bencher<'_, '_>) {
     bencher.bench(|| plan(&rules, &budget, &Cursor::default(), at, &[], black_box(&parked)));
 }
 
+/// Day by day, in the active hours, until the deadline.
+#[divan::bench]
+fn a_forecast_of_more_than_the_default_can_send(bencher: Bencher<'_, '_>) {
+    let rules = Rules::careful();
+    let deadline = NOW + REPLY_WINDOW;
+    let order = Overflow::OldestFirst;
+    let sends = vec![Expected { lane: Lane::Inbound, arrives: NOW, deadline, order }; 100_000];
+    let (budget, cursor) = (Budget::default(), Cursor::default());
+    bencher.bench(|| forecast(&rules, &budget, &cursor, NOW, &[], black_box(&sends)));
+}
+
 #[divan::bench(args = [1000, 100_000])]
 fn a_forecast(bencher: Bencher<'_, '_>, sends: usize) {
     let rules = rules();

@@ -59,8 +59,7 @@ impl AppBudget {
         let row = InForce { quota, limit };
         let leased = units.min(self.windows.room(row, at));
         if leased == 0 {
-            let fit = self.windows.row_fits(row, at, 1).unwrap_or(at);
-            return Slice::Full(fit.max(at + Duration::from_millis(1)));
+            return Slice::Full(self.windows.row_fits(row, at, 0));
         }
         let mut next = self.next(id);
         next.decided_at = at;
@@ -90,7 +89,7 @@ impl AppBudget {
         next
     }
 
-    /// Ends the hold: the probe went through.
+    /// Ends the hold whose probe went through; one that was met since then stays.
     pub fn lift(&self, id: GrantId) -> Self {
         let mut next = self.next(id);
         next.holds.lift();
@@ -130,6 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::hold::Gate;
     use crate::profile::Profile;
     use crate::quota::{Action, Limit, Unit, nonzero};
     use crate::rules::Terms;
@@ -154,6 +154,21 @@ mod tests {
     fn an_account_that_keeps_within_its_share_leases_nothing() {
         assert_eq!(Rules::careful().leased().count(), 0);
         assert_eq!(rules(200).leased().count(), 1, "750 private replies an hour are more than 200");
+    }
+
+    #[test]
+    fn a_hold_of_the_app_ends_with_its_probe_and_each_step_is_a_write() {
+        let held = AppBudget::default().hold(HoldCause::Throttled, NOW, None, id(1));
+        let until = held.holds.current.as_ref().unwrap().until;
+        assert_eq!(held.holds.gate(NOW), Gate::Closed(HoldCause::Throttled, until));
+        assert_eq!((held.version, held.grant, held.decided_at), (1, id(1), NOW));
+        let send = SendId { account: "a".into(), event: "c".into() };
+        let lease = until + SLICE_LIFE;
+        let probed = held.probe(&send, lease, id(2));
+        assert_eq!(probed.holds.gate(until), Gate::Closed(HoldCause::Throttled, lease));
+        let lifted = probed.lift(id(3));
+        assert_eq!(lifted.holds.gate(until), Gate::Open);
+        assert_eq!((lifted.version, lifted.grant), (3, id(3)));
     }
 
     #[test]

@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::hold::{Gate, HoldCause, Holds};
 use crate::id::{RecipientId, SendId};
 use crate::learned::{Learned, Usage};
-use crate::quota::{Action, PACED_WINDOW_MAX, Quota, QuotaId, Unit};
+use crate::quota::{Action, GRANT_LIFE, PACED_WINDOW_MAX, Quota, QuotaId, Unit};
 use crate::rotation::Rotation;
 use crate::rules::{InForce, Rules};
 use crate::send::Lane;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 use crate::window::{Window, get_varint, put_varint};
 
 /// Names one write of a budget or cursor. A write whose answer was lost is found again by it: a
@@ -202,13 +202,11 @@ impl Budget {
             Role::Normal => want.units.get(),
             Role::Probe => 1,
         };
-        let mut bound = None;
+        let mut bound = Bound::Pace;
         if rules.active_from(want.action, at) > at {
-            (units, bound) = (0, Some(Bound::Hours));
+            (units, bound) = (0, Bound::Hours);
         } else if let Some(apart) = self.must_be_apart(rules, want, at, learned) {
-            let next = self.paced_at + apart;
-            units = if next > at { 0 } else { 1 };
-            bound = (units < want.units.get()).then_some(Bound::Pace);
+            units = if self.paced_at + apart > at { 0 } else { 1 };
         }
         for row in rules.in_force(want.action, at, learned) {
             let room = match self.windows.is_repeat(row, at, want.counted_at) {
@@ -217,11 +215,10 @@ impl Budget {
             };
             if room < units {
                 units = room;
-                bound = Some(Bound::Quota(row.quota.id.clone()));
+                bound = Bound::Quota(row.quota.id.clone());
             }
         }
         if units == 0 {
-            let bound = bound.unwrap_or(Bound::Pace);
             let retry_at = self.earliest(rules, want, at, learned);
             return Decision::Denied(Denial { bound, retry_at });
         }
@@ -243,15 +240,16 @@ impl Budget {
             }
         }
         if role == Role::Probe {
-            next.holds.start_probe(want.first.cloned(), want.lease_until);
+            // Its call may be made until its grant ends, whatever was asked for.
+            let lease_until = want.lease_until.max(at + GRANT_LIFE);
+            next.holds.start_probe(want.first.cloned(), lease_until);
         }
         // What was asked beyond it waits.
         let denial = (units < want.units.get()).then(|| match next.holds.gate(at) {
             Gate::Closed(cause, retry_at) => Denial { bound: Bound::Hold(cause), retry_at },
-            Gate::Open | Gate::Probe => Denial {
-                bound: bound.unwrap_or(Bound::Pace),
-                retry_at: next.earliest(rules, want, at, learned),
-            },
+            Gate::Open | Gate::Probe => {
+                Denial { bound, retry_at: next.earliest(rules, want, at, learned) }
+            }
         });
         let grant = Grant { id, action: want.action, units, at, role, recipients };
         Decision::Granted(grant, Box::new(next), denial)
@@ -270,11 +268,15 @@ impl Budget {
             return None;
         }
         let gap = rules.gap(want.action, at, learned);
-        if rules.pace_percent(at, learned) < 100 {
-            return Some(gap);
-        }
-        // Two slots that are moved by their jitter are at least half a gap apart.
-        matches!(want.lane, Some(Lane::FollowUp | Lane::Outbound)).then(|| gap / 2)
+        let apart = match (rules.pace_percent(at, learned), want.lane) {
+            (..100, _) => gap,
+            // Two slots that are moved by their jitter are at least half a gap apart.
+            (_, Some(Lane::FollowUp | Lane::Outbound)) => {
+                Duration::from_millis(millis(gap).div_ceil(2))
+            }
+            _ => return None,
+        };
+        (!apart.is_zero()).then_some(apart)
     }
 
     /// The first instant after `at` at which one more call would be granted.
@@ -285,12 +287,29 @@ impl Budget {
         at: Timestamp,
         learned: Learned,
     ) -> Timestamp {
-        let apart = self.must_be_apart(rules, want, at, learned);
-        let from = apart.map_or(at, |apart| at.max(self.paced_at + apart));
+        let from = self.far_enough(rules, want, at, learned);
         let need = Need { action: want.action, lane: want.lane, counted_at: want.counted_at };
-        let fit = self.windows.earliest_fit(rules, learned, need, from);
-        // What fits now after all was bound by what this process does not see: look again soon.
-        fit.unwrap_or(at + NEVER_FITS).max(at + SOONEST)
+        self.windows.earliest_fit(rules, learned, need, from)
+    }
+
+    /// The first instant, not before `at`, that is as far from the last DM as it must be.
+    fn far_enough(
+        &self,
+        rules: &Rules,
+        want: &Want<'_>,
+        mut at: Timestamp,
+        learned: Learned,
+    ) -> Timestamp {
+        while let Some(apart) = self.must_be_apart(rules, want, at, learned) {
+            let far = at.max(self.paced_at + apart);
+            let steady_until = rules.gap_changes_after(at, learned);
+            if far <= steady_until {
+                return far;
+            }
+            // By itself the distance only ever shrinks.
+            at = steady_until;
+        }
+        at
     }
 
     /// Gives back `units` of a grant: calls that were never written.
@@ -347,11 +366,13 @@ impl Budget {
         next
     }
 
-    /// Ends the hold: the probe went through. The pace returns step by step.
+    /// Ends the hold whose probe went through; one that was met since then stays. The pace returns
+    /// step by step.
     pub fn lift(&self, now: Timestamp, id: GrantId) -> Self {
         let mut next = self.next(id);
-        next.holds.lift();
-        next.learned.returned(now.max(self.decided_at));
+        if next.holds.lift().is_some() {
+            next.learned.returned(now.max(self.decided_at));
+        }
         next
     }
 
@@ -359,12 +380,6 @@ impl Budget {
         Self { version: self.version + 1, grant: id, ..self.clone() }
     }
 }
-
-/// A retry is never sooner.
-const SOONEST: Duration = Duration::from_millis(1);
-
-/// When to look again at what no limit in force will ever let through.
-const NEVER_FITS: Duration = Duration::from_secs(3600);
 
 /// What is left of each quota for others.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -426,46 +441,36 @@ impl Windows {
     }
 
     /// The first instant, not before `from`, at which one more call is granted as far as hours and
-    /// quotas go; `None` when it never is.
+    /// quotas go.
     pub(crate) fn earliest_fit(
         &self,
         rules: &Rules,
         learned: Learned,
         need: Need,
         from: Timestamp,
-    ) -> Option<Timestamp> {
+    ) -> Timestamp {
         let spare = Spare::of(need.lane);
         let mut at = from;
         loop {
             at = rules.active_from(need.action, at);
             let steady_until = rules.limits_change_after(at, learned);
-            let mut rows = rules.in_force(need.action, at, learned);
-            let fit =
-                rows.try_fold(at, |fit, row| match self.is_repeat(row, at, need.counted_at) {
-                    true => Some(fit),
-                    false => self.row_fits(row, fit, 1 + spare.units(row)),
-                });
-            match fit {
-                Some(fit) if fit == at => return Some(at),
-                // Limits only ever rise by themselves: what fits under these fits then.
-                Some(fit) => at = fit.min(steady_until),
-                None if steady_until == Timestamp::NEVER => return None,
-                None => at = steady_until,
+            let rows = rules.in_force(need.action, at, learned);
+            let rows = rows.filter(|&row| !self.is_repeat(row, at, need.counted_at));
+            let fit = rows.fold(at, |fit, row| self.row_fits(row, fit, spare.units(row)));
+            if fit == at {
+                return at;
             }
+            // Limits only ever rise by themselves: what fits under these fits then.
+            at = fit.min(steady_until);
         }
     }
 
-    pub(crate) fn row_fits(
-        &self,
-        row: InForce<'_>,
-        at: Timestamp,
-        units: u32,
-    ) -> Option<Timestamp> {
+    /// The first instant, not before `at`, at which one more unit leaves `spare` others.
+    pub(crate) fn row_fits(&self, row: InForce<'_>, at: Timestamp, spare: u32) -> Timestamp {
         let InForce { quota, limit } = row;
-        match self.0.get(&quota.id) {
-            Some(window) => window.earliest_fit(at, quota.counted_span(), limit.get(), units),
-            None => (units <= limit.get()).then_some(at),
-        }
+        let before = limit.get().saturating_sub(1 + spare);
+        let window = self.0.get(&quota.id);
+        window.map_or(at, |window| window.earliest_with(at, quota.counted_span(), before))
     }
 
     /// Takes a unit of every quota that counts `action`, at `at`.
@@ -477,7 +482,7 @@ impl Windows {
 
     fn move_unit(&mut self, quota: &Quota, from: Timestamp, to: Timestamp) {
         if let Some(window) = self.0.get_mut(&quota.id) {
-            *window = window.rebucketed(quota.bucket());
+            window.rebucket(quota.bucket());
             window.move_unit(from, to, quota.counted_span());
         }
     }
@@ -490,7 +495,7 @@ impl Windows {
     pub(crate) fn charge(&mut self, quota: &Quota, now: Timestamp, at: Timestamp, units: u32) {
         let window = self.0.entry(quota.id.clone()).or_insert_with(|| Window::new(quota.bucket()));
         // A quota whose window was changed keeps what it has counted.
-        *window = window.rebucketed(quota.bucket());
+        window.rebucket(quota.bucket());
         window.add(now, at, units, quota.counted_span());
     }
 
@@ -551,7 +556,7 @@ mod tests {
 
     use super::*;
     use crate::profile::{Profile, SlowDown};
-    use crate::quota::{GRANT_LIFE, Limit, Tier};
+    use crate::quota::{Limit, Tier};
     use crate::rules::Terms;
     use crate::time::CLOCK_BOUND;
 
@@ -631,6 +636,29 @@ mod tests {
         denied(next.decide(&rules, &want(&send, 1), just_before, id(3)));
         let (grant, _) = granted(next.decide(&rules, &want(&send, 4), denial.retry_at, id(4)));
         assert_eq!(grant.units, 2, "the minute's quota binds now");
+        let alike = self::rules(vec![quota("one", 10_000, 3), quota("two", 60_000, 3)]);
+        let Decision::Granted(_, _, Some(denial)) =
+            Budget::default().decide(&alike, &want(&send, 4), NOW, id(1))
+        else {
+            panic!("expected a partial grant")
+        };
+        assert_eq!(denial.bound, Bound::Quota(QuotaId::new("one")), "the first of two alike");
+    }
+
+    #[test]
+    fn writes_have_names_and_seeds_of_their_own() {
+        assert_eq!(GrantId::from_bytes(id(7).to_bytes()), id(7));
+        assert_ne!(id(7).to_bytes(), id(8).to_bytes());
+        // Process and sequence both count.
+        assert_eq!(GrantId::new(0b0110, 0b0011).seed(), 0b0101);
+    }
+
+    #[test]
+    fn a_bound_says_what_it_is() {
+        let shown =
+            [Bound::Quota(QuotaId::new("hour")), Bound::Hold(HoldCause::Blocked), Bound::Hours]
+                .map(|bound| bound.to_string());
+        assert_eq!(shown, ["quota hour", "hold Blocked", "active hours"]);
     }
 
     #[test]
@@ -656,6 +684,15 @@ mod tests {
         let (grant, probing) = granted(held.decide(&rules, &first, at, id(3)));
         assert_eq!((grant.units, grant.role), (1, Role::Probe));
         denied(probing.decide(&rules, &first, at, id(4)));
+        // The probe is waited for as long as its grant lives at the least.
+        first.lease_until = at;
+        let Decision::Granted(_, probed, Some(denial)) = held.decide(&rules, &first, at, id(3))
+        else {
+            panic!("expected the probe and a denial of the rest")
+        };
+        let rest = Denial { bound: Bound::Hold(HoldCause::Blocked), retry_at: at + GRANT_LIFE };
+        assert_eq!(denial, rest);
+        assert_eq!(denied(probed.decide(&rules, &first, at, id(4))), rest);
         let lifted = probing.lift(at, id(5));
         let denial = denied(lifted.decide(&rules, &first, at, id(6)));
         assert_eq!(denial.bound, Bound::Pace, "a gradual return, not a burst");
@@ -665,18 +702,40 @@ mod tests {
 
     #[test]
     fn a_throttle_lowers_the_limit_below_what_was_used_until_it_recovers() {
-        let rules = rules(vec![quota("hour", 3_600_000, 100)]);
+        let rules = rules(vec![quota("hour", 3_600_000, 200)]);
         let send = send();
-        let (_, used) = granted(Budget::default().decide(&rules, &want(&send, 60), NOW, id(1)));
+        let (_, used) = granted(Budget::default().decide(&rules, &want(&send, 120), NOW, id(1)));
         let held = used.hold(&rules, HoldCause::Throttled, NOW, None, id(2));
         let after = NOW + secs(80);
         let (_, probed) = granted(Budget::default().decide(&rules, &want(&send, 1), after, id(3)));
         assert_eq!(probed.learned.lowered, None);
-        // 60 of 100 were too many: 54 are in force, and the 60 fill them until they rise.
+        // 120 of 200 were too many: 108 are in force, and the 120 fill them until they rise.
         let denial = denied(held.decide(&rules, &want(&send, 1), after, id(4)));
         assert_eq!(denial.bound, Bound::Quota(QuotaId::new("hour")));
-        assert_eq!(denial.retry_at, NOW + secs(1200), "64 of 100");
+        assert_eq!(denial.retry_at, NOW + secs(1200), "64 percent are 128");
         granted(held.decide(&rules, &want(&send, 1), denial.retry_at, id(5)));
+    }
+
+    #[test]
+    fn only_the_first_throttle_of_a_hold_lowers_a_limit() {
+        let rules = two_quotas();
+        let blocked = Budget::default().hold(&rules, HoldCause::Blocked, NOW, None, id(1));
+        assert_eq!(blocked.learned.lowered, None, "a block says nothing of limits");
+        let later = blocked.hold(&rules, HoldCause::Throttled, NOW, None, id(2));
+        assert_eq!(later.learned.lowered, None, "an answer to a call that was in flight");
+        let throttled = Budget::default().hold(&rules, HoldCause::Throttled, NOW, None, id(1));
+        let lowered = throttled.learned.lowered;
+        assert!(lowered.is_some());
+        let again = throttled.hold(&rules, HoldCause::Throttled, NOW + secs(1), None, id(2));
+        assert_eq!(again.learned.lowered, lowered);
+    }
+
+    #[test]
+    fn a_person_who_had_too_many_messages_is_held_in_the_budget() {
+        let person = RecipientId::new("1");
+        let held = Budget::default().hold_recipient(&person, NOW, id(1));
+        assert!(held.holds.recipient_held_until(&person, NOW).is_some());
+        assert_eq!((held.version, held.grant), (1, id(1)));
     }
 
     #[test]
@@ -691,6 +750,50 @@ mod tests {
         assert_eq!(denial.bound, Bound::Pace);
         assert!(denial.retry_at > NOW + secs(36) && denial.retry_at < NOW + secs(70));
         granted(next.decide(&rules, &want(&send, 5), denial.retry_at, id(3)));
+    }
+
+    #[test]
+    fn a_pace_that_rises_before_the_next_call_is_due_makes_it_due_earlier() {
+        let rules = rules(vec![quota("hour", 3_600_000, 10)]);
+        let send = send();
+        let (_, budget) = granted(Budget::default().decide(&rules, &want(&send, 1), NOW, id(1)));
+        let mut slowed = budget.clone();
+        slowed.learned.returned(NOW);
+        let denial = denied(slowed.decide(&rules, &want(&send, 1), NOW + secs(1), id(2)));
+        // A quarter of ten an hour is a call in 25 min, but after ten the pace is three quarters.
+        assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + secs(600) });
+        let mut used = want(&send, 1);
+        used.usage = Some(Usage { percent: 100, at: NOW });
+        let denial = denied(budget.decide(&rules, &used, NOW + secs(1), id(2)));
+        assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + Learned::USAGE_BELIEVED });
+    }
+
+    #[test]
+    fn slower_than_any_number_at_once_is_any_number_at_once() {
+        let rules = rules(vec![quota("day", 86_400_000, 10)]);
+        let send = send();
+        let mut full = want(&send, 5);
+        full.usage = Some(Usage { percent: 85, at: NOW });
+        let (grant, _) = granted(Budget::default().decide(&rules, &full, NOW, id(1)));
+        assert_eq!(grant.units, 5);
+    }
+
+    #[test]
+    fn lanes_behind_inbound_keep_half_a_gap_between_them() {
+        let rules = rules(vec![quota("hour", 3_600_000, 100)]);
+        let gap = rules.gap(Action::Message, NOW, Learned::default());
+        let send = send();
+        for lane in [Lane::FollowUp, Lane::Outbound] {
+            let mut behind = want(&send, 2);
+            (behind.action, behind.lane) = (Action::Message, Some(lane));
+            let (grant, next) = granted(Budget::default().decide(&rules, &behind, NOW, id(1)));
+            assert_eq!(grant.units, 1);
+            let denial = denied(next.decide(&rules, &behind, NOW + secs(1), id(2)));
+            let half = Duration::from_millis(millis(gap).div_ceil(2));
+            assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + half });
+            let (grant, _) = granted(next.decide(&rules, &want(&send, 2), NOW + secs(1), id(2)));
+            assert_eq!(grant.units, 2, "slots alone pace what somebody waits for");
+        }
     }
 
     #[test]
@@ -788,6 +891,28 @@ mod tests {
         repeat.counted_at = Some(first.at);
         let (anew, _) = granted(budget.decide(&rules, &repeat, NOW + secs(3720), id(6)));
         assert_eq!(anew.recipients, Recipients::Counted);
+    }
+
+    #[test]
+    fn a_refund_gives_back_calls_and_only_units_of_people_that_it_took() {
+        let limit = Limit::Fixed(NonZeroU32::new(1).unwrap());
+        let people = Quota::new("people", &Action::ALL, Unit::Recipients, secs(3600), limit);
+        let rules = rules(vec![people, quota("calls", 3_600_000, 2)]);
+        let send = send();
+        let (first, new) = granted(Budget::default().decide(&rules, &want(&send, 1), NOW, id(1)));
+        let refunded = new.refund(&rules, &first, 1, id(2));
+        granted(refunded.decide(&rules, &want(&send, 1), NOW, id(3)));
+
+        let mut repeat = want(&send, 1);
+        repeat.counted_at = Some(first.at);
+        let (second, moved) = granted(new.decide(&rules, &repeat, NOW + secs(60), id(2)));
+        repeat.counted_at = Some(second.at);
+        let full = denied(moved.decide(&rules, &repeat, NOW + secs(60), id(3)));
+        assert_eq!(full.bound, Bound::Quota(QuotaId::new("calls")));
+        let refunded = moved.refund(&rules, &second, 1, id(3));
+        let full = denied(refunded.decide(&rules, &want(&send, 1), NOW + secs(60), id(4)));
+        assert_eq!(full.bound, Bound::Quota(QuotaId::new("people")));
+        granted(refunded.decide(&rules, &repeat, NOW + secs(60), id(4)));
     }
 
     #[test]

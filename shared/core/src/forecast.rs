@@ -125,13 +125,13 @@ pub fn forecast(
         let slot = slots.peek(lane, at);
         // Whoever arrives before that slot may go first.
         if let Some(&index) = coming.peek()
-            && slot.is_none_or(|slot| sends[index].arrives <= slot)
+            && sends[index].arrives <= slot
         {
             at = sends[index].arrives;
             continue;
         }
         let Some(Ready { index, .. }) = ready[usize::from(lane.rank())].pop() else { continue };
-        if let Some(slot) = slot.filter(|&slot| slot < sends[index.0].deadline) {
+        if slot < sends[index.0].deadline {
             slots.take(lane, slot);
             result[index.0] = Forecast::Sent(slot);
         }
@@ -202,6 +202,37 @@ mod tests {
         assert!(sent(&newest).len().abs_diff(count) < 10);
         assert!(matches!(newest[59_999], Forecast::Sent(_)));
         assert!(matches!(newest[30_000], Forecast::Expired(_)));
+    }
+
+    #[test]
+    fn whoever_arrives_as_a_slot_comes_goes_before_lanes_behind() {
+        let rules =
+            Rules::new(Profile::careful(), Terms { tier: Tier::Two, ..Terms::default() }).unwrap();
+        let expected = |lane, arrives| Expected {
+            lane,
+            arrives,
+            deadline: Timestamp::NEVER,
+            order: Overflow::OldestFirst,
+        };
+        let campaign = [NOW; 3].map(|at| expected(Lane::Outbound, at)).to_vec();
+        let slots = sent(&of(&rules, &campaign));
+        let mut with_one_more = campaign;
+        with_one_more.push(expected(Lane::Inbound, slots[1]));
+        let forecasts = of(&rules, &with_one_more);
+        assert_eq!(forecasts[3], Forecast::Sent(slots[1]));
+        assert_eq!(forecasts[1], Forecast::Sent(slots[2]));
+    }
+
+    #[test]
+    fn a_send_whose_slot_is_its_deadline_is_too_late_and_the_outlook_sums_up() {
+        let rules = Rules::careful();
+        let mut sends = comments(3, secs(1), Overflow::OldestFirst);
+        let slots = sent(&of(&rules, &sends));
+        sends.iter_mut().for_each(|send| send.deadline = slots[2]);
+        let forecasts = of(&rules, &sends);
+        assert_eq!(forecasts[2], Forecast::Expired(slots[2]));
+        let outlook = Outlook { seen_at: NOW, waiting: 3, late: 1, last: slots[1] };
+        assert_eq!(Outlook::of(&forecasts, NOW), outlook);
     }
 
     #[test]

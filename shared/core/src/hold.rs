@@ -182,9 +182,10 @@ impl Holds {
         });
     }
 
-    /// Ends the hold. Strikes stay, so that a repeated hit holds longer.
-    pub(crate) fn lift(&mut self) {
-        self.current = None;
+    /// Ends the hold whose probe went through, and says whether there was one: a hold that was met
+    /// after that probe had gone stays. Strikes stay too, so that a repeated hit holds longer.
+    pub(crate) fn lift(&mut self) -> Option<Hold> {
+        self.current.take_if(|hold| hold.probe.is_some())
     }
 }
 
@@ -197,7 +198,7 @@ mod tests {
     fn struck(times: u32, cause: HoldCause, regain: Option<Duration>) -> Holds {
         let mut holds = Holds::default();
         for _ in 0..times {
-            holds.lift();
+            holds.current = None;
             holds.strike(cause, NOW, regain, 0);
         }
         holds
@@ -233,6 +234,28 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_meets_the_limit_again_is_another_strike() {
+        let mut holds = struck(1, HoldCause::Throttled, None);
+        let probed = NOW + wait(&holds);
+        holds.start_probe(None, probed + Duration::from_secs(30));
+        holds.strike(HoldCause::Throttled, probed, None, 0);
+        assert_eq!((holds.strikes, holds.last_strike), (2, probed));
+        let until = probed + Duration::from_secs(120) + MARGIN;
+        let hold = Hold { cause: HoldCause::Throttled, since: probed, until, probe: None };
+        assert_eq!(holds.current, Some(hold));
+    }
+
+    #[test]
+    fn up_to_a_fifth_of_the_wait_is_spread() {
+        let spread = |seed| {
+            let mut holds = Holds::default();
+            holds.strike(HoldCause::Throttled, NOW, None, seed);
+            wait(&holds) - MARGIN - Duration::from_secs(60)
+        };
+        assert_eq!([0, 1500, 1999].map(spread), [0, 6000, 11_988].map(Duration::from_millis));
+    }
+
+    #[test]
     fn a_strike_a_day_later_is_a_first_one() {
         let mut holds = struck(5, HoldCause::Throttled, None);
         holds.strike(HoldCause::Throttled, NOW + A_DAY, None, 0);
@@ -251,7 +274,7 @@ mod tests {
     fn stopping_just_below_a_limit_is_no_strike() {
         let mut holds = struck(3, HoldCause::NearLimit, None);
         assert_eq!((holds.strikes, wait(&holds)), (0, Duration::from_secs(300) + MARGIN));
-        holds.lift();
+        holds.current = None;
         holds.strike(HoldCause::Throttled, NOW, None, 0);
         assert_eq!(wait(&holds), Duration::from_secs(60) + MARGIN);
     }
@@ -266,6 +289,11 @@ mod tests {
         assert_eq!(holds.recipient_held_until(&person(8), NOW + RECIPIENT_HOLD), None);
         assert_eq!(holds.recipients.len(), RECIPIENTS_MAX);
         assert_eq!(holds.gate(NOW), Gate::Open);
+        // Once more is no second entry that pushes another out, and those that have ended go.
+        (0..9).for_each(|_| holds.hold_recipient(&person(8), NOW));
+        assert_eq!(holds.recipient_held_until(&person(5), NOW), Some(NOW + RECIPIENT_HOLD));
+        holds.hold_recipient(&person(9), NOW + RECIPIENT_HOLD);
+        assert_eq!(holds.recipients.len(), 1);
     }
 
     #[test]
@@ -281,5 +309,16 @@ mod tests {
         assert_eq!(holds.gate(lease), Gate::Probe);
         holds.lift();
         assert_eq!(holds.gate(until), Gate::Open);
+    }
+
+    #[test]
+    fn a_probe_that_went_through_does_not_end_a_hold_that_came_after_it() {
+        let mut holds = struck(1, HoldCause::Throttled, None);
+        let probed = NOW + wait(&holds);
+        holds.start_probe(None, probed + Duration::from_secs(30));
+        holds.strike(HoldCause::Blocked, probed, None, 0);
+        let later = holds.clone();
+        assert_eq!(holds.lift(), None);
+        assert_eq!(holds, later);
     }
 }

@@ -88,9 +88,15 @@ impl Learned {
     /// The next instant after `at` at which limits change.
     pub(crate) fn limits_change_after(&self, at: Timestamp) -> Option<Timestamp> {
         let lowered = self.lowered.filter(|_| self.limit_percent(at) < FULL)?;
-        let every = Self::RECOVERY.1;
-        let steps = at.since(lowered.at).as_millis() / every.as_millis() + 1;
-        Some(lowered.at + every * u32::try_from(steps).unwrap_or(u32::MAX))
+        Some(next_step(lowered.at, Self::RECOVERY.1, at))
+    }
+
+    /// The next instant after `at` at which the pace may change.
+    pub(crate) fn pace_changes_after(&self, at: Timestamp) -> Option<Timestamp> {
+        let forgotten = self.usage.map(|usage| usage.at + Self::USAGE_BELIEVED);
+        let returned = self.returned_at.filter(|_| self.percent_by_return(at) < FULL);
+        let step = returned.map(|since| next_step(since, Self::RETURN_STEP, at));
+        forgotten.filter(|&forgotten| forgotten > at).into_iter().chain(step).min()
     }
 
     /// With a usage that was reported at `at`. One that asks for nothing new is left out, so that it
@@ -113,6 +119,12 @@ impl Learned {
     pub(crate) fn returned(&mut self, at: Timestamp) {
         self.returned_at = Some(at);
     }
+}
+
+/// The first instant after `at` of those that are `every` apart, from `since` on.
+fn next_step(since: Timestamp, every: Duration, at: Timestamp) -> Timestamp {
+    let steps = at.since(since).as_millis() / every.as_millis() + 1;
+    since + every * u32::try_from(steps).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -144,8 +156,12 @@ mod tests {
         let usage = Some(Usage { percent: 85, at: NOW });
         let learned = Learned::default().with_usage(usage).with_usage(None);
         assert_eq!(paces(&learned, &[0, 14, 15]), [63, 63, 100]);
-        let older = Some(Usage { percent: 0, at: NOW - mins(1) });
-        assert_eq!(learned.with_usage(older), learned);
+        for not_newer in [NOW - mins(1), NOW] {
+            let usage = Some(Usage { percent: 0, at: not_newer });
+            assert_eq!(learned.with_usage(usage), learned);
+        }
+        assert_eq!(learned.pace_changes_after(NOW + mins(14)), Some(NOW + mins(15)));
+        assert_eq!(learned.pace_changes_after(NOW + mins(15)), None);
     }
 
     #[test]
@@ -153,6 +169,14 @@ mod tests {
         let mut learned = Learned::default();
         learned.returned(NOW);
         assert_eq!(paces(&learned, &[0, 4, 5, 10, 15, 90]), [25, 25, 50, 75, 100, 100]);
+        let changes = [0, 4, 5, 14, 15].map(|n| learned.pace_changes_after(NOW + mins(n)));
+        assert_eq!(
+            changes,
+            [Some(5), Some(5), Some(10), Some(15), None].map(|n| n.map(|n| NOW + mins(n)))
+        );
+        // Whatever changes it first.
+        let learned = learned.with_usage(Some(Usage { percent: 85, at: NOW - mins(12) }));
+        assert_eq!(learned.pace_changes_after(NOW), Some(NOW + mins(3)));
     }
 
     #[test]

@@ -172,8 +172,8 @@ impl<'r> Slots<'r> {
         Self { rules, learned: budget.learned, windows, next: cursor.next, from }
     }
 
-    /// The next slot of `lane` that is not before `at`; `None` when there will never be one.
-    pub fn peek(&self, lane: Lane, at: Timestamp) -> Option<Timestamp> {
+    /// The next slot of `lane` that is not before `at`.
+    pub fn peek(&self, lane: Lane, at: Timestamp) -> Timestamp {
         let from = self.next.of(lane).max(self.from).max(at);
         let need = Need { action: lane.action(), lane: Some(lane), counted_at: None };
         self.windows.earliest_fit(self.rules, self.learned, need, from)
@@ -223,7 +223,7 @@ pub fn plan(
         if *is_full || most == 0 {
             return None;
         }
-        let slot = slots.peek(lane, now).filter(|&slot| slot < now + HORIZON);
+        let slot = Some(slots.peek(lane, now)).filter(|&slot| slot < now + HORIZON);
         // What stands behind one that has to wait waits too.
         *is_full = slot.is_none();
         most -= usize::from(slot.is_some());
@@ -231,7 +231,7 @@ pub fn plan(
         slot
     });
     let given: Vec<_> = given.collect();
-    let opens_at = slots.peek(Lane::Inbound, now).unwrap_or(now + HORIZON);
+    let opens_at = slots.peek(Lane::Inbound, now);
     Plan { slots: given, next: slots.next, opens_at }
 }
 
@@ -297,6 +297,18 @@ mod tests {
     }
 
     #[test]
+    fn a_second_arrival_takes_the_slots_behind_the_first() {
+        for lane in Lane::ALL {
+            let both = take(&Cursor::default(), lane, 3).slots;
+            let first = take(&Cursor::default(), lane, 1);
+            assert_eq!(first.slots, both[..1], "{lane:?}");
+            let second = take(&first.cursor.unwrap(), lane, 2);
+            assert_eq!(second.slots, both[1..], "{lane:?}");
+            assert_ne!(both[0], both[1], "{lane:?}");
+        }
+    }
+
+    #[test]
     fn slots_end_with_the_day() {
         let cursor = Cursor::default();
         let late = NOW + secs(12 * 3600 - 60);
@@ -357,12 +369,20 @@ mod tests {
         let parked = [Lane::Live, Lane::Inbound, Lane::Outbound];
         let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked);
         assert_eq!(planned.slots, [Some(NOW), None, None]);
+        let parked = [Lane::Inbound, Lane::Live];
+        let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked);
+        assert_eq!(planned.slots, [None, Some(NOW)]);
     }
 
     #[test]
     fn a_closed_cursor_gives_paced_slots_behind_the_closing_only() {
         let closed = Cursor::default().closed(NOW + secs(60), ID).unwrap();
+        assert_eq!((closed.version, closed.grant), (1, ID));
         assert_eq!(closed.closed(NOW + secs(30), ID), None);
+        assert_eq!(closed.closed(NOW + secs(60), ID), None);
+        let behind = Cursor { next: next(Lane::Inbound, NOW + secs(60)), ..Cursor::default() };
+        assert_eq!(behind.closed(NOW + secs(60), ID), None, "its slots lie there anyway");
+        assert!(behind.closed(NOW + secs(61), ID).is_some());
         assert_eq!(take(&closed, Lane::Inbound, 1).slots, [NOW + secs(60)]);
         assert_eq!(take(&closed, Lane::Live, 1).slots, [NOW]);
     }
@@ -389,8 +409,11 @@ mod tests {
         let opens = planned.opens_at;
         assert!(opens > NOW + secs(86_400) && opens < NOW + secs(87_100));
 
-        let closed = cursor.after(&planned, Some(Lane::Inbound), None, ID).unwrap();
+        let outlook = Some(Outlook { seen_at: NOW, waiting: 1, late: 0, last: opens });
+        let closed = cursor.after(&planned, Some(Lane::Inbound), outlook, ID).unwrap();
         assert_eq!(closed.closed_until, opens);
+        assert_eq!((closed.parked, closed.outlook), (Some(Lane::Inbound), outlook));
+        assert_eq!(closed.after(&planned, Some(Lane::Inbound), outlook, ID), None);
         assert_eq!(take(&closed, Lane::FollowUp, 1).slots, []);
         assert_eq!(take(&closed, Lane::Live, 1).slots, [NOW]);
 
@@ -427,7 +450,13 @@ mod tests {
         #[test]
         fn paced_sends_are_never_denied(
             limit in 1u32..60,
-            late in prop::collection::vec((0u64..1900, 0u64..1000), 200),
+            late in prop::collection::vec(
+                (
+                    prop_oneof![Just(0u64), 0u64..2000, Just(1999)],
+                    prop_oneof![Just(0u64), 0u64..1000, Just(999)],
+                ),
+                200,
+            ),
         ) {
             let rules = one_quota(secs(3600), limit);
             let send = SendId { account: "a".into(), event: "c".into() };

@@ -80,7 +80,7 @@ impl WarmUp {
 
     /// The first day, counted from 0, on which it is over.
     pub fn over_on(&self) -> u64 {
-        u64::from(self.days.get()) + u64::from(self.ramp_days)
+        u64::from(self.days.get()) - 1 + u64::from(self.ramp_days.max(1))
     }
 }
 
@@ -119,6 +119,10 @@ pub enum ProfileError {
     /// A quota that counts nothing.
     #[error("quota `{0}` counts no action: name at least one")]
     NoAction(QuotaId),
+    /// A person has one unit, wherever they were written to: a row that counts only some of the DMs
+    /// would take a unit that another DM has taken for one of its own.
+    #[error("quota `{0}` counts recipients: name private_reply, live_reply and message all three")]
+    SomePeople(QuotaId),
     /// A name that does not fit the account's item.
     #[error("quota name `{0}` must have 1 to 32 bytes")]
     Name(QuotaId),
@@ -351,6 +355,11 @@ impl Profile {
         if quota.actions.is_empty() {
             return Err(ProfileError::NoAction(id()));
         }
+        if quota.unit == Unit::Recipients
+            && !Action::DIRECT_MESSAGES.iter().all(|&dm| quota.counts(dm))
+        {
+            return Err(ProfileError::SomePeople(id()));
+        }
         let Some(warm_up) = self.warm_up else { return Ok(()) };
         if warm_up.from_percent == 0
             || warm_up.from_percent > warm_up.to_percent
@@ -358,8 +367,9 @@ impl Profile {
         {
             return Err(ProfileError::WarmUp);
         }
-        let first_day = quota.limit.of(Tier::One).get() * u32::from(warm_up.from_percent) / 100;
-        if quota.is_day_figure() && first_day == 0 {
+        let hundredths =
+            u64::from(quota.limit.of(Tier::One).get()) * u64::from(warm_up.from_percent);
+        if quota.is_day_figure() && hundredths < 100 {
             return Err(ProfileError::NeverSends(id()));
         }
         Ok(())
@@ -414,7 +424,7 @@ fn reachable(quota: &Quota, other: &Quota, tier: Tier, active: Duration) -> Opti
     if other.window >= quota.window {
         return Some(limit);
     }
-    let busy = if quota.window >= DAY && quota.is_day_figure() { active } else { quota.window };
+    let busy = if quota.is_day_figure() { active } else { quota.window };
     let windows = busy.as_millis().div_ceil(other.window.as_millis().max(1));
     u64::try_from(windows).ok()?.checked_mul(limit)
 }
@@ -453,6 +463,10 @@ mod tests {
             Err(ProfileError::LongWindow(id.clone()))
         );
         assert_eq!(with(|p| p.quotas[0].actions.clear()), Err(ProfileError::NoAction(id)));
+        assert_eq!(
+            with(|p| p.quotas[4].actions = vec![Action::LiveReply, Action::Message]),
+            Err(ProfileError::SomePeople(QuotaId::new("recipients_day")))
+        );
         let long = QuotaId::new("x".repeat(33));
         assert_eq!(with(|p| p.quotas[0].id = long.clone()), Err(ProfileError::Name(long)));
         assert_eq!(with(|p| p.quotas[0].id = QuotaId::new(VELOCITY)), Err(ProfileError::Reserved));
@@ -482,6 +496,59 @@ mod tests {
     }
 
     #[test]
+    fn what_is_just_sound_is_accepted_and_what_is_just_not_is_refused() {
+        let id = |len: usize| QuotaId::new("x".repeat(len));
+        assert_eq!(with(|p| p.quotas[0].id = id(32)), Ok(()));
+        assert_eq!(with(|p| p.quotas[0].id = id(0)), Err(ProfileError::Name(id(0))));
+        assert_eq!(with(|p| p.quotas[0].window = 31 * DAY), Ok(()));
+
+        let rows = |n: usize| {
+            with(|p| {
+                p.quotas = (0..n)
+                    .map(|n| Quota { id: QuotaId::new(n.to_string()), ..p.quotas[1].clone() })
+                    .collect();
+            })
+        };
+        assert_eq!((rows(12), rows(13)), (Ok(()), Err(ProfileError::TooMany)));
+        assert_eq!(
+            with(|p| p.quotas.iter_mut().for_each(|q| q.actions = vec![Action::PrivateReply])),
+            Err(ProfileError::SomePeople(QuotaId::new("recipients_day")))
+        );
+        let no_live = |p: &mut Profile| {
+            p.quotas.retain(|quota| quota.unit == Unit::Calls);
+            p.quotas.iter_mut().for_each(|quota| quota.actions = vec![Action::PrivateReply]);
+        };
+        assert_eq!(with(no_live), Err(ProfileError::Unlimited("live_reply")));
+
+        let active = |ms| {
+            let active = Duration::from_millis(ms);
+            with(|p| p.spread = Some(Spread { active, burst: 1 }))
+        };
+        assert_eq!([60_001, 86_400_000].map(active), [Ok(()), Ok(())]);
+        assert_eq!([60_000, 86_400_001].map(active).map(|r| r.is_err()), [true, true]);
+
+        let warm_up = |from_percent, to_percent| {
+            with(|p| {
+                let warm_up = p.warm_up.as_mut().unwrap();
+                (warm_up.from_percent, warm_up.to_percent) = (from_percent, to_percent);
+            })
+        };
+        assert_eq!([warm_up(30, 30), warm_up(1, 100)], [Ok(()), Ok(())]);
+        assert_eq!([warm_up(31, 30), warm_up(1, 101)].map(|r| r.is_err()), [true, true]);
+        let least = |limit| {
+            with(|p| p.quotas.iter_mut().for_each(|q| q.limit = Limit::Fixed(nonzero(limit))))
+        };
+        assert_eq!(least(u32::MAX), Ok(()));
+        assert_eq!([4, 5].map(least).map(|r| r.is_ok()), [false, true], "a fifth of 5 is 1");
+
+        let slow_down = |from_percent, stop_percent| {
+            with(|p| p.slow_down = SlowDown { from_percent, stop_percent })
+        };
+        assert_eq!([slow_down(99, 100), slow_down(0, 1)], [Ok(()), Ok(())]);
+        assert_eq!(slow_down(75, 101), Err(ProfileError::SlowDown));
+    }
+
+    #[test]
     fn rows_that_cannot_bind_are_named_with_what_binds_instead() {
         let shown = |profile: Profile, tier| -> Vec<String> {
             profile.warnings(tier).iter().map(ToString::to_string).collect()
@@ -502,6 +569,62 @@ mod tests {
             ]
         );
         assert_eq!(shown(Profile::meta(), Tier::Two), Vec::<String>::new());
+        let row = |id, actions: &[Action], unit, secs, limit| {
+            let limit = Limit::Fixed(nonzero(limit));
+            Quota::new(id, actions, unit, Duration::from_secs(secs), limit)
+        };
+        let of = |quotas: Vec<Quota>| {
+            shown(Profile { quotas, spread: None, ..Profile::careful() }, Tier::One)
+        };
+        let (all, dms) = (&Action::ALL, &Action::DIRECT_MESSAGES);
+        assert_eq!(
+            of(vec![row("a", all, Unit::Calls, 60, 5), row("b", all, Unit::Calls, 60, 5)]),
+            ["`b` never binds: `a` allows 5 in its window"],
+            "of two alike the first binds"
+        );
+        assert_eq!(
+            of(vec![
+                row("people", dms, Unit::Recipients, 60, 5),
+                row("calls", dms, Unit::Calls, 60, 9)
+            ]),
+            Vec::<String>::new(),
+            "somebody may be written to twice"
+        );
+        assert_eq!(
+            of(vec![
+                row("people", dms, Unit::Recipients, 60, 5),
+                row("other", dms, Unit::Recipients, 60, 9)
+            ]),
+            ["`other` never binds: `people` allows 5 in its window"]
+        );
+        assert_eq!(
+            of(vec![row("some", dms, Unit::Calls, 60, 5), row("all", all, Unit::Calls, 60, 9)]),
+            Vec::<String>::new(),
+            "what counts less binds less"
+        );
+        assert_eq!(
+            of(vec![
+                row("minute", all, Unit::Calls, 60, 5),
+                row("more", all, Unit::Calls, 150, 15)
+            ]),
+            Vec::<String>::new(),
+            "three minutes begin in 150 s"
+        );
+        assert_eq!(
+            of(vec![
+                row("minute", all, Unit::Calls, 60, 5),
+                row("more", all, Unit::Calls, 150, 16)
+            ]),
+            ["`more` never binds: `minute` allows 15 in its window"]
+        );
+        assert_eq!(
+            of(vec![
+                row("hour", all, Unit::Calls, 3600, 5),
+                row("minute", all, Unit::Calls, 60, 5)
+            ]),
+            Vec::<String>::new(),
+            "an hour of five shows a minute of five"
+        );
     }
 
     #[test]
@@ -512,8 +635,13 @@ mod tests {
             [200, 300, 350, 1000, 1000, 1000]
         );
         assert!((0..40).all(|day| warm_up.permille(day) <= warm_up.permille(day + 1)));
+        assert_eq!([1, 12, 15, 26].map(|day| warm_up.permille(day)), [207, 292, 400, 950]);
         let at_once = WarmUp { days: nonzero(1), ramp_days: 0, ..warm_up };
         assert_eq!([0, 1].map(|day| at_once.permille(day)), [300, 1000]);
+        for warm_up in [warm_up, at_once] {
+            let over = warm_up.over_on();
+            assert!(warm_up.permille(over - 1) < 1000 && warm_up.permille(over) == 1000);
+        }
     }
 
     #[test]

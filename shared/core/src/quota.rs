@@ -260,8 +260,9 @@ mod tests {
 
     #[test]
     fn buckets_cost_at_most_one_percent_of_the_window() {
-        assert!(over(Duration::from_secs(3600)).bucket() <= Duration::from_millis(36_100));
-        assert!(over(DAY).bucket() < Duration::from_secs(600));
+        assert_eq!(over(Duration::from_secs(3600)).bucket(), Duration::from_millis(36_070));
+        assert_eq!(over(DAY).bucket(), Duration::from_millis(576_047));
+        assert_eq!(over(Duration::from_secs(1)).bucket(), Duration::from_millis(80));
     }
 
     #[test]

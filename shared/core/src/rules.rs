@@ -244,6 +244,12 @@ impl Rules {
         learned.pace_percent(self.profile.slow_down, at)
     }
 
+    /// The next instant after `at` at which the distance between slots may change by itself.
+    pub(crate) fn gap_changes_after(&self, at: Timestamp, learned: Learned) -> Timestamp {
+        let faster = learned.pace_changes_after(at).unwrap_or(Timestamp::NEVER);
+        faster.min(self.limits_change_after(at, learned))
+    }
+
     /// The first instant, not before `at`, at which `action` may go as far as the hours are
     /// concerned.
     pub fn active_from(&self, action: Action, at: Timestamp) -> Timestamp {
@@ -319,7 +325,12 @@ mod tests {
         assert_eq!(new.limits_change_after(NOW, Learned::default()), NOW + DAY);
         assert_eq!(new.day_figure(NOW + 13 * DAY).unwrap().get(), 300);
         assert_eq!(new.day_figure(NOW + 28 * DAY).unwrap().get(), 1000);
-        assert_eq!(new.limits_change_after(NOW + 28 * DAY, Learned::default()), Timestamp::NEVER);
+        let changes = |days| new.limits_change_after(NOW + days * DAY, Learned::default());
+        assert_eq!([26, 27].map(changes), [NOW + 27 * DAY, Timestamp::NEVER]);
+        let mut learned = Learned::default();
+        learned.throttled(100, NOW);
+        let recovers = NOW + Duration::from_secs(600);
+        assert_eq!(new.limits_change_after(NOW, learned), recovers, "whatever changes first");
         let hour = |rules: &Rules| {
             rules.in_force(Action::Read, NOW, Learned::default()).next().unwrap().limit.get()
         };
@@ -347,6 +358,19 @@ mod tests {
         assert!(!Rules::careful().knows_people(), "as many messages as people");
         let meta = Rules::new(Profile::meta(), Terms::default()).unwrap();
         assert!(meta.knows_people(), "750 an hour are 18,000 a day to 1,000 people");
+        let knows = |change: &dyn Fn(&mut Quota)| {
+            let mut profile = Profile::careful();
+            let messages = profile.quotas.iter_mut().find(|q| q.id.as_str() == "messages_day");
+            change(messages.unwrap());
+            profile.spread = None;
+            Rules::new(profile, Terms::default()).unwrap().knows_people()
+        };
+        assert!(!knows(&|messages| messages.window = 2 * DAY));
+        assert!(!knows(&|messages| messages.limit = Limit::Fixed(nonzero(999))));
+        assert!(knows(&|messages| messages.limit = Limit::Fixed(nonzero(1001))));
+        assert!(knows(&|messages| messages.window = DAY - Duration::from_secs(1)));
+        assert!(knows(&|messages| messages.scope = Scope::App));
+        assert!(knows(&|messages| messages.actions = vec![Action::PrivateReply]));
     }
 
     #[test]
@@ -356,10 +380,10 @@ mod tests {
         assert_eq!(rules.active_from(Action::LiveReply, night), night);
         let opens = rules.active_from(Action::PrivateReply, night);
         assert_eq!(opens, NOW + Duration::from_secs(20 * 3600) + CLOCK_BOUND);
-        // A grant just before midnight might be used after it.
-        let late = NOW + Duration::from_secs(12 * 3600 - 5);
+        // A grant just before midnight might be used after it, by a clock that is behind.
+        let late = NOW + Duration::from_secs(12 * 3600 - 6);
         assert_eq!(rules.active_from(Action::Message, late), opens);
-        let early = NOW + Duration::from_secs(12 * 3600 - 7);
+        let early = late - Duration::from_millis(1);
         assert_eq!(rules.active_from(Action::Message, early), early);
     }
 
@@ -379,6 +403,21 @@ mod tests {
         assert!(
             limits.contains(&("calls_hour", 180)) && limits.contains(&("messages_day", 10_000))
         );
+    }
+
+    #[test]
+    fn a_throttle_lowers_rows_of_a_minute_to_an_hour() {
+        let row = |secs: u64| {
+            let (window, limit) = (Duration::from_secs(secs), Limit::Fixed(nonzero(100)));
+            Quota::new(&secs.to_string(), &Action::ALL, Unit::Calls, window, limit)
+        };
+        let quotas = [59, 60, 3600, 3601].map(row).to_vec();
+        let profile = Profile { quotas, spread: None, ..Profile::careful() };
+        let rules = Rules::new(profile, Terms::default()).unwrap();
+        let mut learned = Learned::default();
+        learned.throttled(50, NOW);
+        let rows = rules.in_force(Action::Read, NOW, learned);
+        assert_eq!(rows.map(|row| row.limit.get()).collect::<Vec<_>>(), [100, 45, 45, 100]);
     }
 
     #[test]

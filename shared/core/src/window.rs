@@ -24,21 +24,19 @@ impl Window {
         Self { width: millis(bucket).max(1), first: 0, counts: VecDeque::new(), total: 0 }
     }
 
-    /// The same units in buckets of another width. A unit may come to count for longer, never for
+    /// Moves the units to buckets of another width. A unit may come to count for longer, never for
     /// less: it goes where the end of its old bucket lies.
-    pub fn rebucketed(&self, bucket: Duration) -> Self {
+    pub fn rebucket(&mut self, bucket: Duration) {
         let mut new = Self::new(bucket);
         if new.width == self.width {
-            return self.clone();
+            return;
         }
         for (at, &units) in self.counts.iter().enumerate() {
-            let end = (self.first + at as u64 + 1) * self.width;
-            if units > 0 {
-                let end = Timestamp::from_millis(end - 1);
-                new.add(end, end, units, Duration::MAX);
-            }
+            let end = (self.first + at as u64 + 1) * self.width - 1;
+            let end = Timestamp::from_millis(end);
+            new.add(end, end, units, Duration::MAX);
         }
-        new
+        *self = new;
     }
 
     /// When units counted in bucket number `bucket` stop to count.
@@ -51,7 +49,7 @@ impl Window {
         (self.first..)
             .zip(self.counts.iter().copied())
             .map(move |(bucket, units)| (self.freed_at(bucket, span), units))
-            .filter(move |&(freed, units)| units > 0 && freed > at)
+            .filter(move |&(freed, _)| freed > at)
     }
 
     /// Units that count at `at`, where each counts for `span`.
@@ -69,34 +67,25 @@ impl Window {
         units.is_some_and(|&units| units > 0) && self.freed_at(bucket, span) > at
     }
 
-    /// The first instant, not before `at`, at which `units` more stay within `limit`; `None` when
-    /// they never do.
-    pub fn earliest_fit(
-        &self,
-        at: Timestamp,
-        span: Duration,
-        limit: u32,
-        units: u32,
-    ) -> Option<Timestamp> {
-        let room = u64::from(limit.checked_sub(units)?);
+    /// The first instant, not before `at`, at which at most `units` count.
+    pub fn earliest_with(&self, at: Timestamp, span: Duration, units: u32) -> Timestamp {
         let mut used = self.used(at, span);
-        if used <= room {
-            return Some(at);
-        }
+        let mut earliest = at;
         for (freed, count) in self.live(at, span) {
-            used -= u64::from(count);
-            if used <= room {
-                return Some(freed);
+            if used <= u64::from(units) {
+                break;
             }
+            used -= u64::from(count);
+            earliest = freed;
         }
-        None
+        earliest
     }
 
     /// Forgets what no longer counts at `now`, and counts `units` at `at`, which is `now` or the end
     /// of a lease given now.
     pub fn add(&mut self, now: Timestamp, at: Timestamp, units: u32, span: Duration) {
         while let Some(&front) = self.counts.front() {
-            if front > 0 && self.freed_at(self.first, span) > now {
+            if self.freed_at(self.first, span) > now {
                 break;
             }
             self.total -= u64::from(front);
@@ -223,9 +212,30 @@ mod tests {
         window.add(at(5000), at(5000), 1, SPAN);
         assert_eq!(window.used(at(6009), SPAN), 1);
         assert_eq!(window.used(at(6010), SPAN), 0);
-        assert_eq!(window.earliest_fit(at(5000), SPAN, 1, 1), Some(at(6010)));
-        assert_eq!(window.earliest_fit(at(5000), SPAN, 2, 1), Some(at(5000)));
-        assert_eq!(window.earliest_fit(at(5000), SPAN, 1, 2), None);
+        assert_eq!(window.earliest_with(at(5000), SPAN, 0), at(6010));
+        assert_eq!(window.earliest_with(at(5000), SPAN, 1), at(5000));
+    }
+
+    #[test]
+    fn whether_a_unit_counts_is_known_by_its_bucket() {
+        let mut window = Window::new(Duration::from_millis(10));
+        window.add(at(5000), at(5000), 1, SPAN);
+        window.add(at(5020), at(5020), 1, SPAN);
+        let counts = |counted_at, now| window.counts(at(counted_at), at(now), SPAN);
+        assert!(counts(5009, 5020) && counts(5000, 6009));
+        assert!(!counts(5000, 6010), "it has left the window");
+        assert!(!counts(5010, 5020), "there was none");
+        assert!(!counts(4999, 5020) && !counts(5030, 5020), "there is no such bucket");
+    }
+
+    #[test]
+    fn what_has_left_the_window_is_forgotten() {
+        let mut window = Window::new(Duration::from_millis(10));
+        window.add(at(5000), at(5000), 1, SPAN);
+        window.add(at(6010), at(6010), 2, SPAN);
+        let mut new = Window::new(Duration::from_millis(10));
+        new.add(at(6010), at(6010), 2, SPAN);
+        assert_eq!(window, new);
     }
 
     #[test]
@@ -236,6 +246,48 @@ mod tests {
         assert_eq!(window.used(at(5010), SPAN), 1);
         window.refund(at(9000), 2);
         assert_eq!(window.used(at(5010), SPAN), 1);
+    }
+
+    #[test]
+    fn in_other_buckets_a_unit_counts_until_its_old_and_its_new_one_have_left() {
+        for (from, to) in [(10, 100), (100, 10), (100, 100)] {
+            let mut window = Window::new(Duration::from_millis(from));
+            window.add(at(5000), at(5000), 1, SPAN);
+            window.rebucket(Duration::from_millis(to));
+            assert_eq!(window.earliest_with(at(5000), SPAN, 0), at(6100), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn what_no_window_is_written_as_is_refused() {
+        let decode = |numbers: &[u64]| {
+            let mut bytes = Vec::new();
+            numbers.iter().for_each(|&number| put_varint(&mut bytes, number));
+            Window::decode(&mut bytes.as_slice())
+        };
+        assert!(decode(&[10, 5, 3, 7, 0, 2]).is_some());
+        assert_eq!(decode(&[0, 5, 1, 7]), None, "no width");
+        assert_eq!(decode(&[10, 5, 3, 7, 0, 3]), None, "a run behind the end");
+        assert_eq!(decode(&[10, 5, 3, 7, 0, 0]), None, "a run of none");
+        assert_eq!(decode(&[10, 5, 3, 7]), None, "fewer counts than said");
+        assert_eq!(decode(&[10, 5, 1, 1 << 32]), None, "a count beyond all");
+        assert!(decode(&[10, 5, 4096, 0, 4096]).is_some());
+        assert_eq!(decode(&[10, 5, 4097, 0, 4097]), None, "more buckets than any quota has");
+    }
+
+    #[test]
+    fn numbers_are_read_back_up_to_the_largest_and_none_beyond() {
+        let read = |bytes: &[u8]| get_varint(&mut &bytes[..]);
+        for number in [0, 1, 127, 128, 1 << 63, u64::MAX] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, number);
+            assert_eq!(read(&bytes), Some(number));
+        }
+        let mut beyond = [0xff; 10];
+        beyond[9] = 0x02;
+        assert_eq!(read(&beyond), None);
+        assert_eq!(read(&[0xff; 10]), None);
+        assert_eq!(read(&[0x80]), None);
     }
 
     proptest! {
@@ -254,10 +306,8 @@ mod tests {
             let mut now = 10_000u64;
             for (wait, units) in steps {
                 now += wait;
-                let Some(fit) = window.earliest_fit(at(now), SPAN, limit, units) else {
-                    prop_assert!(units > limit);
-                    continue;
-                };
+                let Some(room) = limit.checked_sub(units) else { continue };
+                let fit = window.earliest_with(at(now), SPAN, room);
                 if fit > at(now) {
                     let before = fit - Duration::from_millis(1);
                     prop_assert!(window.used(before, SPAN) + u64::from(units) > u64::from(limit));
@@ -316,7 +366,8 @@ mod tests {
                 now += wait;
                 window.add(at(now), at(now), units, SPAN);
             }
-            let moved = window.rebucketed(Duration::from_millis(to));
+            let mut moved = window.clone();
+            moved.rebucket(Duration::from_millis(to));
             prop_assert!(moved.used(at(now + later), SPAN) >= window.used(at(now + later), SPAN));
         }
     }
