@@ -15,7 +15,7 @@ use spillway_core::quota::Action;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::limiter::{Charged, Limiter};
-use spillway_service::port::{Accounts, Budgets, Moved, Saved, StoreError};
+use spillway_service::port::{Budgets, Moved, Saved, StoreError};
 
 use crate::harness::{CREATOR, World, quotas};
 
