@@ -133,6 +133,7 @@ mod tests {
     use crate::profile::Profile;
     use crate::quota::{Action, Limit, Unit, nonzero};
     use crate::rules::Terms;
+    use crate::time::CLOCK_BOUND;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_596_800);
 
@@ -165,7 +166,8 @@ mod tests {
         let send = SendId { account: "a".into(), event: "c".into() };
         let lease = until + SLICE_LIFE;
         let probed = held.probe(&send, lease, id(2));
-        assert_eq!(probed.holds.gate(until), Gate::Closed(HoldCause::Throttled, lease));
+        let over = lease + CLOCK_BOUND;
+        assert_eq!(probed.holds.gate(until), Gate::Closed(HoldCause::Throttled, over));
         let lifted = probed.lift(id(3));
         assert_eq!(lifted.holds.gate(until), Gate::Open);
         assert_eq!((lifted.version, lifted.grant), (3, id(3)));

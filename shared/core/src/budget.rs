@@ -690,7 +690,10 @@ mod tests {
         else {
             panic!("expected the probe and a denial of the rest")
         };
-        let rest = Denial { bound: Bound::Hold(HoldCause::Blocked), retry_at: at + GRANT_LIFE };
+        let rest = Denial {
+            bound: Bound::Hold(HoldCause::Blocked),
+            retry_at: at + GRANT_LIFE + CLOCK_BOUND,
+        };
         assert_eq!(denial, rest);
         assert_eq!(denied(probed.decide(&rules, &first, at, id(4))), rest);
         let lifted = probing.lift(at, id(5));
