@@ -19,12 +19,13 @@ pub trait Clock: Send + Sync {
 /// [`CLOCK_BOUND`](spillway_core::time::CLOCK_BOUND); a process beyond it must grant nothing.
 #[derive(Debug, Default)]
 pub struct ClockCheck {
-    /// On the monotonic clock.
-    distrusted_until: Mutex<Duration>,
+    /// On the monotonic clock, and beyond it until a date agrees: a process that sat idle for so
+    /// long has learned nothing new. `None` where nothing spoke against the clock.
+    distrusted_until: Mutex<Option<Duration>>,
 }
 
-/// How long a process grants nothing after a server's date showed its clock to be off. Its messages
-/// go to others meanwhile.
+/// How long a process grants nothing at least after a server's date showed its clock to be off. Its
+/// messages go to others meanwhile.
 const DISTRUSTED: Duration = Duration::from_secs(600);
 
 impl ClockCheck {
@@ -32,7 +33,9 @@ impl ClockCheck {
     /// was answered, with the whole second `date` that the server named.
     pub fn compare(&self, before: Timestamp, date: Timestamp, clock: &dyn Clock) {
         let after = clock.now();
+        let mut until = self.distrusted_until.lock().unwrap_or_else(PoisonError::into_inner);
         if clock_agrees(before, date, after) {
+            *until = until.filter(|&until| clock.monotonic() < until);
             return;
         }
         error!(
@@ -41,13 +44,12 @@ impl ClockCheck {
             after_ms = after.as_millis(),
             "this process's clock is off by more than the bound: it grants nothing for a while"
         );
-        let until = clock.monotonic() + DISTRUSTED;
-        *self.distrusted_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *until = Some(clock.monotonic() + DISTRUSTED);
     }
 
-    /// Whether nothing spoke against it lately.
-    pub fn is_trusted(&self, monotonic: Duration) -> bool {
-        monotonic >= *self.distrusted_until.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether nothing speaks against it.
+    pub fn is_trusted(&self) -> bool {
+        self.distrusted_until.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 }
 
@@ -81,5 +83,41 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// A clock that is off by nothing, of which only the monotonic time moves.
+    #[derive(Default)]
+    struct Monotonic(AtomicU64);
+
+    impl Clock for Monotonic {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1_790_000_000)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn time_alone_does_not_set_a_clock_right() {
+        let (check, clock) = (ClockCheck::default(), Monotonic::default());
+        assert!(check.is_trusted());
+        let date = |secs: u64| check.compare(clock.now(), Timestamp::from_secs(secs), &clock);
+        date(1_790_000_100);
+        assert!(!check.is_trusted());
+        date(1_790_000_000);
+        assert!(!check.is_trusted(), "ten minutes at least");
+        clock.0.store(DISTRUSTED.as_secs(), Ordering::Relaxed);
+        assert!(!check.is_trusted(), "nothing has shown it to be right");
+        date(1_790_000_000);
+        assert!(check.is_trusted());
     }
 }

@@ -222,7 +222,11 @@ impl Limiter {
         request: &Request<'_>,
     ) -> Result<Result<Decided, Denial>, StoreError> {
         let now = self.clock.now();
-        if !self.check.is_trusted(self.clock.monotonic()) {
+        if !self.check.is_trusted() {
+            // Only an answer can show that it is right again.
+            self.budgets.load(&account.id).await?;
+        }
+        if !self.check.is_trusted() {
             return Ok(Err(Denial { bound: Bound::Clock, retry_at: now + CLOCK_WAIT }));
         }
         let key = (account.id.clone(), request.lane, request.action);
@@ -268,7 +272,7 @@ impl Limiter {
     ) -> Result<Result<Decided, Denial>, StoreError> {
         let (mut budget, mut seen_at) = self.budget(&account.id, self.clock.now()).await?;
         // Reading it may have shown that the clock is off.
-        if !self.check.is_trusted(self.clock.monotonic()) {
+        if !self.check.is_trusted() {
             let retry_at = self.clock.now() + CLOCK_WAIT;
             return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
         }
@@ -308,7 +312,7 @@ impl Limiter {
                     match self.save(account, request, &grant, &next).await? {
                         // The clock may have jumped since the last answer: this one tells. What
                         // was taken stays taken, which errs on the safe side.
-                        Saved::Done if !self.check.is_trusted(self.clock.monotonic()) => {
+                        Saved::Done if !self.check.is_trusted() => {
                             let retry_at = now + CLOCK_WAIT;
                             return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
                         }

@@ -3,7 +3,9 @@
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{CancelReason, FAILURES_MAX, FailReason, Outcome};
 
-use crate::scenario::{AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Surface, Trouble};
+use crate::scenario::{
+    AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Scenario, Surface, Told, Trouble,
+};
 use crate::tables::Recording;
 use crate::world::World;
 
@@ -34,6 +36,26 @@ impl World {
         self.record.add("dead letter", dead);
         if scenario.trouble == Trouble::None {
             self.check_calm();
+        }
+        if let Some(within) = scenario.prompt {
+            self.check_prompt(&scenario, within);
+        }
+    }
+
+    /// Every comment was answered within so many milliseconds of being told of.
+    fn check_prompt(&mut self, scenario: &Scenario, within: u64) {
+        for post in &scenario.posts {
+            let Told::Comments(comments) = &post.what else { continue };
+            let known =
+                comments.iter().filter(|comment| scenario.account(&comment.account).is_some());
+            for comment in known {
+                let event = EventId::from(&comment.id);
+                let send = SendId { account: comment.account.clone(), event };
+                let took = self.watch.accepted_at(&send).map(|at| at - post.at);
+                if took.is_none_or(|took| took > within) {
+                    self.broken(format!("{send} went out after {took:?} ms, not within {within}"));
+                }
+            }
         }
     }
 

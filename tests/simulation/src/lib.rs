@@ -28,5 +28,6 @@ mod world;
 pub use record::{Counts, Elapsed, Failure, Listener};
 pub use report::Totals;
 pub use sabotage::Sabotage;
+pub use scenario::Theme;
 pub use sim::Run;
 pub use watch::Tally;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::record::{Counts, Elapsed};
+use crate::scenario::Theme;
 use crate::sim::Run;
 
 /// Many runs together.
@@ -63,8 +64,12 @@ impl fmt::Display for Totals {
 impl Run {
     /// The command that plays it again.
     pub fn again(&self) -> String {
+        let theme = match self.theme {
+            Theme::Anything => "",
+            Theme::Campaign => " --theme campaign",
+        };
         format!(
-            "cargo run --release -p spillway-simulation --bin simulate -- --seed {} --trace",
+            "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",
             self.seed
         )
     }

@@ -50,24 +50,6 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
-        Self::Claims,
-        Self::BudgetCondition,
-        Self::Quota,
-        Self::Spread,
-        Self::WarmUp,
-        Self::LowerTier,
-        Self::Holds,
-        Self::PeopleHolds,
-        Self::AppHolds,
-        Self::AppCondition,
-        Self::People,
-        Self::Lanes,
-        Self::Unknown,
-        Self::Charges,
-    ];
-
     pub(crate) fn accounts(self, host: Arc<Host>) -> Arc<dyn Accounts> {
         match self {
             Self::Quota | Self::Spread | Self::WarmUp | Self::LowerTier => {

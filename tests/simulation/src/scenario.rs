@@ -1,6 +1,7 @@
 //! What a run is about: accounts and their quotas, comments and how Meta tells of them, processes,
 //! and what goes wrong. All of it is drawn from the seed before anything happens.
 
+mod campaign;
 mod draw;
 mod jobs;
 mod limits;
@@ -11,7 +12,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
+use clap::ValueEnum;
 use secrecy::SecretString;
+use serde::Serialize;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Action;
@@ -26,6 +29,8 @@ use crate::record::Elapsed;
 /// A run before it begins.
 #[derive(Debug)]
 pub(crate) struct Scenario {
+    /// What it is about.
+    pub(crate) theme: Theme,
     /// What it was drawn from.
     pub(crate) seed: u64,
     /// What kind of trouble it has.
@@ -54,6 +59,19 @@ pub(crate) struct Scenario {
     pub(crate) calm_at: u64,
     /// When all must have ended.
     pub(crate) end: u64,
+    /// Within how long a comment must have its answer, where that is certain.
+    pub(crate) prompt: Option<u64>,
+}
+
+/// What runs are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Theme {
+    /// Anything, with everything that can go wrong.
+    #[default]
+    Anything,
+    /// Comments that come while a campaign of hundreds of messages runs.
+    Campaign,
 }
 
 /// What goes wrong in a run.
@@ -295,6 +313,14 @@ impl AccountPlan {
 }
 
 impl Scenario {
+    /// The scenario of a seed.
+    pub(crate) fn new(theme: Theme, seed: u64) -> Self {
+        match theme {
+            Theme::Anything => Self::anything(seed),
+            Theme::Campaign => Self::campaign(seed),
+        }
+    }
+
     /// The account's plan.
     pub(crate) fn account(&self, id: &AccountId) -> Option<&AccountPlan> {
         self.accounts.iter().find(|account| account.id == *id)

@@ -9,6 +9,7 @@ use std::thread;
 
 use crate::record::{Failure, Listener};
 use crate::sabotage::Sabotage;
+use crate::scenario::Theme;
 use crate::sim::Run;
 
 /// What a thread plays.
@@ -28,17 +29,17 @@ thread_local! {
 static HOOK: Once = Once::new();
 
 /// Plays one seed. A panic anywhere in it is a failure, also one that the use cases catch.
-pub fn play(seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Run {
+pub fn play(theme: Theme, seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Run {
     HOOK.call_once(note_panics);
     PLAY.set(Play::Quiet);
-    let run = catch_unwind(AssertUnwindSafe(|| Run::of(seed, sabotage, listener)));
+    let run = catch_unwind(AssertUnwindSafe(|| Run::of(theme, seed, sabotage, listener)));
     let panic = match PLAY.replace(Play::Nothing) {
         Play::Panicked(what) => Some(Failure { at_ms: 0, what }),
         Play::Quiet | Play::Nothing => None,
     };
     match run {
         Ok(run) => Run { failure: run.failure.or(panic), ..run },
-        Err(_) => Run::broken(seed, panic),
+        Err(_) => Run::broken(theme, seed, panic),
     }
 }
 
@@ -55,7 +56,7 @@ fn note_panics() {
 }
 
 /// Plays seeds and gives each run to `each`, in the order in which they end.
-pub fn play_all(seeds: Range<u64>, sabotage: Sabotage, each: impl FnMut(Run) + Send) {
+pub fn play_all(theme: Theme, seeds: Range<u64>, sabotage: Sabotage, each: impl FnMut(Run) + Send) {
     let next = AtomicU64::new(seeds.start);
     let each = Mutex::new(each);
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -67,7 +68,7 @@ pub fn play_all(seeds: Range<u64>, sabotage: Sabotage, each: impl FnMut(Run) + S
                     if !seeds.contains(&seed) {
                         break;
                     }
-                    let run = play(seed, sabotage, None);
+                    let run = play(theme, seed, sabotage, None);
                     each.lock().unwrap_or_else(PoisonError::into_inner)(run);
                 }
             });

@@ -10,7 +10,7 @@ use crate::process::{Function, Process};
 use crate::queue::Received;
 use crate::record::{Counts, Failure, Listener};
 use crate::sabotage::Sabotage;
-use crate::scenario::{Job, Post, Processes, Scenario};
+use crate::scenario::{Job, Post, Processes, Scenario, Theme};
 use crate::tasks::Tasks;
 use crate::watch::Tally;
 use crate::world::{Shared, World};
@@ -41,6 +41,8 @@ struct Pool {
 /// How a run went.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
+    /// What it was about.
+    pub theme: Theme,
     /// Its seed.
     pub seed: u64,
     /// What it was about, in one line.
@@ -75,15 +77,16 @@ const INVOCATIONS_MAX: u64 = 2_000_000;
 
 impl Run {
     /// Plays a seed.
-    pub fn of(seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Self {
-        Sim::new(seed, sabotage, listener).play()
+    pub fn of(theme: Theme, seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Self {
+        Sim::new(Scenario::new(theme, seed), sabotage, listener).play()
     }
 
     /// A run that ended in a panic.
-    pub(crate) fn broken(seed: u64, failure: Option<Failure>) -> Self {
+    pub(crate) fn broken(theme: Theme, seed: u64, failure: Option<Failure>) -> Self {
         Self {
+            theme,
             seed,
-            scenario: Scenario::new(seed).to_string(),
+            scenario: Scenario::new(theme, seed).to_string(),
             failure,
             counts: Counts::new(),
             tally: Tally::default(),
@@ -94,8 +97,8 @@ impl Run {
 }
 
 impl Sim {
-    fn new(seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Self {
-        let scenario = Arc::new(Scenario::new(seed));
+    fn new(scenario: Scenario, sabotage: Sabotage, listener: Option<Listener>) -> Self {
+        let scenario = Arc::new(scenario);
         let Processes { webhook, sender, release, tool } = scenario.processes;
         let pool = |most| Pool { most, ..Pool::default() };
         let mut sim = Self {
@@ -127,6 +130,7 @@ impl Sim {
             world.check_end();
         }
         Run {
+            theme: self.scenario.theme,
             seed: self.scenario.seed,
             scenario: self.scenario.to_string(),
             failure: world.record.failure().cloned(),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use spillway_simulation::{Run, Sabotage, Totals, seeds};
+use spillway_simulation::{Run, Sabotage, Theme, Totals, seeds};
 
 /// Plays Spillway's use cases in virtual time: processes run at the same time, and requests,
 /// messages, clocks and Meta fail, all from a seed.
@@ -34,6 +34,9 @@ struct Cli {
     /// Play this seed alone
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
+    /// What the seeds are about
+    #[arg(long, value_enum, default_value_t)]
+    theme: Theme,
     /// Print every event
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the trace and the report are this program's output")]
 fn play_one(cli: &Cli, seed: u64) -> Result<bool, serde_json::Error> {
     let listener = || -> Box<dyn FnMut(&str) + Send> { Box::new(|line| println!("{line}")) };
-    let run = seeds::play(seed, Sabotage::None, cli.trace.then(listener));
+    let run = seeds::play(cli.theme, seed, Sabotage::None, cli.trace.then(listener));
     match cli.json {
         true => println!("{}", serde_json::to_string(&run)?),
         false => print!("{run}"),
@@ -84,7 +87,7 @@ fn play_one(cli: &Cli, seed: u64) -> Result<bool, serde_json::Error> {
 fn play_many(cli: &Cli) -> Result<bool, serde_json::Error> {
     let began = std::time::Instant::now();
     let mut totals = Totals::default();
-    seeds::play_all(cli.seeds.clone(), Sabotage::None, |run| {
+    seeds::play_all(cli.theme, cli.seeds.clone(), Sabotage::None, |run| {
         totals.add(&run);
         tell(&run, &totals, began.elapsed());
     });

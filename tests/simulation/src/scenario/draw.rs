@@ -10,7 +10,9 @@ use spillway_service::ingest::MessageLane;
 
 use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
 use super::people::{self, Pattern};
-use super::{AccountPlan, Headers, Outage, Post, Processes, Rates, Scenario, Spell, Trouble};
+use super::{
+    AccountPlan, Headers, Outage, Post, Processes, Rates, Scenario, Spell, Theme, Trouble,
+};
 use super::{HOLD_MAX, jobs, messages};
 use crate::dice::Dice;
 use crate::meta::Refusal;
@@ -29,8 +31,8 @@ const SOME_DAYS: [u64; 5] =
 const SLACK: u64 = 12 * HOUR;
 
 impl Scenario {
-    /// The scenario of a seed.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Anything, from a seed.
+    pub(crate) fn anything(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let dice = &mut dice;
         let start = dice.pick(&SOME_DAYS) + dice.between(0..=DAY);
@@ -65,6 +67,7 @@ impl Scenario {
         let drained = drained(&accounts, app, start);
         let held = if trouble == Trouble::None { 0 } else { HOLD_MAX };
         Self {
+            theme: Theme::Anything,
             seed,
             trouble,
             start,
@@ -78,6 +81,7 @@ impl Scenario {
             rates,
             calm_at,
             end: calm_at.max(last) + held + drained + drained / 2 + SLACK,
+            prompt: None,
             accounts,
         }
     }

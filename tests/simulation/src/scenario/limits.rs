@@ -102,6 +102,9 @@ const TIER_UNNOTICED: u64 = (REMEMBERED.as_secs() + 30 + CLOCK_BOUND.as_secs()) 
 /// How far ahead active hours are known, in days.
 const DAYS_AHEAD: u32 = 60;
 
+/// The pace is even under windows up to this length.
+const EVEN_UP_TO: Duration = Duration::from_secs(3600);
+
 const DAY: u64 = 24 * 3_600_000;
 
 impl Limits {
@@ -140,6 +143,17 @@ impl Limits {
             Base::Careful => Pace::Spread,
             Base::Meta | Base::Rows(_) => self.shape.pace,
         }
+    }
+
+    /// The distance of DMs at full pace, in milliseconds.
+    pub(crate) fn slot(&self) -> u64 {
+        let counts = |row: &&judge::Limit| {
+            row.window <= EVEN_UP_TO && row.counts.actions.contains(judge::Action::PrivateReply)
+        };
+        let rows = self.judged.rows.iter().filter(counts);
+        let even = rows.map(|row| millis(row.window) / u64::from(row.limit.first));
+        let day = self.judged.spread_over.zip(self.judged.day_figure());
+        even.chain(day.map(|(over, day)| millis(over) / u64::from(day.first))).max().unwrap_or(0)
     }
 
     /// What `dms` take at most from `start` on, were nothing to go wrong, in milliseconds: each

@@ -12,7 +12,7 @@ use spillway_meta::graph::{CallError, Sent};
 use spillway_meta::usage::{Percent, Usage};
 
 use super::sends::Claim;
-use super::{Caller, ClockState};
+use super::{Caller, ClockState, Watch};
 use crate::meta::{Ask, Effect, THERE_MAX, millis};
 use crate::world::World;
 
@@ -41,7 +41,7 @@ impl Granted {
 pub(super) struct Accepted {
     invocation: u64,
     /// When.
-    pub(super) at: u64,
+    at: u64,
     /// Whether its end is known: neither its answer nor the record of it was lost.
     is_known: bool,
 }
@@ -57,6 +57,13 @@ fn is_clear(says: &Result<Sent, CallError>) -> bool {
             error.status < 500 && call.verdict() != Verdict::Ambiguous
         }
         _ => false,
+    }
+}
+
+impl Watch {
+    /// When the call for a send took effect.
+    pub(crate) fn accepted_at(&self, send: &SendId) -> Option<u64> {
+        self.accepted.get(send).map(|accepted| accepted.at)
     }
 }
 
