@@ -341,9 +341,9 @@ impl World {
     /// When the comments of accepted calls got their DMs, in the order of the calls.
     pub(crate) fn dms(&self) -> Vec<(CommentId, Timestamp)> {
         let accepted = self.calls().into_iter().filter(|call| call.status == 200);
-        accepted
-            .map(|call| (call.comment_id.unwrap(), Timestamp::from_millis(call.at_ms)))
-            .collect()
+        // A read answers no comment.
+        let dm = |call: CallRecord| Some((call.comment_id?, Timestamp::from_millis(call.at_ms)));
+        accepted.filter_map(dm).collect()
     }
 
     /// Each of these comments has got one DM, and no other has.

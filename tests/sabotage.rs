@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
-use spillway_core::quota::{Limit, Unit};
+use spillway_core::quota::Limit;
 use spillway_core::rules::Rules;
 use spillway_core::send::{Address, Earlier, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
@@ -168,8 +168,8 @@ async fn without_claims_the_judge_counts_duplicates() {
     assert!(Report { duplicates: 0, ..ended }.is_clean(expected));
 }
 
-/// Accounts whose quotas that count in one unit are out of force.
-struct Without(Arc<dyn Accounts>, Unit);
+/// Accounts some of whose quotas are out of force.
+struct Without(Arc<dyn Accounts>, &'static [&'static str]);
 
 #[async_trait]
 impl Accounts for Without {
@@ -177,7 +177,9 @@ impl Accounts for Without {
         let mut account = self.0.load(account).await?;
         if let Some(account) = &mut account {
             let mut profile = account.rules.profile().clone();
-            for quota in profile.quotas.iter_mut().filter(|quota| quota.unit == self.1) {
+            for quota in
+                profile.quotas.iter_mut().filter(|quota| self.1.contains(&quota.id.as_str()))
+            {
                 quota.limit = Limit::Fixed(NonZeroU32::MAX);
             }
             account.rules = Rules::new(profile, account.rules.terms().clone()).unwrap();
@@ -187,11 +189,17 @@ impl Accounts for Without {
 }
 
 fn no_recipients_quota(wiring: Wiring) -> Wiring {
-    Wiring { accounts: Arc::new(Without(wiring.accounts.clone(), Unit::Recipients)), ..wiring }
+    Wiring {
+        accounts: Arc::new(Without(wiring.accounts.clone(), &["recipients", "messages"])),
+        ..wiring
+    }
 }
 
 fn no_calls_quotas(wiring: Wiring) -> Wiring {
-    Wiring { accounts: Arc::new(Without(wiring.accounts.clone(), Unit::Calls)), ..wiring }
+    Wiring {
+        accounts: Arc::new(Without(wiring.accounts.clone(), &["calls", "private_replies"])),
+        ..wiring
+    }
 }
 
 /// The names of the limits that the judge found broken, and that the recount agrees.

@@ -225,8 +225,7 @@ async fn tables_are_those_of_the_schema() {
     }
     let expiry = json!({ "AttributeName": schema::EXPIRES_AT, "Enabled": true });
     assert_eq!(resource(&template, "SendsTable")["TimeToLiveSpecification"], expiry);
-    // Nothing of it may vanish by itself.
-    assert_eq!(resource(&template, "StateTable")["TimeToLiveSpecification"], Value::Null);
+    assert_eq!(resource(&template, "StateTable")["TimeToLiveSpecification"], expiry);
 }
 
 /// The mapping hands each function's package and binary to the build.

@@ -29,6 +29,13 @@ The file is refused as a whole, with line and reason, before anything is written
   keywords = [\"guide\"]            # leave out to answer every comment
   messages = [\"Hi {username|there}! https://example.com/guide\"]
 
+An account keeps the profile `careful`, tier 1, in UTC, unless the file says otherwise:
+
+  [[account]]
+  id = \"17841400000000001\"
+  profile = \"meta\"                # or the name of a [[profile]] of the file
+  terms = { tier = 2, time_zone = \"Europe/Berlin\", day_starts = \"09:00\" }
+
 A change takes effect within a minute.")]
 pub(crate) struct Options {
     /// TOML file of accounts and campaigns
@@ -60,6 +67,10 @@ pub(crate) async fn run(options: Options, json: bool) -> Result<()> {
         None if accounts.len() == 1 => accounts.swap_remove(0),
         None => bail!("{shown} has several accounts: say which one with --account"),
     };
+    let (profile, tier) = (account.rules.profile(), account.rules.terms().tier);
+    for warning in profile.warnings(tier) {
+        eprintln!("note: profile `{}`: {warning}", profile.name);
+    }
     let token = read_token()?;
 
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;

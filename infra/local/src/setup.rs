@@ -88,6 +88,8 @@ impl QuotaOptions {
                 row("private_replies", &[Action::PrivateReply], Unit::Calls, self.replies),
                 row("live_replies", &[Action::LiveReply], Unit::Calls, live),
                 row("recipients", &Action::DIRECT_MESSAGES, Unit::Recipients, self.recipients),
+                // No more messages than people, as in the careful profile.
+                row("messages", &Action::DIRECT_MESSAGES, Unit::Calls, self.recipients),
             ],
             spread: None,
             warm_up: None,

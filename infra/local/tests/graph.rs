@@ -53,6 +53,11 @@ struct Graph {
     address: std::net::SocketAddr,
 }
 
+/// These limits, and usage headers once half of one is used.
+fn config(limits: Limits) -> GraphConfig {
+    GraphConfig { limits, usage_from_percent: Some(50), ..GraphConfig::default() }
+}
+
 impl Graph {
     async fn start(config: GraphConfig) -> Self {
         let clock = Arc::new(Stepped(AtomicU64::new(0)));
@@ -70,8 +75,7 @@ impl Graph {
     }
 
     async fn limited(rows: Vec<Limit>) -> Self {
-        let limits = Rules::from(rows).into();
-        Self::start(GraphConfig { limits, ..GraphConfig::default() }).await
+        Self::start(config(Rules::from(rows).into())).await
     }
 
     fn url(&self, path: &str) -> String {
@@ -489,8 +493,7 @@ async fn the_call_limit_names_the_time_to_wait() {
 #[tokio::test]
 async fn the_app_limit_spans_accounts_and_tells_its_usage() {
     let app = Some(Limit::new("app", Counted::EVERY_CALL, HOUR, 4));
-    let limits = Limits { app, ..Rules::from(Vec::new()).into() };
-    let graph = Graph::start(GraphConfig { limits, ..GraphConfig::default() }).await;
+    let graph = Graph::start(config(Limits { app, ..Rules::from(Vec::new()).into() })).await;
     let body = json!({ "recipient": { "id": "x" }, "message": { "text": "hi" } }).to_string();
     let other = || graph.try_post("/v26.0/18/messages", "token-18", body.clone());
     assert!(Answer::of(other().await.unwrap()).await.headers.get("x-app-usage").is_none());

@@ -162,6 +162,7 @@ impl Wiring {
             queue: self.queue.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
+            check: self.check.clone(),
             warm: ingest::Warm::default(),
         }
     }
@@ -205,6 +206,7 @@ impl Wiring {
             runs: self.runs.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
+            check: self.check.clone(),
         }
     }
 

@@ -20,7 +20,7 @@ use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
 use tracing::{debug, info, warn};
 
 use crate::account::Account;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
@@ -58,6 +58,8 @@ pub struct Ingest {
     pub ids: Arc<GrantIds>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether it is right.
+    pub check: Arc<ClockCheck>,
     /// What this process remembers.
     pub warm: Warm,
 }
@@ -269,6 +271,7 @@ impl Ingest {
         if wanted.is_empty() {
             return Ok(());
         }
+        self.check_clock()?;
         self.mark(&account.id, now).await?;
         for lane in Lane::ALL {
             let (of_lane, rest) = wanted.into_iter().partition(|send: &Waiting| send.lane == lane);
@@ -334,6 +337,17 @@ impl Ingest {
             });
         }
         wanted
+    }
+
+    /// A mark set an hour ago by its own account is removed at once, and a slot an hour ahead holds
+    /// up all that come after it: with a wrong clock nothing is recorded, and Meta delivers again.
+    /// Looking up what is known has shown what the store's clock says.
+    fn check_clock(&self) -> Result<(), StoreError> {
+        if self.check.is_trusted(self.clock.monotonic()) {
+            return Ok(());
+        }
+        let detail = "this process's clock is off".to_owned();
+        Err(StoreError::Unavailable { what: "record sends", detail })
     }
 
     /// Marks the account before anything is written for it: a waiting send without a mark would

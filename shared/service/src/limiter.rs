@@ -306,6 +306,12 @@ impl Limiter {
                     let indices = free.into_iter().take(grant.units as usize);
                     let granted = pick_variants(account, request.tickets, indices, &mut next);
                     match self.save(account, request, &grant, &next).await? {
+                        // The clock may have jumped since the last answer: this one tells. What
+                        // was taken stays taken, which errs on the safe side.
+                        Saved::Done if !self.check.is_trusted(self.clock.monotonic()) => {
+                            let retry_at = now + CLOCK_WAIT;
+                            return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
+                        }
                         Saved::Done => {
                             self.remember(&account.id, *next, now);
                             return Ok(Ok(Decided {

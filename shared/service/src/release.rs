@@ -21,7 +21,7 @@ use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use tracing::{info, warn};
 
 use crate::account::Account;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::port::{
@@ -77,6 +77,8 @@ pub struct Release {
     pub ids: Arc<GrantIds>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether it is right.
+    pub check: Arc<ClockCheck>,
 }
 
 /// What a run did.
@@ -153,12 +155,12 @@ fn look_again_at(
     first_deadline: Option<Timestamp>,
     now: Timestamp,
 ) -> Timestamp {
-    if left.is_none() {
-        return now + LOOK_AGAIN;
-    }
     let soonest = now + Duration::from_secs(1);
-    let slot = (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + SWEEP);
-    first_deadline.map_or(slot, |deadline| slot.min(deadline.max(now)))
+    let next = match left {
+        None => now + LOOK_AGAIN,
+        Some(_) => (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + SWEEP),
+    };
+    first_deadline.map_or(next, |deadline| next.min(deadline.max(soonest)))
 }
 
 /// A send that has a slot again.
@@ -195,6 +197,12 @@ impl Release {
         let Some(mark) = self.backlogs.lease(id, now, lease_until).await? else {
             return Ok(Released::default());
         };
+        if !self.check.is_trusted(self.clock.monotonic()) {
+            // To a wrong clock leases have ended and deadlines have passed. The lease just taken
+            // ends by the same clock, so it is given back, and the next tick finds the account due.
+            self.backlogs.settle(id, &mark, Some(mark.marked_at)).await?;
+            return Ok(Released::default());
+        }
         let Some(account) = self.directory.find(id).await? else {
             return self.cancel_all(id, &mark, now).await;
         };

@@ -75,14 +75,6 @@ pub struct Ticket {
     /// Whom it goes to, where known: somebody who has had too many messages is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<RecipientId>,
-    /// How often it went back onto the queue for a short wait, without a step of its send.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub put_off: u8,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(n: &u8) -> bool {
-    *n == 0
 }
 
 impl Ticket {
@@ -96,18 +88,12 @@ impl Ticket {
             campaign: send.campaign.clone(),
             deadline: send.deadline,
             recipient: send.to.recipient().cloned(),
-            put_off: 0,
         }
     }
 
     /// The same ticket for the send after a step.
     pub fn renewed(&self, send: &Waiting) -> Self {
-        Self { epoch: send.epoch, put_off: 0, ..self.clone() }
-    }
-
-    /// The same ticket once more onto the queue, for a short wait.
-    pub fn put_off_again(&self) -> Self {
-        Self { put_off: self.put_off.saturating_add(1), ..self.clone() }
+        Self { epoch: send.epoch, ..self.clone() }
     }
 
     /// The message's body.
@@ -155,7 +141,6 @@ mod tests {
             campaign: "guide".into(),
             deadline: Timestamp::from_millis(1_790_000_000_000),
             recipient: None,
-            put_off: 0,
         };
         let body = ticket.encode();
         assert_eq!(
@@ -163,7 +148,7 @@ mod tests {
             r#"{"v":"1","send":{"account":"178","event":"179"},"place":"1#00001790000000#179#ab","epoch":3,"lane":"inbound","campaign":"guide","deadline":1790000000000}"#
         );
         assert_eq!(Ticket::decode(&body).unwrap(), ticket);
-        let again = Ticket { recipient: Some("52".into()), ..ticket }.put_off_again();
+        let again = Ticket { recipient: Some("52".into()), ..ticket };
         assert_eq!(Ticket::decode(&again.encode()).unwrap(), again);
     }
 

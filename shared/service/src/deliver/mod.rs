@@ -47,10 +47,6 @@ const UNREACHABLE_WAIT: Duration = Duration::from_secs(60);
 /// The queue's longest delay.
 const QUEUE_DELAY_MAX: Duration = Duration::from_secs(900);
 
-/// How often a message goes back onto the queue before its send is parked: longer, and release would
-/// take it for lost.
-const PUT_OFF_MAX: u8 = 3;
-
 /// A webhook may tell of a comment that much later than it was written (Meta, webhooks, 3 March
 /// 2026).
 const NOTIFIED_LATE_MAX: Duration = Duration::from_secs(36 * 3600);
@@ -195,6 +191,9 @@ impl Deliver {
 
     /// Ends what is past its deadline, and gives the rest.
     async fn drop_late(&self, jobs: Vec<Job>) -> Vec<Job> {
+        if !self.check.is_trusted(self.clock.monotonic()) {
+            return jobs;
+        }
         let now = self.clock.now();
         let (late, jobs): (Vec<Job>, Vec<Job>) =
             jobs.into_iter().partition(|job| job.ticket.deadline <= now);
@@ -205,78 +204,47 @@ impl Deliver {
         jobs
     }
 
-    /// Puts off jobs that were not granted: shortly on the queue, else parked. The new message is
-    /// sent, or the send parked, before the old message goes.
+    /// Puts off jobs that were not granted: shortly on the queue, one slot apart, else parked. The new
+    /// message is sent, or the send parked, before the old message goes.
     async fn put_off(&self, account: &Account, denied: &[(&Job, Denial)]) -> Vec<String> {
+        let Some((first, _)) = denied.first() else { return Vec::new() };
         let now = self.clock.now();
-        let (mut shortly, mut of_person, mut long) = (Vec::new(), Vec::new(), Vec::new());
+        let gap = account.rules.gap(first.ticket.lane.action(), now, Learned::default());
+        let (mut waiting, mut parking) = (Vec::new(), Vec::new());
         for (job, denial) in denied {
             let wait = denial.retry_at.since(now);
             info!(send = %job.ticket.send, bound = %denial.bound, wait_ms = wait.as_millis() as u64, "put off");
+            let before = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
             match denial.bound {
-                Bound::RecipientHold => of_person.push((*job, wait)),
-                _ if wait <= WAIT_ON_QUEUE && job.ticket.put_off < PUT_OFF_MAX => {
-                    shortly.push((*job, wait));
+                // Release would give it a slot that it cannot use.
+                Bound::RecipientHold => waiting.push(self.wait_on_queue(job, wait)),
+                _ if wait <= WAIT_ON_QUEUE => {
+                    waiting.push(self.wait_on_queue(job, wait.saturating_add(gap * before)));
                 }
-                _ => long.push((*job, denial)),
+                _ => parking.push((*job, denial)),
             }
         }
-        let (mut again, of_person, parked) = futures::join!(
-            self.put_off_shortly(account, &shortly, now),
-            self.wait_for_person(&of_person, now),
-            self.park_denied(account, &long, now),
-        );
-        again.extend(of_person);
-        again.extend(parked);
+        let (waiting, mut again) =
+            futures::join!(join_all(waiting), self.park_denied(account, &parking, now));
+        again.extend(waiting.into_iter().flatten());
         again
     }
 
-    /// The same messages once more, one slot apart.
-    async fn put_off_shortly(
-        &self,
-        account: &Account,
-        jobs: &[(&Job, Duration)],
-        now: Timestamp,
-    ) -> Vec<String> {
-        let Some((first, _)) = jobs.first() else { return Vec::new() };
-        let action = first.ticket.lane.action();
-        let gap = account.rules.gap(action, now, Learned::default()).min(WAIT_ON_QUEUE);
-        let messages: Vec<Queued> = (0u32..)
-            .zip(jobs)
-            .map(|(n, (job, wait))| {
-                let delay = (*wait + gap * n).min(QUEUE_DELAY_MAX);
-                Queued { ticket: job.ticket.put_off_again(), delay }
-            })
-            .collect();
-        let failed = |((job, _), result): (&(&Job, Duration), Result<(), StoreError>)| match result
-        {
-            Ok(()) => None,
+    /// Back on the queue, at another epoch: were the message to name the same one, each copy that
+    /// the queue makes of it would come back as two for as long as the denial lasts. Gives the id
+    /// of a message that the queue must bring again.
+    async fn wait_on_queue(&self, job: &Job, wait: Duration) -> Option<String> {
+        let wait = wait.min(QUEUE_DELAY_MAX);
+        let due = self.clock.now() + wait;
+        match self.sends.step(&job.ticket, Step::To(Stage::Queued { due })).await {
+            Ok(Some(next)) => self.enqueue(job.ticket.renewed(&next), wait).await,
+            Ok(None) => info!(send = %job.ticket.send, "not ours to put off: moved on"),
             Err(error) => {
-                error!(send = %job.ticket.send, %error, "could not enqueue");
-                Some(job.message_id.clone())
+                error!(send = %job.ticket.send, %error, "could not put off");
+                return Some(job.message_id.clone());
             }
-        };
-        jobs.iter().zip(self.queue.enqueue(&messages).await).filter_map(failed).collect()
-    }
-
-    /// Waits on the queue for a person who has had too many messages, in as few hops as it allows.
-    async fn wait_for_person(&self, jobs: &[(&Job, Duration)], now: Timestamp) -> Vec<String> {
-        let waits = jobs.iter().map(|(job, wait)| async move {
-            let delay = (*wait).min(QUEUE_DELAY_MAX);
-            let step = Step::To(Stage::Queued { due: now + delay });
-            let next = match self.sends.step(&job.ticket, step).await {
-                Ok(Some(next)) => next,
-                Ok(None) => return None,
-                Err(error) => {
-                    error!(send = %job.ticket.send, %error, "could not put off");
-                    return Some(job.message_id.clone());
-                }
-            };
-            let message = Queued { ticket: job.ticket.renewed(&next), delay };
-            self.enqueue_or_leave_to_release(message).await;
-            None
-        });
-        join_all(waits).await.into_iter().flatten().collect()
+        }
+        None
     }
 
     async fn park_denied(
@@ -310,11 +278,13 @@ impl Deliver {
         denied.iter().zip(stepped).filter_map(failed).collect()
     }
 
-    async fn enqueue_or_leave_to_release(&self, message: Queued) {
-        let send = message.ticket.send.clone();
-        for result in self.queue.enqueue(&[message]).await {
+    /// Puts a send on the queue whose new epoch is recorded: were its message lost, release would
+    /// find it overdue.
+    async fn enqueue(&self, ticket: Ticket, delay: Duration) {
+        let message = Queued { ticket, delay };
+        for result in self.queue.enqueue(std::slice::from_ref(&message)).await {
             if let Err(error) = result {
-                warn!(%send, %error, "could not enqueue; release will");
+                warn!(send = %message.ticket.send, %error, "could not enqueue; release will");
             }
         }
     }
@@ -567,10 +537,7 @@ impl Deliver {
     async fn requeue(&self, ticket: &Ticket, send: &Waiting, retry: Retry, wait: Duration) -> Fate {
         let due = self.clock.now() + wait;
         match self.sends.step(ticket, retry.step(Stage::Queued { due })).await {
-            Ok(Some(next)) => {
-                let message = Queued { ticket: ticket.renewed(&next), delay: wait };
-                self.enqueue_or_leave_to_release(message).await;
-            }
+            Ok(Some(next)) => self.enqueue(ticket.renewed(&next), wait).await,
             Ok(None) => warn!(send = %send.id, "moved on while it was claimed"),
             Err(error) => error!(send = %send.id, %error, "could not requeue; the lease will end"),
         }

@@ -1,0 +1,206 @@
+//! Budgets over the wire: what a decision costs, many deciding at once, and what other tools that
+//! share an account's token are told.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use spillway_cloud::wiring::Wiring;
+use spillway_core::budget::{Bound, Budget};
+use spillway_core::hold::HoldCause;
+use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::quota::Action;
+use spillway_core::time::Timestamp;
+use spillway_service::account::Account;
+use spillway_service::limiter::{Charged, Limiter};
+use spillway_service::port::{Budgets, Moved, Saved, StoreError};
+
+use crate::harness::{CREATOR, World, quotas};
+
+/// The ports of another process.
+fn process(world: &World, number: u64) -> Wiring {
+    let stack = &world.stack;
+    let clock = world.clock.clone();
+    Wiring::new(&stack.config, &stack.secrets, &stack.dynamo, &stack.poller, clock, number).unwrap()
+}
+
+async fn creator(world: &World) -> Account {
+    world.outside.accounts.load(&CREATOR.into()).await.unwrap().unwrap()
+}
+
+async fn charge(limiter: &Limiter, account: &Account, units: u32) -> Charged {
+    let units = NonZeroU32::new(units).unwrap();
+    limiter.charge(account, Action::Read, units).await.unwrap()
+}
+
+/// Budgets that count how often they are read and written.
+struct Counting {
+    inner: Arc<dyn Budgets>,
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl Counting {
+    fn over(wiring: &mut Wiring) -> Arc<Self> {
+        let (reads, writes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let counting = Arc::new(Self { inner: wiring.budgets.clone(), reads, writes });
+        wiring.budgets = counting.clone();
+        counting
+    }
+
+    /// Reads and writes since this was last asked.
+    fn since(&self) -> (u64, u64) {
+        (self.reads.swap(0, Ordering::Relaxed), self.writes.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[async_trait]
+impl Budgets for Counting {
+    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.inner.load(account).await
+    }
+
+    async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.inner.save(account, next).await
+    }
+
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.inner.save_moved(account, next, moved).await
+    }
+
+    async fn counted_at(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.counted_at(account, person).await
+    }
+
+    async fn note_counted(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.note_counted(account, person, at).await
+    }
+}
+
+#[tokio::test]
+async fn a_decision_is_one_write_and_no_read_and_a_denial_is_neither() {
+    let world = World::start(quotas("10/1h", "1000/24h")).await;
+    let account = creator(&world).await;
+    let mut wiring = process(&world, 1);
+    let counting = Counting::over(&mut wiring);
+    let limiter = wiring.limiter();
+    assert!(matches!(charge(&limiter, &account, 1).await, Charged::Granted(_)));
+    assert_eq!(counting.since(), (1, 1), "a new process reads once");
+    for _ in 0..7 {
+        assert!(matches!(charge(&limiter, &account, 1).await, Charged::Granted(_)));
+        assert_eq!(counting.since(), (0, 1));
+    }
+
+    // Somebody else decides in between: a failed write brings what stands now.
+    let other = process(&world, 2).limiter();
+    assert!(matches!(charge(&other, &account, 1).await, Charged::Granted(_)));
+    assert!(matches!(charge(&limiter, &account, 1).await, Charged::Granted(_)));
+    assert_eq!(counting.since(), (0, 2));
+
+    let Charged::Denied(denial) = charge(&limiter, &account, 1).await else { panic!("granted") };
+    assert!(matches!(&denial.bound, Bound::Quota(id) if id.as_str() == "calls"));
+    for _ in 0..5 {
+        assert_eq!(charge(&limiter, &account, 1).await, Charged::Denied(denial.clone()));
+    }
+    assert_eq!(counting.since(), (0, 0));
+    // An hour later there is room, to the millisecond.
+    let wait = denial.retry_at.since(world.now());
+    world.clock.step_to(denial.retry_at - Duration::from_millis(1));
+    assert!(matches!(charge(&other, &account, 1).await, Charged::Denied(_)), "{wait:?}");
+    world.clock.step_to(denial.retry_at);
+    assert!(matches!(charge(&other, &account, 1).await, Charged::Granted(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fifty_processes_deciding_at_once_are_granted_exactly_what_there_is() {
+    let world = World::start(quotas("40/1h", "1000/24h")).await;
+    let account = Arc::new(creator(&world).await);
+    let deciding = (0..50).map(|number| {
+        let (wiring, account) = (process(&world, 100 + number), account.clone());
+        tokio::spawn(async move {
+            let mut granted = 0;
+            loop {
+                // What a process has remembered of a lost race is not what is tried here.
+                match charge(&wiring.limiter(), &account, 1).await {
+                    Charged::Granted(grant) => granted += grant.units,
+                    Charged::Denied(denial) if denial.bound == Bound::Contention => {}
+                    Charged::Denied(denial) => return (granted, denial),
+                }
+            }
+        })
+    });
+    let mut granted = 0;
+    for process in deciding.collect::<Vec<_>>() {
+        let (units, denial) = process.await.unwrap();
+        granted += units;
+        assert!(matches!(denial.bound, Bound::Quota(_)), "{denial:?}");
+    }
+    assert_eq!(granted, 40);
+    let budget = world.outside.budgets.load(&account.id).await.unwrap();
+    assert_eq!(budget.version, 40, "a write for each grant, and none for a denial");
+}
+
+#[tokio::test]
+async fn other_tools_are_granted_all_or_nothing_and_nothing_during_a_hold() {
+    let world = World::start(quotas("10/1h", "1000/24h")).await;
+    let account = creator(&world).await;
+    let limiter = process(&world, 1).limiter();
+    let Charged::Granted(grant) = charge(&limiter, &account, 4).await else { panic!("denied") };
+    assert_eq!(grant.units, 4);
+    assert!(matches!(charge(&limiter, &account, 7).await, Charged::Denied(_)));
+    let budgets = &world.outside.budgets;
+    let budget = budgets.load(&account.id).await.unwrap();
+    let id = world.outside.ids.next();
+    let held = budget.hold(&account.rules, HoldCause::Blocked, world.now(), None, id);
+    assert_eq!(budgets.save(&account.id, &held).await.unwrap(), Saved::Done);
+    let other = process(&world, 2).limiter();
+    let Charged::Denied(denial) = charge(&other, &account, 1).await else { panic!("granted") };
+    assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
+    assert_eq!(denial.retry_at, held.holds.current.unwrap().until);
+}
+
+/// Whom an account wrote to takes no further unit where messages are more than people.
+#[tokio::test]
+async fn a_persons_unit_is_moved_with_the_budget_or_not_at_all() {
+    let world = World::start(quotas("10/1h", "1000/24h")).await;
+    let budgets = &world.outside.budgets;
+    let (account, person) = (AccountId::from(CREATOR), RecipientId::from("526"));
+    let (first, second) = (world.now(), world.now() + Duration::from_secs(60));
+    assert_eq!(budgets.counted_at(&account, &person).await.unwrap(), None);
+    budgets.note_counted(&account, &person, second).await.unwrap();
+    budgets.note_counted(&account, &person, first).await.unwrap();
+    assert_eq!(budgets.counted_at(&account, &person).await.unwrap(), Some(second));
+
+    let next = |budget: &Budget| budget.lift(world.now(), world.outside.ids.next());
+    let one = next(&Budget::default());
+    let third = second + Duration::from_secs(60);
+    let wrong = Moved { person: &person, from: first, to: third };
+    let refused = budgets.save_moved(&account, &one, &wrong).await.unwrap();
+    assert_eq!(refused, Saved::Conflict(Budget::default()), "the unit is not there");
+    let right = Moved { from: second, ..wrong };
+    assert_eq!(budgets.save_moved(&account, &one, &right).await.unwrap(), Saved::Done);
+    assert_eq!(budgets.counted_at(&account, &person).await.unwrap(), Some(third));
+    let late = Moved { from: third, ..wrong };
+    let other = next(&Budget::default());
+    assert_eq!(budgets.save_moved(&account, &other, &late).await.unwrap(), Saved::Conflict(one));
+    assert_eq!(budgets.counted_at(&account, &person).await.unwrap(), Some(third));
+}

@@ -1,0 +1,185 @@
+//! What must be true when a run has ended.
+
+use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::send::{CancelReason, FAILURES_MAX, FailReason, Outcome};
+
+use crate::scenario::{AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Surface, Trouble};
+use crate::tables::Recording;
+use crate::world::World;
+
+impl World {
+    /// Checks the end of a run.
+    pub(crate) fn check_end(&mut self) {
+        let scenario = self.scenario.clone();
+        self.check_nothing_waits();
+        for account in &scenario.accounts {
+            for comment in &account.comments {
+                self.check_comment(account, comment);
+            }
+            for message in &account.messages {
+                self.check_message(account, message);
+            }
+        }
+        let entries = self.tables.entries.keys();
+        let stranger = { entries }.find(|send| scenario.account(&send.account).is_none()).cloned();
+        if let Some(send) = stranger {
+            self.broken(format!("{send} is of an account that is not connected"));
+        }
+        let recount = self.tables.entries.len() as u64;
+        if recount != self.watch.tally.matched {
+            self.broken(format!("{recount} entries, and {:?}", self.watch.tally));
+        }
+        self.check_recount();
+        let dead = self.sends.dead();
+        self.record.add("dead letter", dead);
+        if scenario.trouble == Trouble::None {
+            self.check_calm();
+        }
+    }
+
+    fn check_nothing_waits(&mut self) {
+        let waiting: Vec<String> = self
+            .tables
+            .waiting
+            .values()
+            .flat_map(|shard| shard.values())
+            .map(|send| format!("{} {:?} epoch {}", send.id, send.stage, send.epoch))
+            .collect();
+        if let Some(first) = waiting.first() {
+            let count = waiting.len();
+            self.broken(format!("{count} sends still wait, one of them {first}"));
+        }
+        let marks: Vec<AccountId> = self.tables.marks.keys().cloned().collect();
+        if !marks.is_empty() {
+            self.broken(format!("marks are left: {marks:?}"));
+        }
+        if !self.sends.is_empty() {
+            let left = self.sends.len();
+            self.broken(format!("{left} messages are left on the send queue"));
+        }
+    }
+
+    fn check_comment(&mut self, account: &AccountPlan, comment: &CommentPlan) {
+        let send = send_id(account, comment);
+        let entry = self.tables.entries.get(&send);
+        let problem = match entry {
+            None if comment.asks == Asks::Wanted && account.removed_at.is_none() => {
+                Some("it was never recorded".to_owned())
+            }
+            None => None,
+            Some(_) if comment.asks != Asks::Wanted => Some("nobody wanted an answer".to_owned()),
+            Some(Recording { ended: None, .. }) => Some("it still waits".to_owned()),
+            Some(Recording { ended: Some((outcome, at)), .. }) => {
+                self.judge_outcome(account, comment, outcome, *at)
+            }
+        };
+        if let Some(problem) = problem {
+            self.broken(format!("{send}: {problem}"));
+        }
+    }
+
+    fn check_message(&mut self, account: &AccountPlan, message: &MessagePlan) {
+        let event = message.new.event.clone();
+        let send = SendId { account: account.id.clone(), event };
+        let problem = match self.tables.entries.get(&send) {
+            None if account.removed_at.is_none() => Some("it was never recorded".to_owned()),
+            None => None,
+            Some(Recording { ended: None, .. }) => Some("it still waits".to_owned()),
+            Some(Recording { ended: Some((outcome, at)), .. }) => {
+                self.judge_message(account, message, &send, outcome, *at)
+            }
+        };
+        if let Some(problem) = problem {
+            self.broken(format!("{send}: {problem}"));
+        }
+    }
+
+    /// What is wrong with how a message ended.
+    fn judge_message(
+        &self,
+        account: &AccountPlan,
+        message: &MessagePlan,
+        send: &SendId,
+        outcome: &Outcome,
+        at: u64,
+    ) -> Option<String> {
+        let is_due = match outcome {
+            Outcome::Sent { .. } => self.meta.messages_accepted(send) == 1,
+            // Not before its deadline: that was looked at when it ended.
+            Outcome::Expired => true,
+            Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
+                account.removed_at.is_some_and(|removed| removed <= at)
+            }
+            Outcome::Cancelled { reason: CancelReason::CampaignRemoved } => false,
+            Outcome::Failed { reason: FailReason::NoAnswer } => {
+                self.watch.attempts(send) > 0 && self.scenario.trouble != Trouble::None
+            }
+            Outcome::Failed { reason } => match message.nature {
+                Nature::Refused(refusal, from) => refusal.ends() == Some(*reason) && from <= at,
+                Nature::Answerable => false,
+            },
+        };
+        (!is_due).then(|| format!("it ended as {outcome:?}"))
+    }
+
+    /// What is wrong with how a comment's send ended.
+    fn judge_outcome(
+        &self,
+        account: &AccountPlan,
+        comment: &CommentPlan,
+        outcome: &Outcome,
+        at: u64,
+    ) -> Option<String> {
+        let accepted = self.meta.accepted(&comment.id);
+        let send = send_id(account, comment);
+        let is_live = matches!(comment.surface, Surface::Live { .. });
+        let was = if accepted > 0 { "it was sent" } else { "it was not sent" };
+        let wrong = |what: &str| Some(format!("it {what}, and {was}"));
+        match outcome {
+            // After the broadcast a lost answer stays unknown.
+            Outcome::Sent { .. } if accepted == 0 && !is_live => wrong("counts as sent"),
+            Outcome::Sent { .. } => None,
+            // A send may end while the fate of an attempt is unknown.
+            Outcome::Expired if is_live => None,
+            Outcome::Expired if self.had_wrong_clocks() => None,
+            Outcome::Expired if self.scenario.may_expire(account) => None,
+            Outcome::Expired => wrong("expired"),
+            Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
+                match account.removed_at.is_some_and(|removed| removed <= at) {
+                    true => None,
+                    false => wrong("was cancelled"),
+                }
+            }
+            Outcome::Cancelled { reason: CancelReason::CampaignRemoved } => wrong("was cancelled"),
+            Outcome::Failed { reason } => {
+                let reason = *reason;
+                let is_due = match (reason, comment.nature) {
+                    (FailReason::NoAnswer, _) => self.watch.attempts(&send) >= FAILURES_MAX,
+                    // The broadcast is over.
+                    (FailReason::ReplyRefused, _) if is_live => true,
+                    // Also after a lost answer to a call that went through.
+                    (_, Nature::Refused(refusal, from)) => {
+                        refusal.ends() == Some(reason) && from <= at
+                    }
+                    (_, Nature::Answerable) => false,
+                };
+                if is_due { None } else { wrong(&format!("failed for {reason:?}")) }
+            }
+        }
+    }
+}
+
+impl World {
+    /// Where nothing goes wrong, every call has its purpose.
+    fn check_calm(&mut self) {
+        let calls = self.record.counts().get("calls").copied().unwrap_or_default();
+        let tally = self.watch.tally;
+        if calls != tally.sent + tally.failed {
+            self.broken(format!("{calls} calls, and {tally:?}"));
+        }
+    }
+}
+
+fn send_id(account: &AccountPlan, comment: &CommentPlan) -> SendId {
+    SendId { account: account.id.clone(), event: EventId::from(&comment.id) }
+}

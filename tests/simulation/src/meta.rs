@@ -1,0 +1,453 @@
+//! Meta: comments that take one private reply each, refusals, and everything that can go wrong with
+//! a call.
+
+mod refusal;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::quota;
+use spillway_core::send::Lane;
+use spillway_core::time::Timestamp;
+use spillway_judge::{Action, Arrival, Judge};
+use spillway_meta::error::GraphError;
+use spillway_meta::graph::{CallError, Sent};
+use spillway_meta::usage::{Percent, Usage};
+
+pub(crate) use self::refusal::Refusal;
+use crate::judge;
+use crate::scenario::{Asks, CommentPlan, Headers, Nature, Outage, Scenario, Surface};
+use crate::world::World;
+
+/// What Meta knows.
+pub(crate) struct Meta {
+    comments: BTreeMap<CommentId, Comment>,
+    messages: BTreeMap<SendId, Message>,
+    /// What holds callers to their limits and holds.
+    pub(crate) judge: Judge,
+}
+
+/// A comment, and what was called for it.
+struct Comment {
+    plan: CommentPlan,
+    /// Calls that took effect.
+    accepted: u32,
+}
+
+/// What a call is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// The private reply to a comment.
+    Reply(CommentId),
+    /// A message to somebody.
+    Message {
+        /// What asked for it.
+        event: EventId,
+        /// Whom.
+        person: RecipientId,
+    },
+    /// When a comment was made.
+    Age(CommentId),
+    /// What another tool does.
+    Tool(quota::Action),
+}
+
+/// A message to somebody, and how often it came.
+struct Message {
+    nature: Nature,
+    accepted: u32,
+}
+
+/// What will happen to a call, drawn when it is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Passage {
+    /// Milliseconds until there is a connection; `None` when there will be none.
+    pub(crate) connect: Option<u64>,
+    /// Milliseconds until the call has arrived.
+    pub(crate) there: u64,
+    /// Milliseconds until its answer has.
+    pub(crate) back: u64,
+    /// What goes wrong.
+    pub(crate) fault: Option<Fault>,
+}
+
+/// What goes wrong with one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// There is no connection.
+    NoConnection,
+    /// The connection breaks before the call has arrived.
+    CallLost,
+    /// The call is worked on, and its answer does not arrive.
+    AnswerLost,
+    /// HTTP 5xx with a page, though the call was worked on.
+    ErrorAfterEffect,
+    /// It may or may not have been sent, says the answer; it was.
+    AmbiguousAfterEffect,
+    /// Refused for no reason of its own.
+    Refused(Refusal),
+    /// The answer takes long.
+    Slow,
+}
+
+/// What became of a call at Meta.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// What the answer says; `None` when there is none.
+    pub(crate) says: Option<Result<Sent, CallError>>,
+    /// Whether it was done.
+    pub(crate) effect: Effect,
+}
+
+/// Whether a call did what it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It did.
+    Done,
+    /// It did nothing.
+    Nothing,
+}
+
+/// The longest a connection takes, in milliseconds: what the client allows.
+const CONNECT_MAX: u64 = 2000;
+
+/// The longest way of a call to Meta, in milliseconds.
+pub(crate) const THERE_MAX: u64 = 60;
+
+impl Meta {
+    /// Meta as a scenario has it.
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let comments = scenario.accounts.iter().flat_map(|account| &account.comments);
+        let comments = comments
+            .map(|plan| (plan.id.clone(), Comment { plan: plan.clone(), accepted: 0 }))
+            .collect();
+        let messages = scenario.accounts.iter().flat_map(|account| {
+            account.messages.iter().map(|plan| {
+                let event = plan.new.event.clone();
+                let send = SendId { account: account.id.clone(), event };
+                (send, Message { nature: plan.nature, accepted: 0 })
+            })
+        });
+        Self { comments, messages: messages.collect(), judge: Judge::new(judge::limits(scenario)) }
+    }
+
+    /// Whether a comment is to be answered.
+    pub(crate) fn is_wanted(&self, comment: &CommentId) -> bool {
+        self.comments.get(comment).is_some_and(|comment| comment.plan.asks == Asks::Wanted)
+    }
+
+    /// How many calls for a message took effect.
+    pub(crate) fn messages_accepted(&self, send: &SendId) -> u32 {
+        self.messages.get(send).map_or(0, |message| message.accepted)
+    }
+
+    /// When a comment was made, in milliseconds since 1970.
+    pub(crate) fn made_at(&self, comment: &CommentId) -> Option<u64> {
+        self.comments.get(comment).map(|comment| comment.plan.made_at)
+    }
+
+    /// How many calls for a comment took effect.
+    pub(crate) fn accepted(&self, comment: &CommentId) -> u32 {
+        self.comments.get(comment).map_or(0, |comment| comment.accepted)
+    }
+}
+
+impl World {
+    /// Draws what will happen to a call.
+    pub(crate) fn passage(&mut self) -> Passage {
+        let fault = match self.is_out(Outage::Meta) {
+            true => Some(Fault::NoConnection),
+            false => {
+                let rate = self.scenario.rates.meta;
+                self.strikes(rate).then(|| self.draw_fault())
+            }
+        };
+        // A connection is kept most of the time.
+        let rate = self.scenario.rates.connect;
+        let connect = match self.dice.chance(rate) {
+            true => self.dice.between(0..=CONNECT_MAX),
+            false => 0,
+        };
+        let back = match fault {
+            Some(Fault::Slow) => self.dice.between(1000..=40_000),
+            Some(Fault::NoConnection) => self.dice.between(0..=CONNECT_MAX),
+            _ => self.dice.between(60..=900),
+        };
+        if let Some(fault) = fault {
+            self.record.count(fault.name());
+        }
+        Passage {
+            connect: (fault != Some(Fault::NoConnection)).then_some(connect),
+            there: self.dice.between(5..=THERE_MAX),
+            back,
+            fault,
+        }
+    }
+
+    fn draw_fault(&mut self) -> Fault {
+        let refused = Fault::Refused;
+        self.dice.weighted(&[
+            (Fault::NoConnection, 8),
+            (Fault::CallLost, 8),
+            (Fault::AnswerLost, 10),
+            (Fault::ErrorAfterEffect, 6),
+            (Fault::AmbiguousAfterEffect, 6),
+            (Fault::Slow, 15),
+            (refused(Refusal::ServerError), 6),
+            (refused(Refusal::Transient), 8),
+            (refused(Refusal::Ambiguous), 4),
+            (refused(Refusal::Limit), 12),
+            (refused(Refusal::AppLimit), 2),
+            (refused(Refusal::RecipientLimit), 3),
+            (refused(Refusal::Blocked), 1),
+            (refused(Refusal::TokenDead), 1),
+            (refused(Refusal::Permission), 1),
+        ])
+    }
+
+    /// A call arrives that was granted at that instant.
+    pub(crate) fn answer(
+        &mut self,
+        account: &AccountId,
+        ask: &Ask,
+        granted_at: Option<Timestamp>,
+        fault: Option<Fault>,
+    ) -> Answer {
+        self.judge(account, ask, granted_at);
+        let stopped = match fault {
+            Some(Fault::Refused(refusal)) => Some(refusal),
+            _ => self.spell(account),
+        };
+        let done = stopped.map_or_else(|| self.act(account, ask), Err);
+        let date = Timestamp::from_secs(self.now / 1000);
+        let (recipient, says) = match done {
+            Err(refusal) => {
+                let (error, regain) = refusal.drawn(&mut self.dice);
+                let usage = Usage { regain, ..self.usage(account) };
+                let says = CallError::Refused { error, usage, server_date: Some(date) };
+                let says = (fault != Some(Fault::AnswerLost)).then_some(Err(says));
+                return Answer { says, effect: Effect::Nothing };
+            }
+            Ok(recipient) => (recipient, fault.and_then(Fault::hides)),
+        };
+        let usage = self.usage(account);
+        let says = match (fault, says) {
+            (Some(Fault::AnswerLost), _) => None,
+            (_, Some(error)) => {
+                Some(Err(CallError::Refused { error, usage, server_date: Some(date) }))
+            }
+            (_, None) => Some(Ok(Sent {
+                message_id: recipient.as_ref().map(|person| format!("m{person}")),
+                recipient,
+                usage,
+                server_date: Some(date),
+            })),
+        };
+        Answer { says, effect: Effect::Done }
+    }
+
+    /// Writes the call into the log, whatever will be answered.
+    fn judge(&mut self, account: &AccountId, ask: &Ask, granted_at: Option<Timestamp>) {
+        let (action, comment, recipient) = match ask {
+            Ask::Reply(comment) => {
+                let Some(known) = self.meta.comments.get(comment) else { return };
+                let action = match known.plan.surface {
+                    Surface::Post => Action::PrivateReply,
+                    Surface::Live { .. } => Action::LivePrivateReply,
+                };
+                (action, Some(comment.clone()), Some(known.plan.author.clone()))
+            }
+            Ask::Message { person, .. } => (Action::Message, None, Some(person.clone())),
+            Ask::Age(_) => (Action::Read, None, None),
+            Ask::Tool(action) => (judge::action(*action), None, None),
+        };
+        self.meta.judge.call(Arrival {
+            at: Timestamp::from_millis(self.now),
+            granted_at,
+            account: account.clone(),
+            action,
+            comment,
+            recipient,
+        });
+        if let Some(violation) = self.meta.judge.report().violations.first() {
+            let limits = &violation.limits;
+            let broken = &violation.broken;
+            self.broken(format!("the call for {ask} breaks {limits:?} {broken:?}"));
+        }
+    }
+
+    /// What the headers of an answer say.
+    fn usage(&mut self, account: &AccountId) -> Usage {
+        let now = Timestamp::from_millis(self.now);
+        let percent = |percent: u64| Percent::new(u16::try_from(percent).unwrap_or(u16::MAX));
+        let since = self.now - self.scenario.start;
+        let (app, of_account) = match &self.scenario.headers {
+            Headers::Absent => (None, None),
+            Headers::True(room) => {
+                let share = |kept: u32| percent(u64::from(kept) * 100 / room);
+                let judge = &self.meta.judge;
+                (judge.app_usage(now).map(share), judge.account_usage(account, now).map(share))
+            }
+            Headers::Rising { app, accounts } if self.is_rough() => {
+                // Up to a little over the limit, and from the beginning again.
+                let risen = |span: u64| percent(110 * (since % span) / span);
+                let nth = self.scenario.accounts.iter().position(|plan| plan.id == *account);
+                let span = nth.and_then(|nth| accounts.get(nth)).copied();
+                (Some(risen(*app)), span.map(risen))
+            }
+            Headers::Rising { .. } => (None, None),
+        };
+        // They do not come with every answer.
+        match self.dice.chance(0.9) {
+            true => Usage { app, account: of_account, regain: None },
+            false => Usage::default(),
+        }
+    }
+
+    /// How Meta refuses whatever the account asks now, where it does.
+    fn spell(&self, account: &AccountId) -> Option<Refusal> {
+        let mut spells = self.scenario.spells.iter();
+        spells
+            .find(|spell| {
+                spell.span.contains(&self.now)
+                    && spell.account.as_ref().is_none_or(|only| only == account)
+            })
+            .map(|spell| spell.refusal)
+    }
+
+    /// Does what is asked; whom it reached.
+    fn act(&mut self, account: &AccountId, ask: &Ask) -> Result<Option<RecipientId>, Refusal> {
+        match ask {
+            Ask::Reply(comment) => self.answer_comment(account, comment).map(Some),
+            Ask::Message { event, person } => {
+                self.accept_message(account, event)?;
+                Ok(Some(person.clone()))
+            }
+            Ask::Age(_) | Ask::Tool(_) => Ok(None),
+        }
+    }
+
+    fn accept_message(&mut self, account: &AccountId, event: &EventId) -> Result<(), Refusal> {
+        let send = SendId { account: account.clone(), event: event.clone() };
+        let now = self.now;
+        let Some(known) = self.meta.messages.get_mut(&send) else {
+            self.broken(format!("nobody entered the message {send}"));
+            return Ok(());
+        };
+        if let Nature::Refused(refusal, from) = known.nature
+            && from <= now
+        {
+            return Err(refusal);
+        }
+        known.accepted += 1;
+        Ok(())
+    }
+
+    fn answer_comment(
+        &mut self,
+        account: &AccountId,
+        comment: &CommentId,
+    ) -> Result<RecipientId, Refusal> {
+        let now = self.now;
+        let of_account = self.scenario.account(account).is_some();
+        let known = self.meta.comments.get_mut(comment).filter(|_| of_account);
+        let Some(known) = known else { return Err(Refusal::CommentGone) };
+        if let Nature::Refused(refusal, from) = known.plan.nature
+            && from <= now
+        {
+            return Err(refusal);
+        }
+        let in_time = match known.plan.surface {
+            Surface::Post => now <= known.plan.made_at + 7 * 24 * 3_600_000,
+            Surface::Live { ends_at } => now < ends_at,
+        };
+        if known.accepted > 0 || !in_time {
+            return Err(Refusal::NotAnswerable);
+        }
+        known.accepted += 1;
+        Ok(known.plan.author.clone())
+    }
+}
+
+impl Ask {
+    /// A message, by its text: it ends with the name of its event.
+    pub(crate) fn message(person: &RecipientId, text: &str) -> Self {
+        let event = text.split_whitespace().last().unwrap_or_default();
+        Self::Message { event: event.into(), person: person.clone() }
+    }
+
+    /// The event that it is for, where it sends something.
+    pub(crate) fn event(&self) -> Option<EventId> {
+        match self {
+            Self::Reply(comment) => Some(comment.into()),
+            Self::Message { event, .. } => Some(event.clone()),
+            Self::Age(_) | Self::Tool(_) => None,
+        }
+    }
+
+    /// What it takes from the budget.
+    pub(crate) fn action(&self, meta: &Meta) -> quota::Action {
+        match self {
+            Self::Reply(comment) => {
+                match meta.comments.get(comment).map(|known| known.plan.surface) {
+                    Some(Surface::Live { .. }) => Lane::Live.action(),
+                    Some(Surface::Post) | None => Lane::Inbound.action(),
+                }
+            }
+            Self::Message { .. } => quota::Action::Message,
+            Self::Age(_) => quota::Action::Read,
+            Self::Tool(action) => *action,
+        }
+    }
+
+    /// As counts call it.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Reply(_) | Self::Message { .. } => "calls",
+            Self::Age(_) => "calls for an age",
+            Self::Tool(_) => "calls of tools",
+        }
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reply(comment) => write!(f, "{comment}"),
+            Self::Message { event, person } => write!(f, "{event} to {person}"),
+            Self::Age(comment) => write!(f, "the age of {comment}"),
+            Self::Tool(action) => write!(f, "{action:?}"),
+        }
+    }
+}
+
+impl Fault {
+    /// What the answer says of a call that went through, where that is wrong.
+    fn hides(self) -> Option<GraphError> {
+        match self {
+            Self::ErrorAfterEffect => Some(GraphError { status: 502, ..GraphError::default() }),
+            Self::AmbiguousAfterEffect => Some(refusal::ambiguous()),
+            _ => None,
+        }
+    }
+
+    /// As counts call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::NoConnection => "meta: no connection",
+            Self::CallLost => "meta: call lost",
+            Self::AnswerLost => "meta: answer lost",
+            Self::ErrorAfterEffect => "meta: 5xx after effect",
+            Self::AmbiguousAfterEffect => "meta: ambiguous after effect",
+            Self::Slow => "meta: slow answer",
+            Self::Refused(refusal) => refusal.name(),
+        }
+    }
+}
+
+/// A span in milliseconds.
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

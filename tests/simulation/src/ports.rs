@@ -1,0 +1,6 @@
+//! The ports of a process, over what all processes share.
+
+mod graph;
+mod pacing;
+mod queues;
+mod sends;

@@ -1,0 +1,105 @@
+//! The Graph API: a call, its way to Meta and back.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::time::Timestamp;
+use spillway_meta::graph::{CONNECT_TIMEOUT, CallError, CommentTime, Sent};
+use spillway_service::account::Account;
+use spillway_service::port::Graph;
+
+use crate::host::{Host, OnItsWay};
+use crate::meta::{Answer, Ask, Effect, Fault, Passage, millis};
+
+#[async_trait]
+impl Graph for Host {
+    async fn private_reply(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        _: &str,
+        timeout: Duration,
+    ) -> Result<Sent, CallError> {
+        self.call(&account.id, Ask::Reply(comment.clone()), timeout).await
+    }
+
+    async fn message(
+        &self,
+        account: &Account,
+        recipient: &RecipientId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Sent, CallError> {
+        self.call(&account.id, Ask::message(recipient, text), timeout).await
+    }
+
+    async fn comment_timestamp(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<CommentTime, CallError> {
+        let Sent { usage, server_date, .. } =
+            self.call(&account.id, Ask::Age(comment.clone()), timeout).await?;
+        let made_at = self.shared.world().meta.made_at(comment);
+        let created_at = made_at.map(|made_at| Timestamp::from_secs(made_at / 1000));
+        Ok(CommentTime { created_at, usage, server_date })
+    }
+}
+
+impl Host {
+    /// A call, as Meta's client makes it.
+    pub(crate) async fn call(
+        &self,
+        account: &AccountId,
+        ask: Ask,
+        timeout: Duration,
+    ) -> Result<Sent, CallError> {
+        let caller = self.caller();
+        let Passage { connect, there, back, fault } = self.shared.world().passage();
+        let gives_up_at = self.shared.now() + millis(timeout);
+        let left = |now: u64| gives_up_at.saturating_sub(now);
+        let mut call = OnItsWay::new(&self.shared, |world| {
+            let granted_at = world.sees_call(caller, account, &ask);
+            let answer = world.answer(account, &ask, granted_at, fault);
+            if answer.effect == Effect::Done {
+                world.saw_accepted(caller, account, &ask);
+            }
+            world.record.count(ask.name());
+            let by = caller.invocation;
+            world.event(format_args!("{by} calls for {ask}: {answer:?}"));
+            answer
+        });
+        self.breathe().await;
+        self.shared.world().sees_attempt(account, &ask);
+        let Some(connect) = connect else {
+            let wait = back.min(left(self.shared.now()));
+            self.sleep(wait).await;
+            if timeout <= CONNECT_TIMEOUT {
+                return Err(CallError::Unknown);
+            }
+            let says = Err(CallError::NotWritten);
+            self.shared.world().heard(caller, account, &ask, Effect::Nothing, &says);
+            return says;
+        };
+        if connect + there >= left(self.shared.now()) {
+            self.sleep(left(self.shared.now())).await;
+            return Err(CallError::Unknown);
+        }
+        self.sleep(connect).await;
+        if fault == Some(Fault::CallLost) {
+            self.sleep(there).await;
+            return Err(CallError::Unknown);
+        }
+        call.leaves();
+        self.sleep(there).await;
+        let Answer { says, effect } = call.arrives();
+        drop(call);
+        let wait = back.min(left(self.shared.now()));
+        self.sleep(wait).await;
+        let says = says.filter(|_| back == wait).unwrap_or(Err(CallError::Unknown));
+        self.shared.world().heard(caller, account, &ask, effect, &says);
+        says
+    }
+}

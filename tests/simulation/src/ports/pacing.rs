@@ -1,0 +1,218 @@
+//! Accounts, budgets, cursors and marks.
+
+use async_trait::async_trait;
+use spillway_core::app::AppBudget;
+use spillway_core::budget::Budget;
+use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::pace::Cursor;
+use spillway_core::time::Timestamp;
+use spillway_service::account::Account;
+use spillway_service::port::{
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Mark, Moved, Saved, StoreError,
+};
+
+use crate::host::Host;
+use crate::tables::{self, Settled, Tables};
+use crate::watch::Caller;
+use crate::world::World;
+
+#[async_trait]
+impl Accounts for Host {
+    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        self.store("load the account", |world| {
+            let plan = world.scenario.account(account)?;
+            let is_connected = plan.removed_at.is_none_or(|removed| world.now < removed);
+            is_connected.then(|| plan.account(world.now))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Budgets for Host {
+    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
+        self.store("load the budget", |world| {
+            world.tables.budgets.get(account).cloned().unwrap_or_default()
+        })
+        .await
+    }
+
+    async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
+        let caller = self.caller();
+        self.store("save the budget", |world| {
+            world.save_budget(caller, account, next, |tables| {
+                tables::save(&mut tables.budgets, account, next)
+            })
+        })
+        .await
+    }
+
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError> {
+        let caller = self.caller();
+        self.store("save the budget and a person's unit", |world| {
+            world.save_budget(caller, account, next, |tables| {
+                tables.save_moved(account, next, moved)
+            })
+        })
+        .await
+    }
+
+    async fn counted_at(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let key = (account.clone(), person.clone());
+        self.store("look up a person's unit", |world| world.tables.counted.get(&key).copied()).await
+    }
+
+    async fn note_counted(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.store("note a person's unit", |world| world.tables.note_counted(account, person, at))
+            .await
+    }
+}
+
+#[async_trait]
+impl AppBudgets for Host {
+    async fn load(&self) -> Result<AppBudget, StoreError> {
+        self.store("load the app's budget", |world| world.tables.app.clone().unwrap_or_default())
+            .await
+    }
+
+    async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+        let caller = self.caller();
+        self.store("save the app's budget", |world| {
+            let before = world.tables.app.clone().unwrap_or_default();
+            let saved = world.tables.save_app(next);
+            if saved == Saved::Done && before.version < next.version {
+                let (by, version) = (caller.invocation, next.version);
+                world.event(format_args!("{by} budget of the app {version}: {:?}", next.holds));
+                world.saw_app_budget(caller, &before, next);
+            }
+            saved
+        })
+        .await
+    }
+}
+
+impl World {
+    /// A budget is written, and looked at if it was.
+    fn save_budget(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        next: &Budget,
+        save: impl FnOnce(&mut Tables) -> Saved<Budget>,
+    ) -> Saved<Budget> {
+        let before = self.tables.budgets.get(account).cloned().unwrap_or_default();
+        let saved = save(&mut self.tables);
+        if saved == Saved::Done && before.version < next.version {
+            let (by, version) = (caller.invocation, next.version);
+            self.event(format_args!("{by} budget of {account} {version}: {:?}", next.holds));
+            self.saw_budget(caller, account, &before, next);
+        }
+        saved
+    }
+}
+
+#[async_trait]
+impl Cursors for Host {
+    async fn load(&self, account: &AccountId) -> Result<Cursor, StoreError> {
+        self.store("load the cursor", |world| {
+            world.tables.cursors.get(account).cloned().unwrap_or_default()
+        })
+        .await
+    }
+
+    async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
+        let by = self.caller().invocation;
+        self.store("save the cursor", |world| {
+            let before = world.tables.cursors.get(account).cloned().unwrap_or_default();
+            let saved = tables::save(&mut world.tables.cursors, account, next);
+            if saved == Saved::Done {
+                world.saw_cursor(account, &before, next);
+                world.event(format_args!("{by} cursor of {account}: {next:?}"));
+            }
+            saved
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Backlogs for Host {
+    async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        let by = self.caller().invocation;
+        self.store("mark the backlog", |world| {
+            world.event(format_args!("{by} marks {account}"));
+            world.tables.mark(account, now);
+        })
+        .await
+    }
+
+    async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        self.store("list the backlogs", |world| {
+            let marks = world.tables.marks.iter();
+            marks.map(|(account, marked)| (account.clone(), marked.due)).collect()
+        })
+        .await
+    }
+
+    async fn lease(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Mark>, StoreError> {
+        let caller = self.caller();
+        self.store("lease the backlog", |world| {
+            let mark = world.tables.lease(account, now, until);
+            world.event(format_args!("{} leases {account}: {mark:?}", caller.invocation));
+            if mark.is_some() {
+                world.saw_lease(caller, account);
+            }
+            mark
+        })
+        .await
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        mark: &Mark,
+        due: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let caller = self.caller();
+        let settled = self
+            .store("settle the backlog", |world| {
+                let settled = world.tables.settle(account, mark, due);
+                let by = caller.invocation;
+                world.event(format_args!("{by} settles {account} until {due:?}: {settled:?}"));
+                match settled {
+                    Settled::Due => world.saw_settled(caller, account, due),
+                    Settled::Unmarked => world.saw_unmarked(account),
+                    Settled::Refused => {}
+                }
+                settled
+            })
+            .await?;
+        if settled == Settled::Refused {
+            self.store("settle the backlog", |world| {
+                world.tables.end_lease(account);
+                world.saw_settled(caller, account, None);
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Processes: the use cases wired to a host, as a warm Lambda environment keeps them.
+
+use std::sync::Arc;
+
+use spillway_service::app::App;
+use spillway_service::clock::Clock;
+use spillway_service::deliver::Deliver;
+use spillway_service::directory::Directory;
+use spillway_service::grant::GrantIds;
+use spillway_service::ingest::{Ingest, Warm};
+use spillway_service::limiter::Limiter;
+use spillway_service::port::{Accounts, Budgets, Cursors, Sends};
+use spillway_service::release::Release;
+
+use crate::host::Host;
+use crate::sabotage::Sabotage;
+use crate::tool::Tool;
+use crate::watch::ClockState;
+use crate::world::{Shared, World};
+
+/// A function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Function {
+    /// Takes webhooks.
+    Webhook,
+    /// Sends.
+    Sender,
+    /// Releases.
+    Release,
+    /// Another tool of the account's.
+    Tool,
+}
+
+/// A process of one of the functions.
+pub(crate) struct Process {
+    /// What it runs on.
+    pub(crate) host: Arc<Host>,
+    /// What it runs.
+    pub(crate) work: Work,
+}
+
+/// What a process runs.
+pub(crate) enum Work {
+    /// Ingest.
+    Webhook(Ingest),
+    /// Deliver.
+    Sender(Deliver),
+    /// Release.
+    Release(Release),
+    /// Another tool.
+    Tool(Tool),
+}
+
+/// How far a clock beyond the bound is off, in milliseconds: what a server's date can tell even
+/// after a slow answer, up to an hour.
+const WRONG_BY: (u64, u64) = (6000, 3_600_000);
+
+impl Process {
+    /// A process that has done nothing yet.
+    pub(crate) fn start(shared: &Arc<Shared>, function: Function, sabotage: Sabotage) -> Self {
+        let (process, skew) = {
+            let mut world = shared.world();
+            let rate = world.scenario.rates.clock_wrong;
+            let skew = match world.strikes(rate) {
+                true => world.wrong_skew(),
+                false => world.right_skew(),
+            };
+            (world.dice.any(), skew)
+        };
+        shared.world().event(format_args!("{function:?} {process:016x} starts, off by {skew} ms"));
+        let host = Host::new(shared, skew);
+        let work = wire(&host, function, sabotage, process);
+        Self { host, work }
+    }
+
+    /// Time has passed since the last invocation: the clock may have jumped. Whether the process
+    /// is still good: once all is calm, none with a wrong clock is.
+    pub(crate) fn thaw(&self) -> bool {
+        let mut world = self.host.shared.world();
+        let rate = world.scenario.rates.clock_jumps;
+        if world.strikes(rate) {
+            let skew = world.wrong_skew();
+            self.host.clock.jump(skew);
+        }
+        world.is_rough() || self.host.clock.state() == ClockState::Right
+    }
+}
+
+impl World {
+    fn right_skew(&mut self) -> i64 {
+        let rate = self.scenario.rates.edge;
+        match self.dice.chance(rate) {
+            true => self.dice.pick(&[-1000, 1000]),
+            false => i64::try_from(self.dice.between(0..=2000)).unwrap_or_default() - 1000,
+        }
+    }
+
+    fn wrong_skew(&mut self) -> i64 {
+        self.record.count("clock wrong");
+        let (least, most) = WRONG_BY;
+        let most = self.dice.pick(&[10_000, 600_000, most]);
+        let off = i64::try_from(self.dice.between(least..=most)).unwrap_or_default();
+        if self.dice.chance(0.5) { off } else { -off }
+    }
+}
+
+fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) -> Work {
+    let accounts: Arc<dyn Accounts> = sabotage.accounts(host.clone());
+    let budgets: Arc<dyn Budgets> = sabotage.budgets(host.clone());
+    let sends: Arc<dyn Sends> = sabotage.sends(host.clone());
+    let cursors: Arc<dyn Cursors> = sabotage.cursors(host.clone());
+    let clock: Arc<dyn Clock> = host.clock.clone();
+    let ids = Arc::new(GrantIds::new(process));
+    let directory = Arc::new(Directory::new(accounts, clock.clone()));
+    let limiter = || {
+        let app = App::new(sabotage.app(host.clone()), ids.clone(), clock.clone());
+        Limiter::new(budgets.clone(), app, ids.clone(), clock.clone(), host.check.clone())
+    };
+    match function {
+        Function::Tool => Work::Tool(Tool { directory, limiter: limiter(), sabotage }),
+        Function::Webhook => Work::Webhook(Ingest {
+            directory,
+            sends,
+            cursors: cursors.clone(),
+            backlogs: host.clone(),
+            queue: host.clone(),
+            ids,
+            clock,
+            check: host.check.clone(),
+            warm: Warm::default(),
+        }),
+        Function::Sender => Work::Sender(Deliver {
+            directory,
+            limiter: limiter(),
+            cursors: cursors.clone(),
+            sends,
+            backlogs: host.clone(),
+            queue: host.clone(),
+            graph: host.clone(),
+            ids,
+            clock,
+            check: host.check.clone(),
+        }),
+        Function::Release => Work::Release(Release {
+            directory,
+            budgets,
+            cursors: cursors.clone(),
+            sends,
+            backlogs: host.clone(),
+            queue: host.clone(),
+            runs: host.clone(),
+            ids,
+            clock,
+            check: host.check.clone(),
+        }),
+    }
+}

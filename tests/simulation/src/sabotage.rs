@@ -1,0 +1,115 @@
+//! Builds with a promise switched off: the simulation must catch each of them, or its silence about
+//! the whole build means nothing.
+
+mod accounts;
+mod app;
+mod budgets;
+mod cursors;
+mod sends;
+
+use std::sync::Arc;
+
+use spillway_service::port::{Accounts, AppBudgets, Budgets, Cursors, Sends};
+
+use crate::host::Host;
+
+/// What is switched off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Nothing.
+    #[default]
+    None,
+    /// Claims: every step succeeds, whatever the send's epoch.
+    Claims,
+    /// The condition of the budget's version: every write of it succeeds.
+    BudgetCondition,
+    /// The quota of private replies: the limiter does not know it.
+    Quota,
+    /// The even spread, and with it active hours and velocity: the limiter does not know it.
+    Spread,
+    /// The warm-up: the limiter takes every account for an old one.
+    WarmUp,
+    /// A lower tier: the limiter goes on with the first.
+    LowerTier,
+    /// Holds of accounts: the limiter does not see them.
+    Holds,
+    /// Holds of people: the limiter does not see them.
+    PeopleHolds,
+    /// Holds of the app: the limiter does not see them.
+    AppHolds,
+    /// The condition of the app's version: every write of it succeeds.
+    AppCondition,
+    /// Who was written to before: everybody is taken for the last one.
+    People,
+    /// Lanes: all have the same slots.
+    Lanes,
+    /// That the outcome of a message is unknown: it is taken for one that was never made.
+    Unknown,
+    /// Charges of other tools: they call as they like.
+    Charges,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Claims,
+        Self::BudgetCondition,
+        Self::Quota,
+        Self::Spread,
+        Self::WarmUp,
+        Self::LowerTier,
+        Self::Holds,
+        Self::PeopleHolds,
+        Self::AppHolds,
+        Self::AppCondition,
+        Self::People,
+        Self::Lanes,
+        Self::Unknown,
+        Self::Charges,
+    ];
+
+    pub(crate) fn accounts(self, host: Arc<Host>) -> Arc<dyn Accounts> {
+        match self {
+            Self::Quota | Self::Spread | Self::WarmUp | Self::LowerTier => {
+                Arc::new(Sabotaged { host, by: self })
+            }
+            _ => host,
+        }
+    }
+
+    pub(crate) fn budgets(self, host: Arc<Host>) -> Arc<dyn Budgets> {
+        match self {
+            Self::BudgetCondition | Self::Holds | Self::PeopleHolds | Self::People => {
+                Arc::new(Sabotaged { host, by: self })
+            }
+            _ => host,
+        }
+    }
+
+    pub(crate) fn app(self, host: Arc<Host>) -> Arc<dyn AppBudgets> {
+        match self {
+            Self::AppHolds | Self::AppCondition => Arc::new(Sabotaged { host, by: self }),
+            _ => host,
+        }
+    }
+
+    pub(crate) fn cursors(self, host: Arc<Host>) -> Arc<dyn Cursors> {
+        match self {
+            Self::Lanes => Arc::new(Sabotaged { host, by: self }),
+            _ => host,
+        }
+    }
+
+    pub(crate) fn sends(self, host: Arc<Host>) -> Arc<dyn Sends> {
+        match self {
+            Self::Claims | Self::Unknown => Arc::new(Sabotaged { host, by: self }),
+            _ => host,
+        }
+    }
+}
+
+/// A port of the host's that does not do what it should.
+struct Sabotaged {
+    host: Arc<Host>,
+    by: Sabotage,
+}

@@ -1,0 +1,36 @@
+//! Accounts whose rules lack something.
+
+use async_trait::async_trait;
+use spillway_core::id::AccountId;
+use spillway_core::rules::Rules;
+use spillway_service::account::Account;
+use spillway_service::port::{Accounts, StoreError};
+
+use super::{Sabotage, Sabotaged};
+
+#[async_trait]
+impl Accounts for Sabotaged {
+    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        let Some(mut account) = Accounts::load(&*self.host, account).await? else {
+            return Ok(None);
+        };
+        let mut profile = account.rules.profile().clone();
+        let mut terms = account.rules.terms().clone();
+        match self.by {
+            Sabotage::Quota => profile.quotas.retain(|quota| quota.id.as_str() != "replies"),
+            Sabotage::Spread => profile.spread = None,
+            Sabotage::WarmUp => terms.warm_up_since = None,
+            Sabotage::LowerTier => {
+                let world = self.host.shared.world();
+                let first = world
+                    .scenario
+                    .account(&account.id)
+                    .map(|plan| plan.limits.rules(world.scenario.start).terms().clone());
+                terms = first.unwrap_or(terms);
+            }
+            _ => {}
+        }
+        account.rules = Rules::new(profile, terms).expect("what is left is sound");
+        Ok(Some(account))
+    }
+}

@@ -1,0 +1,83 @@
+//! Budgets that are written whoever has written in between, whose holds are out of sight, or that
+//! take one person for another.
+
+use async_trait::async_trait;
+use spillway_core::budget::Budget;
+use spillway_core::hold::Holds;
+use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::time::Timestamp;
+use spillway_service::port::{Budgets, Moved, Saved, StoreError};
+
+use super::{Sabotage, Sabotaged};
+
+impl Sabotaged {
+    fn shown(&self, mut budget: Budget) -> Budget {
+        match self.by {
+            Sabotage::Holds => budget.holds.current = None,
+            Sabotage::PeopleHolds => {
+                // The people are not told of by themselves.
+                let mut holds = Holds::default();
+                holds.strikes = budget.holds.strikes;
+                holds.last_strike = budget.holds.last_strike;
+                holds.current = budget.holds.current.take();
+                budget.holds = holds;
+            }
+            _ => {}
+        }
+        budget
+    }
+}
+
+#[async_trait]
+impl Budgets for Sabotaged {
+    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
+        Ok(self.shown(Budgets::load(&*self.host, account).await?))
+    }
+
+    async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
+        let mut next = next.clone();
+        loop {
+            match Budgets::save(&*self.host, account, &next).await? {
+                Saved::Done => return Ok(Saved::Done),
+                Saved::Conflict(current) if self.by == Sabotage::BudgetCondition => {
+                    next.version = current.version + 1;
+                }
+                Saved::Conflict(current) => return Ok(Saved::Conflict(self.shown(current))),
+            }
+        }
+    }
+
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError> {
+        match self.by {
+            Sabotage::People => self.save(account, next).await,
+            _ => self.host.save_moved(account, next, moved).await,
+        }
+    }
+
+    async fn counted_at(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        if self.by != Sabotage::People {
+            return self.host.counted_at(account, person).await;
+        }
+        let world = self.host.shared.world();
+        let of_account = world.tables.counted.iter().filter(|((of, _), _)| of == account);
+        Ok(of_account.map(|(_, &at)| at).max())
+    }
+
+    async fn note_counted(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.host.note_counted(account, person, at).await
+    }
+}

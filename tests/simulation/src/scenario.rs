@@ -1,0 +1,325 @@
+//! What a run is about: accounts and their quotas, comments and how Meta tells of them, processes,
+//! and what goes wrong. All of it is drawn from the seed before anything happens.
+
+mod draw;
+mod jobs;
+mod limits;
+mod messages;
+mod people;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+use secrecy::SecretString;
+use spillway_core::campaign::{Campaign, Campaigns};
+use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::quota::Action;
+use spillway_meta::webhook::CommentEvent;
+use spillway_service::account::Account;
+use spillway_service::ingest::NewMessage;
+
+pub(crate) use self::limits::{Limits, Row};
+use crate::meta::Refusal;
+use crate::record::Elapsed;
+
+/// A run before it begins.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    /// What it was drawn from.
+    pub(crate) seed: u64,
+    /// What kind of trouble it has.
+    pub(crate) trouble: Trouble,
+    /// When it begins, in milliseconds since 1970, as all instants here.
+    pub(crate) start: u64,
+    /// The accounts.
+    pub(crate) accounts: Vec<AccountPlan>,
+    /// The app's quota, where some account may not keep to its share by itself.
+    pub(crate) app: Option<Row>,
+    /// What ingest is told, ascending.
+    pub(crate) posts: Vec<Post>,
+    /// What other tools do, ascending.
+    pub(crate) jobs: Vec<Job>,
+    /// How full Meta says the limits are.
+    pub(crate) headers: Headers,
+    /// The most processes of each kind at a time.
+    pub(crate) processes: Processes,
+    /// How likely what goes wrong.
+    pub(crate) rates: Rates,
+    /// When what does not answer at all.
+    pub(crate) outages: Vec<(Outage, Range<u64>)>,
+    /// When Meta refuses whatever is asked.
+    pub(crate) spells: Vec<Spell>,
+    /// From when on nothing goes wrong any more.
+    pub(crate) calm_at: u64,
+    /// When all must have ended.
+    pub(crate) end: u64,
+}
+
+/// What goes wrong in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Nothing.
+    None,
+    /// The store.
+    Store,
+    /// The queues.
+    Queues,
+    /// Processes die.
+    Kills,
+    /// Meta.
+    Meta,
+    /// Clocks.
+    Clocks,
+    /// Everything is as late, and every clock as far off, as it may be and no more.
+    Brink,
+    /// All of it.
+    All,
+}
+
+/// One account.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountPlan {
+    /// Its id.
+    pub(crate) id: AccountId,
+    /// What it is held to.
+    pub(crate) limits: Limits,
+    /// What it answers to, and what messages take their texts from.
+    pub(crate) campaigns: Vec<Campaign>,
+    /// Its comments.
+    pub(crate) comments: Vec<CommentPlan>,
+    /// Its messages that no comment asks for.
+    pub(crate) messages: Vec<MessagePlan>,
+    /// When it is no longer connected, where it ever is not.
+    pub(crate) removed_at: Option<u64>,
+}
+
+/// One comment.
+#[derive(Clone, Debug)]
+pub(crate) struct CommentPlan {
+    /// Its id.
+    pub(crate) id: CommentId,
+    /// When it is made.
+    pub(crate) made_at: u64,
+    /// Its author.
+    pub(crate) author: RecipientId,
+    /// What it is on.
+    pub(crate) surface: Surface,
+    /// What becomes of a private reply to it.
+    pub(crate) nature: Nature,
+    /// Whether it is to be answered.
+    pub(crate) asks: Asks,
+}
+
+/// What a comment is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// A post or a Reel.
+    Post,
+    /// A broadcast, until it ends.
+    Live {
+        /// When it does.
+        ends_at: u64,
+    },
+}
+
+/// What becomes of a private reply to a comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// It arrives.
+    Answerable,
+    /// It is refused for good, as of this instant.
+    Refused(Refusal, u64),
+}
+
+/// Whether a comment is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// A campaign wants it.
+    Wanted,
+    /// No campaign does.
+    Unwanted,
+    /// The account wrote it itself.
+    Own,
+}
+
+/// A message that no comment asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct MessagePlan {
+    /// What it is entered as.
+    pub(crate) new: NewMessage,
+    /// What becomes of it.
+    pub(crate) nature: Nature,
+}
+
+/// Something that is told to ingest, again until it succeeds.
+#[derive(Clone, Debug)]
+pub(crate) struct Post {
+    /// When first.
+    pub(crate) at: u64,
+    /// What.
+    pub(crate) what: Told,
+}
+
+/// What ingest is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// Comments, in a webhook's POST.
+    Comments(Vec<CommentEvent>),
+    /// Messages of an account, entered by whoever wants them sent.
+    Messages(AccountId, Vec<NewMessage>),
+}
+
+/// A job of another tool that shares an account's budget.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// When.
+    pub(crate) at: u64,
+    /// For whom.
+    pub(crate) account: AccountId,
+    /// What it does.
+    pub(crate) action: Action,
+    /// How often.
+    pub(crate) units: NonZeroU32,
+}
+
+/// How full Meta says the limits are, in the headers of its answers.
+#[derive(Clone, Debug)]
+pub(crate) enum Headers {
+    /// It says nothing.
+    Absent,
+    /// As full as they are, where Meta's own are so much in percent of those that are kept.
+    True(u64),
+    /// While there is trouble, ever fuller and over and over again: each account in a span of its
+    /// own, in milliseconds, and the app in another. Later nothing.
+    Rising {
+        /// The accounts'.
+        accounts: Vec<u64>,
+        /// The app's.
+        app: u64,
+    },
+}
+
+/// The most processes of each kind at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Processes {
+    /// That take webhooks.
+    pub(crate) webhook: usize,
+    /// That send.
+    pub(crate) sender: usize,
+    /// That release.
+    pub(crate) release: usize,
+    /// Of other tools.
+    pub(crate) tool: usize,
+}
+
+/// How likely what goes wrong: of each request, message, invocation or process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rates {
+    /// A request to the store or a queue takes long.
+    pub(crate) slow: f64,
+    /// A connection to Meta takes long.
+    pub(crate) connect: f64,
+    /// A clock is as far off as it may be.
+    pub(crate) edge: f64,
+    /// A request to the store is throttled.
+    pub(crate) throttled: f64,
+    /// A request does not arrive.
+    pub(crate) request_lost: f64,
+    /// A request takes effect, and its answer does not arrive.
+    pub(crate) answer_lost: f64,
+    /// A message is refused by its queue.
+    pub(crate) message_refused: f64,
+    /// A message comes again while it is worked on.
+    pub(crate) message_repeated: f64,
+    /// A message comes late.
+    pub(crate) message_late: f64,
+    /// A message that was done with is not deleted.
+    pub(crate) delete_lost: f64,
+    /// An invocation dies.
+    pub(crate) killed: f64,
+    /// A call to Meta goes wrong.
+    pub(crate) meta: f64,
+    /// A process begins with a clock beyond the bound.
+    pub(crate) clock_wrong: f64,
+    /// A process's clock jumps beyond the bound.
+    pub(crate) clock_jumps: f64,
+    /// A delivery comes again though it was answered.
+    pub(crate) post_repeated: f64,
+}
+
+/// What does not answer at all for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// DynamoDB.
+    Store,
+    /// SQS.
+    Queues,
+    /// Meta, which cannot be reached.
+    Meta,
+}
+
+/// A time in which Meta refuses whatever is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Spell {
+    /// Whose calls; all accounts' when there is none.
+    pub(crate) account: Option<AccountId>,
+    /// When.
+    pub(crate) span: Range<u64>,
+    /// How.
+    pub(crate) refusal: Refusal,
+}
+
+/// The longest hold that may begin just before the trouble ends: two days, a fifth more, and the
+/// run of the release function that finds it over.
+const HOLD_MAX: u64 = 60 * 3_600_000;
+
+/// A comment can be answered for so long.
+const REPLIES_UNTIL: u64 = 7 * 24 * 3_600_000 - 3_600_000;
+
+impl AccountPlan {
+    /// The account as it is stored at `now`.
+    pub(crate) fn account(&self, now: u64) -> Account {
+        Account {
+            id: self.id.clone(),
+            rules: self.limits.rules(now).clone(),
+            campaigns: Campaigns::new(self.campaigns.iter().cloned()),
+            token: SecretString::from("token".to_owned()),
+        }
+    }
+
+    /// The DMs that are to be made for it.
+    pub(crate) fn dms(&self) -> u64 {
+        (self.comments.len() + self.messages.len()) as u64
+    }
+}
+
+impl Scenario {
+    /// The account's plan.
+    pub(crate) fn account(&self, id: &AccountId) -> Option<&AccountPlan> {
+        self.accounts.iter().find(|account| account.id == *id)
+    }
+
+    /// Whether the account's limits and all that may stop it leave comments too late.
+    pub(crate) fn may_expire(&self, account: &AccountPlan) -> bool {
+        self.calm_at - self.start + account.limits.drain(account.dms(), self.start) + HOLD_MAX
+            > REPLIES_UNTIL
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Processes { webhook, sender, release, tool } = self.processes;
+        write!(f, "trouble {:?} until {}", self.trouble, Elapsed(self.calm_at - self.start))?;
+        write!(
+            f,
+            "; processes {webhook} webhook, {sender} sender, {release} release, {tool} tool"
+        )?;
+        write!(f, "; {} deliveries, {} jobs of tools", self.posts.len(), self.jobs.len())?;
+        for account in &self.accounts {
+            let AccountPlan { comments, messages, limits, .. } = account;
+            write!(f, "; {} comments, {} messages, {limits}", comments.len(), messages.len())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,356 @@
+//! Draws a scenario: what goes wrong, how much, when, and with which quotas.
+
+use std::num::NonZeroU32;
+use std::ops::{Range, RangeInclusive};
+
+use spillway_core::campaign::Campaign;
+use spillway_core::id::AccountId;
+use spillway_core::quota::{Scope, Tier};
+use spillway_service::ingest::MessageLane;
+
+use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
+use super::people::{self, Pattern};
+use super::{AccountPlan, Headers, Outage, Post, Processes, Rates, Scenario, Spell, Trouble};
+use super::{HOLD_MAX, jobs, messages};
+use crate::dice::Dice;
+use crate::meta::Refusal;
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// 2026-09-21T14:13:20Z, and shortly before clocks are put forward and back, in Europe and in
+/// America: 27 March, 23 October, 6 March and 30 October 2026.
+const SOME_DAYS: [u64; 5] =
+    [1_790_000_000_000, 1_774_569_600_000, 1_792_713_600_000, 1_772_755_200_000, 1_793_318_400_000];
+
+/// What a run may take beyond what its quotas and holds ask for.
+const SLACK: u64 = 12 * HOUR;
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let dice = &mut dice;
+        let start = dice.pick(&SOME_DAYS) + dice.between(0..=DAY);
+        let trouble = dice.weighted(&[
+            (Trouble::None, 10),
+            (Trouble::Store, 15),
+            (Trouble::Queues, 10),
+            (Trouble::Kills, 15),
+            (Trouble::Meta, 20),
+            (Trouble::Clocks, 5),
+            (Trouble::Brink, 10),
+            (Trouble::All, 20),
+        ]);
+        let app = dice.chance(0.2).then(|| app_row(dice));
+        let mut posts = Vec::new();
+        let mut accounts = Vec::new();
+        for (nth, id) in account_ids(dice).into_iter().enumerate() {
+            let (account, entered) = account(dice, id, nth as u64, app, trouble, start);
+            accounts.push(account);
+            posts.extend(entered);
+        }
+        let rates = rates(dice, trouble);
+        posts.extend(people::posts(dice, &accounts, rates.post_repeated));
+        posts.sort_by_key(|post| post.at);
+        let last = posts.last().map_or(start, |post| post.at);
+        let rough = match trouble {
+            Trouble::None => 0,
+            _ => last - start + dice.between(5 * MINUTE..=6 * HOUR),
+        };
+        let calm_at = start + rough;
+        let headers = headers(dice, trouble, accounts.len());
+        let drained = drained(&accounts, app, start);
+        let held = if trouble == Trouble::None { 0 } else { HOLD_MAX };
+        Self {
+            seed,
+            trouble,
+            start,
+            app,
+            posts,
+            jobs: jobs::jobs(dice, &accounts, start, last - start + HOUR),
+            headers,
+            processes: processes(dice),
+            outages: outages(dice, trouble, start..calm_at),
+            spells: spells(dice, trouble, &accounts, start..calm_at),
+            rates,
+            calm_at,
+            end: calm_at.max(last) + held + drained + drained / 2 + SLACK,
+            accounts,
+        }
+    }
+}
+
+/// What draining takes at most, were nothing to go wrong.
+fn drained(accounts: &[AccountPlan], app: Option<Row>, start: u64) -> u64 {
+    let dms: u64 = accounts.iter().map(AccountPlan::dms).sum();
+    let own = accounts.iter().map(|account| account.limits.drain(account.dms(), start)).max();
+    let app = app.map(|row| {
+        let [limit, ..] = row.limits.map(|limit| u64::from(limit.get()));
+        // A slice that is not used up stays charged: half of what is leased, at the worst.
+        2 * dms.div_ceil(limit * accounts.len() as u64) * (row.window + 2 * MINUTE)
+    });
+    own.unwrap_or_default() + app.unwrap_or_default()
+}
+
+fn headers(dice: &mut Dice, trouble: Trouble, accounts: usize) -> Headers {
+    match trouble {
+        Trouble::Meta | Trouble::All if dice.chance(0.4) => {
+            let mut span = || dice.between(10 * MINUTE..=12 * HOUR);
+            Headers::Rising { app: span(), accounts: (0..accounts).map(|_| span()).collect() }
+        }
+        _ if dice.chance(0.3) => Headers::True(dice.pick(&[130, 200])),
+        _ => Headers::Absent,
+    }
+}
+
+fn account_ids(dice: &mut Dice) -> Vec<AccountId> {
+    let count = dice.weighted(&[(1, 5), (2, 3), (3, 1), (4, 1)]);
+    (1..=count).map(|n: u64| AccountId::new(format!("1784140000000000{n}"))).collect()
+}
+
+/// An account, and how its messages are entered.
+fn account(
+    dice: &mut Dice,
+    id: AccountId,
+    nth: u64,
+    app: Option<Row>,
+    trouble: Trouble,
+    start: u64,
+) -> (AccountPlan, Vec<Post>) {
+    let pattern = dice.weighted(&[(Pattern::Viral, 5), (Pattern::Steady, 3), (Pattern::Live, 2)]);
+    let most = dice.weighted(&[(5, 2), (40, 4), (150, 3), (400, 1)]);
+    let count = dice.between(1..=most);
+    let comments = people::comments(dice, &id, nth, pattern, count, start);
+    let removed = dice.chance(0.03);
+    let outbound = dice.chance(0.25).then(|| dice.between(1..=most)).unwrap_or_default();
+    let follow_ups = dice.chance(0.25).then(|| dice.between(1..=most / 2 + 1)).unwrap_or_default();
+    let mut account = AccountPlan {
+        limits: limits(dice, count + outbound + follow_ups, app, trouble, start),
+        campaigns: campaigns(dice),
+        removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),
+        id,
+        comments,
+        messages: Vec::new(),
+    };
+    let people = messages::people(dice, &account, nth);
+    let mut posts = Vec::new();
+    for (lane, count) in [(MessageLane::Outbound, outbound), (MessageLane::FollowUp, follow_ups)] {
+        let at = start + dice.between(0..=2 * HOUR);
+        let messages = messages::messages(dice, nth, lane, &people, count, at);
+        posts.extend(messages::posts(dice, &account.id, &messages, at));
+        account.messages.extend(messages);
+    }
+    (account, posts)
+}
+
+fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
+    vec![people::campaign(dice), messages::campaign()]
+}
+
+/// Limits under which `dms` are through within a few days.
+fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, trouble: Trouble, start: u64) -> Limits {
+    let style = match app {
+        Some(_) => Style::Small,
+        None => dice.weighted(&[
+            (Style::Small, 9),
+            (Style::Careful, 4),
+            (Style::Meta, 2),
+            (Style::Day, 2),
+            (Style::Even, 3),
+        ]),
+    };
+    let is_new = dice.chance(0.3) && matches!(style, Style::Careful | Style::Even);
+    let base = match style {
+        Style::Careful => Base::Careful,
+        Style::Meta => Base::Meta,
+        Style::Small => Base::Rows(small_rows(dice, dms).into_iter().chain(app).collect()),
+        Style::Day => Base::Rows(day_rows(dice, dms)),
+        Style::Even => Base::Rows(even_rows(dice, dms)),
+    };
+    let spread = style == Style::Even || style == Style::Meta && dice.chance(0.5);
+    let tier = dice.pick(&[Tier::One, Tier::Two, Tier::Three]);
+    let other_tier = dice.chance(0.2).then(|| dice.pick(&[Tier::One, Tier::Two, Tier::Three]));
+    // To a clock that was put back what it has read stays new.
+    let is_known = |other: &Tier| {
+        *other > tier || !matches!(trouble, Trouble::Clocks | Trouble::All) && *other < tier
+    };
+    let shape = Shape {
+        base,
+        pace: if spread { Pace::Spread } else { Pace::Free },
+        tier,
+        other_tier: other_tier
+            .filter(is_known)
+            .map(|other| (start + dice.between(0..=12 * HOUR), other)),
+        new_since: is_new.then(|| start - dice.between(0..=40 * DAY)),
+        zone: dice.pick(&ZONES),
+        starts: dice.pick(&[0, 5, 8, 8, 8, 13, 22]),
+    };
+    Limits::new(shape, start)
+}
+
+/// Time zones: without clock changes, with one of an hour, with one of half an hour, far to the east
+/// and to the west.
+const ZONES: [&str; 7] = [
+    "UTC",
+    "Asia/Kolkata",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Los_Angeles",
+    "Australia/Lord_Howe",
+    "Pacific/Kiritimati",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Windows of seconds and minutes: a run is short and full of denials.
+    Small,
+    /// The careful profile.
+    Careful,
+    /// Meta's own figures.
+    Meta,
+    /// A day's limit that binds.
+    Day,
+    /// A small day's limit that is spread.
+    Even,
+}
+
+fn limit(number: u64) -> NonZeroU32 {
+    u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
+
+fn row(
+    dice: &mut Dice,
+    id: &'static str,
+    counts: Counted,
+    window: u64,
+    limits: RangeInclusive<u64>,
+) -> Row {
+    Row::new(id, counts, window, limit(dice.between(limits)))
+}
+
+fn small_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
+    let least = dms / 100 + 1;
+    let people = dms / 8 + 1;
+    vec![
+        row(dice, "calls", Counted::Calls, 60 * SECOND, least..=30.max(least)),
+        row(dice, "replies", Counted::PrivateReplies, 300 * SECOND, least..=60.max(least)),
+        row(dice, "live", Counted::LiveReplies, SECOND, 1..=50),
+        row(dice, "recipients", Counted::Recipients, 1800 * SECOND, people..=200.max(people)),
+    ]
+}
+
+fn day_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
+    vec![
+        row(dice, "calls", Counted::Calls, HOUR, 40..=200),
+        row(dice, "replies", Counted::PrivateReplies, HOUR, 20..=750),
+        row(dice, "live", Counted::LiveReplies, SECOND, 1..=100),
+        row(dice, "recipients", Counted::Recipients, DAY, dms / 2 + 5..=dms + 10),
+    ]
+}
+
+fn even_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
+    let mut messages = row(dice, "messages", Counted::Messages, DAY, dms / 2 + 10..=dms * 2 + 20);
+    let [first, ..] = messages.limits.map(|first| u64::from(first.get()));
+    messages.limits = [first, first * 3, first * 9].map(limit);
+    vec![
+        row(dice, "calls", Counted::Calls, 60 * SECOND, 5..=60),
+        row(dice, "live", Counted::LiveReplies, SECOND, 1..=50),
+        messages,
+    ]
+}
+
+/// A quota of the app of which each account's share is less than it may call by itself.
+fn app_row(dice: &mut Dice) -> Row {
+    let window = dice.pick(&[60 * SECOND, 300 * SECOND]);
+    let row = row(dice, "app", Counted::Calls, window, 4..=30);
+    Row { scope: Scope::App, ..row }
+}
+
+fn processes(dice: &mut Dice) -> Processes {
+    let mut some = |most| dice.between(1..=most) as usize;
+    Processes { webhook: some(4), sender: some(6), release: some(3), tool: some(2) }
+}
+
+fn rates(dice: &mut Dice, trouble: Trouble) -> Rates {
+    let all = trouble == Trouble::All;
+    if trouble == Trouble::Brink {
+        return Rates { slow: 0.3, connect: 0.5, edge: 1.0, ..Rates::default() };
+    }
+    let mut rate = |of: Trouble, most: f64| {
+        // Often little, seldom much.
+        let share = dice.between(0..=1000) as f64 / 1000.0;
+        if all || trouble == of { most * share * share } else { 0.0 }
+    };
+    Rates {
+        slow: rate(Trouble::Store, 0.1),
+        connect: 0.05,
+        edge: 0.3,
+        throttled: rate(Trouble::Store, 0.15),
+        request_lost: rate(Trouble::Store, 0.05),
+        answer_lost: rate(Trouble::Store, 0.05),
+        message_refused: rate(Trouble::Queues, 0.1),
+        message_repeated: rate(Trouble::Queues, 0.2),
+        message_late: rate(Trouble::Queues, 0.2),
+        delete_lost: rate(Trouble::Queues, 0.1),
+        killed: rate(Trouble::Kills, 0.3),
+        meta: rate(Trouble::Meta, 0.4),
+        clock_wrong: rate(Trouble::Clocks, 0.6),
+        clock_jumps: rate(Trouble::Clocks, 0.1),
+        post_repeated: rate(Trouble::Queues, 0.5),
+    }
+}
+
+fn outages(dice: &mut Dice, trouble: Trouble, rough: Range<u64>) -> Vec<(Outage, Range<u64>)> {
+    let kinds: &[Outage] = match trouble {
+        Trouble::Store => &[Outage::Store],
+        Trouble::Queues => &[Outage::Queues],
+        Trouble::Meta => &[Outage::Meta],
+        Trouble::All => &[Outage::Store, Outage::Queues, Outage::Meta],
+        Trouble::None | Trouble::Kills | Trouble::Clocks | Trouble::Brink => &[],
+    };
+    let mut outages = Vec::new();
+    for &kind in kinds {
+        if dice.chance(0.3) {
+            outages.push((kind, span(dice, &rough, HOUR)));
+        }
+    }
+    outages
+}
+
+fn spells(
+    dice: &mut Dice,
+    trouble: Trouble,
+    accounts: &[AccountPlan],
+    rough: Range<u64>,
+) -> Vec<Spell> {
+    if !matches!(trouble, Trouble::Meta | Trouble::All) {
+        return Vec::new();
+    }
+    let count = dice.between(0..=2);
+    (0..count)
+        .map(|_| {
+            let (refusal, longest) = dice.weighted(&[
+                ((Refusal::Limit, 20 * MINUTE), 5),
+                ((Refusal::AppLimit, 20 * MINUTE), 3),
+                ((Refusal::TokenDead, 3 * HOUR), 2),
+                ((Refusal::Permission, HOUR), 1),
+                ((Refusal::Blocked, 2 * HOUR), 1),
+            ]);
+            let account = match dice.chance(0.2) {
+                true => None,
+                false => Some(accounts[dice.index(accounts.len())].id.clone()),
+            };
+            Spell { account, span: span(dice, &rough, longest), refusal }
+        })
+        .collect()
+}
+
+/// A span inside `within`, of up to `longest`.
+fn span(dice: &mut Dice, within: &Range<u64>, longest: u64) -> Range<u64> {
+    let from = dice.between(within.start..=within.end);
+    let until = from + dice.between(SECOND..=longest);
+    from..until.min(within.end)
+}

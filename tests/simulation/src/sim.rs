@@ -1,0 +1,289 @@
+//! The run of one seed: time goes from one event to the next until all has ended or broken.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::lambda::{Attempts, Call, Ended, invoke};
+use crate::process::{Function, Process};
+use crate::queue::Received;
+use crate::record::{Counts, Failure, Listener};
+use crate::sabotage::Sabotage;
+use crate::scenario::{Job, Post, Processes, Scenario};
+use crate::tasks::Tasks;
+use crate::watch::Tally;
+use crate::world::{Shared, World};
+
+/// One run.
+struct Sim {
+    shared: Arc<Shared>,
+    scenario: Arc<Scenario>,
+    sabotage: Sabotage,
+    tasks: Tasks<Ended>,
+    pools: BTreeMap<Function, Pool>,
+    /// What ingest is yet to be told, by time and number.
+    posts: BTreeMap<(u64, u64), (Post, Attempts)>,
+    posted: u64,
+    /// The tools' jobs to come, the next one last.
+    jobs: Vec<Job>,
+    last_tick: u64,
+}
+
+/// The processes of one function.
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Process>,
+    busy: usize,
+    most: usize,
+}
+
+/// How a run went.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Its seed.
+    pub seed: u64,
+    /// What it was about, in one line.
+    pub scenario: String,
+    /// What broke first.
+    pub failure: Option<Failure>,
+    /// How often what happened.
+    pub counts: Counts,
+    /// How the sends ended.
+    pub tally: Tally,
+    /// The virtual time it took, in milliseconds.
+    pub lasted_ms: u64,
+    /// The hash over every event: the same seed gives the same.
+    pub hash: u64,
+}
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// Meta's waits before it makes a failed delivery again, and up to a quarter more; the last one is
+/// repeated.
+const REDELIVERIES: [u64; 7] =
+    [SECOND, 20 * SECOND, 2 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR];
+
+/// For how long it does.
+const REDELIVERED_FOR: u64 = 36 * HOUR;
+
+/// The number of invocations by which even the busiest run ends: one that does not end in virtual
+/// time must not go on for ever in real time.
+const INVOCATIONS_MAX: u64 = 2_000_000;
+
+impl Run {
+    /// Plays a seed.
+    pub fn of(seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Self {
+        Sim::new(seed, sabotage, listener).play()
+    }
+
+    /// A run that ended in a panic.
+    pub(crate) fn broken(seed: u64, failure: Option<Failure>) -> Self {
+        Self {
+            seed,
+            scenario: Scenario::new(seed).to_string(),
+            failure,
+            counts: Counts::new(),
+            tally: Tally::default(),
+            lasted_ms: 0,
+            hash: 0,
+        }
+    }
+}
+
+impl Sim {
+    fn new(seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Self {
+        let scenario = Arc::new(Scenario::new(seed));
+        let Processes { webhook, sender, release, tool } = scenario.processes;
+        let pool = |most| Pool { most, ..Pool::default() };
+        let mut sim = Self {
+            shared: Shared::new(&scenario, listener),
+            sabotage,
+            tasks: Tasks::default(),
+            pools: BTreeMap::from([
+                (Function::Webhook, pool(webhook)),
+                (Function::Sender, pool(sender)),
+                (Function::Release, pool(release)),
+                (Function::Tool, pool(tool)),
+            ]),
+            posts: BTreeMap::new(),
+            posted: 0,
+            jobs: scenario.jobs.iter().rev().cloned().collect(),
+            last_tick: scenario.start,
+            scenario: scenario.clone(),
+        };
+        for post in &scenario.posts {
+            sim.post(post.at, post.clone(), Attempts { failed: 0, first: post.at });
+        }
+        sim
+    }
+
+    fn play(mut self) -> Run {
+        while self.shared.world().record.failure().is_none() && self.step() {}
+        let mut world = self.shared.world();
+        if world.record.failure().is_none() {
+            world.check_end();
+        }
+        Run {
+            seed: self.scenario.seed,
+            scenario: self.scenario.to_string(),
+            failure: world.record.failure().cloned(),
+            counts: world.record.counts().clone(),
+            tally: world.watch.tally,
+            lasted_ms: world.now - self.scenario.start,
+            hash: world.record.hash(),
+        }
+    }
+
+    /// Does one thing; whether there is more to do.
+    fn step(&mut self) -> bool {
+        let ready = self.tasks.ready();
+        if ready > 0 {
+            let nth = if ready > 1 { self.shared.world().dice.index(ready) } else { 0 };
+            if let Some(ended) = self.tasks.go_on(nth) {
+                self.take_back(ended);
+            }
+            return true;
+        }
+        self.shared.ring() || self.start_what_is_due() || self.let_time_pass()
+    }
+
+    fn take_back(&mut self, ended: Ended) {
+        let Ended { function, process, refused } = ended;
+        let now = self.shared.now();
+        if let Some(pool) = self.pools.get_mut(&function) {
+            pool.busy -= 1;
+            pool.idle.extend(process);
+        }
+        if let Some((post, attempts)) = refused {
+            self.post_again(now, post, attempts);
+        }
+    }
+
+    fn post(&mut self, at: u64, post: Post, attempts: Attempts) {
+        self.posted += 1;
+        self.posts.insert((at, self.posted), (post, attempts));
+    }
+
+    fn post_again(&mut self, now: u64, post: Post, attempts: Attempts) {
+        let wait = REDELIVERIES[attempts.failed.min(REDELIVERIES.len() - 1)];
+        let wait = wait + self.shared.world().dice.between(0..=wait / 4);
+        if now + wait > attempts.first + REDELIVERED_FOR {
+            self.shared.world().broken("a delivery failed for 36 hours".into());
+        }
+        self.shared.world().record.count("redelivered");
+        self.post(now + wait, post, Attempts { failed: attempts.failed + 1, ..attempts });
+    }
+
+    /// Starts one invocation that is due; whether there was one.
+    fn start_what_is_due(&mut self) -> bool {
+        let now = self.shared.now();
+        if self.posts.first_key_value().is_some_and(|(&(at, _), _)| at <= now)
+            && let Some((_, (post, attempts))) = self.posts.pop_first()
+        {
+            match self.has_room(Function::Webhook) {
+                true => self.start(Call::Post(post, attempts)),
+                // Lambda has no process for it: 429.
+                false => self.post_again(now, post, attempts),
+            }
+            return true;
+        }
+        if self.next_tick().is_some_and(|at| at <= now) && self.has_room(Function::Release) {
+            self.last_tick = now;
+            self.shared.world().check_due_runs();
+            self.start(Call::Tick);
+            return true;
+        }
+        self.start_job(now) || self.receive_sends() || self.receive_release()
+    }
+
+    fn start_job(&mut self, now: u64) -> bool {
+        if !self.has_room(Function::Tool) || self.jobs.last().is_none_or(|job| job.at > now) {
+            return false;
+        }
+        if let Some(job) = self.jobs.pop() {
+            self.start(Call::Tool(job));
+        }
+        true
+    }
+
+    fn receive_sends(&mut self) -> bool {
+        if !self.has_room(Function::Sender) {
+            return false;
+        }
+        let mut world = self.shared.world();
+        let Some(most) = world.poll() else { return false };
+        let World { sends, dice, now, .. } = &mut *world;
+        let batch = sends.receive(*now, most, dice);
+        for Received { receipt, .. } in &batch {
+            world.may_repeat(*receipt);
+        }
+        drop(world);
+        if !batch.is_empty() {
+            self.start(Call::Sends(batch));
+        }
+        true
+    }
+
+    fn receive_release(&mut self) -> bool {
+        if !self.has_room(Function::Release) {
+            return false;
+        }
+        let mut world = self.shared.world();
+        if world.releases.next_visible().is_none_or(|at| at > world.now) {
+            return false;
+        }
+        let World { releases, dice, now, .. } = &mut *world;
+        let message = releases.receive(*now, 1, dice).pop();
+        drop(world);
+        if let Some(message) = message {
+            self.start(Call::Release(message));
+        }
+        true
+    }
+
+    fn has_room(&self, function: Function) -> bool {
+        self.pools.get(&function).is_some_and(|pool| pool.busy < pool.most)
+    }
+
+    fn start(&mut self, call: Call) {
+        let function = call.function();
+        let Some(pool) = self.pools.get_mut(&function) else { return };
+        pool.busy += 1;
+        let process = self.shared.world().pick_idle(&mut pool.idle);
+        let process = process.filter(Process::thaw);
+        let process =
+            process.unwrap_or_else(|| Process::start(&self.shared, function, self.sabotage));
+        self.tasks.spawn(Box::pin(invoke(process, call)));
+    }
+
+    /// The next minute in which the schedule finds an account due; the others are stepped over.
+    fn next_tick(&self) -> Option<u64> {
+        let world = self.shared.world();
+        let due = world.tables.marks.values().map(|marked| marked.due.as_millis()).min()?;
+        // The process's clock may be ahead by that much.
+        let earliest = due.saturating_sub(SECOND).max(self.last_tick + 1) - self.scenario.start;
+        Some(self.scenario.start + earliest.div_ceil(MINUTE) * MINUTE)
+    }
+
+    /// Steps to whatever is due next; `false` when nothing is, or all must have ended.
+    fn let_time_pass(&mut self) -> bool {
+        let tick = self.next_tick().filter(|_| self.has_room(Function::Release));
+        let post = self.posts.keys().next().map(|&(at, _)| at);
+        let job = self.jobs.last().map(|job| job.at).filter(|_| self.has_room(Function::Tool));
+        let world = self.shared.world();
+        let sends = world.sends.next_visible().filter(|_| self.has_room(Function::Sender));
+        let releases = world.releases.next_visible().filter(|_| self.has_room(Function::Release));
+        let next =
+            [world.next_alarm(), tick, post, job, sends, releases].into_iter().flatten().min();
+        drop(world);
+        let Some(next) = next else { return false };
+        if next > self.scenario.end || self.shared.world().invocations() > INVOCATIONS_MAX {
+            return false;
+        }
+        self.shared.pass_to(next);
+        true
+    }
+}

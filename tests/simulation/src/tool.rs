@@ -1,0 +1,57 @@
+//! Another tool that shares an account's budget: it charges what it is about to call, and calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use spillway_core::quota::GRANT_LIFE;
+use spillway_meta::graph::CONNECT_TIMEOUT;
+use spillway_service::clock::Clock;
+use spillway_service::directory::Directory;
+use spillway_service::limiter::{Charged, Limiter};
+
+use crate::host::Host;
+use crate::meta::Ask;
+use crate::sabotage::Sabotage;
+use crate::scenario::Job;
+
+/// The tool.
+pub(crate) struct Tool {
+    /// Accounts.
+    pub(crate) directory: Arc<Directory>,
+    /// Their budgets.
+    pub(crate) limiter: Limiter,
+    /// Whether it charges.
+    pub(crate) sabotage: Sabotage,
+}
+
+/// How long it waits for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Tool {
+    /// Does a job, if the budget allows all of it.
+    pub(crate) async fn run(&self, host: &Host, job: &Job) {
+        // Before the charge: the grant's life includes it.
+        let usable_until = host.clock.monotonic() + GRANT_LIFE - CONNECT_TIMEOUT;
+        if !self.charge(job).await {
+            host.shared.world().record.count("job denied");
+            return;
+        }
+        let calls = (0..job.units.get()).map(|_| async {
+            if host.clock.monotonic() <= usable_until {
+                // Whatever the answer, the job is over.
+                let _ = host.call(&job.account, Ask::Tool(job.action), TIMEOUT).await;
+            }
+        });
+        join_all(calls).await;
+    }
+
+    async fn charge(&self, job: &Job) -> bool {
+        let Ok(Some(account)) = self.directory.find(&job.account).await else { return false };
+        if self.sabotage == Sabotage::Charges {
+            return true;
+        }
+        let charged = self.limiter.charge(&account, job.action, job.units).await;
+        matches!(charged, Ok(Charged::Granted(_)))
+    }
+}

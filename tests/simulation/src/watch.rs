@@ -1,0 +1,135 @@
+//! What must hold after every step, looked at where it could break.
+
+mod app;
+mod budgets;
+mod calls;
+mod marks;
+mod sends;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use spillway_core::id::{AccountId, SendId};
+use spillway_core::time::Timestamp;
+
+use self::app::AppHold;
+use self::calls::{Accepted, Granted};
+use self::sends::Claim;
+use crate::scenario::Trouble;
+use crate::world::World;
+
+/// Who makes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The invocation that the process works on.
+    pub(crate) invocation: u64,
+    /// The process's clock.
+    pub(crate) clock: ClockState,
+}
+
+/// A process's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClockState {
+    /// It is within the bound.
+    Right,
+    /// It is beyond the bound, and no answer has told so yet.
+    Wrong,
+    /// It is beyond the bound, and an answer has told so.
+    Told,
+}
+
+/// What is remembered of earlier steps.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// Invocations that have not ended.
+    running: BTreeSet<u64>,
+    /// The last claim of each send.
+    claims: BTreeMap<SendId, Claim>,
+    /// What each running invocation was granted.
+    grants: BTreeMap<(u64, AccountId), Vec<Granted>>,
+    /// The call for each send that took effect.
+    accepted: BTreeMap<SendId, Accepted>,
+    /// The invocation whose probe goes first after each account's hold.
+    probes: BTreeMap<AccountId, u64>,
+    /// The hold of the app.
+    app_hold: Option<AppHold>,
+    /// The invocation whose probe goes first after it.
+    app_probe: Option<u64>,
+    /// Messages to people of which nobody knows whether they arrived.
+    unknown: BTreeSet<SendId>,
+    /// The invocation that has each account's lease.
+    leases: BTreeMap<AccountId, u64>,
+    /// Until when Meta asked each running invocation not to call for an account, or at all.
+    asked: BTreeMap<(u64, Option<AccountId>), Timestamp>,
+    /// Sends by state.
+    pub(crate) tally: Tally,
+}
+
+/// How many sends there are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// All.
+    pub matched: u64,
+    /// Those that have not ended.
+    pub waiting: u64,
+    /// Sent.
+    pub sent: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Expired.
+    pub expired: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+}
+
+/// How an invocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself.
+    Over,
+    /// It died, or took too long.
+    Dead,
+}
+
+impl Tally {
+    /// Whether every send is in one state.
+    fn balances(self) -> bool {
+        let Self { matched, waiting, sent, failed, expired, cancelled } = self;
+        waiting + sent + failed + expired + cancelled == matched
+    }
+}
+
+impl World {
+    /// An invocation begins.
+    pub(crate) fn invocation_begins(&mut self, invocation: u64) {
+        self.watch.running.insert(invocation);
+    }
+
+    /// An invocation has ended.
+    pub(crate) fn invocation_ends(&mut self, invocation: u64, end: End) {
+        match end {
+            End::Over => self.check_asked(invocation),
+            End::Dead => self.saw_death(invocation),
+        }
+        self.watch.running.remove(&invocation);
+        self.watch.grants.retain(|(of, _), _| *of != invocation);
+        self.watch.asked.retain(|(of, _), _| *of != invocation);
+    }
+
+    /// Whether a wrong clock may have moved a cursor, or a budget's last instant, ahead.
+    pub(crate) fn had_wrong_clocks(&self) -> bool {
+        matches!(self.scenario.trouble, Trouble::Clocks | Trouble::All)
+    }
+
+    /// Whether `invocation` is another one than the caller's and runs.
+    fn is_running_beside(&self, caller: Caller, invocation: u64) -> bool {
+        invocation != caller.invocation && self.watch.running.contains(&invocation)
+    }
+
+    /// A process that knows its clock to be wrong does nothing that depends on it.
+    fn check_clock(&mut self, caller: Caller, what: std::fmt::Arguments<'_>) {
+        if caller.clock == ClockState::Told {
+            self.broken(format!("{what} by a process that knows its clock to be wrong"));
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Calls: each under its own claim and grant, and none for a comment that has its reply.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use spillway_core::id::{AccountId, SendId};
+use spillway_core::quota::{GRANT_LIFE, Quota, QuotaId, Unit};
+use spillway_core::send::{Stage, Waiting};
+use spillway_core::time::Timestamp;
+use spillway_meta::error::{ThrottleScope, Verdict};
+use spillway_meta::graph::{CallError, Sent};
+use spillway_meta::usage::{Percent, Usage};
+
+use super::sends::Claim;
+use super::{Caller, ClockState};
+use crate::meta::{Ask, Effect, THERE_MAX, millis};
+use crate::world::World;
+
+/// Units that an invocation was granted and has not called with.
+pub(super) struct Granted {
+    pub(super) units: u32,
+    /// The quotas that they were taken from.
+    pub(super) quotas: BTreeSet<QuotaId>,
+    /// When its write took effect.
+    pub(super) at: u64,
+    pub(super) clock: ClockState,
+}
+
+impl Granted {
+    /// Whether they were taken from exactly those quotas; from those of people only where somebody
+    /// had none.
+    fn is_for(&self, counting: &[&Quota]) -> bool {
+        let calls = counting.iter().filter(|quota| quota.unit == Unit::Calls);
+        let is_counted = |taken: &QuotaId| counting.iter().any(|quota| quota.id == *taken);
+        calls.into_iter().all(|quota| self.quotas.contains(&quota.id))
+            && self.quotas.iter().all(is_counted)
+    }
+}
+
+/// A call that took effect.
+pub(super) struct Accepted {
+    invocation: u64,
+    /// When.
+    pub(super) at: u64,
+    /// Whether its end is known: neither its answer nor the record of it was lost.
+    is_known: bool,
+}
+
+/// How long an account stops just below its limit.
+const NEAR_LIMIT: Duration = Duration::from_secs(300);
+
+/// Whether an answer says that the call did nothing.
+fn is_clear(says: &Result<Sent, CallError>) -> bool {
+    match says {
+        Err(CallError::NotWritten) => true,
+        Err(call @ CallError::Refused { error, .. }) => {
+            error.status < 500 && call.verdict() != Verdict::Ambiguous
+        }
+        _ => false,
+    }
+}
+
+impl World {
+    /// A call arrives at Meta. Gives the instant at which it was granted.
+    pub(crate) fn sees_call(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        ask: &Ask,
+    ) -> Option<Timestamp> {
+        if let Some(event) = ask.event() {
+            let send = SendId { account: account.clone(), event };
+            self.check_claimed(caller, &send);
+            self.check_needed(caller, &send);
+        }
+        self.check_granted(caller, account, ask)
+    }
+
+    /// Whoever calls has the send claimed, and nobody has it since.
+    fn check_claimed(&mut self, caller: Caller, send: &SendId) {
+        let stands = self
+            .tables
+            .entries
+            .get(send)
+            .filter(|entry| entry.ended.is_none())
+            .and_then(|entry| self.tables.waiting_at(&entry.place, send));
+        let is_ours = |found: &Waiting, claim: &Claim| {
+            matches!(found.stage, Stage::Sending { .. })
+                && found.epoch == claim.epoch
+                && claim.invocation == caller.invocation
+        };
+        let claimed = stands.zip(self.watch.claims.get(send));
+        if !claimed.is_some_and(|(found, claim)| is_ours(found, claim)) {
+            self.broken(format!("{} calls for {send} without a claim", caller.invocation));
+        }
+    }
+
+    /// A comment that has its reply is called for again only where that may be unknown.
+    fn check_needed(&mut self, caller: Caller, send: &SendId) {
+        let Some(accepted) = self.watch.accepted.get(send) else { return };
+        if accepted.is_known {
+            let (first, by) = (accepted.invocation, caller.invocation);
+            self.broken(format!("{by} calls for {send}, which has its DM from {first}"));
+        }
+    }
+
+    /// A message to a person is about to be made: never again where nobody knows of an earlier one.
+    pub(crate) fn sees_attempt(&mut self, account: &AccountId, ask: &Ask) {
+        let Ask::Message { event, .. } = ask else { return };
+        let send = SendId { account: account.clone(), event: event.clone() };
+        if !self.watch.unknown.insert(send.clone()) {
+            self.broken(format!("{send} is made again, and may have arrived before"));
+        }
+    }
+
+    /// Every call takes a unit that was granted for it, in time and by a right clock.
+    fn check_granted(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        ask: &Ask,
+    ) -> Option<Timestamp> {
+        let action = ask.action(&self.meta);
+        let scenario = self.scenario.clone();
+        let quotas = scenario.account(account).into_iter().flat_map(|plan| plan.limits.quotas());
+        let counting: Vec<&Quota> = quotas.filter(|quota| quota.counts(action)).collect();
+        if counting.is_empty() {
+            return None;
+        }
+        let key = (caller.invocation, account.clone());
+        let latest = self.now.saturating_sub(millis(GRANT_LIFE) + THERE_MAX);
+        let grants = self.watch.grants.get_mut(&key);
+        let grant = grants.and_then(|grants| {
+            grants
+                .iter_mut()
+                .find(|grant| grant.units > 0 && grant.at >= latest && grant.is_for(&counting))
+        });
+        let Some(grant) = grant else {
+            self.broken(format!("a call for {ask} without a grant"));
+            return None;
+        };
+        grant.units -= 1;
+        let Granted { at, clock, .. } = *grant;
+        if clock != ClockState::Right {
+            self.broken(format!("a call for {ask} by a process with a wrong clock"));
+        }
+        Some(Timestamp::from_millis(at))
+    }
+
+    /// A call has taken effect.
+    pub(crate) fn saw_accepted(&mut self, caller: Caller, account: &AccountId, ask: &Ask) {
+        let Some(event) = ask.event() else { return };
+        let send = SendId { account: account.clone(), event };
+        let accepted = Accepted { invocation: caller.invocation, at: self.now, is_known: true };
+        if self.meta.messages_accepted(&send) > 1 {
+            self.broken(format!("{send} came twice"));
+        }
+        if let Ask::Reply(comment) = ask
+            && self.meta.accepted(comment) > 1
+        {
+            self.broken(format!("{send} has two replies"));
+        }
+        self.watch.accepted.insert(send, accepted);
+    }
+
+    /// The caller hears what became of its call.
+    pub(crate) fn heard(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        ask: &Ask,
+        effect: Effect,
+        says: &Result<Sent, CallError>,
+    ) {
+        if let (Effect::Done, Err(_), Some(event)) = (effect, says, ask.event()) {
+            self.saw_unknown(&SendId { account: account.clone(), event });
+        }
+        if let (Ask::Message { .. }, Some(event)) = (ask, ask.event())
+            && is_clear(says)
+        {
+            self.watch.unknown.remove(&SendId { account: account.clone(), event });
+        }
+        // Tools have nobody to tell.
+        if matches!(ask, Ask::Tool(_)) {
+            return;
+        }
+        match says {
+            Ok(sent) => self.heard_usage(caller, account, &sent.usage),
+            Err(call @ CallError::Refused { usage, .. }) => {
+                if let (Verdict::Throttled { scope }, Some(wait)) = (call.verdict(), usage.regain) {
+                    self.saw_asked(caller, account, scope, wait);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// An answer said how full the limits are: just below them the account stops, or the app.
+    fn heard_usage(&mut self, caller: Caller, account: &AccountId, usage: &Usage) {
+        let Some(plan) = self.scenario.account(account) else { return };
+        let stop = plan.limits.rules(self.now).profile().slow_down.stop_percent;
+        let is_full =
+            |share: Option<Percent>| share.is_some_and(|share| share.get() >= stop.into());
+        if is_full(usage.app) {
+            self.record.count("usage of the app full");
+            self.saw_asked(caller, account, ThrottleScope::App, NEAR_LIMIT);
+        } else if is_full(usage.account) {
+            self.record.count("usage full");
+            self.saw_asked(caller, account, ThrottleScope::Account, NEAR_LIMIT);
+        }
+    }
+
+    /// What became of a call, or the record of it, did not reach where it had to.
+    pub(crate) fn saw_unknown(&mut self, send: &SendId) {
+        if let Some(accepted) = self.watch.accepted.get_mut(send) {
+            accepted.is_known = false;
+        }
+    }
+
+    /// An invocation died: what became of its calls may be unknown.
+    pub(super) fn saw_death(&mut self, invocation: u64) {
+        for accepted in self.watch.accepted.values_mut() {
+            if accepted.invocation == invocation {
+                accepted.is_known = false;
+            }
+        }
+    }
+}
