@@ -825,6 +825,28 @@ mod tests {
     }
 
     #[test]
+    fn outbound_leaves_a_fiftieth_at_least_two_and_never_all() {
+        let send = send();
+        let mut outbound = want(&send, 1);
+        (outbound.action, outbound.lane) = (Action::Message, Some(Lane::Outbound));
+        for (limit, most) in [(500, 490), (100, 98), (3, 1), (2, 1), (1, 1)] {
+            let rules = rules(vec![quota("hour", 3_600_000, limit)]);
+            let mut budget = Budget::default();
+            if most > 1 {
+                let inbound = want(&send, most - 1);
+                budget = granted(budget.decide(&rules, &inbound, NOW, id(1))).1;
+            }
+            let apart = rules.gap(Action::Message, NOW, Learned::default());
+            let (_, full) = granted(budget.decide(&rules, &outbound, NOW + apart, id(2)));
+            let then = NOW + apart * 3 / 2 + Duration::from_millis(1);
+            let denial = denied(full.decide(&rules, &outbound, then, id(3)));
+            assert_eq!(denial.bound, Bound::Quota(QuotaId::new("hour")), "{limit}");
+            let row = rules.in_force(Action::Message, NOW, Learned::default()).next().unwrap();
+            assert_eq!(full.windows.room(row, NOW + apart), limit - most);
+        }
+    }
+
+    #[test]
     fn at_night_a_private_reply_waits_for_the_morning_and_a_live_one_goes() {
         let rules = Rules::careful();
         let send = send();
@@ -938,8 +960,10 @@ mod tests {
             }
         }
         assert_eq!(granted, 6000);
-        let size = budget.windows.encode().len();
-        assert!(size < 700, "{size} bytes of windows leave too little of 1 KiB");
+        let bytes = budget.windows.encode();
+        assert!(bytes.len() < 700, "{} bytes of windows leave too little of 1 KiB", bytes.len());
+        // Some of them are alike, and written once.
+        assert_eq!(Windows::decode(&bytes), Some(budget.windows));
     }
 
     proptest! {

@@ -425,6 +425,19 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_counts_what_is_outstanding_and_its_own_slots() {
+        let day = one_quota(crate::quota::DAY, 2);
+        let planned = |outstanding: &[(Lane, Timestamp)]| {
+            let (budget, cursor) = (Budget::default(), Cursor::default());
+            plan(&day, &budget, &cursor, NOW, outstanding, &[Lane::Inbound; 3]).slots
+        };
+        assert_eq!(planned(&[]), [Some(NOW), Some(NOW), None]);
+        assert_eq!(planned(&[(Lane::Inbound, NOW - secs(9))]), [Some(NOW), None, None]);
+        let outstanding = [(Lane::Inbound, NOW), (Lane::Outbound, NOW + secs(9))];
+        assert_eq!(planned(&outstanding), [None; 3]);
+    }
+
+    #[test]
     fn sends_are_moved_inside_their_slots() {
         const BEFORE: Timestamp = Timestamp::from_secs(1_790_596_700);
         let rules = hourly();
