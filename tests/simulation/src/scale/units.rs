@@ -90,9 +90,7 @@ pub(super) fn waiting_bytes(key: &str, place: &Place, send: &Waiting) -> usize {
     /// Names of attributes and of fields in the body, numbers, and what else does not vary.
     const FRAME: usize = 300;
     let (comment, person) = match &send.to {
-        Address::Comment { id, author } => {
-            (id.as_str().len(), author.as_ref().map_or(0, |author| text(author)))
-        }
+        Address::Comment { id, author } => (id.as_str().len(), author.as_ref().map_or(0, text)),
         Address::Person(person) => (0, text(person)),
     };
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
