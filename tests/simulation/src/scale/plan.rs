@@ -16,6 +16,7 @@ use spillway_service::account::Account;
 
 use super::units::json_bytes;
 use crate::dice::Dice;
+use crate::meta::millis;
 
 /// How much is played.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -41,7 +42,7 @@ impl Size {
 }
 
 /// Noon: all accounts are in their active hours.
-pub(super) const START: u64 = 1_790_000_000_000 / DAY * DAY + DAY / 2;
+const START: u64 = 1_790_000_000_000 / DAY * DAY + DAY / 2;
 
 const DAY: u64 = 24 * HOUR;
 /// Comments come for so long, in milliseconds.
@@ -62,10 +63,14 @@ const DOCUMENTED: u32 = 5;
 
 /// Everything that is known before it begins.
 pub(super) struct Plan {
-    profiles: [(Rules, usize); 3],
+    /// The instant, in milliseconds since 1970.
+    pub(super) start: u64,
+    /// Rules, and how large an account's items are with them.
+    kinds: Vec<(Rules, usize)>,
+    /// The kind of each account.
+    by_id: HashMap<AccountId, usize>,
     campaign: Campaign,
-    by_id: HashMap<AccountId, u32>,
-    size: Size,
+    people: People,
     /// In the order of their instants.
     pub(super) deliveries: Vec<Arrival>,
 }
@@ -88,25 +93,40 @@ impl Plan {
             gather(&mut dice, account, count, span, &mut deliveries);
         }
         deliveries.sort_by_key(|arrival| arrival.at);
+        let by_id = (0..size.accounts).map(|nth| (account_id(nth), kind(nth, size))).collect();
+        let rules = [raised(), careful(), documented()];
+        Self { start: START, people: People::SomeAgain, ..Self::of(rules, by_id, deliveries) }
+    }
+
+    /// One account with a delivery for each comment, at these instants in ascending order.
+    pub(super) fn of_one(rules: Rules, start: Timestamp, arrivals: &[Timestamp]) -> Self {
+        let deliveries = (0..).zip(arrivals).map(|(nth, at)| Arrival {
+            at: millis(at.since(start)),
+            account: 0,
+            comments: nth..nth + 1,
+        });
+        let plan = Self::of([rules], HashMap::from([(account_id(0), 0)]), deliveries.collect());
+        Self { start: start.as_millis(), ..plan }
+    }
+
+    fn of(
+        rules: impl IntoIterator<Item = Rules>,
+        by_id: HashMap<AccountId, usize>,
+        deliveries: Vec<Arrival>,
+    ) -> Self {
         let campaign = campaign();
-        let profiles = [raised(), careful(), documented()].map(|rules| {
+        let sized = |rules: Rules| {
             // Beside the rules and the campaign lie the sealed token, and the names of all of it.
             let bytes = json_bytes(&rules) + json_bytes(&campaign) + 400;
             (rules, bytes)
-        });
-        let by_id = (0..size.accounts).map(|nth| (account_id(nth), nth)).collect();
-        Self { profiles, campaign, by_id, size, deliveries }
+        };
+        let kinds = rules.into_iter().map(sized).collect();
+        Self { start: START, kinds, by_id, campaign, people: People::Others, deliveries }
     }
 
     /// An account as its items say, and how large they are.
     pub(super) fn account(&self, id: &AccountId) -> Option<(Account, usize)> {
-        let nth = *self.by_id.get(id)?;
-        let kind = match nth {
-            _ if nth < self.size.viral() => 0,
-            _ if nth.is_multiple_of(DOCUMENTED) => 2,
-            _ => 1,
-        };
-        let (rules, bytes) = &self.profiles[kind];
+        let (rules, bytes) = &self.kinds[*self.by_id.get(id)?];
         let account = Account {
             id: id.clone(),
             rules: rules.clone(),
@@ -114,6 +134,61 @@ impl Plan {
             token: SecretString::from("token"),
         };
         Some((account, *bytes))
+    }
+
+    /// A delivery as the webhook parses it.
+    pub(super) fn delivery(&self, arrival: &Arrival, now: u64) -> Delivery {
+        let account = account_id(arrival.account);
+        let notified_at = Some(Timestamp::from_secs(now / 1000));
+        let events = arrival.comments.clone().map(|nth| {
+            Event::Comment(CommentEvent {
+                account: account.clone(),
+                notified_at,
+                kind: CommentKind::Comment,
+                id: CommentId::new(format!("180{:06}{nth:08}", arrival.account)),
+                from: Some(self.people.author(arrival.account, nth)),
+                text: Some("the GUIDE please".into()),
+                media: Some(MediaId::new("17900000000000001")),
+                original_media: None,
+                ad: None,
+                parent: None,
+            })
+        });
+        Delivery { object: Some("instagram".into()), events: events.collect(), skipped: Vec::new() }
+    }
+}
+
+/// Which of its account's comments this is.
+pub(super) fn nth(comment: &CommentId) -> usize {
+    comment.as_str().get(9..).and_then(|nth| nth.parse().ok()).unwrap_or_default()
+}
+
+/// Who comments.
+#[derive(Clone, Copy, Debug)]
+enum People {
+    /// Somebody else each time.
+    Others,
+    /// One comment in ten is by somebody who has written one before.
+    SomeAgain,
+}
+
+impl People {
+    fn author(self, account: u32, nth: u32) -> Commenter {
+        let person = match self {
+            Self::SomeAgain if nth % 10 == 9 => nth - 9,
+            Self::SomeAgain | Self::Others => nth,
+        };
+        let id = RecipientId::new(format!("5{account:06}{person:09}"));
+        Commenter { id, username: Some(format!("person_{person}")) }
+    }
+}
+
+/// Which of the rules an account has.
+fn kind(nth: u32, size: Size) -> usize {
+    match nth {
+        _ if nth < size.viral() => 0,
+        _ if nth.is_multiple_of(DOCUMENTED) => 2,
+        _ => 1,
     }
 }
 
@@ -167,36 +242,6 @@ fn gather(dice: &mut Dice, account: u32, count: u32, span: Range<u64>, into: &mu
         into.push(Arrival { at: instants[last], account, comments });
         first = last + 1;
     }
-}
-
-impl Arrival {
-    /// The delivery as the webhook parses it.
-    pub(super) fn delivery(&self, now: u64) -> Delivery {
-        let account = account_id(self.account);
-        let notified_at = Some(Timestamp::from_secs(now / 1000));
-        let events = self.comments.clone().map(|nth| {
-            Event::Comment(CommentEvent {
-                account: account.clone(),
-                notified_at,
-                kind: CommentKind::Comment,
-                id: CommentId::new(format!("180{:06}{nth:08}", self.account)),
-                from: Some(author(self.account, nth)),
-                text: Some("the GUIDE please".into()),
-                media: Some(MediaId::new("17900000000000001")),
-                original_media: None,
-                ad: None,
-                parent: None,
-            })
-        });
-        Delivery { object: Some("instagram".into()), events: events.collect(), skipped: Vec::new() }
-    }
-}
-
-/// One comment in ten is by somebody who has written one before.
-fn author(account: u32, nth: u32) -> Commenter {
-    let person = if nth % 10 == 9 { nth - 9 } else { nth };
-    let id = RecipientId::new(format!("5{account:06}{person:09}"));
-    Commenter { id, username: Some(format!("person_{person}")) }
 }
 
 fn account_id(nth: u32) -> AccountId {

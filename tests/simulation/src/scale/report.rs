@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::hour::Tally;
+use super::clockwork::Tally;
 use super::keys;
 use super::meter::{Load, QueueLoad, Rate, TableLoad};
 use super::plan::Size;
@@ -157,7 +157,7 @@ impl Report {
             queued: tally.queued,
             parked: tally.parked,
             written: store.written,
-            waiting: store.tables.waiting.values().map(BTreeMap::len).sum(),
+            waiting: store.waiting(),
             runs: tally.runs,
             released: tally.released,
             failed: tally.failed,

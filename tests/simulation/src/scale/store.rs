@@ -1,5 +1,6 @@
 //! What all processes share: the clock, the tables, the queues, and the meter.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use spillway_service::clock::Clock;
 use spillway_service::ticket::Ticket;
 
 use super::meter::{Cost, Meter, Table, Way};
-use super::plan::{Plan, START};
+use super::one::Answers;
+use super::plan::Plan;
 use crate::dice::Dice;
 use crate::process::Function;
 use crate::queue::{Queue, Received, Settings};
@@ -44,6 +46,8 @@ pub(super) struct Store {
     pub(super) tables: Tables,
     /// What was asked of it.
     pub(super) meter: Meter,
+    /// What Meta says.
+    pub(super) meta: Box<dyn Answers>,
     /// DMs that Meta has taken.
     pub(super) written: u64,
     sends: Queue<Ticket>,
@@ -51,18 +55,21 @@ pub(super) struct Store {
 }
 
 impl Shared {
-    pub(super) fn new(plan: Plan, leasing: u32, seed: u64) -> Arc<Self> {
+    /// The world before anything happens in it; so many accounts lease from the app's quotas.
+    pub(super) fn new(plan: Plan, meta: Box<dyn Answers>, leasing: u32, seed: u64) -> Arc<Self> {
+        let start = plan.start;
         let app = AppBudget { leasing, ..AppBudget::default() };
         let store = Store {
-            now: START,
+            now: start,
             dice: Dice::new(seed ^ 0x0005_ca1e),
             tables: Tables { app: Some(app), ..Tables::default() },
             meter: Meter::default(),
+            meta,
             written: 0,
             sends: Queue::new(SENDS),
             releases: Queue::new(RELEASES),
         };
-        Arc::new(Self { now: AtomicU64::new(START), store: Mutex::new(store), plan })
+        Arc::new(Self { now: AtomicU64::new(start), store: Mutex::new(store), plan })
     }
 
     /// The store. Whoever holds it must not await.
@@ -141,6 +148,16 @@ impl Store {
     /// Deletes what the release function is done with.
     pub(super) fn delete_account(&mut self, message: &Received<AccountId>) {
         self.releases.delete(message.receipt);
+    }
+
+    /// When there is a message for anybody, or may be.
+    pub(super) fn next_visible(&self) -> Option<u64> {
+        self.sends.next_visible().into_iter().chain(self.releases.next_visible()).min()
+    }
+
+    /// Sends that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.tables.waiting.values().map(BTreeMap::len).sum()
     }
 
     /// Notes how long the queues are.

@@ -1,10 +1,11 @@
-//! The two queues, and a Meta that takes every call.
+//! The two queues, and Meta.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
+use spillway_meta::error::GraphError;
 use spillway_meta::graph::{CallError, CommentTime, Sent};
 use spillway_meta::usage::Usage;
 use spillway_service::account::Account;
@@ -13,6 +14,8 @@ use spillway_service::port::{Graph, Queued, ReleaseQueue, SendQueue, StoreError}
 
 use super::Ports;
 use crate::meta::millis;
+use crate::scale::one::Reply;
+use crate::scale::plan::nth;
 
 /// The longest delay, in milliseconds.
 const DELAY_MAX: u64 = 900_000;
@@ -45,17 +48,25 @@ impl ReleaseQueue for Ports {
 }
 
 impl Ports {
-    fn server_date(&self) -> Option<Timestamp> {
-        Some(Timestamp::from_secs(self.shared.now().as_secs()))
-    }
-
-    fn written_to(&self, recipient: Option<&RecipientId>) -> Sent {
-        self.shared.store().written += 1;
-        Sent {
-            recipient: recipient.cloned(),
-            message_id: None,
-            usage: Usage::default(),
-            server_date: self.server_date(),
+    fn call(&self, comment: &CommentId) -> Result<Sent, CallError> {
+        let now = self.shared.now();
+        let server_date = Some(Timestamp::from_secs(now.as_secs()));
+        let mut store = self.shared.store();
+        match store.meta.reply(now, nth(comment)) {
+            Reply::Accepted => {
+                store.written += 1;
+                let usage = Usage::default();
+                Ok(Sent { recipient: None, message_id: None, usage, server_date })
+            }
+            Reply::Limited { regain_at } => {
+                let regain = Some(regain_at.since(now));
+                let usage = Usage { regain, ..Usage::default() };
+                Err(CallError::Refused { error: error(613, None), usage, server_date })
+            }
+            Reply::TooLate => {
+                let error = error(10, Some(2_534_022));
+                Err(CallError::Refused { error, usage: Usage::default(), server_date })
+            }
         }
     }
 }
@@ -65,21 +76,22 @@ impl Graph for Ports {
     async fn private_reply(
         &self,
         _: &Account,
-        _: &CommentId,
+        comment: &CommentId,
         _: &str,
         _: Duration,
     ) -> Result<Sent, CallError> {
-        Ok(self.written_to(None))
+        self.call(comment)
     }
 
     async fn message(
         &self,
         _: &Account,
-        recipient: &RecipientId,
+        _: &RecipientId,
         _: &str,
         _: Duration,
     ) -> Result<Sent, CallError> {
-        Ok(self.written_to(Some(recipient)))
+        // All sends answer comments.
+        Err(CallError::InvalidId)
     }
 
     async fn comment_timestamp(
@@ -88,7 +100,10 @@ impl Graph for Ports {
         _: &CommentId,
         _: Duration,
     ) -> Result<CommentTime, CallError> {
-        let server_date = self.server_date();
-        Ok(CommentTime { created_at: server_date, usage: Usage::default(), server_date })
+        Ok(CommentTime::default())
     }
+}
+
+fn error(code: i64, subcode: Option<i64>) -> GraphError {
+    GraphError { status: 400, code: Some(code), subcode, is_metas: true, ..GraphError::default() }
 }

@@ -1,4 +1,4 @@
-//! The hour: steps of virtual time in which deliveries, messages and the schedule find their
+//! The clockwork: steps of virtual time in which deliveries, messages and the schedule find their
 //! processes.
 
 use std::future::Future;
@@ -14,19 +14,15 @@ use spillway_service::ingest::{Ingest, Ingested};
 use spillway_service::release::Release;
 use spillway_service::ticket::Ticket;
 
-use super::plan::{HOUR, MINUTE, Plan, START, Size};
+use super::plan::MINUTE;
 use super::pool::Pool;
 use super::process::{release, sender, webhook};
-use super::report::Report;
 use super::store::Shared;
 use crate::dice::Dice;
 use crate::queue::Received;
 
 /// The length of a step, in milliseconds.
 const STEP: u64 = 100;
-
-/// All of it: the hour in which comments come, and some time after it.
-const ALL: u64 = HOUR + HOUR / 2;
 
 /// How long invocations take, in milliseconds: with the calls to Meta for the sender.
 const WEBHOOK_LASTS: u64 = 200;
@@ -55,8 +51,9 @@ pub struct Progress {
 }
 
 /// Processes, and the world they work on.
-pub(super) struct Hour {
-    size: Size,
+pub(super) struct Clockwork {
+    /// The end, in milliseconds after the start.
+    all: u64,
     shared: Arc<Shared>,
     /// Draws who works.
     dice: Dice,
@@ -87,13 +84,13 @@ pub(super) struct Tally {
     pub(super) processes: [usize; 3],
 }
 
-impl Hour {
-    pub(super) fn new(size: Size) -> Self {
-        let shared = Shared::new(Plan::new(size), size.viral(), size.seed);
+impl Clockwork {
+    /// Processes on `shared`, for `all` milliseconds at most.
+    pub(super) fn new(shared: Arc<Shared>, all: u64, seed: u64) -> Self {
         Self {
-            size,
+            all,
             shared,
-            dice: Dice::new(size.seed ^ 0x0090_015e),
+            dice: Dice::new(seed ^ 0x0090_015e),
             webhooks: Pool::new(WEBHOOKS, WEBHOOK_LASTS),
             senders: Pool::new(SENDERS, SENDER_LASTS),
             releases: Pool::new(RELEASES, RELEASE_LASTS),
@@ -102,43 +99,60 @@ impl Hour {
         }
     }
 
-    /// Plays it to its end.
-    pub(super) fn play(mut self, mut each: impl FnMut(Progress)) -> Report {
-        for after in (0..=ALL).step_by(STEP as usize) {
-            self.shared.pass_to(START + after);
-            self.ingest(after);
+    /// Plays to the end, or until nothing is left to do.
+    pub(super) fn play(mut self, mut each: impl FnMut(Progress)) -> Tally {
+        let mut after = 0;
+        while after <= self.all && !self.is_over() {
+            let now = self.shared.plan.start + after;
+            self.shared.pass_to(now);
+            self.ingest(after, now);
             if after.is_multiple_of(MINUTE) {
-                self.tick(START + after);
+                self.tick(now);
                 each(self.progress(after));
             }
-            self.release(START + after);
-            self.deliver(START + after);
+            self.release(now);
+            self.deliver(now);
             self.shared.store().measure_queues();
+            after = self.next_step(after);
         }
         self.tally.processes = [self.webhooks.len(), self.senders.len(), self.releases.len()];
-        Report::of(self.size, ALL / 1000, self.tally, &self.shared.store())
+        self.tally
+    }
+
+    /// Whether every comment has come and had its end.
+    fn is_over(&self) -> bool {
+        self.next == self.shared.plan.deliveries.len() && self.shared.store().waiting() == 0
+    }
+
+    /// The next step in which there is something to do, or may be.
+    fn next_step(&self, after: u64) -> u64 {
+        let minute = (after + 1).next_multiple_of(MINUTE);
+        let delivery = self.shared.plan.deliveries.get(self.next).map(|arrival| arrival.at);
+        let visible = self.shared.store().next_visible();
+        let message = visible.map(|at| at.saturating_sub(self.shared.plan.start));
+        let soonest = [Some(minute), delivery, message].into_iter().flatten().min();
+        soonest.unwrap_or(minute).next_multiple_of(STEP).max(after + STEP)
     }
 
     fn progress(&self, after: u64) -> Progress {
         Progress {
             minute: after / MINUTE,
-            minutes: ALL / MINUTE,
+            minutes: self.all / MINUTE,
             recorded: self.tally.queued + self.tally.parked,
             written: self.shared.store().written,
         }
     }
 
     /// The deliveries that have come by now.
-    fn ingest(&mut self, after: u64) {
+    fn ingest(&mut self, after: u64, now: u64) {
         let Self { shared, dice, webhooks, tally, .. } = self;
-        let now = START + after;
         while let Some(arrival) = shared.plan.deliveries.get(self.next) {
             if arrival.at > after {
                 return;
             }
             let Some(ingest) = webhooks.invoke(now, dice, |id| webhook(shared, id)) else { return };
             self.next += 1;
-            match finish(ingest.ingest(arrival.delivery(now))) {
+            match finish(ingest.ingest(shared.plan.delivery(arrival, now))) {
                 Ok(Ingested { queued, parked, .. }) => {
                     tally.deliveries += 1;
                     tally.queued += queued;
