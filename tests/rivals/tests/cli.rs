@@ -27,7 +27,7 @@ fn json_has_every_scenario_and_model() {
     assert_eq!(scenarios.len(), 3);
     for scenario in scenarios {
         let models = scenario["models"].as_array().unwrap();
-        assert_eq!(models.len(), 5);
+        assert_eq!(models.len(), 6);
         for model in models {
             let sum = model["delivered"].as_u64().unwrap() + model["lost"].as_u64().unwrap();
             assert_eq!(Some(sum), scenario["comments"].as_u64(), "{model}");

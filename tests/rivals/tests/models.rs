@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spillway_core::time::Timestamp;
-use spillway_rivals::models::{self, Exact, FixedWindow, Hops, PerMinute, TokenBucket};
+use spillway_rivals::models::{self, Exact, FixedWindow, Hops, PerMinute, Spillway, TokenBucket};
 use spillway_rivals::{Answer, DEADLINE, Meta, Model, Outcome, Trace};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -103,6 +103,16 @@ fn the_exact_planner_breaks_nothing_and_nobody_delivers_more() {
             let outcome = play(model.as_ref(), &trace);
             assert!(outcome.delivered <= exact.delivered, "{} of {}", model.name(), trace.name);
         }
+    }
+}
+
+#[test]
+fn spillway_breaks_nothing_and_loses_nobody_whom_the_limits_have_room_for() {
+    for trace in Trace::scenarios() {
+        let outcome = play(&Spillway, &trace);
+        let wrong = (outcome.lost, outcome.excess(), outcome.calls_in_hold);
+        assert_eq!(wrong, (0, 0, 0), "{}: {outcome:?}", trace.name);
+        assert_eq!(outcome.calls, outcome.delivered, "no call is refused");
     }
 }
 

@@ -16,6 +16,7 @@ mod queue;
 mod record;
 mod report;
 mod sabotage;
+pub mod scale;
 mod scenario;
 pub mod seeds;
 mod sim;

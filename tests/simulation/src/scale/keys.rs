@@ -1,0 +1,66 @@
+//! Partition keys as the DynamoDB adapters spell them: see `schema.rs` of `shared/cloud`.
+
+use spillway_core::id::{AccountId, RecipientId, SendId};
+use spillway_core::seed::seed;
+use spillway_service::ticket::{Place, shard};
+
+/// Parts the marks are spread over.
+pub(super) const BACKLOG_SHARDS: u8 = 8;
+
+/// The app's own items.
+pub(super) const APP: &str = "app";
+
+pub(super) fn entry(send: &SendId) -> String {
+    send.to_string()
+}
+
+pub(super) fn account(account: &AccountId) -> String {
+    format!("account#{account}")
+}
+
+pub(super) fn pace(account: &AccountId) -> String {
+    format!("pace#{account}")
+}
+
+pub(super) fn person(account: &AccountId, person: &RecipientId) -> String {
+    format!("person#{account}#{:016x}", seed(&[person.as_str()]))
+}
+
+pub(super) fn waiting(account: &AccountId, shard: u8) -> String {
+    format!("waiting#{account}#{shard}")
+}
+
+/// The partition in which a send waits.
+pub(super) fn waiting_of(send: &SendId) -> String {
+    waiting(&send.account, shard(&send.event))
+}
+
+pub(super) fn backlog(account: &AccountId) -> String {
+    backlog_shard(shard_of(account))
+}
+
+pub(super) fn backlog_shard(shard: u8) -> String {
+    format!("backlog#{shard}")
+}
+
+/// The part that an account's mark lies in.
+pub(super) fn shard_of(account: &AccountId) -> u8 {
+    (seed(&[account.as_str()]) % u64::from(BACKLOG_SHARDS)) as u8
+}
+
+/// What keys of the `state` table have in common with this one.
+pub(super) fn family(key: &str) -> &'static str {
+    match key.split('#').next() {
+        Some("account") => "account#A",
+        Some("pace") => "pace#A",
+        Some("person") => "person#A#P",
+        Some("waiting") => "waiting#A#S",
+        Some("backlog") => "backlog#S",
+        _ => APP,
+    }
+}
+
+/// How long a place is as a sort key.
+pub(super) fn place_bytes(place: &Place) -> usize {
+    place.as_str().len()
+}

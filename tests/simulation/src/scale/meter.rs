@@ -1,0 +1,195 @@
+//! Counts requests and units by key and by whole second of virtual time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use spillway_core::id::AccountId;
+
+use crate::process::Function;
+
+/// Something counted by the second: what it came to in all, and in its fullest second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rate {
+    second: u64,
+    now: u64,
+    peak: u64,
+    total: u64,
+}
+
+impl Rate {
+    fn add(&mut self, second: u64, count: u64) {
+        if second != self.second {
+            (self.second, self.now) = (second, 0);
+        }
+        self.now += count;
+        self.total += count;
+        self.peak = self.peak.max(self.now);
+    }
+
+    /// The most in one second.
+    pub(super) fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// All.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+/// What one key or table has to take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    /// Items asked for or written; a query is one.
+    pub(super) requests: Rate,
+    /// Halves of read units.
+    pub(super) half_reads: Rate,
+    /// Write units.
+    pub(super) writes: Rate,
+}
+
+impl Load {
+    fn add(&mut self, second: u64, cost: Cost) {
+        self.requests.add(second, 1);
+        match cost {
+            Cost::HalfReads(halves) => self.half_reads.add(second, halves),
+            Cost::Writes(units) => self.writes.add(second, units),
+        }
+    }
+}
+
+/// What a request costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cost {
+    /// Halves of read units: an eventual read costs one.
+    HalfReads(u64),
+    /// Write units.
+    Writes(u64),
+}
+
+/// A table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Entries.
+    Sends,
+    /// All else.
+    State,
+}
+
+/// A table with its keys.
+#[derive(Default)]
+pub(super) struct TableLoad {
+    /// All of it.
+    pub(super) all: Load,
+    /// By partition key.
+    pub(super) keys: HashMap<String, Load>,
+}
+
+impl TableLoad {
+    fn add(&mut self, key: &str, second: u64, cost: Cost) {
+        self.all.add(second, cost);
+        match self.keys.get_mut(key) {
+            Some(load) => load.add(second, cost),
+            None => self.keys.entry(key.to_owned()).or_default().add(second, cost),
+        }
+    }
+}
+
+/// Messages of a queue or of one of its groups.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Messages {
+    /// Put on it.
+    pub(super) sent: Rate,
+    /// Received from it.
+    pub(super) received: Rate,
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Onto the queue.
+    Sent,
+    /// Off it.
+    Received,
+}
+
+impl Messages {
+    fn add(&mut self, way: Way, second: u64) {
+        match way {
+            Way::Sent => self.sent.add(second, 1),
+            Way::Received => self.received.add(second, 1),
+        }
+    }
+}
+
+/// A queue with its message groups.
+#[derive(Default)]
+pub(super) struct QueueLoad {
+    /// All of it.
+    pub(super) all: Messages,
+    /// By group: the account.
+    pub(super) groups: HashMap<AccountId, Messages>,
+    /// The most messages in it at the end of a step, delayed and received ones included.
+    pub(super) longest: usize,
+}
+
+impl QueueLoad {
+    /// A message goes its way.
+    pub(super) fn add(&mut self, group: &AccountId, way: Way, second: u64) {
+        self.all.add(way, second);
+        self.groups.entry(group.clone()).or_default().add(way, second);
+    }
+
+    /// That many messages are in it.
+    pub(super) fn holds(&mut self, messages: usize) {
+        self.longest = self.longest.max(messages);
+    }
+}
+
+/// All that is counted.
+#[derive(Default)]
+pub(super) struct Meter {
+    /// The table of entries.
+    pub(super) sends: TableLoad,
+    /// The other table.
+    pub(super) state: TableLoad,
+    /// The send queue.
+    pub(super) send_queue: QueueLoad,
+    /// The release queue.
+    pub(super) release_queue: QueueLoad,
+    /// Write units by the function that asked.
+    pub(super) writes_by: BTreeMap<Function, u64>,
+}
+
+impl Meter {
+    /// A request is made by `function`.
+    pub(super) fn add(
+        &mut self,
+        function: Function,
+        table: Table,
+        key: &str,
+        second: u64,
+        cost: Cost,
+    ) {
+        if let Cost::Writes(units) = cost {
+            *self.writes_by.entry(function).or_default() += units;
+        }
+        match table {
+            Table::Sends => self.sends.add(key, second, cost),
+            Table::State => self.state.add(key, second, cost),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rate;
+
+    #[test]
+    fn a_peak_is_over_a_whole_second() {
+        let mut rate = Rate::default();
+        for (second, count) in [(1, 2), (1, 3), (2, 4), (3, 1)] {
+            rate.add(second, count);
+        }
+        assert_eq!((rate.peak(), rate.total()), (5, 10));
+    }
+}

@@ -1,0 +1,164 @@
+//! Accounts, budgets, cursors and marks.
+
+use async_trait::async_trait;
+use spillway_core::app::AppBudget;
+use spillway_core::budget::Budget;
+use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::pace::Cursor;
+use spillway_core::time::Timestamp;
+use spillway_service::account::Account;
+use spillway_service::port::{
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Mark, Moved, Saved, StoreError,
+};
+
+use super::Ports;
+use crate::scale::meter::Table;
+use crate::scale::units::{
+    CONSISTENT, TRANSACTED, WRITE, app_bytes, budget_bytes, consistent, mark_bytes, transacted,
+    write,
+};
+use crate::scale::{keys, store::Store};
+use crate::tables::{self, Settled};
+
+#[async_trait]
+impl Accounts for Ports {
+    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        let found = self.shared.plan.account(account);
+        let cost = consistent(found.as_ref().map_or(0, |(_, bytes)| *bytes));
+        self.state(&keys::account(account), cost, |_| ());
+        Ok(found.map(|(account, _)| account))
+    }
+}
+
+#[async_trait]
+impl Budgets for Ports {
+    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
+        Ok(self.state(&keys::pace(account), CONSISTENT, |store| {
+            store.tables.budgets.get(account).cloned().unwrap_or_default()
+        }))
+    }
+
+    async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
+        let key = keys::pace(account);
+        Ok(self.state(&key, write(budget_bytes(&key, next)), |store| {
+            tables::save(&mut store.tables.budgets, account, next)
+        }))
+    }
+
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        moved: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError> {
+        self.state(&keys::person(account, moved.person), TRANSACTED, |_| ());
+        let key = keys::pace(account);
+        let cost = transacted(budget_bytes(&key, next));
+        let saved = self.state(&key, cost, |store| store.tables.save_moved(account, next, moved));
+        if matches!(saved, Saved::Conflict(_)) {
+            // What a refused transaction found has to be read.
+            self.state(&key, CONSISTENT, |_| ());
+        }
+        Ok(saved)
+    }
+
+    async fn counted_at(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state(&keys::person(account, person), CONSISTENT, |store| {
+            store.tables.counted.get(&(account.clone(), person.clone())).copied()
+        }))
+    }
+
+    async fn note_counted(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.state(&keys::person(account, person), WRITE, |store| {
+            store.tables.note_counted(account, person, at);
+        });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AppBudgets for Ports {
+    async fn load(&self) -> Result<AppBudget, StoreError> {
+        Ok(self.state(keys::APP, CONSISTENT, |store| store.tables.app.clone().unwrap_or_default()))
+    }
+
+    async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+        let cost = write(app_bytes(keys::APP, next));
+        Ok(self.state(keys::APP, cost, |store| store.tables.save_app(next)))
+    }
+}
+
+#[async_trait]
+impl Cursors for Ports {
+    async fn load(&self, account: &AccountId) -> Result<Cursor, StoreError> {
+        Ok(self.state(&keys::pace(account), CONSISTENT, |store| {
+            store.tables.cursors.get(account).cloned().unwrap_or_default()
+        }))
+    }
+
+    async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
+        Ok(self.state(&keys::pace(account), WRITE, |store| {
+            tables::save(&mut store.tables.cursors, account, next)
+        }))
+    }
+}
+
+#[async_trait]
+impl Backlogs for Ports {
+    async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.state(&keys::backlog(account), WRITE, |store| store.tables.mark(account, now));
+        Ok(())
+    }
+
+    async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        let mut store = self.shared.store();
+        for (shard, bytes) in (0..).zip(shard_bytes(&store)) {
+            let key = keys::backlog_shard(shard);
+            store.ask(self.function, Table::State, &key, consistent(bytes));
+        }
+        let marks = &store.tables.marks;
+        Ok(marks.iter().map(|(account, marked)| (account.clone(), marked.due)).collect())
+    }
+
+    async fn lease(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Mark>, StoreError> {
+        Ok(self
+            .state(&keys::backlog(account), WRITE, |store| store.tables.lease(account, now, until)))
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        mark: &Mark,
+        due: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let key = keys::backlog(account);
+        let settled = self.state(&key, WRITE, |store| store.tables.settle(account, mark, due));
+        if settled == Settled::Refused {
+            self.state(&key, WRITE, |store| store.tables.end_lease(account));
+        }
+        Ok(())
+    }
+}
+
+/// How large each part of the marks is.
+fn shard_bytes(store: &Store) -> [usize; keys::BACKLOG_SHARDS as usize] {
+    let mut bytes = [0; keys::BACKLOG_SHARDS as usize];
+    for account in store.tables.marks.keys() {
+        bytes[usize::from(keys::shard_of(account))] += mark_bytes(account);
+    }
+    bytes
+}

@@ -1,0 +1,109 @@
+//! The two queues, and Meta.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::time::Timestamp;
+use spillway_meta::error::GraphError;
+use spillway_meta::graph::{CallError, CommentTime, Sent};
+use spillway_meta::usage::Usage;
+use spillway_service::account::Account;
+use spillway_service::clock::Clock;
+use spillway_service::port::{Graph, Queued, ReleaseQueue, SendQueue, StoreError};
+
+use super::Ports;
+use crate::meta::millis;
+use crate::scale::one::Reply;
+use crate::scale::plan::nth;
+
+/// The longest delay, in milliseconds.
+const DELAY_MAX: u64 = 900_000;
+
+#[async_trait]
+impl SendQueue for Ports {
+    async fn enqueue(&self, messages: &[Queued]) -> Vec<Result<(), StoreError>> {
+        let mut store = self.shared.store();
+        for Queued { ticket, delay } in messages {
+            let delay = millis(*delay).next_multiple_of(1000).min(DELAY_MAX);
+            store.send_ticket(ticket, delay);
+        }
+        messages.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn bury(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ReleaseQueue for Ports {
+    async fn enqueue(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
+        let mut store = self.shared.store();
+        for account in accounts {
+            store.send_account(account);
+        }
+        Ok(())
+    }
+}
+
+impl Ports {
+    fn call(&self, comment: &CommentId) -> Result<Sent, CallError> {
+        let now = self.shared.now();
+        let server_date = Some(Timestamp::from_secs(now.as_secs()));
+        let mut store = self.shared.store();
+        match store.meta.reply(now, nth(comment)) {
+            Reply::Accepted => {
+                store.written += 1;
+                let usage = Usage::default();
+                Ok(Sent { recipient: None, message_id: None, usage, server_date })
+            }
+            Reply::Limited { regain_at } => {
+                let regain = Some(regain_at.since(now));
+                let usage = Usage { regain, ..Usage::default() };
+                Err(CallError::Refused { error: error(613, None), usage, server_date })
+            }
+            Reply::TooLate => {
+                let error = error(10, Some(2_534_022));
+                Err(CallError::Refused { error, usage: Usage::default(), server_date })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Graph for Ports {
+    async fn private_reply(
+        &self,
+        _: &Account,
+        comment: &CommentId,
+        _: &str,
+        _: Duration,
+    ) -> Result<Sent, CallError> {
+        self.call(comment)
+    }
+
+    async fn message(
+        &self,
+        _: &Account,
+        _: &RecipientId,
+        _: &str,
+        _: Duration,
+    ) -> Result<Sent, CallError> {
+        // All sends answer comments.
+        Err(CallError::InvalidId)
+    }
+
+    async fn comment_timestamp(
+        &self,
+        _: &Account,
+        _: &CommentId,
+        _: Duration,
+    ) -> Result<CommentTime, CallError> {
+        Ok(CommentTime::default())
+    }
+}
+
+fn error(code: i64, subcode: Option<i64>) -> GraphError {
+    GraphError { status: 400, code: Some(code), subcode, is_metas: true, ..GraphError::default() }
+}

@@ -1,0 +1,87 @@
+//! The use cases wired to the ports, as a warm process keeps them.
+
+use std::sync::Arc;
+
+use spillway_service::app::App;
+use spillway_service::clock::ClockCheck;
+use spillway_service::deliver::Deliver;
+use spillway_service::directory::Directory;
+use spillway_service::grant::GrantIds;
+use spillway_service::ingest::{Ingest, Warm};
+use spillway_service::limiter::Limiter;
+use spillway_service::release::Release;
+
+use super::ports::Ports;
+use super::store::Shared;
+use crate::process::Function;
+
+/// What every process has.
+struct Parts {
+    ports: Arc<Ports>,
+    directory: Arc<Directory>,
+    ids: Arc<GrantIds>,
+    check: Arc<ClockCheck>,
+}
+
+impl Parts {
+    fn new(shared: &Arc<Shared>, function: Function, process: u64) -> Self {
+        let ports = Arc::new(Ports { shared: shared.clone(), function });
+        Self {
+            directory: Arc::new(Directory::new(ports.clone(), shared.clone())),
+            ports,
+            ids: Arc::new(GrantIds::new(process)),
+            check: Arc::default(),
+        }
+    }
+}
+
+/// A process of the webhook function.
+pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
+    let Parts { ports, directory, ids, check } = Parts::new(shared, Function::Webhook, process);
+    Ingest {
+        directory,
+        sends: ports.clone(),
+        cursors: ports.clone(),
+        backlogs: ports.clone(),
+        queue: ports,
+        ids,
+        clock: shared.clone(),
+        check,
+        warm: Warm::default(),
+    }
+}
+
+/// A process of the sender function.
+pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
+    let Parts { ports, directory, ids, check } = Parts::new(shared, Function::Sender, process);
+    let app = App::new(ports.clone(), ids.clone(), shared.clone());
+    Deliver {
+        directory,
+        limiter: Limiter::new(ports.clone(), app, ids.clone(), shared.clone(), check.clone()),
+        cursors: ports.clone(),
+        sends: ports.clone(),
+        backlogs: ports.clone(),
+        queue: ports.clone(),
+        graph: ports,
+        ids,
+        clock: shared.clone(),
+        check,
+    }
+}
+
+/// A process of the release function.
+pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
+    let Parts { ports, directory, ids, check } = Parts::new(shared, Function::Release, process);
+    Release {
+        directory,
+        budgets: ports.clone(),
+        cursors: ports.clone(),
+        sends: ports.clone(),
+        backlogs: ports.clone(),
+        queue: ports.clone(),
+        runs: ports,
+        ids,
+        clock: shared.clone(),
+        check,
+    }
+}

@@ -1,0 +1,168 @@
+//! What all processes share: the clock, the tables, the queues, and the meter.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use spillway_core::app::AppBudget;
+use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
+use spillway_service::clock::Clock;
+use spillway_service::ticket::Ticket;
+
+use super::meter::{Cost, Meter, Table, Way};
+use super::one::Answers;
+use super::plan::Plan;
+use crate::dice::Dice;
+use crate::process::Function;
+use crate::queue::{Queue, Received, Settings};
+use crate::tables::Tables;
+
+/// The queues as template.yaml sets them up.
+const SENDS: Settings =
+    Settings { visibility: 180_000, retention: 1_209_600_000, receives_max: 10 };
+const RELEASES: Settings =
+    Settings { visibility: 360_000, retention: 900_000, receives_max: u32::MAX };
+
+/// Messages in a batch at most, as template.yaml has it.
+const BATCH: usize = 10;
+
+/// The store, and the time.
+pub(super) struct Shared {
+    now: AtomicU64,
+    store: Mutex<Store>,
+    /// What was drawn before.
+    pub(super) plan: Plan,
+}
+
+/// Everything that changes.
+pub(super) struct Store {
+    /// The instant, in milliseconds since 1970.
+    pub(super) now: u64,
+    /// What is yet to be drawn.
+    pub(super) dice: Dice,
+    /// What DynamoDB holds.
+    pub(super) tables: Tables,
+    /// What was asked of it.
+    pub(super) meter: Meter,
+    /// What Meta says.
+    pub(super) meta: Box<dyn Answers>,
+    /// DMs that Meta has taken.
+    pub(super) written: u64,
+    sends: Queue<Ticket>,
+    releases: Queue<AccountId>,
+}
+
+impl Shared {
+    /// The world before anything happens in it; so many accounts lease from the app's quotas.
+    pub(super) fn new(plan: Plan, meta: Box<dyn Answers>, leasing: u32, seed: u64) -> Arc<Self> {
+        let start = plan.start;
+        let app = AppBudget { leasing, ..AppBudget::default() };
+        let store = Store {
+            now: start,
+            dice: Dice::new(seed ^ 0x0005_ca1e),
+            tables: Tables { app: Some(app), ..Tables::default() },
+            meter: Meter::default(),
+            meta,
+            written: 0,
+            sends: Queue::new(SENDS),
+            releases: Queue::new(RELEASES),
+        };
+        Arc::new(Self { now: AtomicU64::new(start), store: Mutex::new(store), plan })
+    }
+
+    /// The store. Whoever holds it must not await.
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets time pass until `now`.
+    pub(super) fn pass_to(&self, now: u64) {
+        self.now.store(now, Ordering::Relaxed);
+        self.store().now = now;
+    }
+}
+
+impl Clock for Shared {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.now.load(Ordering::Relaxed))
+    }
+}
+
+impl Store {
+    /// Counts a request.
+    pub(super) fn ask(&mut self, by: Function, table: Table, key: &str, cost: Cost) {
+        self.meter.add(by, table, key, self.now / 1000, cost);
+    }
+
+    /// Puts a ticket on the send queue.
+    pub(super) fn send_ticket(&mut self, ticket: &Ticket, delay: u64) {
+        let second = self.now / 1000;
+        self.meter.send_queue.add(&ticket.send.account, Way::Sent, second);
+        self.sends.send(ticket.clone(), self.now, self.now + delay, &mut self.dice);
+    }
+
+    /// Puts an account on the release queue.
+    pub(super) fn send_account(&mut self, account: &AccountId) {
+        self.meter.release_queue.add(account, Way::Sent, self.now / 1000);
+        self.releases.send(account.clone(), self.now, self.now, &mut self.dice);
+    }
+
+    /// Whether there is a message for the sender.
+    pub(super) fn has_tickets(&self) -> bool {
+        self.sends.next_visible().is_some_and(|at| at <= self.now)
+    }
+
+    /// Whether there is one for the release function.
+    pub(super) fn has_accounts(&self) -> bool {
+        self.releases.next_visible().is_some_and(|at| at <= self.now)
+    }
+
+    /// A batch for the sender.
+    pub(super) fn receive_tickets(&mut self) -> Vec<Received<Ticket>> {
+        let batch = self.sends.receive(self.now, BATCH, &mut self.dice);
+        for message in &batch {
+            let group = &message.body.send.account;
+            self.meter.send_queue.add(group, Way::Received, self.now / 1000);
+        }
+        batch
+    }
+
+    /// A message for the release function.
+    pub(super) fn receive_account(&mut self) -> Option<Received<AccountId>> {
+        let message = self.releases.receive(self.now, 1, &mut self.dice).pop()?;
+        self.meter.release_queue.add(&message.body, Way::Received, self.now / 1000);
+        Some(message)
+    }
+
+    /// Deletes what the sender is done with.
+    pub(super) fn delete_ticket(&mut self, message: &Received<Ticket>) {
+        self.sends.delete(message.receipt);
+    }
+
+    /// Deletes what the release function is done with.
+    pub(super) fn delete_account(&mut self, message: &Received<AccountId>) {
+        self.releases.delete(message.receipt);
+    }
+
+    /// When there is a message for anybody, or may be.
+    pub(super) fn next_visible(&self) -> Option<u64> {
+        self.sends.next_visible().into_iter().chain(self.releases.next_visible()).min()
+    }
+
+    /// Sends that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.tables.waiting.values().map(BTreeMap::len).sum()
+    }
+
+    /// Notes how long the queues are.
+    pub(super) fn measure_queues(&mut self) {
+        self.meter.send_queue.holds(self.sends.len());
+        self.meter.release_queue.holds(self.releases.len());
+    }
+}

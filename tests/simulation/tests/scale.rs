@@ -1,0 +1,51 @@
+//! A small hour of many comments: no key becomes too hot, and each request is counted as the schema
+//! has it.
+
+use spillway_simulation::scale::{self, READS_MAX, Report, Size, WRITES_MAX};
+
+const SIZE: Size = Size { accounts: 200, comments: 20_000, seed: 5 };
+
+fn played() -> Report {
+    scale::play(SIZE, |_| ())
+}
+
+#[test]
+fn no_key_becomes_too_hot_and_the_counts_follow_from_the_schema() {
+    let report = played();
+    assert!(report.holds(), "{report}");
+    for family in &report.keys {
+        assert!(family.writes.peak <= WRITES_MAX as f64, "{family:?}");
+        assert!(family.reads.peak <= READS_MAX, "{family:?}");
+    }
+    assert_eq!(report.size.comments_of_a_viral(), 6000);
+    assert_eq!(report.queued + report.parked, 20_000);
+    // Each comment is written to, or waits.
+    assert_eq!(report.written + report.waiting as u64, 20_000, "{report}");
+
+    let family = |key| report.family(key).unwrap_or_else(|| panic!("no {key}: {report}"));
+    let entries = family("id");
+    // One put a comment and one update a DM.
+    assert_eq!(entries.keys, 20_000);
+    assert_eq!(entries.total.writes, 20_000 + report.written);
+    // One put a comment, one claim and one delete a DM, one step a release; beside these only what
+    // was put off.
+    let waiting = family("waiting#A#S");
+    let least = 20_000 + 2 * report.written + report.released as u64;
+    assert!((least..least + 2000).contains(&waiting.total.writes), "{least}: {report}");
+    assert_eq!(waiting.keys, 4 * 200);
+    // Each DM was granted by a write of its account's budget, alone or with others of its batch.
+    assert_eq!(family("pace#A").keys, 200);
+    assert!(family("backlog#S").keys <= 8);
+    assert_eq!(family("account#A").total.writes, 0);
+
+    let [sends, releases] = report.queues.as_slice() else { panic!("two queues: {report}") };
+    // Every send with a slot has its message.
+    assert!(sends.sent >= (report.queued + report.released) as u64, "{report}");
+    assert_eq!(releases.group_sent.peak, 1.0, "once a minute at most");
+    assert!(report.released > 1000, "the release function had its part: {report}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_report() {
+    assert_eq!(played().to_string(), played().to_string());
+}
