@@ -49,3 +49,18 @@ fn no_key_becomes_too_hot_and_the_counts_follow_from_the_schema() {
 fn the_same_seed_gives_the_same_report() {
     assert_eq!(played().to_string(), played().to_string());
 }
+
+#[test]
+fn the_program_prints_figures_alone_to_a_pipe() {
+    let run = |args: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_scale");
+        std::process::Command::new(program).args(args).output().expect("it runs")
+    };
+    let output = run(&["--accounts", "20", "--comments", "500", "--json"]);
+    assert!(output.status.success());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["too_hot"], serde_json::json!([]));
+    assert_eq!(report["size"]["comments"], 500);
+    let help = run(&["--help"]);
+    assert!(String::from_utf8(help.stdout).unwrap().contains("scale --accounts 200"));
+}

@@ -85,7 +85,8 @@ pub(super) struct TableLoad {
 }
 
 impl TableLoad {
-    fn add(&mut self, key: &str, second: u64, cost: Cost) {
+    /// A request to a key.
+    pub(super) fn add(&mut self, key: &str, second: u64, cost: Cost) {
         self.all.add(second, cost);
         match self.keys.get_mut(key) {
             Some(load) => load.add(second, cost),

@@ -366,3 +366,27 @@ impl Report {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scale::meter::Cost;
+
+    fn too_hot(cost: Cost, times: u64) -> Vec<String> {
+        let mut load = TableLoad::default();
+        for second in [7, 8] {
+            for _ in 0..times {
+                load.add("backlog#3", second, cost);
+            }
+        }
+        families_of_state(&load).iter().flat_map(Family::too_hot).collect()
+    }
+
+    #[test]
+    fn a_key_is_too_hot_above_its_ceiling_in_one_second() {
+        assert!(too_hot(Cost::Writes(1), 1000).is_empty());
+        assert_eq!(too_hot(Cost::Writes(1), 1001), ["backlog#3: 1001 write units"]);
+        assert!(too_hot(Cost::HalfReads(1), 6000).is_empty());
+        assert_eq!(too_hot(Cost::HalfReads(1), 6001), ["backlog#3: 3000.5 read units"]);
+    }
+}
