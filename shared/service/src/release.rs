@@ -51,6 +51,10 @@ const SWEEP: Duration = Duration::from_secs(3600);
 /// Waiting sends read at a time from each part of an account, at least and at most.
 const PAGE: (usize, usize) = (25, 500);
 
+/// Waiting sends that the hourly forecast reads from each part of an account at most. Beyond so many
+/// hardly any could be in time, and one read of them all would ask more of a partition than it gives.
+const OUTLOOK_MAX: usize = 25_000;
+
 /// Sends that are stepped at a time.
 const STEPS_AT_ONCE: usize = 16;
 
@@ -378,7 +382,7 @@ impl Release {
         if let Some(known) = cursor.outlook.filter(|known| now.since(known.seen_at) < SWEEP) {
             return Ok(Some(known));
         }
-        let all = self.read(&account.id, PAGE.1, usize::MAX, now).await?;
+        let all = self.read(&account.id, PAGE.1, OUTLOOK_MAX, now).await?;
         let expected: Vec<Expected> =
             all.ready.iter().map(|(_, send)| expected(send, now)).collect();
         let outlook = Outlook::of(&forecast(&expected), now);
