@@ -129,8 +129,8 @@ fn account(
     let count = dice.between(1..=most);
     let comments = people::comments(dice, &id, nth, pattern, count, start);
     let removed = dice.chance(0.03);
-    let outbound = dice.chance(0.25).then(|| dice.between(1..=most)).unwrap_or_default();
-    let follow_ups = dice.chance(0.25).then(|| dice.between(1..=most / 2 + 1)).unwrap_or_default();
+    let outbound = if dice.chance(0.25) { dice.between(1..=most) } else { 0 };
+    let follow_ups = if dice.chance(0.25) { dice.between(1..=most / 2 + 1) } else { 0 };
     let mut account = AccountPlan {
         limits: limits(dice, count + outbound + follow_ups, app, trouble, start),
         campaigns: campaigns(dice),
