@@ -391,11 +391,15 @@ impl Deliver {
     }
 
     /// Whether a comment can still be answered. A webhook may come up to 36 hours after it, so near
-    /// the deadline the comment's own time is read, and charged.
+    /// the deadline the comment may be too old. Meta's refusal says so at the price of one call;
+    /// only where it could also mean that an earlier attempt arrived is the comment's own time read
+    /// first, and charged.
     async fn age(&self, account: &Account, send: &Waiting, deadline: Timestamp) -> Age {
         let Address::Comment { id, .. } = &send.to else { return Age::InTime };
         let now = self.clock.now();
-        if send.lane != Lane::Inbound || send.deadline.since(now) >= NOTIFIED_LATE_MAX {
+        let may_be_too_old =
+            send.lane == Lane::Inbound && send.deadline.since(now) < NOTIFIED_LATE_MAX;
+        if !may_be_too_old || send.earlier == Earlier::NotSent {
             return Age::InTime;
         }
         match self.limiter.charge(account, Action::Read, NonZeroU32::MIN).await {
