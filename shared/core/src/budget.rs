@@ -103,7 +103,7 @@ pub struct Grant {
     /// How many calls may be made, at least 1.
     pub units: u32,
     /// The instant of the decision. Each call must be written within
-    /// [`GRANT_LIFE`](crate::quota::GRANT_LIFE) of it, or be given back.
+    /// [`GRANT_LIFE`] of it, or be given back.
     pub at: Timestamp,
     /// Whether this is the one call that goes first after a hold.
     pub role: Role,
