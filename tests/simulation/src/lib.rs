@@ -10,6 +10,7 @@ mod host;
 mod judge;
 mod lambda;
 mod meta;
+pub mod optimum;
 mod ports;
 mod process;
 mod queue;

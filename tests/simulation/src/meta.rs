@@ -27,6 +27,8 @@ pub(crate) struct Meta {
     messages: BTreeMap<SendId, Message>,
     /// What holds callers to their limits and holds.
     pub(crate) judge: Judge,
+    /// How many violations it has found.
+    violations: usize,
 }
 
 /// A comment, and what was called for it.
@@ -130,7 +132,12 @@ impl Meta {
                 (send, Message { nature: plan.nature, accepted: 0 })
             })
         });
-        Self { comments, messages: messages.collect(), judge: Judge::new(judge::limits(scenario)) }
+        Self {
+            comments,
+            messages: messages.collect(),
+            violations: 0,
+            judge: Judge::new(judge::limits(scenario)),
+        }
     }
 
     /// Whether a comment is to be answered.
@@ -263,6 +270,7 @@ impl World {
             Ask::Age(_) => (Action::Read, None, None),
             Ask::Tool(action) => (judge::action(*action), None, None),
         };
+        let before = self.meta.violations;
         self.meta.judge.call(Arrival {
             at: Timestamp::from_millis(self.now),
             granted_at,
@@ -271,7 +279,9 @@ impl World {
             comment,
             recipient,
         });
-        if let Some(violation) = self.meta.judge.report().violations.first() {
+        let report = self.meta.judge.report();
+        self.meta.violations = report.violations.len();
+        for violation in &report.violations[before..] {
             let limits = &violation.limits;
             let broken = &violation.broken;
             self.broken(format!("the call for {ask} breaks {limits:?} {broken:?}"));

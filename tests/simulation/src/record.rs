@@ -14,7 +14,7 @@ pub(crate) struct Record {
     start: u64,
     hash: Fnv,
     counts: Counts,
-    failure: Option<Failure>,
+    failures: Vec<Failure>,
     listener: Option<Listener>,
 }
 
@@ -33,7 +33,7 @@ pub struct Failure {
 impl Record {
     /// An empty record of a run that begins at `start`, in milliseconds since 1970.
     pub(crate) fn new(start: u64, listener: Option<Listener>) -> Self {
-        Self { start, hash: Fnv::new(), counts: Counts::new(), failure: None, listener }
+        Self { start, hash: Fnv::new(), counts: Counts::new(), failures: Vec::new(), listener }
     }
 
     /// Writes down an event at `now`.
@@ -56,17 +56,15 @@ impl Record {
         *self.counts.entry(what).or_default() += more;
     }
 
-    /// Something broke. The first one counts: the others may follow from it.
+    /// Something broke.
     pub(crate) fn fail(&mut self, now: u64, what: String) {
         self.event(now, format_args!("BROKEN {what}"));
-        if self.failure.is_none() {
-            self.failure = Some(Failure { at_ms: now - self.start, what });
-        }
+        self.failures.push(Failure { at_ms: now - self.start, what });
     }
 
-    /// The first thing that broke.
-    pub(crate) fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+    /// What broke. The first one counts: the others may follow from it.
+    pub(crate) fn failures(&self) -> &[Failure] {
+        &self.failures
     }
 
     /// All counts.
@@ -127,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_counts() {
+    fn the_first_failure_comes_first() {
         let mut record = Record::new(1000, None);
         record.fail(1500, "first".into());
         record.fail(1600, "second".into());
-        assert_eq!(record.failure(), Some(&Failure { at_ms: 500, what: "first".into() }));
+        assert_eq!(record.failures()[0], Failure { at_ms: 500, what: "first".into() });
     }
 
     #[test]

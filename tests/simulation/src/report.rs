@@ -32,7 +32,7 @@ impl Totals {
     /// Adds a run.
     pub fn add(&mut self, run: &Run) {
         self.seeds += 1;
-        self.broken.extend(run.failure.is_some().then_some(run.seed));
+        self.broken.extend((!run.failures.is_empty()).then_some(run.seed));
         self.matched += run.tally.matched;
         self.sent += run.tally.sent;
         self.virtual_hours += run.lasted_ms / 3_600_000;
@@ -78,7 +78,7 @@ impl Run {
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {}", self.seed, self.scenario)?;
-        let Some(failure) = &self.failure else {
+        let Some(failure) = self.failures.first() else {
             writeln!(f, "held for {}, {:?}", Elapsed(self.lasted_ms), self.tally)?;
             return write_counts(f, &self.counts);
         };

@@ -1,6 +1,7 @@
 //! What a run is about: accounts and their quotas, comments and how Meta tells of them, processes,
 //! and what goes wrong. All of it is drawn from the seed before anything happens.
 
+mod burst;
 mod campaign;
 mod draw;
 mod jobs;
@@ -22,7 +23,7 @@ use spillway_meta::webhook::CommentEvent;
 use spillway_service::account::Account;
 use spillway_service::ingest::NewMessage;
 
-pub(crate) use self::limits::{Limits, Row};
+pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape};
 use crate::meta::Refusal;
 use crate::record::Elapsed;
 

@@ -38,8 +38,11 @@ pub fn play(theme: Theme, seed: u64, sabotage: Sabotage, listener: Option<Listen
         Play::Quiet | Play::Nothing => None,
     };
     match run {
-        Ok(run) => Run { failure: run.failure.or(panic), ..run },
-        Err(_) => Run::broken(theme, seed, panic),
+        Ok(mut run) => {
+            run.failures.extend(panic);
+            run
+        }
+        Err(_) => Run::broken(theme, seed, panic.into_iter().collect()),
     }
 }
 

@@ -16,9 +16,9 @@ use crate::watch::Tally;
 use crate::world::{Shared, World};
 
 /// One run.
-struct Sim {
-    shared: Arc<Shared>,
-    scenario: Arc<Scenario>,
+pub(crate) struct Sim {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) scenario: Arc<Scenario>,
     sabotage: Sabotage,
     tasks: Tasks<Ended>,
     pools: BTreeMap<Function, Pool>,
@@ -47,8 +47,8 @@ pub struct Run {
     pub seed: u64,
     /// What it was about, in one line.
     pub scenario: String,
-    /// What broke first.
-    pub failure: Option<Failure>,
+    /// What broke, the first thing first.
+    pub failures: Vec<Failure>,
     /// How often what happened.
     pub counts: Counts,
     /// How the sends ended.
@@ -71,6 +71,9 @@ const REDELIVERIES: [u64; 7] =
 /// For how long it does.
 const REDELIVERED_FOR: u64 = 36 * HOUR;
 
+/// What breaks in a run with a promise switched off, at most, before it is given up.
+const FAILURES_MAX: usize = 50;
+
 /// The number of invocations by which even the busiest run ends: one that does not end in virtual
 /// time must not go on for ever in real time.
 const INVOCATIONS_MAX: u64 = 2_000_000;
@@ -78,16 +81,18 @@ const INVOCATIONS_MAX: u64 = 2_000_000;
 impl Run {
     /// Plays a seed.
     pub fn of(theme: Theme, seed: u64, sabotage: Sabotage, listener: Option<Listener>) -> Self {
-        Sim::new(Scenario::new(theme, seed), sabotage, listener).play()
+        let mut sim = Sim::new(Scenario::new(theme, seed), sabotage, listener);
+        sim.play();
+        sim.told()
     }
 
     /// A run that ended in a panic.
-    pub(crate) fn broken(theme: Theme, seed: u64, failure: Option<Failure>) -> Self {
+    pub(crate) fn broken(theme: Theme, seed: u64, failures: Vec<Failure>) -> Self {
         Self {
             theme,
             seed,
             scenario: Scenario::new(theme, seed).to_string(),
-            failure,
+            failures,
             counts: Counts::new(),
             tally: Tally::default(),
             lasted_ms: 0,
@@ -97,7 +102,8 @@ impl Run {
 }
 
 impl Sim {
-    fn new(scenario: Scenario, sabotage: Sabotage, listener: Option<Listener>) -> Self {
+    /// A run that has not begun.
+    pub(crate) fn new(scenario: Scenario, sabotage: Sabotage, listener: Option<Listener>) -> Self {
         let scenario = Arc::new(scenario);
         let Processes { webhook, sender, release, tool } = scenario.processes;
         let pool = |most| Pool { most, ..Pool::default() };
@@ -123,17 +129,30 @@ impl Sim {
         sim
     }
 
-    fn play(mut self) -> Run {
-        while self.shared.world().record.failure().is_none() && self.step() {}
-        let mut world = self.shared.world();
-        if world.record.failure().is_none() {
-            world.check_end();
+    /// Plays it to its end.
+    pub(crate) fn play(&mut self) {
+        // With a promise switched off it is also of interest what follows.
+        let most = if self.sabotage == Sabotage::None { 1 } else { FAILURES_MAX };
+        let goes_on = |sim: &Self| sim.shared.world().record.failures().len() < most;
+        while goes_on(self) && self.step() {}
+        if goes_on(self) {
+            self.shared.world().check_end();
         }
+    }
+
+    /// What broke first.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.shared.world().record.failures().first().cloned()
+    }
+
+    /// How it went.
+    fn told(&self) -> Run {
+        let world = self.shared.world();
         Run {
             theme: self.scenario.theme,
             seed: self.scenario.seed,
             scenario: self.scenario.to_string(),
-            failure: world.record.failure().cloned(),
+            failures: world.record.failures().to_vec(),
             counts: world.record.counts().clone(),
             tally: world.watch.tally,
             lasted_ms: world.now - self.scenario.start,

@@ -17,7 +17,7 @@ fn whatever_fails_all_holds() {
     let mut broken = Vec::new();
     seeds::play_all(Theme::Anything, chosen(), Sabotage::None, |run| {
         totals.add(&run);
-        broken.extend(run.failure.is_some().then(|| run.to_string()));
+        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
     });
     assert!(broken.is_empty(), "{} seeds are broken:\n{}", broken.len(), broken.join("\n"));
     // What never happened was not tested.
@@ -75,11 +75,11 @@ fn the_same_seed_gives_the_same_run() {
     }
 }
 
-/// Everything that breaks in a few hundred seeds.
+/// Everything that breaks in a hundred seeds.
 fn broken_by(theme: Theme, sabotage: Sabotage) -> Vec<String> {
     let mut broken = Vec::new();
-    seeds::play_all(theme, 1..401, sabotage, |run| {
-        broken.extend(run.failure.map(|failure| failure.what));
+    seeds::play_all(theme, 1..101, sabotage, |run| {
+        broken.extend(run.failures.into_iter().map(|failure| failure.what));
     });
     broken
 }
@@ -111,7 +111,8 @@ fn with_a_promise_switched_off_it_breaks() {
         (Sabotage::Charges, &["without a grant"]),
     ] {
         let broken = broken_by(Theme::Anything, sabotage);
-        assert!(tells(&broken, says), "{sabotage:?} {says:?}: {broken:#?}");
+        let first = &broken[..broken.len().min(20)];
+        assert!(tells(&broken, says), "{sabotage:?} {says:?}: {first:#?}");
     }
 }
 

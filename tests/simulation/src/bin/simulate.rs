@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use spillway_simulation::{Run, Sabotage, Theme, Totals, seeds};
+use spillway_simulation::{Run, Sabotage, Theme, Totals, optimum, seeds};
 
 /// Plays Spillway's use cases in virtual time: processes run at the same time, and requests,
 /// messages, clocks and Meta fail, all from a seed.
@@ -23,6 +23,8 @@ Examples:
   simulate --seed 42                one, and how it went
   simulate --seed 42 --trace        every event of it, with the virtual time
   simulate --seeds 1..101 --json    the sums as JSON
+  simulate --theme campaign         comments that come while a campaign runs
+  simulate --optimum                bursts at full size beside the best plan
 
 The tests play 2,000 seeds, or as many as SPILLWAY_SEEDS says:
   SPILLWAY_SEEDS=50000 cargo test --release -p spillway-simulation"
@@ -40,6 +42,9 @@ struct Cli {
     /// Print every event
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Play bursts at full size instead, each at many instants, and compare them with the best plan
+    #[arg(long, conflicts_with_all = ["seeds", "seed", "theme"])]
+    optimum: bool,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -56,6 +61,7 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let held = match cli.seed {
+        _ if cli.optimum => measure(&cli),
         Some(seed) => play_one(&cli, seed),
         None => play_many(&cli),
     };
@@ -78,7 +84,7 @@ fn play_one(cli: &Cli, seed: u64) -> Result<bool, serde_json::Error> {
         true => println!("{}", serde_json::to_string(&run)?),
         false => print!("{run}"),
     }
-    Ok(run.failure.is_none())
+    Ok(run.failures.is_empty())
 }
 
 /// Plays many seeds; whether all held.
@@ -99,9 +105,26 @@ fn play_many(cli: &Cli) -> Result<bool, serde_json::Error> {
     Ok(totals.broken.is_empty())
 }
 
+/// Plays all bursts; whether all came near the best plan.
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn measure(cli: &Cli) -> Result<bool, serde_json::Error> {
+    let mut held = true;
+    for burst in optimum::BURSTS {
+        for begin in optimum::Begin::all() {
+            let measured = burst.measure(begin);
+            held &= measured.is_good();
+            match cli.json {
+                true => println!("{}", serde_json::to_string(&measured)?),
+                false => println!("{measured}"),
+            }
+        }
+    }
+    Ok(held)
+}
+
 /// Says on standard error what broke and, on a terminal, how far it is.
 fn tell(run: &Run, totals: &Totals, time: Duration) {
-    if run.failure.is_some() {
+    if !run.failures.is_empty() {
         eprint!("{run}");
     } else if totals.seeds.is_multiple_of(100) && std::io::stderr().is_terminal() {
         eprint!("{} seeds, {} broken, {} s\r", totals.seeds, totals.broken.len(), time.as_secs());

@@ -60,7 +60,10 @@ impl Scenario {
         let last = posts.last().map_or(start, |post| post.at);
         let rough = match trouble {
             Trouble::None => 0,
-            _ => last - start + dice.between(5 * MINUTE..=6 * HOUR),
+            _ => {
+                let most = dice.weighted(&[(6 * HOUR, 14), (6 * DAY, 1)]);
+                last - start + dice.between(5 * MINUTE..=most)
+            }
         };
         let calm_at = start + rough;
         let headers = headers(dice, trouble, accounts.len());
@@ -163,6 +166,7 @@ fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, trouble: Trouble, start: 
             (Style::Careful, 4),
             (Style::Meta, 2),
             (Style::Day, 2),
+            (Style::Week, 1),
             (Style::Even, 3),
         ]),
     };
@@ -171,7 +175,9 @@ fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, trouble: Trouble, start: 
         Style::Careful => Base::Careful,
         Style::Meta => Base::Meta,
         Style::Small => Base::Rows(small_rows(dice, dms).into_iter().chain(app).collect()),
-        Style::Day => Base::Rows(day_rows(dice, dms)),
+        Style::Day => Base::Rows(day_rows(dice, dms / 2 + 5..=dms + 10)),
+        // The last ones are nearly too late.
+        Style::Week => Base::Rows(day_rows(dice, dms / 6 + 1..=dms / 5 + 1)),
         Style::Even => Base::Rows(even_rows(dice, dms)),
     };
     let spread = style == Style::Even || style == Style::Meta && dice.chance(0.5);
@@ -217,6 +223,8 @@ enum Style {
     Meta,
     /// A day's limit that binds.
     Day,
+    /// A day's limit that binds for nearly a week.
+    Week,
     /// A small day's limit that is spread.
     Even,
 }
@@ -246,12 +254,12 @@ fn small_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
     ]
 }
 
-fn day_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
+fn day_rows(dice: &mut Dice, people: RangeInclusive<u64>) -> Vec<Row> {
     vec![
         row(dice, "calls", Counted::Calls, HOUR, 40..=200),
         row(dice, "replies", Counted::PrivateReplies, HOUR, 20..=750),
         row(dice, "live", Counted::LiveReplies, SECOND, 1..=100),
-        row(dice, "recipients", Counted::Recipients, DAY, dms / 2 + 5..=dms + 10),
+        row(dice, "recipients", Counted::Recipients, DAY, people),
     ]
 }
 

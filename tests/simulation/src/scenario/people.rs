@@ -26,6 +26,11 @@ pub(super) fn campaign(dice: &mut Dice) -> Campaign {
     let texts = ["Hi {username|there}!", "Hello {username|you}!", "Here it is."];
     let messages = &texts[..=dice.index(texts.len())];
     let overflow = dice.weighted(&[("oldest_first", 4), ("newest_first", 1)]);
+    campaign_of(overflow, messages)
+}
+
+/// A campaign that answers with these texts.
+pub(super) fn campaign_of(overflow: &str, messages: &[&str]) -> Campaign {
     let campaign = serde_json::json!({
         "id": "guide", "keywords": ["guide"], "overflow": overflow, "messages": messages,
     });
@@ -101,16 +106,8 @@ pub(super) fn posts(dice: &mut Dice, accounts: &[AccountPlan], repeated: f64) ->
         told.push((at, CommentEvent { account: stranger.clone(), id, ..like }));
     }
     told.sort_by_key(|(at, _)| *at);
-    let mut posts: Vec<(u64, Vec<CommentEvent>)> = Vec::new();
     let most = dice.pick(&[1, 5, 50]);
-    for (at, comment) in told {
-        match posts.last_mut() {
-            Some((first, comments)) if at < *first + 2000 && comments.len() < most => {
-                comments.push(comment);
-            }
-            _ => posts.push((at, vec![comment])),
-        }
-    }
+    let mut posts = together(told, most);
     let again: Vec<(u64, Vec<CommentEvent>)> =
         posts.iter().filter_map(|(at, comments)| repeat(dice, *at, comments, repeated)).collect();
     posts.extend(again);
@@ -122,6 +119,30 @@ pub(super) fn posts(dice: &mut Dice, accounts: &[AccountPlan], repeated: f64) ->
             Post { at: at + 2000 + late, what: Told::Comments(comments) }
         })
         .collect()
+}
+
+/// Comments of about the same time together, up to so many.
+fn together(told: Vec<(u64, CommentEvent)>, most: usize) -> Vec<(u64, Vec<CommentEvent>)> {
+    let mut posts: Vec<(u64, Vec<CommentEvent>)> = Vec::new();
+    for (at, comment) in told {
+        match posts.last_mut() {
+            Some((first, comments)) if at < *first + 2000 && comments.len() < most => {
+                comments.push(comment);
+            }
+            _ => posts.push((at, vec![comment])),
+        }
+    }
+    posts
+}
+
+/// The deliveries of accounts of which nothing is late and nothing comes again.
+pub(super) fn deliveries(accounts: &[AccountPlan]) -> Vec<Post> {
+    let told = accounts.iter().flat_map(|account| {
+        let comments = account.comments.iter();
+        comments.map(|comment| (comment.made_at, event(account, comment)))
+    });
+    let posts = together(told.collect(), 50).into_iter();
+    posts.map(|(at, comments)| Post { at: at + 2000, what: Told::Comments(comments) }).collect()
 }
 
 fn repeat(
