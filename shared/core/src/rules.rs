@@ -314,8 +314,20 @@ mod tests {
         assert!((18_000..18_300).contains(&gap_ms(&tier_2)));
         let meta = Rules::new(Profile::meta(), Terms::default()).unwrap();
         assert!((4800..4870).contains(&gap_ms(&meta)));
-        let live = meta.gap(Action::LiveReply, NOW, Learned::default());
-        assert!(live < Duration::from_millis(120));
+        // A live burst is not held to the pace of an hour's calls that others share.
+        for rules in [meta, Rules::careful()] {
+            let live = rules.gap(Action::LiveReply, NOW, Learned::default());
+            assert!(live > Duration::from_millis(100) && live < Duration::from_millis(120));
+        }
+    }
+
+    #[test]
+    fn the_pace_allows_for_slots_that_are_moved_by_two_minutes_at_most() {
+        let one = Limit::Fixed(nonzero(1));
+        let hour = Quota::new("hour", &Action::ALL, Unit::Calls, PACED_WINDOW_MAX, one);
+        let all = PACED_WINDOW_MAX + hour.margin() + Duration::from_secs(120);
+        let profile = Profile { quotas: vec![hour], spread: None, ..Profile::careful() };
+        assert_eq!(gap_ms(&Rules::new(profile, Terms::default()).unwrap()), all.as_millis());
     }
 
     #[test]
