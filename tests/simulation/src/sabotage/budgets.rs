@@ -14,18 +14,31 @@ impl Sabotaged {
     fn shown(&self, mut budget: Budget) -> Budget {
         match self.by {
             Sabotage::Holds => budget.holds.current = None,
-            Sabotage::PeopleHolds => {
-                // The people are not told of by themselves.
-                let mut holds = Holds::default();
-                holds.strikes = budget.holds.strikes;
-                holds.last_strike = budget.holds.last_strike;
-                holds.current = budget.holds.current.take();
-                budget.holds = holds;
-            }
+            Sabotage::PeopleHolds => budget.holds = of_account(&budget.holds, Holds::default()),
             _ => {}
         }
         budget
     }
+
+    /// What is written of a budget whose people on hold were out of sight: they stay.
+    fn written(&self, account: &AccountId, mut next: Budget) -> Budget {
+        if self.by == Sabotage::PeopleHolds
+            && of_account(&next.holds, Holds::default()) == next.holds
+            && let Some(stored) = self.host.shared.world().tables.budgets.get(account)
+        {
+            next.holds = of_account(&next.holds, stored.holds.clone());
+        }
+        next
+    }
+}
+
+/// The hold of the account by the first, and of people by the second.
+fn of_account(account: &Holds, people: Holds) -> Holds {
+    let mut holds = people;
+    holds.strikes = account.strikes;
+    holds.last_strike = account.last_strike;
+    holds.current.clone_from(&account.current);
+    holds
 }
 
 #[async_trait]
@@ -35,7 +48,7 @@ impl Budgets for Sabotaged {
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
-        let mut next = next.clone();
+        let mut next = self.written(account, next.clone());
         loop {
             match Budgets::save(&*self.host, account, &next).await? {
                 Saved::Done => return Ok(Saved::Done),
@@ -55,7 +68,10 @@ impl Budgets for Sabotaged {
     ) -> Result<Saved<Budget>, StoreError> {
         match self.by {
             Sabotage::People => self.save(account, next).await,
-            _ => self.host.save_moved(account, next, moved).await,
+            _ => {
+                let next = self.written(account, next.clone());
+                self.host.save_moved(account, &next, moved).await
+            }
         }
     }
 

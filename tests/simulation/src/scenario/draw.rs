@@ -46,11 +46,14 @@ impl Scenario {
             (Trouble::Brink, 10),
             (Trouble::All, 20),
         ]);
+        // For longer than Meta repeats a delivery no clock may be wrong.
+        let may_last = !matches!(trouble, Trouble::None | Trouble::Clocks | Trouble::All);
+        let lasting = if may_last && dice.chance(0.1) { Lasting::Days } else { Lasting::Hours };
         let app = dice.chance(0.2).then(|| app_row(dice));
         let mut posts = Vec::new();
         let mut accounts = Vec::new();
         for (nth, id) in account_ids(dice).into_iter().enumerate() {
-            let (account, entered) = account(dice, id, nth as u64, app, trouble, start);
+            let (account, entered) = account(dice, id, nth as u64, app, (trouble, lasting), start);
             accounts.push(account);
             posts.extend(entered);
         }
@@ -61,7 +64,7 @@ impl Scenario {
         let rough = match trouble {
             Trouble::None => 0,
             _ => {
-                let most = dice.weighted(&[(6 * HOUR, 14), (6 * DAY, 1)]);
+                let most = if lasting == Lasting::Days { 6 * DAY } else { 6 * HOUR };
                 last - start + dice.between(5 * MINUTE..=most)
             }
         };
@@ -124,7 +127,7 @@ fn account(
     id: AccountId,
     nth: u64,
     app: Option<Row>,
-    trouble: Trouble,
+    trouble: (Trouble, Lasting),
     start: u64,
 ) -> (AccountPlan, Vec<Post>) {
     let pattern = dice.weighted(&[(Pattern::Viral, 5), (Pattern::Steady, 3), (Pattern::Live, 2)]);
@@ -158,9 +161,16 @@ fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
 }
 
 /// Limits under which `dms` are through within a few days.
-fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, trouble: Trouble, start: u64) -> Limits {
+fn limits(
+    dice: &mut Dice,
+    dms: u64,
+    app: Option<Row>,
+    (trouble, lasting): (Trouble, Lasting),
+    start: u64,
+) -> Limits {
     let style = match app {
         Some(_) => Style::Small,
+        None if lasting == Lasting::Days && dice.chance(0.5) => Style::Week,
         None => dice.weighted(&[
             (Style::Small, 9),
             (Style::Careful, 4),
@@ -212,6 +222,13 @@ const ZONES: [&str; 7] = [
     "Australia/Lord_Howe",
     "Pacific/Kiritimati",
 ];
+
+/// How long trouble lasts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lasting {
+    Hours,
+    Days,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {

@@ -18,6 +18,9 @@ use crate::meta::millis;
 use crate::scenario::Trouble;
 use crate::world::World;
 
+/// People whose holds an account remembers at most.
+const PEOPLE_HELD_MAX: usize = 4;
+
 /// Longer than any hold: two days and a fifth.
 const HOLD_MS_MAX: u64 = 58 * 3_600_000;
 
@@ -80,12 +83,17 @@ impl World {
         let people: BTreeSet<&RecipientId> =
             authors.chain(plan.messages.iter().map(|plan| &plan.new.recipient)).collect();
         let at = after.decided_at;
+        let held = |budget: &Budget, person| budget.holds.recipient_held_until(person, at);
+        let left = people.iter().filter(|person| held(after, person).is_some()).count();
         for person in people {
-            let held = |budget: &Budget| budget.holds.recipient_held_until(person, at);
-            let until = held(after);
-            if until != held(before) {
-                self.record.count("hold of a person");
-                self.judge_recipient(account, person, until);
+            let until = held(after, person);
+            if until == held(before, person) {
+                continue;
+            }
+            self.record.count("hold of a person");
+            self.judge_recipient(account, person, until);
+            if until.is_none() && left < PEOPLE_HELD_MAX {
+                self.broken(format!("the hold of {person} is forgotten, and there is room for it"));
             }
         }
     }
