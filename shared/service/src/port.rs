@@ -236,6 +236,8 @@ pub struct Mark {
     pub version: u64,
     /// When it was last marked.
     pub marked_at: Timestamp,
+    /// Until when this run has the account. It tells its lease from a later one.
+    pub lease_until: Timestamp,
 }
 
 /// Which accounts have waiting sends, and when the release function should look at them.
@@ -256,7 +258,7 @@ pub trait Backlogs: Send + Sync {
     ) -> Result<Option<Mark>, StoreError>;
 
     /// Ends the run: due again at `due`, or unmarked. When the account was marked again in the
-    /// meantime, only the lease ends.
+    /// meantime, only the lease ends, if it is still this run's.
     async fn settle(
         &self,
         account: &AccountId,

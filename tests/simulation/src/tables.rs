@@ -48,7 +48,8 @@ pub(crate) struct Recording {
 /// A mark with its lease.
 #[derive(Clone, Debug)]
 pub(crate) struct Marked {
-    mark: Mark,
+    version: u64,
+    marked_at: Timestamp,
     /// When the account wants to be looked at.
     pub(crate) due: Timestamp,
     lease_until: Option<Timestamp>,
@@ -295,11 +296,12 @@ impl Tables {
 
     /// Marks an account.
     pub(crate) fn mark(&mut self, account: &AccountId, now: Timestamp) {
-        let blank = Mark { version: 0, marked_at: now };
         let marked = self.marks.entry(account.clone());
-        let marked = marked.or_insert(Marked { mark: blank, due: now, lease_until: None });
+        let blank = Marked { version: 0, marked_at: now, due: now, lease_until: None };
+        let marked = marked.or_insert(blank);
         marked.due = now;
-        marked.mark = Mark { version: marked.mark.version + 1, marked_at: now };
+        marked.marked_at = now;
+        marked.version += 1;
     }
 
     /// Leases a marked account whose lease has ended.
@@ -314,8 +316,9 @@ impl Tables {
             return None;
         }
         marked.lease_until = Some(until);
-        marked.mark.version += 1;
-        Some(marked.mark.clone())
+        marked.version += 1;
+        let Marked { version, marked_at, .. } = *marked;
+        Some(Mark { version, marked_at, lease_until: until })
     }
 
     /// Ends a lease on the condition of the mark's version: due again, or unmarked where `due` is
@@ -327,7 +330,7 @@ impl Tables {
         due: Option<Timestamp>,
     ) -> Settled {
         let Some(marked) = self.marks.get_mut(account) else { return Settled::Refused };
-        if marked.mark.version != mark.version {
+        if marked.version != mark.version {
             return Settled::Refused;
         }
         match due {
@@ -343,9 +346,11 @@ impl Tables {
         }
     }
 
-    /// Ends the lease of an account that was marked meanwhile.
-    pub(crate) fn end_lease(&mut self, account: &AccountId) {
-        if let Some(marked) = self.marks.get_mut(account) {
+    /// Ends the lease of an account that was marked meanwhile, if it is still that one.
+    pub(crate) fn end_lease(&mut self, account: &AccountId, lease_until: Timestamp) {
+        if let Some(marked) = self.marks.get_mut(account)
+            && marked.lease_until == Some(lease_until)
+        {
             marked.lease_until = None;
         }
     }

@@ -68,9 +68,11 @@ impl Backlogs for DynamoBacklogs {
             Ok(answer) => {
                 let item = answer.attributes.unwrap_or_default();
                 let reader = Reader { item: &item, what: LEASE };
-                let mark =
-                    Mark { version: reader.number("version")?, marked_at: reader.at("marked_at")? };
-                Ok(Some(mark))
+                Ok(Some(Mark {
+                    version: reader.number("version")?,
+                    marked_at: reader.at("marked_at")?,
+                    lease_until: until,
+                }))
             }
             Err(error) if is_refused(error.as_service_error()) => Ok(None),
             Err(error) => Err(unavailable(LEASE, error)),
@@ -120,7 +122,7 @@ impl Backlogs for DynamoBacklogs {
                 }
             }
         };
-        if settled { Ok(()) } else { self.end_lease(account).await }
+        if settled { Ok(()) } else { self.end_lease(account, mark.lease_until).await }
     }
 }
 
@@ -155,12 +157,18 @@ impl DynamoBacklogs {
         Ok(marked)
     }
 
-    /// The account was marked during the run: it stays due as of then.
-    async fn end_lease(&self, account: &AccountId) -> Result<(), StoreError> {
+    /// The account was marked during the run: it stays due as of then. Or the run was settled and the
+    /// answer lost, and another one may have the account since.
+    async fn end_lease(
+        &self,
+        account: &AccountId,
+        lease_until: Timestamp,
+    ) -> Result<(), StoreError> {
         let answer = self
             .update(account)
             .update_expression("REMOVE lease_until")
-            .condition_expression("attribute_exists(sk)")
+            .condition_expression("lease_until = :lease")
+            .expression_attribute_values(":lease", at(lease_until))
             .send()
             .await;
         match answer {

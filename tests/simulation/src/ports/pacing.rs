@@ -208,7 +208,7 @@ impl Backlogs for Host {
             .await?;
         if settled == Settled::Refused {
             self.store("settle the backlog", |world| {
-                world.tables.end_lease(account);
+                world.tables.end_lease(account, mark.lease_until);
                 world.saw_settled(caller, account, None);
             })
             .await?;
