@@ -148,7 +148,7 @@ impl Backlogs for Ports {
         let key = keys::backlog(account);
         let settled = self.state(&key, WRITE, |store| store.tables.settle(account, mark, due));
         if settled == Settled::Refused {
-            self.state(&key, WRITE, |store| store.tables.end_lease(account));
+            self.state(&key, WRITE, |store| store.tables.end_lease(account, mark.lease_until));
         }
         Ok(())
     }
