@@ -23,7 +23,6 @@ fn whatever_fails_all_holds() {
     // What never happened was not tested.
     for what in [
         "answer lost",
-        "calls for an age",
         "calls of tools",
         "clock wrong",
         "delete lost",
