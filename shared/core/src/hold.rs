@@ -272,6 +272,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stronger_answer_lengthens_a_hold() {
+        let mut holds = struck(1, HoldCause::Throttled, None);
+        let later = NOW + Duration::from_secs(1);
+        holds.strike(HoldCause::Blocked, later, None, 0);
+        let until = later + Duration::from_secs(6 * 3600) + MARGIN;
+        let hold = Hold { cause: HoldCause::Blocked, since: NOW, until, probe: None };
+        assert_eq!(holds.current, Some(hold));
+    }
+
+    #[test]
     fn stopping_just_below_a_limit_is_no_strike() {
         let mut holds = struck(3, HoldCause::NearLimit, None);
         assert_eq!((holds.strikes, wait(&holds)), (0, Duration::from_secs(300) + MARGIN));

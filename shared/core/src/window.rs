@@ -229,6 +229,15 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_that_leaves_just_now_makes_no_room_a_second_time() {
+        let mut window = Window::new(Duration::from_millis(10));
+        window.add(at(5000), at(5000), 1, SPAN);
+        window.add(at(5500), at(5500), 1, SPAN);
+        assert_eq!(window.used(at(6010), SPAN), 1);
+        assert_eq!(window.earliest_with(at(6010), SPAN, 0), at(6510));
+    }
+
+    #[test]
     fn what_has_left_the_window_is_forgotten() {
         let mut window = Window::new(Duration::from_millis(10));
         window.add(at(5000), at(5000), 1, SPAN);
