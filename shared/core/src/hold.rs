@@ -120,6 +120,11 @@ impl Holds {
         if now < closed_until { Gate::Closed(hold.cause, closed_until) } else { Gate::Probe }
     }
 
+    /// Whether a probe is under way, whose outcome ends the hold. A hold that came after it has none.
+    pub fn is_probed(&self) -> bool {
+        self.current.as_ref().is_some_and(|hold| hold.probe.is_some())
+    }
+
     /// Whether no hold is in force at `now`.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
         self.current.as_ref().is_none_or(|hold| now >= hold.until)

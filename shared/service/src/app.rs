@@ -242,7 +242,7 @@ impl App {
 
     /// Ends the app's hold: its probe went through.
     pub(crate) async fn lift(&self) {
-        let lift = |budget: &AppBudget, id| budget.holds.current.is_some().then(|| budget.lift(id));
+        let lift = |budget: &AppBudget, id| budget.holds.is_probed().then(|| budget.lift(id));
         match self.change(lift).await {
             Ok(_) => warn!("hold of the app ended: the probe went through"),
             Err(error) => error!(%error, "could not end the hold of the app"),

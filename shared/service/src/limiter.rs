@@ -461,7 +461,7 @@ impl Limiter {
         let now = self.clock.now();
         let lifted = self
             .change(&account.id, |budget, id| {
-                budget.holds.current.is_some().then(|| budget.lift(now, id))
+                budget.holds.is_probed().then(|| budget.lift(now, id))
             })
             .await;
         match lifted {
