@@ -143,7 +143,7 @@ async fn what_another_delivery_left_is_removed() {
         assert_eq!(world.calls().len(), 40);
         // And one of a send that has ended.
         world.put_twin(item, said).await;
-        world.outside.backlogs.mark(&CREATOR.into(), world.now()).await.unwrap();
+        world.outside.backlogs.wake(&CREATOR.into(), world.now()).await.unwrap();
         world.settle().await;
         world.over(40).await;
         assert_eq!(world.calls().len(), 40);

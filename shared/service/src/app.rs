@@ -82,9 +82,9 @@ impl App {
         first: Option<&SendId>,
         lease_until: Timestamp,
     ) -> Result<AppGate, StoreError> {
-        let now = self.clock.now();
         let mut budget = self.budget().await?;
         loop {
+            let (now, asked) = (self.clock.now(), self.clock.monotonic());
             match (budget.holds.gate(now.max(budget.decided_at)), first) {
                 (Gate::Open, _) => return Ok(AppGate::Open),
                 (Gate::Closed(cause, retry_at), _) => return Ok(closed(cause, retry_at)),
@@ -95,11 +95,11 @@ impl App {
                     let next = budget.probe(send, lease_until, self.ids.next());
                     match self.budgets.save(&next).await? {
                         Saved::Done => {
-                            self.remember(next);
+                            self.remember(next, asked);
                             return Ok(AppGate::Probe);
                         }
                         Saved::Conflict(current) => {
-                            self.remember(current.clone());
+                            self.remember(current.clone(), asked);
                             budget = current;
                         }
                     }
@@ -196,15 +196,13 @@ impl App {
         let id = self.ids.next();
         for _ in 0..LEASE_TRIES {
             // Both clocks are read before the write: the lease's life includes it.
-            let (now, until) = (self.clock.now(), self.clock.monotonic() + SLICE_LIFE);
+            let (now, asked) = (self.clock.now(), self.clock.monotonic());
             match budget.lease(quota, rules, units, now, now + SLICE_LIFE, id) {
-                Slice::Full(retry_at) => {
-                    self.remember(budget);
-                    return Ok(Err(retry_at));
-                }
+                Slice::Full(retry_at) => return Ok(Err(retry_at)),
                 Slice::Leased(leased, next) => match self.budgets.save(&next).await? {
                     Saved::Done => {
-                        self.remember(*next);
+                        self.remember(*next, asked);
+                        let until = asked + SLICE_LIFE;
                         self.hold_slice(quota, Held { leased, left: leased, until });
                         return Ok(Ok(()));
                     }
@@ -257,9 +255,10 @@ impl App {
         let id = self.ids.next();
         for _ in 0..HOLD_TRIES {
             let Some(next) = change(&budget, id) else { return Ok(budget) };
+            let asked = self.clock.monotonic();
             match self.budgets.save(&next).await? {
                 Saved::Done => {
-                    self.remember(next.clone());
+                    self.remember(next.clone(), asked);
                     return Ok(next);
                 }
                 Saved::Conflict(current) => budget = current,
@@ -276,18 +275,23 @@ impl App {
             Some((budget, until)) if now < until => Ok(budget),
             _ => {
                 let budget = self.budgets.load().await?;
-                // From before it was read: what is written meanwhile may be missing.
-                let until = now + APP_REMEMBERED;
-                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some((budget.clone(), until));
+                self.remember(budget.clone(), now);
                 Ok(budget)
             }
         }
     }
 
-    fn remember(&self, budget: AppBudget) {
-        let until = self.clock.monotonic() + APP_REMEMBERED;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((budget, until));
+    /// Believes a budget that was read or written by a request of the instant `asked`: the answer
+    /// may have taken its time, and miss what was written meanwhile.
+    fn remember(&self, budget: AppBudget, asked: Duration) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two requests at the same time the later answer may be the older one.
+        if seen
+            .as_ref()
+            .is_none_or(|(known, until)| known.version <= budget.version || *until <= asked)
+        {
+            *seen = Some((budget, asked + APP_REMEMBERED));
+        }
     }
 
     fn forget(&self) {
@@ -297,4 +301,96 @@ impl App {
 
 fn closed(cause: HoldCause, retry_at: Timestamp) -> AppGate {
     AppGate::Closed(Denial { bound: Bound::AppHold(cause), retry_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use async_trait::async_trait;
+    use futures::FutureExt;
+    use spillway_core::profile::Profile;
+    use spillway_core::quota::{Action, Limit, Scope, Unit};
+    use spillway_core::rules::Terms;
+
+    use super::*;
+
+    /// Seconds, on both clocks.
+    #[derive(Default)]
+    struct Seconds(AtomicU64);
+
+    impl Clock for Seconds {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1_790_000_000) + self.monotonic()
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    /// A store whose answers take seconds, in which another process puts the app on hold.
+    struct Slow {
+        stored: Mutex<AppBudget>,
+        clock: Arc<Seconds>,
+        answers_after: u64,
+    }
+
+    #[async_trait]
+    impl AppBudgets for Slow {
+        async fn load(&self) -> Result<AppBudget, StoreError> {
+            Ok(self.stored.lock().unwrap().clone())
+        }
+
+        async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+            let id = GrantId::new(2, next.version);
+            let now = self.clock.now();
+            let held = next.hold(HoldCause::Throttled, now, Some(Duration::from_secs(600)), id);
+            *self.stored.lock().unwrap() = held;
+            self.clock.0.fetch_add(self.answers_after, Ordering::Relaxed);
+            Ok(Saved::Done)
+        }
+    }
+
+    /// Rules under which an account leases from the app's quota.
+    fn leasing() -> Rules {
+        let limit = Limit::Fixed(NonZeroU32::new(100).unwrap());
+        let window = Duration::from_secs(3600);
+        let mut quota = Quota::new("app", &Action::ALL, Unit::Calls, window, limit);
+        quota.scope = Scope::App;
+        let mut profile = Profile::meta();
+        profile.quotas.push(quota);
+        Rules::new(profile, Terms::default()).unwrap()
+    }
+
+    #[test]
+    fn a_hold_stops_every_process_after_two_seconds_however_slow_the_store_answers() {
+        for answers_after in 0..=4 {
+            let clock = Arc::new(Seconds::default());
+            let stored = Mutex::default();
+            let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after });
+            let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone());
+            let lease_until = clock.now() + Duration::from_secs(30);
+            let gate = || app.gate(None, lease_until).now_or_never().unwrap().unwrap();
+            assert!(matches!(gate(), AppGate::Open));
+            let taken = app.take(&leasing(), 1).now_or_never().unwrap().unwrap();
+            assert_eq!(taken, (1, None), "leased, and the hold comes right after it");
+            let known = APP_REMEMBERED.as_secs().saturating_sub(answers_after);
+            clock.0.fetch_add(known, Ordering::Relaxed);
+            assert!(matches!(gate(), AppGate::Closed(_)), "answers after {answers_after} s");
+        }
+    }
+
+    #[test]
+    fn an_older_answer_that_comes_later_does_not_hide_a_hold() {
+        let clock = Arc::new(Seconds::default());
+        let stored = Mutex::default();
+        let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after: 0 });
+        let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone());
+        app.hold(HoldCause::Throttled, None).now_or_never().unwrap().unwrap();
+        app.remember(AppBudget::default(), clock.monotonic());
+        let gate = app.gate(None, clock.now()).now_or_never().unwrap().unwrap();
+        assert!(matches!(gate, AppGate::Closed(_)));
+    }
 }

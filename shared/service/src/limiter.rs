@@ -233,11 +233,9 @@ impl Limiter {
         if let Some(denial) = self.denials.get(&key, now) {
             return Ok(Err(denial));
         }
-        let first = request.tickets.first().map(|ticket| &ticket.send);
-        let app_role = match self.app.gate(first, request.lease_until).await? {
-            AppGate::Open => Role::Normal,
-            AppGate::Probe => Role::Probe,
-            AppGate::Closed(denial) => return Ok(Err(denial)),
+        let app_role = match self.app_role(request).await? {
+            Ok(role) => role,
+            Err(denial) => return Ok(Err(denial)),
         };
         let most = if app_role == Role::Probe { 1 } else { request.units.get() };
         let (units, app_denial) = self.app.take(&account.rules, most).await?;
@@ -263,12 +261,22 @@ impl Limiter {
         }
     }
 
+    /// What the app's hold leaves of the request: everything, its probe, or nothing.
+    async fn app_role(&self, request: &Request<'_>) -> Result<Result<Role, Denial>, StoreError> {
+        let first = request.tickets.first().map(|ticket| &ticket.send);
+        Ok(match self.app.gate(first, request.lease_until).await? {
+            AppGate::Open => Ok(Role::Normal),
+            AppGate::Probe => Ok(Role::Probe),
+            AppGate::Closed(denial) => Err(denial),
+        })
+    }
+
     async fn decide_account(
         &self,
         account: &Account,
         request: &Request<'_>,
-        units: NonZeroU32,
-        app_role: Role,
+        mut units: NonZeroU32,
+        mut app_role: Role,
     ) -> Result<Result<Decided, Denial>, StoreError> {
         let (mut budget, mut seen_at) = self.budget(&account.id, self.clock.now()).await?;
         // Reading it may have shown that the clock is off.
@@ -278,6 +286,14 @@ impl Limiter {
         }
         let id = self.ids.next();
         for _ in 0..BUDGET_TRIES {
+            // What has been read meanwhile took time, in which the whole app may have been held.
+            if app_role == Role::Normal {
+                match self.app_role(request).await? {
+                    Ok(Role::Normal) => {}
+                    Ok(Role::Probe) => (app_role, units) = (Role::Probe, NonZeroU32::MIN),
+                    Err(denial) => return Ok(Err(denial)),
+                }
+            }
             // Both clocks are read before the write: the grant's life includes it.
             let now = self.clock.now();
             let usable_until = self.clock.monotonic() + GRANT_LIFE - CONNECT_TIMEOUT;
@@ -537,8 +553,8 @@ impl Limiter {
         denial: &Denial,
         now: Timestamp,
     ) {
-        // Of one person's hold the others know nothing.
-        if denial.bound != Bound::RecipientHold {
+        // Of one person's hold the others know nothing, and the app's is remembered by itself.
+        if !matches!(denial.bound, Bound::RecipientHold | Bound::AppHold(_)) {
             let until = denial.retry_at.min(now + BUDGET_FRESH);
             self.denials.put(key, denial.clone(), until, now);
         }

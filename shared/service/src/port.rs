@@ -243,8 +243,11 @@ pub struct Mark {
 /// Which accounts have waiting sends, and when the release function should look at them.
 #[async_trait]
 pub trait Backlogs: Send + Sync {
-    /// Marks the account, to be looked at as of `now`.
+    /// Marks the account. It is looked at as soon as it is due: as of `now` where it had no mark.
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Marks the account, to be looked at as of `now`: something other than its backlog has changed.
+    async fn wake(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
     /// All marked accounts with the instant they are due.
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError>;

@@ -152,17 +152,18 @@ struct Demand {
 }
 
 /// When the account wants to be looked at again: half of a full horizon before the next slot, so
-/// that sends never run dry, and not after the first deadline.
+/// that sends never run dry, `within` the given time, and not after the first deadline.
 fn look_again_at(
     plan: &Plan,
     left: Option<Lane>,
+    within: Duration,
     first_deadline: Option<Timestamp>,
     now: Timestamp,
 ) -> Timestamp {
     let soonest = now + Duration::from_secs(1);
     let next = match left {
         None => now + LOOK_AGAIN,
-        Some(_) => (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + SWEEP),
+        Some(_) => (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + within),
     };
     first_deadline.map_or(next, |deadline| next.min(deadline.max(soonest)))
 }
@@ -214,6 +215,9 @@ impl Release {
         // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
         // may die first.
         let waiting = survey.waiting();
+        // A message that was lost must be missed in time, also before a long wait.
+        let is_idle = survey.outstanding.is_empty() && survey.claimed == 0;
+        let within = if is_idle { SWEEP } else { LOOK_AGAIN };
         let mut done = Released { ended: self.end(survey.over, now).await?, ..Released::default() };
 
         let ready = self.verified(survey.ready, now).await?;
@@ -232,7 +236,7 @@ impl Release {
 
         let due = match waiting {
             0 if now.since(mark.marked_at) > MARK_KEPT => None,
-            _ => Some(look_again_at(&plan, left, survey.first_deadline, now)),
+            _ => Some(look_again_at(&plan, left, within, survey.first_deadline, now)),
         };
         self.backlogs.settle(id, &mark, due).await?;
         info!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "released");

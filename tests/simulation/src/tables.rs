@@ -299,9 +299,16 @@ impl Tables {
         let marked = self.marks.entry(account.clone());
         let blank = Marked { version: 0, marked_at: now, due: now, lease_until: None };
         let marked = marked.or_insert(blank);
-        marked.due = now;
         marked.marked_at = now;
         marked.version += 1;
+    }
+
+    /// Marks an account that is to be looked at now.
+    pub(crate) fn wake(&mut self, account: &AccountId, now: Timestamp) {
+        self.mark(account, now);
+        if let Some(marked) = self.marks.get_mut(account) {
+            marked.due = now;
+        }
     }
 
     /// Leases a marked account whose lease has ended.

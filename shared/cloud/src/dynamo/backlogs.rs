@@ -30,15 +30,11 @@ const SETTLE: &str = "settle the backlog";
 #[async_trait]
 impl Backlogs for DynamoBacklogs {
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        // The version only has to change: that an SDK retry may add twice does no harm.
-        self.update(account)
-            .update_expression("SET due = :now, marked_at = :now ADD version :one")
-            .expression_attribute_values(":now", at(now))
-            .expression_attribute_values(":one", n(1))
-            .send()
-            .await
-            .map_err(|error| unavailable(MARK, error))?;
-        Ok(())
+        self.set_mark(account, "if_not_exists(due, :now)", now).await
+    }
+
+    async fn wake(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.set_mark(account, ":now", now).await
     }
 
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
@@ -127,6 +123,23 @@ impl Backlogs for DynamoBacklogs {
 }
 
 impl DynamoBacklogs {
+    async fn set_mark(
+        &self,
+        account: &AccountId,
+        due: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // The version only has to change: that an SDK retry may add twice does no harm.
+        self.update(account)
+            .update_expression(format!("SET due = {due}, marked_at = :now ADD version :one"))
+            .expression_attribute_values(":now", at(now))
+            .expression_attribute_values(":one", n(1))
+            .send()
+            .await
+            .map_err(|error| unavailable(MARK, error))?;
+        Ok(())
+    }
+
     /// An update of the account's mark, to be completed.
     fn update(&self, account: &AccountId) -> UpdateItemFluentBuilder {
         self.client

@@ -257,7 +257,7 @@ impl Deliver {
             return Vec::new();
         };
         // Marked first: a parked send without a mark would never be looked at.
-        if let Err(error) = self.backlogs.mark(&account.id, now).await {
+        if let Err(error) = self.backlogs.wake(&account.id, now).await {
             error!(account = %account.id, %error, "could not mark the backlog");
             return denied.iter().map(|(job, _)| job.message_id.clone()).collect();
         }
@@ -531,7 +531,7 @@ impl Deliver {
         if let Err(error) = self.sends.step(ticket, Step::To(Stage::Parked)).await {
             error!(send = %ticket.send, %error, "could not park; the lease will end");
         }
-        if let Err(error) = self.backlogs.mark(&ticket.send.account, self.clock.now()).await {
+        if let Err(error) = self.backlogs.wake(&ticket.send.account, self.clock.now()).await {
             error!(send = %ticket.send, %error, "could not mark the backlog");
         }
         Fate::Done
@@ -575,7 +575,7 @@ impl Deliver {
         if grant.role == Role::Probe || *app_role == Role::Probe {
             self.limiter.lift(account, grant.role, *app_role).await;
             // Asks for the parked sends.
-            if let Err(error) = self.backlogs.mark(&account.id, self.clock.now()).await {
+            if let Err(error) = self.backlogs.wake(&account.id, self.clock.now()).await {
                 error!(account = %account.id, %error, "could not mark the backlog");
             }
         }

@@ -160,6 +160,15 @@ impl Backlogs for Host {
         .await
     }
 
+    async fn wake(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        let by = self.caller().invocation;
+        self.store("wake the backlog", |world| {
+            world.event(format_args!("{by} wakes {account}"));
+            world.tables.wake(account, now);
+        })
+        .await
+    }
+
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
         self.store("list the backlogs", |world| {
             let marks = world.tables.marks.iter();

@@ -119,6 +119,11 @@ impl Backlogs for Ports {
         Ok(())
     }
 
+    async fn wake(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.state(&keys::backlog(account), WRITE, |store| store.tables.wake(account, now));
+        Ok(())
+    }
+
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
         let mut store = self.shared.store();
         for (shard, bytes) in (0..).zip(shard_bytes(&store)) {
