@@ -75,6 +75,8 @@ pub(crate) struct Options {
 enum Order {
     OldestFirst,
     NewestFirst,
+    /// Oldest first; who would be too late gets a public reply (campaigns cannot do that yet)
+    PublicReply,
 }
 
 impl From<Order> for Overflow {
@@ -82,6 +84,7 @@ impl From<Order> for Overflow {
         match order {
             Order::OldestFirst => Self::OldestFirst,
             Order::NewestFirst => Self::NewestFirst,
+            Order::PublicReply => Self::PublicReply,
         }
     }
 }
@@ -103,6 +106,8 @@ fn tier(text: &str) -> Result<Tier, String> {
 struct Report {
     comments: usize,
     sent: usize,
+    /// Answered in public, since their DM would be too late.
+    in_public: usize,
     too_late: usize,
     first_at: Option<String>,
     last_at: Option<String>,
@@ -204,9 +209,11 @@ impl Report {
             .iter()
             .filter_map(|fate| match fate {
                 Forecast::Sent(at) => Some(*at),
-                Forecast::Expired(_) => None,
+                Forecast::AnsweredInPublic(_) | Forecast::Expired(_) => None,
             })
             .collect();
+        let is_public = |fate: &&Forecast| matches!(fate, Forecast::AnsweredInPublic(_));
+        let in_public = fates.iter().filter(is_public).count();
         sent_at.sort_unstable();
         let mut days: Vec<Day> = Vec::new();
         for &at in &sent_at {
@@ -226,7 +233,8 @@ impl Report {
         Self {
             comments: fates.len(),
             sent: sent_at.len(),
-            too_late: fates.len() - sent_at.len(),
+            in_public,
+            too_late: fates.len() - sent_at.len() - in_public,
             first_at: shown(sent_at.first()),
             last_at: shown(sent_at.last()),
             finish_s: sent_at.last().map_or(0.0, |last| last.since(start).as_secs_f64()),
@@ -240,6 +248,10 @@ impl Report {
         let share = |part: usize| 100.0 * part as f64 / self.comments.max(1) as f64;
         let _ = writeln!(out, "comments  {:>9}", self.comments);
         let _ = writeln!(out, "  sent    {:>9}  {:5.1} %", self.sent, share(self.sent));
+        if self.in_public > 0 {
+            let (count, share) = (self.in_public, share(self.in_public));
+            let _ = writeln!(out, "  public  {count:>9}  {share:5.1} %");
+        }
         let _ = writeln!(out, "  too late{:>9}  {:5.1} %", self.too_late, share(self.too_late));
         if let (Some(first), Some(last)) = (&self.first_at, &self.last_at) {
             let _ = writeln!(out, "first DM  {first}");

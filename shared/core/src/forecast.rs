@@ -6,9 +6,10 @@ use std::collections::BinaryHeap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Windows};
 use crate::campaign::Overflow;
 use crate::pace::{Cursor, Slots};
+use crate::quota::Action;
 use crate::rules::Rules;
 use crate::send::Lane;
 use crate::time::Timestamp;
@@ -47,7 +48,9 @@ impl Outlook {
             outlook.waiting = outlook.waiting.saturating_add(1);
             match *forecast {
                 Forecast::Sent(at) => outlook.last = outlook.last.max(at),
-                Forecast::Expired(_) => outlook.late = outlook.late.saturating_add(1),
+                Forecast::AnsweredInPublic(_) | Forecast::Expired(_) => {
+                    outlook.late = outlook.late.saturating_add(1);
+                }
             }
         }
         outlook
@@ -60,6 +63,8 @@ impl Outlook {
 pub enum Forecast {
     /// The DM goes out.
     Sent(Timestamp),
+    /// The DM would be too late: its comment gets a public reply instead.
+    AnsweredInPublic(Timestamp),
     /// Its deadline passes first.
     Expired(Timestamp),
 }
@@ -108,6 +113,7 @@ pub fn forecast(
     let mut ready: [BinaryHeap<Ready>; Lane::ALL.len()] = Default::default();
     let mut result: Vec<Forecast> =
         sends.iter().map(|send| Forecast::Expired(send.deadline)).collect();
+    let mut late = Vec::new();
     let mut at = now;
     loop {
         while let Some(index) = coming.next_if(|&index| sends[index].arrives <= at) {
@@ -118,7 +124,7 @@ pub fn forecast(
         else {
             match coming.peek() {
                 Some(&index) => at = sends[index].arrives,
-                None => return result,
+                None => break,
             }
             continue;
         };
@@ -134,6 +140,53 @@ pub fn forecast(
         if slot < sends[index.0].deadline {
             slots.take(lane, slot);
             result[index.0] = Forecast::Sent(slot);
+        } else if sends[index.0].order == Overflow::PublicReply {
+            late.push(index.0);
+        }
+    }
+    late.sort_by_key(|&index| sends[index].arrives);
+    let mut public = PublicReplies { rules, budget, windows: budget.windows.clone(), at: now };
+    for index in late {
+        let Expected { arrives, deadline, .. } = sends[index];
+        if let Some(at) = public.next(arrives).filter(|&at| at < deadline) {
+            result[index] = Forecast::AnsweredInPublic(at);
+        }
+    }
+    result
+}
+
+/// Public replies to whoever would be too late for a DM. They take what DMs leave: of each quota
+/// that counts both, DMs at full pace keep what they need.
+struct PublicReplies<'r> {
+    rules: &'r Rules,
+    budget: &'r Budget,
+    windows: Windows,
+    /// The last one.
+    at: Timestamp,
+}
+
+impl PublicReplies<'_> {
+    /// The next instant, not before `arrives`, at which one may go; `None` where DMs need it all.
+    fn next(&mut self, arrives: Timestamp) -> Option<Timestamp> {
+        let (rules, learned) = (self.rules, self.budget.learned);
+        let mut at = self.at.max(arrives);
+        loop {
+            let gap = rules.gap(Action::PrivateReply, at, learned).as_millis().max(1);
+            let mut fit = at;
+            for row in rules.in_force(Action::PublicReply, at, learned) {
+                let dms = match row.quota.counts(Action::PrivateReply) {
+                    true => row.quota.counted_span().as_millis().div_ceil(gap),
+                    false => 0,
+                };
+                let dms = u32::try_from(dms).ok().filter(|&dms| dms < row.limit.get())?;
+                fit = self.windows.row_fits(row, fit, dms);
+            }
+            if fit == at {
+                self.windows.take(rules, Action::PublicReply, at);
+                self.at = at;
+                return Some(at);
+            }
+            at = fit;
         }
     }
 }
@@ -174,7 +227,7 @@ mod tests {
     fn sent(forecasts: &[Forecast]) -> Vec<Timestamp> {
         let at = |forecast: &Forecast| match forecast {
             Forecast::Sent(at) => Some(*at),
-            Forecast::Expired(_) => None,
+            Forecast::AnsweredInPublic(_) | Forecast::Expired(_) => None,
         };
         forecasts.iter().filter_map(at).collect()
     }
@@ -202,6 +255,33 @@ mod tests {
         assert!(sent(&newest).len().abs_diff(count) < 10);
         assert!(matches!(newest[59_999], Forecast::Sent(_)));
         assert!(matches!(newest[30_000], Forecast::Expired(_)));
+    }
+
+    #[test]
+    fn whoever_would_be_too_late_is_answered_in_public_with_what_dms_leave() {
+        let rules = Rules::careful();
+        let late = of(&rules, &comments(60_000, secs(300), Overflow::OldestFirst));
+        let forecasts = of(&rules, &comments(60_000, secs(300), Overflow::PublicReply));
+        assert_eq!(sent(&forecasts), sent(&late), "no DM gives way");
+        let in_public = |forecasts: &[Forecast]| -> Vec<Timestamp> {
+            let at = |forecast: &Forecast| match forecast {
+                Forecast::AnsweredInPublic(at) => Some(*at),
+                Forecast::Sent(_) | Forecast::Expired(_) => None,
+            };
+            forecasts.iter().filter_map(at).collect()
+        };
+        let public = in_public(&forecasts);
+        // 200 calls an hour, less one DM in 58 s, on seven days around the clock.
+        assert!((22_000..23_500).contains(&public.len()), "{}", public.len());
+        let calls = |from: Timestamp| {
+            let inside = |at: &&Timestamp| **at >= from && at.since(from) < secs(3600);
+            public.iter().filter(inside).count() + sent(&forecasts).iter().filter(inside).count()
+        };
+        assert!(public.iter().step_by(500).all(|&from| calls(from) <= 200));
+        let two = Terms { tier: Tier::Two, ..Terms::default() };
+        let busy = Rules::new(Profile::careful(), two).unwrap();
+        let forecasts = of(&busy, &comments(60_000, secs(300), Overflow::PublicReply));
+        assert!(in_public(&forecasts).len() < 400, "DMs take nearly all calls");
     }
 
     #[test]
