@@ -193,11 +193,12 @@ impl PublicReplies<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
     use super::*;
     use crate::profile::Profile;
-    use crate::quota::Tier;
+    use crate::quota::{Limit, Quota, Tier, Unit};
     use crate::rules::Terms;
     use crate::send::REPLY_WINDOW;
 
@@ -282,6 +283,15 @@ mod tests {
         let busy = Rules::new(Profile::careful(), two).unwrap();
         let forecasts = of(&busy, &comments(60_000, secs(300), Overflow::PublicReply));
         assert!(in_public(&forecasts).len() < 400, "DMs take nearly all calls");
+        let limit = Limit::Fixed(NonZeroU32::new(10).unwrap());
+        let quota = Quota::new("q", &Action::ALL, Unit::Calls, secs(3600), limit);
+        let few = Profile { quotas: vec![quota], spread: None, warm_up: None, ..Profile::meta() };
+        let few = Rules::new(few, Terms::default()).unwrap();
+        let forecasts = of(&few, &comments(5000, secs(300), Overflow::PublicReply));
+        assert_eq!(in_public(&forecasts), [], "DMs take all of ten calls an hour");
+        let mut over = comments(1, secs(1), Overflow::PublicReply);
+        over[0].deadline = NOW;
+        assert_eq!(of(&rules, &over), [Forecast::Expired(NOW)]);
     }
 
     #[test]
