@@ -280,7 +280,7 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
         client: world.stack.dynamo.clone(),
         table: world.stack.config.state_table.clone(),
     };
-    let keys = &world.outside.keys;
+    let keys = world.outside.keys.clone();
     let token = SecretString::from(TOKEN);
     let sealed = keys.seal(&id, &token).await.unwrap();
     accounts.connect(&id, &stored.rules, &sealed, &[]).await.unwrap();
