@@ -304,12 +304,12 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
     world.stack.graph.order_fault(Fault::new(FaultKind::Transient));
     world.say(&[said(4)]).await;
     world.settle().await;
-    world.stack.graph.disconnect_account(&id);
-    world.say(&[said(5)]).await;
-    world.pass_secs(7200).await;
     world.stack.keys.set_gone(true);
     world.stack.replace_process().unwrap();
-    world.stack.graph.add_account(id.clone(), TOKEN);
+    world.say(&[said(5)]).await;
+    world.pass_secs(600).await;
+    world.stack.keys.set_gone(false);
+    world.stack.graph.disconnect_account(&id);
     world.pass_secs(7200).await;
     let errors = [
         keys.prepare(&AccountId::new("1"), &sealed).await.unwrap_err().to_string(),

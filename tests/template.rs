@@ -189,7 +189,8 @@ fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
 #[test]
 fn no_secret_lies_in_the_template() {
     let template = template();
-    let variables = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    let variables =
+        template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
     for (name, value) in variables {
         assert!(value.is_object(), "{name} is written out: {value}");
     }
