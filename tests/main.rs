@@ -5,6 +5,7 @@ mod architecture;
 mod budget;
 mod clock;
 mod deliver;
+mod formats;
 mod harness;
 mod ingest;
 mod kills;
