@@ -5,15 +5,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// A request: path, headers by name in lower case, body.
-type Asked = (String, BTreeMap<String, String>, String);
+/// Headers by name in lower case.
+pub(crate) type Headers = BTreeMap<String, String>;
+
+/// A request: path, headers, body.
+type Asked = (String, Headers, String);
 
 /// Status, headers and body.
 pub(crate) type Answer = (u16, Vec<(&'static str, String)>, String);
 
 /// Answers in threads of its own until the process ends. Gives `host:port`.
 pub(crate) fn serve(
-    answer: impl Fn(&str, &BTreeMap<String, String>, &str) -> Answer + Send + Sync + 'static,
+    answer: impl Fn(&str, &Headers, &str) -> Answer + Send + Sync + 'static,
 ) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -28,10 +31,7 @@ pub(crate) fn serve(
     address
 }
 
-fn talk(
-    mut stream: &TcpStream,
-    answer: &dyn Fn(&str, &BTreeMap<String, String>, &str) -> Answer,
-) -> Option<()> {
+fn talk(mut stream: &TcpStream, answer: &impl Fn(&str, &Headers, &str) -> Answer) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let (path, headers, body) = read(&mut reader)?;
