@@ -1,6 +1,6 @@
 //! What lies in tables and queues since the first version is read, and written in the same form: the
 //! items of `formats.json`. A change that fails here breaks what is stored; ARCHITECTURE.md
-//! ("Formats") says how one is made instead. New items may be added to the file, none changed.
+//! ("Formats") says how one is made instead. Items are added to the file, none is changed.
 
 use std::collections::BTreeMap;
 
