@@ -23,7 +23,8 @@ use crate::harness::{CREATOR, World, quotas};
 fn process(world: &World, number: u64) -> Wiring {
     let stack = &world.stack;
     let clock = world.clock.clone();
-    Wiring::new(&stack.config, &stack.secrets, &stack.dynamo, &stack.poller, clock, number).unwrap()
+    let keys = stack.keys.clone();
+    Wiring::new(&stack.config, keys, &stack.dynamo, &stack.poller, clock, number).unwrap()
 }
 
 async fn creator(world: &World) -> Account {

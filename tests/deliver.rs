@@ -237,8 +237,8 @@ async fn an_account_connected_again_resumes_by_itself() {
     let accounts = DynamoAccounts {
         client: world.stack.dynamo.clone(),
         table: world.stack.config.state_table.clone(),
-        key: world.stack.secrets.token_key.clone(),
     };
+    let token = world.outside.keys.seal(&id, &token).await.unwrap();
     accounts.connect(&id, &account.rules, &token, &account.campaigns).await.unwrap();
     world.settle().await;
     world.over(40).await;

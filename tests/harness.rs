@@ -24,7 +24,7 @@ use spillway_meta::graph::{CallError, CommentTime, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
-use spillway_service::port::Graph;
+use spillway_service::port::{Graph, StoreError};
 use spillway_service::ticket::{Place, SHARDS};
 
 /// An account with the campaign `guide`: a keyword, and three texts.
@@ -192,7 +192,7 @@ impl World {
         let driver = Driver::new(stack.clone(), clock.clone()).await.unwrap();
         let outside = Wiring::new(
             &stack.config,
-            &stack.secrets,
+            stack.keys.clone(),
             &stack.dynamo,
             &stack.poller,
             clock.clone(),
@@ -406,6 +406,10 @@ struct Listening(Arc<dyn Graph>);
 
 #[async_trait]
 impl Graph for Listening {
+    async fn prepare(&self, account: &Account) -> Result<(), StoreError> {
+        self.0.prepare(account).await
+    }
+
     async fn private_reply(
         &self,
         account: &Account,

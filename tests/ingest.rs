@@ -205,7 +205,6 @@ async fn comments_are_answered_from_the_moment_their_account_is_connected() {
     let accounts = DynamoAccounts {
         client: world.stack.dynamo.clone(),
         table: world.stack.config.state_table.clone(),
-        key: world.stack.secrets.token_key.clone(),
     };
     accounts.connect(&id, &account.rules, &account.token, &[]).await.unwrap();
     assert_eq!(world.say(&[said(2)]).await, 200);

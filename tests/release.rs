@@ -33,6 +33,7 @@ impl World {
     async fn call(&self, said: &Said) -> Sent {
         let id = AccountId::new(CREATOR);
         let account = self.outside.accounts.load(&id).await.unwrap().unwrap();
+        self.outside.graph.prepare(&account).await.unwrap();
         let timeout = Duration::from_secs(10);
         let comment = said.id.as_str().into();
         self.outside.graph.private_reply(&account, &comment, "hi", timeout).await.unwrap()

@@ -353,7 +353,7 @@ async fn a_claimed_send_keeps_its_account_marked() {
     // This test is the sender that claims and is not heard of again.
     let (sqs, clock) = (stack.poller.clone(), stack.clock.clone());
     let wiring =
-        Wiring::new(&stack.config, &stack.secrets, &stack.dynamo, &sqs, clock, 99).unwrap();
+        Wiring::new(&stack.config, stack.keys.clone(), &stack.dynamo, &sqs, clock, 99).unwrap();
     let mut waiting = Vec::new();
     for shard in 0..SHARDS {
         waiting.extend(wiring.sends.waiting(&account, shard, None, 10).await.unwrap());

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 use spillway_cloud::config::{Config, GRAPH_URL, GRAPH_VERSION};
 use spillway_cloud::schema;
+use spillway_cloud::secrets::Secrets;
+use spillway_cloud::token::KMS_CONTEXT;
 use spillway_local::graph::GraphConfig;
 use spillway_local::lambda::{
     RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, WEBHOOK_TIMEOUT,
@@ -80,13 +83,15 @@ fn the_functions_get_exactly_the_variables_that_the_configuration_reads() {
 fn each_variable_names_what_it_is_called_after() {
     let template = template();
     let variables = &template["Globals"]["Function"]["Environment"]["Variables"];
+    let secret = json!({ "Fn::If": ["MakesSecret", { "Ref": "Secret" }, { "Ref": "SecretArn" }] });
+    assert_eq!(variables["SPILLWAY_SECRET_ID"], secret);
+    assert_eq!(variables["SPILLWAY_KMS_KEY"], json!({ "Fn::GetAtt": "TokenKey.Arn" }));
     for (variable, named) in [
         ("SPILLWAY_SENDS_TABLE", "SendsTable"),
         ("SPILLWAY_STATE_TABLE", "StateTable"),
         ("SPILLWAY_SEND_QUEUE_URL", "SendQueue"),
         ("SPILLWAY_DEAD_LETTER_QUEUE_URL", "DeadLetterQueue"),
         ("SPILLWAY_RELEASE_QUEUE_URL", "ReleaseQueue"),
-        ("SPILLWAY_SECRET_ID", "SecretId"),
         ("SPILLWAY_GRAPH_URL", "GraphUrl"),
         ("SPILLWAY_GRAPH_VERSION", "GraphVersion"),
     ] {
@@ -133,6 +138,121 @@ fn the_schedule_sends_what_the_release_function_takes_for_it() {
     assert_eq!(schedule["ScheduleExpression"], "rate(1 minute)");
     let input: Value = serde_json::from_str(schedule["Input"].as_str().unwrap()).unwrap();
     assert_eq!(input, json!({ "dispatch": true }));
+    let dead_letters = json!({ "Arn": { "Fn::GetAtt": "ScheduleDeadLetterQueue.Arn" } });
+    assert_eq!(schedule["DeadLetterConfig"], dead_letters);
+}
+
+/// What a role may do with services of this kind.
+fn granted(template: &Value, role: &str, service: &str) -> Vec<Value> {
+    let statements = &resource(template, role)["Policies"][0]["PolicyDocument"]["Statement"];
+    let statements = statements.as_array().unwrap().iter();
+    statements
+        .filter(|statement| statement["Action"].to_string().contains(service))
+        .cloned()
+        .collect()
+}
+
+/// The webhook must take comments, and release give slots, while KMS does not answer.
+#[test]
+fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
+    let template = template();
+    for role in ["WebhookRole", "ReleaseRole"] {
+        assert_eq!(granted(&template, role, "kms:"), Vec::<Value>::new(), "{role}");
+    }
+    for role in ["SenderRole", "ReleaseRole"] {
+        assert_eq!(granted(&template, role, "secretsmanager:"), Vec::<Value>::new(), "{role}");
+    }
+    let (name, value) = KMS_CONTEXT;
+    let context = json!({ format!("kms:EncryptionContext:{name}"): value });
+    let kms = json!({
+        "Sid": "TokenKey",
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": { "Fn::GetAtt": "TokenKey.Arn" },
+        "Condition": { "StringEquals": context },
+    });
+    assert_eq!(granted(&template, "SenderRole", "kms:"), [kms]);
+    let reads = granted(&template, "WebhookRole", "secretsmanager:");
+    assert_eq!(reads.len(), 1);
+    assert_eq!(reads[0]["Action"], "secretsmanager:GetSecretValue");
+    // With the key of the tables every role would need KMS.
+    for table in ["SendsTable", "StateTable"] {
+        assert_eq!(resource(&template, table)["SSESpecification"], json!({ "SSEEnabled": true }));
+    }
+    for kept in ["TokenKey", "SendsTable", "StateTable"] {
+        assert_eq!(template["Resources"][kept]["DeletionPolicy"], "Retain", "{kept}");
+        assert_eq!(template["Resources"][kept]["UpdateReplacePolicy"], "Retain", "{kept}");
+    }
+}
+
+/// Every variable names a resource or a parameter, and no parameter is a secret.
+#[test]
+fn no_secret_lies_in_the_template() {
+    let template = template();
+    let variables =
+        template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    for (name, value) in variables {
+        assert!(value.is_object(), "{name} is written out: {value}");
+    }
+    for (name, parameter) in template["Parameters"].as_object().unwrap() {
+        assert_eq!(parameter["NoEcho"], Value::Null, "{name} would be a secret");
+    }
+}
+
+#[test]
+fn the_generated_secret_answers_the_handshake() {
+    let generate = &resource(&template(), "Secret")["GenerateSecretString"];
+    let text = generate["SecretStringTemplate"].as_str().unwrap();
+    let mut secret: Value = serde_json::from_str(text).unwrap();
+    secret[generate["GenerateStringKey"].as_str().unwrap()] = json!("drawn");
+    let secrets = Secrets::parse(&SecretString::from(secret.to_string())).unwrap();
+    assert_eq!((secrets.app_secrets.len(), secrets.verify_tokens.len()), (0, 1));
+}
+
+/// A deployment moves the alias that everything calls, and goes back when the function fails.
+#[test]
+fn each_function_is_deployed_by_an_alias_that_its_errors_roll_back() {
+    let template = template();
+    assert_eq!(template["Globals"]["Function"]["AutoPublishAlias"], "live");
+    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction"] {
+        let properties = resource(&template, function);
+        assert_eq!(properties["AutoPublishAliasAllProperties"], true, "{function}");
+        let deployment = &properties["DeploymentPreference"];
+        assert_eq!(deployment["Type"], json!({ "Ref": "DeploymentType" }));
+        let alarm = deployment["Alarms"][0]["Ref"].as_str().unwrap();
+        let alarm = resource(&template, alarm);
+        assert_eq!(alarm["MetricName"], "Errors");
+        let of: BTreeMap<&str, &Value> = alarm["Dimensions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|dimension| (dimension["Name"].as_str().unwrap(), &dimension["Value"]))
+            .collect();
+        assert_eq!(*of["FunctionName"], json!({ "Ref": function }));
+        assert_eq!(*of["Resource"], json!({ "Fn::Sub": format!("${{{function}}}:live") }));
+    }
+}
+
+#[test]
+fn each_parameter_has_a_group_a_label_a_description_and_a_default() {
+    let template = template();
+    let interface = &template["Metadata"]["AWS::CloudFormation::Interface"];
+    let grouped: Vec<&str> = interface["ParameterGroups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["Parameters"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let parameters = template["Parameters"].as_object().unwrap();
+    assert_eq!(grouped.len(), parameters.len(), "{grouped:?}");
+    for (name, parameter) in parameters {
+        assert!(grouped.contains(&name.as_str()), "{name} is in no group");
+        assert!(interface["ParameterLabels"][name]["default"].is_string(), "{name}");
+        assert!(parameter["Description"].is_string(), "{name}");
+        // `sam deploy --guided` asks for nothing that has no answer.
+        assert!(!parameter["Default"].is_null(), "{name}");
+    }
 }
 
 async fn stack() -> Stack {
@@ -222,6 +342,8 @@ async fn tables_are_those_of_the_schema() {
         // Neither an index that may lag nor one that would be billed.
         assert_eq!(here["GlobalSecondaryIndexes"], Value::Null);
         assert_eq!(template["Resources"][name]["DeletionPolicy"], "Retain");
+        assert_eq!(here["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
+        assert_eq!(here["DeletionProtectionEnabled"], json!({ "Ref": "DeletionProtection" }));
     }
     let expiry = json!({ "AttributeName": schema::EXPIRES_AT, "Enabled": true });
     assert_eq!(resource(&template, "SendsTable")["TimeToLiveSpecification"], expiry);

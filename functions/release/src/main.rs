@@ -1,22 +1,25 @@
 //! The release function's entry point.
 
-use std::sync::Arc;
-
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
+use spillway_cloud::start::Start;
 use spillway_cloud::telemetry;
-use spillway_cloud::wiring::Wiring;
+use spillway_cloud::wiring::{Environment, StartError};
 use spillway_release::Releaser;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start();
-    let (wiring, _) =
-        Wiring::from_env().await.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    let releaser = Arc::new(Releaser::new(&wiring));
+    let start = Start::begin(releaser);
     run(service_fn(move |event: LambdaEvent<Value>| {
-        let releaser = releaser.clone();
-        async move { releaser.handle(event).await.map_err(Error::from) }
+        let start = start.clone();
+        async move { start.ready().await?.handle(event).await.map_err(Error::from) }
     }))
     .await
+}
+
+async fn releaser() -> Result<Releaser, StartError> {
+    let wiring = Environment::load().await?.wiring()?;
+    wiring.warm().await;
+    Ok(Releaser::new(&wiring))
 }

@@ -1,23 +1,25 @@
 //! The sender function's entry point.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use spillway_cloud::start::Start;
 use spillway_cloud::telemetry;
-use spillway_cloud::wiring::Wiring;
+use spillway_cloud::wiring::{Environment, StartError};
 use spillway_sender::Sender;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start();
-    let (wiring, _) =
-        Wiring::from_env().await.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    let sender = Arc::new(Sender::new(&wiring));
+    let start = Start::begin(sender);
     run(service_fn(move |event: LambdaEvent<SqsEvent>| {
-        let sender = sender.clone();
-        async move { Ok::<_, Infallible>(sender.handle(event).await) }
+        let start = start.clone();
+        async move { Ok::<_, Error>(start.ready().await?.handle(event).await) }
     }))
     .await
+}
+
+async fn sender() -> Result<Sender, StartError> {
+    let wiring = Environment::load().await?.wiring()?;
+    wiring.warm_with_key().await;
+    Ok(Sender::new(&wiring))
 }

@@ -1,28 +1,14 @@
-//! A function that is not configured says so, and names everything that is missing at once.
+//! The function as a process, before Lambda's Runtime API.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
-use std::process::Command;
+#[path = "../../webhook/tests/runtime/mod.rs"]
+mod runtime;
+
+use runtime::Running;
 
 #[test]
-fn every_missing_variable_is_named_at_once() {
-    let output = Command::new(env!("CARGO_BIN_EXE_sender"))
-        .env_clear()
-        .env("SPILLWAY_SENDS_TABLE", "sends")
-        .env("SPILLWAY_STATE_TABLE", "  ")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1), "{:?}", output.status);
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    for name in [
-        "SPILLWAY_STATE_TABLE",
-        "SPILLWAY_SEND_QUEUE_URL",
-        "SPILLWAY_DEAD_LETTER_QUEUE_URL",
-        "SPILLWAY_RELEASE_QUEUE_URL",
-        "SPILLWAY_SECRET_ID",
-    ] {
-        assert!(said.contains(name), "{name} is not named: {said}");
-    }
-    for given in ["SPILLWAY_SENDS_TABLE", "SPILLWAY_GRAPH_URL"] {
-        assert!(!said.contains(given), "{given} is not missing: {said}");
-    }
+fn an_event_is_told_every_missing_variable_and_so_is_the_next() {
+    let given = [("SPILLWAY_SENDS_TABLE", "sends"), ("SPILLWAY_STATE_TABLE", "  ")];
+    let function = Running::start(env!("CARGO_BIN_EXE_sender"), &given);
+    function.names_what_is_missing("{\"Records\":[]}");
 }

@@ -2,10 +2,9 @@
 
 use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
-use secrecy::SecretString;
-use spillway_cloud::secrets::Secrets;
+use spillway_cloud::secrets::{SecretStore, Secrets, SecretsError};
 use spillway_cloud::wiring::Wiring;
-use spillway_meta::signature::AppSecrets;
+use spillway_meta::signature::SignatureError;
 use spillway_meta::webhook::handshake::{self, HandshakeError};
 use spillway_meta::webhook::parse;
 use spillway_service::ingest::Ingest;
@@ -20,25 +19,20 @@ const SIGNATURE: &str = "x-hub-signature-256";
 /// The function's state, built once a process.
 pub struct Webhook {
     ingest: Ingest,
-    app_secrets: AppSecrets,
-    verify_tokens: Vec<SecretString>,
+    secrets: SecretStore,
 }
 
 impl Webhook {
     /// Builds it.
-    pub fn new(wiring: &Wiring, secrets: &Secrets) -> Self {
-        Self {
-            ingest: wiring.ingest(),
-            app_secrets: secrets.signing(),
-            verify_tokens: secrets.verify_tokens.clone(),
-        }
+    pub fn new(wiring: &Wiring, secrets: SecretStore) -> Self {
+        Self { ingest: wiring.ingest(), secrets }
     }
 
     /// Answers one request. 200 means that all of a delivery is durable; 5xx that Meta should send
     /// it again.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let (status, text) = match *request.method() {
-            Method::GET => self.handshake(&request),
+            Method::GET => self.handshake(&request).await,
             Method::POST => self.delivery(&request).await,
             _ => (StatusCode::METHOD_NOT_ALLOWED, "use GET or POST".to_owned()),
         };
@@ -51,11 +45,24 @@ impl Webhook {
         response
     }
 
-    fn handshake(&self, request: &Request) -> (StatusCode, String) {
+    async fn handshake(&self, request: &Request) -> (StatusCode, String) {
         let query = request.uri().query().unwrap_or_default();
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
-        let pairs = pairs.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
-        match handshake::answer(pairs, &self.verify_tokens) {
+        let answer = |secrets: &Secrets| {
+            let pairs = pairs.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
+            handshake::answer(pairs, &secrets.verify_tokens)
+        };
+        let secrets = match self.secrets.current().await {
+            Ok(secrets) => secrets,
+            Err(error) => return no_secrets(&error),
+        };
+        let mut answered = answer(&secrets);
+        if answered == Err(HandshakeError::Token)
+            && let Some(newer) = self.secrets.newer_than(&secrets).await
+        {
+            answered = answer(&newer);
+        }
+        match answered {
             Ok(challenge) => (StatusCode::OK, challenge),
             Err(error) => {
                 warn!(%error, "handshake refused");
@@ -75,9 +82,8 @@ impl Webhook {
             return (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 5 MiB".into());
         }
         let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
-        if let Err(error) = self.app_secrets.verify(signature, raw) {
-            warn!(%error, bytes = raw.len(), "delivery refused: signature");
-            return (StatusCode::UNAUTHORIZED, error.to_string());
+        if let Err(refusal) = self.verify(signature, raw).await {
+            return refusal;
         }
         let delivery = match parse(raw) {
             Ok(delivery) => delivery,
@@ -97,4 +103,34 @@ impl Webhook {
             }
         }
     }
+    /// Whether one of the app secrets has signed the body; the answer when not.
+    async fn verify(
+        &self,
+        signature: Option<&str>,
+        raw: &[u8],
+    ) -> Result<(), (StatusCode, String)> {
+        let mut secrets = self.secrets.current().await.map_err(|error| no_secrets(&error))?;
+        let mut verified = secrets.signing().verify(signature, raw);
+        if verified == Err(SignatureError::Mismatch)
+            && let Some(newer) = self.secrets.newer_than(&secrets).await
+        {
+            verified = newer.signing().verify(signature, raw);
+            secrets = newer;
+        }
+        let Err(error) = verified else { return Ok(()) };
+        if secrets.app_secrets.is_empty() {
+            error!(
+                "no app secret is stored, so no delivery can be checked: put the Meta app's into \
+                 `app_secrets` of the secret (README, \"Deploy it\"); Meta delivers again until then"
+            );
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "no app secret is stored yet".into()));
+        }
+        warn!(%error, bytes = raw.len(), "delivery refused: signature");
+        Err((StatusCode::UNAUTHORIZED, error.to_string()))
+    }
+}
+
+fn no_secrets(error: &SecretsError) -> (StatusCode, String) {
+    error!(%error, "no secrets: Meta will send it again");
+    (StatusCode::SERVICE_UNAVAILABLE, "not ready; send it again".into())
 }

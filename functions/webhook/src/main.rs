@@ -1,22 +1,27 @@
 //! The webhook function's entry point.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
 use lambda_http::{Error, Request, run, service_fn};
+use spillway_cloud::start::Start;
 use spillway_cloud::telemetry;
-use spillway_cloud::wiring::Wiring;
+use spillway_cloud::wiring::{Environment, StartError};
 use spillway_webhook::Webhook;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start();
-    let (wiring, secrets) =
-        Wiring::from_env().await.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    let webhook = Arc::new(Webhook::new(&wiring, &secrets));
+    let start = Start::begin(webhook);
     run(service_fn(move |request: Request| {
-        let webhook = webhook.clone();
-        async move { Ok::<_, Infallible>(webhook.handle(request).await) }
+        let start = start.clone();
+        async move { Ok::<_, Error>(start.ready().await?.handle(request).await) }
     }))
     .await
+}
+
+async fn webhook() -> Result<Webhook, StartError> {
+    let environment = Environment::load().await?;
+    let (wiring, secrets) = (environment.wiring()?, environment.secrets());
+    // Without secrets it can do nothing.
+    let ((), read) = tokio::join!(wiring.warm(), secrets.current());
+    read?;
+    Ok(Webhook::new(&wiring, secrets))
 }

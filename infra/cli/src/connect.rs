@@ -1,13 +1,15 @@
-//! `spillway connect`: an account with its token, sealed, and its campaigns, into the deployment.
+//! `spillway connect`: an account with its token, sealed, and its campaigns, into the deployment;
+//! and `spillway new-key`, a new key to seal tokens with.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::secrets::Secrets;
+use spillway_cloud::token::{Kms, TokenKeys};
 use spillway_core::id::AccountId;
 use spillway_core::profile::Profile;
 use spillway_service::accounts_file;
@@ -43,12 +45,45 @@ pub(crate) struct Options {
     /// The account of the file to connect; needed where the file has several
     #[arg(long, value_name = "ID")]
     account: Option<String>,
+    #[command(flatten)]
+    keys: KeyOptions,
+}
+
+/// Where tokens and the keys for them are.
+#[derive(Args)]
+pub(crate) struct KeyOptions {
     /// Name of the state table (output StateTable of the deployment)
     #[arg(long, env = "SPILLWAY_STATE_TABLE", value_name = "NAME")]
     state_table: String,
-    /// Name or ARN of the deployment's secret
-    #[arg(long, env = "SPILLWAY_SECRET_ID", value_name = "ID")]
-    secret_id: String,
+    /// ARN of the deployment's KMS key (output KeyArn)
+    #[arg(long, env = "SPILLWAY_KMS_KEY", value_name = "ARN")]
+    kms_key: String,
+}
+
+impl KeyOptions {
+    async fn open(self) -> (DynamoAccounts, TokenKeys) {
+        let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+        let client = aws_sdk_dynamodb::Client::new(&aws);
+        let kms = Kms { client: aws_sdk_kms::Client::new(&aws), key: self.kms_key };
+        let keys = TokenKeys::new(client.clone(), self.state_table.clone(), Arc::new(kms));
+        (DynamoAccounts { client, table: self.state_table }, keys)
+    }
+}
+
+/// Makes a new data key.
+#[expect(clippy::print_stdout, reason = "the result is this command's output")]
+pub(crate) async fn new_key(options: KeyOptions, json: bool) -> Result<()> {
+    let (_, keys) = options.open().await;
+    let number = keys.replace().await?;
+    if json {
+        println!("{}", serde_json::json!({ "token_key": number }));
+    } else {
+        println!(
+            "data key {number} seals from now on; connect each account again to have its token \
+             under it"
+        );
+    }
+    Ok(())
 }
 
 /// Connects the account.
@@ -73,14 +108,8 @@ pub(crate) async fn run(options: Options, json: bool) -> Result<()> {
     }
     let token = read_token()?;
 
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let secrets_manager = aws_sdk_secretsmanager::Client::new(&aws);
-    let secrets = Secrets::load(&secrets_manager, &options.secret_id).await?;
-    let store = DynamoAccounts {
-        client: aws_sdk_dynamodb::Client::new(&aws),
-        table: options.state_table,
-        key: secrets.token_key,
-    };
+    let (store, keys) = options.keys.open().await;
+    let token = keys.seal(&account.id, &token).await?;
     store.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
     let campaigns: Vec<&str> =
         account.campaigns.iter().map(|campaign| campaign.id.as_str()).collect();

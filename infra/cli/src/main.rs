@@ -25,6 +25,8 @@ struct Cli {
 enum Command {
     /// Connect an account, or replace its token and add or replace its campaigns
     Connect(connect::Options),
+    /// Make a new data key: tokens of accounts connected from now on are sealed with it
+    NewKey(connect::KeyOptions),
     /// Say when the DMs of a viral day go out, and how many come too late
     Forecast(forecast::Options),
 }
@@ -34,6 +36,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Connect(options) => connect::run(options, cli.json).await,
+        Command::NewKey(options) => connect::new_key(options, cli.json).await,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), cli.json),
     };
     match result {

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod driver;
 pub mod graph;
+pub mod keys;
 pub mod lambda;
 pub mod report;
 pub mod serve;

@@ -12,7 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::schema;
-use spillway_cloud::secrets::{Secrets, TokenKey, process_number};
+use spillway_cloud::secrets::{SecretStore, Secrets, process_number};
+use spillway_cloud::token::TokenKeys;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::seed::seed;
 use spillway_meta::graph::GraphConfig;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::graph::{self, GraphSim};
+use crate::keys::LocalKeys;
 use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
 use crate::tap::Tap;
 
@@ -110,6 +112,8 @@ pub struct Stack {
     pub config: Config,
     /// What is secret: generated for this stack.
     pub secrets: Secrets,
+    /// What makes and decrypts data keys.
+    pub keys: Arc<LocalKeys>,
     /// DynamoDB's address.
     pub dynamodb_url: String,
     /// SQS's address.
@@ -186,13 +190,13 @@ impl Stack {
             dead_letter_queue_url: queue_url(queues::DEAD_LETTERS),
             release_queue_url: queue_url(queues::RELEASE),
             secret_id: "generated".into(),
+            kms_key: "generated".into(),
             graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
         };
         let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));
         let secrets = Secrets {
             app_secrets: vec![SecretString::from(draw("app secret") + &draw("app secret, 2"))],
             verify_tokens: vec![SecretString::from(draw("verify token"))],
-            token_key: TokenKey::generate()?,
         };
 
         let (tap, poller_tap) = (Tap::default(), Tap::default());
@@ -200,20 +204,21 @@ impl Stack {
         let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_tap);
         let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &Tap::default());
         schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
-        let connector = DynamoAccounts {
-            client: outside.dynamo.clone(),
-            table: STATE_TABLE.into(),
-            key: secrets.token_key.clone(),
-        };
+        let connector =
+            DynamoAccounts { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
+        let keys = Arc::new(LocalKeys::default());
+        let sealing = TokenKeys::new(outside.dynamo.clone(), STATE_TABLE.into(), keys.clone());
         for account in &accounts {
             let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
             sim.add_account(account.id.clone(), token.expose_secret());
+            let token = sealing.seal(&account.id, &token).await?;
             connector.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
         }
 
         let wire =
             Wire { dynamo: counted.dynamo, sqs: counted.sqs, processes: Mutex::new(root), wrap };
-        let functions = Mutex::new(Arc::new(wire.process(&config, &secrets, clock.clone())?));
+        let functions = wire.process(&config, &secrets, keys.clone(), clock.clone())?;
+        let functions = Mutex::new(Arc::new(functions));
         Ok(Self {
             clock,
             sqs,
@@ -222,6 +227,7 @@ impl Stack {
             poller_tap,
             config,
             secrets,
+            keys,
             dynamodb_url,
             sqs_url,
             dynamo: outside.dynamo,
@@ -242,7 +248,8 @@ impl Stack {
     /// # Errors
     /// When the functions cannot be built.
     pub fn replace_process(&self) -> Result<()> {
-        let functions = self.wire.process(&self.config, &self.secrets, self.clock.clone())?;
+        let Self { config, secrets, keys, clock, .. } = self;
+        let functions = self.wire.process(config, secrets, keys.clone(), clock.clone())?;
         *self.functions.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(functions);
         Ok(())
     }
@@ -258,6 +265,7 @@ impl Wire {
         &self,
         config: &Config,
         secrets: &Secrets,
+        keys: Arc<LocalKeys>,
         clock: Arc<dyn Clock>,
     ) -> Result<Functions> {
         let process = {
@@ -265,7 +273,8 @@ impl Wire {
             *next = next.wrapping_add(1);
             seed(&["process", &next.to_string()])
         };
-        let wiring = Wiring::new(config, secrets, &self.dynamo, &self.sqs, clock, process)?;
+        let wiring = Wiring::new(config, keys, &self.dynamo, &self.sqs, clock.clone(), process)?;
+        let secrets = SecretStore::new(Arc::new(secrets.clone()), clock);
         let wiring = (self.wrap)(wiring);
         Ok(Functions {
             webhook: Webhook::new(&wiring, secrets),

@@ -3,9 +3,12 @@
 
 pub mod config;
 pub mod dynamo;
+pub mod graph;
 pub mod schema;
 pub mod secrets;
 pub mod server_date;
 pub mod sqs;
+pub mod start;
 pub mod telemetry;
+pub mod token;
 pub mod wiring;

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `account#A` | `settings` | profile, sealed token |
 //! | `account#A` | `campaign#C` | a campaign |
+//! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `pace#A` | `budget` | the budget |
 //! | `pace#A` | `cursor` | the pace cursor |
 //! | `waiting#A#S` | a place | a waiting send of part S |
@@ -38,6 +39,14 @@ pub(crate) const APP_PK: &str = "app";
 
 /// The partition of the accounts that lease from the app's quotas.
 pub(crate) const LEASING_PK: &str = "app#leasing";
+
+/// The partition of the data keys that account tokens are sealed with.
+pub(crate) const KEYS_PK: &str = "token-keys";
+
+/// Ten digits: data keys sort by their numbers.
+pub(crate) fn key_sk(number: u32) -> String {
+    format!("{number:010}")
+}
 
 pub(crate) fn entry_id(send: &SendId) -> String {
     send.to_string()

@@ -1,27 +1,28 @@
-//! Secrets: app secrets and verify tokens of the Meta app, and the key that account tokens are
-//! sealed with. One secret in AWS Secrets Manager holds them all.
+//! Secrets of the Meta app: app secrets and verify tokens, in one secret of AWS Secrets Manager.
+//! A process believes for five minutes what it has read, and reads again when nothing matches.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Key, Nonce};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use async_trait::async_trait;
+use aws_smithy_types::error::display::DisplayErrorContext;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
 use spillway_meta::signature::AppSecrets;
+use spillway_service::clock::Clock;
+use tokio::sync::Mutex;
+use tracing::{error, info};
 
 /// What a deployment keeps secret.
 #[derive(Clone)]
 pub struct Secrets {
-    /// Candidates for the signature of webhooks, the current one first. Deliveries of Instagram
-    /// Login are signed with the Instagram app secret, those of Facebook Login with the Meta app's.
+    /// Candidates for the signature of webhooks. Deliveries of Instagram Login are signed with the
+    /// Instagram app secret, those of Facebook Login with the Meta app's. None in a new deployment.
     pub app_secrets: Vec<SecretString>,
     /// Tokens that the webhook handshake may name.
     pub verify_tokens: Vec<SecretString>,
-    /// What account tokens are sealed with.
-    pub token_key: TokenKey,
 }
 
 /// Why the secrets cannot be used.
@@ -37,24 +38,37 @@ pub enum SecretsError {
     },
     /// They are not in the form expected.
     #[error(
-        "the secret must be JSON like {{\"app_secrets\": [\"…\"], \"verify_tokens\": [\"…\"], \
-         \"token_key\": \"…\"}}: {0}"
+        "the secret must be JSON like {{\"app_secrets\": [\"…\"], \"verify_tokens\": [\"…\"]}}: {0}; \
+         correct it with `aws secretsmanager put-secret-value`"
     )]
     Malformed(String),
     /// The system has no randomness to give.
     #[error("no randomness: {0}")]
     NoRandomness(String),
-    /// A sealed token is not one of this key and account.
-    #[error("the token was sealed with another key, or for another account: connect it again")]
-    Sealed,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
-    app_secrets: Vec<SecretString>,
-    verify_tokens: Vec<SecretString>,
-    token_key: SecretString,
+    app_secrets: Several,
+    verify_tokens: Several,
+}
+
+/// A list; or one alone, as CloudFormation generates the verify token.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Several {
+    One(SecretString),
+    List(Vec<SecretString>),
+}
+
+impl Several {
+    fn into_list(self) -> Vec<SecretString> {
+        match self {
+            Self::One(secret) => vec![secret],
+            Self::List(secrets) => secrets,
+        }
+    }
 }
 
 impl Secrets {
@@ -69,32 +83,15 @@ impl Secrets {
         })?;
         let malformed = |what: &str| Err(SecretsError::Malformed(what.into()));
         let is_blank = |secret: &SecretString| secret.expose_secret().trim().is_empty();
-        if wire.app_secrets.is_empty() || wire.app_secrets.iter().any(is_blank) {
-            return malformed("`app_secrets` must name at least one, none of them empty");
+        let (app_secrets, verify_tokens) =
+            (wire.app_secrets.into_list(), wire.verify_tokens.into_list());
+        if app_secrets.iter().any(is_blank) {
+            return malformed("none of `app_secrets` may be empty");
         }
-        if wire.verify_tokens.is_empty() || wire.verify_tokens.iter().any(is_blank) {
+        if verify_tokens.is_empty() || verify_tokens.iter().any(is_blank) {
             return malformed("`verify_tokens` must name at least one, none of them empty");
         }
-        let Some(token_key) = TokenKey::parse(&wire.token_key) else {
-            return malformed("`token_key` must be 32 bytes in base64");
-        };
-        Ok(Self { app_secrets: wire.app_secrets, verify_tokens: wire.verify_tokens, token_key })
-    }
-
-    /// Loads the secret `id` from Secrets Manager.
-    ///
-    /// # Errors
-    /// When it cannot be read or is malformed.
-    pub async fn load(
-        client: &aws_sdk_secretsmanager::Client,
-        id: &str,
-    ) -> Result<Self, SecretsError> {
-        let unavailable = |detail: String| SecretsError::Unavailable { id: id.to_owned(), detail };
-        let answer = client.get_secret_value().secret_id(id).send().await.map_err(|error| {
-            unavailable(aws_smithy_types::error::display::DisplayErrorContext(error).to_string())
-        })?;
-        let text = answer.secret_string.ok_or_else(|| unavailable("it holds no text".into()))?;
-        Self::parse(&SecretString::from(text))
+        Ok(Self { app_secrets, verify_tokens })
     }
 
     /// The candidates for signatures.
@@ -109,65 +106,117 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// Seals account tokens for the store: AES-256-GCM, bound to the account.
-#[derive(Clone)]
-pub struct TokenKey(Aes256Gcm);
+/// Where secrets are read.
+#[async_trait]
+pub trait SecretSource: Send + Sync {
+    /// The secrets as they are now.
+    async fn read(&self) -> Result<Secrets, SecretsError>;
+}
 
-const NONCE: usize = 12;
+/// Secrets Manager.
+pub struct SecretsManager {
+    /// The client.
+    pub client: aws_sdk_secretsmanager::Client,
+    /// The secret's name or ARN.
+    pub id: String,
+}
 
-impl TokenKey {
-    /// A new random key.
-    ///
-    /// # Errors
-    /// When the system has no randomness to give.
-    pub fn generate() -> Result<Self, SecretsError> {
-        random().map(|bytes: [u8; 32]| Self::from_bytes(&bytes))
-    }
-
-    fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(Aes256Gcm::new(&Key::<Aes256Gcm>::from(*bytes)))
-    }
-
-    fn parse(text: &SecretString) -> Option<Self> {
-        let bytes = BASE64_STANDARD.decode(text.expose_secret().trim()).ok()?;
-        Some(Self::from_bytes(bytes.as_slice().try_into().ok()?))
-    }
-
-    /// Seals a token for `account`.
-    ///
-    /// # Errors
-    /// When the system has no randomness to give.
-    pub fn seal(&self, account: &AccountId, token: &SecretString) -> Result<Vec<u8>, SecretsError> {
-        let nonce: [u8; NONCE] = random()?;
-        let payload =
-            Payload { msg: token.expose_secret().as_bytes(), aad: account.as_str().as_bytes() };
-        let sealed = self
-            .0
-            .encrypt(&Nonce::from(nonce), payload)
-            .map_err(|error| SecretsError::NoRandomness(error.to_string()))?;
-        Ok([nonce.as_slice(), &sealed].concat())
-    }
-
-    /// Opens what [`Self::seal`] made for the same account.
-    ///
-    /// # Errors
-    /// [`SecretsError::Sealed`] when it was sealed otherwise.
-    pub fn open(&self, account: &AccountId, sealed: &[u8]) -> Result<SecretString, SecretsError> {
-        let (nonce, text) = sealed.split_first_chunk::<NONCE>().ok_or(SecretsError::Sealed)?;
-        let payload = Payload { msg: text, aad: account.as_str().as_bytes() };
-        let token =
-            self.0.decrypt(&Nonce::from(*nonce), payload).map_err(|_| SecretsError::Sealed)?;
-        String::from_utf8(token).map(SecretString::from).map_err(|_| SecretsError::Sealed)
+#[async_trait]
+impl SecretSource for SecretsManager {
+    async fn read(&self) -> Result<Secrets, SecretsError> {
+        let unavailable =
+            |detail: String| SecretsError::Unavailable { id: self.id.clone(), detail };
+        let answer = self.client.get_secret_value().secret_id(&self.id).send().await;
+        let answer = answer.map_err(|error| unavailable(DisplayErrorContext(error).to_string()))?;
+        let text = answer.secret_string.ok_or_else(|| unavailable("it holds no text".into()))?;
+        Secrets::parse(&SecretString::from(text))
     }
 }
 
-impl fmt::Debug for TokenKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenKey(…)")
+/// Secrets that never change: the local stack's.
+#[async_trait]
+impl SecretSource for Secrets {
+    async fn read(&self) -> Result<Secrets, SecretsError> {
+        Ok(self.clone())
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
+/// How long a process goes on with the secrets it has read.
+pub const BELIEVED: Duration = Duration::from_secs(5 * 60);
+
+/// The shortest time between two readings while there are secrets to go on with: anybody can send
+/// what does not match.
+pub const REREAD_AFTER: Duration = Duration::from_secs(60);
+
+/// The secrets of a process.
+pub struct SecretStore {
+    source: Arc<dyn SecretSource>,
+    clock: Arc<dyn Clock>,
+    last: Mutex<Option<Reading>>,
+}
+
+struct Reading {
+    secrets: Arc<Secrets>,
+    read_at: Timestamp,
+    /// The last time they were asked for, with or without success.
+    asked_at: Timestamp,
+}
+
+impl SecretStore {
+    /// A store that has read nothing yet.
+    pub fn new(source: Arc<dyn SecretSource>, clock: Arc<dyn Clock>) -> Self {
+        Self { source, clock, last: Mutex::default() }
+    }
+
+    /// The secrets. Those that were read once are gone on with for as long as none can be read.
+    ///
+    /// # Errors
+    /// When none were read yet and none can be.
+    pub async fn current(&self) -> Result<Arc<Secrets>, SecretsError> {
+        let mut last = self.last.lock().await;
+        let now = self.clock.now();
+        match &mut *last {
+            Some(reading) => {
+                if now.since(reading.read_at) >= BELIEVED {
+                    self.reread(reading, now).await;
+                }
+                Ok(reading.secrets.clone())
+            }
+            None => {
+                let secrets = Arc::new(self.source.read().await?);
+                *last = Some(Reading { secrets: secrets.clone(), read_at: now, asked_at: now });
+                Ok(secrets)
+            }
+        }
+    }
+
+    /// Something matched none of `tried`: newer secrets, if there are any. Asks once a minute.
+    pub async fn newer_than(&self, tried: &Arc<Secrets>) -> Option<Arc<Secrets>> {
+        let mut last = self.last.lock().await;
+        let reading = last.as_mut()?;
+        if Arc::ptr_eq(&reading.secrets, tried) {
+            self.reread(reading, self.clock.now()).await;
+        }
+        (!Arc::ptr_eq(&reading.secrets, tried)).then(|| reading.secrets.clone())
+    }
+
+    async fn reread(&self, reading: &mut Reading, now: Timestamp) {
+        if now.since(reading.asked_at) < REREAD_AFTER {
+            return;
+        }
+        reading.asked_at = now;
+        match self.source.read().await {
+            Ok(secrets) => {
+                info!("secrets read again");
+                reading.secrets = Arc::new(secrets);
+                reading.read_at = now;
+            }
+            Err(error) => error!(%error, "secrets not read again: going on with those read before"),
+        }
+    }
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| SecretsError::NoRandomness(error.to_string()))?;
     Ok(bytes)
@@ -186,34 +235,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_opens_for_its_account_and_key_only() {
-        let (key, other) = (TokenKey::generate().unwrap(), TokenKey::generate().unwrap());
-        let token = SecretString::from("IGA-token");
-        let account = AccountId::new("17841400000000001");
-        let sealed = key.seal(&account, &token).unwrap();
-        assert!(!sealed.windows(9).any(|bytes| bytes == b"IGA-token"));
-        assert_eq!(key.open(&account, &sealed).unwrap().expose_secret(), "IGA-token");
-        assert!(key.open(&AccountId::new("17841400000000002"), &sealed).is_err());
-        assert!(other.open(&account, &sealed).is_err());
-        assert!(key.open(&account, &sealed[..8]).is_err());
-    }
-
-    #[test]
     fn a_malformed_secret_is_refused_without_being_quoted() {
-        let key = BASE64_STANDARD.encode([7; 32]);
-        let parse = |text: String| Secrets::parse(&SecretString::from(text));
-        let good =
-            format!(r#"{{"app_secrets":["s1","s2"],"verify_tokens":["v"],"token_key":"{key}"}}"#);
-        assert_eq!(parse(good).unwrap().app_secrets.len(), 2);
+        let parse = |text: &str| Secrets::parse(&SecretString::from(text));
+        let good = parse(r#"{"app_secrets":["s1","s2"],"verify_tokens":["v"]}"#).unwrap();
+        assert_eq!((good.app_secrets.len(), good.verify_tokens.len()), (2, 1));
         for bad in [
-            "hunter2".to_owned(),
-            r#"{"app_secrets":["hunter2"]}"#.to_owned(),
-            format!(r#"{{"app_secrets":[],"verify_tokens":["hunter2"],"token_key":"{key}"}}"#),
-            r#"{"app_secrets":["a"],"verify_tokens":["b"],"token_key":"hunter2"}"#.to_owned(),
-            format!(r#"{{"app_secrets":"hunter2","verify_tokens":["v"],"token_key":"{key}"}}"#),
+            "hunter2",
+            r#"{"app_secrets":["hunter2"]}"#,
+            r#"{"app_secrets":["hunter2"],"verify_tokens":[]}"#,
+            r#"{"app_secrets":["hunter2"," "],"verify_tokens":["v"]}"#,
+            r#"{"app_secrets":["a"],"verify_tokens":["b"],"hunter2":"c"}"#,
+            r#"{"app_secrets":{"hunter2":1},"verify_tokens":["v"]}"#,
         ] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    /// What `template.yaml` makes: no app secret yet, and a generated verify token.
+    #[test]
+    fn a_new_deployment_has_a_verify_token_and_no_app_secret() {
+        let generated = SecretString::from(r#"{"app_secrets":[],"verify_tokens":"generated"}"#);
+        let secrets = Secrets::parse(&generated).unwrap();
+        assert!(secrets.app_secrets.is_empty());
+        assert_eq!(secrets.verify_tokens[0].expose_secret(), "generated");
+        assert_eq!(format!("{secrets:?}"), "Secrets(…)");
     }
 }

@@ -16,14 +16,17 @@ use spillway_service::port::{
     Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, ReleaseQueue, SendQueue, Sends,
 };
 use spillway_service::release::Release;
+use tracing::warn;
 
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends,
 };
-use crate::secrets::{Secrets, SecretsError, process_number};
+use crate::graph::MetaGraph;
+use crate::secrets::{SecretStore, SecretsError, SecretsManager, process_number};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
+use crate::token::{KeyService, Kms, TokenKeys};
 
 /// How long one try of an AWS call may take, and all its tries together: a small part of the
 /// shortest function's 15 s, so that a hanging connection does not use up an invocation.
@@ -51,6 +54,8 @@ pub struct Wiring {
     pub runs: Arc<dyn ReleaseQueue>,
     /// Meta.
     pub graph: Arc<dyn Graph>,
+    /// The data keys of account tokens.
+    pub keys: Arc<TokenKeys>,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
     /// The time.
@@ -71,6 +76,65 @@ pub enum StartError {
     /// The Graph client.
     #[error(transparent)]
     Graph(#[from] GraphConfigError),
+    /// A bug.
+    #[error("starting panicked: this is a bug; standard error says where")]
+    Panicked,
+}
+
+/// The environment of a function on AWS.
+pub struct Environment {
+    config: Config,
+    aws: aws_config::SdkConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl Environment {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Names every variable that is missing or empty.
+    pub async fn load() -> Result<Self, StartError> {
+        let config = Config::from_env()?;
+        let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .operation_timeout(OPERATION_TIMEOUT)
+                    .build(),
+            )
+            .load()
+            .await;
+        Ok(Self { config, aws, clock: Arc::new(SystemClock::new()) })
+    }
+
+    /// Wires the use cases to it.
+    ///
+    /// # Errors
+    /// When the Graph client cannot be made, or there is no randomness.
+    pub fn wiring(&self) -> Result<Wiring, StartError> {
+        let check = Arc::<ClockCheck>::default();
+        let server_date = ServerDate { clock: self.clock.clone(), check: check.clone() };
+        let dynamo =
+            aws_sdk_dynamodb::config::Builder::from(&self.aws).interceptor(server_date).build();
+        let kms =
+            Kms { client: aws_sdk_kms::Client::new(&self.aws), key: self.config.kms_key.clone() };
+        let wiring = Wiring::new(
+            &self.config,
+            Arc::new(kms),
+            &aws_sdk_dynamodb::Client::from_conf(dynamo),
+            &aws_sdk_sqs::Client::new(&self.aws),
+            self.clock.clone(),
+            process_number()?,
+        )?;
+        Ok(Wiring { check, ..wiring })
+    }
+
+    /// The Meta app's secrets.
+    pub fn secrets(&self) -> SecretStore {
+        let client = aws_sdk_secretsmanager::Client::new(&self.aws);
+        let source = SecretsManager { client, id: self.config.secret_id.clone() };
+        SecretStore::new(Arc::new(source), self.clock.clone())
+    }
 }
 
 impl Wiring {
@@ -80,7 +144,7 @@ impl Wiring {
     /// When the Graph client cannot be made of the configuration.
     pub fn new(
         config: &Config,
-        secrets: &Secrets,
+        service: Arc<dyn KeyService>,
         dynamo: &aws_sdk_dynamodb::Client,
         sqs: &aws_sdk_sqs::Client,
         clock: Arc<dyn Clock>,
@@ -88,12 +152,9 @@ impl Wiring {
     ) -> Result<Self, GraphConfigError> {
         let table = config.state_table.clone();
         let client = dynamo.clone();
+        let keys = Arc::new(TokenKeys::new(client.clone(), table.clone(), service));
         Ok(Self {
-            accounts: Arc::new(DynamoAccounts {
-                client: client.clone(),
-                table: table.clone(),
-                key: secrets.token_key.clone(),
-            }),
+            accounts: Arc::new(DynamoAccounts { client: client.clone(), table: table.clone() }),
             budgets: Arc::new(DynamoBudgets { client: client.clone(), table: table.clone() }),
             app: Arc::new(DynamoAppBudgets { client: client.clone(), table: table.clone() }),
             cursors: Arc::new(DynamoCursors { client: client.clone(), table: table.clone() }),
@@ -112,44 +173,31 @@ impl Wiring {
                 client: sqs.clone(),
                 url: config.release_queue_url.clone(),
             }),
-            graph: Arc::new(GraphClient::new(config.graph.clone())?),
+            graph: Arc::new(MetaGraph {
+                client: GraphClient::new(config.graph.clone())?,
+                keys: keys.clone(),
+            }),
+            keys,
             ids: Arc::new(GrantIds::new(process)),
             clock,
             check: Arc::default(),
         })
     }
 
-    /// Wires everything from the environment, as in Lambda, and loads the secrets.
-    ///
-    /// # Errors
-    /// Names all that is missing.
-    pub async fn from_env() -> Result<(Self, Secrets), StartError> {
-        let config = Config::from_env()?;
-        let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                    .operation_timeout(OPERATION_TIMEOUT)
-                    .build(),
-            )
-            .load()
-            .await;
-        let secrets_manager = aws_sdk_secretsmanager::Client::new(&aws);
-        let secrets = Secrets::load(&secrets_manager, &config.secret_id).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let check = Arc::<ClockCheck>::default();
-        let server_date = ServerDate { clock: clock.clone(), check: check.clone() };
-        let dynamo = aws_sdk_dynamodb::config::Builder::from(&aws).interceptor(server_date).build();
-        let wiring = Self::new(
-            &config,
-            &secrets,
-            &aws_sdk_dynamodb::Client::from_conf(dynamo),
-            &aws_sdk_sqs::Client::new(&aws),
-            clock,
-            process_number()?,
-        )?;
-        let wiring = Self { check, ..wiring };
-        Ok((wiring, secrets))
+    /// Opens the connection to DynamoDB, whose answer also tells whether the clock is right. An
+    /// error is the first event's to meet.
+    pub async fn warm(&self) {
+        if let Err(error) = self.app.load().await {
+            warn!(%error, "DynamoDB not reached while starting");
+        }
+    }
+
+    /// Also has the newest data key decrypted: for the sender.
+    pub async fn warm_with_key(&self) {
+        let ((), key) = futures::join!(self.warm(), self.keys.warm());
+        if let Err(error) = key {
+            warn!(%error, "no data key decrypted while starting");
+        }
     }
 
     /// The webhook function's use case.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use secrecy::SecretString;
 use spillway_core::campaign::Campaigns;
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
@@ -15,12 +14,21 @@ pub struct Account {
     pub rules: Rules,
     /// What it answers to.
     pub campaigns: Campaigns,
-    /// The token its calls are made with.
-    pub token: SecretString,
+    /// The token its calls are made with. Only the sender can open it.
+    pub token: SealedToken,
 }
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+/// An account's token as it is stored: encrypted, with the number of the data key that opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedToken {
+    /// Which data key of the deployment.
+    pub key: u32,
+    /// Nonce, ciphertext and tag.
+    pub sealed: Vec<u8>,
 }

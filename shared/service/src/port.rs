@@ -10,7 +10,7 @@ use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::{CallError, CommentTime, GraphClient, Sent};
+use spillway_meta::graph::{CallError, CommentTime, Sent};
 
 use crate::account::Account;
 use crate::ticket::{Place, Ticket};
@@ -273,6 +273,10 @@ pub trait Backlogs: Send + Sync {
 /// Meta's Graph API, as far as delivering goes. Each call gives up after `timeout`.
 #[async_trait]
 pub trait Graph: Send + Sync {
+    /// Makes ready for calls of the account: opens its token. Done before a unit is taken, so that
+    /// no grant runs out over it.
+    async fn prepare(&self, account: &Account) -> Result<(), StoreError>;
+
     /// Answers a comment with a DM.
     async fn private_reply(
         &self,
@@ -298,36 +302,4 @@ pub trait Graph: Send + Sync {
         comment: &CommentId,
         timeout: Duration,
     ) -> Result<CommentTime, CallError>;
-}
-
-#[async_trait]
-impl Graph for GraphClient {
-    async fn private_reply(
-        &self,
-        account: &Account,
-        comment: &CommentId,
-        text: &str,
-        timeout: Duration,
-    ) -> Result<Sent, CallError> {
-        Self::private_reply(self, &account.id, &account.token, comment, text, timeout).await
-    }
-
-    async fn message(
-        &self,
-        account: &Account,
-        recipient: &RecipientId,
-        text: &str,
-        timeout: Duration,
-    ) -> Result<Sent, CallError> {
-        Self::message(self, &account.id, &account.token, recipient, text, timeout).await
-    }
-
-    async fn comment_timestamp(
-        &self,
-        account: &Account,
-        comment: &CommentId,
-        timeout: Duration,
-    ) -> Result<CommentTime, CallError> {
-        Self::comment_timestamp(self, &account.token, comment, timeout).await
-    }
 }

@@ -14,13 +14,12 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use clap::ValueEnum;
-use secrecy::SecretString;
 use serde::Serialize;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Action;
 use spillway_meta::webhook::CommentEvent;
-use spillway_service::account::Account;
+use spillway_service::account::{Account, SealedToken};
 use spillway_service::ingest::NewMessage;
 
 pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape};
@@ -303,7 +302,7 @@ impl AccountPlan {
             id: self.id.clone(),
             rules: self.limits.rules(now).clone(),
             campaigns: Campaigns::new(self.campaigns.iter().cloned()),
-            token: SecretString::from("token".to_owned()),
+            token: SealedToken { key: 1, sealed: Vec::new() },
         }
     }
 

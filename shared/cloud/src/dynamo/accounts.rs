@@ -7,14 +7,14 @@ use spillway_core::budget::GrantId;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
-use spillway_service::account::Account;
+use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Accounts, AppBudgets, Saved, StoreError};
 
-use super::item::{Item, Reader, b, json, s};
+use super::item::{Item, Reader, b, json, n, s};
 use super::pacing::DynamoAppBudgets;
 use super::unavailable;
 use crate::schema::{LEASING_PK, account_pk, campaign_sk};
-use crate::secrets::{TokenKey, process_number};
+use crate::secrets::process_number;
 
 /// Accounts in the `state` table.
 pub struct DynamoAccounts {
@@ -22,8 +22,6 @@ pub struct DynamoAccounts {
     pub client: Client,
     /// The `state` table's name.
     pub table: String,
-    /// What tokens are sealed with.
-    pub key: TokenKey,
 }
 
 const LOAD: &str = "load the account";
@@ -48,7 +46,7 @@ impl Accounts for DynamoAccounts {
             let item = item.map_err(|error| unavailable(LOAD, error))?;
             let reader = Reader { item: &item, what: LOAD };
             match reader.text("sk")? {
-                "settings" => settings = Some(self.settings(id, &reader)?),
+                "settings" => settings = Some(settings_of(&reader)?),
                 sk if sk.starts_with("campaign#") => campaigns.push(reader.json("campaign")?),
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
@@ -64,19 +62,9 @@ impl Accounts for DynamoAccounts {
 }
 
 impl DynamoAccounts {
-    fn settings(
-        &self,
-        id: &AccountId,
-        reader: &Reader<'_>,
-    ) -> Result<(Rules, secrecy::SecretString), StoreError> {
-        let rules: Rules = reader.json("rules")?;
-        let token =
-            self.key.open(id, reader.bytes("token")?).map_err(|error| reader.corrupt(error))?;
-        Ok((rules, token))
-    }
-
-    /// Connects an account, or replaces what is known of it; its campaigns are added or replaced. An
-    /// account whose limits exceed its share of the app's is counted among those that lease.
+    /// Connects an account with its token, sealed by [`TokenKeys`](crate::token::TokenKeys), or
+    /// replaces what is known of it; its campaigns are added or replaced. An account whose limits
+    /// exceed its share of the app's is counted among those that lease.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -84,13 +72,9 @@ impl DynamoAccounts {
         &self,
         id: &AccountId,
         rules: &Rules,
-        token: &secrecy::SecretString,
+        token: &SealedToken,
         campaigns: &[Campaign],
     ) -> Result<(), StoreError> {
-        let sealed = self.key.seal(id, token).map_err(|error| StoreError::Unavailable {
-            what: CONNECT,
-            detail: error.to_string(),
-        })?;
         let campaigns = campaigns.iter().map(|campaign| {
             Item::from([
                 ("pk".into(), s(account_pk(id))),
@@ -102,7 +86,8 @@ impl DynamoAccounts {
             ("pk".into(), s(account_pk(id))),
             ("sk".into(), s("settings")),
             ("rules".into(), json(rules)),
-            ("token".into(), b(sealed)),
+            ("token".into(), b(token.sealed.as_slice())),
+            ("token_key".into(), n(token.key)),
         ]);
         // The settings make the account: with them come all of its campaigns, or comments and
         // waiting sends that look for one would be dropped.
@@ -168,4 +153,10 @@ impl DynamoAccounts {
         }
         Ok(count)
     }
+}
+
+fn settings_of(reader: &Reader<'_>) -> Result<(Rules, SealedToken), StoreError> {
+    let token =
+        SealedToken { key: reader.number("token_key")?, sealed: reader.bytes("token")?.to_owned() };
+    Ok((reader.json("rules")?, token))
 }

@@ -3,7 +3,7 @@
 
 mod accounts;
 mod backlogs;
-mod item;
+pub(crate) mod item;
 mod pacing;
 mod sends;
 

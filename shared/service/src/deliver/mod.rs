@@ -41,7 +41,7 @@ use crate::ticket::Ticket;
 /// A denial up to this far off is waited for on the queue; beyond it the send is parked.
 const WAIT_ON_QUEUE: Duration = Duration::from_secs(60);
 
-/// The wait after a call that could not be written: Meta cannot be reached.
+/// The wait while Meta cannot be reached, or the account's token not be opened.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(60);
 
 /// The queue's longest delay.
@@ -131,6 +131,11 @@ impl Deliver {
             }
         };
         let jobs = self.drop_late(jobs).await;
+        if let Err(error) = self.graph.prepare(&account).await {
+            error!(account = %id, %error, "the account's token cannot be opened: put off");
+            let waits = jobs.iter().map(|job| self.wait_on_queue(job, UNREACHABLE_WAIT));
+            return join_all(waits).await.into_iter().flatten().collect();
+        }
         if !account.rules.knows_people() {
             return self.deliver_jobs(&account, &jobs, deadline).await;
         }

@@ -7,13 +7,17 @@ use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{CONNECT_TIMEOUT, CallError, CommentTime, Sent};
 use spillway_service::account::Account;
-use spillway_service::port::Graph;
+use spillway_service::port::{Graph, StoreError};
 
 use crate::host::{Host, OnItsWay};
 use crate::meta::{Answer, Ask, Effect, Fault, Passage, millis};
 
 #[async_trait]
 impl Graph for Host {
+    async fn prepare(&self, _: &Account) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn private_reply(
         &self,
         account: &Account,

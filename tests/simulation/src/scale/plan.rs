@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use secrecy::SecretString;
 use serde::Serialize;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
@@ -12,7 +11,7 @@ use spillway_core::quota::{Limit, Scope, Tier};
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Commenter, Delivery, Event};
-use spillway_service::account::Account;
+use spillway_service::account::{Account, SealedToken};
 
 use super::units::json_bytes;
 use crate::dice::Dice;
@@ -131,7 +130,7 @@ impl Plan {
             id: id.clone(),
             rules: rules.clone(),
             campaigns: Campaigns::new([self.campaign.clone()]),
-            token: SecretString::from("token"),
+            token: SealedToken { key: 1, sealed: Vec::new() },
         };
         Some((account, *bytes))
     }

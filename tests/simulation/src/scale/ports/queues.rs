@@ -73,6 +73,10 @@ impl Ports {
 
 #[async_trait]
 impl Graph for Ports {
+    async fn prepare(&self, _: &Account) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn private_reply(
         &self,
         _: &Account,

@@ -1,0 +1,56 @@
+//! In the place of KMS: makes data keys, and knows those that it has made.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use spillway_cloud::token::{DataKey, KeyService, NewDataKey};
+use spillway_service::port::StoreError;
+
+/// The keys made so far; what goes for the encrypted form of one is the number it has here.
+#[derive(Default)]
+pub struct LocalKeys {
+    made: Mutex<Vec<DataKey>>,
+    gone: AtomicBool,
+}
+
+const WHAT: &str = "the local data keys";
+
+impl LocalKeys {
+    /// Whether nothing answers from now on.
+    pub fn set_gone(&self, gone: bool) {
+        self.gone.store(gone, Ordering::Relaxed);
+    }
+
+    fn made(&self) -> Result<MutexGuard<'_, Vec<DataKey>>, StoreError> {
+        match self.gone.load(Ordering::Relaxed) {
+            true => Err(StoreError::Unavailable { what: WHAT, detail: "gone".into() }),
+            false => Ok(self.made.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}
+
+#[async_trait]
+impl KeyService for LocalKeys {
+    async fn generate(&self) -> Result<NewDataKey, StoreError> {
+        let mut bytes = [0; 32];
+        SysRng
+            .try_fill_bytes(&mut bytes)
+            .map_err(|error| StoreError::Unavailable { what: WHAT, detail: error.to_string() })?;
+        let key = DataKey::new(&bytes);
+        let mut made = self.made()?;
+        made.push(key.clone());
+        Ok(NewDataKey { key, encrypted: (made.len() - 1).to_be_bytes().to_vec() })
+    }
+
+    async fn decrypt(&self, encrypted: &[u8]) -> Result<DataKey, StoreError> {
+        let made = self.made()?;
+        let number = encrypted.try_into().map(usize::from_be_bytes).ok();
+        let detail = "not one of this stack's".to_owned();
+        number
+            .and_then(|number| made.get(number).cloned())
+            .ok_or(StoreError::Corrupt { what: WHAT, detail })
+    }
+}

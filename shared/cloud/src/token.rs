@@ -1,0 +1,334 @@
+//! Account tokens at rest: AES-256-GCM under a data key of the deployment, which lies in the state
+//! table encrypted under a KMS key.
+//!
+//! Data keys are numbered. The highest number seals; every one still opens what it has sealed. Only
+//! whoever seals or opens needs KMS: the operator's tool and the sender.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Key, Nonce};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::DataKeySpec;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use secrecy::{ExposeSecret, SecretString};
+use spillway_core::id::AccountId;
+use spillway_service::account::SealedToken;
+use spillway_service::port::StoreError;
+
+use crate::dynamo::item::{Item, Reader, b, s};
+use crate::dynamo::unavailable;
+use crate::schema::{KEYS_PK, key_sk};
+use crate::secrets::random;
+
+/// The encryption context of data keys; `template.yaml` grants KMS for nothing else.
+pub const KMS_CONTEXT: (&str, &str) = ("purpose", "account-tokens");
+
+const OPEN: &str = "open the account's token";
+const SEAL: &str = "seal the account's token";
+
+/// A data key.
+#[derive(Clone)]
+pub struct DataKey(Aes256Gcm);
+
+const NONCE: usize = 12;
+
+impl DataKey {
+    /// Of 32 random bytes.
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        Self(Aes256Gcm::new(&Key::<Aes256Gcm>::from(*bytes)))
+    }
+
+    fn seal(&self, account: &AccountId, token: &SecretString) -> Result<Vec<u8>, StoreError> {
+        let failed = |detail| StoreError::Unavailable { what: SEAL, detail };
+        let nonce: [u8; NONCE] = random().map_err(|error| failed(error.to_string()))?;
+        let payload =
+            Payload { msg: token.expose_secret().as_bytes(), aad: account.as_str().as_bytes() };
+        let sealed = self
+            .0
+            .encrypt(&Nonce::from(nonce), payload)
+            .map_err(|_| failed("the token is too long".into()))?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    fn open(&self, account: &AccountId, sealed: &[u8]) -> Option<SecretString> {
+        let (nonce, text) = sealed.split_first_chunk::<NONCE>()?;
+        let payload = Payload { msg: text, aad: account.as_str().as_bytes() };
+        let token = self.0.decrypt(&Nonce::from(*nonce), payload).ok()?;
+        String::from_utf8(token).map(SecretString::from).ok()
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DataKey(…)")
+    }
+}
+
+/// A new data key, and the form in which it may be stored.
+pub struct NewDataKey {
+    /// The key.
+    pub key: DataKey,
+    /// The same, encrypted.
+    pub encrypted: Vec<u8>,
+}
+
+/// What makes data keys and decrypts them: KMS, or the local stack's stand-in.
+#[async_trait]
+pub trait KeyService: Send + Sync {
+    /// Makes a data key.
+    async fn generate(&self) -> Result<NewDataKey, StoreError>;
+
+    /// Decrypts one.
+    async fn decrypt(&self, encrypted: &[u8]) -> Result<DataKey, StoreError>;
+}
+
+/// KMS.
+pub struct Kms {
+    /// The client.
+    pub client: aws_sdk_kms::Client,
+    /// The ARN of the key that data keys are encrypted under.
+    pub key: String,
+}
+
+#[async_trait]
+impl KeyService for Kms {
+    async fn generate(&self) -> Result<NewDataKey, StoreError> {
+        let answer = self
+            .client
+            .generate_data_key()
+            .key_id(&self.key)
+            .key_spec(DataKeySpec::Aes256)
+            .encryption_context(KMS_CONTEXT.0, KMS_CONTEXT.1)
+            .send()
+            .await
+            .map_err(|error| kms_failed(SEAL, DisplayErrorContext(error)))?;
+        let encrypted = answer.ciphertext_blob.map(Blob::into_inner);
+        let encrypted = encrypted.ok_or_else(|| kms_failed(SEAL, "no ciphertext in its answer"))?;
+        Ok(NewDataKey { key: data_key(SEAL, answer.plaintext)?, encrypted })
+    }
+
+    async fn decrypt(&self, encrypted: &[u8]) -> Result<DataKey, StoreError> {
+        let answer = self
+            .client
+            .decrypt()
+            .key_id(&self.key)
+            .ciphertext_blob(Blob::new(encrypted))
+            .encryption_context(KMS_CONTEXT.0, KMS_CONTEXT.1)
+            .send()
+            .await
+            .map_err(|error| kms_failed(OPEN, DisplayErrorContext(error)))?;
+        data_key(OPEN, answer.plaintext)
+    }
+}
+
+fn data_key(what: &'static str, plaintext: Option<Blob>) -> Result<DataKey, StoreError> {
+    let bytes = plaintext.as_ref().and_then(|plain| plain.as_ref().try_into().ok());
+    bytes.map(DataKey::new).ok_or_else(|| kms_failed(what, "its answer holds no key of 32 bytes"))
+}
+
+fn kms_failed(what: &'static str, detail: impl fmt::Display) -> StoreError {
+    let detail =
+        format!("KMS: {detail} (is the key enabled, and may this role use it with its context?)");
+    StoreError::Unavailable { what, detail }
+}
+
+/// The data keys of a deployment; a process decrypts each once.
+pub struct TokenKeys {
+    client: Client,
+    table: String,
+    service: Arc<dyn KeyService>,
+    decrypted: Mutex<BTreeMap<u32, DataKey>>,
+}
+
+impl TokenKeys {
+    /// Those of the state table `table`.
+    pub fn new(client: Client, table: String, service: Arc<dyn KeyService>) -> Self {
+        Self { client, table, service, decrypted: Mutex::default() }
+    }
+
+    /// Makes sure that the token can be opened, with as many requests as that takes.
+    ///
+    /// # Errors
+    /// When a service does not answer, or the token was sealed otherwise.
+    pub async fn prepare(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+    ) -> Result<(), StoreError> {
+        if self.known(token.key).is_none() {
+            let answer = self
+                .client
+                .get_item()
+                .table_name(&self.table)
+                .key("pk", s(KEYS_PK))
+                .key("sk", s(key_sk(token.key)))
+                .consistent_read(true)
+                .send()
+                .await
+                .map_err(|error| unavailable(OPEN, error))?;
+            let missing = || corrupt(format!("there is no data key {}", token.key));
+            self.decrypt(&answer.item.ok_or_else(missing)?).await?;
+        }
+        self.open(account, token).map(|_| ())
+    }
+
+    /// Opens a token that was prepared, without a request.
+    ///
+    /// # Errors
+    /// When its data key is not at hand, or it was sealed with another key or for another account.
+    pub fn open(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+    ) -> Result<SecretString, StoreError> {
+        let key = self.known(token.key).ok_or_else(|| StoreError::Unavailable {
+            what: OPEN,
+            detail: format!("data key {} is not at hand", token.key),
+        })?;
+        let otherwise = || corrupt("it was sealed with another key, or for another account".into());
+        key.open(account, &token.sealed).ok_or_else(otherwise)
+    }
+
+    /// Decrypts the newest data key, if there is one, ahead of its use.
+    ///
+    /// # Errors
+    /// When a service does not answer.
+    pub async fn warm(&self) -> Result<(), StoreError> {
+        self.newest().await.map(|_| ())
+    }
+
+    /// Seals a token for `account` with the newest data key; the first one is made here.
+    ///
+    /// # Errors
+    /// When a service does not answer.
+    pub async fn seal(
+        &self,
+        account: &AccountId,
+        token: &SecretString,
+    ) -> Result<SealedToken, StoreError> {
+        let (number, key) = match self.newest().await? {
+            Some(newest) => newest,
+            None => self.add(1).await?,
+        };
+        Ok(SealedToken { key: number, sealed: key.seal(account, token)? })
+    }
+
+    /// Makes a data key that seals from now on, and gives its number.
+    ///
+    /// # Errors
+    /// When a service does not answer.
+    pub async fn replace(&self) -> Result<u32, StoreError> {
+        let newest = self.newest().await?.map_or(0, |(number, _)| number);
+        self.add(newest + 1).await.map(|(number, _)| number)
+    }
+
+    fn known(&self, number: u32) -> Option<DataKey> {
+        self.decrypted.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+
+    fn remember(&self, number: u32, key: &DataKey) {
+        let mut decrypted = self.decrypted.lock().unwrap_or_else(PoisonError::into_inner);
+        decrypted.insert(number, key.clone());
+    }
+
+    async fn newest(&self) -> Result<Option<(u32, DataKey)>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(KEYS_PK))
+            .scan_index_forward(false)
+            .limit(1)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable(SEAL, error))?;
+        match answer.items().first() {
+            Some(item) => self.decrypt(item).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores a new data key as `number`; when another process was first, that one's counts: what
+    /// was sealed with a key that is not stored could never be opened.
+    async fn add(&self, number: u32) -> Result<(u32, DataKey), StoreError> {
+        let NewDataKey { key, encrypted } = self.service.generate().await?;
+        let item = Item::from([
+            ("pk".into(), s(KEYS_PK)),
+            ("sk".into(), s(key_sk(number))),
+            ("encrypted".into(), b(encrypted)),
+        ]);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(_) => {
+                self.remember(number, &key);
+                Ok((number, key))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    self.decrypt(&refused.item().cloned().unwrap_or_default()).await
+                }
+                _ => Err(unavailable(SEAL, error)),
+            },
+        }
+    }
+
+    async fn decrypt(&self, item: &Item) -> Result<(u32, DataKey), StoreError> {
+        let reader = Reader { item, what: OPEN };
+        let number = reader.text("sk")?.parse().map_err(|error| reader.corrupt(error))?;
+        if let Some(key) = self.known(number) {
+            return Ok((number, key));
+        }
+        let key = self.service.decrypt(reader.bytes("encrypted")?).await?;
+        self.remember(number, &key);
+        Ok((number, key))
+    }
+}
+
+fn corrupt(detail: String) -> StoreError {
+    let detail = format!("{detail}; connect the account again (`spillway connect`)");
+    StoreError::Corrupt { what: OPEN, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_opens_for_its_account_and_key_only() {
+        let (key, other) = (DataKey::new(&[1; 32]), DataKey::new(&[2; 32]));
+        let token = SecretString::from("IGA-token");
+        let account = AccountId::new("17841400000000001");
+        let sealed = key.seal(&account, &token).unwrap();
+        assert!(!sealed.windows(9).any(|bytes| bytes == b"IGA-token"));
+        assert_eq!(key.open(&account, &sealed).unwrap().expose_secret(), "IGA-token");
+        assert!(key.open(&AccountId::new("17841400000000002"), &sealed).is_none());
+        assert!(other.open(&account, &sealed).is_none());
+        assert!(key.open(&account, &sealed[..8]).is_none());
+        assert_ne!(key.seal(&account, &token).unwrap(), sealed, "a nonce was used twice");
+    }
+
+    /// Nonce, ciphertext, tag: sealed by another implementation, so that what lies in a table opens.
+    #[test]
+    fn the_form_of_a_sealed_token_is_kept() {
+        let hex = "000102030405060708090a0b51c6a85d6966b22c19bb38eb8e9ef5b0b302b92730168e2ad0";
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let sealed: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        let token = DataKey::new(&[7; 32]).open(&AccountId::new("178"), &sealed).unwrap();
+        assert_eq!(token.expose_secret(), "IGA-token");
+    }
+}

@@ -1,0 +1,210 @@
+//! What lies in tables and queues since the first version is read, and written in the same form: the
+//! items of `formats.json`. A change that fails here breaks what is stored; ARCHITECTURE.md
+//! ("Formats") says how one is made instead. Items are added to the file, none is changed.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::sqs::ReleaseMessage;
+use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_service::port::{Entry, Recorded};
+use spillway_service::ticket::Ticket;
+
+use crate::harness::{CREATOR, World, careful};
+
+/// Attributes by name, as DynamoDB's JSON has them, with bytes in hex.
+type Item = BTreeMap<String, Value>;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn attribute(value: &Value) -> AttributeValue {
+    let text = |kind: &str| value[kind].as_str().map(str::to_owned);
+    if let Some(text) = text("S") {
+        return AttributeValue::S(text);
+    }
+    if let Some(number) = text("N") {
+        return AttributeValue::N(number);
+    }
+    let hex = text("B").unwrap();
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    AttributeValue::B(Blob::new((0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>()))
+}
+
+fn shown(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::B(bytes) => json!({ "B": hex(bytes.as_ref()) }),
+        other => panic!("{other:?} is in no item"),
+    }
+}
+
+/// The items kept, `sends` and `state`.
+fn kept() -> [Vec<Item>; 2] {
+    serde_json::from_str(include_str!("formats.json")).unwrap()
+}
+
+fn text(item: &Item, name: &str) -> String {
+    item[name]["S"].as_str().unwrap_or_default().to_owned()
+}
+
+impl World {
+    fn table_of(&self, item: &Item) -> &str {
+        let config = &self.stack.config;
+        if item.contains_key("pk") { &config.state_table } else { &config.sends_table }
+    }
+
+    async fn lay(&self, item: &Item) {
+        let mut put = self.stack.dynamo.put_item().table_name(self.table_of(item));
+        for (name, value) in item {
+            put = put.item(name, attribute(value));
+        }
+        put.send().await.unwrap();
+    }
+
+    async fn remove(&self, item: &Item) {
+        let mut delete = self.stack.dynamo.delete_item().table_name(self.table_of(item));
+        for key in ["id", "pk", "sk"] {
+            if let Some(value) = item.get(key) {
+                delete = delete.key(key, attribute(value));
+            }
+        }
+        delete.send().await.unwrap();
+    }
+
+    /// The item that lies where `item` does.
+    async fn lies(&self, item: &Item) -> Item {
+        let mut get = self.stack.dynamo.get_item().table_name(self.table_of(item));
+        for key in ["id", "pk", "sk"] {
+            if let Some(value) = item.get(key) {
+                get = get.key(key, attribute(value));
+            }
+        }
+        let lies = get.send().await.unwrap().item.unwrap_or_default();
+        lies.iter().map(|(name, value)| (name.clone(), shown(value))).collect()
+    }
+}
+
+/// The same with the next version, as whoever has read it writes it.
+fn next(item: &Item) -> Item {
+    let mut next = item.clone();
+    let version: u64 = item["version"]["N"].as_str().unwrap().parse().unwrap();
+    next.insert("version".into(), json!({ "N": (version + 1).to_string() }));
+    next
+}
+
+async fn laid() -> (World, Vec<Item>, Vec<Item>) {
+    let world = World::start(careful()).await;
+    let [sends, state] = kept();
+    for item in sends.iter().chain(&state) {
+        world.lay(item).await;
+    }
+    (world, sends, state)
+}
+
+fn find<'a>(items: &'a [Item], pk: &str, sk: &str) -> &'a Item {
+    items.iter().find(|item| text(item, "pk") == pk && text(item, "sk") == sk).unwrap()
+}
+
+#[tokio::test]
+async fn stored_budgets_and_cursors_keep_their_form() {
+    let (world, _, state) = laid().await;
+    let id = AccountId::new(CREATOR);
+    let pace = format!("pace#{CREATOR}");
+
+    let mut budget = world.outside.budgets.load(&id).await.unwrap();
+    assert!(budget.windows.encode().len() > 20, "windows in use");
+    budget.version += 1;
+    world.outside.budgets.save(&id, &budget).await.unwrap();
+    let item = find(&state, &pace, "budget");
+    assert_eq!(world.lies(item).await, next(item));
+
+    let mut cursor = world.outside.cursors.load(&id).await.unwrap();
+    cursor.version += 1;
+    world.outside.cursors.save(&id, &cursor).await.unwrap();
+    let item = find(&state, &pace, "cursor");
+    assert_eq!(world.lies(item).await, next(item));
+
+    let mut app = world.outside.app.load().await.unwrap();
+    app.version += 1;
+    world.outside.app.save(&app).await.unwrap();
+    let item = find(&state, "app", "budget");
+    assert_eq!(world.lies(item).await, next(item));
+}
+
+#[tokio::test]
+async fn stored_accounts_keep_their_form() {
+    let (world, _, state) = laid().await;
+    let id = AccountId::new(CREATOR);
+    let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    let campaign = account.campaigns.get(&CampaignId::new("guide")).unwrap().clone();
+    let pk = format!("account#{CREATOR}");
+    let items = [find(&state, &pk, "settings"), find(&state, &pk, "campaign#guide")];
+    for item in items {
+        world.remove(item).await;
+    }
+    let accounts = DynamoAccounts {
+        client: world.stack.dynamo.clone(),
+        table: world.stack.config.state_table.clone(),
+    };
+    accounts.connect(&id, &account.rules, &account.token, &[campaign]).await.unwrap();
+    for item in items {
+        assert_eq!(world.lies(item).await, *item);
+    }
+}
+
+#[tokio::test]
+async fn stored_sends_and_marks_keep_their_form() {
+    let (world, sends, state) = laid().await;
+    let id = AccountId::new(CREATOR);
+    let waiting = world.waiting(CREATOR).await;
+    let places: Vec<&Item> =
+        state.iter().filter(|item| text(item, "pk").starts_with("waiting#")).collect();
+    assert_eq!(waiting.len(), places.len());
+    assert!(waiting.len() >= 2, "queued and parked");
+    let ids: Vec<SendId> = waiting.iter().map(|(_, send)| send.id.clone()).collect();
+    let entries = world.outside.sends.entries(&ids).await.unwrap();
+    for (entry, (place, _)) in entries.iter().zip(&waiting) {
+        assert_eq!(*entry, Entry::Waiting(place.clone()));
+    }
+    let (ended, open): (Vec<&Item>, Vec<&Item>) =
+        sends.iter().partition(|item| item.contains_key("outcome"));
+    assert_eq!(open.len(), waiting.len());
+    let ended: Vec<SendId> = ended
+        .iter()
+        .map(|item| {
+            let id = text(item, "id");
+            let (account, event) = id.split_once('/').unwrap();
+            SendId { account: account.into(), event: event.into() }
+        })
+        .collect();
+    assert!(!ended.is_empty());
+    for entry in world.outside.sends.entries(&ended).await.unwrap() {
+        assert_eq!(entry, Entry::Ended);
+    }
+    for item in open.iter().chain(&places) {
+        world.remove(item).await;
+    }
+    for recorded in world.outside.sends.record(&waiting).await.unwrap() {
+        assert_eq!(recorded, Recorded::New);
+    }
+    for item in open.into_iter().chain(places) {
+        assert_eq!(world.lies(item).await, *item);
+    }
+    let marked = world.outside.backlogs.marked().await.unwrap();
+    assert!(marked.iter().any(|(account, _)| *account == id), "{marked:?}");
+}
+
+#[test]
+fn messages_in_flight_are_read() {
+    let send = r#"{"v":"1","send":{"account":"178","event":"179"},"place":"1#00001790000000#179#ab","epoch":3,"lane":"inbound","campaign":"guide","deadline":1790000000000,"recipient":"52"}"#;
+    assert_eq!(Ticket::decode(send).unwrap().encode(), send);
+    let release = r#"{"v":"1","account":"178"}"#;
+    let read: ReleaseMessage = serde_json::from_str(release).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), release);
+}
