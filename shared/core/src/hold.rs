@@ -243,9 +243,12 @@ mod tests {
     fn a_probe_that_meets_the_limit_again_is_another_strike() {
         let mut holds = struck(1, HoldCause::Throttled, None);
         let probed = NOW + wait(&holds);
+        assert!(!holds.is_probed());
         holds.start_probe(None, probed + Duration::from_secs(30));
+        assert!(holds.is_probed());
         holds.strike(HoldCause::Throttled, probed, None, 0);
         assert_eq!((holds.strikes, holds.last_strike), (2, probed));
+        assert!(!holds.is_probed(), "the new hold has none yet");
         let until = probed + Duration::from_secs(120) + MARGIN;
         let hold = Hold { cause: HoldCause::Throttled, since: probed, until, probe: None };
         assert_eq!(holds.current, Some(hold));
