@@ -260,7 +260,7 @@ fn failed_items(response: SqsBatchResponse) -> Vec<String> {
 }
 
 /// The event of a function URL, payload format 2.0.
-fn function_url_event(
+pub fn function_url_event(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
@@ -307,7 +307,7 @@ fn function_url_event(
 }
 
 /// The event of an SQS event source mapping.
-fn sqs_event(messages: &[Message], queue: &str) -> Value {
+pub fn sqs_event(messages: &[Message], queue: &str) -> Value {
     let records: Vec<Value> = messages
         .iter()
         .map(|message| {
