@@ -5,8 +5,11 @@ mod adapters;
 mod architecture;
 mod budget;
 mod clock;
+mod conflicts;
 mod conformance;
 mod deliver;
+#[allow(dead_code, reason = "only the other target stops what it asks for")]
+mod gate;
 mod harness;
 mod ingest;
 mod kills;

@@ -4,10 +4,10 @@ use futures::future::LocalBoxFuture;
 use spillway_conformance::{Subject, cases};
 
 use crate::adapters::{Clients, beside_the_ports, block_on, put_through};
-use crate::{MINISTACK_URL, url};
+use crate::{MINISTACK_URL, given};
 
 fn clients() -> Clients {
-    Clients::new(&url(MINISTACK_URL), &url(MINISTACK_URL))
+    Clients::new(&given(MINISTACK_URL), &given(MINISTACK_URL))
 }
 
 fn play(case: impl for<'a> Fn(&'a dyn Subject) -> LocalBoxFuture<'a, ()>) {
