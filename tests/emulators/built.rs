@@ -376,7 +376,7 @@ async fn built_functions_send_each_dm_once_whatever_dies() {
     deployment.pass(SENDER_TIMEOUT + Duration::from_secs(4)).await;
     assert_eq!(deployment.graph.calls().len(), 7);
     let now = deployment.outside.clock.now();
-    deployment.outside.backlogs.mark(&AccountId::new(ACCOUNT), now).await.unwrap();
+    deployment.outside.backlogs.wake(&AccountId::new(ACCOUNT), now).await.unwrap();
     deployment.tick().await;
     deployment.until("nine calls", |it| it.graph.calls().len() == 9).await;
     deployment.pass(Duration::from_secs(1)).await;

@@ -26,6 +26,10 @@ impl<'a> Case<'a> {
         self.subject.ports().backlogs.mark(&self.account, at).await.unwrap();
     }
 
+    async fn wake(&self, at: Timestamp) {
+        self.subject.ports().backlogs.wake(&self.account, at).await.unwrap();
+    }
+
     async fn lease(&self, at: Timestamp) -> Option<Mark> {
         self.subject.ports().backlogs.lease(&self.account, at, at + MINUTE).await.unwrap()
     }
@@ -41,14 +45,18 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Every marked account is listed, due when it was last marked.
+/// Every marked account is listed, due when it was first marked, or when it was woken last.
 pub async fn a_mark_is_listed_with_the_instant_it_is_due(subject: &dyn Subject) {
     let case = Case::new(subject);
     let backlogs = &subject.ports().backlogs;
     assert_eq!(backlogs.marked().await.unwrap(), []);
     case.mark(case.now).await;
     case.mark(case.now + SECOND).await;
+    assert_eq!(case.due().await, Some(case.now));
+    case.wake(case.now + SECOND).await;
     assert_eq!(case.due().await, Some(case.now + SECOND));
+    let woken = AccountId::new("17841400000000078");
+    backlogs.wake(&woken, case.now).await.unwrap();
     let others: Vec<AccountId> = (0..40).map(|n| AccountId::new(format!("178{n}"))).collect();
     for other in &others {
         backlogs.mark(other, case.now).await.unwrap();
@@ -56,7 +64,7 @@ pub async fn a_mark_is_listed_with_the_instant_it_is_due(subject: &dyn Subject) 
     let mut marked = backlogs.marked().await.unwrap();
     marked.sort();
     let mut all: Vec<_> = others.into_iter().map(|other| (other, case.now)).collect();
-    all.push((case.account.clone(), case.now + SECOND));
+    all.extend([(case.account.clone(), case.now + SECOND), (woken, case.now)]);
     all.sort();
     assert_eq!(marked, all);
 }
@@ -109,14 +117,20 @@ pub async fn a_settled_account_is_due_again_or_unmarked(subject: &dyn Subject) {
 /// Whoever marked it relies on it.
 pub async fn an_account_marked_during_its_run_stays_due_and_is_released(subject: &dyn Subject) {
     let case = Case::new(subject);
+    let later = case.now + SECOND;
     for due in [None, Some(case.now + 5 * MINUTE)] {
         case.mark(case.now).await;
         let mark = case.lease(case.now).await.unwrap();
-        case.mark(case.now + SECOND).await;
+        case.mark(later).await;
         case.settle(&mark, due).await;
-        assert_eq!(case.due().await, Some(case.now + SECOND), "{due:?}");
-        let again = case.lease(case.now + SECOND).await.expect("the lease has ended");
-        case.settle(&again, None).await;
+        assert_eq!(case.due().await, Some(case.now), "{due:?}");
+        let mark = case.lease(later).await.expect("the lease has ended");
+        assert_eq!(mark.marked_at, later);
+        case.wake(later).await;
+        case.settle(&mark, due).await;
+        assert_eq!(case.due().await, Some(later), "{due:?}");
+        let mark = case.lease(later).await.expect("the lease has ended");
+        case.settle(&mark, None).await;
     }
 }
 
