@@ -1,5 +1,5 @@
-//! Budgets over the wire: what a decision costs, many deciding at once, and what other tools that
-//! share an account's token are told.
+//! Budgets over the wire: what a decision costs, and what other tools that share an account's token
+//! are told.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -131,35 +131,6 @@ async fn a_decision_is_one_write_and_no_read_and_a_denial_is_neither() {
     assert!(matches!(charge(&other, &account, 1).await, Charged::Granted(_)));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn fifty_processes_deciding_at_once_are_granted_exactly_what_there_is() {
-    let world = World::start(quotas("40/1h", "1000/24h")).await;
-    let account = Arc::new(creator(&world).await);
-    let deciding = (0..50).map(|number| {
-        let (wiring, account) = (process(&world, 100 + number), account.clone());
-        tokio::spawn(async move {
-            let mut granted = 0;
-            loop {
-                // What a process has remembered of a lost race is not what is tried here.
-                match charge(&wiring.limiter(), &account, 1).await {
-                    Charged::Granted(grant) => granted += grant.units,
-                    Charged::Denied(denial) if denial.bound == Bound::Contention => {}
-                    Charged::Denied(denial) => return (granted, denial),
-                }
-            }
-        })
-    });
-    let mut granted = 0;
-    for process in deciding.collect::<Vec<_>>() {
-        let (units, denial) = process.await.unwrap();
-        granted += units;
-        assert!(matches!(denial.bound, Bound::Quota(_)), "{denial:?}");
-    }
-    assert_eq!(granted, 40);
-    let budget = world.outside.budgets.load(&account.id).await.unwrap();
-    assert_eq!(budget.version, 40, "a write for each grant, and none for a denial");
-}
-
 #[tokio::test]
 async fn other_tools_are_granted_all_or_nothing_and_nothing_during_a_hold() {
     let world = World::start(quotas("10/1h", "1000/24h")).await;
@@ -177,31 +148,4 @@ async fn other_tools_are_granted_all_or_nothing_and_nothing_during_a_hold() {
     let Charged::Denied(denial) = charge(&other, &account, 1).await else { panic!("granted") };
     assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
     assert_eq!(denial.retry_at, held.holds.current.unwrap().until);
-}
-
-/// Whom an account wrote to takes no further unit where messages are more than people.
-#[tokio::test]
-async fn a_persons_unit_is_moved_with_the_budget_or_not_at_all() {
-    let world = World::start(quotas("10/1h", "1000/24h")).await;
-    let budgets = &world.outside.budgets;
-    let (account, person) = (AccountId::from(CREATOR), RecipientId::from("526"));
-    let (first, second) = (world.now(), world.now() + Duration::from_secs(60));
-    assert_eq!(budgets.counted_at(&account, &person).await.unwrap(), None);
-    budgets.note_counted(&account, &person, second).await.unwrap();
-    budgets.note_counted(&account, &person, first).await.unwrap();
-    assert_eq!(budgets.counted_at(&account, &person).await.unwrap(), Some(second));
-
-    let next = |budget: &Budget| budget.lift(world.now(), world.outside.ids.next());
-    let one = next(&Budget::default());
-    let third = second + Duration::from_secs(60);
-    let wrong = Moved { person: &person, from: first, to: third };
-    let refused = budgets.save_moved(&account, &one, &wrong).await.unwrap();
-    assert_eq!(refused, Saved::Conflict(Budget::default()), "the unit is not there");
-    let right = Moved { from: second, ..wrong };
-    assert_eq!(budgets.save_moved(&account, &one, &right).await.unwrap(), Saved::Done);
-    assert_eq!(budgets.counted_at(&account, &person).await.unwrap(), Some(third));
-    let late = Moved { from: third, ..wrong };
-    let other = next(&Budget::default());
-    assert_eq!(budgets.save_moved(&account, &other, &late).await.unwrap(), Saved::Conflict(one));
-    assert_eq!(budgets.counted_at(&account, &person).await.unwrap(), Some(third));
 }

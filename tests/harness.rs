@@ -27,6 +27,8 @@ use spillway_service::clock::Clock;
 use spillway_service::port::{Graph, StoreError};
 use spillway_service::ticket::{Place, SHARDS};
 
+use crate::privileges::assert_allowed;
+
 /// An account with the campaign `guide`: a keyword, and three texts.
 pub(crate) const CREATOR: &str = "17841400000000001";
 /// An account whose one campaign takes every comment.
@@ -385,6 +387,14 @@ impl World {
     /// The account is not connected any more.
     pub(crate) async fn disconnect(&self, account: &str) {
         self.delete_item(&format!("account#{account}"), "settings").await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_allowed(&self.stack);
+        }
     }
 }
 

@@ -1,15 +1,21 @@
 //! Tests across crates.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+mod adapters;
 mod architecture;
 mod budget;
 mod clock;
+mod conflicts;
+mod conformance;
 mod deliver;
 mod formats;
+#[allow(dead_code, reason = "only the other target stops what it asks for")]
+mod gate;
 mod harness;
 mod ingest;
 mod kills;
 mod loopback;
+mod privileges;
 mod release;
 mod sabotage;
 mod secrets;

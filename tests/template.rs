@@ -24,7 +24,7 @@ use spillway_service::clock::SystemClock;
 
 /// The template as JSON, with CloudFormation's short forms written out: `!Ref X` is `{"Ref": "X"}`
 /// and `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
-fn template() -> Value {
+pub(crate) fn template() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let text = fs::read_to_string(path).unwrap();
     written_out(serde_yaml_ng::from_str(&text).unwrap())
@@ -54,7 +54,8 @@ fn written_out(node: Yaml) -> Value {
     }
 }
 
-fn resource(template: &Value, name: &str) -> Value {
+/// The properties of one of its resources.
+pub(crate) fn resource(template: &Value, name: &str) -> Value {
     let resource = &template["Resources"][name];
     assert!(resource.is_object(), "template.yaml has no {name}");
     resource["Properties"].clone()

@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::stack::{Stack, queues};
+use crate::tap::{Function, run_as};
 
 /// The path the webhook is served on. (A function URL serves every path.)
 pub const WEBHOOK_PATH: &str = "/webhook";
@@ -134,7 +135,8 @@ impl Stack {
             }
         };
         let functions = self.functions();
-        let Some(answer) = self.until_killed(functions.webhook.handle(request)).await else {
+        let invocation = functions.webhook.handle(request);
+        let Some(answer) = self.until_killed(Function::Webhook, invocation).await else {
             return StatusCode::BAD_GATEWAY.into_response();
         };
         let (parts, body) = answer.into_parts();
@@ -175,11 +177,13 @@ impl Stack {
             Source::Sends => {
                 let payload: SqsEvent = serde_json::from_value(event).context("SQS event")?;
                 let event = LambdaEvent::new(payload, self.context(SENDER_TIMEOUT));
-                self.until_killed(functions.sender.handle(event)).await.map(failed_items)
+                let invocation = functions.sender.handle(event);
+                self.until_killed(Function::Sender, invocation).await.map(failed_items)
             }
             Source::Releases => {
                 let event = LambdaEvent::new(event, self.context(RELEASE_TIMEOUT));
-                match self.until_killed(functions.release.handle(event)).await {
+                let invocation = functions.release.handle(event);
+                match self.until_killed(Function::Release, invocation).await {
                     Some(Ok(spillway_release::Answer::Batch(response))) => {
                         Some(failed_items(response))
                     }
@@ -198,7 +202,8 @@ impl Stack {
     pub async fn tick(&self) {
         let event = LambdaEvent::new(json!({ "dispatch": true }), self.context(RELEASE_TIMEOUT));
         let functions = self.functions();
-        if let Some(Err(error)) = self.until_killed(functions.release.handle(event)).await {
+        let invocation = functions.release.handle(event);
+        if let Some(Err(error)) = self.until_killed(Function::Release, invocation).await {
             warn!(%error, "the schedule's invocation failed; the next one tries again");
         }
     }
@@ -225,7 +230,11 @@ impl Stack {
     }
 
     /// Runs an invocation, unless it is killed; a new process takes its place then.
-    async fn until_killed<T>(&self, invocation: impl Future<Output = T>) -> Option<T> {
+    async fn until_killed<T>(
+        &self,
+        function: Function,
+        invocation: impl Future<Output = T>,
+    ) -> Option<T> {
         tokio::select! {
             biased;
             () = self.tap.killed() => {
@@ -235,7 +244,7 @@ impl Stack {
                 }
                 None
             }
-            answer = invocation => Some(answer),
+            answer = run_as(function, invocation) => Some(answer),
         }
     }
 
@@ -251,7 +260,7 @@ fn failed_items(response: SqsBatchResponse) -> Vec<String> {
 }
 
 /// The event of a function URL, payload format 2.0.
-fn function_url_event(
+pub fn function_url_event(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
@@ -298,7 +307,7 @@ fn function_url_event(
 }
 
 /// The event of an SQS event source mapping.
-fn sqs_event(messages: &[Message], queue: &str) -> Value {
+pub fn sqs_event(messages: &[Message], queue: &str) -> Value {
     let records: Vec<Value> = messages
         .iter()
         .map(|message| {

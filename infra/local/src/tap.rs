@@ -1,6 +1,7 @@
-//! A tap between the AWS SDK and the embedded services: counts what AWS would bill, slows down, and
-//! can stop a function dead at any request.
+//! A tap between the AWS SDK and the embedded services: counts what AWS would bill, notes which
+//! function asks for what, slows down, and can stop a function dead at any request.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +35,39 @@ pub enum KillPoint {
     After,
 }
 
-/// Counts requests, and kills.
+/// A function of the deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Function {
+    /// `functions/webhook`.
+    Webhook,
+    /// `functions/sender`.
+    Sender,
+    /// `functions/release`.
+    Release,
+}
+
+/// What a function asked of AWS.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    /// Who asked.
+    pub function: Function,
+    /// The service and what it was asked to do, as in `AmazonSQS.SendMessage`. What a transaction is
+    /// made of stands here by itself, as in `DynamoDB_20120810.PutItem`.
+    pub target: String,
+    /// The table's name or the queue's URL.
+    pub resource: String,
+}
+
+tokio::task_local! {
+    static FUNCTION: Function;
+}
+
+/// Runs an invocation of `function`: what it asks of AWS is noted as the function's.
+pub(crate) async fn run_as<T>(function: Function, invocation: impl Future<Output = T>) -> T {
+    FUNCTION.scope(function, invocation).await
+}
+
+/// Counts and notes requests, and kills.
 #[derive(Clone, Debug, Default)]
 pub struct Tap(Arc<Inner>);
 
@@ -42,6 +75,7 @@ pub struct Tap(Arc<Inner>);
 struct Inner {
     requests: AtomicU64,
     write_units: Mutex<f64>,
+    calls: Mutex<BTreeSet<Call>>,
     kill: Mutex<Option<(u64, KillPoint)>>,
     killed: Notify,
     latency_ms: AtomicU64,
@@ -65,6 +99,11 @@ impl Tap {
             requests: self.0.requests.load(Ordering::Relaxed),
             write_units: *self.0.write_units.lock().unwrap_or_else(PoisonError::into_inner),
         }
+    }
+
+    /// What the functions asked for so far.
+    pub fn calls(&self) -> BTreeSet<Call> {
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whoever makes the `n`th request from now on (1 is the next) dies there.
@@ -120,6 +159,10 @@ impl HttpConnector for Tapped {
                 tokio::time::sleep(Duration::from_millis(latency_ms)).await;
             }
             let asked = Asked::read(&request);
+            if let (Some(asked), Ok(function)) = (&asked, FUNCTION.try_get()) {
+                let mut calls = tap.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
+                calls.extend(asked.calls(function));
+            }
             let mut response = inner.call(request).await?;
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());
             let bytes = ByteStream::new(body)
@@ -138,36 +181,60 @@ impl HttpConnector for Tapped {
     }
 }
 
-/// A request that may cost write units.
+/// A request to one of the services.
 struct Asked {
-    /// Items it writes in a transaction, each of which costs two units even when it is cancelled.
-    transacted: usize,
+    target: String,
+    body: Value,
 }
 
 impl Asked {
-    /// Reads a request to DynamoDB that writes; `None` for others.
+    /// Reads a request; `None` for what names no operation.
     fn read(request: &HttpRequest) -> Option<Self> {
-        let target = request.headers().get("x-amz-target")?;
-        let operation = target.strip_prefix("DynamoDB_20120810.")?;
-        let writes =
-            ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"];
-        if !writes.contains(&operation) {
-            return None;
+        let target = request.headers().get("x-amz-target")?.to_owned();
+        let body = request.body().bytes().and_then(|bytes| serde_json::from_slice(bytes).ok())?;
+        Some(Self { target, body })
+    }
+
+    /// What it asks for, by operation and resource.
+    fn calls(&self, function: Function) -> Vec<Call> {
+        let call = |target: String, resource: &str| Call {
+            function,
+            target,
+            resource: resource.to_owned(),
+        };
+        if let Some(parts) = self.body["TransactItems"].as_array() {
+            let service = self.target.split('.').next().unwrap_or_default();
+            let parts = parts.iter().filter_map(Value::as_object).flatten();
+            let part = |(kind, part): (&String, &Value)| {
+                let operation = if kind == "ConditionCheck" { "" } else { "Item" };
+                let table = part["TableName"].as_str().unwrap_or_default();
+                call(format!("{service}.{kind}{operation}"), table)
+            };
+            return parts.map(part).collect();
         }
-        let body: Value =
-            request.body().bytes().and_then(|bytes| serde_json::from_slice(bytes).ok())?;
-        let transacted = body["TransactItems"].as_array().map_or(0, Vec::len);
-        Some(Self { transacted })
+        if let Some(tables) = self.body["RequestItems"].as_object() {
+            return tables.keys().map(|table| call(self.target.clone(), table)).collect();
+        }
+        let resource = self.body["TableName"].as_str().or(self.body["QueueUrl"].as_str());
+        vec![call(self.target.clone(), resource.unwrap_or_default())]
     }
 
     fn write_units(&self, answer: &[u8]) -> f64 {
+        const WRITES: [&str; 5] =
+            ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"];
+        let operation = self.target.strip_prefix("DynamoDB_20120810.");
+        if !operation.is_some_and(|operation| WRITES.contains(&operation)) {
+            return 0.0;
+        }
         let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
         let units = |consumed: &Value| consumed["CapacityUnits"].as_f64().unwrap_or_default();
+        // Each item that a transaction writes costs two units even when it is cancelled.
+        let transacted = self.body["TransactItems"].as_array().map_or(0, Vec::len);
         match &answer["ConsumedCapacity"] {
             Value::Array(tables) => tables.iter().map(units).sum(),
             consumed @ Value::Object(_) => units(consumed),
             // A condition that failed: the write is billed all the same.
-            _ => (2 * self.transacted).max(1) as f64,
+            _ => (2 * transacted).max(1) as f64,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! anything may die or fail there. What must hold is looked at after every step; what broke is named
 //! with the seed that breaks it again.
 
+pub mod alone;
 mod dice;
 mod end;
 mod host;

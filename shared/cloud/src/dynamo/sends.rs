@@ -216,13 +216,13 @@ impl Sends for DynamoSends {
     }
 
     async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError> {
-        let mut found = self.lookup(sends, Read::Consistent, KNOWN).await?;
+        let found = self.lookup(sends, Read::Consistent, KNOWN).await?;
         sends
             .iter()
-            .map(|send| match found.remove(&entry_id(send)) {
+            .map(|send| match found.get(&entry_id(send)) {
                 None => Ok(Entry::Missing),
                 Some(item) => {
-                    let reader = Reader { item: &item, what: KNOWN };
+                    let reader = Reader { item, what: KNOWN };
                     match reader.text("state")? {
                         "waiting" => {
                             let place = reader.text("place")?.to_owned();

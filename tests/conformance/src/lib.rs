@@ -1,0 +1,142 @@
+//! What the ports promise, as cases that every implementation of them is put through: the
+//! simulator's in memory, and those of `shared/cloud` over whatever answers as DynamoDB and SQS.
+
+#![expect(clippy::unwrap_used, reason = "a case ends where something is not as it must be")]
+
+pub mod backlogs;
+pub mod budgets;
+pub mod queues;
+pub mod sends;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use spillway_core::budget::GrantId;
+use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
+use spillway_service::clock::Clock;
+use spillway_service::port::{
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, ReleaseQueue, SendQueue, Sends,
+};
+use spillway_service::ticket::Ticket;
+
+/// An implementation of the ports. Nothing was written to it before.
+pub struct Ports {
+    /// Accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// Budgets.
+    pub budgets: Arc<dyn Budgets>,
+    /// The app's budget.
+    pub app: Arc<dyn AppBudgets>,
+    /// Pace cursors.
+    pub cursors: Arc<dyn Cursors>,
+    /// Sends.
+    pub sends: Arc<dyn Sends>,
+    /// Marks.
+    pub backlogs: Arc<dyn Backlogs>,
+    /// The queue of sends.
+    pub queue: Arc<dyn SendQueue>,
+    /// The queue of accounts to release.
+    pub runs: Arc<dyn ReleaseQueue>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What the cases need of the world around an implementation.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// The ports.
+    fn ports(&self) -> &Ports;
+    /// An account that is connected.
+    fn connected(&self) -> AccountId;
+    /// Takes what can be received now from the queue of sends.
+    async fn take_sends(&self) -> Vec<Ticket>;
+    /// Takes what can be received now from the queue of accounts to release.
+    async fn take_runs(&self) -> Vec<AccountId>;
+    /// Lets time pass.
+    async fn pass(&self, span: Duration);
+}
+
+/// Makes a test of each case. `$play` is given a case and puts a new subject through it.
+#[macro_export]
+macro_rules! cases {
+    ($play:path) => {
+        $crate::cases! { $play,
+            backlogs: [
+                a_mark_is_listed_with_the_instant_it_is_due,
+                a_lease_is_one_runs_until_it_ends,
+                of_runs_that_race_for_a_lease_one_has_it,
+                a_settled_account_is_due_again_or_unmarked,
+                an_account_marked_during_its_run_stays_due_and_is_released,
+                a_run_that_was_overtaken_ends_nobody_elses_lease,
+            ],
+            budgets: [
+                a_budget_is_written_on_its_version_alone,
+                a_cursor_is_written_on_its_version_alone,
+                the_apps_budget_is_written_on_its_version_alone,
+                a_budget_is_read_as_it_was_written,
+                of_writes_that_race_one_is_done,
+                a_persons_unit_is_moved_with_the_budget_or_not_at_all,
+                of_moves_that_race_one_is_done,
+                the_later_unit_of_a_person_is_kept,
+                fifty_deciders_are_granted_exactly_what_there_is,
+            ],
+            queues: [
+                accounts_are_found_when_connected,
+                every_message_is_answered_for_and_arrives_once,
+                a_message_is_hidden_for_its_delay,
+                accounts_to_release_arrive,
+            ],
+            sends: [
+                a_recorded_send_has_an_entry_and_a_place,
+                recording_again_is_right_and_another_place_is_a_duplicate,
+                of_webhooks_that_race_one_records,
+                many_are_recorded_and_looked_up_at_once,
+                steps_are_taken_at_the_tickets_epoch_alone,
+                of_claims_that_race_one_is_taken,
+                a_send_ends_once_and_leaves_its_place,
+                an_unclaimed_send_ends_at_its_epoch_or_not_at_all,
+                of_an_end_and_a_claim_that_race_one_is_taken,
+                a_send_without_an_entry_is_adopted_once,
+                waiting_sends_are_read_in_order_page_by_page,
+                a_page_that_is_full_is_not_the_last,
+            ],
+        }
+    };
+    ($play:path, $($module:ident: [$($case:ident,)*],)*) => {
+        $(mod $module {
+            $(#[test]
+            fn $case() {
+                $play(|subject| ::std::boxed::Box::pin($crate::$module::$case(subject)));
+            })*
+        })*
+    };
+}
+
+/// The id of a write.
+pub(crate) fn grant(sequence: u64) -> GrantId {
+    GrantId::new(7, sequence)
+}
+
+/// Waits until `ask` gives something, a minute at most.
+pub(crate) async fn eventually<T>(
+    subject: &dyn Subject,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    for _ in 0..240 {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        subject.pass(Duration::from_millis(250)).await;
+    }
+    panic!("{what}: not within a minute");
+}
+
+/// The time, to the whole second.
+pub(crate) fn now(subject: &dyn Subject) -> Timestamp {
+    Timestamp::from_secs(subject.ports().clock.now().as_secs())
+}
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);

@@ -1,0 +1,227 @@
+//! Least privilege: each function's role in `template.yaml` allows the calls that it makes, and no
+//! others.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use spillway_local::graph::{Fault, FaultKind};
+use spillway_local::sqs::NewMessage;
+use spillway_local::stack::{Stack, queues};
+use spillway_local::tap::{Function, KillPoint};
+
+use crate::harness::{CREATOR, START, World, all_said, quotas, said};
+use crate::template::{resource, template};
+
+/// A permission of a function's role, or a call that needs it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Permission {
+    function: Function,
+    action: String,
+    /// The template's name of the table, queue, log group or parameter.
+    resource: String,
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function, action, resource } = self;
+        write!(f, "{function:?}: {action} on {resource}")
+    }
+}
+
+const FUNCTIONS: [Function; 3] = [Function::Webhook, Function::Sender, Function::Release];
+
+/// What functions ask of services that the local stack has in process and so does not show: the
+/// webhook for the app's secrets, the sender for the key that tokens are sealed with.
+const IN_PROCESS: [(Function, &str, &str); 2] = [
+    (Function::Webhook, "secretsmanager:GetSecretValue", "Secret"),
+    (Function::Sender, "kms:Decrypt", "TokenKey"),
+];
+
+/// What Lambda asks for in the function's name to record a trace, where it is asked to. Traces have
+/// no name of their own.
+const TRACES: [&str; 2] = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
+
+/// What the Lambda service asks for in the function's name, to log.
+const LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
+
+/// What it asks for to bring a queue's messages.
+const MAPPING: [&str; 3] = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
+
+fn name(function: Function) -> String {
+    format!("{function:?}Function")
+}
+
+/// One or several.
+fn each(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
+}
+
+/// What stands where a condition holds, or without one.
+fn held(value: &Value) -> &Value {
+    value.get("Fn::If").map_or(value, |choice| &choice[1])
+}
+
+/// The name in `!Ref X` and in `!GetAtt X.Arn`, or the star.
+fn referred(value: &Value) -> &str {
+    let value = held(value);
+    let of = value["Ref"].as_str().or_else(|| value.as_str().filter(|text| *text == "*"));
+    of.or_else(|| value["Fn::GetAtt"].as_str()?.strip_suffix(".Arn"))
+        .unwrap_or_else(|| panic!("{value} is neither !Ref X nor !GetAtt X.Arn nor a star"))
+}
+
+/// What the roles allow.
+fn granted(template: &Value) -> BTreeSet<Permission> {
+    let mut granted = BTreeSet::new();
+    for function in FUNCTIONS {
+        let properties = resource(template, &name(function));
+        assert_eq!(properties["Policies"], Value::Null, "{function:?} has a role of its own");
+        let role = resource(template, referred(&properties["Role"]));
+        assert_eq!(role["ManagedPolicyArns"], Value::Null, "{function:?}: nobody counts these");
+        for policy in each(&role["Policies"]) {
+            for statement in each(&policy["PolicyDocument"]["Statement"]).into_iter().map(held) {
+                assert_eq!(statement["Effect"], "Allow", "{statement}");
+                for action in each(&statement["Action"]) {
+                    let action = action.as_str().unwrap().to_owned();
+                    assert!(!action.contains('*'), "{function:?} may {action}: name the actions");
+                    let of = |resource| Permission {
+                        function,
+                        action: action.clone(),
+                        resource: referred(resource).to_owned(),
+                    };
+                    granted.extend(each(&statement["Resource"]).into_iter().map(of));
+                }
+            }
+        }
+    }
+    granted
+}
+
+/// What the functions asked of DynamoDB and SQS, and the permissions which that takes: a batch of
+/// messages takes that of one message, other batches have their own.
+fn used(stack: &Stack) -> BTreeSet<Permission> {
+    let config = &stack.config;
+    let calls = stack.tap.calls().into_iter();
+    calls
+        .map(|call| {
+            let (service, operation) = call.target.split_once('.').unwrap();
+            let action = match (service, operation) {
+                ("DynamoDB_20120810", operation) => format!("dynamodb:{operation}"),
+                ("AmazonSQS", operation) => format!("sqs:{}", operation.trim_end_matches("Batch")),
+                (other, _) => panic!("say here which permissions {other} takes"),
+            };
+            let resource = match &call.resource {
+                table if *table == config.sends_table => "SendsTable",
+                table if *table == config.state_table => "StateTable",
+                url if *url == config.send_queue_url => "SendQueue",
+                url if *url == config.dead_letter_queue_url => "DeadLetterQueue",
+                url if *url == config.release_queue_url => "ReleaseQueue",
+                other => panic!("{call:?}: what is {other}?"),
+            };
+            Permission { function: call.function, action, resource: resource.to_owned() }
+        })
+        .collect()
+}
+
+/// What is used beside DynamoDB's and SQS's calls, by the function or in its name.
+fn used_beside(template: &Value) -> BTreeSet<Permission> {
+    let mut used = BTreeSet::new();
+    for function in FUNCTIONS {
+        let properties = resource(template, &name(function));
+        let mut add = |action: &str, resource: &str| {
+            let (action, resource) = (action.to_owned(), resource.to_owned());
+            used.insert(Permission { function, action, resource });
+        };
+        for (_, action, resource) in IN_PROCESS.into_iter().filter(|(of, ..)| *of == function) {
+            add(action, resource);
+        }
+        for action in TRACES {
+            add(action, "*");
+        }
+        for action in LOGS {
+            add(action, referred(&properties["LoggingConfig"]["LogGroup"]));
+        }
+        let events = properties["Events"].as_object().into_iter().flatten();
+        for (_, event) in events.filter(|(_, event)| event["Type"] == "SQS") {
+            for action in MAPPING {
+                add(action, referred(&event["Properties"]["Queue"]));
+            }
+        }
+    }
+    used
+}
+
+/// A call that a role does not allow, or a permission that nothing uses, each in one line.
+fn differences(granted: &BTreeSet<Permission>, used: &BTreeSet<Permission>) -> Vec<String> {
+    let gaps = used.difference(granted).map(|gap| format!("{gap} is not allowed"));
+    let surplus = granted.difference(used).map(|surplus| format!("{surplus} is never used"));
+    gaps.chain(surplus).collect()
+}
+
+/// Every call that the functions made over this stack is one that their roles allow. Each test's
+/// world ends with it.
+pub(crate) fn assert_allowed(stack: &Stack) {
+    static GRANTED: LazyLock<BTreeSet<Permission>> = LazyLock::new(|| granted(&template()));
+    let used = used(stack);
+    let gaps: Vec<String> = used.difference(&GRANTED).map(Permission::to_string).collect();
+    assert!(gaps.is_empty(), "template.yaml does not allow {gaps:?}");
+}
+
+/// All that the functions ever ask for: comments told twice, slots and parked sends, a send adopted
+/// after a crash, a call to be made again, a message that nobody can read, sends of an account that is
+/// gone, and rest.
+async fn everything() -> BTreeSet<Permission> {
+    let mut world = World::start(quotas("3/10m", "1000/24h")).await;
+    // A webhook that dies with places written and no entry.
+    let mut requests = 0;
+    let orphan = said(100);
+    while world.told(&orphan).await.is_some() || world.waiting(CREATOR).await.is_empty() {
+        assert!(requests < 20, "no death leaves a place alone");
+        world = World::start(quotas("3/10m", "1000/24h")).await;
+        requests += 1;
+        world.stack.tap.kill_at(requests, KillPoint::Before);
+        assert_eq!(world.say(std::slice::from_ref(&orphan)).await, 502);
+    }
+    world.stack.sqs.send(queues::SEND, NewMessage::new("hello")).unwrap();
+    world.stack.graph.order_fault(Fault::new(FaultKind::Transient));
+    let all = all_said(1..=9);
+    world.plan(START + Duration::from_secs(1), &all);
+    world.plan(START + Duration::from_secs(2), &all[..4]);
+    world.pass(Duration::from_secs(1200)).await;
+    assert_eq!(world.state_of(&orphan).await, "sent");
+    assert_eq!(world.queue(queues::DEAD_LETTERS).total(), 1);
+    world.disconnect(CREATOR).await;
+    world.settle().await;
+    let report = world.over(10).await;
+    assert!(report.cancelled > 0, "{report:?}");
+    used(&world.stack)
+}
+
+#[tokio::test]
+async fn each_role_allows_what_its_function_does_and_no_more() {
+    let template = template();
+    let mut used = everything().await;
+    used.extend(used_beside(&template));
+    let differences = differences(&granted(&template), &used);
+    assert!(differences.is_empty(), "template.yaml:\n{}", differences.join("\n"));
+}
+
+#[test]
+fn a_surplus_and_a_gap_are_named() {
+    let permission = |action: &str| Permission {
+        function: Function::Sender,
+        action: action.to_owned(),
+        resource: "StateTable".to_owned(),
+    };
+    let granted = BTreeSet::from([permission("dynamodb:Query"), permission("dynamodb:Scan")]);
+    let used = BTreeSet::from([permission("dynamodb:Query"), permission("dynamodb:PutItem")]);
+    assert_eq!(
+        differences(&granted, &used),
+        [
+            "Sender: dynamodb:PutItem on StateTable is not allowed",
+            "Sender: dynamodb:Scan on StateTable is never used",
+        ]
+    );
+}

@@ -1,0 +1,61 @@
+//! The simulator's ports promise what the adapters of `shared/cloud` promise.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::LocalBoxFuture;
+use spillway_conformance::{Ports, Subject, cases};
+use spillway_core::id::AccountId;
+use spillway_service::ticket::Ticket;
+use spillway_simulation::alone::Alone;
+
+struct Simulated {
+    alone: Alone,
+    ports: Ports,
+}
+
+#[async_trait]
+impl Subject for Simulated {
+    fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    fn connected(&self) -> AccountId {
+        self.alone.connected()
+    }
+
+    async fn take_sends(&self) -> Vec<Ticket> {
+        self.alone.take_sends()
+    }
+
+    async fn take_runs(&self) -> Vec<AccountId> {
+        self.alone.take_runs()
+    }
+
+    async fn pass(&self, span: Duration) {
+        self.alone.pass(span).await;
+    }
+}
+
+/// In each of ten seeds others go first.
+fn play(case: impl for<'a> Fn(&'a dyn Subject) -> LocalBoxFuture<'a, ()>) {
+    for seed in 0..10 {
+        let alone = Alone::new(seed);
+        let ports = alone.ports();
+        let ports = Ports {
+            accounts: ports.clone(),
+            budgets: ports.clone(),
+            app: ports.clone(),
+            cursors: ports.clone(),
+            sends: ports.clone(),
+            backlogs: ports.clone(),
+            queue: ports.clone(),
+            runs: ports,
+            clock: alone.clock(),
+        };
+        let subject = Simulated { alone, ports };
+        subject.alone.run(case(&subject));
+    }
+}
+
+cases!(crate::play);
