@@ -19,6 +19,7 @@ fn every_missing_variable_is_named_at_once() {
         "SPILLWAY_DEAD_LETTER_QUEUE_URL",
         "SPILLWAY_RELEASE_QUEUE_URL",
         "SPILLWAY_SECRET_ID",
+        "SPILLWAY_STACK",
     ] {
         assert!(said.contains(name), "{name} is not named: {said}");
     }

@@ -3,12 +3,14 @@
 use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
 use secrecy::SecretString;
+use spillway_cloud::emf::Metrics;
 use spillway_cloud::secrets::Secrets;
 use spillway_cloud::wiring::Wiring;
 use spillway_meta::signature::AppSecrets;
 use spillway_meta::webhook::handshake::{self, HandshakeError};
 use spillway_meta::webhook::parse;
 use spillway_service::ingest::Ingest;
+use spillway_service::metrics::{Metric, name_of};
 use tracing::{error, warn};
 
 /// The longest body taken, in bytes. Meta publishes no figure for Instagram (3 MB for WhatsApp);
@@ -22,6 +24,7 @@ pub struct Webhook {
     ingest: Ingest,
     app_secrets: AppSecrets,
     verify_tokens: Vec<SecretString>,
+    metrics: Metrics,
 }
 
 impl Webhook {
@@ -31,6 +34,7 @@ impl Webhook {
             ingest: wiring.ingest(),
             app_secrets: secrets.signing(),
             verify_tokens: secrets.verify_tokens.clone(),
+            metrics: wiring.metrics(),
         }
     }
 
@@ -42,6 +46,7 @@ impl Webhook {
             Method::POST => self.delivery(&request).await,
             _ => (StatusCode::METHOD_NOT_ALLOWED, "use GET or POST".to_owned()),
         };
+        self.metrics.flush();
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = status;
         let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
@@ -77,6 +82,7 @@ impl Webhook {
         let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
         if let Err(error) = self.app_secrets.verify(signature, raw) {
             warn!(%error, bytes = raw.len(), "delivery refused: signature");
+            self.metrics.meter.count_by(Metric::SignatureFailures, name_of(&error));
             return (StatusCode::UNAUTHORIZED, error.to_string());
         }
         let delivery = match parse(raw) {
@@ -93,6 +99,7 @@ impl Webhook {
             Ok(_) => (StatusCode::OK, "ok".into()),
             Err(error) => {
                 error!(%error, "delivery not persisted: Meta will send it again");
+                self.metrics.meter.store_failed(&error);
                 (StatusCode::INTERNAL_SERVER_ERROR, "not persisted; send it again".into())
             }
         }

@@ -186,6 +186,7 @@ impl Stack {
             dead_letter_queue_url: queue_url(queues::DEAD_LETTERS),
             release_queue_url: queue_url(queues::RELEASE),
             secret_id: "generated".into(),
+            stack: "local".into(),
             graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
         };
         let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));

@@ -20,6 +20,8 @@ pub struct Config {
     pub release_queue_url: String,
     /// `SPILLWAY_SECRET_ID`: the name or ARN of the secret in Secrets Manager.
     pub secret_id: String,
+    /// `SPILLWAY_STACK`: the deployment's name, which metrics are counted under.
+    pub stack: String,
     /// `SPILLWAY_GRAPH_URL` and `SPILLWAY_GRAPH_VERSION`; Meta's own by default.
     pub graph: GraphConfig,
 }
@@ -76,6 +78,7 @@ impl Config {
                 "URL of the queue of accounts to release",
             ),
             secret_id: required("SPILLWAY_SECRET_ID", "name or ARN of the secret"),
+            stack: required("SPILLWAY_STACK", "name that metrics are counted under"),
             graph: GraphConfig {
                 base_url: get("SPILLWAY_GRAPH_URL").unwrap_or_else(|| GRAPH_URL.into()),
                 version: get("SPILLWAY_GRAPH_VERSION").unwrap_or_else(|| GRAPH_VERSION.into()),
@@ -111,6 +114,7 @@ mod tests {
                 "SPILLWAY_DEAD_LETTER_QUEUE_URL",
                 "SPILLWAY_RELEASE_QUEUE_URL",
                 "SPILLWAY_SECRET_ID",
+                "SPILLWAY_STACK",
             ]
         );
         assert!(error.to_string().contains("\n  SPILLWAY_SECRET_ID: name or ARN of the secret"));
