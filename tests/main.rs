@@ -8,6 +8,7 @@ mod deliver;
 mod harness;
 mod ingest;
 mod kills;
+mod observe;
 mod release;
 mod sabotage;
 mod serve;
