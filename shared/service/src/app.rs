@@ -381,7 +381,7 @@ mod tests {
             let clock = Arc::new(Seconds::default());
             let stored = Mutex::default();
             let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after });
-            let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone());
+            let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
             let lease_until = clock.now() + Duration::from_secs(30);
             let gate = || app.gate(None, lease_until).now_or_never().unwrap().unwrap();
             assert!(matches!(gate(), AppGate::Open));
@@ -398,7 +398,7 @@ mod tests {
         let clock = Arc::new(Seconds::default());
         let stored = Mutex::default();
         let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after: 0 });
-        let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone());
+        let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
         app.hold(HoldCause::Throttled, None).now_or_never().unwrap().unwrap();
         app.remember(AppBudget::default(), clock.monotonic());
         let gate = app.gate(None, clock.now()).now_or_never().unwrap().unwrap();

@@ -339,7 +339,10 @@ mod tests {
 
     use super::*;
 
-    fn taken(meter: &Meter) -> Vec<(Metric, String, Vec<(u64, u64)>)> {
+    /// A series: its metric, its label, its values with how often each was seen.
+    type Taken = (Metric, String, Vec<(u64, u64)>);
+
+    fn taken(meter: &Meter) -> Vec<Taken> {
         let series = meter.take().into_iter();
         series
             .map(|Series { metric, label, values }| {
