@@ -119,6 +119,7 @@ impl Adapters {
             release_queue_url: url("release").await,
             secret_id: "none".into(),
             kms_key: "none".into(),
+            stack: "none".into(),
             graph: GraphConfig { base_url: GRAPH_URL.into(), version: GRAPH_VERSION.into() },
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

@@ -15,6 +15,7 @@ mod harness;
 mod ingest;
 mod kills;
 mod loopback;
+mod observe;
 mod privileges;
 mod release;
 mod sabotage;

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 use spillway_cloud::config::{Config, GRAPH_URL, GRAPH_VERSION};
+use spillway_cloud::emf::{NAMESPACE, STACK};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::Secrets;
 use spillway_cloud::token::KMS_CONTEXT;
@@ -20,7 +21,10 @@ use spillway_local::lambda::{
     RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, WEBHOOK_TIMEOUT,
 };
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack};
+use spillway_meta::signature::SignatureError;
 use spillway_service::clock::SystemClock;
+use spillway_service::metrics::{Definition, Kind, Metric, name_of};
+use spillway_service::release::OVERDUE;
 
 /// The template as JSON, with CloudFormation's short forms written out: `!Ref X` is `{"Ref": "X"}`
 /// and `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
@@ -95,6 +99,7 @@ fn each_variable_names_what_it_is_called_after() {
         ("SPILLWAY_RELEASE_QUEUE_URL", "ReleaseQueue"),
         ("SPILLWAY_GRAPH_URL", "GraphUrl"),
         ("SPILLWAY_GRAPH_VERSION", "GraphVersion"),
+        ("SPILLWAY_STACK", "AWS::StackName"),
     ] {
         assert_eq!(variables[variable], json!({ "Ref": named }), "{variable}");
     }
@@ -372,4 +377,149 @@ fn each_function_is_built_from_a_package_that_has_its_binary() {
         assert!(manifest.contains(&format!("name = \"{binary}\"")), "{name}: {folder}, {binary}");
     }
     assert!(WEBHOOK_TIMEOUT < Duration::from_secs(20), "Meta waits no longer");
+}
+
+/// The metric that this name in the template means.
+fn metric(name: &str) -> Definition {
+    let found = Metric::ALL.into_iter().map(Metric::definition).find(|metric| metric.name == name);
+    found.unwrap_or_else(|| panic!("nothing writes the metric {name}"))
+}
+
+/// Whether a statistic says what is meant of a metric of this kind.
+fn fits(kind: Kind, statistic: &str) -> bool {
+    match kind {
+        Kind::Sum => statistic == "Sum",
+        Kind::Lowest => statistic == "Minimum",
+        Kind::Highest => statistic == "Maximum",
+        Kind::Each => statistic == "Maximum" || statistic.starts_with('p'),
+    }
+}
+
+fn alarms(template: &Value) -> BTreeMap<&String, &Value> {
+    let resources = template["Resources"].as_object().unwrap().iter();
+    resources
+        .filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm")
+        .map(|(name, resource)| (name, &resource["Properties"]))
+        .collect()
+}
+
+#[test]
+fn every_alarm_is_about_a_metric_that_is_written() {
+    let template = template();
+    let mut ours = 0;
+    for (name, alarm) in alarms(&template) {
+        if alarm["Namespace"] != NAMESPACE {
+            continue;
+        }
+        ours += 1;
+        let metric = metric(alarm["MetricName"].as_str().unwrap());
+        let mut dimensions = vec![STACK];
+        dimensions.extend(metric.dimension);
+        let named: Vec<&str> = alarm["Dimensions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d["Name"].as_str().unwrap())
+            .collect();
+        assert_eq!(named, dimensions, "{name}: a series that is never written stays silent");
+        assert_eq!(alarm["Dimensions"][0]["Value"], json!({ "Ref": "AWS::StackName" }), "{name}");
+        assert!(fits(metric.kind, alarm["Statistic"].as_str().unwrap()), "{name}");
+    }
+    assert!(ours >= 7, "{ours} alarms of our own metrics");
+    let forged = &resource(&template, "SignatureAlarm")["Dimensions"][1]["Value"];
+    assert_eq!(*forged, *name_of(&SignatureError::Mismatch));
+    // Release brings back what is overdue for longer, and a sender that died is made good before.
+    let overdue = resource(&template, "OverdueAlarm")["Threshold"].as_u64().unwrap();
+    let hidden = resource(&template, "SendQueue")["VisibilityTimeout"].as_u64().unwrap();
+    assert!(hidden < overdue && overdue < OVERDUE.as_secs(), "{overdue}");
+}
+
+#[test]
+fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the_book() {
+    let template = template();
+    let book = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../ARCHITECTURE.md"));
+    let book = book.unwrap();
+    let (_, dashboard) = dashboard(&template);
+    let shown = dashboard.to_string();
+    let topic = json!([{ "Fn::If": ["HasAlarmTopic", { "Ref": "AlarmTopicArn" }, { "Ref": "AlarmTopic" }] }]);
+    let alarms = alarms(&template);
+    assert!(alarms.len() >= 12, "{}", alarms.len());
+    for (name, alarm) in alarms {
+        assert_eq!(alarm["AlarmActions"], topic, "{name}");
+        let text = alarm["AlarmDescription"].as_str().unwrap();
+        // CloudWatch takes 1,024.
+        assert!((100..1024).contains(&text.len()), "{name}: {text}");
+        assert!(shown.contains(&format!("${{{name}.Arn}}")), "{name} is not on the dashboard");
+        let row = name.strip_suffix("Alarm").unwrap();
+        assert!(book.contains(&format!("| {row} |")), "{name} is not in ARCHITECTURE.md");
+    }
+}
+
+/// The text of the dashboard, with its placeholders, and as JSON.
+fn dashboard(template: &Value) -> (String, Value) {
+    let body = resource(template, "Dashboard")["DashboardBody"]["Fn::Sub"].clone();
+    let body = body.as_str().unwrap().to_owned();
+    let json = serde_json::from_str(&body).unwrap();
+    (body, json)
+}
+
+/// What a part of a search for series says: `MetricName="Denied"` for instance.
+fn part<'t>(expression: &'t str, before: &str, after: &str) -> &'t str {
+    let (_, rest) = expression.split_once(before).unwrap_or_else(|| panic!("{expression}"));
+    rest.split_once(after).unwrap_or_else(|| panic!("{expression}")).0
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_that_is_written_and_no_other() {
+    let template = template();
+    let (text, dashboard) = dashboard(&template);
+    let mut shown = BTreeSet::new();
+    for widget in dashboard["widgets"].as_array().unwrap() {
+        let widget = &widget["properties"];
+        for row in widget["metrics"].as_array().into_iter().flatten() {
+            let options = row.as_array().unwrap().last().unwrap();
+            let (name, statistic, dimensions) = match options["expression"].as_str() {
+                Some(expression) => {
+                    let series = part(expression, "SEARCH('{", "}");
+                    let (namespace, dimensions) = series.split_once(',').unwrap();
+                    assert_eq!(namespace, NAMESPACE);
+                    assert_eq!(part(expression, "Stack=\"", "\""), "${AWS::StackName}");
+                    let statistic = part(expression, "', '", "'");
+                    (part(expression, "MetricName=\"", "\""), statistic, dimensions.to_owned())
+                }
+                None if row[0] == NAMESPACE => {
+                    assert_eq!(row[3], "${AWS::StackName}");
+                    let statistic = options["stat"].as_str().or(widget["stat"].as_str()).unwrap();
+                    (row[1].as_str().unwrap(), statistic, row[2].as_str().unwrap().to_owned())
+                }
+                None => continue,
+            };
+            let metric = metric(name);
+            assert!(fits(metric.kind, statistic), "{statistic} of {name}");
+            let mut expected = vec![STACK];
+            expected.extend(metric.dimension);
+            assert_eq!(dimensions, expected.join(","), "{name}");
+            shown.insert(metric.name);
+        }
+    }
+    let written: BTreeSet<&str> = Metric::ALL.map(|metric| metric.definition().name).into();
+    assert_eq!(shown, written);
+    // What it names exists.
+    for name in text.split("${").skip(1).filter_map(|rest| rest.split(['}', '.']).next()) {
+        let is_known = name.starts_with("AWS::") || name.starts_with("!PROP(");
+        assert!(is_known || template["Resources"][name].is_object(), "{name}");
+    }
+}
+
+/// To Lambda, lines without a time are all of the level INFO.
+#[test]
+fn lambda_drops_no_line_whatever_its_level() {
+    let template = template();
+    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction"] {
+        let logging = &resource(&template, function)["LoggingConfig"];
+        assert_eq!(
+            (&logging["LogFormat"], &logging["ApplicationLogLevel"]),
+            (&json!("JSON"), &json!("INFO"))
+        );
+    }
 }

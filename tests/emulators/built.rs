@@ -110,6 +110,7 @@ impl Deployment {
             release_queue_url,
             secret_id: stored.arn.unwrap(),
             kms_key: kms_key.clone(),
+            stack: "built".into(),
             graph: spillway_meta::graph::GraphConfig { base_url, version: GRAPH_VERSION.into() },
         };
         let account = load_accounts(None, &quotas).unwrap().remove(0);
@@ -138,6 +139,7 @@ impl Deployment {
             ("SPILLWAY_RELEASE_QUEUE_URL", config.release_queue_url.clone()),
             ("SPILLWAY_SECRET_ID", config.secret_id.clone()),
             ("SPILLWAY_KMS_KEY", config.kms_key.clone()),
+            ("SPILLWAY_STACK", config.stack.clone()),
             ("SPILLWAY_GRAPH_URL", config.graph.base_url.clone()),
             ("SPILLWAY_GRAPH_VERSION", config.graph.version.clone()),
             ("RUST_LOG", "info".to_owned()),

@@ -8,6 +8,7 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use serde::Serialize;
 use serde_json::Value;
+use spillway_cloud::emf::Metrics;
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::time::Timestamp;
@@ -19,6 +20,7 @@ use tracing::error;
 pub struct Releaser {
     release: Release,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
 }
 
 /// The answer to either kind of event.
@@ -61,7 +63,7 @@ const DEADLINE_FALLBACK: Duration = Duration::from_secs(30);
 impl Releaser {
     /// Builds it.
     pub fn new(wiring: &Wiring) -> Self {
-        Self { release: wiring.release(), clock: wiring.clock.clone() }
+        Self { release: wiring.release(), clock: wiring.clock.clone(), metrics: wiring.metrics() }
     }
 
     /// Works on an event: a batch has `Records`, everything else is the schedule.
@@ -69,6 +71,12 @@ impl Releaser {
     /// # Errors
     /// When the event cannot be read, or for the schedule when the store does not answer.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, EventError> {
+        let answer = self.work_on(event).await;
+        self.metrics.flush();
+        answer
+    }
+
+    async fn work_on(&self, event: LambdaEvent<Value>) -> Result<Answer, EventError> {
         let deadline = match event.context.deadline {
             0 => self.clock.now() + DEADLINE_FALLBACK,
             millis => Timestamp::from_millis(millis),
@@ -82,6 +90,9 @@ impl Releaser {
             if let Err(error) = self.run(record.body.as_deref().unwrap_or_default(), deadline).await
             {
                 error!(message_id = record.message_id, %error, "run failed");
+                if let EventError::Store(error) = &error {
+                    self.metrics.meter.store_failed(error);
+                }
                 if !error.is_retryable() {
                     // The schedule names the account again in any case.
                     continue;

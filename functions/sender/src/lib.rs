@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::future::join_all;
 use lambda_runtime::LambdaEvent;
+use spillway_cloud::emf::Metrics;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
@@ -19,6 +20,7 @@ pub struct Sender {
     deliver: Deliver,
     queue: Arc<dyn SendQueue>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
 }
 
 /// Without a deadline from Lambda the invocation is taken to last this long.
@@ -27,7 +29,12 @@ const DEADLINE_FALLBACK: Duration = Duration::from_secs(15);
 impl Sender {
     /// Builds it.
     pub fn new(wiring: &Wiring) -> Self {
-        Self { deliver: wiring.deliver(), queue: wiring.queue.clone(), clock: wiring.clock.clone() }
+        Self {
+            deliver: wiring.deliver(),
+            queue: wiring.queue.clone(),
+            clock: wiring.clock.clone(),
+            metrics: wiring.metrics(),
+        }
     }
 
     /// Delivers a batch. What the answer does not name is done with and deleted.
@@ -52,6 +59,7 @@ impl Sender {
         }
         let buried = join_all(unreadable.iter().map(|(id, record)| self.bury(id, record))).await;
         let mut again = self.deliver.deliver(jobs, deadline).await;
+        self.metrics.flush();
         again.extend(buried.into_iter().flatten());
         let mut response = SqsBatchResponse::default();
         response.batch_item_failures = again

@@ -2,12 +2,14 @@
 
 use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
+use spillway_cloud::emf::Metrics;
 use spillway_cloud::secrets::{SecretStore, Secrets, SecretsError};
 use spillway_cloud::wiring::Wiring;
 use spillway_meta::signature::SignatureError;
 use spillway_meta::webhook::handshake::{self, HandshakeError};
 use spillway_meta::webhook::parse;
 use spillway_service::ingest::Ingest;
+use spillway_service::metrics::{Metric, name_of};
 use tracing::{error, warn};
 
 /// The longest body taken, in bytes. Meta publishes no figure for Instagram (3 MB for WhatsApp);
@@ -20,12 +22,13 @@ const SIGNATURE: &str = "x-hub-signature-256";
 pub struct Webhook {
     ingest: Ingest,
     secrets: SecretStore,
+    metrics: Metrics,
 }
 
 impl Webhook {
     /// Builds it.
     pub fn new(wiring: &Wiring, secrets: SecretStore) -> Self {
-        Self { ingest: wiring.ingest(), secrets }
+        Self { ingest: wiring.ingest(), secrets, metrics: wiring.metrics() }
     }
 
     /// Answers one request. 200 means that all of a delivery is durable; 5xx that Meta should send
@@ -36,6 +39,7 @@ impl Webhook {
             Method::POST => self.delivery(&request).await,
             _ => (StatusCode::METHOD_NOT_ALLOWED, "use GET or POST".to_owned()),
         };
+        self.metrics.flush();
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = status;
         let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
@@ -99,6 +103,7 @@ impl Webhook {
             Ok(_) => (StatusCode::OK, "ok".into()),
             Err(error) => {
                 error!(%error, "delivery not persisted: Meta will send it again");
+                self.metrics.meter.store_failed(&error);
                 (StatusCode::INTERNAL_SERVER_ERROR, "not persisted; send it again".into())
             }
         }
@@ -126,6 +131,7 @@ impl Webhook {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "no app secret is stored yet".into()));
         }
         warn!(%error, bytes = raw.len(), "delivery refused: signature");
+        self.metrics.meter.count_by(Metric::SignatureFailures, name_of(&error));
         Err((StatusCode::UNAUTHORIZED, error.to_string()))
     }
 }

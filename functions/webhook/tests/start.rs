@@ -64,6 +64,7 @@ fn a_process_outlives_a_start_that_failed() {
             ("SPILLWAY_RELEASE_QUEUE_URL", "http://127.0.0.1/1/release"),
             ("SPILLWAY_SECRET_ID", "the-secret"),
             ("SPILLWAY_KMS_KEY", "arn"),
+            ("SPILLWAY_STACK", "stack"),
         ],
     );
     // The secret is asked for before there is an event, and the event before there is a secret.

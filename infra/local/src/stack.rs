@@ -191,6 +191,7 @@ impl Stack {
             release_queue_url: queue_url(queues::RELEASE),
             secret_id: "generated".into(),
             kms_key: "generated".into(),
+            stack: "local".into(),
             graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
         };
         let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));

@@ -22,6 +22,8 @@ pub struct Config {
     pub secret_id: String,
     /// `SPILLWAY_KMS_KEY`: the ARN of the KMS key that data keys are encrypted under.
     pub kms_key: String,
+    /// `SPILLWAY_STACK`: the deployment's name, which metrics are counted under.
+    pub stack: String,
     /// `SPILLWAY_GRAPH_URL` and `SPILLWAY_GRAPH_VERSION`; Meta's own by default.
     pub graph: GraphConfig,
 }
@@ -79,6 +81,7 @@ impl Config {
             ),
             secret_id: required("SPILLWAY_SECRET_ID", "name or ARN of the secret"),
             kms_key: required("SPILLWAY_KMS_KEY", "ARN of the KMS key of the deployment"),
+            stack: required("SPILLWAY_STACK", "name that metrics are counted under"),
             graph: GraphConfig {
                 base_url: get("SPILLWAY_GRAPH_URL").unwrap_or_else(|| GRAPH_URL.into()),
                 version: get("SPILLWAY_GRAPH_VERSION").unwrap_or_else(|| GRAPH_VERSION.into()),
@@ -115,6 +118,7 @@ mod tests {
                 "SPILLWAY_RELEASE_QUEUE_URL",
                 "SPILLWAY_SECRET_ID",
                 "SPILLWAY_KMS_KEY",
+                "SPILLWAY_STACK",
             ]
         );
         assert!(error.to_string().contains("\n  SPILLWAY_SECRET_ID: name or ARN of the secret"));

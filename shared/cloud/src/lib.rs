@@ -1,8 +1,9 @@
-//! Spillway on AWS: DynamoDB stores, SQS queues, secrets, configuration, telemetry, and the wiring
-//! of the use cases to them.
+//! Spillway on AWS: DynamoDB stores, SQS queues, secrets, configuration, logs, metrics, and the
+//! wiring of the use cases to them.
 
 pub mod config;
 pub mod dynamo;
+pub mod emf;
 pub mod graph;
 pub mod schema;
 pub mod secrets;

@@ -1,9 +1,11 @@
 //! Logs: JSON lines on standard output, as CloudWatch takes them. They carry ids, never texts,
-//! names or secrets.
+//! names or secrets. Each line is paid for: it has no time, which CloudWatch knows, and no spans.
 
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -11,9 +13,23 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// default.
 pub fn start() {
     let levels = levels(Targets::new().with_default(LevelFilter::INFO));
-    let json = fmt::layer().json().flatten_event(true).with_current_span(false).without_time();
     // A second start in one process, as in tests, keeps the first.
-    let _ = tracing_subscriber::registry().with(json).with(levels).try_init();
+    let _ = subscriber(levels, std::io::stdout).try_init();
+}
+
+/// What a function logs at these levels, written to `writer`.
+pub fn subscriber<W>(levels: Targets, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let json = fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_target(false)
+        .without_time();
+    tracing_subscriber::registry().with(json.with_writer(writer)).with(levels)
 }
 
 /// What `RUST_LOG` asks for, or else `default`.

@@ -12,6 +12,7 @@ use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
+use spillway_service::metrics::Meter;
 use spillway_service::port::{
     Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, ReleaseQueue, SendQueue, Sends,
 };
@@ -22,6 +23,7 @@ use crate::config::{Config, ConfigError};
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends,
 };
+use crate::emf::{self, Metrics};
 use crate::graph::MetaGraph;
 use crate::secrets::{SecretStore, SecretsError, SecretsManager, process_number};
 use crate::server_date::ServerDate;
@@ -62,6 +64,12 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.
     pub check: Arc<ClockCheck>,
+    /// What happens is recorded here.
+    pub meter: Arc<Meter>,
+    /// The deployment's name.
+    pub stack: String,
+    /// Takes the lines of metrics.
+    pub write_metrics: fn(&str),
 }
 
 /// Why a function cannot start.
@@ -126,7 +134,7 @@ impl Environment {
             self.clock.clone(),
             process_number()?,
         )?;
-        Ok(Wiring { check, ..wiring })
+        Ok(Wiring { check, write_metrics: emf::to_stdout, ..wiring })
     }
 
     /// The Meta app's secrets.
@@ -138,7 +146,7 @@ impl Environment {
 }
 
 impl Wiring {
-    /// Wires everything to the given clients.
+    /// Wires everything to the given clients. Lines of metrics go nowhere.
     ///
     /// # Errors
     /// When the Graph client cannot be made of the configuration.
@@ -153,6 +161,7 @@ impl Wiring {
         let table = config.state_table.clone();
         let client = dynamo.clone();
         let keys = Arc::new(TokenKeys::new(client.clone(), table.clone(), service));
+        let meter = Arc::<Meter>::default();
         Ok(Self {
             accounts: Arc::new(DynamoAccounts { client: client.clone(), table: table.clone() }),
             budgets: Arc::new(DynamoBudgets { client: client.clone(), table: table.clone() }),
@@ -162,6 +171,7 @@ impl Wiring {
                 client: client.clone(),
                 sends: config.sends_table.clone(),
                 state: table.clone(),
+                meter: meter.clone(),
             }),
             backlogs: Arc::new(DynamoBacklogs { client, table }),
             queue: Arc::new(SqsSendQueue {
@@ -181,6 +191,9 @@ impl Wiring {
             ids: Arc::new(GrantIds::new(process)),
             clock,
             check: Arc::default(),
+            meter,
+            stack: config.stack.clone(),
+            write_metrics: |_| (),
         })
     }
 
@@ -211,6 +224,7 @@ impl Wiring {
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
+            meter: self.meter.clone(),
             warm: ingest::Warm::default(),
         }
     }
@@ -228,18 +242,15 @@ impl Wiring {
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
+            meter: self.meter.clone(),
         }
     }
 
     /// What decides on budgets; also for other tools that share an account's token.
     pub fn limiter(&self) -> Limiter {
-        Limiter::new(
-            self.budgets.clone(),
-            App::new(self.app.clone(), self.ids.clone(), self.clock.clone()),
-            self.ids.clone(),
-            self.clock.clone(),
-            self.check.clone(),
-        )
+        let Self { ids, clock, check, meter, .. } = self.clone();
+        let app = App::new(self.app.clone(), ids.clone(), clock.clone(), meter.clone());
+        Limiter::new(self.budgets.clone(), app, ids, clock, check, meter)
     }
 
     /// The release function's use case.
@@ -255,6 +266,18 @@ impl Wiring {
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
+            meter: self.meter.clone(),
+        }
+    }
+
+    /// What writes down what a function's use case records.
+    pub fn metrics(&self) -> Metrics {
+        Metrics {
+            meter: self.meter.clone(),
+            clock: self.clock.clone(),
+            check: self.check.clone(),
+            stack: self.stack.clone(),
+            write: self.write_metrics,
         }
     }
 

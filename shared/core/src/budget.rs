@@ -359,6 +359,22 @@ impl Budget {
         rows.filter(|row| row.quota.window <= PACED_WINDOW_MAX).map(percent).max().unwrap_or(100)
     }
 
+    /// Of the quotas that `action` takes from, the one with the least left at `now`, and how many
+    /// percent of its limit in force that is.
+    pub fn tightest<'r>(
+        &self,
+        rules: &'r Rules,
+        action: Action,
+        now: Timestamp,
+    ) -> Option<(&'r QuotaId, u8)> {
+        let at = now.max(self.decided_at);
+        let left = |row: InForce<'r>| {
+            let percent = u64::from(self.windows.room(row, at)) * 100 / u64::from(row.limit.get());
+            (&row.quota.id, u8::try_from(percent).unwrap_or(100))
+        };
+        rules.in_force(action, at, self.learned).map(left).min_by_key(|&(_, percent)| percent)
+    }
+
     /// Sends nothing to `recipient` for a while: Meta says that it has had too many messages.
     pub fn hold_recipient(&self, recipient: &RecipientId, now: Timestamp, id: GrantId) -> Self {
         let mut next = self.next(id);
@@ -659,6 +675,24 @@ mod tests {
             [Bound::Quota(QuotaId::new("hour")), Bound::Hold(HoldCause::Blocked), Bound::Hours]
                 .map(|bound| bound.to_string());
         assert_eq!(shown, ["quota hour", "hold Blocked", "active hours"]);
+    }
+
+    #[test]
+    fn the_tightest_quota_is_the_one_with_the_least_left() {
+        let rules = two_quotas();
+        let tightest = |budget: &Budget, at| {
+            let (quota, percent) = budget.tightest(&rules, Action::PrivateReply, at).unwrap();
+            (quota.to_string(), percent)
+        };
+        let empty = Budget::default();
+        assert_eq!(tightest(&empty, NOW), ("ten".into(), 100), "the first of two alike");
+        let send = send();
+        let (_, one) = granted(empty.decide(&rules, &want(&send, 1), NOW, id(1)));
+        assert_eq!(tightest(&one, NOW), ("ten".into(), 66));
+        let (_, full) = granted(one.decide(&rules, &want(&send, 2), NOW, id(2)));
+        assert_eq!(tightest(&full, NOW), ("ten".into(), 0));
+        // By then only the minute still counts them.
+        assert_eq!(tightest(&full, NOW + secs(30)), ("min".into(), 40));
     }
 
     #[test]

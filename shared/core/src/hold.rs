@@ -126,7 +126,7 @@ impl Holds {
     }
 
     /// Whether no hold is in force at `now`.
-    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
+    pub fn is_open(&self, now: Timestamp) -> bool {
         self.current.as_ref().is_none_or(|hold| now >= hold.until)
     }
 

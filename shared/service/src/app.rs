@@ -16,6 +16,7 @@ use tracing::{error, warn};
 
 use crate::clock::Clock;
 use crate::grant::GrantIds;
+use crate::metrics::{Meter, Metric, name_of};
 use crate::port::{AppBudgets, Saved, StoreError};
 
 /// How long a process believes what it has read of the app's budget: a hold of the app stops all of
@@ -39,6 +40,7 @@ pub struct App {
     budgets: Arc<dyn AppBudgets>,
     ids: Arc<GrantIds>,
     clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
     /// The budget last read, and until when it is believed, on the monotonic clock.
     seen: Mutex<Option<(AppBudget, Duration)>>,
     slices: Mutex<HashMap<QuotaId, Held>>,
@@ -72,8 +74,13 @@ pub(crate) enum AppGate {
 
 impl App {
     /// An app of which nothing is known yet.
-    pub fn new(budgets: Arc<dyn AppBudgets>, ids: Arc<GrantIds>, clock: Arc<dyn Clock>) -> Self {
-        Self { budgets, ids, clock, seen: Mutex::default(), slices: Mutex::default() }
+    pub fn new(
+        budgets: Arc<dyn AppBudgets>,
+        ids: Arc<GrantIds>,
+        clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self { budgets, ids, clock, meter, seen: Mutex::default(), slices: Mutex::default() }
     }
 
     /// Whether `first` may go. After a hold of the app it becomes its probe, if no other is.
@@ -226,7 +233,10 @@ impl App {
     ) -> Option<Timestamp> {
         let now = self.clock.now();
         match self.change(|budget, id| Some(budget.hold(cause, now, regain, id))).await {
-            Ok(budget) => {
+            Ok((before, budget)) => {
+                if before.holds.is_open(now.max(before.decided_at)) {
+                    self.meter.count_by(Metric::Held, format!("App{}", name_of(&cause)));
+                }
                 let until = budget.holds.current.map_or(now, |hold| hold.until);
                 warn!(?cause, hold_s = until.since(now).as_secs(), "the whole app is on hold");
                 Some(until)
@@ -247,19 +257,20 @@ impl App {
         }
     }
 
+    /// Changes the stored budget; gives it as it was and as it is.
     async fn change(
         &self,
         change: impl Fn(&AppBudget, GrantId) -> Option<AppBudget> + Send + Sync,
-    ) -> Result<AppBudget, StoreError> {
+    ) -> Result<(AppBudget, AppBudget), StoreError> {
         let mut budget = self.budgets.load().await?;
         let id = self.ids.next();
         for _ in 0..HOLD_TRIES {
-            let Some(next) = change(&budget, id) else { return Ok(budget) };
+            let Some(next) = change(&budget, id) else { return Ok((budget.clone(), budget)) };
             let asked = self.clock.monotonic();
             match self.budgets.save(&next).await? {
                 Saved::Done => {
                     self.remember(next.clone(), asked);
-                    return Ok(next);
+                    return Ok((budget, next));
                 }
                 Saved::Conflict(current) => budget = current,
             }
@@ -370,7 +381,7 @@ mod tests {
             let clock = Arc::new(Seconds::default());
             let stored = Mutex::default();
             let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after });
-            let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone());
+            let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
             let lease_until = clock.now() + Duration::from_secs(30);
             let gate = || app.gate(None, lease_until).now_or_never().unwrap().unwrap();
             assert!(matches!(gate(), AppGate::Open));
@@ -387,7 +398,7 @@ mod tests {
         let clock = Arc::new(Seconds::default());
         let stored = Mutex::default();
         let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after: 0 });
-        let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone());
+        let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
         app.hold(HoldCause::Throttled, None).now_or_never().unwrap().unwrap();
         app.remember(AppBudget::default(), clock.monotonic());
         let gate = app.gate(None, clock.now()).now_or_never().unwrap().unwrap();

@@ -24,6 +24,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
+use crate::metrics::{Meter, Metric};
 use crate::port::{Backlogs, Cursors, Queued, Recorded, Saved, SendQueue, Sends, StoreError};
 use crate::release::MARK_KEPT;
 use crate::ticket::{Place, Ticket};
@@ -60,6 +61,8 @@ pub struct Ingest {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.
     pub check: Arc<ClockCheck>,
+    /// What happens is recorded here.
+    pub meter: Arc<Meter>,
     /// What this process remembers.
     pub warm: Warm,
 }
@@ -159,6 +162,7 @@ impl Ingest {
         for event in delivery.events {
             match event {
                 Event::Comment(comment) => {
+                    self.meter.count(Metric::Accepted, 1);
                     by_account.entry(comment.account.clone()).or_default().push(comment);
                 }
                 Event::Other { .. } => total.other += 1,
@@ -172,7 +176,8 @@ impl Ingest {
         for result in results {
             total.add(result);
         }
-        info!(
+        // What is told of each send, and the metrics, say this at less cost.
+        debug!(
             queued = total.queued,
             parked = total.parked,
             late = total.late,
@@ -196,12 +201,23 @@ impl Ingest {
         let Some(account) = self.directory.find(&id).await? else {
             warn!(account = %id, comments = comments.len(), "comments for an account that is not connected");
             counts.unknown_account = comments.len();
+            self.note(&counts);
             return Ok(counts);
         };
         let now = self.clock.now();
         let wanted = self.match_comments(&account, comments, now, &mut counts);
-        self.record_new(&account, wanted, now, &mut counts).await?;
+        let recorded = self.record_new(&account, wanted, now, &mut counts).await;
+        // What was recorded before a failure is.
+        self.note(&counts);
+        recorded?;
         Ok(counts)
+    }
+
+    fn note(&self, counts: &Ingested) {
+        self.meter.count(Metric::Matched, counts.queued + counts.parked);
+        self.meter.count(Metric::Parked, counts.parked);
+        self.meter.count(Metric::Duplicates, counts.duplicate);
+        self.meter.count(Metric::UnknownAccounts, counts.unknown_account);
     }
 
     /// Records messages of one account; of those entered before, and of an account that is not
@@ -217,6 +233,7 @@ impl Ingest {
         let mut counts = Ingested::default();
         let Some(account) = self.directory.find(id).await? else {
             counts.unknown_account = messages.len();
+            self.note(&counts);
             return Ok(counts);
         };
         let now = self.clock.now();
@@ -246,7 +263,9 @@ impl Ingest {
                 earlier: Earlier::NotSent,
             });
         }
-        self.record_new(&account, wanted, now, &mut counts).await?;
+        let recorded = self.record_new(&account, wanted, now, &mut counts).await;
+        self.note(&counts);
+        recorded?;
         Ok(counts)
     }
 
@@ -263,10 +282,13 @@ impl Ingest {
         }
         let events: Vec<EventId> = wanted.iter().map(|send| send.id.event.clone()).collect();
         let known = self.sends.known(&account.id, &events).await?;
-        for event in &known {
-            debug!(account = %account.id, event = %event, "recorded before");
-        }
-        wanted.retain(|send| !known.contains(&send.id.event));
+        wanted.retain(|send| {
+            let is_known = known.contains(&send.id.event);
+            if is_known {
+                debug!(send = %send.id, "recorded before");
+            }
+            !is_known
+        });
         counts.duplicate += events.len() - wanted.len();
         if wanted.is_empty() {
             return Ok(());

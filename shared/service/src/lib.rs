@@ -16,6 +16,7 @@ pub mod grant;
 pub mod ingest;
 pub mod limiter;
 mod memory;
+pub mod metrics;
 pub mod port;
 pub mod release;
 pub mod ticket;

@@ -26,6 +26,7 @@ use crate::app::{App, AppGate};
 use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::memory::Memory;
+use crate::metrics::{Meter, Metric, name_of};
 use crate::port::{Budgets, Moved, Saved, StoreError};
 use crate::ticket::Ticket;
 
@@ -52,6 +53,7 @@ pub struct Limiter {
     ids: Arc<GrantIds>,
     clock: Arc<dyn Clock>,
     check: Arc<ClockCheck>,
+    meter: Arc<Meter>,
     /// The budget last seen, and when.
     seen: Memory<AccountId, (Budget, Timestamp)>,
     denials: Memory<(AccountId, Option<Lane>, Action), Denial>,
@@ -117,6 +119,7 @@ impl Limiter {
         ids: Arc<GrantIds>,
         clock: Arc<dyn Clock>,
         check: Arc<ClockCheck>,
+        meter: Arc<Meter>,
     ) -> Self {
         Self {
             budgets,
@@ -124,6 +127,7 @@ impl Limiter {
             ids,
             clock,
             check,
+            meter,
             seen: Memory::new(),
             denials: Memory::new(),
             reported: Memory::new(),
@@ -319,6 +323,7 @@ impl Limiter {
                         (budget, seen_at) = (self.budgets.load(&account.id).await?, now);
                         continue;
                     }
+                    self.meter.headroom(&budget, &account.rules, request.action, now);
                     self.remember(&account.id, budget, seen_at);
                     return Ok(Err(denial));
                 }
@@ -333,6 +338,7 @@ impl Limiter {
                             return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
                         }
                         Saved::Done => {
+                            self.meter.headroom(&next, &account.rules, request.action, now);
                             self.remember(&account.id, *next, now);
                             return Ok(Ok(Decided {
                                 grant,
@@ -424,7 +430,10 @@ impl Limiter {
             })
             .await;
         match held {
-            Ok(budget) => {
+            Ok((before, budget)) => {
+                if before.holds.is_open(now.max(before.decided_at)) {
+                    self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
+                }
                 let Learned { lowered, .. } = budget.learned;
                 let until = budget.holds.current.map_or(now, |hold| hold.until);
                 warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
@@ -455,7 +464,10 @@ impl Limiter {
         let now = self.clock.now();
         let change = |budget: &Budget, id| Some(budget.hold_recipient(recipient, now, id));
         match self.change(&account.id, change).await {
-            Ok(budget) => budget.holds.recipient_held_until(recipient, now),
+            Ok((_, budget)) => {
+                self.meter.count_by(Metric::Held, "RecipientThrottled");
+                budget.holds.recipient_held_until(recipient, now)
+            }
             Err(error) => {
                 warn!(account = %account.id, %error, "could not record the hold of a recipient");
                 None
@@ -507,20 +519,21 @@ impl Limiter {
         None
     }
 
-    /// Changes the stored budget, again until it holds; `None` from `change` leaves it.
+    /// Changes the stored budget, again until it holds; `None` from `change` leaves it. Gives it as it
+    /// was and as it is.
     async fn change(
         &self,
         account: &AccountId,
         change: impl Fn(&Budget, GrantId) -> Option<Budget> + Send + Sync,
-    ) -> Result<Budget, StoreError> {
+    ) -> Result<(Budget, Budget), StoreError> {
         let mut budget = self.budgets.load(account).await?;
         let id = self.ids.next();
         for _ in 0..HOLD_TRIES {
-            let Some(next) = change(&budget, id) else { return Ok(budget) };
+            let Some(next) = change(&budget, id) else { return Ok((budget.clone(), budget)) };
             match self.budgets.save(account, &next).await? {
                 Saved::Done => {
                     self.remember(account, next.clone(), self.clock.now());
-                    return Ok(next);
+                    return Ok((budget, next));
                 }
                 Saved::Conflict(current) => budget = current,
             }

@@ -18,12 +18,13 @@ use spillway_core::send::{
     Address, CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, Stage, Step, Waiting,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
+use crate::metrics::{Meter, Metric};
 use crate::port::{
     Backlogs, Budgets, Cursors, Entry, Mark, Queued, Recorded, ReleaseQueue, Saved, SendQueue,
     Sends, StoreError,
@@ -83,6 +84,8 @@ pub struct Release {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.
     pub check: Arc<ClockCheck>,
+    /// What happens is recorded here.
+    pub meter: Arc<Meter>,
 }
 
 /// What a run did.
@@ -109,6 +112,10 @@ struct Survey {
     over: Vec<(Place, Waiting, Outcome)>,
     /// The earliest deadline of all that wait.
     first_deadline: Option<Timestamp>,
+    /// When the oldest of them was matched.
+    oldest: Option<Timestamp>,
+    /// The earliest slot of those that have one.
+    first_due: Option<Timestamp>,
     /// Whether there are more than were read.
     extent: Extent,
 }
@@ -132,11 +139,17 @@ impl Survey {
         self.outstanding.extend(part.outstanding);
         self.claimed += part.claimed;
         self.over.extend(part.over);
-        self.first_deadline = self.first_deadline.into_iter().chain(part.first_deadline).min();
+        self.first_deadline = earliest(self.first_deadline, part.first_deadline);
+        self.oldest = earliest(self.oldest, part.oldest);
+        self.first_due = earliest(self.first_due, part.first_due);
         if part.extent == Extent::First {
             self.extent = Extent::First;
         }
     }
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.into_iter().chain(b).min()
 }
 
 /// What wants a slot.
@@ -184,11 +197,12 @@ impl Release {
     pub async fn dispatch(&self) -> Result<usize, StoreError> {
         let now = self.clock.now();
         let marked = self.backlogs.marked().await?;
-        let due: Vec<AccountId> =
-            marked.into_iter().filter(|&(_, due)| due <= now).map(|(account, _)| account).collect();
-        if !due.is_empty() {
-            self.runs.enqueue(&due).await?;
-        }
+        let due: Vec<(AccountId, Timestamp)> =
+            marked.into_iter().filter(|&(_, due)| due <= now).collect();
+        let Some(first) = due.iter().map(|&(_, due)| due).min() else { return Ok(0) };
+        self.meter.see_span(Metric::ReleaseBehind, now.since(first));
+        let due: Vec<AccountId> = due.into_iter().map(|(account, _)| account).collect();
+        self.runs.enqueue(&due).await?;
         Ok(due.len())
     }
 
@@ -208,10 +222,17 @@ impl Release {
             self.backlogs.settle(id, &mark, Some(mark.marked_at)).await?;
             return Ok(Released::default());
         }
+        self.meter.count(Metric::ReleaseRuns, 1);
         let Some(account) = self.directory.find(id).await? else {
             return self.cancel_all(id, &mark, now).await;
         };
         let survey = self.survey(&account, now).await?;
+        if let Some(oldest) = survey.oldest {
+            self.meter.see_span(Metric::OldestWaiting, now.since(oldest));
+        }
+        if let Some(due) = survey.first_due.filter(|&due| due <= now) {
+            self.meter.see_span(Metric::OldestDue, now.since(due));
+        }
         // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
         // may die first.
         let waiting = survey.waiting();
@@ -239,7 +260,7 @@ impl Release {
             _ => Some(look_again_at(&plan, left, within, survey.first_deadline, now)),
         };
         self.backlogs.settle(id, &mark, due).await?;
-        info!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "released");
+        debug!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "run over");
         Ok(done)
     }
 
@@ -345,6 +366,7 @@ impl Release {
     ) -> Result<(Plan, Option<Lane>), StoreError> {
         let Demand { outstanding, lanes, .. } = demand;
         let budget = self.budgets.load(&account.id).await?;
+        self.meter.headroom(&budget, &account.rules, Lane::Inbound.action(), now);
         let mut cursor = self.cursors.load(&account.id).await?;
         for _ in 0..CURSOR_TRIES {
             let plan = pace::plan(&account.rules, &budget, &cursor, now, outstanding, lanes);
@@ -353,6 +375,9 @@ impl Release {
                 None => None,
                 Some(_) => self.outlook(account, &budget, &cursor, now, demand).await?,
             };
+            if let Some(Outlook { late, .. }) = outlook {
+                self.meter.see(Metric::ForecastLate, late.into());
+            }
             let Some(next) = cursor.after(&plan, left, outlook, self.ids.next()) else {
                 return Ok((plan, left));
             };
@@ -436,8 +461,12 @@ impl Release {
         };
         let ticket = Ticket::new(&send, place);
         let Some(after) = self.sends.step(&ticket, step).await? else { return Ok(None) };
-        if send.stage != Stage::Parked {
-            warn!(send = %send.id, stage = ?send.stage, "overdue: brought back");
+        match send.stage {
+            Stage::Parked => info!(send = %send.id, "released"),
+            stage => {
+                warn!(send = %send.id, ?stage, "overdue: brought back");
+                self.meter.count(Metric::Repaired, 1);
+            }
         }
         Ok(Some(Brought { ticket: ticket.renewed(&after), due, from: send.stage }))
     }
@@ -450,6 +479,7 @@ impl Release {
         let ends = over.into_iter().map(|(place, send, outcome)| async move {
             let ended = self.end_one(&place, &send, &outcome, now).await?;
             if ended {
+                self.meter.ended(&outcome);
                 info!(send = %send.id, state = outcome.state(), "ended without being sent");
             }
             Ok::<_, StoreError>(usize::from(ended))
@@ -523,6 +553,10 @@ fn is_claimed(send: &Waiting, now: Timestamp) -> bool {
 impl Survey {
     fn sort_in(&mut self, place: Place, send: Waiting, now: Timestamp) {
         let first = self.first_deadline.map_or(send.deadline, |first| first.min(send.deadline));
+        self.oldest = earliest(self.oldest, Some(send.matched_at));
+        if let Stage::Queued { due } = send.stage {
+            self.first_due = earliest(self.first_due, Some(due));
+        }
         if is_claimed(&send, now) {
             self.claimed += 1;
             self.first_deadline = Some(first);

@@ -21,6 +21,7 @@ use spillway_service::app::App;
 use spillway_service::clock::ClockCheck;
 use spillway_service::grant::GrantIds;
 use spillway_service::limiter::{Charged, Limiter};
+use spillway_service::metrics::Meter;
 use spillway_service::port::{Moved, Saved, StoreError};
 
 use crate::{SECOND, Subject, grant, now};
@@ -309,9 +310,10 @@ pub async fn fifty_deciders_are_granted_exactly_what_there_is(subject: &dyn Subj
         let ids = Arc::new(GrantIds::new(process));
         // What a process has remembered of a lost race is not what is tried here.
         let limiter = move || {
-            let app = App::new(ports.app.clone(), ids.clone(), ports.clock.clone());
+            let meter = Arc::<Meter>::default();
+            let app = App::new(ports.app.clone(), ids.clone(), ports.clock.clone(), meter.clone());
             let check = Arc::<ClockCheck>::default();
-            Limiter::new(ports.budgets.clone(), app, ids.clone(), ports.clock.clone(), check)
+            Limiter::new(ports.budgets.clone(), app, ids.clone(), ports.clock.clone(), check, meter)
         };
         let account = &account;
         async move {

@@ -9,6 +9,7 @@ use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{Ingest, Warm};
 use spillway_service::limiter::Limiter;
+use spillway_service::metrics::Meter;
 use spillway_service::port::{Accounts, Budgets, Cursors, Sends};
 use spillway_service::release::Release;
 
@@ -113,8 +114,9 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let ids = Arc::new(GrantIds::new(process));
     let directory = Arc::new(Directory::new(accounts, clock.clone()));
     let limiter = || {
-        let app = App::new(sabotage.app(host.clone()), ids.clone(), clock.clone());
-        Limiter::new(budgets.clone(), app, ids.clone(), clock.clone(), host.check.clone())
+        let meter = Arc::<Meter>::default();
+        let app = App::new(sabotage.app(host.clone()), ids.clone(), clock.clone(), meter.clone());
+        Limiter::new(budgets.clone(), app, ids.clone(), clock.clone(), host.check.clone(), meter)
     };
     match function {
         Function::Tool => Work::Tool(Tool { directory, limiter: limiter(), sabotage }),
@@ -127,6 +129,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             ids,
             clock,
             check: host.check.clone(),
+            meter: Arc::default(),
             warm: Warm::default(),
         }),
         Function::Sender => Work::Sender(Deliver {
@@ -140,6 +143,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             ids,
             clock,
             check: host.check.clone(),
+            meter: Arc::default(),
         }),
         Function::Release => Work::Release(Release {
             directory,
@@ -152,6 +156,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             ids,
             clock,
             check: host.check.clone(),
+            meter: Arc::default(),
         }),
     }
 }

@@ -91,6 +91,7 @@ impl Running {
                 "SPILLWAY_RELEASE_QUEUE_URL",
                 "SPILLWAY_SECRET_ID",
                 "SPILLWAY_KMS_KEY",
+                "SPILLWAY_STACK",
             ] {
                 assert!(said.contains(name), "{name} is not named: {said}");
             }

@@ -71,6 +71,11 @@ impl Reader<'_> {
     }
 
     pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
-        serde_json::from_str(self.text(name)?).map_err(|error| self.corrupt(error))
+        // The error's own text may quote what is stored, and a person's name with it.
+        let corrupt = |error: serde_json::Error| {
+            let (kind, column) = (error.classify(), error.column());
+            self.corrupt(format!("attribute `{name}` has a {kind:?} error at column {column}"))
+        };
+        serde_json::from_str(self.text(name)?).map_err(corrupt)
     }
 }

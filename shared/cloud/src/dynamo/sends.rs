@@ -1,6 +1,7 @@
 //! Sends: entries in the `sends` table, waiting ones at their places in the `state` table.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, EventId, MediaId, SendId};
 use spillway_core::send::{Address, Earlier, Lane, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::metrics::Meter;
 use spillway_service::port::{Entry, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket, shard};
 use tracing::error;
@@ -34,6 +36,8 @@ pub struct DynamoSends {
     pub sends: String,
     /// The `state` table's name.
     pub state: String,
+    /// Items that cannot be read are recorded here.
+    pub meter: Arc<Meter>,
 }
 
 /// How long an entry lives: past the 7 days in which a comment can be answered and the 36 hours in
@@ -281,7 +285,10 @@ impl Sends for DynamoSends {
                 match read_waiting(item, account, WAITING) {
                     Ok(send) => found.push(send),
                     // It must not keep the others from being sent.
-                    Err(error) => error!(place = after, %account, %error, "left alone"),
+                    Err(error) => {
+                        error!(place = after, %account, %error, "left alone");
+                        self.meter.store_failed(&error);
+                    }
                 }
             }
             if page.last_evaluated_key.is_none() {

@@ -35,6 +35,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::limiter::{CONTENDED_WAIT, Charged, Limiter, Reservation, Reserved};
+use crate::metrics::{Meter, Metric};
 use crate::port::{Backlogs, Cursors, Graph, Queued, SendQueue, Sends, StoreError};
 use crate::ticket::Ticket;
 
@@ -85,6 +86,8 @@ pub struct Deliver {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right: answers of Meta's tell.
     pub check: Arc<ClockCheck>,
+    /// What happens is recorded here.
+    pub meter: Arc<Meter>,
 }
 
 /// What is to be done with a message.
@@ -126,6 +129,7 @@ impl Deliver {
             Ok(Some(account)) => account,
             Ok(None) => return self.cancel_all(&jobs).await,
             Err(error) => {
+                self.meter.store_failed(&error);
                 error!(account = %id, %error, "could not read the account");
                 return jobs.into_iter().map(|job| job.message_id).collect();
             }
@@ -159,6 +163,7 @@ impl Deliver {
         let Reserved { reservation, denied } = match reserved {
             Ok(reserved) => reserved,
             Err(error) => {
+                self.meter.store_failed(&error);
                 error!(account = %account.id, %error, "could not reserve");
                 return jobs.iter().map(|job| job.message_id.clone()).collect();
             }
@@ -185,7 +190,12 @@ impl Deliver {
         let ends = jobs.iter().map(|job| self.sends.finish_unclaimed(&job.ticket, outcome, at));
         let ended = join_all(ends).await;
         let failed = |(job, result): (&Job, Result<bool, StoreError>)| match result {
-            Ok(_) => None,
+            Ok(ended) => {
+                if ended {
+                    self.note_end(&job.ticket, outcome);
+                }
+                None
+            }
             Err(error) => {
                 error!(send = %job.ticket.send, %error, "could not end the send");
                 Some(job.message_id.clone())
@@ -218,6 +228,7 @@ impl Deliver {
         let (mut waiting, mut parking) = (Vec::new(), Vec::new());
         for (job, denial) in denied {
             let wait = denial.retry_at.since(now);
+            self.meter.denied(&denial.bound);
             info!(send = %job.ticket.send, bound = %denial.bound, wait_ms = wait.as_millis() as u64, "put off");
             let before = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
             match denial.bound {
@@ -273,7 +284,10 @@ impl Deliver {
         let failed =
             |((job, _), result): (&(&Job, &Denial), Result<Option<Waiting>, StoreError>)| {
                 match result {
-                    Ok(_) => None,
+                    Ok(after) => {
+                        self.meter.count(Metric::Parked, usize::from(after.is_some()));
+                        None
+                    }
                     Err(error) => {
                         error!(send = %job.ticket.send, %error, "could not park");
                         Some(job.message_id.clone())
@@ -384,13 +398,14 @@ impl Deliver {
             return Attempt { fate, unused: 1 };
         }
         let text = fill(&campaign, variant, &send);
-        let before = self.clock.now();
+        let (before, began) = (self.clock.now(), self.clock.monotonic());
         let result = match &send.to {
             Address::Comment { id, .. } => {
                 self.graph.private_reply(account, id, &text, timeout).await
             }
             Address::Person(person) => self.graph.message(account, person, &text, timeout).await,
         };
+        self.note_call(began, result.as_ref().err());
         self.check_clock(before, server_date(&result));
         self.settle(account, reservation, &ticket, &send, variant, result).await
     }
@@ -413,7 +428,10 @@ impl Deliver {
             Ok(Charged::Denied(_)) | Err(_) => return Age::InTime,
         }
         let timeout = (deadline - RECORDING_TIME).since(now);
-        match self.graph.comment_timestamp(account, id, timeout).await {
+        let began = self.clock.monotonic();
+        let read = self.graph.comment_timestamp(account, id, timeout).await;
+        self.note_call(began, read.as_ref().err());
+        match read {
             Ok(comment) => {
                 self.check_clock(now, comment.server_date);
                 self.learn(account, &comment.usage).await;
@@ -443,6 +461,15 @@ impl Deliver {
         }
         let current = self.directory.refresh(&account.id).await?;
         Ok(current.and_then(|account| account.campaigns.get(id).cloned()))
+    }
+
+    /// Takes down how a call went that began at this instant of the monotonic clock.
+    fn note_call(&self, began: Duration, failed: Option<&CallError>) {
+        let took = self.clock.monotonic().saturating_sub(began);
+        self.meter.see_span(Metric::GraphLatency, took);
+        if let Some(call) = failed {
+            self.meter.call_failed(call);
+        }
     }
 
     /// Compares this process's clock with the date in an answer of Meta's.
@@ -509,6 +536,7 @@ impl Deliver {
                 let arrived =
                     reason == FailReason::ReplyRefused && send.earlier == Earlier::Unknown;
                 let outcome = if arrived {
+                    info!(send = %send.id, "sent: an earlier attempt had arrived");
                     Outcome::Sent { recipient: None, message: None, variant: None }
                 } else {
                     Outcome::Failed { reason }
@@ -522,7 +550,10 @@ impl Deliver {
 
     async fn finish(&self, ticket: &Ticket, outcome: &Outcome) -> Fate {
         match self.sends.finish(ticket, outcome, self.clock.now()).await {
-            Ok(()) => Fate::Done,
+            Ok(()) => {
+                self.note_end(ticket, outcome);
+                Fate::Done
+            }
             // The lease ends, and release finds the send with an unknown outcome. The message is
             // void: its epoch has passed.
             Err(error) => {
@@ -532,9 +563,24 @@ impl Deliver {
         }
     }
 
+    fn note_end(&self, ticket: &Ticket, outcome: &Outcome) {
+        self.meter.ended(outcome);
+        // That it was sent is logged with Meta's answer.
+        if !matches!(outcome, Outcome::Sent { .. }) {
+            info!(send = %ticket.send, state = outcome.state(), "ended without being sent");
+        }
+    }
+
     async fn park(&self, ticket: &Ticket) -> Fate {
-        if let Err(error) = self.sends.step(ticket, Step::To(Stage::Parked)).await {
-            error!(send = %ticket.send, %error, "could not park; the lease will end");
+        match self.sends.step(ticket, Step::To(Stage::Parked)).await {
+            Ok(Some(_)) => {
+                info!(send = %ticket.send, "parked");
+                self.meter.count(Metric::Parked, 1);
+            }
+            Ok(None) => warn!(send = %ticket.send, "moved on while it was claimed"),
+            Err(error) => {
+                error!(send = %ticket.send, %error, "could not park; the lease will end");
+            }
         }
         if let Err(error) = self.backlogs.wake(&ticket.send.account, self.clock.now()).await {
             error!(send = %ticket.send, %error, "could not mark the backlog");

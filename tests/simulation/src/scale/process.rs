@@ -9,6 +9,7 @@ use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{Ingest, Warm};
 use spillway_service::limiter::Limiter;
+use spillway_service::metrics::Meter;
 use spillway_service::release::Release;
 
 use super::ports::Ports;
@@ -21,6 +22,7 @@ struct Parts {
     directory: Arc<Directory>,
     ids: Arc<GrantIds>,
     check: Arc<ClockCheck>,
+    meter: Arc<Meter>,
 }
 
 impl Parts {
@@ -31,13 +33,15 @@ impl Parts {
             ports,
             ids: Arc::new(GrantIds::new(process)),
             check: Arc::default(),
+            meter: Arc::default(),
         }
     }
 }
 
 /// A process of the webhook function.
 pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
-    let Parts { ports, directory, ids, check } = Parts::new(shared, Function::Webhook, process);
+    let Parts { ports, directory, ids, check, meter } =
+        Parts::new(shared, Function::Webhook, process);
     Ingest {
         directory,
         sends: ports.clone(),
@@ -47,17 +51,21 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
         ids,
         clock: shared.clone(),
         check,
+        meter,
         warm: Warm::default(),
     }
 }
 
 /// A process of the sender function.
 pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
-    let Parts { ports, directory, ids, check } = Parts::new(shared, Function::Sender, process);
-    let app = App::new(ports.clone(), ids.clone(), shared.clone());
+    let Parts { ports, directory, ids, check, meter } =
+        Parts::new(shared, Function::Sender, process);
+    let app = App::new(ports.clone(), ids.clone(), shared.clone(), meter.clone());
+    let (budgets, clock) = (ports.clone(), shared.clone());
+    let limiter = Limiter::new(budgets, app, ids.clone(), clock, check.clone(), meter.clone());
     Deliver {
         directory,
-        limiter: Limiter::new(ports.clone(), app, ids.clone(), shared.clone(), check.clone()),
+        limiter,
         cursors: ports.clone(),
         sends: ports.clone(),
         backlogs: ports.clone(),
@@ -66,12 +74,14 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         ids,
         clock: shared.clone(),
         check,
+        meter,
     }
 }
 
 /// A process of the release function.
 pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
-    let Parts { ports, directory, ids, check } = Parts::new(shared, Function::Release, process);
+    let Parts { ports, directory, ids, check, meter } =
+        Parts::new(shared, Function::Release, process);
     Release {
         directory,
         budgets: ports.clone(),
@@ -83,5 +93,6 @@ pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
         ids,
         clock: shared.clone(),
         check,
+        meter,
     }
 }
