@@ -10,7 +10,7 @@ pub use others::Other;
 pub use prices::{LIST, Price, Prices, PricesError};
 pub use report::{Column, OtherColumn, Report, Target};
 pub use usage::{Bill, Usage};
-pub use workload::{Counted, Crowd, PerDm, Wait, count};
+pub use workload::{Counted, Crowd, PerDm, Wait, count_all};
 
 /// What the bill is about, in the order of its columns.
 pub const WORKLOADS: [(Crowd, Wait); 7] = [

@@ -1,5 +1,8 @@
 //! The workloads, and what is counted while the use cases go through each.
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use serde::Serialize;
 use spillway_service::clock::Clock;
 
@@ -132,12 +135,23 @@ impl Wait {
     }
 }
 
-/// Plays a workload. The careful profile allows a middle-tier account 196 DMs an hour in 16 hours of
-/// a day: 1,570 comments take eight hours, and 9,400 three days.
-pub fn count(crowd: Crowd, wait: Wait) -> Counted {
-    play(crowd, wait).count(crowd, wait)
+/// Plays all workloads, at a time.
+pub fn count_all(workloads: &[(Crowd, Wait)]) -> Vec<Counted> {
+    thread::scope(|scope| {
+        let plays: Vec<_> = workloads
+            .iter()
+            .map(|&(crowd, wait)| scope.spawn(move || play(crowd, wait).count(crowd, wait)))
+            .collect();
+        let finished = plays.into_iter().map(|play| match play.join() {
+            Ok(counted) => counted,
+            Err(panic) => resume_unwind(panic),
+        });
+        finished.collect()
+    })
 }
 
+/// The careful profile allows a middle-tier account 196 DMs an hour in 16 hours of a day: 1,570 comments
+/// take eight hours, and 9,400 three days.
 fn play(crowd: Crowd, wait: Wait) -> Play {
     let burst = |comments: u32, delivery: u32| Wave {
         comments,
@@ -158,10 +172,9 @@ fn play(crowd: Crowd, wait: Wait) -> Play {
         Wait::EightHours => burst(1570, delivery),
         Wait::ThreeDays => burst(9400, delivery),
     };
-    // With fewer accounts messages gather for longer, so that batches are as full.
-    let every = Gather::DEFAULT.every * u64::from(stand_for / accounts);
+    let stretch = u64::from(stand_for / accounts);
     let batch = if crowd == Crowd::FleetOfSingles { 1 } else { Gather::DEFAULT.batch };
-    Play { accounts, stand_for, wave, gather: Gather { every, batch } }
+    Play { accounts, stand_for, wave, gather: Gather { stretch, batch } }
 }
 
 /// Nothing takes longer.

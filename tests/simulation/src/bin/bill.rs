@@ -20,9 +20,9 @@ Examples:
   bill --prices frankfurt.toml with a list of your own; --print-prices prints one to start from
   bill --json                  all figures as JSON
 
-A fleet is 1,000 accounts, each with deliveries of 5 comments. Of these 50 or 20 are played, and messages
-gather for as much longer before a batch is taken (100 ms for 1,000 accounts), so that batches are as
-full. «batch of 1» is the same with each message in a batch of its own. «viral» is one account, whose
+A fleet is 1,000 accounts, each with deliveries of 5 comments. Of these 50 or 20 are played; messages
+gather for as much longer before a batch is taken (100 ms for 1,000 accounts), and processes are at
+work for as much longer, so that batches are as full and processes as many. «batch of 1» is the same with each message in a batch of its own. «viral» is one account, whose
 DMs are 18 s apart. All keep the profile `careful` in tier 2. «straight»: each comment has its slot at
 once. «8 h» and «3 days»: all comments come within ten minutes, and the last one waits so long.
 
@@ -66,8 +66,7 @@ fn run(cli: &Cli) -> Result<(), String> {
         None => LIST.to_owned(),
     };
     let prices = Prices::read(&list).map_err(|error| error.to_string())?;
-    let counted = bill::WORKLOADS.map(|(crowd, wait)| bill::count(crowd, wait));
-    let report = Report::new(prices, counted.into());
+    let report = Report::new(prices, bill::count_all(&bill::WORKLOADS));
     match cli.json {
         true => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
         false => print!("{report}"),

@@ -23,18 +23,22 @@ use crate::dice::Dice;
 use crate::process::Function;
 use crate::queue::Received;
 
+/// The length of a step, in milliseconds.
+const STEP: u64 = 100;
+
 /// How the queues' messages are taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gather {
-    /// How long messages gather before a batch is taken, in milliseconds: a part of a minute.
-    pub(crate) every: u64,
+    /// A step is so many times as long, and so is what an invocation takes: one account then fills as
+    /// many batches and processes as so many. Steps must go into a minute.
+    pub(crate) stretch: u64,
     /// Messages in a batch of sends at most.
     pub(crate) batch: usize,
 }
 
 impl Gather {
     /// As template.yaml has it.
-    pub(crate) const DEFAULT: Self = Self { every: 100, batch: 10 };
+    pub(crate) const DEFAULT: Self = Self { stretch: 1, batch: 10 };
 }
 
 /// How long invocations take, in milliseconds: with the calls to Meta for the sender.
@@ -106,9 +110,9 @@ impl Clockwork {
             gather,
             shared,
             dice: Dice::new(seed ^ 0x0090_015e),
-            webhooks: Pool::new(WEBHOOKS, WEBHOOK_LASTS),
-            senders: Pool::new(SENDERS, SENDER_LASTS),
-            releases: Pool::new(RELEASES, RELEASE_LASTS),
+            webhooks: Pool::new(WEBHOOKS, WEBHOOK_LASTS * gather.stretch),
+            senders: Pool::new(SENDERS, SENDER_LASTS * gather.stretch),
+            releases: Pool::new(RELEASES, RELEASE_LASTS * gather.stretch),
             next: 0,
             tally: Tally::default(),
         }
@@ -146,8 +150,8 @@ impl Clockwork {
         let visible = self.shared.store().next_visible();
         let message = visible.map(|at| at.saturating_sub(self.shared.plan.start));
         let soonest = [Some(minute), delivery, message].into_iter().flatten().min();
-        let every = self.gather.every;
-        soonest.unwrap_or(minute).next_multiple_of(every).max(after + every)
+        let step = STEP * self.gather.stretch;
+        soonest.unwrap_or(minute).next_multiple_of(step).max(after + step)
     }
 
     fn progress(&self, after: u64) -> Progress {
