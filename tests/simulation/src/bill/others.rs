@@ -48,8 +48,10 @@ impl Other {
             Self::Hops => {
                 let hops = wait.mean_hours() / HOP;
                 // Looks at the budget, and sends what does not fit again.
-                let hop = Usage { read_units: 1.0 / BATCH, ..invocation(1.0 / BATCH, [store(), queue()]) }
-                    + messages(1.0);
+                let hop = Usage {
+                    read_units: 1.0 / BATCH,
+                    ..invocation(1.0 / BATCH, [store(), queue()])
+                } + messages(1.0);
                 hop * hops + call(1.0 / BATCH) + messages(1.0)
             }
             Self::Schedules => Usage { schedules: 1.0, ..call(1.0) },

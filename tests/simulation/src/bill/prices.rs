@@ -81,7 +81,9 @@ impl fmt::Display for PricesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => write!(f, "the price list cannot be read: {error}"),
-            Self::Date(error) => write!(f, "the price list's `date` must be like 2026-06-01: {error}"),
+            Self::Date(error) => {
+                write!(f, "the price list's `date` must be like 2026-06-01: {error}")
+            }
             Self::Empty(field) => write!(f, "the price list's `{field}` is empty: fill it in"),
             Self::Unsound(price) => write!(
                 f,

@@ -92,18 +92,16 @@ impl Report {
 }
 
 fn targets(workloads: &[Column]) -> Vec<Target> {
-    let totals = |crowd: Crowd| {
-        workloads.iter().filter(move |column| column.counted.crowd == crowd)
-    };
+    let totals =
+        |crowd: Crowd| workloads.iter().filter(move |column| column.counted.crowd == crowd);
     let most = |crowd| totals(crowd).map(|column| column.bill.total).fold(0.0, f64::max);
     let total = |crowd, wait| {
         let mut all = totals(crowd);
         all.find(|column| column.counted.wait == wait).map_or(f64::NAN, |column| column.bill.total)
     };
     let waiting = |crowd| total(crowd, Wait::ThreeDays) / total(crowd, Wait::Straight);
-    let target = |name, ceiling, measured| {
-        Target { name, ceiling, measured, is_kept: measured <= ceiling }
-    };
+    let target =
+        |name, ceiling, measured| Target { name, ceiling, measured, is_kept: measured <= ceiling };
     vec![
         target("a fleet, straight, USD", FLEET_MAX, total(Crowd::Fleet, Wait::Straight)),
         target("a fleet, the dearest wait, USD", FLEET_MAX, most(Crowd::Fleet)),

@@ -191,9 +191,8 @@ mod tests {
             alarm_months: 1.0,
         };
         let bill = Bill::of(&one, &prices);
-        let usd = [
-            0.625, 0.125, 0.45, 0.4, 0.1, 0.2, 13.3334, 1.0, 25.0, 0.5, 0.09, 0.03, 0.4, 0.1,
-        ];
+        let usd =
+            [0.625, 0.125, 0.45, 0.4, 0.1, 0.2, 13.3334, 1.0, 25.0, 0.5, 0.09, 0.03, 0.4, 0.1];
         for ((line, is), due) in bill.lines().into_iter().zip(usd) {
             assert!((is - due).abs() < 1e-9, "{line}: {is}, not {due}");
         }

@@ -8,7 +8,9 @@ use spillway_service::clock::Clock;
 
 use super::usage::Usage;
 use crate::process::Function;
-use crate::scale::{Clockwork, Counts, Gather, HOUR, Invocations, MINUTE, Plan, Reply, Shared, Wave};
+use crate::scale::{
+    Clockwork, Counts, Gather, HOUR, Invocations, MINUTE, Plan, Reply, Shared, Wave,
+};
 
 /// Who is commented on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -160,8 +162,9 @@ fn play(crowd: Crowd, wait: Wait) -> Play {
     };
     let (accounts, stand_for, delivery) = match (crowd, wait) {
         (Crowd::Viral, _) => (1, 1, 25),
-        (_, Wait::ThreeDays) => (20, FLEET, 5),
-        (_, Wait::Straight | Wait::EightHours) => (50, FLEET, 5),
+        (_, Wait::Straight) => (50, FLEET, 5),
+        (_, Wait::EightHours) => (20, FLEET, 5),
+        (_, Wait::ThreeDays) => (10, FLEET, 5),
     };
     let wave = match wait {
         // As many in ten minutes as have their slots in these.
@@ -317,7 +320,11 @@ mod tests {
         assert_eq!(template.matches("MemorySize:").count(), 1);
         assert!(template.contains(&format!("MemorySize: {}\n", super::MEMORY * 1024.0)));
         let batch = super::Gather::DEFAULT.batch;
-        assert!(template.contains(&format!("Queue: !GetAtt SendQueue.Arn\n            BatchSize: {batch}\n")));
+        assert!(
+            template.contains(&format!(
+                "Queue: !GetAtt SendQueue.Arn\n            BatchSize: {batch}\n"
+            ))
+        );
         assert!(!template.contains("MaximumBatchingWindowInSeconds"));
     }
 }

@@ -20,7 +20,7 @@ Examples:
   bill --prices frankfurt.toml with a list of your own; --print-prices prints one to start from
   bill --json                  all figures as JSON
 
-A fleet is 1,000 accounts, each with deliveries of 5 comments. Of these 50 or 20 are played; messages
+A fleet is 1,000 accounts, each with deliveries of 5 comments. Of these 50, 20 and 10 are played; messages
 gather for as much longer before a batch is taken (100 ms for 1,000 accounts), and processes are at
 work for as much longer, so that batches are as full and processes as many. «batch of 1» is the same with each message in a batch of its own. «viral» is one account, whose
 DMs are 18 s apart. All keep the profile `careful` in tier 2. «straight»: each comment has its slot at

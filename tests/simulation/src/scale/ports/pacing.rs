@@ -33,18 +33,20 @@ impl Accounts for Ports {
 #[async_trait]
 impl Budgets for Ports {
     async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
-        Ok(self.state(&keys::pace(account), CONSISTENT, |store| {
-            store.tables.budgets.get(account).cloned().unwrap_or_default()
-        })
-        .await)
+        Ok(self
+            .state(&keys::pace(account), CONSISTENT, |store| {
+                store.tables.budgets.get(account).cloned().unwrap_or_default()
+            })
+            .await)
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
         let key = keys::pace(account);
-        Ok(self.state(&key, write(budget_bytes(&key, next)), |store| {
-            tables::save(&mut store.tables.budgets, account, next)
-        })
-        .await)
+        Ok(self
+            .state(&key, write(budget_bytes(&key, next)), |store| {
+                tables::save(&mut store.tables.budgets, account, next)
+            })
+            .await)
     }
 
     async fn save_moved(
@@ -72,10 +74,11 @@ impl Budgets for Ports {
         account: &AccountId,
         person: &RecipientId,
     ) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.state(&keys::person(account, person), CONSISTENT, |store| {
-            store.tables.counted.get(&(account.clone(), person.clone())).copied()
-        })
-        .await)
+        Ok(self
+            .state(&keys::person(account, person), CONSISTENT, |store| {
+                store.tables.counted.get(&(account.clone(), person.clone())).copied()
+            })
+            .await)
     }
 
     async fn note_counted(
@@ -108,17 +111,19 @@ impl AppBudgets for Ports {
 #[async_trait]
 impl Cursors for Ports {
     async fn load(&self, account: &AccountId) -> Result<Cursor, StoreError> {
-        Ok(self.state(&keys::pace(account), CONSISTENT, |store| {
-            store.tables.cursors.get(account).cloned().unwrap_or_default()
-        })
-        .await)
+        Ok(self
+            .state(&keys::pace(account), CONSISTENT, |store| {
+                store.tables.cursors.get(account).cloned().unwrap_or_default()
+            })
+            .await)
     }
 
     async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
-        Ok(self.state(&keys::pace(account), WRITE, |store| {
-            tables::save(&mut store.tables.cursors, account, next)
-        })
-        .await)
+        Ok(self
+            .state(&keys::pace(account), WRITE, |store| {
+                tables::save(&mut store.tables.cursors, account, next)
+            })
+            .await)
     }
 }
 
@@ -166,9 +171,11 @@ impl Backlogs for Ports {
         due: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let key = keys::backlog(account);
-        let settled = self.state(&key, WRITE, |store| store.tables.settle(account, mark, due)).await;
+        let settled =
+            self.state(&key, WRITE, |store| store.tables.settle(account, mark, due)).await;
         if settled == Settled::Refused {
-            self.state(&key, WRITE, |store| store.tables.end_lease(account, mark.lease_until)).await;
+            self.state(&key, WRITE, |store| store.tables.end_lease(account, mark.lease_until))
+                .await;
         }
         Ok(())
     }
