@@ -44,6 +44,8 @@ pub struct Prices {
     pub data_out: Price,
     /// KMS requests.
     pub kms: Price,
+    /// A key of one's own for a month.
+    pub kms_key: Price,
     /// A secret for a month.
     pub secret: Price,
     /// An alarm for a month.
@@ -114,7 +116,7 @@ impl Prices {
         }
     }
 
-    fn all(&self) -> [(&'static str, &Price); 15] {
+    fn all(&self) -> [(&'static str, &Price); 16] {
         [
             ("dynamodb_write", &self.dynamodb_write),
             ("dynamodb_read", &self.dynamodb_read),
@@ -129,6 +131,7 @@ impl Prices {
             ("logs", &self.logs),
             ("data_out", &self.data_out),
             ("kms", &self.kms),
+            ("kms_key", &self.kms_key),
             ("secret", &self.secret),
             ("alarm", &self.alarm),
         ]

@@ -33,6 +33,8 @@ pub struct Usage {
     pub out_gb: f64,
     /// KMS requests.
     pub kms_requests: f64,
+    /// KMS keys for a month.
+    pub key_months: f64,
     /// Secrets for a month.
     pub secret_months: f64,
     /// Alarms for a month.
@@ -56,6 +58,7 @@ impl Add for Usage {
             log_gb: self.log_gb + other.log_gb,
             out_gb: self.out_gb + other.out_gb,
             kms_requests: self.kms_requests + other.kms_requests,
+            key_months: self.key_months + other.key_months,
             secret_months: self.secret_months + other.secret_months,
             alarm_months: self.alarm_months + other.alarm_months,
         }
@@ -79,6 +82,7 @@ impl Mul<f64> for Usage {
             log_gb: self.log_gb * times,
             out_gb: self.out_gb * times,
             kms_requests: self.kms_requests * times,
+            key_months: self.key_months * times,
             secret_months: self.secret_months * times,
             alarm_months: self.alarm_months * times,
         }
@@ -114,7 +118,7 @@ pub struct Bill {
     pub kms: f64,
     /// Secrets Manager.
     pub secret: f64,
-    /// The alarm.
+    /// The alarms.
     pub alarm: f64,
     /// All of it.
     pub total: f64,
@@ -137,7 +141,7 @@ impl Bill {
             step_functions: prices.step_functions.of(usage.transitions),
             logs: prices.logs.of(usage.log_gb),
             data_out: prices.data_out.of(usage.out_gb),
-            kms: prices.kms.of(usage.kms_requests),
+            kms: prices.kms.of(usage.kms_requests) + prices.kms_key.of(usage.key_months),
             secret: prices.secret.of(usage.secret_months),
             alarm: prices.alarm.of(usage.alarm_months),
             total: 0.0,
@@ -161,7 +165,7 @@ impl Bill {
             ("data out", self.data_out),
             ("KMS, at most", self.kms),
             ("Secrets Manager", self.secret),
-            ("CloudWatch alarm", self.alarm),
+            ("CloudWatch alarms", self.alarm),
         ]
     }
 }
@@ -187,12 +191,13 @@ mod tests {
             log_gb: 1.0,
             out_gb: 1.0,
             kms_requests: 1e4,
+            key_months: 1.0,
             secret_months: 1.0,
             alarm_months: 1.0,
         };
         let bill = Bill::of(&one, &prices);
         let usd =
-            [0.625, 0.125, 0.45, 0.4, 0.1, 0.2, 13.3334, 1.0, 25.0, 0.5, 0.09, 0.03, 0.4, 0.1];
+            [0.625, 0.125, 0.45, 0.4, 0.1, 0.2, 13.3334, 1.0, 25.0, 0.5, 0.09, 1.03, 0.4, 0.1];
         for ((line, is), due) in bill.lines().into_iter().zip(usd) {
             assert!((is - due).abs() < 1e-9, "{line}: {is}, not {due}");
         }

@@ -268,6 +268,9 @@ pub(super) const MONTH_HOURS: f64 = 24.0 * MONTH;
 /// Memory of a function in GB, as template.yaml has it.
 const MEMORY: f64 = 0.5;
 
+/// Alarms, as template.yaml has them.
+const ALARMS: f64 = 4.0;
+
 /// GB-seconds of so many milliseconds.
 pub(super) fn gb_seconds(millis: f64) -> f64 {
     MEMORY * millis / 1000.0
@@ -288,13 +291,14 @@ pub(super) const BESIDE: Usage = Usage {
     log_gb: 1024.0 / GB,
     out_gb: 1536.0 / GB,
     kms_requests: 0.0,
+    key_months: 0.0,
     secret_months: 0.0,
     alarm_months: 0.0,
 };
 
 /// What all accounts share in an hour, whether anything is sent or not: for each of the two queues
-/// five long polls of 20 seconds at a time, the schedule with its invocations, two tables' keys asked
-/// for every five minutes for three functions, a secret and an alarm.
+/// five long polls of 20 seconds at a time, the schedule with its invocations, the two tables' keys asked
+/// for every five minutes for each of three functions, a key, a secret and the alarms.
 fn standing(counts: &Counts) -> Usage {
     const POLLS: f64 = 2.0 * 5.0 * 180.0;
     const TICKS: f64 = 60.0;
@@ -307,7 +311,8 @@ fn standing(counts: &Counts) -> Usage {
         read_units: TICKS * per_tick(counts.tick_half_reads) / 2.0,
         kms_requests: 2.0 * 3.0 * 12.0,
         secret_months: 1.0 / MONTH_HOURS,
-        alarm_months: 1.0 / MONTH_HOURS,
+        key_months: 1.0 / MONTH_HOURS,
+        alarm_months: ALARMS / MONTH_HOURS,
         ..Usage::default()
     }
 }
@@ -315,7 +320,7 @@ fn standing(counts: &Counts) -> Usage {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn memory_and_batches_are_those_of_the_template() {
+    fn memory_batches_and_what_is_there_by_the_month_are_those_of_the_template() {
         let template = include_str!("../../../../template.yaml");
         assert_eq!(template.matches("MemorySize:").count(), 1);
         assert!(template.contains(&format!("MemorySize: {}\n", super::MEMORY * 1024.0)));
@@ -326,5 +331,8 @@ mod tests {
             ))
         );
         assert!(!template.contains("MaximumBatchingWindowInSeconds"));
+        let resources = |kind: &str| template.matches(&format!("Type: AWS::{kind}\n")).count();
+        assert_eq!(resources("CloudWatch::Alarm") as f64, super::ALARMS);
+        assert_eq!(["KMS::Key", "SecretsManager::Secret"].map(resources), [1, 1]);
     }
 }
