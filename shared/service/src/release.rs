@@ -331,8 +331,8 @@ impl Release {
         }
     }
 
-    /// Those of `chosen` whose entry points at them, each with what came with it. Others are left by a crash or by a second
-    /// delivery: made whole or removed.
+    /// Those of `chosen` whose entry points at them, each with what came with it. Others are left by
+    /// a crash or by a second delivery: made whole or removed.
     async fn verified<T>(
         &self,
         chosen: Vec<((Place, Waiting), T)>,

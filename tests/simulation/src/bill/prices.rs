@@ -48,6 +48,10 @@ pub struct Prices {
     pub kms_key: Price,
     /// A secret for a month.
     pub secret: Price,
+    /// A metric of one's own for a month.
+    pub metric: Price,
+    /// A dashboard for a month.
+    pub dashboard: Price,
     /// An alarm for a month.
     pub alarm: Price,
 }
@@ -116,7 +120,7 @@ impl Prices {
         }
     }
 
-    fn all(&self) -> [(&'static str, &Price); 16] {
+    fn all(&self) -> [(&'static str, &Price); 18] {
         [
             ("dynamodb_write", &self.dynamodb_write),
             ("dynamodb_read", &self.dynamodb_read),
@@ -133,6 +137,8 @@ impl Prices {
             ("kms", &self.kms),
             ("kms_key", &self.kms_key),
             ("secret", &self.secret),
+            ("metric", &self.metric),
+            ("dashboard", &self.dashboard),
             ("alarm", &self.alarm),
         ]
     }

@@ -133,7 +133,10 @@ impl fmt::Display for Report {
             }
         }
         row(f, "total", columns, |column| format!("{:.2}", column.bill.total))?;
-        writeln!(f, "X-Ray is off, and all metrics are those that AWS gives with its services.")?;
+        writeln!(
+            f,
+            "X-Ray is off. Metrics come out of the log lines, and are billed by the month."
+        )?;
 
         writeln!(f, "\nCounted for each DM")?;
         for (name, of) in COUNTS {

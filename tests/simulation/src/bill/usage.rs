@@ -37,6 +37,10 @@ pub struct Usage {
     pub key_months: f64,
     /// Secrets for a month.
     pub secret_months: f64,
+    /// Metrics for a month.
+    pub metric_months: f64,
+    /// Dashboards for a month.
+    pub dashboard_months: f64,
     /// Alarms for a month.
     pub alarm_months: f64,
 }
@@ -60,6 +64,8 @@ impl Add for Usage {
             kms_requests: self.kms_requests + other.kms_requests,
             key_months: self.key_months + other.key_months,
             secret_months: self.secret_months + other.secret_months,
+            metric_months: self.metric_months + other.metric_months,
+            dashboard_months: self.dashboard_months + other.dashboard_months,
             alarm_months: self.alarm_months + other.alarm_months,
         }
     }
@@ -84,6 +90,8 @@ impl Mul<f64> for Usage {
             kms_requests: self.kms_requests * times,
             key_months: self.key_months * times,
             secret_months: self.secret_months * times,
+            metric_months: self.metric_months * times,
+            dashboard_months: self.dashboard_months * times,
             alarm_months: self.alarm_months * times,
         }
     }
@@ -118,8 +126,8 @@ pub struct Bill {
     pub kms: f64,
     /// Secrets Manager.
     pub secret: f64,
-    /// The alarms.
-    pub alarm: f64,
+    /// CloudWatch's metrics, dashboard and alarms.
+    pub watching: f64,
     /// All of it.
     pub total: f64,
 }
@@ -143,7 +151,9 @@ impl Bill {
             data_out: prices.data_out.of(usage.out_gb),
             kms: prices.kms.of(usage.kms_requests) + prices.kms_key.of(usage.key_months),
             secret: prices.secret.of(usage.secret_months),
-            alarm: prices.alarm.of(usage.alarm_months),
+            watching: prices.metric.of(usage.metric_months)
+                + prices.dashboard.of(usage.dashboard_months)
+                + prices.alarm.of(usage.alarm_months),
             total: 0.0,
         };
         Self { total: bill.lines().iter().map(|(_, usd)| usd).sum(), ..bill }
@@ -165,7 +175,7 @@ impl Bill {
             ("data out", self.data_out),
             ("KMS, at most", self.kms),
             ("Secrets Manager", self.secret),
-            ("CloudWatch alarms", self.alarm),
+            ("CloudWatch, the rest", self.watching),
         ]
     }
 }
@@ -193,11 +203,13 @@ mod tests {
             kms_requests: 1e4,
             key_months: 1.0,
             secret_months: 1.0,
+            metric_months: 1.0,
+            dashboard_months: 1.0,
             alarm_months: 1.0,
         };
         let bill = Bill::of(&one, &prices);
         let usd =
-            [0.625, 0.125, 0.45, 0.4, 0.1, 0.2, 13.3334, 1.0, 25.0, 0.5, 0.09, 1.03, 0.4, 0.1];
+            [0.625, 0.125, 0.45, 0.4, 0.1, 0.2, 13.3334, 1.0, 25.0, 0.5, 0.09, 1.03, 0.4, 3.4];
         for ((line, is), due) in bill.lines().into_iter().zip(usd) {
             assert!((is - due).abs() < 1e-9, "{line}: {is}, not {due}");
         }

@@ -269,7 +269,11 @@ pub(super) const MONTH_HOURS: f64 = 24.0 * MONTH;
 const MEMORY: f64 = 0.5;
 
 /// Alarms, as template.yaml has them.
-const ALARMS: f64 = 4.0;
+const ALARMS: f64 = 15.0;
+
+/// Metrics of our own: each is billed for the hours in which it has values, and once more for each
+/// further label.
+const METRICS: f64 = 25.0;
 
 /// GB-seconds of so many milliseconds.
 pub(super) fn gb_seconds(millis: f64) -> f64 {
@@ -293,12 +297,15 @@ pub(super) const BESIDE: Usage = Usage {
     kms_requests: 0.0,
     key_months: 0.0,
     secret_months: 0.0,
+    metric_months: 0.0,
+    dashboard_months: 0.0,
     alarm_months: 0.0,
 };
 
 /// What all accounts share in an hour, whether anything is sent or not: for each of the two queues
 /// five long polls of 20 seconds at a time, the schedule with its invocations, the two tables' keys asked
-/// for every five minutes for each of three functions, a key, a secret and the alarms.
+/// for every five minutes for each of three functions, a key, a
+/// secret, the metrics under one label each, a dashboard and the alarms.
 fn standing(counts: &Counts) -> Usage {
     const POLLS: f64 = 2.0 * 5.0 * 180.0;
     const TICKS: f64 = 60.0;
@@ -312,6 +319,8 @@ fn standing(counts: &Counts) -> Usage {
         kms_requests: 2.0 * 3.0 * 12.0,
         secret_months: 1.0 / MONTH_HOURS,
         key_months: 1.0 / MONTH_HOURS,
+        metric_months: METRICS / MONTH_HOURS,
+        dashboard_months: 1.0 / MONTH_HOURS,
         alarm_months: ALARMS / MONTH_HOURS,
         ..Usage::default()
     }
@@ -319,6 +328,8 @@ fn standing(counts: &Counts) -> Usage {
 
 #[cfg(test)]
 mod tests {
+    use spillway_service::metrics::Metric;
+
     #[test]
     fn memory_batches_and_what_is_there_by_the_month_are_those_of_the_template() {
         let template = include_str!("../../../../template.yaml");
@@ -333,6 +344,8 @@ mod tests {
         assert!(!template.contains("MaximumBatchingWindowInSeconds"));
         let resources = |kind: &str| template.matches(&format!("Type: AWS::{kind}\n")).count();
         assert_eq!(resources("CloudWatch::Alarm") as f64, super::ALARMS);
-        assert_eq!(["KMS::Key", "SecretsManager::Secret"].map(resources), [1, 1]);
+        let single = ["KMS::Key", "SecretsManager::Secret", "CloudWatch::Dashboard"];
+        assert_eq!(single.map(resources), [1, 1, 1]);
+        assert_eq!(Metric::ALL.len() as f64, super::METRICS);
     }
 }
