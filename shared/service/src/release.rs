@@ -241,7 +241,7 @@ impl Release {
         let within = if is_idle { SWEEP } else { LOOK_AGAIN };
         let mut done = Released { ended: self.end(survey.over, now).await?, ..Released::default() };
 
-        let ready = self.verified(survey.ready, now).await?;
+        let ready = survey.ready;
         let demand = Demand {
             outstanding: survey.outstanding,
             lanes: ready.iter().map(|(_, send)| send.lane).collect(),
@@ -253,6 +253,9 @@ impl Release {
             let due = pace::due(&account.rules, &send.id, send.lane, (*slot)?, now);
             Some(((place, send), due))
         });
+        // Only those that get a slot: looking at all that were read would cost many times as much. A
+        // slot that goes to one that a crash left behind is lost, which is rare.
+        let chosen = self.verified(chosen.collect(), now).await?;
         self.queue_all(chosen, now, &mut done).await?;
 
         let due = match waiting {
@@ -328,17 +331,17 @@ impl Release {
         }
     }
 
-    /// Those of `ready` whose entry points at them. Others are left by a crash or by a second
-    /// delivery: made whole or removed.
-    async fn verified(
+    /// Those of `chosen` whose entry points at them, each with what came with it. Others are left by
+    /// a crash or by a second delivery: made whole or removed.
+    async fn verified<T>(
         &self,
-        ready: Vec<(Place, Waiting)>,
+        chosen: Vec<((Place, Waiting), T)>,
         now: Timestamp,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
-        let ids: Vec<_> = ready.iter().map(|(_, send)| send.id.clone()).collect();
+    ) -> Result<Vec<((Place, Waiting), T)>, StoreError> {
+        let ids: Vec<_> = chosen.iter().map(|((_, send), _)| send.id.clone()).collect();
         let entries = self.sends.entries(&ids).await?;
         let mut kept = Vec::new();
-        for ((place, send), entry) in ready.into_iter().zip(entries) {
+        for (((place, send), with), entry) in chosen.into_iter().zip(entries) {
             let keep = match entry {
                 Entry::Waiting(at) if at == place => true,
                 Entry::Waiting(_) | Entry::Ended => {
@@ -350,7 +353,7 @@ impl Release {
                 Entry::Missing => self.sends.adopt(&place, &send).await? == Recorded::New,
             };
             if keep {
-                kept.push((place, send));
+                kept.push(((place, send), with));
             }
         }
         Ok(kept)
@@ -423,12 +426,14 @@ impl Release {
     /// Gives sends their slots and puts them on the queue.
     async fn queue_all(
         &self,
-        chosen: impl Iterator<Item = ((Place, Waiting), Timestamp)>,
+        chosen: Vec<((Place, Waiting), Timestamp)>,
         now: Timestamp,
         done: &mut Released,
     ) -> Result<(), StoreError> {
-        let steps: Vec<_> =
-            chosen.map(|((place, send), due)| self.give_slot(place, send, due)).collect();
+        let steps: Vec<_> = chosen
+            .into_iter()
+            .map(|((place, send), due)| self.give_slot(place, send, due))
+            .collect();
         let stepped: Vec<Option<Brought>> =
             stream::iter(steps).buffered(STEPS_AT_ONCE).try_collect().await?;
         let mut messages = Vec::new();
@@ -495,7 +500,7 @@ impl Release {
         outcome: &Outcome,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        if self.verified(vec![(place.clone(), send.clone())], now).await?.is_empty() {
+        if self.verified(vec![((place.clone(), send.clone()), ())], now).await?.is_empty() {
             return Ok(false);
         }
         let ticket = Ticket::new(send, place.clone());

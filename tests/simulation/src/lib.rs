@@ -5,6 +5,7 @@
 //! with the seed that breaks it again.
 
 pub mod alone;
+pub mod bill;
 mod dice;
 mod end;
 mod host;

@@ -12,6 +12,7 @@ mod pool;
 mod ports;
 mod process;
 mod report;
+mod stopwatch;
 mod store;
 mod units;
 
@@ -22,9 +23,11 @@ pub use report::{
     Family, Hottest, QueueReport, READS_MAX, Report, TableReport, Units, UnitsReport, WRITES_MAX,
 };
 
-use clockwork::Clockwork;
-use plan::{HOUR, Plan};
-use store::Shared;
+pub(crate) use clockwork::{Clockwork, Gather};
+pub(crate) use meter::{Counts, Invocations};
+pub(crate) use plan::{HOUR, MINUTE, Plan, Wave};
+pub(crate) use stopwatch::{OVERHEAD, Server};
+pub(crate) use store::Shared;
 
 /// The hour in which comments come, and half an hour more.
 const ALL: u64 = HOUR + HOUR / 2;
@@ -33,7 +36,7 @@ const ALL: u64 = HOUR + HOUR / 2;
 pub fn play(size: Size, each: impl FnMut(Progress)) -> Report {
     let meta = Box::new(|_, _| Reply::Accepted);
     let shared = Shared::new(Plan::new(size), meta, size.viral(), size.seed);
-    let tally = Clockwork::new(shared.clone(), ALL, size.seed).play(each);
+    let tally = Clockwork::new(shared.clone(), ALL, Gather::DEFAULT, size.seed).play(each);
     let store = shared.store();
     Report::of(size, ALL / 1000, tally, &store)
 }

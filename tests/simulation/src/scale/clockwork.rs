@@ -17,12 +17,29 @@ use spillway_service::ticket::Ticket;
 use super::plan::MINUTE;
 use super::pool::Pool;
 use super::process::{release, sender, webhook};
+use super::stopwatch::OVERHEAD;
 use super::store::Shared;
 use crate::dice::Dice;
+use crate::process::Function;
 use crate::queue::Received;
 
 /// The length of a step, in milliseconds.
 const STEP: u64 = 100;
+
+/// How the queues' messages are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gather {
+    /// A step is so many times as long, and so is what an invocation takes: one account then fills as
+    /// many batches and processes as so many. Steps must go into a minute.
+    pub(crate) stretch: u64,
+    /// Messages in a batch of sends at most.
+    pub(crate) batch: usize,
+}
+
+impl Gather {
+    /// As template.yaml has it.
+    pub(crate) const DEFAULT: Self = Self { stretch: 1, batch: 10 };
+}
 
 /// How long invocations take, in milliseconds: with the calls to Meta for the sender.
 const WEBHOOK_LASTS: u64 = 200;
@@ -51,9 +68,10 @@ pub struct Progress {
 }
 
 /// Processes, and the world they work on.
-pub(super) struct Clockwork {
+pub(crate) struct Clockwork {
     /// The end, in milliseconds after the start.
     all: u64,
+    gather: Gather,
     shared: Arc<Shared>,
     /// Draws who works.
     dice: Dice,
@@ -67,7 +85,7 @@ pub(super) struct Clockwork {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// Deliveries that were answered with 200.
     pub(super) deliveries: usize,
     /// Deliveries, messages and runs that failed.
@@ -86,21 +104,22 @@ pub(super) struct Tally {
 
 impl Clockwork {
     /// Processes on `shared`, for `all` milliseconds at most.
-    pub(super) fn new(shared: Arc<Shared>, all: u64, seed: u64) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, all: u64, gather: Gather, seed: u64) -> Self {
         Self {
             all,
+            gather,
             shared,
             dice: Dice::new(seed ^ 0x0090_015e),
-            webhooks: Pool::new(WEBHOOKS, WEBHOOK_LASTS),
-            senders: Pool::new(SENDERS, SENDER_LASTS),
-            releases: Pool::new(RELEASES, RELEASE_LASTS),
+            webhooks: Pool::new(WEBHOOKS, WEBHOOK_LASTS * gather.stretch),
+            senders: Pool::new(SENDERS, SENDER_LASTS * gather.stretch),
+            releases: Pool::new(RELEASES, RELEASE_LASTS * gather.stretch),
             next: 0,
             tally: Tally::default(),
         }
     }
 
     /// Plays to the end, or until nothing is left to do.
-    pub(super) fn play(mut self, mut each: impl FnMut(Progress)) -> Tally {
+    pub(crate) fn play(mut self, mut each: impl FnMut(Progress)) -> Tally {
         let mut after = 0;
         while after <= self.all && !self.is_over() {
             let now = self.shared.plan.start + after;
@@ -131,7 +150,8 @@ impl Clockwork {
         let visible = self.shared.store().next_visible();
         let message = visible.map(|at| at.saturating_sub(self.shared.plan.start));
         let soonest = [Some(minute), delivery, message].into_iter().flatten().min();
-        soonest.unwrap_or(minute).next_multiple_of(STEP).max(after + STEP)
+        let step = STEP * self.gather.stretch;
+        soonest.unwrap_or(minute).next_multiple_of(step).max(after + step)
     }
 
     fn progress(&self, after: u64) -> Progress {
@@ -152,7 +172,8 @@ impl Clockwork {
             }
             let Some(ingest) = webhooks.invoke(now, dice, |id| webhook(shared, id)) else { return };
             self.next += 1;
-            match finish(ingest.ingest(shared.plan.delivery(arrival, now))) {
+            let work = ingest.ingest(shared.plan.delivery(arrival, now));
+            match finish(shared, Function::Webhook, work) {
                 Ok(Ingested { queued, parked, .. }) => {
                     tally.deliveries += 1;
                     tally.queued += queued;
@@ -168,11 +189,12 @@ impl Clockwork {
         let Self { shared, dice, releases, tally, .. } = self;
         let process = releases.invoke(now, dice, |id| release(shared, id));
         // With all at work the next minute's tick does it.
-        if let Some(release) = process
-            && finish(release.dispatch()).is_err()
-        {
+        let Some(release) = process else { return };
+        shared.store().meter.counts.is_tick = true;
+        if finish(shared, Function::Release, release.dispatch()).is_err() {
             tally.failed += 1;
         }
+        shared.store().meter.counts.is_tick = false;
     }
 
     /// The accounts on the release queue.
@@ -182,7 +204,8 @@ impl Clockwork {
             let process = releases.invoke(now, dice, |id| release(shared, id));
             let Some(release) = process else { return };
             let Some(message) = shared.store().receive_account() else { return };
-            match finish(release.run(&message.body, deadline(shared))) {
+            let work = release.run(&message.body, deadline(shared));
+            match finish(shared, Function::Release, work) {
                 Ok(done) => {
                     tally.runs += 1;
                     tally.released += done.released;
@@ -195,11 +218,12 @@ impl Clockwork {
 
     /// The messages on the send queue.
     fn deliver(&mut self, now: u64) {
-        let Self { shared, dice, senders, tally, .. } = self;
+        let Self { shared, dice, senders, tally, gather, .. } = self;
         while shared.store().has_tickets() {
             let Some(deliver) = senders.invoke(now, dice, |id| sender(shared, id)) else { return };
-            let batch = shared.store().receive_tickets();
-            let again = finish(deliver.deliver(jobs(&batch), deadline(shared)));
+            let batch = shared.store().receive_tickets(gather.batch);
+            let work = deliver.deliver(jobs(&batch), deadline(shared));
+            let again = finish(shared, Function::Sender, work);
             tally.failed += again.len();
             for (nth, message) in batch.iter().enumerate() {
                 if !again.contains(&nth.to_string()) {
@@ -222,14 +246,18 @@ fn deadline(clock: &Shared) -> Timestamp {
     clock.now() + TIMEOUT
 }
 
-/// What `work` comes to. Its requests are answered at once: when it is pending, it only lets others
-/// go first.
-fn finish<T>(work: impl Future<Output = T>) -> T {
+/// What `work`, an invocation, comes to. A request has its effect at once; its answer takes time on
+/// the stopwatch alone.
+fn finish<T>(shared: &Shared, function: Function, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     let mut context = Context::from_waker(Waker::noop());
+    shared.stopwatch.reset();
     loop {
         if let Poll::Ready(end) = work.as_mut().poll(&mut context) {
+            let lasted = OVERHEAD + shared.stopwatch.elapsed();
+            shared.store().meter.counts.invoked(function, lasted);
             return end;
         }
+        shared.stopwatch.advance();
     }
 }

@@ -146,6 +146,70 @@ impl QueueLoad {
     }
 }
 
+/// Invocations of a function.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Invocations {
+    /// How many.
+    pub(crate) count: u64,
+    /// Milliseconds that they took together.
+    pub(crate) millis: u64,
+}
+
+/// What is billed. What the schedule's own invocations read and take stands apart: it is there
+/// whatever is sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    /// Whether the schedule's invocation runs.
+    pub(super) is_tick: bool,
+    /// Write units.
+    pub(crate) writes: u64,
+    /// Halves of read units.
+    pub(crate) half_reads: u64,
+    /// Requests to DynamoDB: a batch is one.
+    pub(crate) store_requests: u64,
+    /// Requests that put messages on a queue, ten at most each.
+    pub(crate) queue_sends: u64,
+    /// Requests that took messages off a queue.
+    pub(crate) queue_receives: u64,
+    /// Requests that deleted messages.
+    pub(crate) queue_deletes: u64,
+    /// Messages of the send queue received.
+    pub(crate) tickets: u64,
+    /// Invocations for deliveries, messages and accounts.
+    pub(crate) invocations: BTreeMap<Function, Invocations>,
+    /// Those of the schedule.
+    pub(crate) ticks: Invocations,
+    /// What these read, in halves of read units.
+    pub(crate) tick_half_reads: u64,
+}
+
+impl Counts {
+    fn add(&mut self, cost: Cost) {
+        match cost {
+            Cost::Writes(units) => self.writes += units,
+            Cost::HalfReads(halves) if self.is_tick => self.tick_half_reads += halves,
+            Cost::HalfReads(halves) => self.half_reads += halves,
+        }
+    }
+
+    /// A batch was received, with so many sends, and is deleted with one request.
+    pub(super) fn took(&mut self, tickets: u64) {
+        self.queue_receives += 1;
+        self.queue_deletes += 1;
+        self.tickets += tickets;
+    }
+
+    /// An invocation ended after so many milliseconds.
+    pub(super) fn invoked(&mut self, function: Function, millis: u64) {
+        let all = match self.is_tick {
+            true => &mut self.ticks,
+            false => self.invocations.entry(function).or_default(),
+        };
+        all.count += 1;
+        all.millis += millis;
+    }
+}
+
 /// All that is counted.
 #[derive(Default)]
 pub(super) struct Meter {
@@ -159,6 +223,8 @@ pub(super) struct Meter {
     pub(super) release_queue: QueueLoad,
     /// Write units by the function that asked.
     pub(super) writes_by: BTreeMap<Function, u64>,
+    /// What is billed.
+    pub(super) counts: Counts,
 }
 
 impl Meter {
@@ -171,6 +237,7 @@ impl Meter {
         second: u64,
         cost: Cost,
     ) {
+        self.counts.add(cost);
         if let Cost::Writes(units) = cost {
             *self.writes_by.entry(function).or_default() += units;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 
-use super::clockwork::Clockwork;
+use super::clockwork::{Clockwork, Gather};
 use super::plan::Plan;
 use super::store::Shared;
 use crate::meta::millis;
@@ -53,7 +53,7 @@ impl One {
         let start = self.arrivals.first().copied().unwrap_or_default();
         let plan = Plan::of_one(self.rules.clone(), start, &self.arrivals);
         let shared = Shared::new(plan, meta, 1, 0);
-        Clockwork::new(shared.clone(), millis(at_most), 0).play(|_| ());
+        Clockwork::new(shared.clone(), millis(at_most), Gather::DEFAULT, 0).play(|_| ());
         let meter = &shared.store().meter;
         let tables = [&meter.sends, &meter.state].map(|table| table.all.requests.total());
         let queues = [&meter.send_queue, &meter.release_queue]

@@ -45,9 +45,9 @@ const START: u64 = 1_790_000_000_000 / DAY * DAY + DAY / 2;
 
 const DAY: u64 = 24 * HOUR;
 /// Comments come for so long, in milliseconds.
-pub(super) const HOUR: u64 = 60 * MINUTE;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
 /// In milliseconds.
-pub(super) const MINUTE: u64 = 60_000;
+pub(crate) const MINUTE: u64 = 60_000;
 
 /// A viral account's comments come within this time.
 const VIRAL_SPAN: u64 = 5 * MINUTE;
@@ -60,10 +60,21 @@ const DELIVERY_MAX: u64 = 1000;
 /// a message before.
 const DOCUMENTED: u32 = 5;
 
+/// Comments of an account in deliveries of equal size and distance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wave {
+    /// Comments in all.
+    pub(crate) comments: u32,
+    /// Comments in a delivery.
+    pub(crate) delivery: u32,
+    /// From one delivery to the next, in milliseconds.
+    pub(crate) every: u64,
+}
+
 /// Everything that is known before it begins.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// The instant, in milliseconds since 1970.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Rules, and how large an account's items are with them.
     kinds: Vec<(Rules, usize)>,
     /// The kind of each account.
@@ -95,6 +106,28 @@ impl Plan {
         let by_id = (0..size.accounts).map(|nth| (account_id(nth), kind(nth, size))).collect();
         let rules = [raised(), careful(), documented()];
         Self { start: START, people: People::SomeAgain, ..Self::of(rules, by_id, deliveries) }
+    }
+
+    /// So many accounts with the careful profile in the middle tier, each with this wave; the nth
+    /// account's comes a little after that of the one before.
+    pub(crate) fn of_waves(accounts: u32, wave: Wave) -> Self {
+        let mut deliveries = Vec::new();
+        for account in 0..accounts {
+            let first = u64::from(account) * wave.every / u64::from(accounts);
+            let mut next = 0;
+            for nth in 0.. {
+                let until = (next + wave.delivery).min(wave.comments);
+                if next == until {
+                    break;
+                }
+                let at = first + nth * wave.every;
+                deliveries.push(Arrival { at, account, comments: next..until });
+                next = until;
+            }
+        }
+        deliveries.sort_by_key(|arrival| arrival.at);
+        let by_id = (0..accounts).map(|nth| (account_id(nth), 0)).collect();
+        Self::of([rules(Profile::careful(), Tier::Two)], by_id, deliveries)
     }
 
     /// One account with a delivery for each comment, at these instants in ascending order.

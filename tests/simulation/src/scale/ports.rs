@@ -8,6 +8,7 @@ mod sends;
 use std::sync::Arc;
 
 use super::meter::{Cost, Table};
+use super::stopwatch::Server;
 use super::store::{Shared, Store};
 use crate::process::Function;
 
@@ -21,16 +22,26 @@ pub(super) struct Ports {
 
 impl Ports {
     /// A request to the `state` table.
-    fn state<R>(&self, key: &str, cost: Cost, effect: impl FnOnce(&mut Store) -> R) -> R {
-        self.request(Table::State, key, cost, effect)
+    async fn state<R>(&self, key: &str, cost: Cost, effect: impl FnOnce(&mut Store) -> R) -> R {
+        let answer = self.item(Table::State, key, cost, effect);
+        self.ask_store(1).await;
+        answer
     }
 
     /// A request to the `sends` table.
-    fn sends<R>(&self, key: &str, cost: Cost, effect: impl FnOnce(&mut Store) -> R) -> R {
-        self.request(Table::Sends, key, cost, effect)
+    async fn sends<R>(&self, key: &str, cost: Cost, effect: impl FnOnce(&mut Store) -> R) -> R {
+        let answer = self.item(Table::Sends, key, cost, effect);
+        self.ask_store(1).await;
+        answer
     }
 
-    fn request<R>(
+    /// So many requests to DynamoDB at a time.
+    async fn ask_store(&self, requests: usize) {
+        self.shared.request(Server::Store, requests).await;
+    }
+
+    /// An item of a request.
+    fn item<R>(
         &self,
         table: Table,
         key: &str,

@@ -11,9 +11,10 @@ use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
 use spillway_service::ticket::Ticket;
 
-use super::meter::{Cost, Meter, Table, Way};
+use super::meter::{Cost, Counts, Meter, Table, Way};
 use super::one::Answers;
 use super::plan::Plan;
+use super::stopwatch::{Server, Stopwatch};
 use crate::dice::Dice;
 use crate::process::Function;
 use crate::queue::{Queue, Received, Settings};
@@ -25,19 +26,18 @@ const SENDS: Settings =
 const RELEASES: Settings =
     Settings { visibility: 360_000, retention: 900_000, receives_max: u32::MAX };
 
-/// Messages in a batch at most, as template.yaml has it.
-const BATCH: usize = 10;
-
 /// The store, and the time.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     now: AtomicU64,
     store: Mutex<Store>,
+    /// How long the invocation at work has taken.
+    pub(super) stopwatch: Stopwatch,
     /// What was drawn before.
     pub(super) plan: Plan,
 }
 
 /// Everything that changes.
-pub(super) struct Store {
+pub(crate) struct Store {
     /// The instant, in milliseconds since 1970.
     pub(super) now: u64,
     /// What is yet to be drawn.
@@ -56,7 +56,7 @@ pub(super) struct Store {
 
 impl Shared {
     /// The world before anything happens in it; so many accounts lease from the app's quotas.
-    pub(super) fn new(plan: Plan, meta: Box<dyn Answers>, leasing: u32, seed: u64) -> Arc<Self> {
+    pub(crate) fn new(plan: Plan, meta: Box<dyn Answers>, leasing: u32, seed: u64) -> Arc<Self> {
         let start = plan.start;
         let app = AppBudget { leasing, ..AppBudget::default() };
         let store = Store {
@@ -69,12 +69,44 @@ impl Shared {
             sends: Queue::new(SENDS),
             releases: Queue::new(RELEASES),
         };
-        Arc::new(Self { now: AtomicU64::new(start), store: Mutex::new(store), plan })
+        Arc::new(Self {
+            now: AtomicU64::new(start),
+            store: Mutex::new(store),
+            stopwatch: Stopwatch::default(),
+            plan,
+        })
     }
 
     /// The store. Whoever holds it must not await.
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes so many requests at a time, and waits for their answers.
+    pub(super) async fn request(&self, server: Server, requests: usize) {
+        let requests = requests as u64;
+        if requests == 0 {
+            return;
+        }
+        {
+            let counts = &mut self.store().meter.counts;
+            match server {
+                Server::Store => counts.store_requests += requests,
+                Server::Queue => counts.queue_sends += requests,
+                Server::Graph => {}
+            }
+        }
+        self.stopwatch.wait(server.latency()).await;
+    }
+
+    /// What has been billed.
+    pub(crate) fn counts(&self) -> Counts {
+        self.store().meter.counts.clone()
+    }
+
+    /// DMs that were written.
+    pub(crate) fn written(&self) -> u64 {
+        self.store().written
     }
 
     /// Lets time pass until `now`.
@@ -124,8 +156,9 @@ impl Store {
     }
 
     /// A batch for the sender.
-    pub(super) fn receive_tickets(&mut self) -> Vec<Received<Ticket>> {
-        let batch = self.sends.receive(self.now, BATCH, &mut self.dice);
+    pub(super) fn receive_tickets(&mut self, most: usize) -> Vec<Received<Ticket>> {
+        let batch = self.sends.receive(self.now, most, &mut self.dice);
+        self.meter.counts.took(batch.len() as u64);
         for message in &batch {
             let group = &message.body.send.account;
             self.meter.send_queue.add(group, Way::Received, self.now / 1000);
@@ -136,6 +169,7 @@ impl Store {
     /// A message for the release function.
     pub(super) fn receive_account(&mut self) -> Option<Received<AccountId>> {
         let message = self.releases.receive(self.now, 1, &mut self.dice).pop()?;
+        self.meter.counts.took(0);
         self.meter.release_queue.add(&message.body, Way::Received, self.now / 1000);
         Some(message)
     }

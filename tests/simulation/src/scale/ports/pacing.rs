@@ -25,7 +25,7 @@ impl Accounts for Ports {
     async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
         let found = self.shared.plan.account(account);
         let cost = consistent(found.as_ref().map_or(0, |(_, bytes)| *bytes));
-        self.state(&keys::account(account), cost, |_| ());
+        self.state(&keys::account(account), cost, |_| ()).await;
         Ok(found.map(|(account, _)| account))
     }
 }
@@ -33,16 +33,20 @@ impl Accounts for Ports {
 #[async_trait]
 impl Budgets for Ports {
     async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
-        Ok(self.state(&keys::pace(account), CONSISTENT, |store| {
-            store.tables.budgets.get(account).cloned().unwrap_or_default()
-        }))
+        Ok(self
+            .state(&keys::pace(account), CONSISTENT, |store| {
+                store.tables.budgets.get(account).cloned().unwrap_or_default()
+            })
+            .await)
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
         let key = keys::pace(account);
-        Ok(self.state(&key, write(budget_bytes(&key, next)), |store| {
-            tables::save(&mut store.tables.budgets, account, next)
-        }))
+        Ok(self
+            .state(&key, write(budget_bytes(&key, next)), |store| {
+                tables::save(&mut store.tables.budgets, account, next)
+            })
+            .await)
     }
 
     async fn save_moved(
@@ -51,13 +55,16 @@ impl Budgets for Ports {
         next: &Budget,
         moved: &Moved<'_>,
     ) -> Result<Saved<Budget>, StoreError> {
-        self.state(&keys::person(account, moved.person), TRANSACTED, |_| ());
+        // One request with the write of the budget.
+        let person = keys::person(account, moved.person);
+        self.item(Table::State, &person, TRANSACTED, |_| ());
         let key = keys::pace(account);
         let cost = transacted(budget_bytes(&key, next));
-        let saved = self.state(&key, cost, |store| store.tables.save_moved(account, next, moved));
+        let saved =
+            self.state(&key, cost, |store| store.tables.save_moved(account, next, moved)).await;
         if matches!(saved, Saved::Conflict(_)) {
             // What a refused transaction found has to be read.
-            self.state(&key, CONSISTENT, |_| ());
+            self.state(&key, CONSISTENT, |_| ()).await;
         }
         Ok(saved)
     }
@@ -67,9 +74,11 @@ impl Budgets for Ports {
         account: &AccountId,
         person: &RecipientId,
     ) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.state(&keys::person(account, person), CONSISTENT, |store| {
-            store.tables.counted.get(&(account.clone(), person.clone())).copied()
-        }))
+        Ok(self
+            .state(&keys::person(account, person), CONSISTENT, |store| {
+                store.tables.counted.get(&(account.clone(), person.clone())).copied()
+            })
+            .await)
     }
 
     async fn note_counted(
@@ -80,7 +89,8 @@ impl Budgets for Ports {
     ) -> Result<(), StoreError> {
         self.state(&keys::person(account, person), WRITE, |store| {
             store.tables.note_counted(account, person, at);
-        });
+        })
+        .await;
         Ok(())
     }
 }
@@ -88,50 +98,59 @@ impl Budgets for Ports {
 #[async_trait]
 impl AppBudgets for Ports {
     async fn load(&self) -> Result<AppBudget, StoreError> {
-        Ok(self.state(keys::APP, CONSISTENT, |store| store.tables.app.clone().unwrap_or_default()))
+        let app = |store: &mut Store| store.tables.app.clone().unwrap_or_default();
+        Ok(self.state(keys::APP, CONSISTENT, app).await)
     }
 
     async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
         let cost = write(app_bytes(keys::APP, next));
-        Ok(self.state(keys::APP, cost, |store| store.tables.save_app(next)))
+        Ok(self.state(keys::APP, cost, |store| store.tables.save_app(next)).await)
     }
 }
 
 #[async_trait]
 impl Cursors for Ports {
     async fn load(&self, account: &AccountId) -> Result<Cursor, StoreError> {
-        Ok(self.state(&keys::pace(account), CONSISTENT, |store| {
-            store.tables.cursors.get(account).cloned().unwrap_or_default()
-        }))
+        Ok(self
+            .state(&keys::pace(account), CONSISTENT, |store| {
+                store.tables.cursors.get(account).cloned().unwrap_or_default()
+            })
+            .await)
     }
 
     async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
-        Ok(self.state(&keys::pace(account), WRITE, |store| {
-            tables::save(&mut store.tables.cursors, account, next)
-        }))
+        Ok(self
+            .state(&keys::pace(account), WRITE, |store| {
+                tables::save(&mut store.tables.cursors, account, next)
+            })
+            .await)
     }
 }
 
 #[async_trait]
 impl Backlogs for Ports {
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        self.state(&keys::backlog(account), WRITE, |store| store.tables.mark(account, now));
+        self.state(&keys::backlog(account), WRITE, |store| store.tables.mark(account, now)).await;
         Ok(())
     }
 
     async fn wake(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        self.state(&keys::backlog(account), WRITE, |store| store.tables.wake(account, now));
+        self.state(&keys::backlog(account), WRITE, |store| store.tables.wake(account, now)).await;
         Ok(())
     }
 
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let mut store = self.shared.store();
-        for (shard, bytes) in (0..).zip(shard_bytes(&store)) {
-            let key = keys::backlog_shard(shard);
-            store.ask(self.function, Table::State, &key, consistent(bytes));
-        }
-        let marks = &store.tables.marks;
-        Ok(marks.iter().map(|(account, marked)| (account.clone(), marked.due)).collect())
+        let marks = {
+            let mut store = self.shared.store();
+            for (shard, bytes) in (0..).zip(shard_bytes(&store)) {
+                let key = keys::backlog_shard(shard);
+                store.ask(self.function, Table::State, &key, consistent(bytes));
+            }
+            let marks = &store.tables.marks;
+            marks.iter().map(|(account, marked)| (account.clone(), marked.due)).collect()
+        };
+        self.ask_store(keys::BACKLOG_SHARDS.into()).await;
+        Ok(marks)
     }
 
     async fn lease(
@@ -141,7 +160,8 @@ impl Backlogs for Ports {
         until: Timestamp,
     ) -> Result<Option<Mark>, StoreError> {
         Ok(self
-            .state(&keys::backlog(account), WRITE, |store| store.tables.lease(account, now, until)))
+            .state(&keys::backlog(account), WRITE, |store| store.tables.lease(account, now, until))
+            .await)
     }
 
     async fn settle(
@@ -151,9 +171,11 @@ impl Backlogs for Ports {
         due: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let key = keys::backlog(account);
-        let settled = self.state(&key, WRITE, |store| store.tables.settle(account, mark, due));
+        let settled =
+            self.state(&key, WRITE, |store| store.tables.settle(account, mark, due)).await;
         if settled == Settled::Refused {
-            self.state(&key, WRITE, |store| store.tables.end_lease(account, mark.lease_until));
+            self.state(&key, WRITE, |store| store.tables.end_lease(account, mark.lease_until))
+                .await;
         }
         Ok(())
     }

@@ -16,6 +16,11 @@ use super::Ports;
 use crate::meta::millis;
 use crate::scale::one::Reply;
 use crate::scale::plan::nth;
+use crate::scale::stopwatch::Server;
+
+/// Messages in a request, and requests at a time, as the adapter has it.
+const BATCH: usize = 10;
+const AT_ONCE: usize = 8;
 
 /// The longest delay, in milliseconds.
 const DELAY_MAX: u64 = 900_000;
@@ -23,11 +28,14 @@ const DELAY_MAX: u64 = 900_000;
 #[async_trait]
 impl SendQueue for Ports {
     async fn enqueue(&self, messages: &[Queued]) -> Vec<Result<(), StoreError>> {
-        let mut store = self.shared.store();
-        for Queued { ticket, delay } in messages {
-            let delay = millis(*delay).next_multiple_of(1000).min(DELAY_MAX);
-            store.send_ticket(ticket, delay);
+        {
+            let mut store = self.shared.store();
+            for Queued { ticket, delay } in messages {
+                let delay = millis(*delay).next_multiple_of(1000).min(DELAY_MAX);
+                store.send_ticket(ticket, delay);
+            }
         }
+        self.send_batches(messages.len()).await;
         messages.iter().map(|_| Ok(())).collect()
     }
 
@@ -39,15 +47,29 @@ impl SendQueue for Ports {
 #[async_trait]
 impl ReleaseQueue for Ports {
     async fn enqueue(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
-        let mut store = self.shared.store();
-        for account in accounts {
-            store.send_account(account);
+        {
+            let mut store = self.shared.store();
+            for account in accounts {
+                store.send_account(account);
+            }
         }
+        self.send_batches(accounts.len()).await;
         Ok(())
     }
 }
 
 impl Ports {
+    /// Ten messages a request, with eight requests at a time. None comes near 64 KB: a message has
+    /// some hundred bytes.
+    async fn send_batches(&self, messages: usize) {
+        let mut requests = messages.div_ceil(BATCH);
+        while requests > 0 {
+            let at_once = requests.min(AT_ONCE);
+            self.shared.request(Server::Queue, at_once).await;
+            requests -= at_once;
+        }
+    }
+
     fn call(&self, comment: &CommentId) -> Result<Sent, CallError> {
         let now = self.shared.now();
         let server_date = Some(Timestamp::from_secs(now.as_secs()));
@@ -84,7 +106,9 @@ impl Graph for Ports {
         _: &str,
         _: Duration,
     ) -> Result<Sent, CallError> {
-        self.call(comment)
+        let answer = self.call(comment);
+        self.shared.request(Server::Graph, 1).await;
+        answer
     }
 
     async fn message(

@@ -1,0 +1,214 @@
+//! The bill as a table, and whether it keeps its targets.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::others::Other;
+use super::prices::Prices;
+use super::usage::{Bill, Usage};
+use super::workload::{Counted, Crowd, MONTH_HOURS, PerDm, Wait};
+
+/// USD for a million DMs, with what they are made of.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The prices.
+    pub prices: Prices,
+    /// The workloads.
+    pub workloads: Vec<Column>,
+    /// USD a month for what all accounts share, whether anything is sent or not. It is a part of the
+    /// fleet's bill, and not of the single account's.
+    pub standing_a_month: Bill,
+    /// What others do.
+    pub others: Vec<OtherColumn>,
+    /// What it should cost at most.
+    pub targets: Vec<Target>,
+}
+
+/// A workload.
+#[derive(Clone, Debug, Serialize)]
+pub struct Column {
+    /// What was counted.
+    #[serde(flatten)]
+    pub counted: Counted,
+    /// USD for a million DMs.
+    pub bill: Bill,
+}
+
+/// What another design costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct OtherColumn {
+    /// Which.
+    pub design: Other,
+    /// How long comments wait.
+    pub wait: Wait,
+    /// USD for a million DMs.
+    pub bill: Bill,
+}
+
+/// A ceiling.
+#[derive(Clone, Debug, Serialize)]
+pub struct Target {
+    /// What it is about.
+    pub name: &'static str,
+    /// What it must not pass.
+    pub ceiling: f64,
+    /// The dearest of what it is about.
+    pub measured: f64,
+    /// Whether it is kept.
+    pub is_kept: bool,
+}
+
+const MILLION: f64 = 1e6;
+
+/// USD for a million DMs at most.
+const FLEET_MAX: f64 = 5.0;
+const VIRAL_MAX: f64 = 8.0;
+
+/// What three days of waiting may cost beside none.
+const WAITING_MAX: f64 = 1.1;
+
+impl Report {
+    /// The bill for what was counted.
+    pub fn new(prices: Prices, counted: Vec<Counted>) -> Self {
+        let hour = counted.first().map_or_else(Usage::default, |counted| counted.standing);
+        let standing_a_month = Bill::of(&(hour * MONTH_HOURS), &prices);
+        let priced = |counted: Counted| {
+            let bill = Bill::of(&((counted.own + counted.share) * MILLION), &prices);
+            Column { counted, bill }
+        };
+        let workloads: Vec<Column> = counted.into_iter().map(priced).collect();
+        let of_other = |design: Other| {
+            let prices = &prices;
+            Wait::ALL.into_iter().map(move |wait| {
+                let bill = Bill::of(&(design.usage(wait) * MILLION), prices);
+                OtherColumn { design, wait, bill }
+            })
+        };
+        let others = Other::ALL.into_iter().flat_map(of_other).collect();
+        let targets = targets(&workloads);
+        Self { prices, workloads, standing_a_month, others, targets }
+    }
+}
+
+fn targets(workloads: &[Column]) -> Vec<Target> {
+    let totals =
+        |crowd: Crowd| workloads.iter().filter(move |column| column.counted.crowd == crowd);
+    let most = |crowd| totals(crowd).map(|column| column.bill.total).fold(0.0, f64::max);
+    let total = |crowd, wait| {
+        let mut all = totals(crowd);
+        all.find(|column| column.counted.wait == wait).map_or(f64::NAN, |column| column.bill.total)
+    };
+    let waiting = |crowd| total(crowd, Wait::ThreeDays) / total(crowd, Wait::Straight);
+    let target =
+        |name, ceiling, measured| Target { name, ceiling, measured, is_kept: measured <= ceiling };
+    vec![
+        target("a fleet, straight, USD", FLEET_MAX, total(Crowd::Fleet, Wait::Straight)),
+        target("a fleet, the dearest wait, USD", FLEET_MAX, most(Crowd::Fleet)),
+        target("one viral account, straight, USD", VIRAL_MAX, total(Crowd::Viral, Wait::Straight)),
+        target("one viral account, the dearest wait, USD", VIRAL_MAX, most(Crowd::Viral)),
+        target("a fleet, three days beside straight", WAITING_MAX, waiting(Crowd::Fleet)),
+        target("one viral account, three days beside straight", WAITING_MAX, waiting(Crowd::Viral)),
+    ]
+}
+
+/// Width of a column.
+const WIDE: usize = 11;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Prices { date, region, architecture, .. } = &self.prices;
+        writeln!(
+            f,
+            "USD for a million DMs: AWS list prices of {region} ({architecture}) as known on {date}, \
+             no free tier\n"
+        )?;
+        let columns = &self.workloads;
+        row(f, "", columns, |column| column.counted.crowd.name().into())?;
+        row(f, "", columns, |column| column.counted.wait.name().into())?;
+        for nth in 0..self.standing_a_month.lines().len() {
+            let (name, standing) = self.standing_a_month.lines()[nth];
+            if standing > 0.0 || columns.iter().any(|column| column.bill.lines()[nth].1 > 0.0) {
+                row(f, name, columns, |column| format!("{:.3}", column.bill.lines()[nth].1))?;
+            }
+        }
+        row(f, "total", columns, |column| format!("{:.2}", column.bill.total))?;
+        writeln!(
+            f,
+            "X-Ray is off. Metrics come out of the log lines, and are billed by the month."
+        )?;
+
+        writeln!(f, "\nCounted for each DM")?;
+        for (name, of) in COUNTS {
+            row(f, name, columns, |column| format!("{:.2}", of(&column.counted.per_dm)))?;
+        }
+        row(f, "sends in a batch", columns, |column| format!("{:.1}", column.counted.batch))?;
+        row(f, "DMs played", columns, |column| column.counted.dms.to_string())?;
+        row(f, "hours", columns, |column| format!("{:.1}", column.counted.hours))?;
+
+        writeln!(
+            f,
+            "\nA month of what all accounts share, sent or not: {:.2} USD. A fleet's bill has its \
+             share in it, one account's has none.",
+            self.standing_a_month.total
+        )?;
+        for (name, usd) in self.standing_a_month.lines().into_iter().filter(|(_, usd)| *usd > 0.0) {
+            writeln!(f, "  {name:<26} {usd:>8.3}")?;
+        }
+        self.write_others(f)?;
+        writeln!(f, "\nTargets")?;
+        for Target { name, ceiling, measured, is_kept } in &self.targets {
+            let word = if *is_kept { "pass" } else { "FAIL" };
+            writeln!(f, "  {word}  {name}: {measured:.2}, at most {ceiling:.2}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn write_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nThe least that others can cost, as models of ours")?;
+        write!(f, "  {:<34}", "")?;
+        for wait in Wait::ALL {
+            write!(f, "{:>WIDE$}", wait.name())?;
+        }
+        writeln!(f)?;
+        for design in Other::ALL {
+            write!(f, "  {:<34}", design.name())?;
+            for other in self.others.iter().filter(|other| other.design == design) {
+                write!(f, "{:>WIDE$.2}", other.bill.total)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// A count with its name.
+type Count = (&'static str, fn(&PerDm) -> f64);
+
+const COUNTS: [Count; 10] = [
+    ("write units", |per_dm| per_dm.write_units),
+    ("read units", |per_dm| per_dm.read_units),
+    ("DynamoDB requests", |per_dm| per_dm.store_requests),
+    ("SQS send requests", |per_dm| per_dm.queue_sends),
+    ("SQS receive requests", |per_dm| per_dm.queue_receives),
+    ("SQS delete requests", |per_dm| per_dm.queue_deletes),
+    ("webhook invocations", |per_dm| per_dm.webhook_invocations),
+    ("sender invocations", |per_dm| per_dm.sender_invocations),
+    ("release invocations", |per_dm| per_dm.release_invocations),
+    ("ms of all invocations", |per_dm| per_dm.millis),
+];
+
+fn row(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    columns: &[Column],
+    cell: impl Fn(&Column) -> String,
+) -> fmt::Result {
+    write!(f, "{name:<26}")?;
+    for column in columns {
+        write!(f, "{:>WIDE$}", cell(column))?;
+    }
+    writeln!(f)
+}

@@ -1,0 +1,84 @@
+//! What a DM uses, and what that costs: counts that get worse fail here.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn bill(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bill")).args(args).output().expect("it runs")
+}
+
+/// Counts for each DM, in the order of `BOUNDS`.
+const COUNTS: [&str; 9] = [
+    "write_units",
+    "read_units",
+    "store_requests",
+    "queue_sends",
+    "queue_receives",
+    "queue_deletes",
+    "webhook_invocations",
+    "sender_invocations",
+    "release_invocations",
+];
+
+/// What is counted now. Whoever lowers a count lowers its bound.
+const BOUNDS: [(&str, &str, [f64; 9]); 7] = [
+    ("fleet", "straight", [7.26, 2.71, 8.92, 0.21, 0.26, 0.26, 0.20, 0.19, 0.06]),
+    ("fleet", "eight_hours", [8.20, 5.68, 10.26, 0.13, 0.25, 0.25, 0.20, 0.19, 0.06]),
+    ("fleet", "three_days", [8.28, 9.10, 10.54, 0.13, 0.25, 0.25, 0.20, 0.18, 0.06]),
+    ("viral", "straight", [6.20, 2.35, 9.77, 0.17, 1.07, 1.07, 0.03, 1.00, 0.07]),
+    ("viral", "eight_hours", [7.16, 5.17, 10.67, 0.18, 1.06, 1.06, 0.04, 1.00, 0.06]),
+    ("viral", "three_days", [7.19, 8.68, 12.01, 0.19, 1.06, 1.06, 0.04, 1.00, 0.06]),
+    ("fleet_of_singles", "straight", [7.31, 3.37, 9.63, 0.21, 1.06, 1.06, 0.20, 1.00, 0.06]),
+];
+
+#[test]
+fn no_count_is_above_its_bound_and_the_bill_follows_from_the_counts() {
+    let output = bill(&["--json"]);
+    assert!(output.status.success());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("no number: {value}"));
+    let mut worse = Vec::new();
+    let columns = report["workloads"].as_array().unwrap();
+    assert_eq!(columns.len(), BOUNDS.len());
+    for (column, (crowd, wait, bounds)) in columns.iter().zip(BOUNDS) {
+        assert_eq!([&column["crowd"], &column["wait"]], [crowd, wait]);
+        for (count, bound) in COUNTS.into_iter().zip(bounds) {
+            let measured = (number(&column["per_dm"][count]) * 100.0).round() / 100.0;
+            if measured > bound {
+                worse.push(format!("{crowd}, {wait}: {measured} {count}, not {bound}"));
+            }
+        }
+        let (writes, bill) = (number(&column["per_dm"]["write_units"]), &column["bill"]);
+        // A place, an entry, a reserve, a claim, an outcome, a place removed.
+        assert!(writes >= 6.0, "{crowd}, {wait}: is every write counted?");
+        assert!((number(&bill["dynamodb_writes"]) - writes * 0.625).abs() < 1e-6);
+        let lines = bill.as_object().unwrap().iter().filter(|(line, _)| *line != "total");
+        let sum: f64 = lines.map(|(_, usd)| number(usd)).sum();
+        assert!((number(&bill["total"]) - sum).abs() < 1e-6);
+    }
+    assert!(worse.is_empty(), "{}", worse.join("\n"));
+    // A single account does not pay for what all share.
+    assert_eq!(number(&columns[3]["bill"]["scheduler"]), 0.0);
+    assert!(number(&columns[0]["bill"]["scheduler"]) > 0.0);
+}
+
+#[test]
+fn the_program_prints_its_prices_and_says_what_is_wrong_with_others() {
+    let printed = bill(&["--print-prices"]);
+    assert!(printed.status.success());
+    let list = String::from_utf8(printed.stdout).unwrap();
+    assert!(list.contains("Amazon DynamoDB pricing") && list.contains("us-east-1"), "{list}");
+
+    let path = std::env::temp_dir().join(format!("spillway-prices-{}.toml", std::process::id()));
+    std::fs::write(&path, list.replace("usd = 0.40\nper = 1_000_000", "usd = 0\nper = 1_000_000"))
+        .unwrap();
+    let refused = bill(&["--prices", path.to_str().unwrap()]);
+    std::fs::remove_file(&path).unwrap();
+    assert!(!refused.status.success());
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("`sqs_request` needs `usd` above zero"), "{error}");
+
+    let help = String::from_utf8(bill(&["--help"]).stdout).unwrap();
+    assert!(help.contains("bill --json") && help.contains("300 ms for Meta"), "{help}");
+}
