@@ -2,7 +2,7 @@
 //! accounts that answer, and a view of the stores from outside.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +26,8 @@ use spillway_service::account::Account;
 use spillway_service::clock::Clock;
 use spillway_service::port::{Graph, StoreError};
 use spillway_service::ticket::{Place, SHARDS};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Subscriber};
 
 use crate::privileges::assert_allowed;
 
@@ -36,6 +38,16 @@ pub(crate) const OTHER: &str = "17841400000000002";
 
 /// Monday, 7 September 2026, 17:00 UTC.
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_788_800_400);
+
+/// What this thread logs goes to `subscriber` until the guard is dropped.
+pub(crate) fn log_to(subscriber: impl Subscriber + Send + Sync) -> DefaultGuard {
+    // While a process has a single subscriber, tracing asks the thread that comes by a log line first
+    // whether anybody wants it, and a no of another test's thread is remembered for all.
+    static SECOND: LazyLock<Dispatch> =
+        LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+    LazyLock::force(&SECOND);
+    tracing::subscriber::set_default(subscriber)
+}
 
 /// Quotas: calls and recipients.
 pub(crate) fn quotas(calls: &str, recipients: &str) -> QuotaOptions {

@@ -24,7 +24,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::Targets;
 
-use crate::harness::{CREATOR, OTHER, Said, World, all_said, body, careful, quotas, said};
+use crate::harness::{CREATOR, OTHER, Said, World, all_said, body, careful, log_to, quotas, said};
 
 /// What a DM on the straight path may cost in CloudWatch Logs, in bytes, metrics included.
 const BYTES_PER_DM_MAX: usize = 1024;
@@ -57,7 +57,7 @@ fn log_at(level: LevelFilter) -> DefaultGuard {
         .map(|name| (format!("spillway_{name}"), level));
     let levels = Targets::new().with_default(LevelFilter::INFO);
     let levels = levels.with_targets(stand_ins).with_targets(ours);
-    tracing::subscriber::set_default(telemetry::subscriber(levels, || Written))
+    log_to(telemetry::subscriber(levels, || Written))
 }
 
 fn observed(wiring: Wiring) -> Wiring {

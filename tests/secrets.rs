@@ -23,7 +23,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::harness::{CREATOR, World, all_said, body, careful, said};
+use crate::harness::{CREATOR, World, all_said, body, careful, log_to, said};
 use crate::loopback;
 
 fn account() -> AccountId {
@@ -270,8 +270,7 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
     let levels = Targets::new()
         .with_default(LevelFilter::INFO)
         .with_targets([("spillway_", LevelFilter::TRACE), ("aws_", LevelFilter::DEBUG)]);
-    let _here =
-        tracing::subscriber::set_default(tracing_subscriber::registry().with(lines).with(levels));
+    let _here = log_to(tracing_subscriber::registry().with(lines).with(levels));
 
     let mut world = World::start(careful()).await;
     let id = account();
