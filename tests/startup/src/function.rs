@@ -1,0 +1,90 @@
+//! The functions, and the first event that each is given: it leads to a request of AWS and is
+//! answered whatever comes back.
+
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::{Value, json};
+use spillway_local::lambda::function_url_event;
+use spillway_meta::signature::sign;
+use spillway_service::clock::{Clock, SystemClock};
+
+/// What deliveries are signed with.
+pub(crate) const APP_SECRET: &str = "an app secret";
+
+/// A function of `template.yaml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Function {
+    Webhook,
+    Sender,
+    Release,
+}
+
+impl Function {
+    pub(crate) const ALL: [Self; 3] = [Self::Webhook, Self::Sender, Self::Release];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Sender => "sender",
+            Self::Release => "release",
+        }
+    }
+
+    /// Its name in the template, and so its folder.
+    pub(crate) const fn resource(self) -> &'static str {
+        match self {
+            Self::Webhook => "WebhookFunction",
+            Self::Sender => "SenderFunction",
+            Self::Release => "ReleaseFunction",
+        }
+    }
+
+    /// A comment on an account that nobody knows; a send that is gone; a minute of the schedule.
+    pub(crate) fn first_event(self) -> Value {
+        match self {
+            Self::Webhook => {
+                let now = SystemClock::new().now();
+                let value = json!({
+                    "id": "17890000000000001",
+                    "from": { "id": "5260000000000001", "username": "viewer" },
+                    "media": { "id": "17900000000000001" },
+                    "text": "guide",
+                });
+                let body = json!({ "object": "instagram", "entry": [{
+                    "id": "17841400000000001",
+                    "time": now.as_secs(),
+                    "changes": [{ "field": "comments", "value": value }],
+                }]})
+                .to_string();
+                let signature = sign(&SecretString::from(APP_SECRET), body.as_bytes());
+                let mut headers = HeaderMap::new();
+                // It is hexadecimal.
+                if let Ok(signature) = HeaderValue::try_from(signature) {
+                    headers.insert("x-hub-signature-256", signature);
+                }
+                function_url_event(
+                    &Method::POST,
+                    &Uri::from_static("/"),
+                    &headers,
+                    body.as_bytes(),
+                    now,
+                )
+            }
+            Self::Sender => {
+                let ticket = json!({
+                    "v": "1",
+                    "send": { "account": "17841400000000001", "event": "17890000000000001" },
+                    "place": "1#01789401600000#17890000000000001#00",
+                    "epoch": 1,
+                    "lane": "inbound",
+                    "campaign": "guide",
+                    "deadline": 4_102_444_800_000_u64,
+                });
+                json!({ "Records": [{ "messageId": "1", "body": ticket.to_string() }] })
+            }
+            Self::Release => json!({ "dispatch": true }),
+        }
+    }
+}
