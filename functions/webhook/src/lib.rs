@@ -108,6 +108,7 @@ impl Webhook {
             }
         }
     }
+
     /// Whether one of the app secrets has signed the body; the answer when not.
     async fn verify(
         &self,
