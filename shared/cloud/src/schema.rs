@@ -7,7 +7,7 @@
 //!
 //! | pk | sk | item |
 //! |---|---|---|
-//! | `account#A` | `settings` | profile, sealed token |
+//! | `account#A` | `settings` | profile, sealed token, revision |
 //! | `account#A` | `campaign#C` | a campaign |
 //! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `pace#A` | `budget` | the budget |

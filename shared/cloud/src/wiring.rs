@@ -231,9 +231,10 @@ impl Wiring {
 
     /// The sender function's use case.
     pub fn deliver(&self) -> Deliver {
+        let directory = self.directory();
         Deliver {
-            directory: self.directory(),
-            limiter: self.limiter(),
+            limiter: self.limiter_over(directory.clone()),
+            directory,
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
             backlogs: self.backlogs.clone(),
@@ -248,9 +249,13 @@ impl Wiring {
 
     /// What decides on budgets; also for other tools that share an account's token.
     pub fn limiter(&self) -> Limiter {
+        self.limiter_over(self.directory())
+    }
+
+    fn limiter_over(&self, directory: Arc<Directory>) -> Limiter {
         let Self { ids, clock, check, meter, .. } = self.clone();
         let app = App::new(self.app.clone(), ids.clone(), clock.clone(), meter.clone());
-        Limiter::new(self.budgets.clone(), app, ids, clock, check, meter)
+        Limiter::new(directory, self.budgets.clone(), app, ids, clock, check, meter)
     }
 
     /// The release function's use case.

@@ -24,6 +24,7 @@ use tracing::{error, warn};
 use crate::account::Account;
 use crate::app::{App, AppGate};
 use crate::clock::{Clock, ClockCheck};
+use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
 use crate::metrics::{Meter, Metric, name_of};
@@ -48,6 +49,7 @@ const CLOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// Decides on budgets.
 pub struct Limiter {
+    directory: Arc<Directory>,
     budgets: Arc<dyn Budgets>,
     app: App,
     ids: Arc<GrantIds>,
@@ -78,6 +80,8 @@ pub(crate) struct Reserved {
     pub(crate) reservation: Option<Reservation>,
     /// For which of the tickets, by index, and why.
     pub(crate) denied: Vec<(usize, Denial)>,
+    /// The account as it was decided by, where that is a later one than was asked with.
+    pub(crate) changed: Option<Arc<Account>>,
 }
 
 /// Units taken for some of the tickets.
@@ -105,6 +109,8 @@ pub enum Charged {
 #[derive(Clone)]
 struct Decided {
     grant: Grant,
+    /// See [`Reserved::changed`].
+    changed: Option<Arc<Account>>,
     granted: Vec<(usize, usize)>,
     app_role: Role,
     usable_until: Duration,
@@ -114,6 +120,7 @@ struct Decided {
 impl Limiter {
     /// A limiter over `budgets` and `app` that has seen nothing yet.
     pub fn new(
+        directory: Arc<Directory>,
         budgets: Arc<dyn Budgets>,
         app: App,
         ids: Arc<GrantIds>,
@@ -122,6 +129,7 @@ impl Limiter {
         meter: Arc<Meter>,
     ) -> Self {
         Self {
+            directory,
             budgets,
             app,
             ids,
@@ -160,13 +168,14 @@ impl Limiter {
         };
         let granted = decided.as_ref().map_or(&[][..], |decided| &decided.granted);
         let denied = self.denied(account, tickets, granted, rest);
+        let changed = decided.as_ref().and_then(|decided| decided.changed.clone());
         let reservation = decided.map(|decided| Reservation {
             grant: decided.grant,
             granted: decided.granted,
             app_role: decided.app_role,
             usable_until: decided.usable_until,
         });
-        Ok(Reserved { reservation, denied })
+        Ok(Reserved { reservation, denied, changed })
     }
 
     /// Why those that are not among the `granted` have to wait: because of `rest`, or of their
@@ -289,7 +298,16 @@ impl Limiter {
             return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
         }
         let id = self.ids.next();
+        let mut changed: Option<Arc<Account>> = None;
         for _ in 0..BUDGET_TRIES {
+            if budget.revision > account.revision && changed.is_none() {
+                changed = self.directory.refresh(&account.id).await?;
+                if changed.is_none() {
+                    let retry_at = self.clock.now() + CONTENDED_WAIT;
+                    return Ok(Err(Denial { bound: Bound::Disconnected, retry_at }));
+                }
+            }
+            let account = changed.as_deref().unwrap_or(account);
             // What has been read meanwhile took time, in which the whole app may have been held.
             if app_role == Role::Normal {
                 match self.app_role(request).await? {
@@ -330,6 +348,7 @@ impl Limiter {
                 Decision::Granted(grant, mut next, denial) => {
                     let indices = free.into_iter().take(grant.units as usize);
                     let granted = pick_variants(account, request.tickets, indices, &mut next);
+                    next.revision = next.revision.max(account.revision);
                     match self.save(account, request, &grant, &next).await? {
                         // The clock may have jumped since the last answer: this one tells. What
                         // was taken stays taken, which errs on the safe side.
@@ -342,6 +361,7 @@ impl Limiter {
                             self.remember(&account.id, *next, now);
                             return Ok(Ok(Decided {
                                 grant,
+                                changed,
                                 granted,
                                 app_role,
                                 usable_until,

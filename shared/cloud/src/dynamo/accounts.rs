@@ -2,16 +2,17 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::Select;
-use spillway_core::budget::GrantId;
+use spillway_core::budget::{GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
-use spillway_service::port::{Accounts, AppBudgets, Saved, StoreError};
+use spillway_service::port::{Accounts, AppBudgets, Budgets, Saved, StoreError};
 
 use super::item::{Item, Reader, b, json, n, s};
-use super::pacing::DynamoAppBudgets;
+use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
 use super::unavailable;
 use crate::schema::{LEASING_PK, account_pk, campaign_sk};
 use crate::secrets::process_number;
@@ -51,8 +52,9 @@ impl Accounts for DynamoAccounts {
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
-        let account = settings.map(|(rules, token)| Account {
+        let account = settings.map(|Settings { rules, token, revision }| Account {
             id: id.clone(),
+            revision,
             rules,
             campaigns: Campaigns::new(campaigns),
             token,
@@ -91,16 +93,75 @@ impl DynamoAccounts {
         ]);
         // The settings make the account: with them come all of its campaigns, or comments and
         // waiting sends that look for one would be dropped.
-        for item in campaigns.chain([settings]) {
-            self.client
+        for item in campaigns {
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+            put.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        }
+        let revision = self.put_settings(id, settings).await?;
+        self.announce(id, revision).await?;
+        self.count_leasing(id, rules).await
+    }
+
+    /// Writes settings under the revision after every one that there was, and gives it.
+    async fn put_settings(&self, id: &AccountId, settings: Item) -> Result<Revision, StoreError> {
+        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
+        loop {
+            // An account that is connected again has no settings, and still has its budget.
+            let decided = budgets.load(id).await?.revision;
+            let next = self.stored_revision(id).await?.max(decided).next();
+            let mut item = settings.clone();
+            item.insert("revision".into(), n(next.0));
+            let put = self
+                .client
                 .put_item()
                 .table_name(&self.table)
                 .set_item(Some(item))
-                .send()
-                .await
-                .map_err(|error| unavailable(CONNECT, error))?;
+                .condition_expression("attribute_not_exists(revision) OR revision < :next")
+                .expression_attribute_values(":next", n(next.0));
+            let Err(error) = put.send().await else { return Ok(next) };
+            match error.as_service_error() {
+                // Somebody else has changed it in between.
+                Some(PutItemError::ConditionalCheckFailedException(_)) => {}
+                _ => return Err(unavailable(CONNECT, error)),
+            }
         }
-        self.count_leasing(id, rules).await
+    }
+
+    async fn stored_revision(&self, id: &AccountId) -> Result<Revision, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", s(account_pk(id)))
+            .key("sk", s("settings"))
+            .projection_expression("revision")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable(CONNECT, error))?;
+        match answer.item {
+            Some(item) => revision(&Reader { item: &item, what: CONNECT }),
+            None => Ok(Revision::default()),
+        }
+    }
+
+    /// Makes a change of the account known to all that decide on its budget: from here on none
+    /// decides by what it remembers of an earlier revision. Should this fail, they notice within
+    /// [`REMEMBERED`](spillway_service::directory::REMEMBERED).
+    async fn announce(&self, id: &AccountId, revision: Revision) -> Result<(), StoreError> {
+        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
+        let process = process()?;
+        let mut budget = budgets.load(id).await?;
+        for sequence in 0.. {
+            let Some(next) = budget.with_revision(revision, GrantId::new(process, sequence)) else {
+                break;
+            };
+            match budgets.save(id, &next).await? {
+                Saved::Done => break,
+                Saved::Conflict(current) => budget = current,
+            }
+        }
+        Ok(())
     }
 
     /// Lists the account among those that lease from the app's quotas, or not, and writes how many
@@ -116,10 +177,7 @@ impl DynamoAccounts {
         }
         let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
         let mut budget = budgets.load().await?;
-        let process = process_number().map_err(|error| StoreError::Unavailable {
-            what: CONNECT,
-            detail: error.to_string(),
-        })?;
+        let process = process()?;
         for sequence in 0.. {
             // After the listing, so that of two that connect at once the later one counts both.
             let leasing = self.leasing().await?;
@@ -155,8 +213,19 @@ impl DynamoAccounts {
     }
 }
 
-fn settings_of(reader: &Reader<'_>) -> Result<(Rules, SealedToken), StoreError> {
+fn process() -> Result<u64, StoreError> {
+    process_number()
+        .map_err(|error| StoreError::Unavailable { what: CONNECT, detail: error.to_string() })
+}
+
+struct Settings {
+    rules: Rules,
+    token: SealedToken,
+    revision: Revision,
+}
+
+fn settings_of(reader: &Reader<'_>) -> Result<Settings, StoreError> {
     let token =
         SealedToken { key: reader.number("token_key")?, sealed: reader.bytes("token")?.to_owned() };
-    Ok((reader.json("rules")?, token))
+    Ok(Settings { rules: reader.json("rules")?, token, revision: revision(reader)? })
 }

@@ -61,6 +61,14 @@ impl Reader<'_> {
         value.and_then(|value| value.parse().ok()).ok_or_else(|| self.missing(name))
     }
 
+    /// The same for an attribute that an item may lack.
+    pub(crate) fn optional_number<N: std::str::FromStr>(
+        &self,
+        name: &str,
+    ) -> Result<Option<N>, StoreError> {
+        self.item.contains_key(name).then(|| self.number(name)).transpose()
+    }
+
     pub(crate) fn at(&self, name: &str) -> Result<Timestamp, StoreError> {
         self.number(name).map(Timestamp::from_millis)
     }

@@ -160,7 +160,7 @@ impl Deliver {
     ) -> Vec<String> {
         let tickets: Vec<&Ticket> = jobs.iter().map(|job| &job.ticket).collect();
         let reserved = self.limiter.reserve(account, &tickets, lease_until(deadline)).await;
-        let Reserved { reservation, denied } = match reserved {
+        let Reserved { reservation, denied, changed } = match reserved {
             Ok(reserved) => reserved,
             Err(error) => {
                 self.meter.store_failed(&error);
@@ -168,6 +168,7 @@ impl Deliver {
                 return jobs.iter().map(|job| job.message_id.clone()).collect();
             }
         };
+        let account = changed.as_deref().unwrap_or(account);
         let denied: Vec<(&Job, Denial)> =
             denied.into_iter().map(|(index, denial)| (&jobs[index], denial)).collect();
         // At once: what was granted must be called soon.

@@ -193,17 +193,18 @@ fn limits(
     let spread = style == Style::Even || style == Style::Meta && dice.chance(0.5);
     let tier = dice.pick(&[Tier::One, Tier::Two, Tier::Three]);
     let other_tier = dice.chance(0.2).then(|| dice.pick(&[Tier::One, Tier::Two, Tier::Three]));
-    // To a clock that was put back what it has read stays new.
-    let is_known = |other: &Tier| {
-        *other > tier || !matches!(trouble, Trouble::Clocks | Trouble::All) && *other < tier
+    // Mostly soon: while there is still much to send.
+    let soon = |dice: &mut Dice| {
+        let within = dice.between(0..=12 * HOUR);
+        within * within / (12 * HOUR)
     };
     let shape = Shape {
         base,
         pace: if spread { Pace::Spread } else { Pace::Free },
         tier,
         other_tier: other_tier
-            .filter(is_known)
-            .map(|other| (start + dice.between(0..=12 * HOUR), other)),
+            .filter(|&other| other != tier)
+            .map(|other| (start + soon(dice), other)),
         new_since: is_new.then(|| start - dice.between(0..=40 * DAY)),
         zone: dice.pick(&ZONES),
         starts: dice.pick(&[0, 5, 8, 8, 8, 13, 22]),
