@@ -53,7 +53,7 @@ impl Scenario {
         let mut posts = Vec::new();
         let mut accounts = Vec::new();
         for (nth, id) in account_ids(dice).into_iter().enumerate() {
-            let (account, entered) = account(dice, id, nth as u64, app, (trouble, lasting), start);
+            let (account, entered) = account(dice, id, nth as u64, app, lasting, start);
             accounts.push(account);
             posts.extend(entered);
         }
@@ -127,7 +127,7 @@ fn account(
     id: AccountId,
     nth: u64,
     app: Option<Row>,
-    trouble: (Trouble, Lasting),
+    lasting: Lasting,
     start: u64,
 ) -> (AccountPlan, Vec<Post>) {
     let pattern = dice.weighted(&[(Pattern::Viral, 5), (Pattern::Steady, 3), (Pattern::Live, 2)]);
@@ -138,7 +138,7 @@ fn account(
     let outbound = if dice.chance(0.25) { dice.between(1..=most) } else { 0 };
     let follow_ups = if dice.chance(0.25) { dice.between(1..=most / 2 + 1) } else { 0 };
     let mut account = AccountPlan {
-        limits: limits(dice, count + outbound + follow_ups, app, trouble, start),
+        limits: limits(dice, count + outbound + follow_ups, app, lasting, start),
         campaigns: campaigns(dice),
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),
         id,
@@ -161,13 +161,7 @@ fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
 }
 
 /// Limits under which `dms` are through within a few days.
-fn limits(
-    dice: &mut Dice,
-    dms: u64,
-    app: Option<Row>,
-    (trouble, lasting): (Trouble, Lasting),
-    start: u64,
-) -> Limits {
+fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, lasting: Lasting, start: u64) -> Limits {
     let style = match app {
         Some(_) => Style::Small,
         None if lasting == Lasting::Days && dice.chance(0.5) => Style::Week,
