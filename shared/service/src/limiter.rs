@@ -13,6 +13,7 @@ use spillway_core::budget::{
 };
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::learned::{Learned, Usage as Reported};
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::send::Lane;
@@ -28,7 +29,7 @@ use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
 use crate::metrics::{Meter, Metric, name_of};
-use crate::port::{Budgets, Moved, Saved, StoreError};
+use crate::port::{Budgets, Journal, Moved, Saved, StoreError};
 use crate::ticket::Ticket;
 
 /// A budget seen this long ago still decides; a denial from an older one is checked against the
@@ -56,6 +57,8 @@ pub struct Limiter {
     clock: Arc<dyn Clock>,
     check: Arc<ClockCheck>,
     meter: Arc<Meter>,
+    /// Where holds are written down for people to read.
+    journal: Option<Arc<dyn Journal>>,
     /// The budget last seen, and when.
     seen: Memory<AccountId, (Budget, Timestamp)>,
     denials: Memory<(AccountId, Option<Lane>, Action), Denial>,
@@ -136,10 +139,17 @@ impl Limiter {
             clock,
             check,
             meter,
+            journal: None,
             seen: Memory::new(),
             denials: Memory::new(),
             reported: Memory::new(),
         }
+    }
+
+    /// Writes the beginnings and ends of holds into `journal` too.
+    #[must_use]
+    pub fn with_journal(self, journal: Arc<dyn Journal>) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// Takes units for as many of the tickets, all of one lane, as fit, in one write.
@@ -451,11 +461,17 @@ impl Limiter {
             .await;
         match held {
             Ok((before, budget)) => {
-                if before.holds.is_open(now.max(before.decided_at)) {
-                    self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
-                }
                 let Learned { lowered, .. } = budget.learned;
                 let until = budget.holds.current.map_or(now, |hold| hold.until);
+                // Calls in flight meet the limit too; it is one hold.
+                if before.holds.is_open(now.max(before.decided_at)) {
+                    self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
+                    self.note(&account.id, Event::HoldSet { cause, until }).await;
+                    if let Some(lowered) = lowered.filter(|_| lowered != before.learned.lowered) {
+                        let met = Event::LimitMet { percent: lowered.percent };
+                        self.note(&account.id, met).await;
+                    }
+                }
                 warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
                 Some(until)
             }
@@ -513,7 +529,12 @@ impl Limiter {
             })
             .await;
         match lifted {
-            Ok(_) => warn!(account = %account.id, "hold ended: the probe went through"),
+            Ok((before, after)) => {
+                warn!(account = %account.id, "hold ended: the probe went through");
+                if before.holds.current.is_some() && after.holds.current.is_none() {
+                    self.note(&account.id, Event::HoldEnded).await;
+                }
+            }
             Err(error) => error!(account = %account.id, %error, "could not end the hold"),
         }
     }
@@ -537,6 +558,15 @@ impl Limiter {
             return self.hold(account, HoldCause::NearLimit, usage.regain).await;
         }
         None
+    }
+
+    /// Writes into the account's journal. Nothing is decided on it, so a failure is only logged.
+    async fn note(&self, account: &AccountId, what: Event) {
+        let Some(journal) = &self.journal else { return };
+        let entry = JournalEntry { at: self.clock.now(), account: account.clone(), what };
+        if let Err(error) = journal.append(&entry).await {
+            warn!(%account, %error, "not written into the journal");
+        }
     }
 
     /// Changes the stored budget, again until it holds; `None` from `change` leaves it. Gives it as it

@@ -29,7 +29,11 @@ pub(crate) fn b(value: impl Into<Vec<u8>>) -> AttributeValue {
 
 /// As JSON text, which people can read in a console.
 pub(crate) fn json(value: &impl Serialize) -> AttributeValue {
-    s(serde_json::to_string(value).unwrap_or_default())
+    s(json_text(value))
+}
+
+pub(crate) fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Reads an item's attributes; what is missing or of another type is a corrupt item.
