@@ -2,18 +2,20 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::Select;
 use spillway_core::budget::GrantId;
-use spillway_core::campaign::{Campaign, Campaigns};
-use spillway_core::id::AccountId;
+use spillway_core::campaign::{Campaign, Campaigns, Running};
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Accounts, AppBudgets, Saved, StoreError};
 
-use super::item::{Item, Reader, b, json, n, s};
+use super::item::{Item, Reader, at, b, json, n, s};
 use super::pacing::DynamoAppBudgets;
 use super::unavailable;
-use crate::schema::{LEASING_PK, account_pk, campaign_sk};
+use crate::schema::{ACCOUNT_PK, LEASING_PK, account_pk, campaign_sk};
 use crate::secrets::process_number;
 
 /// Accounts in the `state` table.
@@ -26,6 +28,17 @@ pub struct DynamoAccounts {
 
 const LOAD: &str = "load the account";
 const CONNECT: &str = "connect the account";
+const LIST: &str = "list the accounts";
+const SET: &str = "change the account's limits";
+const CAMPAIGN: &str = "change a campaign";
+const REMOVE: &str = "remove an item of the account";
+
+/// Whether an account leases from the app's quotas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leases {
+    Yes,
+    No,
+}
 
 #[async_trait]
 impl Accounts for DynamoAccounts {
@@ -41,20 +54,20 @@ impl Accounts for DynamoAccounts {
             .items()
             .send();
         let mut settings = None;
-        let mut campaigns: Vec<Campaign> = Vec::new();
+        let mut campaigns: Vec<(Campaign, Running)> = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| unavailable(LOAD, error))?;
             let reader = Reader { item: &item, what: LOAD };
             match reader.text("sk")? {
                 "settings" => settings = Some(settings_of(&reader)?),
-                sk if sk.starts_with("campaign#") => campaigns.push(reader.json("campaign")?),
+                sk if sk.starts_with("campaign#") => campaigns.push(campaign_of(&reader)?),
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
         let account = settings.map(|(rules, token)| Account {
             id: id.clone(),
             rules,
-            campaigns: Campaigns::new(campaigns),
+            campaigns: Campaigns::as_they_run(campaigns),
             token,
         });
         Ok(account)
@@ -75,13 +88,9 @@ impl DynamoAccounts {
         token: &SealedToken,
         campaigns: &[Campaign],
     ) -> Result<(), StoreError> {
-        let campaigns = campaigns.iter().map(|campaign| {
-            Item::from([
-                ("pk".into(), s(account_pk(id))),
-                ("sk".into(), s(campaign_sk(&campaign.id))),
-                ("campaign".into(), json(campaign)),
-            ])
-        });
+        // The settings make the account: with them come all of its campaigns, or comments and
+        // waiting sends that look for one would be dropped.
+        self.put_campaigns(id, campaigns).await?;
         let settings = Item::from([
             ("pk".into(), s(account_pk(id))),
             ("sk".into(), s("settings")),
@@ -89,30 +98,168 @@ impl DynamoAccounts {
             ("token".into(), b(token.sealed.as_slice())),
             ("token_key".into(), n(token.key)),
         ]);
-        // The settings make the account: with them come all of its campaigns, or comments and
-        // waiting sends that look for one would be dropped.
-        for item in campaigns.chain([settings]) {
-            self.client
-                .put_item()
-                .table_name(&self.table)
-                .set_item(Some(item))
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(settings))
+            .send()
+            .await
+            .map_err(|error| unavailable(CONNECT, error))?;
+        self.count_leasing(id, rules).await
+    }
+
+    /// The connected accounts, by id. There is no index of them: the whole table is looked through.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn list(&self) -> Result<Vec<AccountId>, StoreError> {
+        let mut pages = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("sk = :settings AND begins_with(pk, :account)")
+            .expression_attribute_values(":settings", s("settings"))
+            .expression_attribute_values(":account", s(ACCOUNT_PK))
+            .projection_expression("pk")
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| unavailable(LIST, error))?;
+            let pk = Reader { item: &item, what: LIST }.text("pk")?.to_owned();
+            found.push(AccountId::new(pk.trim_start_matches(ACCOUNT_PK)));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Changes the limits of a connected account; `false` where it is not connected.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn set_rules(&self, id: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", s(account_pk(id)))
+            .key("sk", s("settings"))
+            .update_expression("SET #rules = :rules")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#rules", "rules")
+            .expression_attribute_values(":rules", json(rules))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => {}
+            Err(error) if is_refused(error.as_service_error()) => return Ok(false),
+            Err(error) => return Err(unavailable(SET, error)),
+        }
+        self.count_leasing(id, rules).await.map(|()| true)
+    }
+
+    /// Adds or replaces campaigns; one that is paused stays so.
+    ///
+    /// # Errors
+    /// When the store does not answer. Some may be written then; writing all again is right.
+    pub async fn put_campaigns(
+        &self,
+        id: &AccountId,
+        campaigns: &[Campaign],
+    ) -> Result<(), StoreError> {
+        for campaign in campaigns {
+            self.update_campaign(id, &campaign.id)
+                .update_expression("SET campaign = :campaign")
+                .expression_attribute_values(":campaign", json(campaign))
                 .send()
                 .await
-                .map_err(|error| unavailable(CONNECT, error))?;
+                .map_err(|error| unavailable(CAMPAIGN, error))?;
         }
-        self.count_leasing(id, rules).await
+        Ok(())
+    }
+
+    /// Removes a campaign. What waits for it is cancelled when its slot comes.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn remove_campaign(
+        &self,
+        id: &AccountId,
+        campaign: &CampaignId,
+    ) -> Result<(), StoreError> {
+        self.delete(account_pk(id), campaign_sk(campaign)).await
+    }
+
+    /// Pauses a campaign or lets it go on; `false` where there is none.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn set_running(
+        &self,
+        id: &AccountId,
+        campaign: &CampaignId,
+        running: Running,
+    ) -> Result<bool, StoreError> {
+        let update =
+            self.update_campaign(id, campaign).condition_expression("attribute_exists(pk)");
+        let update = match running {
+            Running::Active => update.update_expression(format!("REMOVE {PAUSED_AT}")),
+            Running::PausedSince(since) => update
+                .update_expression(format!("SET {PAUSED_AT} = :at"))
+                .expression_attribute_values(":at", at(since)),
+        };
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refused(error.as_service_error()) => Ok(false),
+            Err(error) => Err(unavailable(CAMPAIGN, error)),
+        }
+    }
+
+    /// Removes an account: its token, settings and campaigns. Its budget stays: what it has called
+    /// counts if it is connected again.
+    ///
+    /// # Errors
+    /// When the store does not answer. Removing it again is right.
+    pub async fn remove(&self, account: &Account) -> Result<(), StoreError> {
+        let pk = account_pk(&account.id);
+        // The settings make the account.
+        self.delete(pk.clone(), "settings".into()).await?;
+        for campaign in account.campaigns.iter() {
+            self.delete(pk.clone(), campaign_sk(&campaign.id)).await?;
+        }
+        self.list_leasing(&account.id, Leases::No).await
+    }
+
+    async fn delete(&self, pk: String, sk: String) -> Result<(), StoreError> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let deleted = delete.key("pk", s(pk)).key("sk", s(sk)).send().await;
+        deleted.map(|_| ()).map_err(|error| unavailable(REMOVE, error))
+    }
+
+    fn update_campaign(&self, id: &AccountId, campaign: &CampaignId) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", s(account_pk(id)))
+            .key("sk", s(campaign_sk(campaign)))
     }
 
     /// Lists the account among those that lease from the app's quotas, or not, and writes how many
     /// there are into the app's budget.
     async fn count_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
+        let leases = rules.leased().next().is_some();
+        self.list_leasing(id, if leases { Leases::Yes } else { Leases::No }).await
+    }
+
+    async fn list_leasing(&self, id: &AccountId, leases: Leases) -> Result<(), StoreError> {
         let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
-        if rules.leased().next().is_some() {
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
-            put.send().await.map_err(|error| unavailable(CONNECT, error))?;
-        } else {
-            let delete = self.client.delete_item().table_name(&self.table).set_key(Some(listed));
-            delete.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        match leases {
+            Leases::Yes => {
+                let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
+                put.send().await.map_err(|error| unavailable(CONNECT, error))?;
+            }
+            Leases::No => self.delete(LEASING_PK.into(), id.to_string()).await?,
         }
         let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
         let mut budget = budgets.load().await?;
@@ -154,6 +301,21 @@ impl DynamoAccounts {
         Ok(count)
     }
 }
+
+fn is_refused(error: Option<&UpdateItemError>) -> bool {
+    error.is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+}
+
+fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {
+    let running = match reader.item.contains_key(PAUSED_AT) {
+        true => Running::PausedSince(reader.at(PAUSED_AT)?),
+        false => Running::Active,
+    };
+    Ok((reader.json("campaign")?, running))
+}
+
+/// Beside a campaign, not in it: a version that does not know it goes on with the campaign.
+const PAUSED_AT: &str = "paused_at";
 
 fn settings_of(reader: &Reader<'_>) -> Result<(Rules, SealedToken), StoreError> {
     let token =

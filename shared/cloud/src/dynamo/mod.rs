@@ -4,6 +4,7 @@
 mod accounts;
 mod backlogs;
 pub(crate) mod item;
+mod ledger;
 mod pacing;
 mod sends;
 
