@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::wiring::Wiring;
-use spillway_core::budget::{Bound, Budget};
+use spillway_core::budget::{Bound, Budget, Revision};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
-use spillway_core::quota::Action;
+use spillway_core::quota::{Action, Limit};
+use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::limiter::{Charged, Limiter};
@@ -129,6 +131,36 @@ async fn a_decision_is_one_write_and_no_read_and_a_denial_is_neither() {
     assert!(matches!(charge(&other, &account, 1).await, Charged::Denied(_)), "{wait:?}");
     world.clock.step_to(denial.retry_at);
     assert!(matches!(charge(&other, &account, 1).await, Charged::Granted(_)));
+}
+
+#[tokio::test]
+async fn a_changed_account_is_decided_by_at_the_next_decision() {
+    let world = World::start(quotas("10/1h", "1000/24h")).await;
+    let account = creator(&world).await;
+    let limiter = process(&world, 1).limiter();
+    assert!(matches!(charge(&limiter, &account, 4).await, Charged::Granted(_)));
+
+    // Five an hour from now on, of which one is left; the process remembers ten.
+    let accounts = DynamoAccounts {
+        client: world.stack.dynamo.clone(),
+        table: world.stack.config.state_table.clone(),
+    };
+    let mut profile = account.rules.profile().clone();
+    for quota in profile.quotas.iter_mut().filter(|quota| quota.id.as_str() == "calls") {
+        quota.limit = Limit::Fixed(NonZeroU32::new(5).unwrap());
+    }
+    let lower = Rules::new(profile, account.rules.terms().clone()).unwrap();
+    accounts.connect(&account.id, &lower, &account.token, &[]).await.unwrap();
+    assert!(matches!(charge(&limiter, &account, 2).await, Charged::Denied(_)));
+    assert!(matches!(charge(&limiter, &account, 1).await, Charged::Granted(_)));
+    world.clock.step(Duration::from_secs(31));
+    assert!(matches!(charge(&limiter, &account, 1).await, Charged::Denied(_)));
+
+    // Ten again: known at once to whoever reads the budget.
+    accounts.connect(&account.id, &account.rules, &account.token, &[]).await.unwrap();
+    let other = process(&world, 2).limiter();
+    assert!(matches!(charge(&other, &account, 5).await, Charged::Granted(_)));
+    assert_eq!(creator(&world).await.revision, Revision(account.revision.0 + 2));
 }
 
 #[tokio::test]

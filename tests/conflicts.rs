@@ -62,7 +62,7 @@ async fn gated(world: &World) -> (Gate, Wiring) {
 async fn a_budget_that_a_transaction_is_writing_is_a_race_lost() {
     let world = World::start(careful()).await;
     let (gate, wiring) = gated(&world).await;
-    let (budgets, account) = (&wiring.budgets, AccountId::new(CREATOR));
+    let (budgets, account) = (&wiring.budgets, AccountId::new("never written"));
     let next = |budget: &Budget| budget.lift(world.now(), wiring.ids.next());
     let one = next(&Budget::default());
     gate.wait_for(is_put, refused());

@@ -9,7 +9,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::sqs::ReleaseMessage;
+use spillway_core::budget::Revision;
 use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::time::Timestamp;
 use spillway_service::port::{Entry, Recorded};
 use spillway_service::ticket::Ticket;
 
@@ -153,9 +155,20 @@ async fn stored_accounts_keep_their_form() {
         table: world.stack.config.state_table.clone(),
     };
     accounts.connect(&id, &account.rules, &account.token, &[campaign]).await.unwrap();
-    for item in items {
-        assert_eq!(world.lies(item).await, *item);
-    }
+    let [settings, campaign] = items;
+    assert_eq!(world.lies(campaign).await, *campaign);
+    // Since there are revisions, settings that are written again have one.
+    let mut settings = settings.clone();
+    settings.insert("revision".into(), json!({ "N": "1" }));
+    assert_eq!(world.lies(&settings).await, settings);
+    let mut budget = find(&state, &format!("pace#{CREATOR}"), "budget").clone();
+    let version: u64 = budget["version"]["N"].as_str().unwrap().parse().unwrap();
+    budget.insert("version".into(), json!({ "N": (version + 1).to_string() }));
+    budget.insert("revision".into(), json!({ "N": "1" }));
+    budget.insert("grant".into(), world.lies(&budget).await["grant"].clone());
+    assert_eq!(world.lies(&budget).await, budget);
+    let again = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    assert_eq!(again.revision, Revision(1));
 }
 
 #[tokio::test]
@@ -198,6 +211,25 @@ async fn stored_sends_and_marks_keep_their_form() {
     }
     let marked = world.outside.backlogs.marked().await.unwrap();
     assert!(marked.iter().any(|(account, _)| *account == id), "{marked:?}");
+}
+
+#[tokio::test]
+async fn stored_journals_keep_their_form() {
+    let (world, _, state) = laid().await;
+    let id = AccountId::new(CREATOR);
+    let lines = world.outside.journal.list(&id, Timestamp::EPOCH, 10).await.unwrap();
+    let pk = format!("journal#{CREATOR}");
+    let items: Vec<&Item> = state.iter().filter(|item| text(item, "pk") == pk).collect();
+    assert_eq!(lines.len(), items.len());
+    for item in &items {
+        world.remove(item).await;
+    }
+    for line in &lines {
+        world.outside.journal.append(line).await.unwrap();
+    }
+    for item in items {
+        assert_eq!(world.lies(item).await, *item);
+    }
 }
 
 #[test]

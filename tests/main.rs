@@ -13,6 +13,7 @@ mod formats;
 mod gate;
 mod harness;
 mod ingest;
+mod journal;
 mod kills;
 mod loopback;
 mod observe;

@@ -38,7 +38,7 @@ An account keeps the profile `careful`, tier 1, in UTC, unless the file says oth
   profile = \"meta\"                # or the name of a [[profile]] of the file
   terms = { tier = 2, time_zone = \"Europe/Berlin\", day_starts = \"09:00\" }
 
-A change takes effect within a minute.")]
+New limits hold from the next decision on, new campaigns within a minute.")]
 pub(crate) struct Options {
     /// TOML file of accounts and campaigns
     file: PathBuf,

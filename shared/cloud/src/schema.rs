@@ -7,19 +7,21 @@
 //!
 //! | pk | sk | item |
 //! |---|---|---|
-//! | `account#A` | `settings` | profile, sealed token |
+//! | `account#A` | `settings` | profile, sealed token, revision |
 //! | `account#A` | `campaign#C` | a campaign, and since when it is paused |
 //! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `pace#A` | `budget` | the budget |
 //! | `pace#A` | `cursor` | the pace cursor |
 //! | `waiting#A#S` | a place | a waiting send of part S |
 //! | `backlog#S` | A | the mark of an account with waiting sends |
+//! | `journal#A` | an instant | a line of the account's journal |
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::seed::seed;
+use spillway_core::time::Timestamp;
 use spillway_service::port::StoreError;
 
 /// Key of the `sends` table.
@@ -70,6 +72,16 @@ pub(crate) fn pace_pk(account: &AccountId) -> String {
 /// A person of an account, by a hash of their id.
 pub(crate) fn person_pk(account: &AccountId, person: &RecipientId) -> String {
     format!("person#{account}#{:016x}", seed(&[person.as_str()]))
+}
+
+pub(crate) fn journal_pk(account: &AccountId) -> String {
+    format!("journal#{account}")
+}
+
+/// Thirteen digits: lines sort by their instants. `name` tells those of one instant apart.
+pub(crate) fn journal_sk(at: Timestamp, name: Option<u64>) -> String {
+    let name = name.map(|name| format!("#{name:016x}")).unwrap_or_default();
+    format!("{:013}{name}", at.as_millis())
 }
 
 pub(crate) fn waiting_pk(account: &AccountId, shard: u8) -> String {

@@ -14,14 +14,16 @@ use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, ReleaseQueue, SendQueue, Sends,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal, ReleaseQueue, SendQueue,
+    Sends,
 };
 use spillway_service::release::Release;
 use tracing::warn;
 
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
-    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends,
+    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoJournal,
+    DynamoSends,
 };
 use crate::emf::{self, Metrics};
 use crate::graph::MetaGraph;
@@ -50,6 +52,8 @@ pub struct Wiring {
     pub sends: Arc<dyn Sends>,
     /// Marks of accounts with waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
+    /// Their journals.
+    pub journal: Arc<dyn Journal>,
     /// The queue of sends.
     pub queue: Arc<dyn SendQueue>,
     /// The queue of accounts to release.
@@ -173,6 +177,7 @@ impl Wiring {
                 state: table.clone(),
                 meter: meter.clone(),
             }),
+            journal: Arc::new(DynamoJournal { client: client.clone(), table: table.clone() }),
             backlogs: Arc::new(DynamoBacklogs { client, table }),
             queue: Arc::new(SqsSendQueue {
                 client: sqs.clone(),
@@ -231,9 +236,10 @@ impl Wiring {
 
     /// The sender function's use case.
     pub fn deliver(&self) -> Deliver {
+        let directory = self.directory();
         Deliver {
-            directory: self.directory(),
-            limiter: self.limiter(),
+            limiter: self.limiter_over(directory.clone()),
+            directory,
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
             backlogs: self.backlogs.clone(),
@@ -248,9 +254,14 @@ impl Wiring {
 
     /// What decides on budgets; also for other tools that share an account's token.
     pub fn limiter(&self) -> Limiter {
+        self.limiter_over(self.directory())
+    }
+
+    fn limiter_over(&self, directory: Arc<Directory>) -> Limiter {
         let Self { ids, clock, check, meter, .. } = self.clone();
         let app = App::new(self.app.clone(), ids.clone(), clock.clone(), meter.clone());
-        Limiter::new(self.budgets.clone(), app, ids, clock, check, meter)
+        Limiter::new(directory, self.budgets.clone(), app, ids, clock, check, meter)
+            .with_journal(self.journal.clone())
     }
 
     /// The release function's use case.

@@ -71,6 +71,20 @@ pub struct Budget {
     pub learned: Learned,
     /// The texts used last.
     pub rotation: Rotation,
+    /// The latest revision of the account's settings that anybody has decided by, or that was
+    /// written: who knows an earlier one reads the account again before it decides.
+    pub revision: Revision,
+}
+
+/// How many times the settings of an account have been changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The one after it.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 }
 
 /// What is asked for: as many as fit, up to `units`.
@@ -149,6 +163,8 @@ pub enum Bound {
     Clock,
     /// Too many others decide on this budget at the same time.
     Contention,
+    /// The account is not connected any more.
+    Disconnected,
 }
 
 impl fmt::Display for Bound {
@@ -163,6 +179,7 @@ impl fmt::Display for Bound {
             Self::RecipientHold => f.write_str("hold of the recipient"),
             Self::Clock => f.write_str("the process's clock"),
             Self::Contention => f.write_str("contention"),
+            Self::Disconnected => f.write_str("disconnected account"),
         }
     }
 }
@@ -422,6 +439,11 @@ impl Budget {
         let mut next = self.next(id);
         next.holds.resume(now.max(self.decided_at));
         next
+    }
+
+    /// The same for settings that have been changed; `None` where it knows of as late ones.
+    pub fn with_revision(&self, revision: Revision, id: GrantId) -> Option<Self> {
+        (self.revision < revision).then(|| Self { revision, ..self.next(id) })
     }
 
     fn next(&self, id: GrantId) -> Self {

@@ -10,6 +10,7 @@ pub mod day;
 pub mod forecast;
 pub mod hold;
 pub mod id;
+pub mod journal;
 pub mod keyword;
 pub mod learned;
 pub mod message;

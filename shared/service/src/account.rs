@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use spillway_core::budget::Revision;
 use spillway_core::campaign::Campaigns;
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
@@ -10,6 +11,8 @@ use spillway_core::rules::Rules;
 pub struct Account {
     /// Its id, as webhooks name it.
     pub id: AccountId,
+    /// How many times it has been changed.
+    pub revision: Revision,
     /// The limits it keeps.
     pub rules: Rules,
     /// What it answers to.

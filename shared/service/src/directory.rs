@@ -11,7 +11,8 @@ use crate::memory::Memory;
 use crate::port::{Accounts, StoreError};
 
 /// How long a process goes on with what it has read about an account. A change takes effect
-/// everywhere within this time, a connection at once.
+/// everywhere within this time; where a budget is decided on, and where an account was not connected
+/// before, at once.
 pub const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Looks accounts up, from memory where it can.
@@ -47,8 +48,11 @@ impl Directory {
         // That an account is missing is not remembered: once it is connected, comments dropped and
         // sends cancelled in the next minute would be lost for good.
         let account = self.accounts.load(id).await?.map(Arc::new);
-        if let Some(account) = &account {
-            self.seen.put(id.clone(), account.clone(), now + REMEMBERED, now);
+        match &account {
+            Some(account) => {
+                self.seen.put(id.clone(), account.clone(), now + REMEMBERED, now);
+            }
+            None => self.seen.forget(id),
         }
         Ok(account)
     }

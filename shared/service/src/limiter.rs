@@ -13,6 +13,7 @@ use spillway_core::budget::{
 };
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::learned::{Learned, Usage as Reported};
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::send::Lane;
@@ -24,10 +25,11 @@ use tracing::{error, warn};
 use crate::account::Account;
 use crate::app::{App, AppGate};
 use crate::clock::{Clock, ClockCheck};
+use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
 use crate::metrics::{Meter, Metric, name_of};
-use crate::port::{Budgets, Moved, Saved, StoreError};
+use crate::port::{Budgets, Journal, Moved, Saved, StoreError};
 use crate::ticket::Ticket;
 
 /// A budget seen this long ago still decides; a denial from an older one is checked against the
@@ -48,12 +50,15 @@ const CLOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// Decides on budgets.
 pub struct Limiter {
+    directory: Arc<Directory>,
     budgets: Arc<dyn Budgets>,
     app: App,
     ids: Arc<GrantIds>,
     clock: Arc<dyn Clock>,
     check: Arc<ClockCheck>,
     meter: Arc<Meter>,
+    /// Where holds are written down for people to read.
+    journal: Option<Arc<dyn Journal>>,
     /// The budget last seen, and when.
     seen: Memory<AccountId, (Budget, Timestamp)>,
     denials: Memory<(AccountId, Option<Lane>, Action), Denial>,
@@ -78,6 +83,8 @@ pub(crate) struct Reserved {
     pub(crate) reservation: Option<Reservation>,
     /// For which of the tickets, by index, and why.
     pub(crate) denied: Vec<(usize, Denial)>,
+    /// The account as it was decided by, where that is a later one than was asked with.
+    pub(crate) changed: Option<Arc<Account>>,
 }
 
 /// Units taken for some of the tickets.
@@ -105,6 +112,8 @@ pub enum Charged {
 #[derive(Clone)]
 struct Decided {
     grant: Grant,
+    /// See [`Reserved::changed`].
+    changed: Option<Arc<Account>>,
     granted: Vec<(usize, usize)>,
     app_role: Role,
     usable_until: Duration,
@@ -114,6 +123,7 @@ struct Decided {
 impl Limiter {
     /// A limiter over `budgets` and `app` that has seen nothing yet.
     pub fn new(
+        directory: Arc<Directory>,
         budgets: Arc<dyn Budgets>,
         app: App,
         ids: Arc<GrantIds>,
@@ -122,16 +132,24 @@ impl Limiter {
         meter: Arc<Meter>,
     ) -> Self {
         Self {
+            directory,
             budgets,
             app,
             ids,
             clock,
             check,
             meter,
+            journal: None,
             seen: Memory::new(),
             denials: Memory::new(),
             reported: Memory::new(),
         }
+    }
+
+    /// Writes the beginnings and ends of holds into `journal` too.
+    #[must_use]
+    pub fn with_journal(self, journal: Arc<dyn Journal>) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// Takes units for as many of the tickets, all of one lane, as fit, in one write.
@@ -160,13 +178,14 @@ impl Limiter {
         };
         let granted = decided.as_ref().map_or(&[][..], |decided| &decided.granted);
         let denied = self.denied(account, tickets, granted, rest);
+        let changed = decided.as_ref().and_then(|decided| decided.changed.clone());
         let reservation = decided.map(|decided| Reservation {
             grant: decided.grant,
             granted: decided.granted,
             app_role: decided.app_role,
             usable_until: decided.usable_until,
         });
-        Ok(Reserved { reservation, denied })
+        Ok(Reserved { reservation, denied, changed })
     }
 
     /// Why those that are not among the `granted` have to wait: because of `rest`, or of their
@@ -289,7 +308,16 @@ impl Limiter {
             return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
         }
         let id = self.ids.next();
+        let mut changed: Option<Arc<Account>> = None;
         for _ in 0..BUDGET_TRIES {
+            if budget.revision > account.revision && changed.is_none() {
+                changed = self.directory.refresh(&account.id).await?;
+                if changed.is_none() {
+                    let retry_at = self.clock.now() + CONTENDED_WAIT;
+                    return Ok(Err(Denial { bound: Bound::Disconnected, retry_at }));
+                }
+            }
+            let account = changed.as_deref().unwrap_or(account);
             // What has been read meanwhile took time, in which the whole app may have been held.
             if app_role == Role::Normal {
                 match self.app_role(request).await? {
@@ -330,6 +358,7 @@ impl Limiter {
                 Decision::Granted(grant, mut next, denial) => {
                     let indices = free.into_iter().take(grant.units as usize);
                     let granted = pick_variants(account, request.tickets, indices, &mut next);
+                    next.revision = next.revision.max(account.revision);
                     match self.save(account, request, &grant, &next).await? {
                         // The clock may have jumped since the last answer: this one tells. What
                         // was taken stays taken, which errs on the safe side.
@@ -342,6 +371,7 @@ impl Limiter {
                             self.remember(&account.id, *next, now);
                             return Ok(Ok(Decided {
                                 grant,
+                                changed,
                                 granted,
                                 app_role,
                                 usable_until,
@@ -431,11 +461,17 @@ impl Limiter {
             .await;
         match held {
             Ok((before, budget)) => {
-                if before.holds.is_open(now.max(before.decided_at)) {
-                    self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
-                }
                 let Learned { lowered, .. } = budget.learned;
                 let until = budget.holds.current.map_or(now, |hold| hold.until);
+                // Calls in flight meet the limit too; it is one hold.
+                if before.holds.is_open(now.max(before.decided_at)) {
+                    self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
+                    self.note(&account.id, Event::HoldSet { cause, until }).await;
+                    if let Some(lowered) = lowered.filter(|_| lowered != before.learned.lowered) {
+                        let met = Event::LimitMet { percent: lowered.percent };
+                        self.note(&account.id, met).await;
+                    }
+                }
                 warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
                 Some(until)
             }
@@ -458,7 +494,10 @@ impl Limiter {
         until: Timestamp,
         reason: Option<&str>,
     ) -> Result<(Budget, Budget), StoreError> {
-        self.by_hand(account, |budget, now, id| budget.stop(until, reason, now, id)).await
+        let stopped =
+            self.by_hand(account, |budget, now, id| budget.stop(until, reason, now, id)).await?;
+        self.note(account, Event::HoldSet { cause: HoldCause::Operator, until }).await;
+        Ok(stopped)
     }
 
     /// Ends a stop by hand and lets one call look into any other hold, and gives the budget before and
@@ -470,7 +509,9 @@ impl Limiter {
         for key in keys(account) {
             self.denials.forget(&key);
         }
-        self.by_hand(account, |budget, now, id| budget.resume(now, id)).await
+        let resumed = self.by_hand(account, |budget, now, id| budget.resume(now, id)).await?;
+        self.note(account, Event::HoldEnded).await;
+        Ok(resumed)
     }
 
     /// Ends a stop by hand alone: another hold stays as it is.
@@ -543,7 +584,12 @@ impl Limiter {
             })
             .await;
         match lifted {
-            Ok(_) => warn!(account = %account.id, "hold ended: the probe went through"),
+            Ok((before, after)) => {
+                warn!(account = %account.id, "hold ended: the probe went through");
+                if before.holds.current.is_some() && after.holds.current.is_none() {
+                    self.note(&account.id, Event::HoldEnded).await;
+                }
+            }
             Err(error) => error!(account = %account.id, %error, "could not end the hold"),
         }
     }
@@ -567,6 +613,15 @@ impl Limiter {
             return self.hold(account, HoldCause::NearLimit, usage.regain).await;
         }
         None
+    }
+
+    /// Writes into the account's journal. Nothing is decided on it, so a failure is only logged.
+    async fn note(&self, account: &AccountId, what: Event) {
+        let Some(journal) = &self.journal else { return };
+        let entry = JournalEntry { at: self.clock.now(), account: account.clone(), what };
+        if let Err(error) = journal.append(&entry).await {
+            warn!(%account, %error, "not written into the journal");
+        }
     }
 
     /// Changes the stored budget, again until it holds; `None` from `change` leaves it. Gives it as it

@@ -256,7 +256,8 @@ impl Meter {
             | Bound::Pace
             | Bound::RecipientHold
             | Bound::Clock
-            | Bound::Contention => name_of(bound),
+            | Bound::Contention
+            | Bound::Disconnected => name_of(bound),
         };
         self.count_by(Metric::Denied, label);
     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
@@ -302,4 +303,20 @@ pub trait Graph: Send + Sync {
         comment: &CommentId,
         timeout: Duration,
     ) -> Result<CommentTime, CallError>;
+}
+
+/// The accounts' journals: what happened to each, for people to read. Nothing is decided on them, so a
+/// line that could not be written is logged and no more.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Writes a line down. The same line written twice is there once.
+    async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError>;
+
+    /// The newest lines of an account, `since` at the earliest, the newest first; at most `limit`.
+    async fn list(
+        &self,
+        account: &AccountId,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError>;
 }

@@ -383,6 +383,11 @@ impl Release {
     ) -> Result<(Plan, Option<Lane>), StoreError> {
         let Demand { outstanding, lanes, .. } = demand;
         let budget = self.budgets.load(&account.id).await?;
+        let changed = match budget.revision > account.revision {
+            true => self.directory.refresh(&account.id).await?,
+            false => None,
+        };
+        let account = changed.as_deref().unwrap_or(account);
         self.meter.headroom(&budget, &account.rules, Lane::Inbound.action(), now);
         let mut cursor = self.cursors.load(&account.id).await?;
         for _ in 0..CURSOR_TRIES {

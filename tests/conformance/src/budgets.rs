@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use spillway_core::app::AppBudget;
-use spillway_core::budget::{Bound, Budget, Decision, GrantId, Want};
+use spillway_core::budget::{Bound, Budget, Decision, GrantId, Revision, Want};
 use spillway_core::campaign::Campaigns;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId, SendId};
@@ -19,6 +19,7 @@ use spillway_core::send::Lane;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::app::App;
 use spillway_service::clock::ClockCheck;
+use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::limiter::{Charged, Limiter};
 use spillway_service::metrics::Meter;
@@ -175,6 +176,7 @@ pub async fn a_budget_is_read_as_it_was_written(subject: &dyn Subject) {
     written.push(last(&written).hold(&rules, HoldCause::Blocked, at, None, grant(2)));
     written.push(last(&written).hold_recipient(&RecipientId::new("526"), at, grant(3)));
     written.push(last(&written).lift(at + SECOND, grant(4)));
+    written.push(last(&written).with_revision(Revision(3), grant(5)).unwrap());
     for next in &written {
         let saved = subject.ports().budgets.save(&account(), next).await.unwrap();
         assert_eq!(saved, Saved::Done);
@@ -302,6 +304,7 @@ pub async fn fifty_deciders_are_granted_exactly_what_there_is(subject: &dyn Subj
     let ports = subject.ports();
     let account = Account {
         id: account(),
+        revision: Revision::default(),
         rules: rules(40),
         campaigns: Campaigns::new([]),
         token: SealedToken { key: 1, sealed: Vec::new() },
@@ -313,7 +316,9 @@ pub async fn fifty_deciders_are_granted_exactly_what_there_is(subject: &dyn Subj
             let meter = Arc::<Meter>::default();
             let app = App::new(ports.app.clone(), ids.clone(), ports.clock.clone(), meter.clone());
             let check = Arc::<ClockCheck>::default();
-            Limiter::new(ports.budgets.clone(), app, ids.clone(), ports.clock.clone(), check, meter)
+            let (clock, budgets) = (ports.clock.clone(), ports.budgets.clone());
+            let directory = Arc::new(Directory::new(ports.accounts.clone(), clock.clone()));
+            Limiter::new(directory, budgets, app, ids.clone(), clock, check, meter)
         };
         let account = &account;
         async move {

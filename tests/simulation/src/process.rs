@@ -116,10 +116,11 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let limiter = || {
         let meter = Arc::<Meter>::default();
         let app = App::new(sabotage.app(host.clone()), ids.clone(), clock.clone(), meter.clone());
-        Limiter::new(budgets.clone(), app, ids.clone(), clock.clone(), host.check.clone(), meter)
+        let (directory, check) = (directory.clone(), host.check.clone());
+        Limiter::new(directory, budgets.clone(), app, ids.clone(), clock.clone(), check, meter)
     };
     match function {
-        Function::Tool => Work::Tool(Tool { directory, limiter: limiter(), sabotage }),
+        Function::Tool => Work::Tool(Tool { limiter: limiter(), directory, sabotage }),
         Function::Webhook => Work::Webhook(Ingest {
             directory,
             sends,
@@ -133,8 +134,8 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             warm: Warm::default(),
         }),
         Function::Sender => Work::Sender(Deliver {
-            directory,
             limiter: limiter(),
+            directory,
             cursors: cursors.clone(),
             sends,
             backlogs: host.clone(),

@@ -9,12 +9,14 @@ mod limits;
 mod messages;
 mod people;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
 use clap::ValueEnum;
 use serde::Serialize;
+use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Action;
@@ -300,10 +302,21 @@ impl AccountPlan {
     pub(crate) fn account(&self, now: u64) -> Account {
         Account {
             id: self.id.clone(),
+            revision: self.revision(now),
             rules: self.limits.rules(now).clone(),
             campaigns: Campaigns::new(self.campaigns.iter().cloned()),
             token: SealedToken { key: 1, sealed: Vec::new() },
         }
+    }
+
+    /// How many times it has been changed by `now`.
+    pub(crate) fn revision(&self, now: u64) -> Revision {
+        Revision(self.changed_at().filter(|&at| at <= now).count() as u64)
+    }
+
+    /// When it is changed, or removed.
+    pub(crate) fn changed_at(&self) -> impl Iterator<Item = u64> {
+        self.limits.changed_at().into_iter().chain(self.removed_at)
     }
 
     /// The DMs that are to be made for it.
@@ -324,6 +337,16 @@ impl Scenario {
     /// The account's plan.
     pub(crate) fn account(&self, id: &AccountId) -> Option<&AccountPlan> {
         self.accounts.iter().find(|account| account.id == *id)
+    }
+
+    /// When accounts are changed, the last change first.
+    pub(crate) fn changes(&self) -> Vec<(u64, AccountId)> {
+        let of = |account: &AccountPlan| -> Vec<(u64, AccountId)> {
+            account.changed_at().map(|at| (at, account.id.clone())).collect()
+        };
+        let mut changes: Vec<_> = self.accounts.iter().flat_map(of).collect();
+        changes.sort_by_key(|&(at, _)| Reverse(at));
+        changes
     }
 
     /// Whether the account's limits and all that may stop it leave comments too late.

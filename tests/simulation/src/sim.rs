@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use spillway_core::id::AccountId;
 
 use crate::lambda::{Attempts, Call, Ended, invoke};
 use crate::process::{Function, Process};
@@ -27,6 +28,8 @@ pub(crate) struct Sim {
     posted: u64,
     /// The tools' jobs to come, the next one last.
     jobs: Vec<Job>,
+    /// When accounts are changed, the next one last.
+    changes: Vec<(u64, AccountId)>,
     last_tick: u64,
 }
 
@@ -119,6 +122,7 @@ impl Sim {
             ]),
             posts: BTreeMap::new(),
             posted: 0,
+            changes: scenario.changes(),
             jobs: scenario.jobs.iter().rev().cloned().collect(),
             last_tick: scenario.start,
             scenario: scenario.clone(),
@@ -203,6 +207,13 @@ impl Sim {
     /// Starts one invocation that is due; whether there was one.
     fn start_what_is_due(&mut self) -> bool {
         let now = self.shared.now();
+        if let Some((at, account)) = self.changes.last()
+            && *at <= now
+        {
+            self.shared.world().announce(account);
+            self.changes.pop();
+            return true;
+        }
         if self.posts.first_key_value().is_some_and(|(&(at, _), _)| at <= now)
             && let Some((_, (post, attempts))) = self.posts.pop_first()
         {
@@ -295,12 +306,15 @@ impl Sim {
     fn let_time_pass(&mut self) -> bool {
         let tick = self.next_tick().filter(|_| self.has_room(Function::Release));
         let post = self.posts.keys().next().map(|&(at, _)| at);
+        let change = self.changes.last().map(|&(at, _)| at);
         let job = self.jobs.last().map(|job| job.at).filter(|_| self.has_room(Function::Tool));
         let world = self.shared.world();
         let sends = world.sends.next_visible().filter(|_| self.has_room(Function::Sender));
         let releases = world.releases.next_visible().filter(|_| self.has_room(Function::Release));
-        let next =
-            [world.next_alarm(), tick, post, job, sends, releases].into_iter().flatten().min();
+        let next = [world.next_alarm(), tick, post, job, sends, releases, change]
+            .into_iter()
+            .flatten()
+            .min();
         drop(world);
         let Some(next) = next else { return false };
         if next > self.scenario.end || self.shared.world().invocations() > INVOCATIONS_MAX {

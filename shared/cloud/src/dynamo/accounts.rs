@@ -2,18 +2,19 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::Select;
-use spillway_core::budget::GrantId;
+use spillway_core::budget::{GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
-use spillway_service::port::{Accounts, AppBudgets, Saved, StoreError};
+use spillway_service::port::{Accounts, AppBudgets, Budgets, Saved, StoreError};
 
 use super::item::{Item, Reader, at, b, json, n, s};
-use super::pacing::DynamoAppBudgets;
+use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
 use super::unavailable;
 use crate::schema::{ACCOUNT_PK, LEASING_PK, account_pk, campaign_sk};
 use crate::secrets::process_number;
@@ -64,8 +65,9 @@ impl Accounts for DynamoAccounts {
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
-        let account = settings.map(|(rules, token)| Account {
+        let account = settings.map(|Settings { rules, token, revision }| Account {
             id: id.clone(),
+            revision,
             rules,
             campaigns: Campaigns::as_they_run(campaigns),
             token,
@@ -98,13 +100,8 @@ impl DynamoAccounts {
             ("token".into(), b(token.sealed.as_slice())),
             ("token_key".into(), n(token.key)),
         ]);
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(settings))
-            .send()
-            .await
-            .map_err(|error| unavailable(CONNECT, error))?;
+        let revision = self.put_settings(id, settings).await?;
+        self.announce(id, revision).await?;
         self.count_leasing(id, rules).await
     }
 
@@ -139,31 +136,66 @@ impl DynamoAccounts {
     /// # Errors
     /// When the store does not answer.
     pub async fn set_rules(&self, id: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
-        let answer = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(account_pk(id)))
-            .key("sk", s("settings"))
-            .update_expression("SET #rules = :rules")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_names("#rules", "rules")
-            .expression_attribute_values(":rules", json(rules))
-            .send()
-            .await;
-        match answer {
-            Ok(_) => {}
-            Err(error) if is_refused(error.as_service_error()) => return Ok(false),
-            Err(error) => return Err(unavailable(SET, error)),
+        if !self.revise(id, Some(rules)).await? {
+            return Ok(false);
         }
         self.count_leasing(id, rules).await.map(|()| true)
     }
 
-    /// Adds or replaces campaigns; one that is paused stays so.
+    /// Raises the revision of a connected account, whose campaigns have been changed, or whose limits
+    /// are changed with it; `false` where it is not connected.
+    async fn revise(&self, id: &AccountId, rules: Option<&Rules>) -> Result<bool, StoreError> {
+        loop {
+            let Some(stored) = self.stored_revision(id).await? else { return Ok(false) };
+            let next = stored.next();
+            let mut update = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .key("pk", s(account_pk(id)))
+                .key("sk", s("settings"))
+                .update_expression("SET revision = :next")
+                .condition_expression(
+                    "attribute_exists(pk) AND (attribute_not_exists(revision) OR revision < :next)",
+                )
+                .expression_attribute_values(":next", n(next.0));
+            if let Some(rules) = rules {
+                update = update
+                    .update_expression("SET revision = :next, #rules = :rules")
+                    .expression_attribute_names("#rules", "rules")
+                    .expression_attribute_values(":rules", json(rules));
+            }
+            match update.send().await {
+                Ok(_) => {
+                    self.announce(id, next).await?;
+                    return Ok(true);
+                }
+                // Somebody else has changed or removed it in between.
+                Err(error) if is_refused(error.as_service_error()) => {}
+                Err(error) => return Err(unavailable(SET, error)),
+            }
+        }
+    }
+
+    /// Adds or replaces campaigns, of which one that is paused stays so, and removes others, of which
+    /// what waits is cancelled when its slot comes.
     ///
     /// # Errors
-    /// When the store does not answer. Some may be written then; writing all again is right.
-    pub async fn put_campaigns(
+    /// When the store does not answer. Some may be changed then; doing it again is right.
+    pub async fn change_campaigns(
+        &self,
+        id: &AccountId,
+        put: &[Campaign],
+        removed: &[CampaignId],
+    ) -> Result<(), StoreError> {
+        self.put_campaigns(id, put).await?;
+        for campaign in removed {
+            self.delete(account_pk(id), campaign_sk(campaign)).await?;
+        }
+        self.revise(id, None).await.map(|_| ())
+    }
+
+    async fn put_campaigns(
         &self,
         id: &AccountId,
         campaigns: &[Campaign],
@@ -177,18 +209,6 @@ impl DynamoAccounts {
                 .map_err(|error| unavailable(CAMPAIGN, error))?;
         }
         Ok(())
-    }
-
-    /// Removes a campaign. What waits for it is cancelled when its slot comes.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn remove_campaign(
-        &self,
-        id: &AccountId,
-        campaign: &CampaignId,
-    ) -> Result<(), StoreError> {
-        self.delete(account_pk(id), campaign_sk(campaign)).await
     }
 
     /// Pauses a campaign or lets it go on; `false` where there is none.
@@ -210,7 +230,7 @@ impl DynamoAccounts {
                 .expression_attribute_values(":at", at(since)),
         };
         match update.send().await {
-            Ok(_) => Ok(true),
+            Ok(_) => self.revise(id, None).await,
             Err(error) if is_refused(error.as_service_error()) => Ok(false),
             Err(error) => Err(unavailable(CAMPAIGN, error)),
         }
@@ -228,6 +248,7 @@ impl DynamoAccounts {
         for campaign in account.campaigns.iter() {
             self.delete(pk.clone(), campaign_sk(&campaign.id)).await?;
         }
+        self.announce(&account.id, account.revision.next()).await?;
         self.list_leasing(&account.id, Leases::No).await
     }
 
@@ -243,6 +264,69 @@ impl DynamoAccounts {
             .table_name(&self.table)
             .key("pk", s(account_pk(id)))
             .key("sk", s(campaign_sk(campaign)))
+    }
+
+    /// Writes settings under the revision after every one that there was, and gives it.
+    async fn put_settings(&self, id: &AccountId, settings: Item) -> Result<Revision, StoreError> {
+        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
+        loop {
+            // An account that is connected again has no settings, and still has its budget.
+            let decided = budgets.load(id).await?.revision;
+            let next = self.stored_revision(id).await?.unwrap_or_default().max(decided).next();
+            let mut item = settings.clone();
+            item.insert("revision".into(), n(next.0));
+            let put = self
+                .client
+                .put_item()
+                .table_name(&self.table)
+                .set_item(Some(item))
+                .condition_expression("attribute_not_exists(revision) OR revision < :next")
+                .expression_attribute_values(":next", n(next.0));
+            let Err(error) = put.send().await else { return Ok(next) };
+            match error.as_service_error() {
+                // Somebody else has changed it in between.
+                Some(PutItemError::ConditionalCheckFailedException(_)) => {}
+                _ => return Err(unavailable(CONNECT, error)),
+            }
+        }
+    }
+
+    /// The revision of a connected account.
+    async fn stored_revision(&self, id: &AccountId) -> Result<Option<Revision>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", s(account_pk(id)))
+            .key("sk", s("settings"))
+            .projection_expression("pk, revision")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable(CONNECT, error))?;
+        match answer.item {
+            Some(item) => revision(&Reader { item: &item, what: CONNECT }).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes a change of the account known to all that decide on its budget: from here on none
+    /// decides by what it remembers of an earlier revision. Should this fail, they notice within
+    /// [`REMEMBERED`](spillway_service::directory::REMEMBERED).
+    async fn announce(&self, id: &AccountId, revision: Revision) -> Result<(), StoreError> {
+        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
+        let process = process()?;
+        let mut budget = budgets.load(id).await?;
+        for sequence in 0.. {
+            let Some(next) = budget.with_revision(revision, GrantId::new(process, sequence)) else {
+                break;
+            };
+            match budgets.save(id, &next).await? {
+                Saved::Done => break,
+                Saved::Conflict(current) => budget = current,
+            }
+        }
+        Ok(())
     }
 
     /// Lists the account among those that lease from the app's quotas, or not, and writes how many
@@ -263,10 +347,7 @@ impl DynamoAccounts {
         }
         let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
         let mut budget = budgets.load().await?;
-        let process = process_number().map_err(|error| StoreError::Unavailable {
-            what: CONNECT,
-            detail: error.to_string(),
-        })?;
+        let process = process()?;
         for sequence in 0.. {
             // After the listing, so that of two that connect at once the later one counts both.
             let leasing = self.leasing().await?;
@@ -317,8 +398,19 @@ fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {
 /// Beside a campaign, not in it: a version that does not know it goes on with the campaign.
 const PAUSED_AT: &str = "paused_at";
 
-fn settings_of(reader: &Reader<'_>) -> Result<(Rules, SealedToken), StoreError> {
+fn process() -> Result<u64, StoreError> {
+    process_number()
+        .map_err(|error| StoreError::Unavailable { what: CONNECT, detail: error.to_string() })
+}
+
+struct Settings {
+    rules: Rules,
+    token: SealedToken,
+    revision: Revision,
+}
+
+fn settings_of(reader: &Reader<'_>) -> Result<Settings, StoreError> {
     let token =
         SealedToken { key: reader.number("token_key")?, sealed: reader.bytes("token")?.to_owned() };
-    Ok((reader.json("rules")?, token))
+    Ok(Settings { rules: reader.json("rules")?, token, revision: revision(reader)? })
 }

@@ -29,7 +29,11 @@ pub(crate) fn b(value: impl Into<Vec<u8>>) -> AttributeValue {
 
 /// As JSON text, which people can read in a console.
 pub(crate) fn json(value: &impl Serialize) -> AttributeValue {
-    s(serde_json::to_string(value).unwrap_or_default())
+    s(json_text(value))
+}
+
+pub(crate) fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Reads an item's attributes; what is missing or of another type is a corrupt item.
@@ -59,6 +63,14 @@ impl Reader<'_> {
     pub(crate) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<N, StoreError> {
         let value = self.item.get(name).and_then(|value| value.as_n().ok());
         value.and_then(|value| value.parse().ok()).ok_or_else(|| self.missing(name))
+    }
+
+    /// The same for an attribute that an item may lack.
+    pub(crate) fn optional_number<N: std::str::FromStr>(
+        &self,
+        name: &str,
+    ) -> Result<Option<N>, StoreError> {
+        self.item.contains_key(name).then(|| self.number(name)).transpose()
     }
 
     pub(crate) fn at(&self, name: &str) -> Result<Timestamp, StoreError> {

@@ -4,12 +4,14 @@
 mod accounts;
 mod backlogs;
 pub(crate) mod item;
+mod journal;
 mod ledger;
 mod pacing;
 mod sends;
 
 pub use accounts::DynamoAccounts;
 pub use backlogs::DynamoBacklogs;
+pub use journal::DynamoJournal;
 pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors};
 pub use sends::DynamoSends;
 

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 use spillway_core::app::AppBudget;
-use spillway_core::budget::{Budget, GrantId, Windows};
+use spillway_core::budget::{Budget, GrantId, Revision, Windows};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::rotation::Rotation;
@@ -156,6 +156,9 @@ impl Versioned for Budget {
         item.insert("holds".into(), json(&self.holds));
         item.insert("learned".into(), json(&self.learned));
         item.insert("rotation".into(), b(self.rotation.encode()));
+        if self.revision > Revision::default() {
+            item.insert("revision".into(), n(self.revision.0));
+        }
     }
 
     fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
@@ -168,8 +171,15 @@ impl Versioned for Budget {
             holds: reader.json("holds")?,
             learned: reader.json("learned")?,
             rotation: Rotation::decode(reader.bytes("rotation")?),
+            revision: revision(reader)?,
         })
     }
+}
+
+/// The revision of an account's settings; none is written of an account that was never changed since
+/// there are any.
+pub(super) fn revision(reader: &Reader<'_>) -> Result<Revision, StoreError> {
+    Ok(Revision(reader.optional_number("revision")?.unwrap_or_default()))
 }
 
 fn windows(reader: &Reader<'_>) -> Result<Windows, StoreError> {

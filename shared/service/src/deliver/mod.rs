@@ -165,7 +165,7 @@ impl Deliver {
     ) -> Vec<String> {
         let tickets: Vec<&Ticket> = jobs.iter().map(|job| &job.ticket).collect();
         let reserved = self.limiter.reserve(account, &tickets, lease_until(deadline)).await;
-        let Reserved { reservation, denied } = match reserved {
+        let Reserved { reservation, denied, changed } = match reserved {
             Ok(reserved) => reserved,
             Err(error) => {
                 self.meter.store_failed(&error);
@@ -173,6 +173,7 @@ impl Deliver {
                 return jobs.iter().map(|job| job.message_id.clone()).collect();
             }
         };
+        let account = changed.as_deref().unwrap_or(account);
         let denied: Vec<(&Job, Denial)> =
             denied.into_iter().map(|(index, denial)| (&jobs[index], denial)).collect();
         // At once: what was granted must be called soon.
@@ -410,6 +411,10 @@ impl Deliver {
                 return Attempt { fate, unused: 1 };
             }
         };
+        // It may have been paused since the batch was looked through.
+        if account.campaigns.is_paused(&send.campaign) {
+            return Attempt { fate: self.park(&ticket).await, unused: 1 };
+        }
         match self.age(account, &send, deadline).await {
             Age::InTime => {}
             Age::TooOld => {

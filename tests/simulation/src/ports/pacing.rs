@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
-use spillway_core::budget::Budget;
+use spillway_core::budget::{Budget, GrantId};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
@@ -106,6 +106,19 @@ impl AppBudgets for Host {
 }
 
 impl World {
+    /// The operator, who has just changed the account, writes its revision into its budget.
+    pub(crate) fn announce(&mut self, account: &AccountId) {
+        let now = self.now;
+        let Some(revision) = self.scenario.account(account).map(|plan| plan.revision(now)) else {
+            return;
+        };
+        self.event(format_args!("{account} is changed: {revision:?}"));
+        let budget = self.tables.budgets.entry(account.clone()).or_default();
+        if let Some(next) = budget.with_revision(revision, GrantId::new(u64::MAX, revision.0)) {
+            *budget = next;
+        }
+    }
+
     /// A budget is written, and looked at if it was.
     fn save_budget(
         &mut self,

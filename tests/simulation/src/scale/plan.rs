@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::Serialize;
+use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::profile::Profile;
@@ -161,6 +162,7 @@ impl Plan {
         let (rules, bytes) = &self.kinds[*self.by_id.get(id)?];
         let account = Account {
             id: id.clone(),
+            revision: Revision::default(),
             rules: rules.clone(),
             campaigns: Campaigns::new([self.campaign.clone()]),
             token: SealedToken { key: 1, sealed: Vec::new() },

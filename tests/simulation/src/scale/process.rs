@@ -61,8 +61,9 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
     let Parts { ports, directory, ids, check, meter } =
         Parts::new(shared, Function::Sender, process);
     let app = App::new(ports.clone(), ids.clone(), shared.clone(), meter.clone());
-    let (budgets, clock) = (ports.clone(), shared.clone());
-    let limiter = Limiter::new(budgets, app, ids.clone(), clock, check.clone(), meter.clone());
+    let (budgets, clock, accounts) = (ports.clone(), shared.clone(), directory.clone());
+    let limiter =
+        Limiter::new(accounts, budgets, app, ids.clone(), clock, check.clone(), meter.clone());
     Deliver {
         directory,
         limiter,

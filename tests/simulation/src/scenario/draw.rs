@@ -53,7 +53,7 @@ impl Scenario {
         let mut posts = Vec::new();
         let mut accounts = Vec::new();
         for (nth, id) in account_ids(dice).into_iter().enumerate() {
-            let (account, entered) = account(dice, id, nth as u64, app, (trouble, lasting), start);
+            let (account, entered) = account(dice, id, nth as u64, app, lasting, start);
             accounts.push(account);
             posts.extend(entered);
         }
@@ -127,7 +127,7 @@ fn account(
     id: AccountId,
     nth: u64,
     app: Option<Row>,
-    trouble: (Trouble, Lasting),
+    lasting: Lasting,
     start: u64,
 ) -> (AccountPlan, Vec<Post>) {
     let pattern = dice.weighted(&[(Pattern::Viral, 5), (Pattern::Steady, 3), (Pattern::Live, 2)]);
@@ -138,7 +138,7 @@ fn account(
     let outbound = if dice.chance(0.25) { dice.between(1..=most) } else { 0 };
     let follow_ups = if dice.chance(0.25) { dice.between(1..=most / 2 + 1) } else { 0 };
     let mut account = AccountPlan {
-        limits: limits(dice, count + outbound + follow_ups, app, trouble, start),
+        limits: limits(dice, count + outbound + follow_ups, app, lasting, start),
         campaigns: campaigns(dice),
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),
         id,
@@ -161,13 +161,7 @@ fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
 }
 
 /// Limits under which `dms` are through within a few days.
-fn limits(
-    dice: &mut Dice,
-    dms: u64,
-    app: Option<Row>,
-    (trouble, lasting): (Trouble, Lasting),
-    start: u64,
-) -> Limits {
+fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, lasting: Lasting, start: u64) -> Limits {
     let style = match app {
         Some(_) => Style::Small,
         None if lasting == Lasting::Days && dice.chance(0.5) => Style::Week,
@@ -193,17 +187,18 @@ fn limits(
     let spread = style == Style::Even || style == Style::Meta && dice.chance(0.5);
     let tier = dice.pick(&[Tier::One, Tier::Two, Tier::Three]);
     let other_tier = dice.chance(0.2).then(|| dice.pick(&[Tier::One, Tier::Two, Tier::Three]));
-    // To a clock that was put back what it has read stays new.
-    let is_known = |other: &Tier| {
-        *other > tier || !matches!(trouble, Trouble::Clocks | Trouble::All) && *other < tier
+    // Mostly soon: while there is still much to send.
+    let soon = |dice: &mut Dice| {
+        let within = dice.between(0..=12 * HOUR);
+        within * within / (12 * HOUR)
     };
     let shape = Shape {
         base,
         pace: if spread { Pace::Spread } else { Pace::Free },
         tier,
         other_tier: other_tier
-            .filter(is_known)
-            .map(|other| (start + dice.between(0..=12 * HOUR), other)),
+            .filter(|&other| other != tier)
+            .map(|other| (start + soon(dice), other)),
         new_since: is_new.then(|| start - dice.between(0..=40 * DAY)),
         zone: dice.pick(&ZONES),
         starts: dice.pick(&[0, 5, 8, 8, 8, 13, 22]),

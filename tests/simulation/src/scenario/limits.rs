@@ -8,11 +8,10 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZoneDatabase;
 use spillway_core::profile::{Profile, SlowDown};
-use spillway_core::quota::{self, Action, Quota, Scope, Tier, Unit};
+use spillway_core::quota::{self, Action, GRANT_LIFE, Quota, Scope, Tier, Unit};
 use spillway_core::rules::{Rules, Terms};
-use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use spillway_core::time::Timestamp;
 use spillway_judge::{self as judge, Active, Counted as Counts, Figure, WarmUp, profile};
-use spillway_service::directory::REMEMBERED;
 
 use crate::meta::millis;
 
@@ -95,9 +94,8 @@ pub(crate) enum Counted {
     Recipients,
 }
 
-/// How long a lower tier may go unnoticed, in milliseconds: a process remembers the rules, an
-/// invocation works with what it has read, and a clock may be off.
-const TIER_UNNOTICED: u64 = (REMEMBERED.as_secs() + 30 + CLOCK_BOUND.as_secs()) * 1000;
+/// How long after a lower tier was written calls of before may still be made, in milliseconds.
+const TIER_UNNOTICED: u64 = GRANT_LIFE.as_secs() * 1000;
 
 /// How far ahead active hours are known, in days.
 const DAYS_AHEAD: u32 = 60;
@@ -124,6 +122,11 @@ impl Limits {
             (Some((from, _)), Some(then)) if *from <= now => then,
             _ => &self.first,
         }
+    }
+
+    /// When they are changed.
+    pub(crate) fn changed_at(&self) -> Option<u64> {
+        self.shape.other_tier.as_ref().map(|&(from, _)| from)
     }
 
     /// The quotas that are counted for the account.
