@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod limiter;
 mod memory;
 pub mod metrics;
+pub mod operate;
 pub mod port;
 pub mod release;
 pub mod ticket;
