@@ -12,6 +12,7 @@ use spillway_core::campaign::Running;
 use spillway_core::day::{TimeOfDay, Zone};
 use spillway_core::hold::{HoldCause, REASON_BYTES_MAX};
 use spillway_core::id::AccountId;
+use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
@@ -242,10 +243,8 @@ async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Re
         note(format_args!("profile `{}`: {warning}", after.profile().name));
     }
     let is_written = !changes.is_empty() && !options.dry_run;
-    if is_written && !deployment.accounts.set_rules(&id, &after).await? {
-        bail!("account {id} was removed meanwhile");
-    }
     if is_written {
+        write_rules(deployment, &account, &after).await?;
         // Other limits, other slots.
         deployment.wiring.backlogs.wake(&id, now).await?;
     }
@@ -266,6 +265,30 @@ async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Re
         });
         text
     })
+}
+
+/// Writes an account's limits, and a change of tier into its journal.
+pub(crate) async fn write_rules(
+    deployment: &Deployment,
+    account: &Account,
+    rules: &Rules,
+) -> Result<()> {
+    if !deployment.accounts.set_rules(&account.id, rules).await? {
+        bail!("account {} was removed meanwhile", account.id);
+    }
+    let (from, to) = (account.rules.terms().tier, rules.terms().tier);
+    if from != to {
+        deployment.note(&account.id, Event::TierChanged { from, to }).await?;
+    }
+    Ok(())
+}
+
+impl Deployment {
+    /// Writes what happened into an account's journal.
+    async fn note(&self, id: &AccountId, what: Event) -> Result<()> {
+        let entry = JournalEntry { at: self.clock.now(), account: id.clone(), what };
+        Ok(self.wiring.journal.append(&entry).await?)
+    }
 }
 
 /// One setting, before and after.
@@ -423,6 +446,7 @@ async fn remove(
     let mut all = deployment.operator.cancel_all(&waiting, |done| progress.advance(done)).await?;
     progress.finish();
     deployment.accounts.remove(&account).await?;
+    deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
     // What came meanwhile; the release function cancels what comes to light later.
     let late = deployment.operator.waiting(id, |_| true, usize::MAX).await?;
     let more = deployment.operator.cancel_all(&late, |_| ()).await?;

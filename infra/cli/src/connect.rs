@@ -11,6 +11,7 @@ use spillway_core::id::AccountId;
 use spillway_core::profile::Profile;
 use spillway_service::accounts_file;
 
+use crate::campaign;
 use crate::deployment::Where;
 use crate::output::{Output, note};
 
@@ -64,7 +65,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let text =
         std::fs::read_to_string(&options.file).with_context(|| format!("cannot read {shown}"))?;
     let mut accounts = accounts_file::parse(&text, &Profile::careful())
-        .with_context(|| format!("{shown} is refused; nothing was changed"))?;
+        .map_err(|error| campaign::refuse(&shown.to_string(), &text, &error))?;
     let account = match options.account.as_deref().map(AccountId::from) {
         Some(id) => {
             let at = accounts.iter().position(|account| account.id == id);

@@ -1,6 +1,7 @@
 //! `spillway`: the operator's tool, for a deployment on AWS or a local stack.
 
 mod account;
+mod campaign;
 mod charge;
 mod confirm;
 mod connect;
@@ -50,6 +51,9 @@ enum Command {
     /// List, show, change, stop, resume and remove accounts
     #[command(subcommand)]
     Account(account::Command),
+    /// Apply, list, show, pause, resume and export campaigns
+    #[command(subcommand)]
+    Campaign(campaign::Command),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
     /// Say when the DMs of a viral day go out, and how many come too late
@@ -78,6 +82,7 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::Connect(options) => connect::run(options, &place, output).await?,
         Command::NewKey => connect::new_key(&place, output).await?,
         Command::Account(command) => account::run(command, &place, output).await?,
+        Command::Campaign(command) => campaign::run(command, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();

@@ -85,6 +85,9 @@ pub enum Reason {
         "`{0}` is no account's id: write the number that webhooks carry (`user_id`, not `id`, and no name)"
     )]
     AccountId(AccountId),
+    /// What is to be changed is not there.
+    #[error("account {0} is not connected: do that first, with `spillway connect`")]
+    NotConnected(AccountId),
     /// An account stands twice.
     #[error("account {0} stands twice: put its campaigns under one [[account]]")]
     SameAccount(AccountId),

@@ -9,6 +9,7 @@
 pub mod account;
 pub mod accounts_file;
 pub mod app;
+pub mod apply;
 pub mod clock;
 pub mod deliver;
 pub mod directory;
