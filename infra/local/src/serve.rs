@@ -60,6 +60,9 @@ pub struct Addresses {
 /// The schedule's period. In AWS it is a minute; here nobody wants to wait.
 const TICK: Duration = Duration::from_secs(5);
 
+/// The period of upkeep's schedule. In AWS it is a quarter of an hour.
+const UPKEEP: Duration = Duration::from_secs(60);
+
 /// Invocations of the sender at a time.
 const SENDERS: usize = 4;
 
@@ -115,6 +118,14 @@ pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Serv
         loop {
             ticks.tick().await;
             ticking.tick().await;
+        }
+    });
+    let keeping = stack.clone();
+    tokio::spawn(async move {
+        let mut visits = tokio::time::interval(UPKEEP);
+        loop {
+            visits.tick().await;
+            keeping.keep_up().await;
         }
     });
     let first = |secrets: &[secrecy::SecretString]| {

@@ -23,4 +23,5 @@ pub mod seed;
 pub mod send;
 mod span;
 pub mod time;
+pub mod upkeep;
 pub mod window;

@@ -5,6 +5,7 @@
 //! - [`deliver`]: queued sends become Graph calls, inside the account's budget.
 //! - [`release`]: parked sends get slots; what a crash left behind is repaired; what is too late
 //!   expires.
+//! - [`upkeep`]: tokens are renewed, subscriptions kept whole, missed comments found.
 
 pub mod account;
 pub mod accounts_file;
@@ -20,3 +21,4 @@ pub mod metrics;
 pub mod port;
 pub mod release;
 pub mod ticket;
+pub mod upkeep;

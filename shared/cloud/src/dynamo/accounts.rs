@@ -104,11 +104,8 @@ impl DynamoAccounts {
 
     /// Writes settings under the revision after every one that there was, and gives it.
     async fn put_settings(&self, id: &AccountId, settings: Item) -> Result<Revision, StoreError> {
-        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
         loop {
-            // An account that is connected again has no settings, and still has its budget.
-            let decided = budgets.load(id).await?.revision;
-            let next = self.stored_revision(id).await?.max(decided).next();
+            let next = self.next_revision(id).await?;
             let mut item = settings.clone();
             item.insert("revision".into(), n(next.0));
             let put = self
@@ -125,6 +122,14 @@ impl DynamoAccounts {
                 _ => return Err(unavailable(CONNECT, error)),
             }
         }
+    }
+
+    /// The revision after every one that there was.
+    pub(super) async fn next_revision(&self, id: &AccountId) -> Result<Revision, StoreError> {
+        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
+        // An account that is connected again has no settings, and still has its budget.
+        let decided = budgets.load(id).await?.revision;
+        Ok(self.stored_revision(id).await?.max(decided).next())
     }
 
     async fn stored_revision(&self, id: &AccountId) -> Result<Revision, StoreError> {
@@ -148,7 +153,11 @@ impl DynamoAccounts {
     /// Makes a change of the account known to all that decide on its budget: from here on none
     /// decides by what it remembers of an earlier revision. Should this fail, they notice within
     /// [`REMEMBERED`](spillway_service::directory::REMEMBERED).
-    async fn announce(&self, id: &AccountId, revision: Revision) -> Result<(), StoreError> {
+    pub(super) async fn announce(
+        &self,
+        id: &AccountId,
+        revision: Revision,
+    ) -> Result<(), StoreError> {
         let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
         let process = process()?;
         let mut budget = budgets.load(id).await?;
@@ -167,14 +176,24 @@ impl DynamoAccounts {
     /// Lists the account among those that lease from the app's quotas, or not, and writes how many
     /// there are into the app's budget.
     async fn count_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
-        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
-        if rules.leased().next().is_some() {
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
-            put.send().await.map_err(|error| unavailable(CONNECT, error))?;
-        } else {
-            let delete = self.client.delete_item().table_name(&self.table).set_key(Some(listed));
-            delete.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        if rules.leased().next().is_none() {
+            return self.stop_leasing(id).await;
         }
+        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
+        put.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        self.recount_leasing().await
+    }
+
+    /// Takes the account off those that lease from the app's quotas.
+    pub(super) async fn stop_leasing(&self, id: &AccountId) -> Result<(), StoreError> {
+        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(listed));
+        delete.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        self.recount_leasing().await
+    }
+
+    async fn recount_leasing(&self) -> Result<(), StoreError> {
         let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
         let mut budget = budgets.load().await?;
         let process = process()?;
