@@ -24,3 +24,4 @@ mod secrets;
 mod serve;
 mod story;
 mod template;
+mod upkeep;
