@@ -6,11 +6,13 @@ mod charge;
 mod confirm;
 mod connect;
 mod deployment;
+mod events;
 mod exit;
 mod forecast;
 mod limits;
 mod output;
 mod progress;
+mod status;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,10 @@ enum Command {
     Campaign(campaign::Command),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
+    /// Tell what happened to accounts: holds, limits met, tokens, subscriptions
+    Events(events::Options),
+    /// Show what every account is, what is left of its quotas, what waits and until when
+    Status(status::Options),
     /// Say when the DMs of a viral day go out, and how many come too late
     Forecast(forecast::Options),
     /// Write a shell's completions
@@ -83,6 +89,8 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::NewKey => connect::new_key(&place, output).await?,
         Command::Account(command) => account::run(command, &place, output).await?,
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
+        Command::Events(options) => events::run(&options, &place, output).await?,
+        Command::Status(options) => status::run(options, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();
