@@ -6,11 +6,13 @@ mod charge;
 mod confirm;
 mod connect;
 mod deployment;
+mod dlq;
 mod exit;
 mod forecast;
 mod limits;
 mod output;
 mod progress;
+mod send;
 
 use std::process::ExitCode;
 
@@ -54,6 +56,12 @@ enum Command {
     /// Apply, list, show, pause, resume and export campaigns
     #[command(subcommand)]
     Campaign(campaign::Command),
+    /// List, show, cancel and retry sends
+    #[command(subcommand)]
+    Send(send::Command),
+    /// List, show, move back and drop dead letters
+    #[command(subcommand)]
+    Dlq(dlq::Command),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
     /// Say when the DMs of a viral day go out, and how many come too late
@@ -83,6 +91,8 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::NewKey => connect::new_key(&place, output).await?,
         Command::Account(command) => account::run(command, &place, output).await?,
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
+        Command::Send(command) => send::run(command, &place, output).await?,
+        Command::Dlq(command) => dlq::run(command, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();
