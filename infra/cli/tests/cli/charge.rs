@@ -1,0 +1,22 @@
+//! `spillway charge`.
+
+use crate::snapshot::assert_json;
+use crate::stand::{CREATOR, Stand};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn units_are_granted_until_the_quota_is_full_and_then_denied_with_an_instant() {
+    let stand = Stand::start().await;
+    let charge = ["charge", "publish", "--account", CREATOR];
+    assert_json("charge_granted.json", &stand.json(&charge).await);
+    stand.run(&[&charge[..], &["--units", "198"]].concat()).await.ok();
+    let two = stand.run(&[&["--json"], &charge[..], &["--units", "2"]].concat()).await;
+    assert_eq!(two.code, 3, "{}", two.stderr);
+    assert_json("charge_denied.json", &two.json());
+    // All or none: what did not fit was given back.
+    stand.run(&charge).await.ok();
+    let full = stand.run(&charge).await;
+    assert_eq!(full.code, 3);
+    assert!(full.stdout.contains("denied: quota calls; it fits at "), "{}", full.stdout);
+    let never = stand.run(&[&charge[..], &["--units", "201"]].concat()).await;
+    never.failed(1, "never fit");
+}
