@@ -362,9 +362,9 @@ pub(crate) fn differences(before: &Rules, after: &Rules) -> Vec<Change> {
     [
         ("profile", profile(before, ""), profile(after, rows)),
         ("tier", tier(old), tier(new)),
-        ("time zone", old.time_zone.to_string(), new.time_zone.to_string()),
-        ("day starts", old.day_starts.to_string(), new.day_starts.to_string()),
-        ("warm-up since", since(old), since(new)),
+        ("time_zone", old.time_zone.to_string(), new.time_zone.to_string()),
+        ("day_starts", old.day_starts.to_string(), new.day_starts.to_string()),
+        ("warm_up_since", since(old), since(new)),
     ]
     .into_iter()
     .filter(|(_, before, after)| before != after)
@@ -418,7 +418,7 @@ async fn resume(
     }
     deployment.wiring.limiter().resume(id).await?;
     deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
-    let ended: Vec<&str> = holds.iter().map(|hold| name(hold.cause)).collect();
+    let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
     let shown = serde_json::json!({ "account": id.as_str(), "ended": ended });
     output.print(&shown, || format!("{id} goes on within a minute; ended: {}\n", ended.join(", ")))
 }

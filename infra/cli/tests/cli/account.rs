@@ -76,7 +76,7 @@ async fn a_hold_that_meta_caused_ends_by_hand_only_if_that_is_confirmed() {
     let asked = stand.run(&["account", "resume", OTHER]).await.failed(5, "token dead");
     assert!(asked.stderr.contains("--yes") && asked.stdout.is_empty(), "{}", asked.stderr);
     let ended = stand.json(&["account", "resume", OTHER, "--yes"]).await;
-    assert_eq!(ended["ended"], json!(["token dead"]));
+    assert_eq!(ended["ended"], json!(["token_dead"]));
     // The probe goes through, and the rest follows.
     stand
         .until(&["send", "list", "--account", OTHER, "--state", "sent"], |sent| {

@@ -5,7 +5,7 @@ use crate::stand::{CREATOR, Stand};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn units_are_granted_until_the_quota_is_full_and_then_denied_with_an_instant() {
-    let stand = Stand::start().await;
+    let stand = Stand::with_calls("200/1h").await;
     let charge = ["charge", "publish", "--account", CREATOR];
     assert_json("charge_granted.json", &stand.json(&charge).await);
     stand.run(&[&charge[..], &["--units", "198"]].concat()).await.ok();
