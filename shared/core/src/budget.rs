@@ -543,6 +543,11 @@ impl Windows {
         window.map_or(at, |window| window.earliest_with(at, quota.counted_span(), before))
     }
 
+    /// Units of a quota in buckets that end after `since`, as far back as it counts.
+    pub(crate) fn counted_since(&self, quota: &QuotaId, since: Timestamp) -> u64 {
+        self.0.get(quota).map_or(0, |window| window.used(since, Duration::ZERO))
+    }
+
     /// Takes a unit of every quota that counts `action`, at `at`.
     pub(crate) fn take(&mut self, rules: &Rules, action: Action, at: Timestamp) {
         for row in rules.in_force(action, at, Learned::default()) {
