@@ -420,7 +420,10 @@ async fn resume(
     deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
     let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
     let shown = serde_json::json!({ "account": id.as_str(), "ended": ended });
-    output.print(&shown, || format!("{id} goes on within a minute; ended: {}\n", ended.join(", ")))
+    output.print(&shown, || {
+        let names: Vec<&str> = ended.iter().map(|&cause| name(cause)).collect();
+        format!("{id} goes on within a minute; ended: {}\n", names.join(", "))
+    })
 }
 
 async fn remove(
@@ -430,11 +433,11 @@ async fn remove(
     output: Output,
 ) -> Result<()> {
     let account = deployment.account(id).await?;
-    let waiting = deployment.operator.waiting(id, |_| true, usize::MAX).await?;
+    let waiting = deployment.operator.waiting(id, |_| true, usize::MAX).await?.len();
     consent.ask(&format!(
         "account {id} with {} campaigns is removed, and {} waiting sends are cancelled",
         account.campaigns.iter().count(),
-        waiting.len()
+        waiting
     ))?;
     let limiter = deployment.wiring.limiter();
     let budget = deployment.wiring.budgets.load(id).await?;
@@ -442,26 +445,26 @@ async fn remove(
     if stopped.is_none() {
         limiter.stop(id, Timestamp::NEVER, Some("being removed")).await?;
     }
-    let progress = Progress::new("cancelled", waiting.len());
-    let mut all = deployment.operator.cancel_all(&waiting, |done| progress.advance(done)).await?;
+    let progress = Progress::new("cancelled", waiting);
+    let operator = &deployment.operator;
+    let first = operator.cancel_waiting(id, |_| true, |done| progress.advance(done)).await?;
     progress.finish();
     deployment.accounts.remove(&account).await?;
     deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
     // What came meanwhile; the release function cancels what comes to light later.
-    let late = deployment.operator.waiting(id, |_| true, usize::MAX).await?;
-    let more = deployment.operator.cancel_all(&late, |_| ()).await?;
-    all.done += more.done;
+    let more = operator.cancel_waiting(id, |_| true, |_| ()).await?;
+    let cancelled = first.done + more.done;
     deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
     if stopped.is_none() {
         limiter.resume_stop(id).await?;
     }
     let shown = serde_json::json!({
         "account": id.as_str(),
-        "cancelled": all.done,
+        "cancelled": cancelled,
         "under_way": more.left,
     });
     output.print(&shown, || {
-        let mut text = format!("{id} is removed; {} waiting sends are cancelled\n", all.done);
+        let mut text = format!("{id} is removed; {cancelled} waiting sends are cancelled\n");
         if more.left > 0 {
             let _ = writeln!(text, "{} had a call under way: they end by themselves", more.left);
         }

@@ -8,11 +8,11 @@ use serde::Serialize;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
 use spillway_core::send::{Earlier, Lane, Outcome, Stage, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_service::operate::{Cancelled, State, Stored};
+use spillway_service::operate::{Cancelled, CancelledAll, State, Stored};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
-use crate::output::{Output, Paint, instant, paint, table, when};
+use crate::output::{Output, Paint, instant, note, paint, table, when};
 use crate::progress::Progress;
 
 /// What is done with sends.
@@ -384,58 +384,67 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
 }
 
 async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output) -> Result<()> {
-    let waiting = match &options.account {
-        Some(account) => {
-            let account = AccountId::new(account.trim());
-            let campaign = options.campaign.as_deref().map(CampaignId::new);
-            let wanted = |send: &Waiting| {
-                campaign.as_ref().is_none_or(|campaign| *campaign == send.campaign)
-            };
-            deployment.operator.waiting(&account, wanted, usize::MAX).await?
-        }
-        None => {
-            let mut waiting = Vec::new();
-            for send in &options.sends {
-                let Stored { place, state, .. } = find(deployment, send).await?;
-                match state {
-                    State::Waiting(Some(send)) => waiting.push((place, *send)),
-                    state => bail!("send {send} does not wait: it is {}", state.name()),
-                }
-            }
-            waiting
-        }
+    let Some(account) = &options.account else {
+        return cancel_named(deployment, &options.sends, options.consent, output).await;
     };
-    if waiting.is_empty() {
-        let none = serde_json::json!({ "cancelled": 0, "left": 0 });
-        return output.print(&none, || "nothing waits: nothing to cancel\n".into());
+    let account = AccountId::new(account.trim());
+    let campaign = options.campaign.as_deref().map(CampaignId::new);
+    let wanted =
+        |send: &Waiting| campaign.as_ref().is_none_or(|campaign| *campaign == send.campaign);
+    let waiting = deployment.operator.waiting(&account, wanted, usize::MAX).await?.len();
+    if waiting == 0 {
+        return shown_cancelled(CancelledAll::default(), output);
     }
-    options.consent.ask(&format!("{} waiting sends are cancelled for good", waiting.len()))?;
-    if let [(place, send)] = &waiting[..] {
-        match deployment.operator.cancel(place, send).await? {
-            Cancelled::Done => {}
-            Cancelled::Claimed(until) => bail!(
-                "send {} is not cancelled: its call may be under way until {}",
-                send.id,
-                when(until, deployment.clock.now())
-            ),
-            Cancelled::MovedOn => bail!(
-                "send {} is not cancelled: it moved on meanwhile; look again with `spillway send show`",
-                send.id
-            ),
-        }
-        let done = serde_json::json!({ "cancelled": 1, "left": 0 });
-        return output.print(&done, || format!("send {} is cancelled\n", send.id));
-    }
-    let progress = Progress::new("cancelled", waiting.len());
-    let all = deployment.operator.cancel_all(&waiting, |done| progress.advance(done)).await?;
+    options.consent.ask(&format!("{waiting} waiting sends are cancelled for good"))?;
+    let progress = Progress::new("cancelled", waiting);
+    let operator = &deployment.operator;
+    let all = operator.cancel_waiting(&account, wanted, |done| progress.advance(done)).await?;
     progress.finish();
-    let shown = serde_json::json!({ "cancelled": all.done, "left": all.left });
-    output.print(&shown, || {
-        let mut text = format!("{} sends are cancelled\n", all.done);
-        if all.left > 0 {
-            let _ = writeln!(text, "{} had a call under way or moved on: look again", all.left);
+    shown_cancelled(all, output)
+}
+
+async fn cancel_named(
+    deployment: &Deployment,
+    sends: &[SendId],
+    consent: Consent,
+    output: Output,
+) -> Result<()> {
+    let mut waiting = Vec::new();
+    for send in sends {
+        let Stored { place, state, .. } = find(deployment, send).await?;
+        match state {
+            State::Waiting(Some(send)) => waiting.push((place, *send)),
+            state => bail!("send {send} does not wait: it is {}", state.name()),
         }
-        text
+    }
+    consent.ask(&format!("{} waiting sends are cancelled for good", waiting.len()))?;
+    let mut all = CancelledAll::default();
+    for (place, send) in &waiting {
+        let id = &send.id;
+        match deployment.operator.cancel(place, send).await? {
+            Cancelled::Done => all.done += 1,
+            Cancelled::Claimed(until) => {
+                let until = when(until, deployment.clock.now());
+                note(format_args!("{id} is left alone: its call may be under way until {until}"));
+                all.left += 1;
+            }
+            Cancelled::MovedOn => {
+                note(format_args!("{id} moved on meanwhile: look with `spillway send show {id}`"));
+                all.left += 1;
+            }
+        }
+    }
+    shown_cancelled(all, output)?;
+    ensure!(all.done > 0, "none of {} was cancelled", sends.len());
+    Ok(())
+}
+
+fn shown_cancelled(all: CancelledAll, output: Output) -> Result<()> {
+    let CancelledAll { done, left } = all;
+    output.print(&serde_json::json!({ "cancelled": done, "left": left }), || match (done, left) {
+        (0, 0) => "nothing waits: nothing to cancel\n".into(),
+        (_, 0) => format!("cancelled: {done}\n"),
+        _ => format!("cancelled: {done}; {left} had a call under way, or moved on: look again\n"),
     })
 }
 
