@@ -25,3 +25,4 @@ mod secrets;
 mod serve;
 mod story;
 mod template;
+mod upkeep;

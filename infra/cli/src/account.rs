@@ -17,6 +17,7 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
+use spillway_service::port::{Removal, Roster};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -449,7 +450,8 @@ async fn remove(
     let operator = &deployment.operator;
     let first = operator.cancel_waiting(id, |_| true, |done| progress.advance(done)).await?;
     progress.finish();
-    deployment.accounts.remove(&account).await?;
+    deployment.wiring.removal.remove(id).await?;
+    deployment.wiring.roster.strike_off(id, None).await?;
     deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
     // What came meanwhile; the release function cancels what comes to light later.
     let more = operator.cancel_waiting(id, |_| true, |_| ()).await?;

@@ -66,6 +66,9 @@ pub struct Addresses {
 /// The schedule's period. In AWS it is a minute; here nobody wants to wait.
 const TICK: Duration = Duration::from_secs(5);
 
+/// The period of upkeep's schedule. In AWS it is a quarter of an hour.
+const UPKEEP: Duration = Duration::from_secs(60);
+
 /// Invocations of the sender at a time.
 const SENDERS: usize = 4;
 
@@ -125,6 +128,14 @@ pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Serv
     });
     let (kms_url, listener) = listen(0).await?;
     tokio::spawn(kms::serve(stack.keys.clone(), listener, stack.stopped()));
+    let keeping = stack.clone();
+    tokio::spawn(async move {
+        let mut visits = tokio::time::interval(UPKEEP);
+        loop {
+            visits.tick().await;
+            keeping.keep_up().await;
+        }
+    });
     let first = |secrets: &[secrecy::SecretString]| {
         secrets.first().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
     };

@@ -24,4 +24,5 @@ pub mod seed;
 pub mod send;
 mod span;
 pub mod time;
+pub mod upkeep;
 pub mod window;

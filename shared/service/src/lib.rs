@@ -5,6 +5,7 @@
 //! - [`deliver`]: queued sends become Graph calls, inside the account's budget.
 //! - [`release`]: parked sends get slots; what a crash left behind is repaired; what is too late
 //!   expires.
+//! - [`upkeep`]: tokens are renewed, subscriptions kept whole, missed comments found.
 
 pub mod account;
 pub mod accounts_file;
@@ -22,3 +23,4 @@ pub mod operate;
 pub mod port;
 pub mod release;
 pub mod ticket;
+pub mod upkeep;

@@ -239,6 +239,25 @@ impl Limiter {
         }
     }
 
+    /// Takes the unit of one call that is no send.
+    pub(crate) async fn reserve_call(
+        &self,
+        account: &Account,
+        action: Action,
+        lease_until: Timestamp,
+    ) -> Result<Result<Reservation, Denial>, StoreError> {
+        let units = NonZeroU32::MIN;
+        let request =
+            Request { action, lane: None, units, tickets: &[], lease_until, counted_at: None };
+        let decided = self.decide(account, &request).await?;
+        Ok(decided.map(|decided| Reservation {
+            grant: decided.grant,
+            granted: Vec::new(),
+            app_role: decided.app_role,
+            usable_until: decided.usable_until,
+        }))
+    }
+
     async fn decide(
         &self,
         account: &Account,

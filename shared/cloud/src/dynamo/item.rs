@@ -77,6 +77,11 @@ impl Reader<'_> {
         self.number(name).map(Timestamp::from_millis)
     }
 
+    /// The instant, where there is one.
+    pub(crate) fn opt_at(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.optional_number(name)?.map(Timestamp::from_millis))
+    }
+
     pub(crate) fn bytes(&self, name: &str) -> Result<&[u8], StoreError> {
         let value = self.item.get(name).and_then(|value| value.as_b().ok());
         value.map(Blob::as_ref).ok_or_else(|| self.missing(name))
