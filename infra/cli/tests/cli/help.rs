@@ -3,7 +3,7 @@
 use crate::snapshot::assert_snapshot;
 use crate::stand::{Ran, program};
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 32] = [
     "",
     "deployment",
     "connect",
@@ -30,10 +30,12 @@ const COMMANDS: [&str; 30] = [
     "send retry",
     "dlq",
     "dlq list",
+    "dlq show",
     "dlq redrive",
     "dlq drop",
     "charge",
     "forecast",
+    "completions",
 ];
 
 fn run(arguments: &[&str]) -> Ran {
