@@ -69,7 +69,7 @@ async fn on_hold_nothing_is_called_until_it_is_resumed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hold_that_meta_caused_ends_by_hand_only_if_that_is_confirmed() {
     let stand = Stand::start().await;
-    stand.fault(json!({ "kind": "token_dead" })).await;
+    stand.fault(json!({ "kind": "token_dead", "action": "private_reply" })).await;
     stand.comment(OTHER, "hello", 0..2).await;
     let held = |shown: &Value| shown["holds"][0]["cause"] == "token_dead";
     stand.until(&["account", "show", OTHER], held).await;

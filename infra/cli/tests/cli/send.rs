@@ -45,7 +45,7 @@ async fn waiting_sends_are_listed_shown_and_cancelled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_send_is_brought_back_and_sent_once() {
     let stand = Stand::start().await;
-    stand.fault(json!({ "kind": "recipient_unavailable" })).await;
+    stand.fault(json!({ "kind": "recipient_unavailable", "action": "private_reply" })).await;
     stand.comment(OTHER, "hello", 0..1).await;
     let id = send_id(OTHER, 0);
     let failed = stand.until(&["send", "show", &id], |send| send["state"] == "failed").await;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use spillway_judge::Action;
 use spillway_local::serve::{self, ServeOptions, Served};
 use spillway_local::setup::QuotaOptions;
 use spillway_meta::signature::sign;
@@ -180,9 +181,10 @@ impl Stand {
         panic!("never there: {arguments:?}: {}", self.json(arguments).await);
     }
 
-    /// How many calls Meta has had.
+    /// How many private replies Meta was asked for. Upkeep makes other calls beside them.
     pub(crate) fn calls(&self) -> usize {
-        self.served.stack.graph.calls().len()
+        let calls = self.served.stack.graph.calls();
+        calls.iter().filter(|call| call.action == Action::PrivateReply).count()
     }
 }
 
