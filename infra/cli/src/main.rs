@@ -6,12 +6,14 @@ mod charge;
 mod confirm;
 mod connect;
 mod deployment;
+mod dlq;
 mod events;
 mod exit;
 mod forecast;
 mod limits;
 mod output;
 mod progress;
+mod send;
 mod status;
 
 use std::process::ExitCode;
@@ -56,6 +58,12 @@ enum Command {
     /// Apply, list, show, pause, resume and export campaigns
     #[command(subcommand)]
     Campaign(campaign::Command),
+    /// List, show, cancel and retry sends
+    #[command(subcommand)]
+    Send(send::Command),
+    /// List, show, move back and drop dead letters
+    #[command(subcommand)]
+    Dlq(dlq::Command),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
     /// Tell what happened to accounts: holds, limits met, tokens, subscriptions
@@ -91,6 +99,8 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
         Command::Events(options) => events::run(&options, &place, output).await?,
         Command::Status(options) => status::run(options, &place, output).await?,
+        Command::Send(command) => send::run(command, &place, output).await?,
+        Command::Dlq(command) => dlq::run(command, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();
