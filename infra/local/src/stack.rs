@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::graph::{self, GraphSim};
 use crate::keys::LocalKeys;
+use crate::kms;
 use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
 use crate::tap::Tap;
 
@@ -194,7 +195,7 @@ impl Stack {
             dead_letter_queue_url: queue_url(queues::DEAD_LETTERS),
             release_queue_url: queue_url(queues::RELEASE),
             secret_id: "generated".into(),
-            kms_key: "generated".into(),
+            kms_key: kms::KEY.into(),
             stack: "local".into(),
             graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
         };

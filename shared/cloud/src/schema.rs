@@ -8,7 +8,7 @@
 //! | pk | sk | item |
 //! |---|---|---|
 //! | `account#A` | `settings` | profile, sealed token, revision |
-//! | `account#A` | `campaign#C` | a campaign |
+//! | `account#A` | `campaign#C` | a campaign, and since when it is paused |
 //! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `pace#A` | `budget` | the budget |
 //! | `pace#A` | `cursor` | the pace cursor |
@@ -57,8 +57,11 @@ pub(crate) fn entry_id(send: &SendId) -> String {
     send.to_string()
 }
 
+/// What the partitions of accounts begin with.
+pub(crate) const ACCOUNT_PK: &str = "account#";
+
 pub(crate) fn account_pk(account: &AccountId) -> String {
-    format!("account#{account}")
+    format!("{ACCOUNT_PK}{account}")
 }
 
 pub(crate) fn campaign_sk(campaign: &CampaignId) -> String {

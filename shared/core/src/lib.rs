@@ -13,6 +13,7 @@ pub mod id;
 pub mod journal;
 pub mod keyword;
 pub mod learned;
+pub mod load;
 pub mod message;
 pub mod pace;
 pub mod profile;

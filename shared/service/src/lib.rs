@@ -10,6 +10,7 @@
 pub mod account;
 pub mod accounts_file;
 pub mod app;
+pub mod apply;
 pub mod clock;
 pub mod deliver;
 pub mod directory;
@@ -18,6 +19,7 @@ pub mod ingest;
 pub mod limiter;
 mod memory;
 pub mod metrics;
+pub mod operate;
 pub mod port;
 pub mod release;
 pub mod ticket;

@@ -501,6 +501,61 @@ impl Limiter {
         }
     }
 
+    /// Stops the account by hand until `until`, and gives its budget before and after: once this
+    /// returns nothing more is granted. A call that was granted within the [`GRANT_LIFE`] before may
+    /// still be made.
+    ///
+    /// # Errors
+    /// When the store does not answer, or this machine's clock is off.
+    pub async fn stop(
+        &self,
+        account: &AccountId,
+        until: Timestamp,
+        reason: Option<&str>,
+    ) -> Result<(Budget, Budget), StoreError> {
+        let stopped =
+            self.by_hand(account, |budget, now, id| budget.stop(until, reason, now, id)).await?;
+        self.note(account, Event::HoldSet { cause: HoldCause::Operator, until }).await;
+        Ok(stopped)
+    }
+
+    /// Ends a stop by hand and lets one call look into any other hold, and gives the budget before and
+    /// after.
+    ///
+    /// # Errors
+    /// When the store does not answer, or this machine's clock is off.
+    pub async fn resume(&self, account: &AccountId) -> Result<(Budget, Budget), StoreError> {
+        for key in keys(account) {
+            self.denials.forget(&key);
+        }
+        let resumed = self.by_hand(account, |budget, now, id| budget.resume(now, id)).await?;
+        self.note(account, Event::HoldEnded).await;
+        Ok(resumed)
+    }
+
+    /// Ends a stop by hand alone: another hold stays as it is.
+    ///
+    /// # Errors
+    /// When the store does not answer, or this machine's clock is off.
+    pub async fn resume_stop(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.by_hand(account, |budget, _, id| budget.without_stop(id)).await.map(|_| ())
+    }
+
+    async fn by_hand(
+        &self,
+        account: &AccountId,
+        change: impl Fn(&Budget, Timestamp, GrantId) -> Budget + Send + Sync,
+    ) -> Result<(Budget, Budget), StoreError> {
+        // The answer tells whether the clock is right: decisions never go back behind this one.
+        self.budgets.load(account).await?;
+        if !self.check.is_trusted() {
+            let detail = "this machine's clock is off by more than a second: set it".to_owned();
+            return Err(StoreError::Unavailable { what: "change the budget", detail });
+        }
+        let now = self.clock.now();
+        self.change(account, |budget, id| Some(change(budget, now, id))).await
+    }
+
     /// Puts every account of the app on hold.
     pub(crate) async fn hold_app(
         &self,

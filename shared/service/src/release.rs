@@ -108,6 +108,8 @@ struct Survey {
     outstanding: Vec<(Lane, Timestamp)>,
     /// Claimed: a call may be under way, or its function may just have died.
     claimed: usize,
+    /// Wait for a paused campaign.
+    held_back: usize,
     /// Must end, and how.
     over: Vec<(Place, Waiting, Outcome)>,
     /// The earliest deadline of all that wait.
@@ -118,6 +120,14 @@ struct Survey {
     first_due: Option<Timestamp>,
     /// Whether there are more than were read.
     extent: Extent,
+}
+
+/// Whether a send's campaign lets it go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Now,
+    /// The campaign is paused: only the send's time can end its wait.
+    Later,
 }
 
 /// How much of the waiting sends a survey has read.
@@ -131,13 +141,15 @@ enum Extent {
 
 impl Survey {
     fn waiting(&self) -> usize {
-        self.ready.len() + self.outstanding.len() + self.claimed + self.over.len()
+        let unclaimed = self.ready.len() + self.outstanding.len() + self.held_back;
+        unclaimed + self.claimed + self.over.len()
     }
 
     fn add(&mut self, part: Self) {
         self.ready.extend(part.ready);
         self.outstanding.extend(part.outstanding);
         self.claimed += part.claimed;
+        self.held_back += part.held_back;
         self.over.extend(part.over);
         self.first_deadline = earliest(self.first_deadline, part.first_deadline);
         self.oldest = earliest(self.oldest, part.oldest);
@@ -277,7 +289,7 @@ impl Release {
             true => usize::MAX,
             false => enough,
         };
-        let mut whole = self.read(&account.id, enough, until, now).await?;
+        let mut whole = self.read(account, enough, until, now).await?;
         if whole.ready.len() > usize::from(SHARDS) * enough {
             whole.ready.truncate(usize::from(SHARDS) * enough);
             whole.extent = Extent::First;
@@ -288,7 +300,7 @@ impl Release {
     /// Reads waiting sends in order, in pages for `enough` of them, until there are `until`.
     async fn read(
         &self,
-        account: &AccountId,
+        account: &Account,
         enough: usize,
         until: usize,
         now: Timestamp,
@@ -305,7 +317,7 @@ impl Release {
     /// Reads one part of them in pages that hold `enough`, up to `until` that can be released.
     async fn survey_shard(
         &self,
-        account: &AccountId,
+        account: &Account,
         shard: u8,
         enough: usize,
         until: usize,
@@ -315,11 +327,13 @@ impl Release {
         let mut after: Option<Place> = None;
         let page_size = enough.clamp(PAGE.0, PAGE.1);
         loop {
-            let page = self.sends.waiting(account, shard, after.as_ref(), page_size).await?;
+            let page = self.sends.waiting(&account.id, shard, after.as_ref(), page_size).await?;
             let last = page.len() < page_size;
             after = page.last().map(|(place, _)| place.clone());
             for (place, send) in page {
-                part.sort_in(place, send, now);
+                let is_paused = account.campaigns.is_paused(&send.campaign);
+                let wanted = if is_paused { Wanted::Later } else { Wanted::Now };
+                part.sort_in(place, send, wanted, now);
             }
             if last {
                 return Ok(part);
@@ -419,7 +433,7 @@ impl Release {
         if let Some(known) = cursor.outlook.filter(|known| now.since(known.seen_at) < SWEEP) {
             return Ok(Some(known));
         }
-        let all = self.read(&account.id, PAGE.1, OUTLOOK_MAX, now).await?;
+        let all = self.read(account, PAGE.1, OUTLOOK_MAX, now).await?;
         let expected: Vec<Expected> =
             all.ready.iter().map(|(_, send)| expected(send, now)).collect();
         let outlook = Outlook::of(&forecast(&expected), now);
@@ -561,10 +575,10 @@ fn is_claimed(send: &Waiting, now: Timestamp) -> bool {
 }
 
 impl Survey {
-    fn sort_in(&mut self, place: Place, send: Waiting, now: Timestamp) {
+    fn sort_in(&mut self, place: Place, send: Waiting, wanted: Wanted, now: Timestamp) {
         let first = self.first_deadline.map_or(send.deadline, |first| first.min(send.deadline));
         self.oldest = earliest(self.oldest, Some(send.matched_at));
-        if let Stage::Queued { due } = send.stage {
+        if let (Stage::Queued { due }, Wanted::Now) = (send.stage, wanted) {
             self.first_due = earliest(self.first_due, Some(due));
         }
         if is_claimed(&send, now) {
@@ -585,9 +599,10 @@ impl Survey {
                 Stage::Queued { due } if now < due + OVERDUE => {
                     self.outstanding.push((send.lane, due));
                 }
-                Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => {
-                    self.ready.push((place, send));
-                }
+                Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => match wanted {
+                    Wanted::Now => self.ready.push((place, send)),
+                    Wanted::Later => self.held_back += 1,
+                },
             }
         }
     }

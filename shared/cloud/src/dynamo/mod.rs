@@ -5,6 +5,7 @@ mod accounts;
 mod backlogs;
 pub(crate) mod item;
 mod journal;
+mod ledger;
 mod pacing;
 mod removal;
 mod roster;
