@@ -17,6 +17,7 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
+use spillway_service::port::{Removal, Roster};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -445,7 +446,8 @@ async fn remove(
     let progress = Progress::new("cancelled", waiting.len());
     let mut all = deployment.operator.cancel_all(&waiting, |done| progress.advance(done)).await?;
     progress.finish();
-    deployment.accounts.remove(&account).await?;
+    deployment.wiring.removal.remove(id).await?;
+    deployment.wiring.roster.strike_off(id, None).await?;
     deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
     // What came meanwhile; the release function cancels what comes to light later.
     let late = deployment.operator.waiting(id, |_| true, usize::MAX).await?;

@@ -126,6 +126,8 @@ pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Serv
             ticking.tick().await;
         }
     });
+    let (kms_url, listener) = listen(0).await?;
+    tokio::spawn(kms::serve(stack.keys.clone(), listener, stack.stopped()));
     let keeping = stack.clone();
     tokio::spawn(async move {
         let mut visits = tokio::time::interval(UPKEEP);
@@ -134,8 +136,6 @@ pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Serv
             keeping.keep_up().await;
         }
     });
-    let (kms_url, listener) = listen(0).await?;
-    tokio::spawn(kms::serve(stack.keys.clone(), listener, stack.stopped()));
     let first = |secrets: &[secrecy::SecretString]| {
         secrets.first().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
     };

@@ -34,13 +34,6 @@ const SET: &str = "change the account's limits";
 const CAMPAIGN: &str = "change a campaign";
 const REMOVE: &str = "remove an item of the account";
 
-/// Whether an account leases from the app's quotas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leases {
-    Yes,
-    No,
-}
-
 #[async_trait]
 impl Accounts for DynamoAccounts {
     async fn load(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
@@ -236,22 +229,6 @@ impl DynamoAccounts {
         }
     }
 
-    /// Removes an account: its token, settings and campaigns. Its budget stays: what it has called
-    /// counts if it is connected again.
-    ///
-    /// # Errors
-    /// When the store does not answer. Removing it again is right.
-    pub async fn remove(&self, account: &Account) -> Result<(), StoreError> {
-        let pk = account_pk(&account.id);
-        // The settings make the account.
-        self.delete(pk.clone(), "settings".into()).await?;
-        for campaign in account.campaigns.iter() {
-            self.delete(pk.clone(), campaign_sk(&campaign.id)).await?;
-        }
-        self.announce(&account.id, account.revision.next()).await?;
-        self.list_leasing(&account.id, Leases::No).await
-    }
-
     async fn delete(&self, pk: String, sk: String) -> Result<(), StoreError> {
         let delete = self.client.delete_item().table_name(&self.table);
         let deleted = delete.key("pk", s(pk)).key("sk", s(sk)).send().await;
@@ -341,23 +318,24 @@ impl DynamoAccounts {
     /// Lists the account among those that lease from the app's quotas, or not, and writes how many
     /// there are into the app's budget.
     async fn count_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
-        let leases = rules.leased().next().is_some();
-        self.list_leasing(id, if leases { Leases::Yes } else { Leases::No }).await
+        if rules.leased().next().is_none() {
+            return self.stop_leasing(id).await;
+        }
+        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
+        put.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        self.recount_leasing().await
     }
 
-    pub(super) async fn list_leasing(
-        &self,
-        id: &AccountId,
-        leases: Leases,
-    ) -> Result<(), StoreError> {
+    /// Takes the account off those that lease from the app's quotas.
+    pub(super) async fn stop_leasing(&self, id: &AccountId) -> Result<(), StoreError> {
         let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
-        match leases {
-            Leases::Yes => {
-                let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
-                put.send().await.map_err(|error| unavailable(CONNECT, error))?;
-            }
-            Leases::No => self.delete(LEASING_PK.into(), id.to_string()).await?,
-        }
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(listed));
+        delete.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        self.recount_leasing().await
+    }
+
+    async fn recount_leasing(&self) -> Result<(), StoreError> {
         let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
         let mut budget = budgets.load().await?;
         let process = process()?;

@@ -8,7 +8,7 @@ use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::port::{Removal, StoreError};
 
-use super::accounts::{DynamoAccounts, Leases};
+use super::DynamoAccounts;
 use super::item::{Item, Reader, at, n, s};
 use super::unavailable;
 use crate::schema::{EXPIRES_AT, account_pk, deletion_pk};
@@ -53,7 +53,7 @@ impl Removal for DynamoRemoval {
         }
         // From here on nobody decides by what they remember of it.
         accounts.announce(account, revision).await?;
-        accounts.list_leasing(account, Leases::No).await
+        accounts.stop_leasing(account).await
     }
 
     async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
