@@ -99,6 +99,29 @@ async fn a_token_is_renewed_in_its_last_third_and_goes_on_for_ever() {
     world.each_got_one_dm(&asked).await;
 }
 
+/// Whatever the function dies of, the account has a token that works, and gets its new one.
+#[tokio::test]
+async fn a_renewal_that_is_killed_anywhere_is_gone_on_with() {
+    use spillway_local::tap::KillPoint;
+    for (requests, point) in
+        (1..40).step_by(3).zip([KillPoint::Before, KillPoint::After].into_iter().cycle())
+    {
+        let mut world = World::kept_up().await;
+        world.token_lives(START - 45 * DAY, START + 15 * DAY).await;
+        let first = world.kept_token().await;
+        world.stack.tap.kill_at(requests, point);
+        world.pass(2 * HOUR).await;
+        assert!(!world.stack.tap.is_armed(), "{requests}: nobody was killed");
+        let kept = world.kept_token().await;
+        assert_ne!(kept.token, first.token, "{requests}, {point:?}");
+        assert_eq!(kept.next, None);
+        let asked = [said(1)];
+        world.plan(world.now() + MINUTE, &asked);
+        world.pass(HOUR).await;
+        world.each_got_one_dm(&asked).await;
+    }
+}
+
 #[tokio::test]
 async fn a_renewal_that_fails_leaves_the_old_token_and_is_tried_again() {
     let mut world = World::kept_up().await;
@@ -185,6 +208,7 @@ async fn webhooks_that_stop_while_people_comment_are_noticed_and_replaced_by_rea
     world.pass(3 * HOUR).await;
     let all: Vec<Said> = told.into_iter().chain(untold).collect();
     world.each_got_one_dm(&all).await;
+    assert_eq!(world.fields(), WEBHOOK_FIELDS.len());
     // They come again.
     let again = [said(200)];
     world.plan(world.now() + MINUTE, &again);
@@ -330,6 +354,10 @@ async fn an_owner_who_wants_it_has_everything_deleted_and_can_ask_how_that_goes(
         world.items_naming(CREATOR).await,
         [format!("journal#{CREATOR}"), format!("pace#{CREATOR}")]
     );
+    // The request once more does nothing, also after the account was connected again.
+    let (status, _) = world.ask_as_meta(DELETION_PATH, &request).await;
+    assert_eq!(status, 200);
+    assert_eq!(world.items_naming(CREATOR).await.len(), 2);
     // Comments that still come are nobody's.
     assert_eq!(world.say(&[said(500)]).await, 200);
     assert!(world.told(&said(500)).await.is_none());

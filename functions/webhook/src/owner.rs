@@ -6,6 +6,7 @@
 //! upkeep, which may delete, acts on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lambda_http::http::{StatusCode, header};
 use lambda_http::{Body, Request};
@@ -28,6 +29,10 @@ pub const DEAUTHORIZE_PATH: &str = "/deauthorize";
 
 /// The longest form that is taken, in bytes. Meta's are below 1,000.
 const FORM_BYTES_MAX: usize = 16 * 1024;
+
+/// A notice that is older says nothing of how things stand: the account may have been connected again.
+/// Meta sends again what was not taken for a day and a half at most.
+const NOTICE_KEPT: Duration = Duration::from_secs(36 * 3600);
 
 /// What is needed to write wishes down.
 pub(crate) struct Owners {
@@ -58,6 +63,11 @@ impl Owners {
 
     async fn delete(&self, request: &SignedRequest) -> Result<(), StoreError> {
         let (now, code) = (self.clock.now(), &request.code);
+        let known = self.removal.status(code).await?;
+        if known.is_some_and(|deletion| deletion.done_at.is_some()) {
+            // Sent again. The account may have been connected anew since.
+            return Ok(());
+        }
         let account = self.account(&request.user).await?;
         self.removal.asked(code, now).await?;
         match account {
@@ -73,9 +83,13 @@ impl Owners {
     }
 
     async fn deauthorize(&self, request: &SignedRequest) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if request.issued_at.is_some_and(|issued| now.since(issued) > NOTICE_KEPT) {
+            return Ok(());
+        }
         let Some(account) = self.account(&request.user).await? else { return Ok(()) };
         warn!(%account, "its owner has removed the app");
-        self.roster.ask(&account, &Wish::Deauthorize, self.clock.now()).await
+        self.roster.ask(&account, &Wish::Deauthorize, now).await
     }
 }
 
