@@ -14,10 +14,11 @@ use serde_json::Value;
 use spillway_cloud::config::Config;
 use spillway_cloud::dead_letters::DeadLetters;
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
-use spillway_cloud::secrets::process_number;
+use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
+use spillway_meta::graph::GraphConfig;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::operate::Operator;
 
@@ -33,13 +34,14 @@ pub(crate) struct Where {
 
 /// What a deployment file may name beside what [`Config`] reads: where AWS is, and who asks. All of
 /// it is what the AWS tools call it, so that a shell can read the file for them too.
-const OF_AWS: [&str; 7] = [
+const OF_AWS: [&str; 8] = [
     "AWS_REGION",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_SQS",
     "AWS_ENDPOINT_URL_KMS",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
     "AWS_PROFILE",
 ];
 
@@ -117,6 +119,10 @@ pub(crate) struct Deployment {
     pub(crate) operator: Operator,
     /// The dead-letter queue.
     pub(crate) dead_letters: DeadLetters,
+    /// Where Meta is.
+    pub(crate) graph: GraphConfig,
+    /// Where the app's secrets are.
+    pub(crate) secrets: SecretsManager,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -163,6 +169,10 @@ impl Where {
             .interceptor(ServerDate { clock: clock.clone(), check: check.clone() });
         let mut sqs = aws_sdk_sqs::config::Builder::from(&aws);
         let mut kms = aws_sdk_kms::config::Builder::from(&aws);
+        let mut secrets = aws_sdk_secretsmanager::config::Builder::from(&aws);
+        if let Some(url) = names.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") {
+            secrets = secrets.endpoint_url(url);
+        }
         if let Some(url) = names.get("AWS_ENDPOINT_URL_DYNAMODB") {
             dynamo = dynamo.endpoint_url(url);
         }
@@ -199,8 +209,13 @@ impl Where {
             url: config.dead_letter_queue_url.clone(),
             send_url: config.send_queue_url.clone(),
         };
+        let secrets = SecretsManager {
+            client: aws_sdk_secretsmanager::Client::from_conf(secrets.build()),
+            id: config.secret_id,
+        };
         let accounts = DynamoAccounts { client: dynamo, table: config.state_table };
-        Ok(Deployment { wiring, accounts, operator, dead_letters, clock })
+        let graph = config.graph;
+        Ok(Deployment { wiring, accounts, operator, dead_letters, graph, secrets, clock })
     }
 }
 
