@@ -27,6 +27,9 @@ const SCHEDULE_TAKES: Duration = Duration::from_millis(50);
 /// The schedule's period.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// How long a poller waits after SQS did not answer.
+const POLLER_WAITS: Duration = Duration::from_secs(5);
+
 /// What a run of upkeep takes.
 const UPKEEP_TAKES: Duration = Duration::from_millis(500);
 
@@ -68,6 +71,21 @@ pub struct Driver {
     last_upkeep: Timestamp,
     /// Until then no delivery reaches the webhook.
     pub unreachable_until: Timestamp,
+    /// Deliveries that failed.
+    pub failed_deliveries: u64,
+}
+
+/// How far a play is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Virtual time since the start.
+    pub elapsed: Duration,
+    /// Deliveries not made yet.
+    pub deliveries: usize,
+    /// DMs that Meta accepted.
+    pub sent: u64,
+    /// Messages on the send queue.
+    pub queued: usize,
 }
 
 /// What is due next.
@@ -107,6 +125,7 @@ impl Driver {
             keeps_up_every: None,
             last_upkeep: start,
             unreachable_until: Timestamp::EPOCH,
+            failed_deliveries: 0,
             clock,
             stack,
         })
@@ -123,6 +142,17 @@ impl Driver {
     /// Deliveries not made yet.
     pub fn deliveries_left(&self) -> usize {
         self.deliveries.len()
+    }
+
+    /// How far the play is.
+    pub fn progress(&self) -> Progress {
+        let counts = self.stack.sqs.counts(Source::Sends.queue());
+        Progress {
+            elapsed: self.clock.now().since(self.start),
+            deliveries: self.deliveries_left(),
+            sent: self.stack.graph.report().accepted,
+            queued: counts.map_or(0, |counts| counts.total()),
+        }
     }
 
     /// Does what is due next; `false` when nothing is until `end`, which time does not pass then.
@@ -152,8 +182,10 @@ impl Driver {
                     Which::Sends => (Source::Sends, SENDER_TAKES),
                     Which::Releases => (Source::Releases, RELEASE_TAKES),
                 };
-                if self.stack.poll(source).await? == Polled::Ran {
-                    self.clock.step(takes);
+                match self.stack.poll(source).await? {
+                    Polled::Ran => self.clock.step(takes),
+                    Polled::Unanswered => self.clock.step(POLLER_WAITS),
+                    Polled::Empty => {}
                 }
             }
         }
@@ -193,6 +225,7 @@ impl Driver {
         }
         let is_taken = self.post(&delivery).await?;
         self.clock.step(WEBHOOK_TAKES);
+        self.failed_deliveries += u64::from(!is_taken);
         for account in &accounts {
             self.stack.graph.told(account, is_taken);
         }

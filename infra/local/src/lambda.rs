@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
 use axum::Router;
 use axum::body::Bytes;
@@ -71,6 +72,8 @@ pub enum Polled {
     Empty,
     /// The function worked on a batch.
     Ran,
+    /// SQS did not answer.
+    Unanswered,
 }
 
 impl Stack {
@@ -153,7 +156,7 @@ impl Stack {
     /// deleted.
     ///
     /// # Errors
-    /// When SQS does not answer.
+    /// When what came is no event.
     pub async fn poll(&self, source: Source) -> Result<Polled> {
         let url = match source {
             Source::Sends => &self.config.send_queue_url,
@@ -170,8 +173,14 @@ impl Stack {
             .max_number_of_messages(batch)
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .send()
-            .await
-            .context("receive messages")?;
+            .await;
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => {
+                warn!(error = %DisplayErrorContext(&error), "no messages received");
+                return Ok(Polled::Unanswered);
+            }
+        };
         let messages = received.messages();
         if messages.is_empty() {
             return Ok(Polled::Empty);
@@ -240,7 +249,9 @@ impl Stack {
                     .build()?,
             );
         }
-        delete.send().await.context("delete messages")?;
+        if let Err(error) = delete.send().await {
+            warn!(error = %DisplayErrorContext(&error), "not deleted: the messages come again");
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! over loopback by the same clients.
 
 pub mod clock;
+pub mod drill;
 pub mod driver;
 pub mod graph;
 pub mod keys;

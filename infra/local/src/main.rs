@@ -1,4 +1,4 @@
-//! `spillway-local`: plays the viral Reel, or serves the stack.
+//! `spillway-local`: plays the viral Reel, drills troubles, or serves the stack.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -8,10 +8,12 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use spillway_cloud::telemetry;
+use spillway_local::drill::{Drill, DrillOptions};
+use spillway_local::driver::Progress;
 use spillway_local::report::Report;
 use spillway_local::serve::{self, ServeOptions};
 use spillway_local::setup::QuotaOptions;
-use spillway_local::story::{Progress, Story, StoryOptions};
+use spillway_local::story::{Story, StoryOptions};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -31,6 +33,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 Examples:
   spillway-local                                        the viral Reel, 3,000 comments
   spillway-local --comments 500 --seed 7 --json         a smaller one, as JSON
+  spillway-local drill                                  a day with outages, tokens that end, kills
   spillway-local serve --calls 20/10s --replies 20/10s  in real time, with a small quota
   spillway-local serve --accounts accounts.toml         for accounts of your own"
 )]
@@ -41,13 +44,22 @@ struct Cli {
     story: StoryOptions,
     #[command(flatten)]
     quotas: QuotaOptions,
-    /// Print JSON: the report, or with `serve` the addresses
+    /// Print JSON: a report, or with `serve` the addresses
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Play a day of comments with one trouble after another, and count what was lost
+    ///
+    /// Time is virtual. The exit code is 1 if anything was lost, given up, doubled or sent over a limit.
+    #[command(after_help = "\
+Examples:
+  spillway-local drill                                  all troubles, 600 comments
+  spillway-local drill --only store,queue --seed 7      two of them, another day
+  spillway-local drill --comments 2000 --json           a busier day, as JSON")]
+    Drill(DrillOptions),
     /// Serve the stack in real time, for curl and the `aws` CLI
     #[command(after_help = "\
 Accounts are read from a TOML file like this:
@@ -68,7 +80,9 @@ async fn main() -> ExitCode {
     // The story has its report; a served stack says what happens to each comment.
     let levels = match cli.command {
         None => Targets::new().with_default(LevelFilter::ERROR),
-        Some(_) => Targets::new()
+        // Errors are what it is about.
+        Some(Command::Drill(_)) => Targets::new().with_default(LevelFilter::OFF),
+        Some(Command::Serve(_)) => Targets::new()
             .with_default(LevelFilter::INFO)
             .with_target("spillway_service", Level::DEBUG),
     };
@@ -77,6 +91,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::registry().with(to_stderr).with(telemetry::levels(levels)).init();
     let result = match &cli.command {
         None => play(&cli).await,
+        Some(Command::Drill(options)) => drill(&cli, options).await,
         Some(Command::Serve(options)) => serve(&cli, options).await,
     };
     result.unwrap_or_else(|error| {
@@ -105,6 +120,28 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
             cli.story.comments,
             cli.story.span.as_secs(),
             cli.story.seed
+        );
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this command's output")]
+async fn drill(cli: &Cli, options: &DrillOptions) -> Result<ExitCode> {
+    let mut drill = Drill::new(options, &cli.quotas).await?;
+    let mut shown = Shown::new(u64::from(options.comments));
+    let report = drill.play(|progress| shown.update(progress)).await?;
+    shown.finish();
+    if cli.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", report.render());
+    }
+    let clean = report.is_clean();
+    if !clean {
+        eprintln!(
+            "NOT CLEAN: something was lost, given up, doubled or over a limit. Again: \
+             spillway-local drill --comments {} --seed {}",
+            options.comments, options.seed
         );
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -48,7 +48,7 @@ pub struct Report {
     pub disagreements: u64,
 }
 
-/// Entries of the `sends` table.
+/// What the entries come to.
 #[derive(Default)]
 struct Entries {
     matched_at: Vec<Timestamp>,
@@ -65,7 +65,7 @@ impl Report {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn of(stack: &Stack) -> Result<Self> {
-        let mut entries = Entries::read(stack).await?;
+        let mut entries = Entries::count(&Entry::all(stack).await?)?;
         entries.matched_at.sort_unstable();
         let judged = stack.graph.report();
         let dm_at: Vec<Timestamp> = stack
@@ -162,9 +162,20 @@ impl Report {
     }
 }
 
-impl Entries {
-    async fn read(stack: &Stack) -> Result<Self> {
-        let mut entries = Self::default();
+/// An entry of the `sends` table.
+pub(crate) struct Entry {
+    /// `account/event`; a comment's event is its id.
+    pub(crate) id: String,
+    /// Where it stands.
+    pub(crate) state: String,
+    /// When it was matched.
+    pub(crate) matched_at: Timestamp,
+}
+
+impl Entry {
+    /// All of them.
+    pub(crate) async fn all(stack: &Stack) -> Result<Vec<Self>> {
+        let mut entries = Vec::new();
         let mut pages = stack
             .dynamo
             .scan()
@@ -175,19 +186,35 @@ impl Entries {
             .send();
         while let Some(item) = pages.next().await {
             let item = item.context("read the table of sends")?;
-            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-            let count = match text("state").map(String::as_str) {
-                Some("sent") => &mut entries.sent,
-                Some("waiting") => &mut entries.waiting,
-                Some("failed") => &mut entries.failed,
-                Some("expired") => &mut entries.expired,
-                Some("cancelled") => &mut entries.cancelled,
+            let text = |name: &str| {
+                item.get(name).and_then(|value| value.as_s().ok()).cloned().context("no text")
+            };
+            let matched_at = item.get("matched_at").and_then(|value| value.as_n().ok());
+            let millis = matched_at.and_then(|value| value.parse().ok());
+            entries.push(Self {
+                id: text("id")?,
+                state: text("state")?,
+                matched_at: Timestamp::from_millis(millis.context("no matched_at")?),
+            });
+        }
+        Ok(entries)
+    }
+}
+
+impl Entries {
+    fn count(all: &[Entry]) -> Result<Self> {
+        let mut entries = Self::default();
+        for entry in all {
+            let count = match entry.state.as_str() {
+                "sent" => &mut entries.sent,
+                "waiting" => &mut entries.waiting,
+                "failed" => &mut entries.failed,
+                "expired" => &mut entries.expired,
+                "cancelled" => &mut entries.cancelled,
                 other => anyhow::bail!("an entry in an unknown state: {other:?}"),
             };
             *count += 1;
-            let matched_at = item.get("matched_at").and_then(|value| value.as_n().ok());
-            let millis = matched_at.and_then(|value| value.parse().ok());
-            entries.matched_at.push(Timestamp::from_millis(millis.context("no matched_at")?));
+            entries.matched_at.push(entry.matched_at);
         }
         Ok(entries)
     }

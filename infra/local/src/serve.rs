@@ -179,6 +179,7 @@ async fn drive(stack: Arc<Stack>, source: Source) {
             Ok(Polled::Ran) => {}
             // Another poller took it.
             Ok(Polled::Empty) => tokio::task::yield_now().await,
+            Ok(Polled::Unanswered) => tokio::time::sleep(IDLE).await,
             Err(error) => {
                 warn!(error = format!("{error:#}"), "poll failed");
                 tokio::time::sleep(IDLE).await;

@@ -1,5 +1,5 @@
 //! A tap between the AWS SDK and the embedded services: counts what AWS would bill, notes which
-//! function asks for what, slows down, and can stop a function dead at any request.
+//! function asks for what, slows down, refuses, and can stop a function dead at any request.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -33,6 +33,26 @@ pub enum KillPoint {
     Before,
     /// The request takes effect, and nobody hears of it.
     After,
+}
+
+/// A service of AWS's that may be out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// DynamoDB.
+    DynamoDb,
+    /// SQS.
+    Sqs,
+}
+
+impl Service {
+    /// The service that a request is for, by the operation that it names.
+    fn of(request: &HttpRequest) -> Option<Self> {
+        match request.headers().get("x-amz-target")?.split('.').next()? {
+            "DynamoDB_20120810" => Some(Self::DynamoDb),
+            "AmazonSQS" => Some(Self::Sqs),
+            _ => None,
+        }
+    }
 }
 
 /// A function of the deployment.
@@ -81,6 +101,8 @@ struct Inner {
     kill: Mutex<Option<(u64, KillPoint)>>,
     killed: Notify,
     latency_ms: AtomicU64,
+    out: Mutex<Option<Service>>,
+    refused: AtomicU64,
 }
 
 impl Tap {
@@ -118,6 +140,38 @@ impl Tap {
     pub fn slow_down(&self, latency: Duration) {
         let millis = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         self.0.latency_ms.store(millis, Ordering::Relaxed);
+    }
+
+    /// From now on the service that is out refuses every request, and none of them takes effect.
+    pub fn set_out(&self, service: Option<Service>) {
+        *self.out() = service;
+    }
+
+    /// Requests refused so far because their service was out.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    fn out(&self) -> std::sync::MutexGuard<'_, Option<Service>> {
+        self.0.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer to a request to a service that is out.
+    fn refuse(&self, request: &HttpRequest) -> Result<Option<HttpResponse>, ConnectorError> {
+        let is_out = self.out().is_some_and(|out| Service::of(request) == Some(out));
+        if !is_out {
+            return Ok(None);
+        }
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+        let status =
+            503_u16.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
+        let body = r#"{"__type":"ServiceUnavailable","message":"The service is unavailable"}"#;
+        Ok(Some(HttpResponse::new(status, SdkBody::from(body))))
+    }
+
+    /// Takes back a kill that has not struck.
+    pub fn spare(&self) {
+        *self.kill() = None;
     }
 
     /// Whether a kill was ordered and has not struck.
@@ -159,6 +213,9 @@ impl HttpConnector for Tapped {
             let latency_ms = tap.0.latency_ms.load(Ordering::Relaxed);
             if latency_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(latency_ms)).await;
+            }
+            if let Some(refusal) = tap.refuse(&request)? {
+                return Ok(refusal);
             }
             let asked = Asked::read(&request);
             if let (Some(asked), Ok(function)) = (&asked, FUNCTION.try_get()) {

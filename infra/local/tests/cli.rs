@@ -61,6 +61,29 @@ fn the_report_for_people_names_every_state_and_the_limits() {
 }
 
 #[test]
+fn the_drill_prints_what_each_trouble_did() {
+    let some = ["drill", "--comments", "60", "--only", "store,queue"];
+    let output = run(&[&some[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&report["wanted"], &report["sent"]), (&60.into(), &60.into()), "{report}");
+    for name in ["lost", "twice", "violations", "waiting"] {
+        assert_eq!(report[name], 0, "{name}");
+    }
+    let troubles = report["troubles"].as_array().unwrap();
+    let named: Vec<&Value> = troubles.iter().map(|trouble| &trouble["trouble"]).collect();
+    assert_eq!(named, ["store", "queue"]);
+
+    let stdout = text(&run(&some).stdout);
+    for said in ["02:00 - 02:10", "05:00 - 05:15", "caught up", "lost", "DMs twice", "over a limit"]
+    {
+        assert!(stdout.contains(said), "`{said}` is missing:\n{stdout}");
+    }
+}
+
+#[test]
 fn wrong_options_are_refused_with_help_and_code_2() {
     for (arguments, said) in [
         (vec!["--calls", "20"], "write LIMIT/WINDOW, for instance 200/1h"),
@@ -70,6 +93,7 @@ fn wrong_options_are_refused_with_help_and_code_2() {
         (vec!["--comment", "5"], "--comments"),
         (vec!["--span", "10"], "is no span"),
         (vec!["server"], "serve"),
+        (vec!["drill", "--only", "store,fire"], "fire"),
         (vec!["serve", "--webhook-port", "70000"], "70000"),
     ] {
         let output = run(&arguments);

@@ -8,6 +8,7 @@ mod charge;
 mod deployment;
 mod dlq;
 mod help;
+mod readme;
 mod send;
 mod snapshot;
 mod stand;

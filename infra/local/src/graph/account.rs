@@ -1,7 +1,7 @@
 //! What is kept up of an account: its tokens, its subscription, and what it can read of its comments.
 
 use serde_json::{Value, json};
-use spillway_core::id::MediaId;
+use spillway_core::id::{AccountId, MediaId};
 
 use super::answer::{GraphError, Reply, written};
 use super::request::Edge;
@@ -27,7 +27,7 @@ impl State {
             Edge::Me => json!({
                 "user_id": seen.account.as_str(),
                 "id": app_scoped(seen.account.as_str()),
-                "username": format!("creator.{}", seen.account),
+                "username": username(&seen.account),
                 "account_type": "BUSINESS",
             }),
             Edge::Subscription => self.subscription(seen)?,
@@ -155,6 +155,11 @@ impl State {
             }]
         })))
     }
+}
+
+/// The name of an account.
+pub fn username(account: &AccountId) -> String {
+    format!("creator.{account}")
 }
 
 /// The id by which the app alone names an account.

@@ -13,7 +13,7 @@ pub mod world;
 mod account;
 mod hash;
 
-pub use account::app_scoped;
+pub use account::{app_scoped, username};
 pub use faults::{Fault, FaultKind};
 pub use server::serve;
 pub use sim::{GraphConfig, GraphSim};

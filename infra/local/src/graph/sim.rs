@@ -139,6 +139,11 @@ impl GraphSim {
         state.world.delete_comment(id);
     }
 
+    /// When a comment had its DM, whether or not anybody was told.
+    pub fn answered_at(&self, id: &CommentId) -> Option<Timestamp> {
+        self.state().world.answered_at(id)
+    }
+
     /// Ends a live broadcast: its comments can no longer be answered.
     pub fn end_broadcast(&self, media: impl Into<MediaId>) {
         self.state().world.end_broadcast(media.into());

@@ -131,7 +131,7 @@ impl Holder {
 
 struct Known {
     comment: Comment,
-    is_answered: bool,
+    answered_at: Option<Timestamp>,
     is_deleted: bool,
 }
 
@@ -310,7 +310,7 @@ impl World {
         self.people.insert((comment.account.clone(), comment.author.clone()));
         self.comments.entry(comment.id.clone()).or_insert(Known {
             comment,
-            is_answered: false,
+            answered_at: None,
             is_deleted: false,
         });
     }
@@ -354,6 +354,11 @@ impl World {
         self.ended.insert(media);
     }
 
+    /// When a comment was answered in private.
+    pub(super) fn answered_at(&self, id: &CommentId) -> Option<Timestamp> {
+        self.comments.get(id)?.answered_at
+    }
+
     /// When a comment on this account was made.
     pub(super) fn made_at(
         &self,
@@ -386,10 +391,10 @@ impl World {
             Surface::Post => now.since(known.comment.created_at) <= PRIVATE_REPLY_SPAN,
             Surface::Live => !self.ended.contains(&known.comment.media),
         };
-        if known.is_answered || !in_time {
+        if known.answered_at.is_some() || !in_time {
             return Err(Refusal::NotAnswerable);
         }
-        known.is_answered = true;
+        known.answered_at = Some(now);
         Ok(known.comment.author.clone())
     }
 

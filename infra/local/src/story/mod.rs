@@ -12,13 +12,12 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::time::Timestamp;
 
 use crate::clock::SteppedClock;
-use crate::driver::Driver;
+use crate::driver::{Driver, Progress};
 use crate::graph::{self, UnknownComments};
-use crate::lambda::Source;
 use crate::report::Report;
 use crate::setup::{QuotaOptions, load_accounts, parse_span};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
-use trace::{Shape, Trace};
+use trace::{Arrivals, Shape, Trace};
 
 /// What the story is about.
 #[derive(Args, Clone, Debug)]
@@ -49,19 +48,6 @@ pub struct Story {
     pub expected: u64,
     seed: u64,
     driver: Driver,
-}
-
-/// How far a story is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Virtual time since the start.
-    pub elapsed: Duration,
-    /// Deliveries not made yet.
-    pub deliveries: usize,
-    /// DMs that Meta accepted.
-    pub sent: u64,
-    /// Messages on the send queue.
-    pub queued: usize,
 }
 
 impl Story {
@@ -106,11 +92,12 @@ impl Story {
             account,
             comments: options.comments,
             span: options.span,
+            arrivals: Arrivals::Viral,
             start: START,
             seed: options.seed,
         });
-        for comment in comments {
-            stack.graph.observe_comment(comment);
+        for said in comments {
+            stack.graph.observe_comment(said.comment);
         }
         driver.plan(deliveries);
         Ok(Self { stack, expected, seed: options.seed, driver })
@@ -130,13 +117,7 @@ impl Story {
 
     /// How far it is.
     pub fn progress(&self) -> Progress {
-        let counts = self.stack.sqs.counts(Source::Sends.queue());
-        Progress {
-            elapsed: self.stack.clock.now().since(START),
-            deliveries: self.driver.deliveries_left(),
-            sent: self.stack.graph.report().accepted,
-            queued: counts.map_or(0, |counts| counts.total()),
-        }
+        self.driver.progress()
     }
 
     /// Does what is due next; `false` when nothing is.

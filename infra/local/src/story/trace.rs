@@ -9,7 +9,7 @@ use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 
 use crate::driver::Delivery;
-use crate::graph::{Comment, Surface};
+use crate::graph::{Comment, Surface, Words, username};
 
 /// The Reel.
 const REEL: &str = "17900000000000001";
@@ -40,16 +40,38 @@ pub struct Shape {
     pub comments: u32,
     /// The time in which they are written.
     pub span: Duration,
+    /// How they lie in it.
+    pub arrivals: Arrivals,
     /// When the first is.
     pub start: Timestamp,
     /// What everything is drawn from.
     pub seed: u64,
 }
 
+/// How comments lie in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrivals {
+    /// Most early, as on a Reel that spreads.
+    Viral,
+    /// Evenly.
+    Even,
+}
+
+/// A comment, with what it says.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The comment.
+    pub comment: Comment,
+    /// What it says.
+    pub words: Words,
+    /// Whether it must get a DM.
+    pub is_wanted: bool,
+}
+
 /// What happens.
 pub struct Trace {
     /// Every comment, for the simulated Meta to know.
-    pub comments: Vec<Comment>,
+    pub comments: Vec<Said>,
     /// Deliveries, ascending.
     pub deliveries: Vec<Delivery>,
     /// Comments that must each get one DM.
@@ -62,7 +84,7 @@ struct Written {
 }
 
 impl Trace {
-    /// Draws the trace: most comments early, as on a Reel that spreads; some of the account itself,
+    /// Draws the trace: comments at their instants; some of the account itself,
     /// some that match nothing; batches of all sizes; one in fifteen deliveries repeated, one in
     /// fifteen late and so out of order.
     pub fn draw(shape: &Shape) -> Self {
@@ -82,18 +104,29 @@ impl Trace {
                 (shape.account.to_string(), "the guide is on its way, check your DMs")
             };
             let id = format!("1789{number:013}");
-            let early: f64 = rng.random::<f64>() * rng.random::<f64>();
-            let at = shape.start + shape.span.mul_f64(early);
-            comments.push(Comment {
-                id: id.as_str().into(),
-                account: shape.account.clone(),
-                media: REEL.into(),
-                author: author.as_str().into(),
-                created_at: at,
-                surface: Surface::Post,
+            let part: f64 = match shape.arrivals {
+                Arrivals::Viral => rng.random::<f64>() * rng.random::<f64>(),
+                Arrivals::Even => rng.random(),
+            };
+            let at = shape.start + shape.span.mul_f64(part);
+            let name = match author == shape.account.as_str() {
+                true => username(&shape.account),
+                false => format!("viewer.{number}"),
+            };
+            comments.push(Said {
+                comment: Comment {
+                    id: id.as_str().into(),
+                    account: shape.account.clone(),
+                    media: REEL.into(),
+                    author: author.as_str().into(),
+                    created_at: at,
+                    surface: Surface::Post,
+                },
+                words: Words { text: text.to_owned(), username: Some(name.clone()) },
+                is_wanted: number < shape.comments,
             });
             let change = json!({
-                "from": { "id": author, "username": format!("viewer.{number}") },
+                "from": { "id": author, "username": name },
                 "media": { "id": REEL, "media_product_type": "REELS" },
                 "id": id,
                 "text": text,
@@ -190,6 +223,7 @@ mod tests {
             account: "17841400000000001".into(),
             comments: 300,
             span: Duration::from_secs(600),
+            arrivals: Arrivals::Viral,
             start: Timestamp::from_secs(1_790_000_000),
             seed: 7,
         };

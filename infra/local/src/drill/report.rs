@@ -1,0 +1,234 @@
+//! What a drill came to: what each trouble did, and that nobody was left out.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+use spillway_core::time::Timestamp;
+
+use super::trouble::Trouble;
+use super::{Drill, Happened, START};
+use crate::report::{Entry, Report};
+use crate::story::trace::Said;
+
+/// The report object. `wanted = sent + waiting + failed + expired + lost`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DrillReport {
+    /// Comments that must each get one DM.
+    pub wanted: u64,
+    /// Of these, those that got it.
+    pub sent: u64,
+    /// Not ended yet.
+    pub waiting: u64,
+    /// Given up. No trouble here is a reason to.
+    pub failed: u64,
+    /// Too late, within the limits.
+    pub expired: u64,
+    /// Nobody knows of them, and they got none. Must be 0.
+    pub lost: u64,
+    /// DMs beyond the first, and calls for one although the answer to the first was heard and could be
+    /// recorded (of those, Meta refuses the DM). Must be 0.
+    pub twice: u64,
+    /// Calls made over a limit, as the judge counted. Must be 0.
+    pub violations: u64,
+    /// Sends recorded as sent that the judge never accepted, and the other way round. Must be 0.
+    pub disagreements: u64,
+    /// Calls of the Graph API.
+    pub graph_calls: u64,
+    /// What it was drawn from.
+    pub seed: u64,
+    /// What each trouble did.
+    pub troubles: Vec<TroubleReport>,
+}
+
+/// What a trouble did. Times are in seconds since the day's start.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TroubleReport {
+    /// Which.
+    pub trouble: Trouble,
+    /// When it began.
+    pub begin_s: f64,
+    /// When it ended.
+    pub end_s: f64,
+    /// How often it struck: requests, calls, deliveries or invocations that it let fail.
+    pub struck: u64,
+    /// Wanted comments made while it lasted.
+    pub comments: u64,
+    /// DMs that people got while it lasted.
+    pub sent: u64,
+    /// Comments that waited for theirs at its end.
+    pub waiting: u64,
+    /// Comments lost from its beginning until the next trouble's. Must be 0.
+    pub lost: u64,
+    /// When the last comment made while it lasted had its DM.
+    pub caught_up_s: Option<f64>,
+    /// When Meta gave up telling of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsubscribed_s: Option<f64>,
+    /// When Meta told of it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resubscribed_s: Option<f64>,
+}
+
+/// What became of a wanted comment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Sent(Timestamp),
+    Waiting,
+    Failed,
+    Expired,
+    Lost,
+}
+
+/// Each wanted comment's fate: a DM that arrived counts, whatever the stores say.
+pub(super) async fn fates(drill: &Drill) -> Result<Vec<(Timestamp, Fate)>> {
+    let entries: HashMap<String, String> =
+        Entry::all(&drill.stack).await?.into_iter().map(|entry| (entry.id, entry.state)).collect();
+    let fate = |said: &Said| {
+        let comment = &said.comment;
+        if let Some(at) = drill.stack.graph.answered_at(&comment.id) {
+            return Fate::Sent(at);
+        }
+        match entries.get(&format!("{}/{}", comment.account, comment.id)).map(String::as_str) {
+            Some("waiting") => Fate::Waiting,
+            Some("failed") => Fate::Failed,
+            Some("expired") => Fate::Expired,
+            _ => Fate::Lost,
+        }
+    };
+    let wanted = drill.comments.iter().filter(|said| said.is_wanted);
+    Ok(wanted.map(|said| (said.comment.created_at, fate(said))).collect())
+}
+
+impl DrillReport {
+    /// Takes the report of a drill as of now.
+    pub(super) async fn of(drill: &Drill) -> Result<Self> {
+        let fates = fates(drill).await?;
+        let count =
+            |is: fn(&Fate) -> bool| fates.iter().filter(|(_, fate)| is(fate)).count() as u64;
+        let story = Report::of(&drill.stack).await?;
+        let graph = &drill.stack.graph;
+        let judged = graph.report();
+        let sent = count(|fate| matches!(fate, Fate::Sent(_)));
+        let repeated = judged.duplicate_calls.iter().filter(|call| {
+            graph.answered_at(&call.comment_id).is_none_or(|first| !drill.may_be_unrecorded(first))
+        });
+        let troubles = drill.troubles.iter().enumerate().map(|(nth, happened)| {
+            let next = drill.troubles.get(nth + 1).map(|next| next.begin);
+            let from = if nth == 0 { Timestamp::EPOCH } else { happened.begin };
+            happened.report(&fates, from, next.unwrap_or(Timestamp::NEVER))
+        });
+        Ok(Self {
+            wanted: fates.len() as u64,
+            sent,
+            waiting: count(|fate| *fate == Fate::Waiting),
+            failed: count(|fate| *fate == Fate::Failed),
+            expired: count(|fate| *fate == Fate::Expired),
+            lost: count(|fate| *fate == Fate::Lost),
+            twice: judged.accepted.saturating_sub(sent) + repeated.count() as u64,
+            violations: story.violations.max(graph.recount().len() as u64),
+            disagreements: story.disagreements,
+            graph_calls: judged.calls,
+            seed: drill.seed,
+            troubles: troubles.collect(),
+        })
+    }
+
+    /// Whether nothing was lost, given up, doubled or over a limit.
+    pub fn is_clean(&self) -> bool {
+        let Self { waiting, failed, lost, twice, violations, disagreements, .. } = self;
+        [waiting, failed, lost, twice, violations, disagreements].iter().all(|&&count| count == 0)
+    }
+
+    /// The report for people.
+    pub fn render(&self) -> String {
+        let mut out = format!(
+            "{:<14}{:<44}{:>7}{:>10}{:>6}{:>9}{:>6}  caught up\n",
+            "when", "trouble", "struck", "comments", "sent", "waiting", "lost"
+        );
+        for trouble in &self.troubles {
+            let TroubleReport { begin_s, end_s, struck, comments, sent, waiting, lost, .. } =
+                trouble;
+            let when = format!("{} - {}", clock(*begin_s), clock(*end_s));
+            let what = trouble.trouble.what();
+            let caught_up = trouble.caught_up_s.map_or_else(|| "never".to_owned(), clock);
+            let _ = writeln!(
+                out,
+                "{when:<14}{what:<44}{struck:>7}{comments:>10}{sent:>6}{waiting:>9}{lost:>6}  {caught_up:>9}"
+            );
+            if let Some(lost) = trouble.unsubscribed_s {
+                let again = match trouble.resubscribed_s {
+                    Some(again) => format!("subscribed again at {}", clock(again)),
+                    None => "never subscribed again".to_owned(),
+                };
+                let _ = writeln!(out, "{:<14}unsubscribed by Meta at {}, {again}", "", clock(lost));
+            }
+        }
+        let rows = [
+            ("comments wanted", self.wanted, ""),
+            ("DMs sent", self.sent, ""),
+            ("expired", self.expired, "too late, within the limits"),
+            ("waiting", self.waiting, ""),
+            ("failed", self.failed, "given up"),
+            ("lost", self.lost, "neither sent nor known"),
+            ("DMs twice", self.twice, "as the simulated Meta counted"),
+            ("over a limit", self.violations, "calls, by its exact log"),
+            ("disagreements", self.disagreements, "between its log and the stores"),
+            ("Graph calls", self.graph_calls, ""),
+        ];
+        out.push('\n');
+        for (name, count, note) in rows {
+            let _ = writeln!(out, "{}", format!("{name:<16}{count:>6}   {note}").trim_end());
+        }
+        out
+    }
+}
+
+impl Happened {
+    /// `from` and `until` bound the comments whose loss is put down to it.
+    fn report(
+        &self,
+        fates: &[(Timestamp, Fate)],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> TroubleReport {
+        let (begin, end) = (self.begin, self.end);
+        let within = |at: Timestamp| at >= begin && at < end;
+        let count = |is: &dyn Fn(Timestamp, Fate) -> bool| {
+            fates.iter().filter(|(made, fate)| is(*made, *fate)).count() as u64
+        };
+        let during = fates.iter().filter(|(made, _)| within(*made));
+        let answered: Option<Vec<Timestamp>> = during
+            .map(|(_, fate)| match fate {
+                Fate::Sent(at) => Some(*at),
+                _ => None,
+            })
+            .collect();
+        TroubleReport {
+            trouble: self.trouble,
+            begin_s: since_start(begin),
+            end_s: since_start(end),
+            struck: self.struck,
+            comments: count(&|made, _| within(made)),
+            sent: count(&|_, fate| matches!(fate, Fate::Sent(at) if within(at))),
+            waiting: count(&|made, fate| made < end && !matches!(fate, Fate::Sent(at) if at < end)),
+            lost: count(&|made, fate| made >= from && made < until && fate == Fate::Lost),
+            caught_up_s: answered
+                .map(|answered| since_start(answered.into_iter().max().unwrap_or(end))),
+            unsubscribed_s: self.unsubscribed.map(since_start),
+            resubscribed_s: self.resubscribed.map(since_start),
+        }
+    }
+}
+
+fn since_start(at: Timestamp) -> f64 {
+    at.since(START).as_secs_f64()
+}
+
+/// Hours and minutes since the day's start.
+fn clock(seconds: f64) -> String {
+    let minutes = Duration::from_secs_f64(seconds).as_secs() / 60;
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
