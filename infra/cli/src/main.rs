@@ -5,6 +5,7 @@ mod campaign;
 mod charge;
 mod confirm;
 mod connect;
+mod contact;
 mod deployment;
 mod dlq;
 mod events;
@@ -61,6 +62,9 @@ enum Command {
     /// List, show, cancel and retry sends
     #[command(subcommand)]
     Send(send::Command),
+    /// Forget people who were written to
+    #[command(subcommand)]
+    Contact(contact::Command),
     /// List, show, move back and drop dead letters
     #[command(subcommand)]
     Dlq(dlq::Command),
@@ -100,6 +104,7 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::Events(options) => events::run(&options, &place, output).await?,
         Command::Status(options) => status::run(options, &place, output).await?,
         Command::Send(command) => send::run(command, &place, output).await?,
+        Command::Contact(command) => contact::run(command, &place, output).await?,
         Command::Dlq(command) => dlq::run(command, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {
