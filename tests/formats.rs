@@ -4,19 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
+use spillway_cloud::dynamo::{Deletion, DynamoAccounts, DynamoSends};
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::Running;
 use spillway_core::id::{AccountId, CampaignId, SendId};
 use spillway_core::send::{CancelReason, Outcome};
 use spillway_core::time::Timestamp;
+use spillway_core::upkeep::TokenLife;
 use spillway_service::operate::{Ledger, State};
-use spillway_service::port::{Entry, Recorded};
+use spillway_service::port::{Entry, Hearing, Recorded, Removal, Roster, Wish};
 use spillway_service::ticket::Ticket;
 
 use crate::harness::{CREATOR, OTHER, START, World, careful};
@@ -269,6 +271,69 @@ async fn stored_journals_keep_their_form() {
         world.outside.journal.append(line).await.unwrap();
     }
     for item in items {
+        assert_eq!(world.lies(item).await, *item);
+    }
+}
+
+/// An account that came with upkeep.
+const KEPT: &str = "17841400000000003";
+
+#[tokio::test]
+async fn stored_tokens_keep_their_form() {
+    let (world, _, state) = laid().await;
+    let (id, tokens) = (AccountId::new(KEPT), &world.outside.tokens);
+    let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    let kept = tokens.load(&id).await.unwrap().unwrap();
+    let next = kept.next.unwrap();
+    let item = find(&state, &format!("account#{KEPT}"), "settings");
+    world.remove(item).await;
+    let accounts = DynamoAccounts {
+        client: world.stack.dynamo.clone(),
+        table: world.stack.config.state_table.clone(),
+    };
+    accounts.connect(&id, &account.rules, &kept.token, &[]).await.unwrap();
+    tokens.note_life(&id, &kept.token, kept.life).await.unwrap();
+    assert!(tokens.keep_next(&id, &kept.token, &next).await.unwrap());
+    assert_eq!(world.lies(item).await, *item);
+    // Those of before have a token, and nothing is known of its life.
+    let before = tokens.load(&AccountId::new(CREATOR)).await.unwrap().unwrap();
+    assert_eq!((before.life, before.next), (TokenLife::default(), None));
+    assert!(tokens.swap(&id, &next).await.unwrap());
+    let swapped = tokens.load(&id).await.unwrap().unwrap();
+    assert_eq!((swapped.token, swapped.life, swapped.next), (next.token, next.life, None));
+}
+
+#[tokio::test]
+async fn stored_upkeep_and_wishes_keep_their_form() {
+    let (world, _, state) = laid().await;
+    let (id, roster, removal) =
+        (AccountId::new(KEPT), &world.outside.roster, &world.outside.removal);
+    let found =
+        |prefix: &str| state.iter().find(|item| text(item, "pk").starts_with(prefix)).unwrap();
+    let (kept, alias, deletion) = (found("upkeep#"), found("alias#"), found("deletion#"));
+
+    let due = roster.due(Timestamp::NEVER).await.unwrap();
+    let due = due.iter().find(|(account, _)| *account == id).unwrap().1;
+    let until = due + Duration::from_secs(60);
+    let standing = roster.visit(&id, due, until).await.unwrap().unwrap();
+    assert_eq!(roster.visit(&id, due, until).await.unwrap(), None, "one run has it");
+    assert_eq!(roster.named("9178").await.unwrap(), Some(id.clone()));
+    let Deletion { asked_at, done_at } = removal.status("c0de").await.unwrap().unwrap();
+    for item in [kept, alias, deletion] {
+        world.remove(item).await;
+    }
+
+    roster.heard(&id, standing.last_heard.unwrap()).await.unwrap();
+    let (backfill, removed) =
+        (standing.backfill_asked_at.unwrap(), standing.deauthorized_at.unwrap());
+    roster.ask(&id, &Wish::Backfill, backfill).await.unwrap();
+    roster.ask(&id, &Wish::Deauthorize, removed).await.unwrap();
+    roster.ask(&id, &Wish::Delete { code: standing.delete.unwrap() }, due).await.unwrap();
+    roster.note(&id, &standing.upkeep).await.unwrap();
+    roster.alias(&id, "9178").await.unwrap();
+    removal.asked("c0de", asked_at.unwrap()).await.unwrap();
+    removal.deleted("c0de", done_at.unwrap()).await.unwrap();
+    for item in [kept, alias, deletion] {
         assert_eq!(world.lies(item).await, *item);
     }
 }

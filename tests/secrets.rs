@@ -13,9 +13,11 @@ use lambda_http::http::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::login::Login;
 use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError};
 use spillway_cloud::token::{Kms, TokenKeys};
 use spillway_core::id::AccountId;
+use spillway_core::upkeep::TokenLife;
 use spillway_local::graph::{Fault, FaultKind};
 use spillway_meta::signature::sign;
 use spillway_webhook::Webhook;
@@ -264,6 +266,8 @@ fn bytes_of(value: &AttributeValue) -> Vec<u8> {
 #[tokio::test]
 async fn no_secret_shows_in_logs_errors_or_tables() {
     const TOKEN: &str = "IGAcanary-of-the-account-token";
+    const CODE: &str = "AQBcanary-of-a-login";
+    const DAY: u64 = 24 * 3600;
     let logged = Logged::default();
     let writer = logged.clone();
     let lines = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
@@ -288,7 +292,24 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
 
     let verify = world.stack.secrets.verify_tokens[0].expose_secret().to_owned();
     let app = world.stack.secrets.app_secrets[0].expose_secret().to_owned();
-    let canaries = [TOKEN, verify.as_str(), app.as_str()];
+    // A token that is to be renewed at the first visit; its successor is in nobody's hands but Meta's.
+    let life = TokenLife {
+        obtained_at: Some(world.now() - Duration::from_secs(40 * DAY)),
+        ends_at: Some(world.now() + Duration::from_secs(10 * DAY)),
+    };
+    world.outside.tokens.note_life(&id, &sealed, life).await.unwrap();
+    world.driver.keeps_up_every = Some(Duration::from_secs(900));
+    world.pass_secs(901).await;
+    world.driver.keeps_up_every = None;
+    let renewed = world.outside.tokens.load(&id).await.unwrap().unwrap().token;
+    assert_ne!(renewed, sealed, "it was not renewed");
+    keys.prepare(&id, &renewed).await.unwrap();
+    let renewed = keys.open(&id, &renewed).unwrap().expose_secret().to_owned();
+    let login = Login::new(&world.stack.config.graph, world.stack.secrets.app_secrets.clone());
+    let code = SecretString::from(CODE);
+    let refused = login.unwrap().redeem("990", &code, "https://example.com/").await.unwrap_err();
+    let refused = format!("{refused} {refused:?}");
+    let canaries = [TOKEN, verify.as_str(), app.as_str(), renewed.as_str(), CODE];
     let mode = ("hub.mode", "subscribe");
     for challenge in ["1", "<"] {
         let query = [mode, ("hub.verify_token", &verify), ("hub.challenge", challenge)];
@@ -315,6 +336,7 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
         format!("{:?}", keys.seal(&id, &token).await),
         format!("{:?}", world.outside.accounts.load(&id).await.unwrap().unwrap()),
         format!("{:?} {:?}", world.stack.secrets, world.stack.config),
+        refused,
     ];
 
     let logged = logged.0.lock().unwrap().clone();

@@ -3,13 +3,21 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::login::{Login, Subscribed};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
-use spillway_core::journal::Event;
+use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{BACKFILL_MAX, TokenLife, WEBHOOK_FIELDS};
-use spillway_local::graph::{Fault, FaultKind};
+use spillway_local::graph::{Fault, FaultKind, app_scoped};
+use spillway_local::lambda::WEBHOOK_PATH;
+use spillway_local::setup::load_accounts;
+use spillway_meta::signed_request;
 use spillway_service::port::{KeptToken, Roster, Wish};
+use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 
 use crate::harness::{CREATOR, START, Said, World, all_said, careful, said};
 
@@ -89,6 +97,29 @@ async fn a_token_is_renewed_in_its_last_third_and_goes_on_for_ever() {
     world.plan(world.now() + MINUTE, &asked);
     world.pass(HOUR).await;
     world.each_got_one_dm(&asked).await;
+}
+
+/// Whatever the function dies of, the account has a token that works, and gets its new one.
+#[tokio::test]
+async fn a_renewal_that_is_killed_anywhere_is_gone_on_with() {
+    use spillway_local::tap::KillPoint;
+    for (requests, point) in
+        (1..40).step_by(3).zip([KillPoint::Before, KillPoint::After].into_iter().cycle())
+    {
+        let mut world = World::kept_up().await;
+        world.token_lives(START - 45 * DAY, START + 15 * DAY).await;
+        let first = world.kept_token().await;
+        world.stack.tap.kill_at(requests, point);
+        world.pass(2 * HOUR).await;
+        assert!(!world.stack.tap.is_armed(), "{requests}: nobody was killed");
+        let kept = world.kept_token().await;
+        assert_ne!(kept.token, first.token, "{requests}, {point:?}");
+        assert_eq!(kept.next, None);
+        let asked = [said(1)];
+        world.plan(world.now() + MINUTE, &asked);
+        world.pass(HOUR).await;
+        world.each_got_one_dm(&asked).await;
+    }
 }
 
 #[tokio::test]
@@ -177,6 +208,7 @@ async fn webhooks_that_stop_while_people_comment_are_noticed_and_replaced_by_rea
     world.pass(3 * HOUR).await;
     let all: Vec<Said> = told.into_iter().chain(untold).collect();
     world.each_got_one_dm(&all).await;
+    assert_eq!(world.fields(), WEBHOOK_FIELDS.len());
     // They come again.
     let again = [said(200)];
     world.plan(world.now() + MINUTE, &again);
@@ -267,5 +299,153 @@ impl World {
             .send()
             .await
             .unwrap();
+    }
+}
+
+impl World {
+    /// Meta's form with a signed request, to a path of the function URL: status and body.
+    async fn ask_as_meta(&self, path: &str, request: &str) -> (u16, String) {
+        let url = self.driver.webhook_url.replace(WEBHOOK_PATH, path);
+        let form = format!("signed_request={request}");
+        let sent = self.driver.http.post(url).body(form).send().await.unwrap();
+        (sent.status().as_u16(), sent.text().await.unwrap())
+    }
+
+    async fn deletion_status(&self, code: &str) -> (u16, String) {
+        let url = self.driver.webhook_url.replace(WEBHOOK_PATH, DELETION_PATH);
+        let sent = self.driver.http.get(format!("{url}?code={code}")).send().await.unwrap();
+        (sent.status().as_u16(), sent.text().await.unwrap())
+    }
+
+    fn signed(&self, user: &str) -> String {
+        signed_request::sign(&self.stack.secrets.app_secrets[0], user, self.now())
+    }
+}
+
+#[tokio::test]
+async fn an_owner_who_wants_it_has_everything_deleted_and_can_ask_how_that_goes() {
+    let mut world = World::kept_up().await;
+    world.pass(QUARTER + MINUTE).await;
+    // More than an hour has room for.
+    world.plan(world.now() + MINUTE, &all_said(1..400));
+    world.pass(2 * MINUTE).await;
+    let request = world.signed(&app_scoped(CREATOR));
+    let (status, answer) = world.ask_as_meta(DELETION_PATH, &request).await;
+    assert_eq!(status, 200, "{answer}");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let code = answer["confirmation_code"].as_str().unwrap();
+    let url = answer["url"].as_str().unwrap();
+    assert!(url.ends_with(&format!("{DELETION_PATH}?code={code}")), "{url}");
+    // Sent again it is the same deletion.
+    let (_, again) = world.ask_as_meta(DELETION_PATH, &request).await;
+    assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), answer);
+    let (status, text) = world.deletion_status(code).await;
+    assert!(status == 200 && text.contains("under way"), "{text}");
+
+    world.pass(2 * HOUR).await;
+    let (status, text) = world.deletion_status(code).await;
+    assert!(status == 200 && text.contains("is done"), "{text}");
+    assert!(world.outside.accounts.load(&AccountId::new(CREATOR)).await.unwrap().is_none());
+    let report = world.over(399).await;
+    assert!(report.cancelled > 300, "{report:?}");
+    let removed = Event::Removed { by: RemovedBy::Owner };
+    assert_eq!(world.told_of().await, [removed]);
+    assert_eq!(
+        world.items_naming(CREATOR).await,
+        [format!("journal#{CREATOR}"), format!("pace#{CREATOR}")]
+    );
+    // The request once more does nothing, also after the account was connected again.
+    let (status, _) = world.ask_as_meta(DELETION_PATH, &request).await;
+    assert_eq!(status, 200);
+    assert_eq!(world.items_naming(CREATOR).await.len(), 2);
+    // Comments that still come are nobody's.
+    assert_eq!(world.say(&[said(500)]).await, 200);
+    assert!(world.told(&said(500)).await.is_none());
+}
+
+#[tokio::test]
+async fn an_owner_who_removes_the_app_puts_the_account_on_hold() {
+    let mut world = World::kept_up().await;
+    world.pass(QUARTER + MINUTE).await;
+    world.stack.graph.disconnect_account(&AccountId::new(CREATOR));
+    let request = world.signed(&app_scoped(CREATOR));
+    assert_eq!(world.ask_as_meta(DEAUTHORIZE_PATH, &request).await.0, 200);
+    world.pass(QUARTER + MINUTE).await;
+    assert_eq!(world.told_of().await, [Event::Deauthorized]);
+    let calls = world.calls().len();
+    world.plan(world.now() + MINUTE, &all_said(1..5));
+    world.pass(30 * MINUTE).await;
+    assert_eq!(world.calls().len(), calls, "nothing is called");
+}
+
+#[tokio::test]
+async fn what_meta_has_not_signed_is_refused_and_what_nobody_knows_is_done_at_once() {
+    let world = World::start(careful()).await;
+    let forged = signed_request::sign(&"another secret".into(), CREATOR, world.now());
+    for path in [DELETION_PATH, DEAUTHORIZE_PATH] {
+        assert_eq!(world.ask_as_meta(path, &forged).await.0, 401);
+        assert_eq!(world.ask_as_meta(path, "nonsense").await.0, 400);
+        assert_eq!(world.ask_as_meta(path, "").await.0, 400);
+    }
+    assert!(world.outside.accounts.load(&AccountId::new(CREATOR)).await.unwrap().is_some());
+    let (status, answer) = world.ask_as_meta(DELETION_PATH, &world.signed("404")).await;
+    assert_eq!(status, 200);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let (_, text) = world.deletion_status(answer["confirmation_code"].as_str().unwrap()).await;
+    assert!(text.contains("is done"), "{text}");
+    assert_eq!(world.deletion_status("0123456789abcdef01234567").await.0, 404);
+    assert_eq!(world.deletion_status("no code").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
+    let mut world = World::kept_up().await;
+    let secrets = world.stack.secrets.app_secrets.clone();
+    world.stack.graph.set_app("990", secrets[0].expose_secret());
+    let new = "17841400000000003";
+    world.stack.graph.add_account(new, "IGAold");
+    world.stack.graph.subscribe(&AccountId::new(new), &[]);
+    world.stack.graph.add_code("AQB1", new);
+    let mut account = load_accounts(None, &careful()).unwrap().remove(1);
+    account.id = new.into();
+
+    // The app's own secret is the second one that is stored.
+    let turned = vec![secrets[1].clone(), secrets[0].clone()];
+    let login = Login::new(&world.stack.config.graph, turned).unwrap();
+    let redirect = "https://example.com/";
+    let wrong = login.redeem("990", &"AQB0".into(), redirect).await.unwrap_err().to_string();
+    assert!(wrong.contains("Log in again"), "{wrong}");
+    let logged_in = login.redeem("990", &"AQB1".into(), redirect).await.unwrap();
+    assert_eq!(logged_in.me.account.as_str(), new);
+    let accounts = DynamoAccounts {
+        client: world.stack.dynamo.clone(),
+        table: world.stack.config.state_table.clone(),
+    };
+    let subscribed = login.connect(&world.outside, &accounts, &logged_in, &account).await.unwrap();
+    assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");
+    assert_eq!(world.stack.graph.fields(&new.into()).len(), WEBHOOK_FIELDS.len());
+    let kept = world.outside.tokens.load(&new.into()).await.unwrap().unwrap();
+    assert_eq!(kept.life.ends_at.unwrap().since(world.now()), 60 * DAY);
+    assert!(login.redeem("990", &"AQB1".into(), redirect).await.is_err(), "a code is good once");
+
+    let asked = [said(7).on("17841400000000003")];
+    world.plan(world.now() + MINUTE, &asked);
+    world.pass(HOUR).await;
+    world.each_got_one_dm(&asked).await;
+}
+
+impl World {
+    /// The partitions of the state table that an account is named in.
+    async fn items_naming(&self, account: &str) -> Vec<String> {
+        let scan = self.stack.dynamo.scan().table_name(&self.stack.config.state_table);
+        let items = scan.send().await.unwrap().items.unwrap_or_default();
+        let mut named: Vec<String> = items
+            .iter()
+            .filter(|item| format!("{item:?}").contains(account))
+            .map(|item| item["pk"].as_s().unwrap().clone())
+            .collect();
+        named.sort();
+        named.dedup();
+        named
     }
 }

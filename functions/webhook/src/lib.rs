@@ -1,5 +1,7 @@
 //! The webhook function: Meta's GET handshake and POST deliveries, by function URL or HTTP API.
 
+mod owner;
+
 use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
 use spillway_cloud::emf::Metrics;
@@ -12,6 +14,9 @@ use spillway_service::ingest::Ingest;
 use spillway_service::metrics::{Metric, name_of};
 use tracing::{error, warn};
 
+use crate::owner::Owners;
+pub use crate::owner::{DEAUTHORIZE_PATH, DELETION_PATH};
+
 /// The longest body taken, in bytes. Meta publishes no figure for Instagram (3 MB for WhatsApp);
 /// Lambda's own limit for the whole event is 6 MB.
 pub const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
@@ -21,35 +26,61 @@ const SIGNATURE: &str = "x-hub-signature-256";
 /// The function's state, built once a process.
 pub struct Webhook {
     ingest: Ingest,
+    owners: Owners,
     secrets: SecretStore,
     metrics: Metrics,
+}
+
+/// An answer in the making.
+struct Answer {
+    status: StatusCode,
+    content_type: &'static str,
+    body: String,
+}
+
+impl Answer {
+    fn text(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body: text.into() }
+    }
+
+    fn json(status: StatusCode, value: &serde_json::Value) -> Self {
+        Self { status, content_type: "application/json", body: value.to_string() }
+    }
 }
 
 impl Webhook {
     /// Builds it.
     pub fn new(wiring: &Wiring, secrets: SecretStore) -> Self {
-        Self { ingest: wiring.ingest(), secrets, metrics: wiring.metrics() }
+        Self {
+            ingest: wiring.ingest(),
+            owners: Owners::new(wiring),
+            secrets,
+            metrics: wiring.metrics(),
+        }
     }
 
     /// Answers one request. 200 means that all of a delivery is durable; 5xx that Meta should send
     /// it again.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let (status, text) = match *request.method() {
-            Method::GET => self.handshake(&request).await,
-            Method::POST => self.delivery(&request).await,
-            _ => (StatusCode::METHOD_NOT_ALLOWED, "use GET or POST".to_owned()),
+        let Answer { status, content_type, body } = match (request.method(), request.uri().path()) {
+            (&Method::GET, DELETION_PATH) => self.tell_deletion(&request).await,
+            (&Method::POST, DELETION_PATH) => self.take_deletion(&request).await,
+            (&Method::POST, DEAUTHORIZE_PATH) => self.take_deauthorization(&request).await,
+            (&Method::GET, _) => self.handshake(&request).await,
+            (&Method::POST, _) => self.delivery(&request).await,
+            _ => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET or POST"),
         };
         self.metrics.flush();
-        let mut response = Response::new(Body::from(text));
+        let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
-        let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        let content_type = header::HeaderValue::from_static(content_type);
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         let nosniff = header::HeaderValue::from_static("nosniff");
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
         response
     }
 
-    async fn handshake(&self, request: &Request) -> (StatusCode, String) {
+    async fn handshake(&self, request: &Request) -> Answer {
         let query = request.uri().query().unwrap_or_default();
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let answer = |secrets: &Secrets| {
@@ -67,23 +98,23 @@ impl Webhook {
             answered = answer(&newer);
         }
         match answered {
-            Ok(challenge) => (StatusCode::OK, challenge),
+            Ok(challenge) => Answer::text(StatusCode::OK, challenge),
             Err(error) => {
                 warn!(%error, "handshake refused");
                 let status = match error {
                     HandshakeError::Token => StatusCode::FORBIDDEN,
                     HandshakeError::Mode | HandshakeError::Challenge => StatusCode::BAD_REQUEST,
                 };
-                (status, error.to_string())
+                Answer::text(status, error.to_string())
             }
         }
     }
 
-    async fn delivery(&self, request: &Request) -> (StatusCode, String) {
+    async fn delivery(&self, request: &Request) -> Answer {
         let raw: &[u8] = request.body();
         if raw.len() > BODY_BYTES_MAX {
             warn!(bytes = raw.len(), "delivery refused: too large");
-            return (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 5 MiB".into());
+            return Answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 5 MiB");
         }
         let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
         if let Err(refusal) = self.verify(signature, raw).await {
@@ -93,28 +124,24 @@ impl Webhook {
             Ok(delivery) => delivery,
             Err(error) => {
                 warn!(%error, bytes = raw.len(), "delivery refused: cannot be parsed");
-                return (StatusCode::BAD_REQUEST, error.to_string());
+                return Answer::text(StatusCode::BAD_REQUEST, error.to_string());
             }
         };
         for skipped in &delivery.skipped {
             warn!(account = ?skipped.account, field = ?skipped.field, reason = skipped.reason.as_str(), "event skipped");
         }
         match self.ingest.ingest(delivery).await {
-            Ok(_) => (StatusCode::OK, "ok".into()),
+            Ok(_) => Answer::text(StatusCode::OK, "ok"),
             Err(error) => {
                 error!(%error, "delivery not persisted: Meta will send it again");
                 self.metrics.meter.store_failed(&error);
-                (StatusCode::INTERNAL_SERVER_ERROR, "not persisted; send it again".into())
+                Answer::text(StatusCode::INTERNAL_SERVER_ERROR, "not persisted; send it again")
             }
         }
     }
 
     /// Whether one of the app secrets has signed the body; the answer when not.
-    async fn verify(
-        &self,
-        signature: Option<&str>,
-        raw: &[u8],
-    ) -> Result<(), (StatusCode, String)> {
+    async fn verify(&self, signature: Option<&str>, raw: &[u8]) -> Result<(), Answer> {
         let mut secrets = self.secrets.current().await.map_err(|error| no_secrets(&error))?;
         let mut verified = secrets.signing().verify(signature, raw);
         if verified == Err(SignatureError::Mismatch)
@@ -129,15 +156,18 @@ impl Webhook {
                 "no app secret is stored, so no delivery can be checked: put the Meta app's into \
                  `app_secrets` of the secret (README, \"Deploy it\"); Meta delivers again until then"
             );
-            return Err((StatusCode::SERVICE_UNAVAILABLE, "no app secret is stored yet".into()));
+            return Err(Answer::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no app secret is stored yet",
+            ));
         }
         warn!(%error, bytes = raw.len(), "delivery refused: signature");
         self.metrics.meter.count_by(Metric::SignatureFailures, name_of(&error));
-        Err((StatusCode::UNAUTHORIZED, error.to_string()))
+        Err(Answer::text(StatusCode::UNAUTHORIZED, error.to_string()))
     }
 }
 
-fn no_secrets(error: &SecretsError) -> (StatusCode, String) {
+fn no_secrets(error: &SecretsError) -> Answer {
     error!(%error, "no secrets: Meta will send it again");
-    (StatusCode::SERVICE_UNAVAILABLE, "not ready; send it again".into())
+    Answer::text(StatusCode::SERVICE_UNAVAILABLE, "not ready; send it again")
 }

@@ -1,24 +1,42 @@
-//! `spillway connect`: an account with its token, sealed, and its campaigns, into the deployment;
-//! and `spillway new-key`, a new key to seal tokens with.
+//! `spillway connect`: an account with its token, sealed, and its campaigns, into the deployment, by a
+//! login or with a token at hand; and `spillway new-key`, a new key to seal tokens with.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Args;
+use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
+use spillway_cloud::login::{self, Login, Subscribed};
+use spillway_cloud::secrets::SecretSource;
 use spillway_core::id::AccountId;
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::profile::Profile;
-use spillway_service::accounts_file;
+use spillway_service::accounts_file::{self, NewAccount};
+use spillway_service::port::Roster;
 
 use crate::campaign;
-use crate::deployment::Where;
+use crate::deployment::{Deployment, Where};
 use crate::output::{Output, note};
 
 /// What to connect, and where.
 #[derive(Args)]
-#[command(after_help = "\
-The token is read from standard input, so that it is in no process list and no shell history:
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
+By a login, for an app of your own (its redirect URI need not answer: the browser shows the code):
+
+  spillway connect login-url --app-id 990602627938098 --redirect-uri https://example.com/
+  spillway connect accounts.toml --app-id 990602627938098 --redirect-uri https://example.com/ \\
+    --code 'https://example.com/?code=AQBx...'
+
+The code is exchanged for a token of 60 days, which renews itself, and the account is subscribed to
+its webhooks. The app's secret is read from the deployment's secret, or where that cannot be read
+from the environment variable SPILLWAY_APP_SECRET.
+
+By a token that you have, read from standard input, so that it is in no process list and no shell
+history; upkeep subscribes the account within a quarter of an hour, and renews the token:
 
   spillway connect accounts.toml --account 17841400000000001 < token.txt
 
@@ -39,13 +57,48 @@ An account keeps the profile `careful`, tier 1, in UTC, unless the file says oth
   profile = \"meta\"                # or the name of a [[profile]] of the file
   terms = { tier = 2, time_zone = \"Europe/Berlin\", day_starts = \"09:00\" }
 
-New limits hold from the next decision on, new campaigns within a minute.")]
+New limits hold from the next decision on, new campaigns within a minute."
+)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    login_url: Option<Command>,
     /// TOML file of accounts and campaigns
-    file: PathBuf,
-    /// The account of the file to connect; needed where the file has several
+    #[arg(required = true)]
+    file: Option<PathBuf>,
+    /// The account of the file to connect; needed where the file has several, and none has logged in
     #[arg(long, value_name = "ID")]
     account: Option<String>,
+    /// What a login came back with: the code, or the URL that the browser shows
+    #[arg(long, value_name = "CODE", requires_all = ["app_id", "redirect_uri"])]
+    code: Option<String>,
+    /// The Instagram app's id (App Dashboard, Instagram, API setup with Instagram login)
+    #[arg(long, value_name = "ID", requires = "code")]
+    app_id: Option<String>,
+    /// The redirect URI that the login came back to
+    #[arg(long, value_name = "URI", requires = "code")]
+    redirect_uri: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the URL at which an account's owner logs in and allows what is needed
+    #[command(after_help = "\
+Example:
+  spillway connect login-url --app-id 990602627938098 --redirect-uri https://example.com/
+
+Whoever opens it logs in and is sent to the redirect URI, with a code in its query. That is good once
+and for an hour: give it to `spillway connect FILE --code`.")]
+    LoginUrl(LoginUrl),
+}
+
+#[derive(Args)]
+struct LoginUrl {
+    /// The Instagram app's id (App Dashboard, Instagram, API setup with Instagram login)
+    #[arg(long, value_name = "ID")]
+    app_id: String,
+    /// Where people are sent then: one of the app's redirect URIs, letter for letter
+    #[arg(long, value_name = "URI")]
+    redirect_uri: String,
 }
 
 /// Makes a new data key.
@@ -61,29 +114,84 @@ pub(crate) async fn new_key(place: &Where, output: Output) -> Result<()> {
 
 /// Connects the account.
 pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
-    let shown = options.file.display();
-    let text =
-        std::fs::read_to_string(&options.file).with_context(|| format!("cannot read {shown}"))?;
-    let mut accounts = accounts_file::parse(&text, &Profile::careful())
-        .map_err(|error| campaign::refuse(&shown.to_string(), &text, &error))?;
-    let account = match options.account.as_deref().map(AccountId::from) {
-        Some(id) => {
-            let at = accounts.iter().position(|account| account.id == id);
-            accounts.swap_remove(at.with_context(|| format!("{shown} has no account {id}"))?)
+    if let Some(Command::LoginUrl(LoginUrl { app_id, redirect_uri })) = &options.login_url {
+        let url = login::login_url(app_id, redirect_uri)?;
+        return output.print(&serde_json::json!({ "login_url": url }), || format!("{url}\n"));
+    }
+    let file = options.file.as_deref().context("name the file of accounts and campaigns")?;
+    let shown = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let accounts = accounts_file::parse(&text, &Profile::careful())
+        .map_err(|error| campaign::refuse(&shown, &text, &error))?;
+    let wanted = options.account.as_deref().map(AccountId::from);
+    match (options.code, options.app_id, options.redirect_uri) {
+        (Some(code), Some(app_id), Some(redirect_uri)) => {
+            let deployment = place.open().await?;
+            let login = Login::new(&deployment.graph, app_secrets(&deployment).await?)?;
+            let code = login::code_in(&code);
+            let logged_in = login.redeem(&app_id, &code, &redirect_uri).await?;
+            let id = &logged_in.me.account;
+            ensure!(
+                wanted.is_none_or(|wanted| wanted == *id),
+                "account {id} has logged in, and --account names another one: log out of Instagram \
+                 and in again with the right one"
+            );
+            let account = chosen(accounts, Some(id), &shown)?;
+            warn_of(&account);
+            let Deployment { wiring, accounts, .. } = &deployment;
+            let subscribed = login.connect(wiring, accounts, &logged_in, &account).await?;
+            if let Subscribed::Later(reason) = &subscribed {
+                note(format_args!(
+                    "not subscribed to its webhooks yet: {reason}; upkeep does it within a quarter \
+                     of an hour"
+                ));
+            }
+            tell(&account, output)
         }
-        None if accounts.len() == 1 => accounts.swap_remove(0),
+        _ => {
+            let account = chosen(accounts, wanted.as_ref(), &shown)?;
+            warn_of(&account);
+            let token = read_token()?;
+            let Deployment { wiring, accounts, clock, .. } = place.open().await?;
+            let token = wiring.keys.seal(&account.id, &token).await?;
+            accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
+            let now = clock.now();
+            wiring.roster.enroll(&account.id, now).await?;
+            let what = Event::Connected { token_ends: None };
+            let line = JournalEntry { at: now, account: account.id.clone(), what };
+            wiring.journal.append(&line).await?;
+            tell(&account, output)
+        }
+    }
+}
+
+/// The account of the file with this id, or the only one.
+fn chosen(
+    mut accounts: Vec<NewAccount>,
+    id: Option<&AccountId>,
+    shown: &str,
+) -> Result<NewAccount> {
+    match id {
+        Some(id) => {
+            let at = accounts.iter().position(|account| account.id == *id);
+            let at = at.with_context(|| {
+                format!("{shown} has no account {id}: add an [[account]] with this id")
+            })?;
+            Ok(accounts.swap_remove(at))
+        }
+        None if accounts.len() == 1 => Ok(accounts.swap_remove(0)),
         None => bail!("{shown} has several accounts: say which one with --account"),
-    };
+    }
+}
+
+fn warn_of(account: &NewAccount) {
     let (profile, tier) = (account.rules.profile(), account.rules.terms().tier);
     for warning in profile.warnings(tier) {
         note(format_args!("profile `{}`: {warning}", profile.name));
     }
-    let token = read_token()?;
+}
 
-    let deployment = place.open().await?;
-    let token = deployment.wiring.keys.seal(&account.id, &token).await?;
-    let connecting = &deployment.accounts;
-    connecting.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
+fn tell(account: &NewAccount, output: Output) -> Result<()> {
     let campaigns: Vec<&str> =
         account.campaigns.iter().map(|campaign| campaign.id.as_str()).collect();
     let connected = serde_json::json!({
@@ -95,6 +203,18 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
         let (id, n, names) = (&account.id, campaigns.len(), campaigns.join(", "));
         format!("connected {id} with {n} campaigns: {names}\n")
     })
+}
+
+/// The app's secrets: never of the command line, which others can read.
+async fn app_secrets(deployment: &Deployment) -> Result<Vec<SecretString>> {
+    if let Some(secret) = std::env::var("SPILLWAY_APP_SECRET").ok().filter(|s| !s.is_empty()) {
+        return Ok(vec![SecretString::from(secret)]);
+    }
+    let secrets = deployment.secrets.read().await.context(
+        "the app's secret is needed to exchange the code; let this user read the deployment's \
+         secret, or set SPILLWAY_APP_SECRET",
+    )?;
+    Ok(secrets.app_secrets)
 }
 
 fn read_token() -> Result<SecretString> {

@@ -15,10 +15,11 @@ use serde_json::Value;
 use spillway_cloud::config::Config;
 use spillway_cloud::dead_letters::DeadLetters;
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
-use spillway_cloud::secrets::process_number;
+use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
+use spillway_meta::graph::GraphConfig;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::operate::Operator;
 
@@ -34,13 +35,14 @@ pub(crate) struct Where {
 
 /// What a deployment file may name beside what [`Config`] reads: where AWS is, and who asks. All of
 /// it is what the AWS tools call it, so that a shell can read the file for them too.
-const OF_AWS: [&str; 7] = [
+const OF_AWS: [&str; 8] = [
     "AWS_REGION",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_SQS",
     "AWS_ENDPOINT_URL_KMS",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
     "AWS_PROFILE",
 ];
 
@@ -118,6 +120,10 @@ pub(crate) struct Deployment {
     pub(crate) operator: Operator,
     /// The dead-letter queue.
     pub(crate) dead_letters: DeadLetters,
+    /// Where Meta is.
+    pub(crate) graph: GraphConfig,
+    /// Where the app's secrets are.
+    pub(crate) secrets: SecretsManager,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -137,16 +143,20 @@ impl Where {
         let dynamo = aws_sdk_dynamodb::config::Builder::from(&aws).interceptor(date);
         let sqs = aws_sdk_sqs::config::Builder::from(&aws);
         let kms = aws_sdk_kms::config::Builder::from(&aws);
+        let secrets = aws_sdk_secretsmanager::config::Builder::from(&aws);
         let endpoint = |service: &str| names.get(&format!("AWS_ENDPOINT_URL_{service}"));
         let dynamo = endpoint("DYNAMODB").map_or(dynamo.clone(), |url| dynamo.endpoint_url(url));
         let sqs = endpoint("SQS").map_or(sqs.clone(), |url| sqs.endpoint_url(url));
         let kms = endpoint("KMS").map_or(kms.clone(), |url| kms.endpoint_url(url));
+        let secrets =
+            endpoint("SECRETS_MANAGER").map_or(secrets.clone(), |url| secrets.endpoint_url(url));
         let dynamo = aws_sdk_dynamodb::Client::from_conf(dynamo.build());
         let sqs = aws_sdk_sqs::Client::from_conf(sqs.build());
+        let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets.build());
         let client = aws_sdk_kms::Client::from_conf(kms.build());
         let kms = Arc::new(Kms { client, key: config.kms_key.clone() });
         let wiring = Wiring::new(&config, kms, &dynamo, &sqs, clock, process_number()?)?;
-        Ok(Deployment::new(config, Wiring { check, ..wiring }, dynamo, sqs))
+        Ok(Deployment::new(config, Wiring { check, ..wiring }, dynamo, sqs, secrets))
     }
 }
 
@@ -193,6 +203,7 @@ impl Deployment {
         wiring: Wiring,
         dynamo: aws_sdk_dynamodb::Client,
         sqs: aws_sdk_sqs::Client,
+        secrets: aws_sdk_secretsmanager::Client,
     ) -> Self {
         let ledger = DynamoSends {
             client: dynamo.clone(),
@@ -212,9 +223,10 @@ impl Deployment {
             url: config.dead_letter_queue_url,
             send_url: config.send_queue_url,
         };
+        let secrets = SecretsManager { client: secrets, id: config.secret_id };
         let accounts = DynamoAccounts { client: dynamo, table: config.state_table };
-        let clock = wiring.clock.clone();
-        Self { wiring, accounts, operator, dead_letters, clock }
+        let (graph, clock) = (config.graph, wiring.clock.clone());
+        Self { wiring, accounts, operator, dead_letters, graph, secrets, clock }
     }
 }
 

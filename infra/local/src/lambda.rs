@@ -19,6 +19,7 @@ use lambda_http::RequestExt;
 use lambda_runtime::{Context as LambdaContext, LambdaEvent};
 use serde_json::{Value, json};
 use spillway_core::time::Timestamp;
+use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
@@ -111,7 +112,9 @@ impl Stack {
         };
         let app = Router::new()
             .route("/_report", axum::routing::get(report))
-            .route(WEBHOOK_PATH, any(invoke))
+            .route(WEBHOOK_PATH, any(invoke.clone()))
+            .route(DELETION_PATH, any(invoke.clone()))
+            .route(DEAUTHORIZE_PATH, any(invoke))
             .layer(axum::extract::DefaultBodyLimit::max(2 * EVENT_BYTES_MAX))
             .with_state(stack);
         axum::serve(listener, app).with_graceful_shutdown(until).await.context("function URL")

@@ -210,10 +210,11 @@ impl Upkeep {
         (is_quiet && is_due).then(|| Backfill::new(reason, since, now))
     }
 
-    /// Since when comments may have been missed by an account that was found unsubscribed: it was whole
-    /// once, and Meta had failed to deliver for an hour before it gave up.
+    /// Since when comments may have been missed by an account that was found unsubscribed: since the last
+    /// webhook that came, as Meta had failed to deliver others before it gave up, or since they were read.
     pub fn missed_since(&self, last_heard: Option<Timestamp>) -> Option<Timestamp> {
-        self.whole_at.max(last_heard).map(|at| at - HEARD_SLACK)
+        let known_until = last_heard.or(self.whole_at)?;
+        Some(known_until.max(self.read_at.unwrap_or_default()) - HEARD_SLACK)
     }
 }
 
@@ -302,6 +303,18 @@ mod tests {
         assert_eq!((look.reason, look.since), (Reason::Silent, NOW - HOUR - HEARD_SLACK));
         upkeep.backfill = Some(look);
         assert_eq!(upkeep.look(heard, NOW), None, "one at a time");
+    }
+
+    #[test]
+    fn an_account_that_was_unsubscribed_has_missed_all_since_it_was_last_heard_of() {
+        let mut upkeep = Upkeep::default();
+        assert_eq!(upkeep.missed_since(None), None, "nothing is known to have been missed");
+        upkeep.whole_at = Some(NOW - HOUR);
+        assert_eq!(upkeep.missed_since(None), Some(NOW - HOUR - HEARD_SLACK));
+        let heard = Some(NOW - DAY);
+        assert_eq!(upkeep.missed_since(heard), Some(NOW - DAY - HEARD_SLACK));
+        upkeep.read_at = Some(NOW - 2 * HOUR);
+        assert_eq!(upkeep.missed_since(heard), Some(NOW - 2 * HOUR - HEARD_SLACK));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use spillway_core::time::Timestamp;
 use crate::json::Object;
 use crate::signature::AppSecrets;
 
+/// Bytes of the signature that make the code: enough that nobody guesses one.
+const CODE_BYTES: usize = 12;
+
 /// A request that the app's secret has signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRequest {
@@ -21,6 +24,9 @@ pub struct SignedRequest {
     pub issued_at: Option<Timestamp>,
     /// The index of the secret that signed it.
     pub secret: usize,
+    /// What nobody can guess who has not seen the request, and what is the same when Meta sends it
+    /// again: the beginning of its signature, in hex.
+    pub code: String,
 }
 
 /// Why a request is not trusted.
@@ -60,6 +66,7 @@ pub fn read(secrets: &AppSecrets, request: &str) -> Result<SignedRequest, Signed
         user: payload.id("user_id").ok_or(Malformed)?,
         issued_at: payload.number("issued_at").map(Timestamp::from_secs),
         secret,
+        code: hex::encode(&tag[..CODE_BYTES]),
     })
 }
 
@@ -92,7 +99,9 @@ mod tests {
     fn a_request_made_elsewhere_is_read() {
         let request = "ckFn-PbqFvuQk1BRnqWfiwoFEMV8qNILeJ1v_DoqtSQ.eyJ1c2VyX2lkIjoiOTAxMjM0NSIsImFsZ29yaXRobSI6IkhNQUMtU0hBMjU2IiwiaXNzdWVkX2F0IjoxNzkwMDAwMDAwfQ";
         let read = read(&secrets(&["old", "test_app_secret"]), request).unwrap();
-        let expected = SignedRequest { user: "9012345".into(), issued_at: Some(AT), secret: 1 };
+        let code = "724167f8f6ea16fb90935051".into();
+        let expected =
+            SignedRequest { user: "9012345".into(), issued_at: Some(AT), secret: 1, code };
         assert_eq!(read, expected);
     }
 

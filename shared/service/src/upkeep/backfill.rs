@@ -44,7 +44,7 @@ impl Upkeeper {
     ) -> Result<Next, StoreError> {
         for _ in 0..READS_A_VISIT {
             let Some(backfill) = &upkeep.backfill else { return Ok(Next::Check) };
-            if !self.may_read(caller.account, backfill).await? {
+            if !caller.has_time() || !self.may_read(caller.account, backfill).await? {
                 return Ok(Next::Soon);
             }
             let went_on = match &backfill.media {

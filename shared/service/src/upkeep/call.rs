@@ -5,6 +5,7 @@ use std::time::Duration;
 use spillway_core::budget::{Denial, Role};
 use spillway_core::hold::HoldCause;
 use spillway_core::quota::Action;
+use spillway_core::quota::GRANT_LIFE;
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_meta::error::{ThrottleScope, Verdict};
 use spillway_meta::graph::{Answered, CallError};
@@ -48,6 +49,11 @@ pub(super) enum IfDead {
 }
 
 impl Caller<'_> {
+    /// Whether there is time for another call before the invocation ends.
+    pub(super) fn has_time(&self) -> bool {
+        self.upkeeper.clock.now() + 2 * CALL_TIMEOUT < self.deadline
+    }
+
     /// Charges a unit and makes the call.
     pub(super) async fn call<T>(
         &self,
@@ -55,7 +61,8 @@ impl Caller<'_> {
         call: impl AsyncFnOnce(Duration) -> Result<Answered<T>, CallError>,
     ) -> Result<Result<T, NoAnswer>, StoreError> {
         let Upkeeper { limiter, clock, meter, .. } = self.upkeeper;
-        let lease_until = self.deadline + CLOCK_BOUND;
+        // Should it be a probe, nothing else goes until then.
+        let lease_until = clock.now() + GRANT_LIFE + CALL_TIMEOUT + CLOCK_BOUND;
         let reserved = limiter.reserve_call(self.account, Action::Read, lease_until).await?;
         let reservation = match reserved {
             Ok(reservation) => reservation,

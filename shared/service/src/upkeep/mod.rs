@@ -203,6 +203,9 @@ impl Upkeeper {
         deadline: Timestamp,
     ) -> Result<Next, StoreError> {
         self.take_note(account, standing, upkeep).await;
+        if self.is_for_sends(account).await? {
+            return Ok(Next::Soon);
+        }
         self.graph.prepare(&account.id, &kept.token).await?;
         let mut caller = Caller { upkeeper: self, account, token: kept.token.clone(), deadline };
         self.meet(&caller, upkeep).await?;
@@ -215,6 +218,16 @@ impl Upkeeper {
         self.listen(account, standing, upkeep).await;
         next = next.and(self.read_comments(&caller, standing, upkeep).await?);
         Ok(next)
+    }
+
+    /// Whether the account's hold is for sends to end: those that wait tell whether sends go through
+    /// again, which a read does not. A token is alive for either.
+    async fn is_for_sends(&self, account: &Account) -> Result<bool, StoreError> {
+        let held = self.budgets.load(&account.id).await?.holds.current;
+        match held.map(|hold| hold.cause) {
+            None | Some(HoldCause::TokenDead) => Ok(false),
+            Some(_) => Ok(self.cursors.load(&account.id).await?.parked.is_some()),
+        }
     }
 
     /// Asks once how an account is named: its own comments are told by its name, and Meta's requests

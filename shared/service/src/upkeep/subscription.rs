@@ -91,7 +91,7 @@ impl Upkeeper {
             info!(account = %id, "webhooks come again");
             self.tell(id, Event::HeardAgain).await;
         }
-        if upkeep.silent_since.is_some() {
+        if upkeep.silent_since.or(upkeep.lost_at).is_some() {
             self.meter.count(Metric::SilentAccounts, 1);
         }
         if let Some(backfill) = upkeep.look(standing.last_heard, self.clock.now()) {

@@ -1,0 +1,289 @@
+//! Connecting an account by a login: the URL to log in at, the code that comes back exchanged for a
+//! token of 60 days, and the account stored, enrolled for upkeep and subscribed to its webhooks.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use reqwest::Url;
+use secrecy::SecretString;
+use spillway_core::id::AccountId;
+use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::quota::Action;
+use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
+use spillway_meta::error::Verdict;
+use spillway_meta::graph::{App, CallError, GraphClient, GraphConfig, GraphConfigError, Me};
+use spillway_service::accounts_file::NewAccount;
+use spillway_service::limiter::Charged;
+use spillway_service::port::{Roster, StoreError};
+
+use crate::config::GRAPH_URL;
+use crate::dynamo::DynamoAccounts;
+use crate::wiring::Wiring;
+
+/// Where people log in (Meta, Business Login for Instagram, 13 March 2026).
+const AUTHORIZE_URL: &str = "https://www.instagram.com/oauth/authorize";
+
+/// Where a code is exchanged; every other call goes to [`GRAPH_URL`].
+const CODE_URL: &str = "https://api.instagram.com";
+
+/// What an account must allow: to be read, to have its comments read, to send messages.
+pub const SCOPES: [&str; 3] = [
+    "instagram_business_basic",
+    "instagram_business_manage_comments",
+    "instagram_business_manage_messages",
+];
+
+/// How long Meta may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Calls of the account that connecting makes: the exchange, who it is, the subscription.
+const CALLS: NonZeroU32 = NonZeroU32::new(3).unwrap();
+
+/// The URL at which an account's owner logs in and allows the app what it needs.
+///
+/// # Errors
+/// When the redirect URI is none that Meta takes.
+pub fn login_url(app_id: &str, redirect_uri: &str) -> Result<String, LoginError> {
+    let is_https = Url::parse(redirect_uri).is_ok_and(|url| url.scheme() == "https");
+    if !is_https {
+        return Err(LoginError::RedirectUri);
+    }
+    if app_id.is_empty() || !app_id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(LoginError::AppId);
+    }
+    let mut url = Url::parse(AUTHORIZE_URL).map_err(|_| LoginError::RedirectUri)?;
+    url.query_pairs_mut().extend_pairs([
+        ("client_id", app_id),
+        ("redirect_uri", redirect_uri),
+        ("response_type", "code"),
+        ("scope", &SCOPES.join(",")),
+    ]);
+    Ok(url.into())
+}
+
+/// The code in what a login came back with: the code itself, or the URL that the browser shows.
+pub fn code_in(pasted: &str) -> SecretString {
+    let pasted = pasted.trim();
+    let of_url = Url::parse(pasted).ok().and_then(|url| {
+        url.query_pairs().find(|(key, _)| key == "code").map(|(_, code)| code.into_owned())
+    });
+    let code = of_url.unwrap_or_else(|| pasted.to_owned());
+    // Meta puts `#_` behind it, which is no part of it.
+    SecretString::from(code.trim_end_matches("#_"))
+}
+
+/// Why nobody is logged in. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// Not a URI that Meta would send anybody to.
+    #[error(
+        "the redirect URI must begin with https:// and be one that stands in the App Dashboard under Instagram, API setup with Instagram login, Business login settings"
+    )]
+    RedirectUri,
+    /// Not an app's id.
+    #[error(
+        "the app's id is a number: in the App Dashboard under Instagram, API setup with Instagram login, it is the Instagram app ID (not the Meta app's)"
+    )]
+    AppId,
+    /// The Graph client.
+    #[error(transparent)]
+    Config(#[from] GraphConfigError),
+    /// There is no app secret.
+    #[error(
+        "no app secret is stored: put the Instagram app's into `app_secrets` of the deployment's secret (README, \"Deploy it\")"
+    )]
+    NoSecret,
+    /// The code was not taken.
+    #[error(
+        "Meta did not take the code ({0}): it is good once, for an hour, and for the redirect URI that it came to. Log in again at the URL of `spillway connect login-url` with the same --app-id and --redirect-uri; if it is refused again, compare the app's id and secret with those in the App Dashboard"
+    )]
+    Code(CallError),
+    /// The token of an hour was not exchanged.
+    #[error("Meta did not exchange the token for one of 60 days ({0}): log in again")]
+    LongLived(CallError),
+    /// Nobody knows whose token it is.
+    #[error("Meta did not say whose token it is ({0}): log in again")]
+    Me(CallError),
+    /// Something was not allowed.
+    #[error("the login did not allow {}: log in again and leave every switch on", .0.join(", "))]
+    Permissions(Vec<String>),
+    /// Not a professional account.
+    #[error(
+        "the account is of the kind {0}, and only professional ones can be connected: in Instagram, choose Settings, Account type, Switch to professional account"
+    )]
+    Kind(String),
+}
+
+/// An account whose owner has logged in.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// Which.
+    pub me: Me,
+    token: SecretString,
+    lasts: Option<Duration>,
+}
+
+/// Whether the account was subscribed to its webhooks.
+#[derive(Debug)]
+pub enum Subscribed {
+    /// It is.
+    Yes,
+    /// Not yet, for this reason; upkeep subscribes it within a quarter of an hour.
+    Later(String),
+}
+
+/// What logging in takes.
+pub struct Login {
+    client: GraphClient,
+    code_url: String,
+    secrets: Vec<SecretString>,
+}
+
+impl Login {
+    /// With the app's secrets, of which the right one is found out: Meta's app and its Instagram app
+    /// have one each.
+    ///
+    /// # Errors
+    /// When the Graph client cannot be made, or there is no secret.
+    pub fn new(config: &GraphConfig, secrets: Vec<SecretString>) -> Result<Self, LoginError> {
+        if secrets.is_empty() {
+            return Err(LoginError::NoSecret);
+        }
+        let is_metas = config.base_url == GRAPH_URL;
+        let code_url = if is_metas { CODE_URL.to_owned() } else { config.base_url.clone() };
+        Ok(Self { client: GraphClient::new(config.clone())?, code_url, secrets })
+    }
+
+    /// Exchanges the code for a token of 60 days, and finds out whose it is.
+    ///
+    /// # Errors
+    /// Says what to do.
+    pub async fn redeem(
+        &self,
+        app_id: &str,
+        code: &SecretString,
+        redirect_uri: &str,
+    ) -> Result<LoggedIn, LoginError> {
+        login_url(app_id, redirect_uri)?;
+        let mut refused = None;
+        for secret in &self.secrets {
+            let app = App { id: app_id.to_owned(), secret: secret.clone() };
+            let granted =
+                self.client.exchange_code(&self.code_url, &app, code, redirect_uri, TIMEOUT).await;
+            match granted {
+                Ok(granted) => return self.long_lived(&app, granted.value).await,
+                // Another secret may be the app's; what has no answer may have used the code up.
+                Err(error @ CallError::Refused { .. }) if error.verdict() != Verdict::Ambiguous => {
+                    refused = Some(error);
+                }
+                Err(error) => return Err(LoginError::Code(error)),
+            }
+        }
+        Err(refused.map_or(LoginError::NoSecret, LoginError::Code))
+    }
+
+    async fn long_lived(
+        &self,
+        app: &App,
+        granted: spillway_meta::graph::Granted,
+    ) -> Result<LoggedIn, LoginError> {
+        let is_missing =
+            |scope: &&&str| !granted.permissions.iter().any(|permission| permission == **scope);
+        let missing: Vec<String> =
+            SCOPES.iter().filter(is_missing).map(|&scope| scope.to_owned()).collect();
+        if !granted.permissions.is_empty() && !missing.is_empty() {
+            return Err(LoginError::Permissions(missing));
+        }
+        let long = self.client.long_lived_token(app, &granted.token, TIMEOUT).await;
+        let long = long.map_err(LoginError::LongLived)?.value;
+        let me = self.client.me(&long.token, TIMEOUT).await.map_err(LoginError::Me)?.value;
+        match &me.kind {
+            Some(kind) if kind.eq_ignore_ascii_case("personal") => {
+                Err(LoginError::Kind(kind.clone()))
+            }
+            _ => Ok(LoggedIn { me, token: long.token, lasts: long.lasts }),
+        }
+    }
+
+    /// Stores the account with its token, and subscribes it. What connecting calls is charged to it.
+    ///
+    /// # Errors
+    /// When the store does not answer; doing it again with the same login is right.
+    pub async fn connect(
+        &self,
+        wiring: &Wiring,
+        accounts: &DynamoAccounts,
+        logged_in: &LoggedIn,
+        account: &NewAccount,
+    ) -> Result<Subscribed, StoreError> {
+        let (id, now) = (&account.id, wiring.clock.now());
+        let token = wiring.keys.seal(id, &logged_in.token).await?;
+        accounts.connect(id, &account.rules, &token, &account.campaigns).await?;
+        let ends_at = logged_in.lasts.map(|lasts| now + lasts);
+        let life = TokenLife { obtained_at: Some(now), ends_at };
+        wiring.tokens.note_life(id, &token, life).await?;
+        if let Some(app_scoped) = &logged_in.me.app_scoped {
+            wiring.roster.alias(id, app_scoped).await?;
+        }
+        wiring.roster.enroll(id, now).await?;
+        let what = Event::Connected { token_ends: ends_at };
+        wiring.journal.append(&JournalEntry { at: now, account: id.clone(), what }).await?;
+        self.subscribe(wiring, id, &logged_in.token).await
+    }
+
+    async fn subscribe(
+        &self,
+        wiring: &Wiring,
+        id: &AccountId,
+        token: &SecretString,
+    ) -> Result<Subscribed, StoreError> {
+        let Some(stored) = wiring.accounts.load(id).await? else {
+            return Ok(Subscribed::Later("the account was removed meanwhile".into()));
+        };
+        match wiring.limiter().charge(&stored, Action::Read, CALLS).await? {
+            Charged::Granted(_) => {}
+            Charged::Denied(denial) => {
+                let reason = format!("there is no room for the call: {:?}", denial.bound);
+                return Ok(Subscribed::Later(reason));
+            }
+        }
+        Ok(match self.client.subscribe(id, token, &WEBHOOK_FIELDS, TIMEOUT).await {
+            Ok(_) => Subscribed::Yes,
+            Err(error) => Subscribed::Later(format!("Meta did not do it ({error})")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn the_url_asks_for_what_is_needed() {
+        let url = login_url("990", "https://example.com/back?x=1").unwrap();
+        assert_eq!(
+            url,
+            "https://www.instagram.com/oauth/authorize?client_id=990\
+             &redirect_uri=https%3A%2F%2Fexample.com%2Fback%3Fx%3D1&response_type=code\
+             &scope=instagram_business_basic%2Cinstagram_business_manage_comments%2C\
+             instagram_business_manage_messages"
+        );
+        for (app, redirect) in [("990", "http://example.com"), ("app", "https://example.com")] {
+            assert!(login_url(app, redirect).is_err(), "{app} {redirect}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_found_in_what_is_pasted() {
+        for pasted in [
+            "AQB1",
+            " AQB1#_\n",
+            "https://example.com/back?code=AQB1#_",
+            "https://e.com/?a=1&code=AQB1",
+        ] {
+            assert_eq!(code_in(pasted).expose_secret(), "AQB1", "{pasted}");
+        }
+    }
+}
