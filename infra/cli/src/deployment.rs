@@ -150,9 +150,9 @@ impl Where {
         let kms = endpoint("KMS").map_or(kms.clone(), |url| kms.endpoint_url(url));
         let secrets =
             endpoint("SECRETS_MANAGER").map_or(secrets.clone(), |url| secrets.endpoint_url(url));
-        let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets.build());
         let dynamo = aws_sdk_dynamodb::Client::from_conf(dynamo.build());
         let sqs = aws_sdk_sqs::Client::from_conf(sqs.build());
+        let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets.build());
         let client = aws_sdk_kms::Client::from_conf(kms.build());
         let kms = Arc::new(Kms { client, key: config.kms_key.clone() });
         let wiring = Wiring::new(&config, kms, &dynamo, &sqs, clock, process_number()?)?;
