@@ -1,6 +1,7 @@
 //! `spillway`: the operator's tool, for a deployment on AWS or a local stack.
 
 mod account;
+mod backfill;
 mod campaign;
 mod charge;
 mod confirm;
@@ -54,6 +55,8 @@ enum Command {
     /// Apply, list, show, pause, resume and export campaigns
     #[command(subcommand)]
     Campaign(campaign::Command),
+    /// Read an account's comments of the last seven days, and answer those that were missed
+    Backfill(backfill::Options),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
     /// Say when the DMs of a viral day go out, and how many come too late
@@ -80,6 +83,7 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::Charge(options) => return charge::run(options, &place, output).await,
         Command::Deployment(options) => deployment::run(&options, output)?,
         Command::Connect(options) => connect::run(options, &place, output).await?,
+        Command::Backfill(options) => backfill::run(&options, &place, output).await?,
         Command::NewKey => connect::new_key(&place, output).await?,
         Command::Account(command) => account::run(command, &place, output).await?,
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
