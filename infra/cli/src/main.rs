@@ -1,6 +1,7 @@
 //! `spillway`: the operator's tool, for a deployment on AWS or a local stack.
 
 mod account;
+mod backfill;
 mod campaign;
 mod charge;
 mod confirm;
@@ -68,6 +69,8 @@ enum Command {
     /// List, show, move back and drop dead letters
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// Read an account's comments of the last seven days, and answer those that were missed
+    Backfill(backfill::Options),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
     /// Tell what happened to accounts: holds, limits met, tokens, subscriptions
@@ -98,6 +101,7 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::Charge(options) => return charge::run(options, &place, output).await,
         Command::Deployment(options) => deployment::run(&options, output)?,
         Command::Connect(options) => connect::run(options, &place, output).await?,
+        Command::Backfill(options) => backfill::run(&options, &place, output).await?,
         Command::NewKey => connect::new_key(&place, output).await?,
         Command::Account(command) => account::run(command, &place, output).await?,
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
