@@ -25,6 +25,7 @@ use spillway_webhook::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::busy::Busy;
 use crate::graph::{self, GraphSim};
 use crate::keys::LocalKeys;
 use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
@@ -108,6 +109,8 @@ pub struct Stack {
     pub tap: Tap,
     /// Between Lambda's pollers and SQS.
     pub poller_tap: Tap,
+    /// For how long invocations have kept a core busy.
+    pub busy: Busy,
     /// Where things are.
     pub config: Config,
     /// What is secret: generated for this stack.
@@ -226,6 +229,7 @@ impl Stack {
             graph: sim,
             tap,
             poller_tap,
+            busy: Busy::new(),
             config,
             secrets,
             keys,
