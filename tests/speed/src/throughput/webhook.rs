@@ -21,6 +21,8 @@ pub(super) struct Report {
     pub(super) bytes: usize,
     /// Verified, parsed and matched.
     pub(super) all_ms: f64,
+    /// Parsed alone.
+    pub(super) parse_ms: f64,
     /// The signature alone.
     pub(super) hmac_ms: f64,
     /// The same bytes as JSON of any shape.
@@ -65,6 +67,7 @@ pub(super) fn measure(comments: usize, runs: usize, quotas: &QuotaOptions) -> Re
         comments,
         bytes: body.len(),
         all_ms: time(runs, handle),
+        parse_ms: time(runs, || parse(black_box(&body)).is_ok()),
         hmac_ms: time(runs, || sign(&secret, black_box(&body))),
         json_ms: time(runs, || serde_json::from_slice::<Value>(black_box(&body)).is_ok()),
     })
