@@ -11,7 +11,7 @@ use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::budget::Revision;
 use spillway_core::id::{AccountId, CampaignId, SendId};
-use spillway_service::port::{Entry, Recorded};
+use spillway_service::port::{Entry, Read, Recorded};
 use spillway_service::ticket::Ticket;
 
 use crate::harness::{CREATOR, World, careful};
@@ -180,7 +180,7 @@ async fn stored_sends_and_marks_keep_their_form() {
     assert_eq!(waiting.len(), places.len());
     assert!(waiting.len() >= 2, "queued and parked");
     let ids: Vec<SendId> = waiting.iter().map(|(_, send)| send.id.clone()).collect();
-    let entries = world.outside.sends.entries(&ids).await.unwrap();
+    let entries = world.outside.sends.entries(&ids, Read::Consistent).await.unwrap();
     for (entry, (place, _)) in entries.iter().zip(&waiting) {
         assert_eq!(*entry, Entry::Waiting(place.clone()));
     }
@@ -196,7 +196,7 @@ async fn stored_sends_and_marks_keep_their_form() {
         })
         .collect();
     assert!(!ended.is_empty());
-    for entry in world.outside.sends.entries(&ended).await.unwrap() {
+    for entry in world.outside.sends.entries(&ended, Read::Consistent).await.unwrap() {
         assert_eq!(entry, Entry::Ended);
     }
     for item in open.iter().chain(&places) {

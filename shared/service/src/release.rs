@@ -26,8 +26,8 @@ use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
 use crate::port::{
-    Backlogs, Budgets, Cursors, Entry, Mark, Queued, Recorded, ReleaseQueue, Saved, SendQueue,
-    Sends, StoreError,
+    Backlogs, Budgets, Cursors, Entry, Mark, Queued, Read, Recorded, ReleaseQueue, Saved,
+    SendQueue, Sends, StoreError,
 };
 use crate::ticket::{Place, SHARDS, Ticket};
 
@@ -43,8 +43,12 @@ pub const OVERDUE: Duration = Duration::from_secs(300);
 /// left by a crash.
 const RECORDING_OVER: Duration = Duration::from_secs(60);
 
-/// An account with waiting sends is looked at least this often.
-const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() / 2);
+/// An account that has given out slots is looked at this long before they end: the schedule comes
+/// every minute, and the run takes a moment.
+const REFILL: Duration = Duration::from_secs(HORIZON.as_secs() / 5);
+
+/// An account with sends on the queue is looked at least this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() - REFILL.as_secs());
 
 /// An account that cannot send for longer is looked at this often, to expire what is too late.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -199,8 +203,8 @@ struct Demand {
     marked_at: Timestamp,
 }
 
-/// When the account wants to be looked at again: half of a full horizon before the next slot, so
-/// that sends never run dry, `within` the given time, and not after the first deadline.
+/// When the account wants to be looked at again: [`REFILL`] before the next slot, so that sends never
+/// run dry, `within` the given time, and not after the first deadline.
 fn look_again_at(
     plan: &Plan,
     left: Option<Lane>,
@@ -211,20 +215,20 @@ fn look_again_at(
     let soonest = now + Duration::from_secs(1);
     let next = match left {
         None => now + LOOK_AGAIN,
-        Some(_) => (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + within),
+        Some(_) => (plan.opens_at - REFILL).max(soonest).min(now + within),
     };
     first_deadline.map_or(next, |deadline| next.min(deadline.max(soonest)))
 }
 
 /// How long a forecast of all that waits is good: reading all of it costs much, and hardly changes what
 /// is expected while nothing comes. With every comment that comes, and while some will be late, an
-/// hour; else for a quarter of what is left, six hours at most.
+/// hour; else for a third of what is left, twelve hours at most.
 fn believed_until(known: &Outlook, demand: &Demand) -> Timestamp {
     let may_have_grown = demand.marked_at + MARK_KEPT > known.seen_at;
     let believed = if may_have_grown || known.late > 0 {
         SWEEP
     } else {
-        (known.last.since(known.seen_at) / 4).clamp(SWEEP, 6 * SWEEP)
+        (known.last.since(known.seen_at) / 3).clamp(SWEEP, 12 * SWEEP)
     };
     known.seen_at + believed
 }
@@ -406,7 +410,14 @@ impl Release {
         now: Timestamp,
     ) -> Result<Vec<((Place, Waiting), T)>, StoreError> {
         let ids: Vec<_> = chosen.iter().map(|((_, send), _)| send.id.clone()).collect();
-        let entries = self.sends.entries(&ids).await?;
+        // The entry of a send that was parked when it was read may have ended only after a claim, with
+        // which the send has moved on: an older state of it is as good.
+        let is_parked = |((_, send), _): &((Place, Waiting), T)| send.stage == Stage::Parked;
+        let read = match chosen.iter().all(is_parked) {
+            true => Read::Eventual,
+            false => Read::Consistent,
+        };
+        let entries = self.sends.entries(&ids, read).await?;
         let mut kept = Vec::new();
         for (((place, send), with), entry) in chosen.into_iter().zip(entries) {
             let keep = match entry {

@@ -17,8 +17,8 @@ use spillway_local::busy::Busy;
 use spillway_meta::graph::{CallError, CommentTime, Sent};
 use spillway_service::account::Account;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Entry, Graph, Mark, Moved, Queued, Recorded,
-    ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Entry, Graph, Mark, Moved, Queued, Read,
+    Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
 };
 use spillway_service::ticket::{Place, Ticket};
 
@@ -85,7 +85,7 @@ measured! { Sends:
     fn step(ticket: &Ticket, step: Step) -> Stored<Option<Waiting>>;
     fn finish(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<()>;
     fn finish_unclaimed(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
-    fn entries(sends: &[SendId]) -> Stored<Vec<Entry>>;
+    fn entries(sends: &[SendId], read: Read) -> Stored<Vec<Entry>>;
     fn adopt(place: &Place, send: &Waiting) -> Stored<Recorded>;
     fn discard(place: &Place, send: &SendId) -> Stored<()>;
     fn waiting(account: &AccountId, shard: u8, after: Option<&Place>, limit: usize)
