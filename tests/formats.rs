@@ -11,6 +11,7 @@ use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::budget::Revision;
 use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::time::Timestamp;
 use spillway_service::port::{Entry, Read, Recorded};
 use spillway_service::ticket::Ticket;
 
@@ -210,6 +211,25 @@ async fn stored_sends_and_marks_keep_their_form() {
     }
     let marked = world.outside.backlogs.marked().await.unwrap();
     assert!(marked.iter().any(|(account, _)| *account == id), "{marked:?}");
+}
+
+#[tokio::test]
+async fn stored_journals_keep_their_form() {
+    let (world, _, state) = laid().await;
+    let id = AccountId::new(CREATOR);
+    let lines = world.outside.journal.list(&id, Timestamp::EPOCH, 10).await.unwrap();
+    let pk = format!("journal#{CREATOR}");
+    let items: Vec<&Item> = state.iter().filter(|item| text(item, "pk") == pk).collect();
+    assert_eq!(lines.len(), items.len());
+    for item in &items {
+        world.remove(item).await;
+    }
+    for line in &lines {
+        world.outside.journal.append(line).await.unwrap();
+    }
+    for item in items {
+        assert_eq!(world.lies(item).await, *item);
+    }
 }
 
 #[test]

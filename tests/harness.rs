@@ -15,7 +15,7 @@ use spillway_core::send::Waiting;
 use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;
 use spillway_local::driver::{Delivery, Driver};
-use spillway_local::graph::{CallRecord, Comment, GraphConfig, Surface, UnknownComments};
+use spillway_local::graph::{CallRecord, Comment, GraphConfig, Surface, UnknownComments, Words};
 use spillway_local::report::Report;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_local::sqs::Counts;
@@ -222,8 +222,15 @@ impl World {
 
     /// Lets Meta know comments, written now.
     pub(crate) fn observe(&self, said: &[Said]) {
+        self.observe_at(self.now(), said);
+    }
+
+    /// Lets Meta know comments, written then.
+    pub(crate) fn observe_at(&self, at: Timestamp, said: &[Said]) {
         for said in said {
-            self.stack.graph.observe_comment(said.made_at(self.now()));
+            self.stack.graph.observe_comment(said.made_at(at));
+            let words = Words { text: said.text.clone(), username: said.username.clone() };
+            self.stack.graph.say(said.id.as_str(), words);
         }
     }
 
@@ -235,9 +242,7 @@ impl World {
 
     /// Plans a POST for `at`, with the comments written then; it comes again when it fails.
     pub(crate) fn plan(&mut self, at: Timestamp, said: &[Said]) {
-        for said in said {
-            self.stack.graph.observe_comment(said.made_at(at));
-        }
+        self.observe_at(at, said);
         self.driver.plan(vec![Delivery { at, body: body(at.as_secs(), said) }]);
     }
 

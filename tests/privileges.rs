@@ -7,10 +7,13 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
+use spillway_core::id::AccountId;
 use spillway_local::graph::{Fault, FaultKind};
 use spillway_local::sqs::NewMessage;
 use spillway_local::stack::{Stack, queues};
 use spillway_local::tap::{Function, KillPoint};
+
+use spillway_service::port::{Roster, Wish};
 
 use crate::harness::{CREATOR, START, World, all_said, quotas, said};
 use crate::template::{resource, template};
@@ -31,13 +34,15 @@ impl fmt::Display for Permission {
     }
 }
 
-const FUNCTIONS: [Function; 3] = [Function::Webhook, Function::Sender, Function::Release];
+const FUNCTIONS: [Function; 4] =
+    [Function::Webhook, Function::Sender, Function::Release, Function::Upkeep];
 
 /// What functions ask of services that the local stack has in process and so does not show: the
-/// webhook for the app's secrets, the sender for the key that tokens are sealed with.
-const IN_PROCESS: [(Function, &str, &str); 2] = [
+/// webhook for the app's secrets, sender and upkeep for the key that tokens are sealed with.
+const IN_PROCESS: [(Function, &str, &str); 3] = [
     (Function::Webhook, "secretsmanager:GetSecretValue", "Secret"),
     (Function::Sender, "kms:Decrypt", "TokenKey"),
+    (Function::Upkeep, "kms:Decrypt", "TokenKey"),
 ];
 
 /// What Lambda asks for in the function's name to record a trace, where it is asked to. Traces have
@@ -173,13 +178,13 @@ pub(crate) fn assert_allowed(stack: &Stack) {
 /// after a crash, a call to be made again, a message that nobody can read, sends of an account that is
 /// gone, and rest.
 async fn everything() -> BTreeSet<Permission> {
-    let mut world = World::start(quotas("3/10m", "1000/24h")).await;
+    let mut world = World::start(quotas("8/10m", "1000/24h")).await;
     // A webhook that dies with places written and no entry.
     let mut requests = 0;
     let orphan = said(100);
     while world.told(&orphan).await.is_some() || world.waiting(CREATOR).await.is_empty() {
         assert!(requests < 20, "no death leaves a place alone");
-        world = World::start(quotas("3/10m", "1000/24h")).await;
+        world = World::start(quotas("8/10m", "1000/24h")).await;
         requests += 1;
         world.stack.tap.kill_at(requests, KillPoint::Before);
         assert_eq!(world.say(std::slice::from_ref(&orphan)).await, 502);
@@ -192,9 +197,25 @@ async fn everything() -> BTreeSet<Permission> {
     world.pass(Duration::from_secs(1200)).await;
     assert_eq!(world.state_of(&orphan).await, "sent");
     assert_eq!(world.queue(queues::DEAD_LETTERS).total(), 1);
-    world.disconnect(CREATOR).await;
+    // Upkeep finds a comment that nobody has told of, and then its owner wants the account deleted.
+    let (missed, account) = (said(20), AccountId::new(CREATOR));
+    world.observe(std::slice::from_ref(&missed));
+    world.outside.roster.ask(&account, &Wish::Backfill, world.now()).await.unwrap();
+    world.driver.keeps_up_every = Some(Duration::from_secs(900));
+    let mut quarters = 0;
+    while world.told(&missed).await.is_none() {
+        assert!(quarters < 8, "it is never found");
+        world.pass(Duration::from_secs(900)).await;
+        quarters += 1;
+    }
+    world.plan(world.now() + Duration::from_secs(1), &all_said(30..40));
+    world.pass(Duration::from_secs(60)).await;
+    let delete = Wish::Delete { code: "code".into() };
+    world.outside.roster.ask(&account, &delete, world.now()).await.unwrap();
+    world.pass(Duration::from_secs(900)).await;
+    world.driver.keeps_up_every = None;
     world.settle().await;
-    let report = world.over(10).await;
+    let report = world.over(21).await;
     assert!(report.cancelled > 0, "{report:?}");
     used(&world.stack)
 }

@@ -18,7 +18,7 @@ use spillway_cloud::secrets::Secrets;
 use spillway_cloud::token::KMS_CONTEXT;
 use spillway_local::graph::GraphConfig;
 use spillway_local::lambda::{
-    RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, WEBHOOK_TIMEOUT,
+    RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, UPKEEP_TIMEOUT, WEBHOOK_TIMEOUT,
 };
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack};
 use spillway_meta::signature::SignatureError;
@@ -78,7 +78,7 @@ fn the_functions_get_exactly_the_variables_that_the_configuration_reads() {
     let mut set: BTreeSet<String> = set.keys().cloned().collect();
     assert!(set.remove("RUST_LOG"), "logging reads it");
     assert_eq!(read.into_inner(), set);
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction"] {
+    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
         let properties = resource(&template, function);
         assert_eq!(properties["Environment"], Value::Null, "{function} sets variables of its own");
     }
@@ -115,6 +115,7 @@ fn timeouts_and_batches_are_those_of_the_local_stack() {
         ("WebhookFunction", WEBHOOK_TIMEOUT),
         ("SenderFunction", SENDER_TIMEOUT),
         ("ReleaseFunction", RELEASE_TIMEOUT),
+        ("UpkeepFunction", UPKEEP_TIMEOUT),
     ] {
         assert_eq!(resource(&template, name)["Timeout"], timeout.as_secs(), "{name}");
     }
@@ -220,7 +221,7 @@ fn the_generated_secret_answers_the_handshake() {
 fn each_function_is_deployed_by_an_alias_that_its_errors_roll_back() {
     let template = template();
     assert_eq!(template["Globals"]["Function"]["AutoPublishAlias"], "live");
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction"] {
+    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
         let properties = resource(&template, function);
         assert_eq!(properties["AutoPublishAliasAllProperties"], true, "{function}");
         let deployment = &properties["DeploymentPreference"];
@@ -368,7 +369,7 @@ fn each_function_is_built_from_a_package_that_has_its_binary() {
         .filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function")
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(functions.len(), 3, "{functions:?}");
+    assert_eq!(functions.len(), 4, "{functions:?}");
     for name in functions {
         let resource = &template["Resources"][name];
         let folder = resource["Properties"]["CodeUri"].as_str().unwrap();
@@ -445,7 +446,7 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
     // Those that move an alias back act on the deployment alone; errors tell somebody by another.
     let (rollbacks, alarms): (Vec<_>, Vec<_>) =
         alarms(&template).into_iter().partition(|(name, _)| name.ends_with("RollbackAlarm"));
-    assert_eq!((rollbacks.len(), alarms.len()), (3, 12));
+    assert_eq!((rollbacks.len(), alarms.len()), (4, 14));
     for (name, alarm) in alarms {
         assert_eq!(alarm["AlarmActions"], topic, "{name}");
         let text = alarm["AlarmDescription"].as_str().unwrap();
@@ -517,7 +518,7 @@ fn the_dashboard_shows_every_metric_that_is_written_and_no_other() {
 #[test]
 fn lambda_drops_no_line_whatever_its_level() {
     let template = template();
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction"] {
+    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
         let logging = &resource(&template, function)["LoggingConfig"];
         assert_eq!(
             (&logging["LogFormat"], &logging["ApplicationLogLevel"]),

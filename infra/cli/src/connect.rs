@@ -3,16 +3,17 @@
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
-use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::token::{Kms, TokenKeys};
 use spillway_core::id::AccountId;
 use spillway_core::profile::Profile;
 use spillway_service::accounts_file;
+
+use crate::campaign;
+use crate::deployment::Where;
+use crate::output::{Output, note};
 
 /// What to connect, and where.
 #[derive(Args)]
@@ -45,55 +46,26 @@ pub(crate) struct Options {
     /// The account of the file to connect; needed where the file has several
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    #[command(flatten)]
-    keys: KeyOptions,
-}
-
-/// Where tokens and the keys for them are.
-#[derive(Args)]
-pub(crate) struct KeyOptions {
-    /// Name of the state table (output StateTable of the deployment)
-    #[arg(long, env = "SPILLWAY_STATE_TABLE", value_name = "NAME")]
-    state_table: String,
-    /// ARN of the deployment's KMS key (output KeyArn)
-    #[arg(long, env = "SPILLWAY_KMS_KEY", value_name = "ARN")]
-    kms_key: String,
-}
-
-impl KeyOptions {
-    async fn open(self) -> (DynamoAccounts, TokenKeys) {
-        let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-        let client = aws_sdk_dynamodb::Client::new(&aws);
-        let kms = Kms { client: aws_sdk_kms::Client::new(&aws), key: self.kms_key };
-        let keys = TokenKeys::new(client.clone(), self.state_table.clone(), Arc::new(kms));
-        (DynamoAccounts { client, table: self.state_table }, keys)
-    }
 }
 
 /// Makes a new data key.
-#[expect(clippy::print_stdout, reason = "the result is this command's output")]
-pub(crate) async fn new_key(options: KeyOptions, json: bool) -> Result<()> {
-    let (_, keys) = options.open().await;
-    let number = keys.replace().await?;
-    if json {
-        println!("{}", serde_json::json!({ "token_key": number }));
-    } else {
-        println!(
+pub(crate) async fn new_key(place: &Where, output: Output) -> Result<()> {
+    let number = place.open().await?.wiring.keys.replace().await?;
+    output.print(&serde_json::json!({ "token_key": number }), || {
+        format!(
             "data key {number} seals from now on; connect each account again to have its token \
-             under it"
-        );
-    }
-    Ok(())
+             under it\n"
+        )
+    })
 }
 
 /// Connects the account.
-#[expect(clippy::print_stdout, reason = "the result is this command's output")]
-pub(crate) async fn run(options: Options, json: bool) -> Result<()> {
+pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
     let shown = options.file.display();
     let text =
         std::fs::read_to_string(&options.file).with_context(|| format!("cannot read {shown}"))?;
     let mut accounts = accounts_file::parse(&text, &Profile::careful())
-        .with_context(|| format!("{shown} is refused; nothing was changed"))?;
+        .map_err(|error| campaign::refuse(&shown.to_string(), &text, &error))?;
     let account = match options.account.as_deref().map(AccountId::from) {
         Some(id) => {
             let at = accounts.iter().position(|account| account.id == id);
@@ -104,31 +76,25 @@ pub(crate) async fn run(options: Options, json: bool) -> Result<()> {
     };
     let (profile, tier) = (account.rules.profile(), account.rules.terms().tier);
     for warning in profile.warnings(tier) {
-        eprintln!("note: profile `{}`: {warning}", profile.name);
+        note(format_args!("profile `{}`: {warning}", profile.name));
     }
     let token = read_token()?;
 
-    let (store, keys) = options.keys.open().await;
-    let token = keys.seal(&account.id, &token).await?;
-    store.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
+    let deployment = place.open().await?;
+    let token = deployment.wiring.keys.seal(&account.id, &token).await?;
+    let connecting = &deployment.accounts;
+    connecting.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
     let campaigns: Vec<&str> =
         account.campaigns.iter().map(|campaign| campaign.id.as_str()).collect();
-    if json {
-        let connected = serde_json::json!({
-            "account": account.id.as_str(),
-            "profile": account.rules.profile().name,
-            "campaigns": campaigns,
-        });
-        println!("{connected}");
-    } else {
-        println!(
-            "connected {} with {} campaigns: {}",
-            account.id,
-            campaigns.len(),
-            campaigns.join(", ")
-        );
-    }
-    Ok(())
+    let connected = serde_json::json!({
+        "account": account.id.as_str(),
+        "profile": account.rules.profile().name,
+        "campaigns": campaigns,
+    });
+    output.print(&connected, || {
+        let (id, n, names) = (&account.id, campaigns.len(), campaigns.join(", "));
+        format!("connected {id} with {n} campaigns: {names}\n")
+    })
 }
 
 fn read_token() -> Result<SecretString> {

@@ -15,12 +15,13 @@ use spillway_core::campaign::Overflow;
 use spillway_core::day::{TimeOfDay, Zone};
 use spillway_core::forecast::{Expected, Forecast, forecast};
 use spillway_core::pace::Cursor;
-use spillway_core::profile::Profile;
 use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::{Lane, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
-use spillway_service::accounts_file;
+
+use crate::limits;
+use crate::output::Output;
 
 /// What comes, and the limits it meets.
 #[derive(Args)]
@@ -46,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long, value_parser = span)]
     span: Duration,
     /// The account's tier: 1, 2 or 3
-    #[arg(long, default_value = "1", value_parser = tier)]
+    #[arg(long, default_value = "1", value_parser = limits::tier)]
     tier: Tier,
     /// Which limits: careful, meta, or a profile of --profiles
     #[arg(long, default_value = "careful", value_name = "NAME")]
@@ -96,11 +97,6 @@ fn span(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a time such as 90s, 5m or 2h, at most 720h".to_owned())
 }
 
-fn tier(text: &str) -> Result<Tier, String> {
-    let number: u8 = text.parse().map_err(|_| "a tier is 1, 2 or 3".to_owned())?;
-    Tier::try_from(number).map_err(|error| error.to_string())
-}
-
 /// What is printed.
 #[derive(Serialize)]
 struct Report {
@@ -127,8 +123,7 @@ struct Day {
 }
 
 /// Forecasts.
-#[expect(clippy::print_stdout, reason = "the forecast is this command's output")]
-pub(crate) fn run(options: &Options, now: Timestamp, json: bool) -> Result<()> {
+pub(crate) fn run(options: &Options, now: Timestamp, output: Output) -> Result<()> {
     let zone = TimeZoneDatabase::bundled()
         .get(&options.time_zone.to_string())
         .map_err(|error| anyhow!("{error}"))?;
@@ -136,7 +131,7 @@ pub(crate) fn run(options: &Options, now: Timestamp, json: bool) -> Result<()> {
         Some(text) => local_time(text, &zone)?,
         None => now,
     };
-    let profile = profile(options)?;
+    let profile = limits::profile(&options.profile, options.profiles.as_deref())?;
     let warm_up_since = options.warm_up_day.map(|day| at - DAY * (day - 1));
     if warm_up_since.is_some() && profile.warm_up.is_none() {
         bail!("profile `{}` has no warm-up: leave --warm-up-day out", profile.name);
@@ -162,32 +157,10 @@ pub(crate) fn run(options: &Options, now: Timestamp, json: bool) -> Result<()> {
     let (budget, cursor) = (Budget::default(), Cursor::default());
     let fates = forecast(&rules, &budget, &cursor, at, &[], &sends);
     let report = Report::of(&rules, &fates, at, &zone);
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{}", report.render());
-    }
-    Ok(())
+    output.print(&report, || report.render())
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-fn profile(options: &Options) -> Result<Profile> {
-    let profiles = match &options.profiles {
-        None => vec![Profile::careful(), Profile::meta()],
-        Some(path) => {
-            let shown = path.display();
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-            accounts_file::parse_profiles(&text).with_context(|| format!("{shown} is refused"))?
-        }
-    };
-    let names: Vec<_> = profiles.iter().map(|profile| profile.name.clone()).collect();
-    let found = profiles.into_iter().find(|profile| profile.name == options.profile);
-    found.with_context(|| {
-        format!("there is no profile `{}`: there are {}", options.profile, names.join(", "))
-    })
-}
 
 fn local_time(text: &str, zone: &TimeZone) -> Result<Timestamp> {
     let local: Option<DateTime> = text.parse().ok();

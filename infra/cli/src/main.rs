@@ -1,21 +1,39 @@
-//! `spillway`: the operator's tool for a deployment on AWS.
+//! `spillway`: the operator's tool, for a deployment on AWS or a local stack.
 
+mod account;
+mod campaign;
+mod charge;
+mod confirm;
 mod connect;
+mod deployment;
+mod exit;
 mod forecast;
+mod limits;
+mod output;
+mod progress;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use spillway_service::clock::{Clock, SystemClock};
 
-/// Operates a Spillway deployment on AWS.
+use crate::deployment::Where;
+use crate::exit::Ended;
+use crate::output::Output;
+
+/// Operates a Spillway deployment, on AWS or of a local stack.
 ///
-/// Credentials and region come from the environment, as with the `aws` command.
+/// Where it is stands in a deployment file (`spillway deployment --help`) or in the environment;
+/// credentials and region come from the environment, as with the `aws` command.
 #[derive(Parser)]
-#[command(name = "spillway", version)]
+#[command(name = "spillway", version, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    place: Where,
     /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
@@ -23,27 +41,53 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a deployment file from a stack's outputs on standard input
+    Deployment(deployment::Options),
     /// Connect an account, or replace its token and add or replace its campaigns
     Connect(connect::Options),
     /// Make a new data key: tokens of accounts connected from now on are sealed with it
-    NewKey(connect::KeyOptions),
+    #[command(after_help = "Example:\n  spillway --deployment prod.env new-key")]
+    NewKey,
+    /// List, show, change, stop, resume and remove accounts
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Apply, list, show, pause, resume and export campaigns
+    #[command(subcommand)]
+    Campaign(campaign::Command),
+    /// Take units of an account's budget for another tool that shares its token
+    Charge(charge::Options),
     /// Say when the DMs of a viral day go out, and how many come too late
     Forecast(forecast::Options),
+    /// Write a shell's completions
+    #[command(after_help = "\
+Examples:
+  spillway completions bash > ~/.local/share/bash-completion/completions/spillway
+  spillway completions zsh > \"${fpath[1]}/_spillway\"")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
-        Command::Connect(options) => connect::run(options, cli.json).await,
-        Command::NewKey(options) => connect::new_key(options, cli.json).await,
-        Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), cli.json),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+    exit::code(run(Cli::parse()).await)
+}
+
+async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
+    let output = if json { Output::Json } else { Output::People };
+    match command {
+        Command::Charge(options) => return charge::run(options, &place, output).await,
+        Command::Deployment(options) => deployment::run(&options, output)?,
+        Command::Connect(options) => connect::run(options, &place, output).await?,
+        Command::NewKey => connect::new_key(&place, output).await?,
+        Command::Account(command) => account::run(command, &place, output).await?,
+        Command::Campaign(command) => campaign::run(command, &place, output).await?,
+        Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "spillway", &mut std::io::stdout());
         }
     }
+    Ok(Ended::Done)
 }

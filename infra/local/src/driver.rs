@@ -2,11 +2,13 @@
 //! Meta's, a minute of the schedule or a message, and runs one invocation at a time.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use spillway_cloud::dynamo::DynamoBacklogs;
+use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_meta::signature::sign;
 use spillway_service::clock::Clock;
@@ -24,6 +26,9 @@ const SCHEDULE_TAKES: Duration = Duration::from_millis(50);
 
 /// The schedule's period.
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// What a run of upkeep takes.
+const UPKEEP_TAKES: Duration = Duration::from_millis(500);
 
 /// Meta tries a failed delivery again, for 36 hours with growing waits; here, the first few.
 const REDELIVERIES: [Duration; 5] = [
@@ -58,6 +63,11 @@ pub struct Driver {
     /// Deliveries to come, the next one last, each with how often it failed.
     deliveries: Vec<(Delivery, usize)>,
     backlogs: DynamoBacklogs,
+    /// How often upkeep runs; without it never: its calls would be in everybody's counts.
+    pub keeps_up_every: Option<Duration>,
+    last_upkeep: Timestamp,
+    /// Until then no delivery reaches the webhook.
+    pub unreachable_until: Timestamp,
 }
 
 /// What is due next.
@@ -65,6 +75,7 @@ pub struct Driver {
 enum Due {
     Delivery,
     Tick,
+    Upkeep,
     Poll(Which),
 }
 
@@ -93,6 +104,9 @@ impl Driver {
                 client: stack.dynamo.clone(),
                 table: stack.config.state_table.clone(),
             },
+            keeps_up_every: None,
+            last_upkeep: start,
+            unreachable_until: Timestamp::EPOCH,
             clock,
             stack,
         })
@@ -128,6 +142,11 @@ impl Driver {
                 self.stack.tick().await;
                 self.clock.step(SCHEDULE_TAKES);
             }
+            Due::Upkeep => {
+                self.last_upkeep = at;
+                self.stack.keep_up().await;
+                self.clock.step(UPKEEP_TAKES);
+            }
             Due::Poll(which) => {
                 let (source, takes) = match which {
                     Which::Sends => (Source::Sends, SENDER_TAKES),
@@ -148,7 +167,8 @@ impl Driver {
         let delivery = self.deliveries.last().map(|(delivery, _)| (delivery.at, Due::Delivery));
         let tick = self.next_tick().await?.map(|at| (at, Due::Tick));
         let now = self.clock.now();
-        let due = [delivery, tick, releases, sends].into_iter().flatten();
+        let upkeep = self.keeps_up_every.map(|every| (self.last_upkeep + every, Due::Upkeep));
+        let due = [delivery, tick, upkeep, releases, sends].into_iter().flatten();
         Ok(due.map(|(at, due)| (at.max(now), due)).min())
     }
 
@@ -166,6 +186,29 @@ impl Driver {
     /// Makes the next delivery; one that is not answered with 200 comes again later.
     async fn deliver(&mut self) -> Result<()> {
         let Some((delivery, failures)) = self.deliveries.pop() else { return Ok(()) };
+        let accounts = accounts(&delivery.body);
+        if !accounts.is_empty() && !accounts.iter().any(|id| self.stack.graph.is_subscribed(id)) {
+            // Meta tells an app of nothing that it is not subscribed to.
+            return Ok(());
+        }
+        let is_taken = self.post(&delivery).await?;
+        self.clock.step(WEBHOOK_TAKES);
+        for account in &accounts {
+            self.stack.graph.told(account, is_taken);
+        }
+        if !is_taken && let Some(&wait) = REDELIVERIES.get(failures) {
+            let again = Delivery { at: self.clock.now() + wait, ..delivery };
+            let place = self.deliveries.partition_point(|(other, _)| other.at > again.at);
+            self.deliveries.insert(place, (again, failures + 1));
+        }
+        Ok(())
+    }
+
+    /// Whether the webhook takes the delivery.
+    async fn post(&self, delivery: &Delivery) -> Result<bool> {
+        if self.clock.now() < self.unreachable_until {
+            return Ok(false);
+        }
         let secret = self.stack.secrets.app_secrets.first().context("no app secret")?;
         let signature = sign(secret, &delivery.body);
         let answer = self
@@ -177,14 +220,13 @@ impl Driver {
             .send()
             .await
             .context("deliver a webhook")?;
-        self.clock.step(WEBHOOK_TAKES);
-        if answer.status() != reqwest::StatusCode::OK
-            && let Some(&wait) = REDELIVERIES.get(failures)
-        {
-            let again = Delivery { at: self.clock.now() + wait, ..delivery };
-            let place = self.deliveries.partition_point(|(other, _)| other.at > again.at);
-            self.deliveries.insert(place, (again, failures + 1));
-        }
-        Ok(())
+        Ok(answer.status() == reqwest::StatusCode::OK)
     }
+}
+
+/// The accounts that a delivery tells of.
+fn accounts(body: &[u8]) -> BTreeSet<AccountId> {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let entries = body["entry"].as_array().cloned().unwrap_or_default();
+    entries.iter().filter_map(|entry| entry["id"].as_str().map(AccountId::from)).collect()
 }

@@ -12,7 +12,7 @@ use spillway_service::port::StoreError;
 /// The keys made so far; what goes for the encrypted form of one is the number it has here.
 #[derive(Default)]
 pub struct LocalKeys {
-    made: Mutex<Vec<DataKey>>,
+    made: Mutex<Vec<[u8; 32]>>,
     gone: AtomicBool,
 }
 
@@ -24,33 +24,43 @@ impl LocalKeys {
         self.gone.store(gone, Ordering::Relaxed);
     }
 
-    fn made(&self) -> Result<MutexGuard<'_, Vec<DataKey>>, StoreError> {
+    fn made(&self) -> Result<MutexGuard<'_, Vec<[u8; 32]>>, StoreError> {
         match self.gone.load(Ordering::Relaxed) {
             true => Err(StoreError::Unavailable { what: WHAT, detail: "gone".into() }),
             false => Ok(self.made.lock().unwrap_or_else(PoisonError::into_inner)),
         }
+    }
+
+    /// Makes a key: itself, and what goes for its encrypted form.
+    pub(crate) fn make(&self) -> Result<([u8; 32], Vec<u8>), StoreError> {
+        let mut bytes = [0; 32];
+        SysRng
+            .try_fill_bytes(&mut bytes)
+            .map_err(|error| StoreError::Unavailable { what: WHAT, detail: error.to_string() })?;
+        let mut made = self.made()?;
+        made.push(bytes);
+        Ok((bytes, (made.len() - 1).to_be_bytes().to_vec()))
+    }
+
+    /// The key that was given out as `encrypted`.
+    pub(crate) fn plain(&self, encrypted: &[u8]) -> Result<[u8; 32], StoreError> {
+        let made = self.made()?;
+        let number = encrypted.try_into().map(usize::from_be_bytes).ok();
+        let detail = "not one of this stack's".to_owned();
+        number
+            .and_then(|number| made.get(number).copied())
+            .ok_or(StoreError::Corrupt { what: WHAT, detail })
     }
 }
 
 #[async_trait]
 impl KeyService for LocalKeys {
     async fn generate(&self) -> Result<NewDataKey, StoreError> {
-        let mut bytes = [0; 32];
-        SysRng
-            .try_fill_bytes(&mut bytes)
-            .map_err(|error| StoreError::Unavailable { what: WHAT, detail: error.to_string() })?;
-        let key = DataKey::new(&bytes);
-        let mut made = self.made()?;
-        made.push(key.clone());
-        Ok(NewDataKey { key, encrypted: (made.len() - 1).to_be_bytes().to_vec() })
+        let (bytes, encrypted) = self.make()?;
+        Ok(NewDataKey { key: DataKey::new(&bytes), encrypted })
     }
 
     async fn decrypt(&self, encrypted: &[u8]) -> Result<DataKey, StoreError> {
-        let made = self.made()?;
-        let number = encrypted.try_into().map(usize::from_be_bytes).ok();
-        let detail = "not one of this stack's".to_owned();
-        number
-            .and_then(|number| made.get(number).cloned())
-            .ok_or(StoreError::Corrupt { what: WHAT, detail })
+        self.plain(encrypted).map(|bytes| DataKey::new(&bytes))
     }
 }

@@ -37,6 +37,8 @@ pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
 pub const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The release function's timeout.
 pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The upkeep function's timeout.
+pub const UPKEEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// Messages that the sender is given at a time.
 pub const SENDER_BATCH: i32 = 10;
 /// Messages that the release function is given at a time.
@@ -205,6 +207,16 @@ impl Stack {
         let invocation = functions.release.handle(event);
         if let Some(Err(error)) = self.until_killed(Function::Release, invocation).await {
             warn!(%error, "the schedule's invocation failed; the next one tries again");
+        }
+    }
+
+    /// Invokes the upkeep function as its schedule does.
+    pub async fn keep_up(&self) {
+        let event = LambdaEvent::new(json!({ "upkeep": true }), self.context(UPKEEP_TIMEOUT));
+        let functions = self.functions();
+        let invocation = functions.upkeep.handle(event);
+        if let Some(Err(error)) = self.until_killed(Function::Upkeep, invocation).await {
+            warn!(%error, "upkeep's invocation failed; the next one tries again");
         }
     }
 

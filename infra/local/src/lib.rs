@@ -9,6 +9,7 @@ pub mod clock;
 pub mod driver;
 pub mod graph;
 pub mod keys;
+pub mod kms;
 pub mod lambda;
 pub mod report;
 pub mod serve;

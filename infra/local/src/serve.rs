@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use spillway_service::clock::SystemClock;
 use tracing::warn;
 
 use crate::graph::{Comment, GraphConfig, Surface, UnknownComments};
+use crate::kms;
 use crate::lambda::{Polled, Source, WEBHOOK_PATH};
 use crate::setup::{QuotaOptions, load_accounts};
 use crate::sqs::REGION;
@@ -38,6 +39,9 @@ pub struct ServeOptions {
     /// Port of SQS
     #[arg(long, default_value_t = 0)]
     pub sqs_port: u16,
+    /// File to write that tells `spillway --deployment FILE` where this stack is
+    #[arg(long, value_name = "FILE")]
+    pub write_deployment: Option<PathBuf>,
 }
 
 /// Where everything is: the first line of `serve --json`.
@@ -51,6 +55,8 @@ pub struct Addresses {
     pub dynamodb_url: String,
     /// SQS.
     pub sqs_url: String,
+    /// KMS, as far as Spillway needs it.
+    pub kms_url: String,
     /// For the handshake.
     pub verify_token: String,
     /// For signatures.
@@ -59,6 +65,9 @@ pub struct Addresses {
 
 /// The schedule's period. In AWS it is a minute; here nobody wants to wait.
 const TICK: Duration = Duration::from_secs(5);
+
+/// The period of upkeep's schedule. In AWS it is a quarter of an hour.
+const UPKEEP: Duration = Duration::from_secs(60);
 
 /// Invocations of the sender at a time.
 const SENDERS: usize = 4;
@@ -117,6 +126,16 @@ pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Serv
             ticking.tick().await;
         }
     });
+    let (kms_url, listener) = listen(0).await?;
+    tokio::spawn(kms::serve(stack.keys.clone(), listener, stack.stopped()));
+    let keeping = stack.clone();
+    tokio::spawn(async move {
+        let mut visits = tokio::time::interval(UPKEEP);
+        loop {
+            visits.tick().await;
+            keeping.keep_up().await;
+        }
+    });
     let first = |secrets: &[secrecy::SecretString]| {
         secrets.first().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
     };
@@ -125,10 +144,16 @@ pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Serv
         graph_url: stack.config.graph.base_url.clone(),
         dynamodb_url: stack.dynamodb_url.clone(),
         sqs_url: stack.sqs_url.clone(),
+        kms_url,
         verify_token: first(&stack.secrets.verify_tokens),
         app_secret: first(&stack.secrets.app_secrets),
     };
-    Ok(Served { stack, addresses, example_account })
+    let served = Served { stack, addresses, example_account };
+    if let Some(path) = &options.write_deployment {
+        std::fs::write(path, served.deployment())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(served)
 }
 
 /// Polls a queue for its function, as an event source mapping does.
@@ -194,10 +219,44 @@ fn observe_comments(stack: &Stack, body: &[u8]) {
 }
 
 impl Served {
+    /// The stack's deployment file. Its credentials open nothing: the embedded services check none.
+    pub fn deployment(&self) -> String {
+        let config = &self.stack.config;
+        let Addresses { webhook_url, dynamodb_url, sqs_url, kms_url, .. } = &self.addresses;
+        [
+            ("SPILLWAY_SENDS_TABLE", config.sends_table.as_str()),
+            ("SPILLWAY_STATE_TABLE", &config.state_table),
+            ("SPILLWAY_SEND_QUEUE_URL", &config.send_queue_url),
+            ("SPILLWAY_DEAD_LETTER_QUEUE_URL", &config.dead_letter_queue_url),
+            ("SPILLWAY_RELEASE_QUEUE_URL", &config.release_queue_url),
+            ("SPILLWAY_SECRET_ID", &config.secret_id),
+            ("SPILLWAY_KMS_KEY", &config.kms_key),
+            ("SPILLWAY_STACK", &config.stack),
+            ("SPILLWAY_GRAPH_URL", &config.graph.base_url),
+            ("SPILLWAY_GRAPH_VERSION", &config.graph.version),
+            ("SPILLWAY_WEBHOOK_URL", webhook_url),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url),
+            ("AWS_ENDPOINT_URL_SQS", sqs_url),
+            ("AWS_ENDPOINT_URL_KMS", kms_url),
+        ]
+        .map(|(name, value)| format!("{name}=\"{value}\"\n"))
+        .concat()
+    }
+
     /// What to do now, for people.
     pub fn welcome(&self) -> String {
-        let Addresses { webhook_url, graph_url, dynamodb_url, sqs_url, verify_token, app_secret } =
-            &self.addresses;
+        let Addresses {
+            webhook_url,
+            graph_url,
+            dynamodb_url,
+            sqs_url,
+            verify_token,
+            app_secret,
+            ..
+        } = &self.addresses;
         let account = &self.example_account;
         let body = format!(
             r#"{{"object":"instagram","entry":[{{"id":"{account}","time":{},"changes":[{{"field":"comments","value":{{"id":"17890000000000001","from":{{"id":"526000000000001","username":"ana"}},"media":{{"id":"17900000000000001"}},"text":"guide please"}}}}]}}]}}"#,

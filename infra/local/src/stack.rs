@@ -1,5 +1,5 @@
 //! The stack: embedded DynamoDB and SQS and the simulated Graph API on loopback, tables and queues
-//! made, accounts connected, and the three functions as one process would have them.
+//! made, accounts connected, and the four functions as one process would have them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use dynoxide::Database;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
-use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoRoster};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretStore, Secrets, process_number};
 use spillway_cloud::token::TokenKeys;
@@ -21,6 +21,8 @@ use spillway_release::Releaser;
 use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::Clock;
+use spillway_service::port::Roster;
+use spillway_upkeep::Upkeep;
 use spillway_webhook::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -28,6 +30,7 @@ use tokio::sync::watch;
 use crate::busy::Busy;
 use crate::graph::{self, GraphSim};
 use crate::keys::LocalKeys;
+use crate::kms;
 use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
 use crate::tap::Tap;
 
@@ -138,6 +141,8 @@ pub struct Functions {
     pub sender: Sender,
     /// `functions/release`.
     pub release: Releaser,
+    /// `functions/upkeep`.
+    pub upkeep: Upkeep,
 }
 
 /// What a process's functions are made of.
@@ -193,7 +198,7 @@ impl Stack {
             dead_letter_queue_url: queue_url(queues::DEAD_LETTERS),
             release_queue_url: queue_url(queues::RELEASE),
             secret_id: "generated".into(),
-            kms_key: "generated".into(),
+            kms_key: kms::KEY.into(),
             stack: "local".into(),
             graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
         };
@@ -210,12 +215,14 @@ impl Stack {
         schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
         let connector =
             DynamoAccounts { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
+        let roster = DynamoRoster { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
         let keys = Arc::new(LocalKeys::default());
         let sealing = TokenKeys::new(outside.dynamo.clone(), STATE_TABLE.into(), keys.clone());
         for account in &accounts {
             let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
             sim.add_account(account.id.clone(), token.expose_secret());
             let token = sealing.seal(&account.id, &token).await?;
+            roster.enroll(&account.id, clock.now()).await?;
             connector.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
         }
 
@@ -285,6 +292,7 @@ impl Wire {
             webhook: Webhook::new(&wiring, secrets),
             sender: Sender::new(&wiring),
             release: Releaser::new(&wiring),
+            upkeep: Upkeep::new(&wiring),
         })
     }
 }

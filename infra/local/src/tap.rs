@@ -44,6 +44,8 @@ pub enum Function {
     Sender,
     /// `functions/release`.
     Release,
+    /// `functions/upkeep`.
+    Upkeep,
 }
 
 /// What a function asked of AWS.

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
-use spillway_core::id::{CommentId, RecipientId};
-use spillway_meta::graph::{CallError, CommentTime, GraphClient, Sent};
-use spillway_service::account::Account;
-use spillway_service::port::{Graph, StoreError};
+use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
+use spillway_meta::graph::{
+    Answered, CallError, CommentItem, CommentTime, GraphClient, Me, MediaItem, Page, Sent,
+    Subscription,
+};
+use spillway_service::account::{Account, SealedToken};
+use spillway_service::port::{AccountGraph, Graph, StoreError};
+use tracing::warn;
 
 use crate::token::TokenKeys;
 
@@ -23,7 +27,11 @@ pub struct MetaGraph {
 impl MetaGraph {
     /// The token, opened without a request: a grant is running.
     fn token(&self, account: &Account) -> Result<SecretString, CallError> {
-        self.keys.open(&account.id, &account.token).map_err(|_| CallError::NotWritten)
+        self.open(&account.id, &account.token)
+    }
+
+    fn open(&self, account: &AccountId, token: &SealedToken) -> Result<SecretString, CallError> {
+        self.keys.open(account, token).map_err(|_| CallError::NotWritten)
     }
 }
 
@@ -63,5 +71,78 @@ impl Graph for MetaGraph {
     ) -> Result<CommentTime, CallError> {
         let token = self.token(account)?;
         self.client.comment_timestamp(&token, comment, timeout).await
+    }
+}
+
+/// The same for upkeep, which has tokens that are not in use yet.
+#[async_trait]
+impl AccountGraph for MetaGraph {
+    async fn prepare(&self, account: &AccountId, token: &SealedToken) -> Result<(), StoreError> {
+        self.keys.prepare(account, token).await
+    }
+
+    async fn refresh(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<(SealedToken, Option<Duration>)>, CallError> {
+        let opened = self.open(account, token)?;
+        let Answered { value, usage, server_date } =
+            self.client.refresh_token(&opened, timeout).await?;
+        // One that cannot be sealed is lost; the old one stays good, and another is had later.
+        let sealed = self.keys.seal(account, &value.token).await.map_err(|error| {
+            warn!(%account, %error, "a new token cannot be sealed");
+            CallError::Unknown
+        })?;
+        Ok(Answered { value: (sealed, value.lasts), usage, server_date })
+    }
+
+    async fn me(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Me>, CallError> {
+        self.client.me(&self.open(account, token)?, timeout).await
+    }
+
+    async fn subscription(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Subscription>, CallError> {
+        self.client.subscription(account, &self.open(account, token)?, timeout).await
+    }
+
+    async fn subscribe(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        fields: &[&str],
+        timeout: Duration,
+    ) -> Result<Answered<()>, CallError> {
+        self.client.subscribe(account, &self.open(account, token)?, fields, timeout).await
+    }
+
+    async fn media(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Page<MediaItem>>, CallError> {
+        self.client.media(account, &self.open(account, token)?, None, timeout).await
+    }
+
+    async fn comments(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        media: &MediaId,
+        after: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        self.client.comments(media, &self.open(account, token)?, after, timeout).await
     }
 }

@@ -2,6 +2,7 @@
 //! wiring of the use cases to them.
 
 pub mod config;
+pub mod dead_letters;
 pub mod dynamo;
 pub mod emf;
 pub mod graph;

@@ -8,18 +8,23 @@
 //! | pk | sk | item |
 //! |---|---|---|
 //! | `account#A` | `settings` | profile, sealed token, revision |
-//! | `account#A` | `campaign#C` | a campaign |
+//! | `account#A` | `campaign#C` | a campaign, and since when it is paused |
 //! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `pace#A` | `budget` | the budget |
 //! | `pace#A` | `cursor` | the pace cursor |
 //! | `waiting#A#S` | a place | a waiting send of part S |
 //! | `backlog#S` | A | the mark of an account with waiting sends |
+//! | `journal#A` | an instant | a line of the account's journal |
+//! | `upkeep#S` | A | when upkeep visits the account, and what it knows of it |
+//! | `alias#I` | `account` | the account that the app alone, and so Meta's requests, name I |
+//! | `deletion#C` | `status` | how the deletion goes whose owner was told the code C |
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::seed::seed;
+use spillway_core::time::Timestamp;
 use spillway_service::port::StoreError;
 
 /// Key of the `sends` table.
@@ -31,7 +36,7 @@ pub const STATE_SORT: &str = "sk";
 /// The attribute of both tables by which DynamoDB deletes items, in seconds since 1970.
 pub const EXPIRES_AT: &str = "expires_at";
 
-/// Parts the marks are spread over.
+/// Parts that the marks, and the accounts for upkeep, are spread over.
 pub const BACKLOG_SHARDS: u8 = 8;
 
 /// The partition of the app's own items.
@@ -52,8 +57,11 @@ pub(crate) fn entry_id(send: &SendId) -> String {
     send.to_string()
 }
 
+/// What the partitions of accounts begin with.
+pub(crate) const ACCOUNT_PK: &str = "account#";
+
 pub(crate) fn account_pk(account: &AccountId) -> String {
-    format!("account#{account}")
+    format!("{ACCOUNT_PK}{account}")
 }
 
 pub(crate) fn campaign_sk(campaign: &CampaignId) -> String {
@@ -67,6 +75,32 @@ pub(crate) fn pace_pk(account: &AccountId) -> String {
 /// A person of an account, by a hash of their id.
 pub(crate) fn person_pk(account: &AccountId, person: &RecipientId) -> String {
     format!("person#{account}#{:016x}", seed(&[person.as_str()]))
+}
+
+pub(crate) fn upkeep_pk(account: &AccountId) -> String {
+    upkeep_shard_pk((seed(&[account.as_str()]) % u64::from(BACKLOG_SHARDS)) as u8)
+}
+
+pub(crate) fn upkeep_shard_pk(shard: u8) -> String {
+    format!("upkeep#{shard}")
+}
+
+pub(crate) fn alias_pk(app_scoped: &str) -> String {
+    format!("alias#{app_scoped}")
+}
+
+pub(crate) fn deletion_pk(code: &str) -> String {
+    format!("deletion#{code}")
+}
+
+pub(crate) fn journal_pk(account: &AccountId) -> String {
+    format!("journal#{account}")
+}
+
+/// Thirteen digits: lines sort by their instants. `name` tells those of one instant apart.
+pub(crate) fn journal_sk(at: Timestamp, name: Option<u64>) -> String {
+    let name = name.map(|name| format!("#{name:016x}")).unwrap_or_default();
+    format!("{:013}{name}", at.as_millis())
 }
 
 pub(crate) fn waiting_pk(account: &AccountId, shard: u8) -> String {

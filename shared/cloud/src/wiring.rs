@@ -14,14 +14,17 @@ use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, ReleaseQueue, SendQueue, Sends,
+    AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal, ReleaseQueue,
+    SendQueue, Sends, Tokens,
 };
 use spillway_service::release::Release;
+use spillway_service::upkeep::Upkeeper;
 use tracing::warn;
 
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
-    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoSends,
+    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoJournal,
+    DynamoRemoval, DynamoRoster, DynamoSends, DynamoTokens,
 };
 use crate::emf::{self, Metrics};
 use crate::graph::MetaGraph;
@@ -50,12 +53,22 @@ pub struct Wiring {
     pub sends: Arc<dyn Sends>,
     /// Marks of accounts with waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
+    /// Their journals.
+    pub journal: Arc<dyn Journal>,
+    /// Their tokens.
+    pub tokens: Arc<dyn Tokens>,
+    /// Which accounts upkeep visits.
+    pub roster: Arc<DynamoRoster>,
+    /// What removes them.
+    pub removal: Arc<DynamoRemoval>,
     /// The queue of sends.
     pub queue: Arc<dyn SendQueue>,
     /// The queue of accounts to release.
     pub runs: Arc<dyn ReleaseQueue>,
     /// Meta.
     pub graph: Arc<dyn Graph>,
+    /// Meta, for upkeep.
+    pub account_graph: Arc<dyn AccountGraph>,
     /// The data keys of account tokens.
     pub keys: Arc<TokenKeys>,
     /// Ids for writes.
@@ -162,6 +175,8 @@ impl Wiring {
         let client = dynamo.clone();
         let keys = Arc::new(TokenKeys::new(client.clone(), table.clone(), service));
         let meter = Arc::<Meter>::default();
+        let graph = GraphClient::new(config.graph.clone())?;
+        let graph = Arc::new(MetaGraph { client: graph, keys: keys.clone() });
         Ok(Self {
             accounts: Arc::new(DynamoAccounts { client: client.clone(), table: table.clone() }),
             budgets: Arc::new(DynamoBudgets { client: client.clone(), table: table.clone() }),
@@ -173,6 +188,10 @@ impl Wiring {
                 state: table.clone(),
                 meter: meter.clone(),
             }),
+            journal: Arc::new(DynamoJournal { client: client.clone(), table: table.clone() }),
+            tokens: Arc::new(DynamoTokens { client: client.clone(), table: table.clone() }),
+            roster: Arc::new(DynamoRoster { client: client.clone(), table: table.clone() }),
+            removal: Arc::new(DynamoRemoval { client: client.clone(), table: table.clone() }),
             backlogs: Arc::new(DynamoBacklogs { client, table }),
             queue: Arc::new(SqsSendQueue {
                 client: sqs.clone(),
@@ -183,10 +202,8 @@ impl Wiring {
                 client: sqs.clone(),
                 url: config.release_queue_url.clone(),
             }),
-            graph: Arc::new(MetaGraph {
-                client: GraphClient::new(config.graph.clone())?,
-                keys: keys.clone(),
-            }),
+            graph: graph.clone(),
+            account_graph: graph,
             keys,
             ids: Arc::new(GrantIds::new(process)),
             clock,
@@ -221,6 +238,7 @@ impl Wiring {
             cursors: self.cursors.clone(),
             backlogs: self.backlogs.clone(),
             queue: self.queue.clone(),
+            hearing: self.roster.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
@@ -256,6 +274,7 @@ impl Wiring {
         let Self { ids, clock, check, meter, .. } = self.clone();
         let app = App::new(self.app.clone(), ids.clone(), clock.clone(), meter.clone());
         Limiter::new(directory, self.budgets.clone(), app, ids, clock, check, meter)
+            .with_journal(self.journal.clone())
     }
 
     /// The release function's use case.
@@ -269,6 +288,27 @@ impl Wiring {
             queue: self.queue.clone(),
             runs: self.runs.clone(),
             ids: self.ids.clone(),
+            clock: self.clock.clone(),
+            check: self.check.clone(),
+            meter: self.meter.clone(),
+        }
+    }
+
+    /// The upkeep function's use case.
+    pub fn upkeep(&self) -> Upkeeper {
+        let directory = self.directory();
+        Upkeeper {
+            limiter: self.limiter_over(directory.clone()),
+            directory,
+            budgets: self.budgets.clone(),
+            cursors: self.cursors.clone(),
+            backlogs: self.backlogs.clone(),
+            roster: self.roster.clone(),
+            tokens: self.tokens.clone(),
+            removal: self.removal.clone(),
+            journal: self.journal.clone(),
+            graph: self.account_graph.clone(),
+            ingest: self.ingest(),
             clock: self.clock.clone(),
             check: self.check.clone(),
             meter: self.meter.clone(),

@@ -173,6 +173,7 @@ impl fmt::Display for Bound {
             Self::Quota(id) => write!(f, "quota {id}"),
             Self::Hours => f.write_str("active hours"),
             Self::Pace => f.write_str("pace"),
+            Self::Hold(HoldCause::Operator) => f.write_str("hold by hand"),
             Self::Hold(cause) => write!(f, "hold {cause:?}"),
             Self::AppHold(cause) => write!(f, "hold of the app {cause:?}"),
             Self::RecipientHold => f.write_str("hold of the recipient"),
@@ -242,6 +243,7 @@ impl Budget {
 
         let mut next = self.next(id);
         next.decided_at = at;
+        next.holds.forget_stop(at);
         next.learned = learned;
         if want.action.is_paced() {
             next.paced_at = at;
@@ -409,6 +411,36 @@ impl Budget {
         next
     }
 
+    /// Stops the account by hand until `until`, [`Timestamp::NEVER`] for as long as nobody resumes it:
+    /// nothing is granted on a version before this one once it is written.
+    pub fn stop(
+        &self,
+        until: Timestamp,
+        reason: Option<&str>,
+        now: Timestamp,
+        id: GrantId,
+    ) -> Self {
+        let mut next = self.next(id);
+        next.decided_at = now.max(self.decided_at);
+        next.holds.stop(next.decided_at, until, reason);
+        next
+    }
+
+    /// Ends a stop by hand alone.
+    pub fn without_stop(&self, id: GrantId) -> Self {
+        let mut next = self.next(id);
+        next.holds.by_hand = None;
+        next
+    }
+
+    /// Ends a stop by hand. Another hold is looked into at once: one call goes first, and if it goes
+    /// through all others follow.
+    pub fn resume(&self, now: Timestamp, id: GrantId) -> Self {
+        let mut next = self.next(id);
+        next.holds.resume(now.max(self.decided_at));
+        next
+    }
+
     /// The same for settings that have been changed; `None` where it knows of as late ones.
     pub fn with_revision(&self, revision: Revision, id: GrantId) -> Option<Self> {
         (self.revision < revision).then(|| Self { revision, ..self.next(id) })
@@ -509,6 +541,11 @@ impl Windows {
         let before = limit.get().saturating_sub(1 + spare);
         let window = self.0.get(&quota.id);
         window.map_or(at, |window| window.earliest_with(at, quota.counted_span(), before))
+    }
+
+    /// Units of a quota in buckets that end after `since`, as far back as it counts.
+    pub(crate) fn counted_since(&self, quota: &QuotaId, since: Timestamp) -> u64 {
+        self.0.get(quota).map_or(0, |window| window.used(since, Duration::ZERO))
     }
 
     /// Takes a unit of every quota that counts `action`, at `at`.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Folded, Matching};
 use crate::message::Template;
+use crate::time::Timestamp;
 
 /// What a creator has set up: comments that match get one of the messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,17 @@ pub struct Campaign {
     pub overflow: Overflow,
     /// The texts, one for each send in turn; 1 to 255 of them.
     pub messages: Vec<Template>,
+}
+
+/// Whether a campaign is at work. It is no part of its text: what is applied again stays paused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Running {
+    /// It matches comments, and its sends go out.
+    #[default]
+    Active,
+    /// It matches nothing, and what waits for it stays until it goes on or its time is over.
+    PausedSince(Timestamp),
 }
 
 /// Which of a campaign's sends go when not all can go in time.
@@ -89,24 +101,56 @@ impl TryFrom<Unchecked> for Campaign {
 
     fn try_from(given: Unchecked) -> Result<Self, CampaignError> {
         let Unchecked { id, keywords, matching, except, media, overflow, messages } = given;
+        let campaign = Self { id, keywords, matching, except, media, overflow, messages };
+        campaign.check().map(|()| campaign)
+    }
+}
+
+impl Campaign {
+    /// Checks what its fields cannot say by their types.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn check(&self) -> Result<(), CampaignError> {
+        let Self { id, keywords, except, messages, .. } = self;
         if id.as_str().trim().is_empty() {
             return Err(CampaignError::NoId);
         }
         if messages.is_empty() || messages.len() > 255 {
-            return Err(CampaignError::Messages(id));
+            return Err(CampaignError::Messages(id.clone()));
         }
-        if keywords.iter().chain(&except).any(|word| Folded::new(word).is_empty()) {
-            return Err(CampaignError::EmptyKeyword(id));
+        if keywords.iter().chain(except).any(|word| Folded::new(word).is_empty()) {
+            return Err(CampaignError::EmptyKeyword(id.clone()));
         }
-        if overflow == Overflow::PublicReply {
-            return Err(CampaignError::PublicReply(id));
+        if self.overflow == Overflow::PublicReply {
+            return Err(CampaignError::PublicReply(id.clone()));
         }
         for (at, message) in messages.iter().enumerate() {
             if messages[..at].contains(message) {
-                return Err(CampaignError::SameMessage(id, message.to_string()));
+                return Err(CampaignError::SameMessage(id.clone(), message.to_string()));
             }
         }
-        Ok(Self { id, keywords, matching, except, media, overflow, messages })
+        Ok(())
+    }
+
+    /// A keyword of `self` that is always `other`'s as well, so that one of the two never gets its
+    /// comments: the same one on the same media. `""` where both take every comment.
+    pub fn clash<'a>(&'a self, other: &Self) -> Option<&'a str> {
+        let same_media = match (self.media.is_empty(), other.media.is_empty()) {
+            (true, true) => true,
+            (false, false) => self.media.iter().any(|media| other.media.contains(media)),
+            // Those for certain media go first: the other has the rest.
+            _ => false,
+        };
+        if !same_media {
+            return None;
+        }
+        if self.keywords.is_empty() && other.keywords.is_empty() {
+            return Some("");
+        }
+        let theirs: Vec<Folded> = other.keywords.iter().map(|word| Folded::new(word)).collect();
+        let is_theirs = |word: &&String| theirs.contains(&Folded::new(word));
+        self.keywords.iter().find(is_theirs).map(String::as_str)
     }
 }
 
@@ -117,6 +161,7 @@ pub struct Campaigns(Vec<Ready>);
 #[derive(Clone, Debug)]
 struct Ready {
     campaign: Campaign,
+    running: Running,
     keywords: Vec<Folded>,
     except: Vec<Folded>,
 }
@@ -131,24 +176,43 @@ pub struct Match<'a> {
 }
 
 impl Campaigns {
-    /// Prepares `campaigns`. Those for certain media come first, then in the order given.
+    /// Prepares `campaigns`, all of them active. Those for certain media come first, and of these as of
+    /// the others those that take every comment last; then in the order given.
     pub fn new(campaigns: impl IntoIterator<Item = Campaign>) -> Self {
+        Self::as_they_run(campaigns.into_iter().map(|campaign| (campaign, Running::Active)))
+    }
+
+    /// The same, of which some may be paused.
+    pub fn as_they_run(campaigns: impl IntoIterator<Item = (Campaign, Running)>) -> Self {
         let fold = |words: &[String]| words.iter().map(|word| Folded::new(word)).collect();
         let mut ready: Vec<Ready> = campaigns
             .into_iter()
-            .map(|campaign| Ready {
+            .map(|(campaign, running)| Ready {
                 keywords: fold(&campaign.keywords),
                 except: fold(&campaign.except),
                 campaign,
+                running,
             })
             .collect();
-        ready.sort_by_key(|ready| ready.campaign.media.is_empty());
+        let all = |words: &[Folded]| words.is_empty();
+        ready.sort_by_key(|ready| (ready.campaign.media.is_empty(), all(&ready.keywords)));
         Self(ready)
     }
 
     /// A campaign by its id.
     pub fn get(&self, id: &CampaignId) -> Option<&Campaign> {
         self.0.iter().map(|ready| &ready.campaign).find(|campaign| campaign.id == *id)
+    }
+
+    /// How a campaign runs; a campaign that is gone holds nothing back.
+    pub fn running(&self, id: &CampaignId) -> Running {
+        let found = self.0.iter().find(|ready| ready.campaign.id == *id);
+        found.map_or(Running::Active, |ready| ready.running)
+    }
+
+    /// Whether what waits for a campaign is held back.
+    pub fn is_paused(&self, id: &CampaignId) -> bool {
+        matches!(self.running(id), Running::PausedSince(_))
     }
 
     /// All of them.
@@ -160,7 +224,8 @@ impl Campaigns {
     /// counts for the post it promotes as well).
     pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
         let comment = Folded::new(text);
-        self.0.iter().find_map(|ready| ready.wants(&comment, media))
+        let mut active = self.0.iter().filter(|ready| ready.running == Running::Active);
+        active.find_map(|ready| ready.wants(&comment, media))
     }
 }
 
@@ -219,6 +284,46 @@ mod tests {
         let campaigns = Campaigns::new([any]);
         assert_eq!(matched(&campaigns, "", "m").as_deref(), Some("any -"));
         assert_eq!(matched(&campaigns, "SPAM!", "m"), None);
+    }
+
+    #[test]
+    fn who_takes_every_comment_goes_last() {
+        let campaigns =
+            Campaigns::new([campaign("any", &[], &[]), campaign("link", &["link"], &[])]);
+        assert_eq!(matched(&campaigns, "link", "m").as_deref(), Some("link link"));
+        assert_eq!(matched(&campaigns, "hello", "m").as_deref(), Some("any -"));
+    }
+
+    #[test]
+    fn a_paused_campaign_matches_nothing_and_is_still_known() {
+        let paused = Running::PausedSince(Timestamp::from_secs(1_790_000_000));
+        let campaigns = Campaigns::as_they_run([
+            (campaign("link", &["link"], &["m"]), paused),
+            (campaign("any", &[], &[]), Running::Active),
+        ]);
+        assert_eq!(matched(&campaigns, "link", "m").as_deref(), Some("any -"));
+        assert!(campaigns.get(&"link".into()).is_some());
+        let is_paused = |id: &str| campaigns.is_paused(&id.into());
+        assert_eq!(["link", "any", "gone"].map(is_paused), [true, false, false]);
+    }
+
+    #[test]
+    fn two_that_want_the_same_comments_clash() {
+        let clash = |one: &Campaign, other: &Campaign| one.clash(other).map(str::to_owned);
+        let guide = campaign("guide", &["link", "Guía"], &[]);
+        let same = campaign("same", &["GUIA"], &[]);
+        assert_eq!(clash(&guide, &same).as_deref(), Some("Guía"));
+        assert_eq!(clash(&same, &guide).as_deref(), Some("GUIA"));
+        assert_eq!(clash(&campaign("a", &[], &[]), &campaign("b", &[], &[])).as_deref(), Some(""));
+        let none = [
+            (guide.clone(), campaign("other", &["guides"], &[])),
+            (guide.clone(), campaign("any", &[], &[])),
+            (guide, campaign("reel", &["link"], &["m1"])),
+            (campaign("a", &["link"], &["m1"]), campaign("b", &["link"], &["m2"])),
+        ];
+        assert!(none.iter().all(|(one, other)| clash(one, other).is_none()));
+        let (a, b) = (campaign("a", &["x"], &["m1", "m2"]), campaign("b", &["x"], &["m2"]));
+        assert_eq!(clash(&a, &b).as_deref(), Some("x"));
     }
 
     #[test]

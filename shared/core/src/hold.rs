@@ -26,6 +26,9 @@ pub enum HoldCause {
     /// Meta reports a usage just below its limit: stopped before the limit is met, for five minutes
     /// or as long as Meta says. No strike.
     NearLimit,
+    /// Somebody who operates the account stopped it by hand: see [`ByHand`]. No strike, and no probe
+    /// after it.
+    Operator,
 }
 
 impl HoldCause {
@@ -37,6 +40,8 @@ impl HoldCause {
             Self::Blocked => (6 * HOUR, 48 * HOUR),
             Self::TokenDead | Self::Permission => (HOUR, 24 * HOUR),
             Self::NearLimit => (300, 300),
+            // Whoever stops it names the end.
+            Self::Operator => (0, 0),
         };
         (Duration::from_secs(first), Duration::from_secs(longest))
     }
@@ -55,6 +60,22 @@ pub struct Hold {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
 }
+
+/// A stop by hand. It is kept beside a hold that follows from Meta's answers: either may outlast the
+/// other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHand {
+    /// Since when.
+    pub since: Timestamp,
+    /// No call before this instant; [`Timestamp::NEVER`] until somebody ends it.
+    pub until: Timestamp,
+    /// What whoever stopped it noted, at most [`REASON_BYTES_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Bytes of a noted reason: the account's item has room for little.
+pub const REASON_BYTES_MAX: usize = 120;
 
 /// The one call that finds out whether a hold is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +97,9 @@ pub struct Holds {
     /// The hold in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Hold>,
+    /// The stop by hand, in force or over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
     /// People who have had too many messages: nothing is sent to them for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recipients: Vec<HeldRecipient>,
@@ -111,6 +135,45 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 impl Holds {
     /// What may go at `now`.
     pub fn gate(&self, now: Timestamp) -> Gate {
+        let gate = self.gate_of_answers(now);
+        match (self.stopped_until(now), &gate) {
+            (Some(stopped), Gate::Closed(_, closed)) if *closed >= stopped => gate,
+            (Some(stopped), _) => Gate::Closed(HoldCause::Operator, stopped),
+            (None, _) => gate,
+        }
+    }
+
+    /// Until when the account is stopped by hand, where it is at `now`.
+    pub fn stopped_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.by_hand.as_ref().map(|stop| stop.until).filter(|&until| now < until)
+    }
+
+    /// Stops everything by hand until `until`. A longer note is cut.
+    pub(crate) fn stop(&mut self, now: Timestamp, until: Timestamp, reason: Option<&str>) {
+        let since = self.by_hand.as_ref().filter(|stop| now < stop.until).map(|stop| stop.since);
+        let cut = |reason: &str| {
+            let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+            reason[..end].to_owned()
+        };
+        let reason = reason.map(cut);
+        self.by_hand = Some(ByHand { since: since.unwrap_or(now), until, reason });
+    }
+
+    /// Ends the stop by hand, and lets one call find out at once whether another hold is over.
+    pub(crate) fn resume(&mut self, now: Timestamp) {
+        self.by_hand = None;
+        if let Some(hold) = &mut self.current {
+            hold.until = hold.until.min(now);
+        }
+    }
+
+    /// Forgets a stop by hand that is over.
+    pub(crate) fn forget_stop(&mut self, now: Timestamp) {
+        self.by_hand.take_if(|stop| stop.until <= now);
+    }
+
+    /// What the hold that follows from Meta's answers leaves.
+    fn gate_of_answers(&self, now: Timestamp) -> Gate {
         let Some(hold) = &self.current else { return Gate::Open };
         let closed_until = match &hold.probe {
             // By the clock of whoever gave the lease, which may be as far off as this one.
@@ -329,6 +392,66 @@ mod tests {
         assert_eq!(holds.gate(over), Gate::Probe);
         holds.lift();
         assert_eq!(holds.gate(until), Gate::Open);
+    }
+
+    #[test]
+    fn a_stop_by_hand_ends_as_told_or_by_hand_and_needs_no_probe() {
+        let hour = Duration::from_secs(3600);
+        let mut holds = Holds::default();
+        holds.stop(NOW, NOW + hour, Some("checking a text"));
+        let stopped = |until| Gate::Closed(HoldCause::Operator, until);
+        assert_eq!(holds.gate(NOW), stopped(NOW + hour));
+        assert_eq!(holds.gate(NOW + hour - Duration::from_millis(1)), stopped(NOW + hour));
+        assert_eq!(holds.gate(NOW + hour), Gate::Open);
+        holds.stop(NOW + hour / 2, Timestamp::NEVER, None);
+        let stop = holds.by_hand.clone().unwrap();
+        assert_eq!((stop.since, stop.reason), (NOW, None), "it goes on");
+        assert_eq!(holds.gate(NOW + 1000 * hour), stopped(Timestamp::NEVER));
+        holds.forget_stop(NOW + 1000 * hour);
+        assert!(holds.by_hand.is_some(), "only a stop that is over is forgotten");
+        holds.resume(NOW + 1000 * hour);
+        assert_eq!((holds.gate(NOW), holds.strikes), (Gate::Open, 0));
+        holds.stop(NOW, NOW + hour, Some(&"é".repeat(200)));
+        assert_eq!(holds.by_hand.as_ref().unwrap().reason.as_ref().unwrap().len(), 120);
+        holds.forget_stop(NOW + hour);
+        assert_eq!(holds.by_hand, None);
+    }
+
+    #[test]
+    fn a_stop_by_hand_and_a_hold_do_not_end_one_another() {
+        let second = Duration::from_secs(1);
+        let mut holds = struck(1, HoldCause::Throttled, None);
+        let until = NOW + wait(&holds);
+        holds.stop(NOW, until - second, None);
+        assert_eq!(holds.gate(NOW), Gate::Closed(HoldCause::Throttled, until));
+        holds.stop(NOW, until + second, None);
+        assert_eq!(holds.gate(NOW), Gate::Closed(HoldCause::Operator, until + second));
+        assert_eq!(holds.gate(until + second), Gate::Probe, "the limit is still to be looked at");
+        // A limit response to a call in flight counts.
+        holds.current = None;
+        holds.strike(HoldCause::Throttled, NOW, None, 0);
+        assert_eq!(holds.strikes, 2);
+    }
+
+    #[test]
+    fn resuming_by_hand_lets_one_call_look_at_once() {
+        let mut holds = struck(1, HoldCause::TokenDead, None);
+        holds.stop(NOW, Timestamp::NEVER, None);
+        let later = NOW + Duration::from_secs(9);
+        holds.resume(later);
+        assert_eq!(holds.gate(later), Gate::Probe);
+        holds.start_probe(None, later + Duration::from_secs(30));
+        let over = later + Duration::from_secs(30) + CLOCK_BOUND;
+        holds.resume(later);
+        assert_eq!(holds.gate(later), Gate::Closed(HoldCause::TokenDead, over), "one at a time");
+    }
+
+    #[test]
+    fn holds_of_before_stops_by_hand_are_read() {
+        let old = r#"{"strikes":2,"last_strike":1790000000000}"#;
+        let holds: Holds = serde_json::from_str(old).unwrap();
+        assert_eq!((holds.strikes, &holds.by_hand), (2, &None));
+        assert_eq!(serde_json::to_string(&holds).unwrap(), old);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, GrantId, Need, Windows};
 use crate::forecast::Outlook;
-use crate::hold::Gate;
+use crate::hold::{Gate, HoldCause};
 use crate::id::SendId;
 use crate::learned::Learned;
 use crate::rules::{self, Rules};
@@ -211,6 +211,8 @@ pub fn plan(
     let mut slots = Slots::new(rules, budget, cursor, now, outstanding);
     let mut most = match budget.holds.gate(now) {
         Gate::Open => parked.len(),
+        // Nobody needs to find out whether it is over.
+        Gate::Closed(HoldCause::Operator, _) if budget.holds.current.is_none() => parked.len(),
         // After a hold one send goes first; the others follow when it went through.
         Gate::Probe | Gate::Closed(..) => usize::from(outstanding.is_empty()),
     };
@@ -243,7 +245,6 @@ mod tests {
 
     use super::*;
     use crate::budget::{Decision, Want};
-    use crate::hold::HoldCause;
     use crate::profile::Profile;
     use crate::quota::{Action, Limit, Quota, Tier, Unit};
     use crate::rules::Terms;
@@ -359,6 +360,21 @@ mod tests {
         let outstanding = [(Lane::Inbound, NOW)];
         let planned = plan(&rules, &budget, &cursor, NOW, &outstanding, &parked);
         assert!(planned.slots.iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_stop_by_hand_that_ends_soon_gets_slots_from_its_end_on() {
+        let rules = hourly();
+        let until = NOW + secs(300);
+        let budget = Budget::default().stop(until, None, NOW, ID);
+        let parked = [Lane::Inbound; 5];
+        let planned = plan(&rules, &budget, &Cursor::default(), NOW, &[], &parked);
+        assert_eq!(planned.slots[0], Some(until));
+        assert!(planned.slots.iter().all(Option::is_some), "nobody has to go first");
+        let budget = Budget::default().stop(Timestamp::NEVER, None, NOW, ID);
+        let planned = plan(&rules, &budget, &Cursor::default(), NOW, &[], &parked);
+        assert!(planned.slots.iter().all(Option::is_none));
+        assert_eq!(planned.opens_at, Timestamp::NEVER);
     }
 
     #[test]

@@ -149,6 +149,28 @@ pub enum ProfileError {
     SlowDown,
 }
 
+impl ProfileError {
+    /// The row that is wrong, where it is one.
+    pub fn quota(&self) -> Option<&QuotaId> {
+        match self {
+            Self::Repeated(id)
+            | Self::NoWindow(id)
+            | Self::LongWindow(id)
+            | Self::NoAction(id)
+            | Self::SomePeople(id)
+            | Self::Name(id)
+            | Self::NeverSends(id) => Some(id),
+            Self::Reserved
+            | Self::TooMany
+            | Self::Unlimited(_)
+            | Self::Active
+            | Self::NothingToSpread
+            | Self::WarmUp
+            | Self::SlowDown => None,
+        }
+    }
+}
+
 /// Something that will surprise whoever reads the profile; nothing breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProfileWarning {

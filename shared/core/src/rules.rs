@@ -10,7 +10,7 @@ use crate::day::{ActiveHours, TimeOfDay, Zone};
 use crate::learned::Learned;
 use crate::profile::{Profile, ProfileError, Spread, VELOCITY};
 use crate::quota::{
-    Action, DAY, GRANT_LIFE, Limit, PACED_WINDOW_MAX, Quota, Scope, Tier, Unit, nonzero,
+    Action, DAY, GRANT_LIFE, Limit, PACED_WINDOW_MAX, Quota, QuotaId, Scope, Tier, Unit, nonzero,
 };
 use crate::time::{CLOCK_BOUND, Timestamp};
 
@@ -170,6 +170,13 @@ impl Rules {
         }
         let is_hourly = quota.window <= PACED_WINDOW_MAX && quota.window >= LOWERED_FROM;
         if is_hourly { share(limit, u64::from(lowered) * 10) } else { limit }
+    }
+
+    /// The quota that never takes so many units of `action` at once, and its limit.
+    pub fn never_fits(&self, action: Action, units: NonZeroU32) -> Option<(&QuotaId, NonZeroU32)> {
+        let rows = self.profile.counting(action);
+        let limits = rows.map(|quota| (&quota.id, quota.limit.of(self.terms.tier)));
+        limits.filter(|&(_, limit)| limit < units).min_by_key(|&(_, limit)| limit)
     }
 
     fn warm_up_permille(&self, at: Timestamp) -> u64 {

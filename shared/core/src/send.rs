@@ -246,6 +246,73 @@ impl Outcome {
     }
 }
 
+/// Why a send that has ended, or waits, is not brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRetry {
+    /// It waits anyway.
+    #[error("it still waits: there is nothing to retry")]
+    Waiting,
+    /// The person has it.
+    #[error("it was sent: a second DM would be one too many")]
+    Sent,
+    /// It did not fail.
+    #[error("it was cancelled: only failed sends are retried")]
+    Cancelled,
+    /// Its time is over.
+    #[error("its deadline has passed: Meta takes no answer to this comment any more")]
+    Late,
+    /// Nothing keeps a second message to a person from arriving.
+    #[error(
+        "it is a message to a person, whose id is not kept after its end, and Meta refuses no \
+             second one"
+    )]
+    Message,
+    /// Meta's answer is final.
+    #[error("Meta refuses a private reply to this comment for good: it has one, or is too old")]
+    Refused,
+    /// The comment is gone.
+    #[error("the comment is gone: there is nothing to answer")]
+    CommentGone,
+    /// What is stored does not tell when its time is over.
+    #[error("its place cannot be read")]
+    Place,
+}
+
+impl Outcome {
+    /// Whether a send of `lane` that ended like this may be tried again at `now`, and what is then to
+    /// be believed of earlier attempts. Only an answer to a comment may: Meta refuses a second one, so
+    /// whatever is known of the first, no second DM arrives.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn retry(
+        &self,
+        lane: Lane,
+        deadline: Timestamp,
+        now: Timestamp,
+    ) -> Result<Earlier, NoRetry> {
+        let reason = match self {
+            Self::Failed { reason } => *reason,
+            Self::Sent { .. } => return Err(NoRetry::Sent),
+            Self::Expired => return Err(NoRetry::Late),
+            Self::Cancelled { .. } => return Err(NoRetry::Cancelled),
+        };
+        if matches!(lane, Lane::FollowUp | Lane::Outbound) {
+            return Err(NoRetry::Message);
+        }
+        match reason {
+            FailReason::ReplyRefused => Err(NoRetry::Refused),
+            FailReason::CommentGone => Err(NoRetry::CommentGone),
+            _ if deadline <= now => Err(NoRetry::Late),
+            FailReason::WindowClosed => Err(NoRetry::Late),
+            FailReason::NoAnswer => Ok(Earlier::Unknown),
+            FailReason::Recipient | FailReason::ThreadOwner | FailReason::BadRequest => {
+                Ok(Earlier::NotSent)
+            }
+        }
+    }
+}
+
 /// Why a send failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -275,6 +342,8 @@ pub enum CancelReason {
     AccountRemoved,
     /// Its campaign is gone.
     CampaignRemoved,
+    /// By hand.
+    Operator,
 }
 
 #[cfg(test)]

@@ -249,6 +249,7 @@ impl World {
                     HoldCause::NearLimit => 300,
                     HoldCause::TokenDead | HoldCause::Permission => 3600,
                     HoldCause::Blocked => 6 * 3600,
+                    HoldCause::Operator => unreachable!("not among the causes of a strike"),
                 };
                 let wait = Duration::from_secs(first).max(regain.unwrap_or_default());
                 let until = self.truth + wait.as_millis() as u64;

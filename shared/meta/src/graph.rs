@@ -1,8 +1,11 @@
 //! The calls to the Graph API. One method is one request: nothing here retries, follows a redirect
 //! or waits, because every attempt costs a unit of a budget that the caller keeps.
 
+mod account;
 mod answer;
+mod comments;
 mod request;
+mod token;
 
 use std::time::Duration;
 
@@ -11,9 +14,12 @@ use reqwest::{Client, RequestBuilder, Url, redirect, retry};
 use secrecy::SecretString;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 
+pub use self::account::{Me, Subscription};
 use self::answer::Success;
-pub use self::answer::{CallError, CommentTime, Sent};
+pub use self::answer::{Answered, CallError, CommentTime, Sent};
+pub use self::comments::{CommentItem, MediaItem, Page};
 use self::request::{Message, bearer};
+pub use self::token::{App, Granted, NewToken};
 use crate::json;
 
 /// How long a connection may take to be made. It counts towards the timeout of the call.
@@ -153,7 +159,16 @@ impl GraphClient {
         token: &SecretString,
         timeout: Duration,
     ) -> Result<Success, CallError> {
-        let sent = request.header(AUTHORIZATION, bearer(token)?).timeout(timeout).send().await;
+        self.send_request(request.header(AUTHORIZATION, bearer(token)?), timeout).await
+    }
+
+    /// A request whose URL or body may hold a secret: no error of it shows either.
+    async fn send_request(
+        &self,
+        request: RequestBuilder,
+        timeout: Duration,
+    ) -> Result<Success, CallError> {
+        let sent = request.timeout(timeout).send().await;
         let answer = sent.map_err(|error| match error.is_connect() || error.is_builder() {
             true => CallError::NotWritten,
             false => CallError::Unknown,

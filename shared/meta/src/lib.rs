@@ -1,6 +1,7 @@
 //! Meta's wire, and nothing of ours: what arrives from Instagram and what is sent to it.
 //!
 //! * [`signature`]: is this webhook body really from Meta?
+//! * [`signed_request`]: who has removed the app, or wants their data deleted?
 //! * [`webhook`]: the verification handshake, and a body turned into events.
 //! * [`graph`]: the calls to the Graph API.
 //! * [`error`]: what a refused call means and what the caller must do about it.
@@ -14,6 +15,7 @@ pub mod error;
 pub mod graph;
 mod json;
 pub mod signature;
+pub mod signed_request;
 mod time;
 pub mod usage;
 pub mod webhook;

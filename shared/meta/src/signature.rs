@@ -38,13 +38,14 @@ impl AppSecrets {
         let mut tag = [0; 32];
         hex::decode_to_slice(hex_tag, &mut tag).map_err(|_| SignatureError::Malformed)?;
 
-        self.0
-            .iter()
-            .position(|secret| {
-                !secret.expose_secret().is_empty()
-                    && mac(secret, raw_body).verify_slice(&tag).is_ok()
-            })
-            .ok_or(SignatureError::Mismatch)
+        self.signer(&tag, raw_body).ok_or(SignatureError::Mismatch)
+    }
+
+    /// The index of the candidate whose HMAC of `signed` this is.
+    pub(crate) fn signer(&self, tag: &[u8; 32], signed: &[u8]) -> Option<usize> {
+        self.0.iter().position(|secret| {
+            !secret.expose_secret().is_empty() && mac(secret, signed).verify_slice(tag).is_ok()
+        })
     }
 }
 
@@ -66,6 +67,11 @@ pub enum SignatureError {
     /// None of the secrets made this signature for this body.
     #[error("no app secret matches the signature")]
     Mismatch,
+}
+
+/// The HMAC of `signed` itself.
+pub(crate) fn tag(secret: &SecretString, signed: &[u8]) -> [u8; 32] {
+    mac(secret, signed).finalize().into_bytes().into()
 }
 
 fn mac(secret: &SecretString, body: &[u8]) -> Hmac<Sha256> {

@@ -1,52 +1,154 @@
 //! Accounts files: accounts, their campaigns and the limits they keep as people write them, in TOML.
+//! Everything that is wrong with one is said at once, each mistake with its line.
+
+use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
-use spillway_core::campaign::Campaign;
-use spillway_core::id::AccountId;
+use spillway_core::campaign::{Campaign, CampaignError, Overflow};
+use spillway_core::id::{AccountId, CampaignId, MediaId};
+use spillway_core::keyword::{Folded, Matching};
+use spillway_core::message::{Template, TemplateError};
 use spillway_core::profile::{Profile, ProfileError, SlowDown, Spread, WarmUp};
-use spillway_core::quota::Quota;
+use spillway_core::quota::{Quota, QuotaId};
 use spillway_core::rules::{Rules, Terms};
+use toml::Spanned;
 
 /// An account to connect.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
     /// Its id, as webhooks name it.
     pub id: AccountId,
+    /// The line of the file that it stands in.
+    pub line: usize,
     /// The limits it keeps.
     pub rules: Rules,
+    /// What of them the file names.
+    pub given: Given,
     /// Its campaigns.
     pub campaigns: Vec<Campaign>,
 }
 
+/// The limits that a file names; the rest is by default, or stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The profile.
+    pub profile: Option<Profile>,
+    /// Tier, day and warm-up.
+    pub terms: Option<Terms>,
+}
+
 /// Why a file is refused. Nothing of it is used then.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountsFileError {
-    /// It is no TOML, or has something that is not expected, or a campaign that cannot be sent. The
-    /// message names the line.
-    #[error(transparent)]
-    Toml(#[from] toml::de::Error),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountsFileError {
+    /// What is wrong, at least one, in the order of the file.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// One mistake, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Lines count from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.reason)
+    }
+}
+
+impl fmt::Display for AccountsFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mistake) in self.mistakes.iter().enumerate() {
+            write!(f, "{}{mistake}", if at > 0 { "\n" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for AccountsFileError {}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// It is no TOML, or has something that is not expected there.
+    #[error("{0}")]
+    Toml(String),
     /// It names no account.
     #[error("there is no [[account]]: add one with its `id`")]
     Empty,
+    /// An id that no webhook carries.
+    #[error(
+        "`{0}` is no account's id: write the number that webhooks carry (`user_id`, not `id`, and no name)"
+    )]
+    AccountId(AccountId),
+    /// What is to be changed is not there.
+    #[error("account {0} is not connected: do that first, with `spillway connect`")]
+    NotConnected(AccountId),
     /// An account stands twice.
     #[error("account {0} stands twice: put its campaigns under one [[account]]")]
     SameAccount(AccountId),
     /// A campaign's name stands twice.
     #[error("account {0} has campaign `{1}` twice: give each a name of its own")]
-    SameCampaign(AccountId, String),
+    SameCampaign(AccountId, CampaignId),
+    /// A campaign's name that cannot be stored or shown.
+    #[error("a campaign's `id` has 1 to 64 characters and no space before or behind: `{0}`")]
+    CampaignId(CampaignId),
+    /// A campaign that cannot be sent.
+    #[error(transparent)]
+    Campaign(#[from] CampaignError),
+    /// A text that cannot be sent.
+    #[error(transparent)]
+    Message(#[from] TemplateError),
+    /// A keyword that no comment can hold.
+    #[error("an empty keyword matches nothing: remove it, or leave `keywords` out to match all")]
+    EmptyKeyword,
+    /// A keyword stands twice in one list.
+    #[error("`{0}` stands twice: case, accents and emoji variants make no difference")]
+    SameKeyword(String),
+    /// A keyword that is also an exception.
+    #[error("`{0}` is in `keywords` and in `except`: no comment could match by it")]
+    Excepted(String),
+    /// A media id that is none.
+    #[error(
+        "`{0}` is no media id: write the number that the API gives, not a link or a short code"
+    )]
+    Media(MediaId),
+    /// A media id stands twice.
+    #[error("media {0} stands twice")]
+    SameMedia(MediaId),
+    /// Two campaigns want the same comments.
+    #[error(
+        "campaigns `{0}` and `{1}` both take every comment on the same media: give one of them keywords or other media"
+    )]
+    BothTakeAll(CampaignId, CampaignId),
+    /// Two campaigns want the same comments.
+    #[error(
+        "campaigns `{0}` and `{1}` have the keyword `{2}` on the same media, and only one of them could answer: remove it from one, or give one other media"
+    )]
+    Clash(CampaignId, CampaignId, String),
     /// A profile's name stands twice, or is one of Spillway's own.
     #[error("there are two profiles `{0}`: `careful` and `meta` are there already")]
     SameProfile(String),
+    /// A profile without a name.
+    #[error("a profile's `name` must not be empty")]
+    NoName,
     /// There is no such profile.
     #[error(
-        "account {0}: there is no profile `{1}`: write \"careful\", \"meta\" or the name of a [[profile]]"
+        "there is no profile `{0}`: write \"careful\", \"meta\" or the name of a [[profile]] of this file"
     )]
-    NoProfile(AccountId, String),
+    NoProfile(String),
     /// A profile that is based on none.
     #[error(
-        "profile `{0}`: there is no profile `{1}` to be based on: write \"careful\" or \"meta\""
+        "there is no profile `{0}` to be based on: write \"careful\", \"meta\" or one that stands before"
     )]
-    NoBase(String, String),
+    NoBase(String),
+    /// A quota's name stands twice in one profile.
+    #[error("quota `{0}` stands twice in this profile")]
+    SameQuota(QuotaId),
     /// A profile that cannot be counted or would never send.
     #[error("profile `{0}`: {1}")]
     Profile(String, ProfileError),
@@ -59,67 +161,270 @@ pub enum AccountsFileError {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    profile: Vec<CustomProfile>,
+    profile: Vec<Spanned<CustomProfile>>,
     #[serde(default)]
-    account: Vec<Entry>,
+    account: Vec<Spanned<Entry>>,
 }
 
 /// A profile of the file: another one with some of it replaced.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CustomProfile {
-    name: String,
+    name: Spanned<String>,
     /// What it starts from; without it, from nothing.
-    base: Option<String>,
+    base: Option<Spanned<String>>,
     /// Rows to add, or to replace those of the same name.
     #[serde(default)]
-    quota: Vec<Quota>,
-    spread: Option<Spread>,
-    warm_up: Option<WarmUp>,
-    slow_down: Option<SlowDown>,
+    quota: Vec<Spanned<Quota>>,
+    spread: Option<Spanned<Spread>>,
+    warm_up: Option<Spanned<WarmUp>>,
+    slow_down: Option<Spanned<SlowDown>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    id: AccountId,
-    profile: Option<String>,
+    id: Spanned<AccountId>,
+    profile: Option<Spanned<String>>,
+    terms: Option<Terms>,
     #[serde(default)]
-    terms: Terms,
+    campaign: Vec<Spanned<CampaignEntry>>,
+}
+
+/// A [`Campaign`] of which it is known where each part stands.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CampaignEntry {
+    id: Spanned<CampaignId>,
     #[serde(default)]
-    campaign: Vec<Campaign>,
+    keywords: Vec<Spanned<String>>,
+    #[serde(default)]
+    matching: Matching,
+    #[serde(default)]
+    except: Vec<Spanned<String>>,
+    #[serde(default)]
+    media: Vec<Spanned<MediaId>>,
+    overflow: Option<Spanned<Overflow>>,
+    messages: Spanned<Vec<Spanned<String>>>,
+}
+
+/// Collects mistakes, and knows the lines of the file.
+struct Mistakes<'a> {
+    text: &'a str,
+    found: Vec<(usize, Reason)>,
+}
+
+impl Mistakes<'_> {
+    fn add(&mut self, span: Range<usize>, reason: impl Into<Reason>) {
+        self.found.push((span.start, reason.into()));
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    fn end(mut self) -> Result<(), AccountsFileError> {
+        self.found.sort_by_key(|&(offset, _)| offset);
+        let found = std::mem::take(&mut self.found);
+        let mistake = |(offset, reason)| Mistake { line: self.line(offset), reason };
+        let mistakes: Vec<Mistake> = found.into_iter().map(mistake).collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(AccountsFileError { mistakes }) }
+    }
+}
+
+fn read<'a>(text: &'a str) -> Result<(File, Mistakes<'a>), AccountsFileError> {
+    let mut mistakes = Mistakes { text, found: Vec::new() };
+    match toml::from_str::<File>(text) {
+        Ok(file) => Ok((file, mistakes)),
+        Err(error) => {
+            let mut reason = error.message().replace('\n', ", ");
+            if reason == "invalid type: map, expected a sequence" {
+                reason =
+                    "write [[account]] before its [[account.campaign]], and all of these names \
+                          in double brackets"
+                        .into();
+            }
+            let reason = Reason::Toml(reason);
+            mistakes.add(error.span().unwrap_or(0..0), reason);
+            Err(mistakes.end().err().unwrap_or(AccountsFileError { mistakes: Vec::new() }))
+        }
+    }
 }
 
 /// Reads a file. An account that names no profile gets `profile`.
 ///
 /// # Errors
-/// Says what is wrong, and in which line where that is known.
+/// Says everything that is wrong, and in which line.
 pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsFileError> {
-    let file: File = toml::from_str(text)?;
-    let profiles = profiles(file.profile)?;
+    let (file, mut mistakes) = read(text)?;
+    let profiles = profiles(file.profile, &mut mistakes);
     let mut accounts: Vec<NewAccount> = Vec::new();
-    for Entry { id, profile: name, terms, campaign: campaigns } in file.account {
+    if file.account.is_empty() {
+        mistakes.add(0..0, Reason::Empty);
+    }
+    for entry in file.account {
+        let span = entry.span();
+        let Entry { id, profile: name, terms, campaign } = entry.into_inner();
+        let id_span = id.span();
+        let id = id.into_inner();
+        if !is_number(id.as_str()) {
+            mistakes.add(id_span, Reason::AccountId(id));
+            continue;
+        }
         if accounts.iter().any(|known| known.id == id) {
-            return Err(AccountsFileError::SameAccount(id));
+            mistakes.add(id_span, Reason::SameAccount(id));
+            continue;
         }
-        for (at, campaign) in campaigns.iter().enumerate() {
-            if campaigns[..at].iter().any(|earlier| earlier.id == campaign.id) {
-                return Err(AccountsFileError::SameCampaign(id, campaign.id.to_string()));
-            }
-        }
-        let profile = match name {
-            None => profile.clone(),
-            Some(name) => match profiles.iter().find(|profile| profile.name == name) {
-                Some(known) => known.clone(),
-                None => return Err(AccountsFileError::NoProfile(id, name)),
-            },
+        let given = Given {
+            profile: name.and_then(|name| {
+                let found = profiles.iter().find(|profile| profile.name == *name.get_ref());
+                if found.is_none() {
+                    mistakes.add(name.span(), Reason::NoProfile(name.into_inner()));
+                }
+                found.cloned()
+            }),
+            terms,
         };
-        match Rules::new(profile, terms) {
-            Ok(rules) => accounts.push(NewAccount { id, rules, campaigns }),
-            Err(error) => return Err(AccountsFileError::Rules(id, error)),
+        let campaigns = campaigns(&id, campaign, &mut mistakes);
+        let of_account = given.profile.clone().unwrap_or_else(|| profile.clone());
+        match Rules::new(of_account, given.terms.clone().unwrap_or_default()) {
+            Ok(rules) => {
+                let line = mistakes.line(span.start);
+                accounts.push(NewAccount { id, line, rules, given, campaigns });
+            }
+            Err(error) => mistakes.add(span, Reason::Rules(id, error)),
         }
     }
-    if accounts.is_empty() { Err(AccountsFileError::Empty) } else { Ok(accounts) }
+    mistakes.end().map(|()| accounts)
+}
+
+/// Meta's ids are numbers, too long for a number type.
+fn is_number(id: &str) -> bool {
+    (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn campaigns(
+    account: &AccountId,
+    entries: Vec<Spanned<CampaignEntry>>,
+    mistakes: &mut Mistakes<'_>,
+) -> Vec<Campaign> {
+    let mut campaigns: Vec<Campaign> = Vec::new();
+    for entry in entries {
+        let span = entry.span();
+        let entry = entry.into_inner();
+        let id = entry.id.get_ref().clone();
+        let name = id.as_str();
+        if name.trim() != name || !(1..=64).contains(&name.chars().count()) {
+            mistakes.add(entry.id.span(), Reason::CampaignId(id.clone()));
+        } else if campaigns.iter().any(|known| known.id == id) {
+            mistakes.add(entry.id.span(), Reason::SameCampaign(account.clone(), id.clone()));
+            continue;
+        }
+        let is_sound = check_words(&entry, mistakes) & check_media(&entry.media, mistakes);
+        let Some(messages) = checked_messages(&entry, mistakes).filter(|_| is_sound) else {
+            continue;
+        };
+        let campaign = entry.campaign(messages);
+        match campaign.check() {
+            Ok(()) => {}
+            // It was said where its id stands.
+            Err(CampaignError::NoId) => continue,
+            Err(error) => {
+                mistakes.add(span, error);
+                continue;
+            }
+        }
+        for other in &campaigns {
+            let Some(word) = campaign.clash(other) else { continue };
+            let (first, second) = (other.id.clone(), campaign.id.clone());
+            let spanned = entry.keywords.iter().find(|known| known.get_ref() == word);
+            match spanned {
+                Some(known) => {
+                    mistakes.add(known.span(), Reason::Clash(first, second, word.to_owned()));
+                }
+                None => mistakes.add(span.clone(), Reason::BothTakeAll(first, second)),
+            }
+        }
+        campaigns.push(campaign);
+    }
+    campaigns
+}
+
+impl CampaignEntry {
+    fn campaign(&self, messages: Vec<Template>) -> Campaign {
+        fn plain<T: Clone>(spanned: &[Spanned<T>]) -> Vec<T> {
+            spanned.iter().map(|value| value.get_ref().clone()).collect()
+        }
+        Campaign {
+            id: self.id.get_ref().clone(),
+            keywords: plain(&self.keywords),
+            matching: self.matching,
+            except: plain(&self.except),
+            media: plain(&self.media),
+            overflow: self.overflow.as_ref().map(|order| *order.get_ref()).unwrap_or_default(),
+            messages,
+        }
+    }
+}
+
+/// Each of these says whether it found nothing wrong.
+fn check_words(entry: &CampaignEntry, mistakes: &mut Mistakes<'_>) -> bool {
+    let before = mistakes.found.len();
+    let mut seen: Vec<(Folded, bool)> = Vec::new();
+    let words = entry.keywords.iter().map(|word| (word, true));
+    for (word, is_keyword) in words.chain(entry.except.iter().map(|word| (word, false))) {
+        let (span, text) = (word.span(), word.get_ref().clone());
+        let folded = Folded::new(&text);
+        if folded.is_empty() {
+            mistakes.add(span, Reason::EmptyKeyword);
+            continue;
+        }
+        match seen.iter().find(|(known, _)| *known == folded) {
+            Some((_, known)) if *known == is_keyword => {
+                mistakes.add(span, Reason::SameKeyword(text));
+            }
+            Some(_) => mistakes.add(span, Reason::Excepted(text)),
+            None => seen.push((folded, is_keyword)),
+        }
+    }
+    mistakes.found.len() == before
+}
+
+fn check_media(media: &[Spanned<MediaId>], mistakes: &mut Mistakes<'_>) -> bool {
+    let before = mistakes.found.len();
+    for (at, one) in media.iter().enumerate() {
+        if !is_number(one.get_ref().as_str()) {
+            mistakes.add(one.span(), Reason::Media(one.get_ref().clone()));
+        } else if media[..at].iter().any(|known| known.get_ref() == one.get_ref()) {
+            mistakes.add(one.span(), Reason::SameMedia(one.get_ref().clone()));
+        }
+    }
+    mistakes.found.len() == before
+}
+
+/// The texts, if nothing is wrong with them.
+fn checked_messages(entry: &CampaignEntry, mistakes: &mut Mistakes<'_>) -> Option<Vec<Template>> {
+    let before = mistakes.found.len();
+    let (id, messages) = (entry.id.get_ref(), entry.messages.get_ref());
+    if messages.is_empty() || messages.len() > 255 {
+        mistakes.add(entry.messages.span(), CampaignError::Messages(id.clone()));
+    }
+    let mut templates: Vec<Template> = Vec::new();
+    for message in messages {
+        match Template::parse(message.get_ref()) {
+            Ok(template) if templates.contains(&template) => {
+                let same = CampaignError::SameMessage(id.clone(), template.to_string());
+                mistakes.add(message.span(), same);
+            }
+            Ok(template) => templates.push(template),
+            Err(error) => mistakes.add(message.span(), error),
+        }
+    }
+    if let Some(order) = entry.overflow.as_ref().filter(|o| *o.get_ref() == Overflow::PublicReply) {
+        mistakes.add(order.span(), CampaignError::PublicReply(id.clone()));
+    }
+    (mistakes.found.len() == before).then_some(templates)
 }
 
 /// Reads a file of profiles alone, such as the forecast's, or the profiles of an accounts file, and
@@ -128,44 +433,81 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
 /// # Errors
 /// As [`parse`].
 pub fn parse_profiles(text: &str) -> Result<Vec<Profile>, AccountsFileError> {
-    profiles(toml::from_str::<File>(text)?.profile)
+    let (file, mut mistakes) = read(text)?;
+    let profiles = profiles(file.profile, &mut mistakes);
+    mistakes.end().map(|()| profiles)
 }
 
 /// The profiles there are: those that come with Spillway, and the file's.
-fn profiles(custom: Vec<CustomProfile>) -> Result<Vec<Profile>, AccountsFileError> {
+fn profiles(custom: Vec<Spanned<CustomProfile>>, mistakes: &mut Mistakes<'_>) -> Vec<Profile> {
     let mut known = vec![Profile::careful(), Profile::meta()];
-    for CustomProfile { name, base, quota, spread, warm_up, slow_down } in custom {
-        if known.iter().any(|profile| profile.name == name) {
-            return Err(AccountsFileError::SameProfile(name));
+    for profile in custom {
+        let span = profile.span();
+        let CustomProfile { name, base, quota, spread, warm_up, slow_down } = profile.into_inner();
+        let (name_span, name) = (name.span(), name.into_inner());
+        if name.trim().is_empty() {
+            mistakes.add(name_span, Reason::NoName);
+            continue;
         }
+        if known.iter().any(|profile| profile.name == name) {
+            mistakes.add(name_span, Reason::SameProfile(name));
+            continue;
+        }
+        let none = Profile {
+            name: name.clone(),
+            quotas: Vec::new(),
+            spread: None,
+            warm_up: None,
+            slow_down: SlowDown::default(),
+        };
         let mut profile = match base {
-            None => Profile {
-                name: name.clone(),
-                quotas: Vec::new(),
-                spread: None,
-                warm_up: None,
-                slow_down: SlowDown::default(),
-            },
-            Some(base) => match known.iter().find(|profile| profile.name == base) {
+            None => none,
+            Some(base) => match known.iter().find(|profile| profile.name == *base.get_ref()) {
                 Some(base) => Profile { name: name.clone(), ..base.clone() },
-                None => return Err(AccountsFileError::NoBase(name, base)),
+                None => {
+                    mistakes.add(base.span(), Reason::NoBase(base.into_inner()));
+                    // Accounts that name it are not to blame.
+                    known.push(Profile { name, ..Profile::careful() });
+                    continue;
+                }
             },
         };
-        for quota in quota {
-            match profile.quotas.iter_mut().find(|known| known.id == quota.id) {
-                Some(known) => *known = quota,
-                None => profile.quotas.push(quota),
+        for (at, row) in quota.iter().enumerate() {
+            let row_of = |row: &Spanned<Quota>| row.get_ref().id.clone();
+            if quota[..at].iter().any(|other| row_of(other) == row_of(row)) {
+                mistakes.add(row.span(), Reason::SameQuota(row_of(row)));
+                continue;
+            }
+            match profile.quotas.iter_mut().find(|known| known.id == row_of(row)) {
+                Some(known) => *known = row.get_ref().clone(),
+                None => profile.quotas.push(row.get_ref().clone()),
             }
         }
-        profile.spread = spread.or(profile.spread);
-        profile.warm_up = warm_up.or(profile.warm_up);
-        profile.slow_down = slow_down.unwrap_or(profile.slow_down);
+        let (spreads, warms_up) =
+            (spread.as_ref().map(Spanned::span), warm_up.as_ref().map(Spanned::span));
+        let slows_down = slow_down.as_ref().map(Spanned::span);
+        profile.spread = spread.map(Spanned::into_inner).or(profile.spread);
+        profile.warm_up = warm_up.map(Spanned::into_inner).or(profile.warm_up);
+        profile.slow_down = slow_down.map_or(profile.slow_down, Spanned::into_inner);
         if let Err(error) = profile.validate() {
-            return Err(AccountsFileError::Profile(name, error));
+            let of_row = |id: &str| {
+                let row = quota.iter().find(|row| row.get_ref().id.as_str() == id);
+                row.map(Spanned::span)
+            };
+            let at = match &error {
+                ProfileError::Reserved => of_row("velocity"),
+                ProfileError::Active | ProfileError::NothingToSpread => spreads,
+                ProfileError::WarmUp => warms_up,
+                ProfileError::SlowDown => slows_down,
+                other => other.quota().and_then(|id| of_row(id.as_str())),
+            };
+            mistakes.add(at.unwrap_or(span), Reason::Profile(name.clone(), error));
+            known.push(Profile { name, ..Profile::careful() });
+            continue;
         }
         known.push(profile);
     }
-    Ok(known)
+    known
 }
 
 #[cfg(test)]

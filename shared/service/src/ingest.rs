@@ -25,13 +25,20 @@ use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
 use crate::metrics::{Meter, Metric};
-use crate::port::{Backlogs, Cursors, Queued, Recorded, Saved, SendQueue, Sends, StoreError};
+use crate::port::{
+    Backlogs, Cursors, Hearing, Queued, Recorded, Saved, SendQueue, Sends, StoreError,
+};
 use crate::release::MARK_KEPT;
 use crate::ticket::{Place, Ticket};
 
 /// How long a process relies on having marked an account. Well below [`MARK_KEPT`], for which a
 /// mark stays.
 const MARK_REMEMBERED: Duration = Duration::from_secs(300);
+
+/// How long a process does not write down again that webhooks tell of an account: one write an hour,
+/// an account and a process. Upkeep allows for it
+/// ([`HEARD_SLACK`](spillway_core::upkeep::HEARD_SLACK)).
+const HEARD_REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// How long a process goes on with the cursor it has seen. An outdated one is noticed when it is
 /// written; only "parked sends are waiting" can be believed for too long.
@@ -55,6 +62,8 @@ pub struct Ingest {
     pub backlogs: Arc<dyn Backlogs>,
     /// Where sends with a slot go.
     pub queue: Arc<dyn SendQueue>,
+    /// Where it is written down that webhooks come.
+    pub hearing: Arc<dyn Hearing>,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
     /// The time.
@@ -70,12 +79,13 @@ pub struct Ingest {
 /// What a warm process remembers between deliveries.
 pub struct Warm {
     marked: Memory<AccountId, ()>,
+    heard: Memory<AccountId, ()>,
     cursors: Memory<AccountId, Cursor>,
 }
 
 impl Default for Warm {
     fn default() -> Self {
-        Self { marked: Memory::new(), cursors: Memory::new() }
+        Self { marked: Memory::new(), heard: Memory::new(), cursors: Memory::new() }
     }
 }
 
@@ -169,7 +179,7 @@ impl Ingest {
             }
         }
         let results: Vec<Ingested> = stream::iter(by_account)
-            .map(|(account, comments)| self.ingest_account(account, comments))
+            .map(|(account, comments)| self.ingest_told(account, comments))
             .buffer_unordered(ACCOUNTS_AT_ONCE)
             .try_collect()
             .await?;
@@ -190,6 +200,45 @@ impl Ingest {
             "ingested"
         );
         Ok(total)
+    }
+
+    /// Comments that a webhook has told of.
+    async fn ingest_told(
+        &self,
+        id: AccountId,
+        comments: Vec<CommentEvent>,
+    ) -> Result<Ingested, StoreError> {
+        let counts = self.ingest_account(id.clone(), comments).await?;
+        if counts.unknown_account == 0 {
+            self.hear(id).await;
+        }
+        Ok(counts)
+    }
+
+    /// Writes down that webhooks tell of the account. It comes after what must be durable, and a
+    /// failure costs nothing but that upkeep looks for comments which are known.
+    async fn hear(&self, account: AccountId) {
+        let now = self.clock.now();
+        if self.warm.heard.get(&account, now).is_some() {
+            return;
+        }
+        match self.hearing.heard(&account, now).await {
+            Ok(()) => self.warm.heard.put(account, (), now + HEARD_REMEMBERED, now),
+            Err(error) => warn!(%account, %error, "not written down that webhooks come"),
+        }
+    }
+
+    /// Records a send for every comment of the account that a campaign wants, as [`Self::ingest`]
+    /// does, of comments that were read and not told.
+    ///
+    /// # Errors
+    /// When something could not be persisted. Ingesting the same comments again is right.
+    pub async fn ingest_read(
+        &self,
+        id: &AccountId,
+        comments: Vec<CommentEvent>,
+    ) -> Result<Ingested, StoreError> {
+        self.ingest_account(id.clone(), comments).await
     }
 
     async fn ingest_account(

@@ -5,10 +5,12 @@
 //! - [`deliver`]: queued sends become Graph calls, inside the account's budget.
 //! - [`release`]: parked sends get slots; what a crash left behind is repaired; what is too late
 //!   expires.
+//! - [`upkeep`]: tokens are renewed, subscriptions kept whole, missed comments found.
 
 pub mod account;
 pub mod accounts_file;
 pub mod app;
+pub mod apply;
 pub mod clock;
 pub mod deliver;
 pub mod directory;
@@ -17,6 +19,8 @@ pub mod ingest;
 pub mod limiter;
 mod memory;
 pub mod metrics;
+pub mod operate;
 pub mod port;
 pub mod release;
 pub mod ticket;
+pub mod upkeep;

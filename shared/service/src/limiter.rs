@@ -13,6 +13,7 @@ use spillway_core::budget::{
 };
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::learned::{Learned, Usage as Reported};
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::send::Lane;
@@ -28,7 +29,7 @@ use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
 use crate::metrics::{Meter, Metric, name_of};
-use crate::port::{Budgets, Moved, Saved, StoreError};
+use crate::port::{Budgets, Journal, Moved, Saved, StoreError};
 use crate::ticket::Ticket;
 
 /// A budget seen this long ago still decides; a denial from an older one is checked against the
@@ -56,6 +57,8 @@ pub struct Limiter {
     clock: Arc<dyn Clock>,
     check: Arc<ClockCheck>,
     meter: Arc<Meter>,
+    /// Where holds are written down for people to read.
+    journal: Option<Arc<dyn Journal>>,
     /// The budget last seen, and when.
     seen: Memory<AccountId, (Budget, Timestamp)>,
     /// Accounts whose budget others were found to write between two decisions of this process.
@@ -138,11 +141,18 @@ impl Limiter {
             clock,
             check,
             meter,
+            journal: None,
             seen: Memory::new(),
             shared: Memory::new(),
             denials: Memory::new(),
             reported: Memory::new(),
         }
+    }
+
+    /// Writes the beginnings and ends of holds into `journal` too.
+    #[must_use]
+    pub fn with_journal(self, journal: Arc<dyn Journal>) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// Takes units for as many of the tickets, all of one lane, as fit, in one write.
@@ -230,6 +240,25 @@ impl Limiter {
                 Ok(Charged::Denied(denial))
             }
         }
+    }
+
+    /// Takes the unit of one call that is no send.
+    pub(crate) async fn reserve_call(
+        &self,
+        account: &Account,
+        action: Action,
+        lease_until: Timestamp,
+    ) -> Result<Result<Reservation, Denial>, StoreError> {
+        let units = NonZeroU32::MIN;
+        let request =
+            Request { action, lane: None, units, tickets: &[], lease_until, counted_at: None };
+        let decided = self.decide(account, &request).await?;
+        Ok(decided.map(|decided| Reservation {
+            grant: decided.grant,
+            granted: Vec::new(),
+            app_role: decided.app_role,
+            usable_until: decided.usable_until,
+        }))
     }
 
     async fn decide(
@@ -457,11 +486,17 @@ impl Limiter {
             .await;
         match held {
             Ok((before, budget)) => {
-                if before.holds.is_open(now.max(before.decided_at)) {
-                    self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
-                }
                 let Learned { lowered, .. } = budget.learned;
                 let until = budget.holds.current.map_or(now, |hold| hold.until);
+                // Calls in flight meet the limit too; it is one hold.
+                if before.holds.is_open(now.max(before.decided_at)) {
+                    self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
+                    self.note(&account.id, Event::HoldSet { cause, until }).await;
+                    if let Some(lowered) = lowered.filter(|_| lowered != before.learned.lowered) {
+                        let met = Event::LimitMet { percent: lowered.percent };
+                        self.note(&account.id, met).await;
+                    }
+                }
                 warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
                 Some(until)
             }
@@ -470,6 +505,61 @@ impl Limiter {
                 None
             }
         }
+    }
+
+    /// Stops the account by hand until `until`, and gives its budget before and after: once this
+    /// returns nothing more is granted. A call that was granted within the [`GRANT_LIFE`] before may
+    /// still be made.
+    ///
+    /// # Errors
+    /// When the store does not answer, or this machine's clock is off.
+    pub async fn stop(
+        &self,
+        account: &AccountId,
+        until: Timestamp,
+        reason: Option<&str>,
+    ) -> Result<(Budget, Budget), StoreError> {
+        let stopped =
+            self.by_hand(account, |budget, now, id| budget.stop(until, reason, now, id)).await?;
+        self.note(account, Event::HoldSet { cause: HoldCause::Operator, until }).await;
+        Ok(stopped)
+    }
+
+    /// Ends a stop by hand and lets one call look into any other hold, and gives the budget before and
+    /// after.
+    ///
+    /// # Errors
+    /// When the store does not answer, or this machine's clock is off.
+    pub async fn resume(&self, account: &AccountId) -> Result<(Budget, Budget), StoreError> {
+        for key in keys(account) {
+            self.denials.forget(&key);
+        }
+        let resumed = self.by_hand(account, |budget, now, id| budget.resume(now, id)).await?;
+        self.note(account, Event::HoldEnded).await;
+        Ok(resumed)
+    }
+
+    /// Ends a stop by hand alone: another hold stays as it is.
+    ///
+    /// # Errors
+    /// When the store does not answer, or this machine's clock is off.
+    pub async fn resume_stop(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.by_hand(account, |budget, _, id| budget.without_stop(id)).await.map(|_| ())
+    }
+
+    async fn by_hand(
+        &self,
+        account: &AccountId,
+        change: impl Fn(&Budget, Timestamp, GrantId) -> Budget + Send + Sync,
+    ) -> Result<(Budget, Budget), StoreError> {
+        // The answer tells whether the clock is right: decisions never go back behind this one.
+        self.budgets.load(account).await?;
+        if !self.check.is_trusted() {
+            let detail = "this machine's clock is off by more than a second: set it".to_owned();
+            return Err(StoreError::Unavailable { what: "change the budget", detail });
+        }
+        let now = self.clock.now();
+        self.change(account, |budget, id| Some(change(budget, now, id))).await
     }
 
     /// Puts every account of the app on hold.
@@ -519,7 +609,12 @@ impl Limiter {
             })
             .await;
         match lifted {
-            Ok(_) => warn!(account = %account.id, "hold ended: the probe went through"),
+            Ok((before, after)) => {
+                warn!(account = %account.id, "hold ended: the probe went through");
+                if before.holds.current.is_some() && after.holds.current.is_none() {
+                    self.note(&account.id, Event::HoldEnded).await;
+                }
+            }
             Err(error) => error!(account = %account.id, %error, "could not end the hold"),
         }
     }
@@ -543,6 +638,15 @@ impl Limiter {
             return self.hold(account, HoldCause::NearLimit, usage.regain).await;
         }
         None
+    }
+
+    /// Writes into the account's journal. Nothing is decided on it, so a failure is only logged.
+    async fn note(&self, account: &AccountId, what: Event) {
+        let Some(journal) = &self.journal else { return };
+        let entry = JournalEntry { at: self.clock.now(), account: account.clone(), what };
+        if let Err(error) = journal.append(&entry).await {
+            warn!(%account, %error, "not written into the journal");
+        }
     }
 
     /// Changes the stored budget, again until it holds; `None` from `change` leaves it. Gives it as it

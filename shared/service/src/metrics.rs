@@ -66,6 +66,14 @@ pub enum Metric {
     ReleaseBehind,
     /// Sends that a crash had left behind, brought back.
     Repaired,
+    /// Comments that a campaign wants and no webhook had told of, found by reading.
+    Backfilled,
+    /// Looks at accounts whose webhooks have stopped.
+    SilentAccounts,
+    /// Accounts that were not subscribed to their webhooks, and are again.
+    Resubscribed,
+    /// Looks at accounts whose token ends within a week, or has ended.
+    EndingTokens,
     /// Invocations that ended with a clock that cannot be trusted.
     ClockDistrusted,
     /// Stored items that could not be read.
@@ -127,7 +135,7 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::Accepted,
         Self::Matched,
         Self::Duplicates,
@@ -151,6 +159,10 @@ impl Metric {
         Self::ReleaseRuns,
         Self::ReleaseBehind,
         Self::Repaired,
+        Self::Backfilled,
+        Self::SilentAccounts,
+        Self::Resubscribed,
+        Self::EndingTokens,
         Self::ClockDistrusted,
         Self::CorruptItems,
     ];
@@ -182,6 +194,10 @@ impl Metric {
             Self::ReleaseRuns => D::count("ReleaseRuns"),
             Self::ReleaseBehind => D::new("ReleaseBehind", Unit::Seconds, Kind::Highest),
             Self::Repaired => D::count("Repaired"),
+            Self::Backfilled => D::count("Backfilled"),
+            Self::SilentAccounts => D::count("SilentAccounts"),
+            Self::Resubscribed => D::count("Resubscribed"),
+            Self::EndingTokens => D::count("EndingTokens"),
             Self::ClockDistrusted => D::count("ClockDistrusted"),
             Self::CorruptItems => D::count("CorruptItems"),
         }

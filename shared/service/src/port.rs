@@ -6,13 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
-use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CommentId, EventId, MediaId, RecipientId, SendId};
+use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::{CallError, CommentTime, Sent};
+use spillway_core::upkeep::{TokenLife, Upkeep};
+use spillway_meta::graph::{
+    Answered, CallError, CommentItem, CommentTime, Me, MediaItem, Page, Sent, Subscription,
+};
 
-use crate::account::Account;
+use crate::account::{Account, SealedToken};
 use crate::ticket::{Place, Ticket};
 
 /// A store or queue did not do what it was asked.
@@ -311,4 +315,221 @@ pub trait Graph: Send + Sync {
         comment: &CommentId,
         timeout: Duration,
     ) -> Result<CommentTime, CallError>;
+}
+
+/// The accounts' journals: what happened to each, for people to read. Nothing is decided on them, so a
+/// line that could not be written is logged and no more.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Writes a line down. The same line written twice is there once.
+    async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError>;
+
+    /// The newest lines of an account, `since` at the earliest, the newest first; at most `limit`.
+    async fn list(
+        &self,
+        account: &AccountId,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError>;
+}
+
+/// When webhooks last told of an account.
+#[async_trait]
+pub trait Hearing: Send + Sync {
+    /// A webhook has told of the account.
+    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// The accounts that upkeep visits, and what it knows of each.
+#[async_trait]
+pub trait Roster: Hearing {
+    /// Puts the account on the list, due at once.
+    async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Accounts that are due, those that have waited longest first, each with the instant it is due.
+    async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError>;
+
+    /// Takes an account that is due at `due` for one visit: it is due again at `until`. `None` when
+    /// another run has it.
+    async fn visit(
+        &self,
+        account: &AccountId,
+        due: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Standing>, StoreError>;
+
+    /// Writes down what is known now, while the visit goes on.
+    async fn note(&self, account: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError>;
+
+    /// Ends the visit that was to last `until`: due again at `due`, unless somebody has asked for
+    /// something meanwhile.
+    async fn settle(
+        &self,
+        account: &AccountId,
+        until: Timestamp,
+        upkeep: &Upkeep,
+        due: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Asks for something; the account is due at once.
+    async fn ask(&self, account: &AccountId, wish: &Wish, now: Timestamp)
+    -> Result<(), StoreError>;
+
+    /// Writes down by which id the app alone, and so Meta's requests, name the account.
+    async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError>;
+
+    /// Takes the account off the list, and its alias.
+    async fn strike_off(
+        &self,
+        account: &AccountId,
+        app_scoped: Option<&str>,
+    ) -> Result<(), StoreError>;
+}
+
+/// What is asked of upkeep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To read the comments of the last seven days.
+    Backfill,
+    /// To take note that the account's owner has removed the app.
+    Deauthorize,
+    /// To delete the account, under a code by which its owner asks how that goes.
+    Delete {
+        /// The code.
+        code: String,
+    },
+}
+
+/// An account as a visit finds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What the last visit has left.
+    pub upkeep: Upkeep,
+    /// When a webhook last told of it; up to an hour late.
+    pub last_heard: Option<Timestamp>,
+    /// When a backfill was last asked for.
+    pub backfill_asked_at: Option<Timestamp>,
+    /// When its owner last removed the app.
+    pub deauthorized_at: Option<Timestamp>,
+    /// Its deletion is asked for, under this code.
+    pub delete: Option<String>,
+}
+
+/// The tokens of accounts with what is known of their lives.
+#[async_trait]
+pub trait Tokens: Send + Sync {
+    /// The token in use, and the next one if there is one; `None` when the account is not connected.
+    async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError>;
+
+    /// Writes down when the token in use was obtained and when it ends.
+    async fn note_life(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        life: TokenLife,
+    ) -> Result<(), StoreError>;
+
+    /// Stores the next token beside the one in use. `false` when that is another one by now.
+    async fn keep_next(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        next: &NextToken,
+    ) -> Result<bool, StoreError>;
+
+    /// The next token has worked: it takes the place of the one in use. `false` when there is another
+    /// one by now.
+    async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError>;
+
+    /// The next token does not work: it is forgotten.
+    async fn drop_next(&self, account: &AccountId, next: &NextToken) -> Result<(), StoreError>;
+}
+
+/// A stored token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptToken {
+    /// The one in use.
+    pub token: SealedToken,
+    /// Its life.
+    pub life: TokenLife,
+    /// The one that is to take its place.
+    pub next: Option<NextToken>,
+}
+
+/// A token that has not been used yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextToken {
+    /// The token.
+    pub token: SealedToken,
+    /// Its life.
+    pub life: TokenLife,
+}
+
+/// Takes an account out of the deployment: settings, token and campaigns. What waits of it is then
+/// cancelled by release.
+#[async_trait]
+pub trait Removal: Send + Sync {
+    /// Removes it. Removing it again is right.
+    async fn remove(&self, account: &AccountId) -> Result<(), StoreError>;
+
+    /// Notes that a deletion which was asked for under `code` is done.
+    async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// Meta's Graph API, as far as upkeep goes. Each call gives up after `timeout`.
+#[async_trait]
+pub trait AccountGraph: Send + Sync {
+    /// Makes ready for calls with the token, so that no grant runs out over it.
+    async fn prepare(&self, account: &AccountId, token: &SealedToken) -> Result<(), StoreError>;
+
+    /// The next token, sealed, and for how long it is good.
+    async fn refresh(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<(SealedToken, Option<Duration>)>, CallError>;
+
+    /// Whom the token is for.
+    async fn me(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Me>, CallError>;
+
+    /// Which webhooks the account is subscribed to.
+    async fn subscription(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Subscription>, CallError>;
+
+    /// Subscribes it to these.
+    async fn subscribe(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        fields: &[&str],
+        timeout: Duration,
+    ) -> Result<Answered<()>, CallError>;
+
+    /// Its newest media.
+    async fn media(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Page<MediaItem>>, CallError>;
+
+    /// A page of a media's comments.
+    async fn comments(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        media: &MediaId,
+        after: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError>;
 }

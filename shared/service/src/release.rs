@@ -116,6 +116,8 @@ struct Survey {
     outstanding: Vec<(Lane, Timestamp)>,
     /// Claimed: a call may be under way, or its function may just have died.
     claimed: usize,
+    /// Wait for a paused campaign.
+    held_back: usize,
     /// Must end, and how.
     over: Vec<(Place, Waiting, Outcome)>,
     /// The earliest deadline of all that wait.
@@ -126,6 +128,14 @@ struct Survey {
     first_due: Option<Timestamp>,
     /// Whether there are more than were read.
     extent: Extent,
+}
+
+/// Whether a send's campaign lets it go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Now,
+    /// The campaign is paused: only the send's time can end its wait.
+    Later,
 }
 
 /// How much of the waiting sends a survey has read.
@@ -139,13 +149,15 @@ enum Extent {
 
 impl Survey {
     fn waiting(&self) -> usize {
-        self.ready.len() + self.outstanding.len() + self.claimed + self.over.len()
+        let unclaimed = self.ready.len() + self.outstanding.len() + self.held_back;
+        unclaimed + self.claimed + self.over.len()
     }
 
     fn add(&mut self, part: Self) {
         self.ready.extend(part.ready);
         self.outstanding.extend(part.outstanding);
         self.claimed += part.claimed;
+        self.held_back += part.held_back;
         self.over.extend(part.over);
         self.first_deadline = earliest(self.first_deadline, part.first_deadline);
         self.oldest = earliest(self.oldest, part.oldest);
@@ -327,7 +339,7 @@ impl Release {
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
         let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
         if account.campaigns.iter().any(newest_first) {
-            return self.read_all(&account.id, usize::MAX, now).await;
+            return self.read_all(account, usize::MAX, now).await;
         }
         // Each part has about as many of the first ones; one that has fewer is read on.
         let page_size = enough.div_ceil(SHARDS.into()) + PAGE_SPARE;
@@ -337,7 +349,7 @@ impl Release {
             let paced = survey.ready.iter().filter(|(_, send)| send.lane != Lane::Live).count();
             paced >= enough.saturating_sub(slots_taken).max(1) || survey.ready.len() >= PAGE.1
         };
-        self.read_first(&account.id, page_size.clamp(PAGE.0, PAGE.1), is_enough, now).await
+        self.read_first(account, page_size.clamp(PAGE.0, PAGE.1), is_enough, now).await
     }
 
     /// Reads waiting sends in order, in pages of `page_size` from each part of the account, until it
@@ -345,8 +357,8 @@ impl Release {
     /// was read.
     async fn read_first(
         &self,
-        account: &AccountId,
-        page_size: usize,
+        account: &Account,
+        mut page_size: usize,
         is_enough: impl Fn(&Survey) -> bool + Send + Sync,
         now: Timestamp,
     ) -> Result<Survey, StoreError> {
@@ -355,9 +367,9 @@ impl Release {
         let mut read_to = None;
         loop {
             let behind = parts.iter_mut().filter(|part| part.has_more && part.after == read_to);
-            let pages = behind.map(|part| part.turn(&*self.sends, account, page_size));
-            for (place, send) in try_join_all(pages).await?.into_iter().flatten() {
-                survey.sort_in(place, send, now);
+            let pages = behind.map(|part| part.turn(&*self.sends, &account.id, page_size));
+            for page in try_join_all(pages).await? {
+                survey.take_in(page, account, now);
             }
             survey.ready.sort_by(|(a, _), (b, _)| a.cmp(b));
             let unread = parts.iter().filter(|part| part.has_more).map(|part| &part.after);
@@ -369,6 +381,8 @@ impl Release {
                 return Ok(survey);
             }
             survey.ready.extend(ahead);
+            // Many that cannot be released are behind each other.
+            page_size = (2 * page_size).min(PAGE.1);
             read_to = Some(furthest_back.clone());
         }
     }
@@ -376,7 +390,7 @@ impl Release {
     /// Reads waiting sends in order, up to `most` of each part of the account.
     async fn read_all(
         &self,
-        account: &AccountId,
+        account: &Account,
         most: usize,
         now: Timestamp,
     ) -> Result<Survey, StoreError> {
@@ -384,13 +398,12 @@ impl Release {
             let mut part = Part::new(shard);
             let mut survey = Survey::default();
             while part.has_more {
-                if survey.waiting() >= most {
+                if survey.ready.len() >= most {
                     survey.extent = Extent::First;
                     break;
                 }
-                for (place, send) in part.turn(&*self.sends, account, PAGE.1).await? {
-                    survey.sort_in(place, send, now);
-                }
+                let page = part.turn(&*self.sends, &account.id, PAGE.1).await?;
+                survey.take_in(page, account, now);
             }
             Ok::<_, StoreError>(survey)
         });
@@ -497,7 +510,7 @@ impl Release {
         if let Some(known) = cursor.outlook.filter(|known| now < believed_until(known, demand)) {
             return Ok(Some(known));
         }
-        let all = self.read_all(&account.id, OUTLOOK_MAX, now).await?;
+        let all = self.read_all(account, OUTLOOK_MAX, now).await?;
         let expected: Vec<Expected> =
             all.ready.iter().map(|(_, send)| expected(send, now)).collect();
         let outlook = Outlook::of(&forecast(&expected), now);
@@ -639,10 +652,18 @@ fn is_claimed(send: &Waiting, now: Timestamp) -> bool {
 }
 
 impl Survey {
-    fn sort_in(&mut self, place: Place, send: Waiting, now: Timestamp) {
+    fn take_in(&mut self, page: Vec<(Place, Waiting)>, account: &Account, now: Timestamp) {
+        for (place, send) in page {
+            let is_paused = account.campaigns.is_paused(&send.campaign);
+            let wanted = if is_paused { Wanted::Later } else { Wanted::Now };
+            self.sort_in(place, send, wanted, now);
+        }
+    }
+
+    fn sort_in(&mut self, place: Place, send: Waiting, wanted: Wanted, now: Timestamp) {
         let first = self.first_deadline.map_or(send.deadline, |first| first.min(send.deadline));
         self.oldest = earliest(self.oldest, Some(send.matched_at));
-        if let Stage::Queued { due } = send.stage {
+        if let (Stage::Queued { due }, Wanted::Now) = (send.stage, wanted) {
             self.first_due = earliest(self.first_due, Some(due));
         }
         if is_claimed(&send, now) {
@@ -663,9 +684,10 @@ impl Survey {
                 Stage::Queued { due } if now < due + OVERDUE => {
                     self.outstanding.push((send.lane, due));
                 }
-                Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => {
-                    self.ready.push((place, send));
-                }
+                Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => match wanted {
+                    Wanted::Now => self.ready.push((place, send)),
+                    Wanted::Later => self.held_back += 1,
+                },
             }
         }
     }

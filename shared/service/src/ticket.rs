@@ -20,8 +20,7 @@ impl Place {
     /// A place for `send` that no other recording of the same event has: `nonce` differs between
     /// them. So two deliveries of one comment cannot overwrite each other's send.
     pub fn new(send: &Waiting, nonce: u64) -> Self {
-        /// Fourteen digits: until the year 5138.
-        const LAST: u64 = 99_999_999_999_999;
+        const LAST: u64 = Place::LAST;
         let Waiting { lane, deadline, order, id, .. } = send;
         let deadline = deadline.as_millis().min(LAST / 2);
         let key = match order {
@@ -29,6 +28,22 @@ impl Place {
             Overflow::NewestFirst => LAST - deadline,
         };
         Self(format!("{}#{key:014}#{}#{nonce:016x}", lane.rank(), id.event))
+    }
+
+    /// Fourteen digits: until the year 5138.
+    const LAST: u64 = 99_999_999_999_999;
+
+    /// What of its send a place tells: lane, order and deadline. `None` where it is no place.
+    pub fn parts(&self) -> Option<(Lane, Overflow, Timestamp)> {
+        let mut parts = self.0.splitn(3, '#');
+        let rank: u8 = parts.next()?.parse().ok()?;
+        let lane = Lane::ALL.into_iter().find(|lane| lane.rank() == rank)?;
+        let key: u64 = parts.next()?.parse().ok()?;
+        let (order, deadline) = match key > Self::LAST / 2 {
+            true => (Overflow::NewestFirst, Self::LAST.checked_sub(key)?),
+            false => (Overflow::OldestFirst, key),
+        };
+        Some((lane, order, Timestamp::from_millis(deadline)))
     }
 
     /// Wraps what [`Self::as_str`] gave.
@@ -184,6 +199,13 @@ mod tests {
             place(Lane::Outbound, oldest, 1_790_000_000),
         ];
         assert!(sorted.is_sorted(), "{sorted:?}");
+        let parts = sorted[3].parts().unwrap();
+        assert_eq!(parts, (Lane::Inbound, newest, Timestamp::from_secs(1_790_000_001)));
+        let parts = sorted[5].parts().unwrap();
+        assert_eq!(parts, (Lane::Outbound, oldest, Timestamp::from_secs(1_790_000_000)));
+        for other in ["", "x", "9#00000000000001#a#b", "1#x#a#b"] {
+            assert_eq!(Place::from_stored(other.into()).parts(), None, "{other}");
+        }
     }
 
     #[test]

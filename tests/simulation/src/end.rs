@@ -132,7 +132,9 @@ impl World {
             Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
                 account.removed_at.is_some_and(|removed| removed <= at)
             }
-            Outcome::Cancelled { reason: CancelReason::CampaignRemoved } => false,
+            Outcome::Cancelled {
+                reason: CancelReason::CampaignRemoved | CancelReason::Operator,
+            } => false,
             Outcome::Failed { reason: FailReason::NoAnswer } => {
                 self.watch.attempts(send) > 0 && self.scenario.trouble != Trouble::None
             }
@@ -172,7 +174,9 @@ impl World {
                     false => wrong("was cancelled"),
                 }
             }
-            Outcome::Cancelled { reason: CancelReason::CampaignRemoved } => wrong("was cancelled"),
+            Outcome::Cancelled {
+                reason: CancelReason::CampaignRemoved | CancelReason::Operator,
+            } => wrong("was cancelled"),
             Outcome::Failed { reason } => {
                 let reason = *reason;
                 let is_due = match (reason, comment.nature) {

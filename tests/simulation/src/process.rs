@@ -127,6 +127,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             cursors: cursors.clone(),
             backlogs: host.clone(),
             queue: host.clone(),
+            hearing: host.clone(),
             ids,
             clock,
             check: host.check.clone(),

@@ -78,6 +78,11 @@ impl Reply {
         }
     }
 
+    /// Status 200 with this JSON.
+    pub(super) fn read(body: &Value) -> Self {
+        Self::json(200, body.to_string())
+    }
+
     fn json(status: u16, body: String) -> Self {
         let headers = vec![("content-type", "application/json; charset=UTF-8".to_owned())];
         Self::Http { status, headers, body }
@@ -99,7 +104,7 @@ impl Reply {
 }
 
 /// An instant as Meta writes it: in whole seconds, with an offset without a colon.
-fn written(instant: Timestamp) -> String {
+pub(super) fn written(instant: Timestamp) -> String {
     let millis = i64::try_from(instant.as_millis()).unwrap_or(i64::MAX);
     let instant = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
     instant.strftime("%Y-%m-%dT%H:%M:%S%z").to_string()
@@ -236,6 +241,14 @@ impl GraphError {
             _ => "The access token cannot be used",
         };
         Self::new(401, 190, text).subcode(subcode)
+    }
+
+    pub(super) fn bad_code() -> Self {
+        Self::new(400, 100, "Invalid authorization code, or it was used before")
+    }
+
+    pub(super) fn too_young() -> Self {
+        Self::new(400, 100, "The token is not old enough to be refreshed")
     }
 
     pub(super) fn not_thread_owner() -> Self {

@@ -10,10 +10,12 @@ pub mod server;
 pub mod sim;
 pub mod world;
 
+mod account;
 mod hash;
 
+pub use account::app_scoped;
 pub use faults::{Fault, FaultKind};
 pub use server::serve;
 pub use sim::{GraphConfig, GraphSim};
 pub use spillway_judge::{CallRecord, Counted, Limit, Limits, Report, Rules};
-pub use world::{Comment, Surface, UnknownComments};
+pub use world::{Comment, Surface, UnknownComments, Words};

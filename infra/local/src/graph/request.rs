@@ -40,9 +40,13 @@ impl<'wire> Call<'wire> {
         fields.split(',').map(|field| field.trim().to_owned()).collect()
     }
 
-    fn parameter(&self, name: &str) -> Option<String> {
-        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, value)| unescaped(value))
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        parameter(self.query, name)
+    }
+
+    /// A field of the form that is the body.
+    pub(super) fn form_field(&self, name: &str) -> Option<String> {
+        parameter(std::str::from_utf8(self.body).ok()?, name)
     }
 
     /// What the path names.
@@ -53,6 +57,21 @@ impl<'wire> Call<'wire> {
                 "POST" => Target::Messages(account),
                 _ => Target::WrongMethod(account),
             },
+            [version, "me"] if is_version(version) && self.method == "GET" => {
+                Target::Account(Edge::Me, "me")
+            }
+            [version, account, "subscribed_apps"] if is_version(version) => {
+                Target::Account(Edge::Subscription, account)
+            }
+            [version, account, "media"] if is_version(version) && self.method == "GET" => {
+                Target::Account(Edge::Media, account)
+            }
+            [version, media, "comments"] if is_version(version) && self.method == "GET" => {
+                Target::Account(Edge::Comments, media)
+            }
+            ["refresh_access_token"] => Target::Account(Edge::Refresh, ""),
+            ["access_token"] => Target::Account(Edge::LongLived, ""),
+            ["oauth", "access_token"] => Target::Account(Edge::Code, ""),
             [version, object] if is_version(version) && self.method == "GET" => {
                 Target::Object(object)
             }
@@ -69,8 +88,29 @@ pub(super) enum Target<'wire> {
     Messages(&'wire str),
     /// To be looked at. All objects but comments are unknown to the simulator.
     Object(&'wire str),
+    /// What is kept up of an account.
+    Account(Edge, &'wire str),
     WrongMethod(&'wire str),
     Unknown(&'wire str),
+}
+
+/// What is asked about or for an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edge {
+    /// Who the token is for.
+    Me,
+    /// Its webhooks: GET, POST or DELETE.
+    Subscription,
+    /// Its media.
+    Media,
+    /// The comments of a media.
+    Comments,
+    /// The next token.
+    Refresh,
+    /// A token of 60 days for one of an hour.
+    LongLived,
+    /// A token of an hour for a login's code.
+    Code,
 }
 
 impl Target<'_> {
@@ -78,6 +118,7 @@ impl Target<'_> {
         match self {
             Self::Messages(object)
             | Self::Object(object)
+            | Self::Account(_, object)
             | Self::WrongMethod(object)
             | Self::Unknown(object) => object,
         }
@@ -89,6 +130,11 @@ fn is_version(segment: &str) -> bool {
     let numbers = segment.strip_prefix('v').and_then(|rest| rest.split_once('.'));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     numbers.is_some_and(|(major, minor)| is_number(major) && is_number(minor))
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| unescaped(&value.replace('+', " ")))
 }
 
 /// Undoes percent-encoding. What is not a valid escape stays as it is.

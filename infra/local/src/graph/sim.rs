@@ -18,8 +18,8 @@ use spillway_service::clock::Clock;
 use super::answer::{Answer, GraphError, Reply, app_usage, business_usage};
 use super::faults::{Fault, FaultKind, Faults, Phase, Standing, Struck};
 use super::hash;
-use super::request::{Body, Call, Target, To};
-use super::world::{Comment, Holder, Refusal, Surface, UnknownComments, World};
+use super::request::{Body, Call, Edge, Target, To};
+use super::world::{Comment, Holder, Refusal, Surface, UnknownComments, Words, World};
 
 /// What the simulated API is to be like.
 #[derive(Clone, Debug)]
@@ -83,6 +83,49 @@ impl GraphSim {
     /// Lets the account's owner remove the app: its token is dead until it is added again.
     pub fn disconnect_account(&self, id: &AccountId) {
         self.state().world.disconnect(id);
+    }
+
+    /// Says when the account's token was obtained, and when it ends. Without this it never does.
+    pub fn set_token_life(&self, id: &AccountId, obtained_at: Timestamp, ends_at: Timestamp) {
+        self.state().world.set_token_life(id, obtained_at, ends_at);
+    }
+
+    /// The app that people log in to.
+    pub fn set_app(&self, id: &str, secret: &str) {
+        self.state().world.set_app(id, secret);
+    }
+
+    /// Lets an account's owner log in: the code can be exchanged for a token, once.
+    pub fn add_code(&self, code: &str, account: impl Into<AccountId>) {
+        self.state().world.add_code(code, account.into());
+    }
+
+    /// The webhook fields that an account is subscribed to.
+    pub fn fields(&self, id: &AccountId) -> std::collections::BTreeSet<String> {
+        self.state().world.fields(id)
+    }
+
+    /// Subscribes an account to these webhook fields, and no others.
+    pub fn subscribe(&self, id: &AccountId, fields: &[&str]) {
+        let fields = fields.iter().map(|&field| field.to_owned()).collect();
+        self.state().world.subscribe(id, fields);
+    }
+
+    /// Whether Meta delivers webhooks about the account. It does about those it does not know.
+    pub fn is_subscribed(&self, id: &AccountId) -> bool {
+        self.state().world.is_subscribed(id)
+    }
+
+    /// A delivery about the account was taken, or was not: after an hour of the latter it is
+    /// unsubscribed.
+    pub fn told(&self, id: &AccountId, is_taken: bool) {
+        let now = self.clock.now();
+        self.state().world.delivered(id, is_taken, now);
+    }
+
+    /// What a comment says, for whoever reads it.
+    pub fn say(&self, comment: impl Into<CommentId>, words: Words) {
+        self.state().world.say(comment.into(), words);
     }
 
     /// Makes a comment known. A repeat changes nothing.
@@ -172,9 +215,9 @@ impl GraphSim {
     }
 }
 
-struct State {
+pub(super) struct State {
     config: GraphConfig,
-    world: World,
+    pub(super) world: World,
     faults: Faults,
     judge: Judge,
     /// How many calls each account has made for each subject.
@@ -182,14 +225,14 @@ struct State {
 }
 
 /// A call with everything that can be read from it.
-struct Seen<'wire> {
-    now: Timestamp,
+pub(super) struct Seen<'wire> {
+    pub(super) now: Timestamp,
+    pub(super) call: Call<'wire>,
     target: Target<'wire>,
-    method: &'wire str,
-    token: Option<String>,
+    pub(super) token: Option<String>,
     holder: Holder,
     /// Whose budget it is charged to.
-    account: AccountId,
+    pub(super) account: AccountId,
     body: Body,
     /// The comment that the call answers or asks about.
     comment: Option<CommentId>,
@@ -208,7 +251,7 @@ struct Seen<'wire> {
 impl Seen<'_> {
     /// Whether the token speaks for the account that the call is charged to.
     fn is_authorised(&self) -> bool {
-        matches!(self.target, Target::Messages(_) | Target::Object(_))
+        matches!(self.target, Target::Messages(_) | Target::Object(_) | Target::Account(..))
             && matches!(&self.holder, Holder::Connected(account) if *account == self.account)
     }
 
@@ -289,7 +332,7 @@ impl State {
     fn see<'wire>(&mut self, call: &Call<'wire>, now: Timestamp) -> Seen<'wire> {
         let target = call.target();
         let token = call.token();
-        let holder = self.world.holder(token.as_deref());
+        let holder = self.world.holder(token.as_deref(), now);
         let account = self.charged(target, &holder);
         let body = match target {
             Target::Messages(_) => Body::read(call.body),
@@ -299,6 +342,7 @@ impl State {
             (Some(To::Comment(id)), _) => (Some(id.clone()), format!("comment {id}")),
             (Some(To::Person(id)), _) => (None, format!("person {id}")),
             (None, Target::Object(id)) => (Some(CommentId::new(id)), format!("read {id}")),
+            (None, Target::Account(edge, id)) => (None, format!("{edge:?} {id}")),
             (None, _) => (None, String::new()),
         };
         let fields = match target {
@@ -310,8 +354,8 @@ impl State {
         *calls += 1;
         let mut seen = Seen {
             now,
+            call: *call,
             target,
-            method: call.method,
             token,
             holder,
             account,
@@ -351,7 +395,9 @@ impl State {
     /// What a call asks for, and of whom, as far as that is known.
     fn wanted(&self, seen: &Seen<'_>) -> (Action, Option<RecipientId>) {
         match &seen.body.to {
-            None if matches!(seen.target, Target::Object(_)) => (Action::Read, None),
+            None if matches!(seen.target, Target::Object(_) | Target::Account(..)) => {
+                (Action::Read, None)
+            }
             None => (Action::Other, None),
             Some(To::Person(id)) => (Action::Message, Some(id.clone())),
             Some(To::Comment(id)) => match self.world.comment(id, &seen.account) {
@@ -391,6 +437,9 @@ impl State {
     fn carry_out(&mut self, seen: &Seen<'_>, breaches: &[Breach]) -> Result<Done, Box<Stopped>> {
         match &seen.holder {
             Holder::Connected(_) => {}
+            // A login has no token yet, and an app's secret instead.
+            Holder::Nobody if matches!(seen.target, Target::Account(Edge::Code, _)) => {}
+            Holder::Ended(_) => return Err(GraphError::token_dead(463).into()),
             Holder::Removed(_) => return Err(GraphError::token_dead(458).into()),
             Holder::Nobody if seen.token.is_none() => {
                 return Err(GraphError::token_missing().into());
@@ -408,6 +457,9 @@ impl State {
             let error = GraphError::refusal(refusal, object(seen));
             Box::new(Stopped { fate: Fate::Refused, ..error.into() })
         };
+        if let Target::Account(edge, object) = seen.target {
+            return Ok(Done::Read(self.keep_up(edge, object, seen)?));
+        }
         match (seen.action, &seen.comment) {
             (Action::Read, Some(comment)) => {
                 let made_at = self.world.made_at(comment, &seen.account).map_err(refused)?;
@@ -504,7 +556,7 @@ impl State {
     }
 
     /// An id of this call's own.
-    fn made(&self, what: &str, seen: &Seen<'_>, length: usize) -> String {
+    pub(super) fn made(&self, what: &str, seen: &Seen<'_>, length: usize) -> String {
         let nth = seen.nth.to_string();
         let parts = [what, seen.account.as_str(), seen.subject.as_str(), nth.as_str()];
         hash::text(self.config.seed, &parts, length)
@@ -525,8 +577,8 @@ fn struck<'seen>(seen: &'seen Seen<'_>) -> Struck<'seen> {
 fn check_target(seen: &Seen<'_>, world: &World) -> Result<(), GraphError> {
     match seen.target {
         Target::Unknown(_) => Err(GraphError::unknown_path()),
-        Target::WrongMethod(_) => Err(GraphError::wrong_method(seen.method)),
-        Target::Messages("me") | Target::Object(_) => Ok(()),
+        Target::WrongMethod(_) => Err(GraphError::wrong_method(seen.call.method)),
+        Target::Messages("me") | Target::Object(_) | Target::Account(..) => Ok(()),
         Target::Messages(named) if !world.has_account(&named.into()) => {
             Err(GraphError::no_such_object(named))
         }

@@ -1,6 +1,6 @@
 //! What Meta knows: accounts and their tokens, comments, broadcasts and open conversations.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
@@ -67,7 +67,37 @@ pub(super) enum Refusal {
 struct Account {
     token: String,
     connection: Connection,
+    /// The webhook fields it is subscribed to.
+    fields: BTreeSet<String>,
+    /// Since when no webhook about it is taken.
+    failing_since: Option<Timestamp>,
 }
+
+/// A token.
+#[derive(Clone)]
+struct Token {
+    account: AccountId,
+    obtained_at: Timestamp,
+    ends_at: Option<Timestamp>,
+}
+
+/// What a comment says, and by whom, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The text.
+    pub text: String,
+    /// The author's name.
+    pub username: Option<String>,
+}
+
+/// After so long without a delivery that is taken Meta unsubscribes an account (Messenger webhooks).
+const UNSUBSCRIBED_AFTER: Duration = Duration::from_secs(3600);
+
+/// How long a long-lived token lasts.
+pub(super) const TOKEN_LASTS: Duration = Duration::from_secs(60 * 24 * 3600);
+
+/// How old it must be to be refreshed.
+const TOKEN_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Connection {
@@ -82,6 +112,8 @@ pub(super) enum Holder {
     Connected(AccountId),
     /// An account that has removed the app.
     Removed(AccountId),
+    /// An account whose token has ended.
+    Ended(AccountId),
     /// Nobody.
     Nobody,
 }
@@ -89,7 +121,9 @@ pub(super) enum Holder {
 impl Holder {
     pub(super) fn account(&self) -> Option<&AccountId> {
         match self {
-            Self::Connected(account) | Self::Removed(account) => Some(account),
+            Self::Connected(account) | Self::Removed(account) | Self::Ended(account) => {
+                Some(account)
+            }
             Self::Nobody => None,
         }
     }
@@ -105,7 +139,12 @@ struct Known {
 #[derive(Default)]
 pub(super) struct World {
     accounts: HashMap<AccountId, Account>,
-    tokens: HashMap<String, AccountId>,
+    tokens: HashMap<String, Token>,
+    /// The app's id and secret, where people log in to it.
+    app: Option<(String, String)>,
+    /// Codes that logins came back with.
+    codes: HashMap<String, AccountId>,
+    words: HashMap<CommentId, Words>,
     comments: HashMap<CommentId, Known>,
     ended: HashSet<MediaId>,
     /// Whom an account has met: those who commented or wrote.
@@ -115,13 +154,131 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Connects an account. A second time gives it a new token and kills the old one.
+    /// Connects an account, subscribed to everything. A second time gives it a new token and kills
+    /// the old one.
     pub(super) fn add_account(&mut self, id: AccountId, token: &str) {
-        let account = Account { token: token.to_owned(), connection: Connection::Connected };
+        let fields = ["comments", "live_comments", "messages"].map(str::to_owned).into();
+        let account = Account {
+            token: token.to_owned(),
+            connection: Connection::Connected,
+            fields,
+            failing_since: None,
+        };
         if let Some(old) = self.accounts.insert(id.clone(), account) {
             self.tokens.remove(&old.token);
         }
-        self.tokens.insert(token.to_owned(), id);
+        let life = Token { account: id, obtained_at: Timestamp::EPOCH, ends_at: None };
+        self.tokens.insert(token.to_owned(), life);
+    }
+
+    /// When the account's token was obtained, and when it ends.
+    pub(super) fn set_token_life(
+        &mut self,
+        id: &AccountId,
+        obtained_at: Timestamp,
+        ends_at: Timestamp,
+    ) {
+        let Some(account) = self.accounts.get(id) else { return };
+        if let Some(token) = self.tokens.get_mut(&account.token) {
+            (token.obtained_at, token.ends_at) = (obtained_at, Some(ends_at));
+        }
+    }
+
+    pub(super) fn set_app(&mut self, id: &str, secret: &str) {
+        self.app = Some((id.to_owned(), secret.to_owned()));
+    }
+
+    pub(super) fn is_app(&self, id: Option<&str>, secret: Option<&str>) -> bool {
+        self.app.as_ref().is_some_and(|(app, of_app)| {
+            id.is_none_or(|id| id == app) && secret == Some(of_app.as_str())
+        })
+    }
+
+    pub(super) fn add_code(&mut self, code: &str, account: AccountId) {
+        self.codes.insert(code.to_owned(), account);
+    }
+
+    /// The account that logged in with this code, once.
+    pub(super) fn take_code(&mut self, code: &str) -> Option<AccountId> {
+        self.codes.remove(code)
+    }
+
+    /// A further token of an account.
+    pub(super) fn give_token(&mut self, id: &AccountId, token: &str, now: Timestamp) {
+        let life =
+            Token { account: id.clone(), obtained_at: now, ends_at: Some(now + TOKEN_LASTS) };
+        self.tokens.insert(token.to_owned(), life);
+        if let Some(account) = self.accounts.get_mut(id) {
+            token.clone_into(&mut account.token);
+        }
+    }
+
+    /// Whether a token is old enough to be refreshed.
+    pub(super) fn may_refresh(&self, token: &str, now: Timestamp) -> bool {
+        let token = self.tokens.get(token);
+        token.is_some_and(|token| now.since(token.obtained_at) >= TOKEN_AGE_MIN)
+    }
+
+    /// The webhook fields an account is subscribed to.
+    pub(super) fn fields(&self, id: &AccountId) -> BTreeSet<String> {
+        self.accounts.get(id).map(|account| account.fields.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn subscribe(&mut self, id: &AccountId, fields: BTreeSet<String>) {
+        if let Some(account) = self.accounts.get_mut(id) {
+            account.fields = fields;
+            account.failing_since = None;
+        }
+    }
+
+    /// Whether Meta delivers to the account at all.
+    pub(super) fn is_subscribed(&self, id: &AccountId) -> bool {
+        self.accounts.get(id).is_none_or(|account| !account.fields.is_empty())
+    }
+
+    /// A delivery about the account was taken, or was not.
+    pub(super) fn delivered(&mut self, id: &AccountId, is_taken: bool, now: Timestamp) {
+        let Some(account) = self.accounts.get_mut(id) else { return };
+        if is_taken {
+            account.failing_since = None;
+        } else if now.since(*account.failing_since.get_or_insert(now)) >= UNSUBSCRIBED_AFTER {
+            account.fields.clear();
+        }
+    }
+
+    pub(super) fn say(&mut self, comment: CommentId, words: Words) {
+        self.words.insert(comment, words);
+    }
+
+    pub(super) fn words(&self, comment: &CommentId) -> Words {
+        self.words.get(comment).cloned().unwrap_or_default()
+    }
+
+    /// The account's posts that were commented on, each with when and how often.
+    pub(super) fn media(&self, account: &AccountId) -> BTreeMap<MediaId, (Timestamp, u64)> {
+        let mut media: BTreeMap<MediaId, (Timestamp, u64)> = BTreeMap::new();
+        for comment in self.visible(account) {
+            let (first, count) =
+                media.entry(comment.media.clone()).or_insert((comment.created_at, 0));
+            *first = comment.created_at.min(*first);
+            *count += 1;
+        }
+        media
+    }
+
+    /// The comments of a post, the newest first.
+    pub(super) fn comments(&self, account: &AccountId, media: &MediaId) -> Vec<&Comment> {
+        let mut comments: Vec<&Comment> =
+            self.visible(account).filter(|comment| comment.media == *media).collect();
+        comments.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+        comments
+    }
+
+    fn visible(&self, account: &AccountId) -> impl Iterator<Item = &Comment> {
+        let known = self.comments.values().filter(|known| !known.is_deleted);
+        known
+            .map(|known| &known.comment)
+            .filter(move |comment| comment.account == *account && comment.surface == Surface::Post)
     }
 
     pub(super) fn disconnect(&mut self, id: &AccountId) {
@@ -134,10 +291,14 @@ impl World {
         self.accounts.contains_key(id)
     }
 
-    pub(super) fn holder(&self, token: Option<&str>) -> Holder {
-        let Some(id) = token.and_then(|token| self.tokens.get(token)) else {
+    pub(super) fn holder(&self, token: Option<&str>, now: Timestamp) -> Holder {
+        let Some(token) = token.and_then(|token| self.tokens.get(token)) else {
             return Holder::Nobody;
         };
+        let id = &token.account;
+        if token.ends_at.is_some_and(|ends| ends <= now) {
+            return Holder::Ended(id.clone());
+        }
         match self.accounts.get(id).map(|account| account.connection) {
             Some(Connection::Connected) => Holder::Connected(id.clone()),
             _ => Holder::Removed(id.clone()),
@@ -354,11 +515,11 @@ mod tests {
     #[test]
     fn tokens_name_their_account() {
         let mut world = world(Surface::Post);
-        assert_eq!(world.holder(Some("token")), Holder::Connected("a".into()));
+        assert_eq!(world.holder(Some("token"), at(0)), Holder::Connected("a".into()));
         world.add_account("a".into(), "fresh");
-        assert_eq!(world.holder(Some("token")), Holder::Nobody);
+        assert_eq!(world.holder(Some("token"), at(0)), Holder::Nobody);
         world.disconnect(&"a".into());
-        assert_eq!(world.holder(Some("fresh")), Holder::Removed("a".into()));
-        assert_eq!(world.holder(None), Holder::Nobody);
+        assert_eq!(world.holder(Some("fresh"), at(0)), Holder::Removed("a".into()));
+        assert_eq!(world.holder(None, at(0)), Holder::Nobody);
     }
 }

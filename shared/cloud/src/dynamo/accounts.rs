@@ -3,18 +3,20 @@
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::Select;
 use spillway_core::budget::{GrantId, Revision};
-use spillway_core::campaign::{Campaign, Campaigns};
-use spillway_core::id::AccountId;
+use spillway_core::campaign::{Campaign, Campaigns, Running};
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Accounts, AppBudgets, Budgets, Saved, StoreError};
 
-use super::item::{Item, Reader, b, json, n, s};
+use super::item::{Item, Reader, at, b, json, n, s};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
 use super::unavailable;
-use crate::schema::{LEASING_PK, account_pk, campaign_sk};
+use crate::schema::{ACCOUNT_PK, LEASING_PK, account_pk, campaign_sk};
 use crate::secrets::process_number;
 
 /// Accounts in the `state` table.
@@ -27,6 +29,10 @@ pub struct DynamoAccounts {
 
 const LOAD: &str = "load the account";
 const CONNECT: &str = "connect the account";
+const LIST: &str = "list the accounts";
+const SET: &str = "change the account's limits";
+const CAMPAIGN: &str = "change a campaign";
+const REMOVE: &str = "remove an item of the account";
 
 #[async_trait]
 impl Accounts for DynamoAccounts {
@@ -42,13 +48,13 @@ impl Accounts for DynamoAccounts {
             .items()
             .send();
         let mut settings = None;
-        let mut campaigns: Vec<Campaign> = Vec::new();
+        let mut campaigns: Vec<(Campaign, Running)> = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| unavailable(LOAD, error))?;
             let reader = Reader { item: &item, what: LOAD };
             match reader.text("sk")? {
                 "settings" => settings = Some(settings_of(&reader)?),
-                sk if sk.starts_with("campaign#") => campaigns.push(reader.json("campaign")?),
+                sk if sk.starts_with("campaign#") => campaigns.push(campaign_of(&reader)?),
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
@@ -56,7 +62,7 @@ impl Accounts for DynamoAccounts {
             id: id.clone(),
             revision,
             rules,
-            campaigns: Campaigns::new(campaigns),
+            campaigns: Campaigns::as_they_run(campaigns),
             token,
         });
         Ok(account)
@@ -77,13 +83,9 @@ impl DynamoAccounts {
         token: &SealedToken,
         campaigns: &[Campaign],
     ) -> Result<(), StoreError> {
-        let campaigns = campaigns.iter().map(|campaign| {
-            Item::from([
-                ("pk".into(), s(account_pk(id))),
-                ("sk".into(), s(campaign_sk(&campaign.id))),
-                ("campaign".into(), json(campaign)),
-            ])
-        });
+        // The settings make the account: with them come all of its campaigns, or comments and
+        // waiting sends that look for one would be dropped.
+        self.put_campaigns(id, campaigns).await?;
         let settings = Item::from([
             ("pk".into(), s(account_pk(id))),
             ("sk".into(), s("settings")),
@@ -91,24 +93,160 @@ impl DynamoAccounts {
             ("token".into(), b(token.sealed.as_slice())),
             ("token_key".into(), n(token.key)),
         ]);
-        // The settings make the account: with them come all of its campaigns, or comments and
-        // waiting sends that look for one would be dropped.
-        for item in campaigns {
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
-            put.send().await.map_err(|error| unavailable(CONNECT, error))?;
-        }
         let revision = self.put_settings(id, settings).await?;
         self.announce(id, revision).await?;
         self.count_leasing(id, rules).await
     }
 
+    /// The connected accounts, by id. There is no index of them: the whole table is looked through.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn list(&self) -> Result<Vec<AccountId>, StoreError> {
+        let mut pages = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("sk = :settings AND begins_with(pk, :account)")
+            .expression_attribute_values(":settings", s("settings"))
+            .expression_attribute_values(":account", s(ACCOUNT_PK))
+            .projection_expression("pk")
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| unavailable(LIST, error))?;
+            let pk = Reader { item: &item, what: LIST }.text("pk")?.to_owned();
+            found.push(AccountId::new(pk.trim_start_matches(ACCOUNT_PK)));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Changes the limits of a connected account; `false` where it is not connected.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn set_rules(&self, id: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
+        if !self.revise(id, Some(rules)).await? {
+            return Ok(false);
+        }
+        self.count_leasing(id, rules).await.map(|()| true)
+    }
+
+    /// Raises the revision of a connected account, whose campaigns have been changed, or whose limits
+    /// are changed with it; `false` where it is not connected.
+    async fn revise(&self, id: &AccountId, rules: Option<&Rules>) -> Result<bool, StoreError> {
+        loop {
+            let Some(stored) = self.stored_revision(id).await? else { return Ok(false) };
+            let next = stored.next();
+            let mut update = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .key("pk", s(account_pk(id)))
+                .key("sk", s("settings"))
+                .update_expression("SET revision = :next")
+                .condition_expression(
+                    "attribute_exists(pk) AND (attribute_not_exists(revision) OR revision < :next)",
+                )
+                .expression_attribute_values(":next", n(next.0));
+            if let Some(rules) = rules {
+                update = update
+                    .update_expression("SET revision = :next, #rules = :rules")
+                    .expression_attribute_names("#rules", "rules")
+                    .expression_attribute_values(":rules", json(rules));
+            }
+            match update.send().await {
+                Ok(_) => {
+                    self.announce(id, next).await?;
+                    return Ok(true);
+                }
+                // Somebody else has changed or removed it in between.
+                Err(error) if is_refused(error.as_service_error()) => {}
+                Err(error) => return Err(unavailable(SET, error)),
+            }
+        }
+    }
+
+    /// Adds or replaces campaigns, of which one that is paused stays so, and removes others, of which
+    /// what waits is cancelled when its slot comes.
+    ///
+    /// # Errors
+    /// When the store does not answer. Some may be changed then; doing it again is right.
+    pub async fn change_campaigns(
+        &self,
+        id: &AccountId,
+        put: &[Campaign],
+        removed: &[CampaignId],
+    ) -> Result<(), StoreError> {
+        self.put_campaigns(id, put).await?;
+        for campaign in removed {
+            self.delete(account_pk(id), campaign_sk(campaign)).await?;
+        }
+        self.revise(id, None).await.map(|_| ())
+    }
+
+    async fn put_campaigns(
+        &self,
+        id: &AccountId,
+        campaigns: &[Campaign],
+    ) -> Result<(), StoreError> {
+        for campaign in campaigns {
+            self.update_campaign(id, &campaign.id)
+                .update_expression("SET campaign = :campaign")
+                .expression_attribute_values(":campaign", json(campaign))
+                .send()
+                .await
+                .map_err(|error| unavailable(CAMPAIGN, error))?;
+        }
+        Ok(())
+    }
+
+    /// Pauses a campaign or lets it go on; `false` where there is none.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn set_running(
+        &self,
+        id: &AccountId,
+        campaign: &CampaignId,
+        running: Running,
+    ) -> Result<bool, StoreError> {
+        let update =
+            self.update_campaign(id, campaign).condition_expression("attribute_exists(pk)");
+        let update = match running {
+            Running::Active => update.update_expression(format!("REMOVE {PAUSED_AT}")),
+            Running::PausedSince(since) => update
+                .update_expression(format!("SET {PAUSED_AT} = :at"))
+                .expression_attribute_values(":at", at(since)),
+        };
+        match update.send().await {
+            Ok(_) => self.revise(id, None).await,
+            Err(error) if is_refused(error.as_service_error()) => Ok(false),
+            Err(error) => Err(unavailable(CAMPAIGN, error)),
+        }
+    }
+
+    async fn delete(&self, pk: String, sk: String) -> Result<(), StoreError> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let deleted = delete.key("pk", s(pk)).key("sk", s(sk)).send().await;
+        deleted.map(|_| ()).map_err(|error| unavailable(REMOVE, error))
+    }
+
+    fn update_campaign(&self, id: &AccountId, campaign: &CampaignId) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", s(account_pk(id)))
+            .key("sk", s(campaign_sk(campaign)))
+    }
+
     /// Writes settings under the revision after every one that there was, and gives it.
     async fn put_settings(&self, id: &AccountId, settings: Item) -> Result<Revision, StoreError> {
-        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
         loop {
-            // An account that is connected again has no settings, and still has its budget.
-            let decided = budgets.load(id).await?.revision;
-            let next = self.stored_revision(id).await?.max(decided).next();
+            let next = self.next_revision(id).await?;
             let mut item = settings.clone();
             item.insert("revision".into(), n(next.0));
             let put = self
@@ -127,28 +265,41 @@ impl DynamoAccounts {
         }
     }
 
-    async fn stored_revision(&self, id: &AccountId) -> Result<Revision, StoreError> {
+    /// The revision after every one that there was.
+    pub(super) async fn next_revision(&self, id: &AccountId) -> Result<Revision, StoreError> {
+        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
+        // An account that is connected again has no settings, and still has its budget.
+        let decided = budgets.load(id).await?.revision;
+        Ok(self.stored_revision(id).await?.unwrap_or_default().max(decided).next())
+    }
+
+    /// The revision of a connected account.
+    async fn stored_revision(&self, id: &AccountId) -> Result<Option<Revision>, StoreError> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.table)
             .key("pk", s(account_pk(id)))
             .key("sk", s("settings"))
-            .projection_expression("revision")
+            .projection_expression("pk, revision")
             .consistent_read(true)
             .send()
             .await
             .map_err(|error| unavailable(CONNECT, error))?;
         match answer.item {
-            Some(item) => revision(&Reader { item: &item, what: CONNECT }),
-            None => Ok(Revision::default()),
+            Some(item) => revision(&Reader { item: &item, what: CONNECT }).map(Some),
+            None => Ok(None),
         }
     }
 
     /// Makes a change of the account known to all that decide on its budget: from here on none
     /// decides by what it remembers of an earlier revision. Should this fail, they notice within
     /// [`REMEMBERED`](spillway_service::directory::REMEMBERED).
-    async fn announce(&self, id: &AccountId, revision: Revision) -> Result<(), StoreError> {
+    pub(super) async fn announce(
+        &self,
+        id: &AccountId,
+        revision: Revision,
+    ) -> Result<(), StoreError> {
         let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
         let process = process()?;
         let mut budget = budgets.load(id).await?;
@@ -167,14 +318,24 @@ impl DynamoAccounts {
     /// Lists the account among those that lease from the app's quotas, or not, and writes how many
     /// there are into the app's budget.
     async fn count_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
-        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
-        if rules.leased().next().is_some() {
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
-            put.send().await.map_err(|error| unavailable(CONNECT, error))?;
-        } else {
-            let delete = self.client.delete_item().table_name(&self.table).set_key(Some(listed));
-            delete.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        if rules.leased().next().is_none() {
+            return self.stop_leasing(id).await;
         }
+        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
+        put.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        self.recount_leasing().await
+    }
+
+    /// Takes the account off those that lease from the app's quotas.
+    pub(super) async fn stop_leasing(&self, id: &AccountId) -> Result<(), StoreError> {
+        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(listed));
+        delete.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        self.recount_leasing().await
+    }
+
+    async fn recount_leasing(&self) -> Result<(), StoreError> {
         let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
         let mut budget = budgets.load().await?;
         let process = process()?;
@@ -212,6 +373,21 @@ impl DynamoAccounts {
         Ok(count)
     }
 }
+
+fn is_refused(error: Option<&UpdateItemError>) -> bool {
+    error.is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+}
+
+fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {
+    let running = match reader.item.contains_key(PAUSED_AT) {
+        true => Running::PausedSince(reader.at(PAUSED_AT)?),
+        false => Running::Active,
+    };
+    Ok((reader.json("campaign")?, running))
+}
+
+/// Beside a campaign, not in it: a version that does not know it goes on with the campaign.
+const PAUSED_AT: &str = "paused_at";
 
 fn process() -> Result<u64, StoreError> {
     process_number()

@@ -29,7 +29,11 @@ pub(crate) fn b(value: impl Into<Vec<u8>>) -> AttributeValue {
 
 /// As JSON text, which people can read in a console.
 pub(crate) fn json(value: &impl Serialize) -> AttributeValue {
-    s(serde_json::to_string(value).unwrap_or_default())
+    s(json_text(value))
+}
+
+pub(crate) fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Reads an item's attributes; what is missing or of another type is a corrupt item.
@@ -71,6 +75,11 @@ impl Reader<'_> {
 
     pub(crate) fn at(&self, name: &str) -> Result<Timestamp, StoreError> {
         self.number(name).map(Timestamp::from_millis)
+    }
+
+    /// The instant, where there is one.
+    pub(crate) fn opt_at(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.optional_number(name)?.map(Timestamp::from_millis))
     }
 
     pub(crate) fn bytes(&self, name: &str) -> Result<&[u8], StoreError> {

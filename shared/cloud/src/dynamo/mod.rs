@@ -4,13 +4,22 @@
 mod accounts;
 mod backlogs;
 pub(crate) mod item;
+mod journal;
+mod ledger;
 mod pacing;
+mod removal;
+mod roster;
 mod sends;
+mod tokens;
 
 pub use accounts::DynamoAccounts;
 pub use backlogs::DynamoBacklogs;
+pub use journal::DynamoJournal;
 pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors};
+pub use removal::{Deletion, DynamoRemoval};
+pub use roster::DynamoRoster;
 pub use sends::DynamoSends;
+pub use tokens::DynamoTokens;
 
 use std::error::Error;
 

@@ -205,17 +205,8 @@ impl Sends for DynamoSends {
             .await;
         match answer {
             Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
-                    if cancelled
-                        .cancellation_reasons()
-                        .iter()
-                        .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
-                {
-                    Ok(false)
-                }
-                _ => Err(unavailable(FINISH, error)),
-            },
+            Err(error) if is_lost_race(error.as_service_error()) => Ok(false),
+            Err(error) => Err(unavailable(FINISH, error)),
         }
     }
 
@@ -297,6 +288,15 @@ impl Sends for DynamoSends {
         }
         Ok(found)
     }
+}
+
+/// Whether a transaction was refused because something was not as its conditions say.
+pub(super) fn is_lost_race(error: Option<&TransactWriteItemsError>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error else {
+        return false;
+    };
+    let mut reasons = cancelled.cancellation_reasons().iter();
+    reasons.any(|reason| reason.code() == Some("ConditionalCheckFailed"))
 }
 
 /// Ends an entry.
@@ -454,7 +454,7 @@ struct Body {
     deadline: Timestamp,
 }
 
-fn waiting_key(place: &Place, send: &SendId) -> Item {
+pub(super) fn waiting_key(place: &Place, send: &SendId) -> Item {
     Item::from([
         ("pk".into(), s(waiting_pk(&send.account, shard(&send.event)))),
         ("sk".into(), s(place.as_str())),
@@ -469,7 +469,7 @@ fn stage_attributes(stage: Stage) -> (&'static str, Timestamp) {
     }
 }
 
-fn waiting_item(place: &Place, send: &Waiting) -> Item {
+pub(super) fn waiting_item(place: &Place, send: &Waiting) -> Item {
     let body = Body {
         event: send.id.event.clone(),
         lane: send.lane,
@@ -500,7 +500,7 @@ fn waiting_item(place: &Place, send: &Waiting) -> Item {
     item
 }
 
-fn read_waiting(
+pub(super) fn read_waiting(
     item: &Item,
     account: &AccountId,
     what: &'static str,

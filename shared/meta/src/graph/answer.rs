@@ -12,8 +12,9 @@ use crate::json::Object;
 use crate::time;
 use crate::usage::Usage;
 
-/// How much of an answer is read, in bytes. Meta's answers are below 1,000.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// How much of an answer is read, in bytes. Most are below 1,000; a page of fifty comments, each of
+/// 2,200 characters in escaped unicode, is the longest.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// A message that Meta accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,17 @@ pub struct Sent {
 pub struct CommentTime {
     /// The instant, in whole seconds. `None` when Meta answered without one.
     pub created_at: Option<Timestamp>,
+    /// How full the limits are, this call included.
+    pub usage: Usage,
+    /// Meta's clock, in whole seconds, when it answered.
+    pub server_date: Option<Timestamp>,
+}
+
+/// What a call was answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<T> {
+    /// What was asked for.
+    pub value: T,
     /// How full the limits are, this call included.
     pub usage: Usage,
     /// Meta's clock, in whole seconds, when it answered.
@@ -91,6 +103,17 @@ pub(super) struct Success {
 }
 
 impl Success {
+    /// What `read` makes of the body. A read that cannot be read has told nothing: it counts as one
+    /// without an answer.
+    pub(super) fn into_answered<T>(
+        self,
+        read: impl FnOnce(&Object<'_>) -> Option<T>,
+    ) -> Result<Answered<T>, CallError> {
+        let value = Object::parse(&self.body).and_then(|body| read(&body));
+        let value = value.ok_or(CallError::Unknown)?;
+        Ok(Answered { value, usage: self.usage, server_date: self.server_date })
+    }
+
     pub(super) fn into_sent(self) -> Sent {
         let ids = Object::parse(&self.body);
         Sent {

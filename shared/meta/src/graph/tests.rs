@@ -379,3 +379,88 @@ fn a_path_in_the_base_url_is_kept() {
         assert_eq!(client.url("1", Some("messages")).expect("url").as_str(), expected);
     }
 }
+
+/// Each call as it is on the wire, and that neither token nor secret is in any error.
+#[tokio::test]
+async fn calls_of_upkeep_go_where_meta_documents_them() {
+    let timeout = Duration::from_secs(10);
+    let token = SecretString::from("IGAAtoken");
+    let json = |body| Answer::Http(200, vec![], body);
+
+    let (client, server) = serve(json(r#"{"access_token":"IGAAnew","expires_in":5183944}"#));
+    let new = client.refresh_token(&token, timeout).await.expect("refreshed").value;
+    assert_eq!(new.lasts, Some(Duration::from_secs(5_183_944)));
+    let head = server.join().expect("server").head;
+    let path = "get /refresh_access_token?grant_type=ig_refresh_token&access_token=igaatoken ";
+    assert!(head.starts_with(path) && !head.contains("authorization"), "{head}");
+
+    let (client, server) = serve(json(r#"{"access_token":"IGAAlong","expires_in":5184000}"#));
+    let app = App { id: "990".into(), secret: "s3cret".into() };
+    client.long_lived_token(&app, &token, timeout).await.expect("exchanged");
+    let head = server.join().expect("server").head;
+    let path = "get /access_token?grant_type=ig_exchange_token&client_secret=s3cret&access_token=igaatoken ";
+    assert!(head.starts_with(path), "{head}");
+
+    let (client, server) = serve(json(r#"{"success":true}"#));
+    let fields = ["comments", "messages"];
+    client.subscribe(&"178".into(), &token, &fields, timeout).await.expect("subscribed");
+    let head = server.join().expect("server").head;
+    let path = "post /v26.0/178/subscribed_apps?subscribed_fields=comments%2cmessages ";
+    assert!(head.starts_with(path) && head.contains("authorization: bearer igaatoken"), "{head}");
+
+    let (client, server) = serve(json(r#"{"data":[{"subscribed_fields":["comments"]}]}"#));
+    let found = client.subscription(&"178".into(), &token, timeout).await.expect("told").value;
+    assert_eq!(found.lacks(&fields), ["messages"]);
+    assert!(server.join().expect("server").head.starts_with("get /v26.0/178/subscribed_apps "));
+
+    let (client, server) = serve(json(r#"{"user_id":"178","id":"99","username":"ann"}"#));
+    let me = client.me(&token, timeout).await.expect("told").value;
+    assert_eq!((me.account.as_str(), me.app_scoped.as_deref()), ("178", Some("99")));
+    assert!(server.join().expect("server").head.starts_with("get /v26.0/me?fields=id%2cuser_id"));
+
+    let (client, server) = serve(json(r#"{"data":[{"id":"179","comments_count":3}]}"#));
+    let media = client.media(&"178".into(), &token, None, timeout).await.expect("told").value;
+    assert_eq!((media.items[0].comments, media.next), (Some(3), None));
+    assert!(server.join().expect("server").head.starts_with("get /v26.0/178/media?fields=id"));
+
+    let (client, server) = serve(json(r#"{"data":[]}"#));
+    client.comments(&"179".into(), &token, Some("A=="), timeout).await.expect("told");
+    let head = server.join().expect("server").head;
+    assert!(
+        head.starts_with("get /v26.0/179/comments?fields=id") && head.contains("after=a%3d%3d")
+    );
+}
+
+#[tokio::test]
+async fn a_login_code_is_exchanged_by_a_form() {
+    let body = r#"{"data":[{"access_token":"IGAAshort","user_id":"1","permissions":"a,b"}]}"#;
+    let (client, server) = serve(Answer::Http(200, vec![], body));
+    let host = client.root.origin().ascii_serialization();
+    let app = App { id: "990".into(), secret: "s3cret".into() };
+    let (code, timeout) = (SecretString::from("AQB#_"), Duration::from_secs(10));
+    let granted = client.exchange_code(&host, &app, &code, "https://example.com/", timeout).await;
+    assert_eq!(granted.expect("granted").value.permissions, ["a", "b"]);
+    let request = server.join().expect("server");
+    assert!(request.head.starts_with("post /oauth/access_token "), "{}", request.head);
+    let form = "client_id=990&client_secret=s3cret&grant_type=authorization_code\
+                &redirect_uri=https%3A%2F%2Fexample.com%2F&code=AQB%23_";
+    assert_eq!(request.body, form);
+}
+
+/// Meta's own text may quote a token, and the URL of a refresh holds one.
+#[tokio::test]
+async fn no_error_of_a_token_call_shows_the_token() {
+    let token = SecretString::from("IGAAtoken");
+    let body = r#"{"error":{"message":"Malformed access token IGAAtoken","code":190}}"#;
+    for answer in
+        [Answer::Http(400, vec![], body), Answer::Close, Answer::Http(200, vec![], "IGAAtoken")]
+    {
+        let (client, server) = serve(answer);
+        let error = client.refresh_token(&token, Duration::from_secs(10)).await.expect_err("fails");
+        assert!(!format!("{error} {error:?}").contains("IGAA"), "{error:?}");
+        server.join().expect("server");
+    }
+    let gone = client_of(&TcpListener::bind("127.0.0.1:0").expect("bind"));
+    let error = gone.refresh_token(&token, Duration::from_millis(300)).await.expect_err("fails");
+    assert!(!format!("{error} {error:?}").contains("IGAA"), "{error:?}");
+}

@@ -135,16 +135,21 @@ impl Deliver {
             }
         };
         let jobs = self.drop_late(jobs).await;
+        let (jobs, mut again) = self.hold_back(&account, jobs).await;
+        if jobs.is_empty() {
+            return again;
+        }
         if let Err(error) = self.graph.prepare(&account).await {
             error!(account = %id, %error, "the account's token cannot be opened: put off");
             let waits = jobs.iter().map(|job| self.wait_on_queue(job, UNREACHABLE_WAIT));
-            return join_all(waits).await.into_iter().flatten().collect();
+            again.extend(join_all(waits).await.into_iter().flatten());
+            return again;
         }
         if !account.rules.knows_people() {
-            return self.deliver_jobs(&account, &jobs, deadline).await;
+            again.extend(self.deliver_jobs(&account, &jobs, deadline).await);
+            return again;
         }
         // Each person's unit is looked for by itself.
-        let mut again = Vec::new();
         for job in jobs.chunks(1) {
             again.extend(self.deliver_jobs(&account, job, deadline).await);
         }
@@ -220,6 +225,42 @@ impl Deliver {
         jobs
     }
 
+    /// Parks what waits for a paused campaign, and gives the rest, with the ids of messages that the
+    /// queue must bring again.
+    async fn hold_back(&self, account: &Account, jobs: Vec<Job>) -> (Vec<Job>, Vec<String>) {
+        let (paused, jobs): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| account.campaigns.is_paused(&job.ticket.campaign));
+        if paused.is_empty() {
+            return (jobs, Vec::new());
+        }
+        // Marked first: a parked send without a mark would never be looked at.
+        let again = match self.backlogs.mark(&account.id, self.clock.now()).await {
+            Ok(()) => {
+                let parking = paused.iter().map(|job| self.park_one(job));
+                join_all(parking).await.into_iter().flatten().collect()
+            }
+            Err(error) => {
+                error!(account = %account.id, %error, "could not mark the backlog");
+                paused.into_iter().map(|job| job.message_id).collect()
+            }
+        };
+        (jobs, again)
+    }
+
+    /// Parks one send; gives the message's id if that could not be recorded.
+    async fn park_one(&self, job: &Job) -> Option<String> {
+        match self.sends.step(&job.ticket, Step::To(Stage::Parked)).await {
+            Ok(after) => {
+                self.meter.count(Metric::Parked, usize::from(after.is_some()));
+                None
+            }
+            Err(error) => {
+                error!(send = %job.ticket.send, %error, "could not park");
+                Some(job.message_id.clone())
+            }
+        }
+    }
+
     /// Puts off jobs that were not granted: shortly on the queue, one slot apart, else parked. The new
     /// message is sent, or the send parked, before the old message goes.
     async fn put_off(&self, account: &Account, denied: &[(&Job, Denial)]) -> Vec<String> {
@@ -278,24 +319,9 @@ impl Deliver {
             error!(account = %account.id, %error, "could not mark the backlog");
             return denied.iter().map(|(job, _)| job.message_id.clone()).collect();
         }
-        let parked = Step::To(Stage::Parked);
-        let steps = denied.iter().map(|(job, _)| self.sends.step(&job.ticket, parked));
-        let stepped = join_all(steps).await;
+        let parked = join_all(denied.iter().map(|(job, _)| self.park_one(job))).await;
         self.close_cursor(&account.id, opens_at).await;
-        let failed =
-            |((job, _), result): (&(&Job, &Denial), Result<Option<Waiting>, StoreError>)| {
-                match result {
-                    Ok(after) => {
-                        self.meter.count(Metric::Parked, usize::from(after.is_some()));
-                        None
-                    }
-                    Err(error) => {
-                        error!(send = %job.ticket.send, %error, "could not park");
-                        Some(job.message_id.clone())
-                    }
-                }
-            };
-        denied.iter().zip(stepped).filter_map(failed).collect()
+        parked.into_iter().flatten().collect()
     }
 
     /// Puts a send on the queue whose new epoch is recorded: were its message lost, release would
@@ -385,6 +411,10 @@ impl Deliver {
                 return Attempt { fate, unused: 1 };
             }
         };
+        // It may have been paused since the batch was looked through.
+        if account.campaigns.is_paused(&send.campaign) {
+            return Attempt { fate: self.park(&ticket).await, unused: 1 };
+        }
         match self.age(account, &send, deadline).await {
             Age::InTime => {}
             Age::TooOld => {

@@ -30,8 +30,8 @@ Counted: units by the size of items, requests (ten messages each; none comes nea
 invocations. Assumed: an answer of DynamoDB takes 5 ms, of SQS 10 ms, 300 ms for Meta; what an
 invocation asks for at a time it waits for together. It takes 0.3 ms of a whole core, and 0.15 ms for
 each request; a function has as much of one as its memory is of 1,769 MB. Memory is that of
-template.yaml; no cold starts. The surcharge for message groups is counted for all requests with
-messages. A DM has 1 KB of logs at most, sends 1.5 KB to Meta, and leaves 400 bytes for ten days."
+template.yaml; no cold starts, and nothing of the upkeep function's runs. The surcharge for message
+groups is counted for all requests with messages. A DM has 1 KB of logs at most, sends 1.5 KB to Meta, and leaves 400 bytes for ten days."
 )]
 struct Cli {
     /// Price list to use instead of its own

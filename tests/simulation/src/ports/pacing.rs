@@ -8,7 +8,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Mark, Moved, Saved, StoreError,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Mark, Moved, Saved, StoreError,
 };
 
 use crate::host::Host;
@@ -157,6 +157,16 @@ impl Cursors for Host {
                 world.event(format_args!("{by} cursor of {account}: {next:?}"));
             }
             saved
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Hearing for Host {
+    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.store("note that webhooks come", |world| {
+            world.event(format_args!("{account} was heard of at {now}"));
         })
         .await
     }

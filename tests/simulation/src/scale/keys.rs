@@ -39,6 +39,11 @@ pub(super) fn backlog(account: &AccountId) -> String {
     backlog_shard(shard_of(account))
 }
 
+/// The partition in which upkeep's item of the account lies.
+pub(super) fn upkeep(account: &AccountId) -> String {
+    format!("upkeep#{}", shard_of(account))
+}
+
 pub(super) fn backlog_shard(shard: u8) -> String {
     format!("backlog#{shard}")
 }
@@ -56,6 +61,7 @@ pub(super) fn family(key: &str) -> &'static str {
         Some("person") => "person#A#P",
         Some("waiting") => "waiting#A#S",
         Some("backlog") => "backlog#S",
+        Some("upkeep") => "upkeep#S",
         _ => APP,
     }
 }

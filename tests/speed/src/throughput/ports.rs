@@ -25,7 +25,8 @@ use spillway_service::ticket::{Place, Ticket};
 /// Everything behind the ports, of all processes.
 pub(super) static BEHIND: Busy = Busy::new();
 
-/// The wiring with each port measured.
+/// The wiring with each port measured that a DM needs. What ingest notes of an account once in a while
+/// counts as ours.
 pub(super) fn measured(wiring: Wiring) -> Wiring {
     Wiring {
         accounts: Arc::new(Measured(wiring.accounts)),

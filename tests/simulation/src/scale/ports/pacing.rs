@@ -8,7 +8,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Mark, Moved, Saved, StoreError,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Mark, Moved, Saved, StoreError,
 };
 
 use super::Ports;
@@ -124,6 +124,14 @@ impl Cursors for Ports {
                 tables::save(&mut store.tables.cursors, account, next)
             })
             .await)
+    }
+}
+
+#[async_trait]
+impl Hearing for Ports {
+    async fn heard(&self, account: &AccountId, _now: Timestamp) -> Result<(), StoreError> {
+        self.state(&keys::upkeep(account), WRITE, |_| ()).await;
+        Ok(())
     }
 }
 

@@ -1,0 +1,656 @@
+//! `spillway campaign`: what the accounts answer to, from files and back into files.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use spillway_core::campaign::{Campaign, Running};
+use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::profile::Profile;
+use spillway_core::rules::Terms;
+use spillway_service::account::Account;
+use spillway_service::accounts_file::{self, AccountsFileError, Mistake, NewAccount, Reason};
+use spillway_service::apply::{Change, Plan, Unnamed, plan};
+
+use crate::account::{self, differences};
+use crate::confirm::Consent;
+use crate::deployment::{Deployment, Where};
+use crate::exit::Refused;
+use crate::output::{Output, Paint, instant, paint, table};
+
+/// What is done with campaigns.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make campaigns, and limits if it names them, what a file says
+    Apply(ApplyOptions),
+    /// List campaigns
+    #[command(after_help = "\
+Examples:
+  spillway campaign list
+  spillway campaign list --account 17841400000000001 --json")]
+    List {
+        /// Only this account's
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+    },
+    /// Show one campaign
+    #[command(after_help = "Example:\n  spillway campaign show guide --account 17841400000000001")]
+    Show(Named),
+    /// Stop matching comments, and hold back what waits
+    #[command(after_help = "\
+Example:
+  spillway campaign pause guide --account 17841400000000001
+
+Within a minute no new comment is matched by it; the next campaign that wants one gets it. What waits for
+it already stays where it is until `spillway campaign resume`, or expires at its deadline (seven days
+after the comment). A DM whose call is under way is still sent. Applying a file leaves it paused.")]
+    Pause(Named),
+    /// Let a paused campaign go on
+    #[command(after_help = "\
+Example:
+  spillway campaign resume guide --account 17841400000000001
+
+What was held back gets slots within a minute. Comments made meanwhile were not matched.")]
+    Resume(Named),
+    /// Write accounts, limits and campaigns as a file that `apply` reads
+    #[command(after_help = "\
+Examples:
+  spillway campaign export > accounts.toml
+  spillway campaign export --account 17841400000000001 | spillway campaign apply -")]
+    Export {
+        /// Only this account
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+    },
+    /// Print the JSON schema of such files, for editors
+    #[command(after_help = "\
+Example:
+  spillway campaign schema > spillway.schema.json
+
+and as the first line of a file, for editors with Taplo or Even Better TOML:
+  #:schema ./spillway.schema.json")]
+    Schema,
+}
+
+/// A campaign of an account.
+#[derive(Args)]
+pub(crate) struct Named {
+    /// The campaign's id
+    campaign: String,
+    /// Its account
+    #[arg(long, value_name = "ID")]
+    account: String,
+}
+
+/// What to apply.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  spillway campaign apply accounts.toml --dry-run
+  spillway campaign apply accounts.toml
+  spillway campaign apply accounts.toml --prune --yes
+
+A file:
+  [[account]]
+  id = \"17841400000000001\"
+
+  [[account.campaign]]
+  id = \"guide\"
+  keywords = [\"guide\", \"guía\"]    # any script; leave out to answer every comment
+  matching = \"word\"               # or \"contains\", \"exact\"
+  except = [\"spam\"]               # a comment with one of these is left alone
+  media = [\"17900000000000001\"]   # leave out for all posts, Reels and broadcasts
+  overflow = \"oldest_first\"       # or \"newest_first\", when not all can go in time
+  messages = [\"Hi {username|there}! https://example.com/guide\"]
+
+Its accounts must be connected. `profile`, `terms` and [[profile]] are applied too where they are named,
+and stay as they are where not. A file with any mistake is refused as a whole, with every line and reason
+(exit code 4). Applying twice changes nothing the second time. New texts go to what waits as well; new
+keywords hold for comments made from then on, within a minute.")]
+pub(crate) struct ApplyOptions {
+    /// TOML file; `-` for standard input
+    file: PathBuf,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove campaigns that the file does not name; what waits for them is cancelled
+    #[arg(long)]
+    prune: bool,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Runs one of them.
+pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
+    match command {
+        Command::Apply(options) => apply(&options, place, output).await,
+        Command::List { account } => list(&place.open().await?, account.as_deref(), output).await,
+        Command::Show(named) => show(&place.open().await?, &named, output).await,
+        Command::Pause(named) => {
+            let deployment = place.open().await?;
+            let now = deployment.clock.now();
+            set_running(&deployment, &named, Running::PausedSince(now), output).await
+        }
+        Command::Resume(named) => {
+            set_running(&place.open().await?, &named, Running::Active, output).await
+        }
+        Command::Export { account } => {
+            export(&place.open().await?, account.as_deref(), output).await
+        }
+        Command::Schema => {
+            let schema: serde_json::Value = serde_json::from_str(SCHEMA)?;
+            output.print(&schema, || SCHEMA.to_owned())
+        }
+    }
+}
+
+/// The schema of accounts files. A derived one would have to come from the types that the functions
+/// are built of, and could not tell what these check by hand.
+const SCHEMA: &str = include_str!("campaign.schema.json");
+
+/// A file's text, and how it is called.
+fn read(file: &Path) -> Result<(String, String)> {
+    if file == Path::new("-") {
+        let text = std::io::read_to_string(std::io::stdin()).context("read standard input")?;
+        return Ok((text, "standard input".into()));
+    }
+    let shown = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    Ok((text, shown))
+}
+
+/// Refuses a file for its mistakes, each with the line that it is about.
+pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyhow::Error {
+    let mut reasons = String::new();
+    for Mistake { line, reason } in &error.mistakes {
+        let source = text.lines().nth(line - 1).unwrap_or_default().trim_end();
+        let _ = write!(reasons, "{file}:{line}: {reason}\n  {line} | {source}\n");
+    }
+    Refused { file: file.to_owned(), reasons: reasons.trim_end().to_owned() }.into()
+}
+
+/// What is planned for one account.
+struct Planned {
+    account: Account,
+    line: usize,
+    plan: Plan,
+}
+
+async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<()> {
+    let (text, shown) = read(&options.file)?;
+    let wanted = accounts_file::parse(&text, &Profile::careful())
+        .map_err(|error| refuse(&shown, &text, &error))?;
+    let deployment = place.open().await?;
+    let unnamed = if options.prune { Unnamed::Go } else { Unnamed::Stay };
+    let planned = plans(&deployment, &wanted, unnamed)
+        .await?
+        .map_err(|error| refuse(&shown, &text, &error))?;
+    let is_empty = planned.iter().all(|planned| planned.plan.is_empty());
+    let removed: usize = planned.iter().map(|planned| planned.plan.removed().len()).sum();
+    // What will change is seen before anybody is asked.
+    if output == Output::People {
+        output.print(&(), || planned.iter().map(Planned::text).collect())?;
+    }
+    if removed > 0 && !options.dry_run {
+        options.consent.ask(&format!(
+            "{removed} campaigns are removed, and what waits for them is cancelled"
+        ))?;
+    }
+    let is_written = !is_empty && !options.dry_run;
+    if is_written {
+        for planned in planned.iter().filter(|planned| !planned.plan.is_empty()) {
+            write(&deployment, planned).await?;
+        }
+    }
+    let accounts: Vec<ShownPlan> = planned.iter().map(Planned::shown).collect();
+    let report = serde_json::json!({ "changed": is_written, "accounts": accounts });
+    output.print(&report, || {
+        match (is_empty, options.dry_run) {
+            (true, _) => "nothing changes\n",
+            (false, true) => "not written: --dry-run\n",
+            (false, false) => "written; it holds within a minute\n",
+        }
+        .into()
+    })
+}
+
+async fn plans(
+    deployment: &Deployment,
+    wanted: &[NewAccount],
+    unnamed: Unnamed,
+) -> Result<Result<Vec<Planned>, AccountsFileError>> {
+    let mut planned = Vec::new();
+    let mut mistakes = Vec::new();
+    for account in wanted {
+        let line = account.line;
+        let Some(stored) = deployment.wiring.accounts.load(&account.id).await? else {
+            let reason = Reason::NotConnected(account.id.clone());
+            mistakes.push(Mistake { line, reason });
+            continue;
+        };
+        match plan(&stored, account, unnamed) {
+            Ok(plan) => planned.push(Planned { account: stored, line, plan }),
+            Err(reason) => mistakes.push(Mistake { line, reason }),
+        }
+    }
+    Ok(if mistakes.is_empty() { Ok(planned) } else { Err(AccountsFileError { mistakes }) })
+}
+
+async fn write(deployment: &Deployment, planned: &Planned) -> Result<()> {
+    let Planned { account, plan, .. } = planned;
+    let (put, removed) = (plan.put(), plan.removed());
+    if !put.is_empty() || !removed.is_empty() {
+        deployment.accounts.change_campaigns(&account.id, &put, &removed).await?;
+    }
+    if let Some(rules) = &plan.rules {
+        account::write_rules(deployment, account, rules).await?;
+    }
+    deployment.wiring.backlogs.wake(&account.id, deployment.clock.now()).await?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct ShownPlan {
+    account: String,
+    campaigns: Vec<ShownChange>,
+    settings: Vec<account::Change>,
+}
+
+#[derive(Serialize)]
+struct ShownChange {
+    id: String,
+    change: &'static str,
+    fields: Vec<account::Change>,
+}
+
+impl Planned {
+    fn settings(&self) -> Vec<account::Change> {
+        self.plan
+            .rules
+            .as_ref()
+            .map_or_else(Vec::new, |rules| differences(&self.account.rules, rules))
+    }
+
+    fn shown(&self) -> ShownPlan {
+        let shown = |change: &Change| {
+            let (id, change, fields) = match change {
+                Change::Added(campaign) => (&campaign.id, "added", &[][..]),
+                Change::Changed { to, fields } => (&to.id, "changed", &fields[..]),
+                Change::Same(id) => (id, "same", &[][..]),
+                Change::Left(id) => (id, "left", &[][..]),
+                Change::Removed(id) => (id, "removed", &[][..]),
+            };
+            let field = |field: &spillway_service::apply::FieldChange| account::Change {
+                name: field.name,
+                before: field.before.clone(),
+                after: field.after.clone(),
+            };
+            ShownChange { id: id.to_string(), change, fields: fields.iter().map(field).collect() }
+        };
+        ShownPlan {
+            account: self.account.id.to_string(),
+            campaigns: self.plan.campaigns.iter().map(shown).collect(),
+            settings: self.settings(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("account {} (line {})\n", self.account.id, self.line);
+        let mut line = |sign: &str, what: &str| {
+            let _ = writeln!(text, "  {sign} {what}");
+        };
+        for account::Change { name, before, after } in self.settings() {
+            line(&paint(Paint::Warn, "~"), &format!("{name}: {before} -> {after}"));
+        }
+        for change in &self.plan.campaigns {
+            match change {
+                Change::Added(campaign) => line(
+                    &paint(Paint::Good, "+"),
+                    &format!("campaign {}, {} messages", campaign.id, campaign.messages.len()),
+                ),
+                Change::Changed { to, fields } => {
+                    line(&paint(Paint::Warn, "~"), &format!("campaign {}", to.id));
+                    for field in fields {
+                        let (name, before, after) = (field.name, &field.before, &field.after);
+                        line(" ", &format!("  {name}: {before} -> {after}"));
+                    }
+                }
+                Change::Same(id) => line("=", &format!("campaign {id}")),
+                Change::Left(id) => {
+                    line(
+                        "=",
+                        &format!("campaign {id}, which the file does not name: --prune removes it"),
+                    );
+                }
+                Change::Removed(id) => line(&paint(Paint::Bad, "-"), &format!("campaign {id}")),
+            }
+        }
+        text
+    }
+}
+
+impl Deployment {
+    /// One account, or all of them.
+    pub(crate) async fn accounts_named(&self, account: Option<&str>) -> Result<Vec<Account>> {
+        if let Some(id) = account {
+            return Ok(vec![self.account(&AccountId::new(id.trim())).await?]);
+        }
+        let mut accounts = Vec::new();
+        for id in self.accounts.list().await? {
+            // It may have been removed meanwhile.
+            accounts.extend(self.wiring.accounts.load(&id).await?);
+        }
+        Ok(accounts)
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    account: String,
+    #[serde(flatten)]
+    campaign: Campaign,
+    paused_since: Option<String>,
+}
+
+impl Shown {
+    fn of(account: &Account, campaign: &Campaign) -> Self {
+        let paused_since = match account.campaigns.running(&campaign.id) {
+            Running::Active => None,
+            Running::PausedSince(since) => instant(since),
+        };
+        Self { account: account.id.to_string(), campaign: campaign.clone(), paused_since }
+    }
+
+    fn state(&self) -> String {
+        match self.paused_since {
+            None => paint(Paint::Good, "active"),
+            Some(_) => paint(Paint::Warn, "paused"),
+        }
+    }
+
+    fn keywords(&self) -> String {
+        match self.campaign.keywords.is_empty() {
+            true => "(every comment)".into(),
+            false => self.campaign.keywords.join(", "),
+        }
+    }
+}
+
+async fn list(deployment: &Deployment, account: Option<&str>, output: Output) -> Result<()> {
+    let accounts = deployment.accounts_named(account).await?;
+    let all: Vec<Shown> = accounts
+        .iter()
+        .flat_map(|account| account.campaigns.iter().map(|one| Shown::of(account, one)))
+        .collect();
+    output.print(&serde_json::json!({ "campaigns": all }), || {
+        let row = |shown: &Shown| {
+            let Campaign { id, media, messages, .. } = &shown.campaign;
+            let media = match media.len() {
+                0 => "all".to_owned(),
+                n => n.to_string(),
+            };
+            let messages = messages.len().to_string();
+            [
+                shown.account.clone(),
+                id.to_string(),
+                shown.keywords(),
+                media,
+                messages,
+                shown.state(),
+            ]
+        };
+        let rows: Vec<_> = all.iter().map(row).collect();
+        let none = "there is no campaign: `spillway campaign apply --help` shows a file with one";
+        table(["ACCOUNT", "CAMPAIGN", "KEYWORDS", "MEDIA", "MESSAGES", "STATE"], &rows, none)
+    })
+}
+
+async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
+    let account = deployment.account(&AccountId::new(named.account.trim())).await?;
+    let id = CampaignId::new(named.campaign.as_str());
+    let campaign = account.campaigns.get(&id).with_context(|| unknown(named))?;
+    let shown = Shown::of(&account, campaign);
+    output.print(&shown, || {
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<10} {value}");
+        };
+        line("account", &shown.account);
+        line("campaign", campaign.id.as_str());
+        match &shown.paused_since {
+            None => line("state", &shown.state()),
+            Some(since) => line("state", &format!("{} since {since}", shown.state())),
+        }
+        line("keywords", &shown.keywords());
+        line("matching", &format!("{:?}", campaign.matching).to_lowercase());
+        for word in &campaign.except {
+            line("except", word);
+        }
+        for media in &campaign.media {
+            line("media", media.as_str());
+        }
+        for message in &campaign.messages {
+            line("message", &message.to_string());
+        }
+        text
+    })
+}
+
+fn unknown(named: &Named) -> String {
+    let Named { campaign, account } = named;
+    format!(
+        "account {account} has no campaign `{campaign}`: `spillway campaign list` names those there are"
+    )
+}
+
+async fn set_running(
+    deployment: &Deployment,
+    named: &Named,
+    running: Running,
+    output: Output,
+) -> Result<()> {
+    let account = deployment.account(&AccountId::new(named.account.trim())).await?;
+    let id = CampaignId::new(named.campaign.as_str());
+    if account.campaigns.get(&id).is_none() {
+        bail!(unknown(named));
+    }
+    let is_paused = account.campaigns.is_paused(&id);
+    let is_changed = is_paused != matches!(running, Running::PausedSince(_));
+    if is_changed && !deployment.accounts.set_running(&account.id, &id, running).await? {
+        bail!("campaign `{id}` was removed meanwhile");
+    }
+    if is_changed {
+        deployment.wiring.backlogs.wake(&account.id, deployment.clock.now()).await?;
+    }
+    let state = match running {
+        Running::Active => "active",
+        Running::PausedSince(_) => "paused",
+    };
+    let shown = serde_json::json!({
+        "account": account.id.as_str(),
+        "campaign": id.as_str(),
+        "state": state,
+        "changed": is_changed,
+    });
+    output.print(&shown, || match (is_changed, running) {
+        (false, _) => format!("campaign {id} is {state} already\n"),
+        (true, Running::Active) => format!("campaign {id} goes on within a minute\n"),
+        (true, Running::PausedSince(_)) => {
+            format!("campaign {id} is paused; what waits for it is held back until its deadline\n")
+        }
+    })
+}
+
+#[derive(Serialize)]
+struct Exported {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profile: Vec<Profile>,
+    account: Vec<ExportedAccount>,
+}
+
+#[derive(Serialize)]
+struct ExportedAccount {
+    id: AccountId,
+    profile: String,
+    terms: Terms,
+    campaign: Vec<Campaign>,
+}
+
+async fn export(deployment: &Deployment, account: Option<&str>, output: Output) -> Result<()> {
+    let accounts = deployment.accounts_named(account).await?;
+    if accounts.is_empty() {
+        bail!("no account is connected: there is nothing to export");
+    }
+    let exported = exported(&accounts);
+    let text = toml::to_string(&exported)?;
+    output.print(&exported, || text)
+}
+
+fn exported(accounts: &[Account]) -> Exported {
+    let built_in = [Profile::careful(), Profile::meta()];
+    let mut profiles: Vec<Profile> = Vec::new();
+    let mut out = Vec::new();
+    for account in accounts {
+        let mut profile = account.rules.profile().clone();
+        // Figures of an earlier version, or of another file's profile of the same name.
+        while [&profiles[..], &built_in]
+            .concat()
+            .iter()
+            .any(|known| known.name == profile.name && *known != profile)
+        {
+            profile.name.push_str("_kept");
+        }
+        if !built_in.contains(&profile) && !profiles.contains(&profile) {
+            profiles.push(profile.clone());
+        }
+        out.push(ExportedAccount {
+            id: account.id.clone(),
+            profile: profile.name,
+            terms: account.rules.terms().clone(),
+            campaign: account.campaigns.iter().cloned().collect(),
+        });
+    }
+    Exported { profile: profiles, account: out }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use spillway_core::campaign::Campaigns;
+    use spillway_service::account::SealedToken;
+
+    use super::*;
+
+    const FILE: &str = r#"
+[[profile]]
+name = "agency"
+base = "careful"
+[[profile.quota]]
+id = "calls_hour"
+actions = ["private_reply", "live_reply", "read"]
+unit = "calls"
+window = "1h"
+limit = { tier_1 = 100, tier_2 = 150, tier_3 = 200 }
+
+[[account]]
+id = "17841400000000001"
+profile = "agency"
+terms = { tier = 2, time_zone = "Europe/Berlin", day_starts = "09:30", warm_up_since = 1790000000000 }
+[[account.campaign]]
+id = "guide"
+keywords = ["guide", "guía \"now\""]
+except = ["spam"]
+matching = "contains"
+media = ["17900000000000001"]
+overflow = "newest_first"
+messages = ["Hi {username|there}!\nLook:", "Hello {{}} 🎁"]
+
+[[account]]
+id = "17841400000000002"
+[[account.campaign]]
+id = "rest"
+messages = ["Thanks!"]
+"#;
+
+    fn account(new: NewAccount) -> Account {
+        Account {
+            id: new.id,
+            revision: Default::default(),
+            rules: new.rules,
+            campaigns: Campaigns::new(new.campaigns),
+            token: SealedToken { key: 1, sealed: Vec::new() },
+        }
+    }
+
+    #[test]
+    fn what_is_exported_is_applied_without_a_change() {
+        let parsed = accounts_file::parse(FILE, &Profile::careful()).unwrap();
+        let accounts: Vec<Account> = parsed.into_iter().map(account).collect();
+        let text = toml::to_string(&exported(&accounts)).unwrap();
+        let again = accounts_file::parse(&text, &Profile::meta()).unwrap();
+        assert_eq!(again.len(), 2, "{text}");
+        for (stored, wanted) in accounts.iter().zip(&again) {
+            let plan = plan(stored, wanted, Unnamed::Go).unwrap();
+            assert!(plan.is_empty(), "{plan:?}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_profile_of_another_version_is_exported_under_another_name() {
+        let parsed = accounts_file::parse(FILE, &Profile::careful()).unwrap();
+        let mut old = account(parsed.into_iter().nth(1).unwrap());
+        let mut profile = old.rules.profile().clone();
+        profile.quotas.pop();
+        old.rules = spillway_core::rules::Rules::new(profile, Terms::default()).unwrap();
+        let exported = exported(&[old]);
+        assert_eq!(exported.account[0].profile, "careful_kept");
+        let text = toml::to_string(&exported).unwrap();
+        assert!(accounts_file::parse(&text, &Profile::careful()).is_ok(), "{text}");
+    }
+
+    /// The keys that the parser takes in a table, as it says them when it meets another.
+    fn taken(text: &str) -> BTreeSet<String> {
+        let error = accounts_file::parse(text, &Profile::careful()).unwrap_err().to_string();
+        let (_, keys) = error.split_once("expected one of ").expect("a list of keys");
+        keys.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
+    }
+
+    #[test]
+    fn the_schema_knows_the_keys_that_the_parser_takes() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let known = |name: &str| -> BTreeSet<String> {
+            let table = &schema["$defs"][name];
+            assert_eq!(table["additionalProperties"], false, "{name}");
+            table["properties"].as_object().unwrap().keys().cloned().collect()
+        };
+        let account = "[[account]]\nid = \"1\"\n";
+        let profile = "[[profile]]\nname = \"a\"\n";
+        for (name, text) in [
+            ("account", format!("{account}x = 1")),
+            ("campaign", format!("{account}[[account.campaign]]\nx = 1")),
+            ("terms", format!("{account}terms = {{ x = 1 }}")),
+            ("profile", format!("{profile}x = 1")),
+            ("quota", format!("{profile}[[profile.quota]]\nx = 1")),
+            ("spread", format!("{profile}spread = {{ x = 1 }}")),
+            ("warm_up", format!("{profile}warm_up = {{ x = 1 }}")),
+            ("slow_down", format!("{profile}slow_down = {{ x = 1 }}")),
+        ] {
+            if let ("spread" | "slow_down", error) =
+                (name, accounts_file::parse(&text, &Profile::careful()).unwrap_err().to_string())
+            {
+                // With two keys serde lists them otherwise.
+                for key in known(name) {
+                    assert!(error.contains(&format!("`{key}`")), "{error}");
+                }
+                continue;
+            }
+            assert_eq!(known(name), taken(&text), "{name}");
+        }
+        let top: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(top, ["account", "profile"]);
+    }
+}

@@ -1,0 +1,90 @@
+//! `spillway charge`: units of an account's budget for another tool that shares its token.
+
+use std::num::NonZeroU32;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use spillway_core::id::AccountId;
+use spillway_core::quota::{Action, GRANT_LIFE};
+use spillway_service::limiter::Charged;
+
+use crate::deployment::Where;
+use crate::exit::Ended;
+use crate::output::{Output, instant, when};
+
+/// What is to be done at Meta, and by whom.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  spillway charge publish --account 17841400000000001 && ./publish-the-post
+  spillway charge read --account 17841400000000001 --units 3 --json
+
+Actions: private_reply, live_reply, message, public_reply, read, publish, follow. All units are granted
+or none. Granted calls must be written within 5 seconds of the printed instant. Denied, the exit code is
+3 and the instant is the first at which one more unit fits, if nobody else takes it.")]
+pub(crate) struct Options {
+    /// What the calls do
+    #[arg(value_parser = action)]
+    action: Action,
+    /// The account whose budget it is
+    #[arg(long, value_name = "ID")]
+    account: String,
+    /// How many calls
+    #[arg(long, default_value = "1", value_name = "N")]
+    units: NonZeroU32,
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    let quoted = serde_json::Value::String(text.replace('-', "_"));
+    let names = "private_reply, live_reply, message, public_reply, read, publish or follow";
+    serde_json::from_value(quoted).map_err(|_| format!("an action is {names}"))
+}
+
+/// Charges.
+pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<Ended> {
+    let deployment = place.open().await?;
+    let id = AccountId::new(options.account.trim());
+    let account = deployment.account(&id).await?;
+    let limiter = deployment.wiring.limiter();
+    let Options { action, units, .. } = options;
+    if let Some(row) = account.rules.never_fits(action, units) {
+        bail!("{units} units never fit at once: quota `{}` allows {} in its window", row.0, row.1);
+    }
+    let charged = limiter.charge(&account, action, units).await?;
+    let now = deployment.clock.now();
+    match charged {
+        Charged::Granted(grant) => {
+            let until = grant.at + GRANT_LIFE;
+            let shown = serde_json::json!({
+                "granted": true,
+                "account": id.as_str(),
+                "action": action,
+                "units": units,
+                "at": instant(grant.at),
+                "use_before": instant(until),
+            });
+            output.print(&shown, || {
+                format!("granted: {action:?} x {units}, to be used until {}\n", when(until, now))
+            })?;
+            Ok(Ended::Done)
+        }
+        Charged::Denied(denial) => {
+            let shown = serde_json::json!({
+                "granted": false,
+                "account": id.as_str(),
+                "action": action,
+                "units": units,
+                "bound": denial.bound.to_string(),
+                "retry_at": instant(denial.retry_at),
+            });
+            output.print(&shown, || {
+                let fits = match instant(denial.retry_at) {
+                    Some(_) => format!("it fits at {}", when(denial.retry_at, now)),
+                    None => format!("until `spillway account resume {id}`"),
+                };
+                format!("denied: {}; {fits}\n", denial.bound)
+            })?;
+            Ok(Ended::Denied)
+        }
+    }
+}

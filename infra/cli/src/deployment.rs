@@ -1,0 +1,342 @@
+//! Where a deployment is: a file with the names that the functions have in their environment, on AWS
+//! or of a local stack; and `spillway deployment`, which writes one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use aws_config::{BehaviorVersion, Region};
+use clap::Args;
+use serde_json::Value;
+use spillway_cloud::config::Config;
+use spillway_cloud::dead_letters::DeadLetters;
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
+use spillway_cloud::secrets::process_number;
+use spillway_cloud::server_date::ServerDate;
+use spillway_cloud::token::Kms;
+use spillway_cloud::wiring::Wiring;
+use spillway_service::clock::{Clock, ClockCheck, SystemClock};
+use spillway_service::operate::Operator;
+
+use crate::output::Output;
+
+/// Which deployment a command is for.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Where {
+    /// File that says where the deployment is; without it the environment does, as for the functions
+    #[arg(long, short, env = "SPILLWAY_DEPLOYMENT", value_name = "FILE", global = true)]
+    deployment: Option<PathBuf>,
+}
+
+/// What a deployment file may name beside what [`Config`] reads: where AWS is, and who asks. All of
+/// it is what the AWS tools call it, so that a shell can read the file for them too.
+const OF_AWS: [&str; 7] = [
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_ENDPOINT_URL_KMS",
+    "AWS_PROFILE",
+];
+
+/// The stack's output that each name stands for.
+const OUTPUTS: [(&str, &str); 9] = [
+    ("SPILLWAY_SENDS_TABLE", "SendsTable"),
+    ("SPILLWAY_STATE_TABLE", "StateTable"),
+    ("SPILLWAY_SEND_QUEUE_URL", "SendQueueUrl"),
+    ("SPILLWAY_DEAD_LETTER_QUEUE_URL", "DeadLetterQueueUrl"),
+    ("SPILLWAY_RELEASE_QUEUE_URL", "ReleaseQueueUrl"),
+    ("SPILLWAY_SECRET_ID", "SecretArn"),
+    ("SPILLWAY_KMS_KEY", "KeyArn"),
+    ("SPILLWAY_STACK", "StackName"),
+    ("SPILLWAY_WEBHOOK_URL", "WebhookUrl"),
+];
+
+/// The names and values of a deployment file, or of the environment.
+#[derive(Clone)]
+struct Names {
+    values: BTreeMap<String, String>,
+    from: String,
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A value may be a secret key.
+        write!(f, "Names({}: {:?})", self.from, self.values.keys())
+    }
+}
+
+impl Names {
+    fn of_environment() -> Self {
+        let ours = |name: &String| name.starts_with("SPILLWAY_");
+        let values = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| ours(name))
+            .collect();
+        Self { values, from: "the environment".into() }
+    }
+
+    fn of_file(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!("cannot read the deployment file {shown}; `spillway deployment` writes one")
+        })?;
+        let values = parse(&text).with_context(|| format!("{shown} is no deployment file"))?;
+        Ok(Self { values, from: shown.to_string() })
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+}
+
+/// Reads `NAME="value"` lines, which are TOML as well as shell.
+fn parse(text: &str) -> Result<BTreeMap<String, String>> {
+    let values: BTreeMap<String, toml::Spanned<String>> = toml::from_str(text)?;
+    let mut known: Vec<&str> = OUTPUTS.iter().map(|&(name, _)| name).collect();
+    known.extend(["SPILLWAY_GRAPH_URL", "SPILLWAY_GRAPH_VERSION"]);
+    known.extend(OF_AWS);
+    for (name, value) in &values {
+        let line = 1 + text[..value.span().start].matches('\n').count();
+        ensure!(known.contains(&name.as_str()), "line {line}: `{name}` is not known");
+    }
+    Ok(values.into_iter().map(|(name, value)| (name, value.into_inner())).collect())
+}
+
+/// A deployment, ready to be worked with.
+pub(crate) struct Deployment {
+    /// The use cases' parts.
+    pub(crate) wiring: Wiring,
+    /// Accounts, to be changed.
+    pub(crate) accounts: DynamoAccounts,
+    /// What is done to sends by hand.
+    pub(crate) operator: Operator,
+    /// The dead-letter queue.
+    pub(crate) dead_letters: DeadLetters,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Where {
+    /// Opens the deployment: makes clients, asks nothing yet.
+    pub(crate) async fn open(&self) -> Result<Deployment> {
+        let names = match &self.deployment {
+            Some(path) => Names::of_file(path)?,
+            None => Names::of_environment(),
+        };
+        let get = |name: &str| names.get(name).map(str::to_owned);
+        let config = Config::read(get).map_err(|error| {
+            let missing: Vec<_> = error.missing.iter().map(|&(name, _)| name).collect();
+            anyhow::anyhow!(
+                "{} does not say where the deployment is: {} missing. Write a deployment file with \
+                 `spillway deployment --help` and name it with --deployment FILE or \
+                 SPILLWAY_DEPLOYMENT",
+                names.from,
+                missing.join(", ")
+            )
+        })?;
+        let mut aws = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(region) = names.get("AWS_REGION") {
+            aws = aws.region(Region::new(region.to_owned()));
+        }
+        if let Some(profile) = names.get("AWS_PROFILE") {
+            aws = aws.profile_name(profile);
+        }
+        if let (Some(id), Some(secret)) =
+            (names.get("AWS_ACCESS_KEY_ID"), names.get("AWS_SECRET_ACCESS_KEY"))
+        {
+            let key = aws_sdk_dynamodb::config::Credentials::new(id, secret, None, None, "file");
+            aws = aws.credentials_provider(key);
+        }
+        let aws = aws.load().await;
+        ensure!(
+            aws.region().is_some(),
+            "no AWS region is set: write AWS_REGION into the deployment file or the environment"
+        );
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let check = Arc::<ClockCheck>::default();
+        let mut dynamo = aws_sdk_dynamodb::config::Builder::from(&aws)
+            .interceptor(ServerDate { clock: clock.clone(), check: check.clone() });
+        let mut sqs = aws_sdk_sqs::config::Builder::from(&aws);
+        let mut kms = aws_sdk_kms::config::Builder::from(&aws);
+        if let Some(url) = names.get("AWS_ENDPOINT_URL_DYNAMODB") {
+            dynamo = dynamo.endpoint_url(url);
+        }
+        if let Some(url) = names.get("AWS_ENDPOINT_URL_SQS") {
+            sqs = sqs.endpoint_url(url);
+        }
+        if let Some(url) = names.get("AWS_ENDPOINT_URL_KMS") {
+            kms = kms.endpoint_url(url);
+        }
+        let dynamo = aws_sdk_dynamodb::Client::from_conf(dynamo.build());
+        let sqs = aws_sdk_sqs::Client::from_conf(sqs.build());
+        let kms = Kms {
+            client: aws_sdk_kms::Client::from_conf(kms.build()),
+            key: config.kms_key.clone(),
+        };
+        let process = process_number()?;
+        let wiring = Wiring::new(&config, Arc::new(kms), &dynamo, &sqs, clock.clone(), process)?;
+        let wiring = Wiring { check, ..wiring };
+        let ledger = DynamoSends {
+            client: dynamo.clone(),
+            sends: config.sends_table.clone(),
+            state: config.state_table.clone(),
+            meter: wiring.meter.clone(),
+        };
+        let operator = Operator {
+            sends: wiring.sends.clone(),
+            ledger: Arc::new(ledger),
+            backlogs: wiring.backlogs.clone(),
+            ids: wiring.ids.clone(),
+            clock: clock.clone(),
+        };
+        let dead_letters = DeadLetters {
+            client: sqs,
+            url: config.dead_letter_queue_url.clone(),
+            send_url: config.send_queue_url.clone(),
+        };
+        let accounts = DynamoAccounts { client: dynamo, table: config.state_table };
+        Ok(Deployment { wiring, accounts, operator, dead_letters, clock })
+    }
+}
+
+/// What is printed.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+
+  Where a deployment on AWS is, from its stack's outputs:
+    sam list stack-outputs --stack-name spillway --output json | spillway deployment > prod.env
+    aws cloudformation describe-stacks --stack-name spillway | spillway deployment > prod.env
+
+  Then, for every command:
+    spillway --deployment prod.env account list
+    export SPILLWAY_DEPLOYMENT=prod.env
+
+  A local stack writes one of its own:
+    spillway-local serve --write-deployment local.env
+
+The file holds lines NAME=\"value\": SPILLWAY_ names as the functions have them, and if wanted
+AWS_REGION, AWS_PROFILE, or AWS_ENDPOINT_URL_ names. Without a file the environment is read. No
+credentials are written: they come from where the `aws` command has them.")]
+pub(crate) struct Options {
+    /// The stack's name, where the outputs do not tell it
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
+    /// The stack's region, where the outputs do not tell it
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+}
+
+/// Writes a deployment file from a stack's outputs on standard input.
+pub(crate) fn run(options: &Options, output: Output) -> Result<()> {
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        bail!("pipe the stack's outputs in: see `spillway deployment --help`");
+    }
+    let mut text = String::new();
+    stdin.read_to_string(&mut text).context("read the outputs from standard input")?;
+    let names = from_outputs(&text, options)?;
+    output.print(&names, || names.iter().map(|(name, value)| line(name, value)).collect())
+}
+
+fn line(name: &str, value: &str) -> String {
+    format!("{name}=\"{value}\"\n")
+}
+
+fn from_outputs(text: &str, options: &Options) -> Result<BTreeMap<String, String>> {
+    let json: Value = serde_json::from_str(text).context("standard input holds no JSON")?;
+    let stack = &json["Stacks"][0];
+    let outputs = match (&json, &stack["Outputs"]) {
+        (_, Value::Array(outputs)) | (Value::Array(outputs), _) => outputs,
+        _ => bail!(
+            "standard input holds neither the answer of `aws cloudformation describe-stacks` nor \
+             that of `sam list stack-outputs --output json`"
+        ),
+    };
+    let named: BTreeMap<&str, &str> = outputs
+        .iter()
+        .filter_map(|output| Some((output["OutputKey"].as_str()?, output["OutputValue"].as_str()?)))
+        .collect();
+    let stack_name = options.stack.as_deref().or(stack["StackName"].as_str());
+    let mut names = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (name, output) in OUTPUTS {
+        let value = match output {
+            "StackName" => stack_name.or(named.get(output).copied()),
+            _ => named.get(output).copied(),
+        };
+        match value {
+            Some(value) => {
+                ensure!(
+                    !value.contains(['"', '\\', '\n', '$', '`']),
+                    "output {output} holds a character that a deployment file cannot"
+                );
+                names.insert(name.to_owned(), value.to_owned());
+            }
+            // With an address of one's own in front of the webhook there is none.
+            None if output == "WebhookUrl" => {}
+            None => missing.push(output),
+        }
+    }
+    ensure!(
+        missing.is_empty(),
+        "the outputs lack {}: deploy the current template first, or is this another stack?",
+        missing.join(", ")
+    );
+    // Every ARN names the region.
+    let of_arn = || names["SPILLWAY_KMS_KEY"].split(':').nth(3).map(str::to_owned);
+    if let Some(region) = options.region.clone().or_else(of_arn) {
+        names.insert("AWS_REGION".into(), region);
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Options = Options { stack: None, region: None };
+
+    fn outputs() -> Vec<Value> {
+        OUTPUTS
+            .iter()
+            .map(|(_, output)| {
+                let value = match *output {
+                    "KeyArn" => "arn:aws:kms:eu-central-1:111122223333:key/1",
+                    other => other,
+                };
+                serde_json::json!({ "OutputKey": output, "OutputValue": value })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn outputs_of_either_tool_become_names_that_are_read_back() {
+        let sam = serde_json::to_string(&outputs()).unwrap();
+        let aws = serde_json::json!({ "Stacks": [{ "StackName": "mine", "Outputs": outputs() }] });
+        let (sam, aws) =
+            (from_outputs(&sam, &NONE).unwrap(), from_outputs(&aws.to_string(), &NONE).unwrap());
+        assert_eq!((&*sam["SPILLWAY_STACK"], &*aws["SPILLWAY_STACK"]), ("StackName", "mine"));
+        assert_eq!(aws["AWS_REGION"], "eu-central-1");
+        let file: String = aws.iter().map(|(name, value)| line(name, value)).collect();
+        assert_eq!(parse(&file).unwrap(), aws);
+        assert!(Config::read(|name| aws.get(name).cloned()).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let error = |text: &str| format!("{:#}", from_outputs(text, &NONE).unwrap_err());
+        assert!(error("hello").contains("no JSON"));
+        assert!(error("{}").contains("describe-stacks"));
+        assert!(error("[]").contains("lack SendsTable, "), "{}", error("[]"));
+        let error = |text: &str| format!("{:#}", parse(text).unwrap_err());
+        assert!(error("A=\"1\"\n").contains("line 1: `A` is not known"));
+        assert!(error("AWS_REGION=\"x\"\nSPILLWAY_TABLE=\"y\"\n").contains("line 2"));
+        assert!(error("AWS_REGION=x").contains("line 1"));
+    }
+}

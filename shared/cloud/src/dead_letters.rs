@@ -1,0 +1,174 @@
+//! The dead-letter queue as operators see it: looked at without hiding anything for long, moved back,
+//! dropped.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
+};
+use spillway_core::time::Timestamp;
+use spillway_service::port::StoreError;
+use spillway_service::ticket::Ticket;
+
+use crate::dynamo::unavailable;
+
+/// The dead-letter queue, and the queue of sends that it belongs to.
+pub struct DeadLetters {
+    /// The client.
+    pub client: Client,
+    /// The dead-letter queue.
+    pub url: String,
+    /// The queue of sends.
+    pub send_url: String,
+}
+
+/// A message of it.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The queue's id for it.
+    pub id: String,
+    /// Its body.
+    pub body: String,
+    /// When it was first sent.
+    pub sent_at: Timestamp,
+    /// What it says, where it can be read.
+    pub ticket: Option<Ticket>,
+    handle: String,
+}
+
+/// What to do with a message that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays, to be seen again at once.
+    Stays,
+    /// It goes back to the queue of sends.
+    Redriven,
+    /// It is deleted.
+    Dropped,
+}
+
+/// Messages of a receive, and of a batch.
+const BATCH: i32 = 10;
+
+/// How long messages are hidden while they are looked at. Whoever dies meanwhile hides them that long.
+const HIDDEN: Duration = Duration::from_secs(60);
+
+/// Receives in a row that find nothing, after which there is nothing: SQS may miss some.
+const EMPTY_RECEIVES: usize = 3;
+
+const LOOK: &str = "look at the dead-letter queue";
+const MOVE: &str = "move a dead letter";
+const DROP: &str = "drop a dead letter";
+
+impl DeadLetters {
+    /// Looks at up to `limit` messages, a page at a time, and asks `judge` for the fate of each. What
+    /// stays is visible again when this returns, with or without an error. Gives how many were seen.
+    ///
+    /// # Errors
+    /// When the queue does not answer. What was done until then stands.
+    pub async fn each(
+        &self,
+        limit: usize,
+        mut judge: impl FnMut(&DeadLetter) -> Fate,
+    ) -> Result<usize, StoreError> {
+        let mut kept: Vec<String> = Vec::new();
+        let worked = self.work(limit, &mut judge, &mut kept).await;
+        let shown = self.show(&kept).await;
+        let seen = worked?;
+        shown.map(|()| seen)
+    }
+
+    async fn work(
+        &self,
+        limit: usize,
+        judge: &mut impl FnMut(&DeadLetter) -> Fate,
+        kept: &mut Vec<String>,
+    ) -> Result<usize, StoreError> {
+        let (mut seen, mut empty) = (0, 0);
+        while seen < limit && empty < EMPTY_RECEIVES {
+            let page = self.receive(limit - seen).await?;
+            seen += page.len();
+            empty = if page.is_empty() { empty + 1 } else { 0 };
+            // Should one fail, the rest of the page is shown again.
+            kept.extend(page.iter().map(|letter| letter.handle.clone()));
+            for letter in page {
+                match judge(&letter) {
+                    Fate::Stays => continue,
+                    Fate::Redriven => self.send_back(&letter).await?,
+                    Fate::Dropped => {}
+                }
+                self.delete(&letter).await?;
+                kept.retain(|handle| *handle != letter.handle);
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn receive(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(limit).unwrap_or(BATCH).min(BATCH))
+            .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(60))
+            .wait_time_seconds(0)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .send()
+            .await
+            .map_err(|error| unavailable(LOOK, error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(letter).collect())
+    }
+
+    /// Its send is acted on once, whatever happens here: the message names the send's epoch.
+    async fn send_back(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let group = letter.ticket.as_ref().map(|ticket| ticket.send.account.to_string());
+        self.client
+            .send_message()
+            .queue_url(&self.send_url)
+            .message_body(&letter.body)
+            .set_message_group_id(group)
+            .send()
+            .await
+            .map_err(|error| unavailable(MOVE, error))?;
+        Ok(())
+    }
+
+    async fn delete(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let delete = self.client.delete_message().queue_url(&self.url);
+        let deleted = delete.receipt_handle(&letter.handle).send().await;
+        deleted.map(|_| ()).map_err(|error| unavailable(DROP, error))
+    }
+
+    /// Makes messages visible again.
+    async fn show(&self, handles: &[String]) -> Result<(), StoreError> {
+        for chunk in handles.chunks(BATCH as usize) {
+            let mut batch = self.client.change_message_visibility_batch().queue_url(&self.url);
+            for (at, handle) in chunk.iter().enumerate() {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(at.to_string())
+                    .receipt_handle(handle)
+                    .visibility_timeout(0)
+                    .build()
+                    .map_err(|error| unavailable(LOOK, error))?;
+                batch = batch.entries(entry);
+            }
+            batch.send().await.map_err(|error| unavailable(LOOK, error))?;
+        }
+        Ok(())
+    }
+}
+
+fn letter(message: Message) -> Option<DeadLetter> {
+    let sent = message.attributes.as_ref().and_then(|attributes| {
+        attributes.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()
+    });
+    let body = message.body.unwrap_or_default();
+    Some(DeadLetter {
+        id: message.message_id?,
+        ticket: Ticket::decode(&body).ok(),
+        body,
+        sent_at: Timestamp::from_millis(sent.unwrap_or(0)),
+        handle: message.receipt_handle?,
+    })
+}

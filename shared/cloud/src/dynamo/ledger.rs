@@ -1,0 +1,135 @@
+//! Entries with all that they hold, for whoever operates.
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
+use spillway_core::send::Waiting;
+use spillway_service::operate::{Ledger, Page, State, Stored};
+use spillway_service::port::StoreError;
+use spillway_service::ticket::Place;
+
+use super::item::{Item, Reader, at, s};
+use super::sends::{DynamoSends, is_lost_race, read_waiting, waiting_item, waiting_key};
+use super::unavailable;
+use crate::schema::entry_id;
+
+const FIND: &str = "look up the send";
+const LIST: &str = "list sends";
+const REOPEN: &str = "let the send wait again";
+
+#[async_trait]
+impl Ledger for DynamoSends {
+    async fn find(&self, send: &SendId) -> Result<Option<Stored>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.sends)
+            .key("id", s(entry_id(send)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable(FIND, error))?;
+        let Some(item) = answer.item else { return Ok(None) };
+        let mut stored = stored(&item, send.clone(), FIND)?;
+        if let State::Waiting(waiting) = &mut stored.state {
+            let answer = self
+                .client
+                .get_item()
+                .table_name(&self.state)
+                .set_key(Some(waiting_key(&stored.place, send)))
+                .consistent_read(true)
+                .send()
+                .await
+                .map_err(|error| unavailable(FIND, error))?;
+            if let Some(item) = answer.item {
+                *waiting = Some(Box::new(read_waiting(&item, &send.account, FIND)?.1));
+            }
+        }
+        Ok(Some(stored))
+    }
+
+    async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Page, StoreError> {
+        let page = self
+            .client
+            .scan()
+            .table_name(&self.sends)
+            .filter_expression("begins_with(id, :account) AND #state <> :waiting")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":account", s(format!("{account}/")))
+            .expression_attribute_values(":waiting", s("waiting"))
+            .set_exclusive_start_key(after.map(|id| Item::from([("id".into(), s(id))])))
+            .send()
+            .await
+            .map_err(|error| unavailable(LIST, error))?;
+        let next = page.last_evaluated_key.as_ref();
+        let next = next.map(|item| Reader { item, what: LIST }.text("id").map(str::to_owned));
+        let sends = page.items().iter().map(|item| {
+            let reader = Reader { item, what: LIST };
+            let id = reader.text("id")?;
+            let event = id.split_once('/').map(|(_, event)| EventId::new(event));
+            let event = event.ok_or_else(|| reader.corrupt(format!("`{id}` names no send")))?;
+            stored(item, SendId { account: account.clone(), event }, LIST)
+        });
+        Ok(Page {
+            sends: sends.collect::<Result<_, _>>()?,
+            looked_at: usize::try_from(page.scanned_count).unwrap_or(0),
+            next: next.transpose()?,
+        })
+    }
+
+    async fn reopen(
+        &self,
+        old: &Stored,
+        place: &Place,
+        send: &Waiting,
+    ) -> Result<bool, StoreError> {
+        let State::Ended { at: ended_at, .. } = &old.state else { return Ok(false) };
+        let invalid = |error| unavailable(REOPEN, error);
+        let put = Put::builder()
+            .table_name(&self.state)
+            .set_item(Some(waiting_item(place, send)))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(invalid)?;
+        let entry = Update::builder()
+            .table_name(&self.sends)
+            .key("id", s(entry_id(&old.id)))
+            .update_expression("SET #state = :waiting, place = :place REMOVE outcome, ended_at")
+            .condition_expression("#state = :state AND place = :old AND ended_at = :at")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":waiting", s("waiting"))
+            .expression_attribute_values(":place", s(place.as_str()))
+            .expression_attribute_values(":state", s(old.state.name()))
+            .expression_attribute_values(":old", s(old.place.as_str()))
+            .expression_attribute_values(":at", at(*ended_at))
+            .build()
+            .map_err(invalid)?;
+        let answer = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().update(entry).build())
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if is_lost_race(error.as_service_error()) => Ok(false),
+            Err(error) => Err(unavailable(REOPEN, error)),
+        }
+    }
+}
+
+fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreError> {
+    let reader = Reader { item, what };
+    let state = match reader.text("state")? {
+        "waiting" => State::Waiting(None),
+        _ => State::Ended { outcome: reader.json("outcome")?, at: reader.at("ended_at")? },
+    };
+    Ok(Stored {
+        id,
+        campaign: CampaignId::new(reader.text("campaign")?),
+        matched_at: reader.at("matched_at")?,
+        place: Place::from_stored(reader.text("place")?.to_owned()),
+        state,
+    })
+}

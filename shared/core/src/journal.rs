@@ -1,0 +1,138 @@
+//! An account's journal: what happened to it, for people to read. Sends are not in it; each has a
+//! history of its own.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hold::HoldCause;
+use crate::id::AccountId;
+use crate::quota::Tier;
+use crate::time::Timestamp;
+
+/// One line of an account's journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// When it happened, by the clock of whoever wrote it down.
+    pub at: Timestamp,
+    /// To which account.
+    pub account: AccountId,
+    /// What happened.
+    pub what: Event,
+}
+
+/// Something that happened to an account. A kind that this version does not know reads as
+/// [`Event::Unknown`], so that going back by one version is possible.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// It was connected, or connected again with a new token.
+    Connected {
+        /// When the token ends; unknown where only the token was given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_ends: Option<Timestamp>,
+    },
+    /// A new token has worked, and has taken the old one's place.
+    TokenRefreshed {
+        /// When the new one ends.
+        token_ends: Timestamp,
+    },
+    /// No new token could be had, or the new one did not work; the old one is still used. It is
+    /// tried again by itself.
+    TokenRefreshFailed {
+        /// What Meta said, or that it did not answer.
+        reason: String,
+        /// When the token in use ends, where known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_ends: Option<Timestamp>,
+    },
+    /// The token has ended or was withdrawn: only a new login helps (`spillway connect`).
+    TokenDead,
+    /// The account's owner has removed the app in Instagram.
+    Deauthorized,
+    /// The account was no longer subscribed to these webhook fields.
+    SubscriptionLost {
+        /// Which.
+        fields: Vec<String>,
+    },
+    /// It is subscribed to its webhook fields again.
+    Resubscribed,
+    /// Comments were found that no webhook has told of.
+    Silent {
+        /// The last webhook, where one was seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_heard: Option<Timestamp>,
+    },
+    /// Webhooks come again.
+    HeardAgain,
+    /// The comments of the recent past were read to the end.
+    Backfilled {
+        /// Since when.
+        since: Timestamp,
+        /// Comments that were read.
+        read: u32,
+        /// Of these, those that a campaign wants and no webhook had told of.
+        found: u32,
+    },
+    /// A hold of the account began.
+    HoldSet {
+        /// Why.
+        cause: HoldCause,
+        /// No call before this instant.
+        until: Timestamp,
+    },
+    /// The hold ended: a call went through.
+    HoldEnded,
+    /// Meta answered that a limit is met; the limits of an hour are lowered, and rise again by
+    /// themselves.
+    LimitMet {
+        /// What they are lowered to, of 100.
+        percent: u8,
+    },
+    /// The account's tier was changed.
+    TierChanged {
+        /// What it was.
+        from: Tier,
+        /// What it is.
+        to: Tier,
+    },
+    /// The account was removed: nothing is sent for it any more, and what waited is cancelled.
+    Removed {
+        /// Who wanted it.
+        by: RemovedBy,
+    },
+    /// Written by a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Who removed an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovedBy {
+    /// Whoever operates the deployment.
+    Operator,
+    /// The account's owner, by Meta's request to delete their data.
+    Owner,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_newer_version_is_read_as_unknown() {
+        let newer = r#"{"at":1790000000000,"account":"178","what":{"event":"renamed","to":"x"}}"#;
+        let read: JournalEntry = serde_json::from_str(newer).unwrap();
+        assert_eq!(read.what, Event::Unknown);
+    }
+
+    #[test]
+    fn the_form_of_an_event_is_kept() {
+        let until = Timestamp::from_secs(1_790_000_000);
+        let held = Event::HoldSet { cause: HoldCause::TokenDead, until };
+        let text = r#"{"event":"hold_set","cause":"token_dead","until":1790000000000}"#;
+        assert_eq!(serde_json::to_string(&held).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
+        let text = r#"{"event":"hold_ended"}"#;
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), Event::HoldEnded);
+    }
+}

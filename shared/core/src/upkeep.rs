@@ -1,0 +1,334 @@
+//! What an account needs beside its sends: a token that is renewed in time, a subscription that is
+//! whole, and a look at what no webhook has told. Here is when each is due; `spillway-service` does it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::MediaId;
+use crate::send::REPLY_WINDOW;
+use crate::time::Timestamp;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The webhook fields that Spillway lives on. An account gets all fields of its app.
+pub const WEBHOOK_FIELDS: [&str; 3] = ["comments", "live_comments", "messages"];
+
+/// A token must be this old before Meta renews it (refresh_access_token, 17 July 2025).
+pub const TOKEN_AGE_MIN: Duration = DAY;
+
+/// With less than this left a token is renewed: of its 60 days, in the last third.
+pub const TOKEN_LEFT_MIN: Duration = Duration::from_secs(20 * 24 * 3600);
+
+/// With less than this left it should have been renewed long since: people are told.
+pub const TOKEN_ENDING: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The time between two looks at an account's subscription: Meta may unsubscribe an account after an
+/// hour of failed deliveries (Messenger webhooks).
+pub const CHECK_EVERY: Duration = HOUR;
+
+/// After so long without a webhook an account's comments are read once, and again each time so long
+/// has passed: its webhooks may have stopped, or it may be night.
+pub const QUIET_AFTER: Duration = Duration::from_secs(6 * 3600);
+
+/// How long a webhook may be on its way, and how late "last heard" may be written: a comment that is
+/// older and has not been heard of was missed.
+pub const HEARD_SLACK: Duration = Duration::from_secs(75 * 60);
+
+/// The oldest comment that is looked for: younger ones can still be answered.
+pub const BACKFILL_MAX: Duration = REPLY_WINDOW;
+
+/// When its comments have so little time left, a backfill no longer waits for what is live.
+const LAST_CHANCE: Duration = Duration::from_secs(2 * 24 * 3600);
+
+/// The least that must be left of every quota of reads, in percent, for a read that can wait.
+const HEADROOM_MIN: u8 = 50;
+
+/// When a token was obtained and when it ends, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenLife {
+    /// When it was obtained, or first seen.
+    pub obtained_at: Option<Timestamp>,
+    /// When it ends. Where only the token was given, nobody knows before it is renewed.
+    pub ends_at: Option<Timestamp>,
+}
+
+/// What is to be done about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenDuty {
+    /// Nothing yet.
+    Rest,
+    /// Nobody has noted when it was obtained: it is now.
+    Note,
+    /// Ask for the next one.
+    Renew,
+    /// It has ended.
+    Ended,
+}
+
+impl TokenLife {
+    /// What is to be done at `now`, when the last try to renew it failed at `failed_at`.
+    pub fn duty(&self, failed_at: Option<Timestamp>, now: Timestamp) -> TokenDuty {
+        if self.ends_at.is_some_and(|ends| ends <= now) {
+            return TokenDuty::Ended;
+        }
+        let Some(obtained_at) = self.obtained_at else { return TokenDuty::Note };
+        let is_late = self.ends_at.is_none_or(|ends| ends.since(now) < TOKEN_LEFT_MIN);
+        // One that nobody knows to end may be of a kind that is never renewed.
+        let again_after = if self.ends_at.is_some() { HOUR } else { DAY };
+        let may_try = failed_at.is_none_or(|failed| now.since(failed) >= again_after);
+        match now.since(obtained_at) >= TOKEN_AGE_MIN && is_late && may_try {
+            true => TokenDuty::Renew,
+            false => TokenDuty::Rest,
+        }
+    }
+
+    /// Whether it ends so soon that people must know.
+    pub fn is_ending(&self, now: Timestamp) -> bool {
+        self.ends_at.is_some_and(|ends| ends.since(now) < TOKEN_ENDING)
+    }
+}
+
+/// What upkeep knows of an account from one visit to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Upkeep {
+    /// When the subscription was last looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<Timestamp>,
+    /// When it was last found whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole_at: Option<Timestamp>,
+    /// Since when it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_at: Option<Timestamp>,
+    /// When renewing the token last failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal_failed_at: Option<Timestamp>,
+    /// When that was last told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_told_at: Option<Timestamp>,
+    /// Since when the token is dead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_since: Option<Timestamp>,
+    /// Since when comments are found that no webhook has told of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Timestamp>,
+    /// When comments were last read to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<Timestamp>,
+    /// The latest wish for a backfill, or notice of a deauthorisation, that was acted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
+    /// See `asked_at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deauthorized_at: Option<Timestamp>,
+    /// The account's name on Instagram: its own comments are not answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The account as the app alone names it: so Meta's requests about it do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_scoped: Option<String>,
+    /// The backfill under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Backfill>,
+    /// How many comments each media had when they were last read to the end.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<MediaId, u64>,
+}
+
+/// Reading the comments of the recent past. It is written down after each page, so that a run that is
+/// killed is gone on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backfill {
+    /// Comments made before this are known, or too old.
+    pub since: Timestamp,
+    /// When it began.
+    pub begun_at: Timestamp,
+    /// Why it is done.
+    pub reason: Reason,
+    /// The media that are left; `None` before they are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<Vec<MediaCursor>>,
+    /// Comments read so far.
+    #[serde(default)]
+    pub read: u32,
+    /// Of these, those that a campaign wants and that were not known.
+    #[serde(default)]
+    pub found: u32,
+}
+
+/// Why comments are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// No webhook for a while: are there comments?
+    Quiet,
+    /// Webhooks have stopped: reading takes their place.
+    Silent,
+    /// The account was not subscribed.
+    Resubscribed,
+    /// Somebody asked.
+    Asked,
+}
+
+/// A media whose comments are to be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaCursor {
+    /// Which.
+    pub id: MediaId,
+    /// Where the next page begins; `None` for the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// How many comments it had when it was listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comments: Option<u64>,
+}
+
+impl Upkeep {
+    /// Whether the subscription is to be looked at.
+    pub fn must_check(&self, now: Timestamp) -> bool {
+        self.checked_at.is_none_or(|checked| now.since(checked) >= CHECK_EVERY)
+    }
+
+    /// Why comments should be read now, and since when, if they should. `last_heard` is when a webhook
+    /// last told of the account; without one nothing can have stopped.
+    pub fn look(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
+        if self.backfill.is_some() {
+            return None;
+        }
+        let last_heard = last_heard?;
+        let since = last_heard.max(self.read_at.unwrap_or_default()) - HEARD_SLACK;
+        let (reason, every) = match self.silent_since {
+            Some(_) => (Reason::Silent, CHECK_EVERY),
+            None => (Reason::Quiet, QUIET_AFTER),
+        };
+        let is_quiet = now.since(last_heard) >= every;
+        let is_due = self.read_at.is_none_or(|read| now.since(read) >= every);
+        (is_quiet && is_due).then(|| Backfill::new(reason, since, now))
+    }
+
+    /// Since when comments may have been missed by an account that was found unsubscribed: it was whole
+    /// once, and Meta had failed to deliver for an hour before it gave up.
+    pub fn missed_since(&self, last_heard: Option<Timestamp>) -> Option<Timestamp> {
+        self.whole_at.max(last_heard).map(|at| at - HEARD_SLACK)
+    }
+}
+
+impl Backfill {
+    /// One that has read nothing yet, of comments made since `since` that can still be answered.
+    pub fn new(reason: Reason, since: Timestamp, now: Timestamp) -> Self {
+        let since = since.max(now - BACKFILL_MAX);
+        Self { since, begun_at: now, reason, media: None, read: 0, found: 0 }
+    }
+
+    /// Whether a comment made then is one that it looks for.
+    pub fn wants(&self, created_at: Timestamp, now: Timestamp) -> bool {
+        created_at >= self.since && now.since(created_at) < BACKFILL_MAX
+    }
+
+    /// Whether it may read now: `headroom` is what is left of the quota of reads that has least left,
+    /// `Traffic` what else the account has to do. Live traffic goes first, unless what is looked for
+    /// would soon be too late.
+    pub fn may_read(&self, headroom: u8, traffic: Traffic, now: Timestamp) -> bool {
+        let left = (self.since + BACKFILL_MAX).since(now);
+        match traffic {
+            Traffic::Idle => headroom >= HEADROOM_MIN,
+            Traffic::Busy => left < LAST_CHANCE && headroom > 0,
+        }
+    }
+}
+
+/// Whether sends of an account wait for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// None does.
+    Idle,
+    /// Some do.
+    Busy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    fn days(n: u32) -> Duration {
+        n * DAY
+    }
+
+    #[test]
+    fn a_token_is_renewed_after_a_day_and_in_its_last_twenty() {
+        let life =
+            |age, left| TokenLife { obtained_at: Some(NOW - age), ends_at: Some(NOW + left) };
+        let duty = |life: TokenLife| life.duty(None, NOW);
+        assert_eq!(duty(life(days(1), days(59))), TokenDuty::Rest);
+        assert_eq!(duty(life(days(40), days(20))), TokenDuty::Rest);
+        assert_eq!(duty(life(days(40), days(20) - HOUR)), TokenDuty::Renew);
+        assert_eq!(duty(life(days(1) - HOUR, days(5))), TokenDuty::Rest, "too young");
+        assert_eq!(duty(life(days(60), Duration::ZERO)), TokenDuty::Ended);
+        let failed = |ago| life(days(50), days(10)).duty(Some(NOW - ago), NOW);
+        assert_eq!(failed(HOUR / 2), TokenDuty::Rest);
+        assert_eq!(failed(HOUR), TokenDuty::Renew);
+        assert!(life(days(54), days(6)).is_ending(NOW));
+        assert!(!life(days(50), days(10)).is_ending(NOW));
+    }
+
+    #[test]
+    fn a_token_that_nobody_knows_to_end_is_renewed_when_it_has_been_seen_for_a_day() {
+        let unknown = TokenLife::default();
+        assert_eq!(unknown.duty(None, NOW), TokenDuty::Note);
+        let seen = TokenLife { obtained_at: Some(NOW - DAY), ends_at: None };
+        assert_eq!(seen.duty(None, NOW), TokenDuty::Renew);
+        assert_eq!(seen.duty(Some(NOW - HOUR), NOW), TokenDuty::Rest);
+        assert_eq!(seen.duty(Some(NOW - DAY), NOW), TokenDuty::Renew);
+    }
+
+    #[test]
+    fn a_quiet_account_is_looked_at_four_times_a_day_and_a_silent_one_hourly() {
+        let mut upkeep = Upkeep::default();
+        assert_eq!(upkeep.look(None, NOW), None, "nothing can have stopped");
+        let heard = Some(NOW - QUIET_AFTER);
+        assert_eq!(upkeep.look(Some(NOW - HOUR), NOW), None);
+        let look = upkeep.look(heard, NOW).unwrap();
+        assert_eq!((look.reason, look.since), (Reason::Quiet, NOW - QUIET_AFTER - HEARD_SLACK));
+        upkeep.read_at = Some(NOW - HOUR);
+        assert_eq!(upkeep.look(heard, NOW), None);
+        upkeep.silent_since = Some(NOW - HOUR);
+        let look = upkeep.look(heard, NOW).unwrap();
+        assert_eq!((look.reason, look.since), (Reason::Silent, NOW - HOUR - HEARD_SLACK));
+        upkeep.backfill = Some(look);
+        assert_eq!(upkeep.look(heard, NOW), None, "one at a time");
+    }
+
+    #[test]
+    fn a_backfill_looks_no_further_back_than_can_be_answered() {
+        let backfill = Backfill::new(Reason::Asked, Timestamp::EPOCH, NOW);
+        assert_eq!(backfill.since, NOW - BACKFILL_MAX);
+        assert!(backfill.wants(NOW - days(6), NOW));
+        assert!(!backfill.wants(NOW - days(7), NOW));
+        let later = NOW + DAY;
+        assert!(!backfill.wants(backfill.since, later), "its time has run out since");
+    }
+
+    #[test]
+    fn a_backfill_waits_for_what_is_live_until_its_last_chance() {
+        let backfill = Backfill::new(Reason::Resubscribed, NOW - DAY, NOW);
+        assert!(backfill.may_read(50, Traffic::Idle, NOW));
+        assert!(!backfill.may_read(49, Traffic::Idle, NOW));
+        assert!(!backfill.may_read(100, Traffic::Busy, NOW));
+        assert!(backfill.may_read(1, Traffic::Busy, NOW + days(5)));
+        assert!(!backfill.may_read(0, Traffic::Busy, NOW + days(5)));
+    }
+
+    #[test]
+    fn what_upkeep_knows_may_grow() {
+        let old = r#"{"checked_at":1790000000000,"of_a_newer_version":1}"#;
+        let read: Upkeep = serde_json::from_str(old).unwrap();
+        assert_eq!(read, Upkeep { checked_at: Some(NOW), ..Upkeep::default() });
+        assert_eq!(serde_json::to_string(&Upkeep::default()).unwrap(), "{}");
+    }
+}

@@ -1,0 +1,239 @@
+//! What applying an accounts file to a connected account changes: found out before anything is
+//! written, so that it can be shown, refused as a whole, or be nothing at all.
+
+use spillway_core::campaign::{Campaign, Campaigns};
+use spillway_core::id::CampaignId;
+use spillway_core::profile::ProfileError;
+use spillway_core::rules::Rules;
+
+use crate::account::Account;
+use crate::accounts_file::{NewAccount, Reason};
+
+/// What becomes of campaigns that the file does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unnamed {
+    /// They stay.
+    Stay,
+    /// They are removed.
+    Go,
+}
+
+/// What becomes of one campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Added(Campaign),
+    /// It is replaced.
+    Changed {
+        /// By this one.
+        to: Campaign,
+        /// What differs.
+        fields: Vec<FieldChange>,
+    },
+    /// It is as it was.
+    Same(CampaignId),
+    /// The file does not name it, and it stays.
+    Left(CampaignId),
+    /// The file does not name it, and it goes.
+    Removed(CampaignId),
+}
+
+/// A part of a campaign, before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// What stands there.
+    pub before: String,
+    /// What will.
+    pub after: String,
+}
+
+/// All that applying changes for one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Its campaigns, those of the file first.
+    pub campaigns: Vec<Change>,
+    /// Its limits, where they change.
+    pub rules: Option<Rules>,
+}
+
+impl Plan {
+    /// Campaigns to write.
+    pub fn put(&self) -> Vec<Campaign> {
+        let written = |change: &Change| match change {
+            Change::Added(campaign) | Change::Changed { to: campaign, .. } => {
+                Some(campaign.clone())
+            }
+            Change::Same(_) | Change::Left(_) | Change::Removed(_) => None,
+        };
+        self.campaigns.iter().filter_map(written).collect()
+    }
+
+    /// Campaigns to remove.
+    pub fn removed(&self) -> Vec<CampaignId> {
+        let removed = |change: &Change| match change {
+            Change::Removed(id) => Some(id.clone()),
+            _ => None,
+        };
+        self.campaigns.iter().filter_map(removed).collect()
+    }
+
+    /// Whether nothing is to be written.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_none() && self.put().is_empty() && self.removed().is_empty()
+    }
+}
+
+/// Plans what makes `stored` what `wanted` says.
+///
+/// # Errors
+/// When a campaign that stays wants the same comments as one of the file, or the limits cannot be
+/// kept together.
+pub fn plan(stored: &Account, wanted: &NewAccount, unnamed: Unnamed) -> Result<Plan, Reason> {
+    let others: Vec<&Campaign> = stored
+        .campaigns
+        .iter()
+        .filter(|known| wanted.campaigns.iter().all(|campaign| campaign.id != known.id))
+        .collect();
+    if unnamed == Unnamed::Stay {
+        for other in &others {
+            for campaign in &wanted.campaigns {
+                let Some(word) = campaign.clash(other) else { continue };
+                let (first, second) = (other.id.clone(), campaign.id.clone());
+                return Err(match word {
+                    "" => Reason::BothTakeAll(first, second),
+                    word => Reason::Clash(first, second, word.to_owned()),
+                });
+            }
+        }
+    }
+    let mut campaigns: Vec<Change> =
+        wanted.campaigns.iter().map(|campaign| change(&stored.campaigns, campaign)).collect();
+    campaigns.extend(others.into_iter().map(|other| match unnamed {
+        Unnamed::Stay => Change::Left(other.id.clone()),
+        Unnamed::Go => Change::Removed(other.id.clone()),
+    }));
+    let rules = rules(&stored.rules, wanted);
+    let rules = rules.map_err(|error| Reason::Rules(stored.id.clone(), error))?;
+    Ok(Plan { campaigns, rules: Some(rules).filter(|rules| *rules != stored.rules) })
+}
+
+fn rules(stored: &Rules, wanted: &NewAccount) -> Result<Rules, ProfileError> {
+    let profile = wanted.given.profile.clone().unwrap_or_else(|| stored.profile().clone());
+    let terms = wanted.given.terms.clone().unwrap_or_else(|| stored.terms().clone());
+    Rules::new(profile, terms)
+}
+
+fn change(stored: &Campaigns, wanted: &Campaign) -> Change {
+    let Some(known) = stored.get(&wanted.id) else { return Change::Added(wanted.clone()) };
+    if known == wanted {
+        return Change::Same(wanted.id.clone());
+    }
+    let list = |words: Vec<&str>| match words.is_empty() {
+        true => "none".to_owned(),
+        false => words.join(", "),
+    };
+    let words = |words: &[String]| list(words.iter().map(String::as_str).collect());
+    let media = |campaign: &Campaign| list(campaign.media.iter().map(|id| id.as_str()).collect());
+    let texts = |campaign: &Campaign| {
+        campaign.messages.iter().map(|text| format!("«{text}»")).collect::<Vec<_>>().join(", ")
+    };
+    let fields = [
+        ("keywords", words(&known.keywords), words(&wanted.keywords)),
+        ("matching", format!("{:?}", known.matching), format!("{:?}", wanted.matching)),
+        ("except", words(&known.except), words(&wanted.except)),
+        ("media", media(known), media(wanted)),
+        ("overflow", format!("{:?}", known.overflow), format!("{:?}", wanted.overflow)),
+        ("messages", texts(known), texts(wanted)),
+    ];
+    let differ = fields.into_iter().filter(|(_, before, after)| before != after);
+    let fields = differ.map(|(name, before, after)| FieldChange { name, before, after }).collect();
+    Change::Changed { to: wanted.clone(), fields }
+}
+
+#[cfg(test)]
+mod tests {
+    use spillway_core::campaign::Running;
+    use spillway_core::profile::Profile;
+    use spillway_core::quota::Tier;
+
+    use super::*;
+    use crate::account::SealedToken;
+    use crate::accounts_file::parse;
+
+    const FILE: &str = r#"[[account]]
+id = "178"
+[[account.campaign]]
+id = "guide"
+keywords = ["guide"]
+messages = ["Hi"]
+[[account.campaign]]
+id = "link"
+keywords = ["link"]
+messages = ["Hello"]
+"#;
+
+    fn wanted(text: &str) -> NewAccount {
+        parse(text, &Profile::careful()).unwrap().swap_remove(0)
+    }
+
+    fn stored(text: &str) -> Account {
+        let NewAccount { id, rules, campaigns, .. } = wanted(text);
+        let campaigns = campaigns.into_iter().map(|campaign| (campaign, Running::Active));
+        Account {
+            id,
+            revision: Default::default(),
+            rules,
+            campaigns: Campaigns::as_they_run(campaigns),
+            token: SealedToken { key: 1, sealed: Vec::new() },
+        }
+    }
+
+    fn planned(text: &str, unnamed: Unnamed) -> Plan {
+        plan(&stored(FILE), &wanted(text), unnamed).unwrap()
+    }
+
+    #[test]
+    fn the_same_file_changes_nothing() {
+        let plan = planned(FILE, Unnamed::Go);
+        assert!(plan.is_empty(), "{plan:?}");
+        assert_eq!(plan.campaigns, [Change::Same("guide".into()), Change::Same("link".into())]);
+    }
+
+    #[test]
+    fn what_differs_is_named_and_what_the_file_lacks_goes_only_if_asked() {
+        let text = FILE.replace("\"Hi\"", "\"Hi\", \"Hey\"").replace("link", "bio");
+        let plan = planned(&text, Unnamed::Stay);
+        let Change::Changed { fields, .. } = &plan.campaigns[0] else { panic!("{plan:?}") };
+        let messages =
+            FieldChange {
+                name: "messages", before: "«Hi»".into(), after: "«Hi», «Hey»".into()
+            };
+        assert_eq!(*fields, [messages]);
+        assert!(
+            matches!(&plan.campaigns[1], Change::Added(campaign) if campaign.id == "bio".into())
+        );
+        assert_eq!(plan.campaigns[2], Change::Left("link".into()));
+        assert_eq!((plan.put().len(), plan.removed()), (2, vec![]));
+        assert_eq!(planned(&text, Unnamed::Go).removed(), ["link".into()]);
+    }
+
+    #[test]
+    fn limits_change_where_the_file_names_them() {
+        assert_eq!(planned(FILE, Unnamed::Stay).rules, None);
+        let text = FILE.replace("\"178\"", "\"178\"\nterms = { tier = 2 }");
+        let rules = planned(&text, Unnamed::Stay).rules.unwrap();
+        assert_eq!((rules.terms().tier, rules.profile().name.as_str()), (Tier::Two, "careful"));
+        let same = plan(&stored(&text), &wanted(FILE), Unnamed::Stay).unwrap();
+        assert_eq!(same.rules, None, "what the file does not name stays");
+    }
+
+    #[test]
+    fn a_campaign_that_stays_must_not_want_the_same_comments() {
+        let text = FILE.replace("id = \"link\"", "id = \"bio\"");
+        let clash = plan(&stored(FILE), &wanted(&text), Unnamed::Stay).unwrap_err();
+        assert_eq!(clash, Reason::Clash("link".into(), "bio".into(), "link".into()));
+        assert!(plan(&stored(FILE), &wanted(&text), Unnamed::Go).is_ok());
+    }
+}

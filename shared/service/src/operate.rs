@@ -1,0 +1,254 @@
+//! What operators do to sends that wait or have ended: look at them, cancel them, bring them back.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use spillway_core::id::{AccountId, CampaignId, CommentId, SendId};
+use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, Stage, Waiting};
+use spillway_core::time::{CLOCK_BOUND, Timestamp};
+
+use crate::clock::Clock;
+use crate::grant::GrantIds;
+use crate::port::{Backlogs, Sends, StoreError};
+use crate::ticket::{Place, SHARDS, Ticket};
+
+/// A stored send: its entry, and the send itself while it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Which send.
+    pub id: SendId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// When it was matched.
+    pub matched_at: Timestamp,
+    /// Where it lies, or lay.
+    pub place: Place,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// Where a stored send stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits. The send is missing where a crash has taken it, or where it ended just now.
+    Waiting(Option<Box<Waiting>>),
+    /// It has ended.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl State {
+    /// The state's name, as the stores have it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting(_) => "waiting",
+            Self::Ended { outcome, .. } => outcome.state(),
+        }
+    }
+}
+
+/// One page of stored sends.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Those of the account among the entries looked at.
+    pub sends: Vec<Stored>,
+    /// How many entries were looked at.
+    pub looked_at: usize,
+    /// Where to go on, if there is more.
+    pub next: Option<String>,
+}
+
+/// Stored sends as operators see them.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// One send, consistently read; `None` where its event was never recorded.
+    async fn find(&self, send: &SendId) -> Result<Option<Stored>, StoreError>;
+
+    /// Entries of an account's sends that have ended. There is no index by account: each page looks at
+    /// a part of the whole table.
+    async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Page, StoreError>;
+
+    /// Lets a send wait again at `place` that ended as `old` says; `false` where it did not any more.
+    async fn reopen(&self, old: &Stored, place: &Place, send: &Waiting)
+    -> Result<bool, StoreError>;
+}
+
+/// What became of an order to cancel a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It will not be sent.
+    Done,
+    /// Its call may be under way until this instant.
+    Claimed(Timestamp),
+    /// It moved on or ended meanwhile.
+    MovedOn,
+}
+
+/// How many were cancelled, and how many were not because a call of theirs may be under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CancelledAll {
+    /// Cancelled.
+    pub done: usize,
+    /// Claimed, or moved on.
+    pub left: usize,
+}
+
+/// Why a send is not brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum RetryError {
+    /// It never can be.
+    #[error(transparent)]
+    Never(#[from] NoRetry),
+    /// It was never recorded.
+    #[error("no such send is stored (entries are kept for ten days)")]
+    Unknown,
+    /// Somebody was first.
+    #[error("it was changed meanwhile: look again")]
+    MovedOn,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Works on sends for whoever operates.
+pub struct Operator {
+    /// Sends.
+    pub sends: Arc<dyn Sends>,
+    /// The same with their ends.
+    pub ledger: Arc<dyn Ledger>,
+    /// Which accounts have waiting sends.
+    pub backlogs: Arc<dyn Backlogs>,
+    /// Ids for places.
+    pub ids: Arc<GrantIds>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Waiting sends read at a time.
+const PAGE: usize = 500;
+
+/// Sends cancelled at a time.
+const AT_ONCE: usize = 16;
+
+impl Operator {
+    /// All waiting sends of an account, first to last, up to `limit`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn waiting(
+        &self,
+        account: &AccountId,
+        wanted: impl Fn(&Waiting) -> bool,
+        limit: usize,
+    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
+        let mut found = Vec::new();
+        for shard in 0..SHARDS {
+            let mut after = None;
+            let mut of_shard = 0;
+            while of_shard < limit {
+                let page = self.sends.waiting(account, shard, after.as_ref(), PAGE).await?;
+                let is_last = page.len() < PAGE;
+                after = page.last().map(|(place, _)| place.clone());
+                let before = found.len();
+                found.extend(page.into_iter().filter(|(_, send)| wanted(send)));
+                of_shard += found.len() - before;
+                if is_last {
+                    break;
+                }
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Cancels a waiting send, unless a call of it may be under way. Of this and a sender that would
+    /// claim it, one comes first: both name its epoch.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn cancel(&self, place: &Place, send: &Waiting) -> Result<Cancelled, StoreError> {
+        let now = self.clock.now();
+        if let Stage::Sending { lease_until } = send.stage
+            && now < lease_until + CLOCK_BOUND
+        {
+            return Ok(Cancelled::Claimed(lease_until));
+        }
+        let ticket = Ticket::new(send, place.clone());
+        let outcome = Outcome::Cancelled { reason: CancelReason::Operator };
+        match self.sends.finish_unclaimed(&ticket, &outcome, now).await? {
+            true => Ok(Cancelled::Done),
+            false => Ok(Cancelled::MovedOn),
+        }
+    }
+
+    /// Cancels many, and tells of each page that is done.
+    ///
+    /// # Errors
+    /// When the store does not answer. What was cancelled stays so.
+    pub async fn cancel_all(
+        &self,
+        sends: &[(Place, Waiting)],
+        mut progress: impl FnMut(usize),
+    ) -> Result<CancelledAll, StoreError> {
+        let mut all = CancelledAll::default();
+        for chunk in sends.chunks(AT_ONCE) {
+            let orders: Vec<_> =
+                chunk.iter().map(|(place, send)| self.cancel(place, send)).collect();
+            let done: Vec<Cancelled> = stream::iter(orders).buffered(AT_ONCE).try_collect().await?;
+            let cancelled = done.iter().filter(|&&done| done == Cancelled::Done).count();
+            all.done += cancelled;
+            all.left += done.len() - cancelled;
+            progress(chunk.len());
+        }
+        Ok(all)
+    }
+
+    /// Lets a failed send wait again, parked, where no second DM can come of it.
+    ///
+    /// # Errors
+    /// Says why it is not brought back: see [`RetryError`].
+    pub async fn retry(&self, id: &SendId) -> Result<Waiting, RetryError> {
+        let stored = self.ledger.find(id).await?.ok_or(RetryError::Unknown)?;
+        let now = self.clock.now();
+        let send = again(&stored, now)?;
+        // Marked first: a waiting send without a mark would never be looked at.
+        self.backlogs.wake(&id.account, now).await?;
+        let place = Place::new(&send, self.ids.next_nonce());
+        match self.ledger.reopen(&stored, &place, &send).await? {
+            true => Ok(send),
+            false => Err(RetryError::MovedOn),
+        }
+    }
+}
+
+/// The send that a failed one becomes. Of what the comment's webhook told only ids are kept after a
+/// send's end: its text takes the fallbacks of its placeholders.
+fn again(stored: &Stored, now: Timestamp) -> Result<Waiting, NoRetry> {
+    let State::Ended { outcome, .. } = &stored.state else { return Err(NoRetry::Waiting) };
+    let (lane, order, deadline) = stored.place.parts().ok_or(NoRetry::Place)?;
+    let earlier = outcome.retry(lane, deadline, now)?;
+    Ok(Waiting {
+        id: stored.id.clone(),
+        lane,
+        campaign: stored.campaign.clone(),
+        // A comment's id is its event's.
+        to: Address::Comment { id: CommentId::new(stored.id.event.as_str()), author: None },
+        order,
+        media: None,
+        username: None,
+        keyword: None,
+        matched_at: stored.matched_at,
+        deadline,
+        stage: Stage::Parked,
+        epoch: 0,
+        attempt: 0,
+        failures: 0,
+        earlier,
+    })
+}

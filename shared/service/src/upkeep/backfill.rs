@@ -1,0 +1,225 @@
+//! Backfill: the comments of the recent past are read and go the way of every other comment. The event
+//! of a comment is its id, however it became known, so it still has its one DM.
+
+use std::collections::BTreeSet;
+
+use spillway_core::id::{MediaId, RecipientId};
+use spillway_core::journal::Event;
+use spillway_core::quota::Action;
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{Backfill, HEARD_SLACK, MediaCursor, Reason, Traffic, Upkeep};
+use spillway_meta::graph::{CommentItem, MediaItem, Page};
+use spillway_meta::webhook::{CommentEvent, CommentKind};
+use tracing::info;
+
+use super::call::{Caller, IfDead};
+use super::{Next, Upkeeper};
+use crate::account::Account;
+use crate::metrics::Metric;
+use crate::port::{Standing, StoreError};
+
+/// Reads of one visit at most, so that no account keeps the others waiting.
+const READS_A_VISIT: usize = 20;
+
+/// What a page came to.
+#[derive(Default)]
+struct Told {
+    /// Comments on it that are looked for.
+    read: u32,
+    /// Of these, those that were not known.
+    found: u32,
+    /// Whether one of them should have been told by a webhook long since.
+    missed: bool,
+    /// Whether the next page can hold nothing but older ones.
+    older_follow: bool,
+}
+
+impl Upkeeper {
+    /// Goes on with the backfill under way, as long as there is room for it.
+    pub(super) async fn read_comments(
+        &self,
+        caller: &Caller<'_>,
+        standing: &Standing,
+        upkeep: &mut Upkeep,
+    ) -> Result<Next, StoreError> {
+        for _ in 0..READS_A_VISIT {
+            let Some(backfill) = &upkeep.backfill else { return Ok(Next::Check) };
+            if !self.may_read(caller.account, backfill).await? {
+                return Ok(Next::Soon);
+            }
+            let went_on = match &backfill.media {
+                None => self.list_media(caller, upkeep).await?,
+                Some(media) => match media.first().cloned() {
+                    Some(cursor) => self.read_page(caller, cursor, standing, upkeep).await?,
+                    None => true,
+                },
+            };
+            if !went_on {
+                return Ok(Next::Soon);
+            }
+            let is_over = |backfill: &Backfill| backfill.media.as_ref().is_some_and(Vec::is_empty);
+            if let Some(over) = upkeep.backfill.take_if(|backfill| is_over(backfill)) {
+                self.finish(caller.account, over, upkeep).await;
+            }
+            // A run that is killed now is gone on with here.
+            self.roster.note(&caller.account.id, upkeep).await?;
+        }
+        Ok(if upkeep.backfill.is_some() { Next::Soon } else { Next::Check })
+    }
+
+    async fn may_read(&self, account: &Account, backfill: &Backfill) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let (budget, cursor) =
+            futures::try_join!(self.budgets.load(&account.id), self.cursors.load(&account.id))?;
+        let headroom =
+            budget.tightest(&account.rules, Action::Read, now).map_or(100, |(_, left)| left);
+        let traffic = if cursor.parked.is_some() { Traffic::Busy } else { Traffic::Idle };
+        Ok(backfill.may_read(headroom, traffic, now))
+    }
+
+    /// Finds out which media there are to read: the newest that have comments beyond those known, and
+    /// those that campaigns name. Says whether it could.
+    async fn list_media(
+        &self,
+        caller: &Caller<'_>,
+        upkeep: &mut Upkeep,
+    ) -> Result<bool, StoreError> {
+        let (id, token) = (&caller.account.id, &caller.token);
+        let listed = caller
+            .call(IfDead::Hold, async |timeout| self.graph.media(id, token, timeout).await)
+            .await?;
+        let Ok(Page { items, .. }) = listed else { return Ok(false) };
+        let known: BTreeSet<MediaId> = items.iter().map(|media| media.id.clone()).collect();
+        upkeep.counts.retain(|media, _| known.contains(media));
+        let is_unread = |media: &MediaItem| {
+            media.comments.is_none_or(|n| n > 0 && upkeep.counts.get(&media.id) != Some(&n))
+        };
+        let listed = items.into_iter().filter(is_unread).map(|media| MediaCursor {
+            id: media.id,
+            after: None,
+            comments: media.comments,
+        });
+        let named = caller.account.campaigns.iter().flat_map(|campaign| &campaign.media);
+        let named: BTreeSet<MediaId> =
+            named.filter(|media| !known.contains(*media)).cloned().collect();
+        let named = named.into_iter().map(|id| MediaCursor { id, after: None, comments: None });
+        let media = listed.chain(named).collect();
+        if let Some(backfill) = &mut upkeep.backfill {
+            backfill.media = Some(media);
+        }
+        Ok(true)
+    }
+
+    /// Reads a page of a media's comments. Says whether it could.
+    async fn read_page(
+        &self,
+        caller: &Caller<'_>,
+        cursor: MediaCursor,
+        standing: &Standing,
+        upkeep: &mut Upkeep,
+    ) -> Result<bool, StoreError> {
+        let (id, token) = (&caller.account.id, &caller.token);
+        let read = caller
+            .call(IfDead::Hold, async |timeout| {
+                let after = cursor.after.as_deref();
+                self.graph.comments(id, token, &cursor.id, after, timeout).await
+            })
+            .await?;
+        let (told, next) = match read {
+            Ok(Page { items, next }) => {
+                (self.take_in(caller.account, &cursor.id, items, standing, upkeep).await?, next)
+            }
+            // The media is gone, or may not be read: the others are.
+            Err(refused) if refused.is_refusal() && !refused.is_token_dead() => {
+                info!(account = %id, media = %cursor.id, reason = refused.reason(), "comments not read");
+                (Told { older_follow: true, ..Told::default() }, None)
+            }
+            Err(_) => return Ok(false),
+        };
+        let next = next.filter(|_| !told.older_follow);
+        if next.is_none()
+            && let Some(comments) = cursor.comments
+        {
+            upkeep.counts.insert(cursor.id.clone(), comments);
+        }
+        if let Some(backfill) = &mut upkeep.backfill {
+            backfill.read = backfill.read.saturating_add(told.read);
+            backfill.found = backfill.found.saturating_add(told.found);
+            let media = backfill.media.get_or_insert_default();
+            match (next, media.first_mut()) {
+                (Some(next), Some(first)) => first.after = Some(next),
+                (None, Some(_)) => drop(media.remove(0)),
+                (_, None) => {}
+            }
+        }
+        let is_quiet =
+            upkeep.backfill.as_ref().is_some_and(|backfill| backfill.reason == Reason::Quiet);
+        if told.missed && is_quiet && upkeep.silent_since.is_none() {
+            self.went_silent(caller.account, standing, upkeep).await;
+        }
+        Ok(true)
+    }
+
+    /// Gives a page's comments to ingest.
+    async fn take_in(
+        &self,
+        account: &Account,
+        media: &MediaId,
+        items: Vec<CommentItem>,
+        standing: &Standing,
+        upkeep: &Upkeep,
+    ) -> Result<Told, StoreError> {
+        let Some(backfill) = &upkeep.backfill else { return Ok(Told::default()) };
+        let now = self.clock.now();
+        let made_at = |item: &CommentItem| item.created_at.unwrap_or(backfill.since);
+        let (first, last) = (items.first().map(made_at), items.last().map(made_at));
+        // Meta lists the newest first, and promises nothing: only a page that does so ends a media.
+        let older_follow = first >= last && last.is_some_and(|last| last < backfill.since);
+        let own = upkeep.username.as_deref().filter(|name| !name.is_empty());
+        let is_own = |item: &CommentItem| {
+            let by_id = |id: &RecipientId| id.as_str() == account.id.as_str();
+            item.from.as_ref().is_some_and(|from| by_id(&from.id))
+                || own.is_some_and(|own| item.username.as_deref() == Some(own))
+        };
+        let wanted: Vec<CommentItem> = items
+            .into_iter()
+            .filter(|item| backfill.wants(made_at(item), now) && !is_own(item))
+            .collect();
+        let should_be_known = |at: Timestamp| now.since(at) >= HEARD_SLACK;
+        let heard_until = standing.last_heard.unwrap_or_default() + HEARD_SLACK;
+        let never_heard =
+            wanted.iter().map(made_at).any(|at| should_be_known(at) && at > heard_until);
+        let was_due = wanted.iter().map(made_at).all(should_be_known);
+        let read = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+        let comments = wanted
+            .into_iter()
+            .map(|item| CommentEvent {
+                account: account.id.clone(),
+                notified_at: Some(made_at(&item)),
+                kind: CommentKind::Comment,
+                id: item.id,
+                from: item.from,
+                text: item.text,
+                media: Some(media.clone()),
+                original_media: None,
+                ad: None,
+                parent: None,
+            })
+            .collect();
+        let counts = self.ingest.ingest_read(&account.id, comments).await?;
+        let found = u32::try_from(counts.queued + counts.parked).unwrap_or(u32::MAX);
+        self.meter.count(Metric::Backfilled, counts.queued + counts.parked);
+        Ok(Told { read, found, missed: never_heard || (found > 0 && was_due), older_follow })
+    }
+
+    async fn finish(&self, account: &Account, over: Backfill, upkeep: &mut Upkeep) {
+        // What was written while it read is for the next one.
+        upkeep.read_at = Some(over.begun_at);
+        let Backfill { since, reason, read, found, .. } = over;
+        info!(account = %account.id, ?reason, read, found, "comments read");
+        // A look at a quiet account that found nothing is no news.
+        if found > 0 || matches!(reason, Reason::Resubscribed | Reason::Asked) {
+            self.tell(&account.id, Event::Backfilled { since, read, found }).await;
+        }
+    }
+}

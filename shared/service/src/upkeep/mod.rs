@@ -1,0 +1,291 @@
+//! Upkeep: tokens are renewed, subscriptions are kept whole, and comments that no webhook told of are
+//! found.
+//!
+//! A schedule starts a run ([`Upkeeper::run`]), which visits the accounts that are due, a few at a
+//! time, until its time is up; those that have waited longest come first, so that what one run does not
+//! reach the next one does. An account that fails is due again after a while and stops no other. There
+//! is no queue between: a visit is mostly one call an hour, and nobody waits for it.
+
+mod backfill;
+mod call;
+mod subscription;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use spillway_core::hold::HoldCause;
+use spillway_core::id::AccountId;
+use spillway_core::journal::{Event, JournalEntry, RemovedBy};
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, Upkeep};
+use spillway_meta::graph::Me;
+use tracing::{error, info, warn};
+
+use self::call::{Caller, IfDead};
+use crate::account::Account;
+use crate::clock::{Clock, ClockCheck};
+use crate::directory::Directory;
+use crate::ingest::Ingest;
+use crate::limiter::Limiter;
+use crate::metrics::Meter;
+use crate::port::{
+    AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken, Removal, Roster, Standing,
+    StoreError, Tokens,
+};
+
+/// Accounts visited at a time.
+const ACCOUNTS_AT_ONCE: usize = 8;
+
+/// How long a visit may take. An account whose visit did not end is due again then.
+const VISIT: Duration = Duration::from_secs(600);
+
+/// What a run keeps back for visits that are under way when it stops beginning new ones.
+const LAST_VISITS: Duration = Duration::from_secs(60);
+
+/// Keeps accounts up.
+pub struct Upkeeper {
+    /// Accounts.
+    pub directory: Arc<Directory>,
+    /// What charges each call to its account.
+    pub limiter: Limiter,
+    /// Their budgets: read, to see what is left.
+    pub budgets: Arc<dyn Budgets>,
+    /// Their cursors: read, to see what waits.
+    pub cursors: Arc<dyn Cursors>,
+    /// Marks of accounts with waiting sends.
+    pub backlogs: Arc<dyn Backlogs>,
+    /// Which accounts there are, and what is known of each.
+    pub roster: Arc<dyn Roster>,
+    /// Their tokens.
+    pub tokens: Arc<dyn Tokens>,
+    /// What removes an account.
+    pub removal: Arc<dyn Removal>,
+    /// Their journals.
+    pub journal: Arc<dyn Journal>,
+    /// Meta.
+    pub graph: Arc<dyn AccountGraph>,
+    /// Takes the comments that were found.
+    pub ingest: Ingest,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether it is right.
+    pub check: Arc<ClockCheck>,
+    /// What happens is recorded here.
+    pub meter: Arc<Meter>,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Accounts visited.
+    pub visited: usize,
+    /// Of these, those whose visit failed.
+    pub failed: usize,
+    /// Accounts that were due and are left for the next run.
+    pub left: usize,
+}
+
+/// How one visit ended.
+enum Visit {
+    Done,
+    /// Another run has the account.
+    Taken,
+    Failed,
+    /// The run's time was up.
+    Left,
+}
+
+/// What there is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing before the next check.
+    Check,
+    /// Something is left: the next run goes on.
+    Soon,
+}
+
+impl Next {
+    fn and(self, other: Self) -> Self {
+        if other == Self::Soon { other } else { self }
+    }
+}
+
+impl Upkeeper {
+    /// Visits the accounts that are due until `deadline` at most.
+    ///
+    /// # Errors
+    /// When it cannot be found out which are due. What fails for one account is logged.
+    pub async fn run(&self, deadline: Timestamp) -> Result<Kept, StoreError> {
+        let due = self.roster.due(self.clock.now()).await?;
+        let last_start = deadline - LAST_VISITS;
+        let visits = stream::iter(due)
+            .map(|(account, due)| async move {
+                if self.clock.now() >= last_start {
+                    Visit::Left
+                } else {
+                    self.visit(account, due, deadline).await
+                }
+            })
+            .buffer_unordered(ACCOUNTS_AT_ONCE);
+        let kept = visits
+            .fold(Kept::default(), |mut kept, visit| async move {
+                kept.visited += usize::from(matches!(visit, Visit::Done | Visit::Failed));
+                kept.failed += usize::from(matches!(visit, Visit::Failed));
+                kept.left += usize::from(matches!(visit, Visit::Left));
+                kept
+            })
+            .await;
+        if kept.left > 0 {
+            warn!(
+                left = kept.left,
+                visited = kept.visited,
+                "not all accounts visited in time; the next run begins with them"
+            );
+        }
+        Ok(kept)
+    }
+
+    async fn visit(&self, id: AccountId, due: Timestamp, deadline: Timestamp) -> Visit {
+        let until = self.clock.now() + VISIT;
+        let outcome = async {
+            let Some(standing) = self.roster.visit(&id, due, until).await? else {
+                return Ok(Visit::Taken);
+            };
+            if !self.check.is_trusted() {
+                // To a wrong clock tokens have ended. The next run has another one, or a right one.
+                return Ok(Visit::Left);
+            }
+            self.keep(&id, standing, until, deadline).await?;
+            Ok(Visit::Done)
+        };
+        outcome.await.unwrap_or_else(|error: StoreError| {
+            error!(account = %id, %error, "upkeep of the account failed; it is tried again");
+            self.meter.store_failed(&error);
+            Visit::Failed
+        })
+    }
+
+    async fn keep(
+        &self,
+        id: &AccountId,
+        standing: Standing,
+        until: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<(), StoreError> {
+        if let Some(code) = &standing.delete {
+            return self.delete(id, code, standing.upkeep.app_scoped.as_deref()).await;
+        }
+        let account = self.directory.refresh(id).await?;
+        let kept = self.tokens.load(id).await?;
+        let (Some(account), Some(kept)) = (account, kept) else {
+            info!(account = %id, "not connected any more: upkeep of it ends");
+            return self.roster.strike_off(id, standing.upkeep.app_scoped.as_deref()).await;
+        };
+        let mut upkeep = standing.upkeep.clone();
+        let next = self.duties(&account, kept, &standing, &mut upkeep, deadline).await;
+        // What was found out before something failed stays found out.
+        let due = match &next {
+            Ok(Next::Check) => self.clock.now() + CHECK_EVERY,
+            Ok(Next::Soon) | Err(_) => self.clock.now(),
+        };
+        self.roster.settle(id, until, &upkeep, due).await?;
+        next.map(|_| ())
+    }
+
+    async fn duties(
+        &self,
+        account: &Account,
+        kept: KeptToken,
+        standing: &Standing,
+        upkeep: &mut Upkeep,
+        deadline: Timestamp,
+    ) -> Result<Next, StoreError> {
+        self.take_note(account, standing, upkeep).await;
+        self.graph.prepare(&account.id, &kept.token).await?;
+        let mut caller = Caller { upkeeper: self, account, token: kept.token.clone(), deadline };
+        self.meet(&caller, upkeep).await?;
+        let mut next = self.keep_token(&mut caller, kept, upkeep).await?;
+        if upkeep.dead_since.is_some() {
+            // Each further call would be refused, and none can be made for the account.
+            return Ok(next);
+        }
+        next = next.and(self.keep_subscription(&caller, standing, upkeep).await?);
+        self.listen(account, standing, upkeep).await;
+        next = next.and(self.read_comments(&caller, standing, upkeep).await?);
+        Ok(next)
+    }
+
+    /// Asks once how an account is named: its own comments are told by its name, and Meta's requests
+    /// about it by the id that the app alone has for it.
+    async fn meet(&self, caller: &Caller<'_>, upkeep: &mut Upkeep) -> Result<(), StoreError> {
+        if upkeep.username.is_some() || upkeep.dead_since.is_some() {
+            return Ok(());
+        }
+        let id = &caller.account.id;
+        let me = caller
+            .call(IfDead::Hold, async |timeout| self.graph.me(id, &caller.token, timeout).await)
+            .await?;
+        match me {
+            Ok(me) if me.account == *id => self.know(id, me, upkeep).await?,
+            Ok(_) => error!(account = %id, "its token is another account's: connect it again"),
+            Err(failed) if failed.is_token_dead() => self.died(caller, upkeep).await,
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn know(&self, id: &AccountId, me: Me, upkeep: &mut Upkeep) -> Result<(), StoreError> {
+        if let Some(app_scoped) =
+            me.app_scoped.filter(|new| upkeep.app_scoped.as_ref() != Some(new))
+        {
+            self.roster.alias(id, &app_scoped).await?;
+            upkeep.app_scoped = Some(app_scoped);
+        }
+        upkeep.username = Some(me.username.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Takes note of what others have asked for.
+    async fn take_note(&self, account: &Account, standing: &Standing, upkeep: &mut Upkeep) {
+        let now = self.clock.now();
+        if standing.deauthorized_at > upkeep.deauthorized_at {
+            upkeep.deauthorized_at = standing.deauthorized_at;
+            upkeep.dead_since = upkeep.dead_since.or(Some(now));
+            self.tell(&account.id, Event::Deauthorized).await;
+            self.limiter.hold(account, HoldCause::TokenDead, None).await;
+        }
+        if standing.backfill_asked_at > upkeep.asked_at {
+            upkeep.asked_at = standing.backfill_asked_at;
+            upkeep.counts.clear();
+            upkeep.backfill = Some(Backfill::new(Reason::Asked, now - BACKFILL_MAX, now));
+        }
+    }
+
+    /// Its owner wants it gone. Without settings nothing is matched or sent any more, whoever had the
+    /// account in memory has it for a minute at most, and release cancels what waits.
+    async fn delete(
+        &self,
+        id: &AccountId,
+        code: &str,
+        app_scoped: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.removal.remove(id).await?;
+        self.backlogs.wake(id, now).await?;
+        self.tell(id, Event::Removed { by: RemovedBy::Owner }).await;
+        self.removal.deleted(code, now).await?;
+        self.roster.strike_off(id, app_scoped).await?;
+        info!(account = %id, "deleted, as its owner has asked");
+        Ok(())
+    }
+
+    /// Writes into the account's journal; a failure is only logged.
+    async fn tell(&self, account: &AccountId, what: Event) {
+        let entry = JournalEntry { at: self.clock.now(), account: account.clone(), what };
+        if let Err(error) = self.journal.append(&entry).await {
+            warn!(%account, %error, "not written into the journal");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The watchdog: an account is subscribed to its webhooks, and they come.
+
+use spillway_core::journal::Event;
+use spillway_core::upkeep::{Backfill, Reason, Upkeep, WEBHOOK_FIELDS};
+use tracing::{error, info, warn};
+
+use super::call::{Caller, IfDead, NoAnswer};
+use super::{Next, Upkeeper};
+use crate::account::Account;
+use crate::metrics::Metric;
+use crate::port::{Standing, StoreError};
+
+impl Upkeeper {
+    /// Looks once an hour whether the account is subscribed to what is needed, and subscribes it again
+    /// where it is not; then what was missed is to be read.
+    pub(super) async fn keep_subscription(
+        &self,
+        caller: &Caller<'_>,
+        standing: &Standing,
+        upkeep: &mut Upkeep,
+    ) -> Result<Next, StoreError> {
+        if !upkeep.must_check(self.clock.now()) {
+            return Ok(Next::Check);
+        }
+        let (id, token) = (&caller.account.id, &caller.token);
+        let found = caller
+            .call(IfDead::Hold, async |timeout| self.graph.subscription(id, token, timeout).await)
+            .await?;
+        let subscription = match found {
+            Ok(subscription) => subscription,
+            Err(no_answer) => return Ok(self.not_looked(caller, &no_answer, upkeep).await),
+        };
+        let now = self.clock.now();
+        let lacks = subscription.lacks(&WEBHOOK_FIELDS);
+        // Webhooks that do not come although Meta says they do are asked for again.
+        if lacks.is_empty() && upkeep.silent_since.is_none() {
+            (upkeep.checked_at, upkeep.whole_at, upkeep.lost_at) = (Some(now), Some(now), None);
+            return Ok(Next::Check);
+        }
+        let is_lost = !lacks.is_empty();
+        if is_lost && upkeep.lost_at.is_none() {
+            upkeep.lost_at = Some(now);
+            warn!(account = %id, ?lacks, "not subscribed");
+            self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
+        }
+        let subscribed = caller
+            .call(IfDead::Hold, async |timeout| {
+                self.graph.subscribe(id, token, &WEBHOOK_FIELDS, timeout).await
+            })
+            .await?;
+        if let Err(no_answer) = subscribed {
+            error!(account = %id, reason = no_answer.reason(), "not subscribed again; it is tried again");
+            return Ok(self.not_looked(caller, &no_answer, upkeep).await);
+        }
+        if is_lost {
+            info!(account = %id, "subscribed again");
+            self.meter.count(Metric::Resubscribed, 1);
+            self.tell(id, Event::Resubscribed).await;
+            if let Some(since) = upkeep.missed_since(standing.last_heard) {
+                let since = upkeep.backfill.take().map_or(since, |known| known.since.min(since));
+                upkeep.backfill = Some(Backfill::new(Reason::Resubscribed, since, now));
+            }
+        }
+        (upkeep.checked_at, upkeep.whole_at, upkeep.lost_at) = (Some(now), Some(now), None);
+        Ok(Next::Check)
+    }
+
+    async fn not_looked(
+        &self,
+        caller: &Caller<'_>,
+        no_answer: &NoAnswer,
+        upkeep: &mut Upkeep,
+    ) -> Next {
+        if no_answer.is_token_dead() && upkeep.dead_since.is_none() {
+            upkeep.dead_since = Some(self.clock.now());
+            self.tell(&caller.account.id, Event::TokenDead).await;
+        }
+        if no_answer.is_refusal() {
+            // An answer all the same: the next one is not asked for before an hour has passed.
+            upkeep.checked_at = Some(self.clock.now());
+            return Next::Check;
+        }
+        Next::Soon
+    }
+
+    /// Notices that webhooks come again, or have not come for long enough that comments should be read.
+    pub(super) async fn listen(&self, account: &Account, standing: &Standing, upkeep: &mut Upkeep) {
+        let id = &account.id;
+        if upkeep.silent_since.is_some_and(|since| standing.last_heard > Some(since)) {
+            upkeep.silent_since = None;
+            info!(account = %id, "webhooks come again");
+            self.tell(id, Event::HeardAgain).await;
+        }
+        if upkeep.silent_since.is_some() {
+            self.meter.count(Metric::SilentAccounts, 1);
+        }
+        if let Some(backfill) = upkeep.look(standing.last_heard, self.clock.now()) {
+            upkeep.backfill = Some(backfill);
+        }
+    }
+
+    /// Comments were read that no webhook has told of.
+    pub(super) async fn went_silent(
+        &self,
+        account: &Account,
+        standing: &Standing,
+        upkeep: &mut Upkeep,
+    ) {
+        let id = &account.id;
+        upkeep.silent_since = Some(self.clock.now());
+        // Subscribing again is what may mend it: at the next visit.
+        upkeep.checked_at = None;
+        self.meter.count(Metric::SilentAccounts, 1);
+        error!(account = %id, "webhooks have stopped: comments are read instead; look at the app's webhooks in Meta's App Dashboard");
+        self.tell(id, Event::Silent { last_heard: standing.last_heard }).await;
+    }
+}

@@ -1,0 +1,316 @@
+//! Accounts files with one mistake each: the line and the reason that are said.
+
+use spillway_core::profile::Profile;
+use spillway_service::accounts_file::parse;
+
+const GOOD: &str = r#"[[profile]]
+name = "agency"
+base = "careful"
+
+[[profile.quota]]
+id = "calls_hour"
+actions = ["private_reply", "live_reply", "read"]
+unit = "calls"
+window = "1h"
+limit = 150
+
+[[account]]
+id = "17841400000000001"
+profile = "agency"
+terms = { tier = 2, time_zone = "Europe/Berlin", day_starts = "09:30" }
+
+[[account.campaign]]
+id = "guide"
+keywords = ["guide", "guía"]
+except = ["spam"]
+media = ["17900000000000001"]
+messages = [
+  "Hi {username|there}!",
+  "Hello {username|there}!",
+]
+
+[[account.campaign]]
+id = "rest"
+messages = ["Thanks!"]
+"#;
+
+/// What is replaced in the good file, by what, and what is then said.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("[[profile]]", "[[profile]", "line 1: unclosed array table, expected `]`"),
+    (
+        "name = \"agency\"",
+        "name = agency",
+        "line 2: string values must be quoted, expected literal string",
+    ),
+    ("name = \"agency\"\n", "", "line 1: missing field `name`"),
+    (
+        "name = \"agency\"",
+        "name = \" \"",
+        "line 2: a profile's `name` must not be empty\nline 14: there is no profile `agency`: write \"careful\", \"meta\" or the name of a [[profile]] of this file",
+    ),
+    (
+        "name = \"agency\"",
+        "name = \"meta\"",
+        "line 2: there are two profiles `meta`: `careful` and `meta` are there already\nline 14: there is no profile `agency`: write \"careful\", \"meta\" or the name of a [[profile]] of this file",
+    ),
+    (
+        "base = \"careful\"",
+        "base = \"bold\"",
+        "line 3: there is no profile `bold` to be based on: write \"careful\", \"meta\" or one that stands before",
+    ),
+    (
+        "base = \"careful\"",
+        "bases = \"careful\"",
+        "line 3: unknown field `bases`, expected one of `name`, `base`, `quota`, `spread`, `warm_up`, `slow_down`",
+    ),
+    (
+        "base = \"careful\"",
+        "warm_up = { from_percent = 50, to_percent = 20, days = 3, ramp_days = 1 }\nbase = \"careful\"",
+        "line 3: profile `agency`: the warm-up must rise: 1 <= from_percent <= to_percent <= 100",
+    ),
+    (
+        "id = \"calls_hour\"",
+        "id = \"velocity\"",
+        "line 5: profile `agency`: `velocity` is the name of the spread's own quota: choose another",
+    ),
+    (
+        "\"read\"",
+        "\"reed\"",
+        "line 7: unknown variant `reed`, expected one of `private_reply`, `live_reply`, `message`, `public_reply`, `read`, `publish`, `follow`",
+    ),
+    (
+        "unit = \"calls\"",
+        "unit = \"recipients\"",
+        "line 5: profile `agency`: quota `calls_hour` counts recipients: name private_reply, live_reply and message all three",
+    ),
+    ("\"1h\"", "\"soon\"", "line 9: `soon` is not a length of time: write `10m` or `24h`"),
+    (
+        "\"1h\"",
+        "\"0s\"",
+        "line 5: profile `agency`: quota `calls_hour` has a window of 0: give its length, such as `1h`",
+    ),
+    (
+        "\"1h\"",
+        "\"800h\"",
+        "line 5: profile `agency`: quota `calls_hour` has a window of more than 31 days: shorten it",
+    ),
+    (
+        "limit = 150",
+        "limit = -150",
+        "line 10: a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`",
+    ),
+    (
+        "limit = 150",
+        "limit = 0",
+        "line 10: a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`",
+    ),
+    (
+        "limit = 150\n",
+        "limit = 150\n[[profile.quota]]\nid = \"calls_hour\"\nactions = [\"read\"]\nunit = \"calls\"\nwindow = \"1h\"\nlimit = 1\n",
+        "line 11: quota `calls_hour` stands twice in this profile",
+    ),
+    (
+        "\"17841400000000001\"",
+        "17841400000000001",
+        "line 13: invalid type: integer `17841400000000001`, expected a string",
+    ),
+    (
+        "\"17841400000000001\"",
+        "\"@creator\"",
+        "line 13: `@creator` is no account's id: write the number that webhooks carry (`user_id`, not `id`, and no name)",
+    ),
+    (
+        "\"17841400000000001\"",
+        "\"\"",
+        "line 13: `` is no account's id: write the number that webhooks carry (`user_id`, not `id`, and no name)",
+    ),
+    (
+        "profile = \"agency\"",
+        "profile = \"mine\"",
+        "line 14: there is no profile `mine`: write \"careful\", \"meta\" or the name of a [[profile]] of this file",
+    ),
+    (
+        "[[account]]",
+        "[[accounts]]",
+        "line 17: write [[account]] before its [[account.campaign]], and all of these names in double brackets",
+    ),
+    ("tier = 2", "tier = 4", "line 15: 4 is not a tier: it is 1, 2 or 3"),
+    (
+        "Europe/Berlin",
+        "Berlin",
+        "line 15: `Berlin` is not a time zone: name one of the IANA database, such as `Europe/Berlin`",
+    ),
+    (
+        "09:30",
+        "9 Uhr",
+        "line 15: `9 Uhr` is not a time of day: write hours and minutes, such as `08:00`",
+    ),
+    (
+        "tier = 2",
+        "tier = 2, warm_up_since = -1",
+        "line 15: invalid value: integer `-1`, expected u64",
+    ),
+    (
+        "tier = 2",
+        "tier = 2, tiers = 2",
+        "line 15: unknown field `tiers`, expected one of `tier`, `time_zone`, `day_starts`, `warm_up_since`",
+    ),
+    (
+        "id = \"guide\"",
+        "id = \"\"",
+        "line 18: a campaign's `id` has 1 to 64 characters and no space before or behind: ``",
+    ),
+    (
+        "id = \"guide\"",
+        "id = \"guide \"",
+        "line 18: a campaign's `id` has 1 to 64 characters and no space before or behind: `guide `",
+    ),
+    (
+        "id = \"guide\"",
+        "id = \"rest\"",
+        "line 28: account 17841400000000001 has campaign `rest` twice: give each a name of its own",
+    ),
+    ("id = \"guide\"\n", "", "line 17: missing field `id`"),
+    (
+        "keywords",
+        "keyword",
+        "line 19: unknown field `keyword`, expected one of `id`, `keywords`, `matching`, `except`, `media`, `overflow`, `messages`",
+    ),
+    (
+        "keywords = [\"guide\", \"guía\"]",
+        "keywords = \"guide\"",
+        "line 19: invalid type: string \"guide\", expected a sequence",
+    ),
+    (
+        "\"guía\"",
+        "\"  \"",
+        "line 19: an empty keyword matches nothing: remove it, or leave `keywords` out to match all",
+    ),
+    (
+        "\"guía\"",
+        "\"GUIDE\"",
+        "line 19: `GUIDE` stands twice: case, accents and emoji variants make no difference",
+    ),
+    ("\"guía\"", "7", "line 19: invalid type: integer `7`, expected a string"),
+    (
+        "\"spam\"",
+        "\"Guía\"",
+        "line 20: `Guía` is in `keywords` and in `except`: no comment could match by it",
+    ),
+    (
+        "except = [\"spam\"]",
+        "deadline = \"9d\"",
+        "line 20: unknown field `deadline`, expected one of `id`, `keywords`, `matching`, `except`, `media`, `overflow`, `messages`",
+    ),
+    (
+        "except = [\"spam\"]",
+        "matching = \"fuzzy\"",
+        "line 20: unknown variant `fuzzy`, expected one of `word`, `contains`, `exact`",
+    ),
+    (
+        "except = [\"spam\"]",
+        "overflow = \"public_reply\"",
+        "line 20: campaign `guide`: `overflow = \"public_reply\"` is not possible yet: write \"oldest_first\" or \"newest_first\"",
+    ),
+    (
+        "\"17900000000000001\"",
+        "\"https://www.instagram.com/reel/C1/\"",
+        "line 21: `https://www.instagram.com/reel/C1/` is no media id: write the number that the API gives, not a link or a short code",
+    ),
+    (
+        "\"17900000000000001\"",
+        "\"17900000000000001\", \"17900000000000001\"",
+        "line 21: media 17900000000000001 stands twice",
+    ),
+    (
+        "\"Hi {username|there}!\"",
+        "\"Hi {user}!\"",
+        "line 23: column 4: `{user}` is not known; there are `{username}` and `{keyword}`",
+    ),
+    (
+        "\"Hi {username|there}!\"",
+        "\"Hi {username!\"",
+        "line 23: column 4: a single brace; write `{{` or `}}` for the character itself",
+    ),
+    ("\"Hi {username|there}!\"", "\"\"", "line 23: the message is empty: write what to send"),
+    (
+        "\"Hi {username|there}!\"",
+        "\"Hello {username|there}!\"",
+        "line 24: campaign `guide` has the message «Hello {username|there}!» twice: change one of them",
+    ),
+    ("[\"Thanks!\"]", "[]", "line 29: campaign `rest` needs 1 to 255 `messages`"),
+    (
+        "[\"Thanks!\"]",
+        "\"Thanks!\"",
+        "line 29: invalid type: string \"Thanks!\", expected a sequence",
+    ),
+    ("messages = [\"Thanks!\"]", "", "line 27: missing field `messages`"),
+    (
+        "messages = [\"Thanks!\"]",
+        "messages = [\"Thanks!\"]\nmessages = [\"Thank you!\"]",
+        "line 30: duplicate key",
+    ),
+    (
+        "messages = [\"Thanks!\"]",
+        "media = [\"17900000000000001\"]\nkeywords = [\"GUIA\"]\nmessages = [\"Thanks!\"]",
+        "line 30: campaigns `guide` and `rest` have the keyword `GUIA` on the same media, and only one of them could answer: remove it from one, or give one other media",
+    ),
+    (
+        "messages = [\"Thanks!\"]",
+        "messages = [\"Thanks!\"]\n[[account.campaign]]\nid = \"all\"\nmessages = [\"Hi\"]",
+        "line 30: campaigns `rest` and `all` both take every comment on the same media: give one of them keywords or other media",
+    ),
+];
+
+/// A text that could become too long, in a file of its own: it would be long here.
+#[test]
+fn a_message_that_can_become_too_long_for_meta_is_refused() {
+    let long = "é".repeat(500);
+    let text = GOOD.replace("Thanks!", &format!("{long} {{username}}"));
+    assert_eq!(
+        said(&text),
+        "line 29: the message can become 1065 bytes long and Meta takes 1000: shorten it (accented \
+         letters and emoji take 2 to 4 bytes each)"
+    );
+}
+
+#[test]
+fn all_mistakes_are_said_at_once_in_the_order_of_the_file() {
+    let text = GOOD
+        .replace("\"Hi {username|there}!\"", "\"Hi {user}!\"")
+        .replace("Hello {username|there}!", "Hello {!")
+        .replace("tier = 2", "tier = 2, day_starts = \"10:00\"")
+        .replace(", day_starts = \"09:30\"", "")
+        .replace("\"guía\"", "\"\", \"GUIDE\"")
+        .replace("[\"Thanks!\"]", "[]");
+    let said = said(&text);
+    let lines: Vec<&str> = said.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(lines, ["line 19", "line 19", "line 23", "line 24", "line 29"], "{said}");
+}
+
+#[test]
+fn an_empty_file_is_refused() {
+    assert_eq!(said(""), "line 1: there is no [[account]]: add one with its `id`");
+}
+
+fn said(text: &str) -> String {
+    match parse(text, &Profile::careful()) {
+        Ok(_) => "accepted".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn each_mistake_is_said_with_its_line_and_reason() {
+    assert_eq!(said(GOOD), "accepted");
+    let mut wrong = Vec::new();
+    for (from, to, expected) in MISTAKES {
+        assert!(GOOD.contains(from), "{from}");
+        let said = said(&GOOD.replacen(from, to, 1));
+        if said != *expected {
+            wrong.push(format!("{from:?} -> {to:?}\n    {said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(MISTAKES.len() >= 30);
+}

@@ -1,0 +1,66 @@
+//! What is written into an account's journal, over the wire.
+
+use std::time::Duration;
+
+use spillway_core::hold::HoldCause;
+use spillway_core::id::AccountId;
+use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::time::Timestamp;
+use spillway_local::graph::{Fault, FaultKind};
+
+use crate::harness::{CREATOR, START, World, all_said, careful};
+
+impl World {
+    /// The account's journal, the oldest line first.
+    pub(crate) async fn journal(&self, account: &str) -> Vec<JournalEntry> {
+        let journal = &self.outside.journal;
+        let mut lines =
+            journal.list(&AccountId::new(account), Timestamp::EPOCH, 1000).await.unwrap();
+        lines.reverse();
+        lines
+    }
+}
+
+#[tokio::test]
+async fn a_hold_is_written_down_once_with_its_cause_and_its_end() {
+    let mut world = World::start(careful()).await;
+    let throttled = FaultKind::Throttled { code: 613, regain_minutes: Some(7) };
+    world.stack.graph.order_fault(Fault::new(throttled));
+    world.plan(START + Duration::from_secs(1), &all_said(1..=20));
+    world.settle().await;
+    world.over(20).await;
+    let lines = world.journal(CREATOR).await;
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let set = lines.iter().find_map(|line| match line.what {
+        Event::HoldSet { cause: HoldCause::Throttled, until } => Some((line.at, until)),
+        _ => None,
+    });
+    let (set_at, until) = set.unwrap();
+    assert!(until.since(set_at) >= Duration::from_secs(420), "{lines:?}");
+    let is_met = |line: &JournalEntry| matches!(line.what, Event::LimitMet { percent: 1..=99 });
+    assert!(lines.iter().any(is_met), "{lines:?}");
+    assert_eq!(lines[2].what, Event::HoldEnded);
+    assert!(lines[2].at >= until, "{lines:?}");
+}
+
+#[tokio::test]
+async fn the_newest_lines_come_first_and_no_more_than_asked_for() {
+    let world = World::start(careful()).await;
+    let account = AccountId::new(CREATOR);
+    let journal = &world.outside.journal;
+    for secs in 0..5 {
+        let at = START + Duration::from_secs(secs);
+        let what = Event::TokenRefreshed { token_ends: at };
+        let line = JournalEntry { at, account: account.clone(), what };
+        // As the SDK repeats a request of which it got no answer.
+        journal.append(&line).await.unwrap();
+        journal.append(&line).await.unwrap();
+    }
+    let seconds = |lines: Vec<JournalEntry>| {
+        lines.iter().map(|line| line.at.since(START).as_secs()).collect::<Vec<_>>()
+    };
+    let since = START + Duration::from_secs(1);
+    assert_eq!(seconds(journal.list(&account, since, 3).await.unwrap()), [4, 3, 2]);
+    assert_eq!(seconds(journal.list(&account, since, 10).await.unwrap()), [4, 3, 2, 1]);
+    assert!(journal.list(&AccountId::new("178"), START, 10).await.unwrap().is_empty());
+}
