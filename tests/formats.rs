@@ -3,21 +3,25 @@
 //! ("Formats") says how one is made instead. Items are added to the file, none is changed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use spillway_cloud::dynamo::{Deletion, DynamoAccounts};
+use spillway_cloud::dynamo::{Deletion, DynamoAccounts, DynamoSends};
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::budget::Revision;
+use spillway_core::campaign::Running;
 use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::send::{CancelReason, Outcome};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
+use spillway_service::operate::{Ledger, State};
 use spillway_service::port::{Entry, Hearing, Recorded, Removal, Roster, Wish};
 use spillway_service::ticket::Ticket;
 
-use crate::harness::{CREATOR, World, careful};
+use crate::harness::{CREATOR, OTHER, START, World, careful};
 
 /// Attributes by name, as DynamoDB's JSON has them, with bytes in hex.
 type Item = BTreeMap<String, Value>;
@@ -213,6 +217,43 @@ async fn stored_sends_and_marks_keep_their_form() {
     }
     let marked = world.outside.backlogs.marked().await.unwrap();
     assert!(marked.iter().any(|(account, _)| *account == id), "{marked:?}");
+}
+
+/// What operators do by hand: a stop, a paused campaign, a cancelled send.
+#[tokio::test]
+async fn what_is_stored_by_hand_keeps_its_form() {
+    let (world, sends, state) = laid().await;
+    let id = AccountId::new(OTHER);
+    let (dynamo, config) = (world.stack.dynamo.clone(), &world.stack.config);
+    let mut budget = world.outside.budgets.load(&id).await.unwrap();
+    assert_eq!(budget.holds.stopped_until(START), Some(Timestamp::NEVER));
+    budget.version += 1;
+    world.outside.budgets.save(&id, &budget).await.unwrap();
+    let item = find(&state, &format!("pace#{OTHER}"), "budget");
+    assert_eq!(world.lies(item).await, next(item));
+
+    let campaign = CampaignId::new("everything");
+    let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    assert_eq!(account.campaigns.running(&campaign), Running::PausedSince(START));
+    let accounts = DynamoAccounts { client: dynamo.clone(), table: config.state_table.clone() };
+    let item = find(&state, &format!("account#{OTHER}"), "campaign#everything");
+    assert!(accounts.set_running(&id, &campaign, Running::Active).await.unwrap());
+    assert!(!world.lies(item).await.contains_key("paused_at"));
+    assert!(accounts.set_running(&id, &campaign, Running::PausedSince(START)).await.unwrap());
+    assert_eq!(world.lies(item).await, *item);
+
+    let ledger = DynamoSends {
+        client: dynamo,
+        sends: config.sends_table.clone(),
+        state: config.state_table.clone(),
+        meter: Arc::default(),
+    };
+    let item = sends.iter().find(|item| text(item, "id").starts_with(OTHER)).unwrap();
+    let id = text(item, "id");
+    let send = SendId { account: OTHER.into(), event: id.split_once('/').unwrap().1.into() };
+    let stored = ledger.find(&send).await.unwrap().unwrap();
+    let outcome = Outcome::Cancelled { reason: CancelReason::Operator };
+    assert_eq!(stored.state, State::Ended { outcome, at: START });
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod journal;
 mod kills;
 mod loopback;
 mod observe;
+mod operate;
 mod privileges;
 mod release;
 mod sabotage;

@@ -363,9 +363,9 @@ pub(crate) fn differences(before: &Rules, after: &Rules) -> Vec<Change> {
     [
         ("profile", profile(before, ""), profile(after, rows)),
         ("tier", tier(old), tier(new)),
-        ("time zone", old.time_zone.to_string(), new.time_zone.to_string()),
-        ("day starts", old.day_starts.to_string(), new.day_starts.to_string()),
-        ("warm-up since", since(old), since(new)),
+        ("time_zone", old.time_zone.to_string(), new.time_zone.to_string()),
+        ("day_starts", old.day_starts.to_string(), new.day_starts.to_string()),
+        ("warm_up_since", since(old), since(new)),
     ]
     .into_iter()
     .filter(|(_, before, after)| before != after)
@@ -419,9 +419,12 @@ async fn resume(
     }
     deployment.wiring.limiter().resume(id).await?;
     deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
-    let ended: Vec<&str> = holds.iter().map(|hold| name(hold.cause)).collect();
+    let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
     let shown = serde_json::json!({ "account": id.as_str(), "ended": ended });
-    output.print(&shown, || format!("{id} goes on within a minute; ended: {}\n", ended.join(", ")))
+    output.print(&shown, || {
+        let names: Vec<&str> = ended.iter().map(|&cause| name(cause)).collect();
+        format!("{id} goes on within a minute; ended: {}\n", names.join(", "))
+    })
 }
 
 async fn remove(
@@ -431,11 +434,11 @@ async fn remove(
     output: Output,
 ) -> Result<()> {
     let account = deployment.account(id).await?;
-    let waiting = deployment.operator.waiting(id, |_| true, usize::MAX).await?;
+    let waiting = deployment.operator.waiting(id, |_| true, usize::MAX).await?.len();
     consent.ask(&format!(
         "account {id} with {} campaigns is removed, and {} waiting sends are cancelled",
         account.campaigns.iter().count(),
-        waiting.len()
+        waiting
     ))?;
     let limiter = deployment.wiring.limiter();
     let budget = deployment.wiring.budgets.load(id).await?;
@@ -443,27 +446,27 @@ async fn remove(
     if stopped.is_none() {
         limiter.stop(id, Timestamp::NEVER, Some("being removed")).await?;
     }
-    let progress = Progress::new("cancelled", waiting.len());
-    let mut all = deployment.operator.cancel_all(&waiting, |done| progress.advance(done)).await?;
+    let progress = Progress::new("cancelled", waiting);
+    let operator = &deployment.operator;
+    let first = operator.cancel_waiting(id, |_| true, |done| progress.advance(done)).await?;
     progress.finish();
     deployment.wiring.removal.remove(id).await?;
     deployment.wiring.roster.strike_off(id, None).await?;
     deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
     // What came meanwhile; the release function cancels what comes to light later.
-    let late = deployment.operator.waiting(id, |_| true, usize::MAX).await?;
-    let more = deployment.operator.cancel_all(&late, |_| ()).await?;
-    all.done += more.done;
+    let more = operator.cancel_waiting(id, |_| true, |_| ()).await?;
+    let cancelled = first.done + more.done;
     deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
     if stopped.is_none() {
         limiter.resume_stop(id).await?;
     }
     let shown = serde_json::json!({
         "account": id.as_str(),
-        "cancelled": all.done,
+        "cancelled": cancelled,
         "under_way": more.left,
     });
     output.print(&shown, || {
-        let mut text = format!("{id} is removed; {} waiting sends are cancelled\n", all.done);
+        let mut text = format!("{id} is removed; {cancelled} waiting sends are cancelled\n");
         if more.left > 0 {
             let _ = writeln!(text, "{} had a call under way: they end by themselves", more.left);
         }

@@ -21,7 +21,7 @@ use spillway_core::send::{Lane, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
 
 use crate::limits;
-use crate::output::Output;
+use crate::output::{Output, cell};
 
 /// What comes, and the limits it meets.
 #[derive(Args)]
@@ -234,7 +234,7 @@ impl Report {
             let most = self.days.iter().flat_map(|day| day.by_hour).max().unwrap_or(0).max(1);
             let _ = writeln!(out, "\n{:<10}  {:>6}  0     6     12    18", "day", "DMs");
             for day in &self.days {
-                let bars: String = day.by_hour.iter().map(|&count| bar(count, most)).collect();
+                let bars: String = day.by_hour.iter().map(|&count| cell(count, most)).collect();
                 let _ = writeln!(out, "{:<10}  {:>6}  {bars}", day.date, day.sent);
             }
             let _ = writeln!(out, "{:>18}  █ = {most} an hour", "");
@@ -244,12 +244,6 @@ impl Report {
         }
         out
     }
-}
-
-/// A cell for an hour: empty only if nothing is sent in it.
-fn bar(count: u32, most: u32) -> char {
-    const EIGHTHS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    EIGHTHS[(u64::from(count) * 8).div_ceil(u64::from(most)).min(8) as usize]
 }
 
 fn days(seconds: f64) -> String {
@@ -267,7 +261,7 @@ mod tests {
 
     #[test]
     fn an_hour_with_one_dm_is_seen() {
-        assert_eq!([0, 1, 50, 100].map(|count| bar(count, 100)), ['·', '▁', '▄', '█']);
+        assert_eq!([0, 1, 50, 100].map(|count| cell(count, 100)), ['·', '▁', '▄', '█']);
     }
 
     #[test]

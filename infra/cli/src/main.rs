@@ -7,11 +7,15 @@ mod charge;
 mod confirm;
 mod connect;
 mod deployment;
+mod dlq;
+mod events;
 mod exit;
 mod forecast;
 mod limits;
 mod output;
 mod progress;
+mod send;
+mod status;
 
 use std::process::ExitCode;
 
@@ -57,8 +61,18 @@ enum Command {
     Campaign(campaign::Command),
     /// Read an account's comments of the last seven days, and answer those that were missed
     Backfill(backfill::Options),
+    /// List, show, cancel and retry sends
+    #[command(subcommand)]
+    Send(send::Command),
+    /// List, show, move back and drop dead letters
+    #[command(subcommand)]
+    Dlq(dlq::Command),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
+    /// Tell what happened to accounts: holds, limits met, tokens, subscriptions
+    Events(events::Options),
+    /// Show what every account is, what is left of its quotas, what waits and until when
+    Status(status::Options),
     /// Say when the DMs of a viral day go out, and how many come too late
     Forecast(forecast::Options),
     /// Write a shell's completions
@@ -87,6 +101,10 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::NewKey => connect::new_key(&place, output).await?,
         Command::Account(command) => account::run(command, &place, output).await?,
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
+        Command::Events(options) => events::run(&options, &place, output).await?,
+        Command::Status(options) => status::run(options, &place, output).await?,
+        Command::Send(command) => send::run(command, &place, output).await?,
+        Command::Dlq(command) => dlq::run(command, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();

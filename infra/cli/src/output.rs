@@ -77,6 +77,12 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], empty
     std::iter::once(&head).chain(rows).map(line).collect()
 }
 
+/// A cell for an hour: empty only if nothing is sent in it.
+pub(crate) fn cell(count: u32, most: u32) -> char {
+    const EIGHTHS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    EIGHTHS[(u64::from(count) * 8).div_ceil(u64::from(most)).min(8) as usize]
+}
+
 /// An instant for programs: RFC 3339 in UTC; nothing where it never comes.
 pub(crate) fn instant(at: Timestamp) -> Option<String> {
     let millis = i64::try_from(at.as_millis()).ok()?;

@@ -1,6 +1,7 @@
 //! The dead-letter queue as operators see it: looked at without hiding anything for long, moved back,
 //! dropped.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -85,14 +86,17 @@ impl DeadLetters {
         judge: &mut impl FnMut(&DeadLetter) -> Fate,
         kept: &mut Vec<String>,
     ) -> Result<usize, StoreError> {
-        let (mut seen, mut empty) = (0, 0);
-        while seen < limit && empty < EMPTY_RECEIVES {
-            let page = self.receive(limit - seen).await?;
-            seen += page.len();
-            empty = if page.is_empty() { empty + 1 } else { 0 };
+        let mut seen: HashSet<String> = HashSet::new();
+        let mut empty = 0;
+        while seen.len() < limit && empty < EMPTY_RECEIVES {
+            let page = self.receive(limit - seen.len()).await?;
             // Should one fail, the rest of the page is shown again.
             kept.extend(page.iter().map(|letter| letter.handle.clone()));
-            for letter in page {
+            // Where looking takes longer than messages are hidden, the first come again.
+            let new = page.into_iter().filter(|letter| seen.insert(letter.id.clone()));
+            let new: Vec<DeadLetter> = new.collect();
+            empty = if new.is_empty() { empty + 1 } else { 0 };
+            for letter in new {
                 match judge(&letter) {
                     Fate::Stays => continue,
                     Fate::Redriven => self.send_back(&letter).await?,
@@ -102,7 +106,7 @@ impl DeadLetters {
                 kept.retain(|handle| *handle != letter.handle);
             }
         }
-        Ok(seen)
+        Ok(seen.len())
     }
 
     async fn receive(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {

@@ -13,6 +13,7 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
+use spillway_service::overview::Overviews;
 use spillway_service::port::{
     AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal, ReleaseQueue,
     SendQueue, Sends, Tokens,
@@ -312,6 +313,19 @@ impl Wiring {
             clock: self.clock.clone(),
             check: self.check.clone(),
             meter: self.meter.clone(),
+        }
+    }
+
+    /// What an operator sees of accounts.
+    pub fn overviews(&self) -> Overviews {
+        Overviews {
+            accounts: self.accounts.clone(),
+            budgets: self.budgets.clone(),
+            app: self.app.clone(),
+            cursors: self.cursors.clone(),
+            sends: self.sends.clone(),
+            standings: self.roster.clone(),
+            tokens: self.tokens.clone(),
         }
     }
 

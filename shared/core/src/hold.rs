@@ -413,7 +413,10 @@ mod tests {
         assert_eq!((holds.gate(NOW), holds.strikes), (Gate::Open, 0));
         holds.stop(NOW, NOW + hour, Some(&"é".repeat(200)));
         assert_eq!(holds.by_hand.as_ref().unwrap().reason.as_ref().unwrap().len(), 120);
-        holds.forget_stop(NOW + hour);
+        holds.stop(NOW + hour, Timestamp::NEVER, None);
+        assert_eq!(holds.by_hand.as_ref().unwrap().since, NOW + hour, "the first one was over");
+        holds.stop(NOW + hour, NOW + 2 * hour, None);
+        holds.forget_stop(NOW + 2 * hour);
         assert_eq!(holds.by_hand, None);
     }
 

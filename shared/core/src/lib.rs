@@ -23,6 +23,7 @@ pub mod rules;
 pub mod seed;
 pub mod send;
 mod span;
+pub mod status;
 pub mod time;
 pub mod upkeep;
 pub mod window;

@@ -179,7 +179,7 @@ impl Rules {
         limits.filter(|&(_, limit)| limit < units).min_by_key(|&(_, limit)| limit)
     }
 
-    fn warm_up_permille(&self, at: Timestamp) -> u64 {
+    pub(crate) fn warm_up_permille(&self, at: Timestamp) -> u64 {
         match (self.profile.warm_up, self.terms.warm_up_since) {
             (Some(warm_up), Some(since)) => warm_up.permille(days_between(since, at)),
             _ => 1000,

@@ -393,6 +393,31 @@ mod tests {
     }
 
     #[test]
+    fn only_a_failed_answer_to_a_comment_may_be_tried_again() {
+        let (now, late) =
+            (Timestamp::from_secs(1_790_000_000), Timestamp::from_secs(1_790_000_001));
+        let failed = |reason| Outcome::Failed { reason };
+        let of = |outcome: Outcome| outcome.retry(Lane::Inbound, late, now);
+        let sent = Outcome::Sent { recipient: None, message: None, variant: None };
+        let cancelled = Outcome::Cancelled { reason: CancelReason::Operator };
+        assert_eq!(of(sent), Err(NoRetry::Sent));
+        assert_eq!(of(Outcome::Expired), Err(NoRetry::Late));
+        assert_eq!(of(cancelled), Err(NoRetry::Cancelled));
+        assert_eq!(of(failed(FailReason::ReplyRefused)), Err(NoRetry::Refused));
+        assert_eq!(of(failed(FailReason::CommentGone)), Err(NoRetry::CommentGone));
+        assert_eq!(of(failed(FailReason::WindowClosed)), Err(NoRetry::Late));
+        assert_eq!(of(failed(FailReason::NoAnswer)), Ok(Earlier::Unknown));
+        for reason in [FailReason::Recipient, FailReason::ThreadOwner, FailReason::BadRequest] {
+            assert_eq!(of(failed(reason)), Ok(Earlier::NotSent));
+            assert_eq!(failed(reason).retry(Lane::Live, late, now), Ok(Earlier::NotSent));
+            assert_eq!(failed(reason).retry(Lane::Inbound, now, now), Err(NoRetry::Late));
+            for lane in [Lane::FollowUp, Lane::Outbound] {
+                assert_eq!(failed(reason).retry(lane, late, now), Err(NoRetry::Message));
+            }
+        }
+    }
+
+    #[test]
     fn lanes_stand_in_their_order() {
         assert!(Lane::ALL.windows(2).all(|pair| pair[0].rank() < pair[1].rank()));
     }

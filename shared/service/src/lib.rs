@@ -20,6 +20,7 @@ pub mod limiter;
 mod memory;
 pub mod metrics;
 pub mod operate;
+pub mod overview;
 pub mod port;
 pub mod release;
 pub mod ticket;

@@ -132,6 +132,9 @@ pub struct Operator {
 /// Waiting sends read at a time.
 const PAGE: usize = 500;
 
+/// How often those that moved on are looked at again.
+const ROUNDS: usize = 3;
+
 /// Sends cancelled at a time.
 const AT_ONCE: usize = 16;
 
@@ -187,11 +190,30 @@ impl Operator {
         }
     }
 
-    /// Cancels many, and tells of each page that is done.
+    /// Cancels all `wanted` sends of an account, and tells how many were done so far. Those that moved
+    /// on meanwhile are looked at again.
     ///
     /// # Errors
     /// When the store does not answer. What was cancelled stays so.
-    pub async fn cancel_all(
+    pub async fn cancel_waiting(
+        &self,
+        account: &AccountId,
+        wanted: impl Fn(&Waiting) -> bool,
+        mut progress: impl FnMut(usize),
+    ) -> Result<CancelledAll, StoreError> {
+        let mut all = CancelledAll::default();
+        for _ in 0..ROUNDS {
+            let waiting = self.waiting(account, &wanted, usize::MAX).await?;
+            let round = self.cancel_all(&waiting, &mut progress).await?;
+            all = CancelledAll { done: all.done + round.done, left: round.left };
+            if round.left == 0 {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn cancel_all(
         &self,
         sends: &[(Place, Waiting)],
         mut progress: impl FnMut(usize),
@@ -204,7 +226,7 @@ impl Operator {
             let cancelled = done.iter().filter(|&&done| done == Cancelled::Done).count();
             all.done += cancelled;
             all.left += done.len() - cancelled;
-            progress(chunk.len());
+            progress(cancelled);
         }
         Ok(all)
     }

@@ -331,6 +331,13 @@ pub trait Hearing: Send + Sync {
     async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 }
 
+/// What upkeep knows of accounts, for whoever only looks.
+#[async_trait]
+pub trait Standings: Send + Sync {
+    /// What it knows; `None` of an account that is not on its list.
+    async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError>;
+}
+
 /// The accounts that upkeep visits, and what it knows of each.
 #[async_trait]
 pub trait Roster: Hearing {

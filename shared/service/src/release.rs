@@ -235,10 +235,18 @@ impl Release {
             return Ok(Released::default());
         }
         self.meter.count(Metric::ReleaseRuns, 1);
-        let Some(account) = self.directory.find(id).await? else {
+        let Some(mut account) = self.directory.find(id).await? else {
             return self.cancel_all(id, &mark, now).await;
         };
-        let survey = self.survey(&account, now).await?;
+        let mut survey = self.survey(&account, now).await?;
+        if survey.held_back > 0 {
+            // The campaign may have been resumed since the account was read: that woke it, once.
+            let known = account.revision;
+            account = self.directory.refresh(id).await?.unwrap_or(account);
+            if account.revision != known {
+                survey = self.survey(&account, now).await?;
+            }
+        }
         if let Some(oldest) = survey.oldest {
             self.meter.see_span(Metric::OldestWaiting, now.since(oldest));
         }

@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::Upkeep;
-use spillway_service::port::{Hearing, Roster, Standing, StoreError, Wish};
+use spillway_service::port::{Hearing, Roster, Standing, Standings, StoreError, Wish};
 
 use super::item::{Item, Reader, at, json, s};
 use super::unavailable;
@@ -172,6 +172,16 @@ impl Roster for DynamoRoster {
             sent.map_err(|error| unavailable(STRIKE, error))?;
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Standings for DynamoRoster {
+    async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError> {
+        let get = self.client.get_item().table_name(&self.table);
+        let get = get.key("pk", s(upkeep_pk(account))).key("sk", s(account.as_str()));
+        let answer = get.send().await.map_err(|error| unavailable(VISIT, error))?;
+        answer.item.as_ref().map(standing).transpose()
     }
 }
 

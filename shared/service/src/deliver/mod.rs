@@ -228,11 +228,17 @@ impl Deliver {
     /// Parks what waits for a paused campaign, and gives the rest, with the ids of messages that the
     /// queue must bring again.
     async fn hold_back(&self, account: &Account, jobs: Vec<Job>) -> (Vec<Job>, Vec<String>) {
-        let (paused, jobs): (Vec<Job>, Vec<Job>) =
-            jobs.into_iter().partition(|job| account.campaigns.is_paused(&job.ticket.campaign));
-        if paused.is_empty() {
+        if jobs.iter().all(|job| !account.campaigns.is_paused(&job.ticket.campaign)) {
             return (jobs, Vec::new());
         }
+        // It may have been resumed since the account was read, and what is parked then waits long.
+        let known = self.directory.refresh(&account.id).await;
+        let campaigns = match &known {
+            Ok(Some(account)) => &account.campaigns,
+            Ok(None) | Err(_) => &account.campaigns,
+        };
+        let (paused, jobs): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| campaigns.is_paused(&job.ticket.campaign));
         // Marked first: a parked send without a mark would never be looked at.
         let again = match self.backlogs.mark(&account.id, self.clock.now()).await {
             Ok(()) => {

@@ -1,0 +1,233 @@
+//! `spillway dlq`: messages that nobody could work on.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, ensure};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use spillway_cloud::dead_letters::{DeadLetter, DeadLetters, Fate};
+
+use crate::confirm::Consent;
+use crate::deployment::Where;
+use crate::output::{Output, instant, table};
+use crate::progress::Progress;
+
+/// What is done with the dead-letter queue.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List its messages
+    #[command(after_help = "\
+Examples:
+  spillway dlq list
+  spillway dlq list --limit 1000 --json
+
+A message that names a send is no loss: the send still waits, and the release function enqueues it again.
+One that cannot be read was not Spillway's, or of a version that is long gone. Nothing stays hidden:
+what was looked at is visible again when this ends.")]
+    List {
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Show one message with its body
+    #[command(after_help = "Example:\n  spillway dlq show 5fea7756-0ea4-451a-a703-a558b933e274")]
+    Show {
+        /// Its id, as `list` has it
+        message: String,
+    },
+    /// Move messages that name a send back to the queue of sends
+    #[command(after_help = "\
+Examples:
+  spillway dlq redrive --all
+  spillway dlq redrive 5fea7756-0ea4-451a-a703-a558b933e274
+
+First mend what made them fail: the sender's log says what. A message whose send was worked on meanwhile
+is void, so none goes out twice. Those that cannot be read stay.")]
+    Redrive(Which),
+    /// Delete messages
+    #[command(after_help = "\
+Examples:
+  spillway dlq drop --all --yes
+  spillway dlq drop 5fea7756-0ea4-451a-a703-a558b933e274
+
+No send is lost with a message: it still waits.")]
+    Drop {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// Which messages.
+#[derive(Args)]
+pub(crate) struct Which {
+    /// Ids, as `list` has them
+    #[arg(conflicts_with = "all", required_unless_present = "all")]
+    messages: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+}
+
+impl Which {
+    fn has(&self, letter: &DeadLetter) -> bool {
+        self.all || self.messages.contains(&letter.id)
+    }
+}
+
+/// A message as it is printed.
+#[derive(Serialize)]
+struct Shown {
+    message: String,
+    sent_at: Option<String>,
+    send: Option<String>,
+    campaign: Option<String>,
+    epoch: Option<u32>,
+    body: String,
+}
+
+impl From<&DeadLetter> for Shown {
+    fn from(letter: &DeadLetter) -> Self {
+        let ticket = letter.ticket.as_ref();
+        Self {
+            message: letter.id.clone(),
+            sent_at: instant(letter.sent_at),
+            send: ticket.map(|ticket| ticket.send.to_string()),
+            campaign: ticket.map(|ticket| ticket.campaign.to_string()),
+            epoch: ticket.map(|ticket| ticket.epoch),
+            body: letter.body.clone(),
+        }
+    }
+}
+
+/// Runs one of them.
+pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
+    let letters = place.open().await?.dead_letters;
+    match command {
+        Command::List { limit } => list(&letters, limit, output).await,
+        Command::Show { message } => show(&letters, &message, output).await,
+        Command::Redrive(which) => redrive(&letters, &which, output).await,
+        Command::Drop { which, consent } => drop_some(&letters, &which, consent, output).await,
+    }
+}
+
+async fn list(letters: &DeadLetters, limit: usize, output: Output) -> Result<()> {
+    let mut shown: Vec<Shown> = Vec::new();
+    letters
+        .each(limit, |letter| {
+            shown.push(letter.into());
+            Fate::Stays
+        })
+        .await?;
+    output.print(&serde_json::json!({ "messages": shown }), || {
+        let row = |shown: &Shown| {
+            let send = shown.send.clone().unwrap_or_else(|| "(cannot be read)".into());
+            let sent_at = shown.sent_at.clone().unwrap_or_default();
+            [shown.message.clone(), sent_at, send, shown.campaign.clone().unwrap_or_default()]
+        };
+        let rows: Vec<_> = shown.iter().map(row).collect();
+        let mut text =
+            table(["MESSAGE", "SENT", "SEND", "CAMPAIGN"], &rows, "the dead-letter queue is empty");
+        if shown.len() == limit {
+            let _ = writeln!(text, "(the first {limit}: --limit shows more)");
+        }
+        text
+    })
+}
+
+async fn show(letters: &DeadLetters, message: &str, output: Output) -> Result<()> {
+    let mut found: Option<Shown> = None;
+    letters
+        .each(usize::MAX, |letter| {
+            if letter.id == message {
+                found = Some(letter.into());
+            }
+            Fate::Stays
+        })
+        .await?;
+    let Some(shown) = found else { anyhow::bail!(missing(message)) };
+    output.print(&shown, || {
+        let mut text = String::new();
+        let mut line = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                let _ = writeln!(text, "{name:<10} {value}");
+            }
+        };
+        line("message", Some(&shown.message));
+        line("sent", shown.sent_at.as_deref());
+        line("send", Some(shown.send.as_deref().unwrap_or("(cannot be read)")));
+        line("campaign", shown.campaign.as_deref());
+        line("body", Some(&shown.body));
+        text
+    })
+}
+
+fn missing(message: &str) -> String {
+    format!("there is no message {message}, or somebody has it just now: `spillway dlq list`")
+}
+
+async fn redrive(letters: &DeadLetters, which: &Which, output: Output) -> Result<()> {
+    let progress = Progress::unbounded("messages looked at");
+    let (mut moved, mut unread, mut found) = (0, 0, 0);
+    letters
+        .each(usize::MAX, |letter| {
+            progress.advance(1);
+            match (which.has(letter), &letter.ticket) {
+                (false, _) => Fate::Stays,
+                (true, Some(_)) => {
+                    (moved, found) = (moved + 1, found + 1);
+                    Fate::Redriven
+                }
+                (true, None) => {
+                    (unread, found) = (unread + 1, found + 1);
+                    Fate::Stays
+                }
+            }
+        })
+        .await?;
+    progress.finish();
+    ensure!(which.all || found == which.messages.len(), missing("of one of these ids"));
+    let shown = serde_json::json!({ "redriven": moved, "unreadable": unread });
+    output.print(&shown, || {
+        let mut text = format!("{moved} messages moved back to the queue of sends\n");
+        if unread > 0 {
+            let _ = writeln!(
+                text,
+                "{unread} cannot be read and stay: `spillway dlq show`, then `drop`"
+            );
+        }
+        text
+    })
+}
+
+async fn drop_some(
+    letters: &DeadLetters,
+    which: &Which,
+    consent: Consent,
+    output: Output,
+) -> Result<()> {
+    consent.ask(&match which.all {
+        true => "all messages of the dead-letter queue are deleted".to_owned(),
+        false => format!("{} messages are deleted", which.messages.len()),
+    })?;
+    let progress = Progress::unbounded("messages looked at");
+    let mut dropped = 0;
+    letters
+        .each(usize::MAX, |letter| {
+            progress.advance(1);
+            match which.has(letter) {
+                true => {
+                    dropped += 1;
+                    Fate::Dropped
+                }
+                false => Fate::Stays,
+            }
+        })
+        .await?;
+    progress.finish();
+    ensure!(which.all || dropped == which.messages.len(), missing("of one of these ids"));
+    output.print(&serde_json::json!({ "dropped": dropped }), || {
+        format!("{dropped} messages are deleted\n")
+    })
+}

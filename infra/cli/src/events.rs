@@ -1,0 +1,164 @@
+//! `spillway events`: what happened to accounts, from their journals.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+use spillway_core::hold::HoldCause;
+use spillway_core::id::AccountId;
+use spillway_core::journal::{Event, JournalEntry, RemovedBy};
+use spillway_core::time::Timestamp;
+
+use crate::deployment::Where;
+use crate::output::{Output, instant, parse_span, table, when};
+
+/// Whose events, and how far back.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  spillway events                                    of all accounts, in the last day
+  spillway events 17841400000000001 --since 168h     of one, in the last week
+  spillway events --json | jq -c '.events[] | select(.event == \"limit_met\")'
+
+The newest come first. Journals are kept for 90 days; what becomes of each send is told by
+`spillway send show`.")]
+pub(crate) struct Options {
+    /// Only of this account
+    account: Option<String>,
+    /// How far back
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_span)]
+    since: Duration,
+    /// The most that are told
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+/// Journals that are read at a time.
+const AT_ONCE: usize = 8;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    events: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    at: Option<String>,
+    account: &'a AccountId,
+    #[serde(flatten)]
+    what: &'a Event,
+}
+
+/// Tells.
+pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
+    let deployment = place.open().await?;
+    let accounts = match &options.account {
+        Some(account) => vec![AccountId::new(account)],
+        None => deployment.accounts.list().await?,
+    };
+    let now = deployment.clock.now();
+    let journal = &deployment.wiring.journal;
+    let reads = accounts.iter().map(|account| async move {
+        let read = journal.list(account, now - options.since, options.limit).await;
+        read.with_context(|| format!("account {account}"))
+    });
+    let read: Vec<Vec<JournalEntry>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+    let mut entries: Vec<JournalEntry> = read.into_iter().flatten().collect();
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+    entries.truncate(options.limit);
+    let report = Report { events: entries.iter().map(row).collect() };
+    output.print(&report, || {
+        let rows: Vec<[String; 3]> = entries
+            .iter()
+            .map(|JournalEntry { at, account, what }| {
+                [when(*at, now), account.to_string(), said(what, now)]
+            })
+            .collect();
+        let empty = "nothing happened in that time; --since looks further back";
+        table(["WHEN", "ACCOUNT", "WHAT"], &rows, empty)
+    })
+}
+
+fn row(entry: &JournalEntry) -> Row<'_> {
+    Row { at: instant(entry.at), account: &entry.account, what: &entry.what }
+}
+
+/// What happened, in words.
+fn said(event: &Event, now: Timestamp) -> String {
+    let ends = |at: &Option<Timestamp>| {
+        at.map_or_else(
+            || "its end is not known yet".into(),
+            |at| format!("it ends {}", when(at, now)),
+        )
+    };
+    match event {
+        Event::Connected { token_ends } => format!("connected; the token: {}", ends(token_ends)),
+        Event::TokenRefreshed { token_ends } => {
+            format!("the token was renewed; {}", ends(&Some(*token_ends)))
+        }
+        Event::TokenRefreshFailed { reason, token_ends } => {
+            format!("the token could not be renewed ({reason}); {}", ends(token_ends))
+        }
+        Event::TokenDead => "the token is dead: log in again with `spillway connect`".into(),
+        Event::Deauthorized => "its owner removed the app".into(),
+        Event::SubscriptionLost { fields } => {
+            format!("no longer subscribed to {}", fields.join(", "))
+        }
+        Event::Resubscribed => "subscribed again".into(),
+        Event::Silent { last_heard } => {
+            let last = last_heard.map_or_else(|| "never".into(), |at| when(at, now));
+            format!("comments came without a webhook; the last webhook: {last}")
+        }
+        Event::HeardAgain => "webhooks come again".into(),
+        Event::Backfilled { since, read, found } => {
+            let since = when(*since, now);
+            format!("comments read back to {since}: {read}, of which {found} had been missed")
+        }
+        Event::HoldSet { cause, until } => {
+            format!("on hold ({}) until {}", cause_said(*cause), when(*until, now))
+        }
+        Event::HoldEnded => "the hold ended".into(),
+        Event::LimitMet { percent } => {
+            format!("a limit was met: those of an hour are lowered to {percent}%")
+        }
+        Event::TierChanged { from, to } => {
+            format!("tier {} instead of {}", u8::from(*to), u8::from(*from))
+        }
+        Event::Removed { by: RemovedBy::Operator } => "removed by hand".into(),
+        Event::Removed { by: RemovedBy::Owner } => "removed at its owner's request".into(),
+        Event::Unknown => "something that a newer version of `spillway` can tell".into(),
+    }
+}
+
+const fn cause_said(cause: HoldCause) -> &'static str {
+    match cause {
+        HoldCause::Throttled => "throttled",
+        HoldCause::Blocked => "blocked",
+        HoldCause::TokenDead => "token dead",
+        HoldCause::Permission => "permission missing",
+        HoldCause::NearLimit => "near a limit",
+        HoldCause::Operator => "by hand",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    #[test]
+    fn events_are_told_in_words() {
+        let until = NOW + Duration::from_secs(60);
+        let held = Event::HoldSet { cause: HoldCause::Throttled, until };
+        let told = "on hold (throttled) until 2026-09-21 14:14:20 UTC, in 1 min 0 s";
+        assert_eq!(said(&held, NOW), told);
+        let silent = Event::Silent { last_heard: None };
+        assert!(said(&silent, NOW).ends_with("the last webhook: never"));
+        let fields = vec!["comments".to_owned(), "messages".to_owned()];
+        let lost = said(&Event::SubscriptionLost { fields }, NOW);
+        assert_eq!(lost, "no longer subscribed to comments, messages");
+    }
+}

@@ -1,0 +1,487 @@
+//! `spillway send`: the sends of an account, one by one: looked at, cancelled, brought back.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
+use spillway_core::send::{Earlier, Lane, Outcome, Stage, Waiting};
+use spillway_core::time::Timestamp;
+use spillway_service::operate::{Cancelled, CancelledAll, State, Stored};
+
+use crate::confirm::Consent;
+use crate::deployment::{Deployment, Where};
+use crate::output::{Output, Paint, instant, note, paint, table, when};
+use crate::progress::Progress;
+
+/// What is done with sends.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List an account's sends
+    List(ListOptions),
+    /// Show all that is stored of one send
+    #[command(after_help = "\
+Example:
+  spillway send show 17841400000000001/17890000000000001
+
+The id is the one that the logs carry as `send`: account/comment. Entries are kept for ten days. Names and
+texts of people are not shown; a DM's text is stored nowhere.")]
+    Show {
+        /// The send: account/comment
+        #[arg(value_parser = send_id)]
+        send: SendId,
+    },
+    /// Cancel waiting sends
+    Cancel(CancelOptions),
+    /// Let failed sends wait again, where no second DM can come of it
+    #[command(after_help = "\
+Examples:
+  spillway send retry 17841400000000001/17890000000000001
+  spillway send list --account 17841400000000001 --state failed --json |
+    jq -r '.sends[].send' | xargs spillway send retry
+
+Only answers to comments are: Meta refuses a second private reply to a comment, so none arrives twice. A
+message to a person has no such guard. By reason:
+  recipient, thread_owner  may succeed, if the person or the other app has changed something
+  bad_request              may succeed with another text (`spillway campaign apply`)
+  no_answer                may succeed; if the first one had arrived, it ends as sent
+  reply_refused            never: the comment has a reply, or is too old
+  comment_gone             never
+  window_closed            never
+Past the deadline nothing is retried. The person's name and the keyword are not kept after a send's end:
+the text takes its placeholders' fallbacks.")]
+    Retry {
+        /// The sends: account/comment
+        #[arg(required = true, value_parser = send_id)]
+        sends: Vec<SendId>,
+    },
+}
+
+/// Which sends.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  spillway send list --account 17841400000000001
+  spillway send list --account 17841400000000001 --state failed --limit 500 --json
+  spillway send list --account 17841400000000001 --campaign guide --state parked
+
+What waits is listed first to last, as it will go out. Ended sends are kept for ten days and have no
+index: for them the whole table of sends is read, until the limit is met.")]
+pub(crate) struct ListOptions {
+    /// Whose sends
+    #[arg(long, value_name = "ID")]
+    account: String,
+    /// Only those that stand like this
+    #[arg(long, value_enum, default_value_t = Wanted::Waiting)]
+    state: Wanted,
+    /// Only those of this campaign
+    #[arg(long, value_name = "CAMPAIGN")]
+    campaign: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wanted {
+    /// All that wait: parked, queued and sending
+    Waiting,
+    /// Without a slot yet
+    Parked,
+    /// With a slot
+    Queued,
+    /// Claimed: the call may be under way
+    Sending,
+    /// Delivered
+    Sent,
+    /// Failed for good
+    Failed,
+    /// Too late
+    Expired,
+    /// Not wanted any more
+    Cancelled,
+}
+
+/// Which sends to cancel.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  spillway send cancel 17841400000000001/17890000000000001 --yes
+  spillway send cancel --account 17841400000000001 --campaign guide
+
+A send whose call may be under way is left alone: it ends by itself within a minute or two. A cancelled
+send is not brought back, and its comment is known for ten days, so it gets no other.")]
+pub(crate) struct CancelOptions {
+    /// Sends: account/comment
+    #[arg(value_parser = send_id, conflicts_with = "account", required_unless_present = "account")]
+    sends: Vec<SendId>,
+    /// All that wait for this account
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// Of these only those of this campaign
+    #[arg(long, value_name = "CAMPAIGN", requires = "account")]
+    campaign: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Reads account/comment.
+pub(crate) fn send_id(text: &str) -> Result<SendId, String> {
+    let parts = text.split_once('/').filter(|(account, event)| {
+        !account.is_empty() && !event.is_empty() && !event.contains('/')
+    });
+    let (account, event) = parts.ok_or("a send is named account/comment, as logs have it")?;
+    Ok(SendId { account: AccountId::new(account), event: EventId::new(event) })
+}
+
+/// Runs one of them.
+pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
+    let deployment = place.open().await?;
+    match command {
+        Command::List(options) => list(&deployment, &options, output).await,
+        Command::Show { send } => show(&deployment, &send, output).await,
+        Command::Cancel(options) => cancel(&deployment, options, output).await,
+        Command::Retry { sends } => retry(&deployment, &sends, output).await,
+    }
+}
+
+/// A send as it is printed. What is not known of it, or not any more, is `null`.
+#[derive(Serialize)]
+struct Shown {
+    send: String,
+    /// parked, queued or sending while it waits, else how it ended.
+    state: &'static str,
+    campaign: String,
+    lane: Option<&'static str>,
+    matched_at: Option<String>,
+    deadline: Option<String>,
+    /// The slot of a queued send.
+    slot: Option<String>,
+    /// Until when a claimed one may be under way.
+    lease_until: Option<String>,
+    epoch: Option<u32>,
+    attempts: Option<u32>,
+    failures: Option<u32>,
+    /// Whether an earlier attempt may have arrived.
+    maybe_sent: Option<bool>,
+    ended_at: Option<String>,
+    /// Why it failed or was cancelled.
+    cause: Option<String>,
+    #[serde(skip)]
+    times: Times,
+}
+
+struct Times {
+    slot: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    deadline: Option<Timestamp>,
+    matched: Timestamp,
+}
+
+impl Shown {
+    fn waiting(send: &Waiting) -> Self {
+        let (state, slot, lease) = match send.stage {
+            Stage::Parked => ("parked", None, None),
+            Stage::Queued { due } => ("queued", Some(due), None),
+            Stage::Sending { lease_until } => ("sending", None, Some(lease_until)),
+        };
+        Self {
+            send: send.id.to_string(),
+            state,
+            campaign: send.campaign.to_string(),
+            lane: Some(lane(send.lane)),
+            matched_at: instant(send.matched_at),
+            deadline: instant(send.deadline),
+            slot: slot.and_then(instant),
+            lease_until: lease.and_then(instant),
+            epoch: Some(send.epoch),
+            attempts: Some(send.attempt),
+            failures: Some(send.failures),
+            maybe_sent: Some(send.earlier == Earlier::Unknown),
+            ended_at: None,
+            cause: None,
+            times: Times {
+                slot,
+                ended: None,
+                deadline: Some(send.deadline),
+                matched: send.matched_at,
+            },
+        }
+    }
+
+    fn stored(stored: &Stored) -> Self {
+        if let State::Waiting(Some(send)) = &stored.state {
+            return Self::waiting(send);
+        }
+        let parts = stored.place.parts();
+        let (cause, ended) = match &stored.state {
+            State::Waiting(_) => (None, None),
+            State::Ended { outcome, at } => (cause(outcome), Some(*at)),
+        };
+        let deadline = parts.map(|(_, _, deadline)| deadline);
+        Self {
+            send: stored.id.to_string(),
+            state: stored.state.name(),
+            campaign: stored.campaign.to_string(),
+            lane: parts.map(|(of, _, _)| lane(of)),
+            matched_at: instant(stored.matched_at),
+            deadline: deadline.and_then(instant),
+            slot: None,
+            lease_until: None,
+            epoch: None,
+            attempts: None,
+            failures: None,
+            maybe_sent: None,
+            ended_at: ended.and_then(instant),
+            cause,
+            times: Times { slot: None, ended, deadline, matched: stored.matched_at },
+        }
+    }
+
+    fn state(&self) -> String {
+        let colour = match self.state {
+            "sent" => Paint::Good,
+            "failed" | "expired" => Paint::Bad,
+            _ => Paint::Warn,
+        };
+        paint(colour, self.state)
+    }
+
+    fn text(&self, now: Timestamp) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                let _ = writeln!(text, "{name:<10} {value}");
+            }
+        };
+        let Times { slot, ended, deadline, matched } = self.times;
+        line("send", Some(self.send.clone()));
+        line("state", Some(self.state()));
+        line("cause", self.cause.clone());
+        line("campaign", Some(self.campaign.clone()));
+        line("lane", self.lane.map(str::to_owned));
+        line("matched", Some(when(matched, now)));
+        line("slot", slot.map(|at| when(at, now)));
+        line("ended", ended.map(|at| when(at, now)));
+        line("deadline", deadline.map(|at| when(at, now)));
+        line("lease", self.lease_until.clone());
+        line("attempts", self.attempts.map(|n| n.to_string()));
+        line("failures", self.failures.map(|n| n.to_string()));
+        let unclear = self.maybe_sent == Some(true);
+        line("note", unclear.then(|| "an earlier attempt may have arrived".to_owned()));
+        line("epoch", self.epoch.map(|n| n.to_string()));
+        text
+    }
+}
+
+fn lane(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Live => "live",
+        Lane::Inbound => "inbound",
+        Lane::FollowUp => "follow_up",
+        Lane::Outbound => "outbound",
+    }
+}
+
+/// Why it failed or was cancelled, as the stores have it.
+fn cause(outcome: &Outcome) -> Option<String> {
+    let reason = match outcome {
+        Outcome::Failed { reason } => serde_json::to_value(reason),
+        Outcome::Cancelled { reason } => serde_json::to_value(reason),
+        Outcome::Sent { .. } | Outcome::Expired => return None,
+    };
+    reason.ok()?.as_str().map(str::to_owned)
+}
+
+async fn list(deployment: &Deployment, options: &ListOptions, output: Output) -> Result<()> {
+    let account = AccountId::new(options.account.trim());
+    let campaign = options.campaign.as_deref().map(CampaignId::new);
+    let is_wanted = |id: &CampaignId| campaign.as_ref().is_none_or(|campaign| campaign == id);
+    let limit = options.limit;
+    let shown: Vec<Shown> = match options.state {
+        Wanted::Waiting | Wanted::Parked | Wanted::Queued | Wanted::Sending => {
+            let stands = |send: &Waiting| match (options.state, send.stage) {
+                (Wanted::Parked, stage) => stage == Stage::Parked,
+                (Wanted::Queued, stage) => matches!(stage, Stage::Queued { .. }),
+                (Wanted::Sending, stage) => matches!(stage, Stage::Sending { .. }),
+                _ => true,
+            };
+            let wanted = |send: &Waiting| is_wanted(&send.campaign) && stands(send);
+            let found = deployment.operator.waiting(&account, wanted, limit).await?;
+            found.iter().map(|(_, send)| Shown::waiting(send)).collect()
+        }
+        Wanted::Sent | Wanted::Failed | Wanted::Expired | Wanted::Cancelled => {
+            let state = match options.state {
+                Wanted::Sent => "sent",
+                Wanted::Failed => "failed",
+                Wanted::Expired => "expired",
+                _ => "cancelled",
+            };
+            let wanted =
+                |stored: &Stored| stored.state.name() == state && is_wanted(&stored.campaign);
+            ended(deployment, &account, wanted, limit).await?
+        }
+    };
+    let now = deployment.clock.now();
+    output.print(&serde_json::json!({ "sends": shown }), || {
+        let row = |shown: &Shown| {
+            let Times { slot, ended, deadline, .. } = shown.times;
+            let at = slot.or(ended).map_or("-".into(), |at| when(at, now));
+            [
+                shown.send.clone(),
+                shown.state(),
+                shown.campaign.clone(),
+                shown.lane.unwrap_or("-").to_owned(),
+                at,
+                deadline.map_or("-".into(), |at| when(at, now)),
+                shown.cause.clone().unwrap_or_default(),
+            ]
+        };
+        let rows: Vec<_> = shown.iter().map(row).collect();
+        let head = ["SEND", "STATE", "CAMPAIGN", "LANE", "SLOT OR END", "DEADLINE", "CAUSE"];
+        let mut text = table(head, &rows, "none");
+        if shown.len() == limit {
+            let _ = writeln!(text, "(the first {limit}: --limit shows more)");
+        }
+        text
+    })
+}
+
+async fn ended(
+    deployment: &Deployment,
+    account: &AccountId,
+    wanted: impl Fn(&Stored) -> bool,
+    limit: usize,
+) -> Result<Vec<Shown>> {
+    let progress = Progress::unbounded("entries read");
+    let mut found = Vec::new();
+    let mut after: Option<String> = None;
+    while found.len() < limit {
+        let page = deployment.operator.ledger.ended(account, after.as_deref()).await?;
+        progress.advance(page.looked_at);
+        found.extend(page.sends.iter().filter(|stored| wanted(stored)).map(Shown::stored));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    progress.finish();
+    found.truncate(limit);
+    Ok(found)
+}
+
+async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
+    deployment.operator.ledger.find(send).await?.with_context(|| {
+        format!("send {send} is not stored: entries are kept for ten days, and only of comments that a campaign wanted")
+    })
+}
+
+async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<()> {
+    let shown = Shown::stored(&find(deployment, send).await?);
+    let now = deployment.clock.now();
+    output.print(&shown, || shown.text(now))
+}
+
+async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output) -> Result<()> {
+    let Some(account) = &options.account else {
+        return cancel_named(deployment, &options.sends, options.consent, output).await;
+    };
+    let account = AccountId::new(account.trim());
+    let campaign = options.campaign.as_deref().map(CampaignId::new);
+    let wanted =
+        |send: &Waiting| campaign.as_ref().is_none_or(|campaign| *campaign == send.campaign);
+    let waiting = deployment.operator.waiting(&account, wanted, usize::MAX).await?.len();
+    if waiting == 0 {
+        return shown_cancelled(CancelledAll::default(), output);
+    }
+    options.consent.ask(&format!("{waiting} waiting sends are cancelled for good"))?;
+    let progress = Progress::new("cancelled", waiting);
+    let operator = &deployment.operator;
+    let all = operator.cancel_waiting(&account, wanted, |done| progress.advance(done)).await?;
+    progress.finish();
+    shown_cancelled(all, output)
+}
+
+async fn cancel_named(
+    deployment: &Deployment,
+    sends: &[SendId],
+    consent: Consent,
+    output: Output,
+) -> Result<()> {
+    let mut waiting = Vec::new();
+    for send in sends {
+        let Stored { place, state, .. } = find(deployment, send).await?;
+        match state {
+            State::Waiting(Some(send)) => waiting.push((place, *send)),
+            state => bail!("send {send} does not wait: it is {}", state.name()),
+        }
+    }
+    consent.ask(&format!("{} waiting sends are cancelled for good", waiting.len()))?;
+    let mut all = CancelledAll::default();
+    for (place, send) in &waiting {
+        let id = &send.id;
+        match deployment.operator.cancel(place, send).await? {
+            Cancelled::Done => all.done += 1,
+            Cancelled::Claimed(until) => {
+                let until = when(until, deployment.clock.now());
+                note(format_args!("{id} is left alone: its call may be under way until {until}"));
+                all.left += 1;
+            }
+            Cancelled::MovedOn => {
+                note(format_args!("{id} moved on meanwhile: look with `spillway send show {id}`"));
+                all.left += 1;
+            }
+        }
+    }
+    shown_cancelled(all, output)?;
+    ensure!(all.done > 0, "none of {} was cancelled", sends.len());
+    Ok(())
+}
+
+fn shown_cancelled(all: CancelledAll, output: Output) -> Result<()> {
+    let CancelledAll { done, left } = all;
+    output.print(&serde_json::json!({ "cancelled": done, "left": left }), || match (done, left) {
+        (0, 0) => "nothing waits: nothing to cancel\n".into(),
+        (_, 0) => format!("cancelled: {done}\n"),
+        _ => format!("cancelled: {done}; {left} had a call under way, or moved on: look again\n"),
+    })
+}
+
+#[derive(Serialize)]
+struct Retried {
+    send: String,
+    retried: bool,
+    reason: Option<String>,
+}
+
+async fn retry(deployment: &Deployment, sends: &[SendId], output: Output) -> Result<()> {
+    let mut all = Vec::new();
+    for send in sends {
+        let result = deployment.operator.retry(send).await;
+        let reason = result.as_ref().err().map(ToString::to_string);
+        all.push(Retried { send: send.to_string(), retried: result.is_ok(), reason });
+    }
+    let done = all.iter().filter(|one| one.retried).count();
+    output.print(&serde_json::json!({ "sends": all }), || {
+        let line = |one: &Retried| match &one.reason {
+            None => format!("{}: waits again\n", one.send),
+            Some(reason) => format!("{}: not retried: {reason}\n", one.send),
+        };
+        all.iter().map(line).collect()
+    })?;
+    ensure!(done > 0, "none of {} was retried", sends.len());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sends_are_named_as_in_logs() {
+        let send = send_id("178/179").unwrap();
+        assert_eq!((send.account.as_str(), send.event.as_str()), ("178", "179"));
+        assert!(["", "178", "/1", "1/", "1/2/3"].iter().all(|text| send_id(text).is_err()));
+    }
+}

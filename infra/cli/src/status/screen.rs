@@ -1,0 +1,250 @@
+//! The live view, drawn: all accounts, and the selected one with its quotas and hours. Drawing is a
+//! function of what was seen.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{
+    Bar, BarChart, BarGroup, Block, Gauge, Paragraph, Row, Table, TableState, Wrap,
+};
+use spillway_core::status::State;
+use spillway_core::time::Timestamp;
+use spillway_service::overview::Overview;
+
+use super::{state, text};
+
+/// What is on the screen.
+pub(super) struct Screen {
+    /// What was seen last.
+    pub(super) overviews: Vec<Overview>,
+    /// The line that is selected.
+    pub(super) selected: usize,
+    /// Why the last look failed, if it did.
+    pub(super) failed: Option<String>,
+    /// Now.
+    pub(super) now: Timestamp,
+}
+
+impl Screen {
+    /// Selects the line `by` further on.
+    pub(super) fn select(&mut self, by: isize) {
+        let last = self.overviews.len().saturating_sub(1);
+        self.selected = self.selected.saturating_add_signed(by).min(last);
+    }
+
+    /// Takes in what was seen; the selected account stays so.
+    pub(super) fn saw(&mut self, overviews: Vec<Overview>) {
+        let account = self.overviews.get(self.selected).map(|overview| overview.account.clone());
+        let place =
+            overviews.iter().position(|overview| Some(&overview.account) == account.as_ref());
+        self.selected = place.unwrap_or(0);
+        self.overviews = overviews;
+        self.failed = None;
+    }
+}
+
+fn colour(state: State) -> Color {
+    match state {
+        State::Healthy => Color::Green,
+        State::WarmingUp | State::Slowed | State::TokenExpiring | State::Held => Color::Yellow,
+        State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Color::Red,
+    }
+}
+
+/// Draws it.
+pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
+    let lines = u16::try_from(screen.overviews.len()).unwrap_or(u16::MAX).saturating_add(3);
+    let [list, detail, foot] = Layout::vertical([
+        Constraint::Max(lines.max(4)),
+        Constraint::Min(12),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    draw_list(frame, screen, list);
+    if let Some(overview) = screen.overviews.get(screen.selected) {
+        draw_one(frame, overview, screen.now, detail);
+    }
+    let keys = "↑↓ account   r look now   q quit";
+    let foot_line = match &screen.failed {
+        Some(error) => Line::styled(format!("the last look failed: {error}"), Color::Red),
+        None => Line::styled(keys, Modifier::DIM),
+    };
+    frame.render_widget(foot_line, foot);
+}
+
+fn draw_list(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
+    let head =
+        ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
+    let rows = screen.overviews.iter().map(|overview| {
+        let style = Style::new().fg(colour(state(overview)));
+        Row::new(text::cells(overview, screen.now)).style(style)
+    });
+    let widths = [18, 14, 26, 8, 14, 14, 6, 14, 14].map(Constraint::Max);
+    let table = Table::new(rows, widths)
+        .header(Row::new(head).style(Modifier::DIM))
+        .row_highlight_style(Modifier::REVERSED)
+        .block(Block::bordered().title(format!(" {} accounts ", screen.overviews.len())));
+    let mut selected = TableState::new().with_selected(Some(screen.selected));
+    frame.render_stateful_widget(table, area, &mut selected);
+}
+
+fn draw_one(frame: &mut Frame<'_>, overview: &Overview, now: Timestamp, area: Rect) {
+    let lines = u16::try_from(overview.conditions.len()).unwrap_or(u16::MAX).saturating_mul(2);
+    let [why, below] =
+        Layout::vertical([Constraint::Max(lines + 2), Constraint::Min(9)]).areas(area);
+    let [quotas, hours] =
+        Layout::horizontal([Constraint::Length(44), Constraint::Min(20)]).areas(below);
+    let conditions = overview.conditions.iter().map(|condition| {
+        let state = Span::styled(condition.state.to_string(), colour(condition.state));
+        Line::from(vec![state, Span::raw(format!(": {}", text::sentence(condition, now)))])
+    });
+    let title = format!(
+        " {}, tier {}, profile {} ",
+        overview.account,
+        u8::from(overview.tier),
+        overview.profile
+    );
+    let paragraph = Paragraph::new(conditions.collect::<Vec<_>>()).wrap(Wrap { trim: true });
+    frame.render_widget(paragraph.block(Block::bordered().title(title)), why);
+    draw_quotas(frame, overview, quotas);
+    draw_hours(frame, overview, hours);
+}
+
+fn draw_quotas(frame: &mut Frame<'_>, overview: &Overview, area: Rect) {
+    let block = Block::bordered().title(" used of each quota ");
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let rows = Layout::vertical(vec![Constraint::Length(1); overview.headroom.len()]).split(inner);
+    for (headroom, &line) in overview.headroom.iter().zip(rows.iter()) {
+        let used = f64::from(headroom.used) / f64::from(headroom.limit.get());
+        let label = format!("{} {}/{}", headroom.quota, headroom.used, headroom.limit);
+        let style = match headroom.percent() {
+            0..=4 => Style::new().fg(Color::Red),
+            5..=24 => Style::new().fg(Color::Yellow),
+            _ => Style::new().fg(Color::Cyan),
+        };
+        let gauge = Gauge::default().ratio(used.clamp(0.0, 1.0)).label(label).gauge_style(style);
+        frame.render_widget(gauge, line);
+    }
+}
+
+/// DMs by the hour: those that were sent, and those that are planned.
+fn draw_hours(frame: &mut Frame<'_>, overview: &Overview, area: Rect) {
+    let most = text::most(overview);
+    let bar = |&count: &u32, colour: Color| {
+        Bar::default().value(count.into()).text_value(String::new()).style(Style::new().fg(colour))
+    };
+    let past = overview.sent_by_hour.unwrap_or_default();
+    let past: Vec<Bar<'_>> = past.iter().map(|count| bar(count, Color::DarkGray)).collect();
+    let planned: Vec<Bar<'_>> =
+        overview.planned_by_hour.iter().map(|count| bar(count, Color::Green)).collect();
+    let chart = BarChart::default()
+        .bar_width(1)
+        .bar_gap(0)
+        .group_gap(1)
+        .max(most.into())
+        .data(BarGroup::default().bars(&past).label(Line::from("24 h back")))
+        .data(BarGroup::default().bars(&planned).label(Line::from("24 h ahead")))
+        .block(Block::bordered().title(format!(" DMs an hour, at most {most} ")));
+    frame.render_widget(chart, area);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use spillway_core::forecast::Outlook;
+    use spillway_core::hold::HoldCause;
+    use spillway_core::load::Headroom;
+    use spillway_core::quota::{QuotaId, Tier};
+    use spillway_core::status::{Condition, Next, Why};
+    use spillway_core::upkeep::TokenLife;
+    use spillway_service::overview::{Backlog, LaneBacklog};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn overview(account: &str, condition: Condition) -> Overview {
+        let quota = |name: &str, used, limit| Headroom {
+            quota: QuotaId::new(name),
+            limit: NonZeroU32::new(limit).unwrap(),
+            used,
+            fits_at: NOW,
+        };
+        let mut backlog = Backlog::default();
+        backlog.lanes[1] = LaneBacklog { queued: 30, parked: 970 };
+        let mut sent = [0; 24];
+        (sent[22], sent[23]) = (100, 196);
+        Overview {
+            account: account.into(),
+            seen_at: NOW,
+            tier: Tier::Two,
+            profile: "careful".into(),
+            conditions: vec![condition],
+            headroom: vec![quota("calls_hour", 198, 200), quota("messages_day", 296, 10_000)],
+            backlog,
+            next_at: Some(NOW + Duration::from_secs(18)),
+            outlook: Some(Outlook { seen_at: NOW, waiting: 970, late: 3, last: NOW + 5 * HOUR }),
+            token: TokenLife { obtained_at: None, ends_at: Some(NOW + 30 * 24 * HOUR) },
+            last_heard: Some(NOW - HOUR),
+            sent_by_hour: Some(sent),
+            planned_by_hour: [98; 24],
+        }
+    }
+
+    fn screen() -> Screen {
+        let held = Condition {
+            state: State::Held,
+            since: Some(NOW - HOUR),
+            why: Why::Answer(HoldCause::Throttled),
+            next: Next::Probe(NOW + HOUR),
+        };
+        let healthy =
+            Condition { state: State::Healthy, since: None, why: Why::Nothing, next: Next::GoesOn };
+        let overviews = vec![overview("1784", held), overview("1785", healthy)];
+        Screen { overviews, selected: 0, failed: None, now: NOW }
+    }
+
+    fn drawn(screen: &Screen) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(140, 30)).unwrap();
+        terminal.draw(|frame| draw(frame, screen)).unwrap();
+        let cells = terminal.backend().buffer().content();
+        let line = |cells: &[ratatui::buffer::Cell]| {
+            cells.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned()
+        };
+        cells.chunks(140).map(line).collect::<Vec<_>>().join("\n") + "\n"
+    }
+
+    /// The file is what the view looks like; `UPDATE=1 cargo test` writes it anew.
+    #[test]
+    fn the_view_shows_all_accounts_and_the_selected_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/status.txt");
+        let is = drawn(&screen());
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &is).unwrap();
+        }
+        let wanted = std::fs::read_to_string(path).unwrap();
+        assert!(is == wanted, "{is}");
+    }
+
+    #[test]
+    fn the_selected_account_stays_so_when_the_order_changes() {
+        let mut screen = screen();
+        screen.select(5);
+        assert_eq!(screen.selected, 1);
+        let mut again = screen.overviews.clone();
+        again.reverse();
+        screen.saw(again);
+        assert_eq!(screen.overviews[screen.selected].account.as_str(), "1785");
+        screen.select(-3);
+        assert_eq!(screen.selected, 0);
+        screen.failed = Some("the table does not answer".into());
+        assert!(drawn(&screen).contains("the last look failed: the table does not answer"));
+    }
+}

@@ -1,0 +1,173 @@
+//! The status as text: a line for each account, or all of one.
+
+use std::fmt::Write as _;
+
+use spillway_core::load::{ByHour, Headroom};
+use spillway_core::send::Lane;
+use spillway_core::status::State;
+use spillway_core::time::Timestamp;
+use spillway_service::overview::{Extent, Overview};
+
+use super::state;
+use crate::output::{Paint, paint, span, table, when};
+
+/// A line for each account, and what is wrong in words.
+pub(super) fn all(overviews: &[Overview], now: Timestamp) -> String {
+    let head =
+        ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
+    let rows: Vec<[String; 9]> = overviews.iter().map(|overview| cells(overview, now)).collect();
+    let empty = "no account is connected: `spillway connect --help` says how";
+    let mut out = table(head, &rows, empty);
+    for overview in overviews {
+        for condition in &overview.conditions {
+            if condition.state == State::Healthy {
+                continue;
+            }
+            let _ = write!(out, "\n{}: {}", overview.account, said(condition.state));
+            let _ = write!(out, ": {}", sentence(condition, now));
+        }
+    }
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
+/// The cells of an account's line.
+pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; 9] {
+    let dash = || "-".to_owned();
+    let ahead = |at: Timestamp| match at.since(now) {
+        ahead if ahead.is_zero() => "now".to_owned(),
+        ahead => format!("in {}", span(ahead)),
+    };
+    let ago = |at: Timestamp| format!("{} ago", span(now.since(at)));
+    [
+        overview.account.to_string(),
+        state(overview).to_string(),
+        tightest(overview).map_or_else(dash, |row| format!("{}% {}", row.percent(), row.quota)),
+        waiting(overview),
+        overview.next_at.map_or_else(dash, ahead),
+        overview.outlook.map_or_else(dash, |outlook| format!("~{}", ahead(outlook.last))),
+        overview.outlook.map_or_else(dash, |outlook| outlook.late.to_string()),
+        overview.token.ends_at.map_or_else(|| "?".to_owned(), ahead),
+        overview.last_heard.map_or_else(|| "never".to_owned(), ago),
+    ]
+}
+
+/// The quota of which the least is left.
+pub(super) fn tightest(overview: &Overview) -> Option<&Headroom> {
+    overview.headroom.iter().min_by_key(|headroom| headroom.percent())
+}
+
+fn waiting(overview: &Overview) -> String {
+    let more = if overview.backlog.extent == Extent::First { "+" } else { "" };
+    format!("{}{more}", overview.backlog.total())
+}
+
+fn said(state: State) -> String {
+    let colour = match state {
+        State::Healthy => Paint::Good,
+        State::WarmingUp | State::Slowed | State::TokenExpiring | State::Held => Paint::Warn,
+        State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Paint::Bad,
+    };
+    paint(colour, &state.to_string())
+}
+
+/// Why, since when, and what is next.
+pub(super) fn sentence(condition: &spillway_core::status::Condition, now: Timestamp) -> String {
+    let mut out = condition.why.to_string();
+    if let Some(since) = condition.since {
+        let _ = write!(out, ", since {}", when(since, now));
+    }
+    let _ = write!(out, ". Next: {}", condition.next);
+    if let Some(at) = condition.next.at() {
+        let _ = write!(out, ", {}", when(at, now));
+    }
+    out
+}
+
+/// All of one account.
+pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
+    let mut out = String::new();
+    let Overview { account, tier, profile, .. } = overview;
+    let _ = writeln!(out, "{account}  tier {}, profile {profile}", u8::from(*tier));
+    for condition in &overview.conditions {
+        let _ = writeln!(out, "  {}: {}", said(condition.state), sentence(condition, now));
+    }
+    let rows: Vec<[String; 4]> = overview
+        .headroom
+        .iter()
+        .map(|row| {
+            let fits = match row.used < row.limit.get() {
+                true => String::new(),
+                false => format!("next fits {}", when(row.fits_at, now)),
+            };
+            let used = format!("{}/{}", row.used, row.limit);
+            [format!("  {}", row.quota), used, bar(row), fits]
+        })
+        .collect();
+    let _ = write!(out, "\n{}", table(["  QUOTA", "USED", "", ""], &rows, ""));
+    let lanes = Lane::ALL.into_iter().zip(overview.backlog.lanes);
+    let rows: Vec<[String; 3]> = lanes
+        .map(|(lane, of)| {
+            [format!("  {}", name(lane)), of.queued.to_string(), of.parked.to_string()]
+        })
+        .collect();
+    let _ = write!(out, "\n{}", table(["  LANE", "QUEUED", "PARKED"], &rows, ""));
+    if overview.backlog.extent == Extent::First {
+        let _ = writeln!(out, "  more wait than were read: these are the first");
+    }
+    out.push('\n');
+    let line = |name: &str, value: String| format!("  {name:<12}  {value}\n");
+    if let Some(at) = overview.next_at {
+        out += &line("next DM", when(at, now));
+    }
+    if let Some(outlook) = overview.outlook {
+        out += &line("last DM", format!("~{}", when(outlook.last, now)));
+        out +=
+            &line("too late", format!("~{} of {} without a slot", outlook.late, outlook.waiting));
+    }
+    let unknown = |at: Option<Timestamp>, unknown: &str| {
+        at.map_or_else(|| unknown.to_owned(), |at| when(at, now))
+    };
+    out += &line("token ends", unknown(overview.token.ends_at, "not known before it is renewed"));
+    out += &line("last webhook", unknown(overview.last_heard, "none yet"));
+    out += "\n  DMs an hour, 24 hours back and 24 ahead\n";
+    let _ =
+        writeln!(out, "  {}│{}", past(overview), bars(&overview.planned_by_hour, most(overview)));
+    let _ = writeln!(out, "  {:>24}│now; █ = {}", "", most(overview));
+    out
+}
+
+/// The lane's name.
+pub(super) const fn name(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Live => "live",
+        Lane::Inbound => "inbound",
+        Lane::FollowUp => "follow-up",
+        Lane::Outbound => "outbound",
+    }
+}
+
+/// How full a quota is, in ten cells.
+fn bar(row: &Headroom) -> String {
+    let full = (u64::from(row.used) * 10).div_ceil(u64::from(row.limit.get())).min(10) as usize;
+    "█".repeat(full) + &"·".repeat(10 - full)
+}
+
+/// The most DMs of any hour.
+pub(super) fn most(overview: &Overview) -> u32 {
+    let past = overview.sent_by_hour.into_iter().flatten();
+    past.chain(overview.planned_by_hour).max().unwrap_or(0).max(1)
+}
+
+fn past(overview: &Overview) -> String {
+    match &overview.sent_by_hour {
+        Some(hours) => bars(hours, most(overview)),
+        None => format!("{:>24}", "not counted by the hour"),
+    }
+}
+
+fn bars(hours: &ByHour, most: u32) -> String {
+    hours.iter().map(|&count| crate::output::cell(count, most)).collect()
+}

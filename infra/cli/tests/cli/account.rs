@@ -1,0 +1,120 @@
+//! `spillway account`, `connect` and `new-key`.
+
+use serde_json::{Value, json};
+
+use crate::snapshot::assert_json;
+use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_are_listed_shown_and_changed() {
+    let stand = Stand::start().await;
+    assert_json("account_list.json", &stand.json(&["account", "list"]).await);
+    let text = stand.run(&["account", "show", CREATOR]).await.ok().stdout;
+    assert!(text.contains("campaign       guide") && text.contains("sending"), "{text}");
+
+    let set = ["account", "set", CREATOR, "--tier", "2", "--time-zone", "Europe/Berlin"];
+    let dry = stand.json(&[&set[..], &["--dry-run"]].concat()).await;
+    assert_eq!(dry["changed"], false);
+    assert_json("account_set.json", &stand.json(&set).await);
+    assert_eq!(stand.json(&set).await["changes"], json!([]), "the second time nothing changes");
+    let since = "2026-09-01";
+    let careful = ["--profile", "careful", "--warm-up-since", since, "--day-starts", "09:30"];
+    let text = stand.run(&[&["account", "set", CREATOR], &careful[..]].concat()).await.ok().stdout;
+    assert!(text.contains("profile        local -> careful"), "{text}");
+    assert!(text.contains("not warming up -> 2026-08-31T22:00:00Z"), "{text}");
+    assert_json("account_show.json", &stand.json(&["account", "show", CREATOR]).await);
+
+    let set = |with: [&'static str; 2]| {
+        [["account", "set"], [OTHER, with[0]]]
+            .concat()
+            .into_iter()
+            .chain([with[1]])
+            .collect::<Vec<_>>()
+    };
+    stand.run(&set(["--warm-up-since", "now"])).await.failed(1, "has no warm-up");
+    stand.run(&set(["--profile", "bold"])).await.failed(1, "there are careful, meta");
+    stand.run(&["account", "show", "1"]).await.failed(1, "`spillway account list`");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_hold_nothing_is_called_until_it_is_resumed() {
+    let stand = Stand::start().await;
+    let held = ["account", "hold", CREATOR, "--reason", "checking a text"];
+    assert_json("account_hold.json", &stand.json(&held).await);
+    stand.comment(CREATOR, "guide please", 0..5).await;
+    // The first of them had a slot at once: its sender finds the hold.
+    let list = ["send", "list", "--account", CREATOR];
+    let parked =
+        |sends: &Value| sends["sends"].as_array().unwrap().iter().any(|s| s["state"] == "parked");
+    stand.until(&list, parked).await;
+    assert_eq!(stand.calls(), 0);
+    let shown = stand.json(&["account", "show", CREATOR]).await;
+    assert_json("account_held.json", &shown["holds"]);
+    let charged = stand.run(&["charge", "read", "--account", CREATOR]).await;
+    assert_eq!(charged.code, 3);
+    assert!(charged.stdout.contains("until `spillway account resume"), "{}", charged.stdout);
+
+    stand.run(&["account", "resume", CREATOR]).await.ok();
+    assert_eq!(stand.json(&["account", "show", CREATOR]).await["holds"], json!([]));
+    stand.until(&["send", "show", &send_id(CREATOR, 0)], |send| send["state"] == "sent").await;
+    let again = stand.run(&["account", "resume", CREATOR]).await.ok().stdout;
+    assert!(again.contains("not on hold"), "{again}");
+
+    let long = "x".repeat(121);
+    stand.run(&["account", "hold", CREATOR, "--reason", &long]).await.failed(1, "120 bytes");
+    let short = stand.json(&["account", "hold", CREATOR, "--for", "2h"]).await;
+    assert!(short["until"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_that_meta_caused_ends_by_hand_only_if_that_is_confirmed() {
+    let stand = Stand::start().await;
+    stand.fault(json!({ "kind": "token_dead", "action": "private_reply" })).await;
+    stand.comment(OTHER, "hello", 0..2).await;
+    let held = |shown: &Value| shown["holds"][0]["cause"] == "token_dead";
+    stand.until(&["account", "show", OTHER], held).await;
+    let asked = stand.run(&["account", "resume", OTHER]).await.failed(5, "token dead");
+    assert!(asked.stderr.contains("--yes") && asked.stdout.is_empty(), "{}", asked.stderr);
+    let ended = stand.json(&["account", "resume", OTHER, "--yes"]).await;
+    assert_eq!(ended["ended"], json!(["token_dead"]));
+    // The probe goes through, and the rest follows.
+    stand
+        .until(&["send", "list", "--account", OTHER, "--state", "sent"], |sent| {
+            sent["sends"].as_array().unwrap().len() == 2
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_removed_with_all_that_waits() {
+    let stand = Stand::start().await;
+    stand.run(&["account", "hold", CREATOR]).await.ok();
+    stand.comment(CREATOR, "guide", 0..30).await;
+    stand.run(&["account", "remove", CREATOR]).await.failed(5, "30 waiting sends");
+    let removed = stand.json(&["account", "remove", CREATOR, "--yes"]).await;
+    assert_eq!(removed, json!({ "account": CREATOR, "cancelled": 30, "under_way": 0 }));
+    stand.run(&["account", "show", CREATOR]).await.failed(1, "is not connected");
+    let list = ["send", "list", "--account", CREATOR];
+    assert_eq!(stand.json(&list).await["sends"], json!([]));
+    let shown = stand.json(&["send", "show", &send_id(CREATOR, 3)]).await;
+    assert_json("send_cancelled.json", &shown);
+    assert_eq!(stand.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_connected_and_its_token_sealed_by_the_stacks_own_keys() {
+    let stand = Stand::start().await;
+    assert_eq!(stand.json(&["new-key"]).await, json!({ "token_key": 2 }));
+    let accounts = file(
+        "connect.toml",
+        "[[account]]\nid = \"17841400000000003\"\n[[account.campaign]]\nid = \"all\"\nmessages = [\"Hi\"]\n",
+    );
+    let accounts = accounts.to_str().unwrap();
+    let connected = stand.run_with(&["--json", "connect", accounts], "IGA-token\n").await.ok();
+    assert_eq!(connected.json()["account"], "17841400000000003");
+    let list = stand.run(&["account", "list"]).await.ok().stdout;
+    assert!(list.contains("17841400000000003  careful"), "{list}");
+    let broken = file("broken.toml", "[[account]]\nid = 3\n");
+    let broken = broken.to_str().unwrap();
+    stand.run_with(&["connect", broken], "IGA-token").await.failed(4, "broken.toml:2: ");
+}

@@ -1,0 +1,155 @@
+//! `spillway campaign`.
+
+use serde_json::{Value, json};
+
+use crate::snapshot::assert_json;
+use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
+
+const FILE: &str = r#"[[account]]
+id = "17841400000000001"
+
+[[account.campaign]]
+id = "guide"
+keywords = ["guide", "guía"]
+messages = ["Hi {username|there}!", "Hello!"]
+
+[[account.campaign]]
+id = "course"
+keywords = ["course"]
+messages = ["The course: https://example.com/course"]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_shown_applied_and_the_second_time_changes_nothing() {
+    let stand = Stand::start().await;
+    let path = file("apply.toml", FILE);
+    let path = path.to_str().unwrap();
+    let before = stand.json(&["campaign", "list"]).await;
+    let dry = stand.run(&["campaign", "apply", path, "--dry-run"]).await.ok().stdout;
+    assert!(dry.contains("~ campaign guide") && dry.contains("+ campaign course"), "{dry}");
+    assert!(dry.contains("keywords: guide, guía, link -> guide, guía"), "{dry}");
+    assert_eq!(stand.json(&["campaign", "list"]).await, before, "a dry run writes nothing");
+
+    assert_json("campaign_apply.json", &stand.json(&["campaign", "apply", path]).await);
+    assert_json("campaign_list.json", &stand.json(&["campaign", "list"]).await);
+    let again = stand.json(&["campaign", "apply", path]).await;
+    assert_eq!(again["changed"], false);
+    let text = stand.run(&["campaign", "apply", path]).await.ok().stdout;
+    assert!(text.ends_with("nothing changes\n"), "{text}");
+    assert_json(
+        "campaign_show.json",
+        &stand.json(&["campaign", "show", "guide", "--account", CREATOR]).await,
+    );
+
+    // New keywords hold for new comments at once in a process that has not seen the account yet.
+    stand.served.stack.replace_process().unwrap();
+    stand.comment(CREATOR, "the course, please", 0..1).await;
+    stand.until(&["send", "show", &send_id(CREATOR, 0)], |send| send["state"] == "sent").await;
+
+    let one = FILE.split("\n[[account.campaign]]\nid = \"course\"").next().unwrap();
+    let one = file("one.toml", one);
+    let one = one.to_str().unwrap();
+    let left = stand.json(&["campaign", "apply", one]).await;
+    assert_eq!(
+        (&left["changed"], &left["accounts"][0]["campaigns"][1]["change"]),
+        (&json!(false), &json!("left"))
+    );
+    stand.run(&["campaign", "apply", one, "--prune"]).await.failed(5, "1 campaigns are removed");
+    stand.run(&["campaign", "apply", one, "--prune", "--yes"]).await.ok();
+    stand
+        .run(&["campaign", "show", "course", "--account", CREATOR])
+        .await
+        .failed(1, "no campaign `course`");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_exported_is_applied_without_a_change() {
+    let stand = Stand::start().await;
+    let exported = stand.run(&["campaign", "export"]).await.ok().stdout;
+    let applied =
+        stand.run_with(&["--json", "campaign", "apply", "-"], &exported).await.ok().json();
+    assert_eq!(applied["changed"], false, "{exported}\n{applied}");
+    let set = ["account", "set", OTHER, "--tier", "2", "--profile", "meta"];
+    stand.run(&set).await.ok();
+    let back = stand.run_with(&["--json", "campaign", "apply", "-"], &exported).await.ok().json();
+    let names: Vec<&str> = back["accounts"][1]["settings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["profile", "tier"], "limits that the file names are applied too");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_with_a_mistake_is_refused_as_a_whole() {
+    let stand = Stand::start().await;
+    let before = stand.json(&["campaign", "export"]).await;
+    for (text, line, reason) in [
+        (FILE.replace("{username|there}", "{user}"), 7, "`{user}` is not known"),
+        (FILE.replace("\"guía\"", "\"GUIDE\""), 6, "stands twice"),
+        (FILE.replace("[\"course\"]", "[\"Guia\"]"), 11, "campaigns `guide` and `course`"),
+        (FILE.replace("keywords", "keyword"), 6, "unknown field `keyword`"),
+        (FILE.replace("17841400000000001", "17841400000000009"), 1, "is not connected"),
+        (
+            FILE.replace("id = \"guide\"", "id = \"other\"").replace("\"course\"]", "\"x\"]"),
+            1,
+            "campaigns `guide` and `other` have the keyword `guide`",
+        ),
+        (String::new(), 1, "there is no [[account]]"),
+    ] {
+        let path = file("refused.toml", &text);
+        let path = path.to_str().unwrap();
+        let ran = stand.run(&["campaign", "apply", path]).await.failed(4, reason);
+        assert!(ran.stderr.contains(&format!("{path}:{line}: ")), "line {line}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+    }
+    assert_eq!(stand.json(&["campaign", "export"]).await, before);
+    stand.run(&["campaign", "apply", "no-such.toml"]).await.failed(1, "cannot read no-such.toml");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() {
+    let stand = Stand::start().await;
+    // Two comments wait, the second with a slot some seconds ahead.
+    stand.run(&["account", "hold", CREATOR]).await.ok();
+    stand.comment(CREATOR, "guide", 0..2).await;
+    let guide = ["guide", "--account", CREATOR];
+    assert_json(
+        "campaign_pause.json",
+        &stand.json(&[&["campaign", "pause"], &guide[..]].concat()).await,
+    );
+    let again = stand.json(&[&["campaign", "pause"], &guide[..]].concat()).await;
+    assert_eq!(again["changed"], false);
+    stand.run(&["account", "resume", CREATOR]).await.ok();
+    stand.served.stack.replace_process().unwrap();
+
+    stand.comment(CREATOR, "guide", 2..3).await;
+    stand.run(&["send", "show", &send_id(CREATOR, 2)]).await.failed(1, "is not stored");
+    let list = ["send", "list", "--account", CREATOR];
+    let all_parked = |sends: &Value| {
+        sends["sends"].as_array().unwrap().iter().filter(|send| send["state"] == "parked").count()
+            == 2
+    };
+    stand.until(&list, all_parked).await;
+    // The schedule comes by and leaves them alone.
+    tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+    assert!(all_parked(&stand.json(&list).await));
+    assert_eq!(stand.calls(), 0);
+
+    // Applied again it stays paused.
+    let path = file("paused.toml", FILE);
+    stand.run(&["campaign", "apply", path.to_str().unwrap()]).await.ok();
+    let shown = stand.json(&[&["campaign", "show"], &guide[..]].concat()).await;
+    assert!(shown["paused_since"].is_string(), "{shown}");
+
+    stand.run(&[&["campaign", "resume"], &guide[..]].concat()).await.ok();
+    stand.until(&["send", "show", &send_id(CREATOR, 0)], |send| send["state"] == "sent").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_schema_is_json() {
+    let schema = crate::stand::program().args(["campaign", "schema"]).output().unwrap();
+    let schema: Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert_eq!(schema["title"], "Spillway accounts file");
+}

@@ -1,0 +1,100 @@
+//! Help texts, completions and wrong command lines.
+
+use crate::snapshot::assert_snapshot;
+use crate::stand::{Ran, program};
+
+const COMMANDS: [&str; 32] = [
+    "",
+    "deployment",
+    "connect",
+    "new-key",
+    "account",
+    "account list",
+    "account show",
+    "account set",
+    "account hold",
+    "account resume",
+    "account remove",
+    "campaign",
+    "campaign apply",
+    "campaign list",
+    "campaign show",
+    "campaign pause",
+    "campaign resume",
+    "campaign export",
+    "campaign schema",
+    "send",
+    "send list",
+    "send show",
+    "send cancel",
+    "send retry",
+    "dlq",
+    "dlq list",
+    "dlq show",
+    "dlq redrive",
+    "dlq drop",
+    "charge",
+    "forecast",
+    "completions",
+];
+
+fn run(arguments: &[&str]) -> Ran {
+    program().args(arguments).output().unwrap().into()
+}
+
+#[test]
+fn every_help_text_is_as_kept_and_has_an_example() {
+    let mut all = String::new();
+    for command in COMMANDS {
+        let mut arguments: Vec<&str> = command.split_whitespace().collect();
+        arguments.push("--help");
+        let help = run(&arguments).ok().stdout;
+        let is_group = help.contains("Commands:");
+        assert!(
+            is_group || help.contains("\n  spillway ") || help.contains("\n    spillway "),
+            "`{command}` has no example:\n{help}"
+        );
+        all += &format!("$ spillway {}\n{help}\n", arguments.join(" "));
+    }
+    assert_snapshot("help.txt", &all);
+}
+
+#[test]
+fn exit_codes_are_documented() {
+    let help = run(&["--help"]).ok().stdout;
+    for code in 0..=5 {
+        assert!(help.contains(&format!("\n  {code}  ")), "{code}:\n{help}");
+    }
+}
+
+#[test]
+fn wrong_command_lines_end_with_2_and_say_what_is_expected() {
+    let id = "17841400000000001";
+    for (arguments, said) in [
+        (vec!["acount"], "account"),
+        (vec!["account", "set", id, "--tier", "4"], "1, 2 or 3"),
+        (vec!["account", "set", id, "--time-zone", "Berlin"], "Europe/Berlin"),
+        (vec!["account", "set", id, "--day-starts", "9"], "08:00"),
+        (vec!["account", "set", id, "--profiles", "x.toml"], "--profile"),
+        (vec!["account", "hold", id, "--for", "soon"], "90s, 30m or 48h"),
+        (vec!["charge", "post", "--account", id], "private_reply, live_reply"),
+        (vec!["charge", "read", "--account", id, "--units", "0"], "0"),
+        (vec!["send", "show", "179"], "account/comment"),
+        (vec!["send", "cancel"], "<SENDS>"),
+        (vec!["send", "list", "--account", id, "--state", "lost"], "parked"),
+        (vec!["dlq", "drop"], "<MESSAGES>"),
+        (vec!["dlq", "redrive", "--all", "1"], "--all"),
+        (vec!["completions", "csh"], "bash"),
+    ] {
+        let ran = run(&arguments).failed(2, said);
+        assert!(ran.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn completions_are_written_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell]).ok().stdout;
+        assert!(script.contains("spillway") && script.contains("resume"), "{shell}");
+    }
+}

@@ -1,0 +1,63 @@
+//! `spillway send`.
+
+use serde_json::{Value, json};
+
+use crate::snapshot::assert_json;
+use crate::stand::{CREATOR, OTHER, Stand, send_id};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_sends_are_listed_shown_and_cancelled() {
+    let stand = Stand::start().await;
+    stand.run(&["account", "hold", CREATOR]).await.ok();
+    stand.comment(CREATOR, "guide", 0..40).await;
+    let list = ["send", "list", "--account", CREATOR];
+    // Those with a slot find the hold.
+    let parked = |sends: &Value| {
+        let sends = sends["sends"].as_array().unwrap();
+        sends.iter().filter(|send| send["state"] == "parked").count() == 40
+    };
+    stand.until(&list, parked).await;
+    let limited = stand.run(&[&list[..], &["--limit", "3"]].concat()).await.ok().stdout;
+    assert!(limited.contains("(the first 3: --limit shows more)"), "{limited}");
+    let none = stand.json(&[&list[..], &["--campaign", "other"]].concat()).await;
+    assert_eq!(none["sends"], json!([]));
+    let mut shown = stand.json(&["send", "show", &send_id(CREATOR, 39)]).await;
+    shown["epoch"] = Value::Null;
+    assert_json("send_waiting.json", &shown);
+
+    let one = send_id(CREATOR, 7);
+    stand.run(&["send", "cancel", &one]).await.failed(5, "1 waiting sends are cancelled for good");
+    stand.run(&["send", "cancel", &one, "--yes"]).await.ok();
+    let shown = stand.json(&["send", "show", &one]).await;
+    assert_eq!((&shown["state"], &shown["cause"]), (&json!("cancelled"), &json!("operator")));
+    stand.run(&["send", "cancel", &one, "--yes"]).await.failed(1, "does not wait: it is cancelled");
+    stand.run(&["send", "retry", &one]).await.failed(1, "none of 1 was retried");
+    let rest = ["send", "cancel", "--account", CREATOR, "--campaign", "guide", "--yes"];
+    assert_eq!(stand.json(&rest).await, json!({ "cancelled": 39, "left": 0 }));
+    assert_eq!(stand.json(&rest).await, json!({ "cancelled": 0, "left": 0 }));
+    assert_eq!(stand.json(&list).await["sends"], json!([]));
+    let cancelled = [&list[..], &["--state", "cancelled", "--limit", "100"]].concat();
+    assert_eq!(stand.json(&cancelled).await["sends"].as_array().unwrap().len(), 40);
+    assert_eq!(stand.calls(), 0);
+    stand.run(&["send", "show", "1/2"]).await.failed(1, "is not stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_send_is_brought_back_and_sent_once() {
+    let stand = Stand::start().await;
+    stand.fault(json!({ "kind": "recipient_unavailable", "action": "private_reply" })).await;
+    stand.comment(OTHER, "hello", 0..1).await;
+    let id = send_id(OTHER, 0);
+    let failed = stand.until(&["send", "show", &id], |send| send["state"] == "failed").await;
+    assert_json("send_failed.json", &failed);
+    assert_json("send_retry.json", &stand.json(&["send", "retry", &id]).await);
+    stand.until(&["send", "show", &id], |send| send["state"] == "sent").await;
+    let again = stand.run(&["--json", "send", "retry", &id]).await.failed(1, "none of 1");
+    assert!(again.stdout.contains("it was sent"), "{}", again.stdout);
+    assert_eq!(stand.served.stack.graph.recount(), []);
+    assert_eq!(stand.calls(), 2);
+    // Meta delivers it again: it is known.
+    stand.comment(OTHER, "hello", 0..1).await;
+    let waiting = stand.json(&["send", "list", "--account", OTHER]).await;
+    assert_eq!(waiting["sends"], json!([]));
+}

@@ -1,0 +1,483 @@
+//! An account's status: what keeps it from its full pace, since when, why, and what will happen next
+//! by itself.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::hold::{ByHand, Hold, HoldCause, Holds};
+use crate::learned::{Learned, Usage};
+use crate::rules::Rules;
+use crate::time::Timestamp;
+use crate::upkeep::{CHECK_EVERY, TOKEN_ENDING, TokenLife, Upkeep};
+
+/// What an account is, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its token has ended or was withdrawn: nothing can be sent.
+    TokenDead,
+    /// Meta restricts it: nothing may be sent.
+    Blocked,
+    /// It is not subscribed to webhooks: comments are not heard of.
+    Unsubscribed,
+    /// There are comments that no webhook has told of.
+    Silent,
+    /// Nothing is sent for a while.
+    Held,
+    /// Its token ends soon, and should have been renewed.
+    TokenExpiring,
+    /// It sends slower than it could.
+    Slowed,
+    /// It is new, and sends a part of its day's figure.
+    WarmingUp,
+    /// Nothing is wrong.
+    Healthy,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TokenDead => "token dead",
+            Self::Blocked => "blocked",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Silent => "silent",
+            Self::Held => "held",
+            Self::TokenExpiring => "token expiring",
+            Self::Slowed => "slowed",
+            Self::WarmingUp => "warming up",
+            Self::Healthy => "healthy",
+        })
+    }
+}
+
+/// One thing that an account is. It may be several at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// What.
+    pub state: State,
+    /// Since when, where that is known.
+    pub since: Option<Timestamp>,
+    /// Why.
+    pub why: Why,
+    /// What happens next by itself.
+    pub next: Next,
+}
+
+/// Why an account is what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// There is nothing to say.
+    Nothing,
+    /// Meta's answer.
+    Answer(HoldCause),
+    /// Meta's answer to another account of the same app.
+    AnswerToApp(HoldCause),
+    /// Somebody stopped it, for this reason.
+    ByHand(Option<String>),
+    /// The token ended, or Meta refuses it.
+    TokenOver,
+    /// Renewing the token has failed.
+    RenewalFailed,
+    /// The token was given without its end, or is not renewed yet.
+    NotRenewed,
+    /// A look at the subscription found fields missing.
+    FieldsMissing,
+    /// Reading found comments that no webhook told of; the last webhook came then.
+    NoWebhook(Option<Timestamp>),
+    /// A limit was met below the configured one: so many percent of it are in force.
+    LimitMet(u8),
+    /// Meta says that so many percent of a limit are used.
+    Usage(u8),
+    /// A hold has ended; so many percent of the pace are back.
+    AfterHold(u8),
+    /// So many thousandths of the day's figures are in force.
+    WarmUp(u64),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = |cause: &HoldCause| match cause {
+            HoldCause::Throttled => "Meta answered that a limit is reached",
+            HoldCause::Blocked => "Meta restricts the account for what it sent",
+            HoldCause::TokenDead => "Meta refuses the token",
+            HoldCause::Permission => "Meta says that a permission or a setting is missing",
+            HoldCause::NearLimit => "Meta reports a usage just below its limit",
+            HoldCause::Operator => "stopped by hand",
+        };
+        match self {
+            Self::Nothing => f.write_str("all is well"),
+            Self::Answer(cause) => f.write_str(answer(cause)),
+            Self::AnswerToApp(cause) => write!(f, "{}, for the whole app", answer(cause)),
+            Self::ByHand(None) => f.write_str("stopped by hand"),
+            Self::ByHand(Some(reason)) => write!(f, "stopped by hand: {reason}"),
+            Self::TokenOver => f.write_str("the token has ended or was withdrawn"),
+            Self::RenewalFailed => f.write_str("the token ends soon, and renewing it has failed"),
+            Self::NotRenewed => f.write_str("the token ends soon, and is not renewed yet"),
+            Self::FieldsMissing => f.write_str("webhook fields are missing from its subscription"),
+            Self::NoWebhook(_) => f.write_str("comments were found that no webhook told of"),
+            Self::LimitMet(percent) => {
+                write!(f, "a limit was met early: {percent}% of the limits of an hour are in force")
+            }
+            Self::Usage(percent) => write!(f, "Meta says that {percent}% of a limit are used"),
+            Self::AfterHold(percent) => {
+                write!(f, "a hold has ended: {percent}% of the pace are back")
+            }
+            Self::WarmUp(permille) => {
+                let (percent, tenth) = (permille / 10, permille % 10);
+                write!(
+                    f,
+                    "the account is new: {percent}.{tenth}% of the day's figures are in force"
+                )
+            }
+        }
+    }
+}
+
+/// What happens next by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Sending goes on as it does.
+    GoesOn,
+    /// One call tries at this instant; if it goes through, the others follow step by step.
+    Probe(Timestamp),
+    /// Sending resumes at this instant.
+    Resumes(Timestamp),
+    /// Nothing: somebody must resume it.
+    Stopped,
+    /// Nothing: somebody must log in again.
+    Login,
+    /// The token is renewed within the hour, if Meta does it.
+    Renewal,
+    /// The subscription is made again at this instant at the latest.
+    Subscription(Timestamp),
+    /// Comments are read instead, and the next look is at this instant at the latest.
+    Reading(Timestamp),
+    /// More is allowed at this instant.
+    Rises(Timestamp),
+}
+
+impl Next {
+    /// The instant at which it happens, where there is one.
+    pub fn at(self) -> Option<Timestamp> {
+        match self {
+            Self::Probe(at)
+            | Self::Resumes(at)
+            | Self::Subscription(at)
+            | Self::Reading(at)
+            | Self::Rises(at) => Some(at),
+            Self::GoesOn | Self::Stopped | Self::Login | Self::Renewal => None,
+        }
+    }
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GoesOn => "sending goes on",
+            Self::Probe(_) => "one call tries; if it goes through, the others follow step by step",
+            Self::Resumes(_) => "sending resumes",
+            Self::Stopped => "nothing by itself: end it with `spillway account resume`",
+            Self::Login => "nothing by itself: log in again with `spillway connect`",
+            Self::Renewal => "it is renewed within the hour, if Meta does it; else log in again",
+            Self::Subscription(_) => "it is subscribed again, and what was missed is read",
+            Self::Reading(_) => "comments are read instead of heard; check the webhook's URL",
+            Self::Rises(_) => "more is allowed",
+        })
+    }
+}
+
+/// What a status is found out from.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The account's rules.
+    pub rules: &'a Rules,
+    /// Its holds.
+    pub holds: &'a Holds,
+    /// Those of the whole app.
+    pub app: &'a Holds,
+    /// What its answers have taught.
+    pub learned: Learned,
+    /// Its token.
+    pub token: TokenLife,
+    /// What upkeep knows.
+    pub upkeep: &'a Upkeep,
+    /// When a webhook last told of it.
+    pub last_heard: Option<Timestamp>,
+}
+
+impl Facts<'_> {
+    /// All that the account is at `now`, the gravest first; never empty.
+    pub fn conditions(&self, now: Timestamp) -> Vec<Condition> {
+        let mut found: Vec<Condition> = [
+            self.token(now),
+            self.hold(self.holds, Why::Answer, now),
+            self.hold(self.app, Why::AnswerToApp, now),
+            self.by_hand(now),
+            self.subscription(now),
+            self.silence(now),
+            self.limit(now),
+            self.pace(now),
+            self.warm_up(now),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if found.is_empty() {
+            let (state, next) = (State::Healthy, Next::GoesOn);
+            found.push(Condition { state, since: None, why: Why::Nothing, next });
+        }
+        found.sort_by_key(|condition| condition.state);
+        found
+    }
+
+    fn token(&self, now: Timestamp) -> Option<Condition> {
+        let ended = self.token.ends_at.filter(|&ends| ends <= now);
+        if let Some(since) = self.upkeep.dead_since.or(ended) {
+            let (state, why) = (State::TokenDead, Why::TokenOver);
+            return Some(Condition { state, since: Some(since), why, next: Next::Login });
+        }
+        let ends_at = self.token.ends_at.filter(|_| self.token.is_ending(now))?;
+        let why = match self.upkeep.renewal_failed_at {
+            Some(_) => Why::RenewalFailed,
+            None => Why::NotRenewed,
+        };
+        let since = Some(ends_at - TOKEN_ENDING);
+        Some(Condition { state: State::TokenExpiring, since, why, next: Next::Renewal })
+    }
+
+    fn hold(
+        &self,
+        holds: &Holds,
+        why: impl FnOnce(HoldCause) -> Why,
+        now: Timestamp,
+    ) -> Option<Condition> {
+        let Hold { cause, since, until, .. } = *holds.current.as_ref()?;
+        let state = match cause {
+            HoldCause::TokenDead => State::TokenDead,
+            HoldCause::Blocked => State::Blocked,
+            HoldCause::Throttled
+            | HoldCause::Permission
+            | HoldCause::NearLimit
+            | HoldCause::Operator => State::Held,
+        };
+        let next = Next::Probe(until.max(now));
+        Some(Condition { state, since: Some(since), why: why(cause), next })
+    }
+
+    fn by_hand(&self, now: Timestamp) -> Option<Condition> {
+        let stop = self.holds.by_hand.as_ref().filter(|stop| now < stop.until)?;
+        let ByHand { since, until, reason } = stop.clone();
+        let next = match until {
+            Timestamp::NEVER => Next::Stopped,
+            until => Next::Resumes(until),
+        };
+        Some(Condition { state: State::Held, since: Some(since), why: Why::ByHand(reason), next })
+    }
+
+    fn subscription(&self, now: Timestamp) -> Option<Condition> {
+        let since = self.upkeep.lost_at?;
+        let next = Next::Subscription(self.checked_again(now));
+        let why = Why::FieldsMissing;
+        Some(Condition { state: State::Unsubscribed, since: Some(since), why, next })
+    }
+
+    fn silence(&self, now: Timestamp) -> Option<Condition> {
+        let since = self.upkeep.silent_since?;
+        let next = Next::Reading(self.checked_again(now));
+        let why = Why::NoWebhook(self.last_heard);
+        Some(Condition { state: State::Silent, since: Some(since), why, next })
+    }
+
+    /// When upkeep looks at the account again.
+    fn checked_again(&self, now: Timestamp) -> Timestamp {
+        self.upkeep.checked_at.map_or(now, |checked| (checked + CHECK_EVERY).max(now))
+    }
+
+    fn limit(&self, now: Timestamp) -> Option<Condition> {
+        let percent = self.learned.limit_percent(now);
+        let lowered = self.learned.lowered.filter(|_| percent < 100)?;
+        let next = Next::Rises(self.learned.limits_change_after(now).unwrap_or(now));
+        let since = Some(lowered.at);
+        Some(Condition { state: State::Slowed, since, why: Why::LimitMet(percent), next })
+    }
+
+    fn pace(&self, now: Timestamp) -> Option<Condition> {
+        let percent = self.rules.pace_percent(now, self.learned);
+        if percent == 100 {
+            return None;
+        }
+        let next = Next::Rises(self.learned.pace_changes_after(now).unwrap_or(now));
+        let by_usage = Learned { returned_at: None, ..self.learned };
+        let (since, why) = match self.learned.usage {
+            Some(Usage { percent: used, at })
+                if self.rules.pace_percent(now, by_usage) == percent =>
+            {
+                (Some(at), Why::Usage(used))
+            }
+            _ => (self.learned.returned_at, Why::AfterHold(percent)),
+        };
+        Some(Condition { state: State::Slowed, since, why, next })
+    }
+
+    fn warm_up(&self, now: Timestamp) -> Option<Condition> {
+        let since = self.rules.terms().warm_up_since?;
+        let permille = self.rules.warm_up_permille(now);
+        if permille >= 1000 {
+            return None;
+        }
+        let next = Next::Rises(self.rules.limits_change_after(now, Learned::default()));
+        let why = Why::WarmUp(permille);
+        Some(Condition { state: State::WarmingUp, since: Some(since), why, next })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::learned::Lowered;
+    use crate::profile::Profile;
+    use crate::rules::Terms;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// What there is to know of an account.
+    struct Known {
+        rules: Rules,
+        holds: Holds,
+        app: Holds,
+        learned: Learned,
+        token: TokenLife,
+        upkeep: Upkeep,
+    }
+
+    /// What an account is of which all is well but for what `change` does.
+    fn conditions(change: impl FnOnce(&mut Known)) -> Vec<Condition> {
+        let mut known = Known {
+            rules: Rules::careful(),
+            holds: Holds::default(),
+            app: Holds::default(),
+            learned: Learned::default(),
+            token: TokenLife { obtained_at: Some(NOW - DAY), ends_at: Some(NOW + 50 * DAY) },
+            upkeep: Upkeep::default(),
+        };
+        change(&mut known);
+        let Known { rules, holds, app, learned, token, upkeep } = &known;
+        let (learned, token, last_heard) = (*learned, *token, Some(NOW));
+        Facts { rules, holds, app, learned, token, upkeep, last_heard }.conditions(NOW)
+    }
+
+    fn one(conditions: Vec<Condition>) -> Condition {
+        let [condition] = conditions.try_into().unwrap();
+        condition
+    }
+
+    #[test]
+    fn an_account_of_which_all_is_well_is_healthy() {
+        let condition = one(conditions(|_| {}));
+        assert_eq!((condition.state, condition.next), (State::Healthy, Next::GoesOn));
+    }
+
+    #[test]
+    fn a_hold_names_its_cause_and_the_instant_of_its_probe() {
+        for (cause, state) in [
+            (HoldCause::Throttled, State::Held),
+            (HoldCause::NearLimit, State::Held),
+            (HoldCause::Permission, State::Held),
+            (HoldCause::Blocked, State::Blocked),
+            (HoldCause::TokenDead, State::TokenDead),
+        ] {
+            let mut holds = Holds::default();
+            holds.strike(cause, NOW - HOUR / 60, None, 0);
+            let until = holds.current.clone().unwrap().until;
+            let condition = one(conditions(|known| known.holds = holds.clone()));
+            assert_eq!((condition.state, condition.why), (state, Why::Answer(cause)));
+            assert_eq!(condition.since, Some(NOW - HOUR / 60));
+            assert_eq!(condition.next, Next::Probe(until.max(NOW)));
+            let condition = one(conditions(|known| known.app = holds));
+            assert_eq!(condition.why, Why::AnswerToApp(cause));
+        }
+    }
+
+    #[test]
+    fn a_stop_by_hand_says_why_and_whether_it_ends() {
+        let stop = |until| {
+            let mut holds = Holds::default();
+            holds.stop(NOW, until, Some("checking a text"));
+            one(conditions(|known| known.holds = holds))
+        };
+        assert_eq!(stop(Timestamp::NEVER).next, Next::Stopped);
+        let ends = stop(NOW + HOUR);
+        assert_eq!((ends.state, ends.next), (State::Held, Next::Resumes(NOW + HOUR)));
+        assert_eq!(ends.why.to_string(), "stopped by hand: checking a text");
+    }
+
+    #[test]
+    fn a_token_is_expiring_in_its_last_week_and_dead_after_it() {
+        let at = |left: Duration| one(conditions(|known| known.token.ends_at = Some(NOW + left)));
+        assert_eq!(at(TOKEN_ENDING).state, State::Healthy);
+        let ending = at(TOKEN_ENDING - HOUR);
+        assert_eq!((ending.state, ending.since), (State::TokenExpiring, Some(NOW - HOUR)));
+        assert_eq!((ending.why, ending.next), (Why::NotRenewed, Next::Renewal));
+        let dead = at(Duration::ZERO);
+        assert_eq!((dead.state, dead.next), (State::TokenDead, Next::Login));
+        let failed = Upkeep { renewal_failed_at: Some(NOW), ..Upkeep::default() };
+        let ending = one(conditions(|known| {
+            known.token.ends_at = Some(NOW + HOUR);
+            known.upkeep = failed;
+        }));
+        assert_eq!(ending.why, Why::RenewalFailed);
+    }
+
+    #[test]
+    fn webhooks_that_are_lost_or_stopped_come_before_what_slows_down() {
+        let upkeep = Upkeep {
+            lost_at: Some(NOW - HOUR),
+            silent_since: Some(NOW - 2 * HOUR),
+            checked_at: Some(NOW - HOUR / 2),
+            ..Upkeep::default()
+        };
+        let lowered = Some(Lowered { percent: 50, at: NOW - HOUR / 10 });
+        let found = conditions(|known| {
+            known.upkeep = upkeep;
+            known.learned.lowered = lowered;
+        });
+        let states: Vec<State> = found.iter().map(|condition| condition.state).collect();
+        assert_eq!(states, [State::Unsubscribed, State::Silent, State::Slowed]);
+        assert_eq!(found[0].next, Next::Subscription(NOW + HOUR / 2));
+        assert_eq!(found[1].next, Next::Reading(NOW + HOUR / 2));
+        assert_eq!(found[2].why, Why::LimitMet(50));
+        assert_eq!(found[2].next, Next::Rises(NOW - HOUR / 10 + HOUR / 6));
+    }
+
+    #[test]
+    fn what_slows_down_most_is_named() {
+        let usage = Some(Usage { percent: 90, at: NOW - HOUR / 60 });
+        let slowed = one(conditions(|known| known.learned.usage = usage));
+        assert_eq!((slowed.state, slowed.why), (State::Slowed, Why::Usage(90)));
+        assert_eq!(slowed.next, Next::Rises(NOW - HOUR / 60 + Learned::USAGE_BELIEVED));
+        let returned = one(conditions(|known| {
+            known.learned.usage = usage;
+            known.learned.returned_at = Some(NOW);
+        }));
+        assert_eq!((returned.why, returned.since), (Why::AfterHold(25), Some(NOW)));
+    }
+
+    #[test]
+    fn a_new_account_is_warming_up_until_its_ramp_is_over() {
+        let day = |day: u32| {
+            let terms = Terms { warm_up_since: Some(NOW - DAY * day), ..Terms::default() };
+            let rules = Rules::new(Profile::careful(), terms).unwrap();
+            one(conditions(|known| known.rules = rules))
+        };
+        let third = day(2);
+        assert_eq!((third.state, third.since), (State::WarmingUp, Some(NOW - 2 * DAY)));
+        assert_eq!(third.next, Next::Rises(NOW + DAY));
+        assert!(matches!(third.why, Why::WarmUp(201..=299)), "{:?}", third.why);
+        assert_eq!(day(100).state, State::Healthy);
+    }
+}

@@ -1,0 +1,204 @@
+//! What operators do by hand, in virtual time: stops, pauses, cancelled sends and retries, against
+//! functions that are warm and at work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
+use spillway_core::campaign::Running;
+use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::quota::GRANT_LIFE;
+use spillway_core::send::{NoRetry, REPLY_WINDOW, Step};
+use spillway_core::time::Timestamp;
+use spillway_local::graph::{Fault, FaultKind};
+use spillway_service::operate::{Cancelled, Operator, RetryError};
+use spillway_service::ticket::Ticket;
+
+use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn ledger(world: &World) -> Arc<DynamoSends> {
+    let config = &world.stack.config;
+    Arc::new(DynamoSends {
+        client: world.stack.dynamo.clone(),
+        sends: config.sends_table.clone(),
+        state: config.state_table.clone(),
+        meter: Arc::default(),
+    })
+}
+
+fn operator(world: &World) -> Operator {
+    let outside = &world.outside;
+    Operator {
+        sends: outside.sends.clone(),
+        ledger: ledger(world),
+        backlogs: outside.backlogs.clone(),
+        ids: outside.ids.clone(),
+        clock: world.clock.clone(),
+    }
+}
+
+fn accounts(world: &World) -> DynamoAccounts {
+    let table = world.stack.config.state_table.clone();
+    DynamoAccounts { client: world.stack.dynamo.clone(), table }
+}
+
+fn send_of(said: &Said) -> SendId {
+    SendId { account: said.account.into(), event: said.id.as_str().into() }
+}
+
+#[tokio::test]
+async fn after_a_stop_by_hand_no_process_calls_until_it_ends() {
+    let mut world = World::start(careful()).await;
+    let comments = all_said(0..200);
+    world.say(&comments).await;
+    world.pass_secs(300).await;
+    let before = world.calls().len();
+    assert!((10..20).contains(&before), "warm and at work: {before} calls");
+    let id = AccountId::new(CREATOR);
+    // The process that is warm knows nothing of this but what the budget's version tells it.
+    let until = world.now() + HOUR;
+    world.outside.limiter().stop(&id, until, Some("a test")).await.unwrap();
+    let stopped = world.now();
+    world.say(&all_said(200..220)).await;
+    world.pass(HOUR - Duration::from_secs(60)).await;
+    let late = world
+        .calls()
+        .into_iter()
+        .filter(|call| Timestamp::from_millis(call.at_ms) > stopped + GRANT_LIFE);
+    assert_eq!(late.count(), 0);
+    assert!(world.calls().len() <= before + 1);
+    // It ends by itself, without a probe; then one without an end, ended by hand.
+    world.pass(HOUR).await;
+    let went_on = world.calls().len();
+    assert!(went_on > before + 100, "{went_on} after {before}");
+    world.outside.limiter().stop(&id, Timestamp::NEVER, None).await.unwrap();
+    world.pass(12 * HOUR).await;
+    assert!(world.calls().len() <= went_on + 1);
+    world.outside.limiter().resume(&id).await.unwrap();
+    world.outside.backlogs.wake(&id, world.now()).await.unwrap();
+    world.pass(Duration::from_secs(1200)).await;
+    assert!(world.calls().len() >= 218, "{}", world.calls().len());
+    world.settle().await;
+    let report = world.over(220).await;
+    assert_eq!(report.sent, 220);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_paused_campaign_waits_until_its_deadline_and_no_longer() {
+    let mut world = World::start(careful()).await;
+    let (id, guide) = (AccountId::new(CREATOR), CampaignId::new("guide"));
+    // Told of late: their deadline is three hours ahead.
+    let comments = all_said(0..40);
+    world.observe(&comments);
+    let written_at = world.now() + 3 * HOUR - REPLY_WINDOW;
+    assert_eq!(world.post(&body(written_at.as_secs(), &comments)).await, 200);
+    world.pass_secs(120).await;
+    let paused = world.now();
+    assert!(accounts(&world).set_running(&id, &guide, Running::PausedSince(paused)).await.unwrap());
+    let before = world.calls().len();
+    world.pass_secs(61).await;
+    assert!(world.calls().len() <= before + 1, "a call may have been granted before");
+    // In a minute every process has heard of it: nothing new is matched.
+    let later = said(50);
+    world.say(std::slice::from_ref(&later)).await;
+    assert!(world.told(&later).await.is_none());
+    world.pass(HOUR).await;
+    assert!(world.calls().len() <= before + 1);
+    let waiting = world.waiting(CREATOR).await.len();
+    assert!(waiting >= 30, "{waiting}");
+
+    assert!(accounts(&world).set_running(&id, &guide, Running::Active).await.unwrap());
+    world.outside.backlogs.wake(&id, world.now()).await.unwrap();
+    world.pass_secs(300).await;
+    let resumed = world.calls().len();
+    assert!(resumed > before + 5, "{resumed} after {before}: goes on at once");
+    assert!(accounts(&world).set_running(&id, &guide, Running::PausedSince(paused)).await.unwrap());
+    world.settle().await;
+    let report = world.report().await;
+    assert_eq!((report.sent + report.expired, report.duplicates), (40, 0));
+    assert!(report.expired > 0 && world.waiting(CREATOR).await.is_empty(), "{report:?}");
+}
+
+#[tokio::test]
+async fn of_a_sender_and_whoever_cancels_one_is_first() {
+    let mut world = World::start(careful()).await;
+    let comments = all_said(0..6);
+    world.say(&comments).await;
+    let operator = operator(&world);
+    let id = AccountId::new(CREATOR);
+    let waiting = operator.waiting(&id, |_| true, 100).await.unwrap();
+    assert_eq!(waiting.len(), 6);
+    // Cancelled with a message on the queue: the message is void.
+    let (place, send) = &waiting[5];
+    assert_eq!(operator.cancel(place, send).await.unwrap(), Cancelled::Done);
+    assert_eq!(operator.cancel(place, send).await.unwrap(), Cancelled::MovedOn);
+    // Claimed: left alone, whatever was seen of it.
+    let (place, send) = &waiting[4];
+    let lease_until = world.now() + Duration::from_secs(60);
+    let ticket = Ticket::new(send, place.clone());
+    let claimed = world.outside.sends.step(&ticket, Step::Claim { lease_until }).await.unwrap();
+    assert_eq!(operator.cancel(place, send).await.unwrap(), Cancelled::MovedOn);
+    let answer = operator.cancel(place, &claimed.unwrap()).await.unwrap();
+    assert_eq!(answer, Cancelled::Claimed(lease_until));
+    world.settle().await;
+    let report = world.over(6).await;
+    assert_eq!((report.sent, report.cancelled), (5, 1));
+    let told = world.told(&comments[5]).await.unwrap();
+    assert_eq!((told.state.as_str(), told.reason()), ("cancelled", "operator"));
+}
+
+#[tokio::test]
+async fn a_failed_send_is_retried_once_and_only_where_no_second_dm_can_come() {
+    let mut world = World::start(quotas("200/1h", "1000/24h")).await;
+    world.stack.graph.order_fault(Fault::new(FaultKind::RecipientUnavailable));
+    let failed = said(0);
+    world.say(std::slice::from_ref(&failed)).await;
+    world.pass_secs(60).await;
+    assert_eq!(world.state_of(&failed).await, "failed");
+    let operator = operator(&world);
+    let id = send_of(&failed);
+    let (one, other) = futures::join!(operator.retry(&id), operator.retry(&id));
+    let moved_on = |result: &Result<_, RetryError>| {
+        matches!(result, Err(RetryError::MovedOn | RetryError::Never(NoRetry::Waiting)))
+    };
+    assert!(one.is_ok() && moved_on(&other) || other.is_ok() && moved_on(&one));
+    assert!(matches!(operator.retry(&id).await, Err(RetryError::Never(NoRetry::Waiting))));
+    world.settle().await;
+    let report = world.over(1).await;
+    assert_eq!((report.sent, report.graph_calls), (1, 2));
+    assert!(matches!(operator.retry(&id).await, Err(RetryError::Never(NoRetry::Sent))));
+    let unknown = send_of(&said(9));
+    assert!(matches!(operator.retry(&unknown).await, Err(RetryError::Unknown)));
+}
+
+/// The entry says that nobody knows; in truth the DM went out.
+#[tokio::test]
+async fn a_retry_of_what_had_arrived_ends_as_sent_with_one_dm() {
+    let mut world = World::start(careful()).await;
+    let arrived = said(0);
+    world.say(std::slice::from_ref(&arrived)).await;
+    world.pass_secs(60).await;
+    let id = send_of(&arrived);
+    let update = world.stack.dynamo.update_item().table_name(&world.stack.config.sends_table);
+    update
+        .key("id", AttributeValue::S(id.to_string()))
+        .update_expression("SET #s = :failed, outcome = :outcome")
+        .expression_attribute_names("#s", "state")
+        .expression_attribute_values(":failed", AttributeValue::S("failed".into()))
+        .expression_attribute_values(
+            ":outcome",
+            AttributeValue::S(r#"{"state":"failed","reason":"no_answer"}"#.into()),
+        )
+        .send()
+        .await
+        .unwrap();
+    operator(&world).retry(&id).await.unwrap();
+    world.settle().await;
+    // The call is made, and Meta refuses it.
+    let report = world.over_but_for_duplicates(1).await;
+    assert_eq!((report.sent, report.graph_calls), (1, 2));
+    assert_eq!(world.dms().len(), 1);
+}
