@@ -6,7 +6,7 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::send::{CancelReason, Outcome, Stage, Step};
-use spillway_service::port::{Entry, Moved, Saved};
+use spillway_service::port::{Entry, Moved, Read, Saved};
 use spillway_service::ticket::Ticket;
 
 use crate::adapters::Clients;
@@ -99,6 +99,9 @@ async fn a_send_that_a_transaction_is_ending_is_tried_again_later() {
     let ended = wiring.sends.finish_unclaimed(&ticket, &outcome, world.now()).await;
     assert!(ended.unwrap_err().is_retryable());
     let ids = [send.id.clone()];
-    assert_eq!(wiring.sends.entries(&ids).await.unwrap(), [Entry::Waiting(place)]);
+    assert_eq!(
+        wiring.sends.entries(&ids, Read::Consistent).await.unwrap(),
+        [Entry::Waiting(place)]
+    );
     assert!(wiring.sends.finish_unclaimed(&ticket, &outcome, world.now()).await.unwrap());
 }

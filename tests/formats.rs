@@ -18,7 +18,7 @@ use spillway_core::send::{CancelReason, Outcome};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 use spillway_service::operate::{Ledger, State};
-use spillway_service::port::{Entry, Hearing, Recorded, Removal, Roster, Wish};
+use spillway_service::port::{Entry, Hearing, Read, Recorded, Removal, Roster, Wish};
 use spillway_service::ticket::Ticket;
 
 use crate::harness::{CREATOR, OTHER, START, World, careful};
@@ -187,7 +187,7 @@ async fn stored_sends_and_marks_keep_their_form() {
     assert_eq!(waiting.len(), places.len());
     assert!(waiting.len() >= 2, "queued and parked");
     let ids: Vec<SendId> = waiting.iter().map(|(_, send)| send.id.clone()).collect();
-    let entries = world.outside.sends.entries(&ids).await.unwrap();
+    let entries = world.outside.sends.entries(&ids, Read::Consistent).await.unwrap();
     for (entry, (place, _)) in entries.iter().zip(&waiting) {
         assert_eq!(*entry, Entry::Waiting(place.clone()));
     }
@@ -203,7 +203,7 @@ async fn stored_sends_and_marks_keep_their_form() {
         })
         .collect();
     assert!(!ended.is_empty());
-    for entry in world.outside.sends.entries(&ended).await.unwrap() {
+    for entry in world.outside.sends.entries(&ended, Read::Consistent).await.unwrap() {
         assert_eq!(entry, Entry::Ended);
     }
     for item in open.iter().chain(&places) {

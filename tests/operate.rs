@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
 use spillway_core::campaign::Running;
-use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::quota::GRANT_LIFE;
 use spillway_core::send::{NoRetry, REPLY_WINDOW, Step};
 use spillway_core::time::Timestamp;
@@ -201,4 +201,39 @@ async fn a_retry_of_what_had_arrived_ends_as_sent_with_one_dm() {
     let report = world.over_but_for_duplicates(1).await;
     assert_eq!((report.sent, report.graph_calls), (1, 2));
     assert_eq!(world.dms().len(), 1);
+}
+
+#[tokio::test]
+async fn a_person_who_is_forgotten_is_named_nowhere_and_not_written_to_again() {
+    let mut world = World::start(careful()).await;
+    let (had, waits, other) = (said(0), said(1), said(2));
+    world.say(std::slice::from_ref(&had)).await;
+    world.pass_secs(60).await;
+    assert_eq!(world.state_of(&had).await, "sent");
+    let id = AccountId::new(CREATOR);
+    let until = world.now() + HOUR;
+    world.outside.limiter().stop(&id, until, None).await.unwrap();
+    world.say(&[waits.clone(), other.clone()]).await;
+    let operator = operator(&world);
+    let author = |said: &Said| RecipientId::new(said.author.as_str());
+    for (said, cancelled, entries) in [(&had, 0, 1), (&waits, 1, 0), (&had, 0, 0)] {
+        let forgotten = operator.forget(&id, &author(said), |_| ()).await.unwrap();
+        assert_eq!((forgotten.waiting.done, forgotten.entries), (cancelled, entries));
+    }
+    for person in [author(&had), author(&waits)] {
+        let (sends, state) = (&world.stack.config.sends_table, &world.stack.config.state_table);
+        for table in [sends, state] {
+            let items = world.stack.dynamo.scan().table_name(table).send().await.unwrap();
+            let names = |item: &&_| format!("{item:?}").contains(person.as_str());
+            assert_eq!(items.items().iter().find(names), None);
+        }
+    }
+    // Told of once more, they are known, and have no second DM.
+    world.say(&[had.clone(), waits.clone()]).await;
+    world.pass(2 * HOUR).await;
+    world.settle().await;
+    assert_eq!(world.state_of(&other).await, "sent");
+    assert_eq!(world.state_of(&had).await, "sent");
+    assert_eq!(world.state_of(&waits).await, "cancelled");
+    assert_eq!(world.dms().len(), 2);
 }

@@ -18,7 +18,9 @@ use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;
 use spillway_local::story::Story;
 use spillway_service::account::Account;
-use spillway_service::port::{Accounts, Entry, Queued, Recorded, SendQueue, Sends, StoreError};
+use spillway_service::port::{
+    Accounts, Entry, Queued, Read, Recorded, SendQueue, Sends, StoreError,
+};
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::story::{options, quotas};
@@ -112,8 +114,8 @@ impl Sends for Unclaimed {
         self.0.finish_unclaimed(ticket, outcome, at).await
     }
 
-    async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError> {
-        self.0.entries(sends).await
+    async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
+        self.0.entries(sends, read).await
     }
 
     async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {

@@ -104,7 +104,7 @@ async fn a_token_is_renewed_in_its_last_third_and_goes_on_for_ever() {
 async fn a_renewal_that_is_killed_anywhere_is_gone_on_with() {
     use spillway_local::tap::KillPoint;
     for (requests, point) in
-        (1..40).step_by(3).zip([KillPoint::Before, KillPoint::After].into_iter().cycle())
+        (1..40).step_by(5).zip([KillPoint::Before, KillPoint::After].into_iter().cycle())
     {
         let mut world = World::kept_up().await;
         world.token_lives(START - 45 * DAY, START + 15 * DAY).await;

@@ -26,7 +26,7 @@ use spillway_local::lambda::{
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_meta::signature::sign;
 use spillway_service::clock::{Clock, SystemClock};
-use spillway_service::port::Entry;
+use spillway_service::port::{Entry, Read};
 use tokio::net::TcpListener;
 
 use crate::adapters::{Clients, create_queue, take};
@@ -390,7 +390,7 @@ async fn built_functions_send_each_dm_once_whatever_dies() {
     assert_eq!(deployment.graph.calls().len(), 9, "the seventh was asked about, and no other");
     let send = |n: &u32| SendId { account: ACCOUNT.into(), event: comment(*n).as_str().into() };
     let sends: Vec<SendId> = all.iter().map(send).collect();
-    let entries = deployment.outside.sends.entries(&sends).await.unwrap();
+    let entries = deployment.outside.sends.entries(&sends, Read::Consistent).await.unwrap();
     assert!(entries.iter().all(|entry| *entry == Entry::Ended), "{entries:?}");
     assert_eq!(deployment.graph.report().violations, []);
 }

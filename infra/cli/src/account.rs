@@ -121,7 +121,7 @@ pub(crate) struct SetOptions {
     /// Which limits: careful, meta, or a profile of --profiles
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// TOML file with [[profile]] tables
+    /// TOML file with `[[profile]]` tables
     #[arg(long, value_name = "FILE", requires = "profile")]
     profiles: Option<PathBuf>,
     /// Only show what would change

@@ -7,8 +7,9 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
-use aws_config::{BehaviorVersion, Region};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
 use clap::Args;
 use serde_json::Value;
 use spillway_cloud::config::Config;
@@ -134,66 +135,79 @@ impl Where {
             Some(path) => Names::of_file(path)?,
             None => Names::of_environment(),
         };
-        let get = |name: &str| names.get(name).map(str::to_owned);
-        let config = Config::read(get).map_err(|error| {
+        let config = names.config()?;
+        let aws = names.aws().await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let check = Arc::<ClockCheck>::default();
+        let date = ServerDate { clock: clock.clone(), check: check.clone() };
+        let dynamo = aws_sdk_dynamodb::config::Builder::from(&aws).interceptor(date);
+        let sqs = aws_sdk_sqs::config::Builder::from(&aws);
+        let kms = aws_sdk_kms::config::Builder::from(&aws);
+        let secrets = aws_sdk_secretsmanager::config::Builder::from(&aws);
+        let endpoint = |service: &str| names.get(&format!("AWS_ENDPOINT_URL_{service}"));
+        let dynamo = endpoint("DYNAMODB").map_or(dynamo.clone(), |url| dynamo.endpoint_url(url));
+        let sqs = endpoint("SQS").map_or(sqs.clone(), |url| sqs.endpoint_url(url));
+        let kms = endpoint("KMS").map_or(kms.clone(), |url| kms.endpoint_url(url));
+        let secrets =
+            endpoint("SECRETS_MANAGER").map_or(secrets.clone(), |url| secrets.endpoint_url(url));
+        let dynamo = aws_sdk_dynamodb::Client::from_conf(dynamo.build());
+        let sqs = aws_sdk_sqs::Client::from_conf(sqs.build());
+        let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets.build());
+        let client = aws_sdk_kms::Client::from_conf(kms.build());
+        let kms = Arc::new(Kms { client, key: config.kms_key.clone() });
+        let wiring = Wiring::new(&config, kms, &dynamo, &sqs, clock, process_number()?)?;
+        Ok(Deployment::new(config, Wiring { check, ..wiring }, dynamo, sqs, secrets))
+    }
+}
+
+impl Names {
+    fn config(&self) -> Result<Config> {
+        Config::read(|name| self.get(name).map(str::to_owned)).map_err(|error| {
             let missing: Vec<_> = error.missing.iter().map(|&(name, _)| name).collect();
-            anyhow::anyhow!(
+            anyhow!(
                 "{} does not say where the deployment is: {} missing. Write a deployment file with \
                  `spillway deployment --help` and name it with --deployment FILE or \
                  SPILLWAY_DEPLOYMENT",
-                names.from,
+                self.from,
                 missing.join(", ")
             )
-        })?;
+        })
+    }
+
+    /// Region and credentials: what is not named comes from where the AWS tools have it.
+    async fn aws(&self) -> Result<SdkConfig> {
         let mut aws = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(region) = names.get("AWS_REGION") {
+        if let Some(region) = self.get("AWS_REGION") {
             aws = aws.region(Region::new(region.to_owned()));
         }
-        if let Some(profile) = names.get("AWS_PROFILE") {
+        if let Some(profile) = self.get("AWS_PROFILE") {
             aws = aws.profile_name(profile);
         }
         if let (Some(id), Some(secret)) =
-            (names.get("AWS_ACCESS_KEY_ID"), names.get("AWS_SECRET_ACCESS_KEY"))
+            (self.get("AWS_ACCESS_KEY_ID"), self.get("AWS_SECRET_ACCESS_KEY"))
         {
-            let key = aws_sdk_dynamodb::config::Credentials::new(id, secret, None, None, "file");
-            aws = aws.credentials_provider(key);
+            aws = aws.credentials_provider(Credentials::new(id, secret, None, None, "file"));
         }
         let aws = aws.load().await;
         ensure!(
             aws.region().is_some(),
             "no AWS region is set: write AWS_REGION into the deployment file or the environment"
         );
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let check = Arc::<ClockCheck>::default();
-        let mut dynamo = aws_sdk_dynamodb::config::Builder::from(&aws)
-            .interceptor(ServerDate { clock: clock.clone(), check: check.clone() });
-        let mut sqs = aws_sdk_sqs::config::Builder::from(&aws);
-        let mut kms = aws_sdk_kms::config::Builder::from(&aws);
-        let mut secrets = aws_sdk_secretsmanager::config::Builder::from(&aws);
-        if let Some(url) = names.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") {
-            secrets = secrets.endpoint_url(url);
-        }
-        if let Some(url) = names.get("AWS_ENDPOINT_URL_DYNAMODB") {
-            dynamo = dynamo.endpoint_url(url);
-        }
-        if let Some(url) = names.get("AWS_ENDPOINT_URL_SQS") {
-            sqs = sqs.endpoint_url(url);
-        }
-        if let Some(url) = names.get("AWS_ENDPOINT_URL_KMS") {
-            kms = kms.endpoint_url(url);
-        }
-        let dynamo = aws_sdk_dynamodb::Client::from_conf(dynamo.build());
-        let sqs = aws_sdk_sqs::Client::from_conf(sqs.build());
-        let kms = Kms {
-            client: aws_sdk_kms::Client::from_conf(kms.build()),
-            key: config.kms_key.clone(),
-        };
-        let process = process_number()?;
-        let wiring = Wiring::new(&config, Arc::new(kms), &dynamo, &sqs, clock.clone(), process)?;
-        let wiring = Wiring { check, ..wiring };
+        Ok(aws)
+    }
+}
+
+impl Deployment {
+    fn new(
+        config: Config,
+        wiring: Wiring,
+        dynamo: aws_sdk_dynamodb::Client,
+        sqs: aws_sdk_sqs::Client,
+        secrets: aws_sdk_secretsmanager::Client,
+    ) -> Self {
         let ledger = DynamoSends {
             client: dynamo.clone(),
-            sends: config.sends_table.clone(),
+            sends: config.sends_table,
             state: config.state_table.clone(),
             meter: wiring.meter.clone(),
         };
@@ -202,20 +216,17 @@ impl Where {
             ledger: Arc::new(ledger),
             backlogs: wiring.backlogs.clone(),
             ids: wiring.ids.clone(),
-            clock: clock.clone(),
+            clock: wiring.clock.clone(),
         };
         let dead_letters = DeadLetters {
             client: sqs,
-            url: config.dead_letter_queue_url.clone(),
-            send_url: config.send_queue_url.clone(),
+            url: config.dead_letter_queue_url,
+            send_url: config.send_queue_url,
         };
-        let secrets = SecretsManager {
-            client: aws_sdk_secretsmanager::Client::from_conf(secrets.build()),
-            id: config.secret_id,
-        };
+        let secrets = SecretsManager { client: secrets, id: config.secret_id };
         let accounts = DynamoAccounts { client: dynamo, table: config.state_table };
-        let graph = config.graph;
-        Ok(Deployment { wiring, accounts, operator, dead_letters, graph, secrets, clock })
+        let (graph, clock) = (config.graph, wiring.clock.clone());
+        Self { wiring, accounts, operator, dead_letters, graph, secrets, clock }
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Options {
     /// Which limits: careful, meta, or a profile of --profiles
     #[arg(long, default_value = "careful", value_name = "NAME")]
     profile: String,
-    /// TOML file with [[profile]] tables
+    /// TOML file with `[[profile]]` tables
     #[arg(long, value_name = "FILE")]
     profiles: Option<PathBuf>,
     /// Whose clocks the account's day follows

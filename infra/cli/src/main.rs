@@ -1,10 +1,12 @@
 //! `spillway`: the operator's tool, for a deployment on AWS or a local stack.
 
 mod account;
+mod backfill;
 mod campaign;
 mod charge;
 mod confirm;
 mod connect;
+mod contact;
 mod deployment;
 mod dlq;
 mod events;
@@ -61,9 +63,14 @@ enum Command {
     /// List, show, cancel and retry sends
     #[command(subcommand)]
     Send(send::Command),
+    /// Forget people who were written to
+    #[command(subcommand)]
+    Contact(contact::Command),
     /// List, show, move back and drop dead letters
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// Read an account's comments of the last seven days, and answer those that were missed
+    Backfill(backfill::Options),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
     /// Tell what happened to accounts: holds, limits met, tokens, subscriptions
@@ -94,12 +101,14 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::Charge(options) => return charge::run(options, &place, output).await,
         Command::Deployment(options) => deployment::run(&options, output)?,
         Command::Connect(options) => connect::run(options, &place, output).await?,
+        Command::Backfill(options) => backfill::run(&options, &place, output).await?,
         Command::NewKey => connect::new_key(&place, output).await?,
         Command::Account(command) => account::run(command, &place, output).await?,
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
         Command::Events(options) => events::run(&options, &place, output).await?,
         Command::Status(options) => status::run(options, &place, output).await?,
         Command::Send(command) => send::run(command, &place, output).await?,
+        Command::Contact(command) => contact::run(command, &place, output).await?,
         Command::Dlq(command) => dlq::run(command, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {

@@ -270,7 +270,7 @@ impl Stack {
                 }
                 None
             }
-            answer = run_as(function, invocation) => Some(answer),
+            answer = self.busy.with(run_as(function, invocation)) => Some(answer),
         }
     }
 

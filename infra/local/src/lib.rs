@@ -4,6 +4,7 @@
 //! The functions that run here are the ones that run in Lambda; they reach DynamoDB, SQS and Meta
 //! over loopback by the same clients.
 
+pub mod busy;
 pub mod clock;
 pub mod drill;
 pub mod driver;

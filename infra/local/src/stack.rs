@@ -27,6 +27,7 @@ use spillway_webhook::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::busy::Busy;
 use crate::graph::{self, GraphSim};
 use crate::keys::LocalKeys;
 use crate::kms;
@@ -111,6 +112,8 @@ pub struct Stack {
     pub tap: Tap,
     /// Between Lambda's pollers and SQS.
     pub poller_tap: Tap,
+    /// For how long invocations have kept a core busy.
+    pub busy: Busy,
     /// Where things are.
     pub config: Config,
     /// What is secret: generated for this stack.
@@ -233,6 +236,7 @@ impl Stack {
             graph: sim,
             tap,
             poller_tap,
+            busy: Busy::new(),
             config,
             secrets,
             keys,

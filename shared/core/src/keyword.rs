@@ -29,15 +29,7 @@ pub struct Folded {
 impl Folded {
     /// Folds `text`.
     pub fn new(text: &str) -> Self {
-        let text: String = text
-            .nfkd()
-            // Twice: upper case first makes «ß» and «SS», «ς» and «σ», «ı» and «i» the same.
-            .flat_map(char::to_uppercase)
-            .flat_map(char::to_lowercase)
-            .nfkd()
-            .filter(|&c| !is_ignored(c))
-            .nfc()
-            .collect();
+        let text = if text.is_ascii() { text.to_ascii_lowercase() } else { fold(text) };
         let mut words = String::from(" ");
         for word in text.unicode_words() {
             words.push_str(word);
@@ -65,6 +57,18 @@ impl Folded {
             Matching::Word | Matching::Contains => self.text.contains(keyword.text.trim()),
         }
     }
+}
+
+/// What has more to it than case.
+fn fold(text: &str) -> String {
+    text.nfkd()
+        // Twice: upper case first makes «ß» and «SS», «ς» and «σ», «ı» and «i» the same.
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .nfkd()
+        .filter(|&c| !is_ignored(c))
+        .nfc()
+        .collect()
 }
 
 /// Characters that do not decide a match: combining accents, variation selectors, skin tones and
@@ -140,6 +144,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_text_is_folded_as_any_other(text in "[\\x00-\\x7f]{0,40}") {
+            prop_assert_eq!(text.to_ascii_lowercase(), fold(&text));
+        }
+
         #[test]
         fn a_text_has_itself(text in "\\PC{1,40}") {
             let folded = Folded::new(&text);

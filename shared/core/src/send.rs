@@ -235,6 +235,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The same without the person, and without the message that they have: `None` where it names
+    /// neither.
+    pub fn without_person(&self) -> Option<Self> {
+        match self {
+            Self::Sent { recipient: None, message: None, .. }
+            | Self::Failed { .. }
+            | Self::Expired
+            | Self::Cancelled { .. } => None,
+            Self::Sent { variant, .. } => {
+                Some(Self::Sent { recipient: None, message: None, variant: *variant })
+            }
+        }
+    }
+
     /// The state's name, as reports and stores have it.
     pub const fn state(&self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
 //! The limiter: an account's stored budget, as one process decides on it.
 //!
 //! Each decision is one write on the budget's version. A warm process starts from the budget it has
-//! seen last, so that it reads only after losing a race, and remembers denials, so that denied
-//! traffic writes nothing.
+//! seen last, and reads first only where another process has decided meanwhile: a write that fails
+//! costs five times what a read does. It remembers denials, so that denied traffic writes nothing.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub struct Limiter {
     journal: Option<Arc<dyn Journal>>,
     /// The budget last seen, and when.
     seen: Memory<AccountId, (Budget, Timestamp)>,
+    /// Accounts whose budget others were found to write between two decisions of this process.
+    shared: Memory<AccountId, ()>,
     denials: Memory<(AccountId, Option<Lane>, Action), Denial>,
     /// Usage that Meta reported and that is not in the budget yet: it goes with the next decision.
     reported: Memory<AccountId, Reported>,
@@ -141,6 +143,7 @@ impl Limiter {
             meter,
             journal: None,
             seen: Memory::new(),
+            shared: Memory::new(),
             denials: Memory::new(),
             reported: Memory::new(),
         }
@@ -397,7 +400,10 @@ impl Limiter {
                                 denial,
                             }));
                         }
-                        Saved::Conflict(current) => (budget, seen_at) = (current, now),
+                        Saved::Conflict(current) => {
+                            self.shared.put(account.id.clone(), (), Timestamp::NEVER, now);
+                            (budget, seen_at) = (current, now);
+                        }
                     }
                 }
             }
@@ -666,14 +672,22 @@ impl Limiter {
         Err(StoreError::Unavailable { what: "change the budget", detail })
     }
 
+    /// The budget to begin with: the one seen last, or the stored one where others write it too.
     async fn budget(
         &self,
         account: &AccountId,
         now: Timestamp,
     ) -> Result<(Budget, Timestamp), StoreError> {
-        match self.seen.get(account, now) {
-            Some(known) => Ok(known),
-            None => Ok((self.budgets.load(account).await?, now)),
+        let seen = self.seen.get(account, now);
+        match seen {
+            Some(known) if self.shared.get(account, now).is_none() => Ok(known),
+            _ => {
+                let stored = self.budgets.load(account).await?;
+                if seen.is_some_and(|(seen, _)| seen.version == stored.version) {
+                    self.shared.forget(account);
+                }
+                Ok((stored, now))
+            }
         }
     }
 

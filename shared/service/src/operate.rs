@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use spillway_core::id::{AccountId, CampaignId, CommentId, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, RecipientId, SendId};
 use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, Stage, Waiting};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
@@ -76,6 +76,17 @@ pub trait Ledger: Send + Sync {
     /// Lets a send wait again at `place` that ended as `old` says; `false` where it did not any more.
     async fn reopen(&self, old: &Stored, place: &Place, send: &Waiting)
     -> Result<bool, StoreError>;
+
+    /// Takes the person out of the entry of an ended send, and leaves the rest: by it a repeated
+    /// delivery is known. `false` where it did not end like this any more.
+    async fn strip(&self, old: &Stored, outcome: &Outcome) -> Result<bool, StoreError>;
+
+    /// Forgets where the unit of a person is counted: they count as new the next time.
+    async fn forget_unit(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<(), StoreError>;
 }
 
 /// What became of an order to cancel a send.
@@ -87,6 +98,15 @@ pub enum Cancelled {
     Claimed(Timestamp),
     /// It moved on or ended meanwhile.
     MovedOn,
+}
+
+/// What was forgotten of a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// What waited for them.
+    pub waiting: CancelledAll,
+    /// Entries of DMs to them that name them no more.
+    pub entries: usize,
 }
 
 /// How many were cancelled, and how many were not because a call of theirs may be under way.
@@ -229,6 +249,43 @@ impl Operator {
             progress(cancelled);
         }
         Ok(all)
+    }
+
+    /// Forgets a person: cancels what waits for them, then takes them out of the entries of what they
+    /// were sent. Entries stay without them until they expire, so that no repeated delivery and no
+    /// backfill matches a comment of theirs again. `progress` is told of entries that were looked at.
+    ///
+    /// # Errors
+    /// When the store does not answer. Doing it again is right.
+    pub async fn forget(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        mut progress: impl FnMut(usize),
+    ) -> Result<Forgotten, StoreError> {
+        let is_theirs = |send: &Waiting| send.to.recipient() == Some(person);
+        let waiting = self.cancel_waiting(account, is_theirs, |_| ()).await?;
+        let mut entries = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.ledger.ended(account, after.as_deref()).await?;
+            progress(page.looked_at);
+            for stored in &page.sends {
+                let State::Ended { outcome, .. } = &stored.state else { continue };
+                let Outcome::Sent { recipient: Some(recipient), .. } = outcome else { continue };
+                if recipient == person
+                    && let Some(without) = outcome.without_person()
+                {
+                    entries += usize::from(self.ledger.strip(stored, &without).await?);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        self.ledger.forget_unit(account, person).await?;
+        Ok(Forgotten { waiting, entries })
     }
 
     /// Lets a failed send wait again, parked, where no second DM can come of it.

@@ -138,6 +138,15 @@ pub enum Recorded {
     Duplicate,
 }
 
+/// How a read sees what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// All of it.
+    Consistent,
+    /// As it stood some moments ago, for half of the price.
+    Eventual,
+}
+
 /// What is known of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -187,8 +196,8 @@ pub trait Sends: Send + Sync {
         at: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// The entries of sends of one account, consistently read, in the order given.
-    async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError>;
+    /// The entries of sends of one account, in the order given.
+    async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError>;
 
     /// Makes the entry for a waiting send that has none. `Duplicate` when another has one.
     async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError>;

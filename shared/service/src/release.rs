@@ -26,8 +26,8 @@ use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
 use crate::port::{
-    Backlogs, Budgets, Cursors, Entry, Mark, Queued, Recorded, ReleaseQueue, Saved, SendQueue,
-    Sends, StoreError,
+    Backlogs, Budgets, Cursors, Entry, Mark, Queued, Read, Recorded, ReleaseQueue, Saved,
+    SendQueue, Sends, StoreError,
 };
 use crate::ticket::{Place, SHARDS, Ticket};
 
@@ -43,16 +43,24 @@ pub const OVERDUE: Duration = Duration::from_secs(300);
 /// left by a crash.
 const RECORDING_OVER: Duration = Duration::from_secs(60);
 
-/// An account with waiting sends is looked at least this often.
-const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() / 2);
+/// An account that has given out slots is looked at this long before they end: the schedule comes
+/// every minute, and the run takes a moment.
+const REFILL: Duration = Duration::from_secs(HORIZON.as_secs() / 5);
+
+/// An account with sends on the queue is looked at least this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() - REFILL.as_secs());
 
 /// An account that cannot send for longer is looked at this often, to expire what is too late.
 const SWEEP: Duration = Duration::from_secs(3600);
 
-/// Waiting sends read at a time from each part of an account, at least and at most.
-const PAGE: (usize, usize) = (25, 500);
+/// Waiting sends read at a time from each part of an account, at least and at most: the fewest are
+/// about as many as one read unit pays for.
+const PAGE: (usize, usize) = (9, 500);
 
-/// Waiting sends that the hourly forecast reads from each part of an account at most. Beyond so many
+/// Read of each part beyond its share of the first ones: the parts are not equally full.
+const PAGE_SPARE: usize = 2;
+
+/// Waiting sends that a forecast of all reads from each part of an account at most. Beyond so many
 /// hardly any could be in time, and one read of them all would ask more of a partition than it gives.
 const OUTLOOK_MAX: usize = 25_000;
 
@@ -164,6 +172,35 @@ fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     a.into_iter().chain(b).min()
 }
 
+/// How far a part of an account's waiting sends has been read.
+struct Part {
+    shard: u8,
+    /// The last place that was read.
+    after: Option<Place>,
+    has_more: bool,
+}
+
+impl Part {
+    const fn new(shard: u8) -> Self {
+        Self { shard, after: None, has_more: true }
+    }
+
+    /// Its next page.
+    async fn turn(
+        &mut self,
+        sends: &dyn Sends,
+        account: &AccountId,
+        page_size: usize,
+    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
+        let page = sends.waiting(account, self.shard, self.after.as_ref(), page_size).await?;
+        self.has_more = page.len() >= page_size;
+        if let Some((place, _)) = page.last() {
+            self.after = Some(place.clone());
+        }
+        Ok(page)
+    }
+}
+
 /// What wants a slot.
 struct Demand {
     /// Has one already.
@@ -174,10 +211,12 @@ struct Demand {
     expected: Vec<Expected>,
     /// Whether these are all.
     extent: Extent,
+    /// When the account was last marked.
+    marked_at: Timestamp,
 }
 
-/// When the account wants to be looked at again: half of a full horizon before the next slot, so
-/// that sends never run dry, `within` the given time, and not after the first deadline.
+/// When the account wants to be looked at again: [`REFILL`] before the next slot, so that sends never
+/// run dry, `within` the given time, and not after the first deadline.
 fn look_again_at(
     plan: &Plan,
     left: Option<Lane>,
@@ -188,9 +227,22 @@ fn look_again_at(
     let soonest = now + Duration::from_secs(1);
     let next = match left {
         None => now + LOOK_AGAIN,
-        Some(_) => (plan.opens_at - LOOK_AGAIN).max(soonest).min(now + within),
+        Some(_) => (plan.opens_at - REFILL).max(soonest).min(now + within),
     };
     first_deadline.map_or(next, |deadline| next.min(deadline.max(soonest)))
+}
+
+/// How long a forecast of all that waits is good: reading all of it costs much, and hardly changes what
+/// is expected while nothing comes. With every comment that comes, and while some will be late, an
+/// hour; else for a third of what is left, twelve hours at most.
+fn believed_until(known: &Outlook, demand: &Demand) -> Timestamp {
+    let may_have_grown = demand.marked_at + MARK_KEPT > known.seen_at;
+    let believed = if may_have_grown || known.late > 0 {
+        SWEEP
+    } else {
+        (known.last.since(known.seen_at) / 3).clamp(SWEEP, 12 * SWEEP)
+    };
+    known.seen_at + believed
 }
 
 /// A send that has a slot again.
@@ -267,6 +319,7 @@ impl Release {
             lanes: ready.iter().map(|(_, send)| send.lane).collect(),
             expected: ready.iter().map(|(_, send)| expected(send, now)).collect(),
             extent: survey.extent,
+            marked_at: mark.marked_at,
         };
         let (plan, left) = self.take_slots(&account, now, &demand).await?;
         let chosen = ready.into_iter().zip(&plan.slots).filter_map(|((place, send), slot)| {
@@ -293,64 +346,81 @@ impl Release {
         let gap = account.rules.gap(Lane::Inbound.action(), now, Learned::default());
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
         let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
-        let until = match account.campaigns.iter().any(newest_first) {
-            true => usize::MAX,
-            false => enough,
-        };
-        let mut whole = self.read(account, enough, until, now).await?;
-        if whole.ready.len() > usize::from(SHARDS) * enough {
-            whole.ready.truncate(usize::from(SHARDS) * enough);
-            whole.extent = Extent::First;
+        if account.campaigns.iter().any(newest_first) {
+            return self.read_all(account, usize::MAX, now).await;
         }
-        Ok(whole)
+        // Each part has about as many of the first ones; one that has fewer is read on.
+        let page_size = enough.div_ceil(SHARDS.into()) + PAGE_SPARE;
+        let is_enough = |survey: &Survey| {
+            let ahead = |&&(lane, due): &&(Lane, Timestamp)| lane != Lane::Live && due > now;
+            let slots_taken = survey.outstanding.iter().filter(ahead).count();
+            let paced = survey.ready.iter().filter(|(_, send)| send.lane != Lane::Live).count();
+            paced >= enough.saturating_sub(slots_taken).max(1) || survey.ready.len() >= PAGE.1
+        };
+        self.read_first(account, page_size.clamp(PAGE.0, PAGE.1), is_enough, now).await
     }
 
-    /// Reads waiting sends in order, in pages for `enough` of them, until there are `until`.
-    async fn read(
+    /// Reads waiting sends in order, in pages of `page_size` from each part of the account, until it
+    /// `is_enough` or there are no more. What can be released is given only as far as all before it
+    /// was read.
+    async fn read_first(
         &self,
         account: &Account,
-        enough: usize,
-        until: usize,
+        mut page_size: usize,
+        is_enough: impl Fn(&Survey) -> bool + Send + Sync,
         now: Timestamp,
     ) -> Result<Survey, StoreError> {
-        let parts = (0..SHARDS).map(|shard| self.survey_shard(account, shard, enough, until, now));
+        let mut survey = Survey::default();
+        let mut parts: Vec<Part> = (0..SHARDS).map(Part::new).collect();
+        let mut read_to = None;
+        loop {
+            let behind = parts.iter_mut().filter(|part| part.has_more && part.after == read_to);
+            let pages = behind.map(|part| part.turn(&*self.sends, &account.id, page_size));
+            for page in try_join_all(pages).await? {
+                survey.take_in(page, account, now);
+            }
+            survey.ready.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let unread = parts.iter().filter(|part| part.has_more).map(|part| &part.after);
+            let Some(Some(furthest_back)) = unread.min() else { return Ok(survey) };
+            let known = survey.ready.partition_point(|(place, _)| place <= furthest_back);
+            let ahead = survey.ready.split_off(known);
+            if is_enough(&survey) {
+                survey.extent = Extent::First;
+                return Ok(survey);
+            }
+            survey.ready.extend(ahead);
+            // Many that cannot be released are behind each other.
+            page_size = (2 * page_size).min(PAGE.1);
+            read_to = Some(furthest_back.clone());
+        }
+    }
+
+    /// Reads waiting sends in order, up to `most` of each part of the account.
+    async fn read_all(
+        &self,
+        account: &Account,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Survey, StoreError> {
+        let parts = (0..SHARDS).map(|shard| async move {
+            let mut part = Part::new(shard);
+            let mut survey = Survey::default();
+            while part.has_more {
+                if survey.ready.len() >= most {
+                    survey.extent = Extent::First;
+                    break;
+                }
+                let page = part.turn(&*self.sends, &account.id, PAGE.1).await?;
+                survey.take_in(page, account, now);
+            }
+            Ok::<_, StoreError>(survey)
+        });
         let mut whole = Survey::default();
         for part in try_join_all(parts).await? {
             whole.add(part);
         }
         whole.ready.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(whole)
-    }
-
-    /// Reads one part of them in pages that hold `enough`, up to `until` that can be released.
-    async fn survey_shard(
-        &self,
-        account: &Account,
-        shard: u8,
-        enough: usize,
-        until: usize,
-        now: Timestamp,
-    ) -> Result<Survey, StoreError> {
-        let mut part = Survey::default();
-        let mut after: Option<Place> = None;
-        let page_size = enough.clamp(PAGE.0, PAGE.1);
-        loop {
-            let page = self.sends.waiting(&account.id, shard, after.as_ref(), page_size).await?;
-            let last = page.len() < page_size;
-            after = page.last().map(|(place, _)| place.clone());
-            for (place, send) in page {
-                let is_paused = account.campaigns.is_paused(&send.campaign);
-                let wanted = if is_paused { Wanted::Later } else { Wanted::Now };
-                part.sort_in(place, send, wanted, now);
-            }
-            if last {
-                return Ok(part);
-            }
-            if part.ready.len() >= until {
-                part.extent = Extent::First;
-                return Ok(part);
-            }
-        }
     }
 
     /// Those of `chosen` whose entry points at them, each with what came with it. Others are left by
@@ -361,7 +431,14 @@ impl Release {
         now: Timestamp,
     ) -> Result<Vec<((Place, Waiting), T)>, StoreError> {
         let ids: Vec<_> = chosen.iter().map(|((_, send), _)| send.id.clone()).collect();
-        let entries = self.sends.entries(&ids).await?;
+        // The entry of a send that was parked when it was read may have ended only after a claim, with
+        // which the send has moved on: an older state of it is as good.
+        let is_parked = |((_, send), _): &((Place, Waiting), T)| send.stage == Stage::Parked;
+        let read = match chosen.iter().all(is_parked) {
+            true => Read::Eventual,
+            false => Read::Consistent,
+        };
+        let entries = self.sends.entries(&ids, read).await?;
         let mut kept = Vec::new();
         for (((place, send), with), entry) in chosen.into_iter().zip(entries) {
             let keep = match entry {
@@ -421,8 +498,8 @@ impl Release {
         Ok((none, left))
     }
 
-    /// What is to be expected of all that waits. Where the survey has not read all of it, that is
-    /// found out once an hour.
+    /// What is to be expected of all that waits. Where the survey has not read all of it, what was
+    /// found out last is believed for a while.
     async fn outlook(
         &self,
         account: &Account,
@@ -438,10 +515,10 @@ impl Release {
         if demand.extent == Extent::All {
             return Ok(Some(Outlook::of(&forecast(&demand.expected), now)));
         }
-        if let Some(known) = cursor.outlook.filter(|known| now.since(known.seen_at) < SWEEP) {
+        if let Some(known) = cursor.outlook.filter(|known| now < believed_until(known, demand)) {
             return Ok(Some(known));
         }
-        let all = self.read(account, PAGE.1, OUTLOOK_MAX, now).await?;
+        let all = self.read_all(account, OUTLOOK_MAX, now).await?;
         let expected: Vec<Expected> =
             all.ready.iter().map(|(_, send)| expected(send, now)).collect();
         let outlook = Outlook::of(&forecast(&expected), now);
@@ -583,6 +660,14 @@ fn is_claimed(send: &Waiting, now: Timestamp) -> bool {
 }
 
 impl Survey {
+    fn take_in(&mut self, page: Vec<(Place, Waiting)>, account: &Account, now: Timestamp) {
+        for (place, send) in page {
+            let is_paused = account.campaigns.is_paused(&send.campaign);
+            let wanted = if is_paused { Wanted::Later } else { Wanted::Now };
+            self.sort_in(place, send, wanted, now);
+        }
+    }
+
     fn sort_in(&mut self, place: Place, send: Waiting, wanted: Wanted, now: Timestamp) {
         let first = self.first_deadline.map_or(send.deadline, |first| first.min(send.deadline));
         self.oldest = earliest(self.oldest, Some(send.matched_at));

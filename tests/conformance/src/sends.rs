@@ -6,7 +6,7 @@ use futures::future::join_all;
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Address, CancelReason, Earlier, Lane, Outcome, Stage, Step, Waiting};
-use spillway_service::port::{Entry, Recorded};
+use spillway_service::port::{Entry, Read, Recorded};
 use spillway_service::ticket::{Place, SHARDS, Ticket, shard};
 
 use crate::{SECOND, Subject, eventually, now};
@@ -61,7 +61,15 @@ impl Case<'_> {
 
     async fn entry(&self, send: &Waiting) -> Entry {
         let ids = std::slice::from_ref(&send.id);
-        let [entry] = self.subject.ports().sends.entries(ids).await.unwrap().try_into().unwrap();
+        let [entry] = self
+            .subject
+            .ports()
+            .sends
+            .entries(ids, Read::Consistent)
+            .await
+            .unwrap()
+            .try_into()
+            .unwrap();
         entry
     }
 
@@ -191,7 +199,7 @@ pub async fn many_are_recorded_and_looked_up_at_once(subject: &dyn Subject) {
 
     let mut ids: Vec<SendId> = both.iter().map(|(_, send)| send.id.clone()).collect();
     ids.insert(50, send(subject, 999).id);
-    let entries = subject.ports().sends.entries(&ids).await.unwrap();
+    let entries = subject.ports().sends.entries(&ids, Read::Consistent).await.unwrap();
     assert_eq!(entries.len(), 132);
     assert_eq!(entries[50], Entry::Missing);
     assert_eq!(entries[7], Entry::Waiting(lives.0.clone()));

@@ -26,7 +26,7 @@ pub use report::{
 pub(crate) use clockwork::{Clockwork, Gather};
 pub(crate) use meter::{Counts, Invocations};
 pub(crate) use plan::{HOUR, MINUTE, Plan, Wave};
-pub(crate) use stopwatch::{OVERHEAD, Server};
+pub(crate) use stopwatch::Server;
 pub(crate) use store::Shared;
 
 /// The hour in which comments come, and half an hour more.

@@ -262,12 +262,12 @@ impl Tables {
         events.iter().filter(has_entry).cloned().collect()
     }
 
-    /// An entry, consistently read.
-    pub(crate) fn entry(&self, send: &SendId) -> Entry {
-        match self.entries.get(send) {
+    /// An entry as it stood at `as_of`: an eventual read. [`u64::MAX`] makes it a consistent one.
+    pub(crate) fn entry(&self, send: &SendId, as_of: u64) -> Entry {
+        match self.entries.get(send).filter(|entry| entry.written_at <= as_of) {
             None => Entry::Missing,
-            Some(Recording { ended: None, place, .. }) => Entry::Waiting(place.clone()),
-            Some(_) => Entry::Ended,
+            Some(Recording { ended: Some((_, at)), .. }) if *at <= as_of => Entry::Ended,
+            Some(Recording { place, .. }) => Entry::Waiting(place.clone()),
         }
     }
 

@@ -23,13 +23,13 @@ const COUNTS: [&str; 9] = [
 
 /// What is counted now. Whoever lowers a count lowers its bound.
 const BOUNDS: [(&str, &str, [f64; 9]); 7] = [
-    ("fleet", "straight", [7.27, 2.71, 8.94, 0.21, 0.26, 0.26, 0.20, 0.19, 0.06]),
-    ("fleet", "eight_hours", [8.26, 5.68, 10.33, 0.13, 0.25, 0.25, 0.20, 0.19, 0.06]),
-    ("fleet", "three_days", [8.35, 9.10, 10.60, 0.13, 0.25, 0.25, 0.20, 0.18, 0.06]),
-    ("viral", "straight", [6.21, 2.35, 9.77, 0.17, 1.07, 1.07, 0.03, 1.00, 0.07]),
-    ("viral", "eight_hours", [7.16, 5.17, 10.67, 0.18, 1.06, 1.06, 0.04, 1.00, 0.06]),
-    ("viral", "three_days", [7.19, 8.68, 12.01, 0.19, 1.06, 1.06, 0.04, 1.00, 0.06]),
-    ("fleet_of_singles", "straight", [7.33, 3.37, 9.65, 0.21, 1.06, 1.06, 0.20, 1.00, 0.06]),
+    ("fleet", "straight", [6.55, 3.36, 8.86, 0.21, 0.23, 0.23, 0.20, 0.19, 0.04]),
+    ("fleet", "eight_hours", [7.32, 4.50, 9.94, 0.12, 0.22, 0.22, 0.20, 0.19, 0.04]),
+    ("fleet", "three_days", [7.28, 4.66, 10.06, 0.12, 0.22, 0.22, 0.20, 0.18, 0.04]),
+    ("viral", "straight", [6.16, 2.15, 9.55, 0.14, 1.04, 1.04, 0.03, 1.00, 0.04]),
+    ("viral", "eight_hours", [7.10, 3.09, 10.22, 0.15, 1.04, 1.04, 0.04, 1.00, 0.04]),
+    ("viral", "three_days", [7.12, 3.27, 11.48, 0.15, 1.04, 1.04, 0.04, 1.00, 0.04]),
+    ("fleet_of_singles", "straight", [6.52, 3.99, 9.46, 0.21, 1.04, 1.04, 0.20, 1.00, 0.04]),
 ];
 
 #[test]
@@ -52,7 +52,10 @@ fn no_count_is_above_its_bound_and_the_bill_follows_from_the_counts() {
         let (writes, bill) = (number(&column["per_dm"]["write_units"]), &column["bill"]);
         // A place, an entry, a reserve, a claim, an outcome, a place removed.
         assert!(writes >= 6.0, "{crowd}, {wait}: is every write counted?");
-        assert!((number(&bill["dynamodb_writes"]) - writes * 0.625).abs() < 1e-6);
+        let beside = number(&bill["dynamodb_writes"]) - writes * 0.625;
+        // Upkeep's are a fleet's.
+        let upkeep = if crowd == "viral" { 0.0..1e-6 } else { 1e-6..0.5 };
+        assert!(upkeep.contains(&beside.max(0.0)), "{crowd}, {wait}: {beside} USD of writes");
         let lines = bill.as_object().unwrap().iter().filter(|(line, _)| *line != "total");
         let sum: f64 = lines.map(|(_, usd)| number(usd)).sum();
         assert!((number(&bill["total"]) - sum).abs() < 1e-6);

@@ -3,10 +3,11 @@
 use crate::snapshot::assert_snapshot;
 use crate::stand::{Ran, program};
 
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 38] = [
     "",
     "deployment",
     "connect",
+    "connect login-url",
     "new-key",
     "account",
     "account list",
@@ -33,7 +34,12 @@ const COMMANDS: [&str; 32] = [
     "dlq show",
     "dlq redrive",
     "dlq drop",
+    "backfill",
     "charge",
+    "contact",
+    "contact forget",
+    "events",
+    "status",
     "forecast",
     "completions",
 ];

@@ -2,19 +2,21 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
-use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
-use spillway_core::send::Waiting;
+use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
+use spillway_core::send::{Outcome, Waiting};
 use spillway_service::operate::{Ledger, Page, State, Stored};
 use spillway_service::port::StoreError;
 use spillway_service::ticket::Place;
 
-use super::item::{Item, Reader, at, s};
+use super::item::{Item, Reader, at, json, s};
+use super::pacing::person_key;
 use super::sends::{DynamoSends, is_lost_race, read_waiting, waiting_item, waiting_key};
 use super::unavailable;
 use crate::schema::entry_id;
 
 const FIND: &str = "look up the send";
 const LIST: &str = "list sends";
+const FORGET: &str = "forget a person";
 const REOPEN: &str = "let the send wait again";
 
 #[async_trait]
@@ -116,6 +118,39 @@ impl Ledger for DynamoSends {
             Err(error) if is_lost_race(error.as_service_error()) => Ok(false),
             Err(error) => Err(unavailable(REOPEN, error)),
         }
+    }
+
+    async fn strip(&self, old: &Stored, outcome: &Outcome) -> Result<bool, StoreError> {
+        let State::Ended { at: ended_at, .. } = &old.state else { return Ok(false) };
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.sends)
+            .key("id", s(entry_id(&old.id)))
+            .update_expression("SET outcome = :outcome")
+            .condition_expression("#state = :state AND ended_at = :at")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":outcome", json(outcome))
+            .expression_attribute_values(":state", s(old.state.name()))
+            .expression_attribute_values(":at", at(*ended_at));
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(refused) if refused.is_conditional_check_failed_exception() => Ok(false),
+                _ => Err(unavailable(FORGET, error)),
+            },
+        }
+    }
+
+    async fn forget_unit(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<(), StoreError> {
+        let delete = self.client.delete_item().table_name(&self.state);
+        let delete = delete.set_key(Some(person_key(account, person)));
+        delete.send().await.map_err(|error| unavailable(FORGET, error))?;
+        Ok(())
     }
 }
 

@@ -316,8 +316,7 @@ impl Budgets for DynamoBudgets {
             .client
             .get_item()
             .table_name(&self.table)
-            .key("pk", s(person_pk(account, person)))
-            .key("sk", s(PERSON_SK))
+            .set_key(Some(person_key(account, person)))
             .consistent_read(true)
             .send()
             .await
@@ -358,13 +357,16 @@ const PERSON_SK: &str = "unit";
 /// No window is longer (see `Profile::validate`): a unit is forgotten after this.
 const UNIT_KEPT: Duration = Duration::from_secs(32 * 24 * 3600);
 
+/// The key of a person's unit.
+pub(super) fn person_key(account: &AccountId, person: &RecipientId) -> Item {
+    Item::from([("pk".into(), s(person_pk(account, person))), ("sk".into(), s(PERSON_SK))])
+}
+
 fn person_item(account: &AccountId, person: &RecipientId, counted_at: Timestamp) -> Item {
-    Item::from([
-        ("pk".into(), s(person_pk(account, person))),
-        ("sk".into(), s(PERSON_SK)),
-        ("counted_at".into(), at(counted_at)),
-        (EXPIRES_AT.into(), n((counted_at + UNIT_KEPT).as_secs())),
-    ])
+    let mut item = person_key(account, person);
+    item.insert("counted_at".into(), at(counted_at));
+    item.insert(EXPIRES_AT.into(), n((counted_at + UNIT_KEPT).as_secs()));
+    item
 }
 
 #[async_trait]

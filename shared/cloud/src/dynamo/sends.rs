@@ -20,7 +20,7 @@ use spillway_core::id::{AccountId, CampaignId, EventId, MediaId, SendId};
 use spillway_core::send::{Address, Earlier, Lane, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::metrics::Meter;
-use spillway_service::port::{Entry, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket, shard};
 use tracing::error;
 
@@ -210,8 +210,8 @@ impl Sends for DynamoSends {
         }
     }
 
-    async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError> {
-        let found = self.lookup(sends, Read::Consistent, KNOWN).await?;
+    async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
+        let found = self.lookup(sends, read, KNOWN).await?;
         sends
             .iter()
             .map(|send| match found.get(&entry_id(send)) {
@@ -312,12 +312,6 @@ fn end_values(ticket: &Ticket, outcome: &Outcome, ended_at: Timestamp) -> Item {
         (":waiting".into(), s("waiting")),
         (":place".into(), s(ticket.place.as_str())),
     ])
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Read {
-    Eventual,
-    Consistent,
 }
 
 impl DynamoSends {

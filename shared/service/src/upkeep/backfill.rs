@@ -187,9 +187,9 @@ impl Upkeeper {
             .collect();
         let should_be_known = |at: Timestamp| now.since(at) >= HEARD_SLACK;
         let heard_until = standing.last_heard.unwrap_or_default() + HEARD_SLACK;
+        // Told or not: one that a campaign wants only now was told, and nobody asked for a DM then.
         let never_heard =
             wanted.iter().map(made_at).any(|at| should_be_known(at) && at > heard_until);
-        let was_due = wanted.iter().map(made_at).all(should_be_known);
         let read = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
         let comments = wanted
             .into_iter()
@@ -209,7 +209,7 @@ impl Upkeeper {
         let counts = self.ingest.ingest_read(&account.id, comments).await?;
         let found = u32::try_from(counts.queued + counts.parked).unwrap_or(u32::MAX);
         self.meter.count(Metric::Backfilled, counts.queued + counts.parked);
-        Ok(Told { read, found, missed: never_heard || (found > 0 && was_due), older_follow })
+        Ok(Told { read, found, missed: never_heard, older_follow })
     }
 
     async fn finish(&self, account: &Account, over: Backfill, upkeep: &mut Upkeep) {

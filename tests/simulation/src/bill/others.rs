@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::lambda::{gb_seconds, millis};
 use super::usage::Usage;
-use super::workload::{BESIDE, Wait, gb_seconds};
-use crate::scale::{OVERHEAD, Server};
+use super::workload::{BESIDE, Wait};
+use crate::process::Function;
+use crate::scale::Server;
 
 /// A design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +52,7 @@ impl Other {
                 // Looks at the budget, and sends what does not fit again.
                 let hop = Usage {
                     read_units: 1.0 / BATCH,
-                    ..invocation(1.0 / BATCH, [store(), queue()])
+                    ..invocation(Function::Sender, 1.0 / BATCH, [store(), queue()])
                 } + messages(1.0);
                 hop * hops + call(1.0 / BATCH) + messages(1.0)
             }
@@ -70,20 +72,21 @@ const fn queue() -> u64 {
 }
 
 /// An invocation that makes requests one after the other, shared by several messages.
-fn invocation<const N: usize>(part: f64, requests: [u64; N]) -> Usage {
-    let millis = OVERHEAD + requests.iter().sum::<u64>();
-    Usage { invocations: part, gb_seconds: part * gb_seconds(millis as f64), ..Usage::default() }
+fn invocation<const N: usize>(function: Function, part: f64, requests: [u64; N]) -> Usage {
+    let waited = requests.iter().sum::<u64>() as f64;
+    let lasts = millis(function, 1.0, waited, N as f64);
+    Usage { invocations: part, gb_seconds: part * gb_seconds(function, lasts), ..Usage::default() }
 }
 
 /// The webhook's: it records, then hands on. Schedules and executions are created one by one, but at
 /// a time, and take as long as a message.
 fn delivery() -> Usage {
-    invocation(1.0 / DELIVERY, [store(), queue()])
+    invocation(Function::Webhook, 1.0 / DELIVERY, [store(), queue()])
 }
 
 /// The call to Meta, between the count and the outcome.
 fn call(part: f64) -> Usage {
-    invocation(part, [store(), Server::Graph.latency(), store()])
+    invocation(Function::Sender, part, [store(), Server::Graph.latency(), store()])
 }
 
 /// Sent, received and deleted in full batches.

@@ -6,6 +6,7 @@ use std::thread;
 use serde::Serialize;
 use spillway_service::clock::Clock;
 
+use super::lambda::{gb_seconds, millis};
 use super::usage::Usage;
 use crate::process::Function;
 use crate::scale::{
@@ -101,6 +102,8 @@ pub struct PerDm {
     pub release_invocations: f64,
     /// Milliseconds that all of these take.
     pub millis: f64,
+    /// GB-seconds of these.
+    pub gb_seconds: f64,
 }
 
 impl Crowd {
@@ -192,7 +195,7 @@ impl Play {
         let counts = shared.counts();
         let dms = shared.written();
         let hours = (shared.now().as_millis() - start) as f64 / HOUR as f64;
-        let standing = standing(&counts);
+        let standing = standing(&counts) + upkeep(self.stand_for);
         // The accounts that are played use the part of a deployment that they are of the fleet.
         let part = f64::from(self.accounts) / f64::from(self.stand_for);
         let share = match crowd {
@@ -219,11 +222,17 @@ fn function(counts: &Counts, function: Function) -> Invocations {
     counts.invocations.get(&function).copied().unwrap_or_default()
 }
 
+/// Milliseconds that invocations took together.
+fn lasted(function: Function, of: Invocations) -> f64 {
+    millis(function, of.count as f64, of.waited as f64, of.requests as f64)
+}
+
 impl PerDm {
     fn of(counts: &Counts, dms: u64) -> Self {
         let per_dm = |count: u64| count as f64 / dms.max(1) as f64;
-        let [webhook, sender, release] = [Function::Webhook, Function::Sender, Function::Release]
-            .map(|name| function(counts, name));
+        let functions = [Function::Webhook, Function::Sender, Function::Release];
+        let [webhook, sender, release] = functions.map(|name| function(counts, name));
+        let lasted = functions.map(|name| (name, lasted(name, function(counts, name))));
         Self {
             write_units: per_dm(counts.writes),
             read_units: per_dm(counts.half_reads) / 2.0,
@@ -234,7 +243,9 @@ impl PerDm {
             webhook_invocations: per_dm(webhook.count),
             sender_invocations: per_dm(sender.count),
             release_invocations: per_dm(release.count),
-            millis: per_dm(webhook.millis + sender.millis + release.millis),
+            millis: lasted.iter().map(|(_, millis)| millis).sum::<f64>() / dms.max(1) as f64,
+            gb_seconds: lasted.iter().map(|&(name, millis)| gb_seconds(name, millis)).sum::<f64>()
+                / dms.max(1) as f64,
         }
     }
 
@@ -250,7 +261,7 @@ impl PerDm {
             invocations: self.webhook_invocations
                 + self.sender_invocations
                 + self.release_invocations,
-            gb_seconds: gb_seconds(self.millis),
+            gb_seconds: self.gb_seconds,
             ..BESIDE
         }
     }
@@ -265,20 +276,12 @@ const MONTH: f64 = 365.0 / 12.0;
 /// Hours of a month.
 pub(super) const MONTH_HOURS: f64 = 24.0 * MONTH;
 
-/// Memory of a function in GB, as template.yaml has it.
-const MEMORY: f64 = 0.5;
-
 /// Alarms, as template.yaml has them.
-const ALARMS: f64 = 15.0;
+const ALARMS: f64 = 19.0;
 
 /// Metrics of our own: each is billed for the hours in which it has values, and once more for each
 /// further label.
-const METRICS: f64 = 25.0;
-
-/// GB-seconds of so many milliseconds.
-pub(super) fn gb_seconds(millis: f64) -> f64 {
-    MEMORY * millis / 1000.0
-}
+const METRICS: f64 = 29.0;
 
 /// What is taken and not counted, for each DM: at most 1 KB of logs; 1.5 KB to Meta, with what TLS adds;
 /// an entry of 400 bytes for ten days.
@@ -304,19 +307,21 @@ pub(super) const BESIDE: Usage = Usage {
 
 /// What all accounts share in an hour, whether anything is sent or not: for each of the two queues
 /// five long polls of 20 seconds at a time, the schedule with its invocations, the two tables' keys asked
-/// for every five minutes for each of three functions, a key, a
+/// for every five minutes for each of four functions, a key, a
 /// secret, the metrics under one label each, a dashboard and the alarms.
 fn standing(counts: &Counts) -> Usage {
     const POLLS: f64 = 2.0 * 5.0 * 180.0;
     const TICKS: f64 = 60.0;
-    let per_tick = |count: u64| count as f64 / counts.ticks.count.max(1) as f64;
+    let ticks = counts.ticks.count.max(1) as f64;
+    let per_tick = |count: u64| count as f64 / ticks;
+    let lasts = lasted(Function::Release, counts.ticks) / ticks;
     Usage {
         queue_requests: POLLS,
         schedules: TICKS,
         invocations: TICKS,
-        gb_seconds: TICKS * gb_seconds(per_tick(counts.ticks.millis)),
+        gb_seconds: TICKS * gb_seconds(Function::Release, lasts),
         read_units: TICKS * per_tick(counts.tick_half_reads) / 2.0,
-        kms_requests: 2.0 * 3.0 * 12.0,
+        kms_requests: 2.0 * 4.0 * 12.0,
         secret_months: 1.0 / MONTH_HOURS,
         key_months: 1.0 / MONTH_HOURS,
         metric_months: METRICS / MONTH_HOURS,
@@ -326,15 +331,42 @@ fn standing(counts: &Counts) -> Usage {
     }
 }
 
+/// What upkeep takes in an hour, whether anything is sent or not: four runs; and for each account a visit,
+/// which moves its due time on, reads account, token and budget, charges one call and makes it, and writes
+/// down what it has found. Eight visits share an invocation's time.
+fn upkeep(accounts: u32) -> Usage {
+    const RUNS: f64 = 4.0;
+    const VISIT_MILLIS: f64 = 400.0 / 8.0;
+    let visits = f64::from(accounts);
+    Usage {
+        schedules: RUNS,
+        invocations: RUNS,
+        // Its function has as much memory as release's.
+        gb_seconds: gb_seconds(Function::Release, RUNS * 100.0 + visits * VISIT_MILLIS),
+        write_units: visits * 3.0,
+        // Each run also reads the list: a kilobyte an account, eventually consistent.
+        read_units: visits * (4.0 + RUNS / 8.0),
+        out_gb: visits * 1536.0 / GB,
+        ..Usage::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use spillway_service::metrics::Metric;
 
+    use crate::bill::lambda::memory_mb;
+    use crate::process::Function;
+
     #[test]
     fn memory_batches_and_what_is_there_by_the_month_are_those_of_the_template() {
         let template = include_str!("../../../../template.yaml");
-        assert_eq!(template.matches("MemorySize:").count(), 1);
-        assert!(template.contains(&format!("MemorySize: {}\n", super::MEMORY * 1024.0)));
+        // All functions', and the sender's own.
+        let memory = |function| format!("MemorySize: {}\n", memory_mb(function));
+        assert_eq!(template.matches("MemorySize:").count(), 2);
+        assert!(template.contains(&format!("\n    {}", memory(Function::Webhook))));
+        let (_, sender) = template.split_once("\n  SenderFunction:\n").unwrap();
+        assert!(sender.split("\n\n").next().unwrap().contains(&memory(Function::Sender)));
         let batch = super::Gather::DEFAULT.batch;
         assert!(
             template.contains(&format!(

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Entry, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::host::Host;
@@ -118,10 +118,14 @@ impl Sends for Host {
         .await
     }
 
-    async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError> {
+    async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
         let parts = sends.chunks(BATCH_GET).map(|part| {
             self.store(KNOWN, move |world| {
-                part.iter().map(|send| world.tables.entry(send)).collect::<Vec<Entry>>()
+                let as_of = match read {
+                    Read::Consistent => u64::MAX,
+                    Read::Eventual => world.now.saturating_sub(world.dice.between(0..=LAG_MAX)),
+                };
+                part.iter().map(|send| world.tables.entry(send, as_of)).collect::<Vec<Entry>>()
             })
         });
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())

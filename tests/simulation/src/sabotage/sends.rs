@@ -8,7 +8,7 @@ use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
 use spillway_core::send::{Address, Earlier, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Entry, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use super::{Sabotage, Sabotaged};
@@ -84,8 +84,8 @@ impl Sends for Sabotaged {
         self.host.finish_unclaimed(ticket, outcome, at).await
     }
 
-    async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError> {
-        self.host.entries(sends).await
+    async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
+        self.host.entries(sends, read).await
     }
 
     async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {

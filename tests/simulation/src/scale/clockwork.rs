@@ -17,7 +17,6 @@ use spillway_service::ticket::Ticket;
 use super::plan::MINUTE;
 use super::pool::Pool;
 use super::process::{release, sender, webhook};
-use super::stopwatch::OVERHEAD;
 use super::store::Shared;
 use crate::dice::Dice;
 use crate::process::Function;
@@ -254,8 +253,8 @@ fn finish<T>(shared: &Shared, function: Function, work: impl Future<Output = T>)
     shared.stopwatch.reset();
     loop {
         if let Poll::Ready(end) = work.as_mut().poll(&mut context) {
-            let lasted = OVERHEAD + shared.stopwatch.elapsed();
-            shared.store().meter.counts.invoked(function, lasted);
+            let (waited, requests) = (shared.stopwatch.elapsed(), shared.stopwatch.requests());
+            shared.store().meter.counts.invoked(function, waited, requests);
             return end;
         }
         shared.stopwatch.advance();

@@ -151,8 +151,10 @@ impl QueueLoad {
 pub(crate) struct Invocations {
     /// How many.
     pub(crate) count: u64,
-    /// Milliseconds that they took together.
-    pub(crate) millis: u64,
+    /// Milliseconds for which they waited together.
+    pub(crate) waited: u64,
+    /// Requests that they made.
+    pub(crate) requests: u64,
 }
 
 /// What is billed. What the schedule's own invocations read and take stands apart: it is there
@@ -199,14 +201,15 @@ impl Counts {
         self.tickets += tickets;
     }
 
-    /// An invocation ended after so many milliseconds.
-    pub(super) fn invoked(&mut self, function: Function, millis: u64) {
+    /// An invocation ended that has waited for so many milliseconds and made so many requests.
+    pub(super) fn invoked(&mut self, function: Function, waited: u64, requests: u64) {
         let all = match self.is_tick {
             true => &mut self.ticks,
             false => self.invocations.entry(function).or_default(),
         };
         all.count += 1;
-        all.millis += millis;
+        all.waited += waited;
+        all.requests += requests;
     }
 }
 

@@ -1,11 +1,9 @@
-//! How long an invocation takes: its requests one after the other, those it makes at a time together.
+//! How long an invocation waits: for its requests one after the other, for those it makes at a time
+//! together.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-
-/// Milliseconds that an invocation takes beside its requests.
-pub(crate) const OVERHEAD: u64 = 3;
 
 /// What a process waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +35,18 @@ pub(super) struct Stopwatch(Mutex<State>);
 struct State {
     /// In milliseconds since the invocation began.
     elapsed: u64,
+    /// Made since then.
+    requests: u64,
     /// Who is to be woken when.
     sleepers: Vec<(u64, Waker)>,
 }
 
 impl Stopwatch {
-    /// Waits for so many milliseconds.
-    pub(super) fn wait(&self, millis: u64) -> Wait<'_> {
-        Wait { stopwatch: self, until: self.state().elapsed + millis }
+    /// So many requests are made at a time, and answered after so many milliseconds.
+    pub(super) fn wait(&self, requests: u64, millis: u64) -> Wait<'_> {
+        let mut state = self.state();
+        state.requests += requests;
+        Wait { stopwatch: self, until: state.elapsed + millis }
     }
 
     /// An invocation begins.
@@ -65,6 +67,11 @@ impl Stopwatch {
     /// Milliseconds since the invocation began.
     pub(super) fn elapsed(&self) -> u64 {
         self.state().elapsed
+    }
+
+    /// Requests since the invocation began.
+    pub(super) fn requests(&self) -> u64 {
+        self.state().requests
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -112,13 +119,14 @@ mod tests {
         let stopwatch = Stopwatch::default();
         let row = async {
             for millis in [5, 10, 300] {
-                stopwatch.wait(millis).await;
+                stopwatch.wait(1, millis).await;
             }
         };
         assert_eq!(lasts(row, &stopwatch), 315);
         let stopwatch = Stopwatch::default();
         // More than futures polls without being woken.
-        let many = join_all((1..=100).map(|millis| stopwatch.wait(millis)));
+        let many = join_all((1..=100).map(|millis| stopwatch.wait(1, millis)));
         assert_eq!(lasts(many, &stopwatch), 100);
+        assert_eq!(stopwatch.requests(), 100);
     }
 }

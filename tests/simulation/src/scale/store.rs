@@ -96,7 +96,7 @@ impl Shared {
                 Server::Graph => {}
             }
         }
-        self.stopwatch.wait(server.latency()).await;
+        self.stopwatch.wait(requests, server.latency()).await;
     }
 
     /// What has been billed.

@@ -50,7 +50,7 @@ impl World {
 
     /// A place is about to be cleared.
     pub(crate) fn sees_discard(&mut self, place: &Place, send: &SendId) {
-        if self.tables.entry(send) == Entry::Waiting(place.clone()) {
+        if self.tables.entry(send, u64::MAX) == Entry::Waiting(place.clone()) {
             self.broken(format!("{send} waits, and its place is cleared"));
         }
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Entry, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use super::Ports;
@@ -99,10 +99,14 @@ impl Sends for Ports {
             .await)
     }
 
-    async fn entries(&self, sends: &[SendId]) -> Result<Vec<Entry>, StoreError> {
+    async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
+        let cost = match read {
+            Read::Consistent => CONSISTENT,
+            Read::Eventual => EVENTUAL,
+        };
         let entry = |send| {
             let key = keys::entry(send);
-            self.item(Table::Sends, &key, CONSISTENT, |store| store.tables.entry(send))
+            self.item(Table::Sends, &key, cost, |store| store.tables.entry(send, u64::MAX))
         };
         let entries = sends.iter().map(entry).collect();
         self.ask_store(sends.len().div_ceil(BATCH_GET)).await;

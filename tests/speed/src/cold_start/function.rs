@@ -19,16 +19,18 @@ pub(crate) enum Function {
     Webhook,
     Sender,
     Release,
+    Upkeep,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 3] = [Self::Webhook, Self::Sender, Self::Release];
+    pub(crate) const ALL: [Self; 4] = [Self::Webhook, Self::Sender, Self::Release, Self::Upkeep];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
             Self::Sender => "sender",
             Self::Release => "release",
+            Self::Upkeep => "upkeep",
         }
     }
 
@@ -38,10 +40,11 @@ impl Function {
             Self::Webhook => "WebhookFunction",
             Self::Sender => "SenderFunction",
             Self::Release => "ReleaseFunction",
+            Self::Upkeep => "UpkeepFunction",
         }
     }
 
-    /// A comment on an account that nobody knows; a send that is gone; a minute of the schedule.
+    /// A comment on an account that nobody knows; a send that is gone; a minute of each schedule.
     pub(crate) fn first_event(self) -> Value {
         match self {
             Self::Webhook => {
@@ -85,6 +88,7 @@ impl Function {
                 json!({ "Records": [{ "messageId": "1", "body": ticket.to_string() }] })
             }
             Self::Release => json!({ "dispatch": true }),
+            Self::Upkeep => json!({ "upkeep": true }),
         }
     }
 }

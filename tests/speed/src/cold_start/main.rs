@@ -31,8 +31,8 @@ use crate::start::Start;
 Examples:
 
   sam build --parameter-overrides Architecture=x86_64
-  cargo run --release -p spillway-startup --bin cold-start
-  cargo run --release -p spillway-startup --bin cold-start -- --runs 100 --json")]
+  cargo run --release -p spillway-speed --bin cold-start
+  cargo run --release -p spillway-speed --bin cold-start -- --runs 100 --json")]
 struct Options {
     /// The folder that `sam build` has filled
     #[arg(long, default_value = ".aws-sam/build", value_name = "FOLDER")]

@@ -1,0 +1,121 @@
+//! Between the use cases and their ports: how long the adapters, the SDK and the HTTP clients behind
+//! them keep a core busy.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use spillway_cloud::wiring::Wiring;
+use spillway_core::app::AppBudget;
+use spillway_core::budget::Budget;
+use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::pace::Cursor;
+use spillway_core::send::{Outcome, Step, Waiting};
+use spillway_core::time::Timestamp;
+use spillway_local::busy::Busy;
+use spillway_meta::graph::{CallError, CommentTime, Sent};
+use spillway_service::account::Account;
+use spillway_service::port::{
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Entry, Graph, Mark, Moved, Queued, Read,
+    Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+};
+use spillway_service::ticket::{Place, Ticket};
+
+/// Everything behind the ports, of all processes.
+pub(super) static BEHIND: Busy = Busy::new();
+
+/// The wiring with each port measured that a DM needs. What ingest notes of an account once in a while
+/// counts as ours.
+pub(super) fn measured(wiring: Wiring) -> Wiring {
+    Wiring {
+        accounts: Arc::new(Measured(wiring.accounts)),
+        budgets: Arc::new(Measured(wiring.budgets)),
+        app: Arc::new(Measured(wiring.app)),
+        cursors: Arc::new(Measured(wiring.cursors)),
+        sends: Arc::new(Measured(wiring.sends)),
+        backlogs: Arc::new(Measured(wiring.backlogs)),
+        queue: Arc::new(Measured(wiring.queue)),
+        runs: Arc::new(Measured(wiring.runs)),
+        graph: Arc::new(Measured(wiring.graph)),
+        ..wiring
+    }
+}
+
+struct Measured<P: ?Sized>(Arc<P>);
+
+/// Hands every method of a port on.
+macro_rules! measured {
+    ($port:ident: $(fn $name:ident($($given:ident: $of:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl $port for Measured<dyn $port> {
+            $(async fn $name(&self, $($given: $of),*) -> $answer {
+                BEHIND.with(self.0.$name($($given),*)).await
+            })*
+        }
+    };
+}
+
+type Stored<T> = Result<T, StoreError>;
+
+measured! { Accounts:
+    fn load(account: &AccountId) -> Stored<Option<Account>>;
+}
+
+measured! { Budgets:
+    fn load(account: &AccountId) -> Stored<Budget>;
+    fn save(account: &AccountId, next: &Budget) -> Stored<Saved<Budget>>;
+    fn save_moved(account: &AccountId, next: &Budget, moved: &Moved<'_>) -> Stored<Saved<Budget>>;
+    fn counted_at(account: &AccountId, person: &RecipientId) -> Stored<Option<Timestamp>>;
+    fn note_counted(account: &AccountId, person: &RecipientId, at: Timestamp) -> Stored<()>;
+}
+
+measured! { AppBudgets:
+    fn load() -> Stored<AppBudget>;
+    fn save(next: &AppBudget) -> Stored<Saved<AppBudget>>;
+}
+
+measured! { Cursors:
+    fn load(account: &AccountId) -> Stored<Cursor>;
+    fn save(account: &AccountId, next: &Cursor) -> Stored<Saved<Cursor>>;
+}
+
+measured! { Sends:
+    fn known(account: &AccountId, events: &[EventId]) -> Stored<HashSet<EventId>>;
+    fn record(sends: &[(Place, Waiting)]) -> Stored<Vec<Recorded>>;
+    fn step(ticket: &Ticket, step: Step) -> Stored<Option<Waiting>>;
+    fn finish(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<()>;
+    fn finish_unclaimed(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
+    fn entries(sends: &[SendId], read: Read) -> Stored<Vec<Entry>>;
+    fn adopt(place: &Place, send: &Waiting) -> Stored<Recorded>;
+    fn discard(place: &Place, send: &SendId) -> Stored<()>;
+    fn waiting(account: &AccountId, shard: u8, after: Option<&Place>, limit: usize)
+        -> Stored<Vec<(Place, Waiting)>>;
+}
+
+measured! { Backlogs:
+    fn mark(account: &AccountId, now: Timestamp) -> Stored<()>;
+    fn wake(account: &AccountId, now: Timestamp) -> Stored<()>;
+    fn marked() -> Stored<Vec<(AccountId, Timestamp)>>;
+    fn lease(account: &AccountId, now: Timestamp, until: Timestamp) -> Stored<Option<Mark>>;
+    fn settle(account: &AccountId, mark: &Mark, due: Option<Timestamp>) -> Stored<()>;
+}
+
+measured! { SendQueue:
+    fn enqueue(messages: &[Queued]) -> Vec<Stored<()>>;
+    fn bury(body: &str) -> Stored<()>;
+}
+
+measured! { ReleaseQueue:
+    fn enqueue(accounts: &[AccountId]) -> Stored<()>;
+}
+
+measured! { Graph:
+    fn prepare(account: &Account) -> Stored<()>;
+    fn private_reply(account: &Account, comment: &CommentId, text: &str, timeout: Duration)
+        -> Result<Sent, CallError>;
+    fn message(account: &Account, recipient: &RecipientId, text: &str, timeout: Duration)
+        -> Result<Sent, CallError>;
+    fn comment_timestamp(account: &Account, comment: &CommentId, timeout: Duration)
+        -> Result<CommentTime, CallError>;
+}
