@@ -18,7 +18,6 @@ use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
-use spillway_meta::graph::GraphConfig;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::operate::Operator;
 
@@ -119,12 +118,25 @@ pub(crate) struct Deployment {
     pub(crate) operator: Operator,
     /// The dead-letter queue.
     pub(crate) dead_letters: DeadLetters,
-    /// Where Meta is.
-    pub(crate) graph: GraphConfig,
+    /// Where its parts are.
+    pub(crate) config: Config,
+    /// Where Meta delivers to, if that was said.
+    pub(crate) webhook_url: Option<String>,
+    /// Whose services its parts are.
+    pub(crate) services: Services,
     /// Where the app's secrets are.
     pub(crate) secrets: SecretsManager,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Whose services a deployment stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Services {
+    /// AWS's.
+    Aws,
+    /// Those of a local stack, which has what Spillway calls and no more.
+    Local,
 }
 
 impl Where {
@@ -211,11 +223,24 @@ impl Where {
         };
         let secrets = SecretsManager {
             client: aws_sdk_secretsmanager::Client::from_conf(secrets.build()),
-            id: config.secret_id,
+            id: config.secret_id.clone(),
         };
-        let accounts = DynamoAccounts { client: dynamo, table: config.state_table };
-        let graph = config.graph;
-        Ok(Deployment { wiring, accounts, operator, dead_letters, graph, secrets, clock })
+        let accounts = DynamoAccounts { client: dynamo, table: config.state_table.clone() };
+        let services = match names.get("AWS_ENDPOINT_URL_DYNAMODB") {
+            Some(_) => Services::Local,
+            None => Services::Aws,
+        };
+        Ok(Deployment {
+            wiring,
+            accounts,
+            operator,
+            dead_letters,
+            config,
+            webhook_url: get("SPILLWAY_WEBHOOK_URL"),
+            services,
+            secrets,
+            clock,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::snapshot::assert_snapshot;
 use crate::stand::{Ran, program};
 
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 33] = [
     "",
     "deployment",
     "connect",
@@ -34,6 +34,7 @@ const COMMANDS: [&str; 32] = [
     "dlq redrive",
     "dlq drop",
     "charge",
+    "doctor",
     "forecast",
     "completions",
 ];
@@ -62,7 +63,7 @@ fn every_help_text_is_as_kept_and_has_an_example() {
 #[test]
 fn exit_codes_are_documented() {
     let help = run(&["--help"]).ok().stdout;
-    for code in 0..=5 {
+    for code in 0..=6 {
         assert!(help.contains(&format!("\n  {code}  ")), "{code}:\n{help}");
     }
 }
