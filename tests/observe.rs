@@ -25,6 +25,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::Targets;
 
 use crate::harness::{CREATOR, OTHER, Said, World, all_said, body, careful, log_to, quotas, said};
+use crate::upkeep::{end_of_a_token, hour_of_refused_webhooks, webhooks_that_stop};
 
 /// What a DM on the straight path may cost in CloudWatch Logs, in bytes, metrics included.
 const BYTES_PER_DM_MAX: usize = 1024;
@@ -53,7 +54,7 @@ impl Write for Written {
 /// and Meta is no part of it.
 fn log_at(level: LevelFilter) -> DefaultGuard {
     let stand_ins = ["spillway_local", "dynoxide"].map(|target| (target, LevelFilter::OFF));
-    let ours = ["service", "cloud", "meta", "webhook", "sender", "release"]
+    let ours = ["service", "cloud", "meta", "webhook", "sender", "release", "upkeep"]
         .map(|name| (format!("spillway_{name}"), level));
     let levels = Targets::new().with_default(LevelFilter::INFO);
     let levels = levels.with_targets(stand_ins).with_targets(ours);
@@ -372,6 +373,9 @@ fn with_a_wrong_clock(wiring: Wiring) -> Wiring {
 async fn every_metric_is_written_once_there_is_cause() {
     Trouble::start().await.play().await;
     too_many().await;
+    end_of_a_token().await;
+    hour_of_refused_webhooks().await;
+    webhooks_that_stop().await;
     let world = World::wrapped(careful(), with_a_wrong_clock).await;
     assert_eq!(world.say(&[said(1)]).await, 500);
     let metrics = Metrics::read(&lines());

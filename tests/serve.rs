@@ -144,7 +144,9 @@ async fn comments_are_answered_in_pace_and_a_throttle_is_waited_out() {
     assert!(json(&http, &faults).await.as_array().unwrap().is_empty(), "it has struck");
 
     let calls = json(&http, &format!("{}/_calls", addresses.graph_url)).await;
-    let calls = calls.as_array().unwrap();
+    // Upkeep calls too.
+    let dms = calls.as_array().unwrap().iter().filter(|call| call["comment_id"].is_string());
+    let calls: Vec<Value> = dms.cloned().collect();
     eprintln!(
         "{:?}",
         calls
@@ -156,7 +158,7 @@ async fn comments_are_answered_in_pace_and_a_throttle_is_waited_out() {
             .collect::<Vec<_>>()
     );
     let fields = ["at_ms", "account", "action", "comment_id", "recipient_id", "status", "code"];
-    for call in calls {
+    for call in &calls {
         let call = call.as_object().unwrap();
         assert!(fields.iter().all(|field| call.contains_key(*field)), "{call:?}");
     }

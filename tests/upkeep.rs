@@ -139,6 +139,10 @@ async fn a_renewal_that_fails_leaves_the_old_token_and_is_tried_again() {
 
 #[tokio::test]
 async fn a_token_that_has_ended_holds_the_account_and_says_so_once() {
+    end_of_a_token().await;
+}
+
+pub(crate) async fn end_of_a_token() {
     let mut world = World::kept_up().await;
     world.token_lives(START - 60 * DAY, START + HOUR).await;
     // Nobody renews it: Meta refuses.
@@ -156,9 +160,13 @@ async fn a_token_that_has_ended_holds_the_account_and_says_so_once() {
     assert_eq!(world.state_of(&said(1)).await, "waiting", "it waits for a new token");
 }
 
-/// The week that the watchdog is for.
 #[tokio::test]
 async fn an_hour_of_refused_webhooks_loses_nobody_their_dm() {
+    hour_of_refused_webhooks().await;
+}
+
+/// The week that the watchdog is for.
+pub(crate) async fn hour_of_refused_webhooks() {
     let mut world = World::kept_up().await;
     let mut all = hourly(&mut world, START + MINUTE, 1..24);
     world.pass(23 * HOUR).await;
@@ -189,6 +197,10 @@ async fn an_hour_of_refused_webhooks_loses_nobody_their_dm() {
 
 #[tokio::test]
 async fn webhooks_that_stop_while_people_comment_are_noticed_and_replaced_by_reading() {
+    webhooks_that_stop().await;
+}
+
+pub(crate) async fn webhooks_that_stop() {
     let mut world = World::kept_up().await;
     let told = hourly(&mut world, START + MINUTE, 1..6);
     world.pass(6 * HOUR).await;

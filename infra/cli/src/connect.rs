@@ -127,7 +127,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     match (options.code, options.app_id, options.redirect_uri) {
         (Some(code), Some(app_id), Some(redirect_uri)) => {
             let deployment = place.open().await?;
-            let login = Login::new(&deployment.graph, app_secrets(&deployment).await?)?;
+            let login = Login::new(&deployment.config.graph, app_secrets(&deployment).await?)?;
             let code = login::code_in(&code);
             let logged_in = login.redeem(&app_id, &code, &redirect_uri).await?;
             let id = &logged_in.me.account;

@@ -19,7 +19,6 @@ use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
-use spillway_meta::graph::GraphConfig;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::operate::Operator;
 
@@ -120,12 +119,25 @@ pub(crate) struct Deployment {
     pub(crate) operator: Operator,
     /// The dead-letter queue.
     pub(crate) dead_letters: DeadLetters,
-    /// Where Meta is.
-    pub(crate) graph: GraphConfig,
+    /// Where its parts are.
+    pub(crate) config: Config,
+    /// Where Meta delivers to, if that was said.
+    pub(crate) webhook_url: Option<String>,
+    /// Whose services its parts are.
+    pub(crate) services: Services,
     /// Where the app's secrets are.
     pub(crate) secrets: SecretsManager,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Whose services a deployment stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Services {
+    /// AWS's.
+    Aws,
+    /// Those of a local stack, which has what Spillway calls and no more.
+    Local,
 }
 
 impl Where {
@@ -156,7 +168,7 @@ impl Where {
         let client = aws_sdk_kms::Client::from_conf(kms.build());
         let kms = Arc::new(Kms { client, key: config.kms_key.clone() });
         let wiring = Wiring::new(&config, kms, &dynamo, &sqs, clock, process_number()?)?;
-        Ok(Deployment::new(config, Wiring { check, ..wiring }, dynamo, sqs, secrets))
+        Ok(Deployment::new(&names, config, Wiring { check, ..wiring }, dynamo, sqs, secrets))
     }
 }
 
@@ -199,6 +211,7 @@ impl Names {
 
 impl Deployment {
     fn new(
+        names: &Names,
         config: Config,
         wiring: Wiring,
         dynamo: aws_sdk_dynamodb::Client,
@@ -207,7 +220,7 @@ impl Deployment {
     ) -> Self {
         let ledger = DynamoSends {
             client: dynamo.clone(),
-            sends: config.sends_table,
+            sends: config.sends_table.clone(),
             state: config.state_table.clone(),
             meter: wiring.meter.clone(),
         };
@@ -220,13 +233,28 @@ impl Deployment {
         };
         let dead_letters = DeadLetters {
             client: sqs,
-            url: config.dead_letter_queue_url,
-            send_url: config.send_queue_url,
+            url: config.dead_letter_queue_url.clone(),
+            send_url: config.send_queue_url.clone(),
         };
-        let secrets = SecretsManager { client: secrets, id: config.secret_id };
-        let accounts = DynamoAccounts { client: dynamo, table: config.state_table };
-        let (graph, clock) = (config.graph, wiring.clock.clone());
-        Self { wiring, accounts, operator, dead_letters, graph, secrets, clock }
+        let secrets = SecretsManager { client: secrets, id: config.secret_id.clone() };
+        let accounts = DynamoAccounts { client: dynamo, table: config.state_table.clone() };
+        let webhook_url = names.get("SPILLWAY_WEBHOOK_URL").map(str::to_owned);
+        let services = match names.get("AWS_ENDPOINT_URL_DYNAMODB") {
+            Some(_) => Services::Local,
+            None => Services::Aws,
+        };
+        let clock = wiring.clock.clone();
+        Self {
+            wiring,
+            accounts,
+            operator,
+            dead_letters,
+            config,
+            webhook_url,
+            services,
+            secrets,
+            clock,
+        }
     }
 }
 

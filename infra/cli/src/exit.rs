@@ -10,7 +10,8 @@ Exit codes:
   2  the command line is wrong
   3  not now: the charge was denied
   4  a file was refused; nothing was changed
-  5  not confirmed; nothing was changed";
+  5  not confirmed; nothing was changed
+  6  the doctor found something wrong";
 
 /// How a command that did its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) enum Ended {
     Done,
     /// The answer is «not now».
     Denied,
+    /// Something is wrong with the deployment.
+    Unwell,
 }
 
 /// A file is refused.
@@ -39,6 +42,7 @@ pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {
     let error = match result {
         Ok(Ended::Done) => return ExitCode::SUCCESS,
         Ok(Ended::Denied) => return ExitCode::from(3),
+        Ok(Ended::Unwell) => return ExitCode::from(6),
         Err(error) => error,
     };
     eprintln!("error: {}", readable(&format!("{error:#}")));
@@ -51,9 +55,16 @@ pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {
     }
 }
 
-/// Without the inside of the SDK's errors, which says the same again at length; and with what to do
-/// about the commonest of them.
 fn readable(error: &str) -> String {
+    match explained(error) {
+        (said, None) => said.to_owned(),
+        (said, Some(hint)) => format!("{said}: {hint}"),
+    }
+}
+
+/// Without the inside of the SDK's errors, which says the same again at length; and what to do about
+/// the commonest of them.
+pub(crate) fn explained(error: &str) -> (&str, Option<&'static str>) {
     const INSIDES: [&str; 5] = [
         " (DispatchFailure(",
         " (ServiceError(",
@@ -65,17 +76,19 @@ fn readable(error: &str) -> String {
     let said = &error[..end.unwrap_or(error.len())];
     let hint = match said {
         _ if said.contains("dispatch failure") => {
-            ": cannot be reached; is the deployment file's region or URL right, and does a local stack \
+            "cannot be reached; is the deployment file's region or URL right, and does a local stack \
              still run?"
         }
-        _ if said.contains("credentials") => ": log in to AWS first, or set AWS_PROFILE",
-        _ if said.contains("ResourceNotFound") => {
-            ": there is no such table or queue; is this the right account, region and deployment file?"
+        _ if said.contains("credentials") || said.contains("security token") => {
+            "log in to AWS first, or set AWS_PROFILE"
         }
-        _ if said.contains("AccessDenied") => ": whoever asks needs that permission in IAM",
-        _ => "",
+        _ if said.contains("ResourceNotFound") => {
+            "there is no such table or queue; is this the right account, region and deployment file?"
+        }
+        _ if said.contains("AccessDenied") => "whoever asks needs that permission in IAM",
+        _ => return (said, None),
     };
-    format!("{said}{hint}")
+    (said, Some(hint))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod connect;
 mod contact;
 mod deployment;
 mod dlq;
+mod doctor;
 mod events;
 mod exit;
 mod forecast;
@@ -77,6 +78,8 @@ enum Command {
     Events(events::Options),
     /// Show what every account is, what is left of its quotas, what waits and until when
     Status(status::Options),
+    /// Check everything between Meta and a sent DM, and say what to do
+    Doctor(doctor::Options),
     /// Say when the DMs of a viral day go out, and how many come too late
     Forecast(forecast::Options),
     /// Write a shell's completions
@@ -99,6 +102,7 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
     let output = if json { Output::Json } else { Output::People };
     match command {
         Command::Charge(options) => return charge::run(options, &place, output).await,
+        Command::Doctor(options) => return doctor::run(options, &place, output).await,
         Command::Deployment(options) => deployment::run(&options, output)?,
         Command::Connect(options) => connect::run(options, &place, output).await?,
         Command::Backfill(options) => backfill::run(&options, &place, output).await?,

@@ -22,6 +22,8 @@ use crate::deployment::{Deployment, Where};
 use crate::output::{Output, instant, parse_span};
 use crate::progress::Progress;
 
+pub(crate) use self::text::sentence;
+
 /// Whose status, and how often.
 #[derive(Args)]
 #[command(after_help = "\

@@ -74,7 +74,7 @@ fn said(state: State) -> String {
 }
 
 /// Why, since when, and what is next.
-pub(super) fn sentence(condition: &spillway_core::status::Condition, now: Timestamp) -> String {
+pub(crate) fn sentence(condition: &spillway_core::status::Condition, now: Timestamp) -> String {
     let mut out = condition.why.to_string();
     if let Some(since) = condition.since {
         let _ = write!(out, ", since {}", when(since, now));

@@ -3,7 +3,7 @@
 use crate::snapshot::assert_snapshot;
 use crate::stand::{Ran, program};
 
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 39] = [
     "",
     "deployment",
     "connect",
@@ -38,6 +38,7 @@ const COMMANDS: [&str; 38] = [
     "charge",
     "contact",
     "contact forget",
+    "doctor",
     "events",
     "status",
     "forecast",
@@ -68,7 +69,7 @@ fn every_help_text_is_as_kept_and_has_an_example() {
 #[test]
 fn exit_codes_are_documented() {
     let help = run(&["--help"]).ok().stdout;
-    for code in 0..=5 {
+    for code in 0..=6 {
         assert!(help.contains(&format!("\n  {code}  ")), "{code}:\n{help}");
     }
 }

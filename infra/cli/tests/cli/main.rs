@@ -7,6 +7,7 @@ mod campaign;
 mod charge;
 mod deployment;
 mod dlq;
+mod doctor;
 mod help;
 mod readme;
 mod send;

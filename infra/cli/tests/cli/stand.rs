@@ -112,8 +112,19 @@ impl Stand {
 
     /// The same, with something on its standard input.
     pub(crate) async fn run_with(&self, arguments: &[&str], stdin: &str) -> Ran {
+        self.run_in(&[], arguments, stdin).await
+    }
+
+    /// The same, with these names in its environment.
+    pub(crate) async fn run_in(
+        &self,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+        stdin: &str,
+    ) -> Ran {
         let mut program = program();
         program.arg("--deployment").arg(&self.file).args(arguments);
+        program.envs(environment.iter().copied());
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let stdin = stdin.to_owned();
         let run = move || {

@@ -32,7 +32,7 @@ pub(super) struct Caller<'a> {
 
 /// Why a call brought no answer.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
+pub enum NoAnswer {
     /// There is no room for it now.
     Denied(Denial),
     /// It failed.

@@ -8,6 +8,7 @@
 
 mod backfill;
 mod call;
+mod examine;
 mod subscription;
 mod token;
 
@@ -23,7 +24,9 @@ use spillway_core::upkeep::{BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, Upkeep}
 use spillway_meta::graph::Me;
 use tracing::{error, info, warn};
 
+pub use self::call::NoAnswer;
 use self::call::{Caller, IfDead};
+pub use self::examine::Examined;
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;

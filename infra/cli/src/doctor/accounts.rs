@@ -1,0 +1,383 @@
+//! The accounts: what each is, whether its token opens and Meta takes it, and what it would answer to.
+
+use spillway_core::campaign::{Campaigns, Running};
+use spillway_core::id::AccountId;
+use spillway_core::status::{Condition, Facts, Next, State};
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
+use spillway_meta::error::Verdict as Answered;
+use spillway_meta::graph::{CallError, Me, Subscription};
+use spillway_service::account::Account;
+use spillway_service::port::{Standings, StoreError};
+use spillway_service::upkeep::{Examined, NoAnswer};
+
+use super::finding::Finding;
+use crate::deployment::Deployment;
+use crate::output::when;
+use crate::status;
+
+const SETTINGS: &str = "settings";
+const QUOTAS: &str = "quotas";
+const CAMPAIGNS: &str = "campaigns";
+const STATE: &str = "state";
+const UPKEEP: &str = "upkeep";
+const TOKEN: &str = "token";
+const IDENTITY: &str = "identity at Meta";
+const KIND: &str = "account type";
+const SUBSCRIPTION: &str = "subscription";
+
+/// What only the account's owner can mend.
+const LOGIN: &str =
+    "have its owner log in again and leave every switch on: `spillway connect --help`";
+
+/// Looks at one.
+pub(super) async fn check(deployment: &Deployment, id: &AccountId) -> Vec<Finding> {
+    match deployment.wiring.accounts.load(id).await {
+        Ok(Some(account)) => look(deployment, &account).await,
+        Ok(None) => vec![Finding::wrong(
+            SETTINGS,
+            "it is not connected",
+            "`spillway account list` names those that are; `spillway connect --help`",
+        )],
+        Err(error @ StoreError::Corrupt { .. }) => vec![Finding::wrong(
+            SETTINGS,
+            error.to_string(),
+            "connect it again: `spillway connect --help`",
+        )],
+        Err(error) => vec![Finding::unseen(SETTINGS, &error.to_string())],
+    }
+}
+
+async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
+    let wiring = &deployment.wiring;
+    let mut findings = quotas(account);
+    findings.push(campaigns(&account.campaigns));
+    findings.extend(standing(deployment, account).await);
+    if let Err(error) = wiring.account_graph.prepare(&account.id, &account.token).await {
+        findings.push(unopened(&error));
+        let said = "its token cannot be opened";
+        findings.extend([IDENTITY, KIND, SUBSCRIPTION].map(|check| Finding::skipped(check, said)));
+        return findings;
+    }
+    findings.push(Finding::good(TOKEN, "it can be opened"));
+    match wiring.upkeep().examine(account).await {
+        Ok(Examined { me, subscription }) => {
+            findings.extend(identity(&account.id, &me));
+            findings.push(subscribed(&subscription));
+        }
+        Err(error) => findings.push(Finding::unseen(IDENTITY, &error.to_string())),
+    }
+    findings
+}
+
+fn quotas(account: &Account) -> Vec<Finding> {
+    let profile = account.rules.profile();
+    let warnings = profile.warnings(account.rules.terms().tier);
+    if warnings.is_empty() {
+        return vec![Finding::good(
+            QUOTAS,
+            format!("profile `{}` contradicts itself nowhere", profile.name),
+        )];
+    }
+    let told = |warning: &dyn std::fmt::Display| {
+        Finding::warning(
+            QUOTAS,
+            format!("profile `{}`: {warning}", profile.name),
+            "change the profile's rows, or take one away (README, \"The limits it keeps\")",
+        )
+    };
+    warnings.iter().map(|warning| told(warning)).collect()
+}
+
+fn campaigns(campaigns: &Campaigns) -> Finding {
+    let all = campaigns.iter().count();
+    let paused = |id| matches!(campaigns.running(id), Running::PausedSince(_));
+    let running = campaigns.iter().filter(|campaign| !paused(&campaign.id)).count();
+    match (all, running) {
+        (0, _) => Finding::warning(
+            CAMPAIGNS,
+            "it has none, and answers nothing",
+            "`spillway campaign apply --help`",
+        ),
+        (_, 0) => Finding::warning(
+            CAMPAIGNS,
+            "all are paused, and nothing is answered",
+            "`spillway campaign resume --help`",
+        ),
+        _ => Finding::good(CAMPAIGNS, format!("{running} of {all} run")),
+    }
+}
+
+/// What the store knows of it: holds, the token's life, what upkeep found.
+async fn standing(deployment: &Deployment, account: &Account) -> Vec<Finding> {
+    let (id, wiring) = (&account.id, &deployment.wiring);
+    let loaded = futures::try_join!(
+        wiring.budgets.load(id),
+        wiring.app.load(),
+        wiring.roster.standing(id),
+        wiring.tokens.load(id),
+    );
+    let (budget, app, standing, token) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => return vec![Finding::unseen(STATE, &error.to_string())],
+    };
+    let mut findings = vec![match standing {
+        Some(_) => Finding::good(UPKEEP, "it is on the list of accounts to keep up"),
+        None => Finding::wrong(
+            UPKEEP,
+            "it is not on the list: its token is not renewed, its subscription not watched",
+            "connect it again: `spillway connect --help`",
+        ),
+    }];
+    let standing = standing.unwrap_or_default();
+    let life = token.map_or_else(TokenLife::default, |token| token.life);
+    let facts = Facts {
+        rules: &account.rules,
+        holds: &budget.holds,
+        app: &app.holds,
+        learned: budget.learned,
+        token: life,
+        upkeep: &standing.upkeep,
+        last_heard: standing.last_heard,
+    };
+    let now = deployment.clock.now();
+    findings.extend(facts.conditions(now).iter().map(|condition| state(condition, now)));
+    findings.push(ends(life, now));
+    findings
+}
+
+fn state(condition: &Condition, now: Timestamp) -> Finding {
+    let said = format!("{}: {}", condition.state, status::sentence(condition, now));
+    let do_this = || match (condition.state, condition.next) {
+        (State::TokenDead, _) | (_, Next::Login) => LOGIN,
+        (State::Blocked, _) => {
+            "look into Instagram for what it says, and change the texts before it goes on"
+        }
+        (State::Unsubscribed, _) => {
+            "compare the app's webhook fields in the App Dashboard; upkeep subscribes it meanwhile"
+        }
+        (State::Silent, _) => "compare the callback URL in the App Dashboard with the WebhookUrl",
+        (_, Next::Stopped | Next::Resumes(_)) => "`spillway account resume` ends it",
+        _ => "wait: it ends by itself; `spillway status` shows when",
+    };
+    match condition.state {
+        State::Healthy => Finding::good(STATE, condition.state.to_string()),
+        State::WarmingUp | State::Slowed => Finding::good(STATE, said),
+        State::Held | State::TokenExpiring => Finding::warning(STATE, said, do_this()),
+        State::TokenDead | State::Blocked | State::Unsubscribed | State::Silent => {
+            Finding::wrong(STATE, said, do_this())
+        }
+    }
+}
+
+/// When the token ends; what follows from that is told by the state.
+fn ends(life: TokenLife, now: Timestamp) -> Finding {
+    match life.ends_at {
+        Some(ends_at) => Finding::good(TOKEN, format!("it ends {}", when(ends_at, now))),
+        None => Finding::skipped(TOKEN, "nobody knows when it ends before upkeep renews it"),
+    }
+}
+
+fn unopened(error: &StoreError) -> Finding {
+    match error {
+        StoreError::Corrupt { .. } => {
+            Finding::wrong(TOKEN, error.to_string(), "connect it again: `spillway connect --help`")
+        }
+        StoreError::Unavailable { .. } => Finding::unseen(TOKEN, &error.to_string()),
+    }
+}
+
+fn identity(id: &AccountId, me: &Result<Me, NoAnswer>) -> Vec<Finding> {
+    let me = match me {
+        Ok(me) => me,
+        Err(no_answer) => {
+            let said = "Meta did not say who it is";
+            return vec![unanswered(IDENTITY, no_answer), Finding::skipped(KIND, said)];
+        }
+    };
+    let whose = match me.account == *id {
+        true => Finding::good(IDENTITY, "Meta takes the token, and it is this account's"),
+        false => Finding::wrong(
+            IDENTITY,
+            format!("the token is that of account {}", me.account),
+            "connect both accounts again, each with its own login",
+        ),
+    };
+    vec![whose, kind(me.kind.as_deref())]
+}
+
+/// `Business` and `Media_Creator` are the professional ones; Meta has written them in several ways.
+fn kind(kind: Option<&str>) -> Finding {
+    let Some(kind) = kind else { return Finding::skipped(KIND, "Meta does not say which it is") };
+    match kind.to_ascii_lowercase().as_str() {
+        "business" | "media_creator" | "creator" => {
+            Finding::good(KIND, format!("{kind}, a professional one"))
+        }
+        "personal" => Finding::wrong(
+            KIND,
+            format!("{kind}: only professional accounts can be written for"),
+            "in Instagram, choose Settings, Account type, Switch to professional account",
+        ),
+        _ => Finding::warning(
+            KIND,
+            format!("{kind} is not known"),
+            "only professional accounts (business or creator) can be written for: is it one?",
+        ),
+    }
+}
+
+fn subscribed(subscription: &Result<Subscription, NoAnswer>) -> Finding {
+    let subscription = match subscription {
+        Ok(subscription) => subscription,
+        Err(no_answer) => return unanswered(SUBSCRIPTION, no_answer),
+    };
+    match subscription.lacks(&WEBHOOK_FIELDS) {
+        lacking if lacking.is_empty() => {
+            Finding::good(SUBSCRIPTION, format!("whole: {}", WEBHOOK_FIELDS.join(", ")))
+        }
+        lacking => Finding::wrong(
+            SUBSCRIPTION,
+            format!("it lacks {}: of these Meta tells nothing", lacking.join(", ")),
+            "upkeep subscribes it within the hour; if it stays, subscribe the app to these fields in \
+             the App Dashboard (Instagram, API setup, Configure webhooks)",
+        ),
+    }
+}
+
+/// A read that brought nothing.
+fn unanswered(check: &'static str, no_answer: &NoAnswer) -> Finding {
+    let error = match no_answer {
+        NoAnswer::Denied(denial) => {
+            return Finding::skipped(
+                check,
+                format!("there is no room for the call: {}", denial.bound),
+            )
+            .advising("`spillway status` shows until when; then run the doctor again");
+        }
+        NoAnswer::Failed(error) => error,
+    };
+    let said = format!("Meta: {error}");
+    match error.verdict() {
+        Answered::TokenDead => Finding::wrong(check, format!("{said}: the token is dead"), LOGIN),
+        Answered::Permission => {
+            Finding::wrong(check, format!("{said}: a permission is missing"), LOGIN)
+        }
+        Answered::Blocked => Finding::wrong(
+            check,
+            format!("{said}: Meta restricts the account"),
+            "look into Instagram for what it says",
+        ),
+        Answered::CommentGone => Finding::wrong(
+            check,
+            format!("{said}: with this token there is no such account"),
+            "connect it again: `spillway connect --help`",
+        ),
+        _ if *error == CallError::NotWritten => Finding::skipped(check, said)
+            .advising("is SPILLWAY_GRAPH_URL right, and the network up?"),
+        _ => Finding::skipped(check, said).advising("run the doctor again in some minutes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spillway_core::budget::{Bound, Denial};
+    use spillway_core::hold::HoldCause;
+    use spillway_core::status::Why;
+    use spillway_meta::error::GraphError;
+    use spillway_meta::usage::Usage;
+
+    use super::super::finding::Verdict::{self, Good, Skipped, Warning, Wrong};
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    fn refused(code: i64, subcode: Option<i64>) -> NoAnswer {
+        let error = GraphError { status: 400, code: Some(code), subcode, ..GraphError::default() };
+        NoAnswer::Failed(CallError::Refused { error, usage: Usage::default(), server_date: None })
+    }
+
+    #[test]
+    fn what_meta_refuses_for_good_is_wrong_and_what_passes_is_not_judged() {
+        let verdict = |no_answer: NoAnswer| unanswered(IDENTITY, &no_answer).verdict;
+        let wrong = [(190, None), (10, None), (368, None), (100, Some(33))];
+        for (code, subcode) in wrong {
+            assert_eq!(verdict(refused(code, subcode)), Wrong, "{code}");
+        }
+        assert_eq!(verdict(refused(4, None)), Skipped);
+        assert_eq!(verdict(refused(2, None)), Skipped);
+        assert_eq!(verdict(NoAnswer::Failed(CallError::NotWritten)), Skipped);
+        let denial = Denial { bound: Bound::Hold(HoldCause::Throttled), retry_at: NOW };
+        assert_eq!(verdict(NoAnswer::Denied(denial)), Skipped);
+    }
+
+    #[test]
+    fn a_token_must_be_its_own_accounts() {
+        let me = |id: &str| Me {
+            account: AccountId::new(id),
+            app_scoped: None,
+            username: None,
+            kind: Some("BUSINESS".into()),
+        };
+        let verdicts = |me: Me| -> Vec<Verdict> {
+            let findings = identity(&AccountId::new("1"), &Ok(me));
+            findings.iter().map(|finding| finding.verdict).collect()
+        };
+        assert_eq!(verdicts(me("1")), [Good, Good]);
+        assert_eq!(verdicts(me("2")), [Wrong, Good]);
+    }
+
+    #[test]
+    fn only_professional_accounts_will_do() {
+        let kinds = ["Business", "MEDIA_CREATOR", "Personal", "ROBOT"];
+        let verdicts = kinds.map(|of| kind(Some(of)).verdict);
+        assert_eq!(verdicts, [Good, Good, Wrong, Warning]);
+        assert_eq!(kind(None).verdict, Skipped);
+    }
+
+    #[test]
+    fn a_subscription_must_be_whole() {
+        let of = |fields: &[&str]| {
+            let fields = fields.iter().map(|&field| field.to_owned()).collect();
+            subscribed(&Ok(Subscription::Fields(fields)))
+        };
+        assert_eq!(of(&WEBHOOK_FIELDS).verdict, Good);
+        let some = of(&["comments"]);
+        assert_eq!(some.verdict, Wrong);
+        assert!(some.said.contains("live_comments, messages"), "{}", some.said);
+        assert_eq!(subscribed(&Ok(Subscription::None)).verdict, Wrong);
+        assert_eq!(subscribed(&Ok(Subscription::Some)).verdict, Good);
+    }
+
+    #[test]
+    fn a_state_is_judged_by_what_it_keeps_from_going_out() {
+        let verdict = |of: State| {
+            let (why, next) = (Why::Nothing, Next::GoesOn);
+            state(&Condition { state: of, since: None, why, next }, NOW).verdict
+        };
+        assert_eq!(verdict(State::Healthy), Good);
+        assert_eq!(verdict(State::WarmingUp), Good);
+        assert_eq!(verdict(State::Held), Warning);
+        assert_eq!(verdict(State::TokenExpiring), Warning);
+        assert_eq!(verdict(State::TokenDead), Wrong);
+        assert_eq!(verdict(State::Silent), Wrong);
+    }
+
+    #[test]
+    fn without_a_campaign_that_runs_nothing_is_answered() {
+        assert_eq!(campaigns(&Campaigns::default()).verdict, Warning);
+    }
+
+    #[test]
+    fn every_finding_that_is_not_good_says_what_to_do() {
+        let findings = [
+            unanswered(IDENTITY, &refused(190, None)),
+            unanswered(IDENTITY, &refused(4, None)),
+            subscribed(&Ok(Subscription::None)),
+            kind(Some("Personal")),
+            campaigns(&Campaigns::default()),
+        ];
+        for finding in findings {
+            assert!(finding.do_this.is_some(), "{finding:?}");
+        }
+    }
+}

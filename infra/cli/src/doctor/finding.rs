@@ -1,0 +1,100 @@
+//! What a check has found.
+
+use spillway_core::id::AccountId;
+
+use serde::Serialize;
+
+use crate::exit::explained;
+
+/// What is to be thought of it, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    /// As it should be.
+    Good,
+    /// Nobody could look.
+    Skipped,
+    /// DMs go out; somebody should know all the same.
+    Warning,
+    /// DMs do not go out, get lost, or will.
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// What was looked at.
+    pub(super) check: &'static str,
+    /// Whose, where it is an account's.
+    pub(super) account: Option<String>,
+    pub(super) verdict: Verdict,
+    /// What was found.
+    pub(super) said: String,
+    /// What to do about it.
+    pub(super) do_this: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn good(check: &'static str, said: impl Into<String>) -> Self {
+        Self { check, account: None, verdict: Verdict::Good, said: said.into(), do_this: None }
+    }
+
+    pub(super) fn skipped(check: &'static str, said: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Skipped, ..Self::good(check, said) }
+    }
+
+    pub(super) fn warning(
+        check: &'static str,
+        said: impl Into<String>,
+        do_this: impl Into<String>,
+    ) -> Self {
+        let finding = Self { verdict: Verdict::Warning, ..Self::good(check, said) };
+        finding.advising(do_this)
+    }
+
+    pub(super) fn wrong(
+        check: &'static str,
+        said: impl Into<String>,
+        do_this: impl Into<String>,
+    ) -> Self {
+        let finding = Self { verdict: Verdict::Wrong, ..Self::good(check, said) };
+        finding.advising(do_this)
+    }
+
+    /// The check could not be made, for the reason that AWS gives. To whom AWS does not show it, it may
+    /// be in order.
+    pub(super) fn unseen(check: &'static str, error: &str) -> Self {
+        let (said, hint) = explained(error);
+        let hint =
+            hint.unwrap_or("try again; if it stays, look at this service in the AWS console");
+        match said.contains("AccessDenied") {
+            true => Self::skipped(check, said).advising(hint),
+            false => Self::wrong(check, said, hint),
+        }
+    }
+
+    /// With what to do.
+    pub(super) fn advising(self, do_this: impl Into<String>) -> Self {
+        Self { do_this: Some(do_this.into()), ..self }
+    }
+
+    /// The same of an account.
+    pub(super) fn of(self, account: &AccountId) -> Self {
+        Self { account: Some(account.to_string()), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_may_not_see_is_no_fault() {
+        let denied = Finding::unseen("kms", "service error: AccessDeniedException: no");
+        assert_eq!(denied.verdict, Verdict::Skipped);
+        assert!(denied.do_this.is_some());
+        let gone = Finding::unseen("kms", "dispatch failure: refused (DispatchFailure(..))");
+        assert_eq!((gone.verdict, &*gone.said), (Verdict::Wrong, "dispatch failure: refused"));
+        assert!(gone.do_this.is_some());
+    }
+}

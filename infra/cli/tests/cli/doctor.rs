@@ -1,0 +1,167 @@
+//! `spillway doctor`.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use spillway_judge::Action;
+
+use crate::snapshot::assert_json;
+use crate::stand::{CREATOR, OTHER, Ran, Stand, file, program};
+
+impl Stand {
+    /// A stack whose accounts upkeep has visited: it leaves them alone for an hour.
+    async fn visited() -> Self {
+        let stand = Self::start().await;
+        let reads = || {
+            let calls = stand.served.stack.graph.calls();
+            let of = |id: &str| {
+                let is_read = |call: &&_| {
+                    let call: &spillway_judge::CallRecord = call;
+                    call.action == Action::Read && call.account.as_str() == id
+                };
+                calls.iter().filter(is_read).count()
+            };
+            (of(CREATOR), of(OTHER))
+        };
+        for _ in 0..60 {
+            let before = reads();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if before.0 > 0 && before.1 > 0 && before == reads() {
+                return stand;
+            }
+        }
+        panic!("upkeep never came");
+    }
+
+    /// The doctor, with the app's secrets and `more` arguments.
+    async fn doctor(&self, more: &[&str]) -> Ran {
+        let secrets = &self.served.stack.secrets;
+        let environment = [
+            ("SPILLWAY_APP_SECRET", secrets.app_secrets[0].expose_secret()),
+            ("SPILLWAY_VERIFY_TOKEN", secrets.verify_tokens[0].expose_secret()),
+        ];
+        self.run_in(&environment, &[&["doctor", "--json"], more].concat(), "").await
+    }
+}
+
+/// All that is not good, as `check: verdict` of whom.
+fn complaints(ran: &Ran) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let report = ran.json();
+    let findings = report["findings"].as_array().unwrap();
+    for finding in findings {
+        let is_bad = finding["verdict"] == "wrong" || finding["verdict"] == "warning";
+        assert!(!is_bad || finding["do_this"].is_string(), "says not what to do: {finding}");
+    }
+    let bad = findings.iter().filter(|finding| finding["verdict"] == "wrong");
+    bad.map(|finding| (text(&finding["check"]), text(&finding["account"]), text(&finding["said"])))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_sound_stack_nothing_is_wrong() {
+    let stand = Stand::visited().await;
+    let ran = stand.doctor(&[]).await.ok();
+    assert_json("doctor.json", &ran.json());
+    for secret in
+        [&stand.served.stack.secrets.app_secrets, &stand.served.stack.secrets.verify_tokens]
+    {
+        assert!(!ran.stdout.contains(secret[0].expose_secret()));
+    }
+    let text = stand.run(&["doctor", OTHER]).await.ok().stdout;
+    assert!(text.contains(&format!("good     {OTHER} subscription: whole")), "{text}");
+    assert!(text.contains("skipped  signed delivery: no app secret is known\n         -> set "));
+    assert!(!text.contains(CREATOR) && text.contains(", 0 wrong\n"), "{text}");
+    // Both looks at the other account were charged: two reads each.
+    let reads = |calls: usize| {
+        let charged = stand.served.stack.graph.calls();
+        let of = charged.iter().filter(|call| call.account.as_str() == OTHER).count();
+        assert!(of >= calls, "{of}");
+    };
+    reads(4);
+    let judged = stand.served.stack.graph.report();
+    assert!(judged.violations.is_empty(), "{judged:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_setting_and_dead_letters_are_found() {
+    let stand = Stand::visited().await;
+    let stack = &stand.served.stack;
+    let set = stack.poller.set_queue_attributes().queue_url(&stack.config.send_queue_url);
+    set.attributes(QueueAttributeName::VisibilityTimeout, "30").send().await.unwrap();
+    let bury = stack.poller.send_message().queue_url(&stack.config.dead_letter_queue_url);
+    bury.message_body("x").send().await.unwrap();
+    let ran = stand.doctor(&[]).await;
+    assert_eq!(ran.code, 6, "{}", ran.stdout);
+    let [(check, _, said)] = &complaints(&ran)[..] else { panic!("{}", ran.stdout) };
+    assert_eq!(check, "queue of sends");
+    assert!(said.contains("hidden for 30 s only, and 3 min 0 s are needed"), "{said}");
+    let told = ran.json()["findings"].to_string();
+    assert!(told.contains("about 1 messages lie there") && told.contains("spillway dlq list"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_not_the_deployments_is_found() {
+    let stand = Stand::start().await;
+    let environment = [("SPILLWAY_APP_SECRET", "wrong"), ("SPILLWAY_VERIFY_TOKEN", "wrong")];
+    let ran = stand.run_in(&environment, &["doctor", "--json"], "").await;
+    assert_eq!(ran.code, 6, "{}", ran.stdout);
+    let checks: Vec<String> = complaints(&ran).into_iter().map(|(check, ..)| check).collect();
+    assert_eq!(checks, ["handshake", "signed delivery"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_meta_says_of_an_account_is_told() {
+    let stand = Stand::visited().await;
+    stand.served.stack.graph.subscribe(&CREATOR.into(), &["comments"]);
+    stand.fault(json!({ "kind": "token_dead", "action": "read", "account": OTHER })).await;
+    let ran = stand.doctor(&[]).await;
+    assert_eq!(ran.code, 6, "{}", ran.stdout);
+    let [lacking, dead] = &complaints(&ran)[..] else { panic!("{}", ran.stdout) };
+    assert_eq!((&*lacking.0, &*lacking.1), ("subscription", CREATOR));
+    assert!(lacking.2.contains("live_comments, messages"), "{}", lacking.2);
+    assert_eq!((&*dead.0, &*dead.1), ("identity at Meta", OTHER));
+    assert!(dead.2.contains("code 190") && dead.2.contains("the token is dead"), "{}", dead.2);
+
+    // The refusal stopped the account: no call is made with a dead token.
+    let calls = stand.served.stack.graph.calls().len();
+    let again = stand.doctor(&[OTHER]).await;
+    assert_eq!(stand.served.stack.graph.calls().len(), calls, "{}", again.stdout);
+    let [(check, _, said)] = &complaints(&again)[..] else { panic!("{}", again.stdout) };
+    assert!(check == "state" && said.contains("Meta refuses the token"), "{said}");
+    assert!(again.stdout.contains("there is no room for the call: hold"), "{}", again.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_looked_at_stops_nothing_else() {
+    let stand = Stand::start().await;
+    let text = stand.served.deployment();
+    let elsewhere = |line: &str| match line.split_once('=') {
+        Some((name @ ("AWS_ENDPOINT_URL_DYNAMODB" | "AWS_ENDPOINT_URL_KMS"), _)) => {
+            format!("{name}=\"http://127.0.0.1:9\"\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    let path = file("elsewhere.env", &text.lines().map(elsewhere).collect::<String>());
+    let run = move || -> Ran {
+        program().arg("--deployment").arg(path).args(["doctor", "--json"]).output().unwrap().into()
+    };
+    let ran = tokio::task::spawn_blocking(run).await.unwrap();
+    assert_eq!(ran.code, 6, "{}", ran.stdout);
+    let found = ran.json()["findings"].clone();
+    let of = |check: &str| {
+        let found = found.as_array().unwrap().iter().find(|found| found["check"] == check);
+        found.unwrap_or_else(|| panic!("{check}: {found:?}")).clone()
+    };
+    assert_eq!(of("store")["verdict"], "wrong");
+    assert!(of("store")["do_this"].as_str().unwrap().contains("cannot be reached"));
+    assert_eq!(of("accounts")["verdict"], "skipped");
+    assert_eq!(of("queue of sends")["verdict"], "good");
+    assert_eq!(of("forged delivery")["verdict"], "good");
+
+    let ran = stand.doctor(&["1"]).await;
+    assert_eq!(ran.code, 6, "{}", ran.stdout);
+    assert!(complaints(&ran)[0].2.contains("not connected"), "{}", ran.stdout);
+}
