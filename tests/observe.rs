@@ -373,9 +373,9 @@ fn with_a_wrong_clock(wiring: Wiring) -> Wiring {
 async fn every_metric_is_written_once_there_is_cause() {
     Trouble::start().await.play().await;
     too_many().await;
-    end_of_a_token().await;
-    hour_of_refused_webhooks().await;
-    webhooks_that_stop().await;
+    end_of_a_token(observed).await;
+    hour_of_refused_webhooks(observed).await;
+    webhooks_that_stop(observed).await;
     let world = World::wrapped(careful(), with_a_wrong_clock).await;
     assert_eq!(world.say(&[said(1)]).await, 500);
     let metrics = Metrics::read(&lines());

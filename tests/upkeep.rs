@@ -1,12 +1,14 @@
 //! Upkeep over the wire, in virtual time: a token's whole life, a subscription that is lost, webhooks
 //! that stop, and comments that are found.
 
+use std::convert::identity;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::login::{Login, Subscribed};
+use spillway_cloud::wiring::Wiring;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
@@ -31,7 +33,11 @@ const QUARTER: Duration = Duration::from_secs(900);
 impl World {
     /// A world in which upkeep runs.
     async fn kept_up() -> Self {
-        let mut world = Self::start(careful()).await;
+        Self::kept_up_wrapped(identity).await
+    }
+
+    async fn kept_up_wrapped(wrap: fn(Wiring) -> Wiring) -> Self {
+        let mut world = Self::wrapped(careful(), wrap).await;
         world.driver.keeps_up_every = Some(QUARTER);
         world.token_lives(START, START + 60 * DAY).await;
         world
@@ -139,11 +145,11 @@ async fn a_renewal_that_fails_leaves_the_old_token_and_is_tried_again() {
 
 #[tokio::test]
 async fn a_token_that_has_ended_holds_the_account_and_says_so_once() {
-    end_of_a_token().await;
+    end_of_a_token(identity).await;
 }
 
-pub(crate) async fn end_of_a_token() {
-    let mut world = World::kept_up().await;
+pub(crate) async fn end_of_a_token(wrap: fn(Wiring) -> Wiring) {
+    let mut world = World::kept_up_wrapped(wrap).await;
     world.token_lives(START - 60 * DAY, START + HOUR).await;
     // Nobody renews it: Meta refuses.
     let refused = FaultKind::Transient;
@@ -162,12 +168,12 @@ pub(crate) async fn end_of_a_token() {
 
 #[tokio::test]
 async fn an_hour_of_refused_webhooks_loses_nobody_their_dm() {
-    hour_of_refused_webhooks().await;
+    hour_of_refused_webhooks(identity).await;
 }
 
 /// The week that the watchdog is for.
-pub(crate) async fn hour_of_refused_webhooks() {
-    let mut world = World::kept_up().await;
+pub(crate) async fn hour_of_refused_webhooks(wrap: fn(Wiring) -> Wiring) {
+    let mut world = World::kept_up_wrapped(wrap).await;
     let mut all = hourly(&mut world, START + MINUTE, 1..24);
     world.pass(23 * HOUR).await;
     assert_eq!(world.fields(), WEBHOOK_FIELDS.len());
@@ -197,11 +203,11 @@ pub(crate) async fn hour_of_refused_webhooks() {
 
 #[tokio::test]
 async fn webhooks_that_stop_while_people_comment_are_noticed_and_replaced_by_reading() {
-    webhooks_that_stop().await;
+    webhooks_that_stop(identity).await;
 }
 
-pub(crate) async fn webhooks_that_stop() {
-    let mut world = World::kept_up().await;
+pub(crate) async fn webhooks_that_stop(wrap: fn(Wiring) -> Wiring) {
+    let mut world = World::kept_up_wrapped(wrap).await;
     let told = hourly(&mut world, START + MINUTE, 1..6);
     world.pass(6 * HOUR).await;
     // Meta says that the account is subscribed, and tells nothing.
