@@ -1,14 +1,18 @@
 //! The release function: parked sends come back in order, and whatever a crash left is made whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
-use spillway_core::id::{AccountId, CommentId};
-use spillway_core::send::{Stage, Step, Waiting};
+use spillway_cloud::wiring::Wiring;
+use spillway_core::id::{AccountId, CommentId, EventId, SendId};
+use spillway_core::send::{Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_local::stack::queues;
 use spillway_meta::graph::Sent;
+use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket, shard};
 
 use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said};
@@ -285,4 +289,79 @@ async fn a_run_that_died_is_followed_by_another() {
     world.settle().await;
     world.over(60).await;
     world.each_got_one_dm(&all).await;
+}
+
+/// Sends of which an older state says that all have ended.
+struct Lagging(Arc<dyn Sends>);
+
+#[async_trait]
+impl Sends for Lagging {
+    async fn known(
+        &self,
+        account: &AccountId,
+        events: &[EventId],
+    ) -> Result<HashSet<EventId>, StoreError> {
+        self.0.known(account, events).await
+    }
+
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+        self.0.record(sends).await
+    }
+
+    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError> {
+        self.0.step(ticket, step).await
+    }
+
+    async fn finish(
+        &self,
+        ticket: &Ticket,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.0.finish(ticket, outcome, at).await
+    }
+
+    async fn finish_unclaimed(
+        &self,
+        ticket: &Ticket,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.0.finish_unclaimed(ticket, outcome, at).await
+    }
+
+    async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
+        match read {
+            Read::Eventual => Ok(vec![Entry::Ended; sends.len()]),
+            Read::Consistent => self.0.entries(sends, read).await,
+        }
+    }
+
+    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
+        self.0.adopt(place, send).await
+    }
+
+    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError> {
+        self.0.discard(place, send).await
+    }
+
+    async fn waiting(
+        &self,
+        account: &AccountId,
+        shard: u8,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
+        self.0.waiting(account, shard, after, limit).await
+    }
+}
+
+/// As after a retry by hand, whose send has a new place.
+#[tokio::test]
+async fn nothing_is_removed_on_the_word_of_an_older_state() {
+    let lagging = |wiring: Wiring| Wiring { sends: Arc::new(Lagging(wiring.sends)), ..wiring };
+    let mut world = World::wrapped(quotas("10/1h", "1000/24h"), lagging).await;
+    world.say(&all_said(0..25)).await;
+    world.settle().await;
+    assert_eq!(world.over(25).await.sent, 25);
 }

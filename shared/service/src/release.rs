@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::budget::Budget;
 use spillway_core::campaign::{Campaign, Overflow};
 use spillway_core::forecast::{Expected, Outlook, forecast};
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, SendId};
 use spillway_core::learned::Learned;
 use spillway_core::pace::{self, Cursor, HORIZON, Plan};
 use spillway_core::send::{
@@ -430,19 +430,33 @@ impl Release {
         chosen: Vec<((Place, Waiting), T)>,
         now: Timestamp,
     ) -> Result<Vec<((Place, Waiting), T)>, StoreError> {
-        let ids: Vec<_> = chosen.iter().map(|((_, send), _)| send.id.clone()).collect();
         // The entry of a send that was parked when it was read may have ended only after a claim, with
-        // which the send has moved on: an older state of it is as good.
+        // which the send has moved on: an older state of it that points at the send is as good.
         let is_parked = |((_, send), _): &((Place, Waiting), T)| send.stage == Stage::Parked;
         let read = match chosen.iter().all(is_parked) {
             true => Read::Eventual,
             false => Read::Consistent,
         };
-        let entries = self.sends.entries(&ids, read).await?;
+        let ids: Vec<&SendId> = chosen.iter().map(|((_, send), _)| &send.id).collect();
+        let mut entries = self.entries(&ids, read).await?;
+        let points_at = |entry: &Entry, place: &Place| *entry == Entry::Waiting(place.clone());
+        if read == Read::Eventual {
+            // One that does not may be older than the place: a send that was brought back by hand has a
+            // new one. Nothing is removed on the word of an older state.
+            let doubtful: Vec<usize> = (0..chosen.len())
+                .filter(|&index| !points_at(&entries[index], &chosen[index].0.0))
+                .collect();
+            let ids: Vec<&SendId> = doubtful.iter().map(|&index| ids[index]).collect();
+            for (index, entry) in
+                doubtful.into_iter().zip(self.entries(&ids, Read::Consistent).await?)
+            {
+                entries[index] = entry;
+            }
+        }
         let mut kept = Vec::new();
         for (((place, send), with), entry) in chosen.into_iter().zip(entries) {
             let keep = match entry {
-                Entry::Waiting(at) if at == place => true,
+                entry if points_at(&entry, &place) => true,
                 Entry::Waiting(_) | Entry::Ended => {
                     self.sends.discard(&place, &send.id).await?;
                     false
@@ -456,6 +470,14 @@ impl Release {
             }
         }
         Ok(kept)
+    }
+
+    async fn entries(&self, ids: &[&SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
+        let ids: Vec<SendId> = ids.iter().map(|&id| id.clone()).collect();
+        match ids.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.sends.entries(&ids, read).await,
+        }
     }
 
     /// Plans slots and moves the cursor behind them, in one write. Gives the plan and the first paced
