@@ -21,6 +21,7 @@ mod memory;
 pub mod metrics;
 pub mod operate;
 pub mod overview;
+pub mod page;
 pub mod port;
 pub mod release;
 pub mod ticket;

@@ -17,6 +17,7 @@ use spillway_meta::graph::{
 };
 
 use crate::account::{Account, SealedToken};
+use crate::page::Page;
 use crate::ticket::{Place, Ticket};
 
 /// A store or queue did not do what it was asked.
@@ -132,7 +133,7 @@ pub trait Cursors: Send + Sync {
 /// What recording a send came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is recorded, for good, at its place.
+    /// It is recorded, for good.
     New,
     /// Its event was recorded before; nothing is left of this one.
     Duplicate,
@@ -152,16 +153,27 @@ pub enum Read {
 pub enum Entry {
     /// Nothing: it was never recorded to its end.
     Missing,
-    /// Its send waits, at this place.
-    Waiting(Place),
-    /// Its send has ended.
-    Ended,
+    /// Its send waits, with this place.
+    Waiting(Place, Box<Waiting>),
+    /// Its send has ended, which had this place.
+    Ended(Place),
 }
 
-/// Sends: an entry for each event that was ever matched, and the waiting ones at their places.
+impl Entry {
+    /// The send, if it waits with this place. Once it does not, no later read finds it there again:
+    /// a send that is brought back has a new place.
+    pub fn waiting_at(self, place: &Place) -> Option<Waiting> {
+        match self {
+            Self::Waiting(at, send) if at == *place => Some(*send),
+            Self::Missing | Self::Waiting(..) | Self::Ended(_) => None,
+        }
+    }
+}
+
+/// Sends: an entry for each event that was ever matched, and pages that list those that may wait.
 ///
-/// A waiting send is written *before* its entry, so that a crash between the two leaves something
-/// that the release function finds. The entry decides which of two recordings of one event lives.
+/// A page is written *before* the entries of its sends, so that whatever waits is found by the release
+/// function. The entry decides which of two recordings of one event lives.
 #[async_trait]
 pub trait Sends: Send + Sync {
     /// Those of `events` that have an entry. May lag: only good for sparing work.
@@ -171,15 +183,23 @@ pub trait Sends: Send + Sync {
         events: &[EventId],
     ) -> Result<HashSet<EventId>, StoreError>;
 
-    /// Records sends of one account. Answers in the order given. On an error some may be recorded
-    /// and others not; recording all again is right.
+    /// Writes new pages.
+    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError>;
+
+    /// Makes the entries of sends of one account that a page lists. Answers in the order given. On an
+    /// error some may be recorded and others not; recording all again is right.
     async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError>;
 
-    /// Takes `step` if the send still stands at the ticket's epoch, and gives the send after it;
-    /// `None` when it has moved on or ended.
-    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError>;
+    /// Takes `step` if the send still waits at the ticket's place and epoch, and gives the send after
+    /// it; `None` when it has moved on or ended. `at` is only kept for people to read.
+    async fn step(
+        &self,
+        ticket: &Ticket,
+        step: Step,
+        at: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError>;
 
-    /// Ends a send that the caller has claimed: first in its entry, then at its place.
+    /// Ends a send that the caller has claimed, wherever it has come to since.
     async fn finish(
         &self,
         ticket: &Ticket,
@@ -187,8 +207,8 @@ pub trait Sends: Send + Sync {
         at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Ends a send that nobody has claimed, if it still stands at the ticket's epoch: entry and
-    /// place at once. Says whether it did.
+    /// Ends a send that nobody has claimed, if it still stands at the ticket's epoch. Says whether it
+    /// did.
     async fn finish_unclaimed(
         &self,
         ticket: &Ticket,
@@ -199,21 +219,18 @@ pub trait Sends: Send + Sync {
     /// The entries of sends of one account, in the order given.
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError>;
 
-    /// Makes the entry for a waiting send that has none. `Duplicate` when another has one.
-    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError>;
-
-    /// Removes a waiting send that its entry does not point at, or that has ended.
-    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError>;
-
-    /// Waiting sends of one part of the account in the order of their places, consistently read:
-    /// up to `limit` of those behind `after`.
-    async fn waiting(
+    /// The account's pages in the order of their places, consistently read: up to `limit` of those
+    /// behind `after`.
+    async fn pages(
         &self,
         account: &AccountId,
-        shard: u8,
         after: Option<&Place>,
         limit: usize,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError>;
+    ) -> Result<Vec<Page>, StoreError>;
+
+    /// Writes `next` if the stored version is the one before it; without lines the page goes. Says
+    /// whether it did.
+    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError>;
 }
 
 /// A message for the sender.

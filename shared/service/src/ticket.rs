@@ -6,11 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{CampaignId, EventId, RecipientId, SendId};
-use spillway_core::seed::seed;
 use spillway_core::send::{Lane, Waiting};
 use spillway_core::time::Timestamp;
 
-/// Where a waiting send lies under its account. Places sort by lane, then deadline; those of campaigns
+/// Where a send stands among those of its account that wait. Places sort by lane, then deadline; those of campaigns
 /// that want the newest first stand behind the others of their lane, latest deadline first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -20,14 +19,25 @@ impl Place {
     /// A place for `send` that no other recording of the same event has: `nonce` differs between
     /// them. So two deliveries of one comment cannot overwrite each other's send.
     pub fn new(send: &Waiting, nonce: u64) -> Self {
-        const LAST: u64 = Place::LAST;
         let Waiting { lane, deadline, order, id, .. } = send;
-        let deadline = deadline.as_millis().min(LAST / 2);
-        let key = match order {
-            Overflow::OldestFirst | Overflow::PublicReply => deadline,
-            Overflow::NewestFirst => LAST - deadline,
-        };
+        let key = Self::key(*order, *deadline);
         Self(format!("{}#{key:014}#{}#{nonce:016x}", lane.rank(), id.event))
+    }
+
+    fn key(order: Overflow, deadline: Timestamp) -> u64 {
+        let deadline = deadline.as_millis().min(Self::LAST / 2);
+        match order {
+            Overflow::OldestFirst | Overflow::PublicReply => deadline,
+            Overflow::NewestFirst => Self::LAST - deadline,
+        }
+    }
+
+    /// The place of another send that was recorded together with the one here.
+    pub fn beside(&self, event: &EventId, deadline: Timestamp) -> Self {
+        let (rank, rest) = self.0.split_once('#').unwrap_or_default();
+        let nonce = rest.rsplit('#').next().unwrap_or_default();
+        let order = self.parts().map_or(Overflow::OldestFirst, |(_, order, _)| order);
+        Self(format!("{rank}#{:014}#{event}#{nonce}", Self::key(order, deadline)))
     }
 
     /// Fourteen digits: until the year 5138.
@@ -61,15 +71,6 @@ impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Parts an account's waiting sends are spread over, so that a viral burst does not meet the
-/// store's limit of one partition.
-pub const SHARDS: u8 = 4;
-
-/// The part that an event's send lies in.
-pub fn shard(event: &EventId) -> u8 {
-    (seed(&[event.as_str()]) % u64::from(SHARDS)) as u8
 }
 
 /// Permission to act on a send as it stood at one epoch.

@@ -1,0 +1,195 @@
+//! Pages: which sends of an account may still wait, a page for those that were recorded together. A
+//! send itself lies in its entry alone; a page is how the release function finds it.
+
+use spillway_core::campaign::Overflow;
+use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
+use spillway_core::send::{Lane, Stage, Waiting};
+use spillway_core::time::Timestamp;
+
+use crate::ticket::Place;
+
+/// Lines of a page at most: about as many as one write unit pays for.
+pub const LINES_MAX: usize = 20;
+
+/// Sends of one account, lane, order and campaign, in the order of their places. It is written before
+/// the sends that it lists, and a line goes only when its send was seen to have ended: so whatever
+/// waits is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Whose sends.
+    pub account: AccountId,
+    /// Where the page lies: at the place of what was its first line.
+    pub place: Place,
+    /// Raised by every write: 1 when it is new.
+    pub version: u32,
+    /// The campaign that matched.
+    pub campaign: CampaignId,
+    /// When they were matched.
+    pub matched_at: Timestamp,
+    /// Its sends.
+    pub lines: Vec<Line>,
+}
+
+/// A send on a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its event.
+    pub event: EventId,
+    /// No attempt after this instant.
+    pub deadline: Timestamp,
+    /// The slot that it was given last.
+    pub slot: Option<Slot>,
+}
+
+/// A slot, and the ticket for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// When.
+    pub due: Timestamp,
+    /// The epoch that the ticket names. Once the send has moved on, its entry tells where it stands.
+    pub epoch: u32,
+}
+
+impl Page {
+    /// Pages for new sends of one account and lane, which are given in order; each page with its sends,
+    /// and each send with its place. Every page takes a `nonce` of its own, so that no other recording of
+    /// the same event has the same place.
+    pub fn of(
+        sends: Vec<Waiting>,
+        mut nonce: impl FnMut() -> u64,
+    ) -> Vec<(Self, Vec<(Place, Waiting)>)> {
+        let mut pages: Vec<(Self, Vec<(Place, Waiting)>)> = Vec::new();
+        for send in sends {
+            let open = pages.iter_mut().rev().find(|(page, sends)| {
+                let is_alike = sends.first().is_some_and(|(_, first)| first.order == send.order);
+                is_alike && page.campaign == send.campaign && page.lines.len() < LINES_MAX
+            });
+            match open {
+                Some((page, sends)) => {
+                    page.lines.push(Line::new(&send));
+                    sends.push((page.place.beside(&send.id.event, send.deadline), send));
+                }
+                None => {
+                    let place = Place::new(&send, nonce());
+                    pages.push((Self::new(&send, place.clone()), vec![(place, send)]));
+                }
+            }
+        }
+        pages
+    }
+
+    /// A page with one send, at its place.
+    pub fn new(send: &Waiting, place: Place) -> Self {
+        Self {
+            account: send.id.account.clone(),
+            place,
+            version: 1,
+            campaign: send.campaign.clone(),
+            matched_at: send.matched_at,
+            lines: vec![Line::new(send)],
+        }
+    }
+
+    /// The lane and the order of its sends. What its place does not tell, an earlier or later version
+    /// has written: it is taken as it is for most.
+    pub fn kind(&self) -> (Lane, Overflow) {
+        let parts = self.place.parts();
+        parts.map_or((Lane::Inbound, Overflow::OldestFirst), |(lane, order, _)| (lane, order))
+    }
+
+    /// The place of one of its sends.
+    pub fn place_of(&self, line: &Line) -> Place {
+        self.place.beside(&line.event, line.deadline)
+    }
+
+    /// The id of one of its sends.
+    pub fn id_of(&self, line: &Line) -> SendId {
+        SendId { account: self.account.clone(), event: line.event.clone() }
+    }
+}
+
+impl Line {
+    /// A line for a new send.
+    fn new(send: &Waiting) -> Self {
+        let slot = match send.stage {
+            Stage::Queued { due } => Some(Slot { due, epoch: send.epoch }),
+            Stage::Parked | Stage::Sending { .. } => None,
+        };
+        Self { event: send.id.event.clone(), deadline: send.deadline, slot }
+    }
+
+    /// The send as it stands, given what its entry holds: who gives it a slot writes no more than the
+    /// page.
+    pub fn stands(&self, send: Waiting) -> Waiting {
+        match self.slot {
+            Some(Slot { due, epoch }) if epoch == send.epoch => {
+                Waiting { stage: Stage::Queued { due }, ..send }
+            }
+            _ => send,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spillway_core::send::{Address, Earlier};
+
+    use super::*;
+
+    fn send(n: u64, campaign: &str, order: Overflow) -> Waiting {
+        Waiting {
+            id: SendId { account: "178".into(), event: EventId::new(format!("179{n:03}")) },
+            lane: Lane::Inbound,
+            campaign: campaign.into(),
+            to: Address::Comment { id: "179".into(), author: None },
+            order,
+            media: None,
+            username: None,
+            keyword: None,
+            matched_at: Timestamp::EPOCH,
+            deadline: Timestamp::from_secs(1_790_000_000 + n),
+            stage: Stage::Parked,
+            epoch: 0,
+            attempt: 0,
+            failures: 0,
+            earlier: Earlier::NotSent,
+        }
+    }
+
+    #[test]
+    fn sends_that_are_alike_share_pages_and_each_knows_its_place() {
+        let mut sends: Vec<Waiting> =
+            (0..25).map(|n| send(n, "guide", Overflow::OldestFirst)).collect();
+        sends.insert(3, send(99, "menu", Overflow::OldestFirst));
+        sends.push(send(26, "guide", Overflow::NewestFirst));
+        let mut nonce = 0;
+        let pages = Page::of(sends, || {
+            nonce += 1;
+            nonce
+        });
+        let sizes: Vec<usize> = pages.iter().map(|(page, _)| page.lines.len()).collect();
+        assert_eq!(sizes, [20, 1, 5, 1]);
+        for (page, sends) in &pages {
+            assert_eq!(page.place, sends[0].0);
+            for (line, (place, send)) in page.lines.iter().zip(sends) {
+                assert_eq!((&page.place_of(line), page.id_of(line)), (place, send.id.clone()));
+                assert_eq!(page.kind(), (send.lane, send.order));
+                assert_eq!(line.deadline, send.deadline);
+            }
+            assert!(sends.is_sorted_by(|(a, _), (b, _)| a < b));
+        }
+    }
+
+    #[test]
+    fn a_slot_stands_until_the_send_moves_on() {
+        let parked = send(1, "guide", Overflow::OldestFirst);
+        let due = Timestamp::from_secs(5);
+        let line = Line { slot: Some(Slot { due, epoch: 0 }), ..Line::new(&parked) };
+        assert_eq!(line.stands(parked.clone()).stage, Stage::Queued { due });
+        let moved = Waiting { epoch: 1, ..parked.clone() };
+        assert_eq!(line.stands(moved).stage, Stage::Parked);
+        assert_eq!(Line::new(&parked).slot, None);
+        let queued = Waiting { stage: Stage::Queued { due }, epoch: 3, ..parked };
+        assert_eq!(Line::new(&queued).slot, Some(Slot { due, epoch: 3 }));
+    }
+}
