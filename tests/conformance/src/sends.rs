@@ -41,6 +41,11 @@ pub(crate) fn place(send: &Waiting, nonce: u64) -> Place {
     Place::new(send, nonce)
 }
 
+/// A page that lists it alone, at that place.
+fn page(subject: &dyn Subject, send: &Waiting, nonce: u64) -> Page {
+    Page::new(send, place(send, nonce), now(subject) + SECOND)
+}
+
 /// The entry of a send that waits.
 fn waits(place: &Place, send: &Waiting) -> Entry {
     Entry::Waiting(place.clone(), Box::new(send.clone()))
@@ -71,7 +76,7 @@ impl Case<'_> {
     async fn recorded(&self, n: u32) -> (Place, Waiting) {
         let send = send(self.subject, n);
         let recorded = (place(&send, 1), send);
-        self.put(&[Page::new(&recorded.1, recorded.0.clone())]).await;
+        self.put(&[page(self.subject, &recorded.1, 1)]).await;
         assert_eq!(self.record(std::slice::from_ref(&recorded)).await, [Recorded::New]);
         recorded
     }
@@ -353,7 +358,7 @@ pub async fn pages_are_read_as_they_were_written(subject: &dyn Subject) {
     assert_eq!(case.pages().await, []);
     let mut nonce = 0;
     let mut page_up = |sends: Vec<Waiting>| {
-        let pages = Page::of(sends, || {
+        let pages = Page::of(sends, now(subject) + SECOND, || {
             nonce += 1;
             nonce
         });
@@ -383,11 +388,7 @@ pub async fn pages_are_read_as_they_were_written(subject: &dyn Subject) {
 pub async fn pages_are_read_some_at_a_time(subject: &dyn Subject) {
     let case = Case { subject };
     let sends = &subject.ports().sends;
-    let page = |n| {
-        let send = send(subject, n);
-        Page::new(&send, place(&send, 1))
-    };
-    let mut all: Vec<Page> = (0..90).map(page).collect();
+    let mut all: Vec<Page> = (0..90).map(|n| page(subject, &send(subject, n), 1)).collect();
     case.put(&all).await;
     all.sort_by(|a, b| a.place.cmp(&b.place));
     let mut after = None;
@@ -412,10 +413,8 @@ pub async fn pages_are_read_some_at_a_time(subject: &dyn Subject) {
 /// A store may give less than was asked for in one answer: here 1.5 MB.
 pub async fn an_answer_that_is_full_is_not_the_last(subject: &dyn Subject) {
     let case = Case { subject };
-    let page = |n| {
-        let send = Waiting { campaign: CampaignId::new("n".repeat(6000)), ..send(subject, n) };
-        Page::new(&send, place(&send, 1))
-    };
+    let long = || CampaignId::new("n".repeat(6000));
+    let page = |n| page(subject, &Waiting { campaign: long(), ..send(subject, n) }, 1);
     let all: Vec<Page> = (0..250).map(page).collect();
     case.put(&all).await;
     let sends = &subject.ports().sends;
@@ -427,8 +426,8 @@ pub async fn an_answer_that_is_full_is_not_the_last(subject: &dyn Subject) {
 pub async fn a_page_is_rewritten_on_its_version_alone(subject: &dyn Subject) {
     let case = Case { subject };
     let sends = (0..3).map(|n| send(subject, n)).collect();
-    let [(first, _)] = <[_; 1]>::try_from(Page::of(sends, || 1)).unwrap();
-    let beside = Page::new(&send(subject, 9), place(&send(subject, 9), 2));
+    let [(first, _)] = <[_; 1]>::try_from(Page::of(sends, now(subject) + SECOND, || 1)).unwrap();
+    let beside = page(subject, &send(subject, 9), 2);
     case.put(&[first.clone(), beside.clone()]).await;
     let slot = Slot { due: now(subject) + 30 * SECOND, epoch: 4 };
     let second = slotted(&first, slot);
@@ -455,7 +454,7 @@ pub async fn a_page_is_rewritten_on_its_version_alone(subject: &dyn Subject) {
 /// Fifty at once, which give different slots, and then fifty more of which half would remove it.
 pub async fn of_rewrites_that_race_one_is_done(subject: &dyn Subject) {
     let case = Case { subject };
-    let first = Page::new(&send(subject, 1), place(&send(subject, 1), 1));
+    let first = page(subject, &send(subject, 1), 1);
     case.put(std::slice::from_ref(&first)).await;
     let slotted = |page: &Page, n| {
         let slot = Slot { due: now(subject) + n * SECOND, epoch: n };
