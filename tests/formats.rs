@@ -38,6 +38,13 @@ fn attribute(value: &Value) -> AttributeValue {
     if let Some(number) = text("N") {
         return AttributeValue::N(number);
     }
+    if let Some(list) = value["L"].as_array() {
+        return AttributeValue::L(list.iter().map(attribute).collect());
+    }
+    if let Some(map) = value["M"].as_object() {
+        let pair = |(name, value): (&String, &Value)| (name.clone(), attribute(value));
+        return AttributeValue::M(map.iter().map(pair).collect());
+    }
     let hex = text("B").unwrap();
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
     AttributeValue::B(Blob::new((0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>()))
@@ -48,6 +55,11 @@ fn shown(value: &AttributeValue) -> Value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
         AttributeValue::B(bytes) => json!({ "B": hex(bytes.as_ref()) }),
+        AttributeValue::L(list) => json!({ "L": list.iter().map(shown).collect::<Vec<_>>() }),
+        AttributeValue::M(map) => {
+            let pair = |(name, value): (&String, &AttributeValue)| (name.clone(), shown(value));
+            json!({ "M": map.iter().map(pair).collect::<Item>() })
+        }
         other => panic!("{other:?} is in no item"),
     }
 }
