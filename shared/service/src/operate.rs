@@ -33,7 +33,7 @@ pub struct Stored {
     /// Attempts that failed without a clear answer.
     pub failures: u32,
     /// The last of its steps, in order.
-    pub history: Vec<PastStep>,
+    pub steps: Vec<PastStep>,
     /// Where it stands.
     pub state: State,
 }
@@ -83,9 +83,15 @@ pub trait Ledger: Send + Sync {
     /// would cost a write unit a DM: each part is one of the whole table.
     async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Part, StoreError>;
 
-    /// Lets a send wait again at `place` that ended as `old` says; `false` where it did not any more.
-    async fn reopen(&self, old: &Stored, place: &Place, send: &Waiting)
-    -> Result<bool, StoreError>;
+    /// Lets a send wait again at `place`, where a page lists it, that ended as `old` says; `false` where it
+    /// did not any more.
+    async fn reopen(
+        &self,
+        old: &Stored,
+        place: &Place,
+        send: &Waiting,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Takes the person out of the entry of an ended send, and leaves the rest: by it a repeated
     /// delivery is known. `false` where it did not end like this any more.
@@ -349,7 +355,7 @@ impl Operator {
         let place = Place::new(&send, self.ids.next_nonce());
         // And listed first.
         self.sends.put_pages(&[Page::new(&send, place.clone(), now)]).await?;
-        match self.ledger.reopen(&stored, &place, &send).await? {
+        match self.ledger.reopen(&stored, &place, &send, now).await? {
             true => Ok(send),
             false => Err(RetryError::MovedOn),
         }
