@@ -120,7 +120,7 @@ enum Wanted {
 enum Found {
     Waiting(Waiting),
     Ended,
-    /// Nothing yet: whoever wrote the page may still be at work.
+    /// Nothing yet: whoever wrote the page may still be at work. Or nothing that can be read.
     Unclear,
 }
 
@@ -451,7 +451,9 @@ impl Surveyor<'_> {
                 Entry::Waiting(waits, send) if waits == place => Found::Waiting(*send),
                 // Recorded elsewhere, or nowhere, and never to be here any more.
                 Entry::Missing | Entry::Waiting(..) | Entry::Ended(_) if is_over => Found::Ended,
-                Entry::Missing | Entry::Waiting(..) | Entry::Ended(_) => Found::Unclear,
+                Entry::Missing | Entry::Waiting(..) | Entry::Ended(_) | Entry::Unreadable => {
+                    Found::Unclear
+                }
             }
         });
         Ok(found.collect())
