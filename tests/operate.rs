@@ -135,6 +135,7 @@ async fn of_a_sender_and_whoever_cancels_one_is_first() {
     // Cancelled with a message on the queue: the message is void.
     let (place, send) = &waiting[5];
     assert_eq!(operator.cancel(place, send).await.unwrap(), Cancelled::Done);
+    world.clock.step(Duration::from_millis(1));
     assert_eq!(operator.cancel(place, send).await.unwrap(), Cancelled::MovedOn);
     // Claimed: left alone, whatever was seen of it.
     let (place, send) = &waiting[4];

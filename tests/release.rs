@@ -444,7 +444,7 @@ fn before_its_steps(entry: Entry) -> Entry {
         Entry::Waiting(place, send) => {
             Entry::Waiting(place, Box::new(Waiting { stage: Stage::Parked, epoch: 0, ..*send }))
         }
-        Entry::Missing | Entry::Ended(_) => Entry::Missing,
+        Entry::Missing | Entry::Ended(_) | Entry::Unreadable => Entry::Missing,
     }
 }
 

@@ -1,9 +1,12 @@
 //! Sends: the pages that list them, their entries, and the steps between.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use futures::future::join_all;
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
 use spillway_core::send::{Address, CancelReason, Earlier, Lane, Outcome, Stage, Step, Waiting};
+use spillway_core::time::Timestamp;
 use spillway_service::page::{Page, Slot};
 use spillway_service::port::{Entry, Read, Recorded};
 use spillway_service::ticket::{Place, Ticket};
@@ -65,6 +68,14 @@ fn slotted(page: &Page, slot: Slot) -> Page {
 
 struct Case<'a> {
     subject: &'a dyn Subject,
+    /// Ends so far: each has an instant of its own.
+    ends: AtomicU32,
+}
+
+impl<'a> Case<'a> {
+    fn new(subject: &'a dyn Subject) -> Self {
+        Self { subject, ends: AtomicU32::new(0) }
+    }
 }
 
 impl Case<'_> {
@@ -118,13 +129,17 @@ impl Case<'_> {
             message: Some("mid".into()),
             variant: Some(2),
         };
-        self.subject.ports().sends.finish(ticket, &outcome, now(self.subject)).await.unwrap();
+        self.subject.ports().sends.finish(ticket, &outcome, self.end()).await.unwrap();
     }
 
     async fn finish_unclaimed(&self, ticket: &Ticket) -> bool {
         let outcome = Outcome::Cancelled { reason: CancelReason::AccountRemoved };
         let sends = &self.subject.ports().sends;
-        sends.finish_unclaimed(ticket, &outcome, now(self.subject)).await.unwrap()
+        sends.finish_unclaimed(ticket, &outcome, self.end()).await.unwrap()
+    }
+
+    fn end(&self) -> Timestamp {
+        now(self.subject) + self.ends.fetch_add(1, Ordering::Relaxed) * SECOND
     }
 
     fn claim(&self) -> Step {
@@ -148,7 +163,7 @@ fn bare(subject: &dyn Subject, n: u32) -> Waiting {
 
 /// And everything of it is read back.
 pub async fn a_recorded_send_has_an_entry_that_holds_it(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let sends = &subject.ports().sends;
     assert_eq!(case.record(&[]).await, []);
     let never = send(subject, 99);
@@ -174,7 +189,7 @@ pub async fn a_recorded_send_has_an_entry_that_holds_it(subject: &dyn Subject) {
 
 /// Only the place tells who recorded it.
 pub async fn recording_again_is_right_and_another_place_is_a_duplicate(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
     let again = [(first.clone(), send.clone())];
     assert_eq!(case.record(&again).await, [Recorded::New], "its own write, tried again");
@@ -192,7 +207,7 @@ pub async fn recording_again_is_right_and_another_place_is_a_duplicate(subject: 
 
 /// Twenty deliveries of the same three comments.
 pub async fn of_webhooks_that_race_one_records(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let delivery =
         |nonce| (1..=3).map(|n| send(subject, n)).map(|send| (place(&send, nonce), send)).collect();
     let deliveries: Vec<Vec<(Place, Waiting)>> = (0..20).map(delivery).collect();
@@ -212,7 +227,7 @@ pub async fn of_webhooks_that_race_one_records(subject: &dyn Subject) {
 
 /// More than a batch takes, and each answer stands where it was asked for.
 pub async fn many_are_recorded_and_looked_up_at_once(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let all: Vec<_> =
         (0..130).map(|n| send(subject, n)).map(|send| (place(&send, 1), send)).collect();
     // The same event twice in one recording: whichever lives, one does.
@@ -247,7 +262,7 @@ pub async fn many_are_recorded_and_looked_up_at_once(subject: &dyn Subject) {
 
 /// What a step gives is what the core says it does, and so is what is read then.
 pub async fn steps_are_taken_at_the_tickets_place_and_epoch_alone(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let (place, mut stands) = case.recorded(1).await;
     let due = now(subject) + 30 * SECOND;
     for step in [
@@ -282,7 +297,7 @@ pub async fn steps_are_taken_at_the_tickets_place_and_epoch_alone(subject: &dyn 
 
 /// Fifty at once.
 pub async fn of_claims_that_race_one_is_taken(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let (place, mut stands) = case.recorded(1).await;
     for _ in 0..4 {
         let ticket = Ticket::new(&stands, place.clone());
@@ -296,7 +311,7 @@ pub async fn of_claims_that_race_one_is_taken(subject: &dyn Subject) {
 
 /// Another's place is no reason to end it; an older epoch is no reason not to.
 pub async fn a_claimed_send_ends_at_its_place_wherever_it_has_come_to(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
     let ticket = Ticket::new(&send, first.clone());
     let claimed = case.step(&ticket, case.claim()).await.unwrap();
@@ -315,7 +330,7 @@ pub async fn a_claimed_send_ends_at_its_place_wherever_it_has_come_to(subject: &
 
 /// And at its place.
 pub async fn an_unclaimed_send_ends_at_its_epoch_or_not_at_all(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
     let ticket = Ticket::new(&send, first.clone());
     assert!(!case.finish_unclaimed(&Ticket { epoch: 1, ..ticket.clone() }).await);
@@ -332,7 +347,7 @@ pub async fn an_unclaimed_send_ends_at_its_epoch_or_not_at_all(subject: &dyn Sub
 
 /// Ten times, with two who end it.
 pub async fn of_an_end_and_a_claim_that_race_one_is_taken(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     for n in 0..10 {
         let (place, send) = case.recorded(n).await;
         let ticket = Ticket::new(&send, place.clone());
@@ -353,7 +368,7 @@ pub async fn of_an_end_and_a_claim_that_race_one_is_taken(subject: &dyn Subject)
 /// More than a batch takes; everything of them is read back, in the order of their places, and nothing
 /// of another account's.
 pub async fn pages_are_read_as_they_were_written(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     case.put(&[]).await;
     assert_eq!(case.pages().await, []);
     let mut nonce = 0;
@@ -386,7 +401,7 @@ pub async fn pages_are_read_as_they_were_written(subject: &dyn Subject) {
 
 /// In the order of places, behind the last one seen, no more than asked for.
 pub async fn pages_are_read_some_at_a_time(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let sends = &subject.ports().sends;
     let mut all: Vec<Page> = (0..90).map(|n| page(subject, &send(subject, n), 1)).collect();
     case.put(&all).await;
@@ -412,7 +427,7 @@ pub async fn pages_are_read_some_at_a_time(subject: &dyn Subject) {
 
 /// A store may give less than was asked for in one answer: here 1.5 MB.
 pub async fn an_answer_that_is_full_is_not_the_last(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let long = || CampaignId::new("n".repeat(6000));
     let page = |n| page(subject, &Waiting { campaign: long(), ..send(subject, n) }, 1);
     let all: Vec<Page> = (0..250).map(page).collect();
@@ -424,7 +439,7 @@ pub async fn an_answer_that_is_full_is_not_the_last(subject: &dyn Subject) {
 
 /// And goes with its last line, for good.
 pub async fn a_page_is_rewritten_on_its_version_alone(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let sends = (0..3).map(|n| send(subject, n)).collect();
     let [(first, _)] = <[_; 1]>::try_from(Page::of(sends, now(subject) + SECOND, || 1)).unwrap();
     let beside = page(subject, &send(subject, 9), 2);
@@ -453,7 +468,7 @@ pub async fn a_page_is_rewritten_on_its_version_alone(subject: &dyn Subject) {
 
 /// Fifty at once, which give different slots, and then fifty more of which half would remove it.
 pub async fn of_rewrites_that_race_one_is_done(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let first = page(subject, &send(subject, 1), 1);
     case.put(std::slice::from_ref(&first)).await;
     let slotted = |page: &Page, n| {
