@@ -321,7 +321,7 @@ async fn arn(sqs: &aws_sdk_sqs::Client, url: &str) -> String {
 
 /// The write that follows Meta's answer.
 fn is_record(operation: &str, asked: &Value) -> bool {
-    operation == "UpdateItem" && asked["TableName"].as_str().unwrap().ends_with("-sends")
+    operation == "UpdateItem" && asked["ExpressionAttributeValues"][":outcome"].is_object()
 }
 
 /// The write before the call.
