@@ -391,7 +391,7 @@ pub async fn pages_are_read_as_they_were_written(subject: &dyn Subject) {
     }
     all.sort_by(|a, b| a.place.cmp(&b.place));
     case.put(&all).await;
-    assert_eq!(all.len(), 45);
+    assert!(all.len() > 25, "more than a batch takes");
     assert_eq!(case.pages().await, all);
     for other in ["1784140000000007", "178414000000000770"] {
         let other = AccountId::new(other);
