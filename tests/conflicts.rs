@@ -5,13 +5,11 @@ use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, RecipientId};
-use spillway_core::send::{CancelReason, Outcome, Stage, Step};
-use spillway_service::port::{Entry, Moved, Read, Saved};
-use spillway_service::ticket::Ticket;
+use spillway_service::port::{Moved, Saved};
 
 use crate::adapters::Clients;
 use crate::gate::{Gate, Then};
-use crate::harness::{CREATOR, World, careful, said};
+use crate::harness::{World, careful};
 
 const NAMESPACE: &str = "com.amazonaws.dynamodb.v20120810";
 
@@ -38,10 +36,6 @@ fn cancelled() -> Then {
 
 fn is_put(operation: &str, _: &Value) -> bool {
     operation == "PutItem"
-}
-
-fn is_update(operation: &str, _: &Value) -> bool {
-    operation == "UpdateItem"
 }
 
 fn is_transaction(operation: &str, _: &Value) -> bool {
@@ -81,27 +75,4 @@ async fn a_budget_that_a_transaction_is_writing_is_a_race_lost() {
     let saved = budgets.save_moved(&account, &two, &moved).await.unwrap();
     assert_eq!(saved, Saved::Conflict(one));
     assert_eq!(budgets.save_moved(&account, &two, &moved).await.unwrap(), Saved::Done);
-}
-
-/// Whether the other one ends the send or fails is not known yet.
-#[tokio::test]
-async fn a_send_that_a_transaction_is_ending_is_tried_again_later() {
-    let world = World::start(careful()).await;
-    let (gate, wiring) = gated(&world).await;
-    assert_eq!(world.say(&[said(1)]).await, 200);
-    let [(place, send)] = world.waiting(CREATOR).await.try_into().unwrap();
-    let ticket = Ticket::new(&send, place.clone());
-    gate.wait_for(is_update, refused());
-    let error = wiring.sends.step(&ticket, Step::To(Stage::Parked)).await.unwrap_err();
-    assert!(error.is_retryable(), "{error}");
-    let outcome = Outcome::Cancelled { reason: CancelReason::AccountRemoved };
-    gate.wait_for(is_transaction, cancelled());
-    let ended = wiring.sends.finish_unclaimed(&ticket, &outcome, world.now()).await;
-    assert!(ended.unwrap_err().is_retryable());
-    let ids = [send.id.clone()];
-    assert_eq!(
-        wiring.sends.entries(&ids, Read::Consistent).await.unwrap(),
-        [Entry::Waiting(place)]
-    );
-    assert!(wiring.sends.finish_unclaimed(&ticket, &outcome, world.now()).await.unwrap());
 }

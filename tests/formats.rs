@@ -2,7 +2,7 @@
 //! items of `formats.json`. A change that fails here breaks what is stored; ARCHITECTURE.md
 //! ("Formats") says how one is made instead. Items are added to the file, none is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +13,14 @@ use spillway_cloud::dynamo::{Deletion, DynamoAccounts, DynamoSends};
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::Running;
+use spillway_core::history::Past;
 use spillway_core::id::{AccountId, CampaignId, SendId};
-use spillway_core::send::{CancelReason, Outcome};
+use spillway_core::send::{Address, CancelReason, Earlier, Outcome, Stage, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
-use spillway_service::operate::{Ledger, State};
-use spillway_service::port::{Entry, Hearing, Read, Recorded, Removal, Roster, Wish};
+use spillway_service::operate::{Ledger, State, Stored};
+use spillway_service::page::Page;
+use spillway_service::port::{Hearing, Recorded, Removal, Roster, Wish};
 use spillway_service::ticket::Ticket;
 
 use crate::harness::{CREATOR, OTHER, START, World, careful};
@@ -38,6 +40,13 @@ fn attribute(value: &Value) -> AttributeValue {
     if let Some(number) = text("N") {
         return AttributeValue::N(number);
     }
+    if let Some(list) = value["L"].as_array() {
+        return AttributeValue::L(list.iter().map(attribute).collect());
+    }
+    if let Some(map) = value["M"].as_object() {
+        let pair = |(name, value): (&String, &Value)| (name.clone(), attribute(value));
+        return AttributeValue::M(map.iter().map(pair).collect());
+    }
     let hex = text("B").unwrap();
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
     AttributeValue::B(Blob::new((0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>()))
@@ -48,6 +57,11 @@ fn shown(value: &AttributeValue) -> Value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
         AttributeValue::B(bytes) => json!({ "B": hex(bytes.as_ref()) }),
+        AttributeValue::L(list) => json!({ "L": list.iter().map(shown).collect::<Vec<_>>() }),
+        AttributeValue::M(map) => {
+            let pair = |(name, value): (&String, &AttributeValue)| (name.clone(), shown(value));
+            json!({ "M": map.iter().map(pair).collect::<Item>() })
+        }
         other => panic!("{other:?} is in no item"),
     }
 }
@@ -85,6 +99,38 @@ impl World {
         delete.send().await.unwrap();
     }
 
+    fn ledger(&self) -> DynamoSends {
+        let config = &self.stack.config;
+        DynamoSends {
+            client: self.stack.dynamo.clone(),
+            sends: config.sends_table.clone(),
+            state: config.state_table.clone(),
+            meter: Arc::default(),
+        }
+    }
+
+    /// Records a stored send once more, and takes the steps that it has taken; gives a ticket for where
+    /// it has come to.
+    async fn replay(&self, stored: &Stored, send: &Waiting) -> Ticket {
+        let (epoch, attempt, failures) = (0, 0, 0);
+        let fresh = match stored.steps.is_empty() {
+            true => send.clone(),
+            false => {
+                Waiting { epoch, attempt, failures, earlier: Earlier::NotSent, ..send.clone() }
+            }
+        };
+        let sends = &self.outside.sends;
+        let recorded = sends.record(&[(stored.place.clone(), fresh.clone())]).await.unwrap();
+        assert_eq!(recorded, [Recorded::New]);
+        let mut ticket = Ticket::new(&fresh, stored.place.clone());
+        for past in &stored.steps {
+            let Past::Step(step) = past.what else { panic!("{past:?}") };
+            let after = sends.step(&ticket, step, past.at).await.unwrap().unwrap();
+            ticket = ticket.renewed(&after);
+        }
+        ticket
+    }
+
     /// The item that lies where `item` does.
     async fn lies(&self, item: &Item) -> Item {
         let mut get = self.stack.dynamo.get_item().table_name(self.table_of(item));
@@ -95,6 +141,35 @@ impl World {
         }
         let lies = get.send().await.unwrap().item.unwrap_or_default();
         lies.iter().map(|(name, value)| (name.clone(), shown(value))).collect()
+    }
+}
+
+/// Whose entry it is.
+fn send_id(item: &Item) -> SendId {
+    let id = text(item, "id");
+    let (account, event) = id.split_once('/').unwrap();
+    SendId { account: account.into(), event: event.into() }
+}
+
+/// A send that has ended, as it may have been recorded: of what its end takes away nothing is known.
+fn recorded(ended: &Stored) -> Waiting {
+    let (lane, order, deadline) = ended.place.parts().unwrap();
+    Waiting {
+        id: ended.id.clone(),
+        lane,
+        campaign: ended.campaign.clone(),
+        to: Address::Comment { id: ended.id.event.as_str().into(), author: None },
+        order,
+        media: None,
+        username: None,
+        keyword: None,
+        matched_at: ended.matched_at,
+        deadline,
+        stage: Stage::Parked,
+        epoch: 0,
+        attempt: 0,
+        failures: 0,
+        earlier: Earlier::NotSent,
     }
 }
 
@@ -181,39 +256,39 @@ async fn stored_accounts_keep_their_form() {
 async fn stored_sends_and_marks_keep_their_form() {
     let (world, sends, state) = laid().await;
     let id = AccountId::new(CREATOR);
-    let waiting = world.waiting(CREATOR).await;
-    let places: Vec<&Item> =
-        state.iter().filter(|item| text(item, "pk").starts_with("waiting#")).collect();
-    assert_eq!(waiting.len(), places.len());
-    assert!(waiting.len() >= 2, "queued and parked");
-    let ids: Vec<SendId> = waiting.iter().map(|(_, send)| send.id.clone()).collect();
-    let entries = world.outside.sends.entries(&ids, Read::Consistent).await.unwrap();
-    for (entry, (place, _)) in entries.iter().zip(&waiting) {
-        assert_eq!(*entry, Entry::Waiting(place.clone()));
-    }
-    let (ended, open): (Vec<&Item>, Vec<&Item>) =
-        sends.iter().partition(|item| item.contains_key("outcome"));
-    assert_eq!(open.len(), waiting.len());
-    let ended: Vec<SendId> = ended
-        .iter()
-        .map(|item| {
-            let id = text(item, "id");
-            let (account, event) = id.split_once('/').unwrap();
-            SendId { account: account.into(), event: event.into() }
-        })
-        .collect();
-    assert!(!ended.is_empty());
-    for entry in world.outside.sends.entries(&ended, Read::Consistent).await.unwrap() {
-        assert_eq!(entry, Entry::Ended);
-    }
-    for item in open.iter().chain(&places) {
+    let ledger = world.ledger();
+    let mut stages = BTreeSet::new();
+    for item in &sends {
+        let stored = ledger.find(&send_id(item)).await.unwrap().unwrap();
         world.remove(item).await;
-    }
-    for recorded in world.outside.sends.record(&waiting).await.unwrap() {
-        assert_eq!(recorded, Recorded::New);
-    }
-    for item in open.into_iter().chain(places) {
+        match &stored.state {
+            State::Waiting(send) => {
+                stages.insert(text(item, "stage"));
+                world.replay(&stored, send).await;
+            }
+            State::Ended { outcome, at } => {
+                let ticket = world.replay(&stored, &recorded(&stored)).await;
+                world.outside.sends.finish(&ticket, outcome, *at).await.unwrap();
+            }
+        }
         assert_eq!(world.lies(item).await, *item);
+    }
+    assert_eq!(stages.len(), 3, "{stages:?}");
+
+    let pages = world.pages(CREATOR).await;
+    let items: Vec<&Item> =
+        state.iter().filter(|item| text(item, "pk").starts_with("waiting#")).collect();
+    let lines = || pages.iter().flat_map(|page| &page.lines);
+    assert!(lines().any(|line| line.slot.is_none()) && lines().any(|line| line.slot.is_some()));
+    assert_eq!(world.waiting(CREATOR).await.len(), lines().count());
+    assert_eq!(pages.len(), items.len());
+    for (item, page) in items.into_iter().zip(&pages) {
+        world.remove(item).await;
+        world.outside.sends.put_pages(std::slice::from_ref(page)).await.unwrap();
+        assert_eq!(world.lies(item).await, *item);
+        let rewritten = Page { version: page.version + 1, ..page.clone() };
+        assert!(world.outside.sends.rewrite(&rewritten).await.unwrap());
+        assert_eq!(world.lies(item).await, next(item));
     }
     let marked = world.outside.backlogs.marked().await.unwrap();
     assert!(marked.iter().any(|(account, _)| *account == id), "{marked:?}");
@@ -242,16 +317,8 @@ async fn what_is_stored_by_hand_keeps_its_form() {
     assert!(accounts.set_running(&id, &campaign, Running::PausedSince(START)).await.unwrap());
     assert_eq!(world.lies(item).await, *item);
 
-    let ledger = DynamoSends {
-        client: dynamo,
-        sends: config.sends_table.clone(),
-        state: config.state_table.clone(),
-        meter: Arc::default(),
-    };
     let item = sends.iter().find(|item| text(item, "id").starts_with(OTHER)).unwrap();
-    let id = text(item, "id");
-    let send = SendId { account: OTHER.into(), event: id.split_once('/').unwrap().1.into() };
-    let stored = ledger.find(&send).await.unwrap().unwrap();
+    let stored = world.ledger().find(&send_id(item)).await.unwrap().unwrap();
     let outcome = Outcome::Cancelled { reason: CancelReason::Operator };
     assert_eq!(stored.state, State::Ended { outcome, at: START });
 }

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
-use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::id::{AccountId, CommentId, RecipientId, SendId};
 use spillway_core::send::Waiting;
 use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;
@@ -20,12 +20,14 @@ use spillway_local::report::Report;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_local::sqs::Counts;
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack, queues};
+use spillway_local::tap::KillPoint;
 use spillway_meta::graph::{CallError, CommentTime, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
-use spillway_service::port::{Graph, StoreError};
-use spillway_service::ticket::{Place, SHARDS};
+use spillway_service::page::{Line, Page};
+use spillway_service::port::{Entry, Graph, Read, Sends, StoreError};
+use spillway_service::ticket::Place;
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Subscriber};
 
@@ -155,7 +157,7 @@ pub(crate) fn body(time: impl Into<Value>, said: &[Said]) -> Vec<u8> {
 }
 
 /// What the table of sends says of a comment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Told {
     pub(crate) state: String,
     /// `null` while it waits.
@@ -214,6 +216,22 @@ impl World {
         )
         .unwrap();
         Self { stack, clock, driver, outside }
+    }
+
+    /// A webhook has died with pages of these comments written, and none of their entries.
+    pub(crate) async fn half_recorded(quotas: QuotaOptions, said: &[Said]) -> Self {
+        for requests in 1..20 {
+            let world = Self::start(quotas).await;
+            world.stack.tap.kill_at(requests, KillPoint::Before);
+            assert_eq!(world.say(said).await, 502);
+            if !world.pages(said[0].account).await.is_empty() {
+                for said in said {
+                    assert!(world.told(said).await.is_none(), "no death leaves pages alone");
+                }
+                return world;
+            }
+        }
+        panic!("no death leaves pages");
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -311,7 +329,7 @@ impl World {
 
     pub(crate) async fn nothing_is_left(&self) {
         for account in [CREATOR, OTHER] {
-            assert_eq!(self.waiting(account).await, [], "waiting of {account}");
+            assert_eq!(self.pages(account).await, [], "pages of {account}");
         }
         assert_eq!(self.outside.backlogs.marked().await.unwrap(), [], "marks");
         assert_eq!(self.queue(queues::SEND).total(), 0, "send queue");
@@ -343,14 +361,12 @@ impl World {
 
     /// Sends that wait, in the order of their places.
     pub(crate) async fn waiting(&self, account: &str) -> Vec<(Place, Waiting)> {
-        let account = AccountId::new(account);
-        let mut all = Vec::new();
-        for shard in 0..SHARDS {
-            let part = self.outside.sends.waiting(&account, shard, None, 100_000).await.unwrap();
-            all.extend(part);
-        }
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
+        waiting(&*self.outside.sends, &AccountId::new(account)).await
+    }
+
+    /// The pages that list what may wait, in the order of their places.
+    pub(crate) async fn pages(&self, account: &str) -> Vec<Page> {
+        self.outside.sends.pages(&AccountId::new(account), None, 100_000).await.unwrap()
     }
 
     pub(crate) fn calls(&self) -> Vec<CallRecord> {
@@ -405,6 +421,23 @@ impl World {
     pub(crate) async fn disconnect(&self, account: &str) {
         self.delete_item(&format!("account#{account}"), "settings").await;
     }
+}
+
+/// Sends that wait, in the order of their places: those that an account's pages list, as their entries
+/// have them.
+pub(crate) async fn waiting(sends: &dyn Sends, account: &AccountId) -> Vec<(Place, Waiting)> {
+    let pages = sends.pages(account, None, 100_000).await.unwrap();
+    let listed: Vec<(&Page, &Line)> =
+        pages.iter().flat_map(|page| page.lines.iter().map(move |line| (page, line))).collect();
+    let ids: Vec<SendId> = listed.iter().map(|(page, line)| page.id_of(line)).collect();
+    let entries = sends.entries(&ids, Read::Consistent).await.unwrap();
+    let of_line = |((page, line), entry): ((&Page, &Line), Entry)| {
+        let place = page.place_of(line);
+        Some((place.clone(), line.stands(entry.waiting_at(&place)?)))
+    };
+    let mut waiting: Vec<_> = listed.into_iter().zip(entries).filter_map(of_line).collect();
+    waiting.sort_by(|(a, _), (b, _)| a.cmp(b));
+    waiting
 }
 
 impl Drop for World {

@@ -19,7 +19,6 @@ use spillway_local::sqs::{self, Operation};
 use spillway_local::story::{Story, StoryOptions};
 use spillway_meta::signature::sign;
 use spillway_service::metrics::{Kind, Metric};
-use spillway_service::ticket::shard;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::Targets;
@@ -246,20 +245,16 @@ impl Trouble {
 
     /// The stored send is spoilt in a way whose error would quote the person's name.
     async fn spoil(&self, said: &Said) {
-        let event = said.id.as_str().into();
-        let waiting = self.world.waiting(CREATOR).await;
-        let (place, _) = waiting.iter().find(|(_, send)| send.id.event == event).unwrap();
         self.world
             .stack
             .dynamo
             .update_item()
-            .table_name(&self.world.stack.config.state_table)
-            .key("pk", AttributeValue::S(format!("waiting#{CREATOR}#{}", shard(&event))))
-            .key("sk", AttributeValue::S(place.as_str().into()))
+            .table_name(&self.world.stack.config.sends_table)
+            .key("id", AttributeValue::S(format!("{}/{}", said.account, said.id)))
             .update_expression("SET body = :body")
             .expression_attribute_values(
                 ":body",
-                AttributeValue::S(format!(r#"{{"event":"1","lane":"{NAME}","to":"{TEXT}"}}"#)),
+                AttributeValue::S(format!(r#"{{"lane":"{NAME}","to":"{TEXT}"}}"#)),
             )
             .send()
             .await
@@ -290,7 +285,7 @@ impl Trouble {
         self.spoil(&spoilt).await;
         let Self { world, .. } = self;
         world.pass(MINUTE).await;
-        // Its message is lost, and its place brings it back.
+        // Its message is lost, and its page brings it back.
         world.stack.sqs.fail_next_of(Operation::SendMessageBatch, sqs::Fault::Unavailable, 1);
         let lost = canary(61).on(OTHER);
         assert_eq!(world.say(std::slice::from_ref(&lost)).await, 200);

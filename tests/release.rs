@@ -1,19 +1,20 @@
 //! The release function: parked sends come back in order, and whatever a crash left is made whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::AttributeValue;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
 use spillway_core::send::{Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_local::stack::queues;
 use spillway_meta::graph::Sent;
+use spillway_service::page::{Line, Page, Slot};
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
-use spillway_service::ticket::{Place, Ticket, shard};
+use spillway_service::release::OVERDUE;
+use spillway_service::ticket::{Place, Ticket};
 
 use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said};
 
@@ -26,11 +27,16 @@ impl World {
         waiting.into_iter().find(|(_, send)| send.id.event.as_str() == said.id).unwrap()
     }
 
+    /// A process takes a step of the send, and dies.
+    async fn step(&self, said: &Said, step: Step) -> Waiting {
+        let (place, send) = self.send_of(said).await;
+        let ticket = Ticket::new(&send, place);
+        self.outside.sends.step(&ticket, step, self.now()).await.unwrap().unwrap()
+    }
+
     /// A process claims the send, and dies.
     async fn claim(&self, said: &Said, lease_until: Timestamp) -> Waiting {
-        let (place, send) = self.send_of(said).await;
-        let claim = Step::Claim { lease_until };
-        self.outside.sends.step(&Ticket::new(&send, place), claim).await.unwrap().unwrap()
+        self.step(said, Step::Claim { lease_until }).await
     }
 
     /// A process of an account calls Meta, and dies.
@@ -43,37 +49,29 @@ impl World {
         self.outside.graph.private_reply(&account, &comment, "hi", timeout).await.unwrap()
     }
 
-    fn waiting_key(place: &str, said: &Said) -> HashMap<String, AttributeValue> {
-        let pk = format!("waiting#{CREATOR}#{}", shard(&said.id.as_str().into()));
-        HashMap::from([
-            ("pk".into(), AttributeValue::S(pk)),
-            ("sk".into(), AttributeValue::S(place.into())),
-        ])
+    /// The page of a send that stands so.
+    async fn page_with(&self, is_so: impl Fn(&Line) -> bool) -> Page {
+        self.pages(CREATOR).await.into_iter().find(|page| page.lines.iter().any(&is_so)).unwrap()
     }
 
-    async fn waiting_item(&self, place: &Place, said: &Said) -> HashMap<String, AttributeValue> {
-        let get = self.stack.dynamo.get_item().table_name(&self.stack.config.state_table);
-        let key = Self::waiting_key(place.as_str(), said);
-        get.set_key(Some(key)).send().await.unwrap().item.unwrap()
+    /// The events that the pages list.
+    async fn listed(&self) -> Vec<EventId> {
+        let pages = self.pages(CREATOR).await;
+        pages.into_iter().flat_map(|page| page.lines).map(|line| line.event).collect()
     }
 
-    /// A waiting send as another delivery of the same comment would have left it.
-    async fn put_twin(&self, mut item: HashMap<String, AttributeValue>, said: &Said) {
-        let place = format!("{}f", item["sk"].as_s().unwrap());
-        item.extend(Self::waiting_key(&place, said));
-        let put = self.stack.dynamo.put_item().table_name(&self.stack.config.state_table);
-        put.set_item(Some(item)).send().await.unwrap();
+    /// A page as another delivery of the same comments would have left it, now.
+    async fn put_twin(&self, page: &Page) {
+        let place = Place::from_stored(format!("{}f", page.place.as_str()));
+        let twin = Page { place, version: 1, written_at: self.now(), ..page.clone() };
+        self.outside.sends.put_pages(&[twin]).await.unwrap();
+        self.outside.backlogs.wake(&CREATOR.into(), self.now()).await.unwrap();
     }
 
-    async fn delete_entry(&self, said: &Said) {
-        self.stack
-            .dynamo
-            .delete_item()
-            .table_name(&self.stack.config.sends_table)
-            .key("id", AttributeValue::S(format!("{CREATOR}/{}", said.id)))
-            .send()
-            .await
-            .unwrap();
+    /// When the comments of accepted calls got their DMs.
+    fn dms_of(&self, all: &[Said]) -> Vec<Timestamp> {
+        let is_of = |comment: &CommentId| all.iter().any(|said| said.id == comment.as_str());
+        self.dms().into_iter().filter(|(comment, _)| is_of(comment)).map(|(_, at)| at).collect()
     }
 
     async fn is_marked(&self) -> bool {
@@ -108,51 +106,127 @@ async fn parked_sends_come_back_by_their_deadlines() {
     assert_eq!(came, order);
 }
 
+/// Its webhook died before it made an entry, and Meta does not tell again.
 #[tokio::test]
-async fn what_a_webhook_left_half_recorded_is_sent() {
-    let mut world = World::start(quotas("20/10m", "1000/24h")).await;
-    let all = all_said(1..=40);
-    assert_eq!(world.say(&all).await, 200);
-    // Parked, and no entry says so: its webhook died in between.
-    let waiting = world.waiting(CREATOR).await;
-    let parked: Vec<&Said> = all
-        .iter()
-        .filter(|said| {
-            let is = |(_, send): &&(Place, Waiting)| send.id.event.as_str() == said.id;
-            waiting.iter().find(is).unwrap().1.stage == Stage::Parked
-        })
-        .collect();
-    for said in [parked[0], parked[5]] {
-        world.delete_entry(said).await;
-    }
+async fn a_page_without_entries_is_left_alone_for_an_hour() {
+    let mut world = World::half_recorded(quotas("20/10m", "1000/24h"), &all_said(1..=40)).await;
+    assert_eq!(world.listed().await.len(), 40);
+    world.pass(HOUR - Duration::from_secs(5)).await;
+    assert_eq!(world.listed().await.len(), 40);
+    assert!(world.is_marked().await);
+    world.pass(HOUR).await;
+    assert_eq!(world.pages(CREATOR).await, []);
     world.settle().await;
-    world.over(40).await;
-    world.each_got_one_dm(&all).await;
+    world.over(0).await;
+    assert_eq!(world.calls(), []);
 }
 
+/// And Meta tells again, however late.
 #[tokio::test]
-async fn what_another_delivery_left_is_removed() {
-    for parked in [true, false] {
-        let mut world = World::start(quotas("20/10m", "1000/24h")).await;
+async fn what_a_webhook_left_without_entries_is_recorded_by_the_next() {
+    for later in [60, 1800, 5000] {
         let all = all_said(1..=40);
-        assert_eq!(world.say(&all).await, 200);
-        let waiting = world.waiting(CREATOR).await;
-        let (place, send) =
-            waiting.into_iter().find(|(_, send)| (send.stage == Stage::Parked) == parked).unwrap();
-        let said = all.iter().find(|said| said.id == send.id.event.as_str()).unwrap();
-        let item = world.waiting_item(&place, said).await;
-        world.put_twin(item.clone(), said).await;
+        let mut world = World::half_recorded(quotas("20/10m", "1000/24h"), &all).await;
+        let told = body(world.now().as_secs(), &all);
+        world.pass_secs(later).await;
+        assert_eq!(world.calls(), []);
+        assert_eq!(world.post(&told).await, 200);
         world.settle().await;
         world.over(40).await;
         world.each_got_one_dm(&all).await;
         assert_eq!(world.calls().len(), 40);
-        // And one of a send that has ended.
-        world.put_twin(item, said).await;
-        world.outside.backlogs.wake(&CREATOR.into(), world.now()).await.unwrap();
+    }
+}
+
+/// A crowd's, which is told again: what nobody recorded must not stand before it.
+#[tokio::test]
+async fn what_a_webhook_left_without_entries_keeps_nobody_waiting() {
+    let all = all_said(0..400);
+    let mut world = World::half_recorded(careful(), &all).await;
+    world.pass_secs(60).await;
+    assert_eq!(world.say(&all).await, 200);
+    world.pass(HOUR).await;
+    let sent = world.dms().len();
+    assert!(sent > 120, "{sent} in an hour");
+}
+
+/// As a delivery of comments leaves it that another has just recorded.
+#[tokio::test]
+async fn a_page_whose_sends_another_delivery_recorded_goes() {
+    for is_parked in [true, false] {
+        let mut world = World::start(quotas("20/10m", "1000/24h")).await;
+        let all = all_said(1..=40);
+        assert_eq!(world.say(&all).await, 200);
+        let page = world.page_with(|line| line.slot.is_none() == is_parked).await;
+        world.put_twin(&page).await;
+        world.settle().await;
+        world.over(40).await;
+        world.each_got_one_dm(&all).await;
+        assert_eq!(world.calls().len(), 40);
+        // And when the sends have ended.
+        world.put_twin(&page).await;
         world.settle().await;
         world.over(40).await;
         assert_eq!(world.calls().len(), 40);
     }
+}
+
+/// A run gives what is parked its slots, and dies before their messages.
+#[tokio::test]
+async fn slots_without_messages_are_given_anew() {
+    let mut world = World::start(quotas("20/10m", "1000/24h")).await;
+    let all = all_said(1..=40);
+    assert_eq!(world.say(&all).await, 200);
+    let due = world.now() + Duration::from_secs(60);
+    let mut slotted = Vec::new();
+    for page in world.pages(CREATOR).await {
+        let mut next = Page { version: page.version + 1, ..page };
+        for line in next.lines.iter_mut().filter(|line| line.slot.is_none()) {
+            line.slot = Some(Slot { due, epoch: 0 });
+            slotted.push(line.event.clone());
+        }
+        assert!(world.outside.sends.rewrite(&next).await.unwrap());
+    }
+    assert!(slotted.len() > 10, "{} were parked", slotted.len());
+    world.settle().await;
+    world.over(40).await;
+    world.each_got_one_dm(&all).await;
+    assert_eq!(world.calls().len(), 40);
+    let slotted: Vec<Said> =
+        all.into_iter().filter(|said| slotted.contains(&said.id.as_str().into())).collect();
+    assert!(world.dms_of(&slotted).iter().all(|&at| at > due + OVERDUE));
+}
+
+/// A sender puts a send off, and dies before its message.
+#[tokio::test]
+async fn a_send_that_was_put_off_without_a_message_is_sent() {
+    let mut world = World::start(careful()).await;
+    let all = all_said(1..=3);
+    assert_eq!(world.say(&all).await, 200);
+    let due = world.now() + Duration::from_secs(120);
+    world.step(&all[1], Step::To(Stage::Queued { due })).await;
+    world.pass_secs(1500).await;
+    world.each_got_one_dm(&all).await;
+    assert_eq!(world.calls().len(), 3);
+    assert!(world.dms_of(&all[1..2])[0] > due + OVERDUE);
+    world.settle().await;
+    world.over(3).await;
+}
+
+/// As after a denial: the page still says that it has a slot.
+#[tokio::test]
+async fn a_send_that_was_parked_comes_back() {
+    let mut world = World::start(careful()).await;
+    let all = all_said(1..=10);
+    assert_eq!(world.say(&all).await, 200);
+    for said in &all {
+        world.step(said, Step::To(Stage::Parked)).await;
+    }
+    world.pass_secs(1500).await;
+    world.each_got_one_dm(&all).await;
+    assert_eq!(world.calls().len(), 10);
+    world.settle().await;
+    world.over(10).await;
 }
 
 #[tokio::test]
@@ -291,8 +365,8 @@ async fn a_run_that_died_is_followed_by_another() {
     world.each_got_one_dm(&all).await;
 }
 
-/// Sends of which an older state says that all have ended.
-struct Lagging(Arc<dyn Sends>);
+/// Sends of which an eventual read tells an older state.
+struct Lagging(Arc<dyn Sends>, fn(Entry) -> Entry);
 
 #[async_trait]
 impl Sends for Lagging {
@@ -304,12 +378,21 @@ impl Sends for Lagging {
         self.0.known(account, events).await
     }
 
+    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
+        self.0.put_pages(pages).await
+    }
+
     async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
         self.0.record(sends).await
     }
 
-    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError> {
-        self.0.step(ticket, step).await
+    async fn step(
+        &self,
+        ticket: &Ticket,
+        step: Step,
+        at: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
+        self.0.step(ticket, step, at).await
     }
 
     async fn finish(
@@ -331,37 +414,62 @@ impl Sends for Lagging {
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
-        match read {
-            Read::Eventual => Ok(vec![Entry::Ended; sends.len()]),
-            Read::Consistent => self.0.entries(sends, read).await,
-        }
+        let entries = self.0.entries(sends, Read::Consistent).await?;
+        Ok(match read {
+            Read::Eventual => entries.into_iter().map(self.1).collect(),
+            Read::Consistent => entries,
+        })
     }
 
-    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
-        self.0.adopt(place, send).await
-    }
-
-    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError> {
-        self.0.discard(place, send).await
-    }
-
-    async fn waiting(
+    async fn pages(
         &self,
         account: &AccountId,
-        shard: u8,
         after: Option<&Place>,
         limit: usize,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
-        self.0.waiting(account, shard, after, limit).await
+    ) -> Result<Vec<Page>, StoreError> {
+        self.0.pages(account, after, limit).await
+    }
+
+    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+        self.0.rewrite(next).await
     }
 }
 
+fn before_it_was_recorded(_: Entry) -> Entry {
+    Entry::Missing
+}
+
 /// As after a retry by hand, whose send has a new place.
+fn before_it_was_brought_back(_: Entry) -> Entry {
+    Entry::Ended(Place::from_stored("1#00001790000000#179#ab".into()))
+}
+
+fn before_its_steps(entry: Entry) -> Entry {
+    match entry {
+        Entry::Waiting(place, send) => {
+            Entry::Waiting(place, Box::new(Waiting { stage: Stage::Parked, epoch: 0, ..*send }))
+        }
+        Entry::Missing | Entry::Ended(_) | Entry::Unreadable => Entry::Missing,
+    }
+}
+
 #[tokio::test]
-async fn nothing_is_removed_on_the_word_of_an_older_state() {
-    let lagging = |wiring: Wiring| Wiring { sends: Arc::new(Lagging(wiring.sends)), ..wiring };
-    let mut world = World::wrapped(quotas("10/1h", "1000/24h"), lagging).await;
-    world.say(&all_said(0..25)).await;
-    world.settle().await;
-    assert_eq!(world.over(25).await.sent, 25);
+async fn nothing_is_done_on_the_word_of_an_older_state() {
+    fn lagging(wiring: Wiring, older: fn(Entry) -> Entry) -> Wiring {
+        Wiring { sends: Arc::new(Lagging(wiring.sends.clone(), older)), ..wiring }
+    }
+    let wraps: [fn(Wiring) -> Wiring; 3] = [
+        |wiring| lagging(wiring, before_it_was_recorded),
+        |wiring| lagging(wiring, before_it_was_brought_back),
+        |wiring| lagging(wiring, before_its_steps),
+    ];
+    for wrap in wraps {
+        let mut world = World::wrapped(quotas("10/1h", "1000/24h"), wrap).await;
+        let all = all_said(0..25);
+        world.say(&all).await;
+        world.settle().await;
+        assert_eq!(world.over(25).await.sent, 25);
+        world.each_got_one_dm(&all).await;
+        assert_eq!(world.calls().len(), 25);
+    }
 }

@@ -18,6 +18,7 @@ use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;
 use spillway_local::story::Story;
 use spillway_service::account::Account;
+use spillway_service::page::Page;
 use spillway_service::port::{
     Accounts, Entry, Queued, Read, Recorded, SendQueue, Sends, StoreError,
 };
@@ -68,13 +69,22 @@ impl Sends for Unclaimed {
         self.0.known(account, events).await
     }
 
+    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
+        self.0.put_pages(pages).await
+    }
+
     async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
         self.0.record(sends).await
     }
 
-    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError> {
-        let Step::Claim { lease_until } = step else { return self.0.step(ticket, step).await };
-        if let Some(claimed) = self.0.step(ticket, step).await? {
+    async fn step(
+        &self,
+        ticket: &Ticket,
+        step: Step,
+        at: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
+        let Step::Claim { lease_until } = step else { return self.0.step(ticket, step, at).await };
+        if let Some(claimed) = self.0.step(ticket, step, at).await? {
             return Ok(Some(claimed));
         }
         Ok(Some(Waiting {
@@ -118,22 +128,17 @@ impl Sends for Unclaimed {
         self.0.entries(sends, read).await
     }
 
-    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
-        self.0.adopt(place, send).await
-    }
-
-    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError> {
-        self.0.discard(place, send).await
-    }
-
-    async fn waiting(
+    async fn pages(
         &self,
         account: &AccountId,
-        shard: u8,
         after: Option<&Place>,
         limit: usize,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
-        self.0.waiting(account, shard, after, limit).await
+    ) -> Result<Vec<Page>, StoreError> {
+        self.0.pages(account, after, limit).await
+    }
+
+    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+        self.0.rewrite(next).await
     }
 }
 

@@ -18,7 +18,9 @@ use spillway_local::stack::{Stack, queues};
 use spillway_local::story::{Story, StoryOptions};
 use spillway_local::tap::KillPoint;
 use spillway_service::release::{MARK_KEPT, Released};
-use spillway_service::ticket::{SHARDS, Ticket};
+use spillway_service::ticket::Ticket;
+
+use crate::harness::waiting;
 
 /// Small enough that a story takes seconds, large enough that the day's limit binds: it spans days.
 const COMMENTS: u32 = 600;
@@ -354,13 +356,10 @@ async fn a_claimed_send_keeps_its_account_marked() {
     let (sqs, clock) = (stack.poller.clone(), stack.clock.clone());
     let wiring =
         Wiring::new(&stack.config, stack.keys.clone(), &stack.dynamo, &sqs, clock, 99).unwrap();
-    let mut waiting = Vec::new();
-    for shard in 0..SHARDS {
-        waiting.extend(wiring.sends.waiting(&account, shard, None, 10).await.unwrap());
-    }
-    let [(place, send)] = waiting.as_slice() else { panic!("{waiting:?}") };
-    let claim = Step::Claim { lease_until: stack.clock.now() + SENDER_TIMEOUT };
-    let claimed = wiring.sends.step(&Ticket::new(send, place.clone()), claim).await.unwrap();
+    let [(place, send)] = waiting(&*wiring.sends, &account).await.try_into().unwrap();
+    let now = stack.clock.now();
+    let claim = Step::Claim { lease_until: now + SENDER_TIMEOUT };
+    let claimed = wiring.sends.step(&Ticket::new(&send, place), claim, now).await.unwrap();
     assert!(claimed.is_some());
     let deadline = stack.clock.now() + RELEASE_TIMEOUT;
     let released = wiring.release().run(&account, deadline).await.unwrap();

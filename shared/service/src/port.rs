@@ -157,6 +157,9 @@ pub enum Entry {
     Waiting(Place, Box<Waiting>),
     /// Its send has ended, which had this place.
     Ended(Place),
+    /// It cannot be read: damaged, or of a later version. It is logged, and must not keep others from
+    /// being sent.
+    Unreadable,
 }
 
 impl Entry {
@@ -165,7 +168,7 @@ impl Entry {
     pub fn waiting_at(self, place: &Place) -> Option<Waiting> {
         match self {
             Self::Waiting(at, send) if at == *place => Some(*send),
-            Self::Missing | Self::Waiting(..) | Self::Ended(_) => None,
+            Self::Missing | Self::Waiting(..) | Self::Ended(_) | Self::Unreadable => None,
         }
     }
 }

@@ -1,13 +1,15 @@
-//! Sends: their entries, their places, and the steps between.
+//! Sends: the pages that list them, their entries, and the steps between.
 
-use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::join_all;
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
 use spillway_core::send::{Address, CancelReason, Earlier, Lane, Outcome, Stage, Step, Waiting};
+use spillway_core::time::Timestamp;
+use spillway_service::page::{Page, Slot};
 use spillway_service::port::{Entry, Read, Recorded};
-use spillway_service::ticket::{Place, SHARDS, Ticket, shard};
+use spillway_service::ticket::{Place, Ticket};
 
 use crate::{SECOND, Subject, eventually, now};
 
@@ -42,8 +44,38 @@ pub(crate) fn place(send: &Waiting, nonce: u64) -> Place {
     Place::new(send, nonce)
 }
 
+/// A page that lists it alone, at that place.
+fn page(subject: &dyn Subject, send: &Waiting, nonce: u64) -> Page {
+    Page::new(send, place(send, nonce), now(subject) + SECOND)
+}
+
+/// The entry of a send that waits.
+fn waits(place: &Place, send: &Waiting) -> Entry {
+    Entry::Waiting(place.clone(), Box::new(send.clone()))
+}
+
+/// The page as whoever has read it writes it.
+fn next(page: &Page) -> Page {
+    Page { version: page.version + 1, ..page.clone() }
+}
+
+/// The page with a slot for its first line.
+fn slotted(page: &Page, slot: Slot) -> Page {
+    let mut next = next(page);
+    next.lines[0].slot = Some(slot);
+    next
+}
+
 struct Case<'a> {
     subject: &'a dyn Subject,
+    /// Ends so far: each has an instant of its own.
+    ends: AtomicU32,
+}
+
+impl<'a> Case<'a> {
+    fn new(subject: &'a dyn Subject) -> Self {
+        Self { subject, ends: AtomicU32::new(0) }
+    }
 }
 
 impl Case<'_> {
@@ -55,6 +87,7 @@ impl Case<'_> {
     async fn recorded(&self, n: u32) -> (Place, Waiting) {
         let send = send(self.subject, n);
         let recorded = (place(&send, 1), send);
+        self.put(&[page(self.subject, &recorded.1, 1)]).await;
         assert_eq!(self.record(std::slice::from_ref(&recorded)).await, [Recorded::New]);
         recorded
     }
@@ -73,18 +106,21 @@ impl Case<'_> {
         entry
     }
 
-    /// All that waits, by place.
-    async fn waiting(&self) -> Vec<(Place, Waiting)> {
-        let parts = (0..SHARDS).map(|part| async move {
-            self.subject.ports().sends.waiting(&account(), part, None, 100_000).await.unwrap()
-        });
-        let mut all: Vec<_> = join_all(parts).await.into_iter().flatten().collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
+    async fn put(&self, pages: &[Page]) {
+        self.subject.ports().sends.put_pages(pages).await.unwrap();
+    }
+
+    /// All pages, by place.
+    async fn pages(&self) -> Vec<Page> {
+        self.subject.ports().sends.pages(&account(), None, 100_000).await.unwrap()
+    }
+
+    async fn rewrite(&self, next: &Page) -> bool {
+        self.subject.ports().sends.rewrite(next).await.unwrap()
     }
 
     async fn step(&self, ticket: &Ticket, step: Step) -> Option<Waiting> {
-        self.subject.ports().sends.step(ticket, step).await.unwrap()
+        self.subject.ports().sends.step(ticket, step, now(self.subject)).await.unwrap()
     }
 
     async fn finish(&self, ticket: &Ticket) {
@@ -93,13 +129,17 @@ impl Case<'_> {
             message: Some("mid".into()),
             variant: Some(2),
         };
-        self.subject.ports().sends.finish(ticket, &outcome, now(self.subject)).await.unwrap();
+        self.subject.ports().sends.finish(ticket, &outcome, self.end()).await.unwrap();
     }
 
     async fn finish_unclaimed(&self, ticket: &Ticket) -> bool {
         let outcome = Outcome::Cancelled { reason: CancelReason::AccountRemoved };
         let sends = &self.subject.ports().sends;
-        sends.finish_unclaimed(ticket, &outcome, now(self.subject)).await.unwrap()
+        sends.finish_unclaimed(ticket, &outcome, self.end()).await.unwrap()
+    }
+
+    fn end(&self) -> Timestamp {
+        now(self.subject) + self.ends.fetch_add(1, Ordering::Relaxed) * SECOND
     }
 
     fn claim(&self) -> Step {
@@ -107,32 +147,35 @@ impl Case<'_> {
     }
 }
 
-/// Both say the same of it, and everything of it is read back.
-pub async fn a_recorded_send_has_an_entry_and_a_place(subject: &dyn Subject) {
-    let case = Case { subject };
-    let sends = &subject.ports().sends;
-    assert_eq!(case.record(&[]).await, []);
-    let never = send(subject, 99);
-    assert_eq!(case.entry(&never).await, Entry::Missing);
-    let (lane, order) = (Lane::Live, Overflow::NewestFirst);
-    let bare = Waiting {
+/// The `n`th send, with everything else than [`send`] has it.
+fn bare(subject: &dyn Subject, n: u32) -> Waiting {
+    Waiting {
         to: Address::Person("527".into()),
         media: None,
         username: None,
         keyword: Some("guía".into()),
         stage: Stage::Queued { due: now(subject) },
-        lane,
-        order,
-        ..send(subject, 2)
-    };
-    let mut recorded: Vec<_> =
-        [send(subject, 1), bare].into_iter().map(|send| (place(&send, 1), send)).collect();
+        lane: Lane::Live,
+        order: Overflow::NewestFirst,
+        ..send(subject, n)
+    }
+}
+
+/// And everything of it is read back.
+pub async fn a_recorded_send_has_an_entry_that_holds_it(subject: &dyn Subject) {
+    let case = Case::new(subject);
+    let sends = &subject.ports().sends;
+    assert_eq!(case.record(&[]).await, []);
+    let never = send(subject, 99);
+    assert_eq!(case.entry(&never).await, Entry::Missing);
+    let recorded: Vec<_> = [send(subject, 1), bare(subject, 2)]
+        .into_iter()
+        .map(|send| (place(&send, 1), send))
+        .collect();
     assert_eq!(case.record(&recorded).await, [Recorded::New, Recorded::New]);
     for (place, send) in &recorded {
-        assert_eq!(case.entry(send).await, Entry::Waiting(place.clone()));
+        assert_eq!(case.entry(send).await, waits(place, send));
     }
-    recorded.sort_by(|(a, _), (b, _)| a.cmp(b));
-    assert_eq!(case.waiting().await, recorded);
     let events: Vec<EventId> = [1, 2, 99].map(|n| send(subject, n).id.event).to_vec();
     let known = eventually(subject, "the lookup", async || {
         let known = sends.known(&account(), &events).await.unwrap();
@@ -146,45 +189,45 @@ pub async fn a_recorded_send_has_an_entry_and_a_place(subject: &dyn Subject) {
 
 /// Only the place tells who recorded it.
 pub async fn recording_again_is_right_and_another_place_is_a_duplicate(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
     let again = [(first.clone(), send.clone())];
     assert_eq!(case.record(&again).await, [Recorded::New], "its own write, tried again");
     let other = [(place(&send, 2), send.clone())];
     assert_eq!(case.record(&other).await, [Recorded::Duplicate]);
-    assert_eq!(case.entry(&send).await, Entry::Waiting(first.clone()));
-    assert_eq!(case.waiting().await, again);
-    case.finish(&Ticket::new(&send, first)).await;
+    assert_eq!(case.entry(&send).await, waits(&first, &send));
+    let claimed = case.step(&Ticket::new(&send, first.clone()), case.claim()).await.unwrap();
+    assert_eq!(case.record(&again).await, [Recorded::New], "the same, long after");
+    assert_eq!(case.entry(&send).await, waits(&first, &claimed), "it stays where it has come to");
+    case.finish(&Ticket::new(&claimed, first.clone())).await;
     assert_eq!(case.record(&other).await, [Recorded::Duplicate], "it has ended");
-    assert_eq!(case.waiting().await, []);
-    assert_eq!(case.entry(&send).await, Entry::Ended);
+    assert_eq!(case.record(&again).await, [Recorded::New], "and so it was");
+    assert_eq!(case.entry(&send).await, Entry::Ended(first));
 }
 
 /// Twenty deliveries of the same three comments.
 pub async fn of_webhooks_that_race_one_records(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let delivery =
         |nonce| (1..=3).map(|n| send(subject, n)).map(|send| (place(&send, nonce), send)).collect();
     let deliveries: Vec<Vec<(Place, Waiting)>> = (0..20).map(delivery).collect();
     let answers = join_all(deliveries.iter().map(|delivery| case.record(delivery))).await;
-    let mut recorded: Vec<_> = deliveries
+    let recorded: Vec<_> = deliveries
         .into_iter()
         .flatten()
         .zip(answers.into_iter().flatten())
         .filter(|(_, answer)| *answer == Recorded::New)
         .map(|(send, _)| send)
         .collect();
-    recorded.sort_by(|(a, _), (b, _)| a.cmp(b));
     assert_eq!(recorded.len(), 3);
-    assert_eq!(case.waiting().await, recorded);
     for (place, send) in recorded {
-        assert_eq!(case.entry(&send).await, Entry::Waiting(place));
+        assert_eq!(case.entry(&send).await, waits(&place, &send));
     }
 }
 
 /// More than a batch takes, and each answer stands where it was asked for.
 pub async fn many_are_recorded_and_looked_up_at_once(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let all: Vec<_> =
         (0..130).map(|n| send(subject, n)).map(|send| (place(&send, 1), send)).collect();
     // The same event twice in one recording: whichever lives, one does.
@@ -194,7 +237,6 @@ pub async fn many_are_recorded_and_looked_up_at_once(subject: &dyn Subject) {
     assert_eq!(answers.len(), 131);
     assert_eq!(answers.iter().filter(|answer| **answer == Recorded::Duplicate).count(), 1);
     assert!(answers[7] != answers[130]);
-    assert_eq!(case.waiting().await.len(), 130);
     let lives = if answers[7] == Recorded::New { &both[7] } else { &both[130] };
 
     let mut ids: Vec<SendId> = both.iter().map(|(_, send)| send.id.clone()).collect();
@@ -202,15 +244,25 @@ pub async fn many_are_recorded_and_looked_up_at_once(subject: &dyn Subject) {
     let entries = subject.ports().sends.entries(&ids, Read::Consistent).await.unwrap();
     assert_eq!(entries.len(), 132);
     assert_eq!(entries[50], Entry::Missing);
-    assert_eq!(entries[7], Entry::Waiting(lives.0.clone()));
+    assert_eq!(entries[7], waits(&lives.0, &lives.1));
     assert_eq!(entries[131], entries[7]);
-    assert_eq!(entries[0], Entry::Waiting(both[0].0.clone()));
-    assert_eq!(entries[130], Entry::Waiting(both[129].0.clone()));
+    assert_eq!(entries[0], waits(&both[0].0, &both[0].1));
+    assert_eq!(entries[130], waits(&both[129].0, &both[129].1));
+    let lagging = eventually(subject, "the older state", async || {
+        let entries = subject.ports().sends.entries(&ids, Read::Eventual).await.unwrap();
+        entries
+            .iter()
+            .enumerate()
+            .all(|(at, e)| (at == 50) == (*e == Entry::Missing))
+            .then_some(entries)
+    })
+    .await;
+    assert_eq!(lagging, entries);
 }
 
 /// What a step gives is what the core says it does, and so is what is read then.
-pub async fn steps_are_taken_at_the_tickets_epoch_alone(subject: &dyn Subject) {
-    let case = Case { subject };
+pub async fn steps_are_taken_at_the_tickets_place_and_epoch_alone(subject: &dyn Subject) {
+    let case = Case::new(subject);
     let (place, mut stands) = case.recorded(1).await;
     let due = now(subject) + 30 * SECOND;
     for step in [
@@ -223,9 +275,11 @@ pub async fn steps_are_taken_at_the_tickets_epoch_alone(subject: &dyn Subject) {
         case.claim(),
     ] {
         let ticket = Ticket::new(&stands, place.clone());
+        let elsewhere = Ticket { place: self::place(&stands, 2), ..ticket.clone() };
+        assert_eq!(case.step(&elsewhere, step).await, None, "{step:?} of another recording");
         let after = stands.after(step);
         assert_eq!(case.step(&ticket, step).await, Some(after.clone()), "{step:?}");
-        assert_eq!(case.waiting().await, [(place.clone(), after.clone())]);
+        assert_eq!(case.entry(&stands).await, waits(&place, &after));
         assert_eq!(case.step(&ticket, step).await, None, "{step:?} again");
         let ahead = Ticket { epoch: after.epoch + 1, ..ticket };
         assert_eq!(case.step(&ahead, step).await, None, "{step:?} from the future");
@@ -234,12 +288,16 @@ pub async fn steps_are_taken_at_the_tickets_epoch_alone(subject: &dyn Subject) {
     let nobodys = send(subject, 2);
     let ticket = Ticket::new(&nobodys, self::place(&nobodys, 1));
     assert_eq!(case.step(&ticket, case.claim()).await, None, "it was never recorded");
-    assert_eq!(case.waiting().await, [(place, stands)], "a step makes nothing");
+    assert_eq!(case.entry(&nobodys).await, Entry::Missing, "a step makes nothing");
+    let ticket = Ticket::new(&stands, place.clone());
+    case.finish(&ticket).await;
+    assert_eq!(case.step(&ticket, Step::To(Stage::Parked)).await, None, "it has ended");
+    assert_eq!(case.entry(&stands).await, Entry::Ended(place));
 }
 
 /// Fifty at once.
 pub async fn of_claims_that_race_one_is_taken(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let (place, mut stands) = case.recorded(1).await;
     for _ in 0..4 {
         let ticket = Ticket::new(&stands, place.clone());
@@ -251,41 +309,45 @@ pub async fn of_claims_that_race_one_is_taken(subject: &dyn Subject) {
     }
 }
 
-/// First its entry, then its place; another's place is no reason to end it.
-pub async fn a_send_ends_once_and_leaves_its_place(subject: &dyn Subject) {
-    let case = Case { subject };
+/// Another's place is no reason to end it; an older epoch is no reason not to.
+pub async fn a_claimed_send_ends_at_its_place_wherever_it_has_come_to(subject: &dyn Subject) {
+    let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
     let ticket = Ticket::new(&send, first.clone());
-    case.finish(&Ticket { place: place(&send, 2), ..ticket.clone() }).await;
-    assert_eq!(case.entry(&send).await, Entry::Waiting(first.clone()));
-    assert_eq!(case.waiting().await, [(first, send.clone())]);
+    let claimed = case.step(&ticket, case.claim()).await.unwrap();
+    let parked = case.step(&ticket.renewed(&claimed), Step::To(Stage::Parked)).await.unwrap();
+    case.finish(&Ticket { place: place(&send, 2), ..ticket.renewed(&parked) }).await;
+    assert_eq!(case.entry(&send).await, waits(&first, &parked));
     for _ in 0..2 {
-        case.finish(&ticket).await;
-        assert_eq!(case.entry(&send).await, Entry::Ended);
-        assert_eq!(case.waiting().await, []);
+        case.finish(&ticket.renewed(&claimed)).await;
+        assert_eq!(case.entry(&send).await, Entry::Ended(first.clone()));
     }
-    assert_eq!(case.step(&ticket, case.claim()).await, None);
+    assert_eq!(case.step(&ticket.renewed(&parked), case.claim()).await, None);
+    let never = Ticket::new(&self::send(subject, 2), place(&self::send(subject, 2), 1));
+    case.finish(&never).await;
+    assert_eq!(case.entry(&self::send(subject, 2)).await, Entry::Missing, "an end makes nothing");
 }
 
-/// Entry and place at once.
+/// And at its place.
 pub async fn an_unclaimed_send_ends_at_its_epoch_or_not_at_all(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
     let ticket = Ticket::new(&send, first.clone());
     assert!(!case.finish_unclaimed(&Ticket { epoch: 1, ..ticket.clone() }).await);
     let elsewhere = Ticket { place: place(&send, 2), ..ticket.clone() };
     assert!(!case.finish_unclaimed(&elsewhere).await);
-    assert_eq!(case.entry(&send).await, Entry::Waiting(first.clone()));
-    assert_eq!(case.waiting().await, [(first, send.clone())]);
+    assert_eq!(case.entry(&send).await, waits(&first, &send));
     assert!(case.finish_unclaimed(&ticket).await);
-    assert_eq!(case.entry(&send).await, Entry::Ended);
-    assert_eq!(case.waiting().await, []);
+    assert_eq!(case.entry(&send).await, Entry::Ended(first));
     assert!(!case.finish_unclaimed(&ticket).await, "it has ended");
+    let never = self::send(subject, 2);
+    assert!(!case.finish_unclaimed(&Ticket::new(&never, place(&never, 1))).await);
+    assert_eq!(case.entry(&never).await, Entry::Missing, "an end makes nothing");
 }
 
 /// Ten times, with two who end it.
 pub async fn of_an_end_and_a_claim_that_race_one_is_taken(subject: &dyn Subject) {
-    let case = Case { subject };
+    let case = Case::new(subject);
     for n in 0..10 {
         let (place, send) = case.recorded(n).await;
         let ticket = Ticket::new(&send, place.clone());
@@ -295,80 +357,139 @@ pub async fn of_an_end_and_a_claim_that_race_one_is_taken(subject: &dyn Subject)
             case.finish_unclaimed(&ticket),
         );
         match (one || other, claimed) {
-            (true, None) => assert_eq!(case.entry(&send).await, Entry::Ended),
-            (false, Some(_)) => assert_eq!(case.entry(&send).await, Entry::Waiting(place)),
+            (true, None) => assert_eq!(case.entry(&send).await, Entry::Ended(place)),
+            (false, Some(claimed)) => assert_eq!(case.entry(&send).await, waits(&place, &claimed)),
             both => panic!("{both:?}"),
         }
         assert!(!(one && other), "ended twice");
     }
 }
 
-/// What a webhook left that died before the entry.
-pub async fn a_send_without_an_entry_is_adopted_once(subject: &dyn Subject) {
-    let case = Case { subject };
-    let sends = &subject.ports().sends;
-    let send = send(subject, 1);
-    let (first, second) = (place(&send, 1), place(&send, 2));
-    assert_eq!(sends.adopt(&first, &send).await.unwrap(), Recorded::New);
-    assert_eq!(case.entry(&send).await, Entry::Waiting(first.clone()));
-    assert_eq!(sends.adopt(&first, &send).await.unwrap(), Recorded::New, "tried again");
-    assert_eq!(sends.adopt(&second, &send).await.unwrap(), Recorded::Duplicate);
-    assert_eq!(case.entry(&send).await, Entry::Waiting(first));
-    let (kept, other) = case.recorded(2).await;
-    sends.discard(&place(&other, 2), &other.id).await.unwrap();
-    assert_eq!(case.waiting().await, [(kept.clone(), other.clone())], "nothing lay there");
-    case.finish(&Ticket::new(&other, kept.clone())).await;
-    sends.discard(&kept, &other.id).await.unwrap();
-    assert_eq!(case.waiting().await, []);
+/// More than a batch takes; everything of them is read back, in the order of their places, and nothing
+/// of another account's.
+pub async fn pages_are_read_as_they_were_written(subject: &dyn Subject) {
+    let case = Case::new(subject);
+    case.put(&[]).await;
+    assert_eq!(case.pages().await, []);
+    let mut nonce = 0;
+    let mut page_up = |sends: Vec<Waiting>| {
+        let pages = Page::of(sends, now(subject) + SECOND, || {
+            nonce += 1;
+            nonce
+        });
+        pages.into_iter().map(|(page, _)| page)
+    };
+    let queued = |n| {
+        let due = now(subject) + n * SECOND;
+        Waiting { stage: Stage::Queued { due }, epoch: n, ..send(subject, n) }
+    };
+    let inbound = (0..50).map(|n| if n % 3 == 0 { send(subject, n) } else { queued(n) });
+    let mut all: Vec<Page> = page_up(inbound.collect()).collect();
+    all.extend(page_up((50..90).rev().map(|n| bare(subject, n)).collect()));
+    for n in 100..140 {
+        all.extend(page_up(vec![send(subject, n)]));
+    }
+    all.sort_by(|a, b| a.place.cmp(&b.place));
+    case.put(&all).await;
+    assert_eq!(all.len(), 45);
+    assert_eq!(case.pages().await, all);
+    for other in ["1784140000000007", "178414000000000770"] {
+        let other = AccountId::new(other);
+        assert_eq!(subject.ports().sends.pages(&other, None, 7).await.unwrap(), [], "{other}");
+    }
 }
 
 /// In the order of places, behind the last one seen, no more than asked for.
-pub async fn waiting_sends_are_read_in_order_page_by_page(subject: &dyn Subject) {
-    let case = Case { subject };
+pub async fn pages_are_read_some_at_a_time(subject: &dyn Subject) {
+    let case = Case::new(subject);
     let sends = &subject.ports().sends;
-    let all: Vec<_> =
-        (0..90).map(|n| send(subject, n)).map(|send| (place(&send, 1), send)).collect();
-    case.record(&all).await;
-    let mut read = Vec::new();
-    for part in 0..SHARDS {
-        let mut of_part: Vec<_> =
-            all.iter().filter(|(_, send)| shard(&send.id.event) == part).cloned().collect();
-        of_part.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut after = None;
-        let mut pages = Vec::new();
-        loop {
-            let page = sends.waiting(&account(), part, after.as_ref(), 7).await.unwrap();
-            assert!(page.len() <= 7);
-            let last = page.len() < 7;
-            after = page.last().map(|(place, _)| place.clone()).or(after);
-            pages.extend(page);
-            if last {
-                break;
-            }
+    let mut all: Vec<Page> = (0..90).map(|n| page(subject, &send(subject, n), 1)).collect();
+    case.put(&all).await;
+    all.sort_by(|a, b| a.place.cmp(&b.place));
+    let mut after = None;
+    let mut read: Vec<Page> = Vec::new();
+    loop {
+        let some = sends.pages(&account(), after.as_ref(), 7).await.unwrap();
+        assert!(some.len() <= 7);
+        let is_last = some.len() < 7;
+        after = some.last().map(|page| page.place.clone()).or(after);
+        read.extend(some);
+        if is_last {
+            break;
         }
-        assert_eq!(pages, of_part);
-        read.extend(pages);
     }
-    let read: BTreeSet<Place> = read.into_iter().map(|(place, _)| place).collect();
-    assert_eq!(read.len(), 90);
-    let other = AccountId::new("1784140000000007");
-    assert_eq!(sends.waiting(&other, 0, None, 7).await.unwrap(), [], "a prefix of its id");
+    assert_eq!(read, all);
+    // Behind a page that is gone meanwhile.
+    assert!(case.rewrite(&Page { lines: Vec::new(), ..next(&all[40]) }).await);
+    let some = sends.pages(&account(), Some(&all[40].place), 3).await.unwrap();
+    assert_eq!(some, all[41..44]);
 }
 
-/// A store may give less than was asked for in one answer: here 1.5 MB in one part.
-pub async fn a_page_that_is_full_is_not_the_last(subject: &dyn Subject) {
-    let case = Case { subject };
-    let long = || Some("n".repeat(6000));
-    let all: Vec<_> = (0..1200)
-        .map(|n| Waiting { username: long(), ..send(subject, n) })
-        .filter(|send| shard(&send.id.event) == 0)
-        .take(250)
-        .map(|send| (place(&send, 1), send))
-        .collect();
-    assert_eq!(all.len(), 250);
-    case.record(&all).await;
-    let page = subject.ports().sends.waiting(&account(), 0, None, 240).await.unwrap();
-    assert_eq!(page.len(), 240);
-    let page = subject.ports().sends.waiting(&account(), 0, None, 500).await.unwrap();
-    assert_eq!(page.len(), 250);
+/// A store may give less than was asked for in one answer: here 1.5 MB.
+pub async fn an_answer_that_is_full_is_not_the_last(subject: &dyn Subject) {
+    let case = Case::new(subject);
+    let long = || CampaignId::new("n".repeat(6000));
+    let page = |n| page(subject, &Waiting { campaign: long(), ..send(subject, n) }, 1);
+    let all: Vec<Page> = (0..250).map(page).collect();
+    case.put(&all).await;
+    let sends = &subject.ports().sends;
+    assert_eq!(sends.pages(&account(), None, 240).await.unwrap().len(), 240);
+    assert_eq!(sends.pages(&account(), None, 500).await.unwrap().len(), 250);
+}
+
+/// And goes with its last line, for good.
+pub async fn a_page_is_rewritten_on_its_version_alone(subject: &dyn Subject) {
+    let case = Case::new(subject);
+    let sends = (0..3).map(|n| send(subject, n)).collect();
+    let [(first, _)] = <[_; 1]>::try_from(Page::of(sends, now(subject) + SECOND, || 1)).unwrap();
+    let beside = page(subject, &send(subject, 9), 2);
+    case.put(&[first.clone(), beside.clone()]).await;
+    let slot = Slot { due: now(subject) + 30 * SECOND, epoch: 4 };
+    let second = slotted(&first, slot);
+    assert!(!case.rewrite(&next(&second)).await, "from the future");
+    assert!(!case.rewrite(&first).await, "from the past");
+    assert!(case.rewrite(&second).await);
+    assert!(!case.rewrite(&second).await, "again");
+    let mut third = next(&second);
+    third.lines.remove(1);
+    assert_eq!(case.pages().await, [second, beside.clone()]);
+    assert!(case.rewrite(&third).await);
+    assert_eq!(case.pages().await, [third.clone(), beside.clone()]);
+
+    let gone = |page: &Page| Page { lines: Vec::new(), ..next(page) };
+    assert!(!case.rewrite(&gone(&first)).await, "it was rewritten meanwhile");
+    assert!(!case.rewrite(&gone(&next(&third))).await, "from the future");
+    assert_eq!(case.pages().await, [third.clone(), beside.clone()]);
+    assert!(case.rewrite(&gone(&third)).await);
+    assert!(!case.rewrite(&next(&third)).await, "it is gone");
+    assert!(!case.rewrite(&next(&gone(&third))).await);
+    assert_eq!(case.pages().await, [beside]);
+}
+
+/// Fifty at once, which give different slots, and then fifty more of which half would remove it.
+pub async fn of_rewrites_that_race_one_is_done(subject: &dyn Subject) {
+    let case = Case::new(subject);
+    let first = page(subject, &send(subject, 1), 1);
+    case.put(std::slice::from_ref(&first)).await;
+    let slotted = |page: &Page, n| {
+        let slot = Slot { due: now(subject) + n * SECOND, epoch: n };
+        slotted(page, slot)
+    };
+    let nexts: Vec<Page> = (0..50).map(|n| slotted(&first, n)).collect();
+    let done = join_all(nexts.iter().map(|next| case.rewrite(next))).await;
+    let done: Vec<_> =
+        nexts.into_iter().zip(done).filter_map(|(n, done)| done.then_some(n)).collect();
+    assert_eq!(done.len(), 1);
+    assert_eq!(case.pages().await, done);
+
+    let mut nexts: Vec<Page> = (0..50).map(|n| slotted(&done[0], n)).collect();
+    for next in nexts.iter_mut().step_by(2) {
+        next.lines.clear();
+    }
+    let answers = join_all(nexts.iter().map(|next| case.rewrite(next))).await;
+    let mut done = nexts.into_iter().zip(answers).filter_map(|(n, done)| done.then_some(n));
+    let won = done.next().unwrap();
+    assert_eq!(done.next(), None);
+    let left = if won.lines.is_empty() { Vec::new() } else { vec![won] };
+    assert_eq!(case.pages().await, left);
 }

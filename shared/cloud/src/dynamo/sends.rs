@@ -21,6 +21,7 @@ use spillway_service::metrics::Meter;
 use spillway_service::page::Page;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
+use tracing::error;
 
 use super::entry::{self, stage_attributes};
 use super::item::{Item, Reader, at, json, json_text, n, s};
@@ -175,13 +176,15 @@ impl Sends for DynamoSends {
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
         let found = self.lookup(sends, read, None).await?;
-        sends
-            .iter()
-            .map(|send| match found.get(&entry_id(send)) {
-                None => Ok(Entry::Missing),
-                Some(item) => entry::read(&Reader { item, what: KNOWN }, send),
+        let entry = |send: &SendId| {
+            let Some(item) = found.get(&entry_id(send)) else { return Entry::Missing };
+            entry::read(&Reader { item, what: KNOWN }, send).unwrap_or_else(|error| {
+                error!(%send, %error, "left alone");
+                self.meter.store_failed(&error);
+                Entry::Unreadable
             })
-            .collect()
+        };
+        Ok(sends.iter().map(entry).collect())
     }
 
     async fn pages(

@@ -120,7 +120,7 @@ enum Wanted {
 enum Found {
     Waiting(Box<Waiting>),
     Ended,
-    /// Nothing yet: whoever wrote the page may still be at work.
+    /// Nothing yet: whoever wrote the page may still be at work. Or nothing that can be read.
     Unclear,
 }
 
@@ -462,7 +462,7 @@ impl Surveyor<'_> {
                 Entry::Waiting(..) => Found::Ended,
                 // To be recorded, or brought back, unless whoever wrote the page has died over it.
                 Entry::Missing | Entry::Ended(_) if is_over => Found::Ended,
-                Entry::Missing | Entry::Ended(_) => Found::Unclear,
+                Entry::Missing | Entry::Ended(_) | Entry::Unreadable => Found::Unclear,
             }
         });
         Ok(found.collect())

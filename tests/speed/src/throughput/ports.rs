@@ -16,6 +16,7 @@ use spillway_core::time::Timestamp;
 use spillway_local::busy::Busy;
 use spillway_meta::graph::{CallError, CommentTime, Sent};
 use spillway_service::account::Account;
+use spillway_service::page::Page;
 use spillway_service::port::{
     Accounts, AppBudgets, Backlogs, Budgets, Cursors, Entry, Graph, Mark, Moved, Queued, Read,
     Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
@@ -82,15 +83,14 @@ measured! { Cursors:
 
 measured! { Sends:
     fn known(account: &AccountId, events: &[EventId]) -> Stored<HashSet<EventId>>;
+    fn put_pages(pages: &[Page]) -> Stored<()>;
     fn record(sends: &[(Place, Waiting)]) -> Stored<Vec<Recorded>>;
-    fn step(ticket: &Ticket, step: Step) -> Stored<Option<Waiting>>;
+    fn step(ticket: &Ticket, step: Step, at: Timestamp) -> Stored<Option<Waiting>>;
     fn finish(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<()>;
     fn finish_unclaimed(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
     fn entries(sends: &[SendId], read: Read) -> Stored<Vec<Entry>>;
-    fn adopt(place: &Place, send: &Waiting) -> Stored<Recorded>;
-    fn discard(place: &Place, send: &SendId) -> Stored<()>;
-    fn waiting(account: &AccountId, shard: u8, after: Option<&Place>, limit: usize)
-        -> Stored<Vec<(Place, Waiting)>>;
+    fn pages(account: &AccountId, after: Option<&Place>, limit: usize) -> Stored<Vec<Page>>;
+    fn rewrite(next: &Page) -> Stored<bool>;
 }
 
 measured! { Backlogs:
