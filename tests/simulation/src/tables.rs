@@ -36,7 +36,7 @@ pub(crate) struct Tables {
     /// Marks, by account.
     pub(crate) marks: BTreeMap<AccountId, Marked>,
     /// How far an eventual read may lag, in milliseconds: so long it is kept how entries stood.
-    lag_max: u64,
+    pub(crate) lag_max: u64,
 }
 
 /// How far an eventual read may lag in a scenario, in milliseconds.
