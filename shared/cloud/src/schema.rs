@@ -1,7 +1,7 @@
 //! The tables: which items lie where. `template.yaml` declares the same keys; a test compares them.
 //!
-//! `sends`, keyed by `id`: one entry for each event that was ever matched; it outlives its send, so
-//! that a repeated delivery is known.
+//! `sends`, keyed by `id`: one entry for each event that was ever matched. It holds its send while that
+//! waits, and outlives it, so that a repeated delivery is known.
 //!
 //! `state`, keyed by `pk` and `sk`:
 //!
@@ -12,7 +12,7 @@
 //! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `pace#A` | `budget` | the budget |
 //! | `pace#A` | `cursor` | the pace cursor |
-//! | `waiting#A#S` | a place | a waiting send of part S |
+//! | `waiting#A` | a place | a page: sends that may wait |
 //! | `backlog#S` | A | the mark of an account with waiting sends |
 //! | `journal#A` | an instant | a line of the account's journal |
 //! | `upkeep#S` | A | when upkeep visits the account, and what it knows of it |
@@ -103,8 +103,8 @@ pub(crate) fn journal_sk(at: Timestamp, name: Option<u64>) -> String {
     format!("{:013}{name}", at.as_millis())
 }
 
-pub(crate) fn waiting_pk(account: &AccountId, shard: u8) -> String {
-    format!("waiting#{account}#{shard}")
+pub(crate) fn waiting_pk(account: &AccountId) -> String {
+    format!("waiting#{account}")
 }
 
 pub(crate) fn backlog_pk(account: &AccountId) -> String {

@@ -25,6 +25,7 @@ use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
 use crate::metrics::{Meter, Metric};
+use crate::page::Page;
 use crate::port::{
     Backlogs, Cursors, Hearing, Queued, Recorded, Saved, SendQueue, Sends, StoreError,
 };
@@ -443,19 +444,17 @@ impl Ingest {
         if sends.is_empty() {
             return Ok(());
         }
-        sends.sort_by_key(|send| match send.order {
-            Overflow::OldestFirst | Overflow::PublicReply => (0, send.deadline.as_millis()),
-            Overflow::NewestFirst => (1, u64::MAX - send.deadline.as_millis()),
-        });
+        // As their places will sort.
+        sends.sort_by_cached_key(|send| Place::new(send, 0));
         let slots = self.take_slots(account, lane, sends.len(), now).await?;
         for (send, &slot) in sends.iter_mut().zip(&slots) {
             send.stage =
                 Stage::Queued { due: pace::due(&account.rules, &send.id, lane, slot, now) };
         }
-        let placed: Vec<(Place, Waiting)> = sends
-            .into_iter()
-            .map(|send| (Place::new(&send, self.ids.next_nonce()), send))
-            .collect();
+        let (pages, placed): (Vec<Page>, Vec<_>) =
+            Page::of(sends, now, || self.ids.next_nonce()).into_iter().unzip();
+        let placed: Vec<(Place, Waiting)> = placed.into_iter().flatten().collect();
+        self.sends.put_pages(&pages).await?;
         let recorded = self.sends.record(&placed).await?;
         let cursor = self.warm.cursors.get(&account.id, now);
         let last = cursor.and_then(|cursor| cursor.outlook).map(|outlook| outlook.last);

@@ -1,17 +1,19 @@
 //! What operators do to sends that wait or have ended: look at them, cancel them, bring them back.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::id::{AccountId, CampaignId, CommentId, RecipientId, SendId};
-use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, Stage, Waiting};
+use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, PastStep, Stage, Waiting};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
 use crate::clock::Clock;
 use crate::grant::GrantIds;
-use crate::port::{Backlogs, Sends, StoreError};
-use crate::ticket::{Place, SHARDS, Ticket};
+use crate::page::Page;
+use crate::port::{Backlogs, Read, Sends, StoreError};
+use crate::ticket::{Place, Ticket};
 
 /// A stored send: its entry, and the send itself while it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +24,16 @@ pub struct Stored {
     pub campaign: CampaignId,
     /// When it was matched.
     pub matched_at: Timestamp,
-    /// Where it lies, or lay.
+    /// Its place, while it waits or when it ended.
     pub place: Place,
+    /// Steps so far.
+    pub epoch: u32,
+    /// Claims so far.
+    pub attempts: u32,
+    /// Attempts that failed without a clear answer.
+    pub failures: u32,
+    /// The last of its steps, in order.
+    pub steps: Vec<PastStep>,
     /// Where it stands.
     pub state: State,
 }
@@ -31,8 +41,8 @@ pub struct Stored {
 /// Where a stored send stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It waits. The send is missing where a crash has taken it, or where it ended just now.
-    Waiting(Option<Box<Waiting>>),
+    /// It waits.
+    Waiting(Box<Waiting>),
     /// It has ended.
     Ended {
         /// How.
@@ -52,9 +62,9 @@ impl State {
     }
 }
 
-/// One page of stored sends.
+/// A part of the stored sends.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
+pub struct Part {
     /// Those of the account among the entries looked at.
     pub sends: Vec<Stored>,
     /// How many entries were looked at.
@@ -69,13 +79,19 @@ pub trait Ledger: Send + Sync {
     /// One send, consistently read; `None` where its event was never recorded.
     async fn find(&self, send: &SendId) -> Result<Option<Stored>, StoreError>;
 
-    /// Entries of an account's sends that have ended. There is no index by account: each page looks at
-    /// a part of the whole table.
-    async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Page, StoreError>;
+    /// Entries of an account's sends that have ended. There is no index by account, which
+    /// would cost a write unit a DM: each part is one of the whole table.
+    async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Part, StoreError>;
 
-    /// Lets a send wait again at `place` that ended as `old` says; `false` where it did not any more.
-    async fn reopen(&self, old: &Stored, place: &Place, send: &Waiting)
-    -> Result<bool, StoreError>;
+    /// Lets a send wait again at `place`, where a page lists it, that ended as `old` says; `false` where it
+    /// did not any more.
+    async fn reopen(
+        &self,
+        old: &Stored,
+        place: &Place,
+        send: &Waiting,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Takes the person out of the entry of an ended send, and leaves the rest: by it a repeated
     /// delivery is known. `false` where it did not end like this any more.
@@ -149,8 +165,8 @@ pub struct Operator {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Waiting sends read at a time.
-const PAGE: usize = 500;
+/// Pages read at a time.
+const PAGES: usize = 50;
 
 /// How often those that moved on are looked at again.
 const ROUNDS: usize = 3;
@@ -170,24 +186,36 @@ impl Operator {
         limit: usize,
     ) -> Result<Vec<(Place, Waiting)>, StoreError> {
         let mut found = Vec::new();
-        for shard in 0..SHARDS {
-            let mut after = None;
-            let mut of_shard = 0;
-            while of_shard < limit {
-                let page = self.sends.waiting(account, shard, after.as_ref(), PAGE).await?;
-                let is_last = page.len() < PAGE;
-                after = page.last().map(|(place, _)| place.clone());
-                let before = found.len();
-                found.extend(page.into_iter().filter(|(_, send)| wanted(send)));
-                of_shard += found.len() - before;
-                if is_last {
-                    break;
-                }
+        let mut after: Option<Place> = None;
+        while found.len() < limit {
+            let pages = self.sends.pages(account, after.as_ref(), PAGES).await?;
+            found.extend(self.listed(&pages, &wanted).await?);
+            if pages.len() < PAGES {
+                break;
             }
+            after = pages.last().map(|page| page.place.clone());
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         found.truncate(limit);
         Ok(found)
+    }
+
+    /// Those `wanted` of the sends on these pages that wait.
+    async fn listed(
+        &self,
+        pages: &[Page],
+        wanted: impl Fn(&Waiting) -> bool,
+    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
+        let lines =
+            || pages.iter().flat_map(|page| page.lines.iter().map(move |line| (page, line)));
+        let ids: Vec<SendId> = lines().map(|(page, line)| page.id_of(line)).collect();
+        let entries = self.sends.entries(&ids, Read::Consistent).await?;
+        let waiting = lines().zip(entries).filter_map(|((page, line), entry)| {
+            let place = page.place_of(line);
+            let send = line.stands(entry.waiting_at(&place)?);
+            wanted(&send).then_some((place, send))
+        });
+        Ok(waiting.collect())
     }
 
     /// Cancels a waiting send, unless a call of it may be under way. Of this and a sender that would
@@ -223,32 +251,58 @@ impl Operator {
     ) -> Result<CancelledAll, StoreError> {
         let mut all = CancelledAll::default();
         for _ in 0..ROUNDS {
-            let waiting = self.waiting(account, &wanted, usize::MAX).await?;
-            let round = self.cancel_all(&waiting, &mut progress).await?;
-            all = CancelledAll { done: all.done + round.done, left: round.left };
-            if round.left == 0 {
+            all.left = 0;
+            let mut after: Option<Place> = None;
+            loop {
+                let pages = self.sends.pages(account, after.as_ref(), PAGES).await?;
+                let waiting = self.listed(&pages, &wanted).await?;
+                let (done, left) = self.cancel_all(waiting, &mut progress).await?;
+                all.done += done.len();
+                all.left += left;
+                self.strike_out(&pages, &done).await?;
+                if pages.len() < PAGES {
+                    break;
+                }
+                after = pages.last().map(|page| page.place.clone());
+            }
+            if all.left == 0 {
                 break;
             }
         }
         Ok(all)
     }
 
+    /// Takes lines off their pages whose sends have ended. Where the release function writes a page
+    /// first, it is left to it: it looks at a send before it gives it a slot.
+    async fn strike_out(&self, pages: &[Page], ended: &HashSet<Place>) -> Result<(), StoreError> {
+        for page in pages {
+            let mut next = Page { version: page.version + 1, ..page.clone() };
+            next.lines.retain(|line| !ended.contains(&page.place_of(line)));
+            if next.lines.len() < page.lines.len() {
+                self.sends.rewrite(&next).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels sends; gives the places of those that it has ended, and how many it has not.
     async fn cancel_all(
         &self,
-        sends: &[(Place, Waiting)],
+        sends: Vec<(Place, Waiting)>,
         mut progress: impl FnMut(usize),
-    ) -> Result<CancelledAll, StoreError> {
-        let mut all = CancelledAll::default();
+    ) -> Result<(HashSet<Place>, usize), StoreError> {
+        let mut ended = HashSet::new();
         for chunk in sends.chunks(AT_ONCE) {
             let orders: Vec<_> =
                 chunk.iter().map(|(place, send)| self.cancel(place, send)).collect();
             let done: Vec<Cancelled> = stream::iter(orders).buffered(AT_ONCE).try_collect().await?;
-            let cancelled = done.iter().filter(|&&done| done == Cancelled::Done).count();
-            all.done += cancelled;
-            all.left += done.len() - cancelled;
-            progress(cancelled);
+            let cancelled = chunk.iter().zip(done).filter(|(_, done)| *done == Cancelled::Done);
+            let before = ended.len();
+            ended.extend(cancelled.map(|((place, _), _)| place.clone()));
+            progress(ended.len() - before);
         }
-        Ok(all)
+        let left = sends.len() - ended.len();
+        Ok((ended, left))
     }
 
     /// Forgets a person: cancels what waits for them, then takes them out of the entries of what they
@@ -299,7 +353,9 @@ impl Operator {
         // Marked first: a waiting send without a mark would never be looked at.
         self.backlogs.wake(&id.account, now).await?;
         let place = Place::new(&send, self.ids.next_nonce());
-        match self.ledger.reopen(&stored, &place, &send).await? {
+        // And listed first.
+        self.sends.put_pages(&[Page::new(&send, place.clone(), now)]).await?;
+        match self.ledger.reopen(&stored, &place, &send, now).await? {
             true => Ok(send),
             false => Err(RetryError::MovedOn),
         }
@@ -325,7 +381,7 @@ fn again(stored: &Stored, now: Timestamp) -> Result<Waiting, NoRetry> {
         matched_at: stored.matched_at,
         deadline,
         stage: Stage::Parked,
-        epoch: 0,
+        epoch: stored.epoch + 1,
         attempt: 0,
         failures: 0,
         earlier,

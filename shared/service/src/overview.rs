@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
 use spillway_core::budget::Budget;
+use spillway_core::campaign::Overflow;
 use spillway_core::forecast::{Expected, Forecast, Outlook, forecast};
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, SendId};
 use spillway_core::load::{ByHour, Headroom, planned_by_hour};
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
@@ -16,18 +16,18 @@ use spillway_core::status::{Condition, Facts};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 
+use crate::page::Slot;
 use crate::port::{
-    Accounts, AppBudgets, Budgets, Cursors, KeptToken, Sends, Standing, Standings, StoreError,
-    Tokens,
+    Accounts, AppBudgets, Budgets, Cursors, KeptToken, Read, Sends, Standing, Standings,
+    StoreError, Tokens,
 };
-use crate::ticket::{Place, SHARDS};
+use crate::ticket::Place;
 
-/// Waiting sends that are read from each part of an account at most: a look must not cost more than
-/// what is looked at.
-const WAITING_MAX: usize = 5_000;
+/// Waiting sends that are read at most: a look must not cost more than what is looked at.
+const WAITING_MAX: usize = 20_000;
 
-/// Of these, so many at a time.
-const PAGE: usize = 500;
+/// Pages read at a time.
+const PAGES: usize = 200;
 
 /// Looks at accounts. It writes nothing.
 pub struct Overviews {
@@ -121,13 +121,13 @@ impl Overviews {
     pub async fn of(&self, id: &AccountId, now: Timestamp) -> Result<Option<Overview>, StoreError> {
         let Some(account) = self.accounts.load(id).await? else { return Ok(None) };
         let rules = &account.rules;
-        let (budget, app, cursor, standing, token, waiting) = futures::try_join!(
+        let (budget, app, cursor, standing, token, (waiting, extent)) = futures::try_join!(
             self.budgets.load(id),
             self.app.load(),
             self.cursors.load(id),
             self.standings.standing(id),
             self.tokens.load(id),
-            self.waiting(id),
+            self.waiting(id, now),
         )?;
         let Standing { upkeep, last_heard, .. } = standing.unwrap_or_default();
         let token = token.map_or_else(TokenLife::default, |KeptToken { life, .. }| life);
@@ -155,32 +155,58 @@ impl Overviews {
             sent_by_hour: budget.sent_by_hour(rules, now),
             planned_by_hour: ByHour::default(),
         };
-        overview.plan(&account.rules, &budget, &cursor, &waiting);
+        overview.plan(&account.rules, &budget, &cursor, &waiting, extent);
         Ok(Some(overview))
     }
 
-    async fn waiting(&self, id: &AccountId) -> Result<Vec<(Vec<Waiting>, Extent)>, StoreError> {
-        try_join_all((0..SHARDS).map(|shard| self.waiting_part(id, shard))).await
-    }
-
-    async fn waiting_part(
+    /// What the account's pages list. Of what was due by now the entries are read: most of it has ended.
+    async fn waiting(
         &self,
         id: &AccountId,
-        shard: u8,
-    ) -> Result<(Vec<Waiting>, Extent), StoreError> {
+        now: Timestamp,
+    ) -> Result<(Vec<Listed>, Extent), StoreError> {
         let mut found = Vec::new();
         let mut after: Option<Place> = None;
         while found.len() < WAITING_MAX {
-            let page = self.sends.waiting(id, shard, after.as_ref(), PAGE).await?;
-            let is_last = page.len() < PAGE;
-            after = page.last().map(|(place, _)| place.clone());
-            found.extend(page.into_iter().map(|(_, send)| send));
-            if is_last {
+            let pages = self.sends.pages(id, after.as_ref(), PAGES).await?;
+            let mut due = Vec::new();
+            for page in &pages {
+                let (lane, order) = page.kind();
+                for line in &page.lines {
+                    let stage = match line.slot {
+                        None => Stage::Parked,
+                        Some(Slot { due, .. }) if now < due => Stage::Queued { due },
+                        Some(_) => {
+                            due.push((page, line));
+                            continue;
+                        }
+                    };
+                    found.push(Listed { lane, order, deadline: line.deadline, stage });
+                }
+            }
+            let ids: Vec<SendId> = due.iter().map(|(page, line)| page.id_of(line)).collect();
+            let entries = self.sends.entries(&ids, Read::Eventual).await?;
+            for ((page, line), entry) in due.into_iter().zip(entries) {
+                if let Some(send) = entry.waiting_at(&page.place_of(line)) {
+                    let Waiting { lane, order, deadline, stage, .. } = line.stands(send);
+                    found.push(Listed { lane, order, deadline, stage });
+                }
+            }
+            if pages.len() < PAGES {
                 return Ok((found, Extent::All));
             }
+            after = pages.last().map(|page| page.place.clone());
         }
         Ok((found, Extent::First))
     }
+}
+
+/// A send that waits.
+struct Listed {
+    lane: Lane,
+    order: Overflow,
+    deadline: Timestamp,
+    stage: Stage,
 }
 
 impl Overview {
@@ -190,27 +216,23 @@ impl Overview {
         rules: &Rules,
         budget: &Budget,
         cursor: &Cursor,
-        waiting: &[(Vec<Waiting>, Extent)],
+        waiting: &[Listed],
+        extent: Extent,
     ) {
         let now = self.seen_at;
+        self.backlog.extent = extent;
         let (mut outstanding, mut expected) = (Vec::new(), Vec::new());
-        for (sends, extent) in waiting {
-            if *extent == Extent::First {
-                self.backlog.extent = Extent::First;
-            }
-            for send in sends {
-                let lane = &mut self.backlog.lanes[usize::from(send.lane.rank())];
-                match send.stage {
-                    Stage::Queued { due } => {
-                        lane.queued += 1;
-                        outstanding.push((send.lane, due));
-                    }
-                    Stage::Sending { .. } => lane.queued += 1,
-                    Stage::Parked => {
-                        lane.parked += 1;
-                        let Waiting { lane, deadline, order, .. } = *send;
-                        expected.push(Expected { lane, arrives: now, deadline, order });
-                    }
+        for &Listed { lane, order, deadline, stage } in waiting {
+            let of_lane = &mut self.backlog.lanes[usize::from(lane.rank())];
+            match stage {
+                Stage::Queued { due } => {
+                    of_lane.queued += 1;
+                    outstanding.push((lane, due));
+                }
+                Stage::Sending { .. } => of_lane.queued += 1,
+                Stage::Parked => {
+                    of_lane.parked += 1;
+                    expected.push(Expected { lane, arrives: now, deadline, order });
                 }
             }
         }

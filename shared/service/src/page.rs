@@ -26,6 +26,8 @@ pub struct Page {
     pub campaign: CampaignId,
     /// When they were matched.
     pub matched_at: Timestamp,
+    /// When the page was first written. Shortly after that entries of its sends may still be missing.
+    pub written_at: Timestamp,
     /// Its sends.
     pub lines: Vec<Line>,
 }
@@ -56,6 +58,7 @@ impl Page {
     /// the same event has the same place.
     pub fn of(
         sends: Vec<Waiting>,
+        now: Timestamp,
         mut nonce: impl FnMut() -> u64,
     ) -> Vec<(Self, Vec<(Place, Waiting)>)> {
         let mut pages: Vec<(Self, Vec<(Place, Waiting)>)> = Vec::new();
@@ -71,7 +74,7 @@ impl Page {
                 }
                 None => {
                     let place = Place::new(&send, nonce());
-                    pages.push((Self::new(&send, place.clone()), vec![(place, send)]));
+                    pages.push((Self::new(&send, place.clone(), now), vec![(place, send)]));
                 }
             }
         }
@@ -79,13 +82,14 @@ impl Page {
     }
 
     /// A page with one send, at its place.
-    pub fn new(send: &Waiting, place: Place) -> Self {
+    pub fn new(send: &Waiting, place: Place, now: Timestamp) -> Self {
         Self {
             account: send.id.account.clone(),
             place,
             version: 1,
             campaign: send.campaign.clone(),
             matched_at: send.matched_at,
+            written_at: now,
             lines: vec![Line::new(send)],
         }
     }
@@ -121,8 +125,10 @@ impl Line {
     /// The send as it stands, given what its entry holds: who gives it a slot writes no more than the
     /// page.
     pub fn stands(&self, send: Waiting) -> Waiting {
-        match self.slot {
-            Some(Slot { due, epoch }) if epoch == send.epoch => {
+        match (send.stage, self.slot) {
+            (Stage::Parked | Stage::Queued { .. }, Some(Slot { due, epoch }))
+                if epoch == send.epoch =>
+            {
                 Waiting { stage: Stage::Queued { due }, ..send }
             }
             _ => send,
@@ -163,7 +169,7 @@ mod tests {
         sends.insert(3, send(99, "menu", Overflow::OldestFirst));
         sends.push(send(26, "guide", Overflow::NewestFirst));
         let mut nonce = 0;
-        let pages = Page::of(sends, || {
+        let pages = Page::of(sends, Timestamp::EPOCH, || {
             nonce += 1;
             nonce
         });

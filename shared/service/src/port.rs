@@ -13,7 +13,7 @@ use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_meta::graph::{
-    Answered, CallError, CommentItem, CommentTime, Me, MediaItem, Page, Sent, Subscription,
+    self, Answered, CallError, CommentItem, CommentTime, Me, MediaItem, Sent, Subscription,
 };
 
 use crate::account::{Account, SealedToken};
@@ -545,7 +545,7 @@ pub trait AccountGraph: Send + Sync {
         account: &AccountId,
         token: &SealedToken,
         timeout: Duration,
-    ) -> Result<Answered<Page<MediaItem>>, CallError>;
+    ) -> Result<Answered<graph::Page<MediaItem>>, CallError>;
 
     /// A page of a media's comments.
     async fn comments(
@@ -555,5 +555,5 @@ pub trait AccountGraph: Send + Sync {
         media: &MediaId,
         after: Option<&str>,
         timeout: Duration,
-    ) -> Result<Answered<Page<CommentItem>>, CallError>;
+    ) -> Result<Answered<graph::Page<CommentItem>>, CallError>;
 }

@@ -1,16 +1,17 @@
 //! Entries with all that they hold, for whoever operates.
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
-use spillway_core::send::{Outcome, Waiting};
-use spillway_service::operate::{Ledger, Page, State, Stored};
+use spillway_core::send::{Outcome, Past, PastStep, STEPS_KEPT, Waiting};
+use spillway_core::time::Timestamp;
+use spillway_service::operate::{Ledger, Part, State, Stored};
 use spillway_service::port::StoreError;
 use spillway_service::ticket::Place;
 
+use super::entry;
 use super::item::{Item, Reader, at, json, s};
 use super::pacing::person_key;
-use super::sends::{DynamoSends, is_lost_race, read_waiting, waiting_item, waiting_key};
+use super::sends::DynamoSends;
 use super::unavailable;
 use crate::schema::entry_id;
 
@@ -31,26 +32,11 @@ impl Ledger for DynamoSends {
             .send()
             .await
             .map_err(|error| unavailable(FIND, error))?;
-        let Some(item) = answer.item else { return Ok(None) };
-        let mut stored = stored(&item, send.clone(), FIND)?;
-        if let State::Waiting(waiting) = &mut stored.state {
-            let answer = self
-                .client
-                .get_item()
-                .table_name(&self.state)
-                .set_key(Some(waiting_key(&stored.place, send)))
-                .consistent_read(true)
-                .send()
-                .await
-                .map_err(|error| unavailable(FIND, error))?;
-            if let Some(item) = answer.item {
-                *waiting = Some(Box::new(read_waiting(&item, &send.account, FIND)?.1));
-            }
-        }
-        Ok(Some(stored))
+        let item = answer.item;
+        item.map(|item| stored(&item, send.clone(), FIND)).transpose()
     }
 
-    async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Page, StoreError> {
+    async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Part, StoreError> {
         let page = self
             .client
             .scan()
@@ -72,7 +58,7 @@ impl Ledger for DynamoSends {
             let event = event.ok_or_else(|| reader.corrupt(format!("`{id}` names no send")))?;
             stored(item, SendId { account: account.clone(), event }, LIST)
         });
-        Ok(Page {
+        Ok(Part {
             sends: sends.collect::<Result<_, _>>()?,
             looked_at: usize::try_from(page.scanned_count).unwrap_or(0),
             next: next.transpose()?,
@@ -84,39 +70,39 @@ impl Ledger for DynamoSends {
         old: &Stored,
         place: &Place,
         send: &Waiting,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         let State::Ended { at: ended_at, .. } = &old.state else { return Ok(false) };
-        let invalid = |error| unavailable(REOPEN, error);
-        let put = Put::builder()
-            .table_name(&self.state)
-            .set_item(Some(waiting_item(place, send)))
-            .condition_expression("attribute_not_exists(pk)")
-            .build()
-            .map_err(invalid)?;
-        let entry = Update::builder()
+        let past = PastStep { epoch: send.epoch, at: now, what: Past::Retried };
+        let standing = entry::standing(place, send);
+        let sets: Vec<String> =
+            standing.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
+        let mut update = self
+            .client
+            .update_item()
             .table_name(&self.sends)
             .key("id", s(entry_id(&old.id)))
-            .update_expression("SET #state = :waiting, place = :place REMOVE outcome, ended_at")
-            .condition_expression("#state = :state AND place = :old AND ended_at = :at")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":waiting", s("waiting"))
-            .expression_attribute_values(":place", s(place.as_str()))
-            .expression_attribute_values(":state", s(old.state.name()))
-            .expression_attribute_values(":old", s(old.place.as_str()))
-            .expression_attribute_values(":at", at(*ended_at))
-            .build()
-            .map_err(invalid)?;
-        let answer = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().update(entry).build())
-            .transact_items(TransactWriteItem::builder().put(put).build())
-            .send()
-            .await;
-        match answer {
+            .update_expression(format!(
+                "SET {}, steps.#nth = :past REMOVE outcome, ended_at",
+                sets.join(", ")
+            ))
+            .condition_expression("#state = :old_state AND #place = :old_place AND ended_at = :at")
+            .expression_attribute_names("#nth", (send.epoch % STEPS_KEPT).to_string())
+            .expression_attribute_values(":past", s(past.encode()))
+            .expression_attribute_values(":old_state", s(old.state.name()))
+            .expression_attribute_values(":old_place", s(old.place.as_str()))
+            .expression_attribute_values(":at", at(*ended_at));
+        for (name, value) in standing {
+            update = update
+                .expression_attribute_names(format!("#{name}"), name)
+                .expression_attribute_values(format!(":{name}"), value);
+        }
+        match update.send().await {
             Ok(_) => Ok(true),
-            Err(error) if is_lost_race(error.as_service_error()) => Ok(false),
-            Err(error) => Err(unavailable(REOPEN, error)),
+            Err(error) => match error.as_service_error() {
+                Some(refused) if refused.is_conditional_check_failed_exception() => Ok(false),
+                _ => Err(unavailable(REOPEN, error)),
+            },
         }
     }
 
@@ -157,7 +143,7 @@ impl Ledger for DynamoSends {
 fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreError> {
     let reader = Reader { item, what };
     let state = match reader.text("state")? {
-        "waiting" => State::Waiting(None),
+        "waiting" => State::Waiting(Box::new(entry::read_waiting(&reader, &id)?)),
         _ => State::Ended { outcome: reader.json("outcome")?, at: reader.at("ended_at")? },
     };
     Ok(Stored {
@@ -165,6 +151,10 @@ fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreEr
         campaign: CampaignId::new(reader.text("campaign")?),
         matched_at: reader.at("matched_at")?,
         place: Place::from_stored(reader.text("place")?.to_owned()),
+        epoch: reader.number("epoch")?,
+        attempts: reader.number("attempt")?,
+        failures: reader.number("failures")?,
+        steps: entry::steps(item),
         state,
     })
 }

@@ -3,10 +3,12 @@
 
 mod accounts;
 mod backlogs;
+mod entry;
 pub(crate) mod item;
 mod journal;
 mod ledger;
 mod pacing;
+mod pages;
 mod removal;
 mod roster;
 mod sends;

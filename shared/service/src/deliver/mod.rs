@@ -255,7 +255,7 @@ impl Deliver {
 
     /// Parks one send; gives the message's id if that could not be recorded.
     async fn park_one(&self, job: &Job) -> Option<String> {
-        match self.sends.step(&job.ticket, Step::To(Stage::Parked)).await {
+        match self.sends.step(&job.ticket, Step::To(Stage::Parked), self.clock.now()).await {
             Ok(after) => {
                 self.meter.count(Metric::Parked, usize::from(after.is_some()));
                 None
@@ -299,8 +299,9 @@ impl Deliver {
     /// of a message that the queue must bring again.
     async fn wait_on_queue(&self, job: &Job, wait: Duration) -> Option<String> {
         let wait = wait.min(QUEUE_DELAY_MAX);
-        let due = self.clock.now() + wait;
-        match self.sends.step(&job.ticket, Step::To(Stage::Queued { due })).await {
+        let now = self.clock.now();
+        let due = now + wait;
+        match self.sends.step(&job.ticket, Step::To(Stage::Queued { due }), now).await {
             Ok(Some(next)) => self.enqueue(job.ticket.renewed(&next), wait).await,
             Ok(None) => info!(send = %job.ticket.send, "not ours to put off: moved on"),
             Err(error) => {
@@ -392,7 +393,7 @@ impl Deliver {
         deadline: Timestamp,
     ) -> Attempt {
         let claim = Step::Claim { lease_until: lease_until(deadline) };
-        let send = match self.sends.step(ticket, claim).await {
+        let send = match self.sends.step(ticket, claim, self.clock.now()).await {
             Ok(Some(send)) => send,
             Ok(None) => {
                 info!(send = %ticket.send, epoch = ticket.epoch, "not ours to send: moved on");
@@ -609,7 +610,7 @@ impl Deliver {
     }
 
     async fn park(&self, ticket: &Ticket) -> Fate {
-        match self.sends.step(ticket, Step::To(Stage::Parked)).await {
+        match self.sends.step(ticket, Step::To(Stage::Parked), self.clock.now()).await {
             Ok(Some(_)) => {
                 info!(send = %ticket.send, "parked");
                 self.meter.count(Metric::Parked, 1);
@@ -627,8 +628,9 @@ impl Deliver {
 
     /// Back on the queue after `wait`.
     async fn requeue(&self, ticket: &Ticket, send: &Waiting, retry: Retry, wait: Duration) -> Fate {
-        let due = self.clock.now() + wait;
-        match self.sends.step(ticket, retry.step(Stage::Queued { due })).await {
+        let now = self.clock.now();
+        let due = now + wait;
+        match self.sends.step(ticket, retry.step(Stage::Queued { due }), now).await {
             Ok(Some(next)) => self.enqueue(ticket.renewed(&next), wait).await,
             Ok(None) => warn!(send = %send.id, "moved on while it was claimed"),
             Err(error) => error!(send = %send.id, %error, "could not requeue; the lease will end"),

@@ -1,0 +1,134 @@
+//! Entries: how a send lies in one, while it waits and when it has ended.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use spillway_core::campaign::Overflow;
+use spillway_core::id::{CampaignId, MediaId, SendId};
+use spillway_core::send::{Address, Earlier, Lane, PastStep, Stage, Waiting};
+use spillway_core::time::Timestamp;
+use spillway_service::port::{Entry, StoreError};
+use spillway_service::ticket::Place;
+
+use super::item::{Item, Reader, at, json, n, s};
+use super::sends::expires_at;
+use crate::schema::{EXPIRES_AT, entry_id};
+
+/// What of a waiting send never changes, but for what its entry tells beside it.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    lane: Lane,
+    to: Address,
+    #[serde(default)]
+    order: Overflow,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    media: Option<MediaId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keyword: Option<String>,
+    deadline: Timestamp,
+}
+
+/// A stage's name, and its instant.
+pub(super) fn stage_attributes(stage: Stage) -> (&'static str, Timestamp) {
+    match stage {
+        Stage::Parked => ("parked", Timestamp::EPOCH),
+        Stage::Queued { due } => ("queued", due),
+        Stage::Sending { lease_until } => ("sending", lease_until),
+    }
+}
+
+/// The attributes of a waiting send that change.
+pub(super) fn standing(place: &Place, send: &Waiting) -> [(&'static str, AttributeValue); 9] {
+    let body = Body {
+        lane: send.lane,
+        to: send.to.clone(),
+        order: send.order,
+        media: send.media.clone(),
+        username: send.username.clone(),
+        keyword: send.keyword.clone(),
+        deadline: send.deadline,
+    };
+    let (stage, instant) = stage_attributes(send.stage);
+    let earlier = match send.earlier {
+        Earlier::NotSent => "not_sent",
+        Earlier::Unknown => "unknown",
+    };
+    [
+        ("state", s("waiting")),
+        ("place", s(place.as_str())),
+        ("epoch", n(send.epoch)),
+        ("stage", s(stage)),
+        ("due", at(instant)),
+        ("attempt", n(send.attempt)),
+        ("failures", n(send.failures)),
+        ("earlier", s(earlier)),
+        ("body", json(&body)),
+    ]
+}
+
+/// The entry of a send that is new.
+pub(super) fn item(place: &Place, send: &Waiting) -> Item {
+    let mut item = Item::from([
+        ("id".into(), s(entry_id(&send.id))),
+        ("campaign".into(), s(send.campaign.as_str())),
+        ("matched_at".into(), at(send.matched_at)),
+        ("steps".into(), AttributeValue::M(Item::new())),
+        (EXPIRES_AT.into(), n(expires_at(send.matched_at, send.deadline))),
+    ]);
+    item.extend(standing(place, send).map(|(name, value)| (name.into(), value)));
+    item
+}
+
+/// Reads the entry of a send.
+pub(super) fn read(reader: &Reader<'_>, id: &SendId) -> Result<Entry, StoreError> {
+    let place = Place::from_stored(reader.text("place")?.to_owned());
+    Ok(match reader.text("state")? {
+        "waiting" => Entry::Waiting(place, Box::new(read_waiting(reader, id)?)),
+        _ => Entry::Ended(place),
+    })
+}
+
+/// Reads the send from the entry of one that waits.
+pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<Waiting, StoreError> {
+    let body: Body = reader.json("body")?;
+    let instant = reader.at("due")?;
+    let stage = match reader.text("stage")? {
+        "parked" => Stage::Parked,
+        "queued" => Stage::Queued { due: instant },
+        "sending" => Stage::Sending { lease_until: instant },
+        other => return Err(reader.corrupt(format!("stage is `{other}`"))),
+    };
+    let earlier = match reader.text("earlier")? {
+        "not_sent" => Earlier::NotSent,
+        "unknown" => Earlier::Unknown,
+        other => return Err(reader.corrupt(format!("earlier is `{other}`"))),
+    };
+    Ok(Waiting {
+        id: id.clone(),
+        lane: body.lane,
+        campaign: CampaignId::new(reader.text("campaign")?),
+        to: body.to,
+        order: body.order,
+        media: body.media,
+        username: body.username,
+        keyword: body.keyword,
+        matched_at: reader.at("matched_at")?,
+        deadline: body.deadline,
+        stage,
+        epoch: reader.number("epoch")?,
+        attempt: reader.number("attempt")?,
+        failures: reader.number("failures")?,
+        earlier,
+    })
+}
+
+/// The steps that an entry has kept, in order. What is none is left out: nothing is decided on them.
+pub(super) fn steps(item: &Item) -> Vec<PastStep> {
+    let kept = item.get("steps").and_then(|steps| steps.as_m().ok());
+    let texts =
+        kept.into_iter().flat_map(|steps| steps.values()).filter_map(|step| step.as_s().ok());
+    let mut steps: Vec<PastStep> = texts.filter_map(|text| PastStep::decode(text)).collect();
+    steps.sort_by_key(|step| step.epoch);
+    steps
+}

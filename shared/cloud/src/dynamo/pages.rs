@@ -1,0 +1,188 @@
+//! Pages: which sends of an account may wait.
+
+use std::collections::HashMap;
+use std::error::Error;
+
+use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
+use futures::future::try_join_all;
+use spillway_core::id::{AccountId, CampaignId, EventId};
+use spillway_core::time::Timestamp;
+use spillway_service::page::{Line, Page, Slot};
+use spillway_service::port::StoreError;
+use spillway_service::ticket::Place;
+use tracing::error;
+
+use super::item::{Item, Reader, at, json, n, s};
+use super::sends::{BATCH_TRIES, DynamoSends, expires_at};
+use super::unavailable;
+use crate::schema::{EXPIRES_AT, waiting_pk};
+
+/// DynamoDB's own limit.
+const BATCH_WRITE: usize = 25;
+
+const PUT: &str = "write pages";
+const READ: &str = "read pages";
+
+/// A line as its page's item has it: event, deadline, and where it has a slot, that and its epoch. Instants
+/// are in milliseconds since 1970.
+type Stored = (EventId, u64, Option<(u64, u32)>);
+
+fn key(page: &Page) -> Item {
+    Item::from([("pk".into(), s(waiting_pk(&page.account))), ("sk".into(), s(page.place.as_str()))])
+}
+
+fn item(page: &Page) -> Item {
+    let line = |line: &Line| -> Stored {
+        let slot = line.slot.map(|Slot { due, epoch }| (due.as_millis(), epoch));
+        (line.event.clone(), line.deadline.as_millis(), slot)
+    };
+    let lines: Vec<Stored> = page.lines.iter().map(line).collect();
+    let deadline = page.lines.iter().map(|line| line.deadline).max().unwrap_or_default();
+    let mut item = key(page);
+    item.extend([
+        ("version".into(), n(page.version)),
+        ("campaign".into(), s(page.campaign.as_str())),
+        ("matched_at".into(), at(page.matched_at)),
+        ("written_at".into(), at(page.written_at)),
+        ("lines".into(), json(&lines)),
+        (EXPIRES_AT.into(), n(expires_at(page.written_at, deadline))),
+    ]);
+    item
+}
+
+fn read(item: &Item, account: &AccountId) -> Result<Page, StoreError> {
+    let reader = Reader { item, what: READ };
+    let line = |(event, deadline, slot): Stored| Line {
+        event,
+        deadline: Timestamp::from_millis(deadline),
+        slot: slot.map(|(due, epoch)| Slot { due: Timestamp::from_millis(due), epoch }),
+    };
+    Ok(Page {
+        account: account.clone(),
+        place: Place::from_stored(reader.text("sk")?.to_owned()),
+        version: reader.number("version")?,
+        campaign: CampaignId::new(reader.text("campaign")?),
+        matched_at: reader.at("matched_at")?,
+        written_at: reader.at("written_at")?,
+        lines: reader.json::<Vec<Stored>>("lines")?.into_iter().map(line).collect(),
+    })
+}
+
+impl DynamoSends {
+    pub(super) async fn put_new_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
+        let put = |page| {
+            let request = PutRequest::builder().set_item(Some(item(page)));
+            let request = request.build().map_err(|error| unavailable(PUT, error))?;
+            Ok(WriteRequest::builder().put_request(request).build())
+        };
+        let puts: Vec<WriteRequest> = pages.iter().map(put).collect::<Result<_, StoreError>>()?;
+        try_join_all(puts.chunks(BATCH_WRITE).map(|chunk| self.put_chunk(chunk.to_vec()))).await?;
+        Ok(())
+    }
+
+    async fn put_chunk(&self, chunk: Vec<WriteRequest>) -> Result<(), StoreError> {
+        let mut left = HashMap::from([(self.state.clone(), chunk)]);
+        for _ in 0..BATCH_TRIES {
+            let answer = self
+                .client
+                .batch_write_item()
+                .set_request_items(Some(left))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| unavailable(PUT, error))?;
+            left = answer.unprocessed_items.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(());
+            }
+        }
+        let detail = "DynamoDB left a part of the batch undone".into();
+        Err(StoreError::Unavailable { what: PUT, detail })
+    }
+
+    pub(super) async fn query_pages(
+        &self,
+        account: &AccountId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Page>, StoreError> {
+        // An answer may hold less than `limit` because it is full, not because there is no more.
+        let mut found = Vec::new();
+        let mut after = after.map(|place| place.as_str().to_owned());
+        while found.len() < limit {
+            let mut query = self
+                .client
+                .query()
+                .table_name(&self.state)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", s(waiting_pk(account)))
+                .consistent_read(true)
+                .limit(i32::try_from(limit - found.len()).unwrap_or(i32::MAX));
+            if let Some(after) = &after {
+                query = query
+                    .key_condition_expression("pk = :pk AND sk > :after")
+                    .expression_attribute_values(":after", s(after));
+            }
+            let answer = query.send().await.map_err(|error| unavailable(READ, error))?;
+            for item in answer.items() {
+                after = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned();
+                match read(item, account) {
+                    Ok(page) => found.push(page),
+                    // It must not keep the others from being sent.
+                    Err(error) => {
+                        error!(place = after, %account, %error, "left alone");
+                        self.meter.store_failed(&error);
+                    }
+                }
+            }
+            if answer.last_evaluated_key.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn replace_page(&self, next: &Page) -> Result<bool, StoreError> {
+        const IS_BEFORE: &str = "version = :before";
+        let before = n(next.version - 1);
+        if next.lines.is_empty() {
+            let delete = self
+                .client
+                .delete_item()
+                .table_name(&self.state)
+                .set_key(Some(key(next)))
+                .condition_expression(IS_BEFORE)
+                .expression_attribute_values(":before", before)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let Err(error) = delete.send().await else { return Ok(true) };
+            let refused = error.as_service_error();
+            lost(
+                refused.is_some_and(|refused| refused.is_conditional_check_failed_exception()),
+                error,
+            )
+        } else {
+            let put = self
+                .client
+                .put_item()
+                .table_name(&self.state)
+                .set_item(Some(item(next)))
+                .condition_expression(IS_BEFORE)
+                .expression_attribute_values(":before", before)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let Err(error) = put.send().await else { return Ok(true) };
+            let refused = error.as_service_error();
+            lost(
+                refused.is_some_and(|refused| refused.is_conditional_check_failed_exception()),
+                error,
+            )
+        }
+    }
+}
+
+/// A write that somebody else was before, or that failed.
+fn lost(is_race: bool, error: impl Error) -> Result<bool, StoreError> {
+    match is_race {
+        true => Ok(false),
+        false => Err(unavailable(PUT, error)),
+    }
+}

@@ -1,0 +1,439 @@
+//! Release: parked sends get slots, what a crash left behind is repaired, what is too late expires.
+//!
+//! A schedule asks [`Release::dispatch`] which accounts are due; each gets a run of its own,
+//! [`Release::run`], under a lease.
+
+mod survey;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use spillway_core::budget::Budget;
+use spillway_core::campaign::{Campaign, Campaigns, Overflow};
+use spillway_core::forecast::{Expected, Outlook, forecast};
+use spillway_core::id::AccountId;
+use spillway_core::learned::Learned;
+use spillway_core::pace::{self, Cursor, HORIZON, Plan};
+use spillway_core::send::{Lane, Stage, Step, Waiting};
+use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use tracing::{debug, info, warn};
+
+use self::survey::{At, Extent, Over, Ready, Survey, Surveyor};
+use crate::account::Account;
+use crate::clock::{Clock, ClockCheck};
+use crate::directory::Directory;
+use crate::grant::GrantIds;
+use crate::metrics::{Meter, Metric};
+use crate::page::Slot;
+use crate::port::{
+    Backlogs, Budgets, Cursors, Mark, Queued, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+};
+use crate::ticket::{Place, Ticket};
+
+/// A mark stays at least this long after the account was last marked, so that whoever has marked
+/// it lately need not do so again.
+pub const MARK_KEPT: Duration = Duration::from_secs(600);
+
+/// How long a queued send may be overdue before its message is taken for lost. The queue brings a
+/// message again within a few minutes of a crash.
+pub const OVERDUE: Duration = Duration::from_secs(300);
+
+/// Whoever wrote a page has long made the entries of its sends, or died before its answer, after which
+/// what told of them tells again.
+const RECORDING_OVER: Duration = Duration::from_secs(3600);
+
+/// An account that has given out slots is looked at this long before they end: the schedule comes
+/// every minute, and the run takes a moment.
+const REFILL: Duration = Duration::from_secs(HORIZON.as_secs() / 5);
+
+/// An account with sends on the queue is looked at least this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() - REFILL.as_secs());
+
+/// An account that cannot send for longer is looked at this often, to expire what is too late.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// Waiting sends that a forecast of all reads at most. Beyond so many hardly any could be in time.
+const OUTLOOK_MAX: usize = 100_000;
+
+/// Writes that are under way at a time.
+const WRITES_AT_ONCE: usize = 16;
+
+/// Plans that may turn out to have slots for what has ended by hand.
+const PLAN_TRIES: usize = 8;
+
+/// Races for the cursor that a run may lose.
+const CURSOR_TRIES: usize = 8;
+
+/// Brings parked sends back.
+pub struct Release {
+    /// Accounts and their quotas.
+    pub directory: Arc<Directory>,
+    /// Their budgets: read, never taken from.
+    pub budgets: Arc<dyn Budgets>,
+    /// Their pace cursors.
+    pub cursors: Arc<dyn Cursors>,
+    /// Their sends.
+    pub sends: Arc<dyn Sends>,
+    /// Which accounts have waiting sends.
+    pub backlogs: Arc<dyn Backlogs>,
+    /// Where sends with a slot go.
+    pub queue: Arc<dyn SendQueue>,
+    /// Where due accounts go.
+    pub runs: Arc<dyn ReleaseQueue>,
+    /// Ids for writes.
+    pub ids: Arc<GrantIds>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether it is right.
+    pub check: Arc<ClockCheck>,
+    /// What happens is recorded here.
+    pub meter: Arc<Meter>,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Parked sends that got a slot.
+    pub released: usize,
+    /// Sends that a crash had left behind, brought back.
+    pub repaired: usize,
+    /// Sends ended: too late, failed too often, or their account is gone.
+    pub ended: usize,
+}
+
+/// When the account wants to be looked at again: [`REFILL`] before the next slot, so that sends never
+/// run dry, `within` the given time, and not after the first deadline.
+fn look_again_at(
+    plan: &Plan,
+    left: Option<Lane>,
+    within: Duration,
+    first_deadline: Option<Timestamp>,
+    now: Timestamp,
+) -> Timestamp {
+    let soonest = now + Duration::from_secs(1);
+    let next = match left {
+        None => now + LOOK_AGAIN,
+        Some(_) => (plan.opens_at - REFILL).max(soonest).min(now + within),
+    };
+    first_deadline.map_or(next, |deadline| next.min(deadline.max(soonest)))
+}
+
+/// How long a forecast of all that waits is good: reading all of it costs much, and hardly changes what
+/// is expected while nothing comes. With every comment that comes, and while some will be late, an
+/// hour; else for a third of what is left, twelve hours at most.
+fn believed_until(known: &Outlook, marked_at: Timestamp) -> Timestamp {
+    let may_have_grown = marked_at + MARK_KEPT > known.seen_at;
+    let believed = if may_have_grown || known.late > 0 {
+        SWEEP
+    } else {
+        (known.last.since(known.seen_at) / 3).clamp(SWEEP, 12 * SWEEP)
+    };
+    known.seen_at + believed
+}
+
+/// A send that has a slot again.
+struct Brought {
+    at: At,
+    ticket: Ticket,
+    due: Timestamp,
+    /// Where it stood.
+    from: Stage,
+}
+
+impl Release {
+    /// Puts every account that is due on the release queue, and says how many.
+    ///
+    /// # Errors
+    /// When the store or the queue does not answer; the next tick tries again.
+    pub async fn dispatch(&self) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let marked = self.backlogs.marked().await?;
+        let due: Vec<(AccountId, Timestamp)> =
+            marked.into_iter().filter(|&(_, due)| due <= now).collect();
+        let Some(first) = due.iter().map(|&(_, due)| due).min() else { return Ok(0) };
+        self.meter.see_span(Metric::ReleaseBehind, now.since(first));
+        let due: Vec<AccountId> = due.into_iter().map(|(account, _)| account).collect();
+        self.runs.enqueue(&due).await?;
+        Ok(due.len())
+    }
+
+    /// Works on one account until `deadline` at most. Does nothing when another run has it.
+    ///
+    /// # Errors
+    /// When the store does not answer. Whatever was done so far stands; the account stays marked.
+    pub async fn run(&self, id: &AccountId, deadline: Timestamp) -> Result<Released, StoreError> {
+        let now = self.clock.now();
+        let lease_until = deadline + 2 * CLOCK_BOUND;
+        let Some(mark) = self.backlogs.lease(id, now, lease_until).await? else {
+            return Ok(Released::default());
+        };
+        if !self.check.is_trusted() {
+            // To a wrong clock leases have ended and deadlines have passed. The lease just taken
+            // ends by the same clock, so it is given back, and the next tick finds the account due.
+            self.backlogs.settle(id, &mark, Some(mark.marked_at)).await?;
+            return Ok(Released::default());
+        }
+        self.meter.count(Metric::ReleaseRuns, 1);
+        let Some(mut account) = self.directory.find(id).await? else {
+            return self.cancel_all(id, &mark, now).await;
+        };
+        let mut survey = self.survey(&account, now).await?;
+        if survey.held_back > 0 {
+            // The campaign may have been resumed since the account was read: that woke it, once.
+            let known = account.revision;
+            account = self.directory.refresh(id).await?.unwrap_or(account);
+            if account.revision != known {
+                survey = self.survey(&account, now).await?;
+            }
+        }
+        if let Some(oldest) = survey.oldest {
+            self.meter.see_span(Metric::OldestWaiting, now.since(oldest));
+        }
+        if let Some(due) = survey.first_due.filter(|&due| due <= now) {
+            self.meter.see_span(Metric::OldestDue, now.since(due));
+        }
+        // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
+        // may die first.
+        let waiting = survey.waiting();
+        // A message that was lost must be missed in time, also before a long wait.
+        let is_idle = survey.outstanding.is_empty() && survey.claimed == 0;
+        let within = if is_idle { SWEEP } else { LOOK_AGAIN };
+        let over = std::mem::take(&mut survey.over);
+        let ended = self.end(over, now).await?;
+        let mut done = Released { ended: ended.len(), ..Released::default() };
+        ended.into_iter().for_each(|at| survey.strike_out(at));
+
+        let (plan, left) = self.take_slots(&account, now, &mut survey, &mark).await?;
+        self.queue_all(&account, &mut survey, &plan, now, &mut done).await?;
+
+        let due = match waiting {
+            0 if now.since(mark.marked_at) > MARK_KEPT => None,
+            _ => Some(look_again_at(&plan, left, within, survey.first_deadline, now)),
+        };
+        self.backlogs.settle(id, &mark, due).await?;
+        debug!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "run over");
+        Ok(done)
+    }
+
+    fn surveyor<'a>(&'a self, account: &'a Account, now: Timestamp) -> Surveyor<'a> {
+        let Account { id, campaigns, .. } = account;
+        Surveyor { sends: &*self.sends, account: id, campaigns, now }
+    }
+
+    /// Reads the account's waiting sends in order, until there are enough to fill the horizon. Where
+    /// the newest go first it reads all of them, since those whose time is over stand last.
+    async fn survey(&self, account: &Account, now: Timestamp) -> Result<Survey, StoreError> {
+        let gap = account.rules.gap(Lane::Inbound.action(), now, Learned::default());
+        let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
+        let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
+        let surveyor = self.surveyor(account, now);
+        match account.campaigns.iter().any(newest_first) {
+            true => surveyor.all().await,
+            false => surveyor.first(enough).await,
+        }
+    }
+
+    /// Plans slots and moves the cursor behind them, in one write. Gives the plan and the first paced
+    /// lane that is left without a slot.
+    async fn take_slots(
+        &self,
+        account: &Account,
+        now: Timestamp,
+        survey: &mut Survey,
+        mark: &Mark,
+    ) -> Result<(Plan, Option<Lane>), StoreError> {
+        let budget = self.budgets.load(&account.id).await?;
+        let changed = match budget.revision > account.revision {
+            true => self.directory.refresh(&account.id).await?,
+            false => None,
+        };
+        let account = changed.as_deref().unwrap_or(account);
+        self.meter.headroom(&budget, &account.rules, Lane::Inbound.action(), now);
+        let mut cursor = self.cursors.load(&account.id).await?;
+        for _ in 0..CURSOR_TRIES {
+            let Some(plan) = self.plan(account, &budget, &cursor, now, survey).await? else {
+                break;
+            };
+            let left = survey.first_left(&plan);
+            let outlook = match left {
+                None => None,
+                Some(_) => {
+                    let marked_at = mark.marked_at;
+                    self.outlook(account, &budget, &cursor, now, survey, marked_at).await?
+                }
+            };
+            if let Some(Outlook { late, .. }) = outlook {
+                self.meter.see(Metric::ForecastLate, late.into());
+            }
+            let Some(next) = cursor.after(&plan, left, outlook, self.ids.next()) else {
+                return Ok((plan, left));
+            };
+            match self.cursors.save(&account.id, &next).await? {
+                Saved::Done => return Ok((plan, left)),
+                Saved::Conflict(current) => cursor = current,
+            }
+        }
+        let slots = vec![None; survey.ready.len()];
+        let none = Plan { slots, next: cursor.next, opens_at: now };
+        let left = survey.first_left(&none);
+        Ok((none, left))
+    }
+
+    /// A plan in which only what waits indeed has slots: those that get one are looked at first, since
+    /// looking at all that were read would cost many times as much. `None` where too many of them have
+    /// ended by hand: the next run goes on behind those.
+    async fn plan(
+        &self,
+        account: &Account,
+        budget: &Budget,
+        cursor: &Cursor,
+        now: Timestamp,
+        survey: &mut Survey,
+    ) -> Result<Option<Plan>, StoreError> {
+        for _ in 0..PLAN_TRIES {
+            let (outstanding, lanes) = (&survey.outstanding, survey.lanes());
+            let plan = pace::plan(&account.rules, budget, cursor, now, outstanding, &lanes);
+            if self.surveyor(account, now).verify(survey, &plan.slots).await? {
+                return Ok(Some(plan));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is to be expected of all that waits. Where the survey has not read all of it, what was
+    /// found out last is believed for a while.
+    async fn outlook(
+        &self,
+        account: &Account,
+        budget: &Budget,
+        cursor: &Cursor,
+        now: Timestamp,
+        survey: &Survey,
+        marked_at: Timestamp,
+    ) -> Result<Option<Outlook>, StoreError> {
+        let forecast = |expected: &[Expected]| {
+            forecast(&account.rules, budget, cursor, now, &survey.outstanding, expected)
+        };
+        if survey.extent == Extent::All {
+            return Ok(Some(Outlook::of(&forecast(&survey.expected(now)), now)));
+        }
+        if let Some(known) = cursor.outlook.filter(|known| now < believed_until(known, marked_at)) {
+            return Ok(Some(known));
+        }
+        let expected = self.surveyor(account, now).expected(OUTLOOK_MAX).await?;
+        let outlook = Outlook::of(&forecast(&expected), now);
+        let Outlook { waiting, late, last, .. } = outlook;
+        info!(account = %account.id, waiting, late, last_in_s = last.since(now).as_secs(), "outlook");
+        Ok(Some(outlook))
+    }
+
+    /// Gives sends their slots, writes what has changed on their pages, and puts them on the queue.
+    async fn queue_all(
+        &self,
+        account: &Account,
+        survey: &mut Survey,
+        plan: &Plan,
+        now: Timestamp,
+        done: &mut Released,
+    ) -> Result<(), StoreError> {
+        let bring = |(ready, slot): (Ready, &Option<Timestamp>)| {
+            let Ready { at, place, send, .. } = ready;
+            let (send, slot) = (send?, (*slot)?);
+            let due = pace::due(&account.rules, &send.id, send.lane, slot, now);
+            Some(self.bring(at, place, send, due))
+        };
+        let ready = std::mem::take(&mut survey.ready);
+        let bringing: Vec<_> = ready.into_iter().zip(&plan.slots).filter_map(bring).collect();
+        let brought: Vec<Option<Brought>> =
+            stream::iter(bringing).buffered(WRITES_AT_ONCE).try_collect().await?;
+        let brought: Vec<Brought> = brought.into_iter().flatten().collect();
+        for Brought { at, ticket, due, .. } in &brought {
+            survey.give(*at, Slot { due: *due, epoch: ticket.epoch });
+        }
+        // Before their messages: were a page not written, the next run would give them slots again.
+        let written = survey.write(&*self.sends).await?;
+        let mut messages = Vec::new();
+        for Brought { at, ticket, due, from } in brought {
+            if !written.contains(&at) {
+                continue;
+            }
+            match from {
+                Stage::Parked => {
+                    info!(send = %ticket.send, "released");
+                    done.released += 1;
+                }
+                Stage::Queued { .. } | Stage::Sending { .. } => {
+                    warn!(send = %ticket.send, ?from, "overdue: brought back");
+                    self.meter.count(Metric::Repaired, 1);
+                    done.repaired += 1;
+                }
+            }
+            messages.push(Queued { ticket, delay: due.since(now) });
+        }
+        for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
+            if let Err(error) = result {
+                warn!(send = %message.ticket.send, %error, "could not enqueue; a later run will");
+            }
+        }
+        Ok(())
+    }
+
+    /// A ticket for a send that has a slot; `None` when it has moved on in the meantime. What is known of
+    /// its last attempt is written down first; else its page tells all that is new.
+    async fn bring(
+        &self,
+        at: At,
+        place: Place,
+        send: Waiting,
+        due: Timestamp,
+    ) -> Result<Option<Brought>, StoreError> {
+        let mut ticket = Ticket::new(&send, place);
+        if let Stage::Sending { .. } = send.stage {
+            let lost = Step::Lost(Stage::Queued { due });
+            match self.sends.step(&ticket, lost, self.clock.now()).await? {
+                Some(after) => ticket = ticket.renewed(&after),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(Brought { at, ticket, due, from: send.stage }))
+    }
+
+    /// Ends sends that nobody works on; gives the lines of those that it has ended.
+    async fn end(&self, over: Vec<Over>, now: Timestamp) -> Result<Vec<At>, StoreError> {
+        let ends = over.into_iter().map(|Over { at, place, send, outcome }| async move {
+            let ticket = Ticket::new(&send, place);
+            let ended = self.sends.finish_unclaimed(&ticket, &outcome, now).await?;
+            if ended {
+                self.meter.ended(&outcome);
+                info!(send = %send.id, state = outcome.state(), "ended without being sent");
+            }
+            Ok::<_, StoreError>(ended.then_some(at))
+        });
+        let ends: Vec<_> = ends.collect();
+        let ended: Vec<Option<At>> =
+            stream::iter(ends).buffered(WRITES_AT_ONCE).try_collect().await?;
+        Ok(ended.into_iter().flatten().collect())
+    }
+
+    /// The account is not connected any more: nothing of it will be sent.
+    async fn cancel_all(
+        &self,
+        id: &AccountId,
+        mark: &Mark,
+        now: Timestamp,
+    ) -> Result<Released, StoreError> {
+        let none = Campaigns::default();
+        let surveyor = Surveyor { sends: &*self.sends, account: id, campaigns: &none, now };
+        let mut survey = surveyor.removed().await?;
+        let found = survey.waiting();
+        let ended = self.end(std::mem::take(&mut survey.over), now).await?;
+        let done = Released { ended: ended.len(), ..Released::default() };
+        ended.into_iter().for_each(|at| survey.strike_out(at));
+        survey.write(&*self.sends).await?;
+        let due = (found > 0 || now.since(mark.marked_at) <= MARK_KEPT)
+            .then(|| now + Duration::from_secs(1));
+        self.backlogs.settle(id, mark, due).await?;
+        Ok(done)
+    }
+}
