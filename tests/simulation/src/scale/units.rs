@@ -5,7 +5,7 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::send::{Address, Waiting};
-use spillway_service::page::Page;
+use spillway_service::page::{Line, Page, Slot};
 use spillway_service::port::Read;
 use spillway_service::ticket::Place;
 
@@ -94,8 +94,9 @@ pub(super) fn app_bytes(key: &str, budget: &AppBudget) -> usize {
 
 /// The size of an entry's item, of a send that waits.
 pub(super) fn entry_bytes(place: &Place, send: &Waiting) -> usize {
-    /// Names of attributes and of fields in the body, numbers, and what else does not vary.
-    const FRAME: usize = 300;
+    /// Names of attributes and of fields in the body, numbers, the first steps, and what else does not
+    /// vary.
+    const FRAME: usize = 350;
     let (comment, person) = match &send.to {
         Address::Comment { id, author } => (id.as_str().len(), author.as_ref().map_or(0, text)),
         Address::Person(person) => (0, text(person)),
@@ -114,16 +115,18 @@ pub(super) fn entry_bytes(place: &Place, send: &Waiting) -> usize {
 
 /// The size of a page's item.
 pub(super) fn page_bytes(page: &Page) -> usize {
-    /// Names of attributes and what else does not vary.
-    const FRAME: usize = "pkskversioncampaignmatched_atwritten_atlines".len() + 3 * NUMBER;
-    /// Of a line all but its event: deadline, slot and epoch.
-    const LINE: usize = 22;
-    let lines = page.lines.iter().map(|line| line.event.as_str().len() + LINE);
+    const FRAME: usize =
+        "pkskversioncampaignmatched_atwritten_atlinesexpires_at".len() + 4 * NUMBER;
+    let line = |line: &Line| {
+        let slot = line.slot.map(|Slot { due, epoch }| (due.as_millis(), epoch));
+        (line.event.clone(), line.deadline.as_millis(), slot)
+    };
+    let lines: Vec<_> = page.lines.iter().map(line).collect();
     FRAME
         + keys::waiting(&page.account).len()
         + place_bytes(&page.place)
         + campaign(&page.campaign)
-        + lines.sum::<usize>()
+        + json_bytes(&lines)
 }
 
 /// The size of a mark's item.

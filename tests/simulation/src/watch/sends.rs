@@ -78,11 +78,9 @@ impl World {
         let Some(Slot { due, epoch }) = line.slot else { return };
         let send = page.id_of(line);
         self.check_due(caller, &send, due);
-        let stands = self.tables.waiting_at(&page.place_of(line), &send);
-        let Some((now, stage)) = stands.map(|send| (send.epoch, send.stage)) else { return };
-        let is_claimed = matches!(stage, Stage::Sending { .. });
-        if now < epoch || (now == epoch && is_claimed) {
-            self.broken(format!("{send} has a slot at epoch {epoch}, and stands at {now}: {stage:?}"));
+        let stands = self.tables.waiting_at(&page.place_of(line), &send).map(|send| send.epoch);
+        if let Some(now) = stands.filter(|&now| now < epoch) {
+            self.broken(format!("{send} has a slot at epoch {epoch}, and stands at {now}"));
         }
     }
 
