@@ -160,9 +160,9 @@ struct Shown {
     slot: Option<String>,
     /// Until when a claimed one may be under way.
     lease_until: Option<String>,
-    epoch: Option<u32>,
-    attempts: Option<u32>,
-    failures: Option<u32>,
+    epoch: u32,
+    attempts: u32,
+    failures: u32,
     /// Whether an earlier attempt may have arrived.
     maybe_sent: Option<bool>,
     ended_at: Option<String>,
@@ -195,9 +195,9 @@ impl Shown {
             deadline: instant(send.deadline),
             slot: slot.and_then(instant),
             lease_until: lease.and_then(instant),
-            epoch: Some(send.epoch),
-            attempts: Some(send.attempt),
-            failures: Some(send.failures),
+            epoch: send.epoch,
+            attempts: send.attempt,
+            failures: send.failures,
             maybe_sent: Some(send.earlier == Earlier::Unknown),
             ended_at: None,
             cause: None,
@@ -211,14 +211,11 @@ impl Shown {
     }
 
     fn stored(stored: &Stored) -> Self {
-        if let State::Waiting(Some(send)) = &stored.state {
-            return Self::waiting(send);
-        }
-        let parts = stored.place.parts();
-        let (cause, ended) = match &stored.state {
-            State::Waiting(_) => (None, None),
-            State::Ended { outcome, at } => (cause(outcome), Some(*at)),
+        let (outcome, ended) = match &stored.state {
+            State::Waiting(send) => return Self::waiting(send),
+            State::Ended { outcome, at } => (outcome, *at),
         };
+        let parts = stored.place.parts();
         let deadline = parts.map(|(_, _, deadline)| deadline);
         Self {
             send: stored.id.to_string(),
@@ -229,13 +226,13 @@ impl Shown {
             deadline: deadline.and_then(instant),
             slot: None,
             lease_until: None,
-            epoch: None,
-            attempts: None,
-            failures: None,
+            epoch: stored.epoch,
+            attempts: stored.attempts,
+            failures: stored.failures,
             maybe_sent: None,
-            ended_at: ended.and_then(instant),
-            cause,
-            times: Times { slot: None, ended, deadline, matched: stored.matched_at },
+            ended_at: instant(ended),
+            cause: cause(outcome),
+            times: Times { slot: None, ended: Some(ended), deadline, matched: stored.matched_at },
         }
     }
 
@@ -266,11 +263,11 @@ impl Shown {
         line("ended", ended.map(|at| when(at, now)));
         line("deadline", deadline.map(|at| when(at, now)));
         line("lease", self.lease_until.clone());
-        line("attempts", self.attempts.map(|n| n.to_string()));
-        line("failures", self.failures.map(|n| n.to_string()));
+        line("attempts", Some(self.attempts.to_string()));
+        line("failures", Some(self.failures.to_string()));
         let unclear = self.maybe_sent == Some(true);
         line("note", unclear.then(|| "an earlier attempt may have arrived".to_owned()));
-        line("epoch", self.epoch.map(|n| n.to_string()));
+        line("epoch", Some(self.epoch.to_string()));
         text
     }
 }
@@ -372,15 +369,61 @@ async fn ended(
 }
 
 async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
-    deployment.operator.ledger.find(send).await?.with_context(|| {
+    deployment.operator.find(send).await?.with_context(|| {
         format!("send {send} is not stored: entries are kept for ten days, and only of comments that a campaign wanted")
     })
 }
 
+/// A send with all that happened to it.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    shown: Shown,
+    /// In order. Of many steps the last ones are kept.
+    history: Vec<Happened>,
+}
+
+/// Something that happened to a send.
+#[derive(Serialize)]
+struct Happened {
+    at: Option<String>,
+    what: String,
+    #[serde(skip)]
+    instant: Timestamp,
+}
+
+impl Told {
+    fn of(stored: &Stored) -> Self {
+        let happened =
+            |instant_at, what| Happened { at: instant(instant_at), what, instant: instant_at };
+        let mut history = vec![happened(stored.matched_at, "matched".to_owned())];
+        let first = stored.steps.first().map_or(1, |step| step.epoch);
+        if first > 1 {
+            let steps = first - 1;
+            history.push(happened(stored.matched_at, format!("{steps} steps that are not kept")));
+        }
+        history.extend(stored.steps.iter().map(|step| happened(step.at, step.what.to_string())));
+        if let State::Ended { outcome, at } = &stored.state {
+            let cause = cause(outcome).map(|cause| format!(": {cause}")).unwrap_or_default();
+            history.push(happened(*at, format!("{}{cause}", outcome.state())));
+        }
+        Self { shown: Shown::stored(stored), history }
+    }
+
+    fn text(&self, now: Timestamp) -> String {
+        let mut text = self.shown.text(now);
+        text.push_str("history\n");
+        for Happened { instant, what, .. } in &self.history {
+            let _ = writeln!(text, "  {}  {what}", when(*instant, now));
+        }
+        text
+    }
+}
+
 async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<()> {
-    let shown = Shown::stored(&find(deployment, send).await?);
+    let told = Told::of(&find(deployment, send).await?);
     let now = deployment.clock.now();
-    output.print(&shown, || shown.text(now))
+    output.print(&told, || told.text(now))
 }
 
 async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output) -> Result<()> {
@@ -413,8 +456,10 @@ async fn cancel_named(
     for send in sends {
         let Stored { place, state, .. } = find(deployment, send).await?;
         match state {
-            State::Waiting(Some(send)) => waiting.push((place, *send)),
-            state => bail!("send {send} does not wait: it is {}", state.name()),
+            State::Waiting(send) => waiting.push((place, *send)),
+            state @ State::Ended { .. } => {
+                bail!("send {send} does not wait: it is {}", state.name())
+            }
         }
     }
     consent.ask(&format!("{} waiting sends are cancelled for good", waiting.len()))?;

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod campaign;
 pub mod day;
 pub mod forecast;
+pub mod history;
 pub mod hold;
 pub mod id;
 pub mod journal;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use spillway_core::history::PastStep;
 use spillway_core::id::{AccountId, CampaignId, CommentId, RecipientId, SendId};
-use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, PastStep, Stage, Waiting};
+use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, Stage, Waiting};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
 use crate::clock::Clock;
@@ -197,6 +198,37 @@ impl Operator {
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         found.truncate(limit);
+        Ok(found)
+    }
+
+    /// One send, as it stands; `None` where its event was never recorded.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn find(&self, id: &SendId) -> Result<Option<Stored>, StoreError> {
+        let mut found = self.ledger.find(id).await?;
+        if let Some(Stored { place, state: State::Waiting(send), .. }) = &mut found
+            && send.stage == Stage::Parked
+        {
+            // It may have a slot, of which only its page tells.
+            let mut after: Option<Place> = None;
+            'pages: loop {
+                let pages = self.sends.pages(&id.account, after.as_ref(), PAGES).await?;
+                for page in &pages {
+                    let line = page.lines.iter().find(|line| page.place_of(line) == *place);
+                    if let Some(line) = line {
+                        **send = line.stands((**send).clone());
+                        break 'pages;
+                    }
+                }
+                match pages.last() {
+                    Some(last) if pages.len() == PAGES && last.place <= *place => {
+                        after = Some(last.place.clone());
+                    }
+                    _ => break,
+                }
+            }
+        }
         Ok(found)
     }
 

@@ -9,7 +9,7 @@ use spillway_core::time::Timestamp;
 use crate::ticket::Place;
 
 /// Lines of a page at most: about as many as one write unit pays for.
-pub const LINES_MAX: usize = 20;
+pub const LINES_MAX: usize = 18;
 
 /// Sends of one account, lane, order and campaign, in the order of their places. It is written before
 /// the sends that it lists, and a line goes only when its send was seen to have ended: so whatever
@@ -112,6 +112,12 @@ impl Page {
     }
 }
 
+impl Slot {
+    /// None yet: the send's entry was missing when it was to get one, and is looked for first the next
+    /// time. It keeps nobody waiting until then.
+    pub const UNKNOWN: Self = Self { due: Timestamp::EPOCH, epoch: u32::MAX };
+}
+
 impl Line {
     /// A line for a new send.
     fn new(send: &Waiting) -> Self {
@@ -174,7 +180,7 @@ mod tests {
             nonce
         });
         let sizes: Vec<usize> = pages.iter().map(|(page, _)| page.lines.len()).collect();
-        assert_eq!(sizes, [20, 1, 5, 1]);
+        assert_eq!(sizes, [18, 1, 7, 1]);
         for (page, sends) in &pages {
             assert_eq!(page.place, sends[0].0);
             for (line, (place, send)) in page.lines.iter().zip(sends) {

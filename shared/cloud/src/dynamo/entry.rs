@@ -3,8 +3,9 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use spillway_core::campaign::Overflow;
+use spillway_core::history::PastStep;
 use spillway_core::id::{CampaignId, MediaId, SendId};
-use spillway_core::send::{Address, Earlier, Lane, PastStep, Stage, Waiting};
+use spillway_core::send::{Address, Earlier, Lane, Stage, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::port::{Entry, StoreError};
 use spillway_service::ticket::Place;

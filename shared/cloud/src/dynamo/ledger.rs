@@ -1,8 +1,9 @@
 //! Entries with all that they hold, for whoever operates.
 
 use async_trait::async_trait;
+use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
-use spillway_core::send::{Outcome, Past, PastStep, STEPS_KEPT, Waiting};
+use spillway_core::send::{Outcome, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::operate::{Ledger, Part, State, Stored};
 use spillway_service::port::StoreError;

@@ -5,6 +5,7 @@ use std::error::Error;
 
 use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
 use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
 use spillway_core::id::{AccountId, CampaignId, EventId};
 use spillway_core::time::Timestamp;
 use spillway_service::page::{Line, Page, Slot};
@@ -24,19 +25,43 @@ const PUT: &str = "write pages";
 const READ: &str = "read pages";
 
 /// A line as its page's item has it: event, deadline, and where it has a slot, that and its epoch. Instants
-/// are in milliseconds since 1970.
-type Stored = (EventId, u64, Option<(u64, u32)>);
+/// are in milliseconds from when the page was written, so that a full page is one write unit.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Parked(EventId, i64),
+    Queued(EventId, i64, i64, u32),
+}
+
+impl Stored {
+    fn of(line: &Line, written_at: Timestamp) -> Self {
+        let from = |at: Timestamp| at.as_millis().wrapping_sub(written_at.as_millis()) as i64;
+        let (event, deadline) = (line.event.clone(), from(line.deadline));
+        match line.slot {
+            None => Self::Parked(event, deadline),
+            Some(Slot { due, epoch }) => Self::Queued(event, deadline, from(due), epoch),
+        }
+    }
+
+    fn read(self, written_at: Timestamp) -> Line {
+        let at = |from| Timestamp::from_millis(written_at.as_millis().wrapping_add_signed(from));
+        let (event, deadline, slot) = match self {
+            Self::Parked(event, deadline) => (event, deadline, None),
+            Self::Queued(event, deadline, due, epoch) => {
+                (event, deadline, Some(Slot { due: at(due), epoch }))
+            }
+        };
+        Line { event, deadline: at(deadline), slot }
+    }
+}
 
 fn key(page: &Page) -> Item {
     Item::from([("pk".into(), s(waiting_pk(&page.account))), ("sk".into(), s(page.place.as_str()))])
 }
 
 fn item(page: &Page) -> Item {
-    let line = |line: &Line| -> Stored {
-        let slot = line.slot.map(|Slot { due, epoch }| (due.as_millis(), epoch));
-        (line.event.clone(), line.deadline.as_millis(), slot)
-    };
-    let lines: Vec<Stored> = page.lines.iter().map(line).collect();
+    let lines: Vec<Stored> =
+        page.lines.iter().map(|line| Stored::of(line, page.written_at)).collect();
     let deadline = page.lines.iter().map(|line| line.deadline).max().unwrap_or_default();
     let mut item = key(page);
     item.extend([
@@ -52,19 +77,16 @@ fn item(page: &Page) -> Item {
 
 fn read(item: &Item, account: &AccountId) -> Result<Page, StoreError> {
     let reader = Reader { item, what: READ };
-    let line = |(event, deadline, slot): Stored| Line {
-        event,
-        deadline: Timestamp::from_millis(deadline),
-        slot: slot.map(|(due, epoch)| Slot { due: Timestamp::from_millis(due), epoch }),
-    };
+    let written_at = reader.at("written_at")?;
+    let lines = reader.json::<Vec<Stored>>("lines")?.into_iter();
     Ok(Page {
         account: account.clone(),
         place: Place::from_stored(reader.text("sk")?.to_owned()),
         version: reader.number("version")?,
         campaign: CampaignId::new(reader.text("campaign")?),
         matched_at: reader.at("matched_at")?,
-        written_at: reader.at("written_at")?,
-        lines: reader.json::<Vec<Stored>>("lines")?.into_iter().map(line).collect(),
+        written_at,
+        lines: lines.map(|line| line.read(written_at)).collect(),
     })
 }
 
@@ -184,5 +206,47 @@ fn lost(is_race: bool, error: impl Error) -> Result<bool, StoreError> {
     match is_race {
         true => Ok(false),
         false => Err(unavailable(PUT, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spillway_service::page::LINES_MAX;
+
+    use super::*;
+
+    /// Bytes as DynamoDB counts them: names, texts, and numbers at most 21 each.
+    fn size(item: &Item) -> usize {
+        let bytes = |(name, value): (&String, &aws_sdk_dynamodb::types::AttributeValue)| {
+            name.len() + value.as_s().map_or(9, String::len)
+        };
+        item.iter().map(bytes).sum()
+    }
+
+    #[test]
+    fn a_full_page_is_one_write_unit_and_is_read_back() {
+        let written_at = Timestamp::from_millis(1_790_000_000_123);
+        let place = "1#01790604800000#17890000000000001#0123456789abcdef";
+        let line = |n: u64| Line {
+            event: EventId::new(format!("178900000000000{n:03}")),
+            deadline: written_at + std::time::Duration::from_secs(601_200 + n),
+            slot: Some(Slot {
+                due: written_at + std::time::Duration::from_millis(500_000 + n),
+                epoch: 12,
+            }),
+        };
+        let mut page = Page {
+            account: "17841400000000001".into(),
+            place: Place::from_stored(place.into()),
+            version: 12,
+            campaign: "the-guide-to-autumn-in-the-alps".into(),
+            matched_at: written_at,
+            written_at,
+            lines: (0..LINES_MAX as u64).map(line).collect(),
+        };
+        assert!(size(&item(&page)) <= 1024, "{}", size(&item(&page)));
+        page.lines[1].slot = None;
+        page.lines[2].slot = Some(Slot::UNKNOWN);
+        assert_eq!(read(&item(&page), &page.account).unwrap(), page);
     }
 }

@@ -13,8 +13,9 @@ use aws_sdk_dynamodb::types::{
 };
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, EventId, SendId};
-use spillway_core::send::{Outcome, Past, PastStep, STEPS_KEPT, Stage, Step, Waiting};
+use spillway_core::send::{Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::metrics::Meter;
 use spillway_service::page::Page;

@@ -59,7 +59,7 @@ const OUTLOOK_MAX: usize = 100_000;
 /// Writes that are under way at a time.
 const WRITES_AT_ONCE: usize = 16;
 
-/// Plans that may turn out to have slots for what has ended by hand.
+/// Plans that may turn out to have slots for what does not wait.
 const PLAN_TRIES: usize = 8;
 
 /// Races for the cursor that a run may lose.
@@ -281,8 +281,8 @@ impl Release {
     }
 
     /// A plan in which only what waits indeed has slots: those that get one are looked at first, since
-    /// looking at all that were read would cost many times as much. `None` where too many of them have
-    /// ended by hand: the next run goes on behind those.
+    /// looking at all that were read would cost many times as much. `None` where too many of them do not
+    /// wait: the next run, at once, goes on behind those.
     async fn plan(
         &self,
         account: &Account,
@@ -295,7 +295,8 @@ impl Release {
             let (outstanding, lanes) = (&survey.outstanding, survey.lanes());
             let plan = pace::plan(&account.rules, budget, cursor, now, outstanding, &lanes);
             if self.surveyor(account, now).verify(survey, &plan.slots).await? {
-                return Ok(Some(plan));
+                let is_spent = survey.ready.is_empty() && survey.extent == Extent::First;
+                return Ok((!is_spent).then_some(plan));
             }
         }
         Ok(None)

@@ -118,7 +118,7 @@ enum Wanted {
 
 /// What an entry says of a line.
 enum Found {
-    Waiting(Waiting),
+    Waiting(Box<Waiting>),
     Ended,
     /// Nothing yet: whoever wrote the page may still be at work.
     Unclear,
@@ -164,7 +164,9 @@ impl Survey {
         let paced = left.map(|(ready, _)| ready.lane).find(|&lane| lane != Lane::Live);
         paced.or(match self.extent {
             Extent::All => None,
-            Extent::First => self.ready.last().map(|last| last.lane.max(Lane::Inbound)),
+            Extent::First => {
+                Some(self.ready.last().map_or(Lane::Inbound, |last| last.lane.max(Lane::Inbound)))
+            }
         })
     }
 
@@ -331,7 +333,8 @@ impl Surveyor<'_> {
                 Found::Waiting(send) if is_claimed(&send, self.now) => survey.claimed += 1,
                 Found::Waiting(send) => {
                     let outcome = Outcome::Cancelled { reason: CancelReason::AccountRemoved };
-                    survey.over.push(Over { at, place: survey.place(at), send, outcome });
+                    let place = survey.place(at);
+                    survey.over.push(Over { at, place, send: *send, outcome });
                 }
                 Found::Ended => survey.strike_out(at),
                 Found::Unclear => survey.unclear += 1,
@@ -414,7 +417,7 @@ impl Surveyor<'_> {
         {
             match found {
                 Found::Waiting(send) => {
-                    let send = survey.line(at).stands(send);
+                    let send = survey.line(at).stands(*send);
                     survey.sort_in(at, send, wanted, self.now);
                 }
                 Found::Ended => survey.strike_out(at),
@@ -448,10 +451,12 @@ impl Surveyor<'_> {
             let is_over = self.now.since(survey.page(at).written_at) >= RECORDING_OVER;
             match entry {
                 Entry::Ended(ended) if ended == place => Found::Ended,
-                Entry::Waiting(waits, send) if waits == place => Found::Waiting(*send),
-                // Recorded elsewhere, or nowhere, and never to be here any more.
-                Entry::Missing | Entry::Waiting(..) | Entry::Ended(_) if is_over => Found::Ended,
-                Entry::Missing | Entry::Waiting(..) | Entry::Ended(_) => Found::Unclear,
+                Entry::Waiting(waits, send) if waits == place => Found::Waiting(send),
+                // Another recording was first, and none makes a second entry.
+                Entry::Waiting(..) => Found::Ended,
+                // To be recorded, or brought back, unless whoever wrote the page has died over it.
+                Entry::Missing | Entry::Ended(_) if is_over => Found::Ended,
+                Entry::Missing | Entry::Ended(_) => Found::Unclear,
             }
         });
         Ok(found.collect())
@@ -471,8 +476,8 @@ impl Surveyor<'_> {
         self.sends.entries(&ids, read).await
     }
 
-    /// Looks at those of the ready sends that get one of `slots`, takes out what was recorded elsewhere,
-    /// has ended by hand or has moved on, and says whether all may have theirs.
+    /// Looks at those of the ready sends that get one of `slots`, takes out what was recorded elsewhere or
+    /// is not yet, has ended by hand or has moved on, and says whether all may have theirs.
     pub(super) async fn verify(
         &self,
         survey: &mut Survey,
@@ -489,7 +494,7 @@ impl Surveyor<'_> {
         for ((index, at), found) in unread.into_iter().zip(lines).zip(found) {
             match found {
                 Found::Waiting(send) if send.stage == Stage::Parked => {
-                    survey.ready[index].send = Some(send);
+                    survey.ready[index].send = Some(*send);
                     continue;
                 }
                 // The next run looks at it.
@@ -497,7 +502,7 @@ impl Surveyor<'_> {
                     survey.give(at, Slot { due: self.now, epoch: send.epoch });
                 }
                 Found::Ended => survey.strike_out(at),
-                Found::Unclear => {}
+                Found::Unclear => survey.give(at, Slot::UNKNOWN),
             }
             out.push(index);
         }

@@ -1,0 +1,124 @@
+//! What happened to a send on its way, for people to read: nothing is decided on it.
+
+use std::fmt;
+
+use crate::send::{Stage, Step};
+use crate::time::Timestamp;
+
+/// A step that a send has taken, for people to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastStep {
+    /// The epoch that it led to.
+    pub epoch: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Which.
+    pub what: Past,
+}
+
+/// What happened to a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// It took a step.
+    Step(Step),
+    /// It had failed, and was brought back by hand.
+    Retried,
+}
+
+/// In words.
+impl fmt::Display for Past {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, stage) = match self {
+            Self::Retried => return f.write_str("brought back by hand"),
+            Self::Step(Step::Claim { .. }) => return f.write_str("claimed: its call begins"),
+            Self::Step(Step::To(stage)) => ("", stage),
+            Self::Step(Step::Failed(stage)) => ("failed on the way, ", stage),
+            Self::Step(Step::Lost(stage)) => ("no clear answer, ", stage),
+        };
+        f.write_str(what)?;
+        f.write_str(match stage {
+            Stage::Parked => "parked",
+            Stage::Queued { .. } => "queued again",
+            Stage::Sending { .. } => "claimed",
+        })
+    }
+}
+
+/// Steps of a send that are kept: the last ones.
+pub const STEPS_KEPT: u32 = 8;
+
+impl PastStep {
+    /// As a store keeps it: `epoch at what`, with the instants in milliseconds since 1970.
+    pub fn encode(&self) -> String {
+        let Self { epoch, at, what } = self;
+        // No step leads to a claim but a claim.
+        let staged = |word: &str, stage: &Stage| match stage {
+            Stage::Queued { due } => format!("{word} {}", due.as_millis()),
+            Stage::Parked | Stage::Sending { .. } => word.to_owned(),
+        };
+        let what = match what {
+            Past::Retried => "retried".into(),
+            Past::Step(Step::Claim { lease_until }) => format!("claim {}", lease_until.as_millis()),
+            Past::Step(Step::To(stage)) => staged("to", stage),
+            Past::Step(Step::Failed(stage)) => staged("failed", stage),
+            Past::Step(Step::Lost(stage)) => staged("lost", stage),
+        };
+        format!("{epoch} {} {what}", at.as_millis())
+    }
+
+    /// Reads what [`Self::encode`] gave; `None` where it is something else.
+    pub fn decode(text: &str) -> Option<Self> {
+        let instant = |word: &str| Some(Timestamp::from_millis(word.parse().ok()?));
+        let mut words = text.split(' ');
+        let epoch = words.next()?.parse().ok()?;
+        let at = instant(words.next()?)?;
+        let word = words.next()?;
+        let what = match word {
+            "retried" => Past::Retried,
+            "claim" => {
+                let lease_until = instant(words.next()?)?;
+                Past::Step(Step::Claim { lease_until })
+            }
+            "to" | "failed" | "lost" => {
+                let stage = match words.next() {
+                    None => Stage::Parked,
+                    Some(due) => Stage::Queued { due: instant(due)? },
+                };
+                Past::Step(match word {
+                    "to" => Step::To(stage),
+                    "failed" => Step::Failed(stage),
+                    _ => Step::Lost(stage),
+                })
+            }
+            _ => return None,
+        };
+        Some(Self { epoch, at, what })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_past_step_is_read_back() {
+        let (at, due) = (Timestamp::from_millis(1_790_000_000_123), Timestamp::from_secs(7));
+        let queued = Stage::Queued { due };
+        let steps = [
+            Step::Claim { lease_until: due },
+            Step::To(queued),
+            Step::To(Stage::Parked),
+            Step::Failed(queued),
+            Step::Lost(Stage::Parked),
+        ];
+        for what in steps.map(Past::Step).into_iter().chain([Past::Retried]) {
+            let past = PastStep { epoch: 12, at, what };
+            assert_eq!(PastStep::decode(&past.encode()), Some(past));
+        }
+        let claim = Past::Step(Step::Claim { lease_until: due });
+        assert_eq!(PastStep { epoch: 12, at, what: claim }.encode(), "12 1790000000123 claim 7000");
+        for other in ["", "1", "1 2", "1 2 walk", "x 2 retried", "1 2 claim", "1 2 to x"] {
+            assert_eq!(PastStep::decode(other), None, "{other}");
+        }
+    }
+}
