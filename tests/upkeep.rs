@@ -4,7 +4,7 @@
 use std::convert::identity;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::SecretString;
 use serde_json::Value;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::login::{Login, Subscribed};
@@ -419,11 +419,9 @@ async fn what_meta_has_not_signed_is_refused_and_what_nobody_knows_is_done_at_on
 async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     let mut world = World::kept_up().await;
     let secrets = world.stack.secrets.app_secrets.clone();
-    world.stack.graph.set_app("990", secrets[0].expose_secret());
     let new = "17841400000000003";
-    world.stack.graph.add_account(new, "IGAold");
-    world.stack.graph.subscribe(&AccountId::new(new), &[]);
-    world.stack.graph.add_code("AQB1", new);
+    let (app, code) = world.stack.graph.log_in(&AccountId::new(new)).unwrap();
+    let code = SecretString::from(code);
     let mut account = load_accounts(None, &careful()).unwrap().remove(1);
     account.id = new.into();
 
@@ -431,9 +429,9 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     let turned = vec![secrets[1].clone(), secrets[0].clone()];
     let login = Login::new(&world.stack.config.graph, turned).unwrap();
     let redirect = "https://example.com/";
-    let wrong = login.redeem("990", &"AQB0".into(), redirect).await.unwrap_err().to_string();
+    let wrong = login.redeem(&app, &"AQB0".into(), redirect).await.unwrap_err().to_string();
     assert!(wrong.contains("Log in again"), "{wrong}");
-    let logged_in = login.redeem("990", &"AQB1".into(), redirect).await.unwrap();
+    let logged_in = login.redeem(&app, &code, redirect).await.unwrap();
     assert_eq!(logged_in.me.account.as_str(), new);
     let accounts = DynamoAccounts {
         client: world.stack.dynamo.clone(),
@@ -444,7 +442,7 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     assert_eq!(world.stack.graph.fields(&new.into()).len(), WEBHOOK_FIELDS.len());
     let kept = world.outside.tokens.load(&new.into()).await.unwrap().unwrap();
     assert_eq!(kept.life.ends_at.unwrap().since(world.now()), 60 * DAY);
-    assert!(login.redeem("990", &"AQB1".into(), redirect).await.is_err(), "a code is good once");
+    assert!(login.redeem(&app, &code, redirect).await.is_err(), "a code is good once");
 
     let asked = [said(7).on("17841400000000003")];
     world.plan(world.now() + MINUTE, &asked);

@@ -33,8 +33,8 @@ Examples:
   spillway doctor > report.txt || mail -s 'Spillway is unwell' you@example.com < report.txt
 
 Looks at AWS as whoever calls it; what they may not see is skipped. The webhook is sent a handshake, a
-signed delivery of nothing, and a forged one, with the app's secret and verify token of the
-deployment's secret, or of the environment variables SPILLWAY_APP_SECRET and SPILLWAY_VERIFY_TOKEN.
+signed delivery of nothing, and a forged one, with app secret and verify token of the deployment's
+secret.
 Each account takes two reads of its budget; where there is no room they are skipped. What Meta answers
 holds as ever: a refused token stops its account.
 

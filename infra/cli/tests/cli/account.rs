@@ -102,6 +102,38 @@ async fn an_account_is_removed_with_all_that_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_connected_by_a_login() {
+    let stand = Stand::start().await;
+    let new = "17841400000000003";
+    let login = stand.log_in(new).await;
+    let campaign = "[[account.campaign]]\nid = \"all\"\nmessages = [\"Hi\"]\n";
+    let accounts = file("login.toml", &format!("[[account]]\nid = \"{new}\"\n{campaign}"));
+    let accounts = accounts.to_str().unwrap();
+    let app_id = login["app_id"].as_str().unwrap();
+    let back = format!("https://example.com/?code={}#_", login["code"].as_str().unwrap());
+    let of_login =
+        ["--app-id", app_id, "--redirect-uri", "https://example.com/", "--code", back.as_str()];
+    let connect = [&["--json", "connect", accounts], &of_login[..]].concat();
+
+    let nowhere = [("SPILLWAY_SECRET_ID", "no-such")];
+    stand
+        .run_moved(&nowhere, &connect)
+        .await
+        .failed(1, "let this user read the deployment's secret");
+    assert_eq!(stand.run(&connect).await.ok().json()["account"], new);
+    // A code is good once.
+    stand.run(&connect).await.failed(1, "did not take the code");
+
+    assert_eq!(stand.served.stack.graph.fields(&new.into()).len(), 3, "subscribed");
+    stand.comment(new, "hello", 0..1).await;
+    stand
+        .until(&["send", "list", "--account", new, "--state", "sent"], |sent| {
+            sent["sends"].as_array().unwrap().len() == 1
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_connected_and_its_token_sealed_by_the_stacks_own_keys() {
     let stand = Stand::start().await;
     assert_eq!(stand.json(&["new-key"]).await, json!({ "token_key": 2 }));

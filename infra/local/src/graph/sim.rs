@@ -95,9 +95,14 @@ impl GraphSim {
         self.state().world.set_app(id, secret);
     }
 
-    /// Lets an account's owner log in: the code can be exchanged for a token, once.
-    pub fn add_code(&self, code: &str, account: impl Into<AccountId>) {
-        self.state().world.add_code(code, account.into());
+    /// Lets an account's owner log in: the app's id, where there is an app, and the code that they come
+    /// back with, which can be exchanged for a token, once.
+    pub fn log_in(&self, account: &AccountId) -> Option<(String, String)> {
+        let mut state = self.state();
+        let app = state.world.app_id()?.to_owned();
+        let code = format!("AQB{account}");
+        state.world.add_code(&code, account.clone());
+        Some((app, code))
     }
 
     /// The webhook fields that an account is subscribed to.

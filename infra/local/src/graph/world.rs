@@ -188,6 +188,10 @@ impl World {
         self.app = Some((id.to_owned(), secret.to_owned()));
     }
 
+    pub(super) fn app_id(&self) -> Option<&str> {
+        self.app.as_ref().map(|(id, _)| id.as_str())
+    }
+
     pub(super) fn is_app(&self, id: Option<&str>, secret: Option<&str>) -> bool {
         self.app.as_ref().is_some_and(|(app, of_app)| {
             id.is_none_or(|id| id == app) && secret == Some(of_app.as_str())
@@ -203,14 +207,19 @@ impl World {
         self.codes.remove(code)
     }
 
-    /// A further token of an account.
+    /// A further token of an account. Who has logged in is connected, and subscribed to nothing new.
     pub(super) fn give_token(&mut self, id: &AccountId, token: &str, now: Timestamp) {
         let life =
             Token { account: id.clone(), obtained_at: now, ends_at: Some(now + TOKEN_LASTS) };
         self.tokens.insert(token.to_owned(), life);
-        if let Some(account) = self.accounts.get_mut(id) {
-            token.clone_into(&mut account.token);
-        }
+        let account = self.accounts.entry(id.clone()).or_insert_with(|| Account {
+            token: String::new(),
+            connection: Connection::Connected,
+            fields: BTreeSet::new(),
+            failing_since: None,
+        });
+        token.clone_into(&mut account.token);
+        account.connection = Connection::Connected;
     }
 
     /// Whether a token is old enough to be refreshed.
