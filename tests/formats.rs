@@ -38,6 +38,9 @@ fn attribute(value: &Value) -> AttributeValue {
     if let Some(number) = text("N") {
         return AttributeValue::N(number);
     }
+    if let Some(members) = value["SS"].as_array() {
+        return AttributeValue::Ss(members.iter().map(|m| m.as_str().unwrap().into()).collect());
+    }
     let hex = text("B").unwrap();
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
     AttributeValue::B(Blob::new((0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>()))
@@ -47,6 +50,7 @@ fn shown(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::Ss(members) => json!({ "SS": members }),
         AttributeValue::B(bytes) => json!({ "B": hex(bytes.as_ref()) }),
         other => panic!("{other:?} is in no item"),
     }
@@ -335,6 +339,15 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     removal.deleted("c0de", done_at.unwrap()).await.unwrap();
     for item in [kept, alias, deletion] {
         assert_eq!(world.lies(item).await, *item);
+    }
+
+    // Before, only what upkeep knows told by which id the app names the account.
+    let mut before = kept.clone();
+    before.remove("aliases").unwrap();
+    world.lay(&before).await;
+    roster.strike_off(&id).await.unwrap();
+    for item in [kept, alias] {
+        assert_eq!(world.lies(item).await, Item::new());
     }
 }
 

@@ -381,6 +381,27 @@ async fn an_owner_who_wants_it_has_everything_deleted_and_can_ask_how_that_goes(
     assert!(world.told(&said(500)).await.is_none());
 }
 
+/// Meta's requests name the account by an id of the app's own, which is written down when it connects.
+#[tokio::test]
+async fn whoever_is_deleted_before_upkeep_has_ever_called_leaves_no_name_behind() {
+    let mut world = World::kept_up().await;
+    let (id, roster) = (AccountId::new(CREATOR), world.outside.roster.clone());
+    for app_scoped in ["99001", "99002"] {
+        roster.alias(&id, app_scoped).await.unwrap();
+    }
+    let (status, answer) = world.ask_as_meta(DELETION_PATH, &world.signed("99001")).await;
+    assert_eq!(status, 200, "{answer}");
+    world.pass(QUARTER + MINUTE).await;
+    assert_eq!(world.told_of().await, [Event::Removed { by: RemovedBy::Owner }]);
+    assert_eq!(
+        world.items_naming(CREATOR).await,
+        [format!("journal#{CREATOR}"), format!("pace#{CREATOR}")]
+    );
+    for app_scoped in ["99001", "99002"] {
+        assert_eq!(roster.named(app_scoped).await.unwrap(), None);
+    }
+}
+
 #[tokio::test]
 async fn an_owner_who_removes_the_app_puts_the_account_on_hold() {
     let mut world = World::kept_up().await;

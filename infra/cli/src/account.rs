@@ -451,7 +451,7 @@ async fn remove(
     let first = operator.cancel_waiting(id, |_| true, |done| progress.advance(done)).await?;
     progress.finish();
     deployment.wiring.removal.remove(id).await?;
-    deployment.wiring.roster.strike_off(id, None).await?;
+    deployment.wiring.roster.strike_off(id).await?;
     deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
     // What came meanwhile; the release function cancels what comes to light later.
     let more = operator.cancel_waiting(id, |_| true, |_| ()).await?;

@@ -15,7 +15,7 @@
 //! | `waiting#A#S` | a place | a waiting send of part S |
 //! | `backlog#S` | A | the mark of an account with waiting sends |
 //! | `journal#A` | an instant | a line of the account's journal |
-//! | `upkeep#S` | A | when upkeep visits the account, and what it knows of it |
+//! | `upkeep#S` | A | when upkeep visits the account, what it knows of it, and its aliases |
 //! | `alias#I` | `account` | the account that the app alone, and so Meta's requests, name I |
 //! | `deletion#C` | `status` | how the deletion goes whose owner was told the code C |
 

@@ -385,12 +385,8 @@ pub trait Roster: Hearing {
     /// Writes down by which id the app alone, and so Meta's requests, name the account.
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError>;
 
-    /// Takes the account off the list, and its alias.
-    async fn strike_off(
-        &self,
-        account: &AccountId,
-        app_scoped: Option<&str>,
-    ) -> Result<(), StoreError>;
+    /// Takes the account off the list, and every id that was written down by which an app names it.
+    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError>;
 }
 
 /// What is asked of upkeep.

@@ -1,6 +1,8 @@
 //! `spillway account`, `connect` and `new-key`.
 
 use serde_json::{Value, json};
+use spillway_cloud::dynamo::DynamoRoster;
+use spillway_local::graph::app_scoped;
 
 use crate::snapshot::assert_json;
 use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
@@ -131,6 +133,16 @@ async fn an_account_is_connected_by_a_login() {
             sent["sends"].as_array().unwrap().len() == 1
         })
         .await;
+
+    // Removed, Meta's requests find it no more.
+    let requests_name = app_scoped(new);
+    let roster = DynamoRoster {
+        client: stand.served.stack.dynamo.clone(),
+        table: stand.served.stack.config.state_table.clone(),
+    };
+    assert_eq!(roster.named(&requests_name).await.unwrap(), Some(new.into()));
+    stand.run(&["account", "remove", new, "--yes"]).await.ok();
+    assert_eq!(roster.named(&requests_name).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
