@@ -17,7 +17,7 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
-use spillway_service::port::{Removal, Roster};
+use spillway_service::port::{Removal, Roster, Standings};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -198,7 +198,7 @@ impl Deployment {
 async fn list(deployment: &Deployment, output: Output) -> Result<()> {
     let now = deployment.clock.now();
     let mut shown = Vec::new();
-    for id in deployment.accounts.list().await? {
+    for id in deployment.wiring.roster.accounts().await? {
         // It may have been removed meanwhile.
         let Some(account) = deployment.wiring.accounts.load(&id).await? else { continue };
         let budget = deployment.wiring.budgets.load(&id).await?;

@@ -57,11 +57,8 @@ pub(crate) fn entry_id(send: &SendId) -> String {
     send.to_string()
 }
 
-/// What the partitions of accounts begin with.
-pub(crate) const ACCOUNT_PK: &str = "account#";
-
 pub(crate) fn account_pk(account: &AccountId) -> String {
-    format!("{ACCOUNT_PK}{account}")
+    format!("account#{account}")
 }
 
 pub(crate) fn campaign_sk(campaign: &CampaignId) -> String {

@@ -345,6 +345,9 @@ pub trait Hearing: Send + Sync {
 pub trait Standings: Send + Sync {
     /// What it knows; `None` of an account that is not on its list.
     async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError>;
+
+    /// The accounts on its list, by id: every one that was connected and not removed since.
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError>;
 }
 
 /// The accounts that upkeep visits, and what it knows of each.

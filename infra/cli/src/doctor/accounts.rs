@@ -30,15 +30,20 @@ const SUBSCRIPTION: &str = "subscription";
 const LOGIN: &str =
     "have its owner log in again and leave every switch on: `spillway connect --help`";
 
-/// Looks at one.
+/// Of an account that somebody has named.
+pub(super) fn unknown() -> Finding {
+    Finding::wrong(
+        SETTINGS,
+        "it is not connected",
+        "`spillway account list` names those that are; `spillway connect --help`",
+    )
+}
+
+/// Looks at one; nothing is found of one that is not connected, as while it is being removed.
 pub(super) async fn check(deployment: &Deployment, id: &AccountId) -> Vec<Finding> {
     match deployment.wiring.accounts.load(id).await {
         Ok(Some(account)) => look(deployment, &account).await,
-        Ok(None) => vec![Finding::wrong(
-            SETTINGS,
-            "it is not connected",
-            "`spillway account list` names those that are; `spillway connect --help`",
-        )],
+        Ok(None) => Vec::new(),
         Err(error @ StoreError::Corrupt { .. }) => vec![Finding::wrong(
             SETTINGS,
             error.to_string(),

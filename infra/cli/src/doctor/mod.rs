@@ -16,6 +16,7 @@ use clap::Args;
 use futures::stream::{self, StreamExt};
 use serde::Serialize;
 use spillway_core::id::AccountId;
+use spillway_service::port::Standings;
 
 use self::finding::{Finding, Verdict};
 use crate::deployment::{Deployment, Where};
@@ -140,9 +141,9 @@ async fn accounts(
     only: Option<AccountId>,
     progress: &Progress,
 ) -> Vec<Finding> {
-    let ids = match only {
-        Some(account) => vec![account],
-        None => match deployment.accounts.list().await {
+    let ids = match &only {
+        Some(account) => vec![account.clone()],
+        None => match deployment.wiring.roster.accounts().await {
             Ok(ids) => ids,
             Err(error) => return vec![Finding::unseen(ACCOUNTS, &error.to_string())],
         },
@@ -156,7 +157,10 @@ async fn accounts(
         found.into_iter().map(|finding| finding.of(id)).collect::<Vec<_>>()
     });
     let found: Vec<Vec<Finding>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-    found.concat()
+    match (found.concat(), only) {
+        (found, Some(account)) if found.is_empty() => vec![accounts::unknown().of(&account)],
+        (found, _) => found,
+    }
 }
 
 /// What the dates of all answers say of this machine's clock.

@@ -96,6 +96,9 @@ async fn an_account_is_removed_with_all_that_waits() {
     let removed = stand.json(&["account", "remove", CREATOR, "--yes"]).await;
     assert_eq!(removed, json!({ "account": CREATOR, "cancelled": 30, "under_way": 0 }));
     stand.run(&["account", "show", CREATOR]).await.failed(1, "is not connected");
+    let left = stand.json(&["account", "list"]).await;
+    let left = left["accounts"].as_array().unwrap().iter().map(|account| &account["account"]);
+    assert_eq!(left.collect::<Vec<_>>(), [OTHER]);
     let list = ["send", "list", "--account", CREATOR];
     assert_eq!(stand.json(&list).await["sends"], json!([]));
     let shown = stand.json(&["send", "show", &send_id(CREATOR, 3)]).await;

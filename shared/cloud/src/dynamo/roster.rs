@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
@@ -29,6 +30,7 @@ pub struct DynamoRoster {
 const HEARD: &str = "note that webhooks come";
 const ENROLL: &str = "put the account on upkeep's list";
 const LIST: &str = "list the accounts due for upkeep";
+const NAME: &str = "list the accounts";
 const VISIT: &str = "visit the account";
 const SETTLE: &str = "end the visit";
 const ASK: &str = "ask upkeep";
@@ -190,6 +192,13 @@ impl Standings for DynamoRoster {
     async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError> {
         self.entry(account, VISIT).await?.as_ref().map(standing).transpose()
     }
+
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        let parts = try_join_all((0..BACKLOG_SHARDS).map(|shard| self.accounts_in(shard))).await?;
+        let mut accounts = parts.concat();
+        accounts.sort();
+        Ok(accounts)
+    }
 }
 
 impl DynamoRoster {
@@ -228,18 +237,12 @@ impl DynamoRoster {
         shard: u8,
         now: Timestamp,
     ) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
+        let due = self
+            .part(shard)
             .filter_expression("due <= :now")
             .projection_expression("sk, due")
-            .expression_attribute_values(":pk", s(upkeep_shard_pk(shard)))
-            .expression_attribute_values(":now", at(now))
-            .into_paginator()
-            .items()
-            .send();
+            .expression_attribute_values(":now", at(now));
+        let mut pages = due.into_paginator().items().send();
         let mut due = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| unavailable(LIST, error))?;
@@ -247,6 +250,26 @@ impl DynamoRoster {
             due.push((AccountId::new(reader.text("sk")?), reader.at("due")?));
         }
         Ok(due)
+    }
+
+    async fn accounts_in(&self, shard: u8) -> Result<Vec<AccountId>, StoreError> {
+        // Whoever has just connected an account looks for it.
+        let accounts = self.part(shard).projection_expression("sk").consistent_read(true);
+        let mut pages = accounts.into_paginator().items().send();
+        let mut accounts = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| unavailable(NAME, error))?;
+            accounts.push(AccountId::new(Reader { item: &item, what: NAME }.text("sk")?));
+        }
+        Ok(accounts)
+    }
+
+    fn part(&self, shard: u8) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(upkeep_shard_pk(shard)))
     }
 }
 
