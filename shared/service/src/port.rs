@@ -504,6 +504,14 @@ pub trait AccountGraph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<Me>, CallError>;
 
+    /// Looks into its conversations, which only who may send messages can.
+    async fn conversations(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<()>, CallError>;
+
     /// Which webhooks the account is subscribed to.
     async fn subscription(
         &self,

@@ -68,13 +68,13 @@ async fn of_a_sound_stack_nothing_is_wrong() {
     let text = stand.run(&["doctor", OTHER]).await.ok().stdout;
     assert!(text.contains(&format!("good     {OTHER} subscription: whole")), "{text}");
     assert!(!text.contains(CREATOR) && text.contains(", 0 wrong\n"), "{text}");
-    // Both looks at the other account were charged: two reads each.
+    // Both looks at the other account were charged: four reads each, as it has posted nothing.
     let reads = |calls: usize| {
         let charged = stand.served.stack.graph.calls();
         let of = charged.iter().filter(|call| call.account.as_str() == OTHER).count();
         assert!(of >= calls, "{of}");
     };
-    reads(4);
+    reads(8);
     let judged = stand.served.stack.graph.report();
     assert!(judged.violations.is_empty(), "{judged:?}");
 }
@@ -136,6 +136,35 @@ async fn what_meta_says_of_an_account_is_told() {
     let [(check, _, said)] = &complaints(&again)[..] else { panic!("{}", again.stdout) };
     assert!(check == "state" && said.contains("Meta refuses the token"), "{said}");
     assert!(again.stdout.contains("there is no room for the call: hold"), "{}", again.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_that_is_missing_is_told_by_name() {
+    let stand = Stand::visited().await;
+    stand.comment(CREATOR, "nobody wants this", 0..1).await;
+    let graph = &stand.served.stack.graph;
+    let findings = |ran: &Ran| {
+        let found = ran.json()["findings"].as_array().unwrap().clone();
+        let of = |check: &str| {
+            let found = found.iter().find(|found| found["check"] == check).unwrap();
+            (found["verdict"].clone(), found["said"].as_str().unwrap().to_owned())
+        };
+        (of("permission to send messages"), of("permission to read comments"))
+    };
+    let (messages, comments) = findings(&stand.doctor(&[CREATOR]).await.ok());
+    assert_eq!((&messages.0, &comments.0), (&json!("good"), &json!("good")), "{comments:?}");
+
+    graph.permit(&CREATOR.into(), &["instagram_business_basic"]);
+    let ran = stand.doctor(&[CREATOR]).await;
+    assert_eq!(ran.code, 6, "{}", ran.stdout);
+    let (messages, comments) = findings(&ran);
+    assert_eq!((&messages.0, &comments.0), (&json!("wrong"), &json!("wrong")));
+    assert!(messages.1.contains("instagram_business_manage_messages"), "{messages:?}");
+    assert!(comments.1.contains("instagram_business_manage_comments"), "{comments:?}");
+    // It says nothing of sends that were under way: the account is not stopped for it.
+    let account = stand.json(&["account", "show", CREATOR]).await;
+    assert_eq!(account["holds"], json!([]));
+    assert!(graph.report().violations.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

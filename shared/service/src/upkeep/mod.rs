@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 
 pub use self::call::NoAnswer;
 use self::call::{Caller, IfDead};
-pub use self::examine::Examined;
+pub use self::examine::{CommentsRead, Examined};
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
