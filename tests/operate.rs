@@ -123,6 +123,31 @@ async fn what_waits_for_a_paused_campaign_waits_until_its_deadline_and_no_longer
     assert!(report.expired > 0 && world.waiting(CREATOR).await.is_empty(), "{report:?}");
 }
 
+/// A webhook remembers its account for a minute: what it matches meanwhile is not sent, and not lost.
+#[tokio::test]
+async fn a_comment_in_the_minute_after_a_pause_waits_like_those_before_it() {
+    let mut world = World::start(careful()).await;
+    let (id, guide) = (AccountId::new(CREATOR), CampaignId::new("guide"));
+    let (before, meanwhile) = (all_said(0..3), said(3));
+    world.say(&before).await;
+    world.pass_secs(200).await;
+    let reminder = [said(4)];
+    world.say(&reminder).await;
+    let calls = world.calls().len();
+    let paused = Running::PausedSince(world.now());
+    assert!(accounts(&world).set_running(&id, &guide, paused).await.unwrap());
+    world.say(std::slice::from_ref(&meanwhile)).await;
+    assert!(world.told(&meanwhile).await.is_some(), "the webhook has not heard of it");
+    world.pass(HOUR).await;
+    assert_eq!(world.calls().len(), calls, "the sender has");
+    assert_eq!(world.waiting(CREATOR).await.len(), 2);
+
+    assert!(accounts(&world).set_running(&id, &guide, Running::Active).await.unwrap());
+    world.pass(HOUR).await;
+    let all: Vec<Said> = before.into_iter().chain(reminder).chain([meanwhile]).collect();
+    world.each_got_one_dm(&all).await;
+}
+
 #[tokio::test]
 async fn of_a_sender_and_whoever_cancels_one_is_first() {
     let mut world = World::start(careful()).await;

@@ -4,7 +4,7 @@
 use std::convert::identity;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::SecretString;
 use serde_json::Value;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::login::{Login, Subscribed};
@@ -381,6 +381,27 @@ async fn an_owner_who_wants_it_has_everything_deleted_and_can_ask_how_that_goes(
     assert!(world.told(&said(500)).await.is_none());
 }
 
+/// Meta's requests name the account by an id of the app's own, which is written down when it connects.
+#[tokio::test]
+async fn whoever_is_deleted_before_upkeep_has_ever_called_leaves_no_name_behind() {
+    let mut world = World::kept_up().await;
+    let (id, roster) = (AccountId::new(CREATOR), world.outside.roster.clone());
+    for app_scoped in ["99001", "99002"] {
+        roster.alias(&id, app_scoped).await.unwrap();
+    }
+    let (status, answer) = world.ask_as_meta(DELETION_PATH, &world.signed("99001")).await;
+    assert_eq!(status, 200, "{answer}");
+    world.pass(QUARTER + MINUTE).await;
+    assert_eq!(world.told_of().await, [Event::Removed { by: RemovedBy::Owner }]);
+    assert_eq!(
+        world.items_naming(CREATOR).await,
+        [format!("journal#{CREATOR}"), format!("pace#{CREATOR}")]
+    );
+    for app_scoped in ["99001", "99002"] {
+        assert_eq!(roster.named(app_scoped).await.unwrap(), None);
+    }
+}
+
 #[tokio::test]
 async fn an_owner_who_removes_the_app_puts_the_account_on_hold() {
     let mut world = World::kept_up().await;
@@ -419,11 +440,9 @@ async fn what_meta_has_not_signed_is_refused_and_what_nobody_knows_is_done_at_on
 async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     let mut world = World::kept_up().await;
     let secrets = world.stack.secrets.app_secrets.clone();
-    world.stack.graph.set_app("990", secrets[0].expose_secret());
     let new = "17841400000000003";
-    world.stack.graph.add_account(new, "IGAold");
-    world.stack.graph.subscribe(&AccountId::new(new), &[]);
-    world.stack.graph.add_code("AQB1", new);
+    let (app, code) = world.stack.graph.log_in(&AccountId::new(new)).unwrap();
+    let code = SecretString::from(code);
     let mut account = load_accounts(None, &careful()).unwrap().remove(1);
     account.id = new.into();
 
@@ -431,9 +450,9 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     let turned = vec![secrets[1].clone(), secrets[0].clone()];
     let login = Login::new(&world.stack.config.graph, turned).unwrap();
     let redirect = "https://example.com/";
-    let wrong = login.redeem("990", &"AQB0".into(), redirect).await.unwrap_err().to_string();
+    let wrong = login.redeem(&app, &"AQB0".into(), redirect).await.unwrap_err().to_string();
     assert!(wrong.contains("Log in again"), "{wrong}");
-    let logged_in = login.redeem("990", &"AQB1".into(), redirect).await.unwrap();
+    let logged_in = login.redeem(&app, &code, redirect).await.unwrap();
     assert_eq!(logged_in.me.account.as_str(), new);
     let accounts = DynamoAccounts {
         client: world.stack.dynamo.clone(),
@@ -444,7 +463,7 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     assert_eq!(world.stack.graph.fields(&new.into()).len(), WEBHOOK_FIELDS.len());
     let kept = world.outside.tokens.load(&new.into()).await.unwrap().unwrap();
     assert_eq!(kept.life.ends_at.unwrap().since(world.now()), 60 * DAY);
-    assert!(login.redeem("990", &"AQB1".into(), redirect).await.is_err(), "a code is good once");
+    assert!(login.redeem(&app, &code, redirect).await.is_err(), "a code is good once");
 
     let asked = [said(7).on("17841400000000003")];
     world.plan(world.now() + MINUTE, &asked);

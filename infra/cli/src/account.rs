@@ -17,7 +17,7 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
-use spillway_service::port::{Removal, Roster};
+use spillway_service::port::{Removal, Roster, Standings};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -198,7 +198,7 @@ impl Deployment {
 async fn list(deployment: &Deployment, output: Output) -> Result<()> {
     let now = deployment.clock.now();
     let mut shown = Vec::new();
-    for id in deployment.accounts.list().await? {
+    for id in deployment.wiring.roster.accounts().await? {
         // It may have been removed meanwhile.
         let Some(account) = deployment.wiring.accounts.load(&id).await? else { continue };
         let budget = deployment.wiring.budgets.load(&id).await?;
@@ -451,7 +451,7 @@ async fn remove(
     let first = operator.cancel_waiting(id, |_| true, |done| progress.advance(done)).await?;
     progress.finish();
     deployment.wiring.removal.remove(id).await?;
-    deployment.wiring.roster.strike_off(id, None).await?;
+    deployment.wiring.roster.strike_off(id).await?;
     deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
     // What came meanwhile; the release function cancels what comes to light later.
     let more = operator.cancel_waiting(id, |_| true, |_| ()).await?;

@@ -13,6 +13,7 @@ use spillway_core::rules::Terms;
 use spillway_service::account::Account;
 use spillway_service::accounts_file::{self, AccountsFileError, Mistake, NewAccount, Reason};
 use spillway_service::apply::{Change, Plan, Unnamed, plan};
+use spillway_service::port::Standings;
 
 use crate::account::{self, differences};
 use crate::confirm::Consent;
@@ -338,7 +339,7 @@ impl Deployment {
             return Ok(vec![self.account(&AccountId::new(id.trim())).await?]);
         }
         let mut accounts = Vec::new();
-        for id in self.accounts.list().await? {
+        for id in self.wiring.roster.accounts().await? {
             // It may have been removed meanwhile.
             accounts.extend(self.wiring.accounts.load(&id).await?);
         }

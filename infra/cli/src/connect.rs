@@ -32,8 +32,7 @@ By a login, for an app of your own (its redirect URI need not answer: the browse
     --code 'https://example.com/?code=AQBx...'
 
 The code is exchanged for a token of 60 days, which renews itself, and the account is subscribed to
-its webhooks. The app's secret is read from the deployment's secret, or where that cannot be read
-from the environment variable SPILLWAY_APP_SECRET.
+its webhooks. The app's secret is read from the deployment's secret.
 
 By a token that you have, read from standard input, so that it is in no process list and no shell
 history; upkeep subscribes the account within a quarter of an hour, and renews the token:
@@ -127,7 +126,11 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     match (options.code, options.app_id, options.redirect_uri) {
         (Some(code), Some(app_id), Some(redirect_uri)) => {
             let deployment = place.open().await?;
-            let login = Login::new(&deployment.config.graph, app_secrets(&deployment).await?)?;
+            let secrets = deployment.secrets.read().await.context(
+                "the app's secret is needed to exchange the code: let this user read the \
+                 deployment's secret",
+            )?;
+            let login = Login::new(&deployment.config.graph, secrets.app_secrets)?;
             let code = login::code_in(&code);
             let logged_in = login.redeem(&app_id, &code, &redirect_uri).await?;
             let id = &logged_in.me.account;
@@ -203,18 +206,6 @@ fn tell(account: &NewAccount, output: Output) -> Result<()> {
         let (id, n, names) = (&account.id, campaigns.len(), campaigns.join(", "));
         format!("connected {id} with {n} campaigns: {names}\n")
     })
-}
-
-/// The app's secrets: never of the command line, which others can read.
-async fn app_secrets(deployment: &Deployment) -> Result<Vec<SecretString>> {
-    if let Some(secret) = std::env::var("SPILLWAY_APP_SECRET").ok().filter(|s| !s.is_empty()) {
-        return Ok(vec![SecretString::from(secret)]);
-    }
-    let secrets = deployment.secrets.read().await.context(
-        "the app's secret is needed to exchange the code; let this user read the deployment's \
-         secret, or set SPILLWAY_APP_SECRET",
-    )?;
-    Ok(secrets.app_secrets)
 }
 
 fn read_token() -> Result<SecretString> {

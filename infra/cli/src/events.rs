@@ -10,6 +10,7 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::time::Timestamp;
+use spillway_service::port::Standings;
 
 use crate::deployment::Where;
 use crate::output::{Output, instant, parse_span, table, when};
@@ -56,7 +57,7 @@ pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Res
     let deployment = place.open().await?;
     let accounts = match &options.account {
         Some(account) => vec![AccountId::new(account)],
-        None => deployment.accounts.list().await?,
+        None => deployment.wiring.roster.accounts().await?,
     };
     let now = deployment.clock.now();
     let journal = &deployment.wiring.journal;

@@ -4,6 +4,7 @@
 //! The functions that run here are the ones that run in Lambda; they reach DynamoDB, SQS and Meta
 //! over loopback by the same clients.
 
+pub mod aws_json;
 pub mod busy;
 pub mod clock;
 pub mod drill;
@@ -13,6 +14,7 @@ pub mod keys;
 pub mod kms;
 pub mod lambda;
 pub mod report;
+pub mod secrets_manager;
 pub mod serve;
 pub mod setup;
 pub mod sqs;

@@ -14,9 +14,11 @@ use spillway_meta::signature::sign;
 use spillway_service::clock::SystemClock;
 use tracing::warn;
 
+use crate::aws_json;
 use crate::graph::{Comment, GraphConfig, Surface, UnknownComments};
-use crate::kms;
+use crate::kms::Kms;
 use crate::lambda::{Polled, Source, WEBHOOK_PATH};
+use crate::secrets_manager::SecretsManager;
 use crate::setup::{QuotaOptions, load_accounts};
 use crate::sqs::REGION;
 use crate::stack::{Blueprint, Pace, Ports, Stack, listen};
@@ -57,6 +59,8 @@ pub struct Addresses {
     pub sqs_url: String,
     /// KMS, as far as Spillway needs it.
     pub kms_url: String,
+    /// Secrets Manager, as far as Spillway needs it.
+    pub secrets_manager_url: String,
     /// For the handshake.
     pub verify_token: String,
     /// For signatures.
@@ -127,7 +131,10 @@ pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Serv
         }
     });
     let (kms_url, listener) = listen(0).await?;
-    tokio::spawn(kms::serve(stack.keys.clone(), listener, stack.stopped()));
+    tokio::spawn(aws_json::serve(Kms(stack.keys.clone()), listener, stack.stopped()));
+    let (secrets_manager_url, listener) = listen(0).await?;
+    let secrets = SecretsManager(stack.secrets.clone());
+    tokio::spawn(aws_json::serve(secrets, listener, stack.stopped()));
     let keeping = stack.clone();
     tokio::spawn(async move {
         let mut visits = tokio::time::interval(UPKEEP);
@@ -145,6 +152,7 @@ pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Serv
         dynamodb_url: stack.dynamodb_url.clone(),
         sqs_url: stack.sqs_url.clone(),
         kms_url,
+        secrets_manager_url,
         verify_token: first(&stack.secrets.verify_tokens),
         app_secret: first(&stack.secrets.app_secrets),
     };
@@ -223,7 +231,8 @@ impl Served {
     /// The stack's deployment file. Its credentials open nothing: the embedded services check none.
     pub fn deployment(&self) -> String {
         let config = &self.stack.config;
-        let Addresses { webhook_url, dynamodb_url, sqs_url, kms_url, .. } = &self.addresses;
+        let Addresses { webhook_url, dynamodb_url, sqs_url, kms_url, secrets_manager_url, .. } =
+            &self.addresses;
         [
             ("SPILLWAY_SENDS_TABLE", config.sends_table.as_str()),
             ("SPILLWAY_STATE_TABLE", &config.state_table),
@@ -242,6 +251,7 @@ impl Served {
             ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url),
             ("AWS_ENDPOINT_URL_SQS", sqs_url),
             ("AWS_ENDPOINT_URL_KMS", kms_url),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager_url),
         ]
         .map(|(name, value)| format!("{name}=\"{value}\"\n"))
         .concat()
@@ -269,7 +279,7 @@ impl Served {
         };
         format!(
             "webhook       {webhook_url}\n\
-             Graph API     {graph_url}   (calls: /_calls, faults: /_faults, judge: /_judge)\n\
+             Graph API     {graph_url}   (calls: /_calls, faults: /_faults, judge: /_judge, logins: /_logins)\n\
              DynamoDB      {dynamodb_url}\n\
              SQS           {sqs_url}\n\
              verify token  {verify_token}\n\

@@ -31,6 +31,7 @@ use crate::busy::Busy;
 use crate::graph::{self, GraphSim};
 use crate::keys::LocalKeys;
 use crate::kms;
+use crate::secrets_manager;
 use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
 use crate::tap::Tap;
 
@@ -43,6 +44,9 @@ pub mod queues {
     /// Accounts to release.
     pub const RELEASE: &str = "spillway-release";
 }
+
+/// The id of the app that people log in to; its secret is the stack's.
+pub const APP: &str = "990";
 
 const SENDS_TABLE: &str = "spillway-sends";
 const STATE_TABLE: &str = "spillway-state";
@@ -197,7 +201,7 @@ impl Stack {
             send_queue_url: queue_url(queues::SEND),
             dead_letter_queue_url: queue_url(queues::DEAD_LETTERS),
             release_queue_url: queue_url(queues::RELEASE),
-            secret_id: "generated".into(),
+            secret_id: secrets_manager::SECRET.into(),
             kms_key: kms::KEY.into(),
             stack: "local".into(),
             graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
@@ -207,6 +211,10 @@ impl Stack {
             app_secrets: vec![SecretString::from(draw("app secret") + &draw("app secret, 2"))],
             verify_tokens: vec![SecretString::from(draw("verify token"))],
         };
+
+        if let Some(secret) = secrets.app_secrets.first() {
+            sim.set_app(APP, secret.expose_secret());
+        }
 
         let (tap, poller_tap) = (Tap::default(), Tap::default());
         let counted = Clients::new(&dynamodb_url, &sqs_url, pace, &tap);

@@ -107,6 +107,15 @@ impl AccountGraph for MetaGraph {
         self.client.me(&self.open(account, token)?, timeout).await
     }
 
+    async fn conversations(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<()>, CallError> {
+        self.client.conversations(account, &self.open(account, token)?, timeout).await
+    }
+
     async fn subscription(
         &self,
         account: &AccountId,

@@ -222,10 +222,10 @@ impl Login {
         let ends_at = logged_in.lasts.map(|lasts| now + lasts);
         let life = TokenLife { obtained_at: Some(now), ends_at };
         wiring.tokens.note_life(id, &token, life).await?;
+        wiring.roster.enroll(id, now).await?;
         if let Some(app_scoped) = &logged_in.me.app_scoped {
             wiring.roster.alias(id, app_scoped).await?;
         }
-        wiring.roster.enroll(id, now).await?;
         let what = Event::Connected { token_ends: ends_at };
         wiring.journal.append(&JournalEntry { at: now, account: id.clone(), what }).await?;
         self.subscribe(wiring, id, &logged_in.token).await

@@ -15,7 +15,7 @@
 //! | `waiting#A` | a place | a page: sends that may wait |
 //! | `backlog#S` | A | the mark of an account with waiting sends |
 //! | `journal#A` | an instant | a line of the account's journal |
-//! | `upkeep#S` | A | when upkeep visits the account, and what it knows of it |
+//! | `upkeep#S` | A | when upkeep visits the account, what it knows of it, and its aliases |
 //! | `alias#I` | `account` | the account that the app alone, and so Meta's requests, name I |
 //! | `deletion#C` | `status` | how the deletion goes whose owner was told the code C |
 
@@ -57,11 +57,8 @@ pub(crate) fn entry_id(send: &SendId) -> String {
     send.to_string()
 }
 
-/// What the partitions of accounts begin with.
-pub(crate) const ACCOUNT_PK: &str = "account#";
-
 pub(crate) fn account_pk(account: &AccountId) -> String {
-    format!("{ACCOUNT_PK}{account}")
+    format!("account#{account}")
 }
 
 pub(crate) fn campaign_sk(campaign: &CampaignId) -> String {

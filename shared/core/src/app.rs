@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
-use crate::budget::{GrantId, Windows};
+use crate::budget::GrantId;
 use crate::hold::{HoldCause, Holds};
 use crate::id::SendId;
 use crate::quota::{Quota, Scope};
 use crate::rules::{InForce, Rules};
 use crate::time::Timestamp;
+use crate::windows::Windows;
 
 /// The longest that a slice may be spent.
 pub const SLICE_LIFE: Duration = Duration::from_secs(60);

@@ -6,13 +6,14 @@ use std::collections::BinaryHeap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{Budget, Windows};
+use crate::budget::Budget;
 use crate::campaign::Overflow;
 use crate::pace::{Cursor, Slots};
 use crate::quota::Action;
 use crate::rules::Rules;
 use crate::send::Lane;
 use crate::time::Timestamp;
+use crate::windows::Windows;
 
 /// A send to forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

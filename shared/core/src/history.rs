@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::send::{Stage, Step};
+use crate::send::{FailReason, Stage, Step};
 use crate::time::Timestamp;
 
 /// A step that a send has taken, for people to read.
@@ -21,7 +21,9 @@ pub struct PastStep {
 pub enum Past {
     /// It took a step.
     Step(Step),
-    /// It had failed, and was brought back by hand.
+    /// It failed for good, which was not the last word.
+    Ended(FailReason),
+    /// It was brought back by hand.
     Retried,
 }
 
@@ -29,6 +31,7 @@ pub enum Past {
 impl fmt::Display for Past {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, stage) = match self {
+            Self::Ended(reason) => return write!(f, "failed: {}", reason.name()),
             Self::Retried => return f.write_str("brought back by hand"),
             Self::Step(Step::Claim { .. }) => return f.write_str("claimed: its call begins"),
             Self::Step(Step::To(stage)) => ("", stage),
@@ -57,6 +60,7 @@ impl PastStep {
             Stage::Parked | Stage::Sending { .. } => word.to_owned(),
         };
         let what = match what {
+            Past::Ended(reason) => format!("ended {}", reason.name()),
             Past::Retried => "retried".into(),
             Past::Step(Step::Claim { lease_until }) => format!("claim {}", lease_until.as_millis()),
             Past::Step(Step::To(stage)) => staged("to", stage),
@@ -74,6 +78,11 @@ impl PastStep {
         let at = instant(words.next()?)?;
         let word = words.next()?;
         let what = match word {
+            "ended" => {
+                let name = words.next()?;
+                let reason = FailReason::ALL.into_iter().find(|reason| reason.name() == name)?;
+                Past::Ended(reason)
+            }
             "retried" => Past::Retried,
             "claim" => {
                 let lease_until = instant(words.next()?)?;
@@ -111,13 +120,16 @@ mod tests {
             Step::Failed(queued),
             Step::Lost(Stage::Parked),
         ];
-        for what in steps.map(Past::Step).into_iter().chain([Past::Retried]) {
+        let ended = [Past::Ended(FailReason::NoAnswer), Past::Retried];
+        for what in steps.map(Past::Step).into_iter().chain(ended) {
             let past = PastStep { epoch: 12, at, what };
             assert_eq!(PastStep::decode(&past.encode()), Some(past));
         }
         let claim = Past::Step(Step::Claim { lease_until: due });
         assert_eq!(PastStep { epoch: 12, at, what: claim }.encode(), "12 1790000000123 claim 7000");
-        for other in ["", "1", "1 2", "1 2 walk", "x 2 retried", "1 2 claim", "1 2 to x"] {
+        for other in
+            ["", "1", "1 2", "1 2 walk", "x 2 retried", "1 2 claim", "1 2 to x", "1 2 ended"]
+        {
             assert_eq!(PastStep::decode(other), None, "{other}");
         }
     }

@@ -28,3 +28,4 @@ pub mod status;
 pub mod time;
 pub mod upkeep;
 pub mod window;
+pub mod windows;

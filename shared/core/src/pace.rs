@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{Budget, GrantId, Need, Windows};
+use crate::budget::{Budget, GrantId};
 use crate::forecast::Outlook;
 use crate::hold::{Gate, HoldCause};
 use crate::id::SendId;
@@ -14,6 +14,7 @@ use crate::rules::{self, Rules};
 use crate::seed::seed;
 use crate::send::Lane;
 use crate::time::Timestamp;
+use crate::windows::{Need, Windows};
 
 /// How far ahead slots are given out. Short enough that a hold or a lane of higher rank finds few
 /// sends committed, long enough that the release function seldom runs.

@@ -348,6 +348,32 @@ pub enum FailReason {
     NoAnswer,
 }
 
+impl FailReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::ReplyRefused,
+        Self::CommentGone,
+        Self::Recipient,
+        Self::WindowClosed,
+        Self::ThreadOwner,
+        Self::BadRequest,
+        Self::NoAnswer,
+    ];
+
+    /// Its name, as reports and stores have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReplyRefused => "reply_refused",
+            Self::CommentGone => "comment_gone",
+            Self::Recipient => "recipient",
+            Self::WindowClosed => "window_closed",
+            Self::ThreadOwner => "thread_owner",
+            Self::BadRequest => "bad_request",
+            Self::NoAnswer => "no_answer",
+        }
+    }
+}
+
 /// Why a send was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -395,6 +421,13 @@ mod tests {
         assert_eq!((throttled.epoch, throttled.failures), (3, 0));
         let lost = send.after(Step::Lost(Stage::Parked)).after(Step::Failed(due));
         assert_eq!((lost.failures, lost.earlier), (2, Earlier::Unknown));
+    }
+
+    #[test]
+    fn reasons_have_the_names_that_are_stored() {
+        for reason in FailReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+        }
     }
 
     #[test]

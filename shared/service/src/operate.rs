@@ -413,7 +413,8 @@ fn again(stored: &Stored, now: Timestamp) -> Result<Waiting, NoRetry> {
         matched_at: stored.matched_at,
         deadline,
         stage: Stage::Parked,
-        epoch: stored.epoch + 1,
+        // Its end and its return are steps, too.
+        epoch: stored.epoch + 2,
         attempt: 0,
         failures: 0,
         earlier,

@@ -365,6 +365,9 @@ pub trait Hearing: Send + Sync {
 pub trait Standings: Send + Sync {
     /// What it knows; `None` of an account that is not on its list.
     async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError>;
+
+    /// The accounts on its list, by id: every one that was connected and not removed since.
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError>;
 }
 
 /// The accounts that upkeep visits, and what it knows of each.
@@ -405,12 +408,8 @@ pub trait Roster: Hearing {
     /// Writes down by which id the app alone, and so Meta's requests, name the account.
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError>;
 
-    /// Takes the account off the list, and its alias.
-    async fn strike_off(
-        &self,
-        account: &AccountId,
-        app_scoped: Option<&str>,
-    ) -> Result<(), StoreError>;
+    /// Takes the account off the list, and every id that was written down by which an app names it.
+    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError>;
 }
 
 /// What is asked of upkeep.
@@ -524,6 +523,14 @@ pub trait AccountGraph: Send + Sync {
         token: &SealedToken,
         timeout: Duration,
     ) -> Result<Answered<Me>, CallError>;
+
+    /// Looks into its conversations, which only who may send messages can.
+    async fn conversations(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<()>, CallError>;
 
     /// Which webhooks the account is subscribed to.
     async fn subscription(

@@ -1,5 +1,7 @@
 //! What must be true when a run has ended.
 
+use std::collections::BTreeMap;
+
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{CancelReason, FAILURES_MAX, FailReason, Outcome};
 
@@ -60,16 +62,16 @@ impl World {
     }
 
     fn check_nothing_waits(&mut self) {
-        let waiting: Vec<String> = self
-            .tables
-            .waiting
-            .values()
-            .flat_map(|shard| shard.values())
-            .map(|send| format!("{} {:?} epoch {}", send.id, send.stage, send.epoch))
-            .collect();
-        if let Some(first) = waiting.first() {
-            let count = waiting.len();
+        let waiting = self.tables.entries.values().filter_map(Recording::waiting);
+        let first = { waiting }.next().map(|send| format!("{send:?}"));
+        if let Some(first) = first {
+            let count = self.tables.waiting;
             self.broken(format!("{count} sends still wait, one of them {first}"));
+        }
+        let pages = self.tables.pages.values().flat_map(BTreeMap::keys);
+        let pages: Vec<String> = pages.map(|place| format!("{place:?}")).collect();
+        if !pages.is_empty() {
+            self.broken(format!("pages are left: {pages:?}"));
         }
         let marks: Vec<AccountId> = self.tables.marks.keys().cloned().collect();
         if !marks.is_empty() {
@@ -90,10 +92,10 @@ impl World {
             }
             None => None,
             Some(_) if comment.asks != Asks::Wanted => Some("nobody wanted an answer".to_owned()),
-            Some(Recording { ended: None, .. }) => Some("it still waits".to_owned()),
-            Some(Recording { ended: Some((outcome, at)), .. }) => {
-                self.judge_outcome(account, comment, outcome, *at)
-            }
+            Some(entry) => match entry.ended() {
+                None => Some("it still waits".to_owned()),
+                Some((outcome, at)) => self.judge_outcome(account, comment, outcome, at),
+            },
         };
         if let Some(problem) = problem {
             self.broken(format!("{send}: {problem}"));
@@ -106,10 +108,10 @@ impl World {
         let problem = match self.tables.entries.get(&send) {
             None if account.removed_at.is_none() => Some("it was never recorded".to_owned()),
             None => None,
-            Some(Recording { ended: None, .. }) => Some("it still waits".to_owned()),
-            Some(Recording { ended: Some((outcome, at)), .. }) => {
-                self.judge_message(account, message, &send, outcome, *at)
-            }
+            Some(entry) => match entry.ended() {
+                None => Some("it still waits".to_owned()),
+                Some((outcome, at)) => self.judge_message(account, message, &send, outcome, at),
+            },
         };
         if let Some(problem) = problem {
             self.broken(format!("{send}: {problem}"));

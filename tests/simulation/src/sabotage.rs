@@ -45,6 +45,8 @@ pub enum Sabotage {
     Lanes,
     /// That the outcome of a message is unknown: it is taken for one that was never made.
     Unknown,
+    /// Lines of pages: each time that a page is written again, it loses its last one.
+    Lines,
     /// Charges of other tools: they call as they like.
     Charges,
 }
@@ -84,7 +86,7 @@ impl Sabotage {
 
     pub(crate) fn sends(self, host: Arc<Host>) -> Arc<dyn Sends> {
         match self {
-            Self::Claims | Self::Unknown => Arc::new(Sabotaged { host, by: self }),
+            Self::Claims | Self::Unknown | Self::Lines => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
     }

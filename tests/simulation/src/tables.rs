@@ -10,8 +10,9 @@ use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::page::Page;
 use spillway_service::port::{Entry, Mark, Moved, Recorded, Saved};
-use spillway_service::ticket::{Place, Ticket, shard};
+use spillway_service::ticket::{Place, Ticket};
 
 use crate::scenario::Scenario;
 
@@ -28,21 +29,83 @@ pub(crate) struct Tables {
     pub(crate) cursors: BTreeMap<AccountId, Cursor>,
     /// Entries, one an event.
     pub(crate) entries: BTreeMap<SendId, Recording>,
-    /// Waiting sends at their places, by account and part of it.
-    pub(crate) waiting: BTreeMap<(AccountId, u8), BTreeMap<Place, Waiting>>,
+    /// How many of them wait.
+    pub(crate) waiting: usize,
+    /// Pages, by account and place.
+    pub(crate) pages: BTreeMap<AccountId, BTreeMap<Place, Page>>,
     /// Marks, by account.
     pub(crate) marks: BTreeMap<AccountId, Marked>,
+    /// How far an eventual read may lag, in milliseconds: so long it is kept how entries stood.
+    pub(crate) lag_max: u64,
 }
+
+/// How far an eventual read may lag in a scenario, in milliseconds.
+pub(crate) const LAG_MAX: u64 = 2000;
 
 /// An entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
-    /// When it was written, in milliseconds since 1970.
-    pub(crate) written_at: u64,
-    /// Where its send lies, or lay.
+    /// The place of its send.
     pub(crate) place: Place,
+    /// How it stands.
+    stands: State,
+    /// Since when, in milliseconds since 1970.
+    since: u64,
+    /// How it stood, and since when, as far as an eventual read may still find it so.
+    before: Vec<(u64, State)>,
+}
+
+/// How an entry stands.
+#[derive(Clone, Debug)]
+enum State {
+    /// Its send waits.
+    Waiting(Box<Waiting>),
+    /// Its send has ended.
+    Ended(Outcome),
+}
+
+impl Recording {
+    fn new(place: &Place, send: &Waiting, now: u64) -> Self {
+        let stands = State::Waiting(Box::new(send.clone()));
+        Self { place: place.clone(), stands, since: now, before: Vec::new() }
+    }
+
+    /// The send, while it waits.
+    pub(crate) fn waiting(&self) -> Option<&Waiting> {
+        match &self.stands {
+            State::Waiting(send) => Some(send),
+            State::Ended(_) => None,
+        }
+    }
+
     /// How it ended, and when.
-    pub(crate) ended: Option<(Outcome, u64)>,
+    pub(crate) fn ended(&self) -> Option<(&Outcome, u64)> {
+        match &self.stands {
+            State::Waiting(_) => None,
+            State::Ended(outcome) => Some((outcome, self.since)),
+        }
+    }
+
+    fn turn(&mut self, next: State, now: u64, lag_max: u64) {
+        let stood = std::mem::replace(&mut self.stands, next);
+        self.before.push((std::mem::replace(&mut self.since, now), stood));
+        if lag_max == 0 {
+            self.before.clear();
+            return;
+        }
+        // What was followed by another state before the oldest instant that is read is found no more.
+        let oldest = now.saturating_sub(lag_max);
+        let found = self.before.iter().rposition(|(since, _)| *since <= oldest);
+        self.before.drain(..found.unwrap_or(0));
+    }
+
+    fn at(&self, instant: u64) -> Option<&State> {
+        if self.since <= instant {
+            return Some(&self.stands);
+        }
+        let stood = self.before.iter().rev().find(|(since, _)| *since <= instant);
+        stood.map(|(_, state)| state)
+    }
 }
 
 /// A mark with its lease.
@@ -134,7 +197,7 @@ impl Tables {
         let leasing = scenario.accounts.iter().filter(|account| account.limits.leases()).count();
         let leasing = u32::try_from(leasing).unwrap_or(u32::MAX);
         let app = AppBudget::default().with_leasing(leasing, GrantId::default());
-        Self { app: (leasing > 0).then_some(app), ..Self::default() }
+        Self { app: (leasing > 0).then_some(app), lag_max: LAG_MAX, ..Self::default() }
     }
 
     /// Writes the app's budget on the condition of its version.
@@ -181,71 +244,93 @@ impl Tables {
         *lies = at.max(*lies);
     }
 
-    /// Writes a waiting send to its place.
-    pub(crate) fn put_waiting(&mut self, place: &Place, send: &Waiting) {
-        let key = (send.id.account.clone(), shard(&send.id.event));
-        self.waiting.entry(key).or_default().insert(place.clone(), send.clone());
+    /// Writes a new page.
+    pub(crate) fn put_page(&mut self, page: &Page) {
+        let pages = self.pages.entry(page.account.clone()).or_default();
+        pages.insert(page.place.clone(), page.clone());
+    }
+
+    /// Writes a page on the condition of its version, or removes it when it has no lines; gives what
+    /// was there, or `None` where the condition fails.
+    pub(crate) fn rewrite(&mut self, next: &Page) -> Option<Page> {
+        let pages = self.pages.get_mut(&next.account)?;
+        let stored = pages.get(&next.place).filter(|page| page.version + 1 == next.version)?;
+        let stored = stored.clone();
+        match next.lines.is_empty() {
+            true => pages.remove(&next.place),
+            false => pages.insert(next.place.clone(), next.clone()),
+        };
+        if pages.is_empty() {
+            self.pages.remove(&next.account);
+        }
+        Some(stored)
+    }
+
+    /// An account's pages in order.
+    pub(crate) fn pages(
+        &self,
+        account: &AccountId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Vec<Page> {
+        let Some(pages) = self.pages.get(account) else { return Vec::new() };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let pages = pages.range((from, Bound::Unbounded)).take(limit);
+        pages.map(|(_, page)| page.clone()).collect()
+    }
+
+    /// Whether a page of its account lists a send at this place.
+    pub(crate) fn is_listed(&self, send: &SendId, place: &Place) -> bool {
+        let mut pages = self.pages.get(&send.account).into_iter().flat_map(BTreeMap::values);
+        pages.any(|page| {
+            let mut of_event = page.lines.iter().filter(|line| line.event == send.event);
+            of_event.any(|line| page.place_of(line) == *place)
+        })
     }
 
     /// Makes an entry for an event that has none.
-    pub(crate) fn put_entry(&mut self, place: &Place, send: &SendId, now: u64) -> Recorded {
-        match self.entries.get(send) {
+    pub(crate) fn put_entry(&mut self, place: &Place, send: &Waiting, now: u64) -> Recorded {
+        match self.entries.get(&send.id) {
             // The write's own, tried again.
             Some(entry) if entry.place == *place => Recorded::New,
             Some(_) => Recorded::Duplicate,
             None => {
-                let entry = Recording { written_at: now, place: place.clone(), ended: None };
-                self.entries.insert(send.clone(), entry);
+                self.entries.insert(send.id.clone(), Recording::new(place, send, now));
+                self.waiting += 1;
                 Recorded::New
             }
         }
     }
 
-    /// Removes whatever lies at a place.
-    pub(crate) fn remove_waiting(&mut self, place: &Place, send: &SendId) {
-        let key = (send.account.clone(), shard(&send.event));
-        if let Some(shard) = self.waiting.get_mut(&key) {
-            shard.remove(place);
-        }
-    }
-
-    /// The send at a place.
+    /// The send, if it waits at this place.
     pub(crate) fn waiting_at(&self, place: &Place, send: &SendId) -> Option<&Waiting> {
-        self.waiting.get(&(send.account.clone(), shard(&send.event)))?.get(place)
+        self.entries.get(send).filter(|entry| entry.place == *place)?.waiting()
     }
 
-    /// Takes a step where the send stands at the ticket's epoch.
-    pub(crate) fn step(&mut self, ticket: &Ticket, step: Step) -> Option<Waiting> {
-        let key = (ticket.send.account.clone(), shard(&ticket.send.event));
-        let send = self.waiting.get_mut(&key)?.get_mut(&ticket.place)?;
-        if send.epoch != ticket.epoch {
-            return None;
-        }
-        *send = send.after(step);
-        Some(send.clone())
+    /// Takes a step where the send waits at the ticket's place and epoch.
+    pub(crate) fn step(&mut self, ticket: &Ticket, step: Step, now: u64) -> Option<Waiting> {
+        let send = self.waiting_at(&ticket.place, &ticket.send)?;
+        let after = (send.epoch == ticket.epoch).then(|| send.after(step))?;
+        let entry = self.entries.get_mut(&ticket.send)?;
+        entry.turn(State::Waiting(Box::new(after.clone())), now, self.lag_max);
+        Some(after)
     }
 
-    /// Ends an entry that waits and points at the ticket's place; whether it did.
-    pub(crate) fn end_entry(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
-        match self.entries.get_mut(&ticket.send) {
-            Some(entry) if entry.ended.is_none() && entry.place == ticket.place => {
-                entry.ended = Some((outcome.clone(), now));
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Ends entry and place together, where both conditions hold; whether it did.
-    pub(crate) fn end_both(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
-        let at_epoch = self
-            .waiting_at(&ticket.place, &ticket.send)
-            .is_some_and(|send| send.epoch == ticket.epoch);
-        if !at_epoch || !self.end_entry(ticket, outcome, now) {
+    /// Ends a send that waits at the ticket's place; whether it did.
+    pub(crate) fn end(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
+        if self.waiting_at(&ticket.place, &ticket.send).is_none() {
             return false;
         }
-        self.remove_waiting(&ticket.place, &ticket.send);
+        let Some(entry) = self.entries.get_mut(&ticket.send) else { return false };
+        entry.turn(State::Ended(outcome.clone()), now, self.lag_max);
+        self.waiting -= 1;
         true
+    }
+
+    /// Ends a send that waits at the ticket's place and epoch; whether it did.
+    pub(crate) fn end_at_epoch(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
+        let send = self.waiting_at(&ticket.place, &ticket.send);
+        send.is_some_and(|send| send.epoch == ticket.epoch) && self.end(ticket, outcome, now)
     }
 
     /// The events that had an entry at `as_of`: an eventual read.
@@ -257,41 +342,29 @@ impl Tables {
     ) -> BTreeSet<EventId> {
         let has_entry = |event: &&EventId| {
             let send = SendId { account: account.clone(), event: (*event).clone() };
-            self.entries.get(&send).is_some_and(|entry| entry.written_at <= as_of)
+            self.entries.get(&send).is_some_and(|entry| entry.at(as_of).is_some())
         };
         events.iter().filter(has_entry).cloned().collect()
     }
 
     /// An entry as it stood at `as_of`: an eventual read. [`u64::MAX`] makes it a consistent one.
     pub(crate) fn entry(&self, send: &SendId, as_of: u64) -> Entry {
-        match self.entries.get(send).filter(|entry| entry.written_at <= as_of) {
+        let Some(entry) = self.entries.get(send) else { return Entry::Missing };
+        let place = entry.place.clone();
+        match entry.at(as_of) {
             None => Entry::Missing,
-            Some(Recording { ended: Some((_, at)), .. }) if *at <= as_of => Entry::Ended,
-            Some(Recording { place, .. }) => Entry::Waiting(place.clone()),
+            Some(State::Waiting(send)) => Entry::Waiting(place, send.clone()),
+            Some(State::Ended(_)) => Entry::Ended(place),
         }
     }
 
-    /// A page of waiting sends.
-    pub(crate) fn page(
-        &self,
-        account: &AccountId,
-        shard: u8,
-        after: Option<&Place>,
-        limit: usize,
-    ) -> Vec<(Place, Waiting)> {
-        let Some(shard) = self.waiting.get(&(account.clone(), shard)) else { return Vec::new() };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let page = shard.range((from, Bound::Unbounded)).take(limit);
-        page.map(|(place, send)| (place.clone(), send.clone())).collect()
-    }
-
-    /// All waiting sends of an account.
-    pub(crate) fn all_waiting(
-        &self,
-        account: &AccountId,
-    ) -> impl Iterator<Item = (&Place, &Waiting)> {
-        let shards = self.waiting.range((account.clone(), 0)..=(account.clone(), u8::MAX));
-        shards.flat_map(|(_, shard)| shard)
+    /// The sends of an account that wait.
+    pub(crate) fn waiting_of(&self, account: &AccountId) -> impl Iterator<Item = &Waiting> {
+        let first = SendId { account: account.clone(), event: EventId::new("") };
+        let entries = self.entries.range(first..);
+        entries
+            .take_while(move |(send, _)| send.account == *account)
+            .filter_map(|(_, entry)| entry.waiting())
     }
 
     /// Marks an account.

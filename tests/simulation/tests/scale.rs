@@ -24,15 +24,16 @@ fn no_key_becomes_too_hot_and_the_counts_follow_from_the_schema() {
 
     let family = |key| report.family(key).unwrap_or_else(|| panic!("no {key}: {report}"));
     let entries = family("id");
-    // One put a comment and one update a DM.
     assert_eq!(entries.keys, 20_000);
-    assert_eq!(entries.total.writes, 20_000 + report.written);
-    // One put a comment, one claim and one delete a DM, one step a release; beside these only what
-    // was put off.
-    let waiting = family("waiting#A#S");
-    let least = 20_000 + 2 * report.written + report.released as u64;
-    assert!((least..least + 2000).contains(&waiting.total.writes), "{least}: {report}");
-    assert_eq!(waiting.keys, 4 * 200);
+    // One put a comment, a claim and an outcome a DM; beside these only what was put off.
+    let least = 20_000 + 2 * report.written;
+    assert!((least..least + 2000).contains(&entries.total.writes), "{least}: {report}");
+    // Deliveries are small here: two comments in the mean. A page is written once for each, again for
+    // slots and for ends, and still less often than if each send had a page of its own.
+    let pages = family("waiting#A");
+    assert_eq!(pages.keys, 200);
+    let alone = 20_000 + report.released as u64 + report.written;
+    assert!((report.deliveries as u64..alone * 3 / 4).contains(&pages.total.writes), "{report}");
     // Each DM was granted by a write of its account's budget, alone or with others of its batch.
     assert_eq!(family("pace#A").keys, 200);
     assert!(family("backlog#S").keys <= 8);

@@ -112,6 +112,7 @@ fn with_a_promise_switched_off_it_breaks() {
         (Sabotage::AppCondition, &[OVER, "\"app\""]),
         (Sabotage::People, &[OVER, "recipients"]),
         (Sabotage::Unknown, &["is made again"]),
+        (Sabotage::Lines, &["its line is dropped"]),
         (Sabotage::Charges, &["without a grant"]),
     ] {
         expect_broken(Theme::Anything, sabotage, says);

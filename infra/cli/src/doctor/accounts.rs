@@ -1,5 +1,6 @@
 //! The accounts: what each is, whether its token opens and Meta takes it, and what it would answer to.
 
+use spillway_cloud::login::SCOPES;
 use spillway_core::campaign::{Campaigns, Running};
 use spillway_core::id::AccountId;
 use spillway_core::status::{Condition, Facts, Next, State};
@@ -9,7 +10,7 @@ use spillway_meta::error::Verdict as Answered;
 use spillway_meta::graph::{CallError, Me, Subscription};
 use spillway_service::account::Account;
 use spillway_service::port::{Standings, StoreError};
-use spillway_service::upkeep::{Examined, NoAnswer};
+use spillway_service::upkeep::{CommentsRead, Examined, NoAnswer};
 
 use super::finding::Finding;
 use crate::deployment::Deployment;
@@ -25,20 +26,32 @@ const TOKEN: &str = "token";
 const IDENTITY: &str = "identity at Meta";
 const KIND: &str = "account type";
 const SUBSCRIPTION: &str = "subscription";
+const MESSAGES: &str = "permission to send messages";
+const COMMENTS: &str = "permission to read comments";
+
+/// What a login asks the owner to allow.
+const BASIC: &str = SCOPES[0];
+const MANAGE_COMMENTS: &str = SCOPES[1];
+const MANAGE_MESSAGES: &str = SCOPES[2];
 
 /// What only the account's owner can mend.
 const LOGIN: &str =
     "have its owner log in again and leave every switch on: `spillway connect --help`";
 
-/// Looks at one.
+/// Of an account that somebody has named.
+pub(super) fn unknown() -> Finding {
+    Finding::wrong(
+        SETTINGS,
+        "it is not connected",
+        "`spillway account list` names those that are; `spillway connect --help`",
+    )
+}
+
+/// Looks at one; nothing is found of one that is not connected, as while it is being removed.
 pub(super) async fn check(deployment: &Deployment, id: &AccountId) -> Vec<Finding> {
     match deployment.wiring.accounts.load(id).await {
         Ok(Some(account)) => look(deployment, &account).await,
-        Ok(None) => vec![Finding::wrong(
-            SETTINGS,
-            "it is not connected",
-            "`spillway account list` names those that are; `spillway connect --help`",
-        )],
+        Ok(None) => Vec::new(),
         Err(error @ StoreError::Corrupt { .. }) => vec![Finding::wrong(
             SETTINGS,
             error.to_string(),
@@ -56,14 +69,17 @@ async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     if let Err(error) = wiring.account_graph.prepare(&account.id, &account.token).await {
         findings.push(unopened(&error));
         let said = "its token cannot be opened";
-        findings.extend([IDENTITY, KIND, SUBSCRIPTION].map(|check| Finding::skipped(check, said)));
+        let checks = [IDENTITY, KIND, SUBSCRIPTION, MESSAGES, COMMENTS];
+        findings.extend(checks.map(|check| Finding::skipped(check, said)));
         return findings;
     }
     findings.push(Finding::good(TOKEN, "it can be opened"));
     match wiring.upkeep().examine(account).await {
-        Ok(Examined { me, subscription }) => {
+        Ok(Examined { me, subscription, messages, comments }) => {
             findings.extend(identity(&account.id, &me));
             findings.push(subscribed(&subscription));
+            findings.push(may_send(&messages));
+            findings.push(may_read(&comments));
         }
         Err(error) => findings.push(Finding::unseen(IDENTITY, &error.to_string())),
     }
@@ -192,7 +208,8 @@ fn identity(id: &AccountId, me: &Result<Me, NoAnswer>) -> Vec<Finding> {
         Ok(me) => me,
         Err(no_answer) => {
             let said = "Meta did not say who it is";
-            return vec![unanswered(IDENTITY, no_answer), Finding::skipped(KIND, said)];
+            let who = unpermitted(IDENTITY, BASIC, no_answer);
+            return vec![who, Finding::skipped(KIND, said)];
         }
     };
     let whose = match me.account == *id {
@@ -241,6 +258,38 @@ fn subscribed(subscription: &Result<Subscription, NoAnswer>) -> Finding {
             "upkeep subscribes it within the hour; if it stays, subscribe the app to these fields in \
              the App Dashboard (Instagram, API setup, Configure webhooks)",
         ),
+    }
+}
+
+/// Meta tells of no way to ask which permissions a token has, so a read that takes one is tried.
+fn may_send(messages: &Result<(), NoAnswer>) -> Finding {
+    match messages {
+        Ok(()) => Finding::good(MESSAGES, "conversations can be read, which takes the same one"),
+        Err(no_answer) => unpermitted(MESSAGES, MANAGE_MESSAGES, no_answer),
+    }
+}
+
+fn may_read(comments: &Result<CommentsRead, NoAnswer>) -> Finding {
+    match comments {
+        Ok(CommentsRead::Some) => Finding::good(COMMENTS, "comments can be read"),
+        Ok(CommentsRead::NoMedia) => {
+            Finding::skipped(COMMENTS, "the account has posted nothing to read comments of")
+        }
+        Err(no_answer) => unpermitted(COMMENTS, MANAGE_COMMENTS, no_answer),
+    }
+}
+
+fn unpermitted(check: &'static str, permission: &str, no_answer: &NoAnswer) -> Finding {
+    match no_answer {
+        NoAnswer::Failed(error) if error.verdict() == Answered::Permission => Finding::wrong(
+            check,
+            format!("Meta: {error}: `{permission}` is missing"),
+            format!(
+                "{LOGIN}; if it stays, request Advanced Access to it (App Dashboard, App Review), \
+                 without which only accounts with a role in the app can be written for"
+            ),
+        ),
+        _ => unanswered(check, no_answer),
     }
 }
 
@@ -324,6 +373,28 @@ mod tests {
         };
         assert_eq!(verdicts(me("1")), [Good, Good]);
         assert_eq!(verdicts(me("2")), [Wrong, Good]);
+    }
+
+    #[test]
+    fn a_permission_that_is_missing_is_named_and_what_else_fails_is_not_taken_for_it() {
+        let missing = [may_send(&Err(refused(200, None))), may_read(&Err(refused(10, None)))];
+        let named = ["instagram_business_manage_messages", "instagram_business_manage_comments"];
+        for (finding, named) in missing.iter().zip(named) {
+            assert_eq!(finding.verdict, Wrong);
+            assert!(finding.said.contains(named), "{}", finding.said);
+            assert!(finding.do_this.as_ref().unwrap().contains("Advanced Access"));
+        }
+        let [who, _] = &identity(&AccountId::new("1"), &Err(refused(10, None)))[..] else {
+            panic!("who it is, and its kind")
+        };
+        assert!(who.said.contains("`instagram_business_basic` is missing"), "{}", who.said);
+        assert_eq!(may_send(&Err(refused(4, None))).verdict, Skipped);
+        assert!(!may_send(&Err(refused(190, None))).said.contains("manage_messages"));
+        assert_eq!(may_read(&Ok(CommentsRead::NoMedia)).verdict, Skipped);
+        assert_eq!(
+            (may_send(&Ok(())).verdict, may_read(&Ok(CommentsRead::Some)).verdict),
+            (Good, Good)
+        );
     }
 
     #[test]

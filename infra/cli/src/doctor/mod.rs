@@ -16,6 +16,7 @@ use clap::Args;
 use futures::stream::{self, StreamExt};
 use serde::Serialize;
 use spillway_core::id::AccountId;
+use spillway_service::port::Standings;
 
 use self::finding::{Finding, Verdict};
 use crate::deployment::{Deployment, Where};
@@ -33,9 +34,9 @@ Examples:
   spillway doctor > report.txt || mail -s 'Spillway is unwell' you@example.com < report.txt
 
 Looks at AWS as whoever calls it; what they may not see is skipped. The webhook is sent a handshake, a
-signed delivery of nothing, and a forged one, with the app's secret and verify token of the
-deployment's secret, or of the environment variables SPILLWAY_APP_SECRET and SPILLWAY_VERIFY_TOKEN.
-Each account takes two reads of its budget; where there is no room they are skipped. What Meta answers
+signed delivery of nothing, and a forged one, with app secret and verify token of the deployment's
+secret.
+Each account takes five reads of its budget; where there is no room they are skipped. What Meta answers
 holds as ever: a refused token stops its account.
 
 The exit code is 6 if anything is wrong; warnings alone leave it 0.")]
@@ -140,9 +141,9 @@ async fn accounts(
     only: Option<AccountId>,
     progress: &Progress,
 ) -> Vec<Finding> {
-    let ids = match only {
-        Some(account) => vec![account],
-        None => match deployment.accounts.list().await {
+    let ids = match &only {
+        Some(account) => vec![account.clone()],
+        None => match deployment.wiring.roster.accounts().await {
             Ok(ids) => ids,
             Err(error) => return vec![Finding::unseen(ACCOUNTS, &error.to_string())],
         },
@@ -156,7 +157,10 @@ async fn accounts(
         found.into_iter().map(|finding| finding.of(id)).collect::<Vec<_>>()
     });
     let found: Vec<Vec<Finding>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-    found.concat()
+    match (found.concat(), only) {
+        (found, Some(account)) if found.is_empty() => vec![accounts::unknown().of(&account)],
+        (found, _) => found,
+    }
 }
 
 /// What the dates of all answers say of this machine's clock.

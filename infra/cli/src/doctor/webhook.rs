@@ -9,7 +9,7 @@ use spillway_cloud::secrets::{SecretSource, Secrets, SecretsError, process_numbe
 use spillway_meta::signature::sign;
 
 use super::finding::Finding;
-use crate::deployment::{Deployment, Services};
+use crate::deployment::Deployment;
 
 const SECRET: &str = "secret";
 const SIGNED: &str = "signed delivery";
@@ -56,27 +56,9 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
 
 /// The secrets to try the webhook with; none where nobody may see them.
 async fn secrets(deployment: &Deployment) -> (Finding, Secrets) {
-    let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let given = |name| given(name).map(SecretString::from).into_iter().collect();
-    let mut known = Secrets {
-        app_secrets: given("SPILLWAY_APP_SECRET"),
-        verify_tokens: given("SPILLWAY_VERIFY_TOKEN"),
-    };
-    if deployment.services == Services::Local {
-        let finding = Finding::skipped(SECRET, "a local stack keeps its secret to itself");
-        return (finding, known);
-    }
     let read = deployment.secrets.read().await;
-    let finding = stored(&read);
-    if let Ok(read) = read {
-        if known.app_secrets.is_empty() {
-            known.app_secrets = read.app_secrets;
-        }
-        if known.verify_tokens.is_empty() {
-            known.verify_tokens = read.verify_tokens;
-        }
-    }
-    (finding, known)
+    let nothing = Secrets { app_secrets: Vec::new(), verify_tokens: Vec::new() };
+    (stored(&read), read.unwrap_or(nothing))
 }
 
 fn stored(read: &Result<Secrets, SecretsError>) -> Finding {
@@ -128,8 +110,7 @@ impl Webhook {
 
     async fn handshake(&self, verify_tokens: &[SecretString]) -> Finding {
         let Some(token) = verify_tokens.first() else {
-            return Finding::skipped(HANDSHAKE, "no verify token is known")
-                .advising("set SPILLWAY_VERIFY_TOKEN to try it");
+            return Finding::skipped(HANDSHAKE, "no verify token is known");
         };
         let challenge = match process_number() {
             Ok(number) => number.to_string(),
@@ -145,8 +126,7 @@ impl Webhook {
 
     async fn signed(&self, app_secrets: &[SecretString]) -> Finding {
         if app_secrets.is_empty() {
-            return Finding::skipped(SIGNED, "no app secret is known")
-                .advising("set SPILLWAY_APP_SECRET to try it");
+            return Finding::skipped(SIGNED, "no app secret is known");
         }
         let mut finding = Finding::good(SIGNED, "taken, whichever secret signs it");
         for secret in app_secrets {
@@ -244,9 +224,8 @@ fn judge_signed(answer: &Result<Answer, String>) -> Finding {
         Ok(Answer { status: StatusCode::UNAUTHORIZED, .. }) => Finding::wrong(
             SIGNED,
             "the webhook refuses what this app secret signs",
-            "the function must read the secret that the deployment file names, and SPILLWAY_APP_SECRET, \
-             where it is set, must be in it; one that was changed within the last minute is read a \
-             minute later",
+            "the function must read the secret that the deployment file names; one that was changed \
+             within the last minute is read a minute later",
         ),
         Ok(Answer { status, .. }) => unexpected(SIGNED, *status),
     }

@@ -17,6 +17,7 @@ use spillway_core::send::Lane;
 use spillway_core::status::{Condition, State};
 use spillway_core::time::Timestamp;
 use spillway_service::overview::{Extent, Overview};
+use spillway_service::port::Standings;
 
 use crate::deployment::{Deployment, Where};
 use crate::output::{Output, instant, parse_span};
@@ -130,7 +131,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
 async fn look(deployment: &Deployment, only: Option<&AccountId>) -> Result<Vec<Overview>> {
     let accounts = match only {
         Some(account) => vec![account.clone()],
-        None => deployment.accounts.list().await?,
+        None => deployment.wiring.roster.accounts().await?,
     };
     let progress = Progress::new("accounts", accounts.len());
     let now = deployment.clock.now();

@@ -1,6 +1,8 @@
 //! `spillway account`, `connect` and `new-key`.
 
 use serde_json::{Value, json};
+use spillway_cloud::dynamo::DynamoRoster;
+use spillway_local::graph::app_scoped;
 
 use crate::snapshot::assert_json;
 use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
@@ -94,11 +96,56 @@ async fn an_account_is_removed_with_all_that_waits() {
     let removed = stand.json(&["account", "remove", CREATOR, "--yes"]).await;
     assert_eq!(removed, json!({ "account": CREATOR, "cancelled": 30, "under_way": 0 }));
     stand.run(&["account", "show", CREATOR]).await.failed(1, "is not connected");
+    let left = stand.json(&["account", "list"]).await;
+    let left = left["accounts"].as_array().unwrap().iter().map(|account| &account["account"]);
+    assert_eq!(left.collect::<Vec<_>>(), [OTHER]);
     let list = ["send", "list", "--account", CREATOR];
     assert_eq!(stand.json(&list).await["sends"], json!([]));
     let shown = stand.json(&["send", "show", &send_id(CREATOR, 3)]).await;
     assert_json("send_cancelled.json", &shown);
     assert_eq!(stand.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_connected_by_a_login() {
+    let stand = Stand::start().await;
+    let new = "17841400000000003";
+    let login = stand.log_in(new).await;
+    let campaign = "[[account.campaign]]\nid = \"all\"\nmessages = [\"Hi\"]\n";
+    let accounts = file("login.toml", &format!("[[account]]\nid = \"{new}\"\n{campaign}"));
+    let accounts = accounts.to_str().unwrap();
+    let app_id = login["app_id"].as_str().unwrap();
+    let back = format!("https://example.com/?code={}#_", login["code"].as_str().unwrap());
+    let of_login =
+        ["--app-id", app_id, "--redirect-uri", "https://example.com/", "--code", back.as_str()];
+    let connect = [&["--json", "connect", accounts], &of_login[..]].concat();
+
+    let nowhere = [("SPILLWAY_SECRET_ID", "no-such")];
+    stand
+        .run_moved(&nowhere, &connect)
+        .await
+        .failed(1, "let this user read the deployment's secret");
+    assert_eq!(stand.run(&connect).await.ok().json()["account"], new);
+    // A code is good once.
+    stand.run(&connect).await.failed(1, "did not take the code");
+
+    assert_eq!(stand.served.stack.graph.fields(&new.into()).len(), 3, "subscribed");
+    stand.comment(new, "hello", 0..1).await;
+    stand
+        .until(&["send", "list", "--account", new, "--state", "sent"], |sent| {
+            sent["sends"].as_array().unwrap().len() == 1
+        })
+        .await;
+
+    // Removed, Meta's requests find it no more.
+    let requests_name = app_scoped(new);
+    let roster = DynamoRoster {
+        client: stand.served.stack.dynamo.clone(),
+        table: stand.served.stack.config.state_table.clone(),
+    };
+    assert_eq!(roster.named(&requests_name).await.unwrap(), Some(new.into()));
+    stand.run(&["account", "remove", new, "--yes"]).await.ok();
+    assert_eq!(roster.named(&requests_name).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,7 +51,12 @@ async fn a_failed_send_is_brought_back_and_sent_once() {
     let failed = stand.until(&["send", "show", &id], |send| send["state"] == "failed").await;
     assert_json("send_failed.json", &failed);
     assert_json("send_retry.json", &stand.json(&["send", "retry", &id]).await);
-    stand.until(&["send", "show", &id], |send| send["state"] == "sent").await;
+    let sent = stand.until(&["send", "show", &id], |send| send["state"] == "sent").await;
+    let history = sent["history"].as_array().unwrap().iter().map(|step| step["what"].as_str());
+    let history: Vec<&str> = history.map(Option::unwrap).collect();
+    let claimed = "claimed: its call begins";
+    let whole = ["matched", claimed, "failed: recipient", "brought back by hand", claimed, "sent"];
+    assert_eq!(history, whole);
     let again = stand.run(&["--json", "send", "retry", &id]).await.failed(1, "none of 1");
     assert!(again.stdout.contains("it was sent"), "{}", again.stdout);
     assert_eq!(stand.served.stack.graph.recount(), []);

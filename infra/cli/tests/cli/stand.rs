@@ -112,19 +112,28 @@ impl Stand {
 
     /// The same, with something on its standard input.
     pub(crate) async fn run_with(&self, arguments: &[&str], stdin: &str) -> Ran {
-        self.run_in(&[], arguments, stdin).await
+        self.run_by(&self.file, arguments, stdin).await
     }
 
-    /// The same, with these names in its environment.
-    pub(crate) async fn run_in(
-        &self,
-        environment: &[(&str, &str)],
-        arguments: &[&str],
-        stdin: &str,
-    ) -> Ran {
+    /// Runs it for this stack, of which some parts are elsewhere: other values for these names.
+    pub(crate) async fn run_moved(&self, moved: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        static MOVES: AtomicU32 = AtomicU32::new(0);
+        let text = self.served.deployment();
+        let line = |line: &str| {
+            let is_of = |name: &&(&str, &str)| line.starts_with(&format!("{}=", name.0));
+            match moved.iter().find(is_of) {
+                Some((name, value)) => format!("{name}=\"{value}\"\n"),
+                None => format!("{line}\n"),
+            }
+        };
+        let name = format!("moved-{}.env", MOVES.fetch_add(1, Ordering::Relaxed));
+        let file = file(&name, &text.lines().map(line).collect::<String>());
+        self.run_by(&file, arguments, "").await
+    }
+
+    async fn run_by(&self, deployment: &Path, arguments: &[&str], stdin: &str) -> Ran {
         let mut program = program();
-        program.arg("--deployment").arg(&self.file).args(arguments);
-        program.envs(environment.iter().copied());
+        program.arg("--deployment").arg(deployment).args(arguments);
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let stdin = stdin.to_owned();
         let run = move || {
@@ -167,6 +176,14 @@ impl Stand {
             .await
             .unwrap();
         assert_eq!(answer.status(), 200);
+    }
+
+    /// Lets an account's owner log in: the app's id and the code that comes back.
+    pub(crate) async fn log_in(&self, account: &str) -> Value {
+        let url = format!("{}/_logins", self.served.addresses.graph_url);
+        let answer = self.http.post(url).body(account.to_owned()).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json().await.unwrap()
     }
 
     /// Orders a fault of the simulated Meta.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::login::Login;
 use spillway_cloud::wiring::Wiring;
@@ -60,8 +60,7 @@ const THE_END: Duration = Duration::from_secs(9 * 24 * 3600);
 /// How often the schedule starts upkeep, as in template.yaml.
 const UPKEEP_EVERY: Duration = Duration::from_secs(900);
 
-/// The app, and where its logins come back to.
-const APP: &str = "990";
+/// Where logins come back to.
 const REDIRECT: &str = "https://example.com/";
 
 /// A drill under way.
@@ -137,8 +136,6 @@ impl Drill {
         })
         .await?;
         let stack = Arc::new(stack);
-        let secret = stack.secrets.app_secrets.first().context("no app secret")?;
-        stack.graph.set_app(APP, secret.expose_secret());
         let Stack { config, keys, dynamo, poller, .. } = &*stack;
         let outside = Wiring::new(config, keys.clone(), dynamo, poller, clock.clone(), u64::MAX)?;
         let mut driver = Driver::new(stack.clone(), clock.clone()).await?;
@@ -278,9 +275,9 @@ impl Drill {
     /// The account's owner logs in again, and whoever operates connects it: `spillway connect`.
     async fn log_in(&self) -> Result<()> {
         let Stack { graph, config, secrets, dynamo, .. } = &*self.stack;
-        graph.add_code("AQB1", self.account.id.clone());
+        let (app, code) = graph.log_in(&self.account.id).context("nobody can log in")?;
         let login = Login::new(&config.graph, secrets.app_secrets.clone())?;
-        let logged_in = login.redeem(APP, &SecretString::from("AQB1"), REDIRECT).await?;
+        let logged_in = login.redeem(&app, &SecretString::from(code), REDIRECT).await?;
         ensure!(logged_in.me.account == self.account.id, "another account has logged in");
         let accounts = DynamoAccounts { client: dynamo.clone(), table: config.state_table.clone() };
         login.connect(&self.outside, &accounts, &logged_in, &self.account).await?;

@@ -6,7 +6,7 @@ use spillway_core::id::{AccountId, MediaId};
 use super::answer::{GraphError, Reply, written};
 use super::request::Edge;
 use super::sim::{Seen, State};
-use super::world::TOKEN_LASTS;
+use super::world::{PERMISSIONS, TOKEN_LASTS};
 
 /// Comments on a page at most, whatever is asked for.
 const PAGE: usize = 50;
@@ -19,7 +19,7 @@ impl State {
         seen: &Seen<'_>,
     ) -> Result<Reply, GraphError> {
         let call = &seen.call;
-        let of_account = matches!(edge, Edge::Subscription | Edge::Media);
+        let of_account = matches!(edge, Edge::Subscription | Edge::Conversations | Edge::Media);
         if of_account && object != seen.account.as_str() {
             return Err(GraphError::no_such_object(object));
         }
@@ -31,6 +31,7 @@ impl State {
                 "account_type": "BUSINESS",
             }),
             Edge::Subscription => self.subscription(seen)?,
+            Edge::Conversations => json!({ "data": [] }),
             Edge::Media => {
                 let media = self.world.media(&seen.account);
                 let media: Vec<Value> = media
@@ -146,12 +147,13 @@ impl State {
         let account = self.world.take_code(&code).ok_or_else(GraphError::bad_code)?;
         let token = format!("IGA{}", self.made("short", seen, 40));
         self.world.give_token(&account, &token, seen.now);
+        // Whoever logs in leaves every switch on.
+        self.world.permit(&account, PERMISSIONS.map(str::to_owned).into());
         Ok(Reply::read(&json!({
             "data": [{
                 "access_token": token,
                 "user_id": app_scoped(account.as_str()),
-                "permissions": "instagram_business_basic,instagram_business_manage_comments,\
-                                instagram_business_manage_messages",
+                "permissions": PERMISSIONS.join(","),
             }]
         })))
     }

@@ -63,6 +63,9 @@ impl<'wire> Call<'wire> {
             [version, account, "subscribed_apps"] if is_version(version) => {
                 Target::Account(Edge::Subscription, account)
             }
+            [version, account, "conversations"] if is_version(version) && self.method == "GET" => {
+                Target::Account(Edge::Conversations, account)
+            }
             [version, account, "media"] if is_version(version) && self.method == "GET" => {
                 Target::Account(Edge::Media, account)
             }
@@ -101,6 +104,8 @@ pub(super) enum Edge {
     Me,
     /// Its webhooks: GET, POST or DELETE.
     Subscription,
+    /// Its conversations, of which the simulator tells none.
+    Conversations,
     /// Its media.
     Media,
     /// The comments of a media.

@@ -1,5 +1,5 @@
-//! The simulated Graph API over HTTP, with paths of its own for ordering faults and reading the
-//! log: `/_calls`, `/_judge` and `/_faults`.
+//! The simulated Graph API over HTTP, with paths of its own for ordering faults, reading the log and
+//! logging in: `/_calls`, `/_judge`, `/_faults` and `/_logins`.
 
 use std::future::Future;
 use std::io;
@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{StatusCode, request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -19,6 +19,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
+use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_judge::{CallRecord, Report};
 use thiserror::Error;
@@ -87,6 +88,7 @@ fn router(sim: GraphSim) -> Router {
         .route("/_calls", get(calls))
         .route("/_judge", get(judge))
         .route("/_faults", get(list_faults).post(order_faults).delete(clear_faults))
+        .route("/_logins", post(log_in))
         .fallback(graph)
         .with_state(sim)
 }
@@ -121,6 +123,19 @@ async fn order_faults(State(sim): State<GraphSim>, body: Bytes) -> Response {
         Err(error) => {
             let kinds: Vec<&str> = kinds().collect();
             let answer = json!({ "error": error.to_string(), "kinds": kinds });
+            (StatusCode::BAD_REQUEST, Json(answer)).into_response()
+        }
+    }
+}
+
+/// Lets the owner of the account that the body names log in, as in a browser.
+async fn log_in(State(sim): State<GraphSim>, account: String) -> Response {
+    let account = account.trim();
+    let is_id = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
+    match is_id.then(|| sim.log_in(&AccountId::new(account))).flatten() {
+        Some((app_id, code)) => Json(json!({ "app_id": app_id, "code": code })).into_response(),
+        None => {
+            let answer = json!({ "error": "the body must be an account's id" });
             (StatusCode::BAD_REQUEST, Json(answer)).into_response()
         }
     }

@@ -90,14 +90,25 @@ impl GraphSim {
         self.state().world.set_token_life(id, obtained_at, ends_at);
     }
 
+    /// Lets the account's owner have allowed these permissions and no others, until the next login.
+    pub fn permit(&self, id: &AccountId, permissions: &[&str]) {
+        let permissions = permissions.iter().map(|&permission| permission.to_owned()).collect();
+        self.state().world.permit(id, permissions);
+    }
+
     /// The app that people log in to.
     pub fn set_app(&self, id: &str, secret: &str) {
         self.state().world.set_app(id, secret);
     }
 
-    /// Lets an account's owner log in: the code can be exchanged for a token, once.
-    pub fn add_code(&self, code: &str, account: impl Into<AccountId>) {
-        self.state().world.add_code(code, account.into());
+    /// Lets an account's owner log in: the app's id, where there is an app, and the code that they come
+    /// back with, which can be exchanged for a token, once.
+    pub fn log_in(&self, account: &AccountId) -> Option<(String, String)> {
+        let mut state = self.state();
+        let app = state.world.app_id()?.to_owned();
+        let code = format!("AQB{account}");
+        state.world.add_code(&code, account.clone());
+        Some((app, code))
     }
 
     /// The webhook fields that an account is subscribed to.
@@ -455,6 +466,9 @@ impl State {
             return Err(Box::new(self.over_limit(breach, seen)));
         }
         check_target(seen, &self.world)?;
+        if !self.is_permitted(seen) {
+            return Err(GraphError::permission().into());
+        }
         if let Some(fault) = &seen.body.fault {
             return Err(fault.clone().into());
         }
@@ -472,6 +486,22 @@ impl State {
             }
             _ => self.send(seen).map(Done::Sent).map_err(refused),
         }
+    }
+
+    /// Whether the account's owner has allowed what the call takes.
+    fn is_permitted(&self, seen: &Seen<'_>) -> bool {
+        let permission = match seen.target {
+            // Of the app, not of the account.
+            Target::Account(Edge::Code, _) => return true,
+            Target::Messages(_) | Target::Account(Edge::Conversations, _) => {
+                "instagram_business_manage_messages"
+            }
+            Target::Object(_) | Target::Account(Edge::Comments, _) => {
+                "instagram_business_manage_comments"
+            }
+            _ => "instagram_business_basic",
+        };
+        self.world.is_permitted(&seen.account, permission)
     }
 
     fn send(&mut self, seen: &Seen<'_>) -> Result<RecipientId, Refusal> {

@@ -69,8 +69,21 @@ struct Account {
     connection: Connection,
     /// The webhook fields it is subscribed to.
     fields: BTreeSet<String>,
+    /// What its owner has allowed.
+    permissions: BTreeSet<String>,
     /// Since when no webhook about it is taken.
     failing_since: Option<Timestamp>,
+}
+
+/// What an account's owner is asked to allow.
+pub(super) const PERMISSIONS: [&str; 3] = [
+    "instagram_business_basic",
+    "instagram_business_manage_comments",
+    "instagram_business_manage_messages",
+];
+
+fn all_permissions() -> BTreeSet<String> {
+    PERMISSIONS.map(str::to_owned).into()
 }
 
 /// A token.
@@ -162,6 +175,7 @@ impl World {
             token: token.to_owned(),
             connection: Connection::Connected,
             fields,
+            permissions: all_permissions(),
             failing_since: None,
         };
         if let Some(old) = self.accounts.insert(id.clone(), account) {
@@ -169,6 +183,16 @@ impl World {
         }
         let life = Token { account: id, obtained_at: Timestamp::EPOCH, ends_at: None };
         self.tokens.insert(token.to_owned(), life);
+    }
+
+    pub(super) fn permit(&mut self, id: &AccountId, permissions: BTreeSet<String>) {
+        if let Some(account) = self.accounts.get_mut(id) {
+            account.permissions = permissions;
+        }
+    }
+
+    pub(super) fn is_permitted(&self, id: &AccountId, permission: &str) -> bool {
+        self.accounts.get(id).is_some_and(|account| account.permissions.contains(permission))
     }
 
     /// When the account's token was obtained, and when it ends.
@@ -188,6 +212,10 @@ impl World {
         self.app = Some((id.to_owned(), secret.to_owned()));
     }
 
+    pub(super) fn app_id(&self) -> Option<&str> {
+        self.app.as_ref().map(|(id, _)| id.as_str())
+    }
+
     pub(super) fn is_app(&self, id: Option<&str>, secret: Option<&str>) -> bool {
         self.app.as_ref().is_some_and(|(app, of_app)| {
             id.is_none_or(|id| id == app) && secret == Some(of_app.as_str())
@@ -203,14 +231,20 @@ impl World {
         self.codes.remove(code)
     }
 
-    /// A further token of an account.
+    /// A further token of an account. Who has logged in is connected, and subscribed to nothing new.
     pub(super) fn give_token(&mut self, id: &AccountId, token: &str, now: Timestamp) {
         let life =
             Token { account: id.clone(), obtained_at: now, ends_at: Some(now + TOKEN_LASTS) };
         self.tokens.insert(token.to_owned(), life);
-        if let Some(account) = self.accounts.get_mut(id) {
-            token.clone_into(&mut account.token);
-        }
+        let account = self.accounts.entry(id.clone()).or_insert_with(|| Account {
+            token: String::new(),
+            connection: Connection::Connected,
+            fields: BTreeSet::new(),
+            permissions: all_permissions(),
+            failing_since: None,
+        });
+        token.clone_into(&mut account.token);
+        account.connection = Connection::Connected;
     }
 
     /// Whether a token is old enough to be refreshed.

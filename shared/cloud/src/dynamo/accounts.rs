@@ -16,7 +16,7 @@ use spillway_service::port::{Accounts, AppBudgets, Budgets, Saved, StoreError};
 use super::item::{Item, Reader, at, b, json, n, s};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
 use super::unavailable;
-use crate::schema::{ACCOUNT_PK, LEASING_PK, account_pk, campaign_sk};
+use crate::schema::{LEASING_PK, account_pk, campaign_sk};
 use crate::secrets::process_number;
 
 /// Accounts in the `state` table.
@@ -29,7 +29,6 @@ pub struct DynamoAccounts {
 
 const LOAD: &str = "load the account";
 const CONNECT: &str = "connect the account";
-const LIST: &str = "list the accounts";
 const SET: &str = "change the account's limits";
 const CAMPAIGN: &str = "change a campaign";
 const REMOVE: &str = "remove an item of the account";
@@ -96,32 +95,6 @@ impl DynamoAccounts {
         let revision = self.put_settings(id, settings).await?;
         self.announce(id, revision).await?;
         self.count_leasing(id, rules).await
-    }
-
-    /// The connected accounts, by id. There is no index of them: the whole table is looked through.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn list(&self) -> Result<Vec<AccountId>, StoreError> {
-        let mut pages = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .filter_expression("sk = :settings AND begins_with(pk, :account)")
-            .expression_attribute_values(":settings", s("settings"))
-            .expression_attribute_values(":account", s(ACCOUNT_PK))
-            .projection_expression("pk")
-            .into_paginator()
-            .items()
-            .send();
-        let mut found = Vec::new();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| unavailable(LIST, error))?;
-            let pk = Reader { item: &item, what: LIST }.text("pk")?.to_owned();
-            found.push(AccountId::new(pk.trim_start_matches(ACCOUNT_PK)));
-        }
-        found.sort();
-        Ok(found)
     }
 
     /// Changes the limits of a connected account; `false` where it is not connected.

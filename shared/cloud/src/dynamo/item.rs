@@ -60,6 +60,14 @@ impl Reader<'_> {
         self.item.get(name)?.as_s().ok().map(String::as_str)
     }
 
+    /// The members of a set; none where there is no set.
+    pub(crate) fn members(&self, name: &str) -> Result<&[String], StoreError> {
+        match self.item.get(name) {
+            Some(value) => value.as_ss().map(Vec::as_slice).map_err(|_| self.missing(name)),
+            None => Ok(&[]),
+        }
+    }
+
     pub(crate) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<N, StoreError> {
         let value = self.item.get(name).and_then(|value| value.as_n().ok());
         value.and_then(|value| value.parse().ok()).ok_or_else(|| self.missing(name))

@@ -73,8 +73,12 @@ impl Ledger for DynamoSends {
         send: &Waiting,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let State::Ended { at: ended_at, .. } = &old.state else { return Ok(false) };
-        let past = PastStep { epoch: send.epoch, at: now, what: Past::Retried };
+        let State::Ended { at: ended_at, outcome: Outcome::Failed { reason } } = &old.state else {
+            return Ok(false);
+        };
+        let ended = PastStep { epoch: send.epoch - 1, at: *ended_at, what: Past::Ended(*reason) };
+        let retried = PastStep { epoch: send.epoch, at: now, what: Past::Retried };
+        let slot = |past: PastStep| (past.epoch % STEPS_KEPT).to_string();
         let standing = entry::standing(place, send);
         let sets: Vec<String> =
             standing.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
@@ -84,12 +88,14 @@ impl Ledger for DynamoSends {
             .table_name(&self.sends)
             .key("id", s(entry_id(&old.id)))
             .update_expression(format!(
-                "SET {}, steps.#nth = :past REMOVE outcome, ended_at",
+                "SET {}, steps.#ended = :ended, steps.#retried = :retried REMOVE outcome, ended_at",
                 sets.join(", ")
             ))
             .condition_expression("#state = :old_state AND #place = :old_place AND ended_at = :at")
-            .expression_attribute_names("#nth", (send.epoch % STEPS_KEPT).to_string())
-            .expression_attribute_values(":past", s(past.encode()))
+            .expression_attribute_names("#ended", slot(ended))
+            .expression_attribute_names("#retried", slot(retried))
+            .expression_attribute_values(":ended", s(ended.encode()))
+            .expression_attribute_values(":retried", s(retried.encode()))
             .expression_attribute_values(":old_state", s(old.state.name()))
             .expression_attribute_values(":old_place", s(old.place.as_str()))
             .expression_attribute_values(":at", at(*ended_at));

@@ -12,11 +12,12 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 use spillway_core::app::AppBudget;
-use spillway_core::budget::{Budget, GrantId, Revision, Windows};
+use spillway_core::budget::{Budget, GrantId, Revision};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::rotation::Rotation;
 use spillway_core::time::Timestamp;
+use spillway_core::windows::Windows;
 use spillway_service::port::{AppBudgets, Budgets, Cursors, Moved, Saved, StoreError};
 
 use super::item::{Item, Reader, at, b, json, n, s};

@@ -1,11 +1,14 @@
 //! The accounts that upkeep visits, spread over a few partitions: an item each, with when it is due,
 //! when webhooks last told of it, and what the last visit has left.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
 use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
@@ -27,10 +30,14 @@ pub struct DynamoRoster {
 const HEARD: &str = "note that webhooks come";
 const ENROLL: &str = "put the account on upkeep's list";
 const LIST: &str = "list the accounts due for upkeep";
+const NAME: &str = "list the accounts";
 const VISIT: &str = "visit the account";
 const SETTLE: &str = "end the visit";
 const ASK: &str = "ask upkeep";
 const STRIKE: &str = "take the account off upkeep's list";
+
+/// The set of ids by which apps name the account.
+const ALIASES: &str = "aliases";
 
 /// Sort key of an alias's only item.
 const ALIAS_SK: &str = "account";
@@ -149,6 +156,13 @@ impl Roster for DynamoRoster {
     }
 
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
+        // First where it is found when the account is struck off.
+        self.update(account)
+            .update_expression(format!("ADD {ALIASES} :alias"))
+            .expression_attribute_values(":alias", AttributeValue::Ss(vec![app_scoped.to_owned()]))
+            .send()
+            .await
+            .map_err(|error| unavailable(ENROLL, error))?;
         let item = Item::from([
             ("pk".into(), s(alias_pk(app_scoped))),
             ("sk".into(), s(ALIAS_SK)),
@@ -159,14 +173,12 @@ impl Roster for DynamoRoster {
         Ok(())
     }
 
-    async fn strike_off(
-        &self,
-        account: &AccountId,
-        app_scoped: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let alias = app_scoped.map(|id| (alias_pk(id), ALIAS_SK.to_owned()));
+    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError> {
+        let entry = self.entry(account, STRIKE).await?.unwrap_or_default();
+        let aliases = aliases(&entry)?.into_iter().map(|id| (alias_pk(&id), ALIAS_SK.to_owned()));
+        // Last what names them: a try that dies can be gone on with.
         let entry = (upkeep_pk(account), account.as_str().to_owned());
-        for (pk, sk) in alias.into_iter().chain([entry]) {
+        for (pk, sk) in aliases.chain([entry]) {
             let delete = self.client.delete_item().table_name(&self.table);
             let sent = delete.key("pk", s(pk)).key("sk", s(sk)).send().await;
             sent.map_err(|error| unavailable(STRIKE, error))?;
@@ -178,10 +190,14 @@ impl Roster for DynamoRoster {
 #[async_trait]
 impl Standings for DynamoRoster {
     async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError> {
-        let get = self.client.get_item().table_name(&self.table);
-        let get = get.key("pk", s(upkeep_pk(account))).key("sk", s(account.as_str()));
-        let answer = get.send().await.map_err(|error| unavailable(VISIT, error))?;
-        answer.item.as_ref().map(standing).transpose()
+        self.entry(account, VISIT).await?.as_ref().map(standing).transpose()
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        let parts = try_join_all((0..BACKLOG_SHARDS).map(|shard| self.accounts_in(shard))).await?;
+        let mut accounts = parts.concat();
+        accounts.sort();
+        Ok(accounts)
     }
 }
 
@@ -198,6 +214,16 @@ impl DynamoRoster {
         Reader { item: &item, what: ASK }.text("account").map(|id| Some(AccountId::new(id)))
     }
 
+    async fn entry(
+        &self,
+        account: &AccountId,
+        what: &'static str,
+    ) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let get = get.key("pk", s(upkeep_pk(account))).key("sk", s(account.as_str()));
+        Ok(get.send().await.map_err(|error| unavailable(what, error))?.item)
+    }
+
     fn update(&self, account: &AccountId) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
@@ -211,18 +237,12 @@ impl DynamoRoster {
         shard: u8,
         now: Timestamp,
     ) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
+        let due = self
+            .part(shard)
             .filter_expression("due <= :now")
             .projection_expression("sk, due")
-            .expression_attribute_values(":pk", s(upkeep_shard_pk(shard)))
-            .expression_attribute_values(":now", at(now))
-            .into_paginator()
-            .items()
-            .send();
+            .expression_attribute_values(":now", at(now));
+        let mut pages = due.into_paginator().items().send();
         let mut due = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| unavailable(LIST, error))?;
@@ -230,6 +250,26 @@ impl DynamoRoster {
             due.push((AccountId::new(reader.text("sk")?), reader.at("due")?));
         }
         Ok(due)
+    }
+
+    async fn accounts_in(&self, shard: u8) -> Result<Vec<AccountId>, StoreError> {
+        // Whoever has just connected an account looks for it.
+        let accounts = self.part(shard).projection_expression("sk").consistent_read(true);
+        let mut pages = accounts.into_paginator().items().send();
+        let mut accounts = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| unavailable(NAME, error))?;
+            accounts.push(AccountId::new(Reader { item: &item, what: NAME }.text("sk")?));
+        }
+        Ok(accounts)
+    }
+
+    fn part(&self, shard: u8) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(upkeep_shard_pk(shard)))
     }
 }
 
@@ -245,6 +285,14 @@ fn standing(item: &Item) -> Result<Standing, StoreError> {
         deauthorized_at: reader.opt_at("deauthorized_at")?,
         delete: reader.opt_text("delete_code").map(str::to_owned),
     })
+}
+
+/// By which ids apps name the account. An item of before has its one among what upkeep knows.
+fn aliases(item: &Item) -> Result<BTreeSet<String>, StoreError> {
+    let known = standing(item)?.upkeep.app_scoped;
+    let reader = Reader { item, what: STRIKE };
+    let noted = reader.members(ALIASES)?;
+    Ok(noted.iter().cloned().chain(known).collect())
 }
 
 fn is_refused(error: Option<&UpdateItemError>) -> bool {

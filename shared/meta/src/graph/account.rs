@@ -78,6 +78,29 @@ impl GraphClient {
         })
     }
 
+    /// Looks into the account's conversations, of which nothing is kept: `GET
+    /// /{account}/conversations`. It takes the permission by which messages are sent (Meta, Get
+    /// Conversations, v24.0); a way to ask for the permissions themselves is documented nowhere.
+    ///
+    /// # Errors
+    ///
+    /// As for [`me`](Self::me).
+    pub async fn conversations(
+        &self,
+        account: &AccountId,
+        token: &SecretString,
+        timeout: Duration,
+    ) -> Result<Answered<()>, CallError> {
+        let mut url = self.url(account.as_str(), Some("conversations"))?;
+        url.query_pairs_mut().extend_pairs([
+            ("platform", "instagram"),
+            ("fields", "id"),
+            ("limit", "1"),
+        ]);
+        let answer = self.call(self.http.get(url), token, timeout).await?;
+        answer.into_answered(|answer| answer.array("data").map(|_| ()))
+    }
+
     /// Which webhooks the account is subscribed to: `GET /{account}/subscribed_apps`. The account is
     /// named, since `/me` is refused here by some versions.
     ///

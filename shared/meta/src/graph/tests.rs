@@ -418,6 +418,11 @@ async fn calls_of_upkeep_go_where_meta_documents_them() {
     assert_eq!((me.account.as_str(), me.app_scoped.as_deref()), ("178", Some("99")));
     assert!(server.join().expect("server").head.starts_with("get /v26.0/me?fields=id%2cuser_id"));
 
+    let (client, server) = serve(json(r#"{"data":[{"id":"aWdf"}]}"#));
+    client.conversations(&"178".into(), &token, timeout).await.expect("told");
+    let head = server.join().expect("server").head;
+    assert!(head.starts_with("get /v26.0/178/conversations?platform=instagram&"), "{head}");
+
     let (client, server) = serve(json(r#"{"data":[{"id":"179","comments_count":3}]}"#));
     let media = client.media(&"178".into(), &token, None, timeout).await.expect("told").value;
     assert_eq!((media.items[0].comments, media.next), (Some(3), None));

@@ -194,8 +194,14 @@ impl Survey {
                 Edit::Slot(slot) => page.lines[at.line].slot = slot,
             }
         }
+        // A line more that has ended costs less to look at again than its page to be written.
+        let has_slot = |number: usize| {
+            let of_page = At { page: number, line: 0 }..At { page: number + 1, line: 0 };
+            self.edits.range(of_page).any(|(_, edit)| matches!(edit, Edit::Slot(_)))
+        };
         let writes: Vec<_> = next
             .iter()
+            .filter(|(number, page)| page.lines.is_empty() || has_slot(**number))
             .map(|(&number, page)| async move { Ok((number, sends.rewrite(page).await?)) })
             .collect();
         let written: Vec<(usize, bool)> =

@@ -1,7 +1,7 @@
 //! What Meta says of an account to whoever looks into it: reads like upkeep's own, charged like them.
 
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::{Me, Subscription};
+use spillway_meta::graph::{Me, MediaItem, Subscription};
 
 use super::Upkeeper;
 use super::call::{Caller, IfDead, NoAnswer};
@@ -15,12 +15,26 @@ pub struct Examined {
     pub me: Result<Me, NoAnswer>,
     /// Which webhooks it is subscribed to.
     pub subscription: Result<Subscription, NoAnswer>,
+    /// Whether the token may read conversations, and so send messages.
+    pub messages: Result<(), NoAnswer>,
+    /// Whether it may read comments.
+    pub comments: Result<CommentsRead, NoAnswer>,
+}
+
+/// What a look at comments came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommentsRead {
+    /// Those of a media could be read.
+    Some,
+    /// There is no media to read any of.
+    NoMedia,
 }
 
 impl Upkeeper {
-    /// Asks Meta who the account is and what it is subscribed to, with the token in use. Both calls are
-    /// charged to the account's budget, and left out where there is no room; what their answers tell of
-    /// limits holds for everybody, and a token that is refused stops the account, as on a visit.
+    /// Asks Meta who the account is and what it is subscribed to, with the token in use, and reads what
+    /// takes each permission. The calls are charged to the account's budget, and left out where there is
+    /// no room; what their answers tell of limits holds for everybody, and a token that is refused stops
+    /// the account, as on a visit.
     ///
     /// # Errors
     /// When the store does not answer, or the token cannot be opened.
@@ -36,6 +50,35 @@ impl Upkeeper {
         let subscription = caller
             .call(IfDead::Hold, async |timeout| self.graph.subscription(id, token, timeout).await)
             .await?;
-        Ok(Examined { me, subscription })
+        let messages = caller
+            .call(IfDead::Hold, async |timeout| self.graph.conversations(id, token, timeout).await)
+            .await?;
+        let comments = self.read_some(&caller).await?;
+        Ok(Examined { me, subscription, messages, comments })
+    }
+
+    /// Reads comments of the newest media that has any.
+    async fn read_some(
+        &self,
+        caller: &Caller<'_>,
+    ) -> Result<Result<CommentsRead, NoAnswer>, StoreError> {
+        let (id, token) = (&caller.account.id, &caller.token);
+        let media = caller
+            .call(IfDead::Hold, async |timeout| self.graph.media(id, token, timeout).await)
+            .await?;
+        let media = match media {
+            Ok(page) => page.items,
+            Err(no_answer) => return Ok(Err(no_answer)),
+        };
+        let is_commented = |media: &&MediaItem| media.comments.is_some_and(|count| count > 0);
+        let Some(media) = media.iter().find(is_commented).or(media.first()) else {
+            return Ok(Ok(CommentsRead::NoMedia));
+        };
+        let read = caller
+            .call(IfDead::Hold, async |timeout| {
+                self.graph.comments(id, token, &media.id, None, timeout).await
+            })
+            .await?;
+        Ok(read.map(|_| CommentsRead::Some))
     }
 }

@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 
 pub use self::call::NoAnswer;
 use self::call::{Caller, IfDead};
-pub use self::examine::Examined;
+pub use self::examine::{CommentsRead, Examined};
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
@@ -178,13 +178,13 @@ impl Upkeeper {
         deadline: Timestamp,
     ) -> Result<(), StoreError> {
         if let Some(code) = &standing.delete {
-            return self.delete(id, code, standing.upkeep.app_scoped.as_deref()).await;
+            return self.delete(id, code).await;
         }
         let account = self.directory.refresh(id).await?;
         let kept = self.tokens.load(id).await?;
         let (Some(account), Some(kept)) = (account, kept) else {
             info!(account = %id, "not connected any more: upkeep of it ends");
-            return self.roster.strike_off(id, standing.upkeep.app_scoped.as_deref()).await;
+            return self.roster.strike_off(id).await;
         };
         let mut upkeep = standing.upkeep.clone();
         let next = self.duties(&account, kept, &standing, &mut upkeep, deadline).await;
@@ -281,18 +281,13 @@ impl Upkeeper {
 
     /// Its owner wants it gone. Without settings nothing is matched or sent any more, whoever had the
     /// account in memory has it for a minute at most, and release cancels what waits.
-    async fn delete(
-        &self,
-        id: &AccountId,
-        code: &str,
-        app_scoped: Option<&str>,
-    ) -> Result<(), StoreError> {
+    async fn delete(&self, id: &AccountId, code: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.removal.remove(id).await?;
         self.backlogs.wake(id, now).await?;
         self.tell(id, Event::Removed { by: RemovedBy::Owner }).await;
         self.removal.deleted(code, now).await?;
-        self.roster.strike_off(id, app_scoped).await?;
+        self.roster.strike_off(id).await?;
         info!(account = %id, "deleted, as its owner has asked");
         Ok(())
     }

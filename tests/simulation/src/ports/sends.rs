@@ -1,4 +1,4 @@
-//! Sends: entries and places.
+//! Sends: entries and pages.
 
 use std::collections::HashSet;
 
@@ -8,10 +8,12 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::page::Page;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::host::Host;
+use crate::tables::{LAG_MAX, Tables};
 use crate::watch::Caller;
 use crate::world::World;
 
@@ -20,10 +22,11 @@ const BATCH_GET: usize = 100;
 const BATCH_WRITE: usize = 25;
 const AT_ONCE: usize = 64;
 
-/// How far an eventual read may lag, in milliseconds.
-const LAG_MAX: u64 = 2000;
+/// Rounds in which DynamoDB may leave a part of a batch undone.
+const BATCH_TRIES: usize = 8;
 
 const KNOWN: &str = "look up entries";
+const PAGES: &str = "write pages";
 const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
 const FINISH: &str = "finish a send";
@@ -44,36 +47,25 @@ impl Sends for Host {
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
-        let caller = self.caller();
-        let puts = sends.chunks(BATCH_WRITE).map(|part| {
-            self.store(RECORD, move |world| {
-                for (place, send) in part {
-                    world.put_place(caller, place, send);
-                }
-            })
-        });
-        try_join_all(puts).await?;
-        let entries: Vec<_> = sends.iter().map(|(place, send)| self.adopt(place, send)).collect();
-        let recorded: Vec<Recorded> = stream::iter(entries).buffered(AT_ONCE).try_collect().await?;
-        let doubles: Vec<&(Place, Waiting)> = sends
-            .iter()
-            .zip(&recorded)
-            .filter(|(_, recorded)| **recorded == Recorded::Duplicate)
-            .map(|(send, _)| send)
-            .collect();
-        let deletes = doubles.chunks(BATCH_WRITE).map(|part| {
-            self.store(RECORD, move |world| {
-                for (place, send) in part {
-                    world.clear(place, &send.id);
-                }
-            })
-        });
-        try_join_all(deletes).await?;
-        Ok(recorded)
+    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
+        try_join_all(pages.chunks(BATCH_WRITE).map(|batch| self.put_batch(batch))).await?;
+        Ok(())
     }
 
-    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError> {
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+        let entries: Vec<_> = sends
+            .iter()
+            .map(|(place, send)| self.store(RECORD, |world| world.put_entry(place, send)))
+            .collect();
+        stream::iter(entries).buffered(AT_ONCE).try_collect().await
+    }
+
+    async fn step(
+        &self,
+        ticket: &Ticket,
+        step: Step,
+        _: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
         let caller = self.caller();
         self.store(STEP, |world| world.step(caller, ticket, step)).await
     }
@@ -85,19 +77,14 @@ impl Sends for Host {
         _: Timestamp,
     ) -> Result<(), StoreError> {
         let caller = self.caller();
-        let ended = self
-            .store(FINISH, |world| {
-                let now = world.now;
-                if world.tables.end_entry(ticket, outcome, now) {
-                    world.ended(caller, ticket, outcome);
-                }
-            })
-            .await;
-        if let Err(error) = ended {
-            self.shared.world().saw_unknown(&ticket.send);
-            return Err(error);
+        let ended = self.store(FINISH, |world| world.end(caller, ticket, outcome, Tables::end));
+        match ended.await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.shared.world().saw_unknown(&ticket.send);
+                Err(error)
+            }
         }
-        self.discard(&ticket.place, &ticket.send).await
     }
 
     async fn finish_unclaimed(
@@ -107,15 +94,7 @@ impl Sends for Host {
         _: Timestamp,
     ) -> Result<bool, StoreError> {
         let caller = self.caller();
-        self.store(FINISH, |world| {
-            let now = world.now;
-            let ended = world.tables.end_both(ticket, outcome, now);
-            if ended {
-                world.ended(caller, ticket, outcome);
-            }
-            ended
-        })
-        .await
+        self.store(FINISH, |world| world.end(caller, ticket, outcome, Tables::end_at_epoch)).await
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
@@ -131,51 +110,76 @@ impl Sends for Host {
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
     }
 
-    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
-        self.store(RECORD, |world| world.put_entry(place, send)).await
-    }
-
-    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError> {
-        self.store(FINISH, |world| world.clear(place, send)).await
-    }
-
-    async fn waiting(
+    async fn pages(
         &self,
         account: &AccountId,
-        shard: u8,
         after: Option<&Place>,
         limit: usize,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
-        self.store("read waiting sends", |world| world.tables.page(account, shard, after, limit))
-            .await
+    ) -> Result<Vec<Page>, StoreError> {
+        self.store("read pages", |world| world.tables.pages(account, after, limit)).await
+    }
+
+    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+        let caller = self.caller();
+        self.store(PAGES, |world| world.rewrite(caller, next)).await
+    }
+}
+
+impl Host {
+    /// Writes pages with as many requests as it takes: DynamoDB may leave a part of a batch undone.
+    async fn put_batch(&self, batch: &[Page]) -> Result<(), StoreError> {
+        let caller = self.caller();
+        let mut left = batch;
+        for _ in 0..BATCH_TRIES {
+            let done = self.store(PAGES, |world| world.put_pages(caller, left)).await?;
+            left = &left[done..];
+            if left.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable { what: PAGES, detail: "a part is left undone".to_owned() })
     }
 }
 
 impl World {
-    fn put_place(&mut self, caller: Caller, place: &Place, send: &Waiting) {
-        self.event(format_args!("placed {} {:?}", send.id, send.stage));
-        self.tables.put_waiting(place, send);
-        self.saw_place(caller, &send.id);
+    /// Gives how many were written.
+    fn put_pages(&mut self, caller: Caller, pages: &[Page]) -> usize {
+        let done = match self.strikes(self.scenario.rates.throttled) {
+            true => self.dice.index(pages.len()),
+            false => pages.len(),
+        };
+        for page in &pages[..done] {
+            self.event(format_args!("page {:?} of {} lines", page.place, page.lines.len()));
+            self.tables.put_page(page);
+            self.saw_page(caller, page);
+        }
+        done
+    }
+
+    fn rewrite(&mut self, caller: Caller, next: &Page) -> bool {
+        let (by, Page { place, lines, .. }) = (caller.invocation, next);
+        let Some(before) = self.tables.rewrite(next) else {
+            self.event(format_args!("{by} page {place:?} has changed"));
+            return false;
+        };
+        self.event(format_args!("{by} page {place:?} has {} lines", lines.len()));
+        self.saw_rewrite(caller, &before, next);
+        true
     }
 
     fn put_entry(&mut self, place: &Place, send: &Waiting) -> Recorded {
         let is_new = !self.tables.entries.contains_key(&send.id);
-        let recorded = self.tables.put_entry(place, &send.id, self.now);
-        self.event(format_args!("recorded {}: {recorded:?}", send.id));
+        let recorded = self.tables.put_entry(place, send, self.now);
+        self.event(format_args!("recorded {} {:?}: {recorded:?}", send.id, send.stage));
         if is_new {
             self.saw_entry(&send.id, place);
         }
         recorded
     }
 
-    fn clear(&mut self, place: &Place, send: &SendId) {
-        self.sees_discard(place, send);
-        self.tables.remove_waiting(place, send);
-    }
-
     fn step(&mut self, caller: Caller, ticket: &Ticket, step: Step) -> Option<Waiting> {
         let before = self.tables.waiting_at(&ticket.place, &ticket.send)?.stage;
-        let after = self.tables.step(ticket, step);
+        let after = self.tables.step(ticket, step, self.now);
         let (by, send) = (caller.invocation, &ticket.send);
         match &after {
             Some(_) => {
@@ -187,10 +191,23 @@ impl World {
         after
     }
 
-    fn ended(&mut self, caller: Caller, ticket: &Ticket, outcome: &Outcome) {
+    fn end(
+        &mut self,
+        caller: Caller,
+        ticket: &Ticket,
+        outcome: &Outcome,
+        condition: fn(&mut Tables, &Ticket, &Outcome, u64) -> bool,
+    ) -> bool {
         let send = &ticket.send;
+        let Some(stood) = self.tables.waiting_at(&ticket.place, send).map(|send| send.stage) else {
+            return false;
+        };
+        if !condition(&mut self.tables, ticket, outcome, self.now) {
+            return false;
+        }
         self.event(format_args!("{} {send} ends: {}", caller.invocation, outcome.state()));
         self.record.count(outcome.state());
-        self.saw_end(caller, ticket, outcome);
+        self.saw_end(caller, ticket, stood, outcome);
+        true
     }
 }

@@ -1,5 +1,5 @@
 //! Sends without claims: whoever has a message acts on it, whatever it says of the epoch. Or sends of
-//! which nobody knows that they were under way.
+//! which nobody knows that they were under way. Or pages that lose a line.
 
 use std::collections::HashSet;
 
@@ -8,6 +8,7 @@ use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
 use spillway_core::send::{Address, Earlier, Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::page::Page;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
@@ -25,11 +26,16 @@ fn unclaimed(send: Waiting, now: Timestamp) -> Waiting {
 
 #[async_trait]
 impl Sends for Sabotaged {
-    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError> {
+    async fn step(
+        &self,
+        ticket: &Ticket,
+        step: Step,
+        at: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
         let (Step::Claim { lease_until }, Sabotage::Claims) = (step, self.by) else {
-            return self.host.step(ticket, step).await;
+            return self.host.step(ticket, step, at).await;
         };
-        if let Some(claimed) = self.host.step(ticket, step).await? {
+        if let Some(claimed) = self.host.step(ticket, step, at).await? {
             return Ok(Some(claimed));
         }
         Ok(Some(Waiting {
@@ -62,6 +68,10 @@ impl Sends for Sabotaged {
         self.host.known(account, events).await
     }
 
+    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
+        self.host.put_pages(pages).await
+    }
+
     async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
         self.host.record(sends).await
     }
@@ -85,29 +95,32 @@ impl Sends for Sabotaged {
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
-        self.host.entries(sends, read).await
-    }
-
-    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
-        self.host.adopt(place, send).await
-    }
-
-    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError> {
-        self.host.discard(place, send).await
-    }
-
-    async fn waiting(
-        &self,
-        account: &AccountId,
-        shard: u8,
-        after: Option<&Place>,
-        limit: usize,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
-        let page = self.host.waiting(account, shard, after, limit).await?;
+        let entries = self.host.entries(sends, read).await?;
         if self.by != Sabotage::Unknown {
-            return Ok(page);
+            return Ok(entries);
         }
         let now = Timestamp::from_millis(self.host.shared.now());
-        Ok(page.into_iter().map(|(place, send)| (place, unclaimed(send, now))).collect())
+        let shown = entries.into_iter().map(|entry| match entry {
+            Entry::Waiting(place, send) => Entry::Waiting(place, Box::new(unclaimed(*send, now))),
+            Entry::Missing | Entry::Ended(_) => entry,
+        });
+        Ok(shown.collect())
+    }
+
+    async fn pages(
+        &self,
+        account: &AccountId,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Page>, StoreError> {
+        self.host.pages(account, after, limit).await
+    }
+
+    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+        let mut next = next.clone();
+        if self.by == Sabotage::Lines {
+            next.lines.pop();
+        }
+        self.host.rewrite(&next).await
     }
 }

@@ -2,7 +2,7 @@
 
 use spillway_core::id::{AccountId, RecipientId, SendId};
 use spillway_core::seed::seed;
-use spillway_service::ticket::{Place, shard};
+use spillway_service::ticket::Place;
 
 /// Parts the marks are spread over.
 pub(super) const BACKLOG_SHARDS: u8 = 8;
@@ -26,13 +26,9 @@ pub(super) fn person(account: &AccountId, person: &RecipientId) -> String {
     format!("person#{account}#{:016x}", seed(&[person.as_str()]))
 }
 
-pub(super) fn waiting(account: &AccountId, shard: u8) -> String {
-    format!("waiting#{account}#{shard}")
-}
-
-/// The partition in which a send waits.
-pub(super) fn waiting_of(send: &SendId) -> String {
-    waiting(&send.account, shard(&send.event))
+/// The partition of an account's pages.
+pub(super) fn waiting(account: &AccountId) -> String {
+    format!("waiting#{account}")
 }
 
 pub(super) fn backlog(account: &AccountId) -> String {
@@ -59,7 +55,7 @@ pub(super) fn family(key: &str) -> &'static str {
         Some("account") => "account#A",
         Some("pace") => "pace#A",
         Some("person") => "person#A#P",
-        Some("waiting") => "waiting#A#S",
+        Some("waiting") => "waiting#A",
         Some("backlog") => "backlog#S",
         Some("upkeep") => "upkeep#S",
         _ => APP,

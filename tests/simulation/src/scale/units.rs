@@ -5,13 +5,12 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::send::{Address, Waiting};
+use spillway_service::page::{Line, Page, Slot};
+use spillway_service::port::Read;
 use spillway_service::ticket::Place;
 
-use super::keys::place_bytes;
+use super::keys::{self, place_bytes};
 use super::meter::Cost;
-
-/// An eventual read of a small item, or of none.
-pub(super) const EVENTUAL: Cost = Cost::HalfReads(1);
 
 /// A consistent read of a small item, or of none.
 pub(super) const CONSISTENT: Cost = Cost::HalfReads(2);
@@ -38,6 +37,14 @@ pub(super) fn transacted(bytes: usize) -> Cost {
 /// A consistent read of `bytes`: of an item, or of all that a query reads.
 pub(super) fn consistent(bytes: usize) -> Cost {
     Cost::HalfReads(2 * bytes.div_ceil(4096).max(1) as u64)
+}
+
+/// A read of an item of `bytes`.
+pub(super) fn read(read: Read, bytes: usize) -> Cost {
+    match (read, consistent(bytes)) {
+        (Read::Eventual, Cost::HalfReads(halves)) => Cost::HalfReads(halves / 2),
+        (_, cost) => cost,
+    }
 }
 
 fn kilobytes(bytes: usize) -> u64 {
@@ -85,25 +92,41 @@ pub(super) fn app_bytes(key: &str, budget: &AppBudget) -> usize {
         + NUMBER
 }
 
-/// The size of a waiting send's item.
-pub(super) fn waiting_bytes(key: &str, place: &Place, send: &Waiting) -> usize {
-    /// Names of attributes and of fields in the body, numbers, and what else does not vary.
-    const FRAME: usize = 300;
+/// The size of an entry's item, of a send that waits.
+pub(super) fn entry_bytes(place: &Place, send: &Waiting) -> usize {
+    /// Names of attributes and of fields in the body, numbers, the first steps, and what else does not
+    /// vary.
+    const FRAME: usize = 350;
     let (comment, person) = match &send.to {
         Address::Comment { id, author } => (id.as_str().len(), author.as_ref().map_or(0, text)),
         Address::Person(person) => (0, text(person)),
     };
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     FRAME
-        + key.len()
+        + keys::entry(&send.id).len()
         + place_bytes(place)
-        + send.id.event.as_str().len()
         + campaign(&send.campaign)
         + comment
         + person
         + send.media.as_ref().map_or(0, |media| media.as_str().len())
         + optional(&send.username)
         + optional(&send.keyword)
+}
+
+/// The size of a page's item.
+pub(super) fn page_bytes(page: &Page) -> usize {
+    const FRAME: usize =
+        "pkskversioncampaignmatched_atwritten_atlinesexpires_at".len() + 4 * NUMBER;
+    let line = |line: &Line| {
+        let slot = line.slot.map(|Slot { due, epoch }| (due.as_millis(), epoch));
+        (line.event.clone(), line.deadline.as_millis(), slot)
+    };
+    let lines: Vec<_> = page.lines.iter().map(line).collect();
+    FRAME
+        + keys::waiting(&page.account).len()
+        + place_bytes(&page.place)
+        + campaign(&page.campaign)
+        + json_bytes(&lines)
 }
 
 /// The size of a mark's item.

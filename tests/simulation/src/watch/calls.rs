@@ -14,6 +14,7 @@ use spillway_meta::usage::{Percent, Usage};
 use super::sends::Claim;
 use super::{Caller, ClockState, Watch};
 use crate::meta::{Ask, Effect, THERE_MAX, millis};
+use crate::tables::Recording;
 use crate::world::World;
 
 /// Units that an invocation was granted and has not called with.
@@ -85,12 +86,7 @@ impl World {
 
     /// Whoever calls has the send claimed, and nobody has it since.
     fn check_claimed(&mut self, caller: Caller, send: &SendId) {
-        let stands = self
-            .tables
-            .entries
-            .get(send)
-            .filter(|entry| entry.ended.is_none())
-            .and_then(|entry| self.tables.waiting_at(&entry.place, send));
+        let stands = self.tables.entries.get(send).and_then(Recording::waiting);
         let is_ours = |found: &Waiting, claim: &Claim| {
             matches!(found.stage, Stage::Sending { .. })
                 && found.epoch == claim.epoch

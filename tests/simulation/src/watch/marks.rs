@@ -19,7 +19,7 @@ const LATE: Duration = Duration::from_secs(600);
 impl World {
     /// A mark was removed.
     pub(crate) fn saw_unmarked(&mut self, account: &AccountId) {
-        let left = self.tables.all_waiting(account).count();
+        let left = self.tables.waiting_of(account).count();
         if left > 0 {
             self.broken(format!("{left} sends of {account} wait, and its mark was removed"));
         }

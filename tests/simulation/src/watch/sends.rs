@@ -1,9 +1,9 @@
-//! Sends: their entries and places, claims, and ends.
+//! Sends: their entries and the pages that list them, claims, and ends.
 
-use spillway_core::id::{EventId, SendId};
+use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
-use spillway_service::port::Entry;
+use spillway_service::page::{Line, Page, Slot};
 use spillway_service::ticket::{Place, Ticket};
 
 use super::{Caller, ClockState, Watch};
@@ -31,27 +31,56 @@ impl Watch {
 }
 
 impl World {
-    /// A waiting send was written to its place.
-    pub(crate) fn saw_place(&mut self, caller: Caller, send: &SendId) {
-        self.check_clock(caller, format_args!("{send} is recorded"));
-        if !self.tables.marks.contains_key(&send.account) {
-            self.broken(format!("{send} waits, and its account has no mark"));
-        }
+    /// A new page was written.
+    pub(crate) fn saw_page(&mut self, caller: Caller, page: &Page) {
+        self.check_clock(caller, format_args!("page {:?} is written", page.place));
+        self.check_mark(&page.account, format_args!("page {:?} is written", page.place));
     }
 
     /// An entry was made.
     pub(crate) fn saw_entry(&mut self, send: &SendId, place: &Place) {
         self.watch.tally.matched += 1;
         self.watch.tally.waiting += 1;
-        if self.tables.waiting_at(place, send).is_none() {
-            self.broken(format!("{send} has an entry and nothing at its place"));
+        self.check_mark(&send.account, format_args!("{send} waits"));
+        // Until now it did not wait, and whoever dropped its line did not know better.
+        if !self.tables.is_listed(send, place) {
+            self.broken(format!("{send} waits, and no page lists it"));
         }
     }
 
-    /// A place is about to be cleared.
-    pub(crate) fn sees_discard(&mut self, place: &Place, send: &SendId) {
-        if self.tables.entry(send, u64::MAX) == Entry::Waiting(place.clone()) {
-            self.broken(format!("{send} waits, and its place is cleared"));
+    fn check_mark(&mut self, account: &AccountId, what: std::fmt::Arguments<'_>) {
+        if !self.tables.marks.contains_key(account) {
+            self.broken(format!("{what}, and its account has no mark"));
+        }
+    }
+
+    /// A page was written again, or removed.
+    pub(crate) fn saw_rewrite(&mut self, caller: Caller, before: &Page, next: &Page) {
+        for line in &before.lines {
+            let (send, place) = (before.id_of(line), before.place_of(line));
+            let is_kept = next.lines.iter().any(|kept| next.place_of(kept) == place);
+            if !is_kept && self.tables.waiting_at(&place, &send).is_some() {
+                self.broken(format!("{send} waits, and its line is dropped"));
+            }
+        }
+        for line in &next.lines {
+            let place = next.place_of(line);
+            match before.lines.iter().find(|old| before.place_of(old) == place) {
+                Some(old) if old.slot != line.slot => self.check_slot(caller, next, line),
+                Some(_) => {}
+                None => self.broken(format!("{} is put on an old page", next.id_of(line))),
+            }
+        }
+    }
+
+    /// Whoever gives a send a slot knows where it stands, or stood a moment ago.
+    fn check_slot(&mut self, caller: Caller, page: &Page, line: &Line) {
+        let Some(Slot { due, epoch }) = line.slot else { return };
+        let send = page.id_of(line);
+        self.check_due(caller, &send, due);
+        let stands = self.tables.waiting_at(&page.place_of(line), &send).map(|send| send.epoch);
+        if let Some(now) = stands.filter(|&now| now < epoch) {
+            self.broken(format!("{send} has a slot at epoch {epoch}, and stands at {now}"));
         }
     }
 
@@ -94,8 +123,14 @@ impl World {
         }
     }
 
-    /// A send has ended.
-    pub(crate) fn saw_end(&mut self, caller: Caller, ticket: &Ticket, outcome: &Outcome) {
+    /// A send has ended that stood there.
+    pub(crate) fn saw_end(
+        &mut self,
+        caller: Caller,
+        ticket: &Ticket,
+        stood: Stage,
+        outcome: &Outcome,
+    ) {
         let send = &ticket.send;
         let tally = &mut self.watch.tally;
         tally.waiting -= 1;
@@ -115,14 +150,9 @@ impl World {
                 self.broken(format!("{send} expires before its deadline"));
             }
         }
-        if let Some(Stage::Sending { .. }) = self.stage(send) {
+        if matches!(stood, Stage::Sending { .. }) {
             self.check_lease(caller, send);
         }
-    }
-
-    fn stage(&self, send: &SendId) -> Option<Stage> {
-        let place = &self.tables.entries.get(send)?.place;
-        self.tables.waiting_at(place, send).map(|send| send.stage)
     }
 
     /// Whoever told of something was told that it is done: what it asks for is recorded.

@@ -1,4 +1,4 @@
-//! Sends: entries and places.
+//! Sends: entries and pages.
 
 use std::collections::HashSet;
 
@@ -6,13 +6,15 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::page::Page;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use super::Ports;
 use crate::scale::keys;
-use crate::scale::meter::Table;
-use crate::scale::units::{CONSISTENT, EVENTUAL, TRANSACTED, WRITE, consistent, waiting_bytes};
+use crate::scale::meter::{Cost, Table};
+use crate::scale::store::Store;
+use crate::scale::units::{consistent, entry_bytes, page_bytes, read, write};
 
 /// What one request may hold, as the adapters have it: reads, writes, and puts at a time.
 const BATCH_GET: usize = 100;
@@ -33,7 +35,8 @@ impl Sends for Ports {
             let mut store = self.shared.store();
             for event in events {
                 let send = SendId { account: account.clone(), event: event.clone() };
-                store.ask(self.function, Table::Sends, &keys::entry(&send), EVENTUAL);
+                let cost = read(Read::Eventual, stored_bytes(&store, &send));
+                store.ask(self.function, Table::Sends, &keys::entry(&send), cost);
             }
             let now = store.now;
             store.tables.known(account, events, now).into_iter().collect()
@@ -42,33 +45,43 @@ impl Sends for Ports {
         Ok(known)
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
-        for (place, send) in sends {
-            self.item(Table::State, &keys::waiting_of(&send.id), WRITE, |store| {
-                store.tables.put_waiting(place, send);
+    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
+        for page in pages {
+            let cost = write(page_bytes(page));
+            self.item(Table::State, &keys::waiting(&page.account), cost, |store| {
+                store.tables.put_page(page);
             });
         }
-        self.ask_store(sends.len().div_ceil(BATCH_WRITE)).await;
+        self.ask_store(pages.len().div_ceil(BATCH_WRITE)).await;
+        Ok(())
+    }
+
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
         let mut recorded = Vec::with_capacity(sends.len());
         for chunk in sends.chunks(AT_ONCE) {
-            recorded.extend(chunk.iter().map(|(place, send)| self.put_entry(place, send)));
+            recorded.extend(chunk.iter().map(|(place, send)| {
+                let cost = write(entry_bytes(place, send));
+                self.item(Table::Sends, &keys::entry(&send.id), cost, |store| {
+                    store.tables.put_entry(place, send, store.now)
+                })
+            }));
             self.ask_store(chunk.len()).await;
         }
-        let all = sends.iter().zip(&recorded);
-        let duplicates: Vec<_> =
-            all.filter(|(_, recorded)| **recorded == Recorded::Duplicate).collect();
-        for ((place, send), _) in &duplicates {
-            self.item(Table::State, &keys::waiting_of(&send.id), WRITE, |store| {
-                store.tables.remove_waiting(place, &send.id)
-            });
-        }
-        self.ask_store(duplicates.len().div_ceil(BATCH_WRITE)).await;
         Ok(recorded)
     }
 
-    async fn step(&self, ticket: &Ticket, step: Step) -> Result<Option<Waiting>, StoreError> {
-        let key = keys::waiting_of(&ticket.send);
-        Ok(self.state(&key, WRITE, |store| store.tables.step(ticket, step)).await)
+    async fn step(
+        &self,
+        ticket: &Ticket,
+        step: Step,
+        _: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
+        let cost = self.update(&ticket.send);
+        Ok(self
+            .sends(&keys::entry(&ticket.send), cost, |store| {
+                store.tables.step(ticket, step, store.now)
+            })
+            .await)
     }
 
     async fn finish(
@@ -77,11 +90,12 @@ impl Sends for Ports {
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.sends(&keys::entry(&ticket.send), WRITE, |store| {
-            store.tables.end_entry(ticket, outcome, at.as_millis())
+        let cost = self.update(&ticket.send);
+        self.sends(&keys::entry(&ticket.send), cost, |store| {
+            store.tables.end(ticket, outcome, at.as_millis())
         })
         .await;
-        self.discard(&ticket.place, &ticket.send).await
+        Ok(())
     }
 
     async fn finish_unclaimed(
@@ -90,70 +104,71 @@ impl Sends for Ports {
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        // One request with the write of the entry.
-        self.item(Table::State, &keys::waiting_of(&ticket.send), TRANSACTED, |_| ());
+        let cost = self.update(&ticket.send);
         Ok(self
-            .sends(&keys::entry(&ticket.send), TRANSACTED, |store| {
-                store.tables.end_both(ticket, outcome, at.as_millis())
+            .sends(&keys::entry(&ticket.send), cost, |store| {
+                store.tables.end_at_epoch(ticket, outcome, at.as_millis())
             })
             .await)
     }
 
-    async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
-        let cost = match read {
-            Read::Consistent => CONSISTENT,
-            Read::Eventual => EVENTUAL,
+    async fn entries(&self, sends: &[SendId], how: Read) -> Result<Vec<Entry>, StoreError> {
+        let entries = {
+            let mut store = self.shared.store();
+            let mut entry = |send| {
+                let cost = read(how, stored_bytes(&store, send));
+                store.ask(self.function, Table::Sends, &keys::entry(send), cost);
+                store.tables.entry(send, u64::MAX)
+            };
+            sends.iter().map(&mut entry).collect()
         };
-        let entry = |send| {
-            let key = keys::entry(send);
-            self.item(Table::Sends, &key, cost, |store| store.tables.entry(send, u64::MAX))
-        };
-        let entries = sends.iter().map(entry).collect();
         self.ask_store(sends.len().div_ceil(BATCH_GET)).await;
         Ok(entries)
     }
 
-    async fn adopt(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
-        let recorded = self.put_entry(place, send);
-        self.ask_store(1).await;
-        Ok(recorded)
-    }
-
-    async fn discard(&self, place: &Place, send: &SendId) -> Result<(), StoreError> {
-        self.state(&keys::waiting_of(send), WRITE, |store| {
-            store.tables.remove_waiting(place, send)
-        })
-        .await;
-        Ok(())
-    }
-
-    async fn waiting(
+    async fn pages(
         &self,
         account: &AccountId,
-        shard: u8,
         after: Option<&Place>,
         limit: usize,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
-        let (page, requests) = {
+    ) -> Result<Vec<Page>, StoreError> {
+        let (pages, requests) = {
             let mut store = self.shared.store();
-            let key = keys::waiting(account, shard);
-            let page = store.tables.page(account, shard, after, limit);
-            let bytes: usize =
-                page.iter().map(|(place, send)| waiting_bytes(&key, place, send)).sum();
+            let pages = store.tables.pages(account, after, limit);
+            let bytes: usize = pages.iter().map(page_bytes).sum();
+            let key = keys::waiting(account);
             store.ask(self.function, Table::State, &key, consistent(bytes));
-            (page, bytes.div_ceil(QUERY).max(1))
+            (pages, bytes.div_ceil(QUERY).max(1))
         };
         for _ in 0..requests {
             self.ask_store(1).await;
         }
-        Ok(page)
+        Ok(pages)
+    }
+
+    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+        // The larger of what is there and what is written counts; what is removed counts as well.
+        let stored = {
+            let store = self.shared.store();
+            let page = store.tables.pages.get(&next.account).and_then(|of| of.get(&next.place));
+            page.map_or(0, page_bytes)
+        };
+        let cost = write(stored.max(page_bytes(next)));
+        let key = keys::waiting(&next.account);
+        Ok(self.state(&key, cost, |store| store.tables.rewrite(next).is_some()).await)
     }
 }
 
 impl Ports {
-    fn put_entry(&self, place: &Place, send: &Waiting) -> Recorded {
-        self.item(Table::Sends, &keys::entry(&send.id), WRITE, |store| {
-            store.tables.put_entry(place, &send.id, store.now)
-        })
+    /// What it costs to change an entry.
+    fn update(&self, send: &SendId) -> Cost {
+        write(stored_bytes(&self.shared.store(), send))
     }
+}
+
+/// The size of an entry. What is left of one that has ended, and none at all, count as small.
+fn stored_bytes(store: &Store, send: &SendId) -> usize {
+    let entry = store.tables.entries.get(send);
+    let waiting = entry.and_then(|entry| Some((&entry.place, entry.waiting()?)));
+    waiting.map_or(0, |(place, send)| entry_bytes(place, send))
 }
