@@ -309,7 +309,7 @@ impl Wiring {
             removal: self.removal.clone(),
             journal: self.journal.clone(),
             graph: self.account_graph.clone(),
-            ingest: self.ingest(),
+            intake: Arc::new(self.ingest()),
             clock: self.clock.clone(),
             check: self.check.clone(),
             meter: self.meter.clone(),

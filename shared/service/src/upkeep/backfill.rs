@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use spillway_core::id::{MediaId, RecipientId};
+use async_trait::async_trait;
+use spillway_core::id::{AccountId, MediaId, RecipientId};
 use spillway_core::journal::Event;
 use spillway_core::quota::Action;
 use spillway_core::time::Timestamp;
@@ -15,11 +16,35 @@ use tracing::info;
 use super::call::{Caller, IfDead};
 use super::{Next, Upkeeper};
 use crate::account::Account;
+use crate::ingest::{Ingest, Ingested};
 use crate::metrics::Metric;
 use crate::port::{Standing, StoreError};
 
 /// Reads of one visit at most, so that no account keeps the others waiting.
 const READS_A_VISIT: usize = 20;
+
+/// Takes comments that were read the way of those that were told.
+#[async_trait]
+pub trait Intake: Send + Sync {
+    /// Records a send for every comment of the account that a campaign wants. On an error, taking in the
+    /// same comments again is right.
+    async fn take_in(
+        &self,
+        account: &AccountId,
+        comments: Vec<CommentEvent>,
+    ) -> Result<Ingested, StoreError>;
+}
+
+#[async_trait]
+impl Intake for Ingest {
+    async fn take_in(
+        &self,
+        account: &AccountId,
+        comments: Vec<CommentEvent>,
+    ) -> Result<Ingested, StoreError> {
+        self.ingest_read(account, comments).await
+    }
+}
 
 /// What a page came to.
 #[derive(Default)]
@@ -206,7 +231,7 @@ impl Upkeeper {
                 parent: None,
             })
             .collect();
-        let counts = self.ingest.ingest_read(&account.id, comments).await?;
+        let counts = self.intake.take_in(&account.id, comments).await?;
         let found = u32::try_from(counts.queued + counts.parked).unwrap_or(u32::MAX);
         self.meter.count(Metric::Backfilled, counts.queued + counts.parked);
         Ok(Told { read, found, missed: never_heard, older_follow })

@@ -9,7 +9,11 @@
 mod backfill;
 mod call;
 mod examine;
+#[cfg(test)]
+mod fakes;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::sync::Arc;
@@ -24,13 +28,13 @@ use spillway_core::upkeep::{BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, Upkeep}
 use spillway_meta::graph::Me;
 use tracing::{error, info, warn};
 
+pub use self::backfill::Intake;
 pub use self::call::NoAnswer;
 use self::call::{Caller, IfDead};
 pub use self::examine::{CommentsRead, Examined};
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
-use crate::ingest::Ingest;
 use crate::limiter::Limiter;
 use crate::metrics::Meter;
 use crate::port::{
@@ -70,7 +74,7 @@ pub struct Upkeeper {
     /// Meta.
     pub graph: Arc<dyn AccountGraph>,
     /// Takes the comments that were found.
-    pub ingest: Ingest,
+    pub intake: Arc<dyn Intake>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.

@@ -1,0 +1,576 @@
+//! All that upkeep asks of the world, in memory: one account, what is stored of it, and a Meta that
+//! does as it is told.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use spillway_core::app::AppBudget;
+use spillway_core::budget::{Budget, Revision};
+use spillway_core::campaign::Campaigns;
+use spillway_core::id::{AccountId, MediaId, RecipientId};
+use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::pace::Cursor;
+use spillway_core::rules::Rules;
+use spillway_core::send::Lane;
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{TokenLife, Upkeep, WEBHOOK_FIELDS};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
+use spillway_meta::usage::Usage;
+use spillway_meta::webhook::CommentEvent;
+
+use super::{Intake, Kept, Upkeeper};
+use crate::account::{Account, SealedToken};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::grant::GrantIds;
+use crate::ingest::Ingested;
+use crate::limiter::Limiter;
+use crate::port::{
+    AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Journal, KeptToken,
+    Mark, Moved, NextToken, Removal, Roster, Saved, Standing, StoreError, Tokens, Wish,
+};
+
+pub(super) const START: Timestamp = Timestamp::from_secs(1_790_000_000);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Comments on a page.
+const PAGE: usize = 2;
+
+pub(super) fn id() -> AccountId {
+    AccountId::new("17841400000000001")
+}
+
+/// The token of this number.
+pub(super) fn token(number: u8) -> SealedToken {
+    SealedToken { key: 1, sealed: vec![number] }
+}
+
+/// What Meta does when it is called with a token.
+#[derive(Clone)]
+pub(super) enum Mood {
+    Answers,
+    /// As if the token were another account's.
+    Mistakes,
+    Fails(CallError),
+    /// Until whoever called has died.
+    Hangs,
+}
+
+/// Everything there is.
+pub(super) struct State {
+    /// When upkeep is due; nothing once it is off the list.
+    pub(super) due: Option<Timestamp>,
+    pub(super) standing: Standing,
+    pub(super) kept: KeptToken,
+    pub(super) budget: Budget,
+    pub(super) cursor: Cursor,
+    pub(super) told: Vec<Event>,
+    /// Tokens cannot be read.
+    pub(super) is_gone: bool,
+    /// What Meta was asked, and with which token.
+    pub(super) calls: Vec<(&'static str, u8)>,
+    pub(super) moods: BTreeMap<u8, Mood>,
+    /// When each comment was made, the newest first.
+    pub(super) comments: Vec<Timestamp>,
+    /// Sends are parked once a page has been read.
+    pub(super) parks_after_a_page: bool,
+}
+
+pub(super) struct World {
+    seconds: AtomicU64,
+    state: Mutex<State>,
+}
+
+impl World {
+    /// An account with token 1, which was visited a moment ago and is due again.
+    pub(super) fn new() -> Arc<Self> {
+        let life = TokenLife { obtained_at: Some(START - DAY), ends_at: Some(START + 59 * DAY) };
+        let upkeep = Upkeep {
+            username: Some("creator".into()),
+            checked_at: Some(START),
+            whole_at: Some(START),
+            ..Upkeep::default()
+        };
+        let state = State {
+            due: Some(START),
+            standing: Standing { upkeep, ..Standing::default() },
+            kept: KeptToken { token: token(1), life, next: None },
+            budget: Budget::default(),
+            cursor: Cursor::default(),
+            told: Vec::new(),
+            is_gone: false,
+            calls: Vec::new(),
+            moods: BTreeMap::new(),
+            comments: Vec::new(),
+            parks_after_a_page: false,
+        };
+        Arc::new(Self { seconds: AtomicU64::new(0), state: Mutex::new(state) })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(super) fn pass(&self, span: Duration) {
+        self.seconds.fetch_add(span.as_secs(), Ordering::Relaxed);
+    }
+
+    /// A run of a new process; `None` when it dies in a call that Meta never answers.
+    pub(super) fn run(self: &Arc<Self>) -> Option<Kept> {
+        use futures::FutureExt;
+        let upkeeper = self.upkeeper();
+        let run = upkeeper.run(self.now() + Duration::from_secs(600));
+        run.now_or_never().map(Result::unwrap)
+    }
+
+    /// What Meta was asked since the last time this was looked at.
+    pub(super) fn calls(&self) -> Vec<(&'static str, u8)> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    fn upkeeper(self: &Arc<Self>) -> Upkeeper {
+        let directory = Arc::new(Directory::new(self.clone(), self.clone()));
+        let ids = Arc::new(GrantIds::new(self.now().as_millis()));
+        let (check, meter) = (Arc::default(), Arc::default());
+        let app = App::new(self.clone(), ids.clone(), self.clone(), Arc::clone(&meter));
+        let limiter = Limiter::new(
+            directory.clone(),
+            self.clone(),
+            app,
+            ids,
+            self.clone(),
+            Arc::clone(&check),
+            Arc::clone(&meter),
+        );
+        Upkeeper {
+            directory,
+            limiter,
+            budgets: self.clone(),
+            cursors: self.clone(),
+            backlogs: self.clone(),
+            roster: self.clone(),
+            tokens: self.clone(),
+            removal: self.clone(),
+            journal: self.clone(),
+            graph: self.clone(),
+            intake: self.clone(),
+            clock: self.clone(),
+            check,
+            meter,
+        }
+    }
+
+    /// Takes note of a call, and does as told.
+    async fn answer<T>(
+        &self,
+        what: &'static str,
+        token: &SealedToken,
+        value: T,
+    ) -> Result<Answered<T>, CallError> {
+        let mood = {
+            let mut state = self.state();
+            let number = token.sealed[0];
+            state.calls.push((what, number));
+            state.moods.get(&number).cloned().unwrap_or(Mood::Answers)
+        };
+        match mood {
+            Mood::Answers | Mood::Mistakes => {
+                Ok(Answered { value, usage: Usage::default(), server_date: None })
+            }
+            Mood::Fails(error) => Err(error),
+            Mood::Hangs => futures::future::pending().await,
+        }
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        START + self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.seconds.load(Ordering::Relaxed))
+    }
+}
+
+#[async_trait]
+impl Accounts for World {
+    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        Ok(Some(Account {
+            id: account.clone(),
+            revision: Revision::default(),
+            rules: Rules::careful(),
+            campaigns: Campaigns::default(),
+            token: self.state().kept.token.clone(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Budgets for World {
+    async fn load(&self, _: &AccountId) -> Result<Budget, StoreError> {
+        Ok(self.state().budget.clone())
+    }
+
+    async fn save(&self, _: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
+        let mut state = self.state();
+        if next.version != state.budget.version + 1 {
+            return Ok(Saved::Conflict(state.budget.clone()));
+        }
+        state.budget = next.clone();
+        Ok(Saved::Done)
+    }
+
+    async fn save_moved(
+        &self,
+        account: &AccountId,
+        next: &Budget,
+        _: &Moved<'_>,
+    ) -> Result<Saved<Budget>, StoreError> {
+        Budgets::save(self, account, next).await
+    }
+
+    async fn counted_at(
+        &self,
+        _: &AccountId,
+        _: &RecipientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    async fn note_counted(
+        &self,
+        _: &AccountId,
+        _: &RecipientId,
+        _: Timestamp,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AppBudgets for World {
+    async fn load(&self) -> Result<AppBudget, StoreError> {
+        Ok(AppBudget::default())
+    }
+
+    async fn save(&self, _: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+        Ok(Saved::Done)
+    }
+}
+
+#[async_trait]
+impl Cursors for World {
+    async fn load(&self, _: &AccountId) -> Result<Cursor, StoreError> {
+        Ok(self.state().cursor.clone())
+    }
+
+    async fn save(&self, _: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
+        self.state().cursor = next.clone();
+        Ok(Saved::Done)
+    }
+}
+
+#[async_trait]
+impl Backlogs for World {
+    async fn mark(&self, _: &AccountId, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn wake(&self, _: &AccountId, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn lease(
+        &self,
+        _: &AccountId,
+        _: Timestamp,
+        _: Timestamp,
+    ) -> Result<Option<Mark>, StoreError> {
+        Ok(None)
+    }
+
+    async fn settle(
+        &self,
+        _: &AccountId,
+        _: &Mark,
+        _: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Hearing for World {
+    async fn heard(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.state().standing.last_heard = Some(now);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Roster for World {
+    async fn enroll(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.state().due = Some(now);
+        Ok(())
+    }
+
+    async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        let due = self.state().due.filter(|due| *due <= now);
+        Ok(due.map(|due| (id(), due)).into_iter().collect())
+    }
+
+    async fn visit(
+        &self,
+        _: &AccountId,
+        due: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Standing>, StoreError> {
+        let mut state = self.state();
+        if state.due != Some(due) {
+            return Ok(None);
+        }
+        state.due = Some(until);
+        Ok(Some(state.standing.clone()))
+    }
+
+    async fn note(&self, _: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
+        self.state().standing.upkeep = upkeep.clone();
+        Ok(())
+    }
+
+    async fn settle(
+        &self,
+        _: &AccountId,
+        until: Timestamp,
+        upkeep: &Upkeep,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.standing.upkeep = upkeep.clone();
+        if state.due == Some(until) {
+            state.due = Some(due);
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, _: &AccountId, wish: &Wish, now: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.due = Some(now);
+        match wish {
+            Wish::Backfill => state.standing.backfill_asked_at = Some(now),
+            Wish::Deauthorize => state.standing.deauthorized_at = Some(now),
+            Wish::Delete { code } => state.standing.delete = Some(code.clone()),
+        }
+        Ok(())
+    }
+
+    async fn alias(&self, _: &AccountId, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn strike_off(&self, _: &AccountId) -> Result<(), StoreError> {
+        self.state().due = None;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Tokens for World {
+    async fn load(&self, _: &AccountId) -> Result<Option<KeptToken>, StoreError> {
+        let state = self.state();
+        match state.is_gone {
+            true => Err(StoreError::Unavailable { what: "load the token", detail: "gone".into() }),
+            false => Ok(Some(state.kept.clone())),
+        }
+    }
+
+    async fn note_life(
+        &self,
+        _: &AccountId,
+        _: &SealedToken,
+        life: TokenLife,
+    ) -> Result<(), StoreError> {
+        self.state().kept.life = life;
+        Ok(())
+    }
+
+    async fn keep_next(
+        &self,
+        _: &AccountId,
+        token: &SealedToken,
+        next: &NextToken,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let is_in_use = state.kept.token == *token;
+        if is_in_use {
+            state.kept.next = Some(next.clone());
+        }
+        Ok(is_in_use)
+    }
+
+    async fn swap(&self, _: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let is_next = state.kept.next.as_ref() == Some(next);
+        if is_next {
+            let NextToken { token, life } = next.clone();
+            state.kept = KeptToken { token, life, next: None };
+        }
+        Ok(is_next)
+    }
+
+    async fn drop_next(&self, _: &AccountId, _: &NextToken) -> Result<(), StoreError> {
+        self.state().kept.next = None;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Removal for World {
+    async fn remove(&self, _: &AccountId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn deleted(&self, _: &str, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Journal for World {
+    async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError> {
+        self.state().told.push(entry.what.clone());
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        _: &AccountId,
+        _: Timestamp,
+        _: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Intake for World {
+    async fn take_in(
+        &self,
+        _: &AccountId,
+        comments: Vec<CommentEvent>,
+    ) -> Result<Ingested, StoreError> {
+        Ok(Ingested { queued: comments.len(), ..Ingested::default() })
+    }
+}
+
+#[async_trait]
+impl AccountGraph for World {
+    async fn prepare(&self, _: &AccountId, _: &SealedToken) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The next token is the one of the next number.
+    async fn refresh(
+        &self,
+        _: &AccountId,
+        old: &SealedToken,
+        _: Duration,
+    ) -> Result<Answered<(SealedToken, Option<Duration>)>, CallError> {
+        let next = (token(old.sealed[0] + 1), Some(60 * DAY));
+        self.answer("refresh", old, next).await
+    }
+
+    async fn me(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        _: Duration,
+    ) -> Result<Answered<Me>, CallError> {
+        let account = match self.state().moods.get(&token.sealed[0]) {
+            Some(Mood::Mistakes) => AccountId::new("another's"),
+            _ => account.clone(),
+        };
+        let me = Me { account, app_scoped: None, username: Some("creator".into()), kind: None };
+        self.answer("me", token, me).await
+    }
+
+    async fn conversations(
+        &self,
+        _: &AccountId,
+        token: &SealedToken,
+        _: Duration,
+    ) -> Result<Answered<()>, CallError> {
+        self.answer("conversations", token, ()).await
+    }
+
+    async fn subscription(
+        &self,
+        _: &AccountId,
+        token: &SealedToken,
+        _: Duration,
+    ) -> Result<Answered<Subscription>, CallError> {
+        let fields = WEBHOOK_FIELDS.map(str::to_owned).into();
+        self.answer("subscription", token, Subscription::Fields(fields)).await
+    }
+
+    async fn subscribe(
+        &self,
+        _: &AccountId,
+        token: &SealedToken,
+        _: &[&str],
+        _: Duration,
+    ) -> Result<Answered<()>, CallError> {
+        self.answer("subscribe", token, ()).await
+    }
+
+    async fn media(
+        &self,
+        _: &AccountId,
+        token: &SealedToken,
+        _: Duration,
+    ) -> Result<Answered<Page<MediaItem>>, CallError> {
+        let comments = Some(self.state().comments.len() as u64);
+        let media = MediaItem { id: MediaId::new("179"), created_at: None, comments };
+        self.answer("media", token, Page { items: vec![media], next: None }).await
+    }
+
+    async fn comments(
+        &self,
+        _: &AccountId,
+        token: &SealedToken,
+        _: &MediaId,
+        after: Option<&str>,
+        _: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        let from: usize = after.map_or(0, |after| after.parse().unwrap());
+        let (items, next) = {
+            let mut state = self.state();
+            if state.parks_after_a_page {
+                state.cursor.parked = Some(Lane::Inbound);
+            }
+            let page = state.comments.iter().enumerate().skip(from).take(PAGE);
+            let item = |(n, at): (usize, &Timestamp)| CommentItem {
+                id: format!("c{n}").as_str().into(),
+                created_at: Some(*at),
+                text: None,
+                from: None,
+                username: None,
+            };
+            let next = from + PAGE;
+            let items: Vec<CommentItem> = page.map(item).collect();
+            (items, (next < state.comments.len()).then(|| next.to_string()))
+        };
+        let what = if from == 0 { "comments" } else { "more comments" };
+        self.answer(what, token, Page { items, next }).await
+    }
+}

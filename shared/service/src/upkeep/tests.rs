@@ -1,0 +1,201 @@
+//! What a visit decides, call by call. That it survives being killed anywhere, and what Meta makes of
+//! it, is tested over the wire.
+
+use std::sync::Arc;
+
+use spillway_core::journal::Event;
+use spillway_core::send::Lane;
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{Backfill, Reason, TokenLife};
+use spillway_meta::error::GraphError;
+use spillway_meta::graph::CallError;
+use spillway_meta::usage::Usage;
+
+use super::fakes::{DAY, HOUR, Mood, START, World, token};
+use super::{Kept, VISIT};
+
+const VISITED: Option<Kept> = Some(Kept { visited: 1, failed: 0, left: 0 });
+
+/// An answer that Meta would give again.
+fn token_dead() -> Mood {
+    let error = GraphError { status: 400, code: Some(190), ..GraphError::default() };
+    Mood::Fails(CallError::Refused { error, usage: Usage::default(), server_date: None })
+}
+
+/// An account whose token is in its last third.
+fn with_an_old_token() -> Arc<World> {
+    let world = World::new();
+    let life = TokenLife { obtained_at: Some(START - 45 * DAY), ends_at: Some(START + 15 * DAY) };
+    world.state().kept.life = life;
+    world
+}
+
+#[test]
+fn the_old_token_stays_in_use_until_a_call_with_the_new_one_has_worked() {
+    let world = with_an_old_token();
+    world.state().moods.insert(2, Mood::Fails(CallError::Unknown));
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("refresh", 1), ("me", 2)]);
+    {
+        let state = world.state();
+        assert_eq!(state.kept.token, token(1));
+        assert_eq!(state.kept.next.as_ref().map(|next| &next.token), Some(&token(2)));
+        assert_eq!((&state.told[..], state.due), (&[][..], Some(START)), "the next run goes on");
+    }
+    // What else there is to do is done with the old one; no third token is asked for.
+    world.state().standing.upkeep.checked_at = None;
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("me", 2), ("subscription", 1)]);
+
+    world.state().moods.clear();
+    world.state().standing.upkeep.checked_at = None;
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("me", 2), ("subscription", 2)]);
+    let state = world.state();
+    assert_eq!((&state.kept.token, &state.kept.next), (&token(2), &None));
+    assert_eq!(state.told, [Event::TokenRefreshed { token_ends: START + 60 * DAY }]);
+}
+
+#[test]
+fn a_new_token_that_does_not_work_is_dropped_and_holds_nothing_up() {
+    for mood in [token_dead(), Mood::Mistakes] {
+        let world = with_an_old_token();
+        world.state().moods.insert(2, mood);
+        assert_eq!(world.run(), VISITED);
+        assert_eq!(world.calls(), [("refresh", 1), ("me", 2)]);
+        {
+            let state = world.state();
+            assert_eq!((&state.kept.token, &state.kept.next), (&token(1), &None));
+            assert_eq!((&state.budget.holds.current, state.due), (&None, Some(START + HOUR)));
+            assert!(matches!(&state.told[..], [Event::TokenRefreshFailed { .. }]));
+        }
+        // Another is asked for an hour later, and the failure told once a day.
+        world.pass(HOUR);
+        assert_eq!(world.run(), VISITED);
+        assert_eq!(world.calls(), [("refresh", 1), ("me", 2), ("subscription", 1)]);
+        assert_eq!(world.state().told.len(), 1);
+    }
+}
+
+#[test]
+fn a_token_that_is_found_dead_is_called_with_no_more_and_holds_the_account() {
+    let world = with_an_old_token();
+    world.state().moods.insert(1, token_dead());
+    world.state().standing.upkeep.checked_at = None;
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("refresh", 1)], "not even the subscription is asked for");
+    let state = world.state();
+    assert!(state.budget.holds.current.is_some());
+    assert_eq!(state.told.iter().filter(|event| **event == Event::TokenDead).count(), 1);
+    assert_eq!(state.standing.upkeep.dead_since, Some(START));
+}
+
+#[test]
+fn a_visit_that_dies_or_fails_is_due_again_when_its_time_is_over_and_not_before() {
+    let hangs: fn(&World) = |world| drop(world.state().moods.insert(1, Mood::Hangs));
+    let is_gone: fn(&World) = |world| world.state().is_gone = true;
+    let failed = Some(Kept { visited: 1, failed: 1, left: 0 });
+    for (trouble, ran) in [(hangs, None), (is_gone, failed)] {
+        let world = with_an_old_token();
+        trouble(&world);
+        assert_eq!(world.run(), ran);
+        {
+            let mut state = world.state();
+            assert_eq!(state.due, Some(START + VISIT));
+            state.moods.clear();
+            state.is_gone = false;
+            state.calls.clear();
+        }
+        world.pass(VISIT / 2);
+        assert_eq!(world.run(), Some(Kept::default()), "it may still be under way");
+        world.pass(VISIT / 2);
+        assert_eq!(world.run(), VISITED);
+        assert_eq!(world.calls(), [("refresh", 1), ("me", 2)]);
+        assert_eq!(world.state().kept.token, token(2));
+    }
+}
+
+#[test]
+fn a_backfill_stops_while_sends_are_parked_and_goes_on_behind_the_last_page() {
+    let world = World::new();
+    {
+        let mut state = world.state();
+        let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
+        state.standing.upkeep.backfill = Some(backfill);
+        state.comments = (1..=3).map(|hours| START - HOUR * hours).collect();
+        state.cursor.parked = Some(Lane::Inbound);
+    }
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [], "what is live goes first");
+    {
+        let mut state = world.state();
+        assert_eq!(state.due, Some(START), "the next run looks again");
+        state.cursor.parked = None;
+        state.parks_after_a_page = true;
+    }
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), []);
+    {
+        let mut state = world.state();
+        state.cursor.parked = None;
+        state.parks_after_a_page = false;
+    }
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("more comments", 1)]);
+    let state = world.state();
+    assert_eq!((&state.standing.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
+    assert!(matches!(state.told[..], [Event::Backfilled { read: 3, found: 3, .. }]));
+}
+
+/// An account that webhooks have not told of for seven hours, with a comment of then.
+fn quiet(comment_made: Timestamp) -> Arc<World> {
+    let world = World::new();
+    {
+        let mut state = world.state();
+        state.standing.last_heard = Some(START - 7 * HOUR);
+        state.comments = vec![comment_made];
+    }
+    world
+}
+
+#[test]
+fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() {
+    let world = quiet(START - 3 * HOUR);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
+    {
+        let state = world.state();
+        assert_eq!(state.standing.upkeep.silent_since, Some(START));
+        assert!(matches!(state.told[..], [Event::Silent { .. }, Event::Backfilled { .. }]));
+    }
+    // Meta says that it is subscribed, and it is subscribed again all the same; comments are read.
+    world.pass(HOUR);
+    assert_eq!(world.run(), VISITED);
+    let again = [("subscription", 1), ("subscribe", 1), ("media", 1)];
+    assert_eq!(world.calls(), again, "it has no comment beyond those known");
+
+    world.pass(HOUR);
+    world.state().standing.last_heard = Some(START + 2 * HOUR);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.state().standing.upkeep.silent_since, None);
+    assert_eq!(world.state().told.last(), Some(&Event::HeardAgain));
+    world.calls();
+    world.pass(HOUR);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("subscription", 1)], "believed again");
+}
+
+#[test]
+fn neither_a_quiet_night_nor_a_webhook_on_its_way_is_silence() {
+    // Told before the night; or so young that its webhook may still come.
+    for made in [START - 7 * HOUR, START - HOUR] {
+        let world = quiet(made);
+        assert_eq!(world.run(), VISITED);
+        assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
+        let state = world.state();
+        assert_eq!(state.standing.upkeep.silent_since, None);
+        assert!(!state.told.iter().any(|event| matches!(event, Event::Silent { .. })));
+    }
+}
