@@ -90,6 +90,12 @@ impl GraphSim {
         self.state().world.set_token_life(id, obtained_at, ends_at);
     }
 
+    /// Lets every token of the account end now.
+    pub fn end_tokens(&self, id: &AccountId) {
+        let now = self.clock.now();
+        self.state().world.end_tokens(id, now);
+    }
+
     /// The app that people log in to.
     pub fn set_app(&self, id: &str, secret: &str) {
         self.state().world.set_app(id, secret);
