@@ -33,13 +33,17 @@ const POLLER_WAITS: Duration = Duration::from_secs(5);
 /// What a run of upkeep takes.
 const UPKEEP_TAKES: Duration = Duration::from_millis(500);
 
-/// Meta tries a failed delivery again, for 36 hours with growing waits; here, the first few.
-const REDELIVERIES: [Duration; 5] = [
+/// Meta tries a failed delivery again, at once and then with growing waits, for 36 hours (webhooks of the
+/// Instagram Platform). When exactly is not documented.
+const REDELIVERIES: [Duration; 8] = [
     Duration::from_secs(1),
     Duration::from_secs(20),
     Duration::from_secs(120),
     Duration::from_secs(900),
     Duration::from_secs(3600),
+    Duration::from_secs(3 * 3600),
+    Duration::from_secs(8 * 3600),
+    Duration::from_secs(23 * 3600),
 ];
 
 /// One POST of Meta's.
@@ -71,6 +75,8 @@ pub struct Driver {
     last_upkeep: Timestamp,
     /// Until then no delivery reaches the webhook.
     pub unreachable_until: Timestamp,
+    /// Until then no schedule starts anything.
+    pub unscheduled_until: Timestamp,
     /// Deliveries that failed.
     pub failed_deliveries: u64,
 }
@@ -125,6 +131,7 @@ impl Driver {
             keeps_up_every: None,
             last_upkeep: start,
             unreachable_until: Timestamp::EPOCH,
+            unscheduled_until: Timestamp::EPOCH,
             failed_deliveries: 0,
             clock,
             stack,
@@ -199,7 +206,8 @@ impl Driver {
         let delivery = self.deliveries.last().map(|(delivery, _)| (delivery.at, Due::Delivery));
         let tick = self.next_tick().await?.map(|at| (at, Due::Tick));
         let now = self.clock.now();
-        let upkeep = self.keeps_up_every.map(|every| (self.last_upkeep + every, Due::Upkeep));
+        let upkeep = self.keeps_up_every.map(|every| self.last_upkeep + every);
+        let upkeep = upkeep.map(|at| (at.max(self.unscheduled_until), Due::Upkeep));
         let due = [delivery, tick, upkeep, releases, sends].into_iter().flatten();
         Ok(due.map(|(at, due)| (at.max(now), due)).min())
     }
@@ -209,7 +217,8 @@ impl Driver {
         let marked = self.backlogs.marked().await?;
         let due = marked.into_iter().map(|(_, due)| due).min();
         Ok(due.map(|due| {
-            let earliest = due.max(self.last_tick + MINUTE).since(self.start).as_millis();
+            let earliest = due.max(self.last_tick + MINUTE).max(self.unscheduled_until);
+            let earliest = earliest.since(self.start).as_millis();
             let minutes = u64::try_from(earliest.div_ceil(MINUTE.as_millis())).unwrap_or(u64::MAX);
             self.start + Duration::from_millis(minutes.saturating_mul(60_000))
         }))

@@ -34,6 +34,7 @@ Examples:
   spillway-local                                        the viral Reel, 3,000 comments
   spillway-local --comments 500 --seed 7 --json         a smaller one, as JSON
   spillway-local drill                                  a day with outages, tokens that end, kills
+  spillway-local drill --days 7                         a week of them, several at once
   spillway-local serve --calls 20/10s --replies 20/10s  in real time, with a small quota
   spillway-local serve --accounts accounts.toml         for accounts of your own"
 )]
@@ -51,12 +52,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Play a day of comments with one trouble after another, and count what was lost
+    /// Play days of comments with one trouble after another, and count what was lost
     ///
     /// Time is virtual. The exit code is 1 if anything was lost, given up, doubled or sent over a limit.
     #[command(after_help = "\
 Examples:
   spillway-local drill                                  all troubles, 600 comments
+  spillway-local drill --days 7 --seed 3                a week: outages drawn from the seed, several at
+                                                        once, bursts, three accounts
   spillway-local drill --only store,queue --seed 7      two of them, another day
   spillway-local drill --comments 2000 --json           a busier day, as JSON")]
     Drill(DrillOptions),
@@ -128,7 +131,7 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
 #[expect(clippy::print_stdout, reason = "the report is this command's output")]
 async fn drill(cli: &Cli, options: &DrillOptions) -> Result<ExitCode> {
     let mut drill = Drill::new(options, &cli.quotas).await?;
-    let mut shown = Shown::new(u64::from(options.comments));
+    let mut shown = Shown::new(u64::from(options.comments * options.days));
     let report = drill.play(|progress| shown.update(progress)).await?;
     shown.finish();
     if cli.json {
@@ -140,8 +143,8 @@ async fn drill(cli: &Cli, options: &DrillOptions) -> Result<ExitCode> {
     if !clean {
         eprintln!(
             "NOT CLEAN: something was lost, given up, doubled or over a limit. Again: \
-             spillway-local drill --comments {} --seed {}",
-            options.comments, options.seed
+             spillway-local drill --days {} --comments {} --seed {}",
+            options.days, options.comments, options.seed
         );
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -248,11 +248,18 @@ fn per_hour(first: Timestamp, dm_at: &[Timestamp]) -> Vec<u64> {
     hours
 }
 
+/// How full a column is, in eighths.
+const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A column of one row for a value, as a part of the largest one. What is there at all is seen.
+pub(crate) fn bar(value: u64, top: u64) -> char {
+    EIGHTHS[(value * 8).div_ceil(top).min(8) as usize]
+}
+
 /// A column for each hour, or for several where there are more than fit a terminal.
 fn chart(hours: &[u64]) -> String {
     const COLUMNS: usize = 72;
     const ROWS: u64 = 6;
-    const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let per_column = hours.len().div_ceil(COLUMNS).max(1);
     let columns: Vec<u64> =
         hours.chunks(per_column).map(|chunk| chunk.iter().copied().max().unwrap_or(0)).collect();

@@ -1,7 +1,7 @@
 //! A tap between the AWS SDK and the embedded services: counts what AWS would bill, notes which
 //! function asks for what, slows down, refuses, and can stop a function dead at any request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::Value;
+use spillway_core::seed::seed;
 use tokio::sync::Notify;
 
 /// What went through.
@@ -36,7 +37,7 @@ pub enum KillPoint {
 }
 
 /// A service of AWS's that may be out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
     /// DynamoDB.
     DynamoDb,
@@ -53,6 +54,76 @@ impl Service {
             _ => None,
         }
     }
+}
+
+/// How a service is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// It refuses every request, and none of them takes effect.
+    Whole,
+    /// It refuses one request in ten, and half of those take effect all the same. Which ones follows
+    /// from the seed, what is asked, and how often it was asked.
+    Patchy {
+        /// What it is drawn from.
+        seed: u64,
+    },
+}
+
+/// What an outage does to a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    BeforeEffect,
+    AfterEffect,
+}
+
+/// The services that are out, and what that came to.
+#[derive(Debug, Default)]
+struct Outages {
+    out: BTreeMap<Service, Outage>,
+    refused: BTreeMap<Service, u64>,
+    /// How often each request was made in a patchy outage, by what it asks.
+    asked: BTreeMap<u64, u64>,
+}
+
+impl Outages {
+    /// What becomes of a request to a service; each refusal is counted.
+    fn strike(&mut self, service: Service, body: &[u8]) -> Option<Refusal> {
+        let refusal = match self.out.get(&service)? {
+            Outage::Whole => Some(Refusal::BeforeEffect),
+            Outage::Patchy { seed: of_run } => {
+                let asks = asks(body);
+                let times = self.asked.entry(asks).or_default();
+                *times += 1;
+                let draw = seed(&["patchy", &of_run.to_string(), &format!("{asks} {times}")]);
+                match draw % 20 {
+                    0 => Some(Refusal::BeforeEffect),
+                    1 => Some(Refusal::AfterEffect),
+                    _ => None,
+                }
+            }
+        };
+        *self.refused.entry(service).or_default() += u64::from(refusal.is_some());
+        refusal
+    }
+}
+
+/// What a request asks, as a number. By this and not by its place it is drawn whether it is struck, so
+/// that requests that race draw the same in any order. Bytes are left out, since sealed tokens are not
+/// the same twice, and so are the SDK's own random names of transactions.
+fn asks(body: &[u8]) -> u64 {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|name, _| name != "B" && name != "ClientRequestToken");
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
+    strip(&mut body);
+    seed(&[&body.to_string()])
 }
 
 /// A function of the deployment.
@@ -101,8 +172,7 @@ struct Inner {
     kill: Mutex<Option<(u64, KillPoint)>>,
     killed: Notify,
     latency_ms: AtomicU64,
-    out: Mutex<Option<Service>>,
-    refused: AtomicU64,
+    outages: Mutex<Outages>,
 }
 
 impl Tap {
@@ -142,31 +212,28 @@ impl Tap {
         self.0.latency_ms.store(millis, Ordering::Relaxed);
     }
 
-    /// From now on the service that is out refuses every request, and none of them takes effect.
-    pub fn set_out(&self, service: Option<Service>) {
-        *self.out() = service;
+    /// From now on the service is out.
+    pub fn take_out(&self, service: Service, outage: Outage) {
+        self.outages().out.insert(service, outage);
     }
 
-    /// Requests refused so far because their service was out.
-    pub fn refused(&self) -> u64 {
-        self.0.refused.load(Ordering::Relaxed)
+    /// From now on the service answers again.
+    pub fn bring_back(&self, service: Service) {
+        self.outages().out.remove(&service);
     }
 
-    fn out(&self) -> std::sync::MutexGuard<'_, Option<Service>> {
-        self.0.out.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Requests refused so far because this service was out.
+    pub fn refused(&self, service: Service) -> u64 {
+        self.outages().refused.get(&service).copied().unwrap_or_default()
     }
 
-    /// The answer to a request to a service that is out.
-    fn refuse(&self, request: &HttpRequest) -> Result<Option<HttpResponse>, ConnectorError> {
-        let is_out = self.out().is_some_and(|out| Service::of(request) == Some(out));
-        if !is_out {
-            return Ok(None);
-        }
-        self.0.refused.fetch_add(1, Ordering::Relaxed);
-        let status =
-            503_u16.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
-        let body = r#"{"__type":"ServiceUnavailable","message":"The service is unavailable"}"#;
-        Ok(Some(HttpResponse::new(status, SdkBody::from(body))))
+    fn outages(&self) -> std::sync::MutexGuard<'_, Outages> {
+        self.0.outages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strike(&self, request: &HttpRequest) -> Option<Refusal> {
+        let service = Service::of(request)?;
+        self.outages().strike(service, request.body().bytes().unwrap_or_default())
     }
 
     /// Takes back a kill that has not struck.
@@ -214,8 +281,9 @@ impl HttpConnector for Tapped {
             if latency_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(latency_ms)).await;
             }
-            if let Some(refusal) = tap.refuse(&request)? {
-                return Ok(refusal);
+            let refusal = tap.strike(&request);
+            if refusal == Some(Refusal::BeforeEffect) {
+                return unavailable();
             }
             let asked = Asked::read(&request);
             if let (Some(asked), Ok(function)) = (&asked, FUNCTION.try_get()) {
@@ -235,9 +303,17 @@ impl HttpConnector for Tapped {
             }
             *response.body_mut() = SdkBody::from(bytes);
             tap.pass(number, KillPoint::After).await;
-            Ok(response)
+            if refusal.is_some() { unavailable() } else { Ok(response) }
         })
     }
+}
+
+/// The answer of a service that is out.
+fn unavailable() -> Result<HttpResponse, ConnectorError> {
+    let status =
+        503_u16.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
+    let body = r#"{"__type":"ServiceUnavailable","message":"The service is unavailable"}"#;
+    Ok(HttpResponse::new(status, SdkBody::from(body)))
 }
 
 /// A request to one of the services.

@@ -13,7 +13,7 @@ fn quotas() -> QuotaOptions {
 }
 
 async fn drill(comments: u32, only: &[Trouble]) -> Drill {
-    let options = DrillOptions { comments, only: only.to_vec(), seed: 3 };
+    let options = DrillOptions { days: 1, comments, only: only.to_vec(), seed: 3 };
     Drill::new(&options, &quotas()).await.unwrap()
 }
 

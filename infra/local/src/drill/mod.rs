@@ -1,38 +1,45 @@
-//! The chaos drill: a day of comments, and one trouble after another. Whoever commented gets one DM
+//! The chaos drill: days of comments, and one trouble after another. Whoever commented gets one DM
 //! all the same.
 
+mod days;
+mod load;
+mod picture;
+mod plan;
 pub mod report;
+mod strike;
 pub mod trouble;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
-use secrecy::SecretString;
-use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::login::Login;
 use spillway_cloud::wiring::Wiring;
-use spillway_core::seed::seed;
+use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::Clock;
 
+use self::plan::Planned;
 use self::report::{DrillReport, Fate, fates};
+use self::strike::Happened;
 use self::trouble::Trouble;
 use crate::clock::SteppedClock;
-use crate::driver::{Driver, Progress};
-use crate::graph::{Fault, FaultKind, GraphConfig, UnknownComments};
+use crate::driver::{Delivery, Driver, Progress};
+use crate::graph::{GraphConfig, UnknownComments};
 use crate::setup::{QuotaOptions, load_accounts};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
-use crate::story::trace::{Arrivals, Said, Shape, Trace};
-use crate::tap::{KillPoint, Service};
+use crate::story::trace::{Said, Trace};
 
 /// What is drilled.
 #[derive(Args, Clone, Debug)]
 pub struct DrillOptions {
-    /// Comments of the day that get a DM
+    /// Days: one that is always the same, or several whose troubles, bursts and accounts are drawn
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=14))]
+    pub days: u32,
+    /// Comments of a day that get a DM
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub comments: u32,
     /// Only these troubles, separated by commas [default: all]
@@ -46,22 +53,24 @@ pub struct DrillOptions {
 /// Monday, 7 September 2026, 00:00 UTC.
 const START: Timestamp = Timestamp::from_secs(1_788_739_200);
 
-/// How long comments come.
+/// How long comments come, for each day of the drill.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// After the day, how long somebody who is lost may still be found: upkeep reads the comments of an
-/// account that has been quiet for six hours.
-const SEARCH: Duration = Duration::from_secs(12 * 3600);
+/// So long after the last day it is over, whatever waits or is lost: a comment can be answered for a
+/// week.
+const AFTERWARDS: Duration = Duration::from_secs(8 * 24 * 3600);
 
-/// After this much virtual time it is over, whatever waits: nothing takes longer than a comment can
-/// be answered.
-const THE_END: Duration = Duration::from_secs(9 * 24 * 3600);
+/// Accounts of a drill of several days.
+const ACCOUNTS: [&str; 3] = ["17841400000000001", "17841400000000002", "17841400000000003"];
 
 /// How often the schedule starts upkeep, as in template.yaml.
 const UPKEEP_EVERY: Duration = Duration::from_secs(900);
 
 /// Where logins come back to.
 const REDIRECT: &str = "https://example.com/";
+
+/// How long after a login that failed the owner logs in again.
+const LOG_IN_AGAIN: Duration = Duration::from_secs(900);
 
 /// A drill under way.
 pub struct Drill {
@@ -72,31 +81,39 @@ pub struct Drill {
     clock: Arc<SteppedClock>,
     /// The ports as whoever operates has them: no trouble reaches them.
     outside: Wiring,
-    account: NewAccount,
+    accounts: Vec<NewAccount>,
     comments: Vec<Said>,
+    /// What Meta delivers in any case, ascending.
+    deliveries: Vec<Delivery>,
     troubles: Vec<Happened>,
-    /// The trouble that lasts, by its place.
-    now: Option<usize>,
+    /// The troubles that last, by their places.
+    on: BTreeSet<usize>,
+    /// What is still to happen by itself, by when; what comes at the same instant in the order planned.
+    moments: BTreeMap<(Timestamp, usize), Moment>,
+    planned: usize,
     /// Invocations that died, from when to when.
     killed: Vec<RangeInclusive<Timestamp>>,
+    unheard: Vec<Unheard>,
+    days: u32,
     seed: u64,
 }
 
-/// A trouble, and what was seen of it.
-struct Happened {
-    trouble: Trouble,
-    begin: Timestamp,
-    end: Timestamp,
-    struck: u64,
-    unsubscribed: Option<Timestamp>,
-    resubscribed: Option<Timestamp>,
-}
-
 /// What happens by itself at an instant.
+#[derive(Clone, Copy)]
 enum Moment {
     Comment(usize),
     Begin(usize),
     End(usize),
+    /// An account's owner logs in again.
+    LogIn(usize),
+}
+
+/// A time in which Meta told nothing of an account, since it had unsubscribed it.
+struct Unheard {
+    /// The account's place.
+    account: usize,
+    from: Timestamp,
+    until: Option<Timestamp>,
 }
 
 impl Drill {
@@ -118,12 +135,11 @@ impl Drill {
         wrap: fn(Wiring) -> Wiring,
     ) -> Result<Self> {
         let clock = Arc::new(SteppedClock::new(START));
-        let accounts = load_accounts(None, quotas)?;
-        let account = accounts.first().context("the example has no account")?.clone();
+        let scene = Scene::of(options, load_accounts(None, quotas)?)?;
         let stack = Stack::start(Blueprint {
             clock: clock.clone(),
             pace: Pace::Stepped,
-            accounts,
+            accounts: scene.connected,
             graph: GraphConfig {
                 limits: quotas.limits(),
                 seed: options.seed,
@@ -140,69 +156,71 @@ impl Drill {
         let outside = Wiring::new(config, keys.clone(), dynamo, poller, clock.clone(), u64::MAX)?;
         let mut driver = Driver::new(stack.clone(), clock.clone()).await?;
         driver.keeps_up_every = Some(UPKEEP_EVERY);
-        let Trace { comments, deliveries, .. } = Trace::draw(&Shape {
-            account: account.id.clone(),
-            comments: options.comments,
-            span: DAY,
-            arrivals: Arrivals::Even,
-            start: START,
-            seed: options.seed,
-        });
-        driver.plan(deliveries);
-        let is_wanted =
-            |trouble: &Trouble| options.only.is_empty() || options.only.contains(trouble);
-        let troubles = Trouble::ALL.into_iter().filter(is_wanted).map(Happened::new).collect();
-        Ok(Self {
+        let Trace { comments, deliveries, .. } = scene.trace;
+        driver.plan(deliveries.clone());
+        let mut drill = Self {
             stack,
             driver,
             clock,
             outside,
-            account,
+            troubles: scene.troubles.iter().map(Happened::new).collect(),
+            accounts: scene.drilled,
             comments,
-            troubles,
-            now: None,
+            deliveries,
+            on: BTreeSet::new(),
+            moments: BTreeMap::new(),
+            planned: 0,
             killed: Vec::new(),
+            unheard: Vec::new(),
+            days: options.days,
             seed: options.seed,
-        })
+        };
+        drill.plan_moments();
+        Ok(drill)
     }
 
-    /// Plays the day, and what follows until everybody has their DM or nothing helps any more.
+    /// Plays the days, and what follows until everybody has their DM or nothing helps any more.
     ///
     /// # Errors
     /// When a part of the stack fails in a way that is no part of the drill.
     pub async fn play(&mut self, mut watch: impl FnMut(Progress)) -> Result<DrillReport> {
-        for (at, moment) in self.moments() {
+        let last_day_ends = START + DAY * self.days;
+        while let Some(((at, _), moment)) = self.moments.pop_first() {
+            ensure!(at < last_day_ends + AFTERWARDS, "no end to what happens by itself");
             self.pass(at, &mut watch).await?;
             match moment {
                 Moment::Comment(nth) => self.comment(nth),
-                Moment::Begin(nth) => self.begin(nth),
+                Moment::Begin(nth) => self.begin(nth).await?,
                 Moment::End(nth) => self.end(nth).await?,
+                Moment::LogIn(account) => self.log_in(account).await?,
             }
         }
-        let mut until = START + DAY;
+        let mut until = last_day_ends;
         loop {
             self.pass(until, &mut watch).await?;
             let fates = fates(self).await?;
-            let is_left = |is: Fate| fates.iter().any(|(_, fate)| *fate == is);
-            let may_be_found = until < START + DAY + SEARCH;
-            let goes_on = is_left(Fate::Waiting) || (is_left(Fate::Lost) && may_be_found);
-            if !goes_on || until >= START + THE_END {
+            let goes_on = fates.iter().any(|(_, is)| matches!(is, Fate::Waiting | Fate::Lost));
+            if !goes_on || until >= last_day_ends + AFTERWARDS {
                 return DrillReport::of(self).await;
             }
             until = until + Duration::from_secs(3600);
         }
     }
 
-    /// All that happens by itself, in its order.
-    fn moments(&self) -> Vec<(Timestamp, Moment)> {
-        let comments = self.comments.iter().enumerate();
-        let comments = comments.map(|(nth, said)| (said.comment.created_at, Moment::Comment(nth)));
-        let troubles = self.troubles.iter().enumerate().flat_map(|(nth, happened)| {
-            [(happened.begin, Moment::Begin(nth)), (happened.end, Moment::End(nth))]
-        });
-        let mut moments: Vec<_> = comments.chain(troubles).collect();
-        moments.sort_by_key(|(at, _)| *at);
-        moments
+    /// Plans all that happens by itself.
+    fn plan_moments(&mut self) {
+        for nth in 0..self.comments.len() {
+            self.plan(self.comments[nth].comment.created_at, Moment::Comment(nth));
+        }
+        for nth in 0..self.troubles.len() {
+            self.plan(self.troubles[nth].begin, Moment::Begin(nth));
+            self.plan(self.troubles[nth].end, Moment::End(nth));
+        }
+    }
+
+    fn plan(&mut self, at: Timestamp, moment: Moment) {
+        self.moments.insert((at, self.planned), moment);
+        self.planned += 1;
     }
 
     /// Somebody comments: Meta knows, and tells by the delivery that is planned.
@@ -210,78 +228,6 @@ impl Drill {
         let Said { comment, words, .. } = &self.comments[nth];
         self.stack.graph.say(comment.id.clone(), words.clone());
         self.stack.graph.observe_comment(comment.clone());
-    }
-
-    fn begin(&mut self, nth: usize) {
-        let Stack { graph, tap, poller_tap, .. } = &*self.stack;
-        let Happened { trouble, begin, end, .. } = self.troubles[nth];
-        match trouble {
-            Trouble::Store => tap.set_out(Some(Service::DynamoDb)),
-            Trouble::Queue => {
-                tap.set_out(Some(Service::Sqs));
-                poller_tap.set_out(Some(Service::Sqs));
-            }
-            Trouble::Graph => {
-                // Of ten calls one is carried out all the same, and its answer lost.
-                let odds = |kind, of_those| {
-                    Fault::new(kind).with_probability(of_those, self.seed).lasting(end.since(begin))
-                };
-                graph.order_fault(odds(FaultKind::ServerError, 0.5));
-                graph.order_fault(odds(FaultKind::NoAnswerBeforeEffect, 0.8));
-                graph.order_fault(odds(FaultKind::ServerErrorAfterEffect, 0.5));
-                graph.order_fault(odds(FaultKind::NoAnswer, 1.0));
-            }
-            Trouble::Webhooks => self.driver.unreachable_until = end,
-            Trouble::Token => graph.set_token_life(&self.account.id, START, self.clock.now()),
-            Trouble::Kills => {}
-        }
-        self.troubles[nth].struck = self.seen(trouble);
-        self.now = Some(nth);
-    }
-
-    async fn end(&mut self, nth: usize) -> Result<()> {
-        let trouble = self.troubles[nth].trouble;
-        let before = self.troubles[nth].struck;
-        self.troubles[nth].struck = self.seen(trouble) - before;
-        self.now = None;
-        match trouble {
-            Trouble::Store | Trouble::Queue => {
-                self.stack.tap.set_out(None);
-                self.stack.poller_tap.set_out(None);
-            }
-            // These end by themselves.
-            Trouble::Graph | Trouble::Webhooks => {}
-            Trouble::Token => self.log_in().await?,
-            Trouble::Kills => self.stack.tap.spare(),
-        }
-        Ok(())
-    }
-
-    /// What a trouble of this kind has let fail since the start.
-    fn seen(&self, trouble: Trouble) -> u64 {
-        let Stack { graph, tap, poller_tap, .. } = &*self.stack;
-        let calls = |is: fn(u16, Option<u32>) -> bool| {
-            graph.calls().iter().filter(|call| is(call.status, call.code)).count() as u64
-        };
-        match trouble {
-            Trouble::Store | Trouble::Queue => tap.refused() + poller_tap.refused(),
-            Trouble::Graph => calls(|status, _| status == 0 || status >= 500),
-            Trouble::Webhooks => self.driver.failed_deliveries,
-            Trouble::Token => calls(|_, code| code == Some(190)),
-            Trouble::Kills => self.killed.len() as u64,
-        }
-    }
-
-    /// The account's owner logs in again, and whoever operates connects it: `spillway connect`.
-    async fn log_in(&self) -> Result<()> {
-        let Stack { graph, config, secrets, dynamo, .. } = &*self.stack;
-        let (app, code) = graph.log_in(&self.account.id).context("nobody can log in")?;
-        let login = Login::new(&config.graph, secrets.app_secrets.clone())?;
-        let logged_in = login.redeem(&app, &SecretString::from(code), REDIRECT).await?;
-        ensure!(logged_in.me.account == self.account.id, "another account has logged in");
-        let accounts = DynamoAccounts { client: dynamo.clone(), table: config.state_table.clone() };
-        login.connect(&self.outside, &accounts, &logged_in, &self.account).await?;
-        Ok(())
     }
 
     /// Lets time pass until `until`, and everything happen that is due.
@@ -302,52 +248,65 @@ impl Drill {
         Ok(())
     }
 
-    /// While functions are killed, the next one follows when the last has struck.
-    fn order_kill(&self) {
-        let is_on = self.now.is_some_and(|nth| self.troubles[nth].trouble == Trouble::Kills);
-        if !is_on || self.stack.tap.is_armed() {
-            return;
-        }
-        let nth = self.killed.len().to_string();
-        let draw = |what: &str, n| seed(&[what, &self.seed.to_string(), &nth]) % n;
-        let point = match draw("point", 2) {
-            0 => KillPoint::Before,
-            _ => KillPoint::After,
-        };
-        self.stack.tap.kill_at(1 + draw("kill", 30), point);
-    }
-
-    /// Notes when Meta gives up telling of the account, and when it does again.
+    /// Notes when Meta gives up telling of an account, and when it does again.
     fn look_at_subscription(&mut self) {
-        let (is_told, now) = (self.stack.graph.is_subscribed(&self.account.id), self.clock.now());
-        let begun = self.troubles.iter_mut().rfind(|happened| happened.begin <= now);
-        let Some(happened) = begun else { return };
-        if !is_told {
-            happened.unsubscribed.get_or_insert(now);
-        } else if happened.unsubscribed.is_some() {
-            happened.resubscribed.get_or_insert(now);
+        let now = self.clock.now();
+        for (nth, account) in self.accounts.iter().enumerate() {
+            let mut of_account = self.unheard.iter_mut().filter(|gap| gap.account == nth);
+            let open = of_account.find(|gap| gap.until.is_none());
+            match (open, self.stack.graph.is_subscribed(&account.id)) {
+                (None, false) => {
+                    self.unheard.push(Unheard { account: nth, from: now, until: None });
+                }
+                (Some(gap), true) => gap.until = Some(now),
+                _ => {}
+            }
         }
     }
 
-    /// Whether what Meta answered then may have been lost with a function, or with the store.
-    fn may_be_unrecorded(&self, answered: Timestamp) -> bool {
-        let store = self.troubles.iter().filter(|happened| happened.trouble == Trouble::Store);
-        let mut store = store.map(|happened| happened.begin..=happened.end);
-        store.any(|span| span.contains(&answered))
-            || self.killed.iter().any(|span| span.contains(&answered))
+    /// The account at a place.
+    fn account(&self, place: usize) -> &AccountId {
+        &self.accounts[place].id
     }
 }
 
-impl Happened {
-    fn new(trouble: Trouble) -> Self {
-        let (begin, end) = trouble.span();
-        Self {
-            trouble,
-            begin: START + begin,
-            end: START + end,
-            struck: 0,
-            unsubscribed: None,
-            resubscribed: None,
+/// Who is there, who comments, and what goes wrong.
+struct Scene {
+    /// The accounts that are connected.
+    connected: Vec<NewAccount>,
+    /// Of these, those that people comment under.
+    drilled: Vec<NewAccount>,
+    trace: Trace,
+    troubles: Vec<Planned>,
+}
+
+impl Scene {
+    /// Draws the scene around the accounts of the example.
+    fn of(options: &DrillOptions, example: Vec<NewAccount>) -> Result<Self> {
+        let DrillOptions { days, comments, ref only, seed } = *options;
+        ensure!(!example.is_empty(), "the example has no account");
+        let mut kinds = Trouble::ALL.to_vec();
+        kinds.retain(|trouble| only.is_empty() || only.contains(trouble));
+        if days == 1 {
+            let mut troubles = plan::ONE_DAY.to_vec();
+            troubles.retain(|one| kinds.contains(&one.trouble));
+            ensure!(!troubles.is_empty(), "a single day has none of these troubles: give --days");
+            let trace = load::one_day(&example[0].id, comments, seed);
+            return Ok(Self {
+                drilled: example[..1].to_vec(),
+                connected: example,
+                trace,
+                troubles,
+            });
         }
+        let drilled: Vec<NewAccount> =
+            ACCOUNTS.map(|id| NewAccount { id: id.into(), ..example[0].clone() }).into();
+        let ids: Vec<AccountId> = drilled.iter().map(|account| account.id.clone()).collect();
+        Ok(Self {
+            connected: drilled.clone(),
+            trace: load::days(&ids, days, comments, seed),
+            troubles: plan::draw(days, drilled.len(), &kinds, seed),
+            drilled,
+        })
     }
 }

@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
+use spillway_core::id::AccountId;
+use spillway_core::journal::Event;
 use spillway_core::time::Timestamp;
 
+use super::days::{DayReport, Wrong};
+use super::picture;
+use super::strike::Happened;
 use super::trouble::Trouble;
-use super::{Drill, Happened, START};
+use super::{Drill, START};
 use crate::report::{Entry, Report};
 use crate::story::trace::Said;
 
@@ -41,13 +46,22 @@ pub struct DrillReport {
     pub seed: u64,
     /// What each trouble did.
     pub troubles: Vec<TroubleReport>,
+    /// Each day, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<DayReport>,
+    /// When Meta told nothing of an account, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<UnheardReport>,
 }
 
-/// What a trouble did. Times are in seconds since the day's start.
+/// What a trouble did. Times are in seconds since the first day's start.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TroubleReport {
     /// Which.
     pub trouble: Trouble,
+    /// Whose; everybody's without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
     /// When it began.
     pub begin_s: f64,
     /// When it ended.
@@ -64,16 +78,30 @@ pub struct TroubleReport {
     pub lost: u64,
     /// When the last comment made while it lasted had its DM.
     pub caught_up_s: Option<f64>,
-    /// When Meta gave up telling of the account.
+    /// When Meta gave up telling of an account, the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsubscribed_s: Option<f64>,
-    /// When Meta told of it again.
+    /// When Meta told of all such accounts again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resubscribed_s: Option<f64>,
+    /// When upkeep had renewed the token that was near its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed_s: Option<f64>,
+}
+
+/// A time in which Meta told nothing of an account, in seconds since the first day's start.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnheardReport {
+    /// Which.
+    pub account: AccountId,
+    /// When Meta unsubscribed it.
+    pub begin_s: f64,
+    /// When it was subscribed again.
+    pub end_s: Option<f64>,
 }
 
 /// What became of a wanted comment.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Sent(Timestamp),
     Waiting,
@@ -112,13 +140,22 @@ impl DrillReport {
         let graph = &drill.stack.graph;
         let judged = graph.report();
         let sent = count(|fate| matches!(fate, Fate::Sent(_)));
-        let repeated = judged.duplicate_calls.iter().filter(|call| {
-            graph.answered_at(&call.comment_id).is_none_or(|first| !drill.may_be_unrecorded(first))
-        });
-        let troubles = drill.troubles.iter().enumerate().map(|(nth, happened)| {
-            let next = drill.troubles.get(nth + 1).map(|next| next.begin);
-            let from = if nth == 0 { Timestamp::EPOCH } else { happened.begin };
-            happened.report(&fates, from, next.unwrap_or(Timestamp::NEVER))
+        let repeated: Vec<Timestamp> = judged
+            .duplicate_calls
+            .iter()
+            .filter(|call| {
+                let first = graph.answered_at(&call.comment_id);
+                first.is_none_or(|first| !drill.may_be_unrecorded(first))
+            })
+            .map(|call| Timestamp::from_millis(call.at_ms))
+            .collect();
+        let over: Vec<Timestamp> =
+            judged.violations.iter().map(|call| Timestamp::from_millis(call.at_ms)).collect();
+        let is_long = drill.days > 1;
+        let unheard = drill.unheard.iter().filter(|_| is_long).map(|gap| UnheardReport {
+            account: drill.account(gap.account).clone(),
+            begin_s: since_start(gap.from),
+            end_s: gap.until.map(since_start),
         });
         Ok(Self {
             wanted: fates.len() as u64,
@@ -127,12 +164,17 @@ impl DrillReport {
             failed: count(|fate| *fate == Fate::Failed),
             expired: count(|fate| *fate == Fate::Expired),
             lost: count(|fate| *fate == Fate::Lost),
-            twice: judged.accepted.saturating_sub(sent) + repeated.count() as u64,
+            twice: judged.accepted.saturating_sub(sent) + repeated.len() as u64,
             violations: story.violations.max(graph.recount().len() as u64),
             disagreements: story.disagreements,
             graph_calls: judged.calls,
             seed: drill.seed,
-            troubles: troubles.collect(),
+            troubles: drill.trouble_reports(&fates).await?,
+            days: match is_long {
+                true => DayReport::all(drill.days, &fates, &Wrong { repeated, over }),
+                false => Vec::new(),
+            },
+            unheard: unheard.collect(),
         })
     }
 
@@ -144,6 +186,31 @@ impl DrillReport {
 
     /// The report for people.
     pub fn render(&self) -> String {
+        let mut out = match self.days.is_empty() {
+            true => self.table(),
+            false => picture::draw(self),
+        };
+        let rows = [
+            ("comments wanted", self.wanted, ""),
+            ("DMs sent", self.sent, ""),
+            ("expired", self.expired, "too late, within the limits"),
+            ("waiting", self.waiting, ""),
+            ("failed", self.failed, "given up"),
+            ("lost", self.lost, "neither sent nor known"),
+            ("DMs twice", self.twice, "as the simulated Meta counted"),
+            ("over a limit", self.violations, "calls, by its exact log"),
+            ("disagreements", self.disagreements, "between its log and the stores"),
+            ("Graph calls", self.graph_calls, ""),
+        ];
+        out.push('\n');
+        for (name, count, note) in rows {
+            let _ = writeln!(out, "{}", format!("{name:<16}{count:>6}   {note}").trim_end());
+        }
+        out
+    }
+
+    /// A row for each trouble.
+    fn table(&self) -> String {
         let mut out = format!(
             "{:<14}{:<44}{:>7}{:>10}{:>6}{:>9}{:>6}  caught up\n",
             "when", "trouble", "struck", "comments", "sent", "waiting", "lost"
@@ -166,23 +233,48 @@ impl DrillReport {
                 let _ = writeln!(out, "{:<14}unsubscribed by Meta at {}, {again}", "", clock(lost));
             }
         }
-        let rows = [
-            ("comments wanted", self.wanted, ""),
-            ("DMs sent", self.sent, ""),
-            ("expired", self.expired, "too late, within the limits"),
-            ("waiting", self.waiting, ""),
-            ("failed", self.failed, "given up"),
-            ("lost", self.lost, "neither sent nor known"),
-            ("DMs twice", self.twice, "as the simulated Meta counted"),
-            ("over a limit", self.violations, "calls, by its exact log"),
-            ("disagreements", self.disagreements, "between its log and the stores"),
-            ("Graph calls", self.graph_calls, ""),
-        ];
-        out.push('\n');
-        for (name, count, note) in rows {
-            let _ = writeln!(out, "{}", format!("{name:<16}{count:>6}   {note}").trim_end());
-        }
         out
+    }
+}
+
+impl Drill {
+    async fn trouble_reports(&self, fates: &[(Timestamp, Fate)]) -> Result<Vec<TroubleReport>> {
+        let mut reports = Vec::new();
+        for (nth, happened) in self.troubles.iter().enumerate() {
+            let next = self.troubles.get(nth + 1).map(|next| next.begin);
+            let from = if nth == 0 { Timestamp::EPOCH } else { happened.begin };
+            let report = happened.report(fates, from, next.unwrap_or(Timestamp::NEVER));
+            let gaps = || self.unheard.iter().filter(|gap| self.cause(gap.from) == Some(nth));
+            let back: Option<Vec<Timestamp>> = gaps().map(|gap| gap.until).collect();
+            reports.push(TroubleReport {
+                account: happened.account.map(|account| self.account(account).clone()),
+                unsubscribed_s: gaps().map(|gap| gap.from).min().map(since_start),
+                resubscribed_s: back.and_then(|back| back.into_iter().max()).map(since_start),
+                renewed_s: self.renewed_at(happened).await?.map(since_start),
+                ..report
+            });
+        }
+        Ok(reports)
+    }
+
+    /// The trouble for which Meta has unsubscribed an account then.
+    fn cause(&self, unsubscribed: Timestamp) -> Option<usize> {
+        self.troubles.iter().rposition(|happened| {
+            happened.trouble.fails_deliveries() && happened.begin <= unsubscribed
+        })
+    }
+
+    /// When the account's journal says that upkeep has renewed the token of this trouble.
+    async fn renewed_at(&self, happened: &Happened) -> Result<Option<Timestamp>> {
+        let (Trouble::Renewal, Some(account)) = (happened.trouble, happened.account) else {
+            return Ok(None);
+        };
+        let journal = &self.outside.journal;
+        let lines = journal.list(self.account(account), happened.begin, usize::MAX).await?;
+        let renewed = lines.iter().filter(|line| {
+            matches!(line.what, Event::TokenRefreshed { .. }) && line.at <= happened.end
+        });
+        Ok(renewed.map(|line| line.at).min())
     }
 }
 
@@ -208,6 +300,7 @@ impl Happened {
             .collect();
         TroubleReport {
             trouble: self.trouble,
+            account: None,
             begin_s: since_start(begin),
             end_s: since_start(end),
             struck: self.struck,
@@ -217,8 +310,9 @@ impl Happened {
             lost: count(&|made, fate| made >= from && made < until && fate == Fate::Lost),
             caught_up_s: answered
                 .map(|answered| since_start(answered.into_iter().max().unwrap_or(end))),
-            unsubscribed_s: self.unsubscribed.map(since_start),
-            resubscribed_s: self.resubscribed.map(since_start),
+            unsubscribed_s: None,
+            resubscribed_s: None,
+            renewed_s: None,
         }
     }
 }
@@ -228,7 +322,7 @@ fn since_start(at: Timestamp) -> f64 {
 }
 
 /// Hours and minutes since the day's start.
-fn clock(seconds: f64) -> String {
+pub(super) fn clock(seconds: f64) -> String {
     let minutes = Duration::from_secs_f64(seconds).as_secs() / 60;
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }

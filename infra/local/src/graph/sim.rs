@@ -96,6 +96,12 @@ impl GraphSim {
         self.state().world.permit(id, permissions);
     }
 
+    /// Lets every token of the account end now.
+    pub fn end_tokens(&self, id: &AccountId) {
+        let now = self.clock.now();
+        self.state().world.end_tokens(id, now);
+    }
+
     /// The app that people log in to.
     pub fn set_app(&self, id: &str, secret: &str) {
         self.state().world.set_app(id, secret);

@@ -208,6 +208,13 @@ impl World {
         }
     }
 
+    /// Every token of the account ends, also those that it was given and does not use.
+    pub(super) fn end_tokens(&mut self, id: &AccountId, now: Timestamp) {
+        for token in self.tokens.values_mut().filter(|token| token.account == *id) {
+            token.ends_at = Some(token.ends_at.map_or(now, |ends| ends.min(now)));
+        }
+    }
+
     pub(super) fn set_app(&mut self, id: &str, secret: &str) {
         self.app = Some((id.to_owned(), secret.to_owned()));
     }

@@ -17,7 +17,7 @@ use crate::graph::{self, UnknownComments};
 use crate::report::Report;
 use crate::setup::{QuotaOptions, load_accounts, parse_span};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
-use trace::{Arrivals, Shape, Trace};
+use trace::{Arrivals, REEL, Shape, Trace};
 
 /// What the story is about.
 #[derive(Args, Clone, Debug)]
@@ -94,6 +94,8 @@ impl Story {
             span: options.span,
             arrivals: Arrivals::Viral,
             start: START,
+            media: REEL.into(),
+            first: 0,
             seed: options.seed,
         });
         for said in comments {

@@ -5,14 +5,14 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, MediaId};
 use spillway_core::time::Timestamp;
 
 use crate::driver::Delivery;
 use crate::graph::{Comment, Surface, Words, username};
 
-/// The Reel.
-const REEL: &str = "17900000000000001";
+/// The Reel of the story.
+pub const REEL: &str = "17900000000000001";
 
 /// Texts that match the campaign of the example file, in several scripts and moods.
 const WANTED: [&str; 10] = [
@@ -44,6 +44,10 @@ pub struct Shape {
     pub arrivals: Arrivals,
     /// When the first is.
     pub start: Timestamp,
+    /// What they are written under.
+    pub media: MediaId,
+    /// The first comment's number, of which its id and its author's are made.
+    pub first: u32,
     /// What everything is drawn from.
     pub seed: u64,
 }
@@ -78,6 +82,18 @@ pub struct Trace {
     pub expected: u64,
 }
 
+impl Shape {
+    /// Comments of a kind that the campaign does not want: that match nothing, or are the account's own.
+    const fn others(&self) -> u32 {
+        self.comments / 12
+    }
+
+    /// All comments; as many numbers from the first one on are theirs.
+    pub const fn total(&self) -> u32 {
+        self.comments + 2 * self.others()
+    }
+}
+
 struct Written {
     at: Timestamp,
     change: Value,
@@ -91,12 +107,12 @@ impl Trace {
         let mut rng = ChaCha8Rng::seed_from_u64(shape.seed);
         let mut comments = Vec::new();
         let mut written = Vec::new();
-        let others = shape.comments / 12;
-        for number in 0..shape.comments + 2 * others {
-            let (author, text) = if number < shape.comments {
+        for nth in 0..shape.total() {
+            let number = shape.first + nth;
+            let (author, text) = if nth < shape.comments {
                 let text = WANTED[rng.random_range(0..WANTED.len())];
                 (format!("52600000{number:08}"), text)
-            } else if number < shape.comments + others {
+            } else if nth < shape.comments + shape.others() {
                 let text = UNWANTED[rng.random_range(0..UNWANTED.len())];
                 (format!("52600000{number:08}"), text)
             } else {
@@ -117,17 +133,17 @@ impl Trace {
                 comment: Comment {
                     id: id.as_str().into(),
                     account: shape.account.clone(),
-                    media: REEL.into(),
+                    media: shape.media.clone(),
                     author: author.as_str().into(),
                     created_at: at,
                     surface: Surface::Post,
                 },
                 words: Words { text: text.to_owned(), username: Some(name.clone()) },
-                is_wanted: number < shape.comments,
+                is_wanted: nth < shape.comments,
             });
             let change = json!({
                 "from": { "id": author, "username": name },
-                "media": { "id": REEL, "media_product_type": "REELS" },
+                "media": { "id": shape.media.as_str(), "media_product_type": "REELS" },
                 "id": id,
                 "text": text,
             });
@@ -225,6 +241,8 @@ mod tests {
             span: Duration::from_secs(600),
             arrivals: Arrivals::Viral,
             start: Timestamp::from_secs(1_790_000_000),
+            media: REEL.into(),
+            first: 0,
             seed: 7,
         };
         let bodies = |shape: &Shape| -> Vec<Vec<u8>> {
