@@ -5,6 +5,7 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::send::{Address, Waiting};
+use spillway_core::time::Timestamp;
 use spillway_service::page::{Line, Page, Slot};
 use spillway_service::port::Read;
 use spillway_service::ticket::Place;
@@ -117,16 +118,19 @@ pub(super) fn entry_bytes(place: &Place, send: &Waiting) -> usize {
 pub(super) fn page_bytes(page: &Page) -> usize {
     const FRAME: usize =
         "pkskversioncampaignmatched_atwritten_atlinesexpires_at".len() + 4 * NUMBER;
-    let line = |line: &Line| {
-        let slot = line.slot.map(|Slot { due, epoch }| (due.as_millis(), epoch));
-        (line.event.clone(), line.deadline.as_millis(), slot)
+    // Instants count from when the page was written.
+    let from = |at: Timestamp| at.as_millis().wrapping_sub(page.written_at.as_millis()) as i64;
+    let line = |Line { event, deadline, slot }: &Line| match slot {
+        None => json_bytes(&(event, from(*deadline))),
+        Some(Slot { due, epoch }) => json_bytes(&(event, from(*deadline), from(*due), epoch)),
     };
-    let lines: Vec<_> = page.lines.iter().map(line).collect();
+    // And a comma or a bracket.
+    let lines = page.lines.iter().map(|of| 1 + line(of)).sum::<usize>() + 1;
     FRAME
         + keys::waiting(&page.account).len()
         + place_bytes(&page.place)
         + campaign(&page.campaign)
-        + json_bytes(&lines)
+        + lines
 }
 
 /// The size of a mark's item.
