@@ -102,7 +102,7 @@ impl Sends for Sabotaged {
         let now = Timestamp::from_millis(self.host.shared.now());
         let shown = entries.into_iter().map(|entry| match entry {
             Entry::Waiting(place, send) => Entry::Waiting(place, Box::new(unclaimed(*send, now))),
-            Entry::Missing | Entry::Ended(_) => entry,
+            Entry::Missing | Entry::Ended(_) | Entry::Unreadable => entry,
         });
         Ok(shown.collect())
     }
