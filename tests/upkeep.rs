@@ -391,7 +391,7 @@ async fn whoever_is_deleted_before_upkeep_has_ever_called_leaves_no_name_behind(
     }
     let (status, answer) = world.ask_as_meta(DELETION_PATH, &world.signed("99001")).await;
     assert_eq!(status, 200, "{answer}");
-    world.pass(QUARTER + MINUTE).await;
+    world.pass(HOUR).await;
     assert_eq!(world.told_of().await, [Event::Removed { by: RemovedBy::Owner }]);
     assert_eq!(
         world.items_naming(CREATOR).await,
@@ -400,6 +400,9 @@ async fn whoever_is_deleted_before_upkeep_has_ever_called_leaves_no_name_behind(
     for app_scoped in ["99001", "99002"] {
         assert_eq!(roster.named(app_scoped).await.unwrap(), None);
     }
+    // Nor does what was about to name it.
+    roster.alias(&id, "99001").await.unwrap();
+    assert_eq!(roster.named("99001").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -405,7 +405,7 @@ pub trait Roster: Hearing {
     async fn ask(&self, account: &AccountId, wish: &Wish, now: Timestamp)
     -> Result<(), StoreError>;
 
-    /// Writes down by which id the app alone, and so Meta's requests, name the account.
+    /// Writes down by which id the app alone, and so Meta's requests, name an account of the list.
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError>;
 
     /// Takes the account off the list, and every id that was written down by which an app names it.

@@ -36,8 +36,8 @@ Examples:
 Looks at AWS as whoever calls it; what they may not see is skipped. The webhook is sent a handshake, a
 signed delivery of nothing, and a forged one, with app secret and verify token of the deployment's
 secret.
-Each account takes five reads of its budget; where there is no room they are skipped. What Meta answers
-holds as ever: a refused token stops its account.
+Each account takes up to five reads of its budget; where there is no room they are skipped. What Meta
+answers holds as ever: a refused token stops its account.
 
 The exit code is 6 if anything is wrong; warnings alone leave it 0.")]
 pub(crate) struct Options {

@@ -157,12 +157,19 @@ impl Roster for DynamoRoster {
 
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
         // First where it is found when the account is struck off.
-        self.update(account)
+        let answer = self
+            .update(account)
             .update_expression(format!("ADD {ALIASES} :alias"))
+            .condition_expression("attribute_exists(sk)")
             .expression_attribute_values(":alias", AttributeValue::Ss(vec![app_scoped.to_owned()]))
             .send()
-            .await
-            .map_err(|error| unavailable(ENROLL, error))?;
+            .await;
+        match answer {
+            Ok(_) => {}
+            // Taken off the list meanwhile.
+            Err(error) if is_refused(error.as_service_error()) => return Ok(()),
+            Err(error) => return Err(unavailable(ENROLL, error)),
+        }
         let item = Item::from([
             ("pk".into(), s(alias_pk(app_scoped))),
             ("sk".into(), s(ALIAS_SK)),
