@@ -201,6 +201,38 @@ pub(crate) async fn hour_of_refused_webhooks(wrap: fn(Wiring) -> Wiring) {
     assert!((1..=60).contains(found), "{events:?}");
 }
 
+/// An owner who removes the app and logs in again: it is subscribed before upkeep has looked.
+#[tokio::test]
+async fn what_an_account_missed_before_it_was_connected_again_is_read() {
+    let mut world = World::kept_up().await;
+    world.stack.graph.set_app("990", world.stack.secrets.app_secrets[0].expose_secret());
+    let id = AccountId::new(CREATOR);
+    let told = hourly(&mut world, START + MINUTE, 1..4);
+    world.pass(3 * HOUR).await;
+    world.stack.graph.end_tokens(&id);
+    world.stack.graph.subscribe(&id, &[]);
+    let untold = all_said(100..110);
+    world.observe_at(world.now() + MINUTE, &untold);
+    world.pass(10 * MINUTE).await;
+
+    world.stack.graph.add_code("AQB1", CREATOR);
+    let login = Login::new(&world.stack.config.graph, world.stack.secrets.app_secrets.clone());
+    let login = login.unwrap();
+    let logged_in = login.redeem("990", &"AQB1".into(), "https://example.com/").await.unwrap();
+    let accounts = DynamoAccounts {
+        client: world.stack.dynamo.clone(),
+        table: world.stack.config.state_table.clone(),
+    };
+    let account = load_accounts(None, &careful()).unwrap().remove(0);
+    let subscribed = login.connect(&world.outside, &accounts, &logged_in, &account).await.unwrap();
+    assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");
+    let again = [said(200)];
+    world.plan(world.now() + MINUTE, &again);
+    world.pass(2 * HOUR).await;
+    let all: Vec<Said> = told.into_iter().chain(untold).chain(again).collect();
+    world.each_got_one_dm(&all).await;
+}
+
 #[tokio::test]
 async fn webhooks_that_stop_while_people_comment_are_noticed_and_replaced_by_reading() {
     webhooks_that_stop(identity).await;

@@ -84,6 +84,14 @@ fn the_drill_prints_what_each_trouble_did() {
 }
 
 #[test]
+fn a_day_has_not_every_trouble_and_says_what_has() {
+    let output = run(&["drill", "--only", "throttle"]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("none of these troubles: give --days"), "{stderr}");
+}
+
+#[test]
 fn wrong_options_are_refused_with_help_and_code_2() {
     for (arguments, said) in [
         (vec!["--calls", "20"], "write LIMIT/WINDOW, for instance 200/1h"),
@@ -94,6 +102,7 @@ fn wrong_options_are_refused_with_help_and_code_2() {
         (vec!["--span", "10"], "is no span"),
         (vec!["server"], "serve"),
         (vec!["drill", "--only", "store,fire"], "fire"),
+        (vec!["drill", "--days", "15"], "1..=14"),
         (vec!["serve", "--webhook-port", "70000"], "70000"),
     ] {
         let output = run(&arguments);

@@ -70,6 +70,12 @@ async fn the_same_seed_plays_the_same_days() {
     let only = [Trouble::Patchy, Trouble::Queue, Trouble::Replay, Trouble::Throttle];
     let first = drill(2, 8, &only, 5).await.play(|_| ()).await.unwrap();
     assert_eq!(first.sent, 16, "{first:#?}");
+    let rendered = first.render();
+    for said in
+        ["day 1, Mon 7 Sep", "day 2, Tue 8 Sep", "comments  ", "waiting  ", "queue  ", "slowest"]
+    {
+        assert!(rendered.contains(said), "`{said}` is missing:\n{rendered}");
+    }
     assert_eq!(first, drill(2, 8, &only, 5).await.play(|_| ()).await.unwrap());
 }
 

@@ -210,6 +210,15 @@ impl Upkeep {
         (is_quiet && is_due).then(|| Backfill::new(reason, since, now))
     }
 
+    /// Since when comments may have been missed by an account whose token was connected since its
+    /// subscription was last found whole: nobody could look at it while the old token was dead, and
+    /// whoever connects subscribes it again.
+    pub fn missed_before(&self, connected: TokenLife) -> Option<Timestamp> {
+        let whole_at = self.whole_at?;
+        let is_newer = connected.obtained_at.is_none_or(|obtained| obtained > whole_at);
+        is_newer.then(|| whole_at - HEARD_SLACK)
+    }
+
     /// Since when comments may have been missed by an account that was found unsubscribed: since the last
     /// webhook that came, as Meta had failed to deliver others before it gave up, or since they were read.
     pub fn missed_since(&self, last_heard: Option<Timestamp>) -> Option<Timestamp> {
@@ -315,6 +324,19 @@ mod tests {
         assert_eq!(upkeep.missed_since(heard), Some(NOW - DAY - HEARD_SLACK));
         upkeep.read_at = Some(NOW - 2 * HOUR);
         assert_eq!(upkeep.missed_since(heard), Some(NOW - 2 * HOUR - HEARD_SLACK));
+    }
+
+    #[test]
+    fn an_account_that_was_connected_again_has_missed_all_since_it_was_last_found_subscribed() {
+        let mut upkeep = Upkeep::default();
+        let obtained = |at| TokenLife { obtained_at: Some(at), ends_at: None };
+        assert_eq!(upkeep.missed_before(obtained(NOW)), None, "it is connected for the first time");
+        upkeep.whole_at = Some(NOW - HOUR);
+        assert_eq!(upkeep.missed_before(obtained(NOW - days(1))), None);
+        assert_eq!(upkeep.missed_before(obtained(NOW - HOUR)), None, "renewed on that visit");
+        let since = Some(NOW - HOUR - HEARD_SLACK);
+        assert_eq!(upkeep.missed_before(obtained(NOW)), since);
+        assert_eq!(upkeep.missed_before(TokenLife::default()), since, "nobody has noted when");
     }
 
     #[test]

@@ -17,6 +17,11 @@ const PART_S: f64 = DAY_S / PARTS as f64;
 /// How much of a part something lasts: not at all, less than a quarter, and so on.
 const SHADES: [char; 5] = [' ', '░', '▒', '▓', '█'];
 
+/// What the rows' names do not say.
+const NOTE: &str = "\
+a, b, c: the accounts. unheard: Meta had unsubscribed the account, and told nothing of it.
+";
+
 /// All days, one below the other, with a row for each below them.
 pub(super) fn draw(report: &DrillReport) -> String {
     let parts = || report.days.iter().flat_map(|day| &day.half_hours);
@@ -40,6 +45,8 @@ pub(super) fn draw(report: &DrillReport) -> String {
         out.push_str(&broken(report, day.day));
         out.push('\n');
     }
+    out.push_str(NOTE);
+    out.push('\n');
     out.push_str(&table(&report.days));
     out
 }

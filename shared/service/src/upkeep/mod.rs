@@ -216,12 +216,13 @@ impl Upkeeper {
         self.graph.prepare(&account.id, &kept.token).await?;
         let mut caller = Caller { upkeeper: self, account, token: kept.token.clone(), deadline };
         self.meet(&caller, upkeep).await?;
+        let life = kept.life;
         let mut next = self.keep_token(&mut caller, kept, upkeep).await?;
         if upkeep.dead_since.is_some() {
             // Each further call would be refused, and none can be made for the account.
             return Ok(next);
         }
-        next = next.and(self.keep_subscription(&caller, standing, upkeep).await?);
+        next = next.and(self.keep_subscription(&caller, standing, life, upkeep).await?);
         self.listen(account, standing, upkeep).await;
         next = next.and(self.read_comments(&caller, standing, upkeep).await?);
         Ok(next)

@@ -1,7 +1,8 @@
 //! The watchdog: an account is subscribed to its webhooks, and they come.
 
 use spillway_core::journal::Event;
-use spillway_core::upkeep::{Backfill, Reason, Upkeep, WEBHOOK_FIELDS};
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{Backfill, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS};
 use tracing::{error, info, warn};
 
 use super::call::{Caller, IfDead, NoAnswer};
@@ -12,11 +13,13 @@ use crate::port::{Standing, StoreError};
 
 impl Upkeeper {
     /// Looks once an hour whether the account is subscribed to what is needed, and subscribes it again
-    /// where it is not; then what was missed is to be read.
+    /// where it is not; then what was missed is to be read. So it is where somebody else has subscribed
+    /// it since, with the token whose life this is.
     pub(super) async fn keep_subscription(
         &self,
         caller: &Caller<'_>,
         standing: &Standing,
+        life: TokenLife,
         upkeep: &mut Upkeep,
     ) -> Result<Next, StoreError> {
         if !upkeep.must_check(self.clock.now()) {
@@ -34,6 +37,9 @@ impl Upkeeper {
         let lacks = subscription.lacks(&WEBHOOK_FIELDS);
         // Webhooks that do not come although Meta says they do are asked for again.
         if lacks.is_empty() && upkeep.silent_since.is_none() {
+            if let Some(since) = upkeep.missed_before(life) {
+                look_back(since, now, upkeep);
+            }
             (upkeep.checked_at, upkeep.whole_at, upkeep.lost_at) = (Some(now), Some(now), None);
             return Ok(Next::Check);
         }
@@ -56,9 +62,10 @@ impl Upkeeper {
             info!(account = %id, "subscribed again");
             self.meter.count(Metric::Resubscribed, 1);
             self.tell(id, Event::Resubscribed).await;
-            if let Some(since) = upkeep.missed_since(standing.last_heard) {
-                let since = upkeep.backfill.take().map_or(since, |known| known.since.min(since));
-                upkeep.backfill = Some(Backfill::new(Reason::Resubscribed, since, now));
+            let before = upkeep.missed_before(life);
+            let missed = [upkeep.missed_since(standing.last_heard), before];
+            if let Some(since) = missed.into_iter().flatten().min() {
+                look_back(since, now, upkeep);
             }
         }
         (upkeep.checked_at, upkeep.whole_at, upkeep.lost_at) = (Some(now), Some(now), None);
@@ -114,4 +121,10 @@ impl Upkeeper {
         error!(account = %id, "webhooks have stopped: comments are read instead; look at the app's webhooks in Meta's App Dashboard");
         self.tell(id, Event::Silent { last_heard: standing.last_heard }).await;
     }
+}
+
+/// Comments made since then may have been missed: they are to be read, with what is being read already.
+fn look_back(since: Timestamp, now: Timestamp, upkeep: &mut Upkeep) {
+    let since = upkeep.backfill.take().map_or(since, |known| known.since.min(since));
+    upkeep.backfill = Some(Backfill::new(Reason::Resubscribed, since, now));
 }
