@@ -205,7 +205,6 @@ pub(crate) async fn hour_of_refused_webhooks(wrap: fn(Wiring) -> Wiring) {
 #[tokio::test]
 async fn what_an_account_missed_before_it_was_connected_again_is_read() {
     let mut world = World::kept_up().await;
-    world.stack.graph.set_app("990", world.stack.secrets.app_secrets[0].expose_secret());
     let id = AccountId::new(CREATOR);
     let told = hourly(&mut world, START + MINUTE, 1..4);
     world.pass(3 * HOUR).await;
@@ -215,10 +214,10 @@ async fn what_an_account_missed_before_it_was_connected_again_is_read() {
     world.observe_at(world.now() + MINUTE, &untold);
     world.pass(10 * MINUTE).await;
 
-    world.stack.graph.add_code("AQB1", CREATOR);
+    let (app, code) = world.stack.graph.log_in(&id).unwrap();
     let login = Login::new(&world.stack.config.graph, world.stack.secrets.app_secrets.clone());
     let login = login.unwrap();
-    let logged_in = login.redeem("990", &"AQB1".into(), "https://example.com/").await.unwrap();
+    let logged_in = login.redeem(&app, &code.into(), "https://example.com/").await.unwrap();
     let accounts = DynamoAccounts {
         client: world.stack.dynamo.clone(),
         table: world.stack.config.state_table.clone(),

@@ -22,11 +22,14 @@ const NOTE: &str = "\
 a, b, c: the accounts. unheard: Meta had unsubscribed the account, and told nothing of it.
 ";
 
+/// A row's name, and what is counted for it.
+type Row = (&'static str, fn(&HalfHour) -> u64);
+
 /// All days, one below the other, with a row for each below them.
 pub(super) fn draw(report: &DrillReport) -> String {
     let parts = || report.days.iter().flat_map(|day| &day.half_hours);
     let top = |of: fn(&HalfHour) -> u64| parts().map(of).max().unwrap_or(0).max(1);
-    let rows: [(&str, fn(&HalfHour) -> u64); 3] = [
+    let rows: [Row; 3] = [
         ("comments", |part| part.comments),
         ("DMs", |part| part.sent),
         ("waiting", |part| part.waiting),

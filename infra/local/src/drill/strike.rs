@@ -138,7 +138,7 @@ impl Drill {
             Trouble::Throttle => {
                 // Sometimes Meta says how long to wait.
                 let draw = self.drawn("throttle", nth);
-                let regain_minutes = (draw % 2 == 0).then_some(5 + draw % 40);
+                let regain_minutes = draw.is_multiple_of(2).then_some(5 + draw % 40);
                 let code = match (happened.account, regain_minutes) {
                     (None, _) => 4,
                     (Some(_), None) => 613,
