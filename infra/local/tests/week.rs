@@ -9,7 +9,6 @@ use spillway_local::drill::report::DrillReport;
 use spillway_local::drill::trouble::Trouble;
 use spillway_local::drill::{Drill, DrillOptions};
 use spillway_local::setup::QuotaOptions;
-use spillway_service::clock::Clock;
 
 async fn drill(days: u32, comments: u32, only: &[Trouble], seed: u64) -> Drill {
     let rate = |text: &str| text.parse().unwrap();
