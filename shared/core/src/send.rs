@@ -55,8 +55,9 @@ pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
 
 /// Failures after which a send that Meta never answered clearly is given up: with
-/// [`Waiting::backoff`], some two hours of outage.
-pub const FAILURES_MAX: u32 = 12;
+/// [`Waiting::backoff`], some twelve hours of outage. Only a comment that Meta never answers is
+/// given up before its deadline.
+pub const FAILURES_MAX: u32 = 60;
 
 /// Whom a DM goes to, as its call names them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
