@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_core::id::AccountId;
+use spillway_core::send::FAILURES_MAX;
 use spillway_local::graph::{CallRecord, Fault, FaultKind};
 use spillway_local::lambda::Source;
 use spillway_local::setup::load_accounts;
@@ -142,7 +143,7 @@ async fn a_send_that_never_gets_an_answer_is_given_up() {
     world.settle().await;
     let report = world.over(1).await;
     assert_eq!(world.told(&said(1)).await.unwrap().reason(), "no_answer");
-    assert_eq!(report.graph_calls, 12);
+    assert_eq!(report.graph_calls, u64::from(FAILURES_MAX));
     let calls = world.calls();
     assert!(calls.windows(2).all(|pair| secs_between(&pair[0], &pair[1]) >= 30.0));
 }
