@@ -194,14 +194,18 @@ impl Survey {
                 Edit::Slot(slot) => page.lines[at.line].slot = slot,
             }
         }
-        // A line more that has ended costs less to look at again than its page to be written.
-        let has_slot = |number: usize| {
+        // A line that was due, and has ended, costs less to look at again than its page to be written. One
+        // without a slot would be the first to get one, again and again.
+        let matters = |number: usize| {
             let of_page = At { page: number, line: 0 }..At { page: number + 1, line: 0 };
-            self.edits.range(of_page).any(|(_, edit)| matches!(edit, Edit::Slot(_)))
+            self.edits.range(of_page).any(|(&at, edit)| match edit {
+                Edit::Gone => self.line(at).slot.is_none(),
+                Edit::Slot(_) => true,
+            })
         };
         let writes: Vec<_> = next
             .iter()
-            .filter(|(number, page)| page.lines.is_empty() || has_slot(**number))
+            .filter(|(number, page)| page.lines.is_empty() || matters(**number))
             .map(|(&number, page)| async move { Ok((number, sends.rewrite(page).await?)) })
             .collect();
         let written: Vec<(usize, bool)> =
