@@ -404,7 +404,10 @@ impl Told {
             let steps = first - 1;
             history.push(happened(stored.matched_at, format!("{steps} steps that are not kept")));
         }
-        history.extend(stored.steps.iter().map(|step| happened(step.at, step.what.to_string())));
+        for step in &stored.steps {
+            history.extend(step.slot.map(|slot| happened(slot, "its slot".to_owned())));
+            history.push(happened(step.at, step.what.to_string()));
+        }
         if let State::Ended { outcome, at } = &stored.state {
             let cause = cause(outcome).map(|cause| format!(": {cause}")).unwrap_or_default();
             history.push(happened(*at, format!("{}{cause}", outcome.state())));

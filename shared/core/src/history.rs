@@ -14,6 +14,8 @@ pub struct PastStep {
     pub at: Timestamp,
     /// Which.
     pub what: Past,
+    /// The slot that a claim was for, where its ticket told.
+    pub slot: Option<Timestamp>,
 }
 
 /// What happened to a send.
@@ -53,7 +55,7 @@ pub const STEPS_KEPT: u32 = 8;
 impl PastStep {
     /// As a store keeps it: `epoch at what`, with the instants in milliseconds since 1970.
     pub fn encode(&self) -> String {
-        let Self { epoch, at, what } = self;
+        let Self { epoch, at, what, slot } = self;
         // No step leads to a claim but a claim.
         let staged = |word: &str, stage: &Stage| match stage {
             Stage::Queued { due } => format!("{word} {}", due.as_millis()),
@@ -62,7 +64,10 @@ impl PastStep {
         let what = match what {
             Past::Ended(reason) => format!("ended {}", reason.name()),
             Past::Retried => "retried".into(),
-            Past::Step(Step::Claim { lease_until }) => format!("claim {}", lease_until.as_millis()),
+            Past::Step(Step::Claim { lease_until }) => {
+                let slot = slot.map(|slot| format!(" {}", slot.as_millis())).unwrap_or_default();
+                format!("claim {}{slot}", lease_until.as_millis())
+            }
             Past::Step(Step::To(stage)) => staged("to", stage),
             Past::Step(Step::Failed(stage)) => staged("failed", stage),
             Past::Step(Step::Lost(stage)) => staged("lost", stage),
@@ -77,6 +82,7 @@ impl PastStep {
         let epoch = words.next()?.parse().ok()?;
         let at = instant(words.next()?)?;
         let word = words.next()?;
+        let mut slot = None;
         let what = match word {
             "ended" => {
                 let name = words.next()?;
@@ -86,6 +92,10 @@ impl PastStep {
             "retried" => Past::Retried,
             "claim" => {
                 let lease_until = instant(words.next()?)?;
+                slot = match words.next() {
+                    None => None,
+                    Some(slot) => Some(instant(slot)?),
+                };
                 Past::Step(Step::Claim { lease_until })
             }
             "to" | "failed" | "lost" => {
@@ -101,7 +111,7 @@ impl PastStep {
             }
             _ => return None,
         };
-        Some(Self { epoch, at, what })
+        Some(Self { epoch, at, what, slot })
     }
 }
 
@@ -122,14 +132,26 @@ mod tests {
         ];
         let ended = [Past::Ended(FailReason::NoAnswer), Past::Retried];
         for what in steps.map(Past::Step).into_iter().chain(ended) {
-            let past = PastStep { epoch: 12, at, what };
+            let past = PastStep { epoch: 12, at, what, slot: None };
             assert_eq!(PastStep::decode(&past.encode()), Some(past));
         }
         let claim = Past::Step(Step::Claim { lease_until: due });
-        assert_eq!(PastStep { epoch: 12, at, what: claim }.encode(), "12 1790000000123 claim 7000");
-        for other in
-            ["", "1", "1 2", "1 2 walk", "x 2 retried", "1 2 claim", "1 2 to x", "1 2 ended"]
-        {
+        let mut past = PastStep { epoch: 12, at, what: claim, slot: None };
+        assert_eq!(past.encode(), "12 1790000000123 claim 7000");
+        past.slot = Some(Timestamp::from_millis(6500));
+        assert_eq!(past.encode(), "12 1790000000123 claim 7000 6500");
+        assert_eq!(PastStep::decode(&past.encode()), Some(past));
+        for other in [
+            "",
+            "1",
+            "1 2",
+            "1 2 walk",
+            "x 2 retried",
+            "1 2 claim",
+            "1 2 claim 7 x",
+            "1 2 to x",
+            "1 2 ended",
+        ] {
             assert_eq!(PastStep::decode(other), None, "{other}");
         }
     }

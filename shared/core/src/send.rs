@@ -142,6 +142,16 @@ pub enum Stage {
     },
 }
 
+impl Stage {
+    /// The send's slot, while it has one.
+    pub const fn slot(self) -> Option<Timestamp> {
+        match self {
+            Self::Queued { due } => Some(due),
+            Self::Parked | Self::Sending { .. } => None,
+        }
+    }
+}
+
 /// What is known of earlier attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

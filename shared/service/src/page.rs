@@ -121,10 +121,7 @@ impl Slot {
 impl Line {
     /// A line for a new send.
     fn new(send: &Waiting) -> Self {
-        let slot = match send.stage {
-            Stage::Queued { due } => Some(Slot { due, epoch: send.epoch }),
-            Stage::Parked | Stage::Sending { .. } => None,
-        };
+        let slot = send.stage.slot().map(|due| Slot { due, epoch: send.epoch });
         Self { event: send.id.event.clone(), deadline: send.deadline, slot }
     }
 

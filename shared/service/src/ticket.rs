@@ -91,6 +91,10 @@ pub struct Ticket {
     /// Whom it goes to, where known: somebody who has had too many messages is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<RecipientId>,
+    /// The slot that it is for, which is written down with the claim for people to read. Messages of
+    /// earlier versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Timestamp>,
 }
 
 impl Ticket {
@@ -104,12 +108,13 @@ impl Ticket {
             campaign: send.campaign.clone(),
             deadline: send.deadline,
             recipient: send.to.recipient().cloned(),
+            slot: send.stage.slot(),
         }
     }
 
     /// The same ticket for the send after a step.
     pub fn renewed(&self, send: &Waiting) -> Self {
-        Self { epoch: send.epoch, ..self.clone() }
+        Self { epoch: send.epoch, slot: send.stage.slot(), ..self.clone() }
     }
 
     /// The message's body.
@@ -157,6 +162,7 @@ mod tests {
             campaign: "guide".into(),
             deadline: Timestamp::from_millis(1_790_000_000_000),
             recipient: None,
+            slot: None,
         };
         let body = ticket.encode();
         assert_eq!(
@@ -164,7 +170,8 @@ mod tests {
             r#"{"v":"1","send":{"account":"178","event":"179"},"place":"1#00001790000000#179#ab","epoch":3,"lane":"inbound","campaign":"guide","deadline":1790000000000}"#
         );
         assert_eq!(Ticket::decode(&body).unwrap(), ticket);
-        let again = Ticket { recipient: Some("52".into()), ..ticket };
+        let slot = Some(Timestamp::from_millis(1_790_000_000_001));
+        let again = Ticket { recipient: Some("52".into()), slot, ..ticket };
         assert_eq!(Ticket::decode(&again.encode()).unwrap(), again);
     }
 

@@ -56,8 +56,8 @@ async fn a_failed_send_is_brought_back_and_sent_once() {
     let sent = stand.until(&["send", "show", &id], |send| send["state"] == "sent").await;
     let history = sent["history"].as_array().unwrap().iter().map(|step| step["what"].as_str());
     let history: Vec<&str> = history.map(Option::unwrap).collect();
-    let claimed = "claimed: its call begins";
-    let whole = ["matched", claimed, "failed: recipient", "brought back by hand", claimed, "sent"];
+    let (slot, claimed, retried) = ("its slot", "claimed: its call begins", "brought back by hand");
+    let whole = ["matched", slot, claimed, "failed: recipient", retried, slot, claimed, "sent"];
     assert_eq!(history, whole);
     let again = stand.run(&["--json", "send", "retry", &id]).await.failed(1, "none of 1");
     assert!(again.stdout.contains("it was sent"), "{}", again.stdout);

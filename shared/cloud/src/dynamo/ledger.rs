@@ -76,9 +76,10 @@ impl Ledger for DynamoSends {
         let State::Ended { at: ended_at, outcome: Outcome::Failed { reason } } = &old.state else {
             return Ok(false);
         };
-        let ended = PastStep { epoch: send.epoch - 1, at: *ended_at, what: Past::Ended(*reason) };
-        let retried = PastStep { epoch: send.epoch, at: now, what: Past::Retried };
-        let slot = |past: PastStep| (past.epoch % STEPS_KEPT).to_string();
+        let past = |epoch, at, what| PastStep { epoch, at, what, slot: None };
+        let ended = past(send.epoch - 1, *ended_at, Past::Ended(*reason));
+        let retried = past(send.epoch, now, Past::Retried);
+        let nth = |past: PastStep| (past.epoch % STEPS_KEPT).to_string();
         let standing = entry::standing(place, send);
         let sets: Vec<String> =
             standing.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
@@ -92,8 +93,8 @@ impl Ledger for DynamoSends {
                 sets.join(", ")
             ))
             .condition_expression("#state = :old_state AND #place = :old_place AND ended_at = :at")
-            .expression_attribute_names("#ended", slot(ended))
-            .expression_attribute_names("#retried", slot(retried))
+            .expression_attribute_names("#ended", nth(ended))
+            .expression_attribute_names("#retried", nth(retried))
             .expression_attribute_values(":ended", s(ended.encode()))
             .expression_attribute_values(":retried", s(retried.encode()))
             .expression_attribute_values(":old_state", s(old.state.name()))

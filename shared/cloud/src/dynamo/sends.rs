@@ -114,7 +114,8 @@ impl Sends for DynamoSends {
         };
         let (name, instant) = stage_attributes(stage);
         let epoch = ticket.epoch + 1;
-        let past = PastStep { epoch, at: now, what: Past::Step(step) };
+        let slot = ticket.slot.filter(|_| matches!(step, Step::Claim { .. }));
+        let past = PastStep { epoch, at: now, what: Past::Step(step), slot };
         let mut update = self
             .client
             .update_item()

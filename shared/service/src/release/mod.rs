@@ -397,6 +397,7 @@ impl Release {
                 None => return Ok(None),
             }
         }
+        ticket.slot = Some(due);
         Ok(Some(Brought { at, ticket, due, from: send.stage }))
     }
 
