@@ -17,7 +17,7 @@ use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::limiter::{Charged, Limiter};
-use spillway_service::port::{Budgets, Moved, Saved, StoreError};
+use spillway_service::port::{Budgets, Moved, Read, Saved, StoreError};
 
 use crate::harness::{CREATOR, World, quotas};
 
@@ -61,9 +61,9 @@ impl Counting {
 
 #[async_trait]
 impl Budgets for Counting {
-    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Budget, StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.inner.load(account).await
+        self.inner.read(account, how).await
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {

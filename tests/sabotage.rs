@@ -180,8 +180,8 @@ struct Without(Arc<dyn Accounts>, &'static [&'static str]);
 
 #[async_trait]
 impl Accounts for Without {
-    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
-        let mut account = self.0.load(account).await?;
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
+        let mut account = self.0.read(account, how).await?;
         if let Some(account) = &mut account {
             let mut profile = account.rules.profile().clone();
             for quota in

@@ -66,6 +66,23 @@ impl World {
             .collect()
     }
 
+    /// The creator logs in, and is connected and subscribed.
+    async fn log_in_again(&self) {
+        let (app, code) = self.stack.graph.log_in(&AccountId::new(CREATOR)).unwrap();
+        let secrets = self.stack.secrets.app_secrets.clone();
+        let login = Login::new(&self.stack.config.graph, secrets).unwrap();
+        let logged_in = login.redeem(&app, &code.into(), "https://example.com/").await.unwrap();
+        let account = load_accounts(None, &careful()).unwrap().remove(0);
+        let accounts = self.accounts();
+        let connected = login.connect(&self.outside, &accounts, &logged_in, &account).await;
+        assert!(matches!(connected, Ok(Subscribed::Yes)), "{connected:?}");
+    }
+
+    fn accounts(&self) -> DynamoAccounts {
+        let table = self.stack.config.state_table.clone();
+        DynamoAccounts { client: self.stack.dynamo.clone(), table }
+    }
+
     fn fields(&self) -> usize {
         self.stack.graph.fields(&AccountId::new(CREATOR)).len()
     }
@@ -214,22 +231,33 @@ async fn what_an_account_missed_before_it_was_connected_again_is_read() {
     world.observe_at(world.now() + MINUTE, &untold);
     world.pass(10 * MINUTE).await;
 
-    let (app, code) = world.stack.graph.log_in(&id).unwrap();
-    let login = Login::new(&world.stack.config.graph, world.stack.secrets.app_secrets.clone());
-    let login = login.unwrap();
-    let logged_in = login.redeem(&app, &code.into(), "https://example.com/").await.unwrap();
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
-    let account = load_accounts(None, &careful()).unwrap().remove(0);
-    let subscribed = login.connect(&world.outside, &accounts, &logged_in, &account).await.unwrap();
-    assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");
+    world.log_in_again().await;
     let again = [said(200)];
     world.plan(world.now() + MINUTE, &again);
     world.pass(2 * HOUR).await;
     let all: Vec<Said> = told.into_iter().chain(untold).chain(again).collect();
     world.each_got_one_dm(&all).await;
+}
+
+#[tokio::test]
+async fn a_new_login_ends_the_hold_of_a_dead_token_at_once() {
+    let mut world = World::kept_up().await;
+    let id = AccountId::new(CREATOR);
+    world.stack.graph.end_tokens(&id);
+    let asked = all_said(1..4);
+    world.plan(START + MINUTE, &asked);
+    world.pass(20 * MINUTE).await;
+    let held = world.outside.budgets.load(&id).await.unwrap().holds.current.unwrap();
+    assert_eq!(held.cause, HoldCause::TokenDead);
+    assert!(held.until.since(world.now()) > 30 * MINUTE, "{held:?}");
+    world.each_got_one_dm(&[]).await;
+
+    world.log_in_again().await;
+    world.pass(5 * MINUTE).await;
+    world.each_got_one_dm(&asked).await;
+    let ended =
+        world.journal(CREATOR).await.into_iter().filter(|line| line.what == Event::HoldEnded);
+    assert_eq!(ended.count(), 1);
 }
 
 #[tokio::test]
@@ -488,10 +516,7 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     assert!(wrong.contains("Log in again"), "{wrong}");
     let logged_in = login.redeem(&app, &code, redirect).await.unwrap();
     assert_eq!(logged_in.me.account.as_str(), new);
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = world.accounts();
     let subscribed = login.connect(&world.outside, &accounts, &logged_in, &account).await.unwrap();
     assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");
     assert_eq!(world.stack.graph.fields(&new.into()).len(), WEBHOOK_FIELDS.len());

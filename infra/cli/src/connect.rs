@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::login::{self, Login, Subscribed};
 use spillway_cloud::secrets::SecretSource;
+use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::profile::Profile;
@@ -158,7 +159,9 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
             let Deployment { wiring, accounts, clock, .. } = place.open().await?;
             let token = wiring.keys.seal(&account.id, &token).await?;
             accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
+            wiring.limiter().renew_token(&account.id, NewToken::Untried).await?;
             let now = clock.now();
+            wiring.backlogs.wake(&account.id, now).await?;
             wiring.roster.enroll(&account.id, now).await?;
             let what = Event::Connected { token_ends: None };
             let line = JournalEntry { at: now, account: account.id.clone(), what };

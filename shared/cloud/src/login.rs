@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 use secrecy::SecretString;
+use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::quota::Action;
@@ -222,6 +223,9 @@ impl Login {
         let ends_at = logged_in.lasts.map(|lasts| now + lasts);
         let life = TokenLife { obtained_at: Some(now), ends_at };
         wiring.tokens.note_life(id, &token, life).await?;
+        // It has told whose it is.
+        wiring.limiter().renew_token(id, NewToken::Works).await?;
+        wiring.backlogs.wake(id, now).await?;
         wiring.roster.enroll(id, now).await?;
         if let Some(app_scoped) = &logged_in.me.app_scoped {
             wiring.roster.alias(id, app_scoped).await?;

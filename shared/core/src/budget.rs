@@ -7,7 +7,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::hold::{Gate, HoldCause, Holds};
+use crate::hold::{Gate, HoldCause, Holds, NewToken};
 use crate::id::{RecipientId, SendId};
 use crate::learned::{Learned, Usage};
 use crate::quota::{Action, GRANT_LIFE, PACED_WINDOW_MAX, QuotaId, Unit};
@@ -438,6 +438,13 @@ impl Budget {
         let mut next = self.next(id);
         next.holds.resume(now.max(self.decided_at));
         next
+    }
+
+    /// The account has a new token: a hold of its dead one ends, or is looked into at once. `None`
+    /// where there is none.
+    pub fn with_token(&self, token: NewToken, id: GrantId) -> Option<Self> {
+        let mut next = self.next(id);
+        next.holds.renew_token(token).then_some(next)
     }
 
     /// The same for settings that have been changed; `None` where it knows of as late ones.

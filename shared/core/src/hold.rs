@@ -119,6 +119,15 @@ const RECIPIENTS_MAX: usize = 4;
 /// How long nothing is sent to somebody who has had too many messages. Meta names no time.
 const RECIPIENT_HOLD: Duration = Duration::from_secs(3600);
 
+/// What is known of a token that takes the place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewToken {
+    /// A call with it went through.
+    Works,
+    /// Nothing was called with it yet.
+    Untried,
+}
+
 /// Whether calls may go, as far as holds are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -165,6 +174,19 @@ impl Holds {
         if let Some(hold) = &mut self.current {
             hold.until = hold.until.min(now);
         }
+    }
+
+    /// The account has a new token. A dead one's hold is over once the new one has worked; that, and
+    /// a hold for want of a permission, which a login may have given, is else looked into at once.
+    /// Says whether there was one.
+    pub(crate) fn renew_token(&mut self, token: NewToken) -> bool {
+        let Some(hold) = &mut self.current else { return false };
+        match (hold.cause, token) {
+            (HoldCause::TokenDead, NewToken::Works) => self.current = None,
+            (HoldCause::TokenDead | HoldCause::Permission, _) => hold.until = hold.since,
+            _ => return false,
+        }
+        true
     }
 
     /// Forgets a stop by hand that is over.
@@ -447,6 +469,25 @@ mod tests {
         let over = later + Duration::from_secs(30) + CLOCK_BOUND;
         holds.resume(later);
         assert_eq!(holds.gate(later), Gate::Closed(HoldCause::TokenDead, over), "one at a time");
+    }
+
+    #[test]
+    fn a_new_token_ends_a_dead_ones_hold_or_has_one_call_look_at_once() {
+        use HoldCause::{Blocked, Permission, Throttled, TokenDead};
+        let closed = |cause| Gate::Closed(cause, NOW + wait(&struck(1, cause, None)));
+        for (cause, token, gate) in [
+            (TokenDead, NewToken::Works, Gate::Open),
+            (TokenDead, NewToken::Untried, Gate::Probe),
+            (Permission, NewToken::Works, Gate::Probe),
+            (Permission, NewToken::Untried, Gate::Probe),
+            (Blocked, NewToken::Works, closed(Blocked)),
+            (Throttled, NewToken::Works, closed(Throttled)),
+        ] {
+            let mut holds = struck(1, cause, None);
+            assert_eq!(holds.renew_token(token), gate != closed(cause), "{cause:?} {token:?}");
+            assert_eq!(holds.gate(NOW), gate, "{cause:?} {token:?}");
+        }
+        assert!(!Holds::default().renew_token(NewToken::Works));
     }
 
     #[test]

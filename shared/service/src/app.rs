@@ -43,6 +43,8 @@ pub struct App {
     meter: Arc<Meter>,
     /// The budget last read, and until when it is believed, on the monotonic clock.
     seen: Mutex<Option<(AppBudget, Duration)>>,
+    /// Held by who reads it: the others of a batch wait for the same answer.
+    reading: futures::lock::Mutex<()>,
     slices: Mutex<HashMap<QuotaId, Held>>,
 }
 
@@ -80,7 +82,8 @@ impl App {
         clock: Arc<dyn Clock>,
         meter: Arc<Meter>,
     ) -> Self {
-        Self { budgets, ids, clock, meter, seen: Mutex::default(), slices: Mutex::default() }
+        let (seen, reading, slices) = Default::default();
+        Self { budgets, ids, clock, meter, seen, reading, slices }
     }
 
     /// Whether `first` may go. After a hold of the app it becomes its probe, if no other is.
@@ -280,16 +283,29 @@ impl App {
     }
 
     async fn budget(&self) -> Result<AppBudget, StoreError> {
-        let now = self.clock.monotonic();
-        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
-            Some((budget, until)) if now < until => Ok(budget),
-            _ => {
-                let budget = self.budgets.load().await?;
-                self.remember(budget.clone(), now);
-                Ok(budget)
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let reading = self.reading.try_lock();
+        if reading.is_none() {
+            // Whoever reads tells all. Where that has failed each reads by itself: one after the
+            // other they would run out of time.
+            drop(self.reading.lock().await);
+            if let Some(known) = self.known() {
+                return Ok(known);
             }
         }
+        let asked = self.clock.monotonic();
+        let budget = self.budgets.load().await?;
+        self.remember(budget.clone(), asked);
+        Ok(budget)
+    }
+
+    /// The budget as it is believed to stand.
+    fn known(&self) -> Option<AppBudget> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (budget, until) = seen.as_ref()?;
+        (self.clock.monotonic() < *until).then(|| budget.clone())
     }
 
     /// Believes a budget that was read or written by a request of the instant `asked`: the answer

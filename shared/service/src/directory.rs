@@ -8,11 +8,11 @@ use spillway_core::id::AccountId;
 use crate::account::Account;
 use crate::clock::Clock;
 use crate::memory::Memory;
-use crate::port::{Accounts, StoreError};
+use crate::port::{Accounts, Read, StoreError};
 
 /// How long a process goes on with what it has read about an account. A change takes effect
-/// everywhere within this time; where a budget is decided on, and where an account was not connected
-/// before, at once.
+/// everywhere within this time, and the moments by which an eventual read lags; where a budget is
+/// decided on, and where an account was not connected before, at once.
 pub const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Looks accounts up, from memory where it can.
@@ -35,7 +35,11 @@ impl Directory {
     pub async fn find(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
         match self.seen.get(id, self.clock.now()) {
             Some(known) => Ok(Some(known)),
-            None => self.refresh(id).await,
+            None => match self.read(id, Read::Eventual).await? {
+                Some(account) => Ok(Some(account)),
+                // It may just have been connected.
+                None => self.refresh(id).await,
+            },
         }
     }
 
@@ -44,10 +48,14 @@ impl Directory {
     /// # Errors
     /// When the store does not answer.
     pub async fn refresh(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
+        self.read(id, Read::Consistent).await
+    }
+
+    async fn read(&self, id: &AccountId, how: Read) -> Result<Option<Arc<Account>>, StoreError> {
         let now = self.clock.now();
         // That an account is missing is not remembered: once it is connected, comments dropped and
         // sends cancelled in the next minute would be lost for good.
-        let account = self.accounts.load(id).await?.map(Arc::new);
+        let account = self.accounts.read(id, how).await?.map(Arc::new);
         match &account {
             Some(account) => {
                 self.seen.put(id.clone(), account.clone(), now + REMEMBERED, now);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use spillway_core::budget::{
     Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
 };
-use spillway_core::hold::HoldCause;
+use spillway_core::hold::{HoldCause, NewToken};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::learned::{Learned, Usage as Reported};
@@ -29,7 +29,7 @@ use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::memory::Memory;
 use crate::metrics::{Meter, Metric, name_of};
-use crate::port::{Budgets, Journal, Moved, Saved, StoreError};
+use crate::port::{Budgets, Journal, Moved, Read, Saved, StoreError};
 use crate::ticket::Ticket;
 
 /// A budget seen this long ago still decides; a denial from an older one is checked against the
@@ -323,7 +323,7 @@ impl Limiter {
         mut units: NonZeroU32,
         mut app_role: Role,
     ) -> Result<Result<Decided, Denial>, StoreError> {
-        let (mut budget, mut seen_at) = self.budget(&account.id, self.clock.now()).await?;
+        let (mut budget, mut seen_at) = self.budget(&account.id, Read::Eventual).await?;
         // Reading it may have shown that the clock is off.
         if !self.check.is_trusted() {
             let retry_at = self.clock.now() + CLOCK_WAIT;
@@ -452,7 +452,7 @@ impl Limiter {
         self.app.give_back(&account.rules, units);
         let now = self.clock.now();
         let result = async {
-            let (budget, _) = self.budget(&account.id, now).await?;
+            let (budget, _) = self.budget(&account.id, Read::Consistent).await?;
             let next = budget.refund(&account.rules, grant, units, self.ids.next());
             match self.budgets.save(&account.id, &next).await? {
                 Saved::Done => self.remember(&account.id, next, now),
@@ -545,6 +545,27 @@ impl Limiter {
     /// When the store does not answer, or this machine's clock is off.
     pub async fn resume_stop(&self, account: &AccountId) -> Result<(), StoreError> {
         self.by_hand(account, |budget, _, id| budget.without_stop(id)).await.map(|_| ())
+    }
+
+    /// The account has been given a new token: a hold of its dead one ends, or one call finds out at
+    /// once whether it is over.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn renew_token(
+        &self,
+        account: &AccountId,
+        token: NewToken,
+    ) -> Result<(), StoreError> {
+        for key in keys(account) {
+            self.denials.forget(&key);
+        }
+        let (before, after) =
+            self.change(account, |budget, id| budget.with_token(token, id)).await?;
+        if before.holds.current.is_some() && after.holds.current.is_none() {
+            self.note(account, Event::HoldEnded).await;
+        }
+        Ok(())
     }
 
     async fn by_hand(
@@ -672,21 +693,28 @@ impl Limiter {
         Err(StoreError::Unavailable { what: "change the budget", detail })
     }
 
-    /// The budget to begin with: the one seen last, or the stored one where others write it too.
+    /// The budget to begin with, and when it stood so: the one seen last, or the stored one where
+    /// others write it too. One that lags grants nothing, since its version is an old one; what it
+    /// denies is checked, since it may have stood so at any time.
     async fn budget(
         &self,
         account: &AccountId,
-        now: Timestamp,
+        how: Read,
     ) -> Result<(Budget, Timestamp), StoreError> {
+        let now = self.clock.now();
         let seen = self.seen.get(account, now);
         match seen {
             Some(known) if self.shared.get(account, now).is_none() => Ok(known),
             _ => {
-                let stored = self.budgets.load(account).await?;
+                let stored = self.budgets.read(account, how).await?;
                 if seen.is_some_and(|(seen, _)| seen.version == stored.version) {
                     self.shared.forget(account);
                 }
-                Ok((stored, now))
+                let stood_at = match how {
+                    Read::Consistent => now,
+                    Read::Eventual => Timestamp::EPOCH,
+                };
+                Ok((stored, stood_at))
             }
         }
     }

@@ -57,18 +57,37 @@ pub enum Saved<T> {
     Conflict(T),
 }
 
+/// How a read sees what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// All of it.
+    Consistent,
+    /// As it stood some moments ago, for half of the price.
+    Eventual,
+}
+
 /// Connected accounts.
 #[async_trait]
 pub trait Accounts: Send + Sync {
     /// The account, or `None` when it is not connected.
-    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError>;
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError>;
+
+    /// The same as it is stored now.
+    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        self.read(account, Read::Consistent).await
+    }
 }
 
 /// Budgets, one an account.
 #[async_trait]
 pub trait Budgets: Send + Sync {
-    /// The budget as it stands (consistently read); the default one where none was written.
-    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError>;
+    /// The budget; the default one where none was written.
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Budget, StoreError>;
+
+    /// The same as it is stored now.
+    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
+        self.read(account, Read::Consistent).await
+    }
 
     /// Writes `next` if the stored version is the one before it.
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError>;
@@ -137,15 +156,6 @@ pub enum Recorded {
     New,
     /// Its event was recorded before; nothing is left of this one.
     Duplicate,
-}
-
-/// How a read sees what was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// All of it.
-    Consistent,
-    /// As it stood some moments ago, for half of the price.
-    Eventual,
 }
 
 /// What is known of an event.

@@ -13,6 +13,7 @@ mod judge;
 mod lambda;
 mod meta;
 pub mod optimum;
+mod past;
 mod ports;
 mod process;
 mod queue;

@@ -14,6 +14,7 @@ use spillway_service::page::Page;
 use spillway_service::port::{Entry, Mark, Moved, Recorded, Saved};
 use spillway_service::ticket::{Place, Ticket};
 
+use crate::past::Past;
 use crate::scenario::Scenario;
 
 /// The tables.
@@ -21,6 +22,8 @@ use crate::scenario::Scenario;
 pub(crate) struct Tables {
     /// Budgets, by account.
     pub(crate) budgets: BTreeMap<AccountId, Budget>,
+    /// The same, as eventual reads find them.
+    pub(crate) budgets_seen: BTreeMap<AccountId, Past<Budget>>,
     /// Where the units of people lie, by account and person.
     pub(crate) counted: BTreeMap<(AccountId, RecipientId), Timestamp>,
     /// The app's budget, where it was written.
@@ -35,7 +38,7 @@ pub(crate) struct Tables {
     pub(crate) pages: BTreeMap<AccountId, BTreeMap<Place, Page>>,
     /// Marks, by account.
     pub(crate) marks: BTreeMap<AccountId, Marked>,
-    /// How far an eventual read may lag, in milliseconds: so long it is kept how entries stood.
+    /// How far an eventual read may lag, in milliseconds: so long it is kept how entries and budgets stood.
     pub(crate) lag_max: u64,
 }
 
@@ -48,11 +51,7 @@ pub(crate) struct Recording {
     /// The place of its send.
     pub(crate) place: Place,
     /// How it stands.
-    stands: State,
-    /// Since when, in milliseconds since 1970.
-    since: u64,
-    /// How it stood, and since when, as far as an eventual read may still find it so.
-    before: Vec<(u64, State)>,
+    stands: Past<State>,
 }
 
 /// How an entry stands.
@@ -66,13 +65,13 @@ enum State {
 
 impl Recording {
     fn new(place: &Place, send: &Waiting, now: u64) -> Self {
-        let stands = State::Waiting(Box::new(send.clone()));
-        Self { place: place.clone(), stands, since: now, before: Vec::new() }
+        let stands = Past::new(State::Waiting(Box::new(send.clone())), now);
+        Self { place: place.clone(), stands }
     }
 
     /// The send, while it waits.
     pub(crate) fn waiting(&self) -> Option<&Waiting> {
-        match &self.stands {
+        match &self.stands.stands {
             State::Waiting(send) => Some(send),
             State::Ended(_) => None,
         }
@@ -80,31 +79,10 @@ impl Recording {
 
     /// How it ended, and when.
     pub(crate) fn ended(&self) -> Option<(&Outcome, u64)> {
-        match &self.stands {
+        match &self.stands.stands {
             State::Waiting(_) => None,
-            State::Ended(outcome) => Some((outcome, self.since)),
+            State::Ended(outcome) => Some((outcome, self.stands.since)),
         }
-    }
-
-    fn turn(&mut self, next: State, now: u64, lag_max: u64) {
-        let stood = std::mem::replace(&mut self.stands, next);
-        self.before.push((std::mem::replace(&mut self.since, now), stood));
-        if lag_max == 0 {
-            self.before.clear();
-            return;
-        }
-        // What was followed by another state before the oldest instant that is read is found no more.
-        let oldest = now.saturating_sub(lag_max);
-        let found = self.before.iter().rposition(|(since, _)| *since <= oldest);
-        self.before.drain(..found.unwrap_or(0));
-    }
-
-    fn at(&self, instant: u64) -> Option<&State> {
-        if self.since <= instant {
-            return Some(&self.stands);
-        }
-        let stood = self.before.iter().rev().find(|(since, _)| *since <= instant);
-        stood.map(|(_, state)| state)
     }
 }
 
@@ -198,6 +176,21 @@ impl Tables {
         let leasing = u32::try_from(leasing).unwrap_or(u32::MAX);
         let app = AppBudget::default().with_leasing(leasing, GrantId::default());
         Self { app: (leasing > 0).then_some(app), lag_max: LAG_MAX, ..Self::default() }
+    }
+
+    /// A budget as it stood at `as_of`: an eventual read.
+    pub(crate) fn budget(&self, account: &AccountId, as_of: u64) -> Budget {
+        let seen = self.budgets_seen.get(account).and_then(|budget| budget.at(as_of));
+        seen.cloned().unwrap_or_default()
+    }
+
+    /// The account's budget has been written.
+    pub(crate) fn see_budget(&mut self, account: &AccountId, now: u64) {
+        let Some(budget) = self.budgets.get(account).cloned() else { return };
+        match self.budgets_seen.get_mut(account) {
+            Some(past) => past.turn(budget, now, self.lag_max),
+            None => drop(self.budgets_seen.insert(account.clone(), Past::new(budget, now))),
+        }
     }
 
     /// Writes the app's budget on the condition of its version.
@@ -312,7 +305,7 @@ impl Tables {
         let send = self.waiting_at(&ticket.place, &ticket.send)?;
         let after = (send.epoch == ticket.epoch).then(|| send.after(step))?;
         let entry = self.entries.get_mut(&ticket.send)?;
-        entry.turn(State::Waiting(Box::new(after.clone())), now, self.lag_max);
+        entry.stands.turn(State::Waiting(Box::new(after.clone())), now, self.lag_max);
         Some(after)
     }
 
@@ -322,7 +315,7 @@ impl Tables {
             return false;
         }
         let Some(entry) = self.entries.get_mut(&ticket.send) else { return false };
-        entry.turn(State::Ended(outcome.clone()), now, self.lag_max);
+        entry.stands.turn(State::Ended(outcome.clone()), now, self.lag_max);
         self.waiting -= 1;
         true
     }
@@ -342,7 +335,7 @@ impl Tables {
     ) -> BTreeSet<EventId> {
         let has_entry = |event: &&EventId| {
             let send = SendId { account: account.clone(), event: (*event).clone() };
-            self.entries.get(&send).is_some_and(|entry| entry.at(as_of).is_some())
+            self.entries.get(&send).is_some_and(|entry| entry.stands.at(as_of).is_some())
         };
         events.iter().filter(has_entry).cloned().collect()
     }
@@ -351,7 +344,7 @@ impl Tables {
     pub(crate) fn entry(&self, send: &SendId, as_of: u64) -> Entry {
         let Some(entry) = self.entries.get(send) else { return Entry::Missing };
         let place = entry.place.clone();
-        match entry.at(as_of) {
+        match entry.stands.at(as_of) {
             None => Entry::Missing,
             Some(State::Waiting(send)) => Entry::Waiting(place, send.clone()),
             Some(State::Ended(_)) => Entry::Ended(place),

@@ -11,7 +11,7 @@ use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
-use spillway_service::port::{Accounts, AppBudgets, Budgets, Saved, StoreError};
+use spillway_service::port::{Accounts, AppBudgets, Budgets, Read, Saved, StoreError};
 
 use super::item::{Item, Reader, at, b, json, n, s};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
@@ -35,14 +35,14 @@ const REMOVE: &str = "remove an item of the account";
 
 #[async_trait]
 impl Accounts for DynamoAccounts {
-    async fn load(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+    async fn read(&self, id: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
         let mut pages = self
             .client
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", s(account_pk(id)))
-            .consistent_read(true)
+            .consistent_read(how == Read::Consistent)
             .into_paginator()
             .items()
             .send();

@@ -18,7 +18,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::rotation::Rotation;
 use spillway_core::time::Timestamp;
 use spillway_core::windows::Windows;
-use spillway_service::port::{AppBudgets, Budgets, Cursors, Moved, Saved, StoreError};
+use spillway_service::port::{AppBudgets, Budgets, Cursors, Moved, Read, Saved, StoreError};
 
 use super::item::{Item, Reader, at, b, json, n, s};
 use super::unavailable;
@@ -60,23 +60,32 @@ trait Versioned: Sized + Default {
     fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError>;
 }
 
-fn read<T: Versioned>(item: &Item, what: &'static str) -> Result<T, StoreError> {
+fn value_of<T: Versioned>(item: &Item, what: &'static str) -> Result<T, StoreError> {
     let reader = Reader { item, what };
     let grant = reader.bytes("grant")?.try_into().map_err(|error| reader.corrupt(error))?;
     T::read(&reader, reader.number("version")?, GrantId::from_bytes(grant))
 }
 
 async fn load<T: Versioned>(client: &Client, table: &str, pk: &str) -> Result<T, StoreError> {
+    read(client, table, pk, Read::Consistent).await
+}
+
+async fn read<T: Versioned>(
+    client: &Client,
+    table: &str,
+    pk: &str,
+    how: Read,
+) -> Result<T, StoreError> {
     let answer = client
         .get_item()
         .table_name(table)
         .key("pk", s(pk))
         .key("sk", s(T::SORT_KEY))
-        .consistent_read(true)
+        .consistent_read(how == Read::Consistent)
         .send()
         .await
         .map_err(|error| unavailable(T::LOAD, error))?;
-    answer.item.map_or_else(|| Ok(T::default()), |item| read(&item, T::LOAD))
+    answer.item.map_or_else(|| Ok(T::default()), |item| value_of(&item, T::LOAD))
 }
 
 /// The item of a value, and the condition under which it is written: that the stored version is the
@@ -125,7 +134,7 @@ async fn save<T: Versioned>(
         _ => return Err(unavailable(T::SAVE, error)),
     };
     let current: T = match old {
-        Some(item) => read(&item, T::SAVE)?,
+        Some(item) => value_of(&item, T::SAVE)?,
         None => load(client, table, pk).await?,
     };
     Ok(conflict(current, next))
@@ -254,8 +263,8 @@ impl Versioned for Cursor {
 
 #[async_trait]
 impl Budgets for DynamoBudgets {
-    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
-        load(&self.client, &self.table, &pace_pk(account)).await
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Budget, StoreError> {
+        read(&self.client, &self.table, &pace_pk(account), how).await
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {

@@ -337,7 +337,7 @@ impl Surveyor<'_> {
         let lines: Vec<At> = numbered
             .flat_map(|(page, of)| (0..of.lines.len()).map(move |line| At { page, line }))
             .collect();
-        let found = self.look_up(&survey, &lines, Read::Eventual).await?;
+        let found = self.look_up(&survey, &lines, |_| false).await?;
         for (at, found) in lines.into_iter().zip(found) {
             match found {
                 Found::Waiting(send) if is_claimed(&send, self.now) => survey.claimed += 1,
@@ -423,7 +423,7 @@ impl Surveyor<'_> {
         }
         let lines: Vec<At> = unknown.iter().map(|&(at, _)| at).collect();
         for ((at, wanted), found) in
-            unknown.into_iter().zip(self.look_up(survey, &lines, Read::Eventual).await?)
+            unknown.into_iter().zip(self.look_up(survey, &lines, |_| false).await?)
         {
             match found {
                 Found::Waiting(send) => {
@@ -437,24 +437,28 @@ impl Surveyor<'_> {
         Ok(())
     }
 
-    /// What the entries say of these lines. Where a read may lag, only that a send has ended at its
-    /// place is believed of it: that never changes.
+    /// What the entries say of these lines. A read may lag: that a send has ended at its place is
+    /// believed in any case, since it never changes, and of the rest what `believed` says.
     async fn look_up(
         &self,
         survey: &Survey,
         lines: &[At],
-        read: Read,
+        believed: impl Fn(&Waiting) -> bool,
     ) -> Result<Vec<Found>, StoreError> {
-        let mut entries = self.entries(survey, lines, read).await?;
-        if read == Read::Eventual {
-            let doubtful: Vec<usize> = (0..lines.len())
-                .filter(|&index| entries[index] != Entry::Ended(survey.place(lines[index])))
-                .collect();
-            let again: Vec<At> = doubtful.iter().map(|&index| lines[index]).collect();
-            let current = self.entries(survey, &again, Read::Consistent).await?;
-            for (index, entry) in doubtful.into_iter().zip(current) {
-                entries[index] = entry;
+        let mut entries = self.entries(survey, lines, Read::Eventual).await?;
+        let is_doubtful = |index: &usize| {
+            let place = survey.place(lines[*index]);
+            match &entries[*index] {
+                Entry::Ended(ended) => *ended != place,
+                Entry::Waiting(waits, send) => *waits != place || !believed(send),
+                Entry::Missing | Entry::Unreadable => true,
             }
+        };
+        let doubtful: Vec<usize> = (0..lines.len()).filter(is_doubtful).collect();
+        let again: Vec<At> = doubtful.iter().map(|&index| lines[index]).collect();
+        let current = self.entries(survey, &again, Read::Consistent).await?;
+        for (index, entry) in doubtful.into_iter().zip(current) {
+            entries[index] = entry;
         }
         let found = lines.iter().zip(entries).map(|(&at, entry)| {
             let place = survey.place(at);
@@ -499,7 +503,10 @@ impl Surveyor<'_> {
             .map(|(index, _)| index)
             .collect();
         let lines: Vec<At> = unread.iter().map(|&index| survey.ready[index].at).collect();
-        let found = self.look_up(survey, &lines, Read::Consistent).await?;
+        // One that has moved on since, which only a run whose lease has ended does or somebody by hand,
+        // gets a ticket with which nothing can be sent, and is found overdue.
+        let is_parked = |send: &Waiting| send.stage == Stage::Parked;
+        let found = self.look_up(survey, &lines, is_parked).await?;
         let mut out = Vec::new();
         for ((index, at), found) in unread.into_iter().zip(lines).zip(found) {
             match found {

@@ -31,7 +31,7 @@ use crate::ingest::Ingested;
 use crate::limiter::Limiter;
 use crate::port::{
     AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Journal, KeptToken,
-    Mark, Moved, NextToken, Removal, Roster, Saved, Standing, StoreError, Tokens, Wish,
+    Mark, Moved, NextToken, Read, Removal, Roster, Saved, Standing, StoreError, Tokens, Wish,
 };
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -200,7 +200,7 @@ impl Clock for World {
 
 #[async_trait]
 impl Accounts for World {
-    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+    async fn read(&self, account: &AccountId, _: Read) -> Result<Option<Account>, StoreError> {
         Ok(Some(Account {
             id: account.clone(),
             revision: Revision::default(),
@@ -213,7 +213,7 @@ impl Accounts for World {
 
 #[async_trait]
 impl Budgets for World {
-    async fn load(&self, _: &AccountId) -> Result<Budget, StoreError> {
+    async fn read(&self, _: &AccountId, _: Read) -> Result<Budget, StoreError> {
         Ok(self.state().budget.clone())
     }
 

@@ -8,21 +8,22 @@ use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Mark, Moved, Saved, StoreError,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Mark, Moved, Read, Saved, StoreError,
 };
 
 use crate::host::Host;
-use crate::tables::{self, Settled, Tables};
+use crate::tables::{self, LAG_MAX, Settled, Tables};
 use crate::watch::Caller;
 use crate::world::World;
 
 #[async_trait]
 impl Accounts for Host {
-    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
         self.store("load the account", |world| {
+            let as_of = world.read_as_of(how);
             let plan = world.scenario.account(account)?;
-            let is_connected = plan.removed_at.is_none_or(|removed| world.now < removed);
-            is_connected.then(|| plan.account(world.now))
+            let is_connected = plan.removed_at.is_none_or(|removed| as_of < removed);
+            is_connected.then(|| plan.account(as_of))
         })
         .await
     }
@@ -30,9 +31,10 @@ impl Accounts for Host {
 
 #[async_trait]
 impl Budgets for Host {
-    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Budget, StoreError> {
         self.store("load the budget", |world| {
-            world.tables.budgets.get(account).cloned().unwrap_or_default()
+            let as_of = world.read_as_of(how);
+            world.tables.budget(account, as_of)
         })
         .await
     }
@@ -106,6 +108,14 @@ impl AppBudgets for Host {
 }
 
 impl World {
+    /// The instant as of which a read sees what is stored, in milliseconds since 1970.
+    pub(crate) fn read_as_of(&mut self, how: Read) -> u64 {
+        match how {
+            Read::Consistent => self.now,
+            Read::Eventual => self.now.saturating_sub(self.dice.between(0..=LAG_MAX)),
+        }
+    }
+
     /// The operator, who has just changed the account, writes its revision into its budget.
     pub(crate) fn announce(&mut self, account: &AccountId) {
         let now = self.now;
@@ -116,6 +126,7 @@ impl World {
         let budget = self.tables.budgets.entry(account.clone()).or_default();
         if let Some(next) = budget.with_revision(revision, GrantId::new(u64::MAX, revision.0)) {
             *budget = next;
+            self.tables.see_budget(account, now);
         }
     }
 
@@ -130,6 +141,7 @@ impl World {
         let before = self.tables.budgets.get(account).cloned().unwrap_or_default();
         let saved = save(&mut self.tables);
         if saved == Saved::Done && before.version < next.version {
+            self.tables.see_budget(account, self.now);
             let (by, version) = (caller.invocation, next.version);
             self.event(format_args!("{by} budget of {account} {version}: {:?}", next.holds));
             self.saw_budget(caller, account, &before, next);

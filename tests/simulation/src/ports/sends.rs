@@ -13,7 +13,7 @@ use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::host::Host;
-use crate::tables::{LAG_MAX, Tables};
+use crate::tables::Tables;
 use crate::watch::Caller;
 use crate::world::World;
 
@@ -40,8 +40,8 @@ impl Sends for Host {
     ) -> Result<HashSet<EventId>, StoreError> {
         let parts = events.chunks(BATCH_GET).map(|part| {
             self.store(KNOWN, move |world| {
-                let lag = world.dice.between(0..=LAG_MAX);
-                world.tables.known(account, part, world.now.saturating_sub(lag))
+                let as_of = world.read_as_of(Read::Eventual);
+                world.tables.known(account, part, as_of)
             })
         });
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
@@ -100,10 +100,7 @@ impl Sends for Host {
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
         let parts = sends.chunks(BATCH_GET).map(|part| {
             self.store(KNOWN, move |world| {
-                let as_of = match read {
-                    Read::Consistent => u64::MAX,
-                    Read::Eventual => world.now.saturating_sub(world.dice.between(0..=LAG_MAX)),
-                };
+                let as_of = world.read_as_of(read);
                 part.iter().map(|send| world.tables.entry(send, as_of)).collect::<Vec<Entry>>()
             })
         });

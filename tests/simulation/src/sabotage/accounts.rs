@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
 use spillway_service::account::Account;
-use spillway_service::port::{Accounts, StoreError};
+use spillway_service::port::{Accounts, Read, StoreError};
 
 use super::{Sabotage, Sabotaged};
 
 #[async_trait]
 impl Accounts for Sabotaged {
-    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
-        let Some(mut account) = Accounts::load(&*self.host, account).await? else {
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
+        let Some(mut account) = Accounts::read(&*self.host, account, how).await? else {
             return Ok(None);
         };
         let mut profile = account.rules.profile().clone();

@@ -6,7 +6,7 @@ use spillway_core::budget::Budget;
 use spillway_core::hold::Holds;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Budgets, Moved, Saved, StoreError};
+use spillway_service::port::{Budgets, Moved, Read, Saved, StoreError};
 
 use super::{Sabotage, Sabotaged};
 
@@ -43,8 +43,8 @@ fn of_account(account: &Holds, people: Holds) -> Holds {
 
 #[async_trait]
 impl Budgets for Sabotaged {
-    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
-        Ok(self.shown(Budgets::load(&*self.host, account).await?))
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Budget, StoreError> {
+        Ok(self.shown(Budgets::read(&*self.host, account, how).await?))
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {

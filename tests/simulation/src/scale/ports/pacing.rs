@@ -8,23 +8,23 @@ use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Mark, Moved, Saved, StoreError,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Mark, Moved, Read, Saved, StoreError,
 };
 
 use super::Ports;
 use crate::scale::meter::Table;
 use crate::scale::units::{
-    CONSISTENT, TRANSACTED, WRITE, app_bytes, budget_bytes, consistent, mark_bytes, transacted,
-    write,
+    CONSISTENT, TRANSACTED, WRITE, app_bytes, budget_bytes, consistent, mark_bytes, read,
+    transacted, write,
 };
 use crate::scale::{keys, store::Store};
 use crate::tables::{self, Settled};
 
 #[async_trait]
 impl Accounts for Ports {
-    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
         let found = self.shared.plan.account(account);
-        let cost = consistent(found.as_ref().map_or(0, |(_, bytes)| *bytes));
+        let cost = read(how, found.as_ref().map_or(0, |(_, bytes)| *bytes));
         self.state(&keys::account(account), cost, |_| ()).await;
         Ok(found.map(|(account, _)| account))
     }
@@ -32,9 +32,9 @@ impl Accounts for Ports {
 
 #[async_trait]
 impl Budgets for Ports {
-    async fn load(&self, account: &AccountId) -> Result<Budget, StoreError> {
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Budget, StoreError> {
         Ok(self
-            .state(&keys::pace(account), CONSISTENT, |store| {
+            .state(&keys::pace(account), read(how, 0), |store| {
                 store.tables.budgets.get(account).cloned().unwrap_or_default()
             })
             .await)
