@@ -25,11 +25,11 @@ use crate::harness::waiting;
 /// Small enough that a story takes seconds, large enough that the day's limit binds: it spans days.
 const COMMENTS: u32 = 600;
 
-/// What a DM may cost: the measured 13.1 requests and 7.3 write units, and 3% for seeds to come.
-/// Each entry, waiting send, claim, budget and outcome is a unit, and ending a send is two. One of
-/// the requests looks whether the whole app is on hold.
-const REQUESTS_PER_DM_MAX: f64 = 13.5;
-const WRITE_UNITS_PER_DM_MAX: f64 = 7.5;
+/// What a DM may cost: the measured 11.1 requests and 5.3 write units, and 3% for seeds to come. Each
+/// entry, reserve, claim and outcome is a unit, and a page is shared. One of the requests looks whether
+/// the whole app is on hold.
+const REQUESTS_PER_DM_MAX: f64 = 11.4;
+const WRITE_UNITS_PER_DM_MAX: f64 = 5.4;
 
 pub(crate) fn options(comments: u32, seed: u64) -> StoryOptions {
     StoryOptions { comments, span: Duration::from_secs(600), seed }
@@ -94,7 +94,7 @@ async fn every_comment_gets_one_dm_within_every_limit_close_to_the_optimum() {
         let Report { aws_requests_per_dm: requests, write_units_per_dm: units, .. } = report;
         assert!(requests <= REQUESTS_PER_DM_MAX, "{requests} AWS requests a DM");
         assert!(units <= WRITE_UNITS_PER_DM_MAX, "{units} write units a DM");
-        assert!(units >= 5.0, "{units} write units a DM: is every write counted?");
+        assert!(units >= 4.5, "{units} write units a DM: is every write counted?");
     }
 }
 

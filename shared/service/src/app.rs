@@ -334,9 +334,11 @@ fn closed(cause: HoldCause, retry_at: Timestamp) -> AppGate {
 mod tests {
     use std::num::NonZeroU32;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::task::{Context, Poll, Waker};
 
     use async_trait::async_trait;
     use futures::FutureExt;
+    use futures::future::join_all;
     use spillway_core::profile::Profile;
     use spillway_core::quota::{Action, Limit, Scope, Unit};
     use spillway_core::rules::Terms;
@@ -419,5 +421,49 @@ mod tests {
         app.remember(AppBudget::default(), clock.monotonic());
         let gate = app.gate(None, clock.now()).now_or_never().unwrap().unwrap();
         assert!(matches!(gate, AppGate::Closed(_)));
+    }
+
+    /// A store that counts how often it is read, and answers in a moment, or not at all.
+    struct Counting {
+        reads: AtomicU64,
+        answers: bool,
+    }
+
+    #[async_trait]
+    impl AppBudgets for Counting {
+        async fn load(&self) -> Result<AppBudget, StoreError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            futures::pending!();
+            match self.answers {
+                true => Ok(AppBudget::default()),
+                false => Err(StoreError::Unavailable { what: "load", detail: String::new() }),
+            }
+        }
+
+        async fn save(&self, _: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+            Ok(Saved::Done)
+        }
+    }
+
+    #[test]
+    fn of_many_that_ask_at_once_one_reads_and_if_that_fails_each_reads_at_the_same_time() {
+        for (answers, reads) in [(true, 1), (false, 5)] {
+            let store = Arc::new(Counting { reads: AtomicU64::default(), answers });
+            let clock = Arc::new(Seconds::default());
+            let ids = Arc::new(GrantIds::new(1));
+            let app = App::new(store.clone(), ids, clock.clone(), Arc::default());
+            let mut all = join_all((0..5).map(|_| app.gate(None, clock.now())));
+            let mut context = Context::from_waker(Waker::noop());
+            let mut polls = 0;
+            let gates = loop {
+                polls += 1;
+                match all.poll_unpin(&mut context) {
+                    Poll::Ready(gates) => break gates,
+                    Poll::Pending => assert!(polls < 4, "one after the other"),
+                }
+            };
+            assert!(gates.iter().all(|gate| gate.is_ok() == answers));
+            assert_eq!(store.reads.load(Ordering::Relaxed), reads, "answers: {answers}");
+        }
     }
 }

@@ -60,11 +60,11 @@ macro_rules! measured {
 type Stored<T> = Result<T, StoreError>;
 
 measured! { Accounts:
-    fn load(account: &AccountId) -> Stored<Option<Account>>;
+    fn read(account: &AccountId, how: Read) -> Stored<Option<Account>>;
 }
 
 measured! { Budgets:
-    fn load(account: &AccountId) -> Stored<Budget>;
+    fn read(account: &AccountId, how: Read) -> Stored<Budget>;
     fn save(account: &AccountId, next: &Budget) -> Stored<Saved<Budget>>;
     fn save_moved(account: &AccountId, next: &Budget, moved: &Moved<'_>) -> Stored<Saved<Budget>>;
     fn counted_at(account: &AccountId, person: &RecipientId) -> Stored<Option<Timestamp>>;
