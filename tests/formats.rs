@@ -321,6 +321,18 @@ async fn what_is_stored_by_hand_keeps_its_form() {
     let stored = world.ledger().find(&send_id(item)).await.unwrap().unwrap();
     let outcome = Outcome::Cancelled { reason: CancelReason::Operator };
     assert_eq!(stored.state, State::Ended { outcome, at: START });
+
+    // Its person was forgotten.
+    assert!(account.forgotten.holds(&stored.id.event));
+    let pk = format!("account#{OTHER}");
+    let is_left =
+        |item: &&Item| text(item, "pk") == pk && text(item, "sk").starts_with("forgotten");
+    let left: Vec<&Item> = state.iter().filter(is_left).collect();
+    let [key, tombstone] = left[..] else { panic!("{left:?}") };
+    world.remove(tombstone).await;
+    assert!(world.ledger().bury(&stored, START).await.unwrap());
+    assert_eq!(world.lies(tombstone).await, *tombstone);
+    assert_eq!(world.lies(key).await, *key);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
-use spillway_core::campaign::Running;
+use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::quota::GRANT_LIFE;
 use spillway_core::send::{NoRetry, Outcome, REPLY_WINDOW, Step, Waiting};
@@ -14,6 +14,7 @@ use spillway_core::time::Timestamp;
 use spillway_local::graph::{Fault, FaultKind};
 use spillway_service::operate::{Cancelled, Operator, RetryError};
 use spillway_service::page::Page;
+use spillway_service::port::Removal;
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said};
@@ -295,6 +296,29 @@ async fn a_retry_of_what_had_arrived_ends_as_sent_with_one_dm() {
     assert_eq!(world.dms().len(), 1);
 }
 
+/// Items of both tables in which this text is found.
+async fn items_with(world: &World, text: &str) -> usize {
+    let mut found = 0;
+    for table in [&world.stack.config.sends_table, &world.stack.config.state_table] {
+        let items = world.stack.dynamo.scan().table_name(table).send().await.unwrap();
+        found += items.items().iter().filter(|item| format!("{item:?}").contains(text)).count();
+    }
+    found
+}
+
+/// As DynamoDB does, within two days.
+async fn delete_what_is_over(world: &World) {
+    let table = &world.stack.config.sends_table;
+    let items = world.stack.dynamo.scan().table_name(table).send().await.unwrap();
+    for item in items.items() {
+        let expires_at: u64 = item["expires_at"].as_n().unwrap().parse().unwrap();
+        if expires_at < world.now().as_secs() {
+            let delete = world.stack.dynamo.delete_item().table_name(table);
+            delete.key("id", item["id"].clone()).send().await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_person_who_is_forgotten_is_named_nowhere_and_not_written_to_again() {
     let mut world = World::start(careful()).await;
@@ -313,12 +337,7 @@ async fn a_person_who_is_forgotten_is_named_nowhere_and_not_written_to_again() {
         assert_eq!((forgotten.waiting.done, forgotten.entries), (cancelled, entries));
     }
     for person in [author(&had), author(&waits)] {
-        let (sends, state) = (&world.stack.config.sends_table, &world.stack.config.state_table);
-        for table in [sends, state] {
-            let items = world.stack.dynamo.scan().table_name(table).send().await.unwrap();
-            let names = |item: &&_| format!("{item:?}").contains(person.as_str());
-            assert_eq!(items.items().iter().find(names), None);
-        }
+        assert_eq!(items_with(&world, person.as_str()).await, 0);
     }
     // Told of once more, they are known, and have no second DM.
     world.say(&[had.clone(), waits.clone()]).await;
@@ -328,4 +347,21 @@ async fn a_person_who_is_forgotten_is_named_nowhere_and_not_written_to_again() {
     assert_eq!(world.state_of(&had).await, "sent");
     assert_eq!(world.state_of(&waits).await, "cancelled");
     assert_eq!(world.dms().len(), 2);
+
+    // DynamoDB deletes what is over; what is left names neither person nor comment, and is enough, also
+    // where the account was removed and is connected again.
+    delete_what_is_over(&world).await;
+    let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    world.outside.removal.remove(&id).await.unwrap();
+    for said in [&had, &waits] {
+        assert_eq!(items_with(&world, &said.id).await, 0);
+    }
+    let campaigns: Vec<Campaign> = account.campaigns.iter().cloned().collect();
+    accounts(&world).connect(&id, &account.rules, &account.token, &campaigns).await.unwrap();
+    let again = said(3);
+    world.say(&[had, waits, again.clone()]).await;
+    world.pass(2 * HOUR).await;
+    world.settle().await;
+    assert_eq!(world.state_of(&again).await, "sent");
+    assert_eq!(world.dms().len(), 3);
 }

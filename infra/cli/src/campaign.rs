@@ -584,6 +584,7 @@ messages = ["Thanks!"]
             rules: new.rules,
             campaigns: Campaigns::new(new.campaigns),
             token: SealedToken { key: 1, sealed: Vec::new() },
+            forgotten: Default::default(),
         }
     }
 

@@ -18,10 +18,10 @@ Example:
   spillway contact forget 2978593885678283 --account 17841400000000001 --yes
 
 The person is named by their id, as webhooks name it (`from.id`). What waits for them is cancelled first;
-then their id is taken out of the entries of DMs that they were sent. Those entries stay without them, under
-the id of the comment alone, until they expire (ten days after it): so that neither a repeated delivery nor
-a backfill writes to them again. A call under way is not stopped: run it again when it says so. Reads the
-whole table of sends, which has no index by person.")]
+then their id is taken out of the entries of DMs that they were sent, and these go within the hour (DynamoDB
+may take two days to delete them). What stays until ten days after each comment is a keyed hash of its id: so
+that neither a repeated delivery nor a backfill writes to them again. A call under way is not stopped: run it
+again when it says so. Reads the whole table of sends, which has no index by person.")]
     Forget {
         /// The person's id
         person: String,

@@ -9,6 +9,8 @@
 //! |---|---|---|
 //! | `account#A` | `settings` | profile, sealed token, revision |
 //! | `account#A` | `campaign#C` | a campaign, and since when it is paused |
+//! | `account#A` | `forgotten` | the key of its tombstones |
+//! | `account#A` | `forgotten#H` | a tombstone: the comment with the keyed hash H is somebody's who was forgotten |
 //! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `pace#A` | `budget` | the budget |
 //! | `pace#A` | `cursor` | the pace cursor |
@@ -63,6 +65,16 @@ pub(crate) fn account_pk(account: &AccountId) -> String {
 
 pub(crate) fn campaign_sk(campaign: &CampaignId) -> String {
     format!("campaign#{campaign}")
+}
+
+/// The key of an account's tombstones.
+pub(crate) const FORGOTTEN_SK: &str = "forgotten";
+
+/// What the sort keys of tombstones begin with.
+pub(crate) const TOMBSTONE_PREFIX: &str = "forgotten#";
+
+pub(crate) fn tombstone_sk(tombstone: &str) -> String {
+    format!("{TOMBSTONE_PREFIX}{tombstone}")
 }
 
 pub(crate) fn pace_pk(account: &AccountId) -> String {

@@ -7,6 +7,8 @@ use spillway_core::campaign::Campaigns;
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
 
+use crate::forgotten::Forgotten;
+
 /// An account whose comments Spillway answers.
 pub struct Account {
     /// Its id, as webhooks name it.
@@ -19,6 +21,8 @@ pub struct Account {
     pub campaigns: Campaigns,
     /// The token its calls are made with. Only the sender can open it.
     pub token: SealedToken,
+    /// Of whom nothing is answered any more.
+    pub forgotten: Forgotten,
 }
 
 impl fmt::Debug for Account {

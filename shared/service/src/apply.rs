@@ -187,6 +187,7 @@ messages = ["Hello"]
             rules,
             campaigns: Campaigns::as_they_run(campaigns),
             token: SealedToken { key: 1, sealed: Vec::new() },
+            forgotten: Default::default(),
         }
     }
 

@@ -327,6 +327,9 @@ impl Ingest {
         now: Timestamp,
         counts: &mut Ingested,
     ) -> Result<(), StoreError> {
+        let asked = wanted.len();
+        wanted.retain(|send| !account.forgotten.holds(&send.id.event));
+        counts.duplicate += asked - wanted.len();
         if wanted.is_empty() {
             return Ok(());
         }

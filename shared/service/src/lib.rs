@@ -14,6 +14,7 @@ pub mod apply;
 pub mod clock;
 pub mod deliver;
 pub mod directory;
+pub mod forgotten;
 pub mod grant;
 pub mod ingest;
 pub mod limiter;

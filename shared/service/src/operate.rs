@@ -1,7 +1,7 @@
 //! What operators do to sends that wait or have ended: look at them, cancel them, bring them back.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -94,9 +94,10 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Takes the person out of the entry of an ended send, and leaves the rest: by it a repeated
-    /// delivery is known. `false` where it did not end like this any more.
-    async fn strip(&self, old: &Stored, outcome: &Outcome) -> Result<bool, StoreError>;
+    /// Leaves a tombstone of an ended send, by which a repeated delivery is known and nobody is, takes
+    /// the person out of the entry, and lets that go within the hour. `false` where it did not end like
+    /// this any more.
+    async fn bury(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Forgets where the unit of a person is counted: they count as new the next time.
     async fn forget_unit(
@@ -338,8 +339,8 @@ impl Operator {
     }
 
     /// Forgets a person: cancels what waits for them, then takes them out of the entries of what they
-    /// were sent. Entries stay without them until they expire, so that no repeated delivery and no
-    /// backfill matches a comment of theirs again. `progress` is told of entries that were looked at.
+    /// were sent, which go within the hour. Tombstones stay until these would have gone, so that no
+    /// repeated delivery and no backfill matches a comment of theirs again. `progress` is told of entries that were looked at.
     ///
     /// # Errors
     /// When the store does not answer. Doing it again is right.
@@ -349,8 +350,22 @@ impl Operator {
         person: &RecipientId,
         mut progress: impl FnMut(usize),
     ) -> Result<Forgotten, StoreError> {
-        let is_theirs = |send: &Waiting| send.to.recipient() == Some(person);
+        let waited = Mutex::new(BTreeSet::new());
+        let is_theirs = |send: &Waiting| {
+            let is_theirs = send.to.recipient() == Some(person);
+            if is_theirs {
+                let mut waited = waited.lock().unwrap_or_else(PoisonError::into_inner);
+                waited.insert(send.id.clone());
+            }
+            is_theirs
+        };
         let waiting = self.cancel_waiting(account, is_theirs, |_| ()).await?;
+        let now = self.clock.now();
+        for id in waited.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            if let Some(stored) = self.ledger.find(&id).await? {
+                self.ledger.bury(&stored, now).await?;
+            }
+        }
         let mut entries = 0;
         let mut after: Option<String> = None;
         loop {
@@ -359,10 +374,8 @@ impl Operator {
             for stored in &page.sends {
                 let State::Ended { outcome, .. } = &stored.state else { continue };
                 let Outcome::Sent { recipient: Some(recipient), .. } = outcome else { continue };
-                if recipient == person
-                    && let Some(without) = outcome.without_person()
-                {
-                    entries += usize::from(self.ledger.strip(stored, &without).await?);
+                if recipient == person {
+                    entries += usize::from(self.ledger.bury(stored, now).await?);
                 }
             }
             after = page.next;

@@ -306,6 +306,7 @@ impl AccountPlan {
             rules: self.limits.rules(now).clone(),
             campaigns: Campaigns::new(self.campaigns.iter().cloned()),
             token: SealedToken { key: 1, sealed: Vec::new() },
+            forgotten: Default::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Connected accounts: settings, campaigns and the sealed token, in one partition each.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -11,12 +13,13 @@ use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
+use spillway_service::forgotten::Forgotten;
 use spillway_service::port::{Accounts, AppBudgets, Budgets, Read, Saved, StoreError};
 
 use super::item::{Item, Reader, at, b, json, n, s};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
 use super::unavailable;
-use crate::schema::{LEASING_PK, account_pk, campaign_sk};
+use crate::schema::{FORGOTTEN_SK, LEASING_PK, TOMBSTONE_PREFIX, account_pk, campaign_sk};
 use crate::secrets::process_number;
 
 /// Accounts in the `state` table.
@@ -48,12 +51,17 @@ impl Accounts for DynamoAccounts {
             .send();
         let mut settings = None;
         let mut campaigns: Vec<(Campaign, Running)> = Vec::new();
+        let (mut tombstone_key, mut tombstones) = (Vec::new(), HashSet::new());
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| unavailable(LOAD, error))?;
             let reader = Reader { item: &item, what: LOAD };
             match reader.text("sk")? {
                 "settings" => settings = Some(settings_of(&reader)?),
                 sk if sk.starts_with("campaign#") => campaigns.push(campaign_of(&reader)?),
+                FORGOTTEN_SK => reader.bytes("key")?.clone_into(&mut tombstone_key),
+                sk if let Some(tombstone) = sk.strip_prefix(TOMBSTONE_PREFIX) => {
+                    tombstones.insert(tombstone.to_owned());
+                }
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
@@ -63,6 +71,7 @@ impl Accounts for DynamoAccounts {
             rules,
             campaigns: Campaigns::as_they_run(campaigns),
             token,
+            forgotten: Forgotten::new(tombstone_key, tombstones),
         });
         Ok(account)
     }

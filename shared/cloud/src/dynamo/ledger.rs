@@ -1,5 +1,7 @@
 //! Entries with all that they hold, for whoever operates.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
@@ -10,11 +12,15 @@ use spillway_service::port::StoreError;
 use spillway_service::ticket::Place;
 
 use super::entry;
-use super::item::{Item, Reader, at, json, s};
+use super::item::{Item, Reader, at, json, n, s};
 use super::pacing::person_key;
-use super::sends::DynamoSends;
+use super::sends::{DynamoSends, expires_at};
 use super::unavailable;
-use crate::schema::entry_id;
+use crate::schema::{EXPIRES_AT, entry_id};
+
+/// How long an entry stays beside its tombstone: longer than a process goes on with an account that it
+/// has read without it.
+const BURIED_KEPT: Duration = Duration::from_secs(3600);
 
 const FIND: &str = "look up the send";
 const LIST: &str = "list sends";
@@ -114,17 +120,21 @@ impl Ledger for DynamoSends {
         }
     }
 
-    async fn strip(&self, old: &Stored, outcome: &Outcome) -> Result<bool, StoreError> {
-        let State::Ended { at: ended_at, .. } = &old.state else { return Ok(false) };
+    async fn bury(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError> {
+        let State::Ended { at: ended_at, outcome } = &old.state else { return Ok(false) };
+        let outcome = outcome.without_person().unwrap_or_else(|| outcome.clone());
+        let deadline = old.place.parts().map_or(Timestamp::EPOCH, |(_, _, deadline)| deadline);
+        self.put_tombstone(&old.id, expires_at(old.matched_at, deadline)).await?;
         let update = self
             .client
             .update_item()
             .table_name(&self.sends)
             .key("id", s(entry_id(&old.id)))
-            .update_expression("SET outcome = :outcome")
+            .update_expression(format!("SET outcome = :outcome, {EXPIRES_AT} = :soon"))
             .condition_expression("#state = :state AND ended_at = :at")
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":outcome", json(outcome))
+            .expression_attribute_values(":outcome", json(&outcome))
+            .expression_attribute_values(":soon", n((now + BURIED_KEPT).as_secs()))
             .expression_attribute_values(":state", s(old.state.name()))
             .expression_attribute_values(":at", at(*ended_at));
         match update.send().await {

@@ -13,6 +13,7 @@ mod removal;
 mod roster;
 mod sends;
 mod tokens;
+mod tombstones;
 
 pub use accounts::DynamoAccounts;
 pub use backlogs::DynamoBacklogs;

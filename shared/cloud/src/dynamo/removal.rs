@@ -11,7 +11,7 @@ use spillway_service::port::{Removal, StoreError};
 use super::DynamoAccounts;
 use super::item::{Item, Reader, at, n, s};
 use super::unavailable;
-use crate::schema::{EXPIRES_AT, account_pk, deletion_pk};
+use crate::schema::{EXPIRES_AT, FORGOTTEN_SK, account_pk, deletion_pk};
 
 const REMOVE: &str = "remove the account";
 const STATUS: &str = "look up a deletion";
@@ -42,10 +42,11 @@ impl Removal for DynamoRemoval {
         let accounts = DynamoAccounts { client: self.client.clone(), table: self.table.clone() };
         let revision = accounts.next_revision(account).await?;
         let keys = self.keys(account).await?;
+        // Tombstones stay: who was forgotten is not written to by an account that is connected again.
+        let keys = keys.into_iter().filter(|sk| !sk.starts_with(FORGOTTEN_SK));
         // The settings make the account. What is left of it when this dies is removed by the next
         // try; without settings nothing uses it.
-        let (settings, others): (Vec<_>, Vec<_>) =
-            keys.into_iter().partition(|sk| sk == "settings");
+        let (settings, others): (Vec<_>, Vec<_>) = keys.partition(|sk| sk == "settings");
         for sk in settings.into_iter().chain(others) {
             let delete = self.client.delete_item().table_name(&self.table);
             let delete = delete.key("pk", s(account_pk(account))).key("sk", s(sk));

@@ -207,6 +207,7 @@ impl Accounts for World {
             rules: Rules::careful(),
             campaigns: Campaigns::default(),
             token: self.state().kept.token.clone(),
+            forgotten: Default::default(),
         }))
     }
 }

@@ -166,6 +166,7 @@ impl Plan {
             rules: rules.clone(),
             campaigns: Campaigns::new([self.campaign.clone()]),
             token: SealedToken { key: 1, sealed: Vec::new() },
+            forgotten: Default::default(),
         };
         Some((account, *bytes))
     }
