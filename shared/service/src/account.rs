@@ -7,7 +7,7 @@ use spillway_core::campaign::Campaigns;
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
 
-use crate::forgotten::Forgotten;
+use crate::tombstones::Tombstones;
 
 /// An account whose comments Spillway answers.
 pub struct Account {
@@ -22,7 +22,7 @@ pub struct Account {
     /// The token its calls are made with. Only the sender can open it.
     pub token: SealedToken,
     /// Of whom nothing is answered any more.
-    pub forgotten: Forgotten,
+    pub forgotten: Tombstones,
 }
 
 impl fmt::Debug for Account {

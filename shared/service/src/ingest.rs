@@ -327,6 +327,7 @@ impl Ingest {
         now: Timestamp,
         counts: &mut Ingested,
     ) -> Result<(), StoreError> {
+        // Their entries may be gone; tombstones say that these were answered, or are not to be.
         let asked = wanted.len();
         wanted.retain(|send| !account.forgotten.holds(&send.id.event));
         counts.duplicate += asked - wanted.len();

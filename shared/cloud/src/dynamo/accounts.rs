@@ -13,8 +13,8 @@ use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
-use spillway_service::forgotten::Forgotten;
 use spillway_service::port::{Accounts, AppBudgets, Budgets, Read, Saved, StoreError};
+use spillway_service::tombstones::Tombstones;
 
 use super::item::{Item, Reader, at, b, json, n, s};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
@@ -71,7 +71,7 @@ impl Accounts for DynamoAccounts {
             rules,
             campaigns: Campaigns::as_they_run(campaigns),
             token,
-            forgotten: Forgotten::new(tombstone_key, tombstones),
+            forgotten: Tombstones::new(tombstone_key, tombstones),
         });
         Ok(account)
     }

@@ -4,8 +4,8 @@
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use spillway_core::id::{AccountId, SendId};
-use spillway_service::forgotten::tombstone;
 use spillway_service::port::StoreError;
+use spillway_service::tombstones::tombstone;
 
 use super::item::{Item, Reader, b, n, s};
 use super::sends::DynamoSends;

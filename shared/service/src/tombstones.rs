@@ -10,12 +10,12 @@ use spillway_core::id::EventId;
 
 /// The tombstones of an account.
 #[derive(Clone, Default)]
-pub struct Forgotten {
+pub struct Tombstones {
     key: Vec<u8>,
     tombstones: HashSet<String>,
 }
 
-impl Forgotten {
+impl Tombstones {
     /// Tombstones that were made with this key.
     pub fn new(key: Vec<u8>, tombstones: HashSet<String>) -> Self {
         Self { key, tombstones }
@@ -28,9 +28,9 @@ impl Forgotten {
 }
 
 /// Neither the key nor a hash.
-impl fmt::Debug for Forgotten {
+impl fmt::Debug for Tombstones {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forgotten").finish_non_exhaustive()
+        f.debug_struct("Tombstones").finish_non_exhaustive()
     }
 }
 
@@ -50,10 +50,10 @@ mod tests {
     fn an_event_is_known_by_its_tombstone_under_the_same_key_alone() {
         let event = EventId::new("17900000000000001");
         let made = HashSet::from([tombstone(b"key", &event)]);
-        assert!(Forgotten::new(b"key".to_vec(), made.clone()).holds(&event));
-        assert!(!Forgotten::new(b"another".to_vec(), made.clone()).holds(&event));
-        assert!(!Forgotten::new(b"key".to_vec(), made).holds(&EventId::new("17900000000000002")));
-        assert!(!Forgotten::default().holds(&event));
+        assert!(Tombstones::new(b"key".to_vec(), made.clone()).holds(&event));
+        assert!(!Tombstones::new(b"another".to_vec(), made.clone()).holds(&event));
+        assert!(!Tombstones::new(b"key".to_vec(), made).holds(&EventId::new("17900000000000002")));
+        assert!(!Tombstones::default().holds(&event));
         // A hash that is stored is found again by later versions.
         assert_eq!(tombstone(b"key", &event), "9c9b625e3a126a1f7453b3db93ff16fc");
     }
