@@ -171,7 +171,7 @@ async fn the_metrics_agree_with_the_stores_and_with_meta() {
     ] {
         stack.graph.order_fault(Fault::new(kind).times(times));
     }
-    let report: Report = story.play(|_| ()).await.unwrap();
+    let report: Report = story.play(&mut |_| ()).await.unwrap();
     let metrics = Metrics::read(&lines());
     let Report { matched, sent, failed, expired, cancelled, graph_calls, .. } = report;
     assert_eq!((failed, sent + failed), (2, matched), "the faults struck");

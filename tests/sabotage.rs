@@ -32,7 +32,7 @@ const COMMENTS: u32 = 230;
 async fn play(recipients: &str, wrap: fn(Wiring) -> Wiring) -> (Report, Story) {
     let quotas = QuotaOptions { recipients: recipients.parse().unwrap(), ..quotas() };
     let mut story = Story::wrapped(&options(COMMENTS, 21), &quotas, wrap).await.unwrap();
-    let report = story.play(|_| ()).await.unwrap();
+    let report = story.play(&mut |_| ()).await.unwrap();
     (report, story)
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn leftovers(stack: &Stack) -> Vec<String> {
 
 async fn play_clean(seed: u64) -> Report {
     let mut story = Story::new(&options(COMMENTS, seed), &quotas()).await.unwrap();
-    let report = story.play(|_| ()).await.unwrap();
+    let report = story.play(&mut |_| ()).await.unwrap();
     assert_eq!(story.expected, u64::from(COMMENTS));
     assert_eq!(leftovers(&story.stack).await, [""; 0], "seed {seed}");
     let recount = story.stack.graph.recount();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use futures::future::BoxFuture;
 use lambda_runtime::LambdaEvent;
 use serde::Serialize;
 use serde_json::Value;
@@ -70,10 +71,12 @@ impl Releaser {
     ///
     /// # Errors
     /// When the event cannot be read, or for the schedule when the store does not answer.
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, EventError> {
-        let answer = self.work_on(event).await;
-        self.metrics.flush();
-        answer
+    pub fn handle(&self, event: LambdaEvent<Value>) -> BoxFuture<'_, Result<Answer, EventError>> {
+        Box::pin(async move {
+            let answer = self.work_on(event).await;
+            self.metrics.flush();
+            answer
+        })
     }
 
     async fn work_on(&self, event: LambdaEvent<Value>) -> Result<Answer, EventError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use futures::future::BoxFuture;
 use futures::future::join_all;
 use lambda_runtime::LambdaEvent;
 use spillway_cloud::emf::Metrics;
@@ -38,40 +39,43 @@ impl Sender {
     }
 
     /// Delivers a batch. What the answer does not name is done with and deleted.
-    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        let deadline = match event.context.deadline {
-            0 => self.clock.now() + DEADLINE_FALLBACK,
-            millis => Timestamp::from_millis(millis),
-        };
-        let mut jobs = Vec::new();
-        let mut unreadable = Vec::new();
-        for record in event.payload.records {
-            // A record without an id cannot be reported; Lambda always gives one.
-            let message_id = record.message_id.clone().unwrap_or_default();
-            match record.body.as_deref().map(Ticket::decode) {
-                Some(Ok(ticket)) => jobs.push(Job { message_id, ticket }),
-                Some(Err(error)) => {
-                    error!(message_id, %error, "unreadable message: to the dead-letter queue");
-                    unreadable.push((message_id, record));
+    pub fn handle(&self, event: LambdaEvent<SqsEvent>) -> BoxFuture<'_, SqsBatchResponse> {
+        Box::pin(async move {
+            let deadline = match event.context.deadline {
+                0 => self.clock.now() + DEADLINE_FALLBACK,
+                millis => Timestamp::from_millis(millis),
+            };
+            let mut jobs = Vec::new();
+            let mut unreadable = Vec::new();
+            for record in event.payload.records {
+                // A record without an id cannot be reported; Lambda always gives one.
+                let message_id = record.message_id.clone().unwrap_or_default();
+                match record.body.as_deref().map(Ticket::decode) {
+                    Some(Ok(ticket)) => jobs.push(Job { message_id, ticket }),
+                    Some(Err(error)) => {
+                        error!(message_id, %error, "unreadable message: to the dead-letter queue");
+                        unreadable.push((message_id, record));
+                    }
+                    None => error!(message_id, "message without a body dropped"),
                 }
-                None => error!(message_id, "message without a body dropped"),
             }
-        }
-        let buried = join_all(unreadable.iter().map(|(id, record)| self.bury(id, record))).await;
-        let mut again = self.deliver.deliver(jobs, deadline).await;
-        self.metrics.flush();
-        again.extend(buried.into_iter().flatten());
-        let mut response = SqsBatchResponse::default();
-        response.batch_item_failures = again
-            .into_iter()
-            .filter(|id| !id.is_empty())
-            .map(|id| {
-                let mut failure = BatchItemFailure::default();
-                failure.item_identifier = id;
-                failure
-            })
-            .collect();
-        response
+            let buried =
+                join_all(unreadable.iter().map(|(id, record)| self.bury(id, record))).await;
+            let mut again = self.deliver.deliver(jobs, deadline).await;
+            self.metrics.flush();
+            again.extend(buried.into_iter().flatten());
+            let mut response = SqsBatchResponse::default();
+            response.batch_item_failures = again
+                .into_iter()
+                .filter(|id| !id.is_empty())
+                .map(|id| {
+                    let mut failure = BatchItemFailure::default();
+                    failure.item_identifier = id;
+                    failure
+                })
+                .collect();
+            response
+        })
     }
 
     /// Moves a message that will never be readable; its id when that failed.

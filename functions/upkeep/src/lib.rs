@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use lambda_runtime::LambdaEvent;
 use serde::Serialize;
 use serde_json::Value;
@@ -50,13 +51,15 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the store does not answer; the next run tries again.
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, StoreError> {
-        let deadline = match event.context.deadline {
-            0 => self.clock.now() + DEADLINE_FALLBACK,
-            millis => Timestamp::from_millis(millis),
-        };
-        let kept = self.upkeeper.run(deadline).await;
-        self.metrics.flush();
-        kept.map(Answer::from)
+    pub fn handle(&self, event: LambdaEvent<Value>) -> BoxFuture<'_, Result<Answer, StoreError>> {
+        Box::pin(async move {
+            let deadline = match event.context.deadline {
+                0 => self.clock.now() + DEADLINE_FALLBACK,
+                millis => Timestamp::from_millis(millis),
+            };
+            let kept = self.upkeeper.run(deadline).await;
+            self.metrics.flush();
+            kept.map(Answer::from)
+        })
     }
 }

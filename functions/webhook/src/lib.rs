@@ -2,6 +2,7 @@
 
 mod owner;
 
+use futures::future::BoxFuture;
 use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
 use spillway_cloud::emf::Metrics;
@@ -61,23 +62,26 @@ impl Webhook {
 
     /// Answers one request. 200 means that all of a delivery is durable; 5xx that Meta should send
     /// it again.
-    pub async fn handle(&self, request: Request) -> Response<Body> {
-        let Answer { status, content_type, body } = match (request.method(), request.uri().path()) {
-            (&Method::GET, DELETION_PATH) => self.tell_deletion(&request).await,
-            (&Method::POST, DELETION_PATH) => self.take_deletion(&request).await,
-            (&Method::POST, DEAUTHORIZE_PATH) => self.take_deauthorization(&request).await,
-            (&Method::GET, _) => self.handshake(&request).await,
-            (&Method::POST, _) => self.delivery(&request).await,
-            _ => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET or POST"),
-        };
-        self.metrics.flush();
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        let content_type = header::HeaderValue::from_static(content_type);
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-        let nosniff = header::HeaderValue::from_static("nosniff");
-        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-        response
+    pub fn handle(&self, request: Request) -> BoxFuture<'_, Response<Body>> {
+        Box::pin(async move {
+            let Answer { status, content_type, body } =
+                match (request.method(), request.uri().path()) {
+                    (&Method::GET, DELETION_PATH) => self.tell_deletion(&request).await,
+                    (&Method::POST, DELETION_PATH) => self.take_deletion(&request).await,
+                    (&Method::POST, DEAUTHORIZE_PATH) => self.take_deauthorization(&request).await,
+                    (&Method::GET, _) => self.handshake(&request).await,
+                    (&Method::POST, _) => self.delivery(&request).await,
+                    _ => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET or POST"),
+                };
+            self.metrics.flush();
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = status;
+            let content_type = header::HeaderValue::from_static(content_type);
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            let nosniff = header::HeaderValue::from_static("nosniff");
+            response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+            response
+        })
     }
 
     async fn handshake(&self, request: &Request) -> Answer {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::future::BoxFuture;
 use spillway_cloud::dynamo::DynamoBacklogs;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
@@ -94,6 +95,9 @@ pub struct Progress {
     pub queued: usize,
 }
 
+/// Is told after each step how far a play is.
+pub type Watch<'a> = dyn FnMut(Progress) + Send + 'a;
+
 /// What is due next.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
@@ -166,37 +170,39 @@ impl Driver {
     ///
     /// # Errors
     /// When a part of the stack fails in a way that is no part of the play.
-    pub async fn step(&mut self, end: Timestamp) -> Result<bool> {
-        let Some((at, due)) = self.next_due().await? else { return Ok(false) };
-        if at > end {
-            return Ok(false);
-        }
-        self.clock.step_to(at);
-        match due {
-            Due::Delivery => self.deliver().await?,
-            Due::Tick => {
-                self.last_tick = at;
-                self.stack.tick().await;
-                self.clock.step(SCHEDULE_TAKES);
+    pub fn step(&mut self, end: Timestamp) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async move {
+            let Some((at, due)) = self.next_due().await? else { return Ok(false) };
+            if at > end {
+                return Ok(false);
             }
-            Due::Upkeep => {
-                self.last_upkeep = at;
-                self.stack.keep_up().await;
-                self.clock.step(UPKEEP_TAKES);
-            }
-            Due::Poll(which) => {
-                let (source, takes) = match which {
-                    Which::Sends => (Source::Sends, SENDER_TAKES),
-                    Which::Releases => (Source::Releases, RELEASE_TAKES),
-                };
-                match self.stack.poll(source).await? {
-                    Polled::Ran => self.clock.step(takes),
-                    Polled::Unanswered => self.clock.step(POLLER_WAITS),
-                    Polled::Empty => {}
+            self.clock.step_to(at);
+            match due {
+                Due::Delivery => self.deliver().await?,
+                Due::Tick => {
+                    self.last_tick = at;
+                    self.stack.tick().await;
+                    self.clock.step(SCHEDULE_TAKES);
+                }
+                Due::Upkeep => {
+                    self.last_upkeep = at;
+                    self.stack.keep_up().await;
+                    self.clock.step(UPKEEP_TAKES);
+                }
+                Due::Poll(which) => {
+                    let (source, takes) = match which {
+                        Which::Sends => (Source::Sends, SENDER_TAKES),
+                        Which::Releases => (Source::Releases, RELEASE_TAKES),
+                    };
+                    match self.stack.poll(source).await? {
+                        Polled::Ran => self.clock.step(takes),
+                        Polled::Unanswered => self.clock.step(POLLER_WAITS),
+                        Polled::Empty => {}
+                    }
                 }
             }
-        }
-        Ok(true)
+            Ok(true)
+        })
     }
 
     async fn next_due(&self) -> Result<Option<(Timestamp, Due)>> {

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use futures::future::BoxFuture;
 use lambda_http::RequestExt;
 use lambda_runtime::{Context as LambdaContext, LambdaEvent};
 use serde_json::{Value, json};
@@ -157,79 +158,88 @@ impl Stack {
     ///
     /// # Errors
     /// When what came is no event.
-    pub async fn poll(&self, source: Source) -> Result<Polled> {
-        let url = match source {
-            Source::Sends => &self.config.send_queue_url,
-            Source::Releases => &self.config.release_queue_url,
-        };
-        let batch = match source {
-            Source::Sends => SENDER_BATCH,
-            Source::Releases => RELEASE_BATCH,
-        };
-        let received = self
-            .poller
-            .receive_message()
-            .queue_url(url)
-            .max_number_of_messages(batch)
-            .message_system_attribute_names(MessageSystemAttributeName::All)
-            .send()
-            .await;
-        let received = match received {
-            Ok(received) => received,
-            Err(error) => {
-                warn!(error = %DisplayErrorContext(&error), "no messages received");
-                return Ok(Polled::Unanswered);
-            }
-        };
-        let messages = received.messages();
-        if messages.is_empty() {
-            return Ok(Polled::Empty);
-        }
-        let event = sqs_event(messages, source.queue());
-        let functions = self.functions();
-        let failed = match source {
-            Source::Sends => {
-                let payload: SqsEvent = serde_json::from_value(event).context("SQS event")?;
-                let event = LambdaEvent::new(payload, self.context(SENDER_TIMEOUT));
-                let invocation = functions.sender.handle(event);
-                self.until_killed(Function::Sender, invocation).await.map(failed_items)
-            }
-            Source::Releases => {
-                let event = LambdaEvent::new(event, self.context(RELEASE_TIMEOUT));
-                let invocation = functions.release.handle(event);
-                match self.until_killed(Function::Release, invocation).await {
-                    Some(Ok(spillway_release::Answer::Batch(response))) => {
-                        Some(failed_items(response))
-                    }
-                    Some(Ok(spillway_release::Answer::Dispatched { .. }) | Err(_)) | None => None,
+    pub fn poll(&self, source: Source) -> BoxFuture<'_, Result<Polled>> {
+        Box::pin(async move {
+            let url = match source {
+                Source::Sends => &self.config.send_queue_url,
+                Source::Releases => &self.config.release_queue_url,
+            };
+            let batch = match source {
+                Source::Sends => SENDER_BATCH,
+                Source::Releases => RELEASE_BATCH,
+            };
+            let received = self
+                .poller
+                .receive_message()
+                .queue_url(url)
+                .max_number_of_messages(batch)
+                .message_system_attribute_names(MessageSystemAttributeName::All)
+                .send()
+                .await;
+            let received = match received {
+                Ok(received) => received,
+                Err(error) => {
+                    warn!(error = %DisplayErrorContext(&error), "no messages received");
+                    return Ok(Polled::Unanswered);
                 }
+            };
+            let messages = received.messages();
+            if messages.is_empty() {
+                return Ok(Polled::Empty);
             }
-        };
-        // A function that died or failed as a whole has all its messages come back.
-        if let Some(failed) = failed {
-            self.delete(url, messages, &failed).await?;
-        }
-        Ok(Polled::Ran)
+            let event = sqs_event(messages, source.queue());
+            let functions = self.functions();
+            let failed = match source {
+                Source::Sends => {
+                    let payload: SqsEvent = serde_json::from_value(event).context("SQS event")?;
+                    let event = LambdaEvent::new(payload, self.context(SENDER_TIMEOUT));
+                    let invocation = functions.sender.handle(event);
+                    self.until_killed(Function::Sender, invocation).await.map(failed_items)
+                }
+                Source::Releases => {
+                    let event = LambdaEvent::new(event, self.context(RELEASE_TIMEOUT));
+                    let invocation = functions.release.handle(event);
+                    match self.until_killed(Function::Release, invocation).await {
+                        Some(Ok(spillway_release::Answer::Batch(response))) => {
+                            Some(failed_items(response))
+                        }
+                        Some(Ok(spillway_release::Answer::Dispatched { .. }) | Err(_)) | None => {
+                            None
+                        }
+                    }
+                }
+            };
+            // A function that died or failed as a whole has all its messages come back.
+            if let Some(failed) = failed {
+                self.delete(url, messages, &failed).await?;
+            }
+            Ok(Polled::Ran)
+        })
     }
 
     /// Invokes the release function as the schedule does.
-    pub async fn tick(&self) {
-        let event = LambdaEvent::new(json!({ "dispatch": true }), self.context(RELEASE_TIMEOUT));
-        let functions = self.functions();
-        let invocation = functions.release.handle(event);
-        if let Some(Err(error)) = self.until_killed(Function::Release, invocation).await {
-            warn!(%error, "the schedule's invocation failed; the next one tries again");
-        }
+    pub fn tick(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let event =
+                LambdaEvent::new(json!({ "dispatch": true }), self.context(RELEASE_TIMEOUT));
+            let functions = self.functions();
+            let invocation = functions.release.handle(event);
+            if let Some(Err(error)) = self.until_killed(Function::Release, invocation).await {
+                warn!(%error, "the schedule's invocation failed; the next one tries again");
+            }
+        })
     }
 
     /// Invokes the upkeep function as its schedule does.
-    pub async fn keep_up(&self) {
-        let event = LambdaEvent::new(json!({ "upkeep": true }), self.context(UPKEEP_TIMEOUT));
-        let functions = self.functions();
-        let invocation = functions.upkeep.handle(event);
-        if let Some(Err(error)) = self.until_killed(Function::Upkeep, invocation).await {
-            warn!(%error, "upkeep's invocation failed; the next one tries again");
-        }
+    pub fn keep_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let event = LambdaEvent::new(json!({ "upkeep": true }), self.context(UPKEEP_TIMEOUT));
+            let functions = self.functions();
+            let invocation = functions.upkeep.handle(event);
+            if let Some(Err(error)) = self.until_killed(Function::Upkeep, invocation).await {
+                warn!(%error, "upkeep's invocation failed; the next one tries again");
+            }
+        })
     }
 
     async fn delete(&self, url: &str, messages: &[Message], failed: &[String]) -> Result<()> {

@@ -108,7 +108,7 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
     let mut story = Story::new(&cli.story, &cli.quotas).await?;
     let limits = cli.quotas.limits();
     let mut shown = Shown::new(story.expected);
-    let report: Report = story.play(|progress| shown.update(progress)).await?;
+    let report: Report = story.play(&mut |progress| shown.update(progress)).await?;
     shown.finish();
     if cli.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -132,7 +132,7 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
 async fn drill(cli: &Cli, options: &DrillOptions) -> Result<ExitCode> {
     let mut drill = Drill::new(options, &cli.quotas).await?;
     let mut shown = Shown::new(u64::from(options.comments * options.days));
-    let report = drill.play(|progress| shown.update(progress)).await?;
+    let report = drill.play(&mut |progress| shown.update(progress)).await?;
     shown.finish();
     if cli.json {
         println!("{}", serde_json::to_string(&report)?);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::future::BoxFuture;
 use serde::Serialize;
 use spillway_core::time::Timestamp;
 use spillway_judge::{Action, optimum};
@@ -64,41 +65,48 @@ impl Report {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn of(stack: &Stack) -> Result<Self> {
-        let mut entries = Entries::count(&Entry::all(stack).await?)?;
-        entries.matched_at.sort_unstable();
-        let judged = stack.graph.report();
-        let dm_at: Vec<Timestamp> = stack
-            .graph
-            .calls()
-            .iter()
-            .filter(|call| matches!(call.action, Action::PrivateReply | Action::LivePrivateReply))
-            .filter(|call| (200..300).contains(&call.status))
-            .map(|call| Timestamp::from_millis(call.at_ms))
-            .collect();
-        let first = entries.matched_at.first().copied().unwrap_or_default();
-        let since_first =
-            |at: Option<&Timestamp>| at.map_or(0.0, |at| at.since(first).as_secs_f64());
-        let optimum = optimum(&entries.matched_at, &stack.graph.limits().each);
-        let (functions, pollers) = (stack.tap.counts(), stack.poller_tap.counts());
-        let per_dm = |count: f64| if entries.sent == 0 { 0.0 } else { count / entries.sent as f64 };
-        Ok(Self {
-            matched: entries.matched_at.len() as u64,
-            sent: entries.sent,
-            waiting: entries.waiting,
-            failed: entries.failed,
-            expired: entries.expired,
-            cancelled: entries.cancelled,
-            duplicates: judged.duplicates,
-            violations: judged.violations.len() as u64,
-            finish_s: since_first(dm_at.iter().max()),
-            optimum_s: since_first(optimum.last()),
-            aws_requests_per_dm: rounded(per_dm((functions.requests + pollers.requests) as f64)),
-            write_units_per_dm: rounded(per_dm(functions.write_units)),
-            graph_calls: judged.calls,
-            seed: 0,
-            sent_per_hour: per_hour(first, &dm_at),
-            disagreements: entries.sent.abs_diff(judged.accepted),
+    pub fn of(stack: &Stack) -> BoxFuture<'_, Result<Self>> {
+        Box::pin(async move {
+            let mut entries = Entries::count(&Entry::all(stack).await?)?;
+            entries.matched_at.sort_unstable();
+            let judged = stack.graph.report();
+            let dm_at: Vec<Timestamp> = stack
+                .graph
+                .calls()
+                .iter()
+                .filter(|call| {
+                    matches!(call.action, Action::PrivateReply | Action::LivePrivateReply)
+                })
+                .filter(|call| (200..300).contains(&call.status))
+                .map(|call| Timestamp::from_millis(call.at_ms))
+                .collect();
+            let first = entries.matched_at.first().copied().unwrap_or_default();
+            let since_first =
+                |at: Option<&Timestamp>| at.map_or(0.0, |at| at.since(first).as_secs_f64());
+            let optimum = optimum(&entries.matched_at, &stack.graph.limits().each);
+            let (functions, pollers) = (stack.tap.counts(), stack.poller_tap.counts());
+            let per_dm =
+                |count: f64| if entries.sent == 0 { 0.0 } else { count / entries.sent as f64 };
+            Ok(Self {
+                matched: entries.matched_at.len() as u64,
+                sent: entries.sent,
+                waiting: entries.waiting,
+                failed: entries.failed,
+                expired: entries.expired,
+                cancelled: entries.cancelled,
+                duplicates: judged.duplicates,
+                violations: judged.violations.len() as u64,
+                finish_s: since_first(dm_at.iter().max()),
+                optimum_s: since_first(optimum.last()),
+                aws_requests_per_dm: rounded(per_dm(
+                    (functions.requests + pollers.requests) as f64,
+                )),
+                write_units_per_dm: rounded(per_dm(functions.write_units)),
+                graph_calls: judged.calls,
+                seed: 0,
+                sent_per_hour: per_hour(first, &dm_at),
+                disagreements: entries.sent.abs_diff(judged.accepted),
+            })
         })
     }
 

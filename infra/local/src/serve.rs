@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
@@ -93,75 +94,80 @@ pub struct Served {
 ///
 /// # Errors
 /// When a port is taken or the accounts file is refused.
-pub async fn start(options: &ServeOptions, quotas: &QuotaOptions) -> Result<Served> {
-    let accounts = load_accounts(options.accounts.as_deref(), quotas)?;
-    let example_account =
-        accounts.first().map(|account| account.id.to_string()).unwrap_or_default();
-    let stack = Stack::start(Blueprint {
-        clock: Arc::new(SystemClock::new()),
-        pace: Pace::Real,
-        accounts,
-        graph: GraphConfig {
-            limits: quotas.limits(),
-            unknown_comments: UnknownComments::Accept,
-            ..GraphConfig::default()
-        },
-        ports: Ports {
-            graph: options.graph_port,
-            dynamodb: options.dynamodb_port,
-            sqs: options.sqs_port,
-        },
-        seed: None,
-        wrap: std::convert::identity,
+pub fn start<'a>(
+    options: &'a ServeOptions,
+    quotas: &'a QuotaOptions,
+) -> BoxFuture<'a, Result<Served>> {
+    Box::pin(async move {
+        let accounts = load_accounts(options.accounts.as_deref(), quotas)?;
+        let example_account =
+            accounts.first().map(|account| account.id.to_string()).unwrap_or_default();
+        let stack = Stack::start(Blueprint {
+            clock: Arc::new(SystemClock::new()),
+            pace: Pace::Real,
+            accounts,
+            graph: GraphConfig {
+                limits: quotas.limits(),
+                unknown_comments: UnknownComments::Accept,
+                ..GraphConfig::default()
+            },
+            ports: Ports {
+                graph: options.graph_port,
+                dynamodb: options.dynamodb_port,
+                sqs: options.sqs_port,
+            },
+            seed: None,
+            wrap: std::convert::identity,
+        })
+        .await?;
+        let stack = Arc::new(stack);
+        let (origin, listener) = listen(options.webhook_port).await?;
+        tokio::spawn(stack.clone().serve_function_url(listener, observe_comments));
+        for _ in 0..SENDERS {
+            tokio::spawn(drive(stack.clone(), Source::Sends));
+        }
+        tokio::spawn(drive(stack.clone(), Source::Releases));
+        let ticking = stack.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(TICK);
+            loop {
+                ticks.tick().await;
+                ticking.tick().await;
+            }
+        });
+        let (kms_url, listener) = listen(0).await?;
+        tokio::spawn(aws_json::serve(Kms(stack.keys.clone()), listener, stack.stopped()));
+        let (secrets_manager_url, listener) = listen(0).await?;
+        let secrets = SecretsManager(stack.secrets.clone());
+        tokio::spawn(aws_json::serve(secrets, listener, stack.stopped()));
+        let keeping = stack.clone();
+        tokio::spawn(async move {
+            let mut visits = tokio::time::interval(UPKEEP);
+            loop {
+                visits.tick().await;
+                keeping.keep_up().await;
+            }
+        });
+        let first = |secrets: &[secrecy::SecretString]| {
+            secrets.first().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
+        };
+        let addresses = Addresses {
+            webhook_url: format!("{origin}{WEBHOOK_PATH}"),
+            graph_url: stack.config.graph.base_url.clone(),
+            dynamodb_url: stack.dynamodb_url.clone(),
+            sqs_url: stack.sqs_url.clone(),
+            kms_url,
+            secrets_manager_url,
+            verify_token: first(&stack.secrets.verify_tokens),
+            app_secret: first(&stack.secrets.app_secrets),
+        };
+        let served = Served { stack, addresses, example_account };
+        if let Some(path) = &options.write_deployment {
+            std::fs::write(path, served.deployment())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(served)
     })
-    .await?;
-    let stack = Arc::new(stack);
-    let (origin, listener) = listen(options.webhook_port).await?;
-    tokio::spawn(stack.clone().serve_function_url(listener, observe_comments));
-    for _ in 0..SENDERS {
-        tokio::spawn(drive(stack.clone(), Source::Sends));
-    }
-    tokio::spawn(drive(stack.clone(), Source::Releases));
-    let ticking = stack.clone();
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(TICK);
-        loop {
-            ticks.tick().await;
-            ticking.tick().await;
-        }
-    });
-    let (kms_url, listener) = listen(0).await?;
-    tokio::spawn(aws_json::serve(Kms(stack.keys.clone()), listener, stack.stopped()));
-    let (secrets_manager_url, listener) = listen(0).await?;
-    let secrets = SecretsManager(stack.secrets.clone());
-    tokio::spawn(aws_json::serve(secrets, listener, stack.stopped()));
-    let keeping = stack.clone();
-    tokio::spawn(async move {
-        let mut visits = tokio::time::interval(UPKEEP);
-        loop {
-            visits.tick().await;
-            keeping.keep_up().await;
-        }
-    });
-    let first = |secrets: &[secrecy::SecretString]| {
-        secrets.first().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
-    };
-    let addresses = Addresses {
-        webhook_url: format!("{origin}{WEBHOOK_PATH}"),
-        graph_url: stack.config.graph.base_url.clone(),
-        dynamodb_url: stack.dynamodb_url.clone(),
-        sqs_url: stack.sqs_url.clone(),
-        kms_url,
-        secrets_manager_url,
-        verify_token: first(&stack.secrets.verify_tokens),
-        app_secret: first(&stack.secrets.app_secrets),
-    };
-    let served = Served { stack, addresses, example_account };
-    if let Some(path) = &options.write_deployment {
-        std::fs::write(path, served.deployment())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(served)
 }
 
 /// Polls a queue for its function, as an event source mapping does.

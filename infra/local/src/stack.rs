@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use dynoxide::Database;
+use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoRoster};
@@ -162,99 +163,105 @@ impl Stack {
     ///
     /// # Errors
     /// When a port is taken or a part does not start.
-    pub async fn start(blueprint: Blueprint) -> Result<Self> {
-        let Blueprint { clock, pace, accounts, graph, ports, seed: given, wrap } = blueprint;
-        let root = match given {
-            Some(given) => given,
-            None => process_number()?,
-        };
-        let (stop, _) = watch::channel(());
+    pub fn start(blueprint: Blueprint) -> BoxFuture<'static, Result<Self>> {
+        Box::pin(async move {
+            let Blueprint { clock, pace, accounts, graph, ports, seed: given, wrap } = blueprint;
+            let root = match given {
+                Some(given) => given,
+                None => process_number()?,
+            };
+            let (stop, _) = watch::channel(());
 
-        let (dynamodb_url, listener) = listen(ports.dynamodb).await?;
-        let database = Database::memory().map_err(|error| anyhow!("DynamoDB: {error}"))?;
-        let until = stopped(&stop);
-        tokio::spawn(async move {
-            if let Err(error) =
-                dynoxide::server::serve_with_shutdown(listener, database, until).await
-            {
-                tracing::error!(%error, "DynamoDB stopped");
+            let (dynamodb_url, listener) = listen(ports.dynamodb).await?;
+            let database = Database::memory().map_err(|error| anyhow!("DynamoDB: {error}"))?;
+            let until = stopped(&stop);
+            tokio::spawn(async move {
+                if let Err(error) =
+                    dynoxide::server::serve_with_shutdown(listener, database, until).await
+                {
+                    tracing::error!(%error, "DynamoDB stopped");
+                }
+            });
+
+            let (sqs_url, listener) = listen(ports.sqs).await?;
+            let long_poll = match pace {
+                Pace::Real => LongPoll::Real,
+                Pace::Stepped => LongPoll::Never,
+            };
+            let sqs = Sqs::new(clock.clone(), root, long_poll);
+            tokio::spawn(sqs::serve(sqs.clone(), listener, stopped(&stop)));
+            create_queues(&sqs)?;
+
+            let (graph_url, listener) = listen(ports.graph).await?;
+            let sim = GraphSim::new(graph, clock.clone());
+            tokio::spawn(graph::serve(sim.clone(), listener, stopped(&stop)));
+
+            let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", sqs::ACCOUNT);
+            let config = Config {
+                sends_table: SENDS_TABLE.into(),
+                state_table: STATE_TABLE.into(),
+                send_queue_url: queue_url(queues::SEND),
+                dead_letter_queue_url: queue_url(queues::DEAD_LETTERS),
+                release_queue_url: queue_url(queues::RELEASE),
+                secret_id: secrets_manager::SECRET.into(),
+                kms_key: kms::KEY.into(),
+                stack: "local".into(),
+                graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
+            };
+            let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));
+            let secrets = Secrets {
+                app_secrets: vec![SecretString::from(draw("app secret") + &draw("app secret, 2"))],
+                verify_tokens: vec![SecretString::from(draw("verify token"))],
+            };
+
+            if let Some(secret) = secrets.app_secrets.first() {
+                sim.set_app(APP, secret.expose_secret());
             }
-        });
 
-        let (sqs_url, listener) = listen(ports.sqs).await?;
-        let long_poll = match pace {
-            Pace::Real => LongPoll::Real,
-            Pace::Stepped => LongPoll::Never,
-        };
-        let sqs = Sqs::new(clock.clone(), root, long_poll);
-        tokio::spawn(sqs::serve(sqs.clone(), listener, stopped(&stop)));
-        create_queues(&sqs)?;
+            let (tap, poller_tap) = (Tap::default(), Tap::default());
+            let counted = Clients::new(&dynamodb_url, &sqs_url, pace, &tap);
+            let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_tap);
+            let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &Tap::default());
+            schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
+            let connector =
+                DynamoAccounts { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
+            let roster = DynamoRoster { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
+            let keys = Arc::new(LocalKeys::default());
+            let sealing = TokenKeys::new(outside.dynamo.clone(), STATE_TABLE.into(), keys.clone());
+            for account in &accounts {
+                let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
+                sim.add_account(account.id.clone(), token.expose_secret());
+                let token = sealing.seal(&account.id, &token).await?;
+                roster.enroll(&account.id, clock.now()).await?;
+                connector.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
+            }
 
-        let (graph_url, listener) = listen(ports.graph).await?;
-        let sim = GraphSim::new(graph, clock.clone());
-        tokio::spawn(graph::serve(sim.clone(), listener, stopped(&stop)));
-
-        let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", sqs::ACCOUNT);
-        let config = Config {
-            sends_table: SENDS_TABLE.into(),
-            state_table: STATE_TABLE.into(),
-            send_queue_url: queue_url(queues::SEND),
-            dead_letter_queue_url: queue_url(queues::DEAD_LETTERS),
-            release_queue_url: queue_url(queues::RELEASE),
-            secret_id: secrets_manager::SECRET.into(),
-            kms_key: kms::KEY.into(),
-            stack: "local".into(),
-            graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
-        };
-        let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));
-        let secrets = Secrets {
-            app_secrets: vec![SecretString::from(draw("app secret") + &draw("app secret, 2"))],
-            verify_tokens: vec![SecretString::from(draw("verify token"))],
-        };
-
-        if let Some(secret) = secrets.app_secrets.first() {
-            sim.set_app(APP, secret.expose_secret());
-        }
-
-        let (tap, poller_tap) = (Tap::default(), Tap::default());
-        let counted = Clients::new(&dynamodb_url, &sqs_url, pace, &tap);
-        let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_tap);
-        let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &Tap::default());
-        schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
-        let connector =
-            DynamoAccounts { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
-        let roster = DynamoRoster { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
-        let keys = Arc::new(LocalKeys::default());
-        let sealing = TokenKeys::new(outside.dynamo.clone(), STATE_TABLE.into(), keys.clone());
-        for account in &accounts {
-            let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
-            sim.add_account(account.id.clone(), token.expose_secret());
-            let token = sealing.seal(&account.id, &token).await?;
-            roster.enroll(&account.id, clock.now()).await?;
-            connector.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
-        }
-
-        let wire =
-            Wire { dynamo: counted.dynamo, sqs: counted.sqs, processes: Mutex::new(root), wrap };
-        let functions = wire.process(&config, &secrets, keys.clone(), clock.clone())?;
-        let functions = Mutex::new(Arc::new(functions));
-        Ok(Self {
-            clock,
-            sqs,
-            graph: sim,
-            tap,
-            poller_tap,
-            busy: Busy::new(),
-            config,
-            secrets,
-            keys,
-            dynamodb_url,
-            sqs_url,
-            dynamo: outside.dynamo,
-            poller: poller.sqs,
-            functions,
-            wire,
-            stop,
+            let wire = Wire {
+                dynamo: counted.dynamo,
+                sqs: counted.sqs,
+                processes: Mutex::new(root),
+                wrap,
+            };
+            let functions = wire.process(&config, &secrets, keys.clone(), clock.clone())?;
+            let functions = Mutex::new(Arc::new(functions));
+            Ok(Self {
+                clock,
+                sqs,
+                graph: sim,
+                tap,
+                poller_tap,
+                busy: Busy::new(),
+                config,
+                secrets,
+                keys,
+                dynamodb_url,
+                sqs_url,
+                dynamo: outside.dynamo,
+                poller: poller.sqs,
+                functions,
+                wire,
+                stop,
+            })
         })
     }
 

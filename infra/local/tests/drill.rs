@@ -19,7 +19,7 @@ async fn drill(comments: u32, only: &[Trouble]) -> Drill {
 
 #[tokio::test]
 async fn every_trouble_strikes_and_nobody_is_left_out() {
-    let report = drill(240, &[]).await.play(|_| ()).await.unwrap();
+    let report = drill(240, &[]).await.play(&mut |_| ()).await.unwrap();
     let DrillReport { wanted, sent, waiting, failed, expired, lost, twice, violations, .. } =
         report;
     assert_eq!((wanted, sent), (240, 240), "{report:#?}");
@@ -47,7 +47,7 @@ async fn every_trouble_strikes_and_nobody_is_left_out() {
 async fn without_upkeep_comments_are_lost_and_the_drill_says_so() {
     let mut drill = drill(120, &[Trouble::Webhooks]).await;
     drill.driver.keeps_up_every = None;
-    let report = drill.play(|_| ()).await.unwrap();
+    let report = drill.play(&mut |_| ()).await.unwrap();
     assert!(report.lost > 0 && report.sent > 0, "{report:#?}");
     assert_eq!(report.sent + report.lost, report.wanted, "{report:#?}");
     let [webhooks] = &report.troubles[..] else { panic!("{report:#?}") };

@@ -23,7 +23,7 @@ async fn drill(days: u32, comments: u32, only: &[Trouble], seed: u64) -> Drill {
 
 /// Plays a week in which everybody must have their DM, once and within the limits.
 async fn week(seed: u64) {
-    let report = drill(7, 30, &[], seed).await.play(|_| ()).await.unwrap();
+    let report = drill(7, 30, &[], seed).await.play(&mut |_| ()).await.unwrap();
     let DrillReport { wanted, sent, waiting, failed, expired, lost, twice, violations, .. } =
         report;
     assert_eq!((wanted, sent), (210, 210), "{report:#?}");
@@ -67,7 +67,7 @@ async fn nor_in_a_third() {
 #[tokio::test]
 async fn the_same_seed_plays_the_same_days() {
     let only = [Trouble::Patchy, Trouble::Queue, Trouble::Replay, Trouble::Throttle];
-    let first = drill(2, 8, &only, 5).await.play(|_| ()).await.unwrap();
+    let first = drill(2, 8, &only, 5).await.play(&mut |_| ()).await.unwrap();
     assert_eq!(first.sent, 16, "{first:#?}");
     let rendered = first.render();
     for said in
@@ -75,14 +75,14 @@ async fn the_same_seed_plays_the_same_days() {
     {
         assert!(rendered.contains(said), "`{said}` is missing:\n{rendered}");
     }
-    assert_eq!(first, drill(2, 8, &only, 5).await.play(|_| ()).await.unwrap());
+    assert_eq!(first, drill(2, 8, &only, 5).await.play(&mut |_| ()).await.unwrap());
 }
 
 #[tokio::test]
 async fn without_upkeep_whoever_comments_while_meta_is_silent_is_lost() {
     let mut drill = drill(2, 40, &[Trouble::Webhooks], 1).await;
     drill.driver.keeps_up_every = None;
-    let report = drill.play(|_| ()).await.unwrap();
+    let report = drill.play(&mut |_| ()).await.unwrap();
     assert!(report.lost > 0 && report.sent > 0, "{report:#?}");
     assert_eq!(report.sent + report.lost, report.wanted, "{report:#?}");
     assert_eq!(report.days.iter().map(|day| day.lost).sum::<u64>(), report.lost);
@@ -94,7 +94,7 @@ async fn without_upkeep_whoever_comments_while_meta_is_silent_is_lost() {
 async fn without_a_schedule_whoever_lost_their_slot_waits() {
     let mut drill = drill(2, 40, &[Trouble::Queue], 1).await;
     drill.driver.unscheduled_until = drill.stack.clock.now() + Duration::from_secs(100 * 24 * 3600);
-    let report = drill.play(|_| ()).await.unwrap();
+    let report = drill.play(&mut |_| ()).await.unwrap();
     assert!(report.waiting > 0 && report.sent > 0, "{report:#?}");
     assert_eq!(report.sent + report.waiting, report.wanted, "{report:#?}");
     assert!(!report.is_clean());

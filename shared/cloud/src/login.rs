@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use reqwest::Url;
 use secrecy::SecretString;
 use spillway_core::hold::NewToken;
@@ -159,28 +160,34 @@ impl Login {
     ///
     /// # Errors
     /// Says what to do.
-    pub async fn redeem(
-        &self,
-        app_id: &str,
-        code: &SecretString,
-        redirect_uri: &str,
-    ) -> Result<LoggedIn, LoginError> {
-        login_url(app_id, redirect_uri)?;
-        let mut refused = None;
-        for secret in &self.secrets {
-            let app = App { id: app_id.to_owned(), secret: secret.clone() };
-            let granted =
-                self.client.exchange_code(&self.code_url, &app, code, redirect_uri, TIMEOUT).await;
-            match granted {
-                Ok(granted) => return self.long_lived(&app, granted.value).await,
-                // Another secret may be the app's; what has no answer may have used the code up.
-                Err(error @ CallError::Refused { .. }) if error.verdict() != Verdict::Ambiguous => {
-                    refused = Some(error);
+    pub fn redeem<'a>(
+        &'a self,
+        app_id: &'a str,
+        code: &'a SecretString,
+        redirect_uri: &'a str,
+    ) -> BoxFuture<'a, Result<LoggedIn, LoginError>> {
+        Box::pin(async move {
+            login_url(app_id, redirect_uri)?;
+            let mut refused = None;
+            for secret in &self.secrets {
+                let app = App { id: app_id.to_owned(), secret: secret.clone() };
+                let granted = self
+                    .client
+                    .exchange_code(&self.code_url, &app, code, redirect_uri, TIMEOUT)
+                    .await;
+                match granted {
+                    Ok(granted) => return self.long_lived(&app, granted.value).await,
+                    // Another secret may be the app's; what has no answer may have used the code up.
+                    Err(error @ CallError::Refused { .. })
+                        if error.verdict() != Verdict::Ambiguous =>
+                    {
+                        refused = Some(error);
+                    }
+                    Err(error) => return Err(LoginError::Code(error)),
                 }
-                Err(error) => return Err(LoginError::Code(error)),
             }
-        }
-        Err(refused.map_or(LoginError::NoSecret, LoginError::Code))
+            Err(refused.map_or(LoginError::NoSecret, LoginError::Code))
+        })
     }
 
     async fn long_lived(
@@ -210,29 +217,31 @@ impl Login {
     ///
     /// # Errors
     /// When the store does not answer; doing it again with the same login is right.
-    pub async fn connect(
-        &self,
-        wiring: &Wiring,
-        accounts: &DynamoAccounts,
-        logged_in: &LoggedIn,
-        account: &NewAccount,
-    ) -> Result<Subscribed, StoreError> {
-        let (id, now) = (&account.id, wiring.clock.now());
-        let token = wiring.keys.seal(id, &logged_in.token).await?;
-        accounts.connect(id, &account.rules, &token, &account.campaigns).await?;
-        let ends_at = logged_in.lasts.map(|lasts| now + lasts);
-        let life = TokenLife { obtained_at: Some(now), ends_at };
-        wiring.tokens.note_life(id, &token, life).await?;
-        // It has told whose it is.
-        wiring.limiter().renew_token(id, NewToken::Works).await?;
-        wiring.backlogs.wake(id, now).await?;
-        wiring.roster.enroll(id, now).await?;
-        if let Some(app_scoped) = &logged_in.me.app_scoped {
-            wiring.roster.alias(id, app_scoped).await?;
-        }
-        let what = Event::Connected { token_ends: ends_at };
-        wiring.journal.append(&JournalEntry { at: now, account: id.clone(), what }).await?;
-        self.subscribe(wiring, id, &logged_in.token).await
+    pub fn connect<'a>(
+        &'a self,
+        wiring: &'a Wiring,
+        accounts: &'a DynamoAccounts,
+        logged_in: &'a LoggedIn,
+        account: &'a NewAccount,
+    ) -> BoxFuture<'a, Result<Subscribed, StoreError>> {
+        Box::pin(async move {
+            let (id, now) = (&account.id, wiring.clock.now());
+            let token = wiring.keys.seal(id, &logged_in.token).await?;
+            accounts.connect(id, &account.rules, &token, &account.campaigns).await?;
+            let ends_at = logged_in.lasts.map(|lasts| now + lasts);
+            let life = TokenLife { obtained_at: Some(now), ends_at };
+            wiring.tokens.note_life(id, &token, life).await?;
+            // It has told whose it is.
+            wiring.limiter().renew_token(id, NewToken::Works).await?;
+            wiring.backlogs.wake(id, now).await?;
+            wiring.roster.enroll(id, now).await?;
+            if let Some(app_scoped) = &logged_in.me.app_scoped {
+                wiring.roster.alias(id, app_scoped).await?;
+            }
+            let what = Event::Connected { token_ends: ends_at };
+            wiring.journal.append(&JournalEntry { at: now, account: id.clone(), what }).await?;
+            self.subscribe(wiring, id, &logged_in.token).await
+        })
     }
 
     async fn subscribe(

@@ -24,6 +24,7 @@
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
+use futures::future::BoxFuture;
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
@@ -128,37 +129,42 @@ pub(crate) fn backlog_shard_pk(shard: u8) -> String {
 ///
 /// # Errors
 /// When DynamoDB refuses, for instance because a table exists.
-pub async fn create_tables(
-    client: &aws_sdk_dynamodb::Client,
-    sends: &str,
-    state: &str,
-) -> Result<(), StoreError> {
-    let tables: [(&str, &[(&str, KeyType)]); 2] = [
-        (sends, &[(SENDS_KEY, KeyType::Hash)]),
-        (state, &[(STATE_PARTITION, KeyType::Hash), (STATE_SORT, KeyType::Range)]),
-    ];
-    for (table, keys) in tables {
-        let mut create =
-            client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-        for (name, key_type) in keys {
-            let invalid = |error| crate::dynamo::unavailable("create table", error);
-            create = create
-                .attribute_definitions(
-                    AttributeDefinition::builder()
-                        .attribute_name(*name)
-                        .attribute_type(ScalarAttributeType::S)
-                        .build()
-                        .map_err(invalid)?,
-                )
-                .key_schema(
-                    KeySchemaElement::builder()
-                        .attribute_name(*name)
-                        .key_type(key_type.clone())
-                        .build()
-                        .map_err(invalid)?,
-                );
+pub fn create_tables<'a>(
+    client: &'a aws_sdk_dynamodb::Client,
+    sends: &'a str,
+    state: &'a str,
+) -> BoxFuture<'a, Result<(), StoreError>> {
+    Box::pin(async move {
+        let tables: [(&str, &[(&str, KeyType)]); 2] = [
+            (sends, &[(SENDS_KEY, KeyType::Hash)]),
+            (state, &[(STATE_PARTITION, KeyType::Hash), (STATE_SORT, KeyType::Range)]),
+        ];
+        for (table, keys) in tables {
+            let mut create =
+                client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+            for (name, key_type) in keys {
+                let invalid = |error| crate::dynamo::unavailable("create table", error);
+                create = create
+                    .attribute_definitions(
+                        AttributeDefinition::builder()
+                            .attribute_name(*name)
+                            .attribute_type(ScalarAttributeType::S)
+                            .build()
+                            .map_err(invalid)?,
+                    )
+                    .key_schema(
+                        KeySchemaElement::builder()
+                            .attribute_name(*name)
+                            .key_type(key_type.clone())
+                            .build()
+                            .map_err(invalid)?,
+                    );
+            }
+            create
+                .send()
+                .await
+                .map_err(|error| crate::dynamo::unavailable("create table", error))?;
         }
-        create.send().await.map_err(|error| crate::dynamo::unavailable("create table", error))?;
-    }
-    Ok(())
+        Ok(())
+    })
 }

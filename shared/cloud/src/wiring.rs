@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
+use futures::future::BoxFuture;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
@@ -115,18 +116,20 @@ impl Environment {
     ///
     /// # Errors
     /// Names every variable that is missing or empty.
-    pub async fn load() -> Result<Self, StartError> {
-        let config = Config::from_env()?;
-        let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                    .operation_timeout(OPERATION_TIMEOUT)
-                    .build(),
-            )
-            .load()
-            .await;
-        Ok(Self { config, aws, clock: Arc::new(SystemClock::new()) })
+    pub fn load() -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(async move {
+            let config = Config::from_env()?;
+            let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
+                .timeout_config(
+                    TimeoutConfig::builder()
+                        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                        .operation_timeout(OPERATION_TIMEOUT)
+                        .build(),
+                )
+                .load()
+                .await;
+            Ok(Self { config, aws, clock: Arc::new(SystemClock::new()) })
+        })
     }
 
     /// Wires the use cases to it.
@@ -217,18 +220,22 @@ impl Wiring {
 
     /// Opens the connection to DynamoDB, whose answer also tells whether the clock is right. An
     /// error is the first event's to meet.
-    pub async fn warm(&self) {
-        if let Err(error) = self.app.load().await {
-            warn!(%error, "DynamoDB not reached while starting");
-        }
+    pub fn warm(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.app.load().await {
+                warn!(%error, "DynamoDB not reached while starting");
+            }
+        })
     }
 
     /// Also has the newest data key decrypted: for the sender.
-    pub async fn warm_with_key(&self) {
-        let ((), key) = futures::join!(self.warm(), self.keys.warm());
-        if let Err(error) = key {
-            warn!(%error, "no data key decrypted while starting");
-        }
+    pub fn warm_with_key(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let ((), key) = futures::join!(self.warm(), self.keys.warm());
+            if let Err(error) = key {
+                warn!(%error, "no data key decrypted while starting");
+            }
+        })
     }
 
     /// The webhook function's use case.

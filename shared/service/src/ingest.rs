@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
@@ -167,40 +168,42 @@ impl Ingest {
     ///
     /// # Errors
     /// When something could not be persisted. Ingesting the same delivery again is right.
-    pub async fn ingest(&self, delivery: Delivery) -> Result<Ingested, StoreError> {
-        let mut total = Ingested { skipped: delivery.skipped.len(), ..Ingested::default() };
-        let mut by_account: BTreeMap<AccountId, Vec<CommentEvent>> = BTreeMap::new();
-        for event in delivery.events {
-            match event {
-                Event::Comment(comment) => {
-                    self.meter.count(Metric::Accepted, 1);
-                    by_account.entry(comment.account.clone()).or_default().push(comment);
+    pub fn ingest(&self, delivery: Delivery) -> BoxFuture<'_, Result<Ingested, StoreError>> {
+        Box::pin(async move {
+            let mut total = Ingested { skipped: delivery.skipped.len(), ..Ingested::default() };
+            let mut by_account: BTreeMap<AccountId, Vec<CommentEvent>> = BTreeMap::new();
+            for event in delivery.events {
+                match event {
+                    Event::Comment(comment) => {
+                        self.meter.count(Metric::Accepted, 1);
+                        by_account.entry(comment.account.clone()).or_default().push(comment);
+                    }
+                    Event::Other { .. } => total.other += 1,
                 }
-                Event::Other { .. } => total.other += 1,
             }
-        }
-        let results: Vec<Ingested> = stream::iter(by_account)
-            .map(|(account, comments)| self.ingest_told(account, comments))
-            .buffer_unordered(ACCOUNTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        for result in results {
-            total.add(result);
-        }
-        // What is told of each send, and the metrics, say this at less cost.
-        debug!(
-            queued = total.queued,
-            parked = total.parked,
-            late = total.late,
-            duplicate = total.duplicate,
-            own = total.own,
-            unmatched = total.unmatched,
-            unknown_account = total.unknown_account,
-            other = total.other,
-            skipped = total.skipped,
-            "ingested"
-        );
-        Ok(total)
+            let results: Vec<Ingested> = stream::iter(by_account)
+                .map(|(account, comments)| self.ingest_told(account, comments))
+                .buffer_unordered(ACCOUNTS_AT_ONCE)
+                .try_collect()
+                .await?;
+            for result in results {
+                total.add(result);
+            }
+            // What is told of each send, and the metrics, say this at less cost.
+            debug!(
+                queued = total.queued,
+                parked = total.parked,
+                late = total.late,
+                duplicate = total.duplicate,
+                own = total.own,
+                unmatched = total.unmatched,
+                unknown_account = total.unknown_account,
+                other = total.other,
+                skipped = total.skipped,
+                "ingested"
+            );
+            Ok(total)
+        })
     }
 
     /// Comments that a webhook has told of.
@@ -275,48 +278,50 @@ impl Ingest {
     ///
     /// # Errors
     /// When something could not be persisted. Entering the same messages again is right.
-    pub async fn enter(
-        &self,
-        id: &AccountId,
+    pub fn enter<'a>(
+        &'a self,
+        id: &'a AccountId,
         messages: Vec<NewMessage>,
-    ) -> Result<Ingested, StoreError> {
-        let mut counts = Ingested::default();
-        let Some(account) = self.directory.find(id).await? else {
-            counts.unknown_account = messages.len();
-            self.note(&counts);
-            return Ok(counts);
-        };
-        let now = self.clock.now();
-        let mut seen = HashSet::new();
-        let mut wanted = Vec::new();
-        for message in messages {
-            if !seen.insert(message.event.clone()) {
-                counts.duplicate += 1;
-                continue;
+    ) -> BoxFuture<'a, Result<Ingested, StoreError>> {
+        Box::pin(async move {
+            let mut counts = Ingested::default();
+            let Some(account) = self.directory.find(id).await? else {
+                counts.unknown_account = messages.len();
+                self.note(&counts);
+                return Ok(counts);
+            };
+            let now = self.clock.now();
+            let mut seen = HashSet::new();
+            let mut wanted = Vec::new();
+            for message in messages {
+                if !seen.insert(message.event.clone()) {
+                    counts.duplicate += 1;
+                    continue;
+                }
+                let campaign = account.campaigns.get(&message.campaign);
+                wanted.push(Waiting {
+                    id: SendId { account: account.id.clone(), event: message.event },
+                    lane: message.lane.into(),
+                    order: campaign.map_or(Overflow::OldestFirst, |campaign| campaign.overflow),
+                    campaign: message.campaign,
+                    to: Address::Person(message.recipient),
+                    media: None,
+                    username: message.username,
+                    keyword: None,
+                    matched_at: now,
+                    deadline: message.deadline,
+                    stage: Stage::Parked,
+                    epoch: 0,
+                    attempt: 0,
+                    failures: 0,
+                    earlier: Earlier::NotSent,
+                });
             }
-            let campaign = account.campaigns.get(&message.campaign);
-            wanted.push(Waiting {
-                id: SendId { account: account.id.clone(), event: message.event },
-                lane: message.lane.into(),
-                order: campaign.map_or(Overflow::OldestFirst, |campaign| campaign.overflow),
-                campaign: message.campaign,
-                to: Address::Person(message.recipient),
-                media: None,
-                username: message.username,
-                keyword: None,
-                matched_at: now,
-                deadline: message.deadline,
-                stage: Stage::Parked,
-                epoch: 0,
-                attempt: 0,
-                failures: 0,
-                earlier: Earlier::NotSent,
-            });
-        }
-        let recorded = self.record_new(&account, wanted, now, &mut counts).await;
-        self.note(&counts);
-        recorded?;
-        Ok(counts)
+            let recorded = self.record_new(&account, wanted, now, &mut counts).await;
+            self.note(&counts);
+            recorded?;
+            Ok(counts)
+        })
     }
 
     /// Records those that were not recorded before.

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use spillway_core::budget::{
     Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
 };
@@ -220,26 +221,28 @@ impl Limiter {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn charge(
-        &self,
-        account: &Account,
+    pub fn charge<'a>(
+        &'a self,
+        account: &'a Account,
         action: Action,
         units: NonZeroU32,
-    ) -> Result<Charged, StoreError> {
-        let lease_until = self.clock.now() + GRANT_LIFE;
-        let request =
-            Request { action, lane: None, units, tickets: &[], lease_until, counted_at: None };
-        let decided = match self.decide(account, &request).await? {
-            Ok(decided) => decided,
-            Err(denial) => return Ok(Charged::Denied(denial)),
-        };
-        match decided.denial {
-            None => Ok(Charged::Granted(decided.grant)),
-            Some(denial) => {
-                self.refund(account, &decided.grant, decided.grant.units).await;
-                Ok(Charged::Denied(denial))
+    ) -> BoxFuture<'a, Result<Charged, StoreError>> {
+        Box::pin(async move {
+            let lease_until = self.clock.now() + GRANT_LIFE;
+            let request =
+                Request { action, lane: None, units, tickets: &[], lease_until, counted_at: None };
+            let decided = match self.decide(account, &request).await? {
+                Ok(decided) => decided,
+                Err(denial) => return Ok(Charged::Denied(denial)),
+            };
+            match decided.denial {
+                None => Ok(Charged::Granted(decided.grant)),
+                Some(denial) => {
+                    self.refund(account, &decided.grant, decided.grant.units).await;
+                    Ok(Charged::Denied(denial))
+                }
             }
-        }
+        })
     }
 
     /// Takes the unit of one call that is no send.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use futures::future::BoxFuture;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
@@ -27,7 +28,7 @@ use self::report::{DrillReport, Fate, fates};
 use self::strike::Happened;
 use self::trouble::Trouble;
 use crate::clock::SteppedClock;
-use crate::driver::{Delivery, Driver, Progress};
+use crate::driver::{Delivery, Driver, Watch};
 use crate::graph::{GraphConfig, UnknownComments};
 use crate::setup::{QuotaOptions, load_accounts};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
@@ -129,82 +130,87 @@ impl Drill {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub async fn wrapped(
-        options: &DrillOptions,
-        quotas: &QuotaOptions,
+    pub fn wrapped<'a>(
+        options: &'a DrillOptions,
+        quotas: &'a QuotaOptions,
         wrap: fn(Wiring) -> Wiring,
-    ) -> Result<Self> {
-        let clock = Arc::new(SteppedClock::new(START));
-        let scene = Scene::of(options, load_accounts(None, quotas)?)?;
-        let stack = Stack::start(Blueprint {
-            clock: clock.clone(),
-            pace: Pace::Stepped,
-            accounts: scene.connected,
-            graph: GraphConfig {
-                limits: quotas.limits(),
+    ) -> BoxFuture<'a, Result<Self>> {
+        Box::pin(async move {
+            let clock = Arc::new(SteppedClock::new(START));
+            let scene = Scene::of(options, load_accounts(None, quotas)?)?;
+            let stack = Stack::start(Blueprint {
+                clock: clock.clone(),
+                pace: Pace::Stepped,
+                accounts: scene.connected,
+                graph: GraphConfig {
+                    limits: quotas.limits(),
+                    seed: options.seed,
+                    unknown_comments: UnknownComments::Refuse,
+                    ..GraphConfig::default()
+                },
+                ports: Ports::default(),
+                seed: Some(options.seed),
+                wrap,
+            })
+            .await?;
+            let stack = Arc::new(stack);
+            let Stack { config, keys, dynamo, poller, .. } = &*stack;
+            let outside =
+                Wiring::new(config, keys.clone(), dynamo, poller, clock.clone(), u64::MAX)?;
+            let mut driver = Driver::new(stack.clone(), clock.clone()).await?;
+            driver.keeps_up_every = Some(UPKEEP_EVERY);
+            let Trace { comments, deliveries, .. } = scene.trace;
+            driver.plan(deliveries.clone());
+            let mut drill = Self {
+                stack,
+                driver,
+                clock,
+                outside,
+                troubles: scene.troubles.iter().map(Happened::new).collect(),
+                accounts: scene.drilled,
+                comments,
+                deliveries,
+                on: BTreeSet::new(),
+                moments: BTreeMap::new(),
+                planned: 0,
+                killed: Vec::new(),
+                unheard: Vec::new(),
+                days: options.days,
                 seed: options.seed,
-                unknown_comments: UnknownComments::Refuse,
-                ..GraphConfig::default()
-            },
-            ports: Ports::default(),
-            seed: Some(options.seed),
-            wrap,
+            };
+            drill.plan_moments();
+            Ok(drill)
         })
-        .await?;
-        let stack = Arc::new(stack);
-        let Stack { config, keys, dynamo, poller, .. } = &*stack;
-        let outside = Wiring::new(config, keys.clone(), dynamo, poller, clock.clone(), u64::MAX)?;
-        let mut driver = Driver::new(stack.clone(), clock.clone()).await?;
-        driver.keeps_up_every = Some(UPKEEP_EVERY);
-        let Trace { comments, deliveries, .. } = scene.trace;
-        driver.plan(deliveries.clone());
-        let mut drill = Self {
-            stack,
-            driver,
-            clock,
-            outside,
-            troubles: scene.troubles.iter().map(Happened::new).collect(),
-            accounts: scene.drilled,
-            comments,
-            deliveries,
-            on: BTreeSet::new(),
-            moments: BTreeMap::new(),
-            planned: 0,
-            killed: Vec::new(),
-            unheard: Vec::new(),
-            days: options.days,
-            seed: options.seed,
-        };
-        drill.plan_moments();
-        Ok(drill)
     }
 
     /// Plays the days, and what follows until everybody has their DM or nothing helps any more.
     ///
     /// # Errors
     /// When a part of the stack fails in a way that is no part of the drill.
-    pub async fn play(&mut self, mut watch: impl FnMut(Progress)) -> Result<DrillReport> {
-        let last_day_ends = START + DAY * self.days;
-        while let Some(((at, _), moment)) = self.moments.pop_first() {
-            ensure!(at < last_day_ends + AFTERWARDS, "no end to what happens by itself");
-            self.pass(at, &mut watch).await?;
-            match moment {
-                Moment::Comment(nth) => self.comment(nth),
-                Moment::Begin(nth) => self.begin(nth).await?,
-                Moment::End(nth) => self.end(nth).await?,
-                Moment::LogIn(account) => self.log_in(account).await?,
+    pub fn play<'a>(&'a mut self, watch: &'a mut Watch<'a>) -> BoxFuture<'a, Result<DrillReport>> {
+        Box::pin(async move {
+            let last_day_ends = START + DAY * self.days;
+            while let Some(((at, _), moment)) = self.moments.pop_first() {
+                ensure!(at < last_day_ends + AFTERWARDS, "no end to what happens by itself");
+                self.pass(at, watch).await?;
+                match moment {
+                    Moment::Comment(nth) => self.comment(nth),
+                    Moment::Begin(nth) => self.begin(nth).await?,
+                    Moment::End(nth) => self.end(nth).await?,
+                    Moment::LogIn(account) => self.log_in(account).await?,
+                }
             }
-        }
-        let mut until = last_day_ends;
-        loop {
-            self.pass(until, &mut watch).await?;
-            let fates = fates(self).await?;
-            let goes_on = fates.iter().any(|(_, is)| matches!(is, Fate::Waiting | Fate::Lost));
-            if !goes_on || until >= last_day_ends + AFTERWARDS {
-                return DrillReport::of(self).await;
+            let mut until = last_day_ends;
+            loop {
+                self.pass(until, watch).await?;
+                let fates = fates(self).await?;
+                let goes_on = fates.iter().any(|(_, is)| matches!(is, Fate::Waiting | Fate::Lost));
+                if !goes_on || until >= last_day_ends + AFTERWARDS {
+                    return DrillReport::of(self).await;
+                }
+                until = until + Duration::from_secs(3600);
             }
-            until = until + Duration::from_secs(3600);
-        }
+        })
     }
 
     /// Plans all that happens by itself.
@@ -231,7 +237,7 @@ impl Drill {
     }
 
     /// Lets time pass until `until`, and everything happen that is due.
-    async fn pass(&mut self, until: Timestamp, watch: &mut impl FnMut(Progress)) -> Result<()> {
+    async fn pass(&mut self, until: Timestamp, watch: &mut Watch<'_>) -> Result<()> {
         loop {
             self.order_kill();
             let (was_armed, began) = (self.stack.tap.is_armed(), self.clock.now());

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use futures::future::BoxFuture;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::time::Timestamp;
 
 use crate::clock::SteppedClock;
-use crate::driver::{Driver, Progress};
+use crate::driver::{Driver, Progress, Watch};
 use crate::graph::{self, UnknownComments};
 use crate::report::Report;
 use crate::setup::{QuotaOptions, load_accounts, parse_span};
@@ -63,58 +64,62 @@ impl Story {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub async fn wrapped(
-        options: &StoryOptions,
-        quotas: &QuotaOptions,
+    pub fn wrapped<'a>(
+        options: &'a StoryOptions,
+        quotas: &'a QuotaOptions,
         wrap: fn(Wiring) -> Wiring,
-    ) -> Result<Self> {
-        let clock = Arc::new(SteppedClock::new(START));
-        let accounts = load_accounts(None, quotas)?;
-        let account = accounts.first().context("the example has no account")?.id.clone();
-        let stack = Stack::start(Blueprint {
-            clock: clock.clone(),
-            pace: Pace::Stepped,
-            accounts,
-            graph: graph::GraphConfig {
-                limits: quotas.limits(),
+    ) -> BoxFuture<'a, Result<Self>> {
+        Box::pin(async move {
+            let clock = Arc::new(SteppedClock::new(START));
+            let accounts = load_accounts(None, quotas)?;
+            let account = accounts.first().context("the example has no account")?.id.clone();
+            let stack = Stack::start(Blueprint {
+                clock: clock.clone(),
+                pace: Pace::Stepped,
+                accounts,
+                graph: graph::GraphConfig {
+                    limits: quotas.limits(),
+                    seed: options.seed,
+                    unknown_comments: UnknownComments::Refuse,
+                    ..graph::GraphConfig::default()
+                },
+                ports: Ports::default(),
+                seed: Some(options.seed),
+                wrap,
+            })
+            .await?;
+            let stack = Arc::new(stack);
+            let mut driver = Driver::new(stack.clone(), clock).await?;
+            let Trace { comments, deliveries, expected } = Trace::draw(&Shape {
+                account,
+                comments: options.comments,
+                span: options.span,
+                arrivals: Arrivals::Viral,
+                start: START,
+                media: REEL.into(),
+                first: 0,
                 seed: options.seed,
-                unknown_comments: UnknownComments::Refuse,
-                ..graph::GraphConfig::default()
-            },
-            ports: Ports::default(),
-            seed: Some(options.seed),
-            wrap,
+            });
+            for said in comments {
+                stack.graph.observe_comment(said.comment);
+            }
+            driver.plan(deliveries);
+            Ok(Self { stack, expected, seed: options.seed, driver })
         })
-        .await?;
-        let stack = Arc::new(stack);
-        let mut driver = Driver::new(stack.clone(), clock).await?;
-        let Trace { comments, deliveries, expected } = Trace::draw(&Shape {
-            account,
-            comments: options.comments,
-            span: options.span,
-            arrivals: Arrivals::Viral,
-            start: START,
-            media: REEL.into(),
-            first: 0,
-            seed: options.seed,
-        });
-        for said in comments {
-            stack.graph.observe_comment(said.comment);
-        }
-        driver.plan(deliveries);
-        Ok(Self { stack, expected, seed: options.seed, driver })
     }
 
     /// Plays the story to its end: until nothing is due any more.
     ///
     /// # Errors
     /// When a part of the stack fails in a way that is no part of the story.
-    pub async fn play(&mut self, mut watch: impl FnMut(Progress)) -> Result<Report> {
-        while self.step().await? {
-            watch(self.progress());
-        }
-        let report = Report::of(&self.stack).await?;
-        Ok(Report { seed: self.seed, ..report })
+    pub fn play<'a>(&'a mut self, watch: &'a mut Watch<'a>) -> BoxFuture<'a, Result<Report>> {
+        Box::pin(async move {
+            while self.step().await? {
+                watch(self.progress());
+            }
+            let report = Report::of(&self.stack).await?;
+            Ok(Report { seed: self.seed, ..report })
+        })
     }
 
     /// How far it is.
@@ -126,7 +131,7 @@ impl Story {
     ///
     /// # Errors
     /// As [`Self::play`].
-    pub async fn step(&mut self) -> Result<bool> {
-        self.driver.step(START + THE_END).await
+    pub fn step(&mut self) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async move { self.driver.step(START + THE_END).await })
     }
 }

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::Select;
+use futures::future::BoxFuture;
 use spillway_core::budget::{GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
@@ -84,26 +85,28 @@ impl DynamoAccounts {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn connect(
-        &self,
-        id: &AccountId,
-        rules: &Rules,
-        token: &SealedToken,
-        campaigns: &[Campaign],
-    ) -> Result<(), StoreError> {
-        // The settings make the account: with them come all of its campaigns, or comments and
-        // waiting sends that look for one would be dropped.
-        self.put_campaigns(id, campaigns).await?;
-        let settings = Item::from([
-            ("pk".into(), s(account_pk(id))),
-            ("sk".into(), s("settings")),
-            ("rules".into(), json(rules)),
-            ("token".into(), b(token.sealed.as_slice())),
-            ("token_key".into(), n(token.key)),
-        ]);
-        let revision = self.put_settings(id, settings).await?;
-        self.announce(id, revision).await?;
-        self.count_leasing(id, rules).await
+    pub fn connect<'a>(
+        &'a self,
+        id: &'a AccountId,
+        rules: &'a Rules,
+        token: &'a SealedToken,
+        campaigns: &'a [Campaign],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            // The settings make the account: with them come all of its campaigns, or comments and
+            // waiting sends that look for one would be dropped.
+            self.put_campaigns(id, campaigns).await?;
+            let settings = Item::from([
+                ("pk".into(), s(account_pk(id))),
+                ("sk".into(), s("settings")),
+                ("rules".into(), json(rules)),
+                ("token".into(), b(token.sealed.as_slice())),
+                ("token_key".into(), n(token.key)),
+            ]);
+            let revision = self.put_settings(id, settings).await?;
+            self.announce(id, revision).await?;
+            self.count_leasing(id, rules).await
+        })
     }
 
     /// Changes the limits of a connected account; `false` where it is not connected.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::future::join_all;
 use spillway_core::budget::{Bound, Denial, Role};
 use spillway_core::campaign::Campaign;
@@ -102,22 +103,24 @@ enum Fate {
 impl Deliver {
     /// Works through a batch until `deadline`, the end of this invocation. Gives the ids of the
     /// messages that the queue must bring again.
-    pub async fn deliver(&self, jobs: Vec<Job>, deadline: Timestamp) -> Vec<String> {
-        let mut groups: BTreeMap<(AccountId, u8), Vec<Job>> = BTreeMap::new();
-        for job in jobs {
-            let Ticket { send, lane, .. } = &job.ticket;
-            groups.entry((send.account.clone(), lane.rank())).or_default().push(job);
-        }
-        let runs = groups.into_values().map(|jobs| async move {
-            let ids: Vec<String> = jobs.iter().map(|job| job.message_id.clone()).collect();
-            // A bug met by one group must not take the others' outcomes with it.
-            let run = AssertUnwindSafe(self.deliver_group(jobs, deadline)).catch_unwind().await;
-            run.unwrap_or_else(|_| {
-                error!(messages = ids.len(), "delivering panicked");
-                ids
-            })
-        });
-        join_all(runs).await.into_iter().flatten().collect()
+    pub fn deliver(&self, jobs: Vec<Job>, deadline: Timestamp) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async move {
+            let mut groups: BTreeMap<(AccountId, u8), Vec<Job>> = BTreeMap::new();
+            for job in jobs {
+                let Ticket { send, lane, .. } = &job.ticket;
+                groups.entry((send.account.clone(), lane.rank())).or_default().push(job);
+            }
+            let runs = groups.into_values().map(|jobs| async move {
+                let ids: Vec<String> = jobs.iter().map(|job| job.message_id.clone()).collect();
+                // A bug met by one group must not take the others' outcomes with it.
+                let run = AssertUnwindSafe(self.deliver_group(jobs, deadline)).catch_unwind().await;
+                run.unwrap_or_else(|_| {
+                    error!(messages = ids.len(), "delivering panicked");
+                    ids
+                })
+            });
+            join_all(runs).await.into_iter().flatten().collect()
+        })
     }
 
     /// Delivers jobs of one account and lane.

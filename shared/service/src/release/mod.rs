@@ -8,6 +8,7 @@ mod survey;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::budget::Budget;
 use spillway_core::campaign::{Campaign, Campaigns, Overflow};
@@ -146,74 +147,82 @@ impl Release {
     ///
     /// # Errors
     /// When the store or the queue does not answer; the next tick tries again.
-    pub async fn dispatch(&self) -> Result<usize, StoreError> {
-        let now = self.clock.now();
-        let marked = self.backlogs.marked().await?;
-        let due: Vec<(AccountId, Timestamp)> =
-            marked.into_iter().filter(|&(_, due)| due <= now).collect();
-        let Some(first) = due.iter().map(|&(_, due)| due).min() else { return Ok(0) };
-        self.meter.see_span(Metric::ReleaseBehind, now.since(first));
-        let due: Vec<AccountId> = due.into_iter().map(|(account, _)| account).collect();
-        self.runs.enqueue(&due).await?;
-        Ok(due.len())
+    pub fn dispatch(&self) -> BoxFuture<'_, Result<usize, StoreError>> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let marked = self.backlogs.marked().await?;
+            let due: Vec<(AccountId, Timestamp)> =
+                marked.into_iter().filter(|&(_, due)| due <= now).collect();
+            let Some(first) = due.iter().map(|&(_, due)| due).min() else { return Ok(0) };
+            self.meter.see_span(Metric::ReleaseBehind, now.since(first));
+            let due: Vec<AccountId> = due.into_iter().map(|(account, _)| account).collect();
+            self.runs.enqueue(&due).await?;
+            Ok(due.len())
+        })
     }
 
     /// Works on one account until `deadline` at most. Does nothing when another run has it.
     ///
     /// # Errors
     /// When the store does not answer. Whatever was done so far stands; the account stays marked.
-    pub async fn run(&self, id: &AccountId, deadline: Timestamp) -> Result<Released, StoreError> {
-        let now = self.clock.now();
-        let lease_until = deadline + 2 * CLOCK_BOUND;
-        let Some(mark) = self.backlogs.lease(id, now, lease_until).await? else {
-            return Ok(Released::default());
-        };
-        if !self.check.is_trusted() {
-            // To a wrong clock leases have ended and deadlines have passed. The lease just taken
-            // ends by the same clock, so it is given back, and the next tick finds the account due.
-            self.backlogs.settle(id, &mark, Some(mark.marked_at)).await?;
-            return Ok(Released::default());
-        }
-        self.meter.count(Metric::ReleaseRuns, 1);
-        let Some(mut account) = self.directory.find(id).await? else {
-            return self.cancel_all(id, &mark, now).await;
-        };
-        let mut survey = self.survey(&account, now).await?;
-        if survey.held_back > 0 {
-            // The campaign may have been resumed since the account was read: that woke it, once.
-            let known = account.revision;
-            account = self.directory.refresh(id).await?.unwrap_or(account);
-            if account.revision != known {
-                survey = self.survey(&account, now).await?;
+    pub fn run<'a>(
+        &'a self,
+        id: &'a AccountId,
+        deadline: Timestamp,
+    ) -> BoxFuture<'a, Result<Released, StoreError>> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let lease_until = deadline + 2 * CLOCK_BOUND;
+            let Some(mark) = self.backlogs.lease(id, now, lease_until).await? else {
+                return Ok(Released::default());
+            };
+            if !self.check.is_trusted() {
+                // To a wrong clock leases have ended and deadlines have passed. The lease just taken
+                // ends by the same clock, so it is given back, and the next tick finds the account due.
+                self.backlogs.settle(id, &mark, Some(mark.marked_at)).await?;
+                return Ok(Released::default());
             }
-        }
-        if let Some(oldest) = survey.oldest {
-            self.meter.see_span(Metric::OldestWaiting, now.since(oldest));
-        }
-        if let Some(due) = survey.first_due.filter(|&due| due <= now) {
-            self.meter.see_span(Metric::OldestDue, now.since(due));
-        }
-        // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
-        // may die first.
-        let waiting = survey.waiting();
-        // A message that was lost must be missed in time, also before a long wait.
-        let is_idle = survey.outstanding.is_empty() && survey.claimed == 0;
-        let within = if is_idle { SWEEP } else { LOOK_AGAIN };
-        let over = std::mem::take(&mut survey.over);
-        let ended = self.end(over, now).await?;
-        let mut done = Released { ended: ended.len(), ..Released::default() };
-        ended.into_iter().for_each(|at| survey.strike_out(at));
+            self.meter.count(Metric::ReleaseRuns, 1);
+            let Some(mut account) = self.directory.find(id).await? else {
+                return self.cancel_all(id, &mark, now).await;
+            };
+            let mut survey = self.survey(&account, now).await?;
+            if survey.held_back > 0 {
+                // The campaign may have been resumed since the account was read: that woke it, once.
+                let known = account.revision;
+                account = self.directory.refresh(id).await?.unwrap_or(account);
+                if account.revision != known {
+                    survey = self.survey(&account, now).await?;
+                }
+            }
+            if let Some(oldest) = survey.oldest {
+                self.meter.see_span(Metric::OldestWaiting, now.since(oldest));
+            }
+            if let Some(due) = survey.first_due.filter(|&due| due <= now) {
+                self.meter.see_span(Metric::OldestDue, now.since(due));
+            }
+            // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
+            // may die first.
+            let waiting = survey.waiting();
+            // A message that was lost must be missed in time, also before a long wait.
+            let is_idle = survey.outstanding.is_empty() && survey.claimed == 0;
+            let within = if is_idle { SWEEP } else { LOOK_AGAIN };
+            let over = std::mem::take(&mut survey.over);
+            let ended = self.end(over, now).await?;
+            let mut done = Released { ended: ended.len(), ..Released::default() };
+            ended.into_iter().for_each(|at| survey.strike_out(at));
 
-        let (plan, left) = self.take_slots(&account, now, &mut survey, &mark).await?;
-        self.queue_all(&account, &mut survey, &plan, now, &mut done).await?;
+            let (plan, left) = self.take_slots(&account, now, &mut survey, &mark).await?;
+            self.queue_all(&account, &mut survey, &plan, now, &mut done).await?;
 
-        let due = match waiting {
-            0 if now.since(mark.marked_at) > MARK_KEPT => None,
-            _ => Some(look_again_at(&plan, left, within, survey.first_deadline, now)),
-        };
-        self.backlogs.settle(id, &mark, due).await?;
-        debug!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "run over");
-        Ok(done)
+            let due = match waiting {
+                0 if now.since(mark.marked_at) > MARK_KEPT => None,
+                _ => Some(look_again_at(&plan, left, within, survey.first_deadline, now)),
+            };
+            self.backlogs.settle(id, &mark, due).await?;
+            debug!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "run over");
+            Ok(done)
+        })
     }
 
     fn surveyor<'a>(&'a self, account: &'a Account, now: Timestamp) -> Surveyor<'a> {

@@ -1,5 +1,6 @@
 //! What Meta says of an account to whoever looks into it: reads like upkeep's own, charged like them.
 
+use futures::future::BoxFuture;
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{Me, MediaItem, Subscription};
 
@@ -38,23 +39,36 @@ impl Upkeeper {
     ///
     /// # Errors
     /// When the store does not answer, or the token cannot be opened.
-    pub async fn examine(&self, account: &Account) -> Result<Examined, StoreError> {
-        let (id, token) = (&account.id, &account.token);
-        self.graph.prepare(id, token).await?;
-        // Whoever looks has no invocation that ends.
-        let caller =
-            Caller { upkeeper: self, account, token: token.clone(), deadline: Timestamp::NEVER };
-        let me = caller
-            .call(IfDead::Hold, async |timeout| self.graph.me(id, token, timeout).await)
-            .await?;
-        let subscription = caller
-            .call(IfDead::Hold, async |timeout| self.graph.subscription(id, token, timeout).await)
-            .await?;
-        let messages = caller
-            .call(IfDead::Hold, async |timeout| self.graph.conversations(id, token, timeout).await)
-            .await?;
-        let comments = self.read_some(&caller).await?;
-        Ok(Examined { me, subscription, messages, comments })
+    pub fn examine<'a>(
+        &'a self,
+        account: &'a Account,
+    ) -> BoxFuture<'a, Result<Examined, StoreError>> {
+        Box::pin(async move {
+            let (id, token) = (&account.id, &account.token);
+            self.graph.prepare(id, token).await?;
+            // Whoever looks has no invocation that ends.
+            let caller = Caller {
+                upkeeper: self,
+                account,
+                token: token.clone(),
+                deadline: Timestamp::NEVER,
+            };
+            let me = caller
+                .call(IfDead::Hold, async |timeout| self.graph.me(id, token, timeout).await)
+                .await?;
+            let subscription = caller
+                .call(IfDead::Hold, async |timeout| {
+                    self.graph.subscription(id, token, timeout).await
+                })
+                .await?;
+            let messages = caller
+                .call(IfDead::Hold, async |timeout| {
+                    self.graph.conversations(id, token, timeout).await
+                })
+                .await?;
+            let comments = self.read_some(&caller).await?;
+            Ok(Examined { me, subscription, messages, comments })
+        })
     }
 
     /// Reads comments of the newest media that has any.

@@ -19,6 +19,7 @@ mod token;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
@@ -124,34 +125,36 @@ impl Upkeeper {
     ///
     /// # Errors
     /// When it cannot be found out which are due. What fails for one account is logged.
-    pub async fn run(&self, deadline: Timestamp) -> Result<Kept, StoreError> {
-        let due = self.roster.due(self.clock.now()).await?;
-        let last_start = deadline - LAST_VISITS;
-        let visits = stream::iter(due)
-            .map(|(account, due)| async move {
-                if self.clock.now() >= last_start {
-                    Visit::Left
-                } else {
-                    self.visit(account, due, deadline).await
-                }
-            })
-            .buffer_unordered(ACCOUNTS_AT_ONCE);
-        let kept = visits
-            .fold(Kept::default(), |mut kept, visit| async move {
-                kept.visited += usize::from(matches!(visit, Visit::Done | Visit::Failed));
-                kept.failed += usize::from(matches!(visit, Visit::Failed));
-                kept.left += usize::from(matches!(visit, Visit::Left));
-                kept
-            })
-            .await;
-        if kept.left > 0 {
-            warn!(
-                left = kept.left,
-                visited = kept.visited,
-                "not all accounts visited in time; the next run begins with them"
-            );
-        }
-        Ok(kept)
+    pub fn run(&self, deadline: Timestamp) -> BoxFuture<'_, Result<Kept, StoreError>> {
+        Box::pin(async move {
+            let due = self.roster.due(self.clock.now()).await?;
+            let last_start = deadline - LAST_VISITS;
+            let visits = stream::iter(due)
+                .map(|(account, due)| async move {
+                    if self.clock.now() >= last_start {
+                        Visit::Left
+                    } else {
+                        self.visit(account, due, deadline).await
+                    }
+                })
+                .buffer_unordered(ACCOUNTS_AT_ONCE);
+            let kept = visits
+                .fold(Kept::default(), |mut kept, visit| async move {
+                    kept.visited += usize::from(matches!(visit, Visit::Done | Visit::Failed));
+                    kept.failed += usize::from(matches!(visit, Visit::Failed));
+                    kept.left += usize::from(matches!(visit, Visit::Left));
+                    kept
+                })
+                .await;
+            if kept.left > 0 {
+                warn!(
+                    left = kept.left,
+                    visited = kept.visited,
+                    "not all accounts visited in time; the next run begins with them"
+                );
+            }
+            Ok(kept)
+        })
     }
 
     async fn visit(&self, id: AccountId, due: Timestamp, deadline: Timestamp) -> Visit {
