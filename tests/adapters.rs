@@ -46,6 +46,7 @@ impl Clients {
             ($sdk:ident, $url:expr) => {{
                 let config = $sdk::Config::builder()
                     .behavior_version($sdk::config::BehaviorVersion::latest())
+                    .http_client(spillway_cloud::http::client())
                     .region($sdk::config::Region::new("us-east-1"))
                     .credentials_provider($sdk::config::Credentials::new(
                         "local", "local", None, None, "local",

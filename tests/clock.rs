@@ -47,6 +47,7 @@ async fn is_trusted(ahead: Duration, behind: Duration) -> bool {
     let check = Arc::new(ClockCheck::default());
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
+        .http_client(spillway_cloud::http::client())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"))
         .endpoint_url(&stack.dynamodb_url)

@@ -46,7 +46,7 @@ impl Gate {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let inner = Arc::new(Inner {
             upstream: upstream.to_owned(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: spillway_meta::http::client().no_proxy().build().unwrap(),
             waits_for: Mutex::new(None),
             struck: Notify::new(),
         });

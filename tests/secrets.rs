@@ -194,6 +194,7 @@ fn kms(asked: Arc<AtomicU32>) -> Kms {
     });
     let config = aws_sdk_kms::Config::builder()
         .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
+        .http_client(spillway_cloud::http::client())
         .region(aws_sdk_kms::config::Region::new("us-east-1"))
         .credentials_provider(aws_sdk_kms::config::Credentials::new("a", "a", None, None, "a"))
         .endpoint_url(format!("http://{address}"))

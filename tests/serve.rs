@@ -105,7 +105,7 @@ fn fullest_window(at_ms: &[u64]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn comments_are_answered_in_pace_and_a_throttle_is_waited_out() {
     let served = served().await;
-    let http = Client::builder().no_proxy().build().unwrap();
+    let http = spillway_meta::http::client().no_proxy().build().unwrap();
     let addresses = &served.addresses;
     let report_url = addresses.webhook_url.replace("/webhook", "/_report");
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 use spillway_cloud::config::Config;
 use spillway_cloud::dead_letters::DeadLetters;
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
+use spillway_cloud::http;
 use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
@@ -188,7 +189,7 @@ impl Names {
 
     /// Region and credentials: what is not named comes from where the AWS tools have it.
     async fn aws(&self) -> Result<SdkConfig> {
-        let mut aws = aws_config::defaults(BehaviorVersion::latest());
+        let mut aws = aws_config::defaults(BehaviorVersion::latest()).http_client(http::client());
         if let Some(region) = self.get("AWS_REGION") {
             aws = aws.region(Region::new(region.to_owned()));
         }

@@ -124,7 +124,7 @@ impl Driver {
         let start = clock.now();
         Ok(Self {
             webhook_url: format!("{origin}{WEBHOOK_PATH}"),
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: spillway_meta::http::client().no_proxy().build()?,
             start,
             last_tick: start,
             deliveries: Vec::new(),

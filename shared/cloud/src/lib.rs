@@ -6,6 +6,7 @@ pub mod dead_letters;
 pub mod dynamo;
 pub mod emf;
 pub mod graph;
+pub mod http;
 pub mod login;
 pub mod schema;
 pub mod secrets;

@@ -30,6 +30,7 @@ use crate::dynamo::{
 };
 use crate::emf::{self, Metrics};
 use crate::graph::MetaGraph;
+use crate::http;
 use crate::secrets::{SecretStore, SecretsError, SecretsManager, process_number};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
@@ -120,6 +121,7 @@ impl Environment {
         Box::pin(async move {
             let config = Config::from_env()?;
             let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
+                .http_client(http::client())
                 .timeout_config(
                     TimeoutConfig::builder()
                         .operation_attempt_timeout(ATTEMPT_TIMEOUT)

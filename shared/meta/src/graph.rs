@@ -20,7 +20,7 @@ pub use self::answer::{Answered, CallError, CommentTime, Sent};
 pub use self::comments::{CommentItem, MediaItem, Page};
 use self::request::{Message, bearer};
 pub use self::token::{App, Granted, NewToken};
-use crate::json;
+use crate::{http, json};
 
 /// How long a connection may take to be made. It counts towards the timeout of the call.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -68,7 +68,7 @@ impl GraphClient {
     /// When the configuration is wrong or TLS cannot be set up.
     pub fn new(config: GraphConfig) -> Result<Self, GraphConfigError> {
         let root = root(&config)?;
-        let http = Client::builder()
+        let http = http::client()
             .user_agent(concat!("spillway/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .retry(retry::never())

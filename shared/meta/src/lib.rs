@@ -13,6 +13,7 @@
 
 pub mod error;
 pub mod graph;
+pub mod http;
 mod json;
 pub mod signature;
 pub mod signed_request;

@@ -3,8 +3,8 @@
 
 use std::ops::RangeInclusive;
 
+use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 /// A seeded source of numbers.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use reqwest::{Client, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::secrets::{SecretSource, Secrets, SecretsError, process_number};
+use spillway_meta::http;
 use spillway_meta::signature::sign;
 
 use super::finding::Finding;
@@ -99,7 +100,7 @@ struct Answer {
 impl Webhook {
     fn new(url: &str) -> Result<Self> {
         let url = Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
-        let http = Client::builder()
+        let http = http::client()
             .user_agent(concat!("spillway-doctor/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .timeout(TIMEOUT)

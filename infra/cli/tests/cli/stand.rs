@@ -101,7 +101,7 @@ impl Stand {
             write_deployment: Some(file.clone()),
         };
         let served = serve::start(&options, &quotas).await.unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = spillway_meta::http::client().no_proxy().build().unwrap();
         Self { served, file, http }
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use super::trouble::{Scope, Trouble, minutes};
 

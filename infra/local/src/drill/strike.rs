@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use secrecy::SecretString;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::login::{LoggedIn, Login, LoginError};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::time::Timestamp;

@@ -1,7 +1,5 @@
 //! The simulated Graph API over HTTP: what callers see of it, and what it says of them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,7 +65,7 @@ impl Graph {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(sim.clone(), listener, std::future::pending()));
-        Self { sim, clock, client: Client::new(), address }
+        Self { sim, clock, client: spillway_meta::http::client().build().unwrap(), address }
     }
 
     async fn documented() -> Self {

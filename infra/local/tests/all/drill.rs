@@ -1,6 +1,5 @@
 //! The chaos drill: every trouble strikes and nobody is left out; and where something is broken on
 //! purpose, it says so.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use spillway_local::drill::report::DrillReport;
 use spillway_local::drill::trouble::Trouble;

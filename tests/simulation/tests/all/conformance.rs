@@ -38,7 +38,7 @@ impl Subject for Simulated {
 }
 
 /// In each of ten seeds others go first.
-fn play(case: impl for<'a> Fn(&'a dyn Subject) -> LocalBoxFuture<'a, ()>) {
+pub(crate) fn play(case: impl for<'a> Fn(&'a dyn Subject) -> LocalBoxFuture<'a, ()>) {
     for seed in 0..10 {
         let alone = Alone::new(seed);
         let ports = alone.ports();
@@ -58,4 +58,4 @@ fn play(case: impl for<'a> Fn(&'a dyn Subject) -> LocalBoxFuture<'a, ()>) {
     }
 }
 
-cases!(crate::play);
+cases!(crate::conformance::play);

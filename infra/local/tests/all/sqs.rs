@@ -1,7 +1,5 @@
 //! The in-process SQS as the official client sees it: every operation, every modelled error.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by its panic, in its helpers too")]
-
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,6 +129,7 @@ impl Stack {
 fn client(base: &str, retry: RetryConfig) -> Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
+        .http_client(spillway_cloud::http::client())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(base)
@@ -727,7 +726,7 @@ async fn the_same_seed_and_calls_give_the_same_ids() {
 async fn what_is_not_the_protocol_is_refused() {
     let stack = Stack::stepped().await;
     let post = |target: &str, body: &'static str| {
-        let request = reqwest::Client::new().post(&stack.base);
+        let request = spillway_meta::http::client().build().unwrap().post(&stack.base);
         request.header("x-amz-target", target).body(body).send()
     };
     let unknown = post("AmazonSQS.Nope", "{}").await.unwrap();

@@ -1,5 +1,4 @@
 //! `spillway-local` as a program: what it prints, and how it ends.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -1,6 +1,5 @@
 //! Weeks of outages, several at once: nobody is left out; and where something is switched off, the
 //! drill says who was.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

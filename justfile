@@ -1,0 +1,36 @@
+# Commands for development; `just` lists them. CI is `.ci/run`.
+
+[private]
+default:
+    @just --list
+
+# Play the viral Reel on this machine
+story *options:
+    cargo run --release -- {{ options }}
+
+# The tests of one crate, unoptimised: the fastest answer after a change
+check crate="spillway-core":
+    cargo test -p {{ crate }}
+
+# Everything that the README's test command covers
+test:
+    cargo test --workspace --release
+
+# Everything that a change must pass
+ci:
+    .ci/run
+
+# Play seeds: `just seeds 5000..6000`
+seeds range="1..1001":
+    cargo run --release -p spillway-simulation --bin simulate -- --seeds {{ range }}
+
+# What CI has no time for: 10,000 seeds, a hundred weeks of outages, a million comments, advisories
+nightly:
+    cargo run --release -p spillway-simulation --bin simulate -- --seeds 1..10001
+    cargo run --release -p spillway-simulation --bin simulate -- --optimum
+    cargo run --release -p spillway-simulation --bin scale
+    cargo build --release
+    for seed in $(seq 90001 90100); do \
+        target/release/spillway-local drill --days 7 --seed $seed --json || exit 1; \
+    done
+    cargo deny check advisories

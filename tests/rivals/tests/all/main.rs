@@ -1,0 +1,4 @@
+//! The models of others, and the program that compares them.
+
+mod cli;
+mod models;
