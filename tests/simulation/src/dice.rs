@@ -7,7 +7,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 /// A seeded source of numbers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
