@@ -58,12 +58,14 @@ impl AppBudget {
         let share = quota.limit.of(rules.terms().tier);
         let limit = share.saturating_mul(self.leasing.max(1).try_into().unwrap_or(share));
         let row = InForce { quota, limit };
-        let leased = units.min(self.windows.room(row, at));
+        let windows = self.windows.with_row_of(quota, self.decided_at);
+        let leased = units.min(windows.room(row, at));
         if leased == 0 {
-            return Slice::Full(self.windows.row_fits(row, at, 0));
+            return Slice::Full(windows.row_fits(row, at, 0));
         }
         let mut next = self.next(id);
         next.decided_at = at;
+        next.windows = windows.into_owned();
         next.windows.charge(quota, at, until.max(at), leased);
         Slice::Leased(leased, Box::new(next))
     }

@@ -163,6 +163,9 @@ impl Versioned for Budget {
         item.insert("decided_at".into(), at(self.decided_at));
         item.insert("paced_at".into(), at(self.paced_at));
         item.insert("windows".into(), b(self.windows.encode()));
+        if let Some(counts) = self.windows.encode_counts() {
+            item.insert("counts".into(), b(counts));
+        }
         item.insert("holds".into(), json(&self.holds));
         item.insert("learned".into(), json(&self.learned));
         item.insert("rotation".into(), b(self.rotation.encode()));
@@ -193,7 +196,7 @@ pub(super) fn revision(reader: &Reader<'_>) -> Result<Revision, StoreError> {
 }
 
 fn windows(reader: &Reader<'_>) -> Result<Windows, StoreError> {
-    Windows::decode(reader.bytes("windows")?)
+    Windows::decode(reader.bytes("windows")?, reader.optional_bytes("counts")?)
         .ok_or_else(|| reader.corrupt("attribute `windows` has another format"))
 }
 
@@ -213,6 +216,9 @@ impl Versioned for AppBudget {
     fn write(&self, item: &mut Item) {
         item.insert("decided_at".into(), at(self.decided_at));
         item.insert("windows".into(), b(self.windows.encode()));
+        if let Some(counts) = self.windows.encode_counts() {
+            item.insert("counts".into(), b(counts));
+        }
         item.insert("holds".into(), json(&self.holds));
         item.insert("leasing".into(), n(self.leasing));
     }
