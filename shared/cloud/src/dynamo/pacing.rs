@@ -221,6 +221,12 @@ impl Versioned for AppBudget {
         }
         item.insert("holds".into(), json(&self.holds));
         item.insert("leasing".into(), n(self.leasing));
+        if let Some(tiers) = self.tiers {
+            item.insert("tiers".into(), json(&tiers));
+        }
+        if let Some(returned_at) = self.returned_at {
+            item.insert("returned_at".into(), at(returned_at));
+        }
     }
 
     fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
@@ -231,6 +237,11 @@ impl Versioned for AppBudget {
             windows: windows(reader)?,
             holds: reader.json("holds")?,
             leasing: reader.number("leasing")?,
+            tiers: match reader.opt_text("tiers") {
+                Some(_) => Some(reader.json("tiers")?),
+                None => None,
+            },
+            returned_at: reader.opt_at("returned_at")?,
         })
     }
 }

@@ -382,7 +382,8 @@ impl Deliver {
             }
         }
         if unused > 0 {
-            self.limiter.refund(account, &reservation.grant, unused).await;
+            let Reservation { grant, of_app, .. } = &reservation;
+            self.limiter.refund(account, grant, of_app, unused).await;
         }
         again
     }

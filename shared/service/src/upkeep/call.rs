@@ -69,7 +69,7 @@ impl Caller<'_> {
             Err(denial) => return Ok(Err(NoAnswer::Denied(denial))),
         };
         if clock.monotonic() > reservation.usable_until {
-            limiter.refund(self.account, &reservation.grant, 1).await;
+            limiter.refund(self.account, &reservation.grant, &reservation.of_app, 1).await;
             return Ok(Err(NoAnswer::Failed(CallError::NotWritten)));
         }
         let (before, began) = (clock.now(), clock.monotonic());
@@ -117,7 +117,7 @@ impl Caller<'_> {
         debug!(account = %self.account.id, %error, ?verdict, "a call of upkeep failed");
         match verdict {
             _ if *error == CallError::NotWritten => {
-                limiter.refund(self.account, &reservation.grant, 1).await;
+                limiter.refund(self.account, &reservation.grant, &reservation.of_app, 1).await;
             }
             Verdict::Throttled { scope: ThrottleScope::App } => {
                 limiter.hold_app(HoldCause::Throttled, usage.regain).await;

@@ -157,6 +157,11 @@ impl Limits {
         self.first.leased().next().is_some()
     }
 
+    /// The tier at first.
+    pub(crate) fn first_tier(&self) -> Tier {
+        self.shape.tier
+    }
+
     /// Whether the day's DMs are spread.
     pub(crate) fn pace(&self) -> Pace {
         match self.shape.base {
