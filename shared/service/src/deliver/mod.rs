@@ -32,7 +32,7 @@ use tracing::{error, info, warn};
 
 use self::consequence::{Consequence, Retry, Scope};
 use crate::account::Account;
-use crate::clock::{Clock, ClockCheck};
+use crate::clock::{Clock, ClockCheck, Server};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::limiter::{CONTENDED_WAIT, Charged, Limiter, Reservation, Reserved};
@@ -517,7 +517,7 @@ impl Deliver {
     /// Compares this process's clock with the date in an answer of Meta's.
     fn check_clock(&self, before: Timestamp, server_date: Option<Timestamp>) {
         if let Some(date) = server_date {
-            self.check.compare(before, date, &*self.clock);
+            self.check.compare_with(Server::Meta, before, date, &*self.clock);
         }
     }
 

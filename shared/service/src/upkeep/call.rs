@@ -14,6 +14,7 @@ use tracing::{debug, error, warn};
 
 use super::Upkeeper;
 use crate::account::{Account, SealedToken};
+use crate::clock::Server;
 use crate::limiter::Reservation;
 use crate::metrics::Metric;
 use crate::port::StoreError;
@@ -94,7 +95,8 @@ impl Caller<'_> {
 
     fn compare(&self, before: Timestamp, server_date: Option<Timestamp>) {
         if let Some(date) = server_date {
-            self.upkeeper.check.compare(before, date, &*self.upkeeper.clock);
+            let Upkeeper { check, clock, .. } = self.upkeeper;
+            check.compare_with(Server::Meta, before, date, &**clock);
         }
     }
 
