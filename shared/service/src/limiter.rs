@@ -37,6 +37,9 @@ use crate::ticket::Ticket;
 /// stored budget first, since a hold may have been lifted.
 const BUDGET_FRESH: Duration = Duration::from_secs(30);
 
+/// About the heap that a budget takes: ten windows of up to 150 buckets.
+const BUDGET_BYTES: usize = 4 << 10;
+
 /// Races for the budget that one decision may lose before it waits.
 const BUDGET_TRIES: usize = 6;
 
@@ -444,7 +447,7 @@ impl Limiter {
                             }));
                         }
                         Saved::Conflict(current) => {
-                            self.shared.put(account.id.clone(), (), Timestamp::NEVER, now);
+                            self.shared.put(account.id.clone(), (), 0, Timestamp::NEVER, now);
                             (budget, seen_at) = (current, now);
                         }
                     }
@@ -708,7 +711,7 @@ impl Limiter {
         let of_account = usage.account.map(|share| percent(share.get()));
         if let Some(percent) = of_app.into_iter().chain(of_account).max() {
             let reported = Reported { percent, at: now };
-            self.reported.put(account.id.clone(), reported, now + Learned::USAGE_BELIEVED, now);
+            self.reported.put(account.id.clone(), reported, 0, now + Learned::USAGE_BELIEVED, now);
         }
         if of_app.is_some_and(|percent| percent >= stop) {
             return self.hold_app(HoldCause::NearLimit, usage.regain).await;
@@ -779,7 +782,7 @@ impl Limiter {
 
     fn remember(&self, account: &AccountId, budget: Budget, seen_at: Timestamp) {
         let now = self.clock.now();
-        self.seen.put(account.clone(), (budget, seen_at), Timestamp::NEVER, now);
+        self.seen.put(account.clone(), (budget, seen_at), BUDGET_BYTES, Timestamp::NEVER, now);
     }
 
     /// Denied traffic costs nothing until the denial ends; for at most a while, because a hold may
@@ -793,7 +796,7 @@ impl Limiter {
         // Of one person's hold the others know nothing, and the app's is remembered by itself.
         if !matches!(denial.bound, Bound::RecipientHold | Bound::AppHold(_)) {
             let until = denial.retry_at.min(now + BUDGET_FRESH);
-            self.denials.put(key, denial.clone(), until, now);
+            self.denials.put(key, denial.clone(), 0, until, now);
         }
     }
 }
