@@ -207,6 +207,15 @@ async fn stored_budgets_and_cursors_keep_their_form() {
     let item = find(&state, &pace, "budget");
     assert_eq!(world.lies(item).await, next(item));
 
+    // One that tells what its rows count.
+    let told = AccountId::new("17841400000000003");
+    let mut budget = world.outside.budgets.load(&told).await.unwrap();
+    assert!(budget.windows.encode_counts().is_some());
+    budget.version += 1;
+    world.outside.budgets.save(&told, &budget).await.unwrap();
+    let item = find(&state, &format!("pace#{told}"), "budget");
+    assert_eq!(world.lies(item).await, next(item));
+
     let mut cursor = world.outside.cursors.load(&id).await.unwrap();
     cursor.version += 1;
     world.outside.cursors.save(&id, &cursor).await.unwrap();

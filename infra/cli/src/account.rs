@@ -71,7 +71,8 @@ Examples:
 
 A hold by hand ends at once. A hold that follows from an answer of Meta's (throttled, blocked, dead
 token, missing permission) has an end of its own: resumed, one call goes first and finds out whether it
-is over, and if it is not the next hold is longer. That is asked about first.")]
+is over, and if it is not the next hold is longer. That is asked about first, and so is a hold of the
+whole app, which the next call of any account then looks into.")]
     Resume {
         /// The account's id
         account: String,
@@ -403,6 +404,19 @@ async fn resume(
 ) -> Result<()> {
     deployment.account(id).await?;
     let now = deployment.clock.now();
+    let limiter = deployment.wiring.limiter();
+    let app = deployment.wiring.app.load().await?;
+    if let Some(hold) = app.holds.current {
+        consent.ask(&format!(
+            "the whole app is on hold since Meta's answer ({}) until {}; the next call of any account \
+             finds out whether that is over",
+            name(hold.cause),
+            when(hold.until, now)
+        ))?;
+        limiter.resume_app().await?;
+        deployment.wiring.backlogs.wake(id, now).await?;
+        note("the hold of the whole app is looked into by the next call");
+    }
     let budget = deployment.wiring.budgets.load(id).await?;
     let holds = shown_holds(&budget, now);
     if holds.is_empty() {
@@ -417,7 +431,7 @@ async fn resume(
             when(hold.until_at, now)
         ))?;
     }
-    deployment.wiring.limiter().resume(id).await?;
+    limiter.resume(id).await?;
     deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
     let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
     let shown = serde_json::json!({ "account": id.as_str(), "ended": ended });

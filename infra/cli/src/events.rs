@@ -10,6 +10,7 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::time::Timestamp;
+use spillway_service::app::app_journal;
 use spillway_service::port::Standings;
 
 use crate::deployment::Where;
@@ -23,7 +24,7 @@ Examples:
   spillway events 17841400000000001 --since 168h     of one, in the last week
   spillway events --json | jq -c '.events[] | select(.event == \"limit_met\")'
 
-The newest come first. Journals are kept for 90 days; what becomes of each send is told by
+The newest come first. Holds of the whole app are told under the name `app`. Journals are kept for 90 days; what becomes of each send is told by
 `spillway send show`.")]
 pub(crate) struct Options {
     /// Only of this account
@@ -55,10 +56,12 @@ struct Row<'a> {
 /// Tells.
 pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
-    let accounts = match &options.account {
+    let mut accounts = match &options.account {
         Some(account) => vec![AccountId::new(account)],
         None => deployment.wiring.roster.accounts().await?,
     };
+    // A hold of the whole app concerns each of them.
+    accounts.push(app_journal());
     let now = deployment.clock.now();
     let journal = &deployment.wiring.journal;
     let reads = accounts.iter().map(|account| async move {

@@ -292,6 +292,7 @@ impl Wiring {
         Release {
             directory: self.directory(),
             budgets: self.budgets.clone(),
+            app: self.app.clone(),
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
             backlogs: self.backlogs.clone(),

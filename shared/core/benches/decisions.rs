@@ -88,7 +88,7 @@ fn a_denial_on_a_full_account(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn a_budget_is_written_and_read(bencher: Bencher<'_, '_>) {
     let (budget, _) = full(&rules());
-    bencher.bench(|| spillway_core::windows::Windows::decode(&budget.windows.encode()));
+    bencher.bench(|| spillway_core::windows::Windows::decode(&budget.windows.encode(), None));
 }
 
 #[divan::bench]

@@ -2,13 +2,16 @@
 //! together. A slice is leased by a process and spent there, so that the app's item is written
 //! seldom.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::budget::GrantId;
-use crate::hold::{HoldCause, Holds};
-use crate::id::SendId;
-use crate::quota::{Quota, Scope};
+use crate::budget::{Budget, GrantId};
+use crate::hold::{Gate, HoldCause, Holds, Probe};
+use crate::id::AccountId;
+use crate::learned::Learned;
+use crate::quota::{Action, Quota, Scope, Tier};
 use crate::rules::{InForce, Rules};
+use crate::seed::seed;
 use crate::time::Timestamp;
 use crate::windows::Windows;
 
@@ -30,6 +33,10 @@ pub struct AppBudget {
     pub windows: Windows,
     /// Accounts whose own quotas allow more than their share of the app's.
     pub leasing: u32,
+    /// The same by tier; `None` where they were counted before tiers were.
+    pub tiers: Option<[u32; 3]>,
+    /// When the last hold of the app ended.
+    pub returned_at: Option<Timestamp>,
 }
 
 /// A slice that was leased, or why there is none.
@@ -55,15 +62,15 @@ impl AppBudget {
         id: GrantId,
     ) -> Slice {
         let at = now.max(self.decided_at);
-        let share = quota.limit.of(rules.terms().tier);
-        let limit = share.saturating_mul(self.leasing.max(1).try_into().unwrap_or(share));
-        let row = InForce { quota, limit };
-        let leased = units.min(self.windows.room(row, at));
+        let row = InForce { quota, limit: self.pool(quota, rules.terms().tier) };
+        let windows = self.windows.with_row_of(quota, self.decided_at);
+        let leased = units.min(windows.room(row, at));
         if leased == 0 {
-            return Slice::Full(self.windows.row_fits(row, at, 0));
+            return Slice::Full(windows.row_fits(row, at, 0));
         }
         let mut next = self.next(id);
         next.decided_at = at;
+        next.windows = windows.into_owned();
         next.windows.charge(quota, at, until.max(at), leased);
         Slice::Leased(leased, Box::new(next))
     }
@@ -83,27 +90,111 @@ impl AppBudget {
         next
     }
 
-    /// Names the one send that goes first after a hold.
-    pub fn probe(&self, send: &SendId, lease_until: Timestamp, id: GrantId) -> Self {
+    /// What all accounts that lease may call together: the share of each, by its own tier. `asks` is
+    /// the tier of an account that leases and may not be counted yet.
+    fn pool(&self, quota: &Quota, asks: Tier) -> NonZeroU32 {
+        const TIERS: [Tier; 3] = [Tier::One, Tier::Two, Tier::Three];
+        let share = |tier: Tier| quota.limit.of(tier).get();
+        let pool = match self.tiers {
+            Some(tiers) => {
+                let shares = TIERS.into_iter().zip(tiers);
+                shares.fold(0, |sum: u32, (tier, count)| {
+                    sum.saturating_add(share(tier).saturating_mul(count))
+                })
+            }
+            // The least that they may be.
+            None => {
+                let least = TIERS.into_iter().map(share).min().unwrap_or_default();
+                least.saturating_mul(self.leasing)
+            }
+        };
+        NonZeroU32::new(pool).unwrap_or(quota.limit.of(asks))
+    }
+
+    /// Names the one call that goes first after a hold.
+    pub fn probe(&self, probe: Probe, id: GrantId) -> Self {
         let mut next = self.next(id);
-        next.holds.start_probe(Some(send.clone()), lease_until);
+        next.holds.start_probe(probe.send, probe.lease_until);
         next
     }
 
-    /// Ends the hold whose probe went through; one that was met since then stays.
-    pub fn lift(&self, id: GrantId) -> Self {
+    /// Takes back a probe that was named and not made, so that another may be; `None` where it is not
+    /// the one that is named.
+    pub fn without_probe(&self, probe: &Probe, id: GrantId) -> Option<Self> {
         let mut next = self.next(id);
-        next.holds.lift();
+        next.holds.give_up_probe(probe).then_some(next)
+    }
+
+    /// Ends the hold whose probe went through; one that was met since then stays. The pace of every
+    /// account returns step by step.
+    pub fn lift(&self, now: Timestamp, id: GrantId) -> Self {
+        let mut next = self.next(id);
+        if next.holds.lift().is_some() {
+            next.returned_at = Some(now.max(self.decided_at));
+        }
         next
     }
 
-    /// With another number of accounts that lease.
-    pub fn with_leasing(&self, leasing: u32, id: GrantId) -> Self {
-        Self { leasing, ..self.next(id) }
+    /// Has the next call find out whether the hold is over; `None` without one that is in force.
+    pub fn resume(&self, now: Timestamp, id: GrantId) -> Option<Self> {
+        let mut next = self.next(id);
+        next.holds.resume(now.max(self.decided_at));
+        (next.holds != self.holds).then_some(next)
+    }
+
+    /// With other numbers of accounts that lease, by tier.
+    pub fn with_leasing(&self, tiers: [u32; 3], id: GrantId) -> Self {
+        let leasing = tiers.iter().fold(0u32, |sum, &count| sum.saturating_add(count));
+        Self { leasing, tiers: Some(tiers), ..self.next(id) }
     }
 
     fn next(&self, id: GrantId) -> Self {
         Self { version: self.version + 1, grant: id, ..self.clone() }
+    }
+}
+
+impl Budget {
+    /// The same account after a hold of the whole app that ended at `returned_at`: as after a hold of
+    /// its own the pace returns step by step, and the accounts begin at different instants of the first
+    /// distance between their DMs.
+    #[must_use]
+    pub fn after_app_hold(
+        mut self,
+        rules: &Rules,
+        account: &AccountId,
+        returned_at: Option<Timestamp>,
+    ) -> Self {
+        let own = self.learned.returned_at;
+        let Some(at) = returned_at.filter(|&at| own.is_none_or(|own| own < at)) else {
+            return self;
+        };
+        self.learned.returned_at = Some(at);
+        let returned = Learned { returned_at: Some(at), ..Learned::default() };
+        let gap = rules.gap(Action::PrivateReply, at, returned);
+        let draw = seed(&[account.as_str(), &at.to_string()]) % 1000;
+        let ahead = gap.mul_f64((1000 - draw) as f64 / 1000.0);
+        self.paced_at = self.paced_at.max(at - ahead);
+        self
+    }
+
+    /// The same account as far as plans go: a hold of the app that is in force holds it too.
+    #[must_use]
+    pub fn with_app(
+        &self,
+        rules: &Rules,
+        account: &AccountId,
+        app: &AppBudget,
+        now: Timestamp,
+    ) -> Self {
+        let mut next = self.clone().after_app_hold(rules, account, app.returned_at);
+        let until = |holds: &Holds| match holds.gate(now) {
+            Gate::Closed(_, until) => until,
+            Gate::Open | Gate::Probe => now,
+        };
+        if until(&app.holds) > until(&self.holds) {
+            next.holds.current.clone_from(&app.holds.current);
+        }
+        next
     }
 }
 
@@ -131,6 +222,7 @@ mod tests {
 
     use super::*;
     use crate::hold::Gate;
+    use crate::id::SendId;
     use crate::profile::Profile;
     use crate::quota::{Action, Limit, Unit, nonzero};
     use crate::rules::Terms;
@@ -166,11 +258,16 @@ mod tests {
         assert_eq!((held.version, held.grant, held.decided_at), (1, id(1), NOW));
         let send = SendId { account: "a".into(), event: "c".into() };
         let lease = until + SLICE_LIFE;
-        let probed = held.probe(&send, lease, id(2));
+        let probe = Probe { send: Some(send), lease_until: lease };
+        let other = Probe { send: None, lease_until: lease };
+        let probed = held.probe(probe.clone(), id(2));
+        assert_eq!(probed.without_probe(&other, id(3)), None);
+        let given_up = probed.without_probe(&probe, id(3)).unwrap();
+        assert_eq!(given_up.holds.gate(until), Gate::Probe);
         let over = lease + CLOCK_BOUND;
         assert_eq!(probed.holds.gate(until), Gate::Closed(HoldCause::Throttled, over));
-        let lifted = probed.lift(id(3));
-        assert_eq!(lifted.holds.gate(until), Gate::Open);
+        let lifted = probed.lift(until, id(3));
+        assert_eq!((lifted.holds.gate(until), lifted.returned_at), (Gate::Open, Some(until)));
         assert_eq!((lifted.version, lifted.grant), (3, id(3)));
     }
 
@@ -178,7 +275,7 @@ mod tests {
     fn the_pool_is_the_share_of_all_accounts_that_lease() {
         let rules = rules(10);
         let quota = rules.leased().next().unwrap();
-        let app = AppBudget::default().with_leasing(3, id(1));
+        let app = AppBudget::default().with_leasing([3, 0, 0], id(1));
         let until = NOW + SLICE_LIFE;
         let Slice::Leased(units, app) = app.lease(quota, &rules, 100, NOW, until, id(2)) else {
             panic!("full")
@@ -188,6 +285,66 @@ mod tests {
             panic!("over the limit")
         };
         assert!(at > until + quota.window);
+    }
+
+    #[test]
+    fn each_tier_has_its_own_share_of_the_pool() {
+        let (tier_1, tier_2, tier_3) = (nonzero(10), nonzero(100), nonzero(1000));
+        let mut profile = rules(10).profile().clone();
+        for quota in profile.quotas.iter_mut().filter(|quota| quota.scope == Scope::App) {
+            quota.limit = Limit::ByTier { tier_1, tier_2, tier_3 };
+        }
+        let rules = Rules::new(profile, Terms { tier: Tier::Two, ..Terms::default() }).unwrap();
+        let quota = rules.leased().next().unwrap();
+        let leased = |app: &AppBudget| {
+            let until = NOW + SLICE_LIFE;
+            match app.lease(quota, &rules, 1_000_000, NOW, until, id(2)) {
+                Slice::Leased(units, _) => units,
+                Slice::Full(_) => 0,
+            }
+        };
+        let app = AppBudget::default().with_leasing([9, 1, 0], id(1));
+        assert_eq!((leased(&app), app.leasing), (190, 10));
+        assert_eq!(leased(&AppBudget { tiers: None, ..app }), 100, "counted before tiers were");
+        assert_eq!(leased(&AppBudget::default()), 100, "not counted yet");
+    }
+
+    #[test]
+    fn a_resumed_hold_is_probed_at_once() {
+        assert_eq!(AppBudget::default().resume(NOW, id(1)), None);
+        let held = AppBudget::default().hold(HoldCause::Throttled, NOW, None, id(1));
+        assert_eq!(held.resume(NOW, id(2)).unwrap().holds.gate(NOW), Gate::Probe);
+    }
+
+    #[test]
+    fn after_a_hold_of_the_app_accounts_begin_one_after_the_other() {
+        let rules = Rules::new(Profile::meta(), Terms::default()).unwrap();
+        let gap = rules.gap(Action::PrivateReply, NOW, Learned::default());
+        let mut first: Vec<Duration> = (0..100)
+            .map(|nth: u32| {
+                let account = AccountId::new(nth.to_string());
+                let budget = Budget::default().after_app_hold(&rules, &account, Some(NOW));
+                assert_eq!(rules.pace_percent(NOW, budget.learned), 25);
+                let again = budget.clone().after_app_hold(&rules, &account, Some(NOW));
+                assert_eq!(again, budget);
+                (budget.paced_at + gap * 4).since(NOW)
+            })
+            .collect();
+        first.sort_unstable();
+        assert!(first[10] > gap / 10 && first[99] < gap * 4 + Duration::from_secs(1));
+        let at_once = first.iter().filter(|&&wait| wait < Duration::from_secs(1)).count();
+        assert!(at_once < 15, "{at_once} of 100 in the first second");
+    }
+
+    #[test]
+    fn plans_wait_for_the_end_of_a_hold_of_the_app() {
+        let (rules, account) = (rules(10), AccountId::new("a"));
+        let held = AppBudget::default().hold(HoldCause::Throttled, NOW, None, id(1));
+        let planned = Budget::default().with_app(&rules, &account, &held, NOW);
+        assert_eq!(planned.holds.gate(NOW), held.holds.gate(NOW));
+        let longer = Budget::default().hold(&rules, HoldCause::Blocked, NOW, None, id(1));
+        let planned = longer.with_app(&rules, &account, &held, NOW);
+        assert_eq!(planned.holds, longer.holds);
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! The store writes the budget back on the condition that its version has not moved, so one
 //! decision is one write, and no two decisions can be made on the same state.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -205,6 +206,18 @@ pub enum Decision {
 impl Budget {
     /// Decides on `want` at `now` under `rules`.
     pub fn decide(&self, rules: &Rules, want: &Want<'_>, now: Timestamp, id: GrantId) -> Decision {
+        self.under(rules).decide_by(rules, want, now, id)
+    }
+
+    /// The same budget with the windows that `rules` have.
+    pub(crate) fn under(&self, rules: &Rules) -> Cow<'_, Self> {
+        match self.windows.under(rules) {
+            Cow::Borrowed(_) => Cow::Borrowed(self),
+            Cow::Owned(windows) => Cow::Owned(Self { windows, ..self.clone() }),
+        }
+    }
+
+    fn decide_by(&self, rules: &Rules, want: &Want<'_>, now: Timestamp, id: GrantId) -> Decision {
         let at = now.max(self.decided_at);
         let learned = self.learned.with_usage(want.usage);
         let role = match self.holds.gate(at) {
@@ -247,6 +260,7 @@ impl Budget {
         if want.action.is_paced() {
             next.paced_at = at;
         }
+        next.windows.note(want.action, at, units);
         let mut recipients = Recipients::Counted;
         for row in rules.in_force(want.action, at, learned) {
             match want.counted_at {
@@ -333,6 +347,7 @@ impl Budget {
     /// Gives back `units` of a grant: calls that were never written.
     pub fn refund(&self, rules: &Rules, grant: &Grant, units: u32, id: GrantId) -> Self {
         let mut next = self.next(id);
+        next.windows.take_back(grant.action, grant.at, units);
         for row in rules.in_force(grant.action, grant.at, self.learned) {
             // A unit that was moved stays where the person's item says that it is.
             let is_moved =
@@ -367,9 +382,10 @@ impl Budget {
 
     /// How much of its fullest quota of an hour or less is used, in percent of what is configured.
     fn used_percent(&self, rules: &Rules, at: Timestamp) -> u8 {
+        let windows = self.windows.under(rules);
         let percent = |row: InForce<'_>| {
             let limit = u64::from(row.limit.get());
-            let used = limit.saturating_sub(self.windows.room(row, at).into());
+            let used = limit.saturating_sub(windows.room(row, at).into());
             u8::try_from(used * 100 / limit).unwrap_or(100)
         };
         let full = Learned::default();
@@ -386,8 +402,9 @@ impl Budget {
         now: Timestamp,
     ) -> Option<(&'r QuotaId, u8)> {
         let at = now.max(self.decided_at);
+        let windows = self.windows.under(rules);
         let left = |row: InForce<'r>| {
-            let percent = u64::from(self.windows.room(row, at)) * 100 / u64::from(row.limit.get());
+            let percent = u64::from(windows.room(row, at)) * 100 / u64::from(row.limit.get());
             (&row.quota.id, u8::try_from(percent).unwrap_or(100))
         };
         rules.in_force(action, at, self.learned).map(left).min_by_key(|&(_, percent)| percent)
@@ -802,6 +819,99 @@ mod tests {
         assert_eq!(grant.units, 9000);
     }
 
+    /// A budget after `calls` of `action` in one hour, half a minute after the last of them.
+    fn after(rules: &Rules, action: Action, calls: u32) -> (Budget, Timestamp) {
+        let send = send();
+        let (mut budget, mut now) = (Budget::default(), NOW);
+        for _ in 0..calls {
+            let mut one = want(&send, 1);
+            one.action = action;
+            budget = granted(budget.decide(rules, &one, now, id(budget.version))).1;
+            now = now + secs(3570) / calls;
+        }
+        (budget, NOW + secs(3600))
+    }
+
+    #[test]
+    fn a_stricter_profile_counts_what_was_sent_under_the_one_before() {
+        let meta = Rules::new(Profile::meta(), Terms::default()).unwrap();
+        let (budget, now) = after(&meta, Action::PrivateReply, 740);
+        let send = send();
+        let denial = denied(budget.decide(&Rules::careful(), &want(&send, 1), now, id(1)));
+        assert!(denial.retry_at > now + secs(2600), "200 of 740 are left after 44 minutes");
+        // The rows that the new profile does not have are dropped.
+        let (_, next) = granted(budget.decide(&meta, &want(&send, 1), now, id(1)));
+        let next =
+            granted(next.decide(&Rules::careful(), &want(&send, 1), denial.retry_at, id(2))).1;
+        let unknown = QuotaId::new("messages_second");
+        assert_eq!(next.windows.under(&meta).counted_since(&unknown, NOW), 0);
+        assert!(!String::from_utf8_lossy(&next.windows.encode()).contains("messages_second"));
+    }
+
+    #[test]
+    fn a_row_whose_window_is_made_longer_waits_for_what_it_has_forgotten() {
+        let short = rules(vec![quota("calls", 3_600_000, 2000)]);
+        let long = rules(vec![quota("calls", 86_400_000, 2000)]);
+        let (budget, now) = after(&short, Action::Read, 1982);
+        let send = send();
+        let (_, budget) = granted(budget.decide(&short, &want(&send, 1), now + secs(7200), id(1)));
+        // Of the reads of three hours ago nothing is left.
+        let denial = denied(budget.decide(&long, &want(&send, 1), now + secs(7200), id(2)));
+        assert!(denial.retry_at > now + secs(79_200), "{denial:?}");
+        assert!(denial.retry_at < now + secs(91_000), "{denial:?}");
+        granted(budget.decide(&long, &want(&send, 100), denial.retry_at, id(3)));
+    }
+
+    #[test]
+    fn a_new_row_of_direct_messages_knows_those_of_a_day() {
+        let hour = rules(vec![quota("calls", 3_600_000, 2000)]);
+        let (budget, now) = after(&hour, Action::PrivateReply, 1000);
+        let send = send();
+        let later = now + secs(7200);
+        let mut day = quota("day", 86_400_000, 1100);
+        day.actions = Action::DIRECT_MESSAGES.to_vec();
+        let both = rules(vec![quota("calls", 3_600_000, 2000), day.clone()]);
+        let (grant, budget) = granted(budget.decide(&both, &want(&send, 500), later, id(1)));
+        assert_eq!(grant.units, 100);
+        // A row of an action that was never called begins as empty.
+        day = quota("posts", 86_400_000, 10);
+        day.actions = vec![Action::Publish];
+        let posts = rules(vec![quota("calls", 3_600_000, 2000), day]);
+        let mut post = want(&send, 20);
+        post.action = Action::Publish;
+        assert_eq!(granted(budget.decide(&posts, &post, later, id(2))).0.units, 10);
+    }
+
+    #[test]
+    fn a_new_row_of_calls_that_nothing_counted_begins_as_full() {
+        let mut replies = quota("replies", 3_600_000, 50);
+        replies.actions = vec![Action::PrivateReply, Action::LiveReply];
+        let some = rules(vec![replies.clone()]);
+        let (budget, now) = after(&some, Action::Read, 10);
+        let all = rules(vec![replies, quota("calls", 3_600_000, 2000)]);
+        let send = send();
+        let denial = denied(budget.decide(&all, &want(&send, 1), now, id(1)));
+        let span = quota("calls", 3_600_000, 1).counted_span();
+        assert_eq!(denial.retry_at, NOW + secs(3570) / 10 * 9 + span);
+        let (grant, _) = granted(budget.decide(&all, &want(&send, 90), denial.retry_at, id(2)));
+        assert_eq!(grant.units, 50);
+    }
+
+    #[test]
+    fn a_budget_of_before_that_does_not_tell_what_it_counts_goes_on() {
+        let meta = Rules::new(Profile::meta(), Terms::default()).unwrap();
+        let (mut budget, now) = after(&meta, Action::PrivateReply, 740);
+        budget.windows = Windows::decode(&budget.windows.encode(), None).unwrap();
+        let send = send();
+        let (grant, next) = granted(budget.decide(&meta, &want(&send, 20), now, id(1)));
+        assert!((10..20).contains(&grant.units), "{grant:?}");
+        denied(next.decide(&Rules::careful(), &want(&send, 1), now, id(2)));
+        let (short, long) = (quota("calls", 3_600_000, 9), quota("calls", 86_400_000, 9));
+        let (mut budget, now) = after(&rules(vec![short]), Action::PrivateReply, 5);
+        budget.windows = Windows::decode(&budget.windows.encode(), None).unwrap();
+        denied(budget.decide(&rules(vec![long]), &want(&send, 1), now, id(1)));
+    }
+
     #[test]
     fn a_day_of_warm_up_opens_what_the_day_before_was_too_small_for() {
         let mut profile = Profile::careful();
@@ -885,10 +995,11 @@ mod tests {
             }
         }
         assert_eq!(granted, 6000);
-        let bytes = budget.windows.encode();
-        assert!(bytes.len() < 700, "{} bytes of windows leave too little of 1 KiB", bytes.len());
+        let (bytes, counts) = (budget.windows.encode(), budget.windows.encode_counts().unwrap());
+        let len = bytes.len() + counts.len();
+        assert!(len < 750, "{len} bytes of windows leave too little of 1 KiB");
         // Some of them are alike, and written once.
-        assert_eq!(Windows::decode(&bytes), Some(budget.windows));
+        assert_eq!(Windows::decode(&bytes, Some(&counts)), Some(budget.windows));
     }
 
     proptest! {
@@ -931,6 +1042,70 @@ mod tests {
             }
         }
 
+        /// However the rows are changed, no call is over a limit in force when it was granted, counted
+        /// over all calls since the beginning.
+        #[test]
+        fn no_limit_in_force_is_crossed_over_the_whole_log(
+            shapes in prop::collection::vec(
+                prop::collection::vec((0usize..3, 0usize..5, 0usize..3, 1u32..8), 1..4),
+                2..4,
+            ),
+            steps in prop::collection::vec((0u64..6000, 1u32..4, 0usize..4, 0usize..12), 1..120),
+        ) {
+            const NAMES: [&str; 3] = ["a", "b", "c"];
+            const KINDS: [&[Action]; 5] = [
+                &Action::ALL,
+                &Action::DIRECT_MESSAGES,
+                &[Action::PrivateReply],
+                &[Action::Message, Action::LiveReply],
+                &[Action::Read, Action::Message],
+            ];
+            const WINDOWS: [u64; 3] = [1000, 10_000, 60_000];
+            const CALLED: [Action; 4] =
+                [Action::PrivateReply, Action::LiveReply, Action::Message, Action::Read];
+            let all: Vec<Rules> = shapes
+                .iter()
+                .map(|rows| {
+                    // Somewhere everything that sends is counted, as every profile must.
+                    let mut quotas = vec![quota("z", 1000, 50)];
+                    quotas[0].actions = Action::DIRECT_MESSAGES.to_vec();
+                    for &(name, kind, window, limit) in rows {
+                        let mut row = quota(NAMES[name], WINDOWS[window], limit);
+                        row.actions = KINDS[kind].to_vec();
+                        quotas.retain(|known| known.id != row.id);
+                        quotas.push(row);
+                    }
+                    rules(quotas)
+                })
+                .collect();
+            let send = send();
+            let (mut budget, mut now, mut current) = (Budget::default(), NOW, 0);
+            let mut calls: Vec<(Timestamp, Action)> = Vec::new();
+            for (sequence, (wait, units, action, switch)) in steps.into_iter().enumerate() {
+                now = now + Duration::from_millis(wait);
+                current = if switch < all.len() { switch } else { current };
+                let rules = &all[current];
+                let mut want = want(&send, units);
+                want.action = CALLED[action];
+                want.lane = None;
+                let id = GrantId::new(1, sequence as u64);
+                let counts = budget.windows.encode_counts().unwrap();
+                let read = Windows::decode(&budget.windows.encode(), Some(&counts));
+                prop_assert_eq!(read.as_ref(), Some(&budget.windows));
+                let Decision::Granted(grant, next, _) = budget.decide(rules, &want, now, id) else {
+                    continue;
+                };
+                calls.extend(std::iter::repeat_n((grant.at, want.action), grant.units as usize));
+                budget = *next;
+                for row in rules.profile().quotas.iter().filter(|row| row.counts(want.action)) {
+                    let inside = calls.iter().filter(|&&(at, action)| {
+                        row.counts(action) && grant.at.since(at) < row.window
+                    });
+                    prop_assert!(inside.count() as u32 <= row.limit.of(Tier::One).get());
+                }
+            }
+        }
+
         #[test]
         fn what_is_encoded_is_decoded(
             steps in prop::collection::vec((0u64..100_000, 1u32..4), 0..80),
@@ -947,7 +1122,9 @@ mod tests {
                     budget = *next;
                 }
             }
-            prop_assert_eq!(Windows::decode(&budget.windows.encode()), Some(budget.windows));
+            let counts = budget.windows.encode_counts().unwrap();
+            let read = Windows::decode(&budget.windows.encode(), Some(&counts));
+            prop_assert_eq!(read, Some(budget.windows));
         }
     }
 }

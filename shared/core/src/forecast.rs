@@ -146,7 +146,8 @@ pub fn forecast(
         }
     }
     late.sort_by_key(|&index| sends[index].arrives);
-    let mut public = PublicReplies { rules, budget, windows: budget.windows.clone(), at: now };
+    let mut public =
+        PublicReplies { rules, budget, windows: budget.windows.under(rules).into_owned(), at: now };
     for index in late {
         let Expected { arrives, deadline, .. } = sends[index];
         if let Some(at) = public.next(arrives).filter(|&at| at < deadline) {

@@ -273,6 +273,12 @@ impl Holds {
         });
     }
 
+    /// Takes back a probe that was named and not made; another one stays.
+    pub(crate) fn give_up_probe(&mut self, probe: &Probe) -> bool {
+        let hold = self.current.as_mut();
+        hold.is_some_and(|hold| hold.probe.take_if(|known| known == probe).is_some())
+    }
+
     /// Ends the hold whose probe went through, and says whether there was one: a hold that was met
     /// after that probe had gone stays. Strikes stay too, so that a repeated hit holds longer.
     pub(crate) fn lift(&mut self) -> Option<Hold> {

@@ -44,6 +44,7 @@ impl Budget {
     /// What is left of each of the account's own quotas at `now`, in the order of the profile.
     pub fn headroom(&self, rules: &Rules, now: Timestamp) -> Vec<Headroom> {
         let at = now.max(self.decided_at);
+        let windows = self.windows.under(rules);
         let mut found: Vec<Headroom> = Vec::new();
         for action in Action::ALL {
             for row in rules.in_force(action, at, self.learned) {
@@ -51,8 +52,8 @@ impl Budget {
                 if quota.scope == Scope::App || found.iter().any(|known| known.quota == quota.id) {
                     continue;
                 }
-                let used = limit.get() - self.windows.room(row, at).min(limit.get());
-                let fits_at = self.windows.row_fits(row, at, 0);
+                let used = limit.get() - windows.room(row, at).min(limit.get());
+                let fits_at = windows.row_fits(row, at, 0);
                 found.push(Headroom { quota: quota.id.clone(), limit, used, fits_at });
             }
         }
@@ -72,11 +73,12 @@ impl Budget {
         let quotas = || rules.profile().quotas.iter().filter(counts);
         // A person's second message is not among the recipients.
         let quota = quotas().find(|quota| quota.unit == Unit::Calls).or_else(|| quotas().next())?;
+        let windows = self.windows.under(rules);
         let mut by_hour = [0; HOURS];
         let mut later = 0;
         for (hour, sent) in by_hour.iter_mut().rev().enumerate() {
             let since = now - HOUR * (hour as u32 + 1);
-            let so_far = self.windows.counted_since(&quota.id, since);
+            let so_far = windows.counted_since(&quota.id, since);
             *sent = u32::try_from(so_far.saturating_sub(later)).unwrap_or(u32::MAX);
             later = so_far;
         }

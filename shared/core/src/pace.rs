@@ -162,7 +162,7 @@ impl<'r> Slots<'r> {
         now: Timestamp,
         outstanding: &[(Lane, Timestamp)],
     ) -> Self {
-        let mut windows = budget.windows.clone();
+        let mut windows = budget.windows.under(rules).into_owned();
         for &(lane, due) in outstanding {
             windows.take(rules, lane.action(), due.max(now));
         }

@@ -320,7 +320,7 @@ impl Profile {
         self.account_quotas().filter(move |quota| quota.counts(action))
     }
 
-    fn account_quotas(&self) -> impl Iterator<Item = &Quota> {
+    pub(crate) fn account_quotas(&self) -> impl Iterator<Item = &Quota> {
         self.quotas.iter().filter(|quota| quota.scope == Scope::Account)
     }
 

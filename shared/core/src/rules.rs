@@ -146,6 +146,11 @@ impl Rules {
         &self.terms
     }
 
+    /// Every quota that the account is held to by itself.
+    pub(crate) fn account_quotas(&self) -> impl Iterator<Item = &Quota> {
+        self.profile.account_quotas().chain(&self.velocity)
+    }
+
     /// Every quota that one `action` takes from, with its limit at `at`.
     pub fn in_force(
         &self,

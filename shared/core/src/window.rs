@@ -24,19 +24,51 @@ impl Window {
         Self { width: millis(bucket).max(1), first: 0, counts: VecDeque::new(), total: 0 }
     }
 
-    /// Moves the units to buckets of another width. A unit may come to count for longer, never for
-    /// less: it goes where the end of its old bucket lies.
-    pub fn rebucket(&mut self, bucket: Duration) {
-        let mut new = Self::new(bucket);
-        if new.width == self.width {
-            return;
+    /// Whether its buckets are of this width.
+    pub fn has_buckets(&self, bucket: Duration) -> bool {
+        self.width == millis(bucket).max(1)
+    }
+
+    /// The least time for which a quota with buckets of this width counts a unit.
+    pub fn least_span(&self) -> Duration {
+        Duration::from_millis((self.width - 1).saturating_mul(100))
+    }
+
+    /// The end of the last bucket; zero where there is none.
+    pub fn ends_at(&self) -> Timestamp {
+        match self.counts.len() as u64 {
+            0 => Timestamp::EPOCH,
+            len => Timestamp::from_millis((self.first + len).saturating_mul(self.width)),
         }
-        for (at, &units) in self.counts.iter().enumerate() {
-            let end = (self.first + at as u64 + 1) * self.width - 1;
-            let end = Timestamp::from_millis(end);
-            new.add(end, end, units, Duration::MAX);
+    }
+
+    /// How far back it has every unit that it was given, each kept for `span`.
+    pub fn kept_since(&self, span: Duration) -> Timestamp {
+        self.ends_at() - span
+    }
+
+    /// The width of its buckets, in milliseconds.
+    pub fn width(&self) -> u64 {
+        self.width
+    }
+
+    /// All units that it has.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Adds the units of `other` that count for `span` still. A unit may come to count for longer,
+    /// never for less: it goes where the end of its old bucket lies, or to the `latest` instant at
+    /// which any was counted.
+    pub fn take_over(&mut self, other: &Self, latest: Timestamp, span: Duration) {
+        // Now is in its last bucket at the earliest.
+        let needed = other.kept_since(span) - Duration::from_millis(other.width);
+        for (bucket, &units) in (other.first..).zip(&other.counts) {
+            let end = Timestamp::from_millis((bucket + 1).saturating_mul(other.width) - 1);
+            if units > 0 && end >= needed {
+                self.put(end.min(latest), units);
+            }
         }
-        *self = new;
     }
 
     /// When units counted in bucket number `bucket` stop to count.
@@ -92,11 +124,20 @@ impl Window {
             self.counts.pop_front();
             self.first += 1;
         }
+        self.put(at, units);
+    }
+
+    /// Counts `units` at `at`, which may be before all others.
+    fn put(&mut self, at: Timestamp, units: u32) {
         let bucket = at.as_millis() / self.width;
         if self.counts.is_empty() {
             self.first = bucket;
         }
-        let index = usize::try_from(bucket.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        while bucket < self.first {
+            self.counts.push_front(0);
+            self.first -= 1;
+        }
+        let index = usize::try_from(bucket - self.first).unwrap_or(usize::MAX);
         if index >= self.counts.len() {
             self.counts.resize(index + 1, 0);
         }
@@ -262,8 +303,9 @@ mod tests {
         for (from, to) in [(10, 100), (100, 10), (100, 100)] {
             let mut window = Window::new(Duration::from_millis(from));
             window.add(at(5000), at(5000), 1, SPAN);
-            window.rebucket(Duration::from_millis(to));
-            assert_eq!(window.earliest_with(at(5000), SPAN, 0), at(6100), "{from} to {to}");
+            let mut moved = Window::new(Duration::from_millis(to));
+            moved.take_over(&window, Timestamp::NEVER, SPAN);
+            assert_eq!(moved.earliest_with(at(5000), SPAN, 0), at(6100), "{from} to {to}");
         }
     }
 
@@ -363,7 +405,7 @@ mod tests {
         }
 
         #[test]
-        fn rebucketing_never_forgets_early(
+        fn a_window_that_takes_over_another_never_forgets_early(
             from in 1u64..500,
             to in 1u64..500,
             steps in prop::collection::vec((0u64..300, 1u32..4), 1..40),
@@ -375,8 +417,8 @@ mod tests {
                 now += wait;
                 window.add(at(now), at(now), units, SPAN);
             }
-            let mut moved = window.clone();
-            moved.rebucket(Duration::from_millis(to));
+            let mut moved = Window::new(Duration::from_millis(to));
+            moved.take_over(&window, Timestamp::NEVER, SPAN);
             prop_assert!(moved.used(at(now + later), SPAN) >= window.used(at(now + later), SPAN));
         }
     }

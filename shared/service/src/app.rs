@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use spillway_core::app::{AppBudget, SLICE_LIFE, Slice};
 use spillway_core::budget::{Bound, Denial, GrantId};
-use spillway_core::hold::{Gate, HoldCause};
-use spillway_core::id::SendId;
+use spillway_core::hold::{Gate, HoldCause, Probe};
+use spillway_core::id::AccountId;
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::quota::{Quota, QuotaId};
 use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
@@ -17,7 +18,7 @@ use tracing::{error, warn};
 use crate::clock::Clock;
 use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric, name_of};
-use crate::port::{AppBudgets, Saved, StoreError};
+use crate::port::{AppBudgets, Journal, Saved, StoreError};
 
 /// How long a process believes what it has read of the app's budget: a hold of the app stops all of
 /// them within this time.
@@ -46,6 +47,13 @@ pub struct App {
     /// Held by who reads it: the others of a batch wait for the same answer.
     reading: futures::lock::Mutex<()>,
     slices: Mutex<HashMap<QuotaId, Held>>,
+    /// Where its holds are written down for people to read.
+    journal: Option<Arc<dyn Journal>>,
+}
+
+/// The name under which the journal tells of the whole app. No account has it: their ids are numbers.
+pub fn app_journal() -> AccountId {
+    AccountId::new("app")
 }
 
 /// A slice in this process's hands.
@@ -55,7 +63,12 @@ struct Held {
     left: u32,
     /// On the monotonic clock.
     until: Duration,
+    /// Which slice it is.
+    lease: GrantId,
 }
+
+/// A unit of a slice can be given back to that slice alone: the next one is counted by itself.
+pub(crate) type Taken = Vec<(QuotaId, GrantId, u32)>;
 
 impl Held {
     /// How much to lease next: twice as much when all was spent early, else what was spent.
@@ -68,8 +81,9 @@ impl Held {
 
 /// Whether the app lets a call through.
 pub(crate) enum AppGate {
-    Open,
-    /// The app's hold is over, and this process's send finds out.
+    /// Calls may go; the pace has been returning since then, where a hold has ended.
+    Open(Option<Timestamp>),
+    /// The app's hold is over and nobody finds out yet.
     Probe,
     Closed(Denial),
 }
@@ -83,79 +97,117 @@ impl App {
         meter: Arc<Meter>,
     ) -> Self {
         let (seen, reading, slices) = Default::default();
-        Self { budgets, ids, clock, meter, seen, reading, slices }
+        Self { budgets, ids, clock, meter, seen, reading, slices, journal: None }
     }
 
-    /// Whether `first` may go. After a hold of the app it becomes its probe, if no other is.
-    pub(crate) async fn gate(
-        &self,
-        first: Option<&SendId>,
-        lease_until: Timestamp,
-    ) -> Result<AppGate, StoreError> {
+    /// Writes the beginnings and ends of its holds into `journal` too.
+    pub(crate) fn set_journal(&mut self, journal: Arc<dyn Journal>) {
+        self.journal = Some(journal);
+    }
+
+    /// Whether calls may go.
+    pub(crate) async fn gate(&self) -> Result<AppGate, StoreError> {
+        let budget = self.budget().await?;
+        let now = self.clock.now();
+        Ok(match budget.holds.gate(now.max(budget.decided_at)) {
+            Gate::Open => AppGate::Open(budget.returned_at),
+            Gate::Closed(cause, retry_at) => closed(cause, retry_at),
+            Gate::Probe => AppGate::Probe,
+        })
+    }
+
+    /// The denial of a call that cannot find out whether the hold is over, and waits for one that can.
+    pub(crate) fn waits_for_probe(&self) -> Denial {
+        let cause = self.known().and_then(|budget| Some(budget.holds.current?.cause));
+        let bound = Bound::AppHold(cause.unwrap_or(HoldCause::Throttled));
+        Denial { bound, retry_at: self.clock.now() + CONTENDED_WAIT }
+    }
+
+    /// Makes `probe` the one call that finds out whether the app's hold is over; not where another one
+    /// is, or none is wanted any more.
+    pub(crate) async fn start_probe(&self, probe: &Probe) -> Result<bool, StoreError> {
         let mut budget = self.budget().await?;
-        loop {
+        for _ in 0..LEASE_TRIES {
             let (now, asked) = (self.clock.now(), self.clock.monotonic());
-            match (budget.holds.gate(now.max(budget.decided_at)), first) {
-                (Gate::Open, _) => return Ok(AppGate::Open),
-                (Gate::Closed(cause, retry_at), _) => return Ok(closed(cause, retry_at)),
-                (Gate::Probe, None) => {
-                    return Ok(closed(HoldCause::Throttled, now + CONTENDED_WAIT));
+            if budget.holds.gate(now.max(budget.decided_at)) != Gate::Probe {
+                return Ok(false);
+            }
+            let next = budget.probe(probe.clone(), self.ids.next());
+            match self.budgets.save(&next).await? {
+                Saved::Done => {
+                    self.remember(next, asked);
+                    return Ok(true);
                 }
-                (Gate::Probe, Some(send)) => {
-                    let next = budget.probe(send, lease_until, self.ids.next());
-                    match self.budgets.save(&next).await? {
-                        Saved::Done => {
-                            self.remember(next, asked);
-                            return Ok(AppGate::Probe);
-                        }
-                        Saved::Conflict(current) => {
-                            self.remember(current.clone(), asked);
-                            budget = current;
-                        }
-                    }
+                Saved::Conflict(current) => {
+                    self.remember(current.clone(), asked);
+                    budget = current;
                 }
             }
+        }
+        Ok(false)
+    }
+
+    /// Gives up a probe that was not made, so that another call may be it. One that is not given up
+    /// ends with its lease.
+    pub(crate) async fn give_up_probe(&self, probe: &Probe) {
+        let change = |budget: &AppBudget, id| budget.without_probe(probe, id);
+        if let Err(error) = self.change(change).await {
+            warn!(%error, "the probe of the app is not given up");
         }
     }
 
     /// Takes up to `units` of every quota of the app that the account has to lease from. Gives how
-    /// many, and the denial for the others.
+    /// many, of which slices, and the denial for the others.
     pub(crate) async fn take(
         &self,
         rules: &Rules,
         units: u32,
-    ) -> Result<(u32, Option<Denial>), StoreError> {
-        let mut taken = units;
+    ) -> Result<(u32, Taken, Option<Denial>), StoreError> {
+        let mut most = units;
+        let mut taken = Taken::new();
         let mut denial = None;
         for quota in rules.leased() {
-            let (got, full) = self.take_of(quota, rules, taken).await?;
-            if got < taken {
-                // What was taken of the quotas before is more than can be used.
-                self.give_back_until(rules, quota, taken - got);
-                taken = got;
-                denial = full;
+            let got = match self.take_of(quota, rules, most, &mut taken).await {
+                Ok(got) => got,
+                Err(error) => {
+                    self.give_back(&taken, 0);
+                    return Err(error);
+                }
+            };
+            if let (units, Some(full)) = got {
+                most = units;
+                denial = Some(full);
             }
         }
-        Ok((taken, denial))
+        // What was taken of the quotas before is more than can be used.
+        self.give_back(&taken, most);
+        Ok((most, self.keep(taken, most), denial))
     }
 
-    /// Gives back units that were taken and not used.
-    pub(crate) fn give_back(&self, rules: &Rules, units: u32) {
-        for quota in rules.leased() {
-            self.return_to(quota, units);
-        }
+    /// The units of each quota that are kept, where `kept` are used.
+    fn keep(&self, taken: Taken, kept: u32) -> Taken {
+        let mut left: HashMap<QuotaId, u32> = HashMap::new();
+        let keep = |(quota, lease, units): (QuotaId, GrantId, u32)| {
+            let left = left.entry(quota.clone()).or_insert(kept);
+            let units = units.min(*left);
+            *left -= units;
+            (units > 0).then_some((quota, lease, units))
+        };
+        taken.into_iter().filter_map(keep).collect()
     }
 
-    fn give_back_until(&self, rules: &Rules, end: &Quota, units: u32) {
-        for quota in rules.leased().take_while(|quota| quota.id != end.id) {
-            self.return_to(quota, units);
-        }
-    }
-
-    fn return_to(&self, quota: &Quota, units: u32) {
+    /// Gives back what was `taken` beyond the `used` units of each quota, as far as its slice is still
+    /// the one that it was taken from.
+    pub(crate) fn give_back(&self, taken: &Taken, used: u32) {
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = slices.get_mut(&quota.id) {
-            held.left = (held.left + units).min(held.leased);
+        let mut left: HashMap<&QuotaId, u32> = HashMap::new();
+        for (quota, lease, units) in taken {
+            let left = left.entry(quota).or_insert(used);
+            let kept = (*units).min(*left);
+            *left -= kept;
+            if let Some(held) = slices.get_mut(quota).filter(|held| held.lease == *lease) {
+                held.left = (held.left + units - kept).min(held.leased);
+            }
         }
     }
 
@@ -164,12 +216,13 @@ impl App {
         quota: &Quota,
         rules: &Rules,
         units: u32,
+        of: &mut Taken,
     ) -> Result<(u32, Option<Denial>), StoreError> {
-        let mut taken = self.take_local(quota, units);
+        let mut taken = self.take_local(quota, units, of);
         while taken < units {
             let wanted = self.next_size(quota).max(units - taken);
             match self.lease(quota, rules, wanted).await? {
-                Ok(()) => taken += self.take_local(quota, units - taken),
+                Ok(()) => taken += self.take_local(quota, units - taken, of),
                 Err(retry_at) => {
                     let bound = Bound::Quota(quota.id.clone());
                     return Ok((taken, Some(Denial { bound, retry_at })));
@@ -179,7 +232,7 @@ impl App {
         Ok((taken, None))
     }
 
-    fn take_local(&self, quota: &Quota, units: u32) -> u32 {
+    fn take_local(&self, quota: &Quota, units: u32, of: &mut Taken) -> u32 {
         let now = self.clock.monotonic();
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(held) = slices.get_mut(&quota.id).filter(|held| now < held.until) else {
@@ -187,6 +240,7 @@ impl App {
         };
         let taken = units.min(held.left);
         held.left -= taken;
+        of.push((quota.id.clone(), held.lease, taken));
         taken
     }
 
@@ -213,7 +267,7 @@ impl App {
                     Saved::Done => {
                         self.remember(*next, asked);
                         let until = asked + SLICE_LIFE;
-                        self.hold_slice(quota, Held { leased, left: leased, until });
+                        self.hold_slice(quota, Held { leased, left: leased, until, lease: id });
                         return Ok(Ok(()));
                     }
                     Saved::Conflict(current) => budget = current,
@@ -237,10 +291,11 @@ impl App {
         let now = self.clock.now();
         match self.change(|budget, id| Some(budget.hold(cause, now, regain, id))).await {
             Ok((before, budget)) => {
+                let until = budget.holds.current.map_or(now, |hold| hold.until);
                 if before.holds.is_open(now.max(before.decided_at)) {
                     self.meter.count_by(Metric::Held, format!("App{}", name_of(&cause)));
+                    self.note(Event::HoldSet { cause, until }).await;
                 }
-                let until = budget.holds.current.map_or(now, |hold| hold.until);
                 warn!(?cause, hold_s = until.since(now).as_secs(), "the whole app is on hold");
                 Some(until)
             }
@@ -253,10 +308,32 @@ impl App {
 
     /// Ends the app's hold: its probe went through.
     pub(crate) async fn lift(&self) {
-        let lift = |budget: &AppBudget, id| budget.holds.is_probed().then(|| budget.lift(id));
+        let now = self.clock.now();
+        let lift = |budget: &AppBudget, id| budget.holds.is_probed().then(|| budget.lift(now, id));
         match self.change(lift).await {
-            Ok(_) => warn!("hold of the app ended: the probe went through"),
+            Ok((before, after)) => {
+                warn!("hold of the app ended: the probe went through");
+                if before.holds.current.is_some() && after.holds.current.is_none() {
+                    self.note(Event::HoldEnded).await;
+                }
+            }
             Err(error) => error!(%error, "could not end the hold of the app"),
+        }
+    }
+
+    /// Has the next call find out whether the app's hold is over, and gives the budget before and
+    /// after.
+    pub(crate) async fn resume(&self) -> Result<(AppBudget, AppBudget), StoreError> {
+        let now = self.clock.now();
+        self.change(|budget, id| budget.resume(now, id)).await
+    }
+
+    /// Writes into the app's journal. Nothing is decided on it, so a failure is only logged.
+    async fn note(&self, what: Event) {
+        let Some(journal) = &self.journal else { return };
+        let entry = JournalEntry { at: self.clock.now(), account: app_journal(), what };
+        if let Err(error) = journal.append(&entry).await {
+            warn!(%error, "a hold of the app is not written into the journal");
         }
     }
 
@@ -282,7 +359,8 @@ impl App {
         Err(StoreError::Unavailable { what: "change the app's budget", detail })
     }
 
-    async fn budget(&self) -> Result<AppBudget, StoreError> {
+    /// The budget as it is stored, or was two seconds ago.
+    pub(crate) async fn budget(&self) -> Result<AppBudget, StoreError> {
         if let Some(known) = self.known() {
             return Ok(known);
         }
@@ -400,11 +478,10 @@ mod tests {
             let stored = Mutex::default();
             let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after });
             let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
-            let lease_until = clock.now() + Duration::from_secs(30);
-            let gate = || app.gate(None, lease_until).now_or_never().unwrap().unwrap();
-            assert!(matches!(gate(), AppGate::Open));
-            let taken = app.take(&leasing(), 1).now_or_never().unwrap().unwrap();
-            assert_eq!(taken, (1, None), "leased, and the hold comes right after it");
+            let gate = || app.gate().now_or_never().unwrap().unwrap();
+            assert!(matches!(gate(), AppGate::Open(None)));
+            let (units, _, denial) = app.take(&leasing(), 1).now_or_never().unwrap().unwrap();
+            assert_eq!((units, denial), (1, None), "leased, and the hold comes right after it");
             let known = APP_REMEMBERED.as_secs().saturating_sub(answers_after);
             clock.0.fetch_add(known, Ordering::Relaxed);
             assert!(matches!(gate(), AppGate::Closed(_)), "answers after {answers_after} s");
@@ -419,8 +496,31 @@ mod tests {
         let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
         app.hold(HoldCause::Throttled, None).now_or_never().unwrap().unwrap();
         app.remember(AppBudget::default(), clock.monotonic());
-        let gate = app.gate(None, clock.now()).now_or_never().unwrap().unwrap();
+        let gate = app.gate().now_or_never().unwrap().unwrap();
         assert!(matches!(gate, AppGate::Closed(_)));
+    }
+
+    #[test]
+    fn a_unit_goes_back_to_the_slice_that_it_was_taken_from_alone() {
+        let store = Arc::new(Counting { reads: AtomicU64::default(), answers: true });
+        let clock = Arc::new(Seconds::default());
+        let ids = Arc::new(GrantIds::new(1));
+        let app = App::new(store, ids, clock.clone(), Arc::default());
+        let rules = leasing();
+        let quota = rules.leased().next().unwrap().clone();
+        let left = || app.slices.lock().unwrap()[&quota.id].left;
+        app.remember(AppBudget::default(), clock.monotonic());
+        let take = || app.take(&rules, 3).now_or_never().unwrap().unwrap();
+        let (_, first, _) = take();
+        app.give_back(&first, 1);
+        assert_eq!(left(), 2);
+        let (_, _, _) = take();
+        clock.0.fetch_add(SLICE_LIFE.as_secs(), Ordering::Relaxed);
+        app.remember(AppBudget::default(), clock.monotonic());
+        take();
+        let before = left();
+        app.give_back(&first, 0);
+        assert_eq!(left(), before, "its slice is over");
     }
 
     /// A store that counts how often it is read, and answers in a moment, or not at all.
@@ -452,7 +552,7 @@ mod tests {
             let clock = Arc::new(Seconds::default());
             let ids = Arc::new(GrantIds::new(1));
             let app = App::new(store.clone(), ids, clock.clone(), Arc::default());
-            let mut all = join_all((0..5).map(|_| app.gate(None, clock.now())));
+            let mut all = join_all((0..5).map(|_| app.gate()));
             let mut context = Context::from_waker(Waker::noop());
             let mut polls = 0;
             let gates = loop {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use spillway_core::time::{Timestamp, clock_agrees};
-use tracing::error;
+use tracing::{error, warn};
 
 /// Where a use case gets the time from.
 pub trait Clock: Send + Sync {
@@ -22,7 +22,21 @@ pub struct ClockCheck {
     /// On the monotonic clock, and beyond it until a date agrees: a process that sat idle for so
     /// long has learned nothing new. `None` where nothing spoke against the clock.
     distrusted_until: Mutex<Option<Duration>>,
+    /// The last date of each server, and when it came on the monotonic clock.
+    dates: Mutex<[Option<(Timestamp, Duration)>; 2]>,
 }
+
+/// Whose date it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// DynamoDB.
+    Store,
+    /// Meta.
+    Meta,
+}
+
+/// How long a server's date still tells what its clock shows, by the monotonic clock.
+const DATE_BELIEVED: Duration = Duration::from_secs(600);
 
 /// How long a process grants nothing at least after a server's date showed its clock to be off. Its
 /// messages go to others meanwhile.
@@ -30,9 +44,40 @@ const DISTRUSTED: Duration = Duration::from_secs(600);
 
 impl ClockCheck {
     /// Compares the clock, which showed `before` when a request was made and is read now that it
-    /// was answered, with the whole second `date` that the server named.
+    /// was answered, with the whole second `date` that the store named.
     pub fn compare(&self, before: Timestamp, date: Timestamp, clock: &dyn Clock) {
-        let after = clock.now();
+        self.compare_with(Server::Store, before, date, clock);
+    }
+
+    /// The same with the date of `server`. A server that contradicts both this clock and the other
+    /// server is itself wrong.
+    pub fn compare_with(
+        &self,
+        server: Server,
+        before: Timestamp,
+        date: Timestamp,
+        clock: &dyn Clock,
+    ) {
+        let (after, monotonic) = (clock.now(), clock.monotonic());
+        let other = {
+            let mut dates = self.dates.lock().unwrap_or_else(PoisonError::into_inner);
+            dates[server as usize] = Some((date, monotonic));
+            dates[1 - server as usize]
+                .filter(|&(_, came)| monotonic.saturating_sub(came) < DATE_BELIEVED)
+        };
+        if !clock_agrees(before, date, after)
+            && other.is_some_and(|(date, came)| {
+                let shows = date + monotonic.saturating_sub(came);
+                clock_agrees(after, shows, after)
+            })
+        {
+            warn!(
+                ?server,
+                date_ms = date.as_millis(),
+                "its clock is off: another one agrees with ours"
+            );
+            return;
+        }
         let mut until = self.distrusted_until.lock().unwrap_or_else(PoisonError::into_inner);
         if clock_agrees(before, date, after) {
             *until = until.filter(|&until| clock.monotonic() < until);
@@ -104,6 +149,31 @@ mod tests {
         fn monotonic(&self) -> Duration {
             Duration::from_secs(self.0.load(Ordering::Relaxed))
         }
+    }
+
+    #[test]
+    fn one_foreign_clock_does_not_outvote_two_that_agree() {
+        let (check, clock) = (ClockCheck::default(), Monotonic::default());
+        let date = |server, secs: u64| {
+            check.compare_with(server, clock.now(), Timestamp::from_secs(secs), &clock);
+        };
+        date(Server::Store, 1_790_000_000);
+        date(Server::Meta, 1_790_000_100);
+        assert!(check.is_trusted(), "Meta's is wrong");
+        date(Server::Meta, 1_790_000_000);
+        date(Server::Store, 1_790_000_100);
+        assert!(check.is_trusted(), "the store's is wrong");
+        date(Server::Meta, 1_790_000_100);
+        assert!(!check.is_trusted(), "both say that this one is");
+        // Without another that agrees, whoever contradicts is believed.
+        let (check, clock) = (ClockCheck::default(), Monotonic::default());
+        let date = |server, secs: u64| {
+            check.compare_with(server, clock.now(), Timestamp::from_secs(secs), &clock);
+        };
+        date(Server::Store, 1_790_000_000);
+        clock.0.store(DATE_BELIEVED.as_secs(), Ordering::Relaxed);
+        date(Server::Meta, 1_790_000_100);
+        assert!(!check.is_trusted());
     }
 
     #[test]

@@ -58,7 +58,8 @@ impl Directory {
         let account = self.accounts.read(id, how).await?.map(Arc::new);
         match &account {
             Some(account) => {
-                self.seen.put(id.clone(), account.clone(), now + REMEMBERED, now);
+                let bytes = account.heap_bytes();
+                self.seen.put(id.clone(), account.clone(), bytes, now + REMEMBERED, now);
             }
             None => self.seen.forget(id),
         }

@@ -46,6 +46,9 @@ const HEARD_REMEMBERED: Duration = Duration::from_secs(3600);
 /// written; only "parked sends are waiting" can be believed for too long.
 const CURSOR_REMEMBERED: Duration = Duration::from_secs(10);
 
+/// About the heap that a cursor takes.
+const CURSOR_BYTES: usize = 256;
+
 /// Accounts of one delivery that are worked on at a time.
 const ACCOUNTS_AT_ONCE: usize = 8;
 
@@ -227,7 +230,7 @@ impl Ingest {
             return;
         }
         match self.hearing.heard(&account, now).await {
-            Ok(()) => self.warm.heard.put(account, (), now + HEARD_REMEMBERED, now),
+            Ok(()) => self.warm.heard.put(account, (), 0, now + HEARD_REMEMBERED, now),
             Err(error) => warn!(%account, %error, "not written down that webhooks come"),
         }
     }
@@ -437,7 +440,7 @@ impl Ingest {
         const { assert!(MARK_REMEMBERED.as_secs() + 120 < MARK_KEPT.as_secs()) };
         if self.warm.marked.get(account, now).is_none() {
             self.backlogs.mark(account, now).await?;
-            self.warm.marked.put(account.clone(), (), now + MARK_REMEMBERED, now);
+            self.warm.marked.put(account.clone(), (), 0, now + MARK_REMEMBERED, now);
         }
         Ok(())
     }
@@ -530,6 +533,12 @@ impl Ingest {
     }
 
     fn remember(&self, account: &Account, cursor: Cursor, now: Timestamp) {
-        self.warm.cursors.put(account.id.clone(), cursor, now + CURSOR_REMEMBERED, now);
+        self.warm.cursors.put(
+            account.id.clone(),
+            cursor,
+            CURSOR_BYTES,
+            now + CURSOR_REMEMBERED,
+            now,
+        );
     }
 }

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use spillway_core::budget::{
     Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
 };
-use spillway_core::hold::{HoldCause, NewToken};
+use spillway_core::hold::{HoldCause, NewToken, Probe};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::learned::{Learned, Usage as Reported};
@@ -24,7 +24,7 @@ use spillway_meta::usage::Usage;
 use tracing::{error, warn};
 
 use crate::account::Account;
-use crate::app::{App, AppGate};
+use crate::app::{App, AppGate, Taken};
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
@@ -36,6 +36,9 @@ use crate::ticket::Ticket;
 /// A budget seen this long ago still decides; a denial from an older one is checked against the
 /// stored budget first, since a hold may have been lifted.
 const BUDGET_FRESH: Duration = Duration::from_secs(30);
+
+/// About the heap that a budget takes: ten windows of up to 150 buckets.
+const BUDGET_BYTES: usize = 4 << 10;
 
 /// Races for the budget that one decision may lose before it waits.
 const BUDGET_TRIES: usize = 6;
@@ -78,6 +81,22 @@ struct Request<'a> {
     lease_until: Timestamp,
     /// Where the unit lies of the person whom the only ticket is for.
     counted_at: Option<Timestamp>,
+    /// Whether its outcome is told, so that it may find out whether a hold of the app is over.
+    is_told: bool,
+}
+
+impl Request<'_> {
+    /// Calls that are no sends.
+    fn call(action: Action, units: NonZeroU32, lease_until: Timestamp) -> Self {
+        let (lane, tickets, counted_at) = (None, &[], None);
+        Self { action, lane, units, tickets, lease_until, counted_at, is_told: true }
+    }
+
+    /// The call as the app's probe.
+    fn probe(&self, first: Option<&usize>) -> Probe {
+        let send = first.map(|&index| self.tickets[index].send.clone());
+        Probe { send, lease_until: self.lease_until }
+    }
 }
 
 /// A decision that has been written, and what was not granted.
@@ -97,6 +116,8 @@ pub(crate) struct Reservation {
     pub(crate) granted: Vec<(usize, usize)>,
     /// Whether its outcome also ends or lengthens the hold of the whole app.
     pub(crate) app_role: Role,
+    /// What was taken of the app's slices.
+    pub(crate) of_app: Taken,
     /// On the monotonic clock: no call starts after this. A connection may take
     /// [`CONNECT_TIMEOUT`] more before the request is written.
     pub(crate) usable_until: Duration,
@@ -119,6 +140,7 @@ struct Decided {
     changed: Option<Arc<Account>>,
     granted: Vec<(usize, usize)>,
     app_role: Role,
+    of_app: Taken,
     usable_until: Duration,
     denial: Option<Denial>,
 }
@@ -152,7 +174,8 @@ impl Limiter {
 
     /// Writes the beginnings and ends of holds into `journal` too.
     #[must_use]
-    pub fn with_journal(self, journal: Arc<dyn Journal>) -> Self {
+    pub fn with_journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.app.set_journal(journal.clone());
         Self { journal: Some(journal), ..self }
     }
 
@@ -175,7 +198,9 @@ impl Limiter {
             }
             _ => None,
         };
-        let request = Request { action, lane: Some(lane), units, tickets, lease_until, counted_at };
+        let lane = Some(lane);
+        let is_told = true;
+        let request = Request { action, lane, units, tickets, lease_until, counted_at, is_told };
         let (decided, rest) = match self.decide(account, &request).await? {
             Ok(decided) => (Some(decided.clone()), decided.denial),
             Err(denial) => (None, Some(denial)),
@@ -187,6 +212,7 @@ impl Limiter {
             grant: decided.grant,
             granted: decided.granted,
             app_role: decided.app_role,
+            of_app: decided.of_app,
             usable_until: decided.usable_until,
         });
         Ok(Reserved { reservation, denied, changed })
@@ -229,16 +255,16 @@ impl Limiter {
     ) -> BoxFuture<'a, Result<Charged, StoreError>> {
         Box::pin(async move {
             let lease_until = self.clock.now() + GRANT_LIFE;
-            let request =
-                Request { action, lane: None, units, tickets: &[], lease_until, counted_at: None };
+            let request = Request { is_told: false, ..Request::call(action, units, lease_until) };
             let decided = match self.decide(account, &request).await? {
                 Ok(decided) => decided,
                 Err(denial) => return Ok(Charged::Denied(denial)),
             };
-            match decided.denial {
-                None => Ok(Charged::Granted(decided.grant)),
+            let Decided { grant, of_app, denial, .. } = decided;
+            match denial {
+                None => Ok(Charged::Granted(grant)),
                 Some(denial) => {
-                    self.refund(account, &decided.grant, decided.grant.units).await;
+                    self.refund(account, &grant, &of_app, grant.units).await;
                     Ok(Charged::Denied(denial))
                 }
             }
@@ -253,13 +279,13 @@ impl Limiter {
         lease_until: Timestamp,
     ) -> Result<Result<Reservation, Denial>, StoreError> {
         let units = NonZeroU32::MIN;
-        let request =
-            Request { action, lane: None, units, tickets: &[], lease_until, counted_at: None };
+        let request = Request::call(action, units, lease_until);
         let decided = self.decide(account, &request).await?;
         Ok(decided.map(|decided| Reservation {
             grant: decided.grant,
             granted: Vec::new(),
             app_role: decided.app_role,
+            of_app: decided.of_app,
             usable_until: decided.usable_until,
         }))
     }
@@ -281,26 +307,31 @@ impl Limiter {
         if let Some(denial) = self.denials.get(&key, now) {
             return Ok(Err(denial));
         }
-        let app_role = match self.app_role(request).await? {
-            Ok(role) => role,
+        let most = match self.app_gate(request).await? {
+            Ok((Role::Normal, _)) => request.units.get(),
+            Ok((Role::Probe, _)) => 1,
             Err(denial) => return Ok(Err(denial)),
         };
-        let most = if app_role == Role::Probe { 1 } else { request.units.get() };
-        let (units, app_denial) = self.app.take(&account.rules, most).await?;
+        let (units, of_app, app_denial) = self.app.take(&account.rules, most).await?;
         let Some(within_app) = NonZeroU32::new(units) else {
             let retry_at = now + CONTENDED_WAIT;
             return Ok(Err(app_denial.unwrap_or(Denial { bound: Bound::Contention, retry_at })));
         };
-        let decided = self.decide_account(account, request, within_app, app_role).await;
+        let mut probe = None;
+        let decided = self.decide_account(account, request, within_app, &mut probe).await;
+        if let (Some(probe), Ok(Err(_)) | Err(_)) = (&probe, &decided) {
+            // What holds this account says nothing of the app: another one finds out.
+            self.app.give_up_probe(probe).await;
+        }
         let granted = match &decided {
             Ok(Ok(decided)) => decided.grant.units,
             Ok(Err(_)) | Err(_) => 0,
         };
-        self.app.give_back(&account.rules, units - granted);
+        self.app.give_back(&of_app, granted);
         match decided? {
             Ok(decided) => {
                 let denial = decided.denial.clone().or(app_denial);
-                Ok(Ok(Decided { denial, ..decided }))
+                Ok(Ok(Decided { denial, of_app, ..decided }))
             }
             Err(denial) => {
                 self.remember_denial(key, &denial, now);
@@ -309,12 +340,16 @@ impl Limiter {
         }
     }
 
-    /// What the app's hold leaves of the request: everything, its probe, or nothing.
-    async fn app_role(&self, request: &Request<'_>) -> Result<Result<Role, Denial>, StoreError> {
-        let first = request.tickets.first().map(|ticket| &ticket.send);
-        Ok(match self.app.gate(first, request.lease_until).await? {
-            AppGate::Open => Ok(Role::Normal),
-            AppGate::Probe => Ok(Role::Probe),
+    /// What the app's hold leaves of the request: everything, and since when the pace has been
+    /// returning; its probe; or nothing.
+    async fn app_gate(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<Result<(Role, Option<Timestamp>), Denial>, StoreError> {
+        Ok(match self.app.gate().await? {
+            AppGate::Open(returned_at) => Ok((Role::Normal, returned_at)),
+            AppGate::Probe if request.is_told => Ok((Role::Probe, None)),
+            AppGate::Probe => Err(self.app.waits_for_probe()),
             AppGate::Closed(denial) => Err(denial),
         })
     }
@@ -323,8 +358,8 @@ impl Limiter {
         &self,
         account: &Account,
         request: &Request<'_>,
-        mut units: NonZeroU32,
-        mut app_role: Role,
+        units: NonZeroU32,
+        probe: &mut Option<Probe>,
     ) -> Result<Result<Decided, Denial>, StoreError> {
         let (mut budget, mut seen_at) = self.budget(&account.id, Read::Eventual).await?;
         // Reading it may have shown that the clock is off.
@@ -344,13 +379,15 @@ impl Limiter {
             }
             let account = changed.as_deref().unwrap_or(account);
             // What has been read meanwhile took time, in which the whole app may have been held.
-            if app_role == Role::Normal {
-                match self.app_role(request).await? {
-                    Ok(Role::Normal) => {}
-                    Ok(Role::Probe) => (app_role, units) = (Role::Probe, NonZeroU32::MIN),
+            let (app_role, returned_at) = match probe {
+                Some(_) => (Role::Probe, None),
+                None => match self.app_gate(request).await? {
+                    Ok(open) => open,
                     Err(denial) => return Ok(Err(denial)),
-                }
-            }
+                },
+            };
+            let units = if app_role == Role::Probe { NonZeroU32::MIN } else { units };
+            budget = budget.after_app_hold(&account.rules, &account.id, returned_at);
             // Both clocks are read before the write: the grant's life includes it.
             let now = self.clock.now();
             let usable_until = self.clock.monotonic() + GRANT_LIFE - CONNECT_TIMEOUT;
@@ -380,6 +417,11 @@ impl Limiter {
                     self.remember(&account.id, budget, seen_at);
                     return Ok(Err(denial));
                 }
+                // The account lets it go: only now it becomes the app's probe.
+                Decision::Granted(..) if app_role == Role::Probe && probe.is_none() => {
+                    let named = request.probe(free.first());
+                    *probe = self.app.start_probe(&named).await?.then_some(named);
+                }
                 Decision::Granted(grant, mut next, denial) => {
                     let indices = free.into_iter().take(grant.units as usize);
                     let granted = pick_variants(account, request.tickets, indices, &mut next);
@@ -399,12 +441,13 @@ impl Limiter {
                                 changed,
                                 granted,
                                 app_role,
+                                of_app: Taken::new(),
                                 usable_until,
                                 denial,
                             }));
                         }
                         Saved::Conflict(current) => {
-                            self.shared.put(account.id.clone(), (), Timestamp::NEVER, now);
+                            self.shared.put(account.id.clone(), (), 0, Timestamp::NEVER, now);
                             (budget, seen_at) = (current, now);
                         }
                     }
@@ -451,8 +494,14 @@ impl Limiter {
     }
 
     /// Gives units back. Tried once: a lost refund errs on the safe side.
-    pub(crate) async fn refund(&self, account: &Account, grant: &Grant, units: u32) {
-        self.app.give_back(&account.rules, units);
+    pub(crate) async fn refund(
+        &self,
+        account: &Account,
+        grant: &Grant,
+        of_app: &Taken,
+        units: u32,
+    ) {
+        self.app.give_back(of_app, grant.units.saturating_sub(units));
         let now = self.clock.now();
         let result = async {
             let (budget, _) = self.budget(&account.id, Read::Consistent).await?;
@@ -540,6 +589,15 @@ impl Limiter {
         let resumed = self.by_hand(account, |budget, now, id| budget.resume(now, id)).await?;
         self.note(account, Event::HoldEnded).await;
         Ok(resumed)
+    }
+
+    /// Has the next call find out whether a hold of the whole app is over; says whether there was one.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn resume_app(&self) -> Result<bool, StoreError> {
+        let (before, after) = self.app.resume().await?;
+        Ok(before != after)
     }
 
     /// Ends a stop by hand alone: another hold stays as it is.
@@ -653,7 +711,7 @@ impl Limiter {
         let of_account = usage.account.map(|share| percent(share.get()));
         if let Some(percent) = of_app.into_iter().chain(of_account).max() {
             let reported = Reported { percent, at: now };
-            self.reported.put(account.id.clone(), reported, now + Learned::USAGE_BELIEVED, now);
+            self.reported.put(account.id.clone(), reported, 0, now + Learned::USAGE_BELIEVED, now);
         }
         if of_app.is_some_and(|percent| percent >= stop) {
             return self.hold_app(HoldCause::NearLimit, usage.regain).await;
@@ -724,7 +782,7 @@ impl Limiter {
 
     fn remember(&self, account: &AccountId, budget: Budget, seen_at: Timestamp) {
         let now = self.clock.now();
-        self.seen.put(account.clone(), (budget, seen_at), Timestamp::NEVER, now);
+        self.seen.put(account.clone(), (budget, seen_at), BUDGET_BYTES, Timestamp::NEVER, now);
     }
 
     /// Denied traffic costs nothing until the denial ends; for at most a while, because a hold may
@@ -738,7 +796,7 @@ impl Limiter {
         // Of one person's hold the others know nothing, and the app's is remembered by itself.
         if !matches!(denial.bound, Bound::RecipientHold | Bound::AppHold(_)) {
             let until = denial.retry_at.min(now + BUDGET_FRESH);
-            self.denials.put(key, denial.clone(), until, now);
+            self.denials.put(key, denial.clone(), 0, until, now);
         }
     }
 }

@@ -112,7 +112,7 @@ impl Versioned for AppBudget {
     }
 
     fn next(&self, _: &dyn Subject, id: GrantId) -> Self {
-        self.with_leasing(self.leasing + 1, id)
+        self.with_leasing([self.leasing + 1, 0, 0], id)
     }
 
     fn version(&self) -> u64 {

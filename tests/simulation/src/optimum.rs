@@ -161,7 +161,7 @@ impl Burst {
             base,
             pace,
             tier: self.tier,
-            other_tier: None,
+            other: None,
             new_since: None,
             zone: ZONE,
             starts: 8,

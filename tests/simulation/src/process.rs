@@ -150,6 +150,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         Function::Release => Work::Release(Release {
             directory,
             budgets,
+            app: sabotage.app(host.clone()),
             cursors: cursors.clone(),
             sends,
             backlogs: host.clone(),

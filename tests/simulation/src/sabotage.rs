@@ -49,6 +49,8 @@ pub enum Sabotage {
     Lines,
     /// Charges of other tools: they call as they like.
     Charges,
+    /// What the rows of a budget count: they are taken for those of the rules in force.
+    Rows,
 }
 
 impl Sabotage {
@@ -63,7 +65,7 @@ impl Sabotage {
 
     pub(crate) fn budgets(self, host: Arc<Host>) -> Arc<dyn Budgets> {
         match self {
-            Self::BudgetCondition | Self::Holds | Self::PeopleHolds | Self::People => {
+            Self::BudgetCondition | Self::Holds | Self::PeopleHolds | Self::People | Self::Rows => {
                 Arc::new(Sabotaged { host, by: self })
             }
             _ => host,

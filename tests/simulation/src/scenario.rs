@@ -24,7 +24,7 @@ use spillway_meta::webhook::CommentEvent;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::ingest::NewMessage;
 
-pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape};
+pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape, quotas_of};
 use crate::meta::Refusal;
 use crate::record::Elapsed;
 

@@ -172,10 +172,11 @@ pub(crate) fn save<T: Versioned>(
 impl Tables {
     /// The tables when all accounts of a scenario have been connected.
     pub(crate) fn new(scenario: &Scenario) -> Self {
-        let leasing = scenario.accounts.iter().filter(|account| account.limits.leases()).count();
-        let leasing = u32::try_from(leasing).unwrap_or(u32::MAX);
-        let app = AppBudget::default().with_leasing(leasing, GrantId::default());
-        Self { app: (leasing > 0).then_some(app), lag_max: LAG_MAX, ..Self::default() }
+        let leasing = scenario.accounts.iter().filter(|account| account.limits.leases());
+        let mut tiers = [0; 3];
+        leasing.for_each(|account| tiers[account.limits.first_tier() as usize] += 1);
+        let app = AppBudget::default().with_leasing(tiers, GrantId::default());
+        Self { app: (app.leasing > 0).then_some(app), lag_max: LAG_MAX, ..Self::default() }
     }
 
     /// A budget as it stood at `as_of`: an eventual read.

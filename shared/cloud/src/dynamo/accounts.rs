@@ -7,7 +7,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::Select;
 use futures::future::BoxFuture;
 use spillway_core::budget::{GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
@@ -306,7 +305,11 @@ impl DynamoAccounts {
         if rules.leased().next().is_none() {
             return self.stop_leasing(id).await;
         }
-        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
+        let listed = Item::from([
+            ("pk".into(), s(LEASING_PK)),
+            ("sk".into(), s(id.as_str())),
+            ("tier".into(), n(u8::from(rules.terms().tier))),
+        ]);
         let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
         put.send().await.map_err(|error| unavailable(CONNECT, error))?;
         self.recount_leasing().await
@@ -327,7 +330,8 @@ impl DynamoAccounts {
         for sequence in 0.. {
             // After the listing, so that of two that connect at once the later one counts both.
             let leasing = self.leasing().await?;
-            if budget.leasing == leasing {
+            let known = budget.tiers.unwrap_or_default();
+            if known == leasing && (budget.tiers.is_some() || budget.leasing == 0) {
                 return Ok(());
             }
             let id = GrantId::new(process, sequence);
@@ -339,23 +343,26 @@ impl DynamoAccounts {
         Ok(())
     }
 
-    async fn leasing(&self) -> Result<u32, StoreError> {
-        let mut pages = self
+    /// Those that lease, by tier. One that was listed before tiers were counts as of the first.
+    async fn leasing(&self) -> Result<[u32; 3], StoreError> {
+        let mut items = self
             .client
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", s(LEASING_PK))
-            .select(Select::Count)
             .consistent_read(true)
             .into_paginator()
+            .items()
             .send();
-        let mut count: u32 = 0;
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| unavailable(CONNECT, error))?;
-            count = count.saturating_add(page.count.try_into().unwrap_or(0));
+        let mut tiers = [0u32; 3];
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| unavailable(CONNECT, error))?;
+            let tier: Option<u8> = Reader { item: &item, what: CONNECT }.optional_number("tier")?;
+            let nth = usize::from(tier.unwrap_or(1).clamp(1, 3) - 1);
+            tiers[nth] = tiers[nth].saturating_add(1);
         }
-        Ok(count)
+        Ok(tiers)
     }
 }
 

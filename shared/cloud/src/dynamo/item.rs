@@ -95,6 +95,11 @@ impl Reader<'_> {
         value.map(Blob::as_ref).ok_or_else(|| self.missing(name))
     }
 
+    /// The same for an attribute that an item may lack.
+    pub(crate) fn optional_bytes(&self, name: &str) -> Result<Option<&[u8]>, StoreError> {
+        self.item.contains_key(name).then(|| self.bytes(name)).transpose()
+    }
+
     pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         // The error's own text may quote what is stored, and a person's name with it.
         let corrupt = |error: serde_json::Error| {

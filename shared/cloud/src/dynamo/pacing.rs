@@ -163,6 +163,9 @@ impl Versioned for Budget {
         item.insert("decided_at".into(), at(self.decided_at));
         item.insert("paced_at".into(), at(self.paced_at));
         item.insert("windows".into(), b(self.windows.encode()));
+        if let Some(counts) = self.windows.encode_counts() {
+            item.insert("counts".into(), b(counts));
+        }
         item.insert("holds".into(), json(&self.holds));
         item.insert("learned".into(), json(&self.learned));
         item.insert("rotation".into(), b(self.rotation.encode()));
@@ -193,7 +196,7 @@ pub(super) fn revision(reader: &Reader<'_>) -> Result<Revision, StoreError> {
 }
 
 fn windows(reader: &Reader<'_>) -> Result<Windows, StoreError> {
-    Windows::decode(reader.bytes("windows")?)
+    Windows::decode(reader.bytes("windows")?, reader.optional_bytes("counts")?)
         .ok_or_else(|| reader.corrupt("attribute `windows` has another format"))
 }
 
@@ -213,8 +216,17 @@ impl Versioned for AppBudget {
     fn write(&self, item: &mut Item) {
         item.insert("decided_at".into(), at(self.decided_at));
         item.insert("windows".into(), b(self.windows.encode()));
+        if let Some(counts) = self.windows.encode_counts() {
+            item.insert("counts".into(), b(counts));
+        }
         item.insert("holds".into(), json(&self.holds));
         item.insert("leasing".into(), n(self.leasing));
+        if let Some(tiers) = self.tiers {
+            item.insert("tiers".into(), json(&tiers));
+        }
+        if let Some(returned_at) = self.returned_at {
+            item.insert("returned_at".into(), at(returned_at));
+        }
     }
 
     fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
@@ -225,6 +237,11 @@ impl Versioned for AppBudget {
             windows: windows(reader)?,
             holds: reader.json("holds")?,
             leasing: reader.number("leasing")?,
+            tiers: match reader.opt_text("tiers") {
+                Some(_) => Some(reader.json("tiers")?),
+                None => None,
+            },
+            returned_at: reader.opt_at("returned_at")?,
         })
     }
 }

@@ -32,7 +32,7 @@ use tracing::{error, info, warn};
 
 use self::consequence::{Consequence, Retry, Scope};
 use crate::account::Account;
-use crate::clock::{Clock, ClockCheck};
+use crate::clock::{Clock, ClockCheck, Server};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::limiter::{CONTENDED_WAIT, Charged, Limiter, Reservation, Reserved};
@@ -382,7 +382,8 @@ impl Deliver {
             }
         }
         if unused > 0 {
-            self.limiter.refund(account, &reservation.grant, unused).await;
+            let Reservation { grant, of_app, .. } = &reservation;
+            self.limiter.refund(account, grant, of_app, unused).await;
         }
         again
     }
@@ -516,7 +517,7 @@ impl Deliver {
     /// Compares this process's clock with the date in an answer of Meta's.
     fn check_clock(&self, before: Timestamp, server_date: Option<Timestamp>) {
         if let Some(date) = server_date {
-            self.check.compare(before, date, &*self.clock);
+            self.check.compare_with(Server::Meta, before, date, &*self.clock);
         }
     }
 

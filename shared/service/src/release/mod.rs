@@ -28,7 +28,8 @@ use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
 use crate::page::Slot;
 use crate::port::{
-    Backlogs, Budgets, Cursors, Mark, Queued, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+    AppBudgets, Backlogs, Budgets, Cursors, Mark, Queued, ReleaseQueue, Saved, SendQueue, Sends,
+    StoreError,
 };
 use crate::ticket::{Place, Ticket};
 
@@ -72,6 +73,8 @@ pub struct Release {
     pub directory: Arc<Directory>,
     /// Their budgets: read, never taken from.
     pub budgets: Arc<dyn Budgets>,
+    /// The app's, whose holds leave no slots.
+    pub app: Arc<dyn AppBudgets>,
     /// Their pace cursors.
     pub cursors: Arc<dyn Cursors>,
     /// Their sends.
@@ -252,12 +255,13 @@ impl Release {
         survey: &mut Survey,
         mark: &Mark,
     ) -> Result<(Plan, Option<Lane>), StoreError> {
-        let budget = self.budgets.load(&account.id).await?;
+        let (budget, app) = futures::try_join!(self.budgets.load(&account.id), self.app.load())?;
         let changed = match budget.revision > account.revision {
             true => self.directory.refresh(&account.id).await?,
             false => None,
         };
         let account = changed.as_deref().unwrap_or(account);
+        let budget = budget.with_app(&account.rules, &account.id, &app, now);
         self.meter.headroom(&budget, &account.rules, Lane::Inbound.action(), now);
         let mut cursor = self.cursors.load(&account.id).await?;
         for _ in 0..CURSOR_TRIES {

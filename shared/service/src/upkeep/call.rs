@@ -14,6 +14,7 @@ use tracing::{debug, error, warn};
 
 use super::Upkeeper;
 use crate::account::{Account, SealedToken};
+use crate::clock::Server;
 use crate::limiter::Reservation;
 use crate::metrics::Metric;
 use crate::port::StoreError;
@@ -69,7 +70,7 @@ impl Caller<'_> {
             Err(denial) => return Ok(Err(NoAnswer::Denied(denial))),
         };
         if clock.monotonic() > reservation.usable_until {
-            limiter.refund(self.account, &reservation.grant, 1).await;
+            limiter.refund(self.account, &reservation.grant, &reservation.of_app, 1).await;
             return Ok(Err(NoAnswer::Failed(CallError::NotWritten)));
         }
         let (before, began) = (clock.now(), clock.monotonic());
@@ -94,7 +95,8 @@ impl Caller<'_> {
 
     fn compare(&self, before: Timestamp, server_date: Option<Timestamp>) {
         if let Some(date) = server_date {
-            self.upkeeper.check.compare(before, date, &*self.upkeeper.clock);
+            let Upkeeper { check, clock, .. } = self.upkeeper;
+            check.compare_with(Server::Meta, before, date, &**clock);
         }
     }
 
@@ -117,7 +119,7 @@ impl Caller<'_> {
         debug!(account = %self.account.id, %error, ?verdict, "a call of upkeep failed");
         match verdict {
             _ if *error == CallError::NotWritten => {
-                limiter.refund(self.account, &reservation.grant, 1).await;
+                limiter.refund(self.account, &reservation.grant, &reservation.of_app, 1).await;
             }
             Verdict::Throttled { scope: ThrottleScope::App } => {
                 limiter.hold_app(HoldCause::Throttled, usage.regain).await;

@@ -68,6 +68,7 @@ pub(super) struct State {
     pub(super) standing: Standing,
     pub(super) kept: KeptToken,
     pub(super) budget: Budget,
+    pub(super) app: AppBudget,
     pub(super) cursor: Cursor,
     pub(super) told: Vec<Event>,
     /// Tokens cannot be read.
@@ -101,6 +102,7 @@ impl World {
             standing: Standing { upkeep, ..Standing::default() },
             kept: KeptToken { token: token(1), life, next: None },
             budget: Budget::default(),
+            app: AppBudget::default(),
             cursor: Cursor::default(),
             told: Vec::new(),
             is_gone: false,
@@ -257,10 +259,11 @@ impl Budgets for World {
 #[async_trait]
 impl AppBudgets for World {
     async fn load(&self) -> Result<AppBudget, StoreError> {
-        Ok(AppBudget::default())
+        Ok(self.state().app.clone())
     }
 
-    async fn save(&self, _: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+    async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+        self.state().app = next.clone();
         Ok(Saved::Done)
     }
 }

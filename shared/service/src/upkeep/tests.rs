@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use spillway_core::app::AppBudget;
+use spillway_core::budget::{Budget, GrantId};
+use spillway_core::hold::HoldCause;
 use spillway_core::journal::Event;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
@@ -54,6 +57,35 @@ fn the_old_token_stays_in_use_until_a_call_with_the_new_one_has_worked() {
     let state = world.state();
     assert_eq!((&state.kept.token, &state.kept.next), (&token(2), &None));
     assert_eq!(state.told, [Event::TokenRefreshed { token_ends: START + 60 * DAY }]);
+}
+
+/// A hold of the whole app that is over, and that nobody has looked into.
+fn app_hold_over() -> AppBudget {
+    let held = START - DAY;
+    AppBudget::default().hold(HoldCause::Throttled, held, None, GrantId::new(1, 1))
+}
+
+#[test]
+fn a_call_of_upkeep_ends_a_hold_of_the_whole_app_without_any_send() {
+    let world = with_an_old_token();
+    world.state().app = app_hold_over();
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls()[0], ("refresh", 1));
+    let state = world.state();
+    assert_eq!((&state.app.holds.current, state.app.returned_at), (&None, Some(START)));
+    assert!(state.told.contains(&Event::HoldEnded));
+}
+
+#[test]
+fn an_account_that_is_on_hold_itself_is_not_the_probe_of_the_app() {
+    let world = with_an_old_token();
+    world.state().app = app_hold_over();
+    let rules = spillway_core::rules::Rules::careful();
+    let id = GrantId::new(1, 1);
+    world.state().budget = Budget::default().hold(&rules, HoldCause::Blocked, START, None, id);
+    world.run();
+    assert_eq!(world.calls(), []);
+    assert!(!world.state().app.holds.is_probed());
 }
 
 #[test]

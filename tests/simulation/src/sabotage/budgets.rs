@@ -6,6 +6,7 @@ use spillway_core::budget::Budget;
 use spillway_core::hold::Holds;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::time::Timestamp;
+use spillway_core::windows::Windows;
 use spillway_service::port::{Budgets, Moved, Read, Saved, StoreError};
 
 use super::{Sabotage, Sabotaged};
@@ -14,6 +15,10 @@ impl Sabotaged {
     fn shown(&self, mut budget: Budget) -> Budget {
         match self.by {
             Sabotage::Holds => budget.holds.current = None,
+            Sabotage::Rows => {
+                let windows = Windows::decode(&budget.windows.encode(), None);
+                budget.windows = windows.expect("what was encoded is decoded");
+            }
             Sabotage::PeopleHolds => budget.holds = of_account(&budget.holds, Holds::default()),
             _ => {}
         }

@@ -87,6 +87,7 @@ pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
     Release {
         directory,
         budgets: ports.clone(),
+        app: ports.clone(),
         cursors: ports.clone(),
         sends: ports.clone(),
         backlogs: ports.clone(),

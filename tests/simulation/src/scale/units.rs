@@ -72,6 +72,8 @@ pub(super) fn budget_bytes(key: &str, budget: &Budget) -> usize {
         + 2 * NUMBER
         + "windows".len()
         + budget.windows.encode().len()
+        + "counts".len()
+        + budget.windows.encode_counts().unwrap_or_default().len()
         + "holds".len()
         + json_bytes(&budget.holds)
         + "learned".len()
@@ -87,6 +89,8 @@ pub(super) fn app_bytes(key: &str, budget: &AppBudget) -> usize {
         + NUMBER
         + "windows".len()
         + budget.windows.encode().len()
+        + "counts".len()
+        + budget.windows.encode_counts().unwrap_or_default().len()
         + "holds".len()
         + json_bytes(&budget.holds)
         + "leasing".len()

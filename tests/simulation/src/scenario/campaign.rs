@@ -33,7 +33,7 @@ impl Scenario {
             base,
             pace: Pace::Spread,
             tier: dice.pick(&[Tier::One, Tier::Two, Tier::Three]),
-            other_tier: None,
+            other: None,
             new_since: None,
             zone: "UTC",
             starts: 8,

@@ -8,7 +8,7 @@ use spillway_core::id::AccountId;
 use spillway_core::quota::{Scope, Tier};
 use spillway_service::ingest::MessageLane;
 
-use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
+use super::limits::{Base, Counted, Limits, Other, Pace, Row, Shape};
 use super::people::{self, Pattern};
 use super::{
     AccountPlan, Headers, Outage, Post, Processes, Rates, Scenario, Spell, Theme, Trouble,
@@ -185,25 +185,60 @@ fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, lasting: Lasting, start: 
         Style::Even => Base::Rows(even_rows(dice, dms)),
     };
     let spread = style == Style::Even || style == Style::Meta && dice.chance(0.5);
+    let is_spread = spread || style == Style::Careful;
     let tier = dice.pick(&[Tier::One, Tier::Two, Tier::Three]);
     let other_tier = dice.chance(0.2).then(|| dice.pick(&[Tier::One, Tier::Two, Tier::Three]));
+    let other_base = if dice.chance(0.2) { other_base(dice, &base, spread) } else { None };
     // Mostly soon: while there is still much to send.
     let soon = |dice: &mut Dice| {
         let within = dice.between(0..=12 * HOUR);
         within * within / (12 * HOUR)
     };
+    let other = match (other_tier.filter(|&other| other != tier), other_base) {
+        (None, None) => None,
+        (other, base) => {
+            Some(Other { from: start + soon(dice), tier: other.unwrap_or(tier), base })
+        }
+    };
     let shape = Shape {
         base,
-        pace: if spread { Pace::Spread } else { Pace::Free },
+        pace: if is_spread { Pace::Spread } else { Pace::Free },
         tier,
-        other_tier: other_tier
-            .filter(|&other| other != tier)
-            .map(|other| (start + soon(dice), other)),
+        other,
         new_since: is_new.then(|| start - dice.between(0..=40 * DAY)),
         zone: dice.pick(&ZONES),
         starts: dice.pick(&[0, 5, 8, 8, 8, 13, 22]),
     };
     Limits::new(shape, start)
+}
+
+/// Other rows for an account that has those of `base`: another profile, or a row that is new, has
+/// another name, counts something else, or counts for longer or less long.
+fn other_base(dice: &mut Dice, base: &Base, spread: bool) -> Option<Base> {
+    let mut rows = match base {
+        Base::Careful => return Some(Base::Meta),
+        Base::Meta => return spread.then_some(Base::Careful),
+        Base::Rows(rows) => rows.clone(),
+    };
+    // The day's figure is what the spread divides, and live comments do not wait.
+    let may_change = |row: &Row| {
+        row.scope == Scope::Account && row.window < DAY && row.counts != Counted::LiveReplies
+    };
+    let of_those: Vec<usize> = (0..rows.len()).filter(|&nth| may_change(&rows[nth])).collect();
+    let nth = *of_those.get(dice.index(of_those.len().max(1)))?;
+    let windows = [60 * SECOND, 300 * SECOND, 1800 * SECOND, HOUR];
+    match dice.between(0..=3) {
+        0 => rows[nth].window = dice.pick(&windows),
+        1 => rows[nth].id = "renamed",
+        2 if rows[nth].counts != Counted::Recipients => {
+            rows[nth].counts = dice.pick(&[Counted::Calls, Counted::Messages]);
+        }
+        _ => {
+            let counts = dice.pick(&[Counted::Calls, Counted::Messages, Counted::PrivateReplies]);
+            rows.push(Row { id: "new", window: dice.pick(&windows), counts, ..rows[nth] });
+        }
+    }
+    Some(Base::Rows(rows))
 }
 
 /// Time zones: without clock changes, with one of an hour, with one of half an hour, far to the east

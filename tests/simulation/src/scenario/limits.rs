@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::civil;
 use jiff::tz::TimeZoneDatabase;
+use spillway_core::budget::Revision;
 use spillway_core::profile::{Profile, SlowDown};
 use spillway_core::quota::{self, Action, GRANT_LIFE, Quota, Scope, Tier, Unit};
 use spillway_core::rules::{Rules, Terms};
@@ -34,14 +35,25 @@ pub(crate) struct Shape {
     pub(crate) pace: Pace,
     /// The tier at first.
     pub(crate) tier: Tier,
-    /// Another tier, from this instant on, in milliseconds since 1970 as all instants here.
-    pub(crate) other_tier: Option<(u64, Tier)>,
+    /// What it changes to.
+    pub(crate) other: Option<Other>,
     /// When the account's first day began, where it is warmed up.
     pub(crate) new_since: Option<u64>,
     /// Whose clocks it follows.
     pub(crate) zone: &'static str,
     /// The hour at which its day begins.
     pub(crate) starts: i8,
+}
+
+/// What limits change to.
+#[derive(Clone, Debug)]
+pub(crate) struct Other {
+    /// From this instant on, in milliseconds since 1970 as all instants here.
+    pub(crate) from: u64,
+    /// The tier.
+    pub(crate) tier: Tier,
+    /// The rows, where they change too.
+    pub(crate) base: Option<Base>,
 }
 
 /// The rows that limits begin with.
@@ -109,8 +121,8 @@ impl Limits {
     /// Writes down the limits of an account whose run begins at `start`.
     pub(crate) fn new(shape: Shape, start: u64) -> Self {
         Self {
-            first: shape.rules(shape.tier),
-            then: shape.other_tier.map(|(_, tier)| shape.rules(tier)),
+            first: shape.rules(),
+            then: shape.after().map(|after| after.rules()),
             judged: shape.judged(start),
             shape,
         }
@@ -118,26 +130,36 @@ impl Limits {
 
     /// The limiter's rules as they are stored at `now`.
     pub(crate) fn rules(&self, now: u64) -> &Rules {
-        match (&self.shape.other_tier, &self.then) {
-            (Some((from, _)), Some(then)) if *from <= now => then,
+        match (&self.shape.other, &self.then) {
+            (Some(Other { from, .. }), Some(then)) if *from <= now => then,
             _ => &self.first,
         }
     }
 
     /// When they are changed.
     pub(crate) fn changed_at(&self) -> Option<u64> {
-        self.shape.other_tier.as_ref().map(|&(from, _)| from)
+        self.shape.other.as_ref().map(|other| other.from)
     }
 
-    /// The quotas that are counted for the account.
-    pub(crate) fn quotas(&self) -> impl Iterator<Item = &Quota> {
-        let quotas = self.first.profile().quotas.iter();
-        quotas.filter(|quota| quota.scope == Scope::Account)
+    /// The limiter's rules by which a budget of that revision was decided on.
+    pub(crate) fn rules_of(&self, revision: Revision) -> &Rules {
+        let then = self.then.as_ref().filter(|_| revision > Revision::default());
+        then.unwrap_or(&self.first)
+    }
+
+    /// The quotas that are counted for the account: at first, and then.
+    pub(crate) fn quotas(&self) -> impl Iterator<Item = Vec<&Quota>> {
+        [&self.first].into_iter().chain(&self.then).map(quotas_of)
     }
 
     /// Whether the account has to lease from the app's quotas.
     pub(crate) fn leases(&self) -> bool {
         self.first.leased().next().is_some()
+    }
+
+    /// The tier at first.
+    pub(crate) fn first_tier(&self) -> Tier {
+        self.shape.tier
     }
 
     /// Whether the day's DMs are spread.
@@ -187,8 +209,21 @@ impl Limits {
     }
 }
 
+/// The quotas that an account is held to by itself.
+pub(crate) fn quotas_of(rules: &Rules) -> Vec<&Quota> {
+    let quotas = rules.profile().quotas.iter();
+    quotas.filter(|quota| quota.scope == Scope::Account).collect()
+}
+
 impl Shape {
-    fn rules(&self, tier: Tier) -> Rules {
+    /// What it changes to.
+    fn after(&self) -> Option<Self> {
+        let Other { tier, base, .. } = self.other.clone()?;
+        let base = base.unwrap_or_else(|| self.base.clone());
+        Some(Self { base, tier, other: None, ..self.clone() })
+    }
+
+    fn rules(&self) -> Rules {
         let careful = Profile::careful();
         let mut profile = match &self.base {
             Base::Careful => careful.clone(),
@@ -205,7 +240,7 @@ impl Shape {
             profile.spread = careful.spread;
         }
         let terms = Terms {
-            tier,
+            tier: self.tier,
             time_zone: self.zone.parse().expect("a zone of the database"),
             day_starts: format!("{:02}:00", self.starts).parse().expect("an hour"),
             warm_up_since: self.new_since.map(Timestamp::from_millis),
@@ -213,7 +248,21 @@ impl Shape {
         Rules::new(profile, terms).expect("the profile is sound")
     }
 
+    /// The rows before the change and those after it each hold for their time, counted over all calls.
     fn judged(&self, start: u64) -> judge::Rules {
+        let (Some(Other { from, base: Some(_), .. }), Some(after)) = (&self.other, self.after())
+        else {
+            return self.judged_once(start);
+        };
+        let mut first = Self { other: None, ..self.clone() }.judged_once(start);
+        first.rows.iter_mut().for_each(|row| row.limit = ending(&row.limit, *from));
+        let mut then = after.judged_once(start).rows;
+        then.iter_mut().for_each(|row| row.limit = beginning(&row.limit, from + TIER_UNNOTICED));
+        first.rows.extend(then);
+        first
+    }
+
+    fn judged_once(&self, start: u64) -> judge::Rules {
         let warm_up = self.new_since.map(|since| WarmUp {
             since: Timestamp::from_millis(since),
             ramp_days: NonZeroU32::new(14).unwrap_or(NonZeroU32::MIN),
@@ -246,9 +295,10 @@ impl Shape {
     fn figure(&self, limits: [u32; 3]) -> Figure {
         let of = |tier: Tier| limits[tier as usize];
         let first = of(self.tier);
-        match self.other_tier {
+        match &self.other {
             None => first.into(),
-            Some((from, tier)) => {
+            Some(Other { from, tier, .. }) => {
+                let (tier, from) = (*tier, *from);
                 let unnoticed = if of(tier) < first { TIER_UNNOTICED } else { 0 };
                 let known = Timestamp::from_millis(from + unnoticed);
                 Figure::from(first).then(known, of(tier))
@@ -265,6 +315,21 @@ impl Shape {
         };
         judge::Limit::new(row.id, row.counts.counts(), Duration::from_millis(row.window), figure)
     }
+}
+
+/// The same until `at`, and nothing to keep to from then on.
+fn ending(figure: &Figure, at: u64) -> Figure {
+    let at = Timestamp::from_millis(at);
+    let steps = figure.steps.iter().copied().filter(|&(from, _)| from < at);
+    let steps = steps.chain([(at, u32::MAX)]).collect();
+    Figure { first: figure.first, steps }
+}
+
+/// Nothing to keep to until `at`, and the same from then on.
+fn beginning(figure: &Figure, at: u64) -> Figure {
+    let at = Timestamp::from_millis(at);
+    let steps = figure.steps.iter().copied().filter(|&(from, _)| from > at);
+    Figure { first: u32::MAX, steps: [(at, figure.at(at))].into_iter().chain(steps).collect() }
 }
 
 impl Row {
@@ -317,20 +382,29 @@ impl fmt::Display for Row {
     }
 }
 
-impl fmt::Display for Limits {
+impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { base, tier, other_tier, new_since, zone, starts, .. } = &self.shape;
-        match base {
-            Base::Careful => write!(f, "careful")?,
-            Base::Meta => write!(f, "meta")?,
-            Base::Rows(rows) => {
+        match self {
+            Self::Careful => f.write_str("careful"),
+            Self::Meta => f.write_str("meta"),
+            Self::Rows(rows) => {
                 let rows: Vec<String> = rows.iter().map(Row::to_string).collect();
-                write!(f, "{}", rows.join(", "))?;
+                f.write_str(&rows.join(", "))
             }
         }
-        write!(f, " tier {}", u8::from(*tier))?;
-        if let Some((_, tier)) = other_tier {
-            write!(f, " then {}", u8::from(*tier))?;
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { base, tier, other, new_since, zone, starts, .. } = &self.shape;
+        write!(f, "{base} tier {}", u8::from(*tier))?;
+        if let Some(Other { tier, base, .. }) = other {
+            write!(f, " then ")?;
+            if let Some(base) = base {
+                write!(f, "{base} tier ")?;
+            }
+            write!(f, "{}", u8::from(*tier))?;
         }
         if self.pace() == Pace::Spread {
             write!(f, ", from {starts}:00 {zone}")?;

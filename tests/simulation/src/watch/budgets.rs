@@ -15,7 +15,7 @@ use spillway_meta::error::ThrottleScope;
 use super::calls::Granted;
 use super::{Caller, ClockState};
 use crate::meta::millis;
-use crate::scenario::Trouble;
+use crate::scenario::{Trouble, quotas_of};
 use crate::world::World;
 
 /// People whose holds an account remembers at most.
@@ -58,11 +58,14 @@ impl World {
         after: &Budget,
     ) -> Granted {
         let plan = self.scenario.account(account);
-        let quotas = plan.into_iter().flat_map(|plan| plan.limits.quotas());
-        let taken: Vec<(&Quota, u32)> = quotas
-            .map(|quota| {
+        let rules = plan.map(|plan| plan.limits.rules_of(after.revision));
+        let taken: Vec<(&Quota, u32)> = rules
+            .into_iter()
+            .flat_map(|rules| quotas_of(rules).into_iter().map(move |quota| (rules, quota)))
+            .map(|(rules, quota)| {
                 let row = InForce { quota, limit: NonZeroU32::MAX };
-                let room = |budget: &Budget| budget.windows.room(row, after.decided_at);
+                let room =
+                    |budget: &Budget| budget.windows.under(rules).room(row, after.decided_at);
                 (quota, room(before).saturating_sub(room(after)))
             })
             .filter(|&(_, units)| units > 0)

@@ -125,20 +125,25 @@ impl World {
     ) -> Option<Timestamp> {
         let action = ask.action(&self.meta);
         let scenario = self.scenario.clone();
-        let quotas = scenario.account(account).into_iter().flat_map(|plan| plan.limits.quotas());
-        let counting: Vec<&Quota> = quotas.filter(|quota| quota.counts(action)).collect();
-        if counting.is_empty() {
-            return None;
-        }
+        let rules = scenario.account(account).into_iter().flat_map(|plan| plan.limits.quotas());
+        // By the rules before a change of them, or by those after it.
+        let counting: Vec<Vec<&Quota>> = rules
+            .map(|quotas| quotas.into_iter().filter(|quota| quota.counts(action)).collect())
+            .collect();
+        let is_free = counting.iter().any(Vec::is_empty);
         let key = (caller.invocation, account.clone());
         let latest = self.now.saturating_sub(millis(GRANT_LIFE) + THERE_MAX);
         let grants = self.watch.grants.get_mut(&key);
         let grant = grants.and_then(|grants| {
             grants
                 .iter_mut()
-                .find(|grant| grant.units > 0 && grant.at >= latest && grant.is_for(&counting))
+                .filter(|grant| grant.units > 0 && grant.at >= latest)
+                .find(|grant| counting.iter().any(|counting| grant.is_for(counting)))
         });
         let Some(grant) = grant else {
+            if is_free {
+                return None;
+            }
             self.broken(format!("a call for {ask} without a grant"));
             return None;
         };

@@ -114,6 +114,7 @@ fn with_a_promise_switched_off_it_breaks() {
         (Sabotage::Unknown, &["is made again"]),
         (Sabotage::Lines, &["its line is dropped"]),
         (Sabotage::Charges, &["without a grant"]),
+        (Sabotage::Rows, &[OVER]),
     ] {
         expect_broken(Theme::Anything, sabotage, says);
     }
