@@ -330,10 +330,11 @@ impl Outcome {
             FailReason::CommentGone => Err(NoRetry::CommentGone),
             _ if deadline <= now => Err(NoRetry::Late),
             FailReason::WindowClosed => Err(NoRetry::Late),
-            FailReason::NoAnswer => Ok(Earlier::Unknown),
-            FailReason::Recipient | FailReason::ThreadOwner | FailReason::BadRequest => {
-                Ok(Earlier::NotSent)
-            }
+            FailReason::NoAnswer | FailReason::Unknown => Ok(Earlier::Unknown),
+            FailReason::Recipient
+            | FailReason::ThreadOwner
+            | FailReason::BadRequest
+            | FailReason::Refused => Ok(Earlier::NotSent),
         }
     }
 }
@@ -354,6 +355,10 @@ pub enum FailReason {
     ThreadOwner,
     /// Meta does not accept the request.
     BadRequest,
+    /// Meta refuses this send alone, in words that would mean its whole account.
+    Refused,
+    /// Meta's servers failed, and the DM may have been made all the same.
+    Unknown,
     /// No clear answer after [`FAILURES_MAX`] attempts; of a message to a person, after one, since a
     /// second would arrive as well.
     NoAnswer,
@@ -361,13 +366,15 @@ pub enum FailReason {
 
 impl FailReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ReplyRefused,
         Self::CommentGone,
         Self::Recipient,
         Self::WindowClosed,
         Self::ThreadOwner,
         Self::BadRequest,
+        Self::Refused,
+        Self::Unknown,
         Self::NoAnswer,
     ];
 
@@ -380,6 +387,8 @@ impl FailReason {
             Self::WindowClosed => "window_closed",
             Self::ThreadOwner => "thread_owner",
             Self::BadRequest => "bad_request",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
             Self::NoAnswer => "no_answer",
         }
     }
@@ -465,7 +474,14 @@ mod tests {
         assert_eq!(of(failed(FailReason::CommentGone)), Err(NoRetry::CommentGone));
         assert_eq!(of(failed(FailReason::WindowClosed)), Err(NoRetry::Late));
         assert_eq!(of(failed(FailReason::NoAnswer)), Ok(Earlier::Unknown));
-        for reason in [FailReason::Recipient, FailReason::ThreadOwner, FailReason::BadRequest] {
+        assert_eq!(of(failed(FailReason::Unknown)), Ok(Earlier::Unknown));
+        let not_sent = [
+            FailReason::Recipient,
+            FailReason::ThreadOwner,
+            FailReason::BadRequest,
+            FailReason::Refused,
+        ];
+        for reason in not_sent {
             assert_eq!(of(failed(reason)), Ok(Earlier::NotSent));
             assert_eq!(failed(reason).retry(Lane::Live, late, now), Ok(Earlier::NotSent));
             assert_eq!(failed(reason).retry(Lane::Inbound, now, now), Err(NoRetry::Late));
