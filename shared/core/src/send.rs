@@ -295,9 +295,6 @@ pub enum NoRetry {
     /// Meta's answer is final.
     #[error("Meta refuses a private reply to this comment for good: it has one, or is too old")]
     Refused,
-    /// The comment is gone.
-    #[error("the comment is gone: there is nothing to answer")]
-    CommentGone,
     /// What is stored does not tell when its time is over.
     #[error("its place cannot be read")]
     Place,
@@ -327,11 +324,12 @@ impl Outcome {
         }
         match reason {
             FailReason::ReplyRefused => Err(NoRetry::Refused),
-            FailReason::CommentGone => Err(NoRetry::CommentGone),
             _ if deadline <= now => Err(NoRetry::Late),
             FailReason::WindowClosed => Err(NoRetry::Late),
             FailReason::NoAnswer | FailReason::Unknown => Ok(Earlier::Unknown),
-            FailReason::Recipient
+            // Meta's words for it are also those for an account that the token does not see.
+            FailReason::CommentGone
+            | FailReason::Recipient
             | FailReason::ThreadOwner
             | FailReason::BadRequest
             | FailReason::Refused => Ok(Earlier::NotSent),
@@ -471,11 +469,11 @@ mod tests {
         assert_eq!(of(Outcome::Expired), Err(NoRetry::Late));
         assert_eq!(of(cancelled), Err(NoRetry::Cancelled));
         assert_eq!(of(failed(FailReason::ReplyRefused)), Err(NoRetry::Refused));
-        assert_eq!(of(failed(FailReason::CommentGone)), Err(NoRetry::CommentGone));
         assert_eq!(of(failed(FailReason::WindowClosed)), Err(NoRetry::Late));
         assert_eq!(of(failed(FailReason::NoAnswer)), Ok(Earlier::Unknown));
         assert_eq!(of(failed(FailReason::Unknown)), Ok(Earlier::Unknown));
         let not_sent = [
+            FailReason::CommentGone,
             FailReason::Recipient,
             FailReason::ThreadOwner,
             FailReason::BadRequest,
