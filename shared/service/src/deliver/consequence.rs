@@ -49,13 +49,18 @@ pub(super) enum Own {
     Retry(Retry, u32, FailReason),
     /// It has failed for good.
     End(FailReason),
+    /// Nothing is sent to its person for a while; after a few such refusals it fails.
+    Space,
     /// The DM may have been made, and a repeat may be made as well: never again by itself, not even
     /// after a hold.
     Unknown,
 }
 
-/// Attempts where Meta says that it failed and nothing was sent, and where the send alone is refused.
+/// Attempts where Meta says that it failed and nothing was sent.
 const FEW: u32 = 5;
+
+/// Attempts of a send that is refused alone, an hour apart.
+pub(super) const SPACED: u32 = 3;
 
 /// Attempts where Meta could not fetch what the message shows.
 const TWO: u32 = 2;
@@ -65,8 +70,7 @@ impl Consequence {
     /// since Meta refuses a second one; a message is not, since it would arrive twice. After an error
     /// answer of Meta's servers neither is: it was seen to deliver private replies again.
     pub(super) fn of(call: &CallError, account: &AccountId, to: &Address) -> Self {
-        let alone = |reason| Own::Retry(Retry::Failed, FEW, reason);
-        let clear = |cause| Self::Refused(Evidence::Clear(cause), alone(FailReason::Refused));
+        let clear = |cause| Self::Refused(Evidence::Clear(cause), Own::Space);
         let doubt = |doubt, own| Self::Refused(Evidence::Doubt(doubt), own);
         let error = match call {
             CallError::Refused { error, .. } => Some(error),
@@ -80,9 +84,9 @@ impl Consequence {
             Verdict::Blocked => clear(HoldCause::Blocked),
             Verdict::TokenDead => clear(HoldCause::TokenDead),
             Verdict::Permission => clear(HoldCause::Permission),
-            Verdict::PermissionUnclear => doubt(Doubt::Permission, alone(FailReason::Refused)),
-            Verdict::MediaUnclear => doubt(Doubt::Media, alone(FailReason::Refused)),
-            Verdict::LinkBlocked => Self::Refused(Evidence::Campaign, alone(FailReason::Refused)),
+            Verdict::PermissionUnclear => doubt(Doubt::Permission, Own::Space),
+            Verdict::MediaUnclear => doubt(Doubt::Media, Own::Space),
+            Verdict::LinkBlocked => Self::Refused(Evidence::Campaign, Own::Space),
             Verdict::Transient | Verdict::FetchFailed | Verdict::Ambiguous if is_server_error => {
                 doubt(Doubt::Server, Own::Unknown)
             }
@@ -93,7 +97,7 @@ impl Consequence {
                 }
                 Address::Person(_) => Own::End(FailReason::NoAnswer),
             }),
-            Verdict::Transient => Self::Own(alone(FailReason::NoAnswer)),
+            Verdict::Transient => Self::Own(Own::Retry(Retry::Failed, FEW, FailReason::NoAnswer)),
             Verdict::FetchFailed => {
                 Self::Own(Own::Retry(Retry::Failed, TWO, FailReason::BadRequest))
             }
@@ -187,11 +191,13 @@ mod tests {
         let tries = |code, subcode| match of(&refused(400, code, subcode), &comment()) {
             Consequence::Own(Own::Retry(_, tries, _))
             | Consequence::Refused(_, Own::Retry(_, tries, _)) => tries,
+            Consequence::Refused(_, Own::Space) => SPACED,
             _ => 1,
         };
         assert_eq!(tries(2, 0), 1, "also of somebody who has blocked the account");
         assert_eq!([2_018_008, 2_018_047, 2_018_294].map(|subcode| tries(100, subcode)), [2; 3]);
-        assert_eq!([tries(1200, 0), tries(2_018_321, 0), tries(10, 0), tries(200, 99)], [5; 4]);
+        assert_eq!([tries(1200, 0), tries(2_018_321, 0)], [FEW; 2]);
+        assert_eq!([tries(10, 0), tries(200, 99), tries(3, 0)], [SPACED; 3]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use spillway_meta::graph::{CallError, Sent};
 use spillway_meta::usage::Usage;
 use tracing::{error, info, warn};
 
-use self::consequence::{Consequence, Own, Retry};
+use self::consequence::{Consequence, Own, Retry, SPACED};
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
@@ -594,7 +594,10 @@ impl Deliver {
             Consequence::Refused(evidence, own) => {
                 let finding = self.refused(account, send, evidence, regain).await;
                 match (finding, own) {
-                    (Finding::Account(_) | Finding::Campaign, Own::Retry(..) | Own::End(_)) => {
+                    (
+                        Finding::Account(_) | Finding::Campaign,
+                        Own::Retry(..) | Own::End(_) | Own::Space,
+                    ) => {
                         // The campaign's hold is not the account's: Meta has answered.
                         if finding == Finding::Campaign {
                             self.went_through(account, reservation, None, &usage(&call)).await;
@@ -619,16 +622,26 @@ impl Deliver {
                 own
             }
         };
-        called(self.alone(ticket, send, own).await)
+        called(self.alone(account, ticket, send, own).await)
     }
 
     /// What becomes of a send that is refused alone.
-    async fn alone(&self, ticket: &Ticket, send: &Waiting, own: Own) -> Fate {
+    async fn alone(&self, account: &Account, ticket: &Ticket, send: &Waiting, own: Own) -> Fate {
         let reason = match own {
             Own::Retry(retry, tries, _) if send.failures + 1 < tries => {
                 let wait = send.after(retry.step(Stage::Parked)).backoff();
                 return self.requeue(ticket, send, retry, wait).await;
             }
+            Own::Space if send.failures + 1 < SPACED => {
+                let until = match send.to.recipient() {
+                    Some(person) => self.limiter.hold_recipient(account, person).await,
+                    None => None,
+                };
+                let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
+                let wait = wait.min(QUEUE_DELAY_MAX);
+                return self.requeue(ticket, send, Retry::Failed, wait).await;
+            }
+            Own::Space => FailReason::Refused,
             Own::Retry(_, _, reason) | Own::End(reason) => reason,
             Own::Unknown => FailReason::Unknown,
         };
