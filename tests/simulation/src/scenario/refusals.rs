@@ -76,7 +76,8 @@ impl Scenario {
             rates: Rates::default(),
             calm_at: start,
             end: start + 8 * DAY,
-            prompt: Some(HOUR + 50 * slot),
+            // The pace comes back step by step after each hold.
+            prompt: Some(2 * HOUR + 50 * slot),
             accounts,
         }
     }
