@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
-use spillway_core::send::{Earlier, Lane, Outcome, Stage, Waiting};
+use spillway_core::send::{Earlier, FailReason, Lane, Outcome, Stage, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::operate::{Cancelled, CancelledAll, State, Stored};
 
@@ -41,13 +41,15 @@ Examples:
   spillway send list --account 17841400000000001 --state failed --json |
     jq -r '.sends[].send' | xargs spillway send retry
 
-Only answers to comments are: Meta refuses a second private reply to a comment, so none arrives twice. A
-message to a person has no such guard. By reason:
+Only answers to comments are: Meta refuses a second private reply to a comment, save where its servers
+failed after the first. A message to a person has no such guard. By reason:
   recipient, thread_owner  may succeed, if the person or the other app has changed something
   bad_request              may succeed with another text (`spillway campaign apply`)
+  refused                  may succeed, if what Meta refused of this send alone has changed
+  comment_gone             may succeed, if Meta meant the account, whose token did not see it
   no_answer                may succeed; if the first one had arrived, it ends as sent
+  unknown                  may arrive twice: look into the conversation first. It asks before it does
   reply_refused            never: the comment has a reply, or is too old
-  comment_gone             never
   window_closed            never
 Past the deadline nothing is retried. The person's name and the keyword are not kept after a send's end:
 the text takes its placeholders' fallbacks.")]
@@ -55,6 +57,8 @@ the text takes its placeholders' fallbacks.")]
         /// The sends: account/comment
         #[arg(required = true, value_parser = send_id)]
         sends: Vec<SendId>,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
@@ -142,7 +146,7 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         Command::List(options) => list(&deployment, &options, output).await,
         Command::Show { send } => show(&deployment, &send, output).await,
         Command::Cancel(options) => cancel(&deployment, options, output).await,
-        Command::Retry { sends } => retry(&deployment, &sends, output).await,
+        Command::Retry { sends, consent } => retry(&deployment, &sends, consent, output).await,
     }
 }
 
@@ -505,7 +509,27 @@ struct Retried {
     reason: Option<String>,
 }
 
-async fn retry(deployment: &Deployment, sends: &[SendId], output: Output) -> Result<()> {
+async fn retry(
+    deployment: &Deployment,
+    sends: &[SendId],
+    consent: Consent,
+    output: Output,
+) -> Result<()> {
+    let mut unknown = 0;
+    for send in sends {
+        let stored = deployment.operator.find(send).await?;
+        let ended = stored.and_then(|stored| match stored.state {
+            State::Ended { outcome, .. } => Some(outcome),
+            State::Waiting(_) => None,
+        });
+        unknown += usize::from(ended == Some(Outcome::Failed { reason: FailReason::Unknown }));
+    }
+    if unknown > 0 {
+        consent.ask(&format!(
+            "{unknown} of {} may have arrived although Meta's servers failed, and would arrive twice",
+            sends.len()
+        ))?;
+    }
     let mut all = Vec::new();
     for send in sends {
         let result = deployment.operator.retry(send).await;

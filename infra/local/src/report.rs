@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
 use serde::Serialize;
+use spillway_core::send::{FailReason, Outcome};
 use spillway_core::time::Timestamp;
 use spillway_judge::{Action, optimum};
 
@@ -56,6 +57,8 @@ struct Entries {
     sent: u64,
     waiting: u64,
     failed: u64,
+    /// Of these, those of which nobody knows if their DM was made.
+    unknown: u64,
     expired: u64,
     cancelled: u64,
 }
@@ -105,7 +108,8 @@ impl Report {
                 graph_calls: judged.calls,
                 seed: 0,
                 sent_per_hour: per_hour(first, &dm_at),
-                disagreements: entries.sent.abs_diff(judged.accepted),
+                disagreements: entries.sent.saturating_sub(judged.accepted)
+                    + judged.accepted.saturating_sub(entries.sent + entries.unknown),
             })
         })
     }
@@ -176,6 +180,8 @@ pub(crate) struct Entry {
     pub(crate) id: String,
     /// Where it stands.
     pub(crate) state: String,
+    /// Whether nobody knows if its DM was made: Meta's servers failed.
+    pub(crate) is_unknown: bool,
     /// When it was matched.
     pub(crate) matched_at: Timestamp,
 }
@@ -202,6 +208,13 @@ impl Entry {
             entries.push(Self {
                 id: text("id")?,
                 state: text("state")?,
+                is_unknown: item
+                    .get("outcome")
+                    .and_then(|value| value.as_s().ok())
+                    .and_then(|outcome| serde_json::from_str(outcome).ok())
+                    .is_some_and(|outcome: Outcome| {
+                        outcome == Outcome::Failed { reason: FailReason::Unknown }
+                    }),
                 matched_at: Timestamp::from_millis(millis.context("no matched_at")?),
             });
         }
@@ -222,6 +235,7 @@ impl Entries {
                 other => anyhow::bail!("an entry in an unknown state: {other:?}"),
             };
             *count += 1;
+            entries.unknown += u64::from(entry.is_unknown);
             entries.matched_at.push(entry.matched_at);
         }
         Ok(entries)

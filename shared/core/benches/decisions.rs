@@ -11,7 +11,7 @@ use spillway_core::budget::{Budget, Decision, GrantId, Want};
 use spillway_core::campaign::Overflow;
 use spillway_core::forecast::{Expected, forecast};
 use spillway_core::id::SendId;
-use spillway_core::pace::{Cursor, plan};
+use spillway_core::pace::{Cursor, Probing, plan};
 use spillway_core::profile::{Profile, Spread};
 use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
@@ -96,7 +96,9 @@ fn a_release_run_plans_its_horizon(bencher: Bencher<'_, '_>) {
     let rules = rules();
     let (budget, at) = full(&rules);
     let parked = vec![Lane::Inbound; 140];
-    bencher.bench(|| plan(&rules, &budget, &Cursor::default(), at, &[], black_box(&parked)));
+    bencher.bench(|| {
+        plan(&rules, &budget, &Cursor::default(), at, &[], black_box(&parked), Probing::Wanted)
+    });
 }
 
 /// Day by day, in the active hours, until the deadline.

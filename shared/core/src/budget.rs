@@ -12,6 +12,7 @@ use crate::hold::{Gate, HoldCause, Holds, NewToken};
 use crate::id::{RecipientId, SendId};
 use crate::learned::{Learned, Usage};
 use crate::quota::{Action, GRANT_LIFE, PACED_WINDOW_MAX, QuotaId, Unit};
+use crate::refusal::{Evidence, Finding, Party};
 use crate::rotation::Rotation;
 use crate::rules::{InForce, Rules};
 use crate::send::Lane;
@@ -159,6 +160,8 @@ pub enum Bound {
     AppHold(HoldCause),
     /// This person has had too many messages.
     RecipientHold,
+    /// What the campaign sends is refused.
+    CampaignHold,
     /// The deciding process's clock is off by more than the bound.
     Clock,
     /// Too many others decide on this budget at the same time.
@@ -177,6 +180,7 @@ impl fmt::Display for Bound {
             Self::Hold(cause) => write!(f, "hold {cause:?}"),
             Self::AppHold(cause) => write!(f, "hold of the app {cause:?}"),
             Self::RecipientHold => f.write_str("hold of the recipient"),
+            Self::CampaignHold => f.write_str("hold of the campaign"),
             Self::Clock => f.write_str("the process's clock"),
             Self::Contention => f.write_str("contention"),
             Self::Disconnected => f.write_str("disconnected account"),
@@ -415,6 +419,42 @@ impl Budget {
         let mut next = self.next(id);
         next.holds.hold_recipient(recipient, now.max(self.decided_at));
         next
+    }
+
+    /// Takes in that Meta has refused the send of `party`, which may put the account or the campaign
+    /// on hold: see [`Refusals::finding`](crate::refusal::Refusals::finding).
+    pub fn refused(
+        &self,
+        rules: &Rules,
+        evidence: Evidence,
+        party: Party,
+        now: Timestamp,
+        regain: Option<Duration>,
+        id: GrantId,
+    ) -> Self {
+        let at = now.max(self.decided_at);
+        let finding = self.holds.refusals.finding(evidence, &party, regain, at);
+        let mut next = match finding {
+            Finding::Account(cause) => self.hold(rules, cause, now, regain, id),
+            Finding::Campaign | Finding::Send | Finding::Open => self.next(id),
+        };
+        next.holds.refusals.note(evidence, finding, party, at);
+        next
+    }
+
+    /// Takes in that the send of `party` went through, as the probe of a hold or in none; `None` where
+    /// that changes nothing.
+    pub fn passed(&self, party: &Party, role: Role, now: Timestamp, id: GrantId) -> Option<Self> {
+        let at = now.max(self.decided_at);
+        let is_lifted = role == Role::Probe && self.holds.is_probed();
+        // During a hold only its probe tells anything: other calls were granted before it.
+        let tells = is_lifted || self.holds.is_open(at);
+        if !is_lifted && !(tells && self.holds.refusals.is_news(party)) {
+            return None;
+        }
+        let mut next = if is_lifted { self.lift(now, id) } else { self.next(id) };
+        next.holds.refusals.pass(party, at);
+        Some(next)
     }
 
     /// Ends the hold whose probe went through; one that was met since then stays. The pace returns

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RecipientId, SendId};
+use crate::refusal::{Party, Refusals, Suspicion};
 use crate::seed::seed;
+use crate::send::Waiting;
 use crate::time::{CLOCK_BOUND, Timestamp};
 
 /// Why an account is on hold. Each has an end of its own.
@@ -26,6 +28,11 @@ pub enum HoldCause {
     /// Meta reports a usage just below its limit: stopped before the limit is met, for five minutes
     /// or as long as Meta says. No strike.
     NearLimit,
+    /// Meta refuses the requests of one person after the other: ten minutes, doubling up to six hours.
+    Refusing,
+    /// Meta's servers fail for one person after the other, and each call may have made its DM all the
+    /// same: five minutes, doubling up to an hour.
+    Failing,
     /// Somebody who operates the account stopped it by hand: see [`ByHand`]. No strike, and no probe
     /// after it.
     Operator,
@@ -40,6 +47,8 @@ impl HoldCause {
             Self::Blocked => (6 * HOUR, 48 * HOUR),
             Self::TokenDead | Self::Permission => (HOUR, 24 * HOUR),
             Self::NearLimit => (300, 300),
+            Self::Refusing => (600, 6 * HOUR),
+            Self::Failing => (300, HOUR),
             // Whoever stops it names the end.
             Self::Operator => (0, 0),
         };
@@ -103,6 +112,9 @@ pub struct Holds {
     /// People who have had too many messages: nothing is sent to them for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recipients: Vec<HeldRecipient>,
+    /// What Meta has refused lately, and whom it concerns.
+    #[serde(default, skip_serializing_if = "Refusals::is_empty")]
+    pub refusals: Refusals,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +236,17 @@ impl Holds {
         let person = seed(&[recipient.as_str()]);
         let held = self.recipients.iter().find(|held| held.person == person)?;
         (now < held.until).then_some(held.until)
+    }
+
+    /// How little a send is fit to find out whether a hold is over.
+    pub fn suspicion(&self, send: &Waiting, now: Timestamp) -> Suspicion {
+        let person = send.to.recipient();
+        let of_person = person.and_then(|person| self.recipient_held_until(person, now));
+        let of_campaign = self.refusals.campaign_held_until(&send.campaign, now);
+        match of_person.or(of_campaign) {
+            Some(_) => Suspicion::Held,
+            None => self.refusals.suspicion(&Party::of(send)),
+        }
     }
 
     /// Sends nothing to `recipient` for a while.

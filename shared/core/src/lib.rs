@@ -19,6 +19,7 @@ pub mod message;
 pub mod pace;
 pub mod profile;
 pub mod quota;
+pub mod refusal;
 pub mod rotation;
 pub mod rules;
 pub mod seed;

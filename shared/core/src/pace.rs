@@ -199,6 +199,15 @@ pub struct Plan {
     pub opens_at: Timestamp,
 }
 
+/// Whether somebody has to find out if a hold is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probing {
+    /// The first of the parked sends.
+    Wanted,
+    /// None of them: one that is fit for it has a slot, or the fittest is yet to wait.
+    NotNow,
+}
+
 /// Plans slots for parked sends, given by their lanes in order, while `outstanding` ones already
 /// have one.
 pub fn plan(
@@ -208,6 +217,7 @@ pub fn plan(
     now: Timestamp,
     outstanding: &[(Lane, Timestamp)],
     parked: &[Lane],
+    probing: Probing,
 ) -> Plan {
     let mut slots = Slots::new(rules, budget, cursor, now, outstanding);
     let mut most = match budget.holds.gate(now) {
@@ -215,7 +225,7 @@ pub fn plan(
         // Nobody needs to find out whether it is over.
         Gate::Closed(HoldCause::Operator, _) if budget.holds.current.is_none() => parked.len(),
         // After a hold one send goes first; the others follow when it went through.
-        Gate::Probe | Gate::Closed(..) => usize::from(outstanding.is_empty()),
+        Gate::Probe | Gate::Closed(..) => usize::from(probing == Probing::Wanted),
     };
     let (mut live_is_full, mut paced_is_full) = (false, false);
     let given = parked.iter().map(|&lane| {
@@ -252,6 +262,7 @@ mod tests {
 
     /// 12:00 UTC.
     const NOW: Timestamp = Timestamp::from_secs(1_790_596_800);
+    const WANTED: Probing = Probing::Wanted;
     const ID: GrantId = GrantId::new(1, 1);
 
     fn secs(n: u64) -> Duration {
@@ -356,10 +367,10 @@ mod tests {
         let until = budget.holds.current.as_ref().unwrap().until;
         let cursor = Cursor::default();
         let parked = [Lane::Inbound; 50];
-        let planned = plan(&rules, &budget, &cursor, NOW, &[], &parked);
+        let planned = plan(&rules, &budget, &cursor, NOW, &[], &parked, WANTED);
         assert_eq!(planned.slots[..2], [Some(until), None]);
         let outstanding = [(Lane::Inbound, NOW)];
-        let planned = plan(&rules, &budget, &cursor, NOW, &outstanding, &parked);
+        let planned = plan(&rules, &budget, &cursor, NOW, &outstanding, &parked, Probing::NotNow);
         assert!(planned.slots.iter().all(Option::is_none));
     }
 
@@ -369,11 +380,11 @@ mod tests {
         let until = NOW + secs(300);
         let budget = Budget::default().stop(until, None, NOW, ID);
         let parked = [Lane::Inbound; 5];
-        let planned = plan(&rules, &budget, &Cursor::default(), NOW, &[], &parked);
+        let planned = plan(&rules, &budget, &Cursor::default(), NOW, &[], &parked, WANTED);
         assert_eq!(planned.slots[0], Some(until));
         assert!(planned.slots.iter().all(Option::is_some), "nobody has to go first");
         let budget = Budget::default().stop(Timestamp::NEVER, None, NOW, ID);
-        let planned = plan(&rules, &budget, &Cursor::default(), NOW, &[], &parked);
+        let planned = plan(&rules, &budget, &Cursor::default(), NOW, &[], &parked, WANTED);
         assert!(planned.slots.iter().all(Option::is_none));
         assert_eq!(planned.opens_at, Timestamp::NEVER);
     }
@@ -384,10 +395,10 @@ mod tests {
         let next = next(Lane::Inbound, NOW + HORIZON);
         let cursor = Cursor { next, ..Cursor::default() };
         let parked = [Lane::Live, Lane::Inbound, Lane::Outbound];
-        let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked);
+        let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked, WANTED);
         assert_eq!(planned.slots, [Some(NOW), None, None]);
         let parked = [Lane::Inbound, Lane::Live];
-        let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked);
+        let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked, WANTED);
         assert_eq!(planned.slots, [None, Some(NOW)]);
     }
 
@@ -421,7 +432,7 @@ mod tests {
             panic!("denied")
         };
         let cursor = Cursor::default();
-        let planned = plan(&day, &budget, &cursor, NOW, &[], &[Lane::Inbound]);
+        let planned = plan(&day, &budget, &cursor, NOW, &[], &[Lane::Inbound], WANTED);
         assert_eq!(planned.slots, [None]);
         let opens = planned.opens_at;
         assert!(opens > NOW + secs(86_400) && opens < NOW + secs(87_100));
@@ -436,7 +447,7 @@ mod tests {
 
         // A higher limit opens it with the next run.
         let higher = one_quota(crate::quota::DAY, 9);
-        let planned = plan(&higher, &budget, &closed, NOW, &[], &[Lane::Inbound]);
+        let planned = plan(&higher, &budget, &closed, NOW, &[], &[Lane::Inbound], WANTED);
         assert_eq!(planned.slots, [Some(NOW)]);
         assert_eq!(closed.after(&planned, None, None, ID).unwrap().closed_until, Timestamp::EPOCH);
     }
@@ -446,7 +457,7 @@ mod tests {
         let day = one_quota(crate::quota::DAY, 2);
         let planned = |outstanding: &[(Lane, Timestamp)]| {
             let (budget, cursor) = (Budget::default(), Cursor::default());
-            plan(&day, &budget, &cursor, NOW, outstanding, &[Lane::Inbound; 3]).slots
+            plan(&day, &budget, &cursor, NOW, outstanding, &[Lane::Inbound; 3], WANTED).slots
         };
         assert_eq!(planned(&[]), [Some(NOW), Some(NOW), None]);
         assert_eq!(planned(&[(Lane::Inbound, NOW - secs(9))]), [Some(NOW), None, None]);

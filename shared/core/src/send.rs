@@ -295,9 +295,6 @@ pub enum NoRetry {
     /// Meta's answer is final.
     #[error("Meta refuses a private reply to this comment for good: it has one, or is too old")]
     Refused,
-    /// The comment is gone.
-    #[error("the comment is gone: there is nothing to answer")]
-    CommentGone,
     /// What is stored does not tell when its time is over.
     #[error("its place cannot be read")]
     Place,
@@ -327,13 +324,15 @@ impl Outcome {
         }
         match reason {
             FailReason::ReplyRefused => Err(NoRetry::Refused),
-            FailReason::CommentGone => Err(NoRetry::CommentGone),
             _ if deadline <= now => Err(NoRetry::Late),
             FailReason::WindowClosed => Err(NoRetry::Late),
-            FailReason::NoAnswer => Ok(Earlier::Unknown),
-            FailReason::Recipient | FailReason::ThreadOwner | FailReason::BadRequest => {
-                Ok(Earlier::NotSent)
-            }
+            FailReason::NoAnswer | FailReason::Unknown => Ok(Earlier::Unknown),
+            // Meta's words for it are also those for an account that the token does not see.
+            FailReason::CommentGone
+            | FailReason::Recipient
+            | FailReason::ThreadOwner
+            | FailReason::BadRequest
+            | FailReason::Refused => Ok(Earlier::NotSent),
         }
     }
 }
@@ -354,6 +353,10 @@ pub enum FailReason {
     ThreadOwner,
     /// Meta does not accept the request.
     BadRequest,
+    /// Meta refuses this send alone, in words that would mean its whole account.
+    Refused,
+    /// Meta's servers failed, and the DM may have been made all the same.
+    Unknown,
     /// No clear answer after [`FAILURES_MAX`] attempts; of a message to a person, after one, since a
     /// second would arrive as well.
     NoAnswer,
@@ -361,13 +364,15 @@ pub enum FailReason {
 
 impl FailReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ReplyRefused,
         Self::CommentGone,
         Self::Recipient,
         Self::WindowClosed,
         Self::ThreadOwner,
         Self::BadRequest,
+        Self::Refused,
+        Self::Unknown,
         Self::NoAnswer,
     ];
 
@@ -380,6 +385,8 @@ impl FailReason {
             Self::WindowClosed => "window_closed",
             Self::ThreadOwner => "thread_owner",
             Self::BadRequest => "bad_request",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
             Self::NoAnswer => "no_answer",
         }
     }
@@ -462,10 +469,17 @@ mod tests {
         assert_eq!(of(Outcome::Expired), Err(NoRetry::Late));
         assert_eq!(of(cancelled), Err(NoRetry::Cancelled));
         assert_eq!(of(failed(FailReason::ReplyRefused)), Err(NoRetry::Refused));
-        assert_eq!(of(failed(FailReason::CommentGone)), Err(NoRetry::CommentGone));
         assert_eq!(of(failed(FailReason::WindowClosed)), Err(NoRetry::Late));
         assert_eq!(of(failed(FailReason::NoAnswer)), Ok(Earlier::Unknown));
-        for reason in [FailReason::Recipient, FailReason::ThreadOwner, FailReason::BadRequest] {
+        assert_eq!(of(failed(FailReason::Unknown)), Ok(Earlier::Unknown));
+        let not_sent = [
+            FailReason::CommentGone,
+            FailReason::Recipient,
+            FailReason::ThreadOwner,
+            FailReason::BadRequest,
+            FailReason::Refused,
+        ];
+        for reason in not_sent {
             assert_eq!(of(failed(reason)), Ok(Earlier::NotSent));
             assert_eq!(failed(reason).retry(Lane::Live, late, now), Ok(Earlier::NotSent));
             assert_eq!(failed(reason).retry(Lane::Inbound, now, now), Err(NoRetry::Late));

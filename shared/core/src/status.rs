@@ -102,6 +102,8 @@ impl fmt::Display for Why {
             HoldCause::Blocked => "Meta restricts the account for what it sent",
             HoldCause::TokenDead => "Meta refuses the token",
             HoldCause::Permission => "Meta says that a permission or a setting is missing",
+            HoldCause::Refusing => "Meta refuses the requests of one person after the other",
+            HoldCause::Failing => "Meta's servers fail for one person after the other",
             HoldCause::NearLimit => "Meta reports a usage just below its limit",
             HoldCause::Operator => "stopped by hand",
         };
@@ -259,6 +261,8 @@ impl Facts<'_> {
             HoldCause::Throttled
             | HoldCause::Permission
             | HoldCause::NearLimit
+            | HoldCause::Refusing
+            | HoldCause::Failing
             | HoldCause::Operator => State::Held,
         };
         let next = Next::Probe(until.max(now));
@@ -388,6 +392,8 @@ mod tests {
             (HoldCause::Throttled, State::Held),
             (HoldCause::NearLimit, State::Held),
             (HoldCause::Permission, State::Held),
+            (HoldCause::Refusing, State::Held),
+            (HoldCause::Failing, State::Held),
             (HoldCause::Blocked, State::Blocked),
             (HoldCause::TokenDead, State::TokenDead),
         ] {

@@ -92,6 +92,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         HoldCause::TokenDead,
         HoldCause::Permission,
         HoldCause::NearLimit,
+        HoldCause::Refusing,
+        HoldCause::Failing,
     ];
     let regain = prop::option::of((1u64..4000).prop_map(Duration::from_secs));
     let what = prop_oneof![
@@ -246,7 +248,8 @@ impl World {
                 self.budget = self.budget.hold(&self.rules, cause, seen, regain, id);
                 let first = match cause {
                     HoldCause::Throttled => 60,
-                    HoldCause::NearLimit => 300,
+                    HoldCause::NearLimit | HoldCause::Failing => 300,
+                    HoldCause::Refusing => 600,
                     HoldCause::TokenDead | HoldCause::Permission => 3600,
                     HoldCause::Blocked => 6 * 3600,
                     HoldCause::Operator => unreachable!("not among the causes of a strike"),

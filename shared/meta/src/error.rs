@@ -22,6 +22,8 @@ pub struct GraphError {
     pub subcode: Option<i64>,
     /// `error.fbtrace_id`, by which Meta's support finds the call.
     pub trace_id: Option<String>,
+    /// The id that the message says does not exist or cannot be seen.
+    pub object: Option<String>,
     /// Whether the message says that this endpoint does not support the HTTP method. With code 100
     /// that is how graph.instagram.com refuses an app which the account has not authorised; no
     /// number tells it from a bad parameter.
@@ -39,14 +41,14 @@ impl GraphError {
         let Some(error) = Object::parse(&body).and_then(|body| body.object("error")) else {
             return Self { status, ..Self::default() };
         };
+        let message = error.text("message").unwrap_or_default();
         Self {
             status,
             code: error.number("code"),
             subcode: error.number("error_subcode"),
             trace_id: error.id("fbtrace_id"),
-            method_unsupported: error
-                .text("message")
-                .is_some_and(|message| message.contains("Unsupported request - method type")),
+            object: named_object(&message),
+            method_unsupported: message.contains("Unsupported request - method type"),
             is_metas: error.has("code") || error.has("type"),
         }
     }
@@ -70,7 +72,8 @@ impl GraphError {
             (_, 2534022 | 2018278 | 2018065) => WindowClosed,
             (_, 2534025 | 2534024) => PrivateReplyRefused,
             (_, 2534037 | 2018300) => ThreadOwner,
-            (_, 1893063 | 2534029 | 2534122) => Blocked,
+            (_, 1893063 | 2534029) => Blocked,
+            (_, 2534122) => LinkBlocked,
             (_, 2534077) => TokenDead,
             (_, 2534041 | 2534013 | 1404170 | 2018028 | 2018027 | 2018021) => Permission,
             (_, 1545041 | 2534014 | 2534001 | 2018001 | 2018108 | 2018336) => Recipient,
@@ -80,13 +83,17 @@ impl GraphError {
             (_, 2534040 | 2446079) => Throttled { scope: Account },
             (_, 2534015 | 2018109 | 2018344 | 1609005 | 9000001) => BadRequest,
             // Meta could not fetch the media: worth one more try.
-            (_, 2018008 | 2018047 | 2018294) => Transient,
-            (_, 1545133 | 2018321) => Transient,
+            (_, 2018008 | 2018047 | 2018294) => FetchFailed,
+            (_, 2018321) => Transient,
+            // More than plain text for somebody who does not follow: it used the only reply up.
+            (_, 1545133) => Recipient,
             (100, 33) => CommentGone,
             (613, 1996) => Throttled { scope: App },
 
             // Codes with no subcode, or with one that says no more.
-            (1 | 2 | 1200, _) => Transient,
+            // Seen after the DM was made (23 August 2026).
+            (1 | 2, _) => Ambiguous,
+            (1200, _) => Transient,
             (4 | 341, _) => Throttled { scope: App },
             // 32, 80001 and 80006 count calls of a Page, which is an account's.
             (17 | 32 | 613 | 80000..=80014, _) => Throttled { scope: Account },
@@ -95,7 +102,9 @@ impl GraphError {
             // No consent to read a profile: expected of people who only commented.
             (230, _) => Recipient,
             (10900, _) => PrivateReplyRefused,
-            (3 | 10 | 200..=299 | 36103, _) => Permission,
+            (36103, _) => Permission,
+            (10, 0) => MediaUnclear,
+            (3 | 10 | 200..=299, _) => PermissionUnclear,
             (100, _) if self.method_unsupported => Permission,
             (27 | 100 | 506 | 2500, _) => BadRequest,
             _ => self.classify_by_status(),
@@ -106,7 +115,7 @@ impl GraphError {
         match self.status {
             429 => Verdict::Throttled { scope: ThrottleScope::Account },
             401 if self.is_metas => Verdict::TokenDead,
-            403 if self.is_metas => Verdict::Permission,
+            403 if self.is_metas => Verdict::PermissionUnclear,
             400..=499 if self.is_metas => Verdict::BadRequest,
             _ => Verdict::Ambiguous,
         }
@@ -140,17 +149,28 @@ pub enum Verdict {
     },
     /// Meta failed and a later try may succeed: back off with jitter, a few attempts only.
     Transient,
-    /// It may or may not have been sent. A private reply can be tried again: if the first one
-    /// arrived, the next is refused ([`PrivateReplyRefused`](Self::PrivateReplyRefused)). No other
-    /// message can.
+    /// Meta could not fetch what the message shows: one more try, then it is a bad request.
+    FetchFailed,
+    /// It may or may not have been sent. After a call without an answer a private reply can be tried
+    /// again: if the first one arrived, the next is refused
+    /// ([`PrivateReplyRefused`](Self::PrivateReplyRefused)). After an error answer that refusal was
+    /// seen to fail, so nothing is repeated by itself.
     Ambiguous,
     /// The account's token is of no use: stop the account until its owner connects it again.
     TokenDead,
     /// The app, or a setting of the account, does not allow the call: stop the account and alert.
     Permission,
+    /// The code names a permission, and no known subcode says whose: the account's, or this person's
+    /// alone. It is the account's if another person's call meets it too.
+    PermissionUnclear,
+    /// The same, and also the answer for a post that belongs to another account too: it is the
+    /// account's if a call for another person on another post meets it too.
+    MediaUnclear,
     /// Meta restricts the account for its behaviour: stop it for hours, longer each time, and
     /// alert.
     Blocked,
+    /// Meta does not take the link in the text: stop the campaign.
+    LinkBlocked,
     /// The person wrote too long ago for this message. Final for this message.
     WindowClosed,
     /// This person cannot be reached now. Final for this send.
@@ -164,7 +184,8 @@ pub enum Verdict {
     /// The request is wrong, whoever sends it: final, and a bug or a bad template. Alert.
     BadRequest,
     /// The object of the call does not exist or cannot be seen: for a private reply, the comment
-    /// was deleted. Final. If it happens to every send of an account, its id or token is wrong.
+    /// was deleted. Final, unless [`GraphError::object`] names the account: then its id or token is
+    /// wrong. If neither is named, several in a row tell.
     CommentGone,
 }
 
@@ -177,6 +198,15 @@ pub enum ThrottleScope {
     Account,
     /// Messages to this person.
     Recipient,
+}
+
+/// The id in "Object with ID '...' does not exist". An id of Meta's has digits alone, so nothing that
+/// was sent is kept.
+fn named_object(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("Object with ID '")?;
+    let (id, _) = rest.split_once('\'')?;
+    let is_id = !id.is_empty() && id.len() <= 32 && id.bytes().all(|byte| byte.is_ascii_digit());
+    is_id.then(|| id.to_owned())
 }
 
 #[cfg(test)]
@@ -193,17 +223,18 @@ mod tests {
 
     /// Every error that Meta documents and every one seen in production, in order of their codes.
     /// What has no code of its own is told by its status, further down.
-    const TABLE: [(i64, &[Option<i64>], Verdict); 78] = [
-        (1, &[None, Some(99)], Transient),
+    const TABLE: [(i64, &[Option<i64>], Verdict); 79] = [
+        (1, &[None, Some(99)], Ambiguous),
         (1, &[Some(1357046)], Ambiguous),
-        (2, &[None], Transient),
-        (2, &[Some(1545133)], Transient),
+        (2, &[None], Ambiguous),
+        (2, &[Some(1545133)], Recipient),
         (2, &[Some(2018344)], BadRequest),
-        (3, &[None], Permission),
+        (3, &[None, Some(99)], PermissionUnclear),
         (4, &[None], APP),
         (4, &[Some(2018022)], APP),
         (9, &[Some(2018352)], PERSON),
-        (10, &[None], Permission),
+        (10, &[None], MediaUnclear),
+        (10, &[Some(99)], PermissionUnclear),
         (10, &[Some(2534022)], WindowClosed),
         (10, &[Some(2018278)], WindowClosed),
         (10, &[Some(2018065)], WindowClosed),
@@ -219,7 +250,7 @@ mod tests {
         (100, &[None], BadRequest),
         (100, &[Some(33)], CommentGone),
         (100, &[Some(2018001)], Recipient),
-        (100, &[Some(2018008), Some(2018047), Some(2018294)], Transient),
+        (100, &[Some(2018008), Some(2018047), Some(2018294)], FetchFailed),
         (100, &[Some(2018109)], BadRequest),
         (100, &[Some(2534001)], Recipient),
         (100, &[Some(2534013)], Permission),
@@ -238,16 +269,16 @@ mod tests {
         (190, &[Some(464)], TokenDead),
         (190, &[Some(467)], TokenDead),
         (190, &[Some(492)], TokenDead),
-        (200, &[None], Permission),
+        (200, &[None, Some(99)], PermissionUnclear),
         (200, &[Some(1545041)], Recipient),
         (200, &[Some(2018028), Some(2018027), Some(2018021)], Permission),
         (200, &[Some(2534041)], Permission),
         (230, &[None], Recipient),
-        (299, &[None], Permission),
+        (299, &[None], PermissionUnclear),
         (341, &[None], APP),
         (368, &[None, Some(1390008), Some(2534025)], Blocked),
         (506, &[None], BadRequest),
-        (508, &[Some(2534122)], Blocked),
+        (508, &[Some(2534122)], LinkBlocked),
         (551, &[None, Some(1545041)], Recipient),
         (613, &[None, Some(2534040)], ACCOUNT),
         (613, &[Some(1996)], APP),
@@ -312,7 +343,7 @@ mod tests {
         for (status, verdict) in [
             (400, BadRequest),
             (401, TokenDead),
-            (403, Permission),
+            (403, PermissionUnclear),
             (404, BadRequest),
             (429, ACCOUNT),
             (500, Ambiguous),
@@ -342,7 +373,7 @@ mod tests {
         for (status, verdict) in [
             (400, BadRequest),
             (401, TokenDead),
-            (403, Permission),
+            (403, PermissionUnclear),
             (429, ACCOUNT),
             (500, Ambiguous),
             (503, Ambiguous),
@@ -361,6 +392,7 @@ mod tests {
                 code: Some(100),
                 subcode: Some(2534025),
                 trace_id: Some("AbCdEfGhIjKlMnOpQrStUv-".to_owned()),
+                object: None,
                 method_unsupported: false,
                 is_metas: true,
             }
@@ -379,6 +411,22 @@ mod tests {
         let error = GraphError::parse(400, body);
         assert_eq!(error, refused(400, 10, Some(2534022)));
         assert_eq!(error.classify(), WindowClosed);
+    }
+
+    #[test]
+    fn the_object_that_cannot_be_seen_is_named() {
+        let named = |message: &str| {
+            let body = serde_json::json!({
+                "error": { "message": message, "code": 100, "error_subcode": 33 }
+            });
+            GraphError::parse(400, body.to_string().as_bytes()).object
+        };
+        let seen = "Unsupported delete request. Object with ID '18132234304542418' does not exist, \
+                    cannot be loaded due to missing permissions";
+        assert_eq!(named(seen).as_deref(), Some("18132234304542418"));
+        for other in ["", "Object with ID '", "Object with ID ''", "Object with ID 'my text' x"] {
+            assert_eq!(named(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -12,11 +12,12 @@ use futures::future::BoxFuture;
 use spillway_core::budget::{
     Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
 };
-use spillway_core::hold::{HoldCause, NewToken, Probe};
+use spillway_core::hold::{Gate, HoldCause, NewToken, Probe};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::learned::{Learned, Usage as Reported};
 use spillway_core::quota::{Action, GRANT_LIFE};
+use spillway_core::refusal::{Evidence, Finding, Party};
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::CONNECT_TIMEOUT;
@@ -232,10 +233,7 @@ impl Limiter {
         // Where nothing bound them, the next decision is for them.
         let retry_at = now + CONTENDED_WAIT;
         let rest = rest.unwrap_or(Denial { bound: Bound::Contention, retry_at });
-        let held = |ticket: &Ticket| {
-            let until = budget.holds.recipient_held_until(ticket.recipient.as_ref()?, now)?;
-            Some(Denial { bound: Bound::RecipientHold, retry_at: until })
-        };
+        let held = |ticket: &Ticket| own_hold(&budget, ticket, now);
         (0..tickets.len())
             .filter(|index| granted.iter().all(|(granted, _)| granted != index))
             .map(|index| (index, held(tickets[index]).unwrap_or_else(|| rest.clone())))
@@ -405,7 +403,7 @@ impl Limiter {
                     };
                     budget.decide(&account.rules, &want, now, id)
                 }
-                Err(()) => Decision::Denied(recipients_held(&budget, request.tickets, now)),
+                Err(()) => Decision::Denied(all_held(&budget, request.tickets, now)),
             };
             match decision {
                 Decision::Denied(denial) => {
@@ -537,25 +535,127 @@ impl Limiter {
             })
             .await;
         match held {
-            Ok((before, budget)) => {
-                let Learned { lowered, .. } = budget.learned;
-                let until = budget.holds.current.map_or(now, |hold| hold.until);
-                // Calls in flight meet the limit too; it is one hold.
-                if before.holds.is_open(now.max(before.decided_at)) {
-                    self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
-                    self.note(&account.id, Event::HoldSet { cause, until }).await;
-                    if let Some(lowered) = lowered.filter(|_| lowered != before.learned.lowered) {
-                        let met = Event::LimitMet { percent: lowered.percent };
-                        self.note(&account.id, met).await;
-                    }
-                }
-                warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
-                Some(until)
-            }
+            Ok((before, budget)) => Some(self.held(account, cause, &before, &budget, now).await),
             Err(error) => {
                 error!(account = %account.id, %error, "could not record the hold");
                 None
             }
+        }
+    }
+
+    /// Tells of a hold that was written, and gives its end.
+    async fn held(
+        &self,
+        account: &Account,
+        cause: HoldCause,
+        before: &Budget,
+        budget: &Budget,
+        now: Timestamp,
+    ) -> Timestamp {
+        let Learned { lowered, .. } = budget.learned;
+        let until = budget.holds.current.as_ref().map_or(now, |hold| hold.until);
+        // Calls in flight meet the limit too; it is one hold.
+        if before.holds.is_open(now.max(before.decided_at)) {
+            self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
+            self.note(&account.id, Event::HoldSet { cause, until }).await;
+            if let Some(lowered) = lowered.filter(|_| lowered != before.learned.lowered) {
+                let met = Event::LimitMet { percent: lowered.percent };
+                self.note(&account.id, met).await;
+            }
+        }
+        warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
+        until
+    }
+
+    /// Takes in that Meta has refused the send of `party`, and gives what that is about, with the end of
+    /// the account's hold where it is on one now. Where it cannot be recorded, evidence that is clear
+    /// counts.
+    pub(crate) async fn refused(
+        &self,
+        account: &Account,
+        party: Party,
+        evidence: Evidence,
+        regain: Option<Duration>,
+    ) -> (Finding, Option<Timestamp>) {
+        let now = self.clock.now();
+        let stop = |cause| {
+            let stop = Denial { bound: Bound::Hold(cause), retry_at: now + BUDGET_FRESH };
+            for key in keys(&account.id) {
+                self.remember_denial(key, &stop, now);
+            }
+        };
+        // This process stops at once, all others with the write.
+        if let Evidence::Clear(cause) = evidence {
+            stop(cause);
+        }
+        let refused = self
+            .change(&account.id, |budget, id| {
+                Some(budget.refused(&account.rules, evidence, party, now, regain, id))
+            })
+            .await;
+        let (before, after) = match refused {
+            Ok(changed) => changed,
+            Err(error) => {
+                error!(account = %account.id, %error, "could not record the refusal");
+                let finding = match evidence {
+                    Evidence::Clear(cause) => Finding::Account(cause),
+                    Evidence::Campaign => Finding::Campaign,
+                    Evidence::Doubt(_) => Finding::Open,
+                };
+                return (finding, None);
+            }
+        };
+        let at = now.max(before.decided_at);
+        let finding = before.holds.refusals.finding(evidence, &party, regain, at);
+        match finding {
+            Finding::Account(cause) => {
+                stop(cause);
+                (finding, Some(self.held(account, cause, &before, &after, now).await))
+            }
+            Finding::Campaign | Finding::Send | Finding::Open => {
+                if let Evidence::Clear(_) = evidence {
+                    for key in keys(&account.id) {
+                        self.denials.forget(&key);
+                    }
+                }
+                warn!(account = %account.id, ?evidence, ?finding, "the account goes on");
+                (finding, None)
+            }
+        }
+    }
+
+    /// Takes in that the send of `party` went through.
+    pub(crate) async fn passed(
+        &self,
+        account: &Account,
+        party: &Party,
+        role: Role,
+        app_role: Role,
+    ) {
+        if app_role == Role::Probe {
+            self.app.lift().await;
+        }
+        let now = self.clock.now();
+        // What the decision was made by: others' refusals since then are not refuted by it.
+        let is_news = |(budget, _): (Budget, Timestamp)| budget.holds.refusals.is_news(party);
+        if role != Role::Probe && !self.seen.get(&account.id, now).is_some_and(is_news) {
+            return;
+        }
+        if role == Role::Probe {
+            for key in keys(&account.id) {
+                self.denials.forget(&key);
+            }
+        }
+        let passed =
+            self.change(&account.id, |budget, id| budget.passed(party, role, now, id)).await;
+        match passed {
+            Ok((before, after)) => {
+                if before.holds.current.is_some() && after.holds.current.is_none() {
+                    warn!(account = %account.id, "hold ended: the probe went through");
+                    self.note(&account.id, Event::HoldEnded).await;
+                }
+            }
+            Err(error) => error!(account = %account.id, %error, "could not end the hold"),
         }
     }
 
@@ -793,8 +893,9 @@ impl Limiter {
         denial: &Denial,
         now: Timestamp,
     ) {
-        // Of one person's hold the others know nothing, and the app's is remembered by itself.
-        if !matches!(denial.bound, Bound::RecipientHold | Bound::AppHold(_)) {
+        // Of one person's or campaign's hold the others know nothing, and the app's is remembered by itself.
+        let is_own = matches!(denial.bound, Bound::RecipientHold | Bound::CampaignHold);
+        if !is_own && !matches!(denial.bound, Bound::AppHold(_)) {
             let until = denial.retry_at.min(now + BUDGET_FRESH);
             self.denials.put(key, denial.clone(), 0, until, now);
         }
@@ -808,16 +909,34 @@ fn keys(account: &AccountId) -> impl Iterator<Item = (AccountId, Option<Lane>, A
     lanes.chain(others).map(|(lane, action)| (account.clone(), lane, action))
 }
 
-/// The tickets to whose people something may be sent.
-fn free_tickets(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Vec<usize> {
-    let now = now.max(budget.decided_at);
-    let is_held = |recipient: &RecipientId| budget.holds.recipient_held_until(recipient, now);
-    (0..tickets.len())
-        .filter(|&index| tickets[index].recipient.as_ref().and_then(is_held).is_none())
-        .collect()
+/// The hold of a ticket's own person or campaign.
+fn own_hold(budget: &Budget, ticket: &Ticket, now: Timestamp) -> Option<Denial> {
+    let held = |person| budget.holds.recipient_held_until(person, now);
+    let of_person = ticket.recipient.as_ref().and_then(held);
+    let denial = |bound| move |retry_at| Denial { bound, retry_at };
+    of_person.map(denial(Bound::RecipientHold)).or_else(|| {
+        let held = budget.holds.refusals.campaign_held_until(&ticket.campaign, now);
+        held.map(denial(Bound::CampaignHold))
+    })
 }
 
-/// How many units to ask for; nothing where every person is on hold.
+/// The tickets that no hold of their own stops; as a probe, those first that are the fittest for it.
+fn free_tickets(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Vec<usize> {
+    let now = now.max(budget.decided_at);
+    let mut free: Vec<usize> = (0..tickets.len())
+        .filter(|&index| own_hold(budget, tickets[index], now).is_none())
+        .collect();
+    if budget.holds.gate(now) != Gate::Open {
+        free.sort_by_key(|&index| budget.holds.refusals.suspicion(&party(tickets[index])));
+    }
+    free
+}
+
+fn party(ticket: &Ticket) -> Party {
+    Party::new(&ticket.send.event, ticket.recipient.as_ref(), &ticket.campaign, None)
+}
+
+/// How many units to ask for; nothing where every person or campaign is on hold.
 fn units_for(request: &Request<'_>, free: &[usize], units: NonZeroU32) -> Result<NonZeroU32, ()> {
     if request.tickets.is_empty() {
         return Ok(units);
@@ -826,13 +945,13 @@ fn units_for(request: &Request<'_>, free: &[usize], units: NonZeroU32) -> Result
     NonZeroU32::new(free).map(|free| free.min(units)).ok_or(())
 }
 
-/// The denial where every person is on hold.
-fn recipients_held(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Denial {
-    let ends = tickets
-        .iter()
-        .filter_map(|ticket| budget.holds.recipient_held_until(ticket.recipient.as_ref()?, now));
-    let retry_at = ends.min().unwrap_or(now + CONTENDED_WAIT);
-    Denial { bound: Bound::RecipientHold, retry_at }
+/// The denial where every person or campaign is on hold.
+fn all_held(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Denial {
+    let now = now.max(budget.decided_at);
+    let held = tickets.iter().filter_map(|ticket| own_hold(budget, ticket, now));
+    let soonest = held.min_by_key(|denial| denial.retry_at);
+    let retry_at = now + CONTENDED_WAIT;
+    soonest.unwrap_or(Denial { bound: Bound::RecipientHold, retry_at })
 }
 
 fn pick_variants(

@@ -271,6 +271,7 @@ impl Meter {
             Bound::Hours
             | Bound::Pace
             | Bound::RecipientHold
+            | Bound::CampaignHold
             | Bound::Clock
             | Bound::Contention
             | Bound::Disconnected => name_of(bound),

@@ -3,13 +3,22 @@
 use std::collections::BTreeMap;
 
 use spillway_core::id::{AccountId, EventId, SendId};
-use spillway_core::send::{CancelReason, FAILURES_MAX, FailReason, Outcome};
+use spillway_core::send::{CancelReason, FailReason, Outcome};
 
 use crate::scenario::{
-    AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Scenario, Surface, Told, Trouble,
+    AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Scenario, Surface, Theme, Told, Trouble,
 };
 use crate::tables::Recording;
 use crate::world::World;
+
+/// Attempts that end in nothing sent before a send fails.
+const TRANSIENT_TRIES: u32 = 5;
+
+/// Attempts before a send fails that is refused alone.
+const REFUSED_TRIES: u32 = 3;
+
+/// Attempts before a send fails whose media cannot be fetched.
+const FETCH_TRIES: u32 = 2;
 
 impl World {
     /// Checks the end of a run.
@@ -44,16 +53,28 @@ impl World {
         }
     }
 
-    /// Every comment was answered within so many milliseconds of being told of.
+    /// Everything was sent within so many milliseconds of being told of, and of the holds that refusals of
+    /// several people, or the first of one, have earned.
     fn check_prompt(&mut self, scenario: &Scenario, within: u64) {
         for post in &scenario.posts {
-            let Told::Comments(comments) = &post.what else { continue };
-            let known =
-                comments.iter().filter(|comment| scenario.account(&comment.account).is_some());
-            for comment in known {
-                let event = EventId::from(&comment.id);
-                let send = SendId { account: comment.account.clone(), event };
-                let took = self.watch.accepted_at(&send).map(|at| at - post.at);
+            let sends: Vec<SendId> = match &post.what {
+                Told::Comments(comments) => comments
+                    .iter()
+                    .filter(|comment| scenario.is_prompt(&comment.account, &comment.id))
+                    .map(|comment| SendId {
+                        account: comment.account.clone(),
+                        event: EventId::from(&comment.id),
+                    })
+                    .collect(),
+                Told::Messages(account, messages) if scenario.theme == Theme::Refusals => messages
+                    .iter()
+                    .map(|new| SendId { account: account.clone(), event: new.event.clone() })
+                    .collect(),
+                Told::Messages(..) => Vec::new(),
+            };
+            for send in sends {
+                let within = within + self.earned(&send.account);
+                let took = self.watch.accepted_at(&send).map(|at| at.saturating_sub(post.at));
                 if took.is_none_or(|took| took > within) {
                     self.broken(format!("{send} went out after {took:?} ms, not within {within}"));
                 }
@@ -140,12 +161,31 @@ impl World {
             Outcome::Failed { reason: FailReason::NoAnswer } => {
                 self.watch.attempts(send) > 0 && self.scenario.trouble != Trouble::None
             }
+            Outcome::Failed { reason } if self.may_fail(&account.id, send, *reason, at) => true,
             Outcome::Failed { reason } => match message.nature {
                 Nature::Refused(refusal, from) => refusal.ends() == Some(*reason) && from <= at,
                 Nature::Answerable => false,
             },
         };
         (!is_due).then(|| format!("it ended as {outcome:?}"))
+    }
+
+    /// Whether what goes wrong may have failed a send that could be answered.
+    fn may_fail(&self, account: &AccountId, send: &SendId, reason: FailReason, at: u64) -> bool {
+        let was_spelled = self.scenario.spells.iter().any(|spell| {
+            let is_theirs = spell.account.as_ref().is_none_or(|only| only == account);
+            is_theirs && spell.refusal.ends() == Some(reason) && spell.span.start <= at
+        });
+        let attempts = self.watch.attempts(send);
+        let has_faults = self.scenario.rates.meta > 0.0;
+        was_spelled
+            || has_faults
+                && match reason {
+                    FailReason::Unknown => attempts > 0,
+                    FailReason::Refused => attempts >= REFUSED_TRIES,
+                    FailReason::BadRequest => attempts >= FETCH_TRIES,
+                    _ => false,
+                }
     }
 
     /// What is wrong with how a comment's send ended.
@@ -169,6 +209,8 @@ impl World {
             Outcome::Expired if is_live => None,
             Outcome::Expired if self.had_wrong_clocks() => None,
             Outcome::Expired if self.scenario.may_expire(account) => None,
+            // Where nobody else's send was left to show that it is alone with it.
+            Outcome::Expired if is_refused_alone(comment.nature) => None,
             Outcome::Expired => wrong("expired"),
             Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
                 match account.removed_at.is_some_and(|removed| removed <= at) {
@@ -182,7 +224,8 @@ impl World {
             Outcome::Failed { reason } => {
                 let reason = *reason;
                 let is_due = match (reason, comment.nature) {
-                    (FailReason::NoAnswer, _) => self.watch.attempts(&send) >= FAILURES_MAX,
+                    (FailReason::NoAnswer, _) => self.watch.attempts(&send) >= TRANSIENT_TRIES,
+                    _ if self.may_fail(&account.id, &send, reason, at) => true,
                     // The broadcast is over.
                     (FailReason::ReplyRefused, _) if is_live => true,
                     // Also after a lost answer to a call that went through.
@@ -206,6 +249,11 @@ impl World {
             self.broken(format!("{calls} calls, and {tally:?}"));
         }
     }
+}
+
+/// Whether a send is refused in words that would mean its account.
+fn is_refused_alone(nature: Nature) -> bool {
+    matches!(nature, Nature::Refused(refusal, _) if refusal.ends() == Some(FailReason::Refused))
 }
 
 fn send_id(account: &AccountPlan, comment: &CommentPlan) -> SendId {

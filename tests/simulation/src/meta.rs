@@ -17,6 +17,7 @@ use spillway_meta::graph::{CallError, Sent};
 use spillway_meta::usage::{Percent, Usage};
 
 pub(crate) use self::refusal::Refusal;
+use crate::dice::Dice;
 use crate::judge;
 use crate::scenario::{Asks, CommentPlan, Headers, Nature, Outage, Scenario, Surface};
 use crate::world::World;
@@ -36,6 +37,8 @@ struct Comment {
     plan: CommentPlan,
     /// Calls that took effect.
     accepted: u32,
+    /// Whether Meta has answered such a call with an error, and takes another one.
+    forgotten: bool,
 }
 
 /// What a call is for.
@@ -123,7 +126,9 @@ impl Meta {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let comments = scenario.accounts.iter().flat_map(|account| &account.comments);
         let comments = comments
-            .map(|plan| (plan.id.clone(), Comment { plan: plan.clone(), accepted: 0 }))
+            .map(|plan| {
+                (plan.id.clone(), Comment { plan: plan.clone(), accepted: 0, forgotten: false })
+            })
             .collect();
         let messages = scenario.accounts.iter().flat_map(|account| {
             account.messages.iter().map(|plan| {
@@ -153,6 +158,11 @@ impl Meta {
     /// When a comment was made, in milliseconds since 1970.
     pub(crate) fn made_at(&self, comment: &CommentId) -> Option<u64> {
         self.comments.get(comment).map(|comment| comment.plan.made_at)
+    }
+
+    /// Who wrote a comment.
+    pub(crate) fn author(&self, comment: &CommentId) -> Option<&RecipientId> {
+        self.comments.get(comment).map(|comment| &comment.plan.author)
     }
 
     /// How many calls for a comment took effect.
@@ -211,6 +221,8 @@ impl World {
             (refused(Refusal::Blocked), 1),
             (refused(Refusal::TokenDead), 1),
             (refused(Refusal::Permission), 1),
+            (refused(Refusal::PermissionUnclear), 3),
+            (refused(Refusal::FetchFailed), 1),
         ])
     }
 
@@ -225,19 +237,32 @@ impl World {
         self.judge(account, ask, granted_at);
         let stopped = match fault {
             Some(Fault::Refused(refusal)) => Some(refusal),
-            _ => self.spell(account),
+            _ => self.spell(account, ask),
         };
         let done = stopped.map_or_else(|| self.act(account, ask), Err);
         let date = Timestamp::from_secs(self.now / 1000);
         let (recipient, says) = match done {
             Err(refusal) => {
-                let (error, regain) = refusal.drawn(&mut self.dice);
+                self.saw_refused(account, ask, refusal);
+                let comment = match ask {
+                    Ask::Reply(comment) => Some(comment),
+                    _ => None,
+                };
+                let (error, regain) = refusal.drawn(&mut self.dice, account, comment);
                 let usage = Usage { regain, ..self.usage(account) };
                 let says = CallError::Refused { error, usage, server_date: Some(date) };
                 let says = (fault != Some(Fault::AnswerLost)).then_some(Err(says));
                 return Answer { says, effect: Effect::Nothing };
             }
-            Ok(recipient) => (recipient, fault.and_then(Fault::hides)),
+            Ok(recipient) => {
+                let hidden = fault.and_then(|fault| fault.hides(&mut self.dice));
+                if let (Some(_), Ask::Reply(comment)) = (&hidden, ask)
+                    && let Some(known) = self.meta.comments.get_mut(comment)
+                {
+                    known.forgotten = true;
+                }
+                (recipient, hidden)
+            }
         };
         let usage = self.usage(account);
         let says = match (fault, says) {
@@ -317,11 +342,12 @@ impl World {
     }
 
     /// How Meta refuses whatever the account asks now, where it does.
-    fn spell(&self, account: &AccountId) -> Option<Refusal> {
+    fn spell(&self, account: &AccountId, ask: &Ask) -> Option<Refusal> {
         let mut spells = self.scenario.spells.iter();
         spells
             .find(|spell| {
                 spell.span.contains(&self.now)
+                    && spell.refusal.concerns(ask)
                     && spell.account.as_ref().is_none_or(|only| only == account)
             })
             .map(|spell| spell.refusal)
@@ -373,7 +399,7 @@ impl World {
             Surface::Post => now <= known.plan.made_at + 7 * 24 * 3_600_000,
             Surface::Live { ends_at } => now < ends_at,
         };
-        if known.accepted > 0 || !in_time {
+        if known.accepted > 0 && !known.forgotten || !in_time {
             return Err(Refusal::NotAnswerable);
         }
         known.accepted += 1;
@@ -435,9 +461,9 @@ impl fmt::Display for Ask {
 
 impl Fault {
     /// What the answer says of a call that went through, where that is wrong.
-    fn hides(self) -> Option<GraphError> {
+    fn hides(self, dice: &mut Dice) -> Option<GraphError> {
         match self {
-            Self::ErrorAfterEffect => Some(GraphError { status: 502, ..GraphError::default() }),
+            Self::ErrorAfterEffect => Some(refusal::server_error(dice)),
             Self::AmbiguousAfterEffect => Some(refusal::ambiguous()),
             _ => None,
         }

@@ -33,6 +33,8 @@ pub enum Sabotage {
     LowerTier,
     /// Holds of accounts: the limiter does not see them.
     Holds,
+    /// Refusals: nobody remembers whose sends were refused.
+    Refusals,
     /// Holds of people: the limiter does not see them.
     PeopleHolds,
     /// Holds of the app: the limiter does not see them.
@@ -65,9 +67,12 @@ impl Sabotage {
 
     pub(crate) fn budgets(self, host: Arc<Host>) -> Arc<dyn Budgets> {
         match self {
-            Self::BudgetCondition | Self::Holds | Self::PeopleHolds | Self::People | Self::Rows => {
-                Arc::new(Sabotaged { host, by: self })
-            }
+            Self::BudgetCondition
+            | Self::Holds
+            | Self::Refusals
+            | Self::PeopleHolds
+            | Self::People
+            | Self::Rows => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
     }

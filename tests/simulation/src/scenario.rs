@@ -8,6 +8,7 @@ mod jobs;
 mod limits;
 mod messages;
 mod people;
+mod refusals;
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -74,6 +75,8 @@ pub enum Theme {
     Anything,
     /// Comments that come while a campaign of hundreds of messages runs.
     Campaign,
+    /// A few people, or a campaign, whose sends Meta refuses in words that would mean the account.
+    Refusals,
 }
 
 /// What goes wrong in a run.
@@ -332,6 +335,7 @@ impl Scenario {
         match theme {
             Theme::Anything => Self::anything(seed),
             Theme::Campaign => Self::campaign(seed),
+            Theme::Refusals => Self::refusals(seed),
         }
     }
 
@@ -348,6 +352,14 @@ impl Scenario {
         let mut changes: Vec<_> = self.accounts.iter().flat_map(of).collect();
         changes.sort_by_key(|&(at, _)| Reverse(at));
         changes
+    }
+
+    /// Whether a comment's answer waits for nothing but the account's limits and holds.
+    pub(crate) fn is_prompt(&self, account: &AccountId, comment: &CommentId) -> bool {
+        let has_link = self.spells.iter().any(|spell| spell.refusal == Refusal::Link);
+        let comments = self.account(account).into_iter().flat_map(|plan| &plan.comments);
+        let plan = comments.into_iter().find(|plan| plan.id == *comment);
+        !has_link && plan.is_some_and(|plan| plan.nature == Nature::Answerable)
     }
 
     /// Whether the account's limits and all that may stop it leave comments too late.

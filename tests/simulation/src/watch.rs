@@ -4,6 +4,7 @@ mod app;
 mod budgets;
 mod calls;
 mod marks;
+mod refusals;
 mod sends;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use spillway_core::time::Timestamp;
 
 use self::app::AppHold;
 use self::calls::{Accepted, Granted};
+use self::refusals::Refused;
 use self::sends::Claim;
 use crate::scenario::Trouble;
 use crate::world::World;
@@ -61,6 +63,8 @@ pub(crate) struct Watch {
     leases: BTreeMap<AccountId, u64>,
     /// Until when Meta asked each running invocation not to call for an account, or at all.
     asked: BTreeMap<(u64, Option<AccountId>), Timestamp>,
+    /// What Meta has refused of each account.
+    refused: BTreeMap<AccountId, Refused>,
     /// Sends by state.
     pub(crate) tally: Tally,
 }

@@ -279,9 +279,14 @@ fn may_read(comments: &Result<CommentsRead, NoAnswer>) -> Finding {
     }
 }
 
+fn is_unpermitted(verdict: Answered) -> bool {
+    let unclear = [Answered::PermissionUnclear, Answered::MediaUnclear];
+    verdict == Answered::Permission || unclear.contains(&verdict)
+}
+
 fn unpermitted(check: &'static str, permission: &str, no_answer: &NoAnswer) -> Finding {
     match no_answer {
-        NoAnswer::Failed(error) if error.verdict() == Answered::Permission => Finding::wrong(
+        NoAnswer::Failed(error) if is_unpermitted(error.verdict()) => Finding::wrong(
             check,
             format!("Meta: {error}: `{permission}` is missing"),
             format!(

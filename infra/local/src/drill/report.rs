@@ -18,7 +18,7 @@ use super::{Drill, START};
 use crate::report::{Entry, Report};
 use crate::story::trace::Said;
 
-/// The report object. `wanted = sent + waiting + failed + expired + lost`.
+/// The report object. `wanted = sent + waiting + failed + unknown + expired + lost`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DrillReport {
     /// Comments that must each get one DM.
@@ -29,6 +29,9 @@ pub struct DrillReport {
     pub waiting: u64,
     /// Given up. No trouble here is a reason to.
     pub failed: u64,
+    /// Meta's servers failed, so that nobody knew whether the DM was made: it was not, and a person
+    /// decides whether it is made again.
+    pub unknown: u64,
     /// Too late, within the limits.
     pub expired: u64,
     /// Nobody knows of them, and they got none. Must be 0.
@@ -106,23 +109,27 @@ pub(super) enum Fate {
     Sent(Timestamp),
     Waiting,
     Failed,
+    Unknown,
     Expired,
     Lost,
 }
 
 /// Each wanted comment's fate: a DM that arrived counts, whatever the stores say.
 pub(super) async fn fates(drill: &Drill) -> Result<Vec<(Timestamp, Fate)>> {
-    let entries: HashMap<String, String> =
-        Entry::all(&drill.stack).await?.into_iter().map(|entry| (entry.id, entry.state)).collect();
+    let entries = Entry::all(&drill.stack).await?.into_iter();
+    let entries: HashMap<String, (String, bool)> =
+        entries.map(|entry| (entry.id, (entry.state, entry.is_unknown))).collect();
     let fate = |said: &Said| {
         let comment = &said.comment;
         if let Some(at) = drill.stack.graph.answered_at(&comment.id) {
             return Fate::Sent(at);
         }
-        match entries.get(&format!("{}/{}", comment.account, comment.id)).map(String::as_str) {
-            Some("waiting") => Fate::Waiting,
-            Some("failed") => Fate::Failed,
-            Some("expired") => Fate::Expired,
+        let entry = entries.get(&format!("{}/{}", comment.account, comment.id));
+        match entry.map(|(state, is_unknown)| (state.as_str(), *is_unknown)) {
+            Some(("waiting", _)) => Fate::Waiting,
+            Some(("failed", true)) => Fate::Unknown,
+            Some(("failed", false)) => Fate::Failed,
+            Some(("expired", _)) => Fate::Expired,
             _ => Fate::Lost,
         }
     };
@@ -162,6 +169,7 @@ impl DrillReport {
             sent,
             waiting: count(|fate| *fate == Fate::Waiting),
             failed: count(|fate| *fate == Fate::Failed),
+            unknown: count(|fate| *fate == Fate::Unknown),
             expired: count(|fate| *fate == Fate::Expired),
             lost: count(|fate| *fate == Fate::Lost),
             twice: judged.accepted.saturating_sub(sent) + repeated.len() as u64,
@@ -196,6 +204,7 @@ impl DrillReport {
             ("expired", self.expired, "too late, within the limits"),
             ("waiting", self.waiting, ""),
             ("failed", self.failed, "given up"),
+            ("unknown", self.unknown, "Meta's servers failed, and none was made"),
             ("lost", self.lost, "neither sent nor known"),
             ("DMs twice", self.twice, "as the simulated Meta counted"),
             ("over a limit", self.violations, "calls, by its exact log"),

@@ -286,7 +286,7 @@ impl GraphError {
     }
 
     pub(super) fn try_again() -> Self {
-        Self::new(500, 2, "An unexpected error has occurred").transient()
+        Self::new(400, 1200, "Temporary send message failure. Please try again later.").transient()
     }
 
     pub(super) fn ambiguous() -> Self {

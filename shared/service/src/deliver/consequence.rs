@@ -1,7 +1,9 @@
 //! What follows from Meta's verdict on a call.
 
 use spillway_core::hold::HoldCause;
-use spillway_core::send::{Address, FailReason, Stage, Step};
+use spillway_core::id::AccountId;
+use spillway_core::refusal::{Doubt, Evidence};
+use spillway_core::send::{Address, FAILURES_MAX, FailReason, Stage, Step};
 use spillway_meta::error::{ThrottleScope, Verdict};
 use spillway_meta::graph::CallError;
 
@@ -26,69 +28,100 @@ impl Retry {
     }
 }
 
-/// What a hold stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// Every account.
-    App,
-    /// The account.
-    Account,
-    /// Messages to this person.
-    Recipient,
-}
-
 /// What follows from Meta's verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Consequence {
-    /// Stop all calls in this scope; the send waits, at no attempt.
-    Hold(Scope, HoldCause),
-    /// Try the send again later.
-    Retry(Retry),
-    /// The send has failed for good.
-    End(FailReason),
+    /// Stop all calls of the app; the send waits, at no attempt.
+    HoldApp,
+    /// Send nothing to this person for a while; the send waits, at no attempt.
+    HoldRecipient,
+    /// It may be about the account or the campaign: if so the send waits, at no attempt, else this
+    /// follows.
+    Refused(Evidence, Own),
+    /// Only the send is concerned.
+    Own(Own),
 }
 
-impl From<ThrottleScope> for Scope {
-    fn from(scope: ThrottleScope) -> Self {
-        match scope {
-            ThrottleScope::App => Self::App,
-            ThrottleScope::Account => Self::Account,
-            ThrottleScope::Recipient => Self::Recipient,
-        }
-    }
+/// What becomes of a send that is refused alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Own {
+    /// It is tried again later, up to so many times, and then fails for this reason.
+    Retry(Retry, u32, FailReason),
+    /// It has failed for good.
+    End(FailReason),
+    /// Nothing is sent to its person for a while; after a few such refusals it fails.
+    Space,
+    /// The DM may have been made, and a repeat may be made as well: never again by itself, not even
+    /// after a hold.
+    Unknown,
 }
+
+/// Attempts where Meta says that it failed and nothing was sent.
+const FEW: u32 = 5;
+
+/// Attempts of a send that is refused alone, an hour apart.
+pub(super) const SPACED: u32 = 3;
+
+/// Attempts where Meta could not fetch what the message shows.
+const TWO: u32 = 2;
 
 impl Consequence {
-    /// What follows for a send to `to`. A private reply whose answer was lost is tried again, since
-    /// Meta refuses a second one; a message is not, since it would arrive twice.
-    pub(super) fn of(call: &CallError, to: &Address) -> Self {
-        let is_lost = match call {
-            CallError::Refused { error, .. } => error.status >= 500,
-            _ => false,
+    /// What follows for a send of `account` to `to`. A private reply without an answer is tried again,
+    /// since Meta refuses a second one; a message is not, since it would arrive twice. After an error
+    /// answer of Meta's servers neither is: it was seen to deliver private replies again.
+    pub(super) fn of(call: &CallError, account: &AccountId, to: &Address) -> Self {
+        let clear = |cause| Self::Refused(Evidence::Clear(cause), Own::Space);
+        let doubt = |doubt, own| Self::Refused(Evidence::Doubt(doubt), own);
+        let error = match call {
+            CallError::Refused { error, .. } => Some(error),
+            _ => None,
         };
-        match (Self::from(call.verdict()), to) {
-            (Self::Retry(Retry::Lost), Address::Person(_)) => Self::End(FailReason::NoAnswer),
-            (Self::Retry(_), Address::Person(_)) if is_lost => Self::End(FailReason::NoAnswer),
-            (consequence, _) => consequence,
+        let is_server_error = error.is_some_and(|error| error.status >= 500);
+        match call.verdict() {
+            Verdict::Throttled { scope: ThrottleScope::App } => Self::HoldApp,
+            Verdict::Throttled { scope: ThrottleScope::Recipient } => Self::HoldRecipient,
+            Verdict::Throttled { scope: ThrottleScope::Account } => clear(HoldCause::Throttled),
+            Verdict::Blocked => clear(HoldCause::Blocked),
+            Verdict::TokenDead => clear(HoldCause::TokenDead),
+            Verdict::Permission => clear(HoldCause::Permission),
+            Verdict::PermissionUnclear => doubt(Doubt::Permission, Own::Space),
+            Verdict::MediaUnclear => doubt(Doubt::Media, Own::Space),
+            Verdict::LinkBlocked => Self::Refused(Evidence::Campaign, Own::Space),
+            Verdict::Transient | Verdict::FetchFailed | Verdict::Ambiguous if is_server_error => {
+                doubt(Doubt::Server, Own::Unknown)
+            }
+            Verdict::Ambiguous if error.is_some() => Self::Own(Own::Unknown),
+            Verdict::Ambiguous => Self::Own(match to {
+                Address::Comment { .. } => {
+                    Own::Retry(Retry::Lost, FAILURES_MAX, FailReason::NoAnswer)
+                }
+                Address::Person(_) => Own::End(FailReason::NoAnswer),
+            }),
+            Verdict::Transient => Self::Own(Own::Retry(Retry::Failed, FEW, FailReason::NoAnswer)),
+            Verdict::FetchFailed => {
+                Self::Own(Own::Retry(Retry::Failed, TWO, FailReason::BadRequest))
+            }
+            Verdict::WindowClosed => Self::end(FailReason::WindowClosed),
+            Verdict::Recipient => Self::end(FailReason::Recipient),
+            Verdict::PrivateReplyRefused => Self::end(FailReason::ReplyRefused),
+            Verdict::ThreadOwner => Self::end(FailReason::ThreadOwner),
+            Verdict::BadRequest => doubt(Doubt::Request, Own::End(FailReason::BadRequest)),
+            Verdict::CommentGone => {
+                let object = error.and_then(|error| error.object.as_deref());
+                match (object, to) {
+                    // Its token does not see it.
+                    (Some(object), _) if object == account.as_str() => clear(HoldCause::TokenDead),
+                    (Some(object), Address::Comment { id, .. }) if object == id.as_str() => {
+                        Self::end(FailReason::CommentGone)
+                    }
+                    _ => doubt(Doubt::Object, Own::End(FailReason::CommentGone)),
+                }
+            }
         }
     }
-}
 
-impl From<Verdict> for Consequence {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Throttled { scope } => Self::Hold(scope.into(), HoldCause::Throttled),
-            Verdict::Blocked => Self::Hold(Scope::Account, HoldCause::Blocked),
-            Verdict::TokenDead => Self::Hold(Scope::Account, HoldCause::TokenDead),
-            Verdict::Permission => Self::Hold(Scope::Account, HoldCause::Permission),
-            Verdict::Transient => Self::Retry(Retry::Failed),
-            Verdict::Ambiguous => Self::Retry(Retry::Lost),
-            Verdict::WindowClosed => Self::End(FailReason::WindowClosed),
-            Verdict::Recipient => Self::End(FailReason::Recipient),
-            Verdict::PrivateReplyRefused => Self::End(FailReason::ReplyRefused),
-            Verdict::ThreadOwner => Self::End(FailReason::ThreadOwner),
-            Verdict::BadRequest => Self::End(FailReason::BadRequest),
-            Verdict::CommentGone => Self::End(FailReason::CommentGone),
-        }
+    fn end(reason: FailReason) -> Self {
+        Self::Own(Own::End(reason))
     }
 }
 
@@ -99,29 +132,77 @@ mod tests {
 
     use super::*;
 
-    fn of(call: &CallError, to: &Address) -> String {
-        match Consequence::of(call, to) {
-            Consequence::Hold(scope, cause) => format!("{scope:?} {cause:?}"),
-            Consequence::Retry(retry) => format!("{retry:?}"),
-            Consequence::End(reason) => format!("{reason:?}"),
+    fn refused(status: u16, code: i64, subcode: i64) -> CallError {
+        let subcode = (subcode != 0).then_some(subcode);
+        let error =
+            GraphError { status, code: Some(code), subcode, is_metas: true, ..Default::default() };
+        CallError::Refused { error, usage: Usage::default(), server_date: None }
+    }
+
+    fn of(call: &CallError, to: &Address) -> Consequence {
+        Consequence::of(call, &"17841".into(), to)
+    }
+
+    fn comment() -> Address {
+        Address::Comment { id: "179".into(), author: None }
+    }
+
+    #[test]
+    fn what_may_have_been_sent_is_not_made_twice() {
+        let person = Address::Person("p".into());
+        let lost = Own::Retry(Retry::Lost, FAILURES_MAX, FailReason::NoAnswer);
+        assert_eq!(of(&CallError::Unknown, &comment()), Consequence::Own(lost));
+        let no_answer = Consequence::end(FailReason::NoAnswer);
+        assert_eq!(of(&CallError::Unknown, &person), no_answer);
+        let server = Consequence::Refused(Evidence::Doubt(Doubt::Server), Own::Unknown);
+        for to in [comment(), person] {
+            for (code, subcode) in [(0, 0), (1, 0), (2, 0), (1, 99), (1, 1_357_046), (1200, 0)] {
+                assert_eq!(of(&refused(500, code, subcode), &to), server, "{code}/{subcode}");
+            }
+            for (code, subcode) in [(1, 0), (2, 0), (1, 1_357_046)] {
+                let unknown = Consequence::Own(Own::Unknown);
+                assert_eq!(of(&refused(400, code, subcode), &to), unknown, "{code}/{subcode}");
+            }
+            assert_eq!(of(&refused(500, 4, 0), &to), Consequence::HoldApp, "the code is clear");
         }
     }
 
     #[test]
-    fn a_message_whose_answer_was_lost_is_not_made_twice() {
-        let comment = Address::Comment { id: "c".into(), author: None };
-        let person = Address::Person("p".into());
-        assert_eq!(of(&CallError::Unknown, &comment), "Lost");
-        assert_eq!(of(&CallError::Unknown, &person), "NoAnswer");
-        let refused = |status, code| CallError::Refused {
-            error: GraphError { status, code: Some(code), ..GraphError::default() },
-            usage: Usage::default(),
-            server_date: None,
+    fn an_object_that_cannot_be_seen_is_the_account_the_comment_or_not_known() {
+        let gone = |object: Option<&str>| {
+            let CallError::Refused { error, usage, server_date } = refused(400, 100, 33) else {
+                unreachable!("it is refused")
+            };
+            let error = GraphError { object: object.map(str::to_owned), ..error };
+            of(&CallError::Refused { error, usage, server_date }, &comment())
         };
-        assert_eq!(of(&refused(500, 2), &comment), "Failed");
-        assert_eq!(of(&refused(500, 2), &person), "NoAnswer");
-        assert_eq!(of(&refused(400, 2), &person), "Failed");
-        assert_eq!(of(&refused(400, 4), &person), "App Throttled");
-        assert_eq!(of(&refused(400, 613), &person), "Account Throttled");
+        let token = Evidence::Clear(HoldCause::TokenDead);
+        assert!(matches!(gone(Some("17841")), Consequence::Refused(of, _) if of == token));
+        assert_eq!(gone(Some("179")), Consequence::end(FailReason::CommentGone));
+        let doubt = Evidence::Doubt(Doubt::Object);
+        for object in [None, Some("5")] {
+            let own = Own::End(FailReason::CommentGone);
+            assert_eq!(gone(object), Consequence::Refused(doubt, own));
+        }
+    }
+
+    #[test]
+    fn few_tries_are_made_where_nothing_was_sent() {
+        let tries = |code, subcode| match of(&refused(400, code, subcode), &comment()) {
+            Consequence::Own(Own::Retry(_, tries, _))
+            | Consequence::Refused(_, Own::Retry(_, tries, _)) => tries,
+            Consequence::Refused(_, Own::Space) => SPACED,
+            _ => 1,
+        };
+        assert_eq!(tries(2, 0), 1, "also of somebody who has blocked the account");
+        assert_eq!([2_018_008, 2_018_047, 2_018_294].map(|subcode| tries(100, subcode)), [2; 3]);
+        assert_eq!([tries(1200, 0), tries(2_018_321, 0)], [FEW; 2]);
+        assert_eq!([tries(10, 0), tries(200, 99), tries(3, 0)], [SPACED; 3]);
+    }
+
+    #[test]
+    fn a_link_that_is_refused_stops_its_campaign() {
+        let link = of(&refused(400, 508, 2_534_122), &comment());
+        assert!(matches!(link, Consequence::Refused(Evidence::Campaign, _)));
     }
 }

@@ -21,16 +21,16 @@ use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::learned::Learned;
 use spillway_core::message::Values;
 use spillway_core::quota::Action;
+use spillway_core::refusal::{Doubt, Evidence, Finding, Party};
 use spillway_core::send::{
-    Address, CancelReason, Earlier, FAILURES_MAX, FailReason, Lane, Outcome, REPLY_WINDOW, Stage,
-    Step, Waiting,
+    Address, CancelReason, Earlier, FailReason, Lane, Outcome, REPLY_WINDOW, Stage, Step, Waiting,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_meta::graph::{CallError, Sent};
 use spillway_meta::usage::Usage;
 use tracing::{error, info, warn};
 
-use self::consequence::{Consequence, Retry, Scope};
+use self::consequence::{Consequence, Own, Retry, SPACED};
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck, Server};
 use crate::directory::Directory;
@@ -242,18 +242,27 @@ impl Deliver {
         };
         let (paused, jobs): (Vec<Job>, Vec<Job>) =
             jobs.into_iter().partition(|job| campaigns.is_paused(&job.ticket.campaign));
+        let again = self.park_held(account, paused.iter().collect()).await;
+        (jobs, again)
+    }
+
+    /// Parks sends that wait for something else than the account's budget, and gives the ids of messages
+    /// that the queue must bring again.
+    async fn park_held(&self, account: &Account, held: Vec<&Job>) -> Vec<String> {
+        if held.is_empty() {
+            return Vec::new();
+        }
         // Marked first: a parked send without a mark would never be looked at.
-        let again = match self.backlogs.mark(&account.id, self.clock.now()).await {
+        match self.backlogs.mark(&account.id, self.clock.now()).await {
             Ok(()) => {
-                let parking = paused.iter().map(|job| self.park_one(job));
+                let parking = held.into_iter().map(|job| self.park_one(job));
                 join_all(parking).await.into_iter().flatten().collect()
             }
             Err(error) => {
                 error!(account = %account.id, %error, "could not mark the backlog");
-                paused.into_iter().map(|job| job.message_id).collect()
+                held.into_iter().map(|job| job.message_id.clone()).collect()
             }
-        };
-        (jobs, again)
+        }
     }
 
     /// Parks one send; gives the message's id if that could not be recorded.
@@ -276,7 +285,7 @@ impl Deliver {
         let Some((first, _)) = denied.first() else { return Vec::new() };
         let now = self.clock.now();
         let gap = account.rules.gap(first.ticket.lane.action(), now, Learned::default());
-        let (mut waiting, mut parking) = (Vec::new(), Vec::new());
+        let (mut waiting, mut parking, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (job, denial) in denied {
             let wait = denial.retry_at.since(now);
             self.meter.denied(&denial.bound);
@@ -285,15 +294,19 @@ impl Deliver {
             match denial.bound {
                 // Release would give it a slot that it cannot use.
                 Bound::RecipientHold => waiting.push(self.wait_on_queue(job, wait)),
+                Bound::CampaignHold => held.push(*job),
                 _ if wait <= WAIT_ON_QUEUE => {
                     waiting.push(self.wait_on_queue(job, wait.saturating_add(gap * before)));
                 }
                 _ => parking.push((*job, denial)),
             }
         }
-        let (waiting, mut again) =
-            futures::join!(join_all(waiting), self.park_denied(account, &parking, now));
-        again.extend(waiting.into_iter().flatten());
+        let (waiting, held, mut again) = futures::join!(
+            join_all(waiting),
+            self.park_held(account, held),
+            self.park_denied(account, &parking, now),
+        );
+        again.extend(waiting.into_iter().flatten().chain(held));
         again
     }
 
@@ -480,14 +493,23 @@ impl Deliver {
                 let written_at = comment.created_at.unwrap_or(send.matched_at);
                 if written_at + REPLY_WINDOW <= now { Age::TooOld } else { Age::InTime }
             }
-            Err(call) => match Consequence::of(&call, &send.to) {
-                Consequence::Hold(scope, cause) => {
-                    warn!(send = %send.id, error = %call, "the comment's time not read");
-                    self.hold(account, send, scope, cause, usage(&call)).await;
-                    Age::Stopped
+            Err(call) => {
+                let regain = usage(&call).regain;
+                match Consequence::of(&call, &account.id, &send.to) {
+                    Consequence::HoldApp => {
+                        self.hold_app(account, regain).await;
+                    }
+                    Consequence::Refused(evidence @ Evidence::Clear(_), _) => {
+                        self.refused(account, send, evidence, regain).await;
+                    }
+                    // It is a read: whether the send is refused too, its own call tells.
+                    Consequence::Refused(Evidence::Doubt(_) | Evidence::Campaign, _)
+                    | Consequence::HoldRecipient
+                    | Consequence::Own(_) => return Age::InTime,
                 }
-                Consequence::Retry(_) | Consequence::End(_) => Age::InTime,
-            },
+                warn!(send = %send.id, error = %call, "the comment's time not read");
+                Age::Stopped
+            }
         }
     }
 
@@ -543,7 +565,7 @@ impl Deliver {
                 let fate = self.finish(ticket, &outcome).await;
                 let person = send.to.recipient();
                 self.limiter.note_written(account, &reservation.grant, person).await;
-                self.went_through(account, reservation, &sent.usage).await;
+                self.went_through(account, reservation, Some(send), &sent.usage).await;
                 return called(fate);
             }
             Err(call) => call,
@@ -554,40 +576,85 @@ impl Deliver {
             let fate = self.requeue(ticket, send, Retry::Untried, UNREACHABLE_WAIT).await;
             return Attempt { fate, unused: 1 };
         }
-        match Consequence::of(&call, &send.to) {
-            Consequence::Hold(Scope::Recipient, cause) => {
-                let until = self.hold(account, send, Scope::Recipient, cause, usage(&call)).await;
-                let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
-                self.went_through(account, reservation, &usage(&call)).await;
-                called(self.requeue(ticket, send, Retry::Untried, wait.min(QUEUE_DELAY_MAX)).await)
+        let regain = usage(&call).regain;
+        let own = match Consequence::of(&call, &account.id, &send.to) {
+            Consequence::HoldApp => {
+                self.hold_app(account, regain).await;
+                return called(self.park(ticket).await);
             }
-            Consequence::Hold(scope, cause) => {
-                self.hold(account, send, scope, cause, usage(&call)).await;
-                called(self.park(ticket).await)
-            }
-            Consequence::Retry(retry) if send.failures + 1 < FAILURES_MAX => {
-                let wait = send.after(retry.step(Stage::Parked)).backoff();
-                called(self.requeue(ticket, send, retry, wait).await)
-            }
-            Consequence::Retry(_) => {
-                let outcome = Outcome::Failed { reason: FailReason::NoAnswer };
-                called(self.finish(ticket, &outcome).await)
-            }
-            Consequence::End(reason) => {
-                // A second private reply to a comment is refused: so the first one arrived.
-                let arrived =
-                    reason == FailReason::ReplyRefused && send.earlier == Earlier::Unknown;
-                let outcome = if arrived {
-                    info!(send = %send.id, "sent: an earlier attempt had arrived");
-                    Outcome::Sent { recipient: None, message: None, variant: None }
-                } else {
-                    Outcome::Failed { reason }
+            Consequence::HoldRecipient => {
+                let until = match send.to.recipient() {
+                    Some(person) => self.limiter.hold_recipient(account, person).await,
+                    None => None,
                 };
-                let fate = self.finish(ticket, &outcome).await;
-                self.went_through(account, reservation, &usage(&call)).await;
-                called(fate)
+                let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
+                self.went_through(account, reservation, Some(send), &usage(&call)).await;
+                let wait = wait.min(QUEUE_DELAY_MAX);
+                return called(self.requeue(ticket, send, Retry::Untried, wait).await);
             }
-        }
+            Consequence::Refused(evidence, own) => {
+                let finding = self.refused(account, send, evidence, regain).await;
+                match (finding, own) {
+                    (
+                        Finding::Account(_) | Finding::Campaign,
+                        Own::Retry(..) | Own::End(_) | Own::Space,
+                    ) => {
+                        // The campaign's hold is not the account's: Meta has answered.
+                        if finding == Finding::Campaign {
+                            self.went_through(account, reservation, None, &usage(&call)).await;
+                        }
+                        return called(self.park(ticket).await);
+                    }
+                    _ if evidence == Evidence::Doubt(Doubt::Server) => {}
+                    // Meta has answered, with no limit.
+                    (Finding::Send | Finding::Open, _) => {
+                        self.went_through(account, reservation, None, &usage(&call)).await;
+                    }
+                    (Finding::Account(_) | Finding::Campaign, Own::Unknown) => {}
+                }
+                own
+            }
+            Consequence::Own(own) => {
+                if let Own::End(_) = own
+                    && call != CallError::Unknown
+                {
+                    self.went_through(account, reservation, Some(send), &usage(&call)).await;
+                }
+                own
+            }
+        };
+        called(self.alone(account, ticket, send, own).await)
+    }
+
+    /// What becomes of a send that is refused alone.
+    async fn alone(&self, account: &Account, ticket: &Ticket, send: &Waiting, own: Own) -> Fate {
+        let reason = match own {
+            Own::Retry(retry, tries, _) if send.failures + 1 < tries => {
+                let wait = send.after(retry.step(Stage::Parked)).backoff();
+                return self.requeue(ticket, send, retry, wait).await;
+            }
+            Own::Space if send.failures + 1 < SPACED => {
+                let until = match send.to.recipient() {
+                    Some(person) => self.limiter.hold_recipient(account, person).await,
+                    None => None,
+                };
+                let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
+                let wait = wait.min(QUEUE_DELAY_MAX);
+                return self.requeue(ticket, send, Retry::Failed, wait).await;
+            }
+            Own::Space => FailReason::Refused,
+            Own::Retry(_, _, reason) | Own::End(reason) => reason,
+            Own::Unknown => FailReason::Unknown,
+        };
+        // A second private reply to a comment is refused: so the first one arrived.
+        let arrived = reason == FailReason::ReplyRefused && send.earlier == Earlier::Unknown;
+        let outcome = if arrived {
+            info!(send = %send.id, "sent: an earlier attempt had arrived");
+            Outcome::Sent { recipient: None, message: None, variant: None }
+        } else {
+            Outcome::Failed { reason }
+        };
+        self.finish(ticket, &outcome).await
     }
 
     async fn finish(&self, ticket: &Ticket, outcome: &Outcome) -> Fate {
@@ -642,32 +709,47 @@ impl Deliver {
         Fate::Done
     }
 
-    /// Stops what a limit response is about, and gives until when.
-    async fn hold(
+    /// Stops every account.
+    async fn hold_app(&self, account: &Account, regain: Option<Duration>) {
+        if let Some(until) = self.limiter.hold_app(HoldCause::Throttled, regain).await {
+            self.close_cursor(&account.id, until).await;
+        }
+    }
+
+    /// Takes in that Meta has refused the send, which may stop its account or campaign.
+    async fn refused(
         &self,
         account: &Account,
         send: &Waiting,
-        scope: Scope,
-        cause: HoldCause,
-        usage: Usage,
-    ) -> Option<Timestamp> {
-        let until = match scope {
-            Scope::App => self.limiter.hold_app(cause, usage.regain).await,
-            Scope::Account => self.limiter.hold(account, cause, usage.regain).await,
-            Scope::Recipient => {
-                return self.limiter.hold_recipient(account, send.to.recipient()?).await;
-            }
-        };
-        self.close_cursor(&account.id, until?).await;
-        until
+        evidence: Evidence,
+        regain: Option<Duration>,
+    ) -> Finding {
+        let party = Party::of(send);
+        let (finding, until) = self.limiter.refused(account, party, evidence, regain).await;
+        if let Some(until) = until {
+            self.close_cursor(&account.id, until).await;
+        }
+        finding
     }
 
     /// A call was answered, by whatever but a limit: a hold that it was the probe of is over, and
-    /// the answer may say how near the next one is.
-    async fn went_through(&self, account: &Account, reservation: &Reservation, usage: &Usage) {
+    /// the answer may say how near the next one is. `answered` is the send, where the answer shows that
+    /// nothing is wrong with its account or campaign.
+    async fn went_through(
+        &self,
+        account: &Account,
+        reservation: &Reservation,
+        answered: Option<&Waiting>,
+        usage: &Usage,
+    ) {
         let Reservation { grant, app_role, .. } = reservation;
+        match answered {
+            Some(send) => {
+                self.limiter.passed(account, &Party::of(send), grant.role, *app_role).await;
+            }
+            None => self.limiter.lift(account, grant.role, *app_role).await,
+        }
         if grant.role == Role::Probe || *app_role == Role::Probe {
-            self.limiter.lift(account, grant.role, *app_role).await;
             // Asks for the parked sends.
             if let Err(error) = self.backlogs.wake(&account.id, self.clock.now()).await {
                 error!(account = %account.id, %error, "could not mark the backlog");

@@ -13,9 +13,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::budget::Budget;
 use spillway_core::campaign::{Campaign, Campaigns, Overflow};
 use spillway_core::forecast::{Expected, Outlook, forecast};
+use spillway_core::hold::{Gate, Holds};
 use spillway_core::id::AccountId;
 use spillway_core::learned::Learned;
-use spillway_core::pace::{self, Cursor, HORIZON, Plan};
+use spillway_core::pace::{self, Cursor, HORIZON, Plan, Probing};
 use spillway_core::send::{Lane, Stage, Step, Waiting};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use tracing::{debug, info, warn};
@@ -189,13 +190,14 @@ impl Release {
             let Some(mut account) = self.directory.find(id).await? else {
                 return self.cancel_all(id, &mark, now).await;
             };
-            let mut survey = self.survey(&account, now).await?;
+            let budget = self.budgets.load(id).await?;
+            let mut survey = self.survey(&account, &budget.holds, now).await?;
             if survey.held_back > 0 {
                 // The campaign may have been resumed since the account was read: that woke it, once.
                 let known = account.revision;
                 account = self.directory.refresh(id).await?.unwrap_or(account);
                 if account.revision != known {
-                    survey = self.survey(&account, now).await?;
+                    survey = self.survey(&account, &budget.holds, now).await?;
                 }
             }
             if let Some(oldest) = survey.oldest {
@@ -215,12 +217,16 @@ impl Release {
             let mut done = Released { ended: ended.len(), ..Released::default() };
             ended.into_iter().for_each(|at| survey.strike_out(at));
 
-            let (plan, left) = self.take_slots(&account, now, &mut survey, &mark).await?;
+            let (plan, left) = self.take_slots(&account, &budget, now, &mut survey, &mark).await?;
             self.queue_all(&account, &mut survey, &plan, now, &mut done).await?;
 
             let due = match waiting {
                 0 if now.since(mark.marked_at) > MARK_KEPT => None,
-                _ => Some(look_again_at(&plan, left, within, survey.first_deadline, now)),
+                _ => {
+                    let opens_at = budget.holds.refusals.campaign_opens_at(now);
+                    let next = look_again_at(&plan, left, within, survey.first_deadline, now);
+                    Some(opens_at.map_or(next, |opens_at| next.min(opens_at)))
+                }
             };
             self.backlogs.settle(id, &mark, due).await?;
             debug!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "run over");
@@ -228,18 +234,28 @@ impl Release {
         })
     }
 
-    fn surveyor<'a>(&'a self, account: &'a Account, now: Timestamp) -> Surveyor<'a> {
+    fn surveyor<'a>(
+        &'a self,
+        account: &'a Account,
+        holds: &'a Holds,
+        now: Timestamp,
+    ) -> Surveyor<'a> {
         let Account { id, campaigns, .. } = account;
-        Surveyor { sends: &*self.sends, account: id, campaigns, now }
+        Surveyor { sends: &*self.sends, account: id, campaigns, holds, now }
     }
 
     /// Reads the account's waiting sends in order, until there are enough to fill the horizon. Where
     /// the newest go first it reads all of them, since those whose time is over stand last.
-    async fn survey(&self, account: &Account, now: Timestamp) -> Result<Survey, StoreError> {
+    async fn survey(
+        &self,
+        account: &Account,
+        holds: &Holds,
+        now: Timestamp,
+    ) -> Result<Survey, StoreError> {
         let gap = account.rules.gap(Lane::Inbound.action(), now, Learned::default());
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
         let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
-        let surveyor = self.surveyor(account, now);
+        let surveyor = self.surveyor(account, holds, now);
         match account.campaigns.iter().any(newest_first) {
             true => surveyor.all().await,
             false => surveyor.first(enough).await,
@@ -251,21 +267,22 @@ impl Release {
     async fn take_slots(
         &self,
         account: &Account,
+        budget: &Budget,
         now: Timestamp,
         survey: &mut Survey,
         mark: &Mark,
     ) -> Result<(Plan, Option<Lane>), StoreError> {
-        let (budget, app) = futures::try_join!(self.budgets.load(&account.id), self.app.load())?;
+        let app = self.app.load().await?;
         let changed = match budget.revision > account.revision {
             true => self.directory.refresh(&account.id).await?,
             false => None,
         };
         let account = changed.as_deref().unwrap_or(account);
-        let budget = budget.with_app(&account.rules, &account.id, &app, now);
-        self.meter.headroom(&budget, &account.rules, Lane::Inbound.action(), now);
+        let budget = &budget.clone().with_app(&account.rules, &account.id, &app, now);
+        self.meter.headroom(budget, &account.rules, Lane::Inbound.action(), now);
         let mut cursor = self.cursors.load(&account.id).await?;
         for _ in 0..CURSOR_TRIES {
-            let Some(plan) = self.plan(account, &budget, &cursor, now, survey).await? else {
+            let Some(plan) = self.plan(account, budget, &cursor, now, survey).await? else {
                 break;
             };
             let left = survey.first_left(&plan);
@@ -273,7 +290,7 @@ impl Release {
                 None => None,
                 Some(_) => {
                     let marked_at = mark.marked_at;
-                    self.outlook(account, &budget, &cursor, now, survey, marked_at).await?
+                    self.outlook(account, budget, &cursor, now, survey, marked_at).await?
                 }
             };
             if let Some(Outlook { late, .. }) = outlook {
@@ -304,10 +321,21 @@ impl Release {
         now: Timestamp,
         survey: &mut Survey,
     ) -> Result<Option<Plan>, StoreError> {
+        let surveyor = self.surveyor(account, &budget.holds, now);
         for _ in 0..PLAN_TRIES {
+            let probing = match budget.holds.gate(now) {
+                Gate::Probe | Gate::Closed(..) if budget.holds.current.is_some() => {
+                    surveyor.choose_probe(survey).await?
+                }
+                Gate::Open | Gate::Probe | Gate::Closed(..) => {
+                    surveyor.put_refused_last(survey);
+                    Probing::Wanted
+                }
+            };
             let (outstanding, lanes) = (&survey.outstanding, survey.lanes());
-            let plan = pace::plan(&account.rules, budget, cursor, now, outstanding, &lanes);
-            if self.surveyor(account, now).verify(survey, &plan.slots).await? {
+            let rules = &account.rules;
+            let plan = pace::plan(rules, budget, cursor, now, outstanding, &lanes, probing);
+            if surveyor.verify(survey, &plan.slots).await? {
                 let is_spent = survey.ready.is_empty() && survey.extent == Extent::First;
                 return Ok((!is_spent).then_some(plan));
             }
@@ -335,7 +363,7 @@ impl Release {
         if let Some(known) = cursor.outlook.filter(|known| now < believed_until(known, marked_at)) {
             return Ok(Some(known));
         }
-        let expected = self.surveyor(account, now).expected(OUTLOOK_MAX).await?;
+        let expected = self.surveyor(account, &budget.holds, now).expected(OUTLOOK_MAX).await?;
         let outlook = Outlook::of(&forecast(&expected), now);
         let Outlook { waiting, late, last, .. } = outlook;
         info!(account = %account.id, waiting, late, last_in_s = last.since(now).as_secs(), "outlook");
@@ -439,7 +467,9 @@ impl Release {
         now: Timestamp,
     ) -> Result<Released, StoreError> {
         let none = Campaigns::default();
-        let surveyor = Surveyor { sends: &*self.sends, account: id, campaigns: &none, now };
+        let holds = Holds::default();
+        let surveyor =
+            Surveyor { sends: &*self.sends, account: id, campaigns: &none, holds: &holds, now };
         let mut survey = surveyor.removed().await?;
         let found = survey.waiting();
         let ended = self.end(std::mem::take(&mut survey.over), now).await?;

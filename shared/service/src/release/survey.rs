@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::campaign::{Campaigns, Overflow};
 use spillway_core::forecast::Expected;
+use spillway_core::hold::Holds;
 use spillway_core::id::{AccountId, SendId};
-use spillway_core::pace::Plan;
+use spillway_core::pace::{Plan, Probing};
+use spillway_core::refusal::{Party, Suspicion};
 use spillway_core::send::{
     Address, CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, Stage, Waiting,
 };
@@ -27,11 +29,15 @@ const PAGES: (usize, usize) = (8, 200);
 /// horizon's.
 const READY_MAX: usize = 500;
 
+/// Ready sends that are looked at to find one that is fit to be a probe.
+const PROBES_MAX: usize = 16;
+
 /// Reads an account's pages.
 pub(super) struct Surveyor<'a> {
     pub(super) sends: &'a dyn Sends,
     pub(super) account: &'a AccountId,
     pub(super) campaigns: &'a Campaigns,
+    pub(super) holds: &'a Holds,
     pub(super) now: Timestamp,
 }
 
@@ -46,9 +52,11 @@ pub(super) struct Survey {
     pub(super) ready: Vec<Ready>,
     /// Have a slot ahead and a message on the queue, for that instant.
     pub(super) outstanding: Vec<(Lane, Timestamp)>,
+    /// Their lines.
+    outstanding_at: Vec<At>,
     /// Claimed: a call may be under way, or its function may just have died.
     pub(super) claimed: usize,
-    /// Wait for a paused campaign.
+    /// Wait for a campaign that is paused or on hold.
     pub(super) held_back: usize,
     /// On a page, and not recorded with it yet, if ever.
     unclear: usize,
@@ -112,7 +120,7 @@ pub(super) enum Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Now,
-    /// The campaign is paused: only the send's time can end its wait.
+    /// The campaign is paused or on hold: only the send's time can end its wait.
     Later,
 }
 
@@ -139,6 +147,11 @@ impl Survey {
         &self.page(at).lines[at.line]
     }
 
+    /// Whom a line is for, as far as the page tells.
+    fn party_of(&self, at: At) -> Party {
+        Party::new(&self.line(at).event, None, &self.page(at).campaign, None)
+    }
+
     fn place(&self, at: At) -> Place {
         self.page(at).place_of(self.line(at))
     }
@@ -161,11 +174,12 @@ impl Survey {
     /// of more in the last lane that it has read.
     pub(super) fn first_left(&self, plan: &Plan) -> Option<Lane> {
         let left = self.ready.iter().zip(&plan.slots).filter(|(_, slot)| slot.is_none());
-        let paced = left.map(|(ready, _)| ready.lane).find(|&lane| lane != Lane::Live);
+        let paced = left.map(|(ready, _)| ready.lane).filter(|&lane| lane != Lane::Live).min();
         paced.or(match self.extent {
             Extent::All => None,
             Extent::First => {
-                Some(self.ready.last().map_or(Lane::Inbound, |last| last.lane.max(Lane::Inbound)))
+                let last = self.ready.iter().map(|ready| ready.lane).max();
+                Some(last.map_or(Lane::Inbound, |last| last.max(Lane::Inbound)))
             }
         })
     }
@@ -255,6 +269,7 @@ impl Survey {
         match send.stage {
             Stage::Queued { due } if now < due + OVERDUE => {
                 self.outstanding.push((send.lane, due));
+                self.outstanding_at.push(at);
             }
             Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => match wanted {
                 Wanted::Now => self.ready.push(Ready {
@@ -379,10 +394,50 @@ impl Surveyor<'_> {
     }
 
     fn wanted(&self, page: &Page) -> Wanted {
-        match self.campaigns.is_paused(&page.campaign) {
+        let held = self.holds.refusals.campaign_held_until(&page.campaign, self.now);
+        match held.is_some() || self.campaigns.is_paused(&page.campaign) {
             true => Wanted::Later,
             false => Wanted::Now,
         }
+    }
+
+    /// Puts sends that have put the account on hold behind the others.
+    pub(super) fn put_refused_last(&self, survey: &mut Survey) {
+        let mut ready = std::mem::take(&mut survey.ready);
+        ready.sort_by_key(|ready| self.holds.refusals.goes_last(&survey.party_of(ready.at)));
+        survey.ready = ready;
+    }
+
+    /// Puts the ready send first that is the fittest to find out whether a hold is over, and says whether
+    /// it has to: not if one as fit has a slot; and one that was refused waits until the hold's end for
+    /// another to come.
+    pub(super) async fn choose_probe(&self, survey: &mut Survey) -> Result<Probing, StoreError> {
+        let outstanding = std::mem::take(&mut survey.outstanding_at);
+        let found = self.look_up(survey, &outstanding, |_| true).await?;
+        survey.outstanding_at = outstanding;
+        let has_slot = found.iter().filter_map(|found| match found {
+            Found::Waiting(send) => Some(self.holds.suspicion(send, self.now)),
+            Found::Ended | Found::Unclear => None,
+        });
+        let has_slot = has_slot.filter(|&fitness| fitness != Suspicion::Held).min();
+        // The person of a send is known from its entry alone.
+        let looked_at = vec![Some(self.now); survey.ready.len().min(PROBES_MAX)];
+        self.verify(survey, &looked_at).await?;
+        let mut ready = std::mem::take(&mut survey.ready);
+        let suspicion = |ready: &Ready| match &ready.send {
+            Some(send) => self.holds.suspicion(send, self.now),
+            None => self.holds.refusals.suspicion(&survey.party_of(ready.at)),
+        };
+        ready.sort_by_key(suspicion);
+        let fittest = ready.first().map(suspicion);
+        survey.ready = ready;
+        let is_early = !self.holds.is_open(self.now);
+        Ok(match (fittest, has_slot) {
+            (None, _) => Probing::NotNow,
+            (Some(ready), Some(has_slot)) if has_slot <= ready => Probing::NotNow,
+            (Some(Suspicion::Person | Suspicion::Held), _) if is_early => Probing::NotNow,
+            _ => Probing::Wanted,
+        })
     }
 
     async fn take_in(&self, survey: &mut Survey, pages: Vec<Page>) -> Result<(), StoreError> {
@@ -394,10 +449,14 @@ impl Surveyor<'_> {
             survey.pages.push(page);
             let page = &survey.pages[number];
             let (mut ready, mut outstanding) = (Vec::new(), Vec::new());
+            let mut outstanding_at = Vec::new();
             for (index, line) in page.lines.iter().enumerate() {
                 let at = At { page: number, line: index };
                 match line.slot {
-                    Some(Slot { due, .. }) if self.now < due => outstanding.push((lane, due)),
+                    Some(Slot { due, .. }) if self.now < due => {
+                        outstanding.push((lane, due));
+                        outstanding_at.push(at);
+                    }
                     None if self.now < line.deadline => ready.push(Ready {
                         at,
                         place: page.place_of(line),
@@ -416,6 +475,7 @@ impl Surveyor<'_> {
                 survey.oldest = earliest(survey.oldest, Some(page.matched_at));
             }
             survey.outstanding.extend(outstanding);
+            survey.outstanding_at.extend(outstanding_at);
             match wanted {
                 Wanted::Now => survey.ready.extend(ready),
                 Wanted::Later => survey.held_back += ready.len(),

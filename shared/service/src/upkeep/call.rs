@@ -134,7 +134,7 @@ impl Caller<'_> {
                 limiter.hold(self.account, HoldCause::TokenDead, usage.regain).await;
             }
             // It says nothing of sends: another permission may be missing than theirs.
-            Verdict::Permission => {
+            Verdict::Permission | Verdict::PermissionUnclear | Verdict::MediaUnclear => {
                 warn!(account = %self.account.id, %error, "a permission for upkeep is missing");
             }
             _ => {}

@@ -1,10 +1,11 @@
-//! Budgets that are written whoever has written in between, whose holds are out of sight, or that
+//! Budgets that are written whoever has written in between, whose holds or refusals are out of sight, or that
 //! take one person for another.
 
 use async_trait::async_trait;
 use spillway_core::budget::Budget;
 use spillway_core::hold::Holds;
 use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::refusal::Refusals;
 use spillway_core::time::Timestamp;
 use spillway_core::windows::Windows;
 use spillway_service::port::{Budgets, Moved, Read, Saved, StoreError};
@@ -19,6 +20,7 @@ impl Sabotaged {
                 let windows = Windows::decode(&budget.windows.encode(), None);
                 budget.windows = windows.expect("what was encoded is decoded");
             }
+            Sabotage::Refusals => budget.holds.refusals = Refusals::default(),
             Sabotage::PeopleHolds => budget.holds = of_account(&budget.holds, Holds::default()),
             _ => {}
         }
@@ -43,6 +45,7 @@ fn of_account(account: &Holds, people: Holds) -> Holds {
     holds.strikes = account.strikes;
     holds.last_strike = account.last_strike;
     holds.current.clone_from(&account.current);
+    holds.refusals.clone_from(&account.refusals);
     holds
 }
 

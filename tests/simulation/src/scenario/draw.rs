@@ -397,6 +397,13 @@ fn spells(
                 ((Refusal::TokenDead, 3 * HOUR), 2),
                 ((Refusal::Permission, HOUR), 1),
                 ((Refusal::Blocked, 2 * HOUR), 1),
+                ((Refusal::PermissionUnclear, HOUR), 2),
+                ((Refusal::SharedMedia, HOUR), 1),
+                ((Refusal::Link, 3 * HOUR), 1),
+                ((Refusal::AccountUnseen, 3 * HOUR), 1),
+                ((Refusal::ObjectUnseen, 2 * HOUR), 1),
+                ((Refusal::BadRequest, 2 * HOUR), 1),
+                ((Refusal::ServerError, 3 * HOUR), 2),
             ]);
             let account = match dice.chance(0.2) {
                 true => None,

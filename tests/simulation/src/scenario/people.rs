@@ -84,6 +84,7 @@ fn nature(dice: &mut Dice, made_at: u64) -> Nature {
         Refusal::Recipient,
         Refusal::WindowClosed,
         Refusal::ThreadOwner,
+        Refusal::BlockedBy,
     ]);
     Nature::Refused(refusal, made_at + dice.between(0..=HOUR))
 }

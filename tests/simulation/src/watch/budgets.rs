@@ -139,6 +139,7 @@ impl World {
             (_, Some(is)) => {
                 self.record.count("hold");
                 self.judge_hold(account, is.until);
+                self.saw_held(account, is.since, is.until);
                 let long = millis(is.until.since(after.decided_at));
                 if long > HOLD_MS_MAX {
                     self.broken(format!("a hold of {account} lasts {long} ms"));

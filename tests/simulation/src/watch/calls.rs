@@ -168,6 +168,7 @@ impl World {
         {
             self.broken(format!("{send} has two replies"));
         }
+        self.saw_passed(&send);
         self.watch.accepted.insert(send, accepted);
     }
 

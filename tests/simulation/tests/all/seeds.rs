@@ -47,7 +47,15 @@ fn whatever_fails_all_holds() {
         "meta: call lost",
         "meta: limit",
         "meta: no connection",
+        "meta: account unseen",
+        "meta: bad request",
+        "meta: blocked by the person",
+        "meta: fetch failed",
+        "meta: link",
+        "meta: object unseen",
         "meta: permission",
+        "meta: permission unclear",
+        "meta: shared media",
         "meta: recipient's limit",
         "meta: slow answer",
         "meta: token dead",
@@ -128,4 +136,14 @@ fn a_comment_does_not_wait_for_a_campaign() {
     });
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     expect_broken(Theme::Campaign, Sabotage::Lanes, &["went out after"]);
+}
+
+#[test]
+fn nobody_waits_for_longer_than_two_people_or_a_first_refusal_have_earned() {
+    let mut broken = Vec::new();
+    seeds::play_all(Theme::Refusals, 1..201, Sabotage::None, |run| {
+        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    expect_broken(Theme::Refusals, Sabotage::Refusals, &["went out after"]);
 }
