@@ -155,6 +155,16 @@ impl NoAnswer {
         )
     }
 
+    /// Whether what failed is this call, rather than every call of the account or to Meta.
+    pub(super) fn is_of_the_call(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        *error != CallError::NotWritten
+            && !matches!(
+                error.verdict(),
+                Verdict::Throttled { .. } | Verdict::Blocked | Verdict::TokenDead
+            )
+    }
+
     /// In words.
     pub(super) fn reason(&self) -> String {
         match self {

@@ -149,6 +149,131 @@ fn a_backfill_stops_while_sends_are_parked_and_goes_on_behind_the_last_page() {
     assert!(matches!(state.told[..], [Event::Backfilled { read: 3, found: 3, .. }]));
 }
 
+/// An account that Meta has unsubscribed, with comments that no webhook told of.
+fn unsubscribed() -> Arc<World> {
+    let world = World::new();
+    {
+        let mut state = world.state();
+        state.is_unsubscribed = true;
+        state.standing.last_heard = Some(START - 3 * HOUR);
+        state.standing.upkeep.checked_at = Some(START - HOUR);
+        state.comments = (1..=5).map(|half| START - HOUR * half / 2).collect();
+    }
+    world
+}
+
+#[test]
+fn what_was_missed_is_read_wherever_upkeep_is_killed() {
+    let mut asked = 0;
+    loop {
+        let world = unsubscribed();
+        world.state().asks_left = Some(asked);
+        let ran = world.run();
+        world.state().asks_left = None;
+        for _ in 0..3 {
+            world.pass(VISIT);
+            assert_eq!(world.run().map(|kept| kept.failed), Some(0));
+        }
+        let state = world.state();
+        assert!(!state.is_unsubscribed, "killed after {asked} answers");
+        assert_eq!(state.taken.len(), 5, "killed after {asked} answers");
+        let told = |is: fn(&Event) -> bool| state.told.iter().any(is);
+        assert!(told(|event| matches!(event, Event::SubscriptionLost { .. })), "after {asked}");
+        assert!(told(|event| matches!(event, Event::Resubscribed)), "after {asked}");
+        assert!(told(|event| matches!(event, Event::Backfilled { .. })), "after {asked}");
+        let upkeep = &state.standing.upkeep;
+        assert_eq!((&upkeep.backfill, upkeep.unread_since, upkeep.lost_at), (&None, None, None));
+        if ran.is_some() {
+            assert!(asked > 20, "{asked}");
+            return;
+        }
+        asked += 1;
+    }
+}
+
+#[test]
+fn a_token_is_renewed_wherever_upkeep_is_killed() {
+    let mut asked = 0;
+    loop {
+        let world = with_an_old_token();
+        world.state().asks_left = Some(asked);
+        let ran = world.run();
+        world.state().asks_left = None;
+        world.pass(VISIT);
+        world.run();
+        let state = world.state();
+        assert!(state.kept.token != token(1) && state.kept.next.is_none(), "after {asked}");
+        if ran.is_some() {
+            return;
+        }
+        asked += 1;
+    }
+}
+
+fn refused() -> CallError {
+    let error = GraphError { status: 400, code: Some(100), ..GraphError::default() };
+    CallError::Refused { error, usage: Usage::default(), server_date: None }
+}
+
+/// A backfill of five comments on three pages, of which so many fail that have others before them.
+fn with_failing_pages(failing: u32, failure: CallError) -> Arc<World> {
+    let world = World::new();
+    {
+        let mut state = world.state();
+        let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
+        state.standing.upkeep.backfill = Some(backfill);
+        state.comments = (1..=5).map(|hours| START - HOUR * hours).collect();
+        state.failing_pages = (failing, failure);
+    }
+    world
+}
+
+#[test]
+fn a_refused_cursor_starts_its_media_again_from_the_newest_comment() {
+    let world = with_failing_pages(1, refused());
+    assert_eq!(world.run(), VISITED);
+    let pages = [("comments", 1), ("more comments", 1)];
+    let again = [("comments", 1), ("more comments", 1), ("more comments", 1)];
+    assert_eq!(world.calls(), [&[("media", 1)], &pages[..], &again[..]].concat());
+    let state = world.state();
+    assert_eq!(state.taken.len(), 5);
+    assert!(matches!(state.told[..], [Event::Backfilled { found: 5, unfinished: 0, .. }]));
+}
+
+#[test]
+fn media_that_meta_refuses_to_page_are_kept_shown_and_gone_on_with() {
+    let world = with_failing_pages(2, refused());
+    assert_eq!(world.run(), VISITED);
+    {
+        let state = world.state();
+        assert_eq!(state.taken.len(), 2);
+        assert!(matches!(state.told[..], [Event::Backfilled { found: 2, unfinished: 1, .. }]));
+        let upkeep = &state.standing.upkeep;
+        assert!(upkeep.counts.is_empty(), "they do not count as read");
+        assert_eq!((upkeep.unfinished.len(), &upkeep.backfill), (1, &None));
+        assert_eq!(state.due, Some(START + HOUR));
+    }
+    world.calls();
+    world.pass(HOUR);
+    assert_eq!(world.run(), VISITED);
+    let pages = [("subscription", 1), ("comments", 1), ("more comments", 1), ("more comments", 1)];
+    assert_eq!(world.calls(), pages, "the media are known");
+    let state = world.state();
+    assert_eq!((state.taken.len(), state.standing.upkeep.unfinished.len()), (5, 0));
+    assert!(matches!(state.told[1..], [Event::Backfilled { found: 3, unfinished: 0, .. }]));
+}
+
+#[test]
+fn a_page_that_never_answers_does_not_hold_the_backfill_up_for_ever() {
+    let world = with_failing_pages(100, CallError::Unknown);
+    for _ in 0..7 {
+        assert_eq!(world.run(), VISITED);
+    }
+    let state = world.state();
+    assert_eq!((&state.standing.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
+    assert!(matches!(state.told[..], [Event::Backfilled { found: 2, unfinished: 1, .. }]));
+}
+
 /// An account that webhooks have not told of for seven hours, with a comment of then.
 fn quiet(comment_made: Timestamp) -> Arc<World> {
     let world = World::new();
