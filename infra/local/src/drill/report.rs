@@ -116,7 +116,7 @@ pub(super) async fn fates(drill: &Drill) -> Result<Vec<(Timestamp, Fate)>> {
         Entry::all(&drill.stack).await?.into_iter().map(|entry| (entry.id, entry.state)).collect();
     let fate = |said: &Said| {
         let comment = &said.comment;
-        if let Some(at) = drill.stack.graph.answered_at(&comment.id) {
+        if let Some(at) = drill.stack.graph.answered_at(&comment.id, &comment.account) {
             return Fate::Sent(at);
         }
         match entries.get(&format!("{}/{}", comment.account, comment.id)).map(String::as_str) {
@@ -144,7 +144,7 @@ impl DrillReport {
             .duplicate_calls
             .iter()
             .filter(|call| {
-                let first = graph.answered_at(&call.comment_id);
+                let first = graph.answered_at(&call.comment_id, &call.account);
                 first.is_none_or(|first| !drill.may_be_unrecorded(first))
             })
             .map(|call| Timestamp::from_millis(call.at_ms))
