@@ -85,6 +85,8 @@ pub(super) struct State {
     pub(super) failing_pages: (u32, CallError),
     /// The comments that were given to ingest.
     pub(super) taken: BTreeSet<String>,
+    /// How long a call takes.
+    pub(super) call_takes: Duration,
     /// How many more things upkeep may ask for before it dies; nothing where it lives.
     pub(super) asks_left: Option<u32>,
 }
@@ -119,6 +121,7 @@ impl World {
             is_unsubscribed: false,
             failing_pages: (0, CallError::Unknown),
             taken: BTreeSet::new(),
+            call_takes: Duration::ZERO,
             asks_left: None,
         };
         Arc::new(Self { seconds: AtomicU64::new(0), state: Mutex::new(state) })
@@ -134,9 +137,14 @@ impl World {
 
     /// A run of a new process; `None` when it dies in a call that Meta never answers.
     pub(super) fn run(self: &Arc<Self>) -> Option<Kept> {
+        self.run_for(Duration::from_secs(600))
+    }
+
+    /// One that ends after this time.
+    pub(super) fn run_for(self: &Arc<Self>, span: Duration) -> Option<Kept> {
         use futures::FutureExt;
         let upkeeper = self.upkeeper();
-        let run = upkeeper.run(self.now() + Duration::from_secs(600));
+        let run = upkeeper.run(self.now() + span);
         run.now_or_never().map(Result::unwrap)
     }
 
@@ -197,12 +205,13 @@ impl World {
         token: &SealedToken,
         value: T,
     ) -> Result<Answered<T>, CallError> {
-        let mood = {
+        let (mood, takes) = {
             let mut state = self.state();
             let number = token.sealed[0];
             state.calls.push((what, number));
-            state.moods.get(&number).cloned().unwrap_or(Mood::Answers)
+            (state.moods.get(&number).cloned().unwrap_or(Mood::Answers), state.call_takes)
         };
+        self.pass(takes);
         match mood {
             Mood::Answers | Mood::Mistakes => {
                 Ok(Answered { value, usage: Usage::default(), server_date: None })

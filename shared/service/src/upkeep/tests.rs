@@ -2,8 +2,12 @@
 //! it, is tested over the wire.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use spillway_core::budget::GrantId;
+use spillway_core::hold::HoldCause;
 use spillway_core::journal::Event;
+use spillway_core::rules::Rules;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{Backfill, Reason, TokenLife};
@@ -208,6 +212,66 @@ fn a_token_is_renewed_wherever_upkeep_is_killed() {
         }
         asked += 1;
     }
+}
+
+#[test]
+fn no_call_begins_without_time_for_its_answer() {
+    let world = with_an_old_token();
+    {
+        let mut state = world.state();
+        state.is_unsubscribed = true;
+        state.standing.upkeep.checked_at = None;
+        state.call_takes = Duration::from_secs(20);
+    }
+    assert_eq!(world.run_for(Duration::from_secs(70)), VISITED);
+    assert_eq!(world.calls(), [("refresh", 1), ("me", 2), ("subscription", 2)]);
+    assert_eq!(world.state().due, Some(START + Duration::from_secs(60)), "the next run goes on");
+    world.state().call_takes = Duration::ZERO;
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls()[..2], [("subscription", 2), ("subscribe", 2)]);
+}
+
+/// Sends of a restricted account wait, and probe each of its holds.
+#[test]
+fn a_token_is_renewed_between_the_holds_of_a_restricted_account() {
+    let world = with_an_old_token();
+    let until = {
+        let mut state = world.state();
+        let (rules, id) = (Rules::careful(), GrantId::new(7, 7));
+        state.budget = state.budget.hold(&rules, HoldCause::Blocked, START, None, id);
+        state.cursor.parked = Some(Lane::Inbound);
+        state.budget.holds.current.as_ref().unwrap().until
+    };
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [], "nothing is called during a hold");
+    assert_eq!(world.state().due, Some(START), "the next run looks again");
+    world.pass(until.since(START) + Duration::from_secs(60));
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("refresh", 1)]);
+    assert!(world.state().budget.holds.current.is_some(), "it tells nothing of sends");
+    world.pass(HOUR / 4);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("me", 2)]);
+    let state = world.state();
+    assert_eq!(state.kept.token, token(2));
+    assert!(state.budget.holds.current.is_some());
+}
+
+/// Nothing that is due for the token is put off for ever.
+#[test]
+fn the_token_of_a_restricted_account_that_ends_is_told_of() {
+    let world = with_an_old_token();
+    {
+        let mut state = world.state();
+        let (rules, id) = (Rules::careful(), GrantId::new(7, 7));
+        state.budget = state.budget.hold(&rules, HoldCause::Blocked, START, None, id);
+        state.cursor.parked = Some(Lane::Inbound);
+        state.kept.life.ends_at = Some(START);
+    }
+    assert_eq!(world.run(), VISITED);
+    let state = world.state();
+    assert_eq!(state.told, [Event::TokenDead]);
+    assert_eq!(state.standing.upkeep.dead_since, Some(START));
 }
 
 fn refused() -> CallError {
