@@ -1,15 +1,21 @@
 //! Writes that meet another's transaction under way. No emulator has two of them at once, so the
 //! answer is DynamoDB's as its documentation has it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, RecipientId};
-use spillway_service::port::{Moved, Saved};
+use spillway_core::send::{Outcome, Step};
+use spillway_core::upkeep::{TokenLife, Upkeep};
+use spillway_service::account::SealedToken;
+use spillway_service::port::{Moved, NextToken, Roster, Saved};
+use spillway_service::ticket::Ticket;
 
 use crate::adapters::Clients;
 use crate::gate::{Gate, Then};
-use crate::harness::{World, careful};
+use crate::harness::{CREATOR, START, World, careful, said};
 
 const NAMESPACE: &str = "com.amazonaws.dynamodb.v20120810";
 
@@ -75,4 +81,83 @@ async fn a_budget_that_a_transaction_is_writing_is_a_race_lost() {
     let saved = budgets.save_moved(&account, &two, &moved).await.unwrap();
     assert_eq!(saved, Saved::Conflict(one));
     assert_eq!(budgets.save_moved(&account, &two, &moved).await.unwrap(), Saved::Done);
+}
+
+fn is_update(operation: &str, _: &Value) -> bool {
+    operation == "UpdateItem"
+}
+
+fn is_delete(operation: &str, _: &Value) -> bool {
+    operation == "DeleteItem"
+}
+
+/// Every write on a condition that it makes false itself knows its own earlier success.
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_and_that_is_sent_again_has_succeeded() {
+    let mut world = World::start(careful()).await;
+    world.observe_at(START, &[said(1)]);
+    assert_eq!(world.say(&[said(1)]).await, 200);
+    let account = AccountId::new(CREATOR);
+    let (gate, wiring) = gated(&world).await;
+    let (sends, backlogs, roster) = (&wiring.sends, &wiring.backlogs, &wiring.roster);
+    let now = world.now();
+    let until = now + Duration::from_secs(60);
+
+    // A claim, and another one that comes later.
+    let (place, send) = world.waiting(CREATOR).await.remove(0);
+    let ticket = Ticket::new(&send, place);
+    let claim = Step::Claim { lease_until: until };
+    gate.wait_for(is_update, Then::Repeat);
+    let claimed = sends.step(&ticket, claim, now).await.unwrap();
+    assert_eq!(claimed, Some(send.after(claim)));
+    assert_eq!(sends.step(&ticket, claim, now).await.unwrap(), None, "another's, in all equal");
+
+    // An end.
+    let ticket = ticket.renewed(&claimed.unwrap());
+    gate.wait_for(is_update, Then::Repeat);
+    assert!(sends.finish_unclaimed(&ticket, &Outcome::Expired, now).await.unwrap());
+    assert!(!sends.finish_unclaimed(&ticket, &Outcome::Expired, now).await.unwrap());
+
+    // A page, rewritten and gone.
+    let mut page = world.pages(CREATOR).await.remove(0);
+    page.version += 1;
+    gate.wait_for(is_put, Then::Repeat);
+    assert!(sends.rewrite(&page).await.unwrap());
+    page.lines.clear();
+    assert!(!sends.rewrite(&page).await.unwrap(), "another has written this version");
+    page.version += 1;
+    gate.wait_for(is_delete, Then::Repeat);
+    assert!(sends.rewrite(&page).await.unwrap());
+
+    // A release run's lease.
+    backlogs.mark(&account, now).await.unwrap();
+    gate.wait_for(is_update, Then::Repeat);
+    let mark = backlogs.lease(&account, now, until).await.unwrap().unwrap();
+    assert_eq!(backlogs.lease(&account, now, until).await.unwrap(), None);
+    gate.wait_for(is_update, Then::Repeat);
+    backlogs.settle(&account, &mark, Some(until)).await.unwrap();
+
+    // A visit, and its end.
+    roster.enroll(&account, now).await.unwrap();
+    gate.wait_for(is_update, Then::Repeat);
+    assert!(roster.visit(&account, now, until).await.unwrap().is_some());
+    assert!(roster.visit(&account, now, until).await.unwrap().is_none());
+    let upkeep = Upkeep { checked_at: Some(now), ..Upkeep::default() };
+    let due = until + Duration::from_secs(1);
+    gate.wait_for(is_update, Then::Repeat);
+    roster.settle(&account, until, &upkeep, due).await.unwrap();
+    let standing = roster.visit(&account, due, until).await.unwrap().unwrap();
+    assert_eq!(standing.upkeep, upkeep);
+
+    // A token's change.
+    let tokens = &wiring.tokens;
+    let in_use = tokens.load(&account).await.unwrap().unwrap().token;
+    let token = SealedToken { key: 1, sealed: vec![7; 40] };
+    let next = NextToken { token, life: TokenLife::default() };
+    assert!(tokens.keep_next(&account, &in_use, &next).await.unwrap());
+    gate.wait_for(is_update, Then::Repeat);
+    assert!(tokens.swap(&account, &next).await.unwrap());
+    let budget = wiring.budgets.load(&account).await.unwrap();
+    let changed = wiring.accounts.load(&account).await.unwrap().unwrap();
+    assert_eq!(budget.revision, changed.revision, "announced");
 }

@@ -20,7 +20,7 @@ use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 use spillway_service::operate::{Ledger, State, Stored};
 use spillway_service::page::Page;
-use spillway_service::port::{Hearing, Recorded, Removal, Roster, Wish};
+use spillway_service::port::{Hearing, Recorded, Removal, Roster, Standings, Wish};
 use spillway_service::ticket::Ticket;
 
 use crate::harness::{CREATOR, OTHER, START, World, careful};
@@ -115,9 +115,14 @@ impl World {
         let (epoch, attempt, failures) = (0, 0, 0);
         let fresh = match stored.steps.is_empty() {
             true => send.clone(),
-            false => {
-                Waiting { epoch, attempt, failures, earlier: Earlier::NotSent, ..send.clone() }
-            }
+            false => Waiting {
+                epoch,
+                attempt,
+                failures,
+                earlier: Earlier::NotSent,
+                made_at: None,
+                ..send.clone()
+            },
         };
         let sends = &self.outside.sends;
         let recorded = sends.record(&[(stored.place.clone(), fresh.clone())]).await.unwrap();
@@ -170,6 +175,7 @@ fn recorded(ended: &Stored) -> Waiting {
         attempt: 0,
         failures: 0,
         earlier: Earlier::NotSent,
+        made_at: None,
     }
 }
 
@@ -280,7 +286,13 @@ async fn stored_sends_and_marks_keep_their_form() {
                 world.outside.sends.finish(&ticket, outcome, *at).await.unwrap();
             }
         }
-        assert_eq!(world.lies(item).await, *item);
+        // Who has written a step or an end is drawn anew; items of before have none.
+        let is_changed = !stored.steps.is_empty() || matches!(stored.state, State::Ended { .. });
+        let mut lies = world.lies(item).await;
+        assert_eq!(lies.remove("written_by").is_some(), is_changed);
+        let mut kept = item.clone();
+        kept.remove("written_by");
+        assert_eq!(lies, kept);
     }
     assert_eq!(stages.len(), 3, "{stages:?}");
 
@@ -424,6 +436,14 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     for item in [kept, alias, deletion] {
         assert_eq!(world.lies(item).await, *item);
     }
+
+    // What is owed to an account that was unsubscribed, and media that are not read to the end.
+    let owed = state.iter().rfind(|item| text(item, "pk").starts_with("upkeep#")).unwrap();
+    let account = AccountId::new(CREATOR);
+    let standing = roster.standing(&account).await.unwrap().unwrap();
+    assert!(standing.upkeep.unread_since.is_some() && !standing.upkeep.unfinished.is_empty());
+    roster.note(&account, &standing.upkeep).await.unwrap();
+    assert_eq!(world.lies(owed).await, *owed);
 
     // Before, only what upkeep knows told by which id the app names the account.
     let mut before = kept.clone();

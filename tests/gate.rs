@@ -21,6 +21,8 @@ pub(crate) enum Then {
     StopAfter,
     /// It has no effect, and is refused with this body.
     Refuse(Value),
+    /// It has its effect, its answer is lost, and it is sent again, as the SDK does: that is answered.
+    Repeat,
 }
 
 /// Whether a request is waited for, by its operation and body.
@@ -84,6 +86,10 @@ async fn pass(State(gate): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -
         Some(Then::StopAfter) => {
             forward(&gate, headers, body).await;
             pending().await
+        }
+        Some(Then::Repeat) => {
+            forward(&gate, headers.clone(), body.clone()).await;
+            forward(&gate, headers, body).await
         }
         None => forward(&gate, headers, body).await,
     }

@@ -103,6 +103,7 @@ impl Sends for Unclaimed {
             attempt: 1,
             failures: 0,
             earlier: Earlier::NotSent,
+            made_at: None,
         }))
     }
 

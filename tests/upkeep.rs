@@ -327,7 +327,7 @@ async fn a_backfill_that_is_asked_for_reads_page_after_page_and_gives_exact_dead
     let all: Vec<Said> = many.into_iter().chain([last_day]).collect();
     world.each_got_one_dm(&all).await;
     let events = world.told_of().await;
-    let [Event::Backfilled { read: 121, found: 121, .. }] = events[..] else {
+    let [Event::Backfilled { read: 121, found: 121, unfinished: 0, .. }] = events[..] else {
         panic!("{events:?}")
     };
 }

@@ -116,9 +116,13 @@ fn said(event: &Event, now: Timestamp) -> String {
             format!("comments came without a webhook; the last webhook: {last}")
         }
         Event::HeardAgain => "webhooks come again".into(),
-        Event::Backfilled { since, read, found } => {
+        Event::Backfilled { since, read, found, unfinished } => {
             let since = when(*since, now);
-            format!("comments read back to {since}: {read}, of which {found} had been missed")
+            let rest = match unfinished {
+                0 => String::new(),
+                n => format!("; Meta refused those of {n} media, which are tried again"),
+            };
+            format!("comments read back to {since}: {read}, of which {found} had been missed{rest}")
         }
         Event::HoldSet { cause, until } => {
             format!("on hold ({}) until {}", cause_said(*cause), when(*until, now))

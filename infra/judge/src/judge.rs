@@ -42,9 +42,10 @@ pub struct Judge {
     accounts: HashMap<AccountId, Vec<Row>>,
     app: Option<Row>,
     log: Vec<CallRecord>,
-    comments: HashMap<CommentId, Reply>,
+    /// By account too: one comment may be told to two accounts, and is then a comment of each.
+    comments: HashMap<(AccountId, CommentId), Reply>,
     /// Calls that used up a comment's allowance for a retry.
-    retries: HashMap<usize, CommentId>,
+    retries: HashMap<usize, (AccountId, CommentId)>,
     holds: Holds,
     throttles: Throttles,
     report: Report,
@@ -100,7 +101,7 @@ impl Judge {
         let record = &mut self.log[call];
         record.status = answered.status;
         record.code = answered.code;
-        let reply = record.comment_id.clone();
+        let reply = answered_comment(record);
         let retried = self.retries.remove(&call);
         match answered.fate {
             Fate::Accepted => self.accept(reply),
@@ -124,8 +125,8 @@ impl Judge {
     /// An answer that was taken for lost ([`Fate::AcceptedUntold`]) arrived after all.
     pub fn told_late(&mut self, call: usize) {
         self.report.lost_answers -= 1;
-        let comment = self.log[call].comment_id.as_ref();
-        if let Some(reply) = comment.and_then(|comment| self.comments.get_mut(comment)) {
+        let comment = answered_comment(&self.log[call]);
+        if let Some(reply) = comment.and_then(|comment| self.comments.get_mut(&comment)) {
             // A retry made in the meantime was in order, and has used its allowance up.
             reply.retries_left = reply.retries_left.saturating_sub(1);
         }
@@ -209,10 +210,11 @@ impl Judge {
 
     fn judge_comment(&mut self, call: usize, arrival: &Arrival) {
         let Some(comment) = &arrival.comment else { return };
-        let Some(reply) = self.comments.get_mut(comment) else { return };
+        let key = (arrival.account.clone(), comment.clone());
+        let Some(reply) = self.comments.get_mut(&key) else { return };
         if reply.retries_left > 0 {
             reply.retries_left -= 1;
-            self.retries.insert(call, comment.clone());
+            self.retries.insert(call, key);
             return;
         }
         self.report.duplicates += 1;
@@ -235,12 +237,17 @@ impl Judge {
         breaches
     }
 
-    fn accept(&mut self, reply: Option<CommentId>) {
+    fn accept(&mut self, reply: Option<(AccountId, CommentId)>) {
         self.report.accepted += 1;
         if let Some(comment) = reply {
             self.comments.entry(comment).or_default();
         }
     }
+}
+
+/// The comment that a call answers, and whose it is.
+fn answered_comment(record: &CallRecord) -> Option<(AccountId, CommentId)> {
+    record.comment_id.clone().map(|comment| (record.account.clone(), comment))
 }
 
 #[cfg(test)]

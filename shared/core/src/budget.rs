@@ -224,7 +224,11 @@ impl Budget {
     fn decide_by(&self, rules: &Rules, want: &Want<'_>, now: Timestamp, id: GrantId) -> Decision {
         let at = now.max(self.decided_at);
         let learned = self.learned.with_usage(want.usage);
-        let role = match self.holds.gate(at) {
+        let gate = match want.lane {
+            Some(_) => self.holds.gate_of_sends(at),
+            None => self.holds.gate(at),
+        };
+        let role = match gate {
             Gate::Open => Role::Normal,
             Gate::Probe => Role::Probe,
             Gate::Closed(cause, retry_at) => {
@@ -360,6 +364,10 @@ impl Budget {
                 next.windows.refund(row.quota, grant.at, units);
             }
         }
+        // A probe that was no call keeps nobody else waiting, unless something was decided since.
+        if grant.role == Role::Probe && self.grant == grant.id && units == grant.units {
+            next.holds.drop_probe();
+        }
         next
     }
 
@@ -455,6 +463,12 @@ impl Budget {
         let mut next = if is_lifted { self.lift(now, id) } else { self.next(id) };
         next.holds.refusals.pass(party, at);
         Some(next)
+    }
+
+    /// Lets upkeep make the probe of the hold in force; `None` where there is none, or it may already.
+    pub fn with_turn_of_upkeep(&self, id: GrantId) -> Option<Self> {
+        let mut next = self.next(id);
+        next.holds.give_turn().then_some(next)
     }
 
     /// Ends the hold whose probe went through; one that was met since then stays. The pace returns
@@ -683,6 +697,39 @@ mod tests {
         assert_eq!(denial.bound, Bound::Pace, "a gradual return, not a burst");
         let (grant, _) = granted(lifted.decide(&rules, &first, denial.retry_at, id(6)));
         assert_eq!((grant.units, grant.role), (1, Role::Normal));
+    }
+
+    #[test]
+    fn a_probe_that_is_given_back_is_free_at_once() {
+        let rules = two_quotas();
+        let send = send();
+        let held = Budget::default().hold(&rules, HoldCause::Blocked, NOW, None, id(1));
+        let at = denied(held.decide(&rules, &want(&send, 1), NOW, id(2))).retry_at;
+        let (grant, probing) = granted(held.decide(&rules, &want(&send, 2), at, id(3)));
+        let free = probing.refund(&rules, &grant, 1, id(4));
+        let (again, probing) = granted(free.decide(&rules, &want(&send, 1), at, id(5)));
+        assert_eq!(again.role, Role::Probe);
+        let late = probing.refund(&rules, &grant, 1, id(6));
+        denied(late.decide(&rules, &want(&send, 1), at, id(7)));
+    }
+
+    #[test]
+    fn sends_leave_the_probe_to_upkeep_where_it_has_asked_for_it() {
+        let rules = two_quotas();
+        let send = send();
+        let held = Budget::default().hold(&rules, HoldCause::Blocked, NOW, None, id(1));
+        let asked = held.with_turn_of_upkeep(id(2)).unwrap();
+        assert_eq!(asked.with_turn_of_upkeep(id(3)), None, "once a hold");
+        let until = held.holds.current.as_ref().unwrap().until;
+        let call = Want { action: Action::Read, lane: None, first: None, ..want(&send, 1) };
+        denied(asked.decide(&rules, &call, until - secs(1), id(3)));
+        let denial = denied(asked.decide(&rules, &want(&send, 1), until, id(3)));
+        assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
+        assert!(denial.retry_at > until);
+        assert_eq!(granted(asked.decide(&rules, &call, until, id(3))).0.role, Role::Probe);
+        let (grant, _) = granted(asked.decide(&rules, &want(&send, 1), denial.retry_at, id(3)));
+        assert_eq!(grant.role, Role::Probe);
+        assert_eq!(Budget::default().with_turn_of_upkeep(id(1)), None, "there is no hold");
     }
 
     #[test]

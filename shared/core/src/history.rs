@@ -36,6 +36,9 @@ impl fmt::Display for Past {
             Self::Ended(reason) => return write!(f, "failed: {}", reason.name()),
             Self::Retried => return f.write_str("brought back by hand"),
             Self::Step(Step::Claim { .. }) => return f.write_str("claimed: its call begins"),
+            Self::Step(Step::Dated { .. }) => {
+                return f.write_str("asked when the comment was made");
+            }
             Self::Step(Step::To(stage)) => ("", stage),
             Self::Step(Step::Failed(stage)) => ("failed on the way, ", stage),
             Self::Step(Step::Lost(stage)) => ("no clear answer, ", stage),
@@ -68,6 +71,9 @@ impl PastStep {
                 let slot = slot.map(|slot| format!(" {}", slot.as_millis())).unwrap_or_default();
                 format!("claim {}{slot}", lease_until.as_millis())
             }
+            Past::Step(Step::Dated { made_at, lease_until }) => {
+                format!("dated {} {}", made_at.as_millis(), lease_until.as_millis())
+            }
             Past::Step(Step::To(stage)) => staged("to", stage),
             Past::Step(Step::Failed(stage)) => staged("failed", stage),
             Past::Step(Step::Lost(stage)) => staged("lost", stage),
@@ -98,6 +104,10 @@ impl PastStep {
                 };
                 Past::Step(Step::Claim { lease_until })
             }
+            "dated" => {
+                let (made_at, lease_until) = (instant(words.next()?)?, instant(words.next()?)?);
+                Past::Step(Step::Dated { made_at, lease_until })
+            }
             "to" | "failed" | "lost" => {
                 let stage = match words.next() {
                     None => Stage::Parked,
@@ -125,6 +135,7 @@ mod tests {
         let queued = Stage::Queued { due };
         let steps = [
             Step::Claim { lease_until: due },
+            Step::Dated { made_at: at, lease_until: due },
             Step::To(queued),
             Step::To(Stage::Parked),
             Step::Failed(queued),

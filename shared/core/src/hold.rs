@@ -68,6 +68,10 @@ pub struct Hold {
     /// The one send that may go first once the hold has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
+    /// Until then its probe is no send: the account's token is due to be renewed, and sends that wait
+    /// would be first after every hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep_until: Option<Timestamp>,
 }
 
 /// A stop by hand. It is kept beside a hold that follows from Meta's answers: either may outlast the
@@ -151,6 +155,10 @@ pub enum Gate {
     Closed(HoldCause, Timestamp),
 }
 
+/// How long after a hold's end upkeep may be the first to call, where it has asked for that: two of its
+/// runs, with some time for each.
+const UPKEEP_TURN: Duration = Duration::from_secs(35 * 60);
+
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Holds {
@@ -161,6 +169,31 @@ impl Holds {
             (Some(stopped), Gate::Closed(_, closed)) if *closed >= stopped => gate,
             (Some(stopped), _) => Gate::Closed(HoldCause::Operator, stopped),
             (None, _) => gate,
+        }
+    }
+
+    /// What may go at `now` of sends, which give way to upkeep where it has asked for the probe.
+    pub(crate) fn gate_of_sends(&self, now: Timestamp) -> Gate {
+        let turn = self.current.as_ref().and_then(|hold| Some((hold.cause, hold.upkeep_until?)));
+        match (self.gate(now), turn) {
+            (Gate::Probe, Some((cause, until))) if now < until => Gate::Closed(cause, until),
+            (gate, _) => gate,
+        }
+    }
+
+    /// Lets no send probe the hold in force before upkeep had its turn; whether that is new.
+    pub(crate) fn give_turn(&mut self) -> bool {
+        let Some(hold) = self.current.as_mut().filter(|hold| hold.upkeep_until.is_none()) else {
+            return false;
+        };
+        hold.upkeep_until = Some(hold.until + UPKEEP_TURN);
+        true
+    }
+
+    /// The probe was given back, and was no call.
+    pub(crate) fn drop_probe(&mut self) {
+        if let Some(hold) = &mut self.current {
+            hold.probe = None;
         }
     }
 
@@ -291,8 +324,10 @@ impl Holds {
         let until = now + wait + spread + 2 * CLOCK_BOUND;
         self.current = Some(match in_force {
             Some(longer) if longer.until >= until => longer,
-            Some(shorter) => Hold { cause, since: shorter.since, until, probe: None },
-            None => Hold { cause, since: now, until, probe: None },
+            Some(shorter) => {
+                Hold { cause, since: shorter.since, until, probe: None, upkeep_until: None }
+            }
+            None => Hold { cause, since: now, until, probe: None, upkeep_until: None },
         });
     }
 
@@ -364,7 +399,13 @@ mod tests {
         assert_eq!((holds.strikes, holds.last_strike), (2, probed));
         assert!(!holds.is_probed(), "the new hold has none yet");
         let until = probed + Duration::from_secs(120) + MARGIN;
-        let hold = Hold { cause: HoldCause::Throttled, since: probed, until, probe: None };
+        let hold = Hold {
+            cause: HoldCause::Throttled,
+            since: probed,
+            until,
+            probe: None,
+            upkeep_until: None,
+        };
         assert_eq!(holds.current, Some(hold));
     }
 
@@ -399,7 +440,8 @@ mod tests {
         let later = NOW + Duration::from_secs(1);
         holds.strike(HoldCause::Blocked, later, None, 0);
         let until = later + Duration::from_secs(6 * 3600) + MARGIN;
-        let hold = Hold { cause: HoldCause::Blocked, since: NOW, until, probe: None };
+        let hold =
+            Hold { cause: HoldCause::Blocked, since: NOW, until, probe: None, upkeep_until: None };
         assert_eq!(holds.current, Some(hold));
     }
 

@@ -7,6 +7,7 @@ use crate::hold::HoldCause;
 use crate::id::AccountId;
 use crate::quota::Tier;
 use crate::time::Timestamp;
+use crate::upkeep::is_zero;
 
 /// One line of an account's journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ pub enum Event {
     },
     /// Webhooks come again.
     HeardAgain,
-    /// The comments of the recent past were read to the end.
+    /// The comments of the recent past were read, to the end but for those of `unfinished` media.
     Backfilled {
         /// Since when.
         since: Timestamp,
@@ -71,6 +72,9 @@ pub enum Event {
         read: u32,
         /// Of these, those that a campaign wants and no webhook had told of.
         found: u32,
+        /// Media whose comments Meta refused to list to the end. They are tried again by themselves.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        unfinished: u32,
     },
     /// A hold of the account began.
     HoldSet {
@@ -132,6 +136,14 @@ mod tests {
         let text = r#"{"event":"hold_set","cause":"token_dead","until":1790000000000}"#;
         assert_eq!(serde_json::to_string(&held).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
+        let since = until;
+        for (unfinished, rest) in [(0, ""), (2, r#","unfinished":2"#)] {
+            let read = Event::Backfilled { since, read: 7, found: 3, unfinished };
+            let text = r#"{"event":"backfilled","since":1790000000000,"read":7,"found":3"#;
+            let text = format!("{text}{rest}}}");
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), read);
+        }
         let text = r#"{"event":"hold_ended"}"#;
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), Event::HoldEnded);
     }

@@ -122,6 +122,10 @@ pub struct Waiting {
     pub failures: u32,
     /// Whether an earlier attempt may have reached the person.
     pub earlier: Earlier,
+    /// When the comment was made, once Meta has been asked; when it was matched where Meta did not say.
+    /// Meta is asked once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<Timestamp>,
 }
 
 /// Where a waiting send stands.
@@ -172,6 +176,13 @@ pub enum Step {
         /// The end of the claiming invocation.
         lease_until: Timestamp,
     },
+    /// The age of the comment has been asked for; the attempt goes on.
+    Dated {
+        /// See [`Waiting::made_at`].
+        made_at: Timestamp,
+        /// The end of the claiming invocation, as before.
+        lease_until: Timestamp,
+    },
     /// Back to the queue or to the parked ones; the attempt, if there was one, did nothing.
     To(Stage),
     /// The attempt failed on the way: definitely not sent.
@@ -189,6 +200,10 @@ impl Waiting {
         match step {
             Step::Claim { lease_until } => {
                 next.attempt += 1;
+                next.stage = Stage::Sending { lease_until };
+            }
+            Step::Dated { made_at, lease_until } => {
+                next.made_at = Some(made_at);
                 next.stage = Stage::Sending { lease_until };
             }
             Step::To(stage) => next.stage = stage,
@@ -425,6 +440,7 @@ mod tests {
             attempt: 0,
             failures: 0,
             earlier: Earlier::NotSent,
+            made_at: None,
         }
     }
 
@@ -435,6 +451,8 @@ mod tests {
         let send = waiting().after(Step::To(due)).after(Step::Claim { lease_until });
         assert_eq!((send.epoch, send.attempt, send.failures), (2, 1, 0));
         assert_eq!(send.stage, Stage::Sending { lease_until });
+        let dated = send.after(Step::Dated { made_at: Timestamp::EPOCH, lease_until });
+        assert_eq!((dated.epoch, dated.attempt, dated.stage), (3, 1, send.stage));
         let throttled = send.after(Step::To(Stage::Parked));
         assert_eq!((throttled.epoch, throttled.failures), (3, 0));
         let lost = send.after(Step::Lost(Stage::Parked)).after(Step::Failed(due));

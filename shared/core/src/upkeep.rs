@@ -43,6 +43,13 @@ pub const BACKFILL_MAX: Duration = REPLY_WINDOW;
 /// When its comments have so little time left, a backfill no longer waits for what is live.
 const LAST_CHANCE: Duration = Duration::from_secs(2 * 24 * 3600);
 
+/// How many times in a row a page may fail without a refusal before it counts as refused: an hour of runs.
+const PAGE_FAILURES_MAX: u32 = 4;
+
+/// The longest wait until media that could not be read to the end are tried again. It begins at an hour
+/// and doubles.
+const UNFINISHED_WAIT_MAX: Duration = DAY;
+
 /// The least that must be left of every quota of reads, in percent, for a read that can wait.
 const HEADROOM_MIN: u8 = 50;
 
@@ -110,6 +117,10 @@ pub struct Upkeep {
     /// When that was last told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_told_at: Option<Timestamp>,
+    /// Comments made since then may have been missed. They are read once the account is subscribed; it is
+    /// written down before that, since afterwards nothing tells of it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_since: Option<Timestamp>,
     /// Since when the token is dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_since: Option<Timestamp>,
@@ -137,6 +148,22 @@ pub struct Upkeep {
     /// How many comments each media had when they were last read to the end.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub counts: BTreeMap<MediaId, u64>,
+    /// Media whose comments Meta has refused to list to the end. They are tried again.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unfinished: BTreeMap<MediaId, Unfinished>,
+}
+
+/// A media whose comments could not be read to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// Comments made before this are known, or too old.
+    pub since: Timestamp,
+    /// When a backfill last looked for new ones in vain: those made after this are told by webhooks.
+    pub until: Timestamp,
+    /// How many backfills have failed to read it to the end.
+    pub tries: u32,
+    /// When it is tried again.
+    pub again_at: Timestamp,
 }
 
 /// Reading the comments of the recent past. It is written down after each page, so that a run that is
@@ -158,6 +185,16 @@ pub struct Backfill {
     /// Of these, those that a campaign wants and that were not known.
     #[serde(default)]
     pub found: u32,
+    /// Media that could not be read to the end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unfinished: u32,
+    /// Whether it reads nothing but media that an earlier one could not read to the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_unfinished: bool,
+}
+
+pub(crate) fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// Why comments are read.
@@ -185,6 +222,47 @@ pub struct MediaCursor {
     /// How many comments it had when it was listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comments: Option<u64>,
+    /// Since when its comments are looked for, where that is longer ago than for the other media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Whether it is read from the newest comment again, as Meta refused to go on behind a page.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restarted: bool,
+    /// How many times in a row its next page brought neither comments nor a refusal.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures: u32,
+}
+
+/// What follows from a page of comments that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// The same page is tried again by the next run.
+    TryAgain,
+    /// The media is read from its newest comment again.
+    Restart,
+    /// The backfill leaves the media unfinished and goes on with the others.
+    Leave,
+}
+
+impl MediaCursor {
+    /// The first page of a media.
+    pub fn new(id: MediaId, comments: Option<u64>, since: Option<Timestamp>) -> Self {
+        Self { id, after: None, comments, since, restarted: false, failures: 0 }
+    }
+
+    /// Takes note that the next page could not be read. A page that fails often counts as refused, so
+    /// that it does not keep the other media unread.
+    pub fn fail(&mut self, is_refused: bool) -> AfterFailure {
+        self.failures += 1;
+        if !is_refused && self.failures < PAGE_FAILURES_MAX {
+            return AfterFailure::TryAgain;
+        }
+        if self.after.is_none() || self.restarted {
+            return AfterFailure::Leave;
+        }
+        (self.after, self.restarted, self.failures) = (None, true, 0);
+        AfterFailure::Restart
+    }
 }
 
 impl Upkeep {
@@ -193,12 +271,17 @@ impl Upkeep {
         self.checked_at.is_none_or(|checked| now.since(checked) >= CHECK_EVERY)
     }
 
-    /// Why comments should be read now, and since when, if they should. `last_heard` is when a webhook
-    /// last told of the account; without one nothing can have stopped.
+    /// The backfill that should begin now, if one should: of an account that webhooks have not told of for
+    /// a while, or of media that an earlier one could not read to the end.
     pub fn look(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
         if self.backfill.is_some() {
             return None;
         }
+        self.look_at_quiet(last_heard, now).or_else(|| self.look_at_unfinished(now))
+    }
+
+    /// `last_heard` is when a webhook last told of the account; without one nothing can have stopped.
+    fn look_at_quiet(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
         let last_heard = last_heard?;
         let since = last_heard.max(self.read_at.unwrap_or_default()) - HEARD_SLACK;
         let (reason, every) = match self.silent_since {
@@ -208,6 +291,42 @@ impl Upkeep {
         let is_quiet = now.since(last_heard) >= every;
         let is_due = self.read_at.is_none_or(|read| now.since(read) >= every);
         (is_quiet && is_due).then(|| Backfill::new(reason, since, now))
+    }
+
+    fn look_at_unfinished(&self, now: Timestamp) -> Option<Backfill> {
+        let media: Vec<MediaCursor> = self
+            .due_unfinished(now)
+            .map(|(id, left)| MediaCursor::new(id.clone(), None, Some(left.since)))
+            .collect();
+        let since = media.iter().filter_map(|media| media.since).min()?;
+        let backfill = Backfill::new(Reason::Quiet, since, now);
+        Some(Backfill { media: Some(media), only_unfinished: true, ..backfill })
+    }
+
+    /// The unfinished media that are to be tried again by now.
+    pub fn due_unfinished(&self, now: Timestamp) -> impl Iterator<Item = (&MediaId, &Unfinished)> {
+        self.unfinished.iter().filter(move |(_, left)| left.again_at <= now)
+    }
+
+    /// Takes note that `backfill` could not read the comments of a media to the end.
+    pub fn leave_unfinished(&mut self, media: &MediaCursor, backfill: &Backfill, now: Timestamp) {
+        // The next look must not take it for read.
+        self.counts.remove(&media.id);
+        let known = self.unfinished.get(&media.id);
+        let tries = known.map_or(0, |left| left.tries) + 1;
+        let until = match known {
+            Some(left) if backfill.only_unfinished => left.until,
+            _ => backfill.begun_at,
+        };
+        let wait = HOUR.saturating_mul(1 << (tries - 1).min(16)).min(UNFINISHED_WAIT_MAX);
+        let left =
+            Unfinished { since: backfill.since_of(media), until, tries, again_at: now + wait };
+        self.unfinished.insert(media.id.clone(), left);
+    }
+
+    /// Forgets unfinished media whose missed comments are too old to be answered.
+    pub fn forget_unfinished(&mut self, now: Timestamp) {
+        self.unfinished.retain(|_, left| now.since(left.until) < BACKFILL_MAX);
     }
 
     /// Since when comments may have been missed by an account whose token was connected since its
@@ -231,12 +350,26 @@ impl Backfill {
     /// One that has read nothing yet, of comments made since `since` that can still be answered.
     pub fn new(reason: Reason, since: Timestamp, now: Timestamp) -> Self {
         let since = since.max(now - BACKFILL_MAX);
-        Self { since, begun_at: now, reason, media: None, read: 0, found: 0 }
+        Self {
+            since,
+            begun_at: now,
+            reason,
+            media: None,
+            read: 0,
+            found: 0,
+            unfinished: 0,
+            only_unfinished: false,
+        }
     }
 
-    /// Whether a comment made then is one that it looks for.
-    pub fn wants(&self, created_at: Timestamp, now: Timestamp) -> bool {
-        created_at >= self.since && now.since(created_at) < BACKFILL_MAX
+    /// Since when comments of a media are looked for.
+    pub fn since_of(&self, media: &MediaCursor) -> Timestamp {
+        media.since.map_or(self.since, |since| since.min(self.since))
+    }
+
+    /// Whether comments are looked for that were made then on this media.
+    pub fn wants(&self, media: &MediaCursor, created_at: Timestamp, now: Timestamp) -> bool {
+        created_at >= self.since_of(media) && now.since(created_at) < BACKFILL_MAX
     }
 
     /// Whether it may read now: `headroom` is what is left of the quota of reads that has least left,
@@ -343,10 +476,11 @@ mod tests {
     fn a_backfill_looks_no_further_back_than_can_be_answered() {
         let backfill = Backfill::new(Reason::Asked, Timestamp::EPOCH, NOW);
         assert_eq!(backfill.since, NOW - BACKFILL_MAX);
-        assert!(backfill.wants(NOW - days(6), NOW));
-        assert!(!backfill.wants(NOW - days(7), NOW));
+        let media = MediaCursor::new("179".into(), None, None);
+        assert!(backfill.wants(&media, NOW - days(6), NOW));
+        assert!(!backfill.wants(&media, NOW - days(7), NOW));
         let later = NOW + DAY;
-        assert!(!backfill.wants(backfill.since, later), "its time has run out since");
+        assert!(!backfill.wants(&media, backfill.since, later), "its time has run out since");
     }
 
     #[test]
@@ -357,6 +491,42 @@ mod tests {
         assert!(!backfill.may_read(100, Traffic::Busy, NOW));
         assert!(backfill.may_read(1, Traffic::Busy, NOW + days(5)));
         assert!(!backfill.may_read(0, Traffic::Busy, NOW + days(5)));
+    }
+
+    #[test]
+    fn unfinished_media_are_tried_again_until_nothing_of_them_can_be_answered() {
+        let mut upkeep = Upkeep::default();
+        let backfill = Backfill::new(Reason::Resubscribed, NOW - DAY, NOW);
+        let media = MediaCursor::new("179".into(), Some(7), None);
+        upkeep.counts.insert(media.id.clone(), 7);
+        upkeep.leave_unfinished(&media, &backfill, NOW);
+        assert!(upkeep.counts.is_empty(), "it does not count as read");
+        assert_eq!(upkeep.look(None, NOW), None);
+        let look = upkeep.look(None, NOW + HOUR).unwrap();
+        assert_eq!((look.since, look.only_unfinished), (NOW - DAY, true));
+        let again = &look.media.as_ref().unwrap()[0];
+        assert_eq!(again, &MediaCursor::new("179".into(), None, Some(NOW - DAY)));
+        upkeep.leave_unfinished(again, &look, NOW + HOUR);
+        assert_eq!(upkeep.look(None, NOW + 2 * HOUR), None, "it waits twice as long");
+        assert!(upkeep.look(None, NOW + 3 * HOUR).is_some());
+        upkeep.forget_unfinished(NOW + BACKFILL_MAX - HOUR);
+        assert_eq!(upkeep.unfinished.len(), 1);
+        upkeep.forget_unfinished(NOW + BACKFILL_MAX);
+        assert_eq!(upkeep.look(None, NOW + BACKFILL_MAX), None);
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_starts_its_media_again_once() {
+        let first = MediaCursor::new("179".into(), None, None);
+        assert_eq!(first.clone().fail(true), AfterFailure::Leave);
+        let mut later = MediaCursor { after: Some("QVFI".into()), ..first };
+        for _ in 1..PAGE_FAILURES_MAX {
+            assert_eq!(later.fail(false), AfterFailure::TryAgain);
+        }
+        assert_eq!(later.fail(false), AfterFailure::Restart);
+        assert_eq!((&later.after, later.failures), (&None, 0));
+        later.after = Some("QVFJ".into());
+        assert_eq!(later.fail(true), AfterFailure::Leave);
     }
 
     #[test]

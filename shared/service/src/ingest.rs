@@ -318,6 +318,7 @@ impl Ingest {
                     attempt: 0,
                     failures: 0,
                     earlier: Earlier::NotSent,
+                    made_at: None,
                 });
             }
             let recorded = self.record_new(&account, wanted, now, &mut counts).await;
@@ -418,6 +419,7 @@ impl Ingest {
                 attempt: 0,
                 failures: 0,
                 earlier: Earlier::NotSent,
+                made_at: None,
             });
         }
         wanted

@@ -729,6 +729,18 @@ impl Limiter {
         Ok(())
     }
 
+    /// Keeps the probe of the account's hold for upkeep, which sends that wait would else always take.
+    pub(crate) async fn ask_for_turn(&self, account: &Account) -> Result<(), StoreError> {
+        self.change(&account.id, Budget::with_turn_of_upkeep).await.map(|_| ())
+    }
+
+    /// Whether this process knows that the account was put on hold: what was granted before waits.
+    pub(crate) fn knows_of_hold(&self, account: &Account, lane: Lane) -> bool {
+        let key = (account.id.clone(), Some(lane), lane.action());
+        let denial = self.denials.get(&key, self.clock.now());
+        denial.is_some_and(|denial| matches!(denial.bound, Bound::Hold(_)))
+    }
+
     async fn by_hand(
         &self,
         account: &AccountId,

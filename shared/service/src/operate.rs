@@ -431,5 +431,6 @@ fn again(stored: &Stored, now: Timestamp) -> Result<Waiting, NoRetry> {
         attempt: 0,
         failures: 0,
         earlier,
+        made_at: None,
     })
 }

@@ -162,6 +162,7 @@ mod tests {
             attempt: 0,
             failures: 0,
             earlier: Earlier::NotSent,
+            made_at: None,
         }
     }
 

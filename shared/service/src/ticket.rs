@@ -194,6 +194,7 @@ mod tests {
                 attempt: 0,
                 failures: 0,
                 earlier: Earlier::NotSent,
+                made_at: None,
             };
             Place::new(&send, 1)
         };

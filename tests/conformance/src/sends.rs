@@ -36,6 +36,7 @@ pub(crate) fn send(subject: &dyn Subject, n: u32) -> Waiting {
         attempt: 0,
         failures: 0,
         earlier: Earlier::NotSent,
+        made_at: None,
     }
 }
 
@@ -273,6 +274,7 @@ pub async fn steps_are_taken_at_the_tickets_place_and_epoch_alone(subject: &dyn 
         Step::Lost(Stage::Parked),
         Step::To(Stage::Queued { due: due + SECOND }),
         case.claim(),
+        Step::Dated { made_at: due, lease_until: due + SECOND },
     ] {
         let ticket = Ticket::new(&stands, place.clone());
         let elsewhere = Ticket { place: self::place(&stands, 2), ..ticket.clone() };

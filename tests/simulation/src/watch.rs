@@ -57,6 +57,10 @@ pub(crate) struct Watch {
     app_hold: Option<AppHold>,
     /// The invocation whose probe goes first after it.
     app_probe: Option<u64>,
+    /// Claims of running invocations that were neither called for nor followed by another step.
+    open_claims: BTreeMap<SendId, u64>,
+    /// Comments whose age Meta was asked for.
+    aged: BTreeSet<SendId>,
     /// Messages to people of which nobody knows whether they arrived.
     unknown: BTreeSet<SendId>,
     /// The invocation that has each account's lease.
@@ -112,12 +116,25 @@ impl World {
     /// An invocation has ended.
     pub(crate) fn invocation_ends(&mut self, invocation: u64, end: End) {
         match end {
-            End::Over => self.check_asked(invocation),
+            End::Over => {
+                self.check_asked(invocation);
+                self.check_claims(invocation);
+            }
             End::Dead => self.saw_death(invocation),
         }
         self.watch.running.remove(&invocation);
+        self.watch.open_claims.retain(|_, of| *of != invocation);
         self.watch.grants.retain(|(of, _), _| *of != invocation);
         self.watch.asked.retain(|(of, _), _| *of != invocation);
+    }
+
+    /// Whoever has claimed a send calls for it, or takes it on.
+    fn check_claims(&mut self, invocation: u64) {
+        let mut left = self.watch.open_claims.iter().filter(|(_, of)| **of == invocation);
+        if let Some((send, _)) = left.next() {
+            let what = format!("{invocation} has claimed {send} and does nothing with it");
+            self.broken(what);
+        }
     }
 
     /// Whether a wrong clock may have moved a cursor, or a budget's last instant, ahead.

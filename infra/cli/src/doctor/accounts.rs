@@ -308,6 +308,7 @@ fn unanswered(check: &'static str, no_answer: &NoAnswer) -> Finding {
             )
             .advising("`spillway status` shows until when; then run the doctor again");
         }
+        NoAnswer::NoTime => return Finding::skipped(check, "there was no time left for the call"),
         NoAnswer::Failed(error) => error,
     };
     let said = format!("Meta: {error}");

@@ -232,7 +232,7 @@ impl Drill {
     /// Somebody comments: Meta knows, and tells by the delivery that is planned.
     fn comment(&self, nth: usize) {
         let Said { comment, words, .. } = &self.comments[nth];
-        self.stack.graph.say(comment.id.clone(), words.clone());
+        self.stack.graph.say(comment.account.clone(), comment.id.clone(), words.clone());
         self.stack.graph.observe_comment(comment.clone());
     }
 

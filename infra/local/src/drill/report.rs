@@ -121,7 +121,7 @@ pub(super) async fn fates(drill: &Drill) -> Result<Vec<(Timestamp, Fate)>> {
         entries.map(|entry| (entry.id, (entry.state, entry.is_unknown))).collect();
     let fate = |said: &Said| {
         let comment = &said.comment;
-        if let Some(at) = drill.stack.graph.answered_at(&comment.id) {
+        if let Some(at) = drill.stack.graph.answered_at(&comment.id, &comment.account) {
             return Fate::Sent(at);
         }
         let entry = entries.get(&format!("{}/{}", comment.account, comment.id));
@@ -151,7 +151,7 @@ impl DrillReport {
             .duplicate_calls
             .iter()
             .filter(|call| {
-                let first = graph.answered_at(&call.comment_id);
+                let first = graph.answered_at(&call.comment_id, &call.account);
                 first.is_none_or(|first| !drill.may_be_unrecorded(first))
             })
             .map(|call| Timestamp::from_millis(call.at_ms))

@@ -105,7 +105,7 @@ impl State {
             .skip(from)
             .take(limit)
             .map(|comment| {
-                let words = self.world.words(&comment.id);
+                let words = self.world.words(comment);
                 let mut told = json!({
                     "id": comment.id.as_str(),
                     "timestamp": written(comment.created_at),

@@ -140,9 +140,9 @@ impl GraphSim {
         self.state().world.delivered(id, is_taken, now);
     }
 
-    /// What a comment says, for whoever reads it.
-    pub fn say(&self, comment: impl Into<CommentId>, words: Words) {
-        self.state().world.say(comment.into(), words);
+    /// What a comment on an account says, for whoever reads it.
+    pub fn say(&self, account: impl Into<AccountId>, comment: impl Into<CommentId>, words: Words) {
+        self.state().world.say(account.into(), comment.into(), words);
     }
 
     /// Makes a comment known. A repeat changes nothing.
@@ -150,15 +150,15 @@ impl GraphSim {
         self.state().world.observe(comment);
     }
 
-    /// Lets its author delete a comment.
+    /// Lets its author delete a comment, wherever it is seen.
     pub fn delete_comment(&self, id: &CommentId) {
         let mut state = self.state();
         state.world.delete_comment(id);
     }
 
-    /// When a comment had its DM, whether or not anybody was told.
-    pub fn answered_at(&self, id: &CommentId) -> Option<Timestamp> {
-        self.state().world.answered_at(id)
+    /// When a comment had its DM of an account, whether or not anybody was told.
+    pub fn answered_at(&self, id: &CommentId, account: &AccountId) -> Option<Timestamp> {
+        self.state().world.answered_at(id, account)
     }
 
     /// Ends a live broadcast: its comments can no longer be answered.

@@ -157,8 +157,11 @@ pub(super) struct World {
     app: Option<(String, String)>,
     /// Codes that logins came back with.
     codes: HashMap<String, AccountId>,
-    words: HashMap<CommentId, Words>,
-    comments: HashMap<CommentId, Known>,
+    words: HashMap<(AccountId, CommentId), Words>,
+    /// By account too: a comment on a post of two accounts is a comment of each.
+    comments: HashMap<(AccountId, CommentId), Known>,
+    /// The ids of all comments, whoever has them.
+    ids: HashSet<CommentId>,
     ended: HashSet<MediaId>,
     /// Whom an account has met: those who commented or wrote.
     people: HashSet<(AccountId, RecipientId)>,
@@ -287,12 +290,13 @@ impl World {
         }
     }
 
-    pub(super) fn say(&mut self, comment: CommentId, words: Words) {
-        self.words.insert(comment, words);
+    pub(super) fn say(&mut self, account: AccountId, comment: CommentId, words: Words) {
+        self.words.insert((account, comment), words);
     }
 
-    pub(super) fn words(&self, comment: &CommentId) -> Words {
-        self.words.get(comment).cloned().unwrap_or_default()
+    pub(super) fn words(&self, comment: &Comment) -> Words {
+        let key = (comment.account.clone(), comment.id.clone());
+        self.words.get(&key).cloned().unwrap_or_default()
     }
 
     /// The account's posts that were commented on, each with when and how often.
@@ -349,11 +353,9 @@ impl World {
     /// Makes a comment known. What is known of it already stays: its delivery may be a repeat.
     pub(super) fn observe(&mut self, comment: Comment) {
         self.people.insert((comment.account.clone(), comment.author.clone()));
-        self.comments.entry(comment.id.clone()).or_insert(Known {
-            comment,
-            answered_at: None,
-            is_deleted: false,
-        });
+        self.ids.insert(comment.id.clone());
+        let key = (comment.account.clone(), comment.id.clone());
+        self.comments.entry(key).or_insert(Known { comment, answered_at: None, is_deleted: false });
     }
 
     /// Lets a comment have been made this instant.
@@ -375,18 +377,19 @@ impl World {
         });
     }
 
+    /// Whether any account has this comment.
     pub(super) fn knows(&self, comment: &CommentId) -> bool {
-        self.comments.contains_key(comment)
+        self.ids.contains(comment)
     }
 
     /// The comment, where it is on this account.
     pub(super) fn comment(&self, id: &CommentId, account: &AccountId) -> Option<&Comment> {
-        let comment = self.comments.get(id).map(|known| &known.comment);
-        comment.filter(|comment| &comment.account == account)
+        self.comments.get(&(account.clone(), id.clone())).map(|known| &known.comment)
     }
 
+    /// Deletes a comment, wherever it is seen: it has one author.
     pub(super) fn delete_comment(&mut self, id: &CommentId) {
-        if let Some(known) = self.comments.get_mut(id) {
+        for (_, known) in self.comments.iter_mut().filter(|((_, comment), _)| comment == id) {
             known.is_deleted = true;
         }
     }
@@ -395,9 +398,9 @@ impl World {
         self.ended.insert(media);
     }
 
-    /// When a comment was answered in private.
-    pub(super) fn answered_at(&self, id: &CommentId) -> Option<Timestamp> {
-        self.comments.get(id)?.answered_at
+    /// When a comment on this account was answered in private.
+    pub(super) fn answered_at(&self, id: &CommentId, account: &AccountId) -> Option<Timestamp> {
+        self.comments.get(&(account.clone(), id.clone()))?.answered_at
     }
 
     /// When a comment on this account was made.
@@ -406,9 +409,9 @@ impl World {
         id: &CommentId,
         account: &AccountId,
     ) -> Result<Timestamp, Refusal> {
-        let known = self.comments.get(id).filter(|known| !known.is_deleted);
+        let known = self.comments.get(&(account.clone(), id.clone()));
         known
-            .filter(|known| &known.comment.account == account)
+            .filter(|known| !known.is_deleted)
             .map(|known| known.comment.created_at)
             .ok_or(Refusal::NoSuchObject)
     }
@@ -424,10 +427,8 @@ impl World {
         account: &AccountId,
         now: Timestamp,
     ) -> Result<RecipientId, Refusal> {
-        let known = self.comments.get_mut(id).ok_or(Refusal::NoSuchObject)?;
-        if &known.comment.account != account || known.is_deleted {
-            return Err(Refusal::NoSuchObject);
-        }
+        let known = self.comments.get_mut(&(account.clone(), id.clone()));
+        let known = known.filter(|known| !known.is_deleted).ok_or(Refusal::NoSuchObject)?;
         let in_time = match known.comment.surface {
             Surface::Post => now.since(known.comment.created_at) <= PRIVATE_REPLY_SPAN,
             Surface::Live => !self.ended.contains(&known.comment.media),
@@ -519,6 +520,20 @@ mod tests {
         assert_eq!(elsewhere, Err(Refusal::NoSuchObject));
         world.delete_comment(&"c".into());
         assert_eq!(answer(&mut world, 1), Err(Refusal::NoSuchObject));
+    }
+
+    /// A post of two accounts: each is told of the comment, and may answer it.
+    #[test]
+    fn the_same_id_under_two_accounts_is_two_comments() {
+        let mut world = world(Surface::Post);
+        let comment = world.comment(&"c".into(), &"a".into()).unwrap().clone();
+        world.observe(Comment { account: "b".into(), author: "q".into(), ..comment });
+        assert_eq!(world.answer_comment(&"c".into(), &"b".into(), at(1)), Ok("q".into()));
+        assert_eq!(world.answered_at(&"c".into(), &"a".into()), None);
+        assert_eq!(answer(&mut world, 2), Ok("p".into()));
+        assert_eq!(answer(&mut world, 3), Err(Refusal::NotAnswerable));
+        world.delete_comment(&"c".into());
+        assert_eq!(world.made_at(&"c".into(), &"b".into()), Err(Refusal::NoSuchObject));
     }
 
     #[test]

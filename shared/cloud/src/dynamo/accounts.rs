@@ -258,7 +258,10 @@ impl DynamoAccounts {
     }
 
     /// The revision of a connected account.
-    async fn stored_revision(&self, id: &AccountId) -> Result<Option<Revision>, StoreError> {
+    pub(super) async fn stored_revision(
+        &self,
+        id: &AccountId,
+    ) -> Result<Option<Revision>, StoreError> {
         let answer = self
             .client
             .get_item()

@@ -4,13 +4,15 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::{
+    ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
 use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::port::{Backlogs, Mark, StoreError};
 
-use super::item::{Reader, at, n, s};
+use super::item::{Reader, WRITTEN_BY, at, b, is_by, n, s, writer};
 use super::unavailable;
 use crate::schema::{BACKLOG_SHARDS, backlog_pk, backlog_shard_pk};
 
@@ -48,31 +50,43 @@ impl Backlogs for DynamoBacklogs {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Mark>, StoreError> {
+        let writer = writer(LEASE)?;
         let answer = self
             .update(account)
-            .update_expression("SET lease_until = :until ADD version :one")
+            .update_expression(format!(
+                "SET lease_until = :until, {WRITTEN_BY} = :writer ADD version :one"
+            ))
             .condition_expression(
                 "attribute_exists(sk) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
             )
             .expression_attribute_values(":until", at(until))
             .expression_attribute_values(":now", at(now))
             .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":writer", b(writer.as_slice()))
             .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match answer {
-            Ok(answer) => {
-                let item = answer.attributes.unwrap_or_default();
-                let reader = Reader { item: &item, what: LEASE };
-                Ok(Some(Mark {
-                    version: reader.number("version")?,
-                    marked_at: reader.at("marked_at")?,
-                    lease_until: until,
-                }))
-            }
-            Err(error) if is_refused(error.as_service_error()) => Ok(None),
-            Err(error) => Err(unavailable(LEASE, error)),
-        }
+        let item = match answer {
+            Ok(answer) => answer.attributes.unwrap_or_default(),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let item = refused.item.clone().unwrap_or_default();
+                    let is_ours = is_by(&item, &writer) && item.contains_key("lease_until");
+                    if !is_ours {
+                        return Ok(None);
+                    }
+                    item
+                }
+                _ => return Err(unavailable(LEASE, error)),
+            },
+        };
+        let reader = Reader { item: &item, what: LEASE };
+        Ok(Some(Mark {
+            version: reader.number("version")?,
+            marked_at: reader.at("marked_at")?,
+            lease_until: until,
+        }))
     }
 
     async fn settle(

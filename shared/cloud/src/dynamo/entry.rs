@@ -39,7 +39,7 @@ pub(super) fn stage_attributes(stage: Stage) -> (&'static str, Timestamp) {
     }
 }
 
-/// The attributes of a waiting send that change.
+/// The attributes of a waiting send that change. When its comment was made is noted by a step alone.
 pub(super) fn standing(place: &Place, send: &Waiting) -> [(&'static str, AttributeValue); 9] {
     let body = Body {
         lane: send.lane,
@@ -121,6 +121,7 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<Waiting, 
         attempt: reader.number("attempt")?,
         failures: reader.number("failures")?,
         earlier,
+        made_at: reader.opt_at("made_at")?,
     })
 }
 

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use spillway_core::time::Timestamp;
 use spillway_service::port::StoreError;
 
+use crate::secrets::random;
+
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 pub(crate) fn s(value: impl Into<String>) -> AttributeValue {
@@ -108,4 +110,22 @@ impl Reader<'_> {
         };
         serde_json::from_str(self.text(name)?).map_err(corrupt)
     }
+}
+
+/// The attribute that names the last conditional write of an item, where the item's other attributes
+/// could be another write's too.
+pub(super) const WRITTEN_BY: &str = "written_by";
+
+/// Bytes that no other write draws. The SDK sends a write again when its answer was lost; the second one
+/// is refused, and the item that is stored then has these bytes.
+pub(super) fn writer(what: &'static str) -> Result<Vec<u8>, StoreError> {
+    let bytes: [u8; 8] =
+        random().map_err(|error| StoreError::Unavailable { what, detail: error.to_string() })?;
+    Ok(bytes.to_vec())
+}
+
+/// Whether the stored item was last written by `writer`.
+pub(super) fn is_by(item: &Item, writer: &[u8]) -> bool {
+    let written_by = item.get(WRITTEN_BY).and_then(|value| value.as_b().ok());
+    written_by.is_some_and(|bytes| bytes.as_ref() == writer)
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
 use spillway_core::send::{Outcome, Waiting};
@@ -105,7 +107,8 @@ impl Ledger for DynamoSends {
             .expression_attribute_values(":retried", s(retried.encode()))
             .expression_attribute_values(":old_state", s(old.state.name()))
             .expression_attribute_values(":old_place", s(old.place.as_str()))
-            .expression_attribute_values(":at", at(*ended_at));
+            .expression_attribute_values(":at", at(*ended_at))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         for (name, value) in standing {
             update = update
                 .expression_attribute_names(format!("#{name}"), name)
@@ -114,7 +117,13 @@ impl Ledger for DynamoSends {
         match update.send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
-                Some(refused) if refused.is_conditional_check_failed_exception() => Ok(false),
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let item = refused.item.clone().unwrap_or_default();
+                    let lies_at = Reader { item: &item, what: REOPEN }.opt_text("place");
+                    // Our own write, whose answer was lost and which the SDK tried again: the place is
+                    // new.
+                    Ok(lies_at == Some(place.as_str()))
+                }
                 _ => Err(unavailable(REOPEN, error)),
             },
         }

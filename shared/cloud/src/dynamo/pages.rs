@@ -1,9 +1,12 @@
 //! Pages: which sends of an account may wait.
 
 use std::collections::HashMap;
-use std::error::Error;
 
-use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{
+    PutRequest, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, WriteRequest,
+};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use spillway_core::id::{AccountId, CampaignId, EventId};
@@ -175,37 +178,41 @@ impl DynamoSends {
                 .set_key(Some(key(next)))
                 .condition_expression(IS_BEFORE)
                 .expression_attribute_values(":before", before)
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                )
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let Err(error) = delete.send().await else { return Ok(true) };
-            let refused = error.as_service_error();
-            lost(
-                refused.is_some_and(|refused| refused.is_conditional_check_failed_exception()),
-                error,
-            )
+            match error.as_service_error() {
+                // The page is gone: it was deleted by this write, whose answer was lost, or by another.
+                Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
+                    Ok(refused.item().is_none_or(Item::is_empty))
+                }
+                _ => Err(unavailable(PUT, error)),
+            }
         } else {
+            let item = item(next);
             let put = self
                 .client
                 .put_item()
                 .table_name(&self.state)
-                .set_item(Some(item(next)))
+                .set_item(Some(item.clone()))
                 .condition_expression(IS_BEFORE)
                 .expression_attribute_values(":before", before)
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                )
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let Err(error) = put.send().await else { return Ok(true) };
-            let refused = error.as_service_error();
-            lost(
-                refused.is_some_and(|refused| refused.is_conditional_check_failed_exception()),
-                error,
-            )
+            match error.as_service_error() {
+                // Our own write, whose answer was lost and which the SDK tried again. Another's would
+                // do as well: what a page says is all that there is to it.
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    Ok(refused.item() == Some(&item))
+                }
+                _ => Err(unavailable(PUT, error)),
+            }
         }
-    }
-}
-
-/// A write that somebody else was before, or that failed.
-fn lost(is_race: bool, error: impl Error) -> Result<bool, StoreError> {
-    match is_race {
-        true => Ok(false),
-        false => Err(unavailable(PUT, error)),
     }
 }
 

@@ -8,14 +8,16 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
 use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::Upkeep;
 use spillway_service::port::{Hearing, Roster, Standing, Standings, StoreError, Wish};
 
-use super::item::{Item, Reader, at, json, s};
+use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, json_text, s, writer};
 use super::unavailable;
 use crate::schema::{BACKLOG_SHARDS, alias_pk, upkeep_pk, upkeep_shard_pk};
 
@@ -78,19 +80,27 @@ impl Roster for DynamoRoster {
         due: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Standing>, StoreError> {
+        let writer = writer(VISIT)?;
         let answer = self
             .update(account)
-            .update_expression("SET due = :until")
+            .update_expression(format!("SET due = :until, {WRITTEN_BY} = :writer"))
             .condition_expression("due = :due")
             .expression_attribute_values(":until", at(until))
             .expression_attribute_values(":due", at(due))
+            .expression_attribute_values(":writer", b(writer.as_slice()))
             .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         match answer {
             Ok(answer) => standing(&answer.attributes.unwrap_or_default()).map(Some),
-            Err(error) if is_refused(error.as_service_error()) => Ok(None),
-            Err(error) => Err(unavailable(VISIT, error)),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let ours = refused.item().filter(|item| is_by(item, &writer));
+                    ours.map(standing).transpose()
+                }
+                _ => Err(unavailable(VISIT, error)),
+            },
         }
     }
 
@@ -124,13 +134,21 @@ impl Roster for DynamoRoster {
             .expression_attribute_values(":upkeep", json(upkeep))
             .expression_attribute_values(":due", at(due))
             .expression_attribute_values(":until", at(until))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(()),
-            // Somebody has asked for something: it stays due.
-            Err(error) if is_refused(error.as_service_error()) => self.note(account, upkeep).await,
-            Err(error) => Err(unavailable(SETTLE, error)),
+        let Err(error) = answer else { return Ok(()) };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                let item = refused.item.clone().unwrap_or_default();
+                let reader = Reader { item: &item, what: SETTLE };
+                // Our own write, whose answer was lost and which the SDK tried again.
+                let is_ours = reader.opt_text("upkeep") == Some(json_text(upkeep).as_str())
+                    && reader.opt_at("due")? == Some(due);
+                // Else somebody has asked for something: it stays due.
+                if is_ours { Ok(()) } else { self.note(account, upkeep).await }
+            }
+            _ => Err(unavailable(SETTLE, error)),
         }
     }
 

@@ -24,7 +24,7 @@ use spillway_service::ticket::{Place, Ticket};
 use tracing::error;
 
 use super::entry::{self, stage_attributes};
-use super::item::{Item, Reader, at, json, json_text, n, s};
+use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
 use super::unavailable;
 use crate::schema::entry_id;
 
@@ -108,6 +108,9 @@ impl Sends for DynamoSends {
             Step::Claim { lease_until } => {
                 (Stage::Sending { lease_until }, ", attempt = attempt + :one")
             }
+            Step::Dated { lease_until, .. } => {
+                (Stage::Sending { lease_until }, ", made_at = :made_at")
+            }
             Step::To(stage) => (stage, ""),
             Step::Failed(stage) => (stage, ", failures = failures + :one"),
             Step::Lost(stage) => (stage, ", failures = failures + :one, earlier = :unknown"),
@@ -116,13 +119,15 @@ impl Sends for DynamoSends {
         let epoch = ticket.epoch + 1;
         let slot = ticket.slot.filter(|_| matches!(step, Step::Claim { .. }));
         let past = PastStep { epoch, at: now, what: Past::Step(step), slot };
+        let writer = writer(STEP)?;
         let mut update = self
             .client
             .update_item()
             .table_name(&self.sends)
             .key("id", s(entry_id(&ticket.send)))
             .update_expression(format!(
-                "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past{counts}"
+                "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past, \
+                 {WRITTEN_BY} = :writer{counts}"
             ))
             .condition_expression(format!("{IS_OURS} AND epoch = :epoch"))
             .expression_attribute_names("#state", "state")
@@ -134,9 +139,14 @@ impl Sends for DynamoSends {
             .expression_attribute_values(":stage", s(name))
             .expression_attribute_values(":due", at(instant))
             .expression_attribute_values(":past", s(past.encode()))
+            .expression_attribute_values(":writer", b(writer.as_slice()))
             .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        if !counts.is_empty() {
+        if let Step::Dated { made_at, .. } = step {
+            update = update.expression_attribute_values(":made_at", at(made_at));
+        }
+        if counts.contains(":one") {
             update = update.expression_attribute_values(":one", n(1));
         }
         if matches!(step, Step::Lost(_)) {
@@ -149,7 +159,13 @@ impl Sends for DynamoSends {
                 entry::read_waiting(&reader, &ticket.send).map(Some)
             }
             Err(error) => match error.as_service_error() {
-                Some(refused) if refused.is_conditional_check_failed_exception() => Ok(None),
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let item = refused.item.clone().unwrap_or_default();
+                    let reader = Reader { item: &item, what: STEP };
+                    let is_ours =
+                        is_by(&item, &writer) && reader.opt_text("state") == Some("waiting");
+                    is_ours.then(|| entry::read_waiting(&reader, &ticket.send)).transpose()
+                }
                 _ => Err(unavailable(STEP, error)),
             },
         }
@@ -203,8 +219,8 @@ impl Sends for DynamoSends {
 }
 
 /// Ends an entry. What it told of a person beyond its outcome goes.
-const END: &str = "SET #state = :state, outcome = :outcome, ended_at = :at \
-                   REMOVE body, stage, due, earlier";
+const END: &str = "SET #state = :state, outcome = :outcome, ended_at = :at, written_by = :writer \
+                   REMOVE body, stage, due, earlier, made_at";
 /// The entry waits, at this place.
 const IS_OURS: &str = "#state = :waiting AND place = :place";
 
@@ -216,6 +232,7 @@ impl DynamoSends {
         outcome: &Outcome,
         ended_at: Timestamp,
     ) -> Result<bool, StoreError> {
+        let writer = writer(FINISH)?;
         let mut update = self
             .client
             .update_item()
@@ -227,6 +244,7 @@ impl DynamoSends {
             .expression_attribute_values(":state", s(outcome.state()))
             .expression_attribute_values(":outcome", json(outcome))
             .expression_attribute_values(":at", at(ended_at))
+            .expression_attribute_values(":writer", b(writer.as_slice()))
             .expression_attribute_values(":waiting", s("waiting"))
             .expression_attribute_values(":place", s(ticket.place.as_str()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -237,12 +255,7 @@ impl DynamoSends {
         let Err(error) = update.send().await else { return Ok(true) };
         match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                let item = refused.item.clone().unwrap_or_default();
-                let reader = Reader { item: &item, what: FINISH };
-                // Our own write, whose answer was lost and which the SDK tried again.
-                Ok(reader.opt_text("place") == Some(ticket.place.as_str())
-                    && reader.opt_at("ended_at")? == Some(ended_at)
-                    && reader.opt_text("outcome").map(str::to_owned) == Some(json_text(outcome)))
+                Ok(refused.item().is_some_and(|item| is_by(item, &writer)))
             }
             _ => Err(unavailable(FINISH, error)),
         }

@@ -84,8 +84,19 @@ impl Tokens for DynamoTokens {
 
     async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
         let accounts = DynamoAccounts { client: self.client.clone(), table: self.table.clone() };
-        let is_next = |kept: &KeptToken| kept.next.as_ref().is_some_and(|n| n.token == next.token);
-        while self.load(account).await?.is_some_and(|kept| is_next(&kept)) {
+        loop {
+            let Some(kept) = self.load(account).await? else { return Ok(false) };
+            if kept.token == next.token {
+                // Our own write, whose answer was lost and which the SDK tried again, or that of a
+                // visit which died before it could announce it.
+                if let Some(revision) = accounts.stored_revision(account).await? {
+                    accounts.announce(account, revision).await?;
+                }
+                return Ok(true);
+            }
+            if kept.next.is_none_or(|kept| kept.token != next.token) {
+                return Ok(false);
+            }
             let revision = accounts.next_revision(account).await?;
             let update = self
                 .update(account)
@@ -102,7 +113,6 @@ impl Tokens for DynamoTokens {
                 return Ok(true);
             }
         }
-        Ok(false)
     }
 
     async fn drop_next(&self, account: &AccountId, next: &NextToken) -> Result<(), StoreError> {

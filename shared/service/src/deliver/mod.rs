@@ -53,6 +53,9 @@ const QUEUE_DELAY_MAX: Duration = Duration::from_secs(900);
 /// 2026).
 const NOTIFIED_LATE_MAX: Duration = Duration::from_secs(36 * 3600);
 
+/// What Meta's answer to a call may take: no call begins with less time for it.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
 /// Time kept between a call's end and the invocation's, to record the outcome.
 const RECORDING_TIME: Duration = Duration::from_secs(1);
 
@@ -166,6 +169,10 @@ impl Deliver {
         jobs: &[Job],
         deadline: Timestamp,
     ) -> Vec<String> {
+        if !self.has_time(deadline) {
+            let waits = jobs.iter().map(|job| self.wait_on_queue(job, CONTENDED_WAIT));
+            return join_all(waits).await.into_iter().flatten().collect();
+        }
         let tickets: Vec<&Ticket> = jobs.iter().map(|job| &job.ticket).collect();
         let reserved = self.limiter.reserve(account, &tickets, lease_until(deadline)).await;
         let Reserved { reservation, denied, changed } = match reserved {
@@ -186,6 +193,11 @@ impl Deliver {
         );
         again.extend(not_put_off);
         again
+    }
+
+    /// Whether a call that begins now may take its time, and its outcome be recorded.
+    fn has_time(&self, deadline: Timestamp) -> bool {
+        self.clock.now() + ANSWER_TIME + RECORDING_TIME <= deadline
     }
 
     /// Ends the sends of an account that is not connected any more.
@@ -422,7 +434,7 @@ impl Deliver {
                 return Attempt { fate: Fate::Again, unused: 1 };
             }
         };
-        let ticket = ticket.renewed(&send);
+        let (mut ticket, mut send) = (ticket.renewed(&send), send);
         let campaign = match self.campaign(account, &send.campaign).await {
             Ok(Some(campaign)) => campaign,
             Ok(None) => {
@@ -439,16 +451,22 @@ impl Deliver {
         if account.campaigns.is_paused(&send.campaign) {
             return Attempt { fate: self.park(&ticket).await, unused: 1 };
         }
-        match self.age(account, &send, deadline).await {
+        match self.age(account, reservation, &mut ticket, &mut send, deadline).await {
             Age::InTime => {}
+            Age::MovedOn => return Attempt { fate: Fate::Done, unused: 1 },
             Age::TooOld => {
                 return Attempt { fate: self.finish(&ticket, &Outcome::Expired).await, unused: 1 };
             }
             Age::Stopped => return Attempt { fate: self.park(&ticket).await, unused: 1 },
         }
+        // Another call of this process may have met a limit since this one was granted.
+        if reservation.grant.role == Role::Normal && self.limiter.knows_of_hold(account, send.lane)
+        {
+            return Attempt { fate: self.park(&ticket).await, unused: 1 };
+        }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        if self.clock.monotonic() > reservation.usable_until || timeout.is_zero() {
-            warn!(send = %send.id, "the grant ran out before the call");
+        if self.clock.monotonic() > reservation.usable_until || !self.has_time(deadline) {
+            warn!(send = %send.id, "the grant or the invocation's time ran out before the call");
             let fate = self.requeue(&ticket, &send, Retry::Untried, CONTENDED_WAIT).await;
             return Attempt { fate, unused: 1 };
         }
@@ -468,8 +486,16 @@ impl Deliver {
     /// Whether a comment can still be answered. A webhook may come up to 36 hours after it, so near
     /// the deadline the comment may be too old. Meta's refusal says so at the price of one call;
     /// only where it could also mean that an earlier attempt arrived is the comment's own time read
-    /// first, and charged.
-    async fn age(&self, account: &Account, send: &Waiting, deadline: Timestamp) -> Age {
+    /// first, and charged. It is read once and noted: a read that outlasts the grant would else be
+    /// repeated for as long as the send waits.
+    async fn age(
+        &self,
+        account: &Account,
+        reservation: &Reservation,
+        ticket: &mut Ticket,
+        send: &mut Waiting,
+        deadline: Timestamp,
+    ) -> Age {
         let Address::Comment { id, .. } = &send.to else { return Age::InTime };
         let now = self.clock.now();
         let may_be_too_old =
@@ -477,40 +503,65 @@ impl Deliver {
         if !may_be_too_old || send.earlier == Earlier::NotSent {
             return Age::InTime;
         }
+        if let Some(made_at) = send.made_at {
+            return Age::of(made_at, now);
+        }
+        let before_call = (deadline - ANSWER_TIME - RECORDING_TIME).since(now);
+        let of_grant = reservation.usable_until.saturating_sub(self.clock.monotonic());
+        let timeout = before_call.min(of_grant);
+        if timeout.is_zero() {
+            return Age::InTime;
+        }
         match self.limiter.charge(account, Action::Read, NonZeroU32::MIN).await {
             Ok(Charged::Granted(_)) => {}
             // If it is too old, Meta will say so.
             Ok(Charged::Denied(_)) | Err(_) => return Age::InTime,
         }
-        let timeout = (deadline - RECORDING_TIME).since(now);
         let began = self.clock.monotonic();
         let read = self.graph.comment_timestamp(account, id, timeout).await;
         self.note_call(began, read.as_ref().err());
-        match read {
+        let mut is_stopped = false;
+        let made_at = match read {
             Ok(comment) => {
                 self.check_clock(now, comment.server_date);
                 self.learn(account, &comment.usage).await;
-                let written_at = comment.created_at.unwrap_or(send.matched_at);
-                if written_at + REPLY_WINDOW <= now { Age::TooOld } else { Age::InTime }
+                comment.created_at.unwrap_or(send.matched_at)
             }
             Err(call) => {
                 let regain = usage(&call).regain;
-                match Consequence::of(&call, &account.id, &send.to) {
+                is_stopped = match Consequence::of(&call, &account.id, &send.to) {
                     Consequence::HoldApp => {
                         self.hold_app(account, regain).await;
+                        true
                     }
                     Consequence::Refused(evidence @ Evidence::Clear(_), _) => {
                         self.refused(account, send, evidence, regain).await;
+                        true
                     }
                     // It is a read: whether the send is refused too, its own call tells.
                     Consequence::Refused(Evidence::Doubt(_) | Evidence::Campaign, _)
                     | Consequence::HoldRecipient
-                    | Consequence::Own(_) => return Age::InTime,
+                    | Consequence::Own(_) => false,
+                };
+                if is_stopped {
+                    warn!(send = %send.id, error = %call, "the comment's time not read");
                 }
-                warn!(send = %send.id, error = %call, "the comment's time not read");
-                Age::Stopped
+                send.matched_at
+            }
+        };
+        let dated = Step::Dated { made_at, lease_until: lease_until(deadline) };
+        match self.sends.step(ticket, dated, self.clock.now()).await {
+            Ok(Some(next)) => (*ticket, *send) = (ticket.renewed(&next), next),
+            Ok(None) => {
+                warn!(send = %send.id, "moved on while it was claimed");
+                return Age::MovedOn;
+            }
+            Err(error) => {
+                error!(send = %send.id, %error, "could not note the comment's time; the lease will end");
+                return Age::MovedOn;
             }
         }
+        if is_stopped { Age::Stopped } else { Age::of(made_at, now) }
     }
 
     /// The campaign of a send. One that this process does not know may be newer than what it
@@ -771,6 +822,15 @@ enum Age {
     TooOld,
     /// Asking met a limit.
     Stopped,
+    /// The send is not this claim's any more, as far as is known.
+    MovedOn,
+}
+
+impl Age {
+    /// Of a comment that was made then.
+    fn of(made_at: Timestamp, now: Timestamp) -> Self {
+        if made_at + REPLY_WINDOW <= now { Self::TooOld } else { Self::InTime }
+    }
 }
 
 /// How full the limits are, from an answer that refused.

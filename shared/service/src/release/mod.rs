@@ -278,7 +278,7 @@ impl Release {
             false => None,
         };
         let account = changed.as_deref().unwrap_or(account);
-        let budget = &budget.clone().with_app(&account.rules, &account.id, &app, now);
+        let budget = &budget.with_app(&account.rules, &account.id, &app, now);
         self.meter.headroom(budget, &account.rules, Lane::Inbound.action(), now);
         let mut cursor = self.cursors.load(&account.id).await?;
         for _ in 0..CURSOR_TRIES {

@@ -8,12 +8,14 @@ use spillway_core::id::{AccountId, MediaId, RecipientId};
 use spillway_core::journal::Event;
 use spillway_core::quota::Action;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{Backfill, HEARD_SLACK, MediaCursor, Reason, Traffic, Upkeep};
+use spillway_core::upkeep::{
+    AfterFailure, Backfill, HEARD_SLACK, MediaCursor, Reason, Traffic, Upkeep,
+};
 use spillway_meta::graph::{CommentItem, MediaItem, Page};
 use spillway_meta::webhook::{CommentEvent, CommentKind};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::call::{Caller, IfDead};
+use super::call::{Caller, IfDead, NoAnswer};
 use super::{Next, Upkeeper};
 use crate::account::Account;
 use crate::ingest::{Ingest, Ingested};
@@ -119,16 +121,20 @@ impl Upkeeper {
         let is_unread = |media: &MediaItem| {
             media.comments.is_none_or(|n| n > 0 && upkeep.counts.get(&media.id) != Some(&n))
         };
-        let listed = items.into_iter().filter(is_unread).map(|media| MediaCursor {
-            id: media.id,
-            after: None,
-            comments: media.comments,
+        let since = |media: &MediaId| upkeep.unfinished.get(media).map(|left| left.since);
+        let listed = items.into_iter().filter(is_unread).map(|media| {
+            let since = since(&media.id);
+            MediaCursor::new(media.id, media.comments, since)
         });
         let named = caller.account.campaigns.iter().flat_map(|campaign| &campaign.media);
-        let named: BTreeSet<MediaId> =
-            named.filter(|media| !known.contains(*media)).cloned().collect();
-        let named = named.into_iter().map(|id| MediaCursor { id, after: None, comments: None });
-        let media = listed.chain(named).collect();
+        let unfinished = upkeep.due_unfinished(self.clock.now()).map(|(media, _)| media);
+        let others: BTreeSet<MediaId> =
+            named.chain(unfinished).filter(|media| !known.contains(*media)).cloned().collect();
+        let others = others.into_iter().map(|media| {
+            let since = since(&media);
+            MediaCursor::new(media, None, since)
+        });
+        let media = listed.chain(others).collect();
         if let Some(backfill) = &mut upkeep.backfill {
             backfill.media = Some(media);
         }
@@ -152,54 +158,75 @@ impl Upkeeper {
             .await?;
         let (told, next) = match read {
             Ok(Page { items, next }) => {
-                (self.take_in(caller.account, &cursor.id, items, standing, upkeep).await?, next)
+                (self.take_in(caller.account, &cursor, items, standing, upkeep).await?, next)
             }
-            // The media is gone, or may not be read: the others are.
-            Err(refused) if refused.is_refusal() && !refused.is_token_dead() => {
-                info!(account = %id, media = %cursor.id, reason = refused.reason(), "comments not read");
-                (Told { older_follow: true, ..Told::default() }, None)
-            }
-            Err(_) => return Ok(false),
+            Err(failed) => return Ok(self.not_read(caller, &failed, upkeep)),
         };
         let next = next.filter(|_| !told.older_follow);
-        if next.is_none()
-            && let Some(comments) = cursor.comments
-        {
-            upkeep.counts.insert(cursor.id.clone(), comments);
+        if next.is_none() {
+            upkeep.unfinished.remove(&cursor.id);
+            if let Some(comments) = cursor.comments {
+                upkeep.counts.insert(cursor.id.clone(), comments);
+            }
         }
         if let Some(backfill) = &mut upkeep.backfill {
             backfill.read = backfill.read.saturating_add(told.read);
             backfill.found = backfill.found.saturating_add(told.found);
             let media = backfill.media.get_or_insert_default();
             match (next, media.first_mut()) {
-                (Some(next), Some(first)) => first.after = Some(next),
+                (Some(next), Some(first)) => (first.after, first.failures) = (Some(next), 0),
                 (None, Some(_)) => drop(media.remove(0)),
                 (_, None) => {}
             }
         }
-        let is_quiet =
-            upkeep.backfill.as_ref().is_some_and(|backfill| backfill.reason == Reason::Quiet);
+        let is_quiet = upkeep
+            .backfill
+            .as_ref()
+            .is_some_and(|backfill| backfill.reason == Reason::Quiet && !backfill.only_unfinished);
         if told.missed && is_quiet && upkeep.silent_since.is_none() {
             self.went_silent(caller.account, standing, upkeep).await;
         }
         Ok(true)
     }
 
+    /// The next page of the first media could not be read. Says whether the backfill goes on now.
+    fn not_read(&self, caller: &Caller<'_>, failed: &NoAnswer, upkeep: &mut Upkeep) -> bool {
+        if !failed.is_of_the_call() {
+            return false;
+        }
+        let Some(mut backfill) = upkeep.backfill.take() else { return false };
+        let after = match backfill.media.as_mut().and_then(|media| media.first_mut()) {
+            Some(media) => media.fail(failed.is_refusal()),
+            None => AfterFailure::TryAgain,
+        };
+        if after == AfterFailure::Leave
+            && let Some(media) = &mut backfill.media
+        {
+            let left = media.remove(0);
+            warn!(account = %caller.account.id, media = %left.id, reason = failed.reason(), "comments not read to the end; they are tried again");
+            upkeep.leave_unfinished(&left, &backfill, self.clock.now());
+            backfill.unfinished += 1;
+        }
+        upkeep.backfill = Some(backfill);
+        after != AfterFailure::TryAgain
+    }
+
     /// Gives a page's comments to ingest.
     async fn take_in(
         &self,
         account: &Account,
-        media: &MediaId,
+        cursor: &MediaCursor,
         items: Vec<CommentItem>,
         standing: &Standing,
         upkeep: &Upkeep,
     ) -> Result<Told, StoreError> {
         let Some(backfill) = &upkeep.backfill else { return Ok(Told::default()) };
         let now = self.clock.now();
-        let made_at = |item: &CommentItem| item.created_at.unwrap_or(backfill.since);
+        let since = backfill.since_of(cursor);
+        let made_at = |item: &CommentItem| item.created_at.unwrap_or(since);
         let (first, last) = (items.first().map(made_at), items.last().map(made_at));
         // Meta lists the newest first, and promises nothing: only a page that does so ends a media.
-        let older_follow = first >= last && last.is_some_and(|last| last < backfill.since);
+        let older_follow = first >= last && last.is_some_and(|last| last < since);
         let own = upkeep.username.as_deref().filter(|name| !name.is_empty());
         let is_own = |item: &CommentItem| {
             let by_id = |id: &RecipientId| id.as_str() == account.id.as_str();
@@ -208,7 +235,7 @@ impl Upkeeper {
         };
         let wanted: Vec<CommentItem> = items
             .into_iter()
-            .filter(|item| backfill.wants(made_at(item), now) && !is_own(item))
+            .filter(|item| backfill.wants(cursor, made_at(item), now) && !is_own(item))
             .collect();
         let should_be_known = |at: Timestamp| now.since(at) >= HEARD_SLACK;
         let heard_until = standing.last_heard.unwrap_or_default() + HEARD_SLACK;
@@ -225,7 +252,7 @@ impl Upkeeper {
                 id: item.id,
                 from: item.from,
                 text: item.text,
-                media: Some(media.clone()),
+                media: Some(cursor.id.clone()),
                 original_media: None,
                 ad: None,
                 parent: None,
@@ -238,13 +265,16 @@ impl Upkeeper {
     }
 
     async fn finish(&self, account: &Account, over: Backfill, upkeep: &mut Upkeep) {
-        // What was written while it read is for the next one.
-        upkeep.read_at = Some(over.begun_at);
-        let Backfill { since, reason, read, found, .. } = over;
-        info!(account = %account.id, ?reason, read, found, "comments read");
-        // A look at a quiet account that found nothing is no news.
-        if found > 0 || matches!(reason, Reason::Resubscribed | Reason::Asked) {
-            self.tell(&account.id, Event::Backfilled { since, read, found }).await;
+        if !over.only_unfinished {
+            // What was written while it read is for the next one.
+            upkeep.read_at = Some(over.begun_at);
+        }
+        let Backfill { since, reason, read, found, unfinished, only_unfinished, .. } = over;
+        info!(account = %account.id, ?reason, read, found, unfinished, "comments read");
+        // A look at a quiet account that found nothing is no news; what is unfinished is, and its end.
+        let is_asked_for = matches!(reason, Reason::Resubscribed | Reason::Asked);
+        if found > 0 || is_asked_for || only_unfinished == (unfinished == 0) {
+            self.tell(&account.id, Event::Backfilled { since, read, found, unfinished }).await;
         }
     }
 }

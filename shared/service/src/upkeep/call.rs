@@ -29,6 +29,8 @@ pub(super) struct Caller<'a> {
     pub(super) token: SealedToken,
     /// The end of the invocation.
     pub(super) deadline: Timestamp,
+    /// Whether a call that goes through ends a hold: not one that only a send can tell to be over.
+    pub(super) ends_hold: bool,
 }
 
 /// Why a call brought no answer.
@@ -36,6 +38,8 @@ pub(super) struct Caller<'a> {
 pub enum NoAnswer {
     /// There is no room for it now.
     Denied(Denial),
+    /// The invocation ends before its answer may have come.
+    NoTime,
     /// It failed.
     Failed(CallError),
 }
@@ -50,7 +54,7 @@ pub(super) enum IfDead {
 }
 
 impl Caller<'_> {
-    /// Whether there is time for another call before the invocation ends.
+    /// Whether there is time for another call, and for what follows from it, before the invocation ends.
     pub(super) fn has_time(&self) -> bool {
         self.upkeeper.clock.now() + 2 * CALL_TIMEOUT < self.deadline
     }
@@ -62,6 +66,9 @@ impl Caller<'_> {
         call: impl AsyncFnOnce(Duration) -> Result<Answered<T>, CallError>,
     ) -> Result<Result<T, NoAnswer>, StoreError> {
         let Upkeeper { limiter, clock, meter, .. } = self.upkeeper;
+        if !self.has_time() {
+            return Ok(Err(NoAnswer::NoTime));
+        }
         // Should it be a probe, nothing else goes until then.
         let lease_until = clock.now() + GRANT_LIFE + CALL_TIMEOUT + CLOCK_BOUND;
         let reserved = limiter.reserve_call(self.account, Action::Read, lease_until).await?;
@@ -103,7 +110,8 @@ impl Caller<'_> {
     /// Meta answered with no limit: a hold that this was the probe of is over.
     async fn went_through(&self, reservation: &Reservation, usage: &Usage) {
         let Upkeeper { limiter, backlogs, clock, .. } = self.upkeeper;
-        let (role, app_role) = (reservation.grant.role, reservation.app_role);
+        let role = if self.ends_hold { reservation.grant.role } else { Role::Normal };
+        let app_role = reservation.app_role;
         if role == Role::Probe || app_role == Role::Probe {
             limiter.lift(self.account, role, app_role).await;
             if let Err(error) = backlogs.wake(&self.account.id, clock.now()).await {
@@ -157,10 +165,21 @@ impl NoAnswer {
         )
     }
 
+    /// Whether what failed is this call, rather than every call of the account or to Meta.
+    pub(super) fn is_of_the_call(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        *error != CallError::NotWritten
+            && !matches!(
+                error.verdict(),
+                Verdict::Throttled { .. } | Verdict::Blocked | Verdict::TokenDead
+            )
+    }
+
     /// In words.
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Denied(denial) => format!("no room for the call: {:?}", denial.bound),
+            Self::NoTime => "no time left for the call".into(),
             Self::Failed(error) => error.to_string(),
         }
     }

@@ -52,6 +52,7 @@ impl Upkeeper {
                 account,
                 token: token.clone(),
                 deadline: Timestamp::NEVER,
+                ends_hold: true,
             };
             let me = caller
                 .call(IfDead::Hold, async |timeout| self.graph.me(id, token, timeout).await)

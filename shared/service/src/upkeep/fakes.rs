@@ -1,7 +1,7 @@
 //! All that upkeep asks of the world, in memory: one account, what is stored of it, and a Meta that
 //! does as it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -80,6 +80,16 @@ pub(super) struct State {
     pub(super) comments: Vec<Timestamp>,
     /// Sends are parked once a page has been read.
     pub(super) parks_after_a_page: bool,
+    /// The account is not subscribed.
+    pub(super) is_unsubscribed: bool,
+    /// How many more pages behind a cursor fail, and how.
+    pub(super) failing_pages: (u32, CallError),
+    /// The comments that were given to ingest.
+    pub(super) taken: BTreeSet<String>,
+    /// How long a call takes.
+    pub(super) call_takes: Duration,
+    /// How many more things upkeep may ask for before it dies; nothing where it lives.
+    pub(super) asks_left: Option<u32>,
 }
 
 pub(super) struct World {
@@ -110,6 +120,11 @@ impl World {
             moods: BTreeMap::new(),
             comments: Vec::new(),
             parks_after_a_page: false,
+            is_unsubscribed: false,
+            failing_pages: (0, CallError::Unknown),
+            taken: BTreeSet::new(),
+            call_takes: Duration::ZERO,
+            asks_left: None,
         };
         Arc::new(Self { seconds: AtomicU64::new(0), state: Mutex::new(state) })
     }
@@ -124,9 +139,14 @@ impl World {
 
     /// A run of a new process; `None` when it dies in a call that Meta never answers.
     pub(super) fn run(self: &Arc<Self>) -> Option<Kept> {
+        self.run_for(Duration::from_secs(600))
+    }
+
+    /// One that ends after this time.
+    pub(super) fn run_for(self: &Arc<Self>, span: Duration) -> Option<Kept> {
         use futures::FutureExt;
         let upkeeper = self.upkeeper();
-        let run = upkeeper.run(self.now() + Duration::from_secs(600));
+        let run = upkeeper.run(self.now() + span);
         run.now_or_never().map(Result::unwrap)
     }
 
@@ -167,6 +187,19 @@ impl World {
         }
     }
 
+    /// Where upkeep dies, before it is answered what it asks for now.
+    async fn survive(&self) {
+        let is_over = {
+            let left = &mut self.state().asks_left;
+            let is_over = *left == Some(0);
+            *left = left.map(|left| left.saturating_sub(1));
+            is_over
+        };
+        if is_over {
+            futures::future::pending::<()>().await;
+        }
+    }
+
     /// Takes note of a call, and does as told.
     async fn answer<T>(
         &self,
@@ -174,12 +207,13 @@ impl World {
         token: &SealedToken,
         value: T,
     ) -> Result<Answered<T>, CallError> {
-        let mood = {
+        let (mood, takes) = {
             let mut state = self.state();
             let number = token.sealed[0];
             state.calls.push((what, number));
-            state.moods.get(&number).cloned().unwrap_or(Mood::Answers)
+            (state.moods.get(&number).cloned().unwrap_or(Mood::Answers), state.call_takes)
         };
+        self.pass(takes);
         match mood {
             Mood::Answers | Mood::Mistakes => {
                 Ok(Answered { value, usage: Usage::default(), server_date: None })
@@ -203,6 +237,7 @@ impl Clock for World {
 #[async_trait]
 impl Accounts for World {
     async fn read(&self, account: &AccountId, _: Read) -> Result<Option<Account>, StoreError> {
+        self.survive().await;
         Ok(Some(Account {
             id: account.clone(),
             revision: Revision::default(),
@@ -217,10 +252,12 @@ impl Accounts for World {
 #[async_trait]
 impl Budgets for World {
     async fn read(&self, _: &AccountId, _: Read) -> Result<Budget, StoreError> {
+        self.survive().await;
         Ok(self.state().budget.clone())
     }
 
     async fn save(&self, _: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
+        self.survive().await;
         let mut state = self.state();
         if next.version != state.budget.version + 1 {
             return Ok(Saved::Conflict(state.budget.clone()));
@@ -235,6 +272,7 @@ impl Budgets for World {
         next: &Budget,
         _: &Moved<'_>,
     ) -> Result<Saved<Budget>, StoreError> {
+        self.survive().await;
         Budgets::save(self, account, next).await
     }
 
@@ -243,6 +281,7 @@ impl Budgets for World {
         _: &AccountId,
         _: &RecipientId,
     ) -> Result<Option<Timestamp>, StoreError> {
+        self.survive().await;
         Ok(None)
     }
 
@@ -252,6 +291,7 @@ impl Budgets for World {
         _: &RecipientId,
         _: Timestamp,
     ) -> Result<(), StoreError> {
+        self.survive().await;
         Ok(())
     }
 }
@@ -259,10 +299,12 @@ impl Budgets for World {
 #[async_trait]
 impl AppBudgets for World {
     async fn load(&self) -> Result<AppBudget, StoreError> {
+        self.survive().await;
         Ok(self.state().app.clone())
     }
 
     async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+        self.survive().await;
         self.state().app = next.clone();
         Ok(Saved::Done)
     }
@@ -271,10 +313,12 @@ impl AppBudgets for World {
 #[async_trait]
 impl Cursors for World {
     async fn load(&self, _: &AccountId) -> Result<Cursor, StoreError> {
+        self.survive().await;
         Ok(self.state().cursor.clone())
     }
 
     async fn save(&self, _: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
+        self.survive().await;
         self.state().cursor = next.clone();
         Ok(Saved::Done)
     }
@@ -283,14 +327,17 @@ impl Cursors for World {
 #[async_trait]
 impl Backlogs for World {
     async fn mark(&self, _: &AccountId, _: Timestamp) -> Result<(), StoreError> {
+        self.survive().await;
         Ok(())
     }
 
     async fn wake(&self, _: &AccountId, _: Timestamp) -> Result<(), StoreError> {
+        self.survive().await;
         Ok(())
     }
 
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        self.survive().await;
         Ok(Vec::new())
     }
 
@@ -300,6 +347,7 @@ impl Backlogs for World {
         _: Timestamp,
         _: Timestamp,
     ) -> Result<Option<Mark>, StoreError> {
+        self.survive().await;
         Ok(None)
     }
 
@@ -309,6 +357,7 @@ impl Backlogs for World {
         _: &Mark,
         _: Option<Timestamp>,
     ) -> Result<(), StoreError> {
+        self.survive().await;
         Ok(())
     }
 }
@@ -316,6 +365,7 @@ impl Backlogs for World {
 #[async_trait]
 impl Hearing for World {
     async fn heard(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.survive().await;
         self.state().standing.last_heard = Some(now);
         Ok(())
     }
@@ -324,11 +374,13 @@ impl Hearing for World {
 #[async_trait]
 impl Roster for World {
     async fn enroll(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.survive().await;
         self.state().due = Some(now);
         Ok(())
     }
 
     async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        self.survive().await;
         let due = self.state().due.filter(|due| *due <= now);
         Ok(due.map(|due| (id(), due)).into_iter().collect())
     }
@@ -339,6 +391,7 @@ impl Roster for World {
         due: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Standing>, StoreError> {
+        self.survive().await;
         let mut state = self.state();
         if state.due != Some(due) {
             return Ok(None);
@@ -348,6 +401,7 @@ impl Roster for World {
     }
 
     async fn note(&self, _: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
+        self.survive().await;
         self.state().standing.upkeep = upkeep.clone();
         Ok(())
     }
@@ -359,6 +413,7 @@ impl Roster for World {
         upkeep: &Upkeep,
         due: Timestamp,
     ) -> Result<(), StoreError> {
+        self.survive().await;
         let mut state = self.state();
         state.standing.upkeep = upkeep.clone();
         if state.due == Some(until) {
@@ -368,6 +423,7 @@ impl Roster for World {
     }
 
     async fn ask(&self, _: &AccountId, wish: &Wish, now: Timestamp) -> Result<(), StoreError> {
+        self.survive().await;
         let mut state = self.state();
         state.due = Some(now);
         match wish {
@@ -379,10 +435,12 @@ impl Roster for World {
     }
 
     async fn alias(&self, _: &AccountId, _: &str) -> Result<(), StoreError> {
+        self.survive().await;
         Ok(())
     }
 
     async fn strike_off(&self, _: &AccountId) -> Result<(), StoreError> {
+        self.survive().await;
         self.state().due = None;
         Ok(())
     }
@@ -391,6 +449,7 @@ impl Roster for World {
 #[async_trait]
 impl Tokens for World {
     async fn load(&self, _: &AccountId) -> Result<Option<KeptToken>, StoreError> {
+        self.survive().await;
         let state = self.state();
         match state.is_gone {
             true => Err(StoreError::Unavailable { what: "load the token", detail: "gone".into() }),
@@ -404,6 +463,7 @@ impl Tokens for World {
         _: &SealedToken,
         life: TokenLife,
     ) -> Result<(), StoreError> {
+        self.survive().await;
         self.state().kept.life = life;
         Ok(())
     }
@@ -414,6 +474,7 @@ impl Tokens for World {
         token: &SealedToken,
         next: &NextToken,
     ) -> Result<bool, StoreError> {
+        self.survive().await;
         let mut state = self.state();
         let is_in_use = state.kept.token == *token;
         if is_in_use {
@@ -423,6 +484,7 @@ impl Tokens for World {
     }
 
     async fn swap(&self, _: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
+        self.survive().await;
         let mut state = self.state();
         let is_next = state.kept.next.as_ref() == Some(next);
         if is_next {
@@ -433,6 +495,7 @@ impl Tokens for World {
     }
 
     async fn drop_next(&self, _: &AccountId, _: &NextToken) -> Result<(), StoreError> {
+        self.survive().await;
         self.state().kept.next = None;
         Ok(())
     }
@@ -441,10 +504,12 @@ impl Tokens for World {
 #[async_trait]
 impl Removal for World {
     async fn remove(&self, _: &AccountId) -> Result<(), StoreError> {
+        self.survive().await;
         Ok(())
     }
 
     async fn deleted(&self, _: &str, _: Timestamp) -> Result<(), StoreError> {
+        self.survive().await;
         Ok(())
     }
 }
@@ -452,6 +517,7 @@ impl Removal for World {
 #[async_trait]
 impl Journal for World {
     async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError> {
+        self.survive().await;
         self.state().told.push(entry.what.clone());
         Ok(())
     }
@@ -462,6 +528,7 @@ impl Journal for World {
         _: Timestamp,
         _: usize,
     ) -> Result<Vec<JournalEntry>, StoreError> {
+        self.survive().await;
         Ok(Vec::new())
     }
 }
@@ -473,13 +540,17 @@ impl Intake for World {
         _: &AccountId,
         comments: Vec<CommentEvent>,
     ) -> Result<Ingested, StoreError> {
-        Ok(Ingested { queued: comments.len(), ..Ingested::default() })
+        self.survive().await;
+        let mut state = self.state();
+        let new = comments.into_iter().filter(|one| state.taken.insert(one.id.to_string())).count();
+        Ok(Ingested { queued: new, ..Ingested::default() })
     }
 }
 
 #[async_trait]
 impl AccountGraph for World {
     async fn prepare(&self, _: &AccountId, _: &SealedToken) -> Result<(), StoreError> {
+        self.survive().await;
         Ok(())
     }
 
@@ -490,6 +561,7 @@ impl AccountGraph for World {
         old: &SealedToken,
         _: Duration,
     ) -> Result<Answered<(SealedToken, Option<Duration>)>, CallError> {
+        self.survive().await;
         let next = (token(old.sealed[0] + 1), Some(60 * DAY));
         self.answer("refresh", old, next).await
     }
@@ -500,6 +572,7 @@ impl AccountGraph for World {
         token: &SealedToken,
         _: Duration,
     ) -> Result<Answered<Me>, CallError> {
+        self.survive().await;
         let account = match self.state().moods.get(&token.sealed[0]) {
             Some(Mood::Mistakes) => AccountId::new("another's"),
             _ => account.clone(),
@@ -514,6 +587,7 @@ impl AccountGraph for World {
         token: &SealedToken,
         _: Duration,
     ) -> Result<Answered<()>, CallError> {
+        self.survive().await;
         self.answer("conversations", token, ()).await
     }
 
@@ -523,7 +597,11 @@ impl AccountGraph for World {
         token: &SealedToken,
         _: Duration,
     ) -> Result<Answered<Subscription>, CallError> {
-        let fields = WEBHOOK_FIELDS.map(str::to_owned).into();
+        self.survive().await;
+        let fields = match self.state().is_unsubscribed {
+            true => BTreeSet::new(),
+            false => WEBHOOK_FIELDS.map(str::to_owned).into(),
+        };
         self.answer("subscription", token, Subscription::Fields(fields)).await
     }
 
@@ -534,7 +612,12 @@ impl AccountGraph for World {
         _: &[&str],
         _: Duration,
     ) -> Result<Answered<()>, CallError> {
-        self.answer("subscribe", token, ()).await
+        self.survive().await;
+        let answer = self.answer("subscribe", token, ()).await;
+        if answer.is_ok() {
+            self.state().is_unsubscribed = false;
+        }
+        answer
     }
 
     async fn media(
@@ -543,6 +626,7 @@ impl AccountGraph for World {
         token: &SealedToken,
         _: Duration,
     ) -> Result<Answered<Page<MediaItem>>, CallError> {
+        self.survive().await;
         let comments = Some(self.state().comments.len() as u64);
         let media = MediaItem { id: MediaId::new("179"), created_at: None, comments };
         self.answer("media", token, Page { items: vec![media], next: None }).await
@@ -556,6 +640,7 @@ impl AccountGraph for World {
         after: Option<&str>,
         _: Duration,
     ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        self.survive().await;
         let from: usize = after.map_or(0, |after| after.parse().unwrap());
         let (items, next) = {
             let mut state = self.state();
@@ -575,6 +660,15 @@ impl AccountGraph for World {
             (items, (next < state.comments.len()).then(|| next.to_string()))
         };
         let what = if from == 0 { "comments" } else { "more comments" };
+        let failure = {
+            let (left, failure) = &mut self.state().failing_pages;
+            let fails = from > 0 && *left > 0;
+            *left -= u32::from(fails);
+            fails.then(|| failure.clone())
+        };
+        if let Some(failure) = failure {
+            return self.answer(what, token, ()).await.and(Err(failure));
+        }
         self.answer(what, token, Page { items, next }).await
     }
 }

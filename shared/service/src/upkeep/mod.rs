@@ -25,7 +25,7 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, Upkeep};
+use spillway_core::upkeep::{BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, TokenDuty, Upkeep};
 use spillway_meta::graph::Me;
 use tracing::{error, info, warn};
 
@@ -213,11 +213,19 @@ impl Upkeeper {
         deadline: Timestamp,
     ) -> Result<Next, StoreError> {
         self.take_note(account, standing, upkeep).await;
-        if self.is_for_sends(account).await? {
+        let is_for_sends = self.is_for_sends(account).await?;
+        if is_for_sends && !self.owes_token(&kept, upkeep) {
             return Ok(Next::Soon);
         }
         self.graph.prepare(&account.id, &kept.token).await?;
-        let mut caller = Caller { upkeeper: self, account, token: kept.token.clone(), deadline };
+        let token = kept.token.clone();
+        let mut caller =
+            Caller { upkeeper: self, account, token, deadline, ends_hold: !is_for_sends };
+        if is_for_sends {
+            self.limiter.ask_for_turn(account).await?;
+            self.keep_token(&mut caller, kept, upkeep).await?;
+            return Ok(Next::Soon);
+        }
         self.meet(&caller, upkeep).await?;
         let life = kept.life;
         let mut next = self.keep_token(&mut caller, kept, upkeep).await?;
@@ -239,6 +247,12 @@ impl Upkeeper {
             None | Some(HoldCause::TokenDead) => Ok(false),
             Some(_) => Ok(self.cursors.load(&account.id).await?.parked.is_some()),
         }
+    }
+
+    /// Whether something is due for the token, which ends however long the account is on hold.
+    fn owes_token(&self, kept: &KeptToken, upkeep: &Upkeep) -> bool {
+        let duty = kept.life.duty(upkeep.renewal_failed_at, self.clock.now());
+        kept.next.is_some() || duty != TokenDuty::Rest
     }
 
     /// Asks once how an account is named: its own comments are told by its name, and Meta's requests

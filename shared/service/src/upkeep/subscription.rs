@@ -37,17 +37,19 @@ impl Upkeeper {
         let lacks = subscription.lacks(&WEBHOOK_FIELDS);
         // Webhooks that do not come although Meta says they do are asked for again.
         if lacks.is_empty() && upkeep.silent_since.is_none() {
-            if let Some(since) = upkeep.missed_before(life) {
-                look_back(since, now, upkeep);
-            }
-            (upkeep.checked_at, upkeep.whole_at, upkeep.lost_at) = (Some(now), Some(now), None);
+            self.is_whole(caller, life, now, upkeep).await;
             return Ok(Next::Check);
         }
-        let is_lost = !lacks.is_empty();
-        if is_lost && upkeep.lost_at.is_none() {
-            upkeep.lost_at = Some(now);
-            warn!(account = %id, ?lacks, "not subscribed");
-            self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
+        if !lacks.is_empty() {
+            if upkeep.lost_at.is_none() {
+                upkeep.lost_at = Some(now);
+                warn!(account = %id, ?lacks, "not subscribed");
+                self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
+            }
+            // Written down first: after it is subscribed a visit that is killed leaves no trace of this.
+            let missed = [upkeep.unread_since, upkeep.missed_since(standing.last_heard)];
+            upkeep.unread_since = missed.into_iter().flatten().min();
+            self.roster.note(id, upkeep).await?;
         }
         let subscribed = caller
             .call(IfDead::Hold, async |timeout| {
@@ -58,18 +60,30 @@ impl Upkeeper {
             error!(account = %id, reason = no_answer.reason(), "not subscribed again; it is tried again");
             return Ok(self.not_looked(caller, &no_answer, upkeep).await);
         }
-        if is_lost {
+        self.is_whole(caller, life, now, upkeep).await;
+        Ok(Next::Check)
+    }
+
+    /// The account is subscribed, by this visit or by another that could not say so: what was missed
+    /// is to be read.
+    async fn is_whole(
+        &self,
+        caller: &Caller<'_>,
+        life: TokenLife,
+        now: Timestamp,
+        upkeep: &mut Upkeep,
+    ) {
+        let id = &caller.account.id;
+        if upkeep.lost_at.take().is_some() {
             info!(account = %id, "subscribed again");
             self.meter.count(Metric::Resubscribed, 1);
             self.tell(id, Event::Resubscribed).await;
-            let before = upkeep.missed_before(life);
-            let missed = [upkeep.missed_since(standing.last_heard), before];
-            if let Some(since) = missed.into_iter().flatten().min() {
-                look_back(since, now, upkeep);
-            }
         }
-        (upkeep.checked_at, upkeep.whole_at, upkeep.lost_at) = (Some(now), Some(now), None);
-        Ok(Next::Check)
+        let missed = [upkeep.unread_since.take(), upkeep.missed_before(life)];
+        if let Some(since) = missed.into_iter().flatten().min() {
+            look_back(since, now, upkeep);
+        }
+        (upkeep.checked_at, upkeep.whole_at) = (Some(now), Some(now));
     }
 
     async fn not_looked(
@@ -101,7 +115,9 @@ impl Upkeeper {
         if upkeep.silent_since.or(upkeep.lost_at).is_some() {
             self.meter.count(Metric::SilentAccounts, 1);
         }
-        if let Some(backfill) = upkeep.look(standing.last_heard, self.clock.now()) {
+        let now = self.clock.now();
+        upkeep.forget_unfinished(now);
+        if let Some(backfill) = upkeep.look(standing.last_heard, now) {
             upkeep.backfill = Some(backfill);
         }
     }

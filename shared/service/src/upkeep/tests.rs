@@ -2,11 +2,13 @@
 //! it, is tested over the wire.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
 use spillway_core::hold::HoldCause;
 use spillway_core::journal::Event;
+use spillway_core::rules::Rules;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{Backfill, Reason, TokenLife};
@@ -179,6 +181,191 @@ fn a_backfill_stops_while_sends_are_parked_and_goes_on_behind_the_last_page() {
     let state = world.state();
     assert_eq!((&state.standing.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
     assert!(matches!(state.told[..], [Event::Backfilled { read: 3, found: 3, .. }]));
+}
+
+/// An account that Meta has unsubscribed, with comments that no webhook told of.
+fn unsubscribed() -> Arc<World> {
+    let world = World::new();
+    {
+        let mut state = world.state();
+        state.is_unsubscribed = true;
+        state.standing.last_heard = Some(START - 3 * HOUR);
+        state.standing.upkeep.checked_at = Some(START - HOUR);
+        state.comments = (1..=5).map(|half| START - HOUR * half / 2).collect();
+    }
+    world
+}
+
+#[test]
+fn what_was_missed_is_read_wherever_upkeep_is_killed() {
+    let mut asked = 0;
+    loop {
+        let world = unsubscribed();
+        world.state().asks_left = Some(asked);
+        let ran = world.run();
+        world.state().asks_left = None;
+        for _ in 0..3 {
+            world.pass(VISIT);
+            assert_eq!(world.run().map(|kept| kept.failed), Some(0));
+        }
+        let state = world.state();
+        assert!(!state.is_unsubscribed, "killed after {asked} answers");
+        assert_eq!(state.taken.len(), 5, "killed after {asked} answers");
+        let told = |is: fn(&Event) -> bool| state.told.iter().any(is);
+        assert!(told(|event| matches!(event, Event::SubscriptionLost { .. })), "after {asked}");
+        assert!(told(|event| matches!(event, Event::Resubscribed)), "after {asked}");
+        assert!(told(|event| matches!(event, Event::Backfilled { .. })), "after {asked}");
+        let upkeep = &state.standing.upkeep;
+        assert_eq!((&upkeep.backfill, upkeep.unread_since, upkeep.lost_at), (&None, None, None));
+        if ran.is_some() {
+            assert!(asked > 20, "{asked}");
+            return;
+        }
+        asked += 1;
+    }
+}
+
+#[test]
+fn a_token_is_renewed_wherever_upkeep_is_killed() {
+    let mut asked = 0;
+    loop {
+        let world = with_an_old_token();
+        world.state().asks_left = Some(asked);
+        let ran = world.run();
+        world.state().asks_left = None;
+        world.pass(VISIT);
+        world.run();
+        let state = world.state();
+        assert!(state.kept.token != token(1) && state.kept.next.is_none(), "after {asked}");
+        if ran.is_some() {
+            return;
+        }
+        asked += 1;
+    }
+}
+
+#[test]
+fn no_call_begins_without_time_for_its_answer() {
+    let world = with_an_old_token();
+    {
+        let mut state = world.state();
+        state.is_unsubscribed = true;
+        state.standing.upkeep.checked_at = None;
+        state.call_takes = Duration::from_secs(20);
+    }
+    assert_eq!(world.run_for(Duration::from_secs(70)), VISITED);
+    assert_eq!(world.calls(), [("refresh", 1), ("me", 2), ("subscription", 2)]);
+    assert_eq!(world.state().due, Some(START + Duration::from_secs(60)), "the next run goes on");
+    world.state().call_takes = Duration::ZERO;
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls()[..2], [("subscription", 2), ("subscribe", 2)]);
+}
+
+/// Sends of a restricted account wait, and probe each of its holds.
+#[test]
+fn a_token_is_renewed_between_the_holds_of_a_restricted_account() {
+    let world = with_an_old_token();
+    let until = {
+        let mut state = world.state();
+        let (rules, id) = (Rules::careful(), GrantId::new(7, 7));
+        state.budget = state.budget.hold(&rules, HoldCause::Blocked, START, None, id);
+        state.cursor.parked = Some(Lane::Inbound);
+        state.budget.holds.current.as_ref().unwrap().until
+    };
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [], "nothing is called during a hold");
+    assert_eq!(world.state().due, Some(START), "the next run looks again");
+    world.pass(until.since(START) + Duration::from_secs(60));
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("refresh", 1)]);
+    assert!(world.state().budget.holds.current.is_some(), "it tells nothing of sends");
+    world.pass(HOUR / 4);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("me", 2)]);
+    let state = world.state();
+    assert_eq!(state.kept.token, token(2));
+    assert!(state.budget.holds.current.is_some());
+}
+
+/// Nothing that is due for the token is put off for ever.
+#[test]
+fn the_token_of_a_restricted_account_that_ends_is_told_of() {
+    let world = with_an_old_token();
+    {
+        let mut state = world.state();
+        let (rules, id) = (Rules::careful(), GrantId::new(7, 7));
+        state.budget = state.budget.hold(&rules, HoldCause::Blocked, START, None, id);
+        state.cursor.parked = Some(Lane::Inbound);
+        state.kept.life.ends_at = Some(START);
+    }
+    assert_eq!(world.run(), VISITED);
+    let state = world.state();
+    assert_eq!(state.told, [Event::TokenDead]);
+    assert_eq!(state.standing.upkeep.dead_since, Some(START));
+}
+
+fn refused() -> CallError {
+    let error = GraphError { status: 400, code: Some(100), ..GraphError::default() };
+    CallError::Refused { error, usage: Usage::default(), server_date: None }
+}
+
+/// A backfill of five comments on three pages, of which so many fail that have others before them.
+fn with_failing_pages(failing: u32, failure: CallError) -> Arc<World> {
+    let world = World::new();
+    {
+        let mut state = world.state();
+        let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
+        state.standing.upkeep.backfill = Some(backfill);
+        state.comments = (1..=5).map(|hours| START - HOUR * hours).collect();
+        state.failing_pages = (failing, failure);
+    }
+    world
+}
+
+#[test]
+fn a_refused_cursor_starts_its_media_again_from_the_newest_comment() {
+    let world = with_failing_pages(1, refused());
+    assert_eq!(world.run(), VISITED);
+    let pages = [("comments", 1), ("more comments", 1)];
+    let again = [("comments", 1), ("more comments", 1), ("more comments", 1)];
+    assert_eq!(world.calls(), [&[("media", 1)], &pages[..], &again[..]].concat());
+    let state = world.state();
+    assert_eq!(state.taken.len(), 5);
+    assert!(matches!(state.told[..], [Event::Backfilled { found: 5, unfinished: 0, .. }]));
+}
+
+#[test]
+fn media_that_meta_refuses_to_page_are_kept_shown_and_gone_on_with() {
+    let world = with_failing_pages(2, refused());
+    assert_eq!(world.run(), VISITED);
+    {
+        let state = world.state();
+        assert_eq!(state.taken.len(), 2);
+        assert!(matches!(state.told[..], [Event::Backfilled { found: 2, unfinished: 1, .. }]));
+        let upkeep = &state.standing.upkeep;
+        assert!(upkeep.counts.is_empty(), "they do not count as read");
+        assert_eq!((upkeep.unfinished.len(), &upkeep.backfill), (1, &None));
+        assert_eq!(state.due, Some(START + HOUR));
+    }
+    world.calls();
+    world.pass(HOUR);
+    assert_eq!(world.run(), VISITED);
+    let pages = [("subscription", 1), ("comments", 1), ("more comments", 1), ("more comments", 1)];
+    assert_eq!(world.calls(), pages, "the media are known");
+    let state = world.state();
+    assert_eq!((state.taken.len(), state.standing.upkeep.unfinished.len()), (5, 0));
+    assert!(matches!(state.told[1..], [Event::Backfilled { found: 3, unfinished: 0, .. }]));
+}
+
+#[test]
+fn a_page_that_never_answers_does_not_hold_the_backfill_up_for_ever() {
+    let world = with_failing_pages(100, CallError::Unknown);
+    for _ in 0..7 {
+        assert_eq!(world.run(), VISITED);
+    }
+    let state = world.state();
+    assert_eq!((&state.standing.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
+    assert!(matches!(state.told[..], [Event::Backfilled { found: 2, unfinished: 1, .. }]));
 }
 
 /// An account that webhooks have not told of for seven hours, with a comment of then.

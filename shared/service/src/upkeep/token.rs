@@ -68,7 +68,7 @@ impl Upkeeper {
         let now = self.clock.now();
         let (token, lasts) = match answer {
             Ok(renewed) => renewed,
-            Err(NoAnswer::Denied(_)) => return Ok(Next::Soon),
+            Err(NoAnswer::Denied(_) | NoAnswer::NoTime) => return Ok(Next::Soon),
             Err(failed) => {
                 if failed.is_token_dead() {
                     self.died(caller, upkeep).await;

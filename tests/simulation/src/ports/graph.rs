@@ -76,7 +76,7 @@ impl Host {
             answer
         });
         self.breathe().await;
-        self.shared.world().sees_attempt(account, &ask);
+        self.shared.world().sees_attempt(account, &ask, millis(timeout));
         let Some(connect) = connect else {
             let wait = back.min(left(self.shared.now()));
             self.sleep(wait).await;

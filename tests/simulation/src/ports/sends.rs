@@ -67,7 +67,20 @@ impl Sends for Host {
         _: Timestamp,
     ) -> Result<Option<Waiting>, StoreError> {
         let caller = self.caller();
-        self.store(STEP, |world| world.step(caller, ticket, step)).await
+        // As the adapter does: a write that is sent again knows its own earlier success.
+        let mut written = None;
+        let stepped = self.store(STEP, |world| {
+            if let Some(after) = world.step(caller, ticket, step) {
+                written = Some(after);
+            }
+            let stands = world.tables.waiting_at(&ticket.place, &ticket.send);
+            written.clone().filter(|after| stands == Some(after))
+        });
+        let stepped = stepped.await;
+        if stepped.is_err() {
+            self.shared.world().saw_step_lost(&ticket.send);
+        }
+        stepped
     }
 
     async fn finish(
@@ -81,7 +94,9 @@ impl Sends for Host {
         match ended.await {
             Ok(_) => Ok(()),
             Err(error) => {
-                self.shared.world().saw_unknown(&ticket.send);
+                let mut world = self.shared.world();
+                world.saw_unknown(&ticket.send);
+                world.saw_step_lost(&ticket.send);
                 Err(error)
             }
         }

@@ -57,6 +57,7 @@ impl Sends for Sabotaged {
             attempt: 1,
             failures: 0,
             earlier: Earlier::NotSent,
+            made_at: None,
         }))
     }
 

@@ -47,6 +47,9 @@ pub(super) struct Accepted {
     is_known: bool,
 }
 
+/// The time that an answer of Meta's may take, in milliseconds.
+const ANSWER_TIME: u64 = 10_000;
+
 /// How long an account stops just below its limit.
 const NEAR_LIMIT: Duration = Duration::from_secs(300);
 
@@ -107,8 +110,22 @@ impl World {
         }
     }
 
-    /// A message to a person is about to be made: never again where nobody knows of an earlier one.
-    pub(crate) fn sees_attempt(&mut self, account: &AccountId, ask: &Ask) {
+    /// A call is about to be made: with time for its answer, of an age once, and of a message to a person
+    /// never again where nobody knows of an earlier one.
+    pub(crate) fn sees_attempt(&mut self, account: &AccountId, ask: &Ask, timeout: u64) {
+        if let Some(event) = ask.event() {
+            let send = SendId { account: account.clone(), event };
+            self.watch.open_claims.remove(&send);
+            if timeout < ANSWER_TIME {
+                self.broken(format!("{send} is called for with {timeout} ms for the answer"));
+            }
+        }
+        if let Ask::Age(comment) = ask {
+            let send = SendId { account: account.clone(), event: comment.into() };
+            if !self.watch.aged.insert(send.clone()) {
+                self.broken(format!("the age of {send} is asked for again"));
+            }
+        }
         let Ask::Message { event, .. } = ask else { return };
         let send = SendId { account: account.clone(), event: event.clone() };
         if !self.watch.unknown.insert(send.clone()) {

@@ -84,19 +84,33 @@ impl World {
         }
     }
 
+    /// The answer to a claim, or to a step of a claimed send, was lost: nobody goes on with it.
+    pub(crate) fn saw_step_lost(&mut self, send: &SendId) {
+        self.watch.open_claims.remove(send);
+    }
+
     /// A step was taken.
     pub(crate) fn saw_step(&mut self, caller: Caller, ticket: &Ticket, before: Stage, step: Step) {
         let send = &ticket.send;
         if matches!(before, Stage::Sending { .. }) {
             self.check_lease(caller, send);
         }
+        self.watch.open_claims.remove(send);
         match step {
             Step::Claim { .. } => {
+                if self.watch.running.contains(&caller.invocation) {
+                    self.watch.open_claims.insert(send.clone(), caller.invocation);
+                }
                 self.check_clock(caller, format_args!("{send} is claimed"));
                 let nth = self.watch.attempts(send) + 1;
                 let epoch = ticket.epoch + 1;
                 let claim = Claim { epoch, invocation: caller.invocation, nth };
                 self.watch.claims.insert(send.clone(), claim);
+            }
+            Step::Dated { .. } => {
+                if let Some(claim) = self.watch.claims.get_mut(send) {
+                    claim.epoch = ticket.epoch + 1;
+                }
             }
             Step::To(stage) | Step::Failed(stage) | Step::Lost(stage) => {
                 if let Stage::Queued { due } = stage {
@@ -132,6 +146,7 @@ impl World {
         outcome: &Outcome,
     ) {
         let send = &ticket.send;
+        self.watch.open_claims.remove(send);
         let tally = &mut self.watch.tally;
         tally.waiting -= 1;
         match outcome {
