@@ -94,7 +94,7 @@ fn is_delete(operation: &str, _: &Value) -> bool {
 /// Every write on a condition that it makes false itself knows its own earlier success.
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_and_that_is_sent_again_has_succeeded() {
-    let mut world = World::start(careful()).await;
+    let world = World::start(careful()).await;
     world.observe_at(START, &[said(1)]);
     assert_eq!(world.say(&[said(1)]).await, 200);
     let account = AccountId::new(CREATOR);

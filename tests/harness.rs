@@ -248,7 +248,7 @@ impl World {
         for said in said {
             self.stack.graph.observe_comment(said.made_at(at));
             let words = Words { text: said.text.clone(), username: said.username.clone() };
-            self.stack.graph.say(said.account.as_str(), said.id.as_str(), words);
+            self.stack.graph.say(said.account, &*said.id, words);
         }
     }
 

@@ -496,6 +496,8 @@ pub(crate) fn name(cause: HoldCause) -> &'static str {
         HoldCause::TokenDead => "token dead",
         HoldCause::Permission => "permission missing",
         HoldCause::NearLimit => "near limit",
+        HoldCause::Refusing => "refusing everybody",
+        HoldCause::Failing => "failing",
         HoldCause::Operator => "by hand",
     }
 }

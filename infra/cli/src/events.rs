@@ -147,6 +147,8 @@ const fn cause_said(cause: HoldCause) -> &'static str {
         HoldCause::TokenDead => "token dead",
         HoldCause::Permission => "permission missing",
         HoldCause::NearLimit => "near a limit",
+        HoldCause::Refusing => "Meta refuses everybody",
+        HoldCause::Failing => "Meta fails",
         HoldCause::Operator => "by hand",
     }
 }

@@ -119,7 +119,8 @@ impl Ledger for DynamoSends {
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
                     let item = refused.item.clone().unwrap_or_default();
-                    let lies_at = Reader { item: &item, what: REOPEN }.opt_text("place");
+                    let reader = Reader { item: &item, what: REOPEN };
+                    let lies_at = reader.opt_text("place");
                     // Our own write, whose answer was lost and which the SDK tried again: the place is
                     // new.
                     Ok(lies_at == Some(place.as_str()))

@@ -31,7 +31,7 @@ impl Scenario {
             base: Base::Careful,
             pace: Pace::Free,
             tier: Tier::Two,
-            other_tier: None,
+            other: None,
             new_since: None,
             zone: "UTC",
             starts: 8,
