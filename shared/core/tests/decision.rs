@@ -242,7 +242,13 @@ impl World {
             What::Ask(ask) => return self.ask(&ask, seen, id),
             What::Refund => {
                 let Some((grant, units)) = self.unused.take() else { return Ok(()) };
+                let is_latest = self.budget.grant == grant.id && units == grant.units;
                 self.budget = self.budget.refund(&self.rules, &grant, units, id);
+                if let (Some(held), Role::Probe, true) = (&mut self.held, grant.role, is_latest) {
+                    // No call is made of it: the next one may be the probe.
+                    held.probe_until = None;
+                    self.probe_is_out = false;
+                }
             }
             What::Hold(cause, regain) => {
                 self.budget = self.budget.hold(&self.rules, cause, seen, regain, id);

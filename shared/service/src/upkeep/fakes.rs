@@ -168,7 +168,8 @@ impl World {
             self.clone(),
             Arc::clone(&check),
             Arc::clone(&meter),
-        );
+        )
+        .with_journal(self.clone());
         Upkeeper {
             directory,
             limiter,
