@@ -113,6 +113,9 @@ impl World {
                 }
             }
             Step::To(stage) | Step::Failed(stage) | Step::Lost(stage) => {
+                if let (Step::Lost(_), Some(accepted)) = (step, self.watch.accepted.get_mut(send)) {
+                    accepted.is_unrecorded = true;
+                }
                 if let Stage::Queued { due } = stage {
                     self.check_due(caller, send, due);
                 }
