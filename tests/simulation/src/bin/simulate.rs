@@ -26,7 +26,7 @@ Examples:
   simulate --theme campaign         comments that come while a campaign runs
   simulate --optimum                bursts at full size beside the best plan
 
-The tests play 2,000 seeds, or as many as SPILLWAY_SEEDS says:
+The tests play 500 seeds, or as many as SPILLWAY_SEEDS says:
   SPILLWAY_SEEDS=50000 cargo test --release -p spillway-simulation"
 )]
 struct Cli {

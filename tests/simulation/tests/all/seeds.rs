@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use spillway_simulation::{Sabotage, Theme, Totals, seeds};
 
-/// The seeds that are played: 2,000, or as many as `SPILLWAY_SEEDS` says.
+/// The seeds that are played: 500, or as many as `SPILLWAY_SEEDS` says.
 fn chosen() -> Range<u64> {
     let count = std::env::var("SPILLWAY_SEEDS").ok().and_then(|count| count.parse().ok());
-    1..1 + count.unwrap_or(2000)
+    1..1 + count.unwrap_or(500)
 }
 
 #[test]
