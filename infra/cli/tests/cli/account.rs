@@ -112,7 +112,8 @@ async fn an_account_is_connected_by_a_login() {
     let new = "17841400000000003";
     let login = stand.log_in(new).await;
     let campaign = "[[account.campaign]]\nid = \"all\"\nmessages = [\"Hi\"]\n";
-    let accounts = file("login.toml", &format!("[[account]]\nid = \"{new}\"\n{campaign}"));
+    let accounts =
+        file("login.toml", &format!("[[account]]\nid = \"{new}\"\nprofile = \"meta\"\n{campaign}"));
     let accounts = accounts.to_str().unwrap();
     let app_id = login["app_id"].as_str().unwrap();
     let back = format!("https://example.com/?code={}#_", login["code"].as_str().unwrap());
