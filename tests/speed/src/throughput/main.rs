@@ -29,8 +29,8 @@ use spillway_local::story::StoryOptions;
 #[command(after_help = "\
 Examples:
 
-  cargo run --release -p spillway-speed --bin throughput
-  cargo run --release -p spillway-speed --bin throughput -- --dms 20000 --json")]
+  cargo run --profile speed -p spillway-speed --bin throughput
+  cargo run --profile speed -p spillway-speed --bin throughput -- --dms 20000 --json")]
 struct Options {
     /// DMs to make
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
