@@ -314,7 +314,8 @@ fn unanswered(check: &'static str, no_answer: &NoAnswer) -> Finding {
     let said = format!("Meta: {error}");
     match error.verdict() {
         Answered::TokenDead => Finding::wrong(check, format!("{said}: the token is dead"), LOGIN),
-        Answered::Permission => {
+        // These reads are about the account and nobody else.
+        verdict if is_unpermitted(verdict) => {
             Finding::wrong(check, format!("{said}: a permission is missing"), LOGIN)
         }
         Answered::Blocked => Finding::wrong(

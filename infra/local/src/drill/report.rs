@@ -79,7 +79,7 @@ pub struct TroubleReport {
     pub waiting: u64,
     /// Comments lost from its beginning until the next trouble's. Must be 0.
     pub lost: u64,
-    /// When the last comment made while it lasted had its DM.
+    /// When the last comment made while it lasted had its DM, but for those of which nobody knows.
     pub caught_up_s: Option<f64>,
     /// When Meta gave up telling of an account, the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,7 +300,8 @@ impl Happened {
         let count = |is: &dyn Fn(Timestamp, Fate) -> bool| {
             fates.iter().filter(|(made, fate)| is(*made, *fate)).count() as u64
         };
-        let during = fates.iter().filter(|(made, _)| within(*made));
+        // Nothing more becomes of what nobody knows.
+        let during = fates.iter().filter(|(made, fate)| within(*made) && *fate != Fate::Unknown);
         let answered: Option<Vec<Timestamp>> = during
             .map(|(_, fate)| match fate {
                 Fate::Sent(at) => Some(*at),

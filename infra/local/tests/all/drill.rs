@@ -19,11 +19,13 @@ async fn drill(comments: u32, only: &[Trouble]) -> Drill {
 #[tokio::test]
 async fn every_trouble_strikes_and_nobody_is_left_out() {
     let report = drill(240, &[]).await.play(&mut |_| ()).await.unwrap();
-    let DrillReport { wanted, sent, waiting, failed, expired, lost, twice, violations, .. } =
-        report;
-    assert_eq!((wanted, sent), (240, 240), "{report:#?}");
+    let DrillReport { wanted, sent, unknown, waiting, failed, expired, lost, .. } = report;
+    // Where Meta's servers failed, nobody can know whether the call made its DM: it is not repeated.
+    assert_eq!((wanted, sent + unknown), (240, 240), "{report:#?}");
+    assert!(unknown <= wanted / 20, "{report:#?}");
     assert_eq!((waiting, failed, expired, lost), (0, 0, 0, 0), "{report:#?}");
-    assert_eq!((twice, violations, report.disagreements), (0, 0, 0), "{report:#?}");
+    let wrong = (report.twice, report.violations, report.disagreements);
+    assert_eq!(wrong, (0, 0, 0), "{report:#?}");
     assert!(report.is_clean());
     let struck: Vec<Trouble> = report.troubles.iter().map(|trouble| trouble.trouble).collect();
     assert_eq!(struck, Trouble::ALL[..6], "those that a day has");

@@ -388,7 +388,7 @@ async fn a_fault_may_keep_to_what_is_asked() {
     graph.comment("1");
     graph.order(json!({ "kind": "throttled", "code": 4, "action": "read" })).await;
     graph.order(json!({ "kind": "transient", "action": "private_reply" })).await;
-    graph.reply("1").await.is(500, 2, None);
+    graph.reply("1").await.is(400, 1200, None);
     graph.look("1", "", "token-17").await.is(400, 4, None);
     graph.order(json!({ "kind": "no_answer" })).await;
     let told = graph.look("1", "", "token-17").await;
@@ -524,7 +524,7 @@ async fn people_are_limited_by_day() {
 async fn every_error_can_be_ordered() {
     let graph = Graph::documented().await;
     let cases = [
-        (json!({ "kind": "transient" }), 500, 2, None),
+        (json!({ "kind": "transient" }), 400, 1200, None),
         (json!({ "kind": "ambiguous", "effect": false }), 500, 1, Some(1_357_046)),
         (json!({ "kind": "throttled" }), 400, 613, Some(2_534_040)),
         (json!({ "kind": "throttled", "code": 4 }), 400, 4, None),

@@ -25,12 +25,14 @@ async fn drill(days: u32, comments: u32, only: &[Trouble], seed: u64) -> Drill {
 #[cfg_attr(debug_assertions, ignore = "takes minutes unless optimised")]
 async fn in_a_week_of_outages_nobody_is_left_out() {
     let report = drill(7, 30, &[], 1).await.play(&mut |_| ()).await.unwrap();
-    let DrillReport { wanted, sent, waiting, failed, expired, lost, twice, violations, .. } =
-        report;
-    assert_eq!((wanted, sent), (210, 210), "{report:#?}");
+    let DrillReport { wanted, sent, unknown, waiting, failed, expired, lost, .. } = report;
+    // Where Meta's servers failed, nobody can know whether the call made its DM: it is not repeated.
+    assert_eq!((wanted, sent + unknown), (210, 210), "{report:#?}");
+    assert!(unknown <= wanted / 20, "{report:#?}");
     // The quotas have room for everybody, so nobody may be too late either.
     assert_eq!((waiting, failed, expired, lost), (0, 0, 0, 0), "{report:#?}");
-    assert_eq!((twice, violations, report.disagreements), (0, 0, 0), "{report:#?}");
+    let wrong = (report.twice, report.violations, report.disagreements);
+    assert_eq!(wrong, (0, 0, 0), "{report:#?}");
     assert!(report.is_clean());
 
     let struck = report.troubles.iter().filter(|trouble| trouble.struck > 0);

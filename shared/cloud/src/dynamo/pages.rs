@@ -16,7 +16,7 @@ use spillway_service::port::StoreError;
 use spillway_service::ticket::Place;
 use tracing::error;
 
-use super::item::{Item, Reader, at, json, n, s};
+use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
 use super::sends::{BATCH_TRIES, DynamoSends, expires_at};
 use super::unavailable;
 use crate::schema::{EXPIRES_AT, waiting_pk};
@@ -178,25 +178,22 @@ impl DynamoSends {
                 .set_key(Some(key(next)))
                 .condition_expression(IS_BEFORE)
                 .expression_attribute_values(":before", before)
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                )
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let Err(error) = delete.send().await else { return Ok(true) };
+            // Of a page that is gone nobody can tell who removed it.
             match error.as_service_error() {
-                // The page is gone: it was deleted by this write, whose answer was lost, or by another.
-                Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
-                    Ok(refused.item().is_none_or(Item::is_empty))
-                }
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(false),
                 _ => Err(unavailable(PUT, error)),
             }
         } else {
-            let item = item(next);
+            let writer = writer(PUT)?;
+            let mut item = item(next);
+            item.insert(WRITTEN_BY.into(), b(writer.as_slice()));
             let put = self
                 .client
                 .put_item()
                 .table_name(&self.state)
-                .set_item(Some(item.clone()))
+                .set_item(Some(item))
                 .condition_expression(IS_BEFORE)
                 .expression_attribute_values(":before", before)
                 .return_values_on_condition_check_failure(
@@ -205,10 +202,9 @@ impl DynamoSends {
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let Err(error) = put.send().await else { return Ok(true) };
             match error.as_service_error() {
-                // Our own write, whose answer was lost and which the SDK tried again. Another's would
-                // do as well: what a page says is all that there is to it.
+                // It may be this very write: its answer was lost, and the SDK tried again.
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                    Ok(refused.item() == Some(&item))
+                    Ok(refused.item().is_some_and(|item| is_by(item, &writer)))
                 }
                 _ => Err(unavailable(PUT, error)),
             }
@@ -251,7 +247,9 @@ mod tests {
             written_at,
             lines: (0..LINES_MAX as u64).map(line).collect(),
         };
-        assert!(size(&item(&page)) <= 1024, "{}", size(&item(&page)));
+        let writer = WRITTEN_BY.len() + writer(PUT).unwrap().len();
+        let size = size(&item(&page)) + writer;
+        assert!(size <= 1024, "{size}");
         page.lines[1].slot = None;
         page.lines[2].slot = Some(Slot::UNKNOWN);
         assert_eq!(read(&item(&page), &page.account).unwrap(), page);
