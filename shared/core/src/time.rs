@@ -17,6 +17,12 @@ pub fn clock_agrees(before: Timestamp, date: Timestamp, after: Timestamp) -> boo
     before <= latest + CLOCK_BOUND && earliest <= after + CLOCK_BOUND
 }
 
+/// Whether a clock that shows `now` is within the bound for certain, when a server's time is now between
+/// `earliest` and `latest`.
+pub fn clock_surely_agrees(now: Timestamp, earliest: Timestamp, latest: Timestamp) -> bool {
+    now <= earliest + CLOCK_BOUND && latest <= now + CLOCK_BOUND
+}
+
 /// An instant: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -97,5 +103,14 @@ mod tests {
         assert!(clock_agrees(ms(102_000), date, ms(102_100)), "ahead by up to 1 s");
         assert!(!clock_agrees(ms(102_001), date, ms(102_100)), "ahead by more");
         assert!(clock_agrees(ms(90_000), date, ms(110_000)), "a slow answer says little");
+    }
+
+    #[test]
+    fn a_clock_is_surely_right_only_where_no_fraction_would_make_it_wrong() {
+        let ms = Timestamp::from_millis;
+        assert!(clock_surely_agrees(ms(100_000), ms(99_500), ms(100_500)));
+        assert!(clock_surely_agrees(ms(100_000), ms(99_000), ms(101_000)));
+        assert!(!clock_surely_agrees(ms(100_000), ms(98_999), ms(100_000)), "ahead by more");
+        assert!(!clock_surely_agrees(ms(100_000), ms(100_000), ms(101_001)), "behind by more");
     }
 }

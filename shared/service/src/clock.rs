@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use spillway_core::time::{Timestamp, clock_agrees};
+use spillway_core::time::{Timestamp, clock_agrees, clock_surely_agrees};
 use tracing::{error, warn};
 
 /// Where a use case gets the time from.
@@ -22,8 +22,27 @@ pub struct ClockCheck {
     /// On the monotonic clock, and beyond it until a date agrees: a process that sat idle for so
     /// long has learned nothing new. `None` where nothing spoke against the clock.
     distrusted_until: Mutex<Option<Duration>>,
-    /// The last date of each server, and when it came on the monotonic clock.
-    dates: Mutex<[Option<(Timestamp, Duration)>; 2]>,
+    /// The last date of each server.
+    dates: Mutex<[Option<Told>; 2]>,
+}
+
+/// A server's date, as it was told.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// The whole second that the server's clock showed.
+    date: Timestamp,
+    /// How long the request took: the server may have named its date at its beginning.
+    took: Duration,
+    /// When it was answered, on the monotonic clock.
+    at: Duration,
+}
+
+impl Told {
+    /// Whether a clock that shows `now` agrees with this one's for certain, `age` after it was told.
+    fn surely_agrees(&self, now: Timestamp, age: Duration) -> bool {
+        let earliest = self.date + age;
+        clock_surely_agrees(now, earliest, earliest + Duration::from_secs(1) + self.took)
+    }
 }
 
 /// Whose date it is.
@@ -61,16 +80,14 @@ impl ClockCheck {
         let (after, monotonic) = (clock.now(), clock.monotonic());
         let other = {
             let mut dates = self.dates.lock().unwrap_or_else(PoisonError::into_inner);
-            dates[server as usize] = Some((date, monotonic));
+            dates[server as usize] = Some(Told { date, took: after.since(before), at: monotonic });
             dates[1 - server as usize]
-                .filter(|&(_, came)| monotonic.saturating_sub(came) < DATE_BELIEVED)
         };
-        if !clock_agrees(before, date, after)
-            && other.is_some_and(|(date, came)| {
-                let shows = date + monotonic.saturating_sub(came);
-                clock_agrees(after, shows, after)
-            })
-        {
+        let is_outvoted = other.is_some_and(|told| {
+            let age = monotonic.saturating_sub(told.at);
+            age < DATE_BELIEVED && told.surely_agrees(after, age)
+        });
+        if !clock_agrees(before, date, after) && is_outvoted {
             warn!(
                 ?server,
                 date_ms = date.as_millis(),
