@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+use serde_json::Value;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -168,6 +169,47 @@ fn the_judge_depends_on_the_core_alone() {
         .map(|id| metadata[*id].name.as_str())
         .collect();
     assert_eq!(own, ["spillway-core"]);
+}
+
+/// A level that makes a first build fast would otherwise make what is deployed slow.
+#[test]
+fn what_a_function_links_is_built_for_size_where_it_is_deployed() {
+    let manifest: Value =
+        toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
+    let named = manifest["profile"]["release"]["package"].as_object().unwrap();
+    let with_a_level = named.iter().filter(|(_, set)| !set["opt-level"].is_null());
+    let deployed: BTreeSet<&str> = manifest["workspace"]["metadata"]["lambda"]["build"]["config"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|set| set.as_str().unwrap().strip_prefix("profile.release.package."))
+        .map(|set| set.strip_suffix(".opt-level='s'").unwrap())
+        .collect();
+
+    let metadata = metadata();
+    let dependencies = normal_dependencies(&metadata);
+    let folder = root().join("functions");
+    let mut linked: Vec<&PackageId> = metadata
+        .packages
+        .iter()
+        .filter(|package| package.manifest_path.as_std_path().starts_with(&folder))
+        .map(|package| &package.id)
+        .collect();
+    assert_eq!(linked.len(), 4);
+    let mut seen: BTreeSet<&PackageId> = linked.iter().copied().collect();
+    while let Some(package) = linked.pop() {
+        linked.extend(dependencies[package].iter().copied().filter(|id| seen.insert(id)));
+    }
+    let linked: BTreeSet<&str> = metadata
+        .packages
+        .iter()
+        .filter(|package| seen.contains(&package.id))
+        .map(|package| package.name.as_str())
+        .collect();
+
+    let meant: BTreeSet<&str> =
+        with_a_level.map(|(name, _)| name.as_str()).filter(|name| linked.contains(name)).collect();
+    assert_eq!(deployed, meant);
 }
 
 #[test]
