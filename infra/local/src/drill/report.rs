@@ -204,7 +204,7 @@ impl DrillReport {
             ("expired", self.expired, "too late, within the limits"),
             ("waiting", self.waiting, ""),
             ("failed", self.failed, "given up"),
-            ("unknown", self.unknown, "Meta's servers failed, and none was made"),
+            ("unknown", self.unknown, "after a 5xx nobody can tell; here none was made"),
             ("lost", self.lost, "neither sent nor known"),
             ("DMs twice", self.twice, "as the simulated Meta counted"),
             ("over a limit", self.violations, "calls, by its exact log"),
