@@ -456,8 +456,8 @@ impl Budget {
         let at = now.max(self.decided_at);
         let is_lifted = role == Role::Probe && self.holds.is_probed();
         // During a hold only its probe tells anything: other calls were granted before it.
-        let tells = is_lifted || self.holds.is_open(at);
-        if !is_lifted && !(tells && self.holds.refusals.is_news(party)) {
+        let tells = self.holds.is_open(at) && self.holds.refusals.is_news(party);
+        if !is_lifted && !tells {
             return None;
         }
         let mut next = if is_lifted { self.lift(now, id) } else { self.next(id) };

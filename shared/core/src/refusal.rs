@@ -296,7 +296,7 @@ impl Refusals {
         self.campaigns.push(HeldCampaign { campaign, strikes, until: now + wait });
     }
 
-    /// Whether [`Self::pass`] would change anything.
+    /// Whether taking in that a send of `party` went through would change anything.
     pub fn is_news(&self, party: &Party) -> bool {
         self.streak.is_some()
             || self.sends.iter().any(|refused| !refused.passed || refused.party.send == party.send)

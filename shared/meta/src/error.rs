@@ -23,7 +23,7 @@ pub struct GraphError {
     /// `error.fbtrace_id`, by which Meta's support finds the call.
     pub trace_id: Option<String>,
     /// The id that the message says does not exist or cannot be seen.
-    pub object: Option<String>,
+    pub object: Option<Box<str>>,
     /// Whether the message says that this endpoint does not support the HTTP method. With code 100
     /// that is how graph.instagram.com refuses an app which the account has not authorised; no
     /// number tells it from a bad parameter.
@@ -202,11 +202,11 @@ pub enum ThrottleScope {
 
 /// The id in "Object with ID '...' does not exist". An id of Meta's has digits alone, so nothing that
 /// was sent is kept.
-fn named_object(message: &str) -> Option<String> {
+fn named_object(message: &str) -> Option<Box<str>> {
     let (_, rest) = message.split_once("Object with ID '")?;
     let (id, _) = rest.split_once('\'')?;
     let is_id = !id.is_empty() && id.len() <= 32 && id.bytes().all(|byte| byte.is_ascii_digit());
-    is_id.then(|| id.to_owned())
+    is_id.then(|| id.into())
 }
 
 #[cfg(test)]

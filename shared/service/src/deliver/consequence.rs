@@ -173,7 +173,7 @@ mod tests {
             let CallError::Refused { error, usage, server_date } = refused(400, 100, 33) else {
                 unreachable!("it is refused")
             };
-            let error = GraphError { object: object.map(str::to_owned), ..error };
+            let error = GraphError { object: object.map(Box::from), ..error };
             of(&CallError::Refused { error, usage, server_date }, &comment())
         };
         let token = Evidence::Clear(HoldCause::TokenDead);

@@ -116,7 +116,7 @@ impl Refusal {
             Self::CommentGone => comment.map(CommentId::as_str),
             _ => None,
         };
-        let object = object.map(str::to_owned);
+        let object = object.map(Box::from);
         let names_a_time = matches!(self, Self::Limit | Self::AppLimit) && dice.chance(0.5);
         let minutes = dice.pick(&[1, 5, 30, 60]);
         (
