@@ -398,7 +398,7 @@ impl Ingest {
             // `entry.time` is when Meta sent the notification. A time in the future is none.
             let written_at = comment.notified_at.unwrap_or(now).min(now);
             let (author, username) =
-                comment.from.map_or((None, None), |from| (Some(from.id), from.username));
+                comment.from.map_or((None, None), |from| (from.id, from.username));
             wanted.push(Waiting {
                 id: SendId { account: account.id.clone(), event: EventId::from(&comment.id) },
                 lane,

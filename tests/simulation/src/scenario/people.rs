@@ -169,7 +169,10 @@ fn event(account: &AccountPlan, comment: &CommentPlan) -> CommentEvent {
             Surface::Live { .. } => CommentKind::Live,
         },
         id: comment.id.clone(),
-        from: Some(Commenter { id: comment.author.clone(), username: Some("someone".into()) }),
+        from: Some(Commenter {
+            id: Some(comment.author.clone()),
+            username: Some("someone".into()),
+        }),
         text: Some(text.into()),
         media: Some(MediaId::new("17900000000000001")),
         original_media: None,
