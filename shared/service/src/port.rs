@@ -10,7 +10,7 @@ use spillway_core::id::{AccountId, CommentId, EventId, MediaId, RecipientId, Sen
 use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
-use spillway_core::time::Timestamp;
+use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_meta::graph::{
     self, Answered, CallError, CommentItem, CommentTime, Me, MediaItem, Sent, Subscription,
@@ -283,6 +283,9 @@ pub struct Mark {
     pub lease_until: Timestamp,
 }
 
+/// By how much the clock of whoever found an account due may be ahead of the clock of its run.
+pub const DUE_AHEAD: Duration = Duration::from_secs(2 * CLOCK_BOUND.as_secs());
+
 /// Which accounts have waiting sends, and when the release function should look at them.
 #[async_trait]
 pub trait Backlogs: Send + Sync {
@@ -295,7 +298,8 @@ pub trait Backlogs: Send + Sync {
     /// All marked accounts with the instant they are due.
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError>;
 
-    /// Takes the account for one run until `until`; `None` when it is taken or not marked.
+    /// Takes the account for one run until `until`; `None` when it is taken, not marked, or due later
+    /// than [`DUE_AHEAD`] from `now`: what asked for the run has had one.
     async fn lease(
         &self,
         account: &AccountId,

@@ -11,7 +11,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::page::Page;
-use spillway_service::port::{Entry, Mark, Moved, Recorded, Saved};
+use spillway_service::port::{DUE_AHEAD, Entry, Mark, Moved, Recorded, Saved};
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::past::Past;
@@ -377,7 +377,7 @@ impl Tables {
         }
     }
 
-    /// Leases a marked account whose lease has ended.
+    /// Leases a marked account that is due and whose lease has ended.
     pub(crate) fn lease(
         &mut self,
         account: &AccountId,
@@ -385,7 +385,7 @@ impl Tables {
         until: Timestamp,
     ) -> Option<Mark> {
         let marked = self.marks.get_mut(account)?;
-        if marked.lease_until.is_some_and(|lease| lease >= now) {
+        if marked.due > now + DUE_AHEAD || marked.lease_until.is_some_and(|lease| lease >= now) {
             return None;
         }
         marked.lease_until = Some(until);

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
 use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Backlogs, Mark, StoreError};
+use spillway_service::port::{Backlogs, DUE_AHEAD, Mark, StoreError};
 
 use super::item::{Reader, at, n, s};
 use super::unavailable;
@@ -52,8 +52,9 @@ impl Backlogs for DynamoBacklogs {
             .update(account)
             .update_expression("SET lease_until = :until ADD version :one")
             .condition_expression(
-                "attribute_exists(sk) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+                "due <= :due AND (attribute_not_exists(lease_until) OR lease_until < :now)",
             )
+            .expression_attribute_values(":due", at(now + DUE_AHEAD))
             .expression_attribute_values(":until", at(until))
             .expression_attribute_values(":now", at(now))
             .expression_attribute_values(":one", n(1))
