@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
-use spillway_core::budget::Budget;
+use spillway_core::budget::{Budget, Revision};
 use spillway_core::id::{AccountId, CommentId, EventId, MediaId, RecipientId, SendId};
 use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
@@ -76,6 +76,10 @@ pub trait Accounts: Send + Sync {
     async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
         self.read(account, Read::Consistent).await
     }
+
+    /// How many times the account has been changed, as it stood some moments ago; `None` when it was
+    /// not connected.
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError>;
 }
 
 /// Budgets, one an account.
@@ -199,9 +203,9 @@ pub trait Sends: Send + Sync {
     /// Writes new pages.
     async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError>;
 
-    /// Makes the entries of sends of one account that a page lists. Answers in the order given. On an
-    /// error some may be recorded and others not; recording all again is right.
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError>;
+    /// Makes the entries of sends of one account that a page lists; answers for each in the order given.
+    /// One that failed may be recorded all the same; recording it again is right.
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>>;
 
     /// Takes `step` if the send still waits at the ticket's place and epoch, and gives the send after
     /// it; `None` when it has moved on or ended. `at` is only kept for people to read.

@@ -8,7 +8,7 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
 use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
-use spillway_core::send::{Outcome, Step, Waiting};
+use spillway_core::send::{Lane, Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::page::Page;
 use spillway_service::port::{DUE_AHEAD, Entry, Mark, Moved, Recorded, Saved};
@@ -50,6 +50,10 @@ pub(crate) const LAG_MAX: u64 = 2000;
 pub(crate) struct Recording {
     /// The place of its send.
     pub(crate) place: Place,
+    /// Its lane.
+    pub(crate) lane: Lane,
+    /// When its own time ends.
+    pub(crate) deadline: Timestamp,
     /// How it stands.
     stands: Past<State>,
 }
@@ -66,7 +70,7 @@ enum State {
 impl Recording {
     fn new(place: &Place, send: &Waiting, now: u64) -> Self {
         let stands = Past::new(State::Waiting(Box::new(send.clone())), now);
-        Self { place: place.clone(), stands }
+        Self { place: place.clone(), lane: send.lane, deadline: send.deadline, stands }
     }
 
     /// The send, while it waits.

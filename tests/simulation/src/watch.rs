@@ -61,6 +61,8 @@ pub(crate) struct Watch {
     leases: BTreeMap<AccountId, u64>,
     /// Until when Meta asked each running invocation not to call for an account, or at all.
     asked: BTreeMap<(u64, Option<AccountId>), Timestamp>,
+    /// Comments that no campaign wanted when they were told of.
+    pub(crate) early: BTreeSet<SendId>,
     /// Sends by state.
     pub(crate) tally: Tally,
 }

@@ -9,6 +9,7 @@ use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::port::{Backlogs, DUE_AHEAD, Mark, StoreError};
+use tracing::error;
 
 use super::item::{Reader, at, n, s};
 use super::unavailable;
@@ -166,7 +167,12 @@ impl DynamoBacklogs {
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| unavailable(LIST, error))?;
             let reader = Reader { item: &item, what: LIST };
-            marked.push((AccountId::new(reader.text("sk")?), reader.at("due")?));
+            match (reader.text("sk"), reader.at("due")) {
+                (Ok(account), Ok(due)) => marked.push((AccountId::new(account), due)),
+                // It must not keep the other accounts from being released.
+                (account, Err(error)) => error!(?account, %error, "a mark is left alone"),
+                (Err(error), Ok(_)) => error!(%error, "a mark is left alone"),
+            }
         }
         Ok(marked)
     }

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
     KeysAndAttributes, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
 use futures::future::try_join_all;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::seed::seed;
@@ -91,10 +91,10 @@ impl Sends for DynamoSends {
         self.put_new_pages(pages).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
         let entries: Vec<_> =
             sends.iter().map(|(place, send)| self.put_entry(place, send)).collect();
-        stream::iter(entries).buffered(AT_ONCE).try_collect().await
+        stream::iter(entries).buffered(AT_ONCE).collect().await
     }
 
     async fn step(

@@ -25,6 +25,7 @@ use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
+use crate::ingest::CURSOR_REMEMBERED;
 use crate::metrics::{Meter, Metric};
 use crate::page::Slot;
 use crate::port::{
@@ -50,6 +51,10 @@ const REFILL: Duration = Duration::from_secs(HORIZON.as_secs() / 5);
 
 /// An account with sends on the queue is looked at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() - REFILL.as_secs());
+
+/// When a run has given all that waits in a lane a slot, a webhook may park comments behind it for as long
+/// as it believes the cursor that it has read before: the account is looked at again after that.
+const BELATED: Duration = Duration::from_secs(2 * CURSOR_REMEMBERED.as_secs());
 
 /// An account that cannot send for longer is looked at this often, to expire what is too late.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -133,6 +138,15 @@ fn believed_until(known: &Outlook, marked_at: Timestamp) -> Timestamp {
     known.seen_at + believed
 }
 
+/// The slots of a run.
+struct Planned {
+    plan: Plan,
+    /// The first paced lane that is left without a slot.
+    left: Option<Lane>,
+    /// A lane in which comments were parked behind others gives slots again.
+    opened: bool,
+}
+
 /// A send that has a slot again.
 struct Brought {
     at: At,
@@ -186,13 +200,14 @@ impl Release {
             let Some(mut account) = self.directory.find(id).await? else {
                 return self.cancel_all(id, &mark, now).await;
             };
-            let mut survey = self.survey(&account, now).await?;
+            let cursor = self.cursors.load(id).await?;
+            let mut survey = self.survey(&account, &cursor, now).await?;
             if survey.held_back > 0 {
                 // The campaign may have been resumed since the account was read: that woke it, once.
                 let known = account.revision;
                 account = self.directory.refresh(id).await?.unwrap_or(account);
                 if account.revision != known {
-                    survey = self.survey(&account, now).await?;
+                    survey = self.survey(&account, &cursor, now).await?;
                 }
             }
             if let Some(oldest) = survey.oldest {
@@ -212,46 +227,59 @@ impl Release {
             let mut done = Released { ended: ended.len(), ..Released::default() };
             ended.into_iter().for_each(|at| survey.strike_out(at));
 
-            let (plan, left) = self.take_slots(&account, now, &mut survey, &mark).await?;
+            let Planned { plan, left, opened } =
+                self.take_slots(&account, cursor, now, &mut survey, &mark).await?;
             self.queue_all(&account, &mut survey, &plan, now, &mut done).await?;
 
             let due = match waiting {
                 0 if now.since(mark.marked_at) > MARK_KEPT => None,
                 _ => Some(look_again_at(&plan, left, within, survey.first_deadline, now)),
             };
+            // Until then some may still be parked behind what does not wait any more.
+            let due = if opened { due.map(|due| due.min(now + BELATED)) } else { due };
             self.backlogs.settle(id, &mark, due).await?;
             debug!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "run over");
             Ok(done)
         })
     }
 
-    fn surveyor<'a>(&'a self, account: &'a Account, now: Timestamp) -> Surveyor<'a> {
+    fn surveyor<'a>(
+        &'a self,
+        account: &'a Account,
+        cursor: &'a Cursor,
+        now: Timestamp,
+    ) -> Surveyor<'a> {
         let Account { id, campaigns, .. } = account;
-        Surveyor { sends: &*self.sends, account: id, campaigns, now }
+        Surveyor { sends: &*self.sends, account: id, campaigns, cursor, now }
     }
 
     /// Reads the account's waiting sends in order, until there are enough to fill the horizon. Where
     /// the newest go first it reads all of them, since those whose time is over stand last.
-    async fn survey(&self, account: &Account, now: Timestamp) -> Result<Survey, StoreError> {
+    async fn survey(
+        &self,
+        account: &Account,
+        cursor: &Cursor,
+        now: Timestamp,
+    ) -> Result<Survey, StoreError> {
         let gap = account.rules.gap(Lane::Inbound.action(), now, Learned::default());
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
         let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
-        let surveyor = self.surveyor(account, now);
+        let surveyor = self.surveyor(account, cursor, now);
         match account.campaigns.iter().any(newest_first) {
             true => surveyor.all().await,
             false => surveyor.first(enough).await,
         }
     }
 
-    /// Plans slots and moves the cursor behind them, in one write. Gives the plan and the first paced
-    /// lane that is left without a slot.
+    /// Plans slots and moves the cursor behind them, in one write.
     async fn take_slots(
         &self,
         account: &Account,
+        mut cursor: Cursor,
         now: Timestamp,
         survey: &mut Survey,
         mark: &Mark,
-    ) -> Result<(Plan, Option<Lane>), StoreError> {
+    ) -> Result<Planned, StoreError> {
         let budget = self.budgets.load(&account.id).await?;
         let changed = match budget.revision > account.revision {
             true => self.directory.refresh(&account.id).await?,
@@ -259,7 +287,6 @@ impl Release {
         };
         let account = changed.as_deref().unwrap_or(account);
         self.meter.headroom(&budget, &account.rules, Lane::Inbound.action(), now);
-        let mut cursor = self.cursors.load(&account.id).await?;
         for _ in 0..CURSOR_TRIES {
             let Some(plan) = self.plan(account, &budget, &cursor, now, survey).await? else {
                 break;
@@ -275,18 +302,21 @@ impl Release {
             if let Some(Outlook { late, .. }) = outlook {
                 self.meter.see(Metric::ForecastLate, late.into());
             }
+            let opened = cursor
+                .parked
+                .is_some_and(|before| left.is_none_or(|left| before.rank() < left.rank()));
             let Some(next) = cursor.after(&plan, left, outlook, self.ids.next()) else {
-                return Ok((plan, left));
+                return Ok(Planned { plan, left, opened });
             };
             match self.cursors.save(&account.id, &next).await? {
-                Saved::Done => return Ok((plan, left)),
+                Saved::Done => return Ok(Planned { plan, left, opened }),
                 Saved::Conflict(current) => cursor = current,
             }
         }
         let slots = vec![None; survey.ready.len()];
         let none = Plan { slots, next: cursor.next, opens_at: now };
         let left = survey.first_left(&none);
-        Ok((none, left))
+        Ok(Planned { plan: none, left, opened: false })
     }
 
     /// A plan in which only what waits indeed has slots: those that get one are looked at first, since
@@ -303,7 +333,7 @@ impl Release {
         for _ in 0..PLAN_TRIES {
             let (outstanding, lanes) = (&survey.outstanding, survey.lanes());
             let plan = pace::plan(&account.rules, budget, cursor, now, outstanding, &lanes);
-            if self.surveyor(account, now).verify(survey, &plan.slots).await? {
+            if self.surveyor(account, cursor, now).verify(survey, &plan.slots).await? {
                 let is_spent = survey.ready.is_empty() && survey.extent == Extent::First;
                 return Ok((!is_spent).then_some(plan));
             }
@@ -331,7 +361,7 @@ impl Release {
         if let Some(known) = cursor.outlook.filter(|known| now < believed_until(known, marked_at)) {
             return Ok(Some(known));
         }
-        let expected = self.surveyor(account, now).expected(OUTLOOK_MAX).await?;
+        let expected = self.surveyor(account, cursor, now).expected(OUTLOOK_MAX).await?;
         let outlook = Outlook::of(&forecast(&expected), now);
         let Outlook { waiting, late, last, .. } = outlook;
         info!(account = %account.id, waiting, late, last_in_s = last.since(now).as_secs(), "outlook");
@@ -434,8 +464,8 @@ impl Release {
         mark: &Mark,
         now: Timestamp,
     ) -> Result<Released, StoreError> {
-        let none = Campaigns::default();
-        let surveyor = Surveyor { sends: &*self.sends, account: id, campaigns: &none, now };
+        let (campaigns, cursor) = (&Campaigns::default(), &Cursor::default());
+        let surveyor = Surveyor { sends: &*self.sends, account: id, campaigns, cursor, now };
         let mut survey = surveyor.removed().await?;
         let found = survey.waiting();
         let ended = self.end(std::mem::take(&mut survey.over), now).await?;
