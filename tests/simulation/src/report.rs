@@ -67,6 +67,7 @@ impl Run {
         let theme = match self.theme {
             Theme::Anything => "",
             Theme::Campaign => " --theme campaign",
+            Theme::Crowd => " --theme crowd",
         };
         format!(
             "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",
