@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_core::id::AccountId;
 use spillway_core::send::{Lane, Stage};
+use spillway_core::time::Timestamp;
 use spillway_local::sqs::{Fault, Operation};
 use spillway_local::stack::queues;
 use spillway_meta::signature::sign;
@@ -290,8 +291,11 @@ async fn processes_that_race_record_a_comment_once() {
         };
         let reversed: Vec<Said> = all.iter().rev().cloned().collect();
         let (one, other) = (world.outside.ingest(), world.outside.ingest());
-        let (one, other) =
-            tokio::join!(one.ingest(delivery(&all)), other.ingest(delivery(&reversed)));
+        let (all_at_once, deadline) = (delivery(&all), Timestamp::NEVER);
+        let (one, other) = tokio::join!(
+            one.ingest(all_at_once, deadline),
+            other.ingest(delivery(&reversed), deadline)
+        );
         let (one, other) = (one.unwrap(), other.unwrap());
         let recorded = one.queued + one.parked + other.queued + other.parked;
         assert_eq!((recorded, one.duplicate + other.duplicate), (30, 30), "round {round}");

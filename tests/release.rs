@@ -382,7 +382,7 @@ impl Sends for Lagging {
         self.0.put_pages(pages).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
         self.0.record(sends).await
     }
 

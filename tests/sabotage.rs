@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::budget::Revision;
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
 use spillway_core::quota::Limit;
@@ -73,7 +74,7 @@ impl Sends for Unclaimed {
         self.0.put_pages(pages).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
         self.0.record(sends).await
     }
 
@@ -193,6 +194,10 @@ impl Accounts for Without {
             account.rules = Rules::new(profile, account.rules.terms().clone()).unwrap();
         }
         Ok(account)
+    }
+
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
+        self.0.revision(account).await
     }
 }
 

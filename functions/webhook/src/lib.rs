@@ -2,15 +2,20 @@
 
 mod owner;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use lambda_http::http::{Method, StatusCode, header};
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, RequestExt, Response};
 use spillway_cloud::emf::Metrics;
 use spillway_cloud::secrets::{SecretStore, Secrets, SecretsError};
 use spillway_cloud::wiring::Wiring;
+use spillway_core::time::Timestamp;
 use spillway_meta::signature::SignatureError;
 use spillway_meta::webhook::handshake::{self, HandshakeError};
 use spillway_meta::webhook::parse;
+use spillway_service::clock::Clock;
 use spillway_service::ingest::Ingest;
 use spillway_service::metrics::{Metric, name_of};
 use tracing::{error, warn};
@@ -22,11 +27,15 @@ pub use crate::owner::{DEAUTHORIZE_PATH, DELETION_PATH};
 /// Lambda's own limit for the whole event is 6 MB.
 pub const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
 
+/// Without a deadline from Lambda the invocation is taken to last this long.
+const DEADLINE_FALLBACK: Duration = Duration::from_secs(15);
+
 const SIGNATURE: &str = "x-hub-signature-256";
 
 /// The function's state, built once a process.
 pub struct Webhook {
     ingest: Ingest,
+    clock: Arc<dyn Clock>,
     owners: Owners,
     secrets: SecretStore,
     metrics: Metrics,
@@ -54,14 +63,15 @@ impl Webhook {
     pub fn new(wiring: &Wiring, secrets: SecretStore) -> Self {
         Self {
             ingest: wiring.ingest(),
+            clock: wiring.clock.clone(),
             owners: Owners::new(wiring),
             secrets,
             metrics: wiring.metrics(),
         }
     }
 
-    /// Answers one request. 200 means that all of a delivery is durable; 5xx that Meta should send
-    /// it again.
+    /// Answers one request. 200 means that all of a delivery is durable, or cannot be; 5xx that Meta
+    /// should send it again.
     pub fn handle(&self, request: Request) -> BoxFuture<'_, Response<Body>> {
         Box::pin(async move {
             let Answer { status, content_type, body } =
@@ -134,11 +144,14 @@ impl Webhook {
         for skipped in &delivery.skipped {
             warn!(account = ?skipped.account, field = ?skipped.field, reason = skipped.reason.as_str(), "event skipped");
         }
-        match self.ingest.ingest(delivery).await {
+        let deadline = match request.lambda_context_ref().map_or(0, |context| context.deadline) {
+            0 => self.clock.now() + DEADLINE_FALLBACK,
+            millis => Timestamp::from_millis(millis),
+        };
+        match self.ingest.ingest(delivery, deadline).await {
             Ok(_) => Answer::text(StatusCode::OK, "ok"),
             Err(error) => {
                 error!(%error, "delivery not persisted: Meta will send it again");
-                self.metrics.meter.store_failed(&error);
                 Answer::text(StatusCode::INTERNAL_SERVER_ERROR, "not persisted; send it again")
             }
         }

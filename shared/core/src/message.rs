@@ -11,8 +11,9 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Bytes of UTF-8 in one DM (Meta, Send API for Instagram).
 pub const TEXT_BYTES_MAX: usize = 1000;
 
-/// Bytes of a filled-in value: Instagram names have at most 30 characters, keywords are cut.
-const VALUE_BYTES_MAX: usize = 64;
+/// Bytes of a filled-in value: Instagram names have at most 30 characters, and longer keywords and
+/// fallbacks are refused where they are written.
+pub const VALUE_BYTES_MAX: usize = 64;
 
 /// A text with placeholders: `{username}`, `{keyword}`, each with an optional fallback as in
 /// `{username|there}`. `{{` and `}}` stand for braces.
@@ -26,7 +27,7 @@ pub struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Value { field: Field, fallback: String },
+    Value { field: Field, fallback: String, column: usize },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,22 @@ pub enum TemplateError {
         /// What was asked for.
         name: String,
     },
+    /// It would be empty for somebody of whom no name is known.
+    #[error(
+        "the message would be empty where Meta does not tell the name: write a text beside \
+         `{{username}}` and `{{keyword}}`, or a fallback as in `{{username|friend}}`"
+    )]
+    CanBeEmpty,
+    /// A fallback that would be cut.
+    #[error(
+        "column {column}: the fallback has {bytes} bytes and {VALUE_BYTES_MAX} are sent: shorten it"
+    )]
+    LongFallback {
+        /// Where its placeholder stands.
+        column: usize,
+        /// How long it is.
+        bytes: usize,
+    },
     /// It could become longer than a DM may be.
     #[error(
         "the message can become {bytes} bytes long and Meta takes {TEXT_BYTES_MAX}: shorten it \
@@ -78,11 +95,36 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Reads a template as somebody writes it.
     ///
     /// # Errors
     /// Says what is wrong and where: see [`TemplateError`].
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        let template = Self::read(source)?;
+        let fallbacks = template.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Value { fallback, column, .. } => Some((fallback, *column)),
+        });
+        for (fallback, column) in fallbacks {
+            let bytes = fallback.len();
+            if bytes > VALUE_BYTES_MAX {
+                return Err(TemplateError::LongFallback { column, bytes });
+            }
+        }
+        if template.fill(Values::default()).trim().is_empty() {
+            return Err(TemplateError::CanBeEmpty);
+        }
+        Ok(template)
+    }
+
+    /// Whether it tells which keyword matched.
+    pub fn tells_keyword(&self) -> bool {
+        let tells = |piece: &Piece| matches!(piece, Piece::Value { field: Field::Keyword, .. });
+        self.pieces.iter().any(tells)
+    }
+
+    /// Reads a template that is stored: those of earlier versions may be as none is written any more.
+    fn read(source: &str) -> Result<Self, TemplateError> {
         if source.trim().is_empty() {
             return Err(TemplateError::Empty);
         }
@@ -112,7 +154,7 @@ impl Template {
                     if !text.is_empty() {
                         pieces.push(Piece::Text(std::mem::take(&mut text)));
                     }
-                    pieces.push(Piece::Value { field, fallback: fallback.to_owned() });
+                    pieces.push(Piece::Value { field, fallback: fallback.to_owned(), column });
                     rest = behind;
                 }
                 '}' => return Err(TemplateError::SingleBrace { column }),
@@ -138,7 +180,7 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Value { field, fallback } => {
+                Piece::Value { field, fallback, .. } => {
                     let value = match field {
                         Field::Username => values.username,
                         Field::Keyword => values.keyword,
@@ -176,7 +218,7 @@ impl TryFrom<String> for Template {
     type Error = TemplateError;
 
     fn try_from(source: String) -> Result<Self, TemplateError> {
-        Self::parse(&source)
+        Self::read(&source)
     }
 }
 
@@ -230,6 +272,28 @@ mod tests {
             error("{user}").to_string(),
             "column 1: `{user}` is not known; there are `{username}` and `{keyword}`"
         );
+    }
+
+    #[test]
+    fn what_would_be_empty_or_cut_is_refused_where_it_is_written_and_read_where_it_is_stored() {
+        let stored = |source: &str| -> Template {
+            serde_json::from_value(serde_json::Value::from(source)).unwrap()
+        };
+        for empty in ["{username}", " {username| } ", "{keyword}\n{username|}"] {
+            assert_eq!(Template::parse(empty), Err(TemplateError::CanBeEmpty), "{empty}");
+            assert_eq!(stored(empty).to_string(), empty);
+        }
+        assert!(
+            Template::parse("{username|you}").is_ok() && Template::parse("{username}!").is_ok()
+        );
+        let fits = format!("Hi {{username|{}}}", "x".repeat(64));
+        assert_eq!(fill(&fits, None), format!("Hi {}", "x".repeat(64)));
+        let cut = format!("Hi {{username|{}}}", "é".repeat(33));
+        assert_eq!(
+            Template::parse(&cut),
+            Err(TemplateError::LongFallback { column: 4, bytes: 66 })
+        );
+        assert_eq!(stored(&cut).fill(Values::default()), format!("Hi {}", "é".repeat(32)));
     }
 
     #[test]

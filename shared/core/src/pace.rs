@@ -12,7 +12,7 @@ use crate::id::SendId;
 use crate::learned::Learned;
 use crate::rules::{self, Rules};
 use crate::seed::seed;
-use crate::send::Lane;
+use crate::send::{LIVE_REPLY_WINDOW, Lane};
 use crate::time::Timestamp;
 use crate::windows::{Need, Windows};
 
@@ -37,6 +37,32 @@ pub struct Cursor {
     pub parked: Option<Lane>,
     /// What a release run has forecast for the parked ones.
     pub outlook: Option<Outlook>,
+    /// The last broadcast of which comments came.
+    pub broadcast: Option<Broadcast>,
+}
+
+/// A broadcast, as its comments tell of it: nobody announces its end, and each comment shows that it
+/// lasts. An account has one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broadcast {
+    /// When the time of its first comment would end, were there no other.
+    pub first: Timestamp,
+    /// When the time of its last comment ends, and with it that of all the others.
+    pub last: Timestamp,
+}
+
+impl Broadcast {
+    /// The broadcast after more comments, whose own time ends within `first` to `last`: this one, or
+    /// the next where that many minutes were without a comment.
+    fn and(self, more: Self) -> Self {
+        if more.first > self.last + LIVE_REPLY_WINDOW {
+            more
+        } else if self.first > more.last + LIVE_REPLY_WINDOW {
+            self
+        } else {
+            Self { first: self.first.min(more.first), last: self.last.max(more.last) }
+        }
+    }
 }
 
 /// The next slot of each lane, by rank. Each only ever moves forward.
@@ -71,13 +97,43 @@ pub struct Taken {
 }
 
 impl Cursor {
-    /// Takes up to `n` slots for newly arrived sends of `lane`, before now + horizon.
-    pub fn take(&self, rules: &Rules, lane: Lane, now: Timestamp, n: usize, id: GrantId) -> Taken {
+    /// Notes comments on a broadcast, whose own time ends at these instants.
+    fn note_live(&mut self, deadlines: &[Timestamp]) {
+        for &deadline in deadlines {
+            let more = Broadcast { first: deadline, last: deadline };
+            self.broadcast = Some(self.broadcast.map_or(more, |known| known.and(more)));
+        }
+    }
+
+    /// Until when a send of `lane` may go whose own time ends at `deadline`: one of a broadcast as long
+    /// as that lasts.
+    pub fn deadline(&self, lane: Lane, deadline: Timestamp) -> Timestamp {
+        match self.broadcast {
+            Some(Broadcast { first, last }) if lane == Lane::Live && first <= deadline => {
+                deadline.max(last)
+            }
+            _ => deadline,
+        }
+    }
+
+    /// Takes slots for newly arrived sends of `lane`, which have these deadlines, before now + horizon.
+    pub fn take(
+        &self,
+        rules: &Rules,
+        lane: Lane,
+        now: Timestamp,
+        deadlines: &[Timestamp],
+        id: GrantId,
+    ) -> Taken {
         let is_live = lane == Lane::Live;
+        let n = deadlines.len();
         if n == 0 || !is_live && self.parked.is_some_and(|parked| parked <= lane) {
             return Taken { slots: Vec::new(), cursor: None };
         }
         let mut next = self.clone();
+        if is_live {
+            next.note_live(deadlines);
+        }
         let closed_until = if is_live { Timestamp::EPOCH } else { self.closed_until };
         let mut slot = next.next.of(lane).max(closed_until).max(now);
         let mut slots = Vec::new();
@@ -290,7 +346,7 @@ mod tests {
     }
 
     fn take(cursor: &Cursor, lane: Lane, n: usize) -> Taken {
-        cursor.take(&hourly(), lane, NOW, n, ID)
+        cursor.take(&hourly(), lane, NOW, &vec![NOW + secs(600); n], ID)
     }
 
     fn next(lane: Lane, slot: Timestamp) -> NextSlots {
@@ -322,10 +378,41 @@ mod tests {
     }
 
     #[test]
+    fn a_broadcast_lasts_as_long_as_comments_come() {
+        let at = |minute: u64| NOW + secs(60 * minute);
+        let told = |cursor: &Cursor, minutes: &[u64]| {
+            let deadlines: Vec<Timestamp> = minutes.iter().map(|&minute| at(minute)).collect();
+            cursor.take(&hourly(), Lane::Live, NOW, &deadlines, ID).cursor.unwrap()
+        };
+        let cursor = told(&told(&Cursor::default(), &[10, 19]), &[28]);
+        assert_eq!(cursor.deadline(Lane::Live, at(10)), at(28));
+        assert_eq!(cursor.deadline(Lane::Live, at(28)), at(28));
+        assert_eq!(cursor.deadline(Lane::Inbound, at(10)), at(10));
+        // One of before is none of this broadcast's.
+        assert_eq!(cursor.deadline(Lane::Live, at(9)), at(9));
+        // Told late, it was there all the same.
+        assert_eq!(told(&cursor, &[5]).deadline(Lane::Live, at(5)), at(28));
+        // The next broadcast is no reason to go on with this one.
+        let next = told(&cursor, &[60, 61]);
+        assert_eq!(next.deadline(Lane::Live, at(28)), at(28));
+        assert_eq!(next.deadline(Lane::Live, at(60)), at(61));
+        assert_eq!(told(&next, &[10]).broadcast, next.broadcast);
+    }
+
+    #[test]
+    fn a_full_broadcast_lasts_all_the_same() {
+        let later = [NOW + secs(700)];
+        let full = Cursor { next: next(Lane::Live, NOW + HORIZON), ..Cursor::default() };
+        let taken = full.take(&hourly(), Lane::Live, NOW, &later, ID);
+        assert_eq!(taken.slots, []);
+        assert_eq!(taken.cursor.unwrap().deadline(Lane::Live, later[0]), later[0]);
+    }
+
+    #[test]
     fn slots_end_with_the_day() {
         let cursor = Cursor::default();
         let late = NOW + secs(12 * 3600 - 60);
-        let taken = cursor.take(&hourly(), Lane::Inbound, late, 1000, ID);
+        let taken = cursor.take(&hourly(), Lane::Inbound, late, &[late + secs(600); 1000], ID);
         assert_eq!(taken.slots.len(), 3);
         assert_eq!(taken.cursor.unwrap().parked, Some(Lane::Inbound));
     }

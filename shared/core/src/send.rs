@@ -51,7 +51,7 @@ impl Lane {
 pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 
 /// A live comment can be answered only during the broadcast, whose end nobody announces: it is
-/// taken to last ten minutes beyond the comment.
+/// taken to last ten minutes beyond its last comment.
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
 
 /// Failures after which a send that Meta never answered clearly is given up: with

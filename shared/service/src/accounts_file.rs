@@ -1,6 +1,7 @@
 //! Accounts files: accounts, their campaigns and the limits they keep as people write them, in TOML.
 //! Everything that is wrong with one is said at once, each mistake with its line.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use spillway_core::campaign::{Campaign, CampaignError, Overflow};
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::keyword::{Folded, Matching};
-use spillway_core::message::{Template, TemplateError};
+use spillway_core::message::{Template, TemplateError, VALUE_BYTES_MAX};
 use spillway_core::profile::{Profile, ProfileError, SlowDown, Spread, WarmUp};
 use spillway_core::quota::{Quota, QuotaId};
 use spillway_core::rules::{Rules, Terms};
@@ -71,6 +72,59 @@ impl fmt::Display for AccountsFileError {
 
 impl std::error::Error for AccountsFileError {}
 
+/// Campaigns of one account at most: each process reads all of them, and remembers them.
+pub const CAMPAIGNS_MAX: usize = 200;
+
+/// Media that the campaigns of one account name at most: a backfill reads the comments of each.
+pub const MEDIA_MAX: usize = 1000;
+
+/// Bytes that the campaigns of one account have together at most, as they are stored. One of them alone
+/// fits into an item of DynamoDB's (400 KB).
+pub const CAMPAIGN_BYTES_MAX: usize = 350_000;
+
+/// Why campaigns are too much for one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooMuch {
+    /// There are too many.
+    #[error(
+        "{0} campaigns, and an account may have {CAMPAIGNS_MAX}: remove some, or join those with the same texts"
+    )]
+    Campaigns(usize),
+    /// They name too many media.
+    #[error(
+        "its campaigns name {0} media, and may name {MEDIA_MAX}: take out those that get no comments any more"
+    )]
+    Media(usize),
+    /// Their texts are too long.
+    #[error(
+        "its campaigns have {0} bytes of messages, keywords and media, and may have {CAMPAIGN_BYTES_MAX}: shorten them"
+    )]
+    Bytes(usize),
+}
+
+/// Checks that one account can have all these campaigns.
+///
+/// # Errors
+/// Says what is too much.
+pub fn check_together<'a>(campaigns: impl Iterator<Item = &'a Campaign>) -> Result<(), TooMuch> {
+    let (mut count, mut bytes, mut media) = (0, 0, HashSet::new());
+    for campaign in campaigns {
+        count += 1;
+        bytes += serde_json::to_string(campaign).map_or(0, |text| text.len());
+        media.extend(&campaign.media);
+    }
+    if count > CAMPAIGNS_MAX {
+        return Err(TooMuch::Campaigns(count));
+    }
+    if media.len() > MEDIA_MAX {
+        return Err(TooMuch::Media(media.len()));
+    }
+    if bytes > CAMPAIGN_BYTES_MAX {
+        return Err(TooMuch::Bytes(bytes));
+    }
+    Ok(())
+}
+
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
@@ -97,6 +151,9 @@ pub enum Reason {
     /// A campaign's name that cannot be stored or shown.
     #[error("a campaign's `id` has 1 to 64 characters and no space before or behind: `{0}`")]
     CampaignId(CampaignId),
+    /// More campaigns than an account can have.
+    #[error("account {0}: {1}")]
+    TooMuch(AccountId, TooMuch),
     /// A campaign that cannot be sent.
     #[error(transparent)]
     Campaign(#[from] CampaignError),
@@ -106,6 +163,11 @@ pub enum Reason {
     /// A keyword that no comment can hold.
     #[error("an empty keyword matches nothing: remove it, or leave `keywords` out to match all")]
     EmptyKeyword,
+    /// A keyword that a message would tell in part.
+    #[error(
+        "`{0}` has {1} bytes, and `{{keyword}}` sends {VALUE_BYTES_MAX} of them: shorten it, or leave `{{keyword}}` out"
+    )]
+    LongKeyword(String, usize),
     /// A keyword stands twice in one list.
     #[error("`{0}` stands twice: case, accents and emoji variants make no difference")]
     SameKeyword(String),
@@ -287,6 +349,9 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
             terms,
         };
         let campaigns = campaigns(&id, campaign, &mut mistakes);
+        if let Err(much) = check_together(campaigns.iter()) {
+            mistakes.add(id_span, Reason::TooMuch(id.clone(), much));
+        }
         let of_account = given.profile.clone().unwrap_or_else(|| profile.clone());
         match Rules::new(of_account, given.terms.clone().unwrap_or_default()) {
             Ok(rules) => {
@@ -419,6 +484,15 @@ fn checked_messages(entry: &CampaignEntry, mistakes: &mut Mistakes<'_>) -> Optio
             }
             Ok(template) => templates.push(template),
             Err(error) => mistakes.add(message.span(), error),
+        }
+    }
+    if templates.iter().any(Template::tells_keyword) {
+        for keyword in &entry.keywords {
+            let bytes = keyword.get_ref().len();
+            if bytes > VALUE_BYTES_MAX {
+                let reason = Reason::LongKeyword(keyword.get_ref().clone(), bytes);
+                mistakes.add(keyword.span(), reason);
+            }
         }
     }
     if let Some(order) = entry.overflow.as_ref().filter(|o| *o.get_ref() == Overflow::PublicReply) {

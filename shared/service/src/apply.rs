@@ -7,7 +7,7 @@ use spillway_core::profile::ProfileError;
 use spillway_core::rules::Rules;
 
 use crate::account::Account;
-use crate::accounts_file::{NewAccount, Reason};
+use crate::accounts_file::{self, NewAccount, Reason};
 
 /// What becomes of campaigns that the file does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +88,8 @@ impl Plan {
 /// Plans what makes `stored` what `wanted` says.
 ///
 /// # Errors
-/// When a campaign that stays wants the same comments as one of the file, or the limits cannot be
-/// kept together.
+/// When a campaign that stays wants the same comments as one of the file, there would be too many, or the
+/// limits cannot be kept together.
 pub fn plan(stored: &Account, wanted: &NewAccount, unnamed: Unnamed) -> Result<Plan, Reason> {
     let others: Vec<&Campaign> = stored
         .campaigns
@@ -110,6 +110,12 @@ pub fn plan(stored: &Account, wanted: &NewAccount, unnamed: Unnamed) -> Result<P
     }
     let mut campaigns: Vec<Change> =
         wanted.campaigns.iter().map(|campaign| change(&stored.campaigns, campaign)).collect();
+    // What is as it was may be more than is taken any more.
+    if campaigns.iter().any(|change| !matches!(change, Change::Same(_))) {
+        let left = others.iter().filter(|_| unnamed == Unnamed::Stay).copied();
+        accounts_file::check_together(wanted.campaigns.iter().chain(left))
+            .map_err(|much| Reason::TooMuch(stored.id.clone(), much))?;
+    }
     campaigns.extend(others.into_iter().map(|other| match unnamed {
         Unnamed::Stay => Change::Left(other.id.clone()),
         Unnamed::Go => Change::Removed(other.id.clone()),

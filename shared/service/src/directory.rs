@@ -15,17 +15,22 @@ use crate::port::{Accounts, Read, StoreError};
 /// decided on, and where an account was not connected before, at once.
 pub const REMEMBERED: Duration = Duration::from_secs(60);
 
+/// How long a process takes an account that it remembers for unchanged where it would drop comments by
+/// it: no campaign wants them, and one may be new.
+const UNCHANGED: Duration = Duration::from_secs(5);
+
 /// Looks accounts up, from memory where it can.
 pub struct Directory {
     accounts: Arc<dyn Accounts>,
     clock: Arc<dyn Clock>,
     seen: Memory<AccountId, Arc<Account>>,
+    unchanged: Memory<AccountId, ()>,
 }
 
 impl Directory {
     /// A directory over `accounts`.
     pub fn new(accounts: Arc<dyn Accounts>, clock: Arc<dyn Clock>) -> Self {
-        Self { accounts, clock, seen: Memory::new() }
+        Self { accounts, clock, seen: Memory::new(), unchanged: Memory::new() }
     }
 
     /// The account, or `None` when it is not connected.
@@ -49,6 +54,26 @@ impl Directory {
     /// When the store does not answer.
     pub async fn refresh(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
         self.read(id, Read::Consistent).await
+    }
+
+    /// The account as it is stored now, if that is newer than what is `known`. Asked often, it looks
+    /// once in five seconds, for as little as a look costs.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn newer(&self, known: &Account) -> Result<Option<Arc<Account>>, StoreError> {
+        let now = self.clock.now();
+        if self.unchanged.get(&known.id, now).is_some() {
+            return Ok(None);
+        }
+        let stored = self.accounts.revision(&known.id).await?;
+        let newer = match stored.is_some_and(|stored| known.revision < stored) {
+            true => self.refresh(&known.id).await?,
+            false => None,
+        };
+        let bytes = known.id.as_str().len();
+        self.unchanged.put(known.id.clone(), (), bytes, now + UNCHANGED, now);
+        Ok(newer)
     }
 
     async fn read(&self, id: &AccountId, how: Read) -> Result<Option<Arc<Account>>, StoreError> {

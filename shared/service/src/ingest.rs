@@ -2,23 +2,24 @@
 //! come by webhook deliveries, messages in open conversations from whoever calls [`Ingest::enter`].
 //!
 //! Everything that matters is durable before [`Ingest::ingest`] returns; whatever fails before that
-//! is an error, and Meta's re-send is wanted.
+//! is an error, and Meta's re-send is wanted. Only what cannot be read is none: a re-send would find it
+//! as it is, and take the comments of other accounts with it each time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{
     Address, Earlier, LIVE_REPLY_WINDOW, Lane, REPLY_WINDOW, Stage, Waiting,
 };
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
@@ -44,7 +45,7 @@ const HEARD_REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// How long a process goes on with the cursor it has seen. An outdated one is noticed when it is
 /// written; only "parked sends are waiting" can be believed for too long.
-const CURSOR_REMEMBERED: Duration = Duration::from_secs(10);
+pub(crate) const CURSOR_REMEMBERED: Duration = Duration::from_secs(10);
 
 /// About the heap that a cursor takes.
 const CURSOR_BYTES: usize = 256;
@@ -52,8 +53,15 @@ const CURSOR_BYTES: usize = 256;
 /// Accounts of one delivery that are worked on at a time.
 const ACCOUNTS_AT_ONCE: usize = 8;
 
-/// Lost races for the cursor after which an arrival parks: the release function has slots for it.
-const CURSOR_TRIES: usize = 4;
+/// What the comments of one account may take. What is begun later could be cut off between the entries
+/// and their messages.
+const ACCOUNT_TIME: Duration = Duration::from_secs(5);
+
+/// Lost races for the cursor after which an arrival parks and asks for a release run, which has slots
+/// for it. Of those that race one wins each round, so as many as come at once may be served.
+const CURSOR_TRIES: usize = 24;
+
+const RECORD: &str = "record sends";
 
 /// Turns deliveries into sends.
 pub struct Ingest {
@@ -129,6 +137,14 @@ impl From<MessageLane> for Lane {
     }
 }
 
+/// What an arrival got.
+enum Slots {
+    /// These; all that there are inside the horizon where they are fewer than asked for.
+    Taken(Vec<Timestamp>),
+    /// None, because others always were first. There may be some.
+    Lost,
+}
+
 /// What became of a delivery: each event of it counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ingested {
@@ -150,6 +166,8 @@ pub struct Ingested {
     pub other: usize,
     /// Events that lack what they need.
     pub skipped: usize,
+    /// Comments of accounts of which something stored cannot be read.
+    pub unreadable: usize,
 }
 
 impl Ingested {
@@ -163,15 +181,23 @@ impl Ingested {
         self.unknown_account += other.unknown_account;
         self.other += other.other;
         self.skipped += other.skipped;
+        self.unreadable += other.unreadable;
     }
 }
 
 impl Ingest {
-    /// Records a send for every comment that a campaign wants.
+    /// Records a send for every comment that a campaign wants, account by account: what fails for one
+    /// keeps nothing of another from being recorded. None is begun for which too little time is left
+    /// before `deadline`, the end of this invocation.
     ///
     /// # Errors
-    /// When something could not be persisted. Ingesting the same delivery again is right.
-    pub fn ingest(&self, delivery: Delivery) -> BoxFuture<'_, Result<Ingested, StoreError>> {
+    /// When something could not be persisted that may be the next time. Ingesting the same delivery
+    /// again is right: what is recorded is known.
+    pub fn ingest(
+        &self,
+        delivery: Delivery,
+        deadline: Timestamp,
+    ) -> BoxFuture<'_, Result<Ingested, StoreError>> {
         Box::pin(async move {
             let mut total = Ingested { skipped: delivery.skipped.len(), ..Ingested::default() };
             let mut by_account: BTreeMap<AccountId, Vec<CommentEvent>> = BTreeMap::new();
@@ -184,13 +210,16 @@ impl Ingest {
                     Event::Other { .. } => total.other += 1,
                 }
             }
-            let results: Vec<Ingested> = stream::iter(by_account)
-                .map(|(account, comments)| self.ingest_told(account, comments))
-                .buffer_unordered(ACCOUNTS_AT_ONCE)
-                .try_collect()
-                .await?;
-            for result in results {
-                total.add(result);
+            let last_begin = deadline - ACCOUNT_TIME;
+            let mut results = stream::iter(by_account)
+                .map(|(account, comments)| self.ingest_in_time(account, comments, last_begin))
+                .buffer_unordered(ACCOUNTS_AT_ONCE);
+            let mut again = None;
+            while let Some(result) = results.next().await {
+                match result {
+                    Ok(counts) => total.add(counts),
+                    Err(error) => again = again.or(Some(error)),
+                }
             }
             // What is told of each send, and the metrics, say this at less cost.
             debug!(
@@ -205,8 +234,35 @@ impl Ingest {
                 skipped = total.skipped,
                 "ingested"
             );
-            Ok(total)
+            again.map_or(Ok(total), Err)
         })
+    }
+
+    /// Comments that a webhook has told of, if their turn comes by `last_begin`. An error is one that
+    /// a repeat can mend.
+    async fn ingest_in_time(
+        &self,
+        id: AccountId,
+        comments: Vec<CommentEvent>,
+        last_begin: Timestamp,
+    ) -> Result<Ingested, StoreError> {
+        if self.clock.now() > last_begin {
+            let detail = "this invocation has no time left".to_owned();
+            return Err(StoreError::Unavailable { what: RECORD, detail });
+        }
+        let count = comments.len();
+        match self.ingest_told(id.clone(), comments).await {
+            Err(error) if error.is_retryable() => {
+                warn!(account = %id, %error, "comments not persisted: Meta will send them again");
+                Err(error)
+            }
+            Err(error) => {
+                self.meter.store_failed(&error);
+                error!(account = %id, comments = count, %error, "comments dropped");
+                Ok(Ingested { unreadable: count, ..Ingested::default() })
+            }
+            Ok(counts) => Ok(counts),
+        }
     }
 
     /// Comments that a webhook has told of.
@@ -261,11 +317,30 @@ impl Ingest {
             return Ok(counts);
         };
         let now = self.clock.now();
-        let wanted = self.match_comments(&account, comments, now, &mut counts);
+        let mut seen = HashSet::new();
+        let (mut account, mut looked) = (account, Ok(None));
+        let (mut wanted, mut unwanted) =
+            self.match_comments(&account, comments, &mut seen, now, &mut counts);
+        if !unwanted.is_empty() {
+            // A campaign may be new, or go on again: just when it is announced most comments come.
+            looked = self.directory.newer(&account).await;
+        }
+        if let Ok(Some(newer)) = &mut looked {
+            account = newer.clone();
+            let (more, rest) = self.match_comments(&account, unwanted, &mut seen, now, &mut counts);
+            wanted.extend(more);
+            unwanted = rest;
+        }
+        for comment in &unwanted {
+            debug!(account = %account.id, comment = %comment.id, "no campaign wants it");
+        }
+        counts.unmatched += unwanted.len();
         let recorded = self.record_new(&account, wanted, now, &mut counts).await;
         // What was recorded before a failure is.
         self.note(&counts);
         recorded?;
+        // Whether what no campaign wants is to be dropped is not known.
+        looked?;
         Ok(counts)
     }
 
@@ -366,16 +441,16 @@ impl Ingest {
         Ok(())
     }
 
-    /// The sends that the comments ask for, each comment once.
+    /// The sends that the comments ask for, each comment once, and the comments that no campaign wants.
     fn match_comments(
         &self,
         account: &Account,
         comments: Vec<CommentEvent>,
+        seen: &mut HashSet<CommentId>,
         now: Timestamp,
         counts: &mut Ingested,
-    ) -> Vec<Waiting> {
-        let mut seen = HashSet::new();
-        let mut wanted = Vec::new();
+    ) -> (Vec<Waiting>, Vec<CommentEvent>) {
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for comment in comments {
             let say = |what: &str| debug!(account = %account.id, comment = %comment.id, "{what}");
             if comment.is_own() {
@@ -386,8 +461,7 @@ impl Ingest {
             let media: Vec<_> = comment.media.iter().chain(&comment.original_media).collect();
             let text = comment.text.as_deref().unwrap_or_default();
             let Some(found) = account.campaigns.matching(text, &media) else {
-                say("no campaign wants it");
-                counts.unmatched += 1;
+                unwanted.push(comment);
                 continue;
             };
             if !seen.insert(comment.id.clone()) {
@@ -402,7 +476,7 @@ impl Ingest {
             // `entry.time` is when Meta sent the notification. A time in the future is none.
             let written_at = comment.notified_at.unwrap_or(now).min(now);
             let (author, username) =
-                comment.from.map_or((None, None), |from| (Some(from.id), from.username));
+                comment.from.map_or((None, None), |from| (from.id, from.username));
             wanted.push(Waiting {
                 id: SendId { account: account.id.clone(), event: EventId::from(&comment.id) },
                 lane,
@@ -422,7 +496,7 @@ impl Ingest {
                 made_at: None,
             });
         }
-        wanted
+        (wanted, unwanted)
     }
 
     /// A mark set an hour ago by its own account is removed at once, and a slot an hour ahead holds
@@ -433,7 +507,7 @@ impl Ingest {
             return Ok(());
         }
         let detail = "this process's clock is off".to_owned();
-        Err(StoreError::Unavailable { what: "record sends", detail })
+        Err(StoreError::Unavailable { what: RECORD, detail })
     }
 
     /// Marks the account before anything is written for it: a waiting send without a mark would
@@ -460,7 +534,19 @@ impl Ingest {
         }
         // As their places will sort.
         sends.sort_by_cached_key(|send| Place::new(send, 0));
-        let slots = self.take_slots(account, lane, sends.len(), now).await?;
+        let slots = match self.take_slots(account, lane, &sends, now).await {
+            // Comments that are parked are not lost with the cursor.
+            Err(error) if !error.is_retryable() => {
+                self.meter.store_failed(&error);
+                error!(account = %account.id, %error, "no slots: comments are parked");
+                Slots::Taken(Vec::new())
+            }
+            slots => slots?,
+        };
+        let (slots, are_left) = match slots {
+            Slots::Taken(slots) => (slots, false),
+            Slots::Lost => (Vec::new(), true),
+        };
         for (send, &slot) in sends.iter_mut().zip(&slots) {
             send.stage =
                 Stage::Queued { due: pace::due(&account.rules, &send.id, lane, slot, now) };
@@ -469,23 +555,28 @@ impl Ingest {
             Page::of(sends, now, || self.ids.next_nonce()).into_iter().unzip();
         let placed: Vec<(Place, Waiting)> = placed.into_iter().flatten().collect();
         self.sends.put_pages(&pages).await?;
-        let recorded = self.sends.record(&placed).await?;
+        let recorded = self.sends.record(&placed).await;
         let cursor = self.warm.cursors.get(&account.id, now);
         let last = cursor.and_then(|cursor| cursor.outlook).map(|outlook| outlook.last);
         let mut messages = Vec::new();
+        let mut failed = None;
         for ((place, send), recorded) in placed.iter().zip(recorded) {
+            // It may be recorded although the answer failed, and its message is of no effect if not.
+            if let (Ok(Recorded::New) | Err(_), Stage::Queued { due }) = (&recorded, send.stage) {
+                let ticket = Ticket::new(send, place.clone());
+                messages.push(Queued { ticket, delay: due.since(now) });
+            }
             match (recorded, send.stage) {
-                (Recorded::Duplicate, _) => {
+                (Err(error), _) => failed = failed.or(Some(error)),
+                (Ok(Recorded::Duplicate), _) => {
                     debug!(send = %send.id, "recorded before");
                     counts.duplicate += 1;
                 }
-                (Recorded::New, Stage::Queued { due }) => {
+                (Ok(Recorded::New), Stage::Queued { due }) => {
                     info!(send = %send.id, in_ms = due.since(now).as_millis() as u64, "queued");
                     counts.queued += 1;
-                    let ticket = Ticket::new(send, place.clone());
-                    messages.push(Queued { ticket, delay: due.since(now) });
                 }
-                (Recorded::New, _) => {
+                (Ok(Recorded::New), _) => {
                     // It goes behind what waits already.
                     let is_late =
                         last.is_some_and(|last| lane != Lane::Live && send.deadline < last);
@@ -501,37 +592,46 @@ impl Ingest {
                 warn!(send = %message.ticket.send, %error, "could not enqueue; release will");
             }
         }
-        Ok(())
+        if are_left {
+            // Behind the pages, so that the run finds them.
+            info!(account = %account.id, "parked though there are slots: release is asked for");
+            if let Err(error) = self.backlogs.wake(&account.id, now).await {
+                warn!(account = %account.id, %error, "could not ask for release");
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
-    /// Takes slots for up to `n` sends in one write; none when the horizon is full.
+    /// Takes slots for the first of `sends` in one write; none when the horizon is full. With those of a
+    /// broadcast it notes that this lasts.
     async fn take_slots(
         &self,
         account: &Account,
         lane: Lane,
-        n: usize,
+        sends: &[Waiting],
         now: Timestamp,
-    ) -> Result<Vec<Timestamp>, StoreError> {
+    ) -> Result<Slots, StoreError> {
         let mut cursor = match self.warm.cursors.get(&account.id, now) {
             Some(cursor) => cursor,
             None => self.cursors.load(&account.id).await?,
         };
+        let deadlines: Vec<Timestamp> = sends.iter().map(|send| send.deadline).collect();
         for _ in 0..CURSOR_TRIES {
-            let taken = cursor.take(&account.rules, lane, now, n, self.ids.next());
+            let taken = cursor.take(&account.rules, lane, now, &deadlines, self.ids.next());
             let Some(next) = taken.cursor else {
                 self.remember(account, cursor, now);
-                return Ok(taken.slots);
+                return Ok(Slots::Taken(taken.slots));
             };
             match self.cursors.save(&account.id, &next).await? {
                 Saved::Done => {
                     self.remember(account, next, now);
-                    return Ok(taken.slots);
+                    return Ok(Slots::Taken(taken.slots));
                 }
                 Saved::Conflict(current) => cursor = current,
             }
         }
         self.warm.cursors.forget(&account.id);
-        Ok(Vec::new())
+        Ok(Slots::Lost)
     }
 
     fn remember(&self, account: &Account, cursor: Cursor, now: Timestamp) {

@@ -11,6 +11,7 @@ pub mod account;
 pub mod accounts_file;
 pub mod app;
 pub mod apply;
+pub mod backoff;
 pub mod clock;
 pub mod deliver;
 pub mod directory;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
-use spillway_core::budget::Budget;
+use spillway_core::budget::{Budget, Revision};
 use spillway_core::id::{AccountId, CommentId, EventId, MediaId, RecipientId, SendId};
 use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
-use spillway_core::time::Timestamp;
+use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_meta::graph::{
     self, Answered, CallError, CommentItem, CommentTime, Me, MediaItem, Sent, Subscription,
@@ -76,6 +76,10 @@ pub trait Accounts: Send + Sync {
     async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
         self.read(account, Read::Consistent).await
     }
+
+    /// How many times the account has been changed, as it stood some moments ago; `None` when it was
+    /// not connected.
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError>;
 }
 
 /// Budgets, one an account.
@@ -199,9 +203,9 @@ pub trait Sends: Send + Sync {
     /// Writes new pages.
     async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError>;
 
-    /// Makes the entries of sends of one account that a page lists. Answers in the order given. On an
-    /// error some may be recorded and others not; recording all again is right.
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError>;
+    /// Makes the entries of sends of one account that a page lists; answers for each in the order given.
+    /// One that failed may be recorded all the same; recording it again is right.
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>>;
 
     /// Takes `step` if the send still waits at the ticket's place and epoch, and gives the send after
     /// it; `None` when it has moved on or ended. `at` is only kept for people to read.
@@ -283,6 +287,9 @@ pub struct Mark {
     pub lease_until: Timestamp,
 }
 
+/// By how much the clock of whoever found an account due may be ahead of the clock of its run.
+pub const DUE_AHEAD: Duration = Duration::from_secs(2 * CLOCK_BOUND.as_secs());
+
 /// Which accounts have waiting sends, and when the release function should look at them.
 #[async_trait]
 pub trait Backlogs: Send + Sync {
@@ -295,7 +302,8 @@ pub trait Backlogs: Send + Sync {
     /// All marked accounts with the instant they are due.
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError>;
 
-    /// Takes the account for one run until `until`; `None` when it is taken or not marked.
+    /// Takes the account for one run until `until`; `None` when it is taken, not marked, or due later
+    /// than [`DUE_AHEAD`] from `now`: what asked for the run has had one.
     async fn lease(
         &self,
         account: &AccountId,

@@ -238,6 +238,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "\"Hello {username|there}!\"",
         "line 24: campaign `guide` has the message «Hello {username|there}!» twice: change one of them",
     ),
+    (
+        "\"Hi {username|there}!\"",
+        "\"{username}\"",
+        "line 23: the message would be empty where Meta does not tell the name: write a text beside `{username}` and `{keyword}`, or a fallback as in `{username|friend}`",
+    ),
+    (
+        "\"Hi {username|there}!\"",
+        "\"Hi {username|you who have asked for the guide to autumn in the Alps, all of you}!\"",
+        "line 23: column 4: the fallback has 67 bytes and 64 are sent: shorten it",
+    ),
     ("[\"Thanks!\"]", "[]", "line 29: campaign `rest` needs 1 to 255 `messages`"),
     (
         "[\"Thanks!\"]",
@@ -272,6 +282,43 @@ fn a_message_that_can_become_too_long_for_meta_is_refused() {
         "line 29: the message can become 1065 bytes long and Meta takes 1000: shorten it (accented \
          letters and emoji take 2 to 4 bytes each)"
     );
+}
+
+#[test]
+fn more_than_an_account_can_have_is_refused() {
+    let campaign = |n: usize, media: &str, text: &str| {
+        let keyword = format!("word{n}");
+        format!(
+            "[[account.campaign]]\nid = \"c{n}\"\nkeywords = [\"{keyword}\"]\nmedia = [{media}]\n\
+             messages = [\"{text}\"]\n"
+        )
+    };
+    let file = |campaigns: Vec<String>| {
+        format!("[[account]]\nid = \"17841400000000001\"\n{}", campaigns.concat())
+    };
+    let many = |count| file((0..count).map(|n| campaign(n, "", "Hi")).collect());
+    assert_eq!(said(&many(200)), "accepted");
+    assert!(said(&many(201)).starts_with("line 2: account 17841400000000001: 201 campaigns"));
+    let media = |count: usize| {
+        let ids: Vec<String> = (0..count).map(|n| format!("\"179{n:06}\"")).collect();
+        file(vec![campaign(0, &ids.join(","), "Hi"), campaign(1, &ids[0], "Hi")])
+    };
+    assert_eq!(said(&media(1000)), "accepted");
+    assert!(said(&media(1001)).contains("name 1001 media, and may name 1000"));
+    let long = |count| file((0..count).map(|n| campaign(n, "", &"x".repeat(1000))).collect());
+    assert_eq!(said(&long(199)), "accepted");
+    let words: Vec<String> = (0..400).map(|n| format!("\"{}{n}\"", "x".repeat(1000))).collect();
+    let wordy = long(1).replace("\"word0\"", &words.join(","));
+    assert!(said(&wordy).contains("bytes of messages, keywords and media"), "{}", said(&wordy));
+}
+
+#[test]
+fn a_keyword_that_a_message_would_tell_in_part_is_refused() {
+    let long = "guide".repeat(13);
+    let text = GOOD.replace("\"guide\",", &format!("\"{long}\","));
+    assert_eq!(said(&text), "accepted");
+    let text = text.replace("Hi {username|there}!", "Hi, your {keyword}");
+    assert!(said(&text).contains("has 65 bytes, and `{keyword}` sends 64"), "{}", said(&text));
 }
 
 #[test]

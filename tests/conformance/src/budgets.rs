@@ -16,6 +16,7 @@ use spillway_core::profile::{Profile, SlowDown};
 use spillway_core::quota::{Action, Limit, Quota, Unit};
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::Lane;
+use spillway_core::time::Timestamp;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::app::App;
 use spillway_service::clock::ClockCheck;
@@ -91,7 +92,7 @@ impl Versioned for Cursor {
     }
 
     fn next(&self, subject: &dyn Subject, id: GrantId) -> Self {
-        self.take(&rules(200), Lane::Inbound, now(subject), 1, id).cursor.unwrap()
+        self.take(&rules(200), Lane::Inbound, now(subject), &[Timestamp::NEVER], id).cursor.unwrap()
     }
 
     fn version(&self) -> u64 {

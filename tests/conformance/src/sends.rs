@@ -81,7 +81,8 @@ impl<'a> Case<'a> {
 
 impl Case<'_> {
     async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Recorded> {
-        self.subject.ports().sends.record(sends).await.unwrap()
+        let recorded = self.subject.ports().sends.record(sends).await;
+        recorded.into_iter().map(Result::unwrap).collect()
     }
 
     /// Records the `n`th send at its first place.

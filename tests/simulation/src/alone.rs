@@ -35,6 +35,8 @@ impl Alone {
         scenario.outages.clear();
         for account in &mut scenario.accounts {
             account.removed_at = None;
+            account.begins_at = None;
+            account.unreadable = None;
         }
         let connected = scenario.accounts[0].id.clone();
         let shared = Shared::new(&Arc::new(scenario), None);

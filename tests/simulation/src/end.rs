@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use spillway_core::id::{AccountId, EventId, SendId};
-use spillway_core::send::{CancelReason, FailReason, Outcome};
+use spillway_core::send::{CancelReason, FailReason, LIVE_REPLY_WINDOW, Lane, Outcome};
 
+use crate::meta::millis;
 use crate::scenario::{
     AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Scenario, Surface, Theme, Told, Trouble,
 };
@@ -19,6 +20,7 @@ const REFUSED_TRIES: u32 = 3;
 
 /// Attempts before a send fails whose media cannot be fetched.
 const FETCH_TRIES: u32 = 2;
+const MINUTE: u64 = 60_000;
 
 impl World {
     /// Checks the end of a run.
@@ -72,7 +74,11 @@ impl World {
                     .collect(),
                 Told::Messages(..) => Vec::new(),
             };
-            for send in sends {
+            let is_readable = |send: &SendId| {
+                let plan = scenario.account(&send.account);
+                plan.is_some_and(|plan| plan.unreadable.is_none())
+            };
+            for send in sends.into_iter().filter(is_readable) {
                 let within = within + self.earned(&send.account);
                 let took = self.watch.accepted_at(&send).map(|at| at.saturating_sub(post.at));
                 if took.is_none_or(|took| took > within) {
@@ -108,6 +114,7 @@ impl World {
         let send = send_id(account, comment);
         let entry = self.tables.entries.get(&send);
         let problem = match entry {
+            None if account.unreadable.is_some() || self.watch.early.contains(&send) => None,
             None if comment.asks == Asks::Wanted && account.removed_at.is_none() => {
                 Some("it was never recorded".to_owned())
             }
@@ -127,6 +134,7 @@ impl World {
         let event = message.new.event.clone();
         let send = SendId { account: account.id.clone(), event };
         let problem = match self.tables.entries.get(&send) {
+            None if account.unreadable.is_some() => None,
             None if account.removed_at.is_none() => Some("it was never recorded".to_owned()),
             None => None,
             Some(entry) => match entry.ended() {
@@ -188,6 +196,30 @@ impl World {
                 }
     }
 
+    /// Whether the broadcast of a comment that ended as expired at this instant still went on, as the
+    /// comments tell of which Spillway knows.
+    fn was_live_at(&self, send: &SendId, at: u64) -> bool {
+        let Some(entry) = self.tables.entries.get(send) else { return false };
+        let mut told: Vec<u64> = self
+            .tables
+            .entries
+            .range(SendId { account: send.account.clone(), event: EventId::new("") }..)
+            .take_while(|(other, _)| other.account == send.account)
+            .filter(|(_, entry)| entry.lane == Lane::Live)
+            .map(|(_, entry)| entry.deadline.as_millis())
+            .collect();
+        told.sort_unstable();
+        let mut last = entry.deadline.as_millis();
+        for deadline in told {
+            let is_of_it = deadline <= last + millis(LIVE_REPLY_WINDOW);
+            // Told long before, so that whoever let it expire could know.
+            if is_of_it && deadline + MINUTE < at + millis(LIVE_REPLY_WINDOW) {
+                last = last.max(deadline);
+            }
+        }
+        at + MINUTE < last && !self.had_wrong_clocks()
+    }
+
     /// What is wrong with how a comment's send ended.
     fn judge_outcome(
         &self,
@@ -206,7 +238,10 @@ impl World {
             Outcome::Sent { .. } if accepted == 0 && !is_live => wrong("counts as sent"),
             Outcome::Sent { .. } => None,
             // A send may end while the fate of an attempt is unknown.
-            Outcome::Expired if is_live => None,
+            Outcome::Expired if is_live => match self.was_live_at(&send, at) {
+                true => wrong("expired in mid-broadcast"),
+                false => None,
+            },
             Outcome::Expired if self.had_wrong_clocks() => None,
             Outcome::Expired if self.scenario.may_expire(account) => None,
             // Where nobody else's send was left to show that it is alone with it.

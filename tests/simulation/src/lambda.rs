@@ -80,11 +80,13 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
     let mut refused = None;
     let survived = match (&process.work, call) {
         (Work::Webhook(ingest), Call::Post(post, attempts)) => {
-            let work = take_in(ingest, &post, host.shared.now());
+            let deadline = deadline(&host, WEBHOOK_TIMEOUT);
+            let began = host.shared.now();
+            let work = take_in(ingest, &post, began, deadline);
             let answer = until_over(&host, WEBHOOK_TIMEOUT, work).await;
             let survived = answer.is_some();
             match answer {
-                Some(Ok(_)) => host.shared.world().saw_answered(&post),
+                Some(Ok(_)) => host.shared.world().saw_answered(&post, began),
                 Some(Err(_)) | None => refused = Some((post, attempts)),
             }
             survived
@@ -163,9 +165,14 @@ async fn until_over<T>(host: &Host, timeout: u64, work: impl Future<Output = T>)
     .await
 }
 
-async fn take_in(ingest: &Ingest, post: &Post, now: u64) -> Result<Ingested, StoreError> {
+async fn take_in(
+    ingest: &Ingest,
+    post: &Post,
+    now: u64,
+    deadline: Timestamp,
+) -> Result<Ingested, StoreError> {
     match &post.what {
-        Told::Comments(comments) => ingest.ingest(delivery(comments, now)).await,
+        Told::Comments(comments) => ingest.ingest(delivery(comments, now), deadline).await,
         Told::Messages(account, messages) => ingest.enter(account, messages.clone()).await,
     }
 }

@@ -68,6 +68,7 @@ impl Run {
             Theme::Anything => "",
             Theme::Campaign => " --theme campaign",
             Theme::Refusals => " --theme refusals",
+            Theme::Crowd => " --theme crowd",
         };
         format!(
             "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",

@@ -3,6 +3,7 @@
 
 mod burst;
 mod campaign;
+mod crowd;
 mod draw;
 mod jobs;
 mod limits;
@@ -77,6 +78,8 @@ pub enum Theme {
     Campaign,
     /// A few people, or a campaign, whose sends Meta refuses in words that would mean the account.
     Refusals,
+    /// Many deliveries at the same instant, and accounts that cannot be read among them.
+    Crowd,
 }
 
 /// What goes wrong in a run.
@@ -109,12 +112,16 @@ pub(crate) struct AccountPlan {
     pub(crate) limits: Limits,
     /// What it answers to, and what messages take their texts from.
     pub(crate) campaigns: Vec<Campaign>,
+    /// When the first of them begins, where it is new.
+    pub(crate) begins_at: Option<u64>,
     /// Its comments.
     pub(crate) comments: Vec<CommentPlan>,
     /// Its messages that no comment asks for.
     pub(crate) messages: Vec<MessagePlan>,
     /// When it is no longer connected, where it ever is not.
     pub(crate) removed_at: Option<u64>,
+    /// While what is stored of it cannot be read.
+    pub(crate) unreadable: Option<Range<u64>>,
 }
 
 /// One comment.
@@ -276,6 +283,8 @@ pub(crate) struct Rates {
 pub(crate) enum Outage {
     /// DynamoDB.
     Store,
+    /// DynamoDB leaves all of a batch undone, as where a table is full.
+    Batches,
     /// SQS.
     Queues,
     /// Meta, which cannot be reached.
@@ -307,10 +316,17 @@ impl AccountPlan {
             id: self.id.clone(),
             revision: self.revision(now),
             rules: self.limits.rules(now).clone(),
-            campaigns: Campaigns::new(self.campaigns.iter().cloned()),
+            campaigns: Campaigns::new(
+                self.campaigns.iter().skip(usize::from(self.begins_at > Some(now))).cloned(),
+            ),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
         }
+    }
+
+    /// Whether what is stored of it cannot be read at `now`.
+    pub(crate) fn is_unreadable(&self, now: u64) -> bool {
+        self.unreadable.as_ref().is_some_and(|span| span.contains(&now))
     }
 
     /// How many times it has been changed by `now`.
@@ -320,7 +336,7 @@ impl AccountPlan {
 
     /// When it is changed, or removed.
     pub(crate) fn changed_at(&self) -> impl Iterator<Item = u64> {
-        self.limits.changed_at().into_iter().chain(self.removed_at)
+        self.limits.changed_at().into_iter().chain(self.begins_at).chain(self.removed_at)
     }
 
     /// The DMs that are to be made for it.
@@ -336,6 +352,7 @@ impl Scenario {
             Theme::Anything => Self::anything(seed),
             Theme::Campaign => Self::campaign(seed),
             Theme::Refusals => Self::refusals(seed),
+            Theme::Crowd => Self::crowd(seed),
         }
     }
 

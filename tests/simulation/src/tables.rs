@@ -8,10 +8,10 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
 use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
-use spillway_core::send::{Outcome, Step, Waiting};
+use spillway_core::send::{Lane, Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
 use spillway_service::page::Page;
-use spillway_service::port::{Entry, Mark, Moved, Recorded, Saved};
+use spillway_service::port::{DUE_AHEAD, Entry, Mark, Moved, Recorded, Saved};
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::past::Past;
@@ -50,6 +50,10 @@ pub(crate) const LAG_MAX: u64 = 2000;
 pub(crate) struct Recording {
     /// The place of its send.
     pub(crate) place: Place,
+    /// Its lane.
+    pub(crate) lane: Lane,
+    /// When its own time ends.
+    pub(crate) deadline: Timestamp,
     /// How it stands.
     stands: Past<State>,
 }
@@ -66,7 +70,7 @@ enum State {
 impl Recording {
     fn new(place: &Place, send: &Waiting, now: u64) -> Self {
         let stands = Past::new(State::Waiting(Box::new(send.clone())), now);
-        Self { place: place.clone(), stands }
+        Self { place: place.clone(), lane: send.lane, deadline: send.deadline, stands }
     }
 
     /// The send, while it waits.
@@ -378,7 +382,7 @@ impl Tables {
         }
     }
 
-    /// Leases a marked account whose lease has ended.
+    /// Leases a marked account that is due and whose lease has ended.
     pub(crate) fn lease(
         &mut self,
         account: &AccountId,
@@ -386,7 +390,7 @@ impl Tables {
         until: Timestamp,
     ) -> Option<Mark> {
         let marked = self.marks.get_mut(account)?;
-        if marked.lease_until.is_some_and(|lease| lease >= now) {
+        if marked.due > now + DUE_AHEAD || marked.lease_until.is_some_and(|lease| lease >= now) {
             return None;
         }
         marked.lease_until = Some(until);

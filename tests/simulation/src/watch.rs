@@ -69,6 +69,8 @@ pub(crate) struct Watch {
     asked: BTreeMap<(u64, Option<AccountId>), Timestamp>,
     /// What Meta has refused of each account.
     refused: BTreeMap<AccountId, Refused>,
+    /// Comments that no campaign wanted when they were told of.
+    pub(crate) early: BTreeSet<SendId>,
     /// Sends by state.
     pub(crate) tally: Tally,
 }

@@ -75,6 +75,10 @@ impl Accounts for DynamoAccounts {
         });
         Ok(account)
     }
+
+    async fn revision(&self, id: &AccountId) -> Result<Option<Revision>, StoreError> {
+        self.stored_revision(id, Read::Eventual).await
+    }
 }
 
 impl DynamoAccounts {
@@ -123,7 +127,9 @@ impl DynamoAccounts {
     /// are changed with it; `false` where it is not connected.
     async fn revise(&self, id: &AccountId, rules: Option<&Rules>) -> Result<bool, StoreError> {
         loop {
-            let Some(stored) = self.stored_revision(id).await? else { return Ok(false) };
+            let Some(stored) = self.stored_revision(id, Read::Consistent).await? else {
+                return Ok(false);
+            };
             let next = stored.next();
             let mut update = self
                 .client
@@ -254,13 +260,19 @@ impl DynamoAccounts {
         let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
         // An account that is connected again has no settings, and still has its budget.
         let decided = budgets.load(id).await?.revision;
-        Ok(self.stored_revision(id).await?.unwrap_or_default().max(decided).next())
+        Ok(self
+            .stored_revision(id, Read::Consistent)
+            .await?
+            .unwrap_or_default()
+            .max(decided)
+            .next())
     }
 
     /// The revision of a connected account.
     pub(super) async fn stored_revision(
         &self,
         id: &AccountId,
+        how: Read,
     ) -> Result<Option<Revision>, StoreError> {
         let answer = self
             .client
@@ -269,7 +281,7 @@ impl DynamoAccounts {
             .key("pk", s(account_pk(id)))
             .key("sk", s("settings"))
             .projection_expression("pk, revision")
-            .consistent_read(true)
+            .consistent_read(how == Read::Consistent)
             .send()
             .await
             .map_err(|error| unavailable(CONNECT, error))?;

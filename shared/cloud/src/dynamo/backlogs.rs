@@ -10,7 +10,8 @@ use aws_sdk_dynamodb::types::{
 use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Backlogs, Mark, StoreError};
+use spillway_service::port::{Backlogs, DUE_AHEAD, Mark, StoreError};
+use tracing::error;
 
 use super::item::{Reader, WRITTEN_BY, at, b, is_by, n, s, writer};
 use super::unavailable;
@@ -57,8 +58,9 @@ impl Backlogs for DynamoBacklogs {
                 "SET lease_until = :until, {WRITTEN_BY} = :writer ADD version :one"
             ))
             .condition_expression(
-                "attribute_exists(sk) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+                "due <= :due AND (attribute_not_exists(lease_until) OR lease_until < :now)",
             )
+            .expression_attribute_values(":due", at(now + DUE_AHEAD))
             .expression_attribute_values(":until", at(until))
             .expression_attribute_values(":now", at(now))
             .expression_attribute_values(":one", n(1))
@@ -179,7 +181,12 @@ impl DynamoBacklogs {
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| unavailable(LIST, error))?;
             let reader = Reader { item: &item, what: LIST };
-            marked.push((AccountId::new(reader.text("sk")?), reader.at("due")?));
+            match (reader.text("sk"), reader.at("due")) {
+                (Ok(account), Ok(due)) => marked.push((AccountId::new(account), due)),
+                // It must not keep the other accounts from being released.
+                (account, Err(error)) => error!(?account, %error, "a mark is left alone"),
+                (Err(error), Ok(_)) => error!(%error, "a mark is left alone"),
+            }
         }
         Ok(marked)
     }

@@ -264,6 +264,9 @@ impl Versioned for Cursor {
         item.insert("closed_until".into(), at(self.closed_until));
         item.insert("parked".into(), json(&self.parked));
         item.insert("outlook".into(), json(&self.outlook));
+        if let Some(broadcast) = &self.broadcast {
+            item.insert("broadcast".into(), json(broadcast));
+        }
     }
 
     fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
@@ -274,6 +277,10 @@ impl Versioned for Cursor {
             closed_until: reader.at("closed_until")?,
             parked: reader.json("parked")?,
             outlook: reader.json("outlook")?,
+            broadcast: match reader.item.contains_key("broadcast") {
+                true => Some(reader.json("broadcast")?),
+                false => None,
+            },
         })
     }
 }

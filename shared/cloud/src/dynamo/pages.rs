@@ -11,13 +11,14 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use spillway_core::id::{AccountId, CampaignId, EventId};
 use spillway_core::time::Timestamp;
+use spillway_service::backoff::Backoff;
 use spillway_service::page::{Line, Page, Slot};
 use spillway_service::port::StoreError;
 use spillway_service::ticket::Place;
 use tracing::error;
 
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
-use super::sends::{BATCH_TRIES, DynamoSends, expires_at};
+use super::sends::{DynamoSends, expires_at, wait_before_rest};
 use super::unavailable;
 use crate::schema::{EXPIRES_AT, waiting_pk};
 
@@ -106,8 +107,11 @@ impl DynamoSends {
     }
 
     async fn put_chunk(&self, chunk: Vec<WriteRequest>) -> Result<(), StoreError> {
+        let first = chunk.first().and_then(WriteRequest::put_request);
+        let first = first.and_then(|put| put.item().get("sk")?.as_s().ok()).cloned();
         let mut left = HashMap::from([(self.state.clone(), chunk)]);
-        for _ in 0..BATCH_TRIES {
+        let mut backoff = Backoff::default();
+        loop {
             let answer = self
                 .client
                 .batch_write_item()
@@ -120,9 +124,10 @@ impl DynamoSends {
             if left.is_empty() {
                 return Ok(());
             }
+            let count = left.values().map(Vec::len).sum::<usize>().to_string();
+            let first = first.as_deref().unwrap_or_default();
+            wait_before_rest(&mut backoff, PUT, &[first, &count]).await?;
         }
-        let detail = "DynamoDB left a part of the batch undone".into();
-        Err(StoreError::Unavailable { what: PUT, detail })
     }
 
     pub(super) async fn query_pages(

@@ -12,11 +12,13 @@ use aws_sdk_dynamodb::types::{
     KeysAndAttributes, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
 use futures::future::try_join_all;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::seed::seed;
 use spillway_core::send::{Outcome, Stage, Step, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::backoff::Backoff;
 use spillway_service::metrics::Meter;
 use spillway_service::page::Page;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
@@ -54,9 +56,6 @@ const BATCH_GET: usize = 100;
 /// second, and does not open a connection for each.
 const AT_ONCE: usize = 64;
 
-/// Rounds in which DynamoDB may leave a part of a batch undone.
-pub(super) const BATCH_TRIES: usize = 8;
-
 const KNOWN: &str = "look up entries";
 const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
@@ -92,10 +91,10 @@ impl Sends for DynamoSends {
         self.put_new_pages(pages).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
         let entries: Vec<_> =
             sends.iter().map(|(place, send)| self.put_entry(place, send)).collect();
-        stream::iter(entries).buffered(AT_ONCE).try_collect().await
+        stream::iter(entries).buffered(AT_ONCE).collect().await
     }
 
     async fn step(
@@ -320,7 +319,8 @@ impl DynamoSends {
             .map_err(|error| unavailable(KNOWN, error))?;
         let mut left = HashMap::from([(self.sends.clone(), request)]);
         let mut found = Vec::new();
-        for _ in 0..BATCH_TRIES {
+        let mut backoff = Backoff::default();
+        loop {
             let answer = self
                 .client
                 .batch_get_item()
@@ -333,8 +333,23 @@ impl DynamoSends {
             if left.is_empty() {
                 return Ok(found);
             }
+            let first = ids.first().map_or("", String::as_str);
+            wait_before_rest(&mut backoff, KNOWN, &[first, &found.len().to_string()]).await?;
         }
-        let detail = "DynamoDB left a part of the batch undone".into();
-        Err(StoreError::Unavailable { what: KNOWN, detail })
     }
+}
+
+/// Waits until it is time to ask for what DynamoDB has left undone of a batch, which these parts tell
+/// from others.
+pub(super) async fn wait_before_rest(
+    backoff: &mut Backoff,
+    what: &'static str,
+    batch: &[&str],
+) -> Result<(), StoreError> {
+    let Some(wait) = backoff.next(seed(batch)) else {
+        let detail = "DynamoDB left a part of the batch undone".into();
+        return Err(StoreError::Unavailable { what, detail });
+    };
+    tokio::time::sleep(wait).await;
+    Ok(())
 }

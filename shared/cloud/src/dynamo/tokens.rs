@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use spillway_core::id::AccountId;
 use spillway_core::upkeep::TokenLife;
 use spillway_service::account::SealedToken;
-use spillway_service::port::{KeptToken, NextToken, StoreError, Tokens};
+use spillway_service::port::{KeptToken, NextToken, Read, StoreError, Tokens};
 
 use super::DynamoAccounts;
 use super::item::{Reader, at, b, n, s};
@@ -89,7 +89,7 @@ impl Tokens for DynamoTokens {
             if kept.token == next.token {
                 // Our own write, whose answer was lost and which the SDK tried again, or that of a
                 // visit which died before it could announce it.
-                if let Some(revision) = accounts.stored_revision(account).await? {
+                if let Some(revision) = accounts.stored_revision(account, Read::Consistent).await? {
                     accounts.announce(account, revision).await?;
                 }
                 return Ok(true);

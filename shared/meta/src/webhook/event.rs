@@ -68,7 +68,8 @@ impl CommentEvent {
     ///
     /// `self_ig_scoped_id` is no sign of it: it is seen on comments of others as well.
     pub fn is_own(&self) -> bool {
-        self.from.as_ref().is_some_and(|from| from.id.as_str() == self.account.as_str())
+        let by = self.from.as_ref().and_then(|from| from.id.as_ref());
+        by.is_some_and(|id| id.as_str() == self.account.as_str())
     }
 }
 
@@ -99,13 +100,20 @@ pub enum CommentKind {
     Live,
 }
 
-/// Who commented. Its `Debug` does not show the name.
+/// Who commented: an id, a name or both. Its `Debug` does not show the name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Commenter {
     /// The person as the account sees them.
-    pub id: RecipientId,
+    pub id: Option<RecipientId>,
     /// The person's name on Instagram, without `@`.
     pub username: Option<String>,
+}
+
+impl Commenter {
+    /// Who is named by what is there; `None` where nothing is.
+    pub(crate) fn named(id: Option<RecipientId>, username: Option<String>) -> Option<Self> {
+        (id.is_some() || username.is_some()).then_some(Self { id, username })
+    }
 }
 
 impl fmt::Debug for Commenter {
@@ -162,7 +170,7 @@ impl SkipReason {
 /// Why a body is no delivery at all. Answer 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// The body is not JSON.
+    /// The body is not JSON, which is in UTF-8.
     #[error("the body is not JSON")]
     NotJson,
     /// The body is JSON, but nothing in it is an object with an `entry` list.

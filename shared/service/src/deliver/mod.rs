@@ -20,6 +20,7 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::learned::Learned;
 use spillway_core::message::Values;
+use spillway_core::pace::Cursor;
 use spillway_core::quota::Action;
 use spillway_core::refusal::{Doubt, Evidence, Finding, Party};
 use spillway_core::send::{
@@ -140,7 +141,7 @@ impl Deliver {
                 return jobs.into_iter().map(|job| job.message_id).collect();
             }
         };
-        let jobs = self.drop_late(jobs).await;
+        let jobs = self.drop_late(&id, jobs).await;
         let (jobs, mut again) = self.hold_back(&account, jobs).await;
         if jobs.is_empty() {
             return again;
@@ -226,13 +227,26 @@ impl Deliver {
     }
 
     /// Ends what is past its deadline, and gives the rest.
-    async fn drop_late(&self, jobs: Vec<Job>) -> Vec<Job> {
-        if !self.check.is_trusted() {
+    async fn drop_late(&self, account: &AccountId, jobs: Vec<Job>) -> Vec<Job> {
+        let now = self.clock.now();
+        if !self.check.is_trusted() || jobs.iter().all(|job| now < job.ticket.deadline) {
             return jobs;
         }
-        let now = self.clock.now();
-        let (late, jobs): (Vec<Job>, Vec<Job>) =
-            jobs.into_iter().partition(|job| job.ticket.deadline <= now);
+        let cursor = if jobs.iter().any(|job| job.ticket.lane == Lane::Live) {
+            // The broadcast may have gone on since.
+            match self.cursors.load(account).await {
+                Ok(cursor) => cursor,
+                Err(error) => {
+                    warn!(%account, %error, "not known how long the broadcast lasts");
+                    return jobs;
+                }
+            }
+        } else {
+            Cursor::default()
+        };
+        let (late, jobs): (Vec<Job>, Vec<Job>) = jobs
+            .into_iter()
+            .partition(|job| cursor.deadline(job.ticket.lane, job.ticket.deadline) <= now);
         if !late.is_empty() {
             // Those that could not be ended are overdue, and release looks at them in any case.
             let _ = self.end_unclaimed(&late, &Outcome::Expired).await;

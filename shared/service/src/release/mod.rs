@@ -26,6 +26,7 @@ use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
+use crate::ingest::CURSOR_REMEMBERED;
 use crate::metrics::{Meter, Metric};
 use crate::page::Slot;
 use crate::port::{
@@ -52,6 +53,10 @@ const REFILL: Duration = Duration::from_secs(HORIZON.as_secs() / 5);
 
 /// An account with sends on the queue is looked at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() - REFILL.as_secs());
+
+/// When a run has given all that waits in a lane a slot, a webhook may park comments behind it for as long
+/// as it believes the cursor that it has read before: the account is looked at again after that.
+const BELATED: Duration = Duration::from_secs(2 * CURSOR_REMEMBERED.as_secs());
 
 /// An account that cannot send for longer is looked at this often, to expire what is too late.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -137,6 +142,15 @@ fn believed_until(known: &Outlook, marked_at: Timestamp) -> Timestamp {
     known.seen_at + believed
 }
 
+/// The slots of a run.
+struct Planned {
+    plan: Plan,
+    /// The first paced lane that is left without a slot.
+    left: Option<Lane>,
+    /// A lane in which comments were parked behind others gives slots again.
+    opened: bool,
+}
+
 /// A send that has a slot again.
 struct Brought {
     at: At,
@@ -191,13 +205,14 @@ impl Release {
                 return self.cancel_all(id, &mark, now).await;
             };
             let budget = self.budgets.load(id).await?;
-            let mut survey = self.survey(&account, &budget.holds, now).await?;
+            let cursor = self.cursors.load(id).await?;
+            let mut survey = self.survey(&account, &budget.holds, &cursor, now).await?;
             if survey.held_back > 0 {
                 // The campaign may have been resumed since the account was read: that woke it, once.
                 let known = account.revision;
                 account = self.directory.refresh(id).await?.unwrap_or(account);
                 if account.revision != known {
-                    survey = self.survey(&account, &budget.holds, now).await?;
+                    survey = self.survey(&account, &budget.holds, &cursor, now).await?;
                 }
             }
             if let Some(oldest) = survey.oldest {
@@ -217,7 +232,8 @@ impl Release {
             let mut done = Released { ended: ended.len(), ..Released::default() };
             ended.into_iter().for_each(|at| survey.strike_out(at));
 
-            let (plan, left) = self.take_slots(&account, &budget, now, &mut survey, &mark).await?;
+            let Planned { plan, left, opened } =
+                self.take_slots(&account, &budget, cursor, now, &mut survey, &mark).await?;
             self.queue_all(&account, &mut survey, &plan, now, &mut done).await?;
 
             let due = match waiting {
@@ -228,6 +244,8 @@ impl Release {
                     Some(opens_at.map_or(next, |opens_at| next.min(opens_at)))
                 }
             };
+            // Until then some may still be parked behind what does not wait any more.
+            let due = if opened { due.map(|due| due.min(now + BELATED)) } else { due };
             self.backlogs.settle(id, &mark, due).await?;
             debug!(account = %id, released = done.released, repaired = done.repaired, ended = done.ended, ?left, "run over");
             Ok(done)
@@ -238,10 +256,11 @@ impl Release {
         &'a self,
         account: &'a Account,
         holds: &'a Holds,
+        cursor: &'a Cursor,
         now: Timestamp,
     ) -> Surveyor<'a> {
         let Account { id, campaigns, .. } = account;
-        Surveyor { sends: &*self.sends, account: id, campaigns, holds, now }
+        Surveyor { sends: &*self.sends, account: id, campaigns, holds, cursor, now }
     }
 
     /// Reads the account's waiting sends in order, until there are enough to fill the horizon. Where
@@ -250,28 +269,29 @@ impl Release {
         &self,
         account: &Account,
         holds: &Holds,
+        cursor: &Cursor,
         now: Timestamp,
     ) -> Result<Survey, StoreError> {
         let gap = account.rules.gap(Lane::Inbound.action(), now, Learned::default());
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
         let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
-        let surveyor = self.surveyor(account, holds, now);
+        let surveyor = self.surveyor(account, holds, cursor, now);
         match account.campaigns.iter().any(newest_first) {
             true => surveyor.all().await,
             false => surveyor.first(enough).await,
         }
     }
 
-    /// Plans slots and moves the cursor behind them, in one write. Gives the plan and the first paced
-    /// lane that is left without a slot.
+    /// Plans slots and moves the cursor behind them, in one write.
     async fn take_slots(
         &self,
         account: &Account,
         budget: &Budget,
+        mut cursor: Cursor,
         now: Timestamp,
         survey: &mut Survey,
         mark: &Mark,
-    ) -> Result<(Plan, Option<Lane>), StoreError> {
+    ) -> Result<Planned, StoreError> {
         let app = self.app.load().await?;
         let changed = match budget.revision > account.revision {
             true => self.directory.refresh(&account.id).await?,
@@ -280,7 +300,6 @@ impl Release {
         let account = changed.as_deref().unwrap_or(account);
         let budget = &budget.with_app(&account.rules, &account.id, &app, now);
         self.meter.headroom(budget, &account.rules, Lane::Inbound.action(), now);
-        let mut cursor = self.cursors.load(&account.id).await?;
         for _ in 0..CURSOR_TRIES {
             let Some(plan) = self.plan(account, budget, &cursor, now, survey).await? else {
                 break;
@@ -296,18 +315,21 @@ impl Release {
             if let Some(Outlook { late, .. }) = outlook {
                 self.meter.see(Metric::ForecastLate, late.into());
             }
+            let opened = cursor
+                .parked
+                .is_some_and(|before| left.is_none_or(|left| before.rank() < left.rank()));
             let Some(next) = cursor.after(&plan, left, outlook, self.ids.next()) else {
-                return Ok((plan, left));
+                return Ok(Planned { plan, left, opened });
             };
             match self.cursors.save(&account.id, &next).await? {
-                Saved::Done => return Ok((plan, left)),
+                Saved::Done => return Ok(Planned { plan, left, opened }),
                 Saved::Conflict(current) => cursor = current,
             }
         }
         let slots = vec![None; survey.ready.len()];
         let none = Plan { slots, next: cursor.next, opens_at: now };
         let left = survey.first_left(&none);
-        Ok((none, left))
+        Ok(Planned { plan: none, left, opened: false })
     }
 
     /// A plan in which only what waits indeed has slots: those that get one are looked at first, since
@@ -321,7 +343,7 @@ impl Release {
         now: Timestamp,
         survey: &mut Survey,
     ) -> Result<Option<Plan>, StoreError> {
-        let surveyor = self.surveyor(account, &budget.holds, now);
+        let surveyor = self.surveyor(account, &budget.holds, cursor, now);
         for _ in 0..PLAN_TRIES {
             let probing = match budget.holds.gate(now) {
                 Gate::Probe | Gate::Closed(..) if budget.holds.current.is_some() => {
@@ -363,7 +385,8 @@ impl Release {
         if let Some(known) = cursor.outlook.filter(|known| now < believed_until(known, marked_at)) {
             return Ok(Some(known));
         }
-        let expected = self.surveyor(account, &budget.holds, now).expected(OUTLOOK_MAX).await?;
+        let surveyor = self.surveyor(account, &budget.holds, cursor, now);
+        let expected = surveyor.expected(OUTLOOK_MAX).await?;
         let outlook = Outlook::of(&forecast(&expected), now);
         let Outlook { waiting, late, last, .. } = outlook;
         info!(account = %account.id, waiting, late, last_in_s = last.since(now).as_secs(), "outlook");
@@ -466,10 +489,9 @@ impl Release {
         mark: &Mark,
         now: Timestamp,
     ) -> Result<Released, StoreError> {
-        let none = Campaigns::default();
-        let holds = Holds::default();
-        let surveyor =
-            Surveyor { sends: &*self.sends, account: id, campaigns: &none, holds: &holds, now };
+        let (campaigns, holds, cursor) =
+            (&Campaigns::default(), &Holds::default(), &Cursor::default());
+        let surveyor = Surveyor { sends: &*self.sends, account: id, campaigns, holds, cursor, now };
         let mut survey = surveyor.removed().await?;
         let found = survey.waiting();
         let ended = self.end(std::mem::take(&mut survey.over), now).await?;

@@ -10,7 +10,7 @@ use spillway_core::campaign::{Campaigns, Overflow};
 use spillway_core::forecast::Expected;
 use spillway_core::hold::Holds;
 use spillway_core::id::{AccountId, SendId};
-use spillway_core::pace::{Plan, Probing};
+use spillway_core::pace::{Cursor, Plan, Probing};
 use spillway_core::refusal::{Party, Suspicion};
 use spillway_core::send::{
     Address, CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, Stage, Waiting,
@@ -38,6 +38,8 @@ pub(super) struct Surveyor<'a> {
     pub(super) account: &'a AccountId,
     pub(super) campaigns: &'a Campaigns,
     pub(super) holds: &'a Holds,
+    /// Knows how long a broadcast lasts.
+    pub(super) cursor: &'a Cursor,
     pub(super) now: Timestamp,
 }
 
@@ -229,9 +231,16 @@ impl Survey {
         Ok(self.edits.keys().filter(|at| written.contains(&at.page)).copied().collect())
     }
 
-    /// Takes in a send as it stands.
-    fn sort_in(&mut self, at: At, send: Waiting, wanted: Wanted, now: Timestamp) {
-        let first = self.first_deadline.map_or(send.deadline, |first| first.min(send.deadline));
+    /// Takes in a send as it stands, whose time ends then.
+    fn sort_in(
+        &mut self,
+        at: At,
+        send: Waiting,
+        ends_at: Timestamp,
+        wanted: Wanted,
+        now: Timestamp,
+    ) {
+        let first = self.first_deadline.map_or(ends_at, |first| first.min(ends_at));
         self.oldest = earliest(self.oldest, Some(send.matched_at));
         if let (Stage::Queued { due }, Wanted::Now) = (send.stage, wanted) {
             self.first_due = earliest(self.first_due, Some(due));
@@ -241,7 +250,7 @@ impl Survey {
             self.claimed += 1;
             self.first_deadline = Some(first);
             return;
-        } else if send.deadline <= now {
+        } else if ends_at <= now {
             Outcome::Expired
         } else if send.failures >= FAILURES_MAX {
             failed
@@ -250,13 +259,20 @@ impl Survey {
             failed
         } else {
             self.first_deadline = Some(first);
-            self.sort_in_live(at, send, wanted, now);
+            self.sort_in_live(at, send, ends_at, wanted, now);
             return;
         };
         self.over.push(Over { at, place: self.place(at), send, outcome });
     }
 
-    fn sort_in_live(&mut self, at: At, send: Waiting, wanted: Wanted, now: Timestamp) {
+    fn sort_in_live(
+        &mut self,
+        at: At,
+        send: Waiting,
+        ends_at: Timestamp,
+        wanted: Wanted,
+        now: Timestamp,
+    ) {
         if let Stage::Parked = send.stage {
             // So that the next run need not look at it.
             self.edits.insert(at, Edit::Slot(None));
@@ -276,7 +292,7 @@ impl Survey {
                     at,
                     place: self.place(at),
                     lane: send.lane,
-                    deadline: send.deadline,
+                    deadline: ends_at,
                     order: send.order,
                     send: Some(send),
                 }),
@@ -322,23 +338,28 @@ impl Surveyor<'_> {
     ) -> Result<Survey, StoreError> {
         let mut survey = Survey::default();
         let mut after: Option<Place> = None;
+        // Those of the pages read so far that may stand behind some of the next page's.
+        let mut beyond: Vec<Ready> = Vec::new();
         loop {
             let pages = self.sends.pages(self.account, after.as_ref(), count).await?;
             let is_last = pages.len() < count;
             after = pages.last().map(|page| page.place.clone()).or(after);
+            // Whatever is known already stands before all of these.
+            let known = survey.ready.len();
+            survey.ready.append(&mut beyond);
             self.take_in(&mut survey, pages).await?;
-            survey.ready.sort_by(|a, b| a.place.cmp(&b.place));
+            survey.ready[known..].sort_by(|a, b| a.place.cmp(&b.place));
             let read_to = match &after {
                 Some(read_to) if !is_last => read_to,
                 _ => return Ok(survey),
             };
-            let known = survey.ready.partition_point(|ready| ready.place <= *read_to);
-            let beyond = survey.ready.split_off(known);
+            let is_known = |ready: &Ready| ready.place <= *read_to;
+            let known = known + survey.ready[known..].partition_point(is_known);
+            beyond = survey.ready.split_off(known);
             if is_enough(&survey) {
                 survey.extent = Extent::First;
                 return Ok(survey);
             }
-            survey.ready.extend(beyond);
             // Many that cannot be released are behind each other.
             count = (2 * count).min(PAGES.1);
         }
@@ -376,12 +397,13 @@ impl Surveyor<'_> {
             let pages = self.sends.pages(self.account, after.as_ref(), PAGES.1).await?;
             for page in &pages {
                 let (lane, order) = page.kind();
-                let is_waiting = |line: &&Line| line.slot.is_none() && line.deadline > self.now;
+                let ends_at = |line: &Line| self.cursor.deadline(lane, line.deadline);
+                let is_waiting = |line: &&Line| line.slot.is_none() && ends_at(line) > self.now;
                 if self.wanted(page) == Wanted::Now {
                     expected.extend(page.lines.iter().filter(is_waiting).map(|line| Expected {
                         lane,
                         arrives: self.now,
-                        deadline: line.deadline,
+                        deadline: ends_at(line),
                         order,
                     }));
                 }
@@ -450,6 +472,7 @@ impl Surveyor<'_> {
             let page = &survey.pages[number];
             let (mut ready, mut outstanding) = (Vec::new(), Vec::new());
             let mut outstanding_at = Vec::new();
+            let ends_at = |line: &Line| self.cursor.deadline(lane, line.deadline);
             for (index, line) in page.lines.iter().enumerate() {
                 let at = At { page: number, line: index };
                 match line.slot {
@@ -457,18 +480,18 @@ impl Surveyor<'_> {
                         outstanding.push((lane, due));
                         outstanding_at.push(at);
                     }
-                    None if self.now < line.deadline => ready.push(Ready {
+                    None if self.now < ends_at(line) => ready.push(Ready {
                         at,
                         place: page.place_of(line),
                         lane,
-                        deadline: line.deadline,
+                        deadline: ends_at(line),
                         order,
                         send: None,
                     }),
                     Some(_) | None => unknown.push((at, wanted)),
                 }
             }
-            let deadlines = page.lines.iter().map(|line| line.deadline);
+            let deadlines = page.lines.iter().map(ends_at);
             let deadline = deadlines.filter(|&deadline| self.now < deadline).min();
             if ready.len() + outstanding.len() > 0 {
                 survey.first_deadline = earliest(survey.first_deadline, deadline);
@@ -488,7 +511,8 @@ impl Surveyor<'_> {
             match found {
                 Found::Waiting(send) => {
                     let send = survey.line(at).stands(*send);
-                    survey.sort_in(at, send, wanted, self.now);
+                    let ends_at = self.cursor.deadline(send.lane, send.deadline);
+                    survey.sort_in(at, send, ends_at, wanted, self.now);
                 }
                 Found::Ended => survey.strike_out(at),
                 Found::Unclear => survey.unclear += 1,

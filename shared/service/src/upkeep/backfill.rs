@@ -230,7 +230,7 @@ impl Upkeeper {
         let own = upkeep.username.as_deref().filter(|name| !name.is_empty());
         let is_own = |item: &CommentItem| {
             let by_id = |id: &RecipientId| id.as_str() == account.id.as_str();
-            item.from.as_ref().is_some_and(|from| by_id(&from.id))
+            item.from.as_ref().and_then(|from| from.id.as_ref()).is_some_and(by_id)
                 || own.is_some_and(|own| item.username.as_deref() == Some(own))
         };
         let wanted: Vec<CommentItem> = items

@@ -248,6 +248,10 @@ impl Accounts for World {
             forgotten: Default::default(),
         }))
     }
+
+    async fn revision(&self, _: &AccountId) -> Result<Option<Revision>, StoreError> {
+        Ok(Some(Revision::default()))
+    }
 }
 
 #[async_trait]

@@ -24,6 +24,7 @@ Examples:
   simulate --seed 42 --trace        every event of it, with the virtual time
   simulate --seeds 1..101 --json    the sums as JSON
   simulate --theme campaign         comments that come while a campaign runs
+  simulate --theme crowd            deliveries at the same instant
   simulate --optimum                bursts at full size beside the best plan
 
 The tests play 500 seeds, or as many as SPILLWAY_SEEDS says:

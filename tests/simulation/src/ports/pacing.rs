@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
-use spillway_core::budget::{Budget, GrantId};
+use spillway_core::budget::{Budget, GrantId, Revision};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
@@ -19,11 +19,27 @@ use crate::world::World;
 #[async_trait]
 impl Accounts for Host {
     async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
-        self.store("load the account", |world| {
+        const LOAD: &str = "load the account";
+        self.store(LOAD, |world| {
             let as_of = world.read_as_of(how);
+            let Some(plan) = world.scenario.account(account) else { return Ok(None) };
+            if plan.is_unreadable(world.now) {
+                world.record.count("account unreadable");
+                let detail = "damaged".to_owned();
+                return Err(StoreError::Corrupt { what: LOAD, detail });
+            }
+            let is_connected = plan.removed_at.is_none_or(|removed| as_of < removed);
+            Ok(is_connected.then(|| plan.account(as_of)))
+        })
+        .await?
+    }
+
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
+        self.store("look up the account's revision", |world| {
+            let as_of = world.read_as_of(Read::Eventual);
             let plan = world.scenario.account(account)?;
             let is_connected = plan.removed_at.is_none_or(|removed| as_of < removed);
-            is_connected.then(|| plan.account(as_of))
+            is_connected.then(|| plan.revision(as_of))
         })
         .await
     }

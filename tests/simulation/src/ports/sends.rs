@@ -4,15 +4,18 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::backoff::Backoff;
 use spillway_service::page::Page;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use crate::host::Host;
+use crate::meta::millis;
+use crate::scenario::Outage;
 use crate::tables::Tables;
 use crate::watch::Caller;
 use crate::world::World;
@@ -21,9 +24,6 @@ use crate::world::World;
 const BATCH_GET: usize = 100;
 const BATCH_WRITE: usize = 25;
 const AT_ONCE: usize = 64;
-
-/// Rounds in which DynamoDB may leave a part of a batch undone.
-const BATCH_TRIES: usize = 8;
 
 const KNOWN: &str = "look up entries";
 const PAGES: &str = "write pages";
@@ -38,8 +38,8 @@ impl Sends for Host {
         account: &AccountId,
         events: &[EventId],
     ) -> Result<HashSet<EventId>, StoreError> {
-        let parts = events.chunks(BATCH_GET).map(|part| {
-            self.store(KNOWN, move |world| {
+        let parts = events.chunks(BATCH_GET).map(|batch| {
+            self.batch(KNOWN, batch, move |world, part| {
                 let as_of = world.read_as_of(Read::Eventual);
                 world.tables.known(account, part, as_of)
             })
@@ -48,16 +48,23 @@ impl Sends for Host {
     }
 
     async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
-        try_join_all(pages.chunks(BATCH_WRITE).map(|batch| self.put_batch(batch))).await?;
+        let caller = self.caller();
+        let batches = pages.chunks(BATCH_WRITE).map(|batch| {
+            self.batch(PAGES, batch, move |world, part| {
+                world.put_pages(caller, part);
+                None::<()>
+            })
+        });
+        try_join_all(batches).await?;
         Ok(())
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
         let entries: Vec<_> = sends
             .iter()
             .map(|(place, send)| self.store(RECORD, |world| world.put_entry(place, send)))
             .collect();
-        stream::iter(entries).buffered(AT_ONCE).try_collect().await
+        stream::iter(entries).buffered(AT_ONCE).collect().await
     }
 
     async fn step(
@@ -113,8 +120,8 @@ impl Sends for Host {
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
-        let parts = sends.chunks(BATCH_GET).map(|part| {
-            self.store(KNOWN, move |world| {
+        let parts = sends.chunks(BATCH_GET).map(|batch| {
+            self.batch(KNOWN, batch, move |world, part| {
                 let as_of = world.read_as_of(read);
                 part.iter().map(|send| world.tables.entry(send, as_of)).collect::<Vec<Entry>>()
             })
@@ -138,34 +145,59 @@ impl Sends for Host {
 }
 
 impl Host {
-    /// Writes pages with as many requests as it takes: DynamoDB may leave a part of a batch undone.
-    async fn put_batch(&self, batch: &[Page]) -> Result<(), StoreError> {
-        let caller = self.caller();
+    /// Does a batch with as many requests as it takes: DynamoDB may leave a part of each undone.
+    async fn batch<'a, T: Sync, R: Send>(
+        &self,
+        what: &'static str,
+        batch: &'a [T],
+        mut effect: impl FnMut(&mut World, &'a [T]) -> R + Send,
+    ) -> Result<Vec<R::Item>, StoreError>
+    where
+        R: IntoIterator,
+        R::Item: Send,
+    {
+        let mut found = Vec::new();
         let mut left = batch;
-        for _ in 0..BATCH_TRIES {
-            let done = self.store(PAGES, |world| world.put_pages(caller, left)).await?;
+        let mut backoff = Backoff::default();
+        loop {
+            let request = self.store(what, |world| {
+                let done = world.done_of(left.len());
+                (done, effect(world, &left[..done]))
+            });
+            let (done, part) = request.await?;
+            found.extend(part);
             left = &left[done..];
             if left.is_empty() {
-                return Ok(());
+                return Ok(found);
             }
+            let draw = self.shared.world().dice.any();
+            let Some(wait) = backoff.next(draw) else { break };
+            self.sleep(millis(wait)).await;
         }
-        Err(StoreError::Unavailable { what: PAGES, detail: "a part is left undone".to_owned() })
+        self.shared.world().record.count("batch given up");
+        Err(StoreError::Unavailable { what, detail: "a part is left undone".to_owned() })
     }
 }
 
 impl World {
-    /// Gives how many were written.
-    fn put_pages(&mut self, caller: Caller, pages: &[Page]) -> usize {
-        let done = match self.strikes(self.scenario.rates.throttled) {
-            true => self.dice.index(pages.len()),
-            false => pages.len(),
-        };
-        for page in &pages[..done] {
+    /// How many items of a batch are done.
+    fn done_of(&mut self, items: usize) -> usize {
+        if self.is_out(Outage::Batches) {
+            self.record.count("batch undone");
+            0
+        } else if self.strikes(self.scenario.rates.throttled) {
+            self.dice.index(items)
+        } else {
+            items
+        }
+    }
+
+    fn put_pages(&mut self, caller: Caller, pages: &[Page]) {
+        for page in pages {
             self.event(format_args!("page {:?} of {} lines", page.place, page.lines.len()));
             self.tables.put_page(page);
             self.saw_page(caller, page);
         }
-        done
     }
 
     fn rewrite(&mut self, caller: Caller, next: &Page) -> bool {

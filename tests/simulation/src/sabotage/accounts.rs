@@ -1,6 +1,7 @@
 //! Accounts whose rules lack something.
 
 use async_trait::async_trait;
+use spillway_core::budget::Revision;
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
 use spillway_service::account::Account;
@@ -32,5 +33,9 @@ impl Accounts for Sabotaged {
         }
         account.rules = Rules::new(profile, terms).expect("what is left is sound");
         Ok(Some(account))
+    }
+
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
+        self.host.revision(account).await
     }
 }

@@ -73,7 +73,7 @@ impl Sends for Sabotaged {
         self.host.put_pages(pages).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
         self.host.record(sends).await
     }
 

@@ -171,7 +171,7 @@ impl Clockwork {
             }
             let Some(ingest) = webhooks.invoke(now, dice, |id| webhook(shared, id)) else { return };
             self.next += 1;
-            let work = ingest.ingest(shared.plan.delivery(arrival, now));
+            let work = ingest.ingest(shared.plan.delivery(arrival, now), deadline(shared));
             match finish(shared, Function::Webhook, work) {
                 Ok(Ingested { queued, parked, .. }) => {
                     tally.deliveries += 1;

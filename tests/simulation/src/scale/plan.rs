@@ -214,7 +214,7 @@ impl People {
             Self::SomeAgain | Self::Others => nth,
         };
         let id = RecipientId::new(format!("5{account:06}{person:09}"));
-        Commenter { id, username: Some(format!("person_{person}")) }
+        Commenter { id: Some(id), username: Some(format!("person_{person}")) }
     }
 }
 

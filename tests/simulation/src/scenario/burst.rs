@@ -26,7 +26,9 @@ impl Scenario {
             )],
             comments: comments(dice, count, within, start),
             messages: Vec::new(),
+            begins_at: None,
             removed_at: None,
+            unreadable: None,
         };
         let accounts = vec![account];
         Self {

@@ -49,7 +49,9 @@ impl Scenario {
             campaigns: vec![people::campaign(dice), messages::campaign()],
             comments: comments(dice, start + MINUTE, lasts),
             messages: Vec::new(),
+            begins_at: None,
             removed_at: None,
+            unreadable: None,
         };
         let crowd: Vec<RecipientId> =
             (0..count).map(|n| RecipientId::new(format!("6{n:09}"))).collect();

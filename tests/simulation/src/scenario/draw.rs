@@ -70,6 +70,12 @@ impl Scenario {
         };
         let calm_at = start + rough;
         let headers = headers(dice, trouble, accounts.len());
+        if matches!(trouble, Trouble::Store | Trouble::All) {
+            for account in &mut accounts {
+                account.unreadable =
+                    dice.chance(0.1).then(|| span(dice, &(start..calm_at), 2 * HOUR));
+            }
+        }
         let drained = drained(&accounts, app, start);
         let held = if trouble == Trouble::None { 0 } else { HOLD_MAX };
         Self {
@@ -141,6 +147,8 @@ fn account(
         limits: limits(dice, count + outbound + follow_ups, app, lasting, start),
         campaigns: campaigns(dice),
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),
+        begins_at: dice.chance(0.1).then(|| start + dice.between(0..=10 * MINUTE)),
+        unreadable: None,
         id,
         comments,
         messages: Vec::new(),
@@ -364,10 +372,10 @@ fn rates(dice: &mut Dice, trouble: Trouble) -> Rates {
 
 fn outages(dice: &mut Dice, trouble: Trouble, rough: Range<u64>) -> Vec<(Outage, Range<u64>)> {
     let kinds: &[Outage] = match trouble {
-        Trouble::Store => &[Outage::Store],
+        Trouble::Store => &[Outage::Store, Outage::Batches],
         Trouble::Queues => &[Outage::Queues],
         Trouble::Meta => &[Outage::Meta],
-        Trouble::All => &[Outage::Store, Outage::Queues, Outage::Meta],
+        Trouble::All => &[Outage::Store, Outage::Batches, Outage::Queues, Outage::Meta],
         Trouble::None | Trouble::Kills | Trouble::Clocks | Trouble::Brink => &[],
     };
     let mut outages = Vec::new();

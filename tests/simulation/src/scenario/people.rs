@@ -146,6 +146,22 @@ pub(super) fn deliveries(accounts: &[AccountPlan]) -> Vec<Post> {
     posts.map(|(at, comments)| Post { at: at + 2000, what: Told::Comments(comments) }).collect()
 }
 
+/// Each comment in a delivery of its own at the instant it is made, together with the like of the other
+/// accounts.
+pub(super) fn at_once(accounts: &[AccountPlan]) -> Vec<Post> {
+    let most = accounts.iter().map(|account| account.comments.len()).max().unwrap_or_default();
+    (0..most)
+        .map(|nth| {
+            let told = accounts.iter().filter_map(|account| {
+                let comment = account.comments.get(nth)?;
+                Some((comment.made_at, event(account, comment)))
+            });
+            let (at, comments): (Vec<u64>, Vec<CommentEvent>) = told.unzip();
+            Post { at: at[0], what: Told::Comments(comments) }
+        })
+        .collect()
+}
+
 fn repeat(
     dice: &mut Dice,
     at: u64,
@@ -170,7 +186,10 @@ fn event(account: &AccountPlan, comment: &CommentPlan) -> CommentEvent {
             Surface::Live { .. } => CommentKind::Live,
         },
         id: comment.id.clone(),
-        from: Some(Commenter { id: comment.author.clone(), username: Some("someone".into()) }),
+        from: Some(Commenter {
+            id: Some(comment.author.clone()),
+            username: Some("someone".into()),
+        }),
         text: Some(text.into()),
         media: Some(MediaId::new("17900000000000001")),
         original_media: None,

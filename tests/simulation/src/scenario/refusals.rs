@@ -47,7 +47,9 @@ impl Scenario {
             campaigns: vec![people::campaign_of("oldest_first", &["Hi!"]), messages::campaign()],
             comments,
             messages: Vec::new(),
+            begins_at: None,
             removed_at: None,
+            unreadable: None,
         };
         let crowd: Vec<RecipientId> =
             (0..20).map(|n| RecipientId::new(format!("6{n:09}"))).collect();

@@ -9,6 +9,7 @@ use spillway_service::ticket::{Place, Ticket};
 use super::{Caller, ClockState, Watch};
 use crate::meta::millis;
 use crate::scenario::{Post, Told};
+use crate::tables::LAG_MAX;
 use crate::world::World;
 
 /// The last claim of a send.
@@ -22,6 +23,10 @@ pub(super) struct Claim {
 
 /// Longer than any slot is ahead: the horizon, or the longest wait before a retry.
 const DUE_MS_MAX: u64 = 20 * 60_000;
+
+/// How long a campaign may be unknown to a process, in milliseconds: it looks every five seconds, and a
+/// read may lag.
+const CAMPAIGN_UNKNOWN: u64 = 5000 + LAG_MAX;
 
 impl Watch {
     /// How often a send was claimed.
@@ -173,8 +178,8 @@ impl World {
         }
     }
 
-    /// Whoever told of something was told that it is done: what it asks for is recorded.
-    pub(crate) fn saw_answered(&mut self, post: &Post) {
+    /// Whoever told of something at `began` was told that it is done: what it asks for is recorded.
+    pub(crate) fn saw_answered(&mut self, post: &Post, began: u64) {
         let wanted: Vec<SendId> = match &post.what {
             Told::Comments(comments) => comments
                 .iter()
@@ -191,8 +196,16 @@ impl World {
         };
         for send in wanted {
             let plan = self.scenario.account(&send.account);
-            let stays = plan.is_some_and(|plan| plan.removed_at.is_none());
-            if stays && !self.tables.entries.contains_key(&send) {
+            let stays =
+                plan.is_some_and(|plan| plan.removed_at.is_none() && plan.unreadable.is_none());
+            if !stays || self.tables.entries.contains_key(&send) {
+                continue;
+            }
+            let is_unknown = |begins_at| began < begins_at + CAMPAIGN_UNKNOWN;
+            if plan.and_then(|plan| plan.begins_at).is_some_and(is_unknown) {
+                self.record.count("told before its campaign");
+                self.watch.early.insert(send);
+            } else {
                 self.broken(format!("who told of {send} was told 200, and it is not recorded"));
             }
         }

@@ -22,6 +22,7 @@ fn whatever_fails_all_holds() {
     assert!(broken.is_empty(), "{} seeds are broken:\n{}", broken.len(), broken.join("\n"));
     // What never happened was not tested.
     for what in [
+        "account unreadable",
         "answer lost",
         "calls of tools",
         "clock wrong",
@@ -146,4 +147,19 @@ fn nobody_waits_for_longer_than_two_people_or_a_first_refusal_have_earned() {
     });
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     expect_broken(Theme::Refusals, Sabotage::Refusals, &["went out after"]);
+}
+
+#[test]
+fn a_crowd_is_answered_as_soon_as_there_are_slots() {
+    let mut broken = Vec::new();
+    let mut totals = Totals::default();
+    seeds::play_all(Theme::Crowd, 1..101, Sabotage::None, |run| {
+        totals.add(&run);
+        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    for what in ["account unreadable", "batch undone"] {
+        assert!(totals.counts.contains_key(what), "{what}");
+    }
+    assert_eq!(totals.counts.get("batch given up"), None, "though the tables were soon free again");
 }

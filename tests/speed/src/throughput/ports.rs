@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::app::AppBudget;
-use spillway_core::budget::Budget;
+use spillway_core::budget::{Budget, Revision};
 use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, Step, Waiting};
@@ -61,6 +61,7 @@ type Stored<T> = Result<T, StoreError>;
 
 measured! { Accounts:
     fn read(account: &AccountId, how: Read) -> Stored<Option<Account>>;
+    fn revision(account: &AccountId) -> Stored<Option<Revision>>;
 }
 
 measured! { Budgets:
@@ -84,7 +85,7 @@ measured! { Cursors:
 measured! { Sends:
     fn known(account: &AccountId, events: &[EventId]) -> Stored<HashSet<EventId>>;
     fn put_pages(pages: &[Page]) -> Stored<()>;
-    fn record(sends: &[(Place, Waiting)]) -> Stored<Vec<Recorded>>;
+    fn record(sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>>;
     fn step(ticket: &Ticket, step: Step, at: Timestamp) -> Stored<Option<Waiting>>;
     fn finish(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<()>;
     fn finish_unclaimed(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<bool>;

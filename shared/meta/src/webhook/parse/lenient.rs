@@ -15,9 +15,7 @@ use crate::webhook::event::{
 ///
 /// Those of [`parse`](super::parse).
 pub(super) fn read(raw: &[u8]) -> Result<Delivery, PayloadError> {
-    // Meta escapes what is not ASCII; a stray byte should spoil one text, not a thousand comments.
-    let body = String::from_utf8_lossy(raw);
-    let body = body.trim();
+    let body = std::str::from_utf8(raw).map_err(|_| PayloadError::NotJson)?.trim();
     let envelopes = match body.as_bytes().first() {
         Some(b'[') => json::array(body).ok_or(PayloadError::NotJson)?,
         _ => vec![body],
@@ -166,7 +164,7 @@ fn comment(
 }
 
 fn commenter(from: &Object<'_>) -> Option<Commenter> {
-    Some(Commenter { id: RecipientId::new(from.id("id")?), username: from.text("username") })
+    Commenter::named(from.id("id").map(RecipientId::new), from.text("username"))
 }
 
 fn messaging_field(item: &Object<'_>) -> &'static str {

@@ -34,7 +34,7 @@ fn bare(account: &str, id: &str) -> CommentEvent {
 }
 
 fn by(id: &str, username: &str) -> Option<Commenter> {
-    Some(Commenter { id: id.into(), username: Some(username.to_owned()) })
+    Some(Commenter { id: Some(id.into()), username: Some(username.to_owned()) })
 }
 
 fn other(account: &str, field: &str) -> Event {
@@ -151,7 +151,7 @@ fn a_comment_on_a_facebook_page_is_not_ours() {
 fn an_oddity_costs_only_itself() {
     let delivery = parse(ODD).expect("delivery");
     let account = "17841436214263005";
-    let from = Some(Commenter { id: "5260000000000015".into(), username: None });
+    let from = Some(Commenter { id: Some("5260000000000015".into()), username: None });
     assert_eq!(delivery.object.as_deref(), Some("instagram"));
     assert_eq!(
         delivery.events,
@@ -260,10 +260,29 @@ fn depth_is_no_danger() {
 }
 
 #[test]
-fn a_byte_that_is_not_utf8_spoils_one_text() {
+fn a_body_that_is_not_utf8_is_no_json() {
     let raw = b"{\"entry\":[{\"id\":\"1\",\"field\":\"comments\",\"value\":{\"id\":\"2\",\"text\":\"a\xffb\"}}]}";
-    let expected = CommentEvent { text: Some("a\u{fffd}b".to_owned()), ..bare("1", "2") };
-    assert_eq!(parse(raw).expect("delivery").events, [Event::Comment(expected)]);
+    assert_eq!(parse(raw), Err(PayloadError::NotJson));
+}
+
+#[test]
+fn a_name_without_an_id_is_kept() {
+    // The second one is read level by level.
+    for more in ["", r#","parent_id":7"#] {
+        let from = |from: &str| {
+            let value = format!(r#"{{"id":"2","from":{from}{more}}}"#);
+            let raw = format!(r#"{{"entry":[{{"id":"1","field":"comments","value":{value}}}]}}"#);
+            let [Event::Comment(comment)] = &parse(raw.as_bytes()).expect("delivery").events[..]
+            else {
+                panic!("{raw}")
+            };
+            assert!(!comment.is_own());
+            comment.from.clone()
+        };
+        let ana = Some(Commenter { id: None, username: Some("ana".into()) });
+        assert_eq!(from(r#"{"username":"ana"}"#), ana);
+        assert_eq!(from("{}"), None);
+    }
 }
 
 #[test]

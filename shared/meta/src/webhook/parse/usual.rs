@@ -127,7 +127,7 @@ impl Change<'_> {
             None => (None, None, None),
         };
         let commenter = |Named(From { id, username })| {
-            Some(Commenter { id: RecipientId::new(id?.0), username })
+            Commenter::named(id.map(|Id(id)| RecipientId::new(id)), username)
         };
         Some(Event::Comment(CommentEvent {
             account,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
-use spillway_core::budget::Budget;
+use spillway_core::budget::{Budget, Revision};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
@@ -27,6 +27,11 @@ impl Accounts for Ports {
         let cost = read(how, found.as_ref().map_or(0, |(_, bytes)| *bytes));
         self.state(&keys::account(account), cost, |_| ()).await;
         Ok(found.map(|(account, _)| account))
+    }
+
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
+        self.state(&keys::account(account), read(Read::Eventual, 0), |_| ()).await;
+        Ok(self.shared.plan.account(account).map(|(account, _)| account.revision))
     }
 }
 

@@ -56,18 +56,18 @@ impl Sends for Ports {
         Ok(())
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
         let mut recorded = Vec::with_capacity(sends.len());
         for chunk in sends.chunks(AT_ONCE) {
             recorded.extend(chunk.iter().map(|(place, send)| {
                 let cost = write(entry_bytes(place, send));
-                self.item(Table::Sends, &keys::entry(&send.id), cost, |store| {
+                Ok(self.item(Table::Sends, &keys::entry(&send.id), cost, |store| {
                     store.tables.put_entry(place, send, store.now)
-                })
+                }))
             }));
             self.ask_store(chunk.len()).await;
         }
-        Ok(recorded)
+        recorded
     }
 
     async fn step(
