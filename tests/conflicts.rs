@@ -127,7 +127,8 @@ async fn a_write_whose_answer_is_lost_and_that_is_sent_again_has_succeeded() {
     assert!(!sends.rewrite(&page).await.unwrap(), "another has written this version");
     page.version += 1;
     gate.wait_for(is_delete, Then::Repeat);
-    assert!(sends.rewrite(&page).await.unwrap());
+    assert!(!sends.rewrite(&page).await.unwrap(), "who removed it cannot be known");
+    assert!(world.pages(CREATOR).await.is_empty());
 
     // A release run's lease.
     backlogs.mark(&account, now).await.unwrap();

@@ -57,7 +57,7 @@ struct Entries {
     sent: u64,
     waiting: u64,
     failed: u64,
-    /// Of these, those of which nobody knows if their DM was made.
+    /// How many of these ended without anyone knowing whether the DM was made.
     unknown: u64,
     expired: u64,
     cancelled: u64,

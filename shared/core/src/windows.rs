@@ -220,8 +220,8 @@ impl Windows {
         Self { rows, called: Some(called) }
     }
 
-    /// The same windows, of which that of `quota` is as it counts now. It may have counted for less
-    /// long, or fewer actions, up to `decided_at`.
+    /// These windows, with the row of `quota` as the quota counts now. Until `decided_at` the row may have
+    /// counted for a shorter time, or fewer actions.
     pub(crate) fn with_row_of(&self, quota: &Quota, decided_at: Timestamp) -> Cow<'_, Self> {
         let Some(row) = self.rows.get(&quota.id).filter(|row| !row.is_of(quota)) else {
             return Cow::Borrowed(self);

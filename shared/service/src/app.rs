@@ -156,8 +156,8 @@ impl App {
         }
     }
 
-    /// Takes up to `units` of every quota of the app that the account has to lease from. Gives how
-    /// many, of which slices, and the denial for the others.
+    /// Takes up to `units` of every quota of the app that the account has to lease from. Returns how
+    /// many it took and from which slices, and the denial for the rest.
     pub(crate) async fn take(
         &self,
         rules: &Rules,

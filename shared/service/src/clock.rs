@@ -182,7 +182,7 @@ mod tests {
         assert!(check.is_trusted(), "the store's is wrong");
         date(Server::Meta, 1_790_000_100);
         assert!(!check.is_trusted(), "both say that this one is");
-        // Without another that agrees, whoever contradicts is believed.
+        // With no other server to agree, the one that contradicts is believed.
         let (check, clock) = (ClockCheck::default(), Monotonic::default());
         let date = |server, secs: u64| {
             check.compare_with(server, clock.now(), Timestamp::from_secs(secs), &clock);

@@ -246,7 +246,8 @@ pub trait Sends: Send + Sync {
     ) -> Result<Vec<Page>, StoreError>;
 
     /// Writes `next` if the stored version is the one before it; without lines the page goes. Says
-    /// whether it did.
+    /// whether it did. Of several callers at most one is told so; if the answer to a removal was lost, none
+    /// is.
     async fn rewrite(&self, next: &Page) -> Result<bool, StoreError>;
 }
 

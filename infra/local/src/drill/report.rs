@@ -79,7 +79,7 @@ pub struct TroubleReport {
     pub waiting: u64,
     /// Comments lost from its beginning until the next trouble's. Must be 0.
     pub lost: u64,
-    /// When the last comment made while it lasted had its DM, but for those of which nobody knows.
+    /// When the last comment made while it lasted had its DM. Unknown outcomes are left out.
     pub caught_up_s: Option<f64>,
     /// When Meta gave up telling of an account, the first one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -140,7 +140,7 @@ impl GraphSim {
         self.state().world.delivered(id, is_taken, now);
     }
 
-    /// What a comment on an account says, for whoever reads it.
+    /// Sets the text of a comment on an account.
     pub fn say(&self, account: impl Into<AccountId>, comment: impl Into<CommentId>, words: Words) {
         self.state().world.say(account.into(), comment.into(), words);
     }

@@ -160,7 +160,7 @@ pub(super) struct World {
     words: HashMap<(AccountId, CommentId), Words>,
     /// By account too: a comment on a post of two accounts is a comment of each.
     comments: HashMap<(AccountId, CommentId), Known>,
-    /// The ids of all comments, whoever has them.
+    /// The ids of the comments of all accounts.
     ids: HashSet<CommentId>,
     ended: HashSet<MediaId>,
     /// Whom an account has met: those who commented or wrote.

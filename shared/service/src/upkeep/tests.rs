@@ -309,7 +309,7 @@ fn refused() -> CallError {
     CallError::Refused { error, usage: Usage::default(), server_date: None }
 }
 
-/// A backfill of five comments on three pages, of which so many fail that have others before them.
+/// A backfill of five comments on three pages. The first `failing` reads of a later page fail.
 fn with_failing_pages(failing: u32, failure: CallError) -> Arc<World> {
     let world = World::new();
     {

@@ -1,5 +1,5 @@
-//! Draws an account of which Meta refuses a few sends, or one campaign, in words that would mean the
-//! whole account: nothing else goes wrong, and the others do not wait for them.
+//! Draws an account for which Meta refuses a few sends, or one campaign, in words that seem to mean the
+//! whole account. Nothing else goes wrong, and the other sends do not wait.
 
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;
@@ -85,7 +85,7 @@ impl Scenario {
     }
 }
 
-/// Comments over some hours, of which one or two people's are refused for good.
+/// Comments over some hours. Those of one or two people are refused for good.
 fn comments(dice: &mut Dice, start: u64, some_refused: bool) -> Vec<CommentPlan> {
     let refused = dice.between(1..=2);
     let refusals = [
