@@ -253,7 +253,7 @@ impl Wiring {
             clock: self.clock.clone(),
             check: self.check.clone(),
             meter: self.meter.clone(),
-            warm: ingest::Warm::default(),
+            warm: ingest::Warm::new(&self.clock),
         }
     }
 
@@ -351,6 +351,6 @@ impl Wiring {
     }
 
     fn directory(&self) -> Arc<Directory> {
-        Arc::new(Directory::new(self.accounts.clone(), self.clock.clone()))
+        Arc::new(Directory::new(self.accounts.clone(), &self.clock))
     }
 }

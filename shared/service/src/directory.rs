@@ -22,15 +22,14 @@ const UNCHANGED: Duration = Duration::from_secs(5);
 /// Looks accounts up, from memory where it can.
 pub struct Directory {
     accounts: Arc<dyn Accounts>,
-    clock: Arc<dyn Clock>,
     seen: Memory<AccountId, Arc<Account>>,
     unchanged: Memory<AccountId, ()>,
 }
 
 impl Directory {
     /// A directory over `accounts`.
-    pub fn new(accounts: Arc<dyn Accounts>, clock: Arc<dyn Clock>) -> Self {
-        Self { accounts, clock, seen: Memory::new(), unchanged: Memory::new() }
+    pub fn new(accounts: Arc<dyn Accounts>, clock: &Arc<dyn Clock>) -> Self {
+        Self { accounts, seen: Memory::new(clock), unchanged: Memory::new(clock) }
     }
 
     /// The account, or `None` when it is not connected.
@@ -38,7 +37,7 @@ impl Directory {
     /// # Errors
     /// When the store does not answer.
     pub async fn find(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
-        match self.seen.get(id, self.clock.now()) {
+        match self.seen.get(id) {
             Some(known) => Ok(Some(known)),
             None => match self.read(id, Read::Eventual).await? {
                 Some(account) => Ok(Some(account)),
@@ -62,8 +61,7 @@ impl Directory {
     /// # Errors
     /// When the store does not answer.
     pub async fn newer(&self, known: &Account) -> Result<Option<Arc<Account>>, StoreError> {
-        let now = self.clock.now();
-        if self.unchanged.get(&known.id, now).is_some() {
+        if self.unchanged.get(&known.id).is_some() {
             return Ok(None);
         }
         let stored = self.accounts.revision(&known.id).await?;
@@ -72,19 +70,18 @@ impl Directory {
             false => None,
         };
         let bytes = known.id.as_str().len();
-        self.unchanged.put(known.id.clone(), (), bytes, now + UNCHANGED, now);
+        self.unchanged.put(known.id.clone(), (), bytes, UNCHANGED);
         Ok(newer)
     }
 
     async fn read(&self, id: &AccountId, how: Read) -> Result<Option<Arc<Account>>, StoreError> {
-        let now = self.clock.now();
         // That an account is missing is not remembered: once it is connected, comments dropped and
         // sends cancelled in the next minute would be lost for good.
         let account = self.accounts.read(id, how).await?.map(Arc::new);
         match &account {
             Some(account) => {
                 let bytes = account.heap_bytes();
-                self.seen.put(id.clone(), account.clone(), bytes, now + REMEMBERED, now);
+                self.seen.put(id.clone(), account.clone(), bytes, REMEMBERED);
             }
             None => self.seen.forget(id),
         }

@@ -96,9 +96,10 @@ pub struct Warm {
     cursors: Memory<AccountId, Cursor>,
 }
 
-impl Default for Warm {
-    fn default() -> Self {
-        Self { marked: Memory::new(), heard: Memory::new(), cursors: Memory::new() }
+impl Warm {
+    /// Nothing is remembered yet; `clock` tells for how long what will be.
+    pub fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self { marked: Memory::new(clock), heard: Memory::new(clock), cursors: Memory::new(clock) }
     }
 }
 
@@ -282,11 +283,11 @@ impl Ingest {
     /// failure costs nothing but that upkeep looks for comments which are known.
     async fn hear(&self, account: AccountId) {
         let now = self.clock.now();
-        if self.warm.heard.get(&account, now).is_some() {
+        if self.warm.heard.get(&account).is_some() {
             return;
         }
         match self.hearing.heard(&account, now).await {
-            Ok(()) => self.warm.heard.put(account, (), 0, now + HEARD_REMEMBERED, now),
+            Ok(()) => self.warm.heard.put(account, (), 0, HEARD_REMEMBERED),
             Err(error) => warn!(%account, %error, "not written down that webhooks come"),
         }
     }
@@ -514,9 +515,9 @@ impl Ingest {
     /// never be looked at.
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         const { assert!(MARK_REMEMBERED.as_secs() + 120 < MARK_KEPT.as_secs()) };
-        if self.warm.marked.get(account, now).is_none() {
+        if self.warm.marked.get(account).is_none() {
             self.backlogs.mark(account, now).await?;
-            self.warm.marked.put(account.clone(), (), 0, now + MARK_REMEMBERED, now);
+            self.warm.marked.put(account.clone(), (), 0, MARK_REMEMBERED);
         }
         Ok(())
     }
@@ -556,7 +557,7 @@ impl Ingest {
         let placed: Vec<(Place, Waiting)> = placed.into_iter().flatten().collect();
         self.sends.put_pages(&pages).await?;
         let recorded = self.sends.record(&placed).await;
-        let cursor = self.warm.cursors.get(&account.id, now);
+        let cursor = self.warm.cursors.get(&account.id);
         let last = cursor.and_then(|cursor| cursor.outlook).map(|outlook| outlook.last);
         let mut messages = Vec::new();
         let mut failed = None;
@@ -611,7 +612,7 @@ impl Ingest {
         sends: &[Waiting],
         now: Timestamp,
     ) -> Result<Slots, StoreError> {
-        let mut cursor = match self.warm.cursors.get(&account.id, now) {
+        let mut cursor = match self.warm.cursors.get(&account.id) {
             Some(cursor) => cursor,
             None => self.cursors.load(&account.id).await?,
         };
@@ -619,12 +620,12 @@ impl Ingest {
         for _ in 0..CURSOR_TRIES {
             let taken = cursor.take(&account.rules, lane, now, &deadlines, self.ids.next());
             let Some(next) = taken.cursor else {
-                self.remember(account, cursor, now);
+                self.remember(account, cursor);
                 return Ok(Slots::Taken(taken.slots));
             };
             match self.cursors.save(&account.id, &next).await? {
                 Saved::Done => {
-                    self.remember(account, next, now);
+                    self.remember(account, next);
                     return Ok(Slots::Taken(taken.slots));
                 }
                 Saved::Conflict(current) => cursor = current,
@@ -634,13 +635,7 @@ impl Ingest {
         Ok(Slots::Lost)
     }
 
-    fn remember(&self, account: &Account, cursor: Cursor, now: Timestamp) {
-        self.warm.cursors.put(
-            account.id.clone(),
-            cursor,
-            CURSOR_BYTES,
-            now + CURSOR_REMEMBERED,
-            now,
-        );
+    fn remember(&self, account: &Account, cursor: Cursor) {
+        self.warm.cursors.put(account.id.clone(), cursor, CURSOR_BYTES, CURSOR_REMEMBERED);
     }
 }

@@ -162,14 +162,14 @@ impl Limiter {
             budgets,
             app,
             ids,
+            journal: None,
+            seen: Memory::new(&clock),
+            shared: Memory::new(&clock),
+            denials: Memory::new(&clock),
+            reported: Memory::new(&clock),
             clock,
             check,
             meter,
-            journal: None,
-            seen: Memory::new(),
-            shared: Memory::new(),
-            denials: Memory::new(),
-            reported: Memory::new(),
         }
     }
 
@@ -229,7 +229,7 @@ impl Limiter {
         rest: Option<Denial>,
     ) -> Vec<(usize, Denial)> {
         let now = self.clock.now();
-        let budget = self.seen.get(&account.id, now).map(|(budget, _)| budget).unwrap_or_default();
+        let budget = self.seen.get(&account.id).map(|(budget, _)| budget).unwrap_or_default();
         // Where nothing bound them, the next decision is for them.
         let retry_at = now + CONTENDED_WAIT;
         let rest = rest.unwrap_or(Denial { bound: Bound::Contention, retry_at });
@@ -302,7 +302,7 @@ impl Limiter {
             return Ok(Err(Denial { bound: Bound::Clock, retry_at: now + CLOCK_WAIT }));
         }
         let key = (account.id.clone(), request.lane, request.action);
-        if let Some(denial) = self.denials.get(&key, now) {
+        if let Some(denial) = self.denials.get(&key) {
             return Ok(Err(denial));
         }
         let most = match self.app_gate(request).await? {
@@ -399,7 +399,7 @@ impl Limiter {
                         first: free.first().map(|&index| &request.tickets[index].send),
                         lease_until: request.lease_until,
                         counted_at: request.counted_at,
-                        usage: self.reported.get(&account.id, now),
+                        usage: self.reported.get(&account.id),
                     };
                     budget.decide(&account.rules, &want, now, id)
                 }
@@ -445,7 +445,7 @@ impl Limiter {
                             }));
                         }
                         Saved::Conflict(current) => {
-                            self.shared.put(account.id.clone(), (), 0, Timestamp::NEVER, now);
+                            self.shared.put(account.id.clone(), (), 0, Duration::MAX);
                             (budget, seen_at) = (current, now);
                         }
                     }
@@ -638,7 +638,7 @@ impl Limiter {
         let now = self.clock.now();
         // What the decision was made by: others' refusals since then are not refuted by it.
         let is_news = |(budget, _): (Budget, Timestamp)| budget.holds.refusals.is_news(party);
-        if role != Role::Probe && !self.seen.get(&account.id, now).is_some_and(is_news) {
+        if role != Role::Probe && !self.seen.get(&account.id).is_some_and(is_news) {
             return;
         }
         if role == Role::Probe {
@@ -737,7 +737,7 @@ impl Limiter {
     /// Whether this process knows that the account was put on hold: what was granted before waits.
     pub(crate) fn knows_of_hold(&self, account: &Account, lane: Lane) -> bool {
         let key = (account.id.clone(), Some(lane), lane.action());
-        let denial = self.denials.get(&key, self.clock.now());
+        let denial = self.denials.get(&key);
         denial.is_some_and(|denial| matches!(denial.bound, Bound::Hold(_)))
     }
 
@@ -823,7 +823,7 @@ impl Limiter {
         let of_account = usage.account.map(|share| percent(share.get()));
         if let Some(percent) = of_app.into_iter().chain(of_account).max() {
             let reported = Reported { percent, at: now };
-            self.reported.put(account.id.clone(), reported, 0, now + Learned::USAGE_BELIEVED, now);
+            self.reported.put(account.id.clone(), reported, 0, Learned::USAGE_BELIEVED);
         }
         if of_app.is_some_and(|percent| percent >= stop) {
             return self.hold_app(HoldCause::NearLimit, usage.regain).await;
@@ -875,9 +875,9 @@ impl Limiter {
         how: Read,
     ) -> Result<(Budget, Timestamp), StoreError> {
         let now = self.clock.now();
-        let seen = self.seen.get(account, now);
+        let seen = self.seen.get(account);
         match seen {
-            Some(known) if self.shared.get(account, now).is_none() => Ok(known),
+            Some(known) if self.shared.get(account).is_none() => Ok(known),
             _ => {
                 let stored = self.budgets.read(account, how).await?;
                 if seen.is_some_and(|(seen, _)| seen.version == stored.version) {
@@ -893,8 +893,7 @@ impl Limiter {
     }
 
     fn remember(&self, account: &AccountId, budget: Budget, seen_at: Timestamp) {
-        let now = self.clock.now();
-        self.seen.put(account.clone(), (budget, seen_at), BUDGET_BYTES, Timestamp::NEVER, now);
+        self.seen.put(account.clone(), (budget, seen_at), BUDGET_BYTES, Duration::MAX);
     }
 
     /// Denied traffic costs nothing until the denial ends; for at most a while, because a hold may
@@ -908,8 +907,8 @@ impl Limiter {
         // Of one person's or campaign's hold the others know nothing, and the app's is remembered by itself.
         let is_own = matches!(denial.bound, Bound::RecipientHold | Bound::CampaignHold);
         if !is_own && !matches!(denial.bound, Bound::AppHold(_)) {
-            let until = denial.retry_at.min(now + BUDGET_FRESH);
-            self.denials.put(key, denial.clone(), 0, until, now);
+            let life = denial.retry_at.since(now).min(BUDGET_FRESH);
+            self.denials.put(key, denial.clone(), 0, life);
         }
     }
 }

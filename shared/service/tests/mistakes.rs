@@ -246,7 +246,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"Hi {username|there}!\"",
         "\"Hi {username|you who have asked for the guide to autumn in the Alps, all of you}!\"",
-        "line 23: column 4: the fallback has 67 bytes and 64 are sent: shorten it",
+        "line 23: column 4: the fallback has 66 bytes and 64 are sent: shorten it",
     ),
     ("[\"Thanks!\"]", "[]", "line 29: campaign `rest` needs 1 to 255 `messages`"),
     (

@@ -319,7 +319,7 @@ pub async fn fifty_deciders_are_granted_exactly_what_there_is(subject: &dyn Subj
             let app = App::new(ports.app.clone(), ids.clone(), ports.clock.clone(), meter.clone());
             let check = Arc::<ClockCheck>::default();
             let (clock, budgets) = (ports.clock.clone(), ports.budgets.clone());
-            let directory = Arc::new(Directory::new(ports.accounts.clone(), clock.clone()));
+            let directory = Arc::new(Directory::new(ports.accounts.clone(), &clock));
             Limiter::new(directory, budgets, app, ids.clone(), clock, check, meter)
         };
         let account = &account;

@@ -112,7 +112,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let cursors: Arc<dyn Cursors> = sabotage.cursors(host.clone());
     let clock: Arc<dyn Clock> = host.clock.clone();
     let ids = Arc::new(GrantIds::new(process));
-    let directory = Arc::new(Directory::new(accounts, clock.clone()));
+    let directory = Arc::new(Directory::new(accounts, &clock));
     let limiter = || {
         let meter = Arc::<Meter>::default();
         let app = App::new(sabotage.app(host.clone()), ids.clone(), clock.clone(), meter.clone());
@@ -129,10 +129,10 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             queue: host.clone(),
             hearing: host.clone(),
             ids,
+            warm: Warm::new(&clock),
             clock,
             check: host.check.clone(),
             meter: Arc::default(),
-            warm: Warm::default(),
         }),
         Function::Sender => Work::Sender(Deliver {
             limiter: limiter(),

@@ -156,7 +156,8 @@ impl World {
     }
 
     fn upkeeper(self: &Arc<Self>) -> Upkeeper {
-        let directory = Arc::new(Directory::new(self.clone(), self.clone()));
+        let clock: Arc<dyn Clock> = self.clone();
+        let directory = Arc::new(Directory::new(self.clone(), &clock));
         let ids = Arc::new(GrantIds::new(self.now().as_millis()));
         let (check, meter) = (Arc::default(), Arc::default());
         let app = App::new(self.clone(), ids.clone(), self.clone(), Arc::clone(&meter));

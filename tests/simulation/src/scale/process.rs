@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spillway_service::app::App;
-use spillway_service::clock::ClockCheck;
+use spillway_service::clock::{Clock, ClockCheck};
 use spillway_service::deliver::Deliver;
 use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
@@ -23,24 +23,27 @@ struct Parts {
     ids: Arc<GrantIds>,
     check: Arc<ClockCheck>,
     meter: Arc<Meter>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Parts {
     fn new(shared: &Arc<Shared>, function: Function, process: u64) -> Self {
         let ports = Arc::new(Ports { shared: shared.clone(), function });
+        let clock: Arc<dyn Clock> = shared.clone();
         Self {
-            directory: Arc::new(Directory::new(ports.clone(), shared.clone())),
+            directory: Arc::new(Directory::new(ports.clone(), &clock)),
             ports,
             ids: Arc::new(GrantIds::new(process)),
             check: Arc::default(),
             meter: Arc::default(),
+            clock,
         }
     }
 }
 
 /// A process of the webhook function.
 pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
-    let Parts { ports, directory, ids, check, meter } =
+    let Parts { ports, directory, ids, check, meter, clock } =
         Parts::new(shared, Function::Webhook, process);
     Ingest {
         directory,
@@ -50,21 +53,28 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
         queue: ports.clone(),
         hearing: ports,
         ids,
-        clock: shared.clone(),
+        warm: Warm::new(&clock),
+        clock,
         check,
         meter,
-        warm: Warm::default(),
     }
 }
 
 /// A process of the sender function.
 pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
-    let Parts { ports, directory, ids, check, meter } =
+    let Parts { ports, directory, ids, check, meter, clock } =
         Parts::new(shared, Function::Sender, process);
-    let app = App::new(ports.clone(), ids.clone(), shared.clone(), meter.clone());
-    let (budgets, clock, accounts) = (ports.clone(), shared.clone(), directory.clone());
-    let limiter =
-        Limiter::new(accounts, budgets, app, ids.clone(), clock, check.clone(), meter.clone());
+    let app = App::new(ports.clone(), ids.clone(), clock.clone(), meter.clone());
+    let (budgets, accounts) = (ports.clone(), directory.clone());
+    let limiter = Limiter::new(
+        accounts,
+        budgets,
+        app,
+        ids.clone(),
+        clock.clone(),
+        check.clone(),
+        meter.clone(),
+    );
     Deliver {
         directory,
         limiter,
@@ -74,7 +84,7 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         queue: ports.clone(),
         graph: ports,
         ids,
-        clock: shared.clone(),
+        clock,
         check,
         meter,
     }
@@ -82,7 +92,7 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
 
 /// A process of the release function.
 pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
-    let Parts { ports, directory, ids, check, meter } =
+    let Parts { ports, directory, ids, check, meter, clock } =
         Parts::new(shared, Function::Release, process);
     Release {
         directory,
@@ -94,7 +104,7 @@ pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
         queue: ports.clone(),
         runs: ports,
         ids,
-        clock: shared.clone(),
+        clock,
         check,
         meter,
     }

@@ -162,7 +162,10 @@ fn an_oddity_costs_only_itself() {
                 ..bare(account, "17890000000000000000037")
             }),
             Event::Comment(bare(account, "17890000000000038")),
-            Event::Comment(bare(account, "38b")),
+            Event::Comment(CommentEvent {
+                from: Some(Commenter { id: None, username: Some("x".to_owned()) }),
+                ..bare(account, "38b")
+            }),
             Event::Comment(CommentEvent {
                 text: Some("after all".to_owned()),
                 ..bare(account, "17890000000000040")
