@@ -22,6 +22,7 @@ use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Action;
+use spillway_core::rules::Rules;
 use spillway_meta::webhook::CommentEvent;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::ingest::NewMessage;
@@ -332,6 +333,16 @@ impl AccountPlan {
     /// How many times it has been changed by `now`.
     pub(crate) fn revision(&self, now: u64) -> Revision {
         Revision(self.changed_at().filter(|&at| at <= now).count() as u64)
+    }
+
+    /// The limiter's rules by which a budget of that revision was decided on.
+    pub(crate) fn rules_of(&self, revision: Revision) -> &Rules {
+        // The nth change makes the nth revision.
+        let mut changes: Vec<u64> = self.changed_at().collect();
+        changes.sort_unstable();
+        let last = usize::try_from(revision.0).ok().and_then(|nth| nth.checked_sub(1));
+        let last = last.and_then(|nth| changes.get(nth));
+        self.limits.rules(last.copied().unwrap_or_default())
     }
 
     /// When it is changed, or removed.

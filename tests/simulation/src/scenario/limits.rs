@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jiff::civil;
 use jiff::tz::TimeZoneDatabase;
-use spillway_core::budget::Revision;
 use spillway_core::profile::{Profile, SlowDown};
 use spillway_core::quota::{self, Action, GRANT_LIFE, Quota, Scope, Tier, Unit};
 use spillway_core::rules::{Rules, Terms};
@@ -139,12 +138,6 @@ impl Limits {
     /// When they are changed.
     pub(crate) fn changed_at(&self) -> Option<u64> {
         self.shape.other.as_ref().map(|other| other.from)
-    }
-
-    /// The limiter's rules by which a budget of that revision was decided on.
-    pub(crate) fn rules_of(&self, revision: Revision) -> &Rules {
-        let then = self.then.as_ref().filter(|_| revision > Revision::default());
-        then.unwrap_or(&self.first)
     }
 
     /// The quotas that are counted for the account: at first, and then.

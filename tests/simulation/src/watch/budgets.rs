@@ -58,7 +58,7 @@ impl World {
         after: &Budget,
     ) -> Granted {
         let plan = self.scenario.account(account);
-        let rules = plan.map(|plan| plan.limits.rules_of(after.revision));
+        let rules = plan.map(|plan| plan.rules_of(after.revision));
         let taken: Vec<(&Quota, u32)> = rules
             .into_iter()
             .flat_map(|rules| quotas_of(rules).into_iter().map(move |quota| (rules, quota)))
