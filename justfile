@@ -24,11 +24,12 @@ ci:
 seeds range="1..1001":
     cargo run --release -p spillway-simulation --bin simulate -- --seeds {{ range }}
 
-# What CI has no time for: 10,000 seeds, a hundred weeks of outages, a million comments, advisories
+# What CI has no time for: 10,000 seeds, a kill at every request, a hundred weeks of outages, a million comments, advisories
 nightly:
     cargo run --release -p spillway-simulation --bin simulate -- --seeds 1..10001
     cargo run --release -p spillway-simulation --bin simulate -- --optimum
     cargo run --release -p spillway-simulation --bin scale
+    cargo test --workspace --release --test all -- --ignored
     cargo build --release
     for seed in $(seq 1 100); do \
         target/release/spillway-local drill --days 7 --seed $seed --json || exit 1; \
