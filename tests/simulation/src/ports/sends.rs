@@ -146,14 +146,14 @@ impl Sends for Host {
 
 impl Host {
     /// Does a batch with as many requests as it takes: DynamoDB may leave a part of each undone.
-    async fn batch<'a, T: Sync, R: Send>(
+    async fn batch<'a, T: Sync, R>(
         &self,
         what: &'static str,
         batch: &'a [T],
         mut effect: impl FnMut(&mut World, &'a [T]) -> R + Send,
     ) -> Result<Vec<R::Item>, StoreError>
     where
-        R: IntoIterator,
+        R: IntoIterator + Send,
         R::Item: Send,
     {
         let mut found = Vec::new();
