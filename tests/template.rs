@@ -436,10 +436,10 @@ fn every_alarm_is_about_a_metric_that_is_written() {
 }
 
 #[test]
-fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the_book() {
+fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the_runbook() {
     let template = template();
-    let book = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../ARCHITECTURE.md"));
-    let book = book.unwrap();
+    let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/OPERATIONS.md");
+    let runbook = fs::read_to_string(runbook).unwrap();
     let (_, dashboard) = dashboard(&template);
     let shown = dashboard.to_string();
     let topic = json!([{ "Fn::If": ["HasAlarmTopic", { "Ref": "AlarmTopicArn" }, { "Ref": "AlarmTopic" }] }]);
@@ -454,7 +454,7 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
         assert!((100..1024).contains(&text.len()), "{name}: {text}");
         assert!(shown.contains(&format!("${{{name}.Arn}}")), "{name} is not on the dashboard");
         let row = name.strip_suffix("Alarm").unwrap();
-        assert!(book.contains(&format!("| {row} |")), "{name} is not in ARCHITECTURE.md");
+        assert!(runbook.contains(&format!("| {row} |")), "{name} is not in OPERATIONS.md");
     }
 }
 

@@ -171,7 +171,7 @@ impl Webhook {
         if secrets.app_secrets.is_empty() {
             error!(
                 "no app secret is stored, so no delivery can be checked: put the Meta app's into \
-                 `app_secrets` of the secret (README, \"Deploy it\"); Meta delivers again until then"
+                 `app_secrets` of the secret (infra/OPERATIONS.md, \"The app's secret\"); Meta delivers again until then"
             );
             return Err(Answer::text(
                 StatusCode::SERVICE_UNAVAILABLE,

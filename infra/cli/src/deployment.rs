@@ -1,5 +1,8 @@
 //! Where a deployment is: a file with the names that the functions have in their environment, on AWS
 //! or of a local stack; and `spillway deployment`, which writes one.
+//!
+//! The file is the environment of the functions, readable as TOML and by a shell. The names for
+//! the AWS tools are the usual ones.
 
 use std::collections::BTreeMap;
 use std::fmt;

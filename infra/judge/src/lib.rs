@@ -3,6 +3,11 @@
 //!
 //! They are the oracle for everything that paces calls, so they share no code with what they judge:
 //! of Spillway they use ids and instants alone.
+//!
+//! The judge keeps every call, counts refused ones too, and recounts its verdicts from the raw
+//! log. A call is judged by the rules in force at its grant. If nobody knows its grant, it is
+//! judged by the laxest rules of the 7 s before it. With claims or a quota switched off the
+//! tests must fail, and they do.
 
 mod action;
 mod active;

@@ -1,5 +1,8 @@
 //! The driver of a stack in virtual time: it steps the clock to whatever is due next, a delivery of
 //! Meta's, a minute of the schedule or a message, and runs one invocation at a time.
+//!
+//! The SDK of the local stack retries nothing, and no timer decides anything. So the same seed
+//! gives the same report.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;

@@ -3,6 +3,13 @@
 //!
 //! The functions that run here are the ones that run in Lambda; they reach DynamoDB, SQS and Meta
 //! over loopback by the same clients.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`stack`], [`driver`], [`lambda`] | the stack, its virtual time, and the Lambda service |
+//! | [`sqs`], [`graph`], [`kms`], [`secrets_manager`] | the services that it replaces |
+//! | [`story`], [`drill`], [`serve`] | what it plays |
+//! | [`tap`], [`clock`], [`report`] | faults and counts between SDK and services, time, results |
 
 pub mod aws_json;
 pub mod busy;

@@ -92,7 +92,7 @@ pub enum LoginError {
     Config(#[from] GraphConfigError),
     /// There is no app secret.
     #[error(
-        "no app secret is stored: put the Instagram app's into `app_secrets` of the deployment's secret (README, \"Deploy it\")"
+        "no app secret is stored: put the Instagram app's into `app_secrets` of the deployment's secret (infra/OPERATIONS.md, \"The app's secret\")"
     )]
     NoSecret,
     /// The code was not taken.

@@ -3,6 +3,12 @@
 //!
 //! Data keys are numbered. The highest number seals; every one still opens what it has sealed. Only
 //! whoever seals or opens needs KMS: the operator's tool and the sender.
+//!
+//! There is one data key for the deployment, so KMS is not asked for each account. It is stored
+//! on the condition that there is none yet, and each sender decrypts it once. A token is worth
+//! nothing without both the table and the right to use the key in its encryption context. The
+//! tables themselves use DynamoDB's key: under ours, every function would need KMS to record a
+//! comment.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,10 @@
 //! The budget of the whole app: its own holds, and slices of what all its accounts may call
 //! together. A slice is leased by a process and spent there, so that the app's item is written
 //! seldom.
+//!
+//! Meta's app limit is a figure for each account. An account whose own limits keep it within
+//! that figure needs no coordination. The others lease slices of their common quota. A slice
+//! stays charged from the end of its lease, spent or not.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,7 +1,105 @@
-//! Spillway's decisions, pure: every function here is a plain function of its arguments.
+//! Spillway's decisions as pure functions of state, time and seed.
 //!
-//! No I/O, no async, no ambient clock and no ambient randomness: time and seed are arguments. The
-//! workspace's architecture test holds the crate's dependencies to that.
+//! There is no I/O, no async, no ambient clock and no ambient randomness. The workspace's architecture
+//! test holds the crate's dependencies to that.
+//!
+//! | modules | contents |
+//! |---|---|
+//! | [`quota`], [`window`], [`windows`] | what is counted, over which rolling window |
+//! | [`profile`], [`rules`], [`day`] | the limits of an account at an instant, and its active hours |
+//! | [`budget`], [`app`] | decisions on an account's calls, and on those of the whole app |
+//! | [`hold`], [`refusal`], [`learned`] | what happens after Meta refuses a call |
+//! | [`pace`], [`forecast`], [`load`] | slots, and when waiting sends will go out |
+//! | [`send`], [`history`], [`journal`] | the life of a send, and what people are told |
+//! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
+//! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
+//! | [`id`], [`seed`], [`time`] | ids, seeds and instants |
+//!
+//! # A budget decision
+//!
+//! A decision checks every quota and takes from all of them, or takes nothing:
+//!
+//! ```
+//! use std::num::NonZeroU32;
+//!
+//! use spillway_core::budget::{Budget, Decision, GrantId, Want};
+//! use spillway_core::quota::Action;
+//! use spillway_core::rules::Rules;
+//! use spillway_core::send::Lane;
+//! use spillway_core::time::Timestamp;
+//!
+//! // Noon, UTC: within the active hours.
+//! let now = Timestamp::from_secs(1_790_596_800);
+//! let want = Want {
+//!     action: Action::PrivateReply,
+//!     lane: Some(Lane::Inbound),
+//!     units: NonZeroU32::MIN,
+//!     first: None,
+//!     lease_until: now,
+//!     counted_at: None,
+//!     usage: None,
+//! };
+//! let mut budget = Budget::default();
+//! let mut granted = 0;
+//! let denial = loop {
+//!     match budget.decide(&Rules::careful(), &want, now, GrantId::new(1, granted)) {
+//!         Decision::Granted(grant, next, _) => {
+//!             granted += u64::from(grant.units);
+//!             budget = *next;
+//!         }
+//!         Decision::Denied(denial) => break denial,
+//!     }
+//! };
+//! assert!((1..200).contains(&granted), "less than an hour's 200 calls fit at one instant");
+//! assert!(denial.retry_at > now);
+//! ```
+//!
+//! # A pace
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use spillway_core::budget::GrantId;
+//! use spillway_core::pace::Cursor;
+//! use spillway_core::rules::Rules;
+//! use spillway_core::send::Lane;
+//! use spillway_core::time::Timestamp;
+//!
+//! let now = Timestamp::from_secs(1_790_596_800);
+//! let deadlines = vec![now + Duration::from_secs(7 * 86_400); 100];
+//! let taken =
+//!     Cursor::default().take(&Rules::careful(), Lane::Inbound, now, &deadlines, GrantId::new(1, 1));
+//! // The day's 1,000 DMs over 16 hours: one every 58 s, and ten minutes are planned ahead.
+//! assert_eq!(taken.slots.len(), 11);
+//! assert_eq!(taken.cursor.unwrap().parked, Some(Lane::Inbound));
+//! ```
+//!
+//! # A forecast
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use spillway_core::budget::Budget;
+//! use spillway_core::campaign::Overflow;
+//! use spillway_core::forecast::{Expected, Forecast, forecast};
+//! use spillway_core::pace::Cursor;
+//! use spillway_core::rules::Rules;
+//! use spillway_core::send::{Lane, REPLY_WINDOW};
+//! use spillway_core::time::Timestamp;
+//!
+//! let now = Timestamp::from_secs(1_790_596_800);
+//! let comment = Expected {
+//!     lane: Lane::Inbound,
+//!     arrives: now,
+//!     deadline: now + REPLY_WINDOW,
+//!     order: Overflow::OldestFirst,
+//! };
+//! let (budget, cursor) = (Budget::default(), Cursor::default());
+//! let planned = forecast(&Rules::careful(), &budget, &cursor, now, &[], &vec![comment; 1500]);
+//! let Some(Forecast::Sent(last)) = planned.last() else { panic!("all can be sent") };
+//! // The day's thousand, a night, and the rest.
+//! assert!(last.since(now) > Duration::from_secs(24 * 3600));
+//! ```
 
 pub mod app;
 pub mod budget;

@@ -1,5 +1,22 @@
 //! The pace: which instant each send may go at. Slots exist only inside the horizon; a send without
 //! one is parked and its time is a forecast.
+//!
+//! The distance between slots follows from the quotas. It is what the bucketed windows of an
+//! hour and less sustain without a denial: (window + margins + one bucket + 2 s for the queue's
+//! whole seconds) / (limit - 1/2 for the jitter). For 200 an hour that is 98.5% of the limit.
+//! The day's figure, spread over its active hours, sets the distance in the same way. Other
+//! windows are met by waiting.
+//!
+//! A full quota or a hold closes the cursor until an instant that each release run computes
+//! again. The slots themselves only move forward. So a raised limit takes effect within the
+//! hour.
+//!
+//! Each lane has slots of its own, behind those of the lanes before it. An inbound comment
+//! takes the next slot while a campaign of thousands runs. Follow-ups and campaigns keep half a
+//! slot's distance from the last DM, and campaigns leave a fiftieth of each quota free.
+//!
+//! Nothing announces the end of a broadcast. Each live comment moves the deadline of all its
+//! live sends to ten minutes after itself ([`Broadcast`]).
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Which of a campaign's texts a send gets: chosen by the send's own seed, never the same twice
 //! running.
+//!
+//! The last text used is stored with the budget's write, so this costs nothing.
 
 use crate::id::{CampaignId, SendId};
 use crate::seed::seed;

@@ -1,5 +1,10 @@
 //! The rules of one account: a profile, and what holds for this account alone. They say which
 //! limits are in force at an instant, and when the account may write at all.
+//!
+//! Tier, warm-up, active hours and lowered limits are functions of time over one profile. So a
+//! change takes effect at the next decision, and "the earliest instant at which it fits" can
+//! look ahead over all of them. Active hours have the same real length on each day; only their
+//! start follows the local clock.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -2,6 +2,14 @@
 //!
 //! While it waits it is a [`Waiting`]; every step raises its epoch, and a step is taken only on the
 //! epoch it was decided on. So of two that would act on one send, one does.
+//!
+//! A send is born queued or parked. There is no state "pending": the stage is written with the
+//! send, and a crash before its message is sent looks like a lost message, which has to be
+//! repaired anyway.
+//!
+//! The epoch is also the version. One comparison covers the state, the lease and the duplicate
+//! check. A send that is put off takes a step too: otherwise each copy of its message that SQS
+//! makes would come back as two.
 
 use std::time::Duration;
 

@@ -1,5 +1,8 @@
 //! The app's budget, as one process uses it: whether the whole app is on hold, read again every two
 //! seconds at most, and slices of the app's quotas that it has leased and spends by itself.
+//!
+//! The sends of a batch belong to many accounts, and each needs to know whether the app is on
+//! hold. The first one reads it, and the others wait for its answer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

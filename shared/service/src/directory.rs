@@ -1,4 +1,9 @@
 //! The directory of accounts: remembers for a minute what it has read.
+//!
+//! Before a process drops a comment for an unknown account, or a send for an unknown campaign,
+//! it reads the account again: it may just have been connected. Before it drops comments that
+//! no campaign wants, it checks the account's revision, at most once in five seconds: most
+//! comments come just after a campaign begins.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,14 @@
 //! Everything that matters is durable before [`Ingest::ingest`] returns; whatever fails before that
 //! is an error, and Meta's re-send is wanted. Only what cannot be read is none: a re-send would find it
 //! as it is, and take the comments of other accounts with it each time.
+//!
+//! The events of a delivery are looked up in one eventual batch read before anything is taken
+//! for them. A repeated comment then costs half a read unit instead of a slot and two writes.
+//! The read may lag; the condition of the entry decides.
+//!
+//! A process marks an account once in five minutes, and the mark stays for ten. A mark for each
+//! delivery could cost a write for each comment. A mark leaves an earlier due time alone, since
+//! new comments wait behind others. What ends a hold, or parks a send again, wakes the account.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -1,11 +1,20 @@
-//! Spillway's use cases over small ports: what the functions, the local stack and the simulations
-//! all run.
+//! Spillway's use cases over small ports. The functions, the local stack and the simulator all run them.
 //!
-//! - [`ingest`]: a webhook delivery becomes recorded sends, each with a slot or parked.
-//! - [`deliver`]: queued sends become Graph calls, inside the account's budget.
-//! - [`release`]: parked sends get slots; what a crash left behind is repaired; what is too late
-//!   expires.
-//! - [`upkeep`]: tokens are renewed, subscriptions kept whole, missed comments found.
+//! | module | use case |
+//! |---|---|
+//! | [`ingest`] | a webhook delivery becomes recorded sends, each with a slot or parked |
+//! | [`deliver`] | queued sends become Graph calls, within the account's budget |
+//! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
+//! | [`upkeep`] | tokens are renewed, subscriptions repaired, missed comments found |
+//! | [`operate`], [`apply`], [`overview`] | what operators do to sends and campaigns, and what they see |
+//!
+//! | module | what the use cases share |
+//! |---|---|
+//! | [`port`] | what they need from the world |
+//! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
+//! | [`directory`], [`account`], [`accounts_file`] | accounts, and the files that describe them |
+//! | [`page`], [`ticket`], [`tombstones`] | how sends are listed, queued and forgotten |
+//! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
 
 pub mod account;
 pub mod accounts_file;

@@ -3,6 +3,14 @@
 //! Each decision is one write on the budget's version. A warm process starts from the budget it has
 //! seen last, and reads first only where another process has decided meanwhile: a write that fails
 //! costs five times what a read does. It remembers denials, so that denied traffic writes nothing.
+//!
+//! After a lost race the process reads first, until it finds that nobody else has written. In a
+//! fleet this is nearly always so.
+//!
+//! A unit of a recipients quota is moved to the latest message only where a profile lets an
+//! account send more messages than it may write to people. There a message costs one more read
+//! and write, a second message to the same person is one transaction, and the messages of a
+//! batch are decided one by one.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -1,4 +1,8 @@
 //! What operators do to sends that wait or have ended: look at them, cancel them, bring them back.
+//!
+//! A retried send gets a new place, and is listed before its entry is written on the condition
+//! of how it ended. So every old message is void. Only answers to comments can be retried: Meta
+//! refuses a second one.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,15 @@
 //! Pages: which sends of an account may still wait, a page for those that were recorded together. A
 //! send itself lies in its entry alone; a page is how the release function finds it.
+//!
+//! An entry proves that an event was seen, holds its send while the send waits, and tells
+//! afterwards how it ended. What waits must also be found in order and by account. An index
+//! would cost one write when a send arrives and one when it ends. A page costs this once for up
+//! to 18 sends that were recorded together. So a DM costs a share of a page, an entry, a
+//! reserve, a claim and an outcome: a little over four write units, however long it waits.
+//!
+//! A slot is written on the page, not into the send. The message names the epoch of the send.
+//! If a run gives a slot twice, because it died or believed that a message was lost, two
+//! messages name one epoch, and one of them is claimed.
 
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};

@@ -1,4 +1,10 @@
 //! The ports: what the use cases need from the world, each trait the size of its callers.
+//!
+//! A read may lag where a condition decides, because an eventual read costs half. A decision
+//! may begin with an old budget: the write on its version then fails, and a denial is checked
+//! by a consistent read. That a send has ended at its place never changes. A send that seems
+//! parked gets a slot; if it has moved on, its message names an old epoch. All other reads are
+//! consistent.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,5 +1,23 @@
 //! What the ports promise, as cases that every implementation of them is put through: the
 //! simulator's in memory, and those of `shared/cloud` over whatever answers as DynamoDB and SQS.
+//!
+//! The same cases run against four things: the simulator's tables and queues in memory; and the
+//! adapters over the embedded DynamoDB and SQS, over AWS's DynamoDB Local with MiniStack's SQS,
+//! and over MiniStack alone. `.ci/run` starts the last two, and runs the functions as built
+//! against them. All four behave alike, with these exceptions:
+//!
+//! - No emulator answers TransactionConflict. DynamoDB does, where two writes meet and one is a
+//!   transaction. `tests/conflicts.rs` gives this answer: a budget's write treats it as a lost
+//!   race.
+//! - Eventual reads lag by up to two seconds in the simulator, and nowhere else.
+//! - A dead-lettered message is counted by the simulator and kept by the others.
+//! - MiniStack cannot redrive (StartMessageMoveTask). The test of the built functions moves the
+//!   messages itself.
+//! - Throttles and unprocessed items come from the simulator and from the embedded SQS's
+//!   faults. DynamoDB Local and MiniStack never have any.
+//!
+//! The built functions also take their secrets and their data key from MiniStack. The local
+//! stack has both in process, as far as the operator's tool needs them.
 
 #![expect(clippy::unwrap_used, reason = "a case ends where something is not as it must be")]
 

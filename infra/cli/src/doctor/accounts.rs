@@ -99,7 +99,7 @@ fn quotas(account: &Account) -> Vec<Finding> {
         Finding::warning(
             QUOTAS,
             format!("profile `{}`: {warning}", profile.name),
-            "change the profile's rows, or take one away (README, \"The limits it keeps\")",
+            "change the profile's rows, or take one away (infra/OPERATIONS.md, \"The limits of an account\")",
         )
     };
     warnings.iter().map(|warning| told(warning)).collect()

@@ -86,7 +86,7 @@ fn table(name: &str, found: Option<&TableDescription>, keys: &[(&str, KeyType)])
         other => Finding::wrong(
             TABLE,
             format!("{name} is {}", other.map_or("in no known state", TableStatus::as_str)),
-            "wait until it is ACTIVE; where it is being deleted, restore it (README, \"Restore\")",
+            "wait until it is ACTIVE; where it is being deleted, restore it (infra/OPERATIONS.md, \"Restore\")",
         ),
     }
 }

@@ -25,8 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the secret must hold, for people.
 const STORE_IT: &str = "put the Instagram app's secret (App Dashboard, Instagram, API setup with \
-                        Instagram login) into `app_secrets` of the deployment's secret (README, \
-                        \"Deploy it\")";
+                        Instagram login) into `app_secrets` of the deployment's secret \
+                        (infra/OPERATIONS.md, \"The app's secret\")";
 
 /// Looks at both.
 pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
@@ -80,7 +80,7 @@ fn stored(read: &Result<Secrets, SecretsError>) -> Finding {
         Err(error @ SecretsError::Malformed(_)) => Finding::wrong(
             SECRET,
             error.to_string(),
-            "until then no delivery is taken (README, \"Deploy it\", says what it holds)",
+            "until then no delivery is taken (infra/OPERATIONS.md, \"The app's secret\", says what it holds)",
         ),
     }
 }

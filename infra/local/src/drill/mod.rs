@@ -1,5 +1,14 @@
 //! The chaos drill: days of comments, and one trouble after another. Whoever commented gets one DM
 //! all the same.
+//!
+//! The drill believes Meta. A comment is answered when Meta carried out its DM, whatever the
+//! entries say; it is lost when there is neither a DM nor an entry. A second call for a comment
+//! is wrong, unless the answer to the first came while the store was out or its function died.
+//! Drawn days go on after the last one until nobody waits, for as long as a comment can be
+//! answered. The loads are such that none needs to be late.
+//!
+//! An outage of a store or queue is played between SDK and service, for pollers too. Meta's
+//! failures are played by the simulated Graph API.
 
 mod days;
 mod load;

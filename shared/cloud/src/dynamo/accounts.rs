@@ -1,4 +1,10 @@
 //! Connected accounts: settings, campaigns and the sealed token, in one partition each.
+//!
+//! A paused campaign is an attribute beside the campaign, not part of what a file says. So
+//! applying a file again, or connecting, leaves it paused, and a version that does not know
+//! pauses continues with the campaign instead of failing to read the account. A webhook may
+//! match for it for the minute that it remembers the account. Such a comment waits like those
+//! before it.
 
 use std::collections::HashSet;
 

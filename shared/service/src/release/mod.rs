@@ -2,6 +2,12 @@
 //!
 //! A schedule asks [`Release::dispatch`] which accounts are due; each gets a run of its own,
 //! [`Release::run`], under a lease.
+//!
+//! A run forecasts what it has read. If it has read only the first of many sends, it reads all
+//! of them once an hour while comments arrive or some will be late, and otherwise when a third
+//! of the remaining time has passed, at most after twelve hours. The forecast is kept in the
+//! cursor: ingest compares the deadline of a new comment with it, and says at once if it will
+//! probably be too late.
 
 mod survey;
 

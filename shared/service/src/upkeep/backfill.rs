@@ -1,5 +1,12 @@
 //! Backfill: the comments of the recent past are read and go the way of every other comment. The event
 //! of a comment is its id, however it became known, so it still has its one DM.
+//!
+//! Six hours without a webhook may be a night. So the comments since then are read, four times
+//! a day, and only of media whose count of comments has changed: one call if nobody wrote.
+//! Webhooks have stopped if there is a comment that they should have reported 75 minutes ago.
+//!
+//! A comment that is read has its exact time, so its deadline is exact. Reading waits while
+//! sends are parked, and keeps half of each quota free until its comments have two days left.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,8 @@
 //! What Meta says of an account to whoever looks into it: reads like upkeep's own, charged like them.
+//!
+//! With Instagram Login no documented call tells which permissions a token has. So each
+//! permission is tried by a read that needs it: who the account is, its conversations, the
+//! comments of one media.
 
 use futures::future::BoxFuture;
 use spillway_core::time::Timestamp;

@@ -5,6 +5,10 @@
 //! time, until its time is up; those that have waited longest come first, so that what one run does not
 //! reach the next one does. An account that fails is due again after a while and stops no other. There
 //! is no queue between: a visit is mostly one call an hour, and nobody waits for it.
+//!
+//! The accounts are listed in eight partitions, each with the instant at which it is due. A
+//! visit begins by moving this instant on, on the condition of the old one. So one run has an
+//! account, and an account whose visit died is due again in ten minutes.
 
 mod backfill;
 mod call;
