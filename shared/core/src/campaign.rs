@@ -7,52 +7,53 @@ use crate::keyword::{Folded, Matching};
 use crate::message::Template;
 use crate::time::Timestamp;
 
-/// What a creator has set up: comments that match get one of the messages.
+/// A creator's campaign: comments that match it get one of its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, try_from = "Unchecked")]
 pub struct Campaign {
     /// Unique within the account.
     pub id: CampaignId,
-    /// The comment has to hold one of these. Empty: every comment matches.
+    /// The comment must contain one of these. If empty, every comment matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keywords: Vec<String>,
-    /// How a keyword, or an exception, has to stand in the comment.
+    /// How a comment must contain a keyword or an exception.
     #[serde(default)]
     pub matching: Matching,
-    /// A comment that holds one of these does not match.
+    /// A comment that contains one of these does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
-    /// Only comments on these posts, Reels or broadcasts. Empty: on all.
+    /// Posts, Reels or broadcasts whose comments match. If empty, all do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<MediaId>,
-    /// Which sends go first when not all can go in time.
+    /// Which sends go first if not all can go in time.
     #[serde(default)]
     pub overflow: Overflow,
     /// The texts, one for each send in turn; 1 to 255 of them.
     pub messages: Vec<Template>,
 }
 
-/// Whether a campaign is at work. It is no part of its text: what is applied again stays paused.
+/// Whether a campaign is active. A file does not say this: a campaign that is applied again stays
+/// paused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Running {
     /// It matches comments, and its sends go out.
     #[default]
     Active,
-    /// It matches nothing, and what waits for it stays until it goes on or its time is over.
+    /// It matches nothing. Its sends wait until it is resumed or their deadline passes.
     PausedSince(Timestamp),
 }
 
-/// Which of a campaign's sends go when not all can go in time.
+/// Which of a campaign's sends go if not all can go in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
-    /// Whoever came first.
+    /// The oldest comments first.
     #[default]
     OldestFirst,
-    /// Whoever came last: an answer within minutes is worth more than one after days.
+    /// The newest comments first: an answer within minutes is worth more than one after days.
     NewestFirst,
-    /// Whoever came first; who would be too late gets a public reply instead.
+    /// The oldest comments first. Those that would be too late get a public reply instead.
     PublicReply,
 }
 
@@ -73,7 +74,7 @@ struct Unchecked {
     messages: Vec<Template>,
 }
 
-/// What is wrong with a campaign.
+/// A fault of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CampaignError {
     /// No name.
@@ -85,13 +86,13 @@ pub enum CampaignError {
     /// A keyword that no comment can hold.
     #[error("campaign `{0}` has an empty keyword: remove it, or leave `keywords` out to match all")]
     EmptyKeyword(CampaignId),
-    /// A policy that nothing can carry out yet.
+    /// An overflow policy that is not available yet.
     #[error(
         "campaign `{0}`: `overflow = \"public_reply\"` is not possible yet: \
          write \"oldest_first\" or \"newest_first\""
     )]
     PublicReply(CampaignId),
-    /// The same text twice, which would be sent twice running.
+    /// A text that is listed twice, so that it could be sent twice in a row.
     #[error("campaign `{0}` has the message «{1}» twice: change one of them")]
     SameMessage(CampaignId, String),
 }
@@ -107,10 +108,10 @@ impl TryFrom<Unchecked> for Campaign {
 }
 
 impl Campaign {
-    /// Checks what its fields cannot say by their types.
+    /// Checks what the types of the fields cannot express.
     ///
     /// # Errors
-    /// Says what is wrong.
+    /// Returns the first fault.
     pub fn check(&self) -> Result<(), CampaignError> {
         let Self { id, keywords, except, messages, .. } = self;
         if id.as_str().trim().is_empty() {
@@ -133,8 +134,8 @@ impl Campaign {
         Ok(())
     }
 
-    /// A keyword of `self` that is always `other`'s as well, so that one of the two never gets its
-    /// comments: the same one on the same media. `""` where both take every comment.
+    /// Returns a keyword that both campaigns have on the same media, so that one of them never gets its
+    /// comments. Returns `""` if both match every comment.
     pub fn clash<'a>(&'a self, other: &Self) -> Option<&'a str> {
         let same_media = match (self.media.is_empty(), other.media.is_empty()) {
             (true, true) => true,
@@ -154,7 +155,7 @@ impl Campaign {
     }
 }
 
-/// An account's campaigns, ready to match: keywords are folded once.
+/// An account's campaigns, with their keywords folded for matching.
 #[derive(Clone, Debug, Default)]
 pub struct Campaigns(Vec<Ready>);
 
@@ -171,18 +172,18 @@ struct Ready {
 pub struct Match<'a> {
     /// The campaign.
     pub campaign: &'a Campaign,
-    /// The keyword it holds; `None` for a campaign that takes every comment.
+    /// The keyword that the comment contains. `None` if the campaign matches every comment.
     pub keyword: Option<&'a str>,
 }
 
 impl Campaigns {
-    /// Prepares `campaigns`, all of them active. Those for certain media come first, and of these as of
-    /// the others those that take every comment last; then in the order given.
+    /// Prepares active campaigns. Those for certain media come first. Within both groups, campaigns that
+    /// match every comment come last. Otherwise the given order is kept.
     pub fn new(campaigns: impl IntoIterator<Item = Campaign>) -> Self {
         Self::as_they_run(campaigns.into_iter().map(|campaign| (campaign, Running::Active)))
     }
 
-    /// The same, of which some may be paused.
+    /// Prepares campaigns of which some may be paused: see [`Self::new`].
     pub fn as_they_run(campaigns: impl IntoIterator<Item = (Campaign, Running)>) -> Self {
         let fold = |words: &[String]| words.iter().map(|word| Folded::new(word)).collect();
         let mut ready: Vec<Ready> = campaigns
@@ -199,18 +200,19 @@ impl Campaigns {
         Self(ready)
     }
 
-    /// A campaign by its id.
+    /// Returns the campaign with this id.
     pub fn get(&self, id: &CampaignId) -> Option<&Campaign> {
         self.0.iter().map(|ready| &ready.campaign).find(|campaign| campaign.id == *id)
     }
 
-    /// How a campaign runs; a campaign that is gone holds nothing back.
+    /// Returns whether a campaign is active. A campaign that was removed counts as active, so that its
+    /// sends are looked at and end.
     pub fn running(&self, id: &CampaignId) -> Running {
         let found = self.0.iter().find(|ready| ready.campaign.id == *id);
         found.map_or(Running::Active, |ready| ready.running)
     }
 
-    /// Whether what waits for a campaign is held back.
+    /// Whether a campaign's sends must wait.
     pub fn is_paused(&self, id: &CampaignId) -> bool {
         matches!(self.running(id), Running::PausedSince(_))
     }
@@ -220,8 +222,8 @@ impl Campaigns {
         self.0.iter().map(|ready| &ready.campaign)
     }
 
-    /// The first campaign that wants a comment with this text on any of `media` (an ad's comment
-    /// counts for the post it promotes as well).
+    /// Returns the first campaign that matches a comment with this text on any of `media`. (A comment on
+    /// an ad also belongs to the post that the ad promotes.)
     pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
         let comment = Folded::new(text);
         let mut active = self.0.iter().filter(|ready| ready.running == Running::Active);

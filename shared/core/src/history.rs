@@ -12,9 +12,9 @@ pub struct PastStep {
     pub epoch: u32,
     /// When.
     pub at: Timestamp,
-    /// Which.
+    /// What happened.
     pub what: Past,
-    /// The slot that a claim was for, where its ticket told.
+    /// The slot of a claim, if its message named one.
     pub slot: Option<Timestamp>,
 }
 
@@ -23,9 +23,9 @@ pub struct PastStep {
 pub enum Past {
     /// It took a step.
     Step(Step),
-    /// It failed for good, which was not the last word.
+    /// It failed, and was repeated later.
     Ended(FailReason),
-    /// It was brought back by hand.
+    /// It was repeated by hand.
     Retried,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Past {
 pub const STEPS_KEPT: u32 = 8;
 
 impl PastStep {
-    /// As a store keeps it: `epoch at what`, with the instants in milliseconds since 1970.
+    /// Encodes the step for a store as `epoch at what`, with instants in milliseconds since 1970.
     pub fn encode(&self) -> String {
         let Self { epoch, at, what, slot } = self;
         // No step leads to a claim but a claim.
@@ -81,7 +81,7 @@ impl PastStep {
         format!("{epoch} {} {what}", at.as_millis())
     }
 
-    /// Reads what [`Self::encode`] gave; `None` where it is something else.
+    /// Decodes what [`Self::encode`] returned. Returns `None` for anything else.
     pub fn decode(text: &str) -> Option<Self> {
         let instant = |word: &str| Some(Timestamp::from_millis(word.parse().ok()?));
         let mut words = text.split(' ');

@@ -11,7 +11,7 @@ use crate::seed::seed;
 use crate::send::Waiting;
 use crate::time::{CLOCK_BOUND, Timestamp};
 
-/// Why an account is on hold. Each has an end of its own.
+/// Why an account is on hold. The cause decides how long the hold lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldCause {
@@ -39,7 +39,7 @@ pub enum HoldCause {
 }
 
 impl HoldCause {
-    /// The first wait and the longest, where Meta names none.
+    /// Returns the first and the longest wait, for when Meta names none.
     const fn waits(self) -> (Duration, Duration) {
         const HOUR: u64 = 3600;
         let (first, longest) = match self {
@@ -56,7 +56,7 @@ impl HoldCause {
     }
 }
 
-/// A hold in force.
+/// A hold that is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Why.
@@ -68,42 +68,42 @@ pub struct Hold {
     /// The one send that may go first once the hold has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
-    /// Until then its probe is no send: the account's token is due to be renewed, and sends that wait
-    /// would be first after every hold.
+    /// Until this instant no send becomes the probe: the account's token is due to be renewed, and
+    /// waiting sends would otherwise take every probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upkeep_until: Option<Timestamp>,
 }
 
-/// A stop by hand. It is kept beside a hold that follows from Meta's answers: either may outlast the
-/// other.
+/// A stop by hand. It is kept beside a hold that follows from Meta's answers, since either may outlast
+/// the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByHand {
     /// Since when.
     pub since: Timestamp,
-    /// No call before this instant; [`Timestamp::NEVER`] until somebody ends it.
+    /// No call before this instant. [`Timestamp::NEVER`] if it lasts until somebody ends it.
     pub until: Timestamp,
-    /// What whoever stopped it noted, at most [`REASON_BYTES_MAX`].
+    /// The operator's note, at most [`REASON_BYTES_MAX`] bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Bytes of a noted reason: the account's item has room for little.
+/// The most bytes of a note. The account's item has little room.
 pub const REASON_BYTES_MAX: usize = 120;
 
-/// The one call that finds out whether a hold is over.
+/// The one call that shows whether a hold is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The send whose call it is; `None` for a call of another tool that shares the budget.
+    /// The send that is called for. `None` for a call of another tool that shares the budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<SendId>,
-    /// Until then nothing else goes; after it another probe may.
+    /// Until this instant nothing else is called. After it another probe may go.
     pub lease_until: Timestamp,
 }
 
-/// An account's hold and how often it was put on hold lately.
+/// The holds of an account, and how often it was put on hold lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holds {
-    /// Holds within a day of each other. Each makes the next one longer.
+    /// The number of holds within a day of each other. Each makes the next one longer.
     pub strikes: u32,
     /// When the last of them began.
     pub last_strike: Timestamp,
@@ -116,7 +116,7 @@ pub struct Holds {
     /// People who have had too many messages: nothing is sent to them for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recipients: Vec<HeldRecipient>,
-    /// What Meta has refused lately, and whom it concerns.
+    /// Meta's latest refusals, and whom they concern.
     #[serde(default, skip_serializing_if = "Refusals::is_empty")]
     pub refusals: Refusals,
 }
@@ -144,7 +144,7 @@ pub enum NewToken {
     Untried,
 }
 
-/// Whether calls may go, as far as holds are concerned.
+/// Whether the holds allow calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// No hold.
@@ -162,7 +162,7 @@ const UPKEEP_TURN: Duration = Duration::from_secs(35 * 60);
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Holds {
-    /// What may go at `now`.
+    /// Returns what may be called at `now`.
     pub fn gate(&self, now: Timestamp) -> Gate {
         let gate = self.gate_of_answers(now);
         match (self.stopped_until(now), &gate) {
@@ -197,7 +197,7 @@ impl Holds {
         }
     }
 
-    /// Until when the account is stopped by hand, where it is at `now`.
+    /// Returns the end of the stop by hand that is in force at `now`.
     pub fn stopped_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.by_hand.as_ref().map(|stop| stop.until).filter(|&until| now < until)
     }
@@ -250,7 +250,7 @@ impl Holds {
         if now < closed_until { Gate::Closed(hold.cause, closed_until) } else { Gate::Probe }
     }
 
-    /// Whether a probe is under way, whose outcome ends the hold. A hold that came after it has none.
+    /// Whether a probe is under way. A hold that began after the probe has none.
     pub fn is_probed(&self) -> bool {
         self.current.as_ref().is_some_and(|hold| hold.probe.is_some())
     }
@@ -260,7 +260,7 @@ impl Holds {
         self.current.as_ref().is_none_or(|hold| now >= hold.until)
     }
 
-    /// Until when nothing is sent to `recipient`.
+    /// Returns the end of the hold of `recipient`.
     pub fn recipient_held_until(
         &self,
         recipient: &RecipientId,
@@ -271,7 +271,7 @@ impl Holds {
         (now < held.until).then_some(held.until)
     }
 
-    /// How little a send is fit to find out whether a hold is over.
+    /// Returns how unsuitable a send is as probe.
     pub fn suspicion(&self, send: &Waiting, now: Timestamp) -> Suspicion {
         let person = send.to.recipient();
         let of_person = person.and_then(|person| self.recipient_held_until(person, now));

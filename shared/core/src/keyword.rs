@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// How a keyword has to stand in the comment.
+/// How a comment must contain a keyword.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Matching {
@@ -44,7 +44,7 @@ impl Folded {
         self.text.trim().is_empty()
     }
 
-    /// Whether `keyword` stands in this text.
+    /// Whether this text contains `keyword`.
     pub fn has(&self, keyword: &Self, matching: Matching) -> bool {
         if keyword.is_empty() {
             return false;

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::profile::SlowDown;
 use crate::time::Timestamp;
 
-/// What has been learned. Nothing learned is the default.
+/// What Meta's answers have taught about an account. The default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Learned {
-    /// The limits in force right after they were lowered, and when that was.
+    /// The latest lowering of the limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowered: Option<Lowered>,
-    /// The usage reported last.
+    /// The latest reported usage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// When the last hold ended.
@@ -22,39 +22,39 @@ pub struct Learned {
     pub returned_at: Option<Timestamp>,
 }
 
-/// A limit was met below the configured figure.
+/// A limit that was met below the configured figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lowered {
     /// Percent of the configured limits of an hour and less.
     pub percent: u8,
-    /// Since when. Rises by [`Learned::RECOVERY`] from here on.
+    /// When it was lowered. It recovers by [`Learned::RECOVERY`] from then on.
     pub at: Timestamp,
 }
 
-/// How full Meta says a limit is.
+/// A usage that Meta reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// In percent; 100 is throttled.
+    /// Percent of Meta's limit; at 100 calls are throttled.
     pub percent: u8,
-    /// When it said so. An answer without the header says nothing, and this one stays.
+    /// When it was reported. An answer without the header leaves it unchanged.
     pub at: Timestamp,
 }
 
 const FULL: u8 = 100;
 
 impl Learned {
-    /// Limits recover by so many percent in each span of that length.
+    /// Limits recover by this many percent in each span of this length.
     pub const RECOVERY: (u8, Duration) = (5, Duration::from_secs(600));
-    /// Lowered limits are at least this many percent of the configured ones.
+    /// The least percent of the configured limits that lowered limits keep.
     pub const LIMIT_MIN: u8 = 25;
-    /// A reported usage is believed for so long.
+    /// How long a reported usage is believed.
     pub const USAGE_BELIEVED: Duration = Duration::from_secs(900);
-    /// After a hold the pace is a quarter of the full one, and a quarter more after each such span.
+    /// After a hold the pace is a quarter of the full one, and rises by a quarter after each such span.
     pub const RETURN_STEP: Duration = Duration::from_secs(300);
-    /// The pace is at least this many percent of the full one.
+    /// The least percent of the full pace.
     pub const PACE_MIN: u8 = 25;
 
-    /// The percent of the configured limits that is in force at `at`.
+    /// Returns the percent of the configured limits that is in force at `at`.
     pub fn limit_percent(&self, at: Timestamp) -> u8 {
         let Some(Lowered { percent, at: since }) = self.lowered else { return FULL };
         let (step, every) = Self::RECOVERY;
@@ -63,7 +63,7 @@ impl Learned {
         u8::try_from(risen.min(u128::from(FULL))).unwrap_or(FULL)
     }
 
-    /// The percent of the full pace at `at`.
+    /// Returns the percent of the full pace at `at`.
     pub fn pace_percent(&self, slow_down: SlowDown, at: Timestamp) -> u8 {
         self.percent_by_usage(slow_down, at).min(self.percent_by_return(at))
     }
@@ -99,8 +99,7 @@ impl Learned {
         forgotten.filter(|&forgotten| forgotten > at).into_iter().chain(step).min()
     }
 
-    /// With a usage that was reported at `at`. One that asks for nothing new is left out, so that it
-    /// costs no write.
+    /// Adds a reported usage. One that changes nothing is left out, so that it costs no write.
     #[must_use]
     pub fn with_usage(self, usage: Option<Usage>) -> Self {
         let newer = usage.filter(|usage| self.usage.is_none_or(|known| known.at < usage.at));

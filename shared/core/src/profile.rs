@@ -9,7 +9,7 @@ use crate::quota::{
     Action, DAY, Limit, PACED_WINDOW_MAX, Quota, QuotaId, Scope, Tier, Unit, nonzero,
 };
 
-/// A named set of quotas, and how to keep well below them. All of it holds together.
+/// A named set of quotas, and how to keep well below them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -18,26 +18,25 @@ pub struct Profile {
     /// The quotas.
     #[serde(rename = "quota")]
     pub quotas: Vec<Quota>,
-    /// How the day's DMs are spread; `None` sends around the clock, as fast as the quotas allow.
+    /// How the day's DMs are spread. `None` sends around the clock, as fast as the quotas allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<Spread>,
-    /// How a new account begins; `None` with everything at once.
+    /// How a new account begins. `None` gives it the full figures at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
-    /// When the usage that Meta reports slows the account down.
+    /// At which reported usage the account slows down and stops.
     #[serde(default)]
     pub slow_down: SlowDown,
 }
 
-/// The day's DMs evenly over its active hours.
+/// Spreads the day's DMs evenly over its active hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spread {
     /// How long a day is active, at most `24h`.
     #[serde(with = "crate::span")]
     pub active: Duration,
-    /// How many DMs more than the even pace may go in any ten minutes; at least a twentieth of the
-    /// even pace.
+    /// DMs that may exceed the even pace in any ten minutes; at least a twentieth of that pace.
     pub burst: u32,
 }
 
@@ -46,22 +45,22 @@ impl Spread {
     pub const VELOCITY_WINDOW: Duration = Duration::from_secs(600);
 }
 
-/// A new account's first weeks: each day's figures are a share of the full ones.
+/// The first weeks of a new account, in which each day's figures are a share of the full ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WarmUp {
-    /// Percent on the first day.
+    /// Percent of the full figures on the first day.
     pub from_percent: u8,
-    /// Percent on the last day of the warm-up.
+    /// Percent of the full figures on the last day of the warm-up.
     pub to_percent: u8,
-    /// Days of warm-up.
+    /// Length of the warm-up in days.
     pub days: NonZeroU32,
-    /// Days on which it then rises to 100 percent.
+    /// Days after the warm-up in which the share rises to 100 percent.
     pub ramp_days: u32,
 }
 
 impl WarmUp {
-    /// The thousandths in force on day `day`, counted from 0.
+    /// Returns the share in force on day `day`, counted from 0, in thousandths.
     pub fn permille(&self, day: u64) -> u64 {
         let between = |from: u64, to: u64, step: u64, steps: u64| {
             from + to.saturating_sub(from) * step.min(steps) / steps.max(1)
@@ -78,20 +77,20 @@ impl WarmUp {
         }
     }
 
-    /// The first day, counted from 0, on which it is over.
+    /// Returns the first day, counted from 0, on which the full figures apply.
     pub fn over_on(&self) -> u64 {
         u64::from(self.days.get()) - 1 + u64::from(self.ramp_days.max(1))
     }
 }
 
-/// From which reported usage on an account slows down, and at which it stops, in percent of
-/// Meta's own limit.
+/// The reported usage from which an account slows down, and at which it stops, in percent of Meta's
+/// limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlowDown {
-    /// Slower from here on.
+    /// The account slows down from this usage on.
     pub from_percent: u8,
-    /// No further than here.
+    /// The account stops at this usage.
     pub stop_percent: u8,
 }
 
@@ -101,7 +100,7 @@ impl Default for SlowDown {
     }
 }
 
-/// What is wrong with a profile: with it nothing could be counted, or nothing be sent.
+/// A fault of a profile, with which calls could not be counted or nothing could be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
     /// Two quotas share a name, and so would share their counts.
@@ -119,8 +118,8 @@ pub enum ProfileError {
     /// A quota that counts nothing.
     #[error("quota `{0}` counts no action: name at least one")]
     NoAction(QuotaId),
-    /// A person has one unit, wherever they were written to: a row that counts only some of the DMs
-    /// would take a unit that another DM has taken for one of its own.
+    /// A recipients row counts only some of the DMs. A person has one unit for all DMs, so the row
+    /// would mistake the unit of another DM for one of its own.
     #[error("quota `{0}` counts recipients: name private_reply, live_reply and message all three")]
     SomePeople(QuotaId),
     /// A name that does not fit the account's item.
@@ -129,7 +128,7 @@ pub enum ProfileError {
     /// More quotas than fit the account's item.
     #[error("a profile has at most {QUOTAS_MAX} quotas: leave out those that cannot bind")]
     TooMany,
-    /// An action of which any number would go.
+    /// No quota limits this action.
     #[error("no quota counts `{0}`: a DM without a limit gets an account blocked; add a quota")]
     Unlimited(&'static str),
     /// A day without active hours, or with too many.
@@ -171,10 +170,10 @@ impl ProfileError {
     }
 }
 
-/// Something that will surprise whoever reads the profile; nothing breaks.
+/// A property of a profile that may surprise its reader. Nothing breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProfileWarning {
-    /// A row that another one keeps from ever being reached.
+    /// A row that can never be reached, because another row is reached first.
     NeverBinds {
         /// The row.
         quota: QuotaId,
@@ -281,7 +280,7 @@ impl Profile {
         }
     }
 
-    /// The profile of that name, of those that come with Spillway.
+    /// Returns the built-in profile of that name.
     pub fn named(name: &str) -> Option<Self> {
         [Self::careful(), Self::meta()].into_iter().find(|profile| profile.name == name)
     }
@@ -315,7 +314,7 @@ impl Profile {
         ]
     }
 
-    /// The quotas of each account by itself that one `action` takes from.
+    /// Returns the account-scoped quotas from which one `action` takes a unit.
     pub fn counting(&self, action: Action) -> impl Iterator<Item = &Quota> {
         self.account_quotas().filter(move |quota| quota.counts(action))
     }
@@ -324,10 +323,10 @@ impl Profile {
         self.quotas.iter().filter(|quota| quota.scope == Scope::Account)
     }
 
-    /// Refuses what cannot be counted and what can never send.
+    /// Checks that calls can be counted under this profile, and that it allows sends.
     ///
     /// # Errors
-    /// The first thing that is wrong, and what to do about it.
+    /// Returns the first fault, whose message says what to do about it.
     pub fn validate(&self) -> Result<(), ProfileError> {
         if self.quotas.len() > QUOTAS_MAX {
             return Err(ProfileError::TooMany);
@@ -397,7 +396,7 @@ impl Profile {
         Ok(())
     }
 
-    /// The rows that cannot bind for an account of `tier`, and the day's figures that it cannot
+    /// Returns the rows that never limit an account of `tier`, and the day's figures that it cannot
     /// reach.
     pub fn warnings(&self, tier: Tier) -> Vec<ProfileWarning> {
         let active = self.spread.map_or(DAY, |spread| spread.active);

@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::CLOCK_BOUND;
 
-/// How long a grant may be used: a request not yet written this long after its decision is given
+/// The life of a grant. A request that has not been written this long after its decision is given
 /// back, not sent.
 pub const GRANT_LIFE: Duration = Duration::from_secs(5);
 
 /// Windows up to this length set the pace; longer ones are met by waiting.
 pub const PACED_WINDOW_MAX: Duration = Duration::from_secs(3600);
 
-/// How far apart the slot of a send and its decision may drift: the queue's delays are whole
-/// seconds, and a batch is polled when it is polled.
+/// The greatest drift between the slot of a send and its decision: the queue's delays are whole
+/// seconds, and batches are polled at any time.
 pub(crate) const PACE_SLACK: Duration = Duration::from_secs(2);
 
-/// Something an account's software does at Meta, and that some quota counts.
+/// A kind of call to Meta that a quota may count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -29,7 +29,7 @@ pub enum Action {
     LiveReply,
     /// A DM in an open conversation.
     Message,
-    /// A public answer under a comment.
+    /// A public reply to a comment.
     PublicReply,
     /// Any read of the API.
     Read,
@@ -50,12 +50,13 @@ impl Action {
         Self::Publish,
         Self::Follow,
     ];
-    /// The actions that put a DM into somebody's inbox.
+    /// The actions that send a DM.
     pub const DIRECT_MESSAGES: [Self; 3] = [Self::PrivateReply, Self::LiveReply, Self::Message];
-    /// The DMs that keep active hours, even spread and velocity: those that can wait.
+    /// The DMs that can wait, and so keep the active hours, the even spread and the velocity ceiling.
     pub const PACED: [Self; 2] = [Self::PrivateReply, Self::Message];
 
-    /// Whether it keeps active hours, even spread and velocity. A live reply is worth nothing later.
+    /// Whether the action keeps the active hours, the even spread and the velocity ceiling. A live reply
+    /// does not: it would be worthless later.
     pub fn is_paced(self) -> bool {
         Self::PACED.contains(&self)
     }
@@ -65,28 +66,27 @@ impl Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// One call each.
+    /// One unit for each call.
     Calls,
-    /// One recipient each: a person who was written to within the window before takes none, where
-    /// the profile lets an account write more messages than to people. Anybody not known counts as
-    /// new.
+    /// One unit for each recipient. A person who was written to within the window takes none, if the
+    /// profile allows more messages than recipients. An unknown person counts as new.
     Recipients,
 }
 
-/// How many people Meta lets an account write to in a day: 1,000, 10,000 or 100,000.
+/// An account's messaging tier: Meta lets it write to 1,000, 10,000 or 100,000 people a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub enum Tier {
-    /// What a new account has.
+    /// 1,000 people a day, the tier of a new account.
     #[default]
     One,
-    /// What it rises to.
+    /// 10,000 people a day.
     Two,
-    /// The highest.
+    /// 100,000 people a day.
     Three,
 }
 
-/// There are three tiers.
+/// The error of a number that is no tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a tier: it is 1, 2 or 3")]
 pub struct NotATier(u8);
@@ -110,13 +110,13 @@ impl From<Tier> for u8 {
     }
 }
 
-/// How much a window may hold.
+/// The units that a window may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`")]
 pub enum Limit {
-    /// Always so much.
+    /// The same for every tier.
     Fixed(NonZeroU32),
-    /// By the account's tier.
+    /// Depends on the account's tier.
     ByTier {
         /// In tier 1.
         tier_1: NonZeroU32,
@@ -132,7 +132,7 @@ impl Limit {
     pub const TIERS: Self =
         Self::ByTier { tier_1: nonzero(1000), tier_2: nonzero(10_000), tier_3: nonzero(100_000) };
 
-    /// The figure for an account of `tier`.
+    /// Returns the limit of an account of `tier`.
     pub const fn of(self, tier: Tier) -> NonZeroU32 {
         match (self, tier) {
             (Self::Fixed(limit), _) => limit,
@@ -147,14 +147,14 @@ impl Limit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Each account's by itself.
+    /// The calls of one account.
     #[default]
     Account,
-    /// Those of all accounts of the app; the limit is for each connected account.
+    /// The calls of all accounts of the app. The limit is multiplied by the number of connected accounts.
     App,
 }
 
-/// A quota's name, stable over profile changes: stored counts are found by it.
+/// The name of a quota. Stored counts are found by it, so it stays the same when a profile changes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct QuotaId(String);
@@ -183,7 +183,7 @@ impl fmt::Debug for QuotaId {
     }
 }
 
-/// Never more than `limit` units of `actions` in any window of this length, wherever it starts.
+/// Allows at most `limit` units of `actions` in any window of this length, wherever it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
@@ -204,30 +204,30 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// A row for every account by itself.
+    /// Makes an account-scoped quota.
     pub fn new(id: &str, actions: &[Action], unit: Unit, window: Duration, limit: Limit) -> Self {
         let actions = actions.to_vec();
         Self { id: QuotaId::new(id), actions, unit, scope: Scope::Account, window, limit }
     }
 
-    /// Whether one `action` takes a unit.
+    /// Whether `action` takes a unit.
     pub fn counts(&self, action: Action) -> bool {
         self.actions.contains(&action)
     }
 
-    /// Whether it is a day's figure of DMs: what warm-up scales and the spread divides.
+    /// Whether this is a limit of DMs a day, which the warm-up scales and the spread divides.
     pub fn is_day_figure(&self) -> bool {
         self.window == DAY && Action::PACED.iter().any(|&action| self.counts(action))
     }
 
-    /// How long a decision is counted: the window, the life of a grant (the call may be that much
-    /// later than its decision), and both ends' clock error.
+    /// Returns how long a decision is counted: the window, plus the life of a grant (by which a call may
+    /// be later than its decision), plus twice the bound of clock errors.
     pub fn counted_span(&self) -> Duration {
         self.window + GRANT_LIFE + 2 * CLOCK_BOUND
     }
 
-    /// The width of the buckets that decisions are counted in: 1% of an hour and less, under ten
-    /// minutes for a day.
+    /// Returns the width of the buckets in which decisions are counted: 1% of the window up to an hour,
+    /// under ten minutes for a day.
     pub fn bucket(&self) -> Duration {
         let buckets = if self.window <= PACED_WINDOW_MAX { 100 } else { 150 };
         Duration::from_millis(crate::time::millis(self.counted_span()).div_ceil(buckets).max(1))

@@ -19,20 +19,20 @@ use crate::quota::{
 };
 use crate::time::{CLOCK_BOUND, Timestamp};
 
-/// What holds for one account, whatever its profile.
+/// What applies to one account, whatever its profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
     /// Its tier.
     #[serde(default)]
     pub tier: Tier,
-    /// Whose clocks its day follows.
+    /// The time zone of its day.
     #[serde(default)]
     pub time_zone: Zone,
-    /// When its day begins.
+    /// When its active hours begin, in that time zone.
     #[serde(default = "eight")]
     pub day_starts: TimeOfDay,
-    /// When it began to send by software; without it the account is not warmed up.
+    /// When it began to send through software. `None` means that it is not warmed up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up_since: Option<Timestamp>,
 }
@@ -52,7 +52,7 @@ impl Default for Terms {
     }
 }
 
-/// A profile and terms, checked, and ready to be asked.
+/// A checked profile together with the terms of one account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Rules {
@@ -82,7 +82,7 @@ impl From<Rules> for Stored {
     }
 }
 
-/// A quota and its limit at an instant.
+/// A quota and the limit that is in force at an instant.
 #[derive(Clone, Copy, Debug)]
 pub struct InForce<'r> {
     /// The quota.
@@ -92,8 +92,8 @@ pub struct InForce<'r> {
 }
 
 impl InForce<'_> {
-    /// The distance between sends that this quota sustains for ever without one denial. `busy` is
-    /// how much of the window is active, `jitter` by how much slots are moved.
+    /// Returns the distance between sends that this quota sustains without a denial. `busy` is the
+    /// active part of the window, `jitter` the greatest distance by which a slot is moved.
     fn sustained_gap(&self, busy: Duration, jitter: bool) -> Duration {
         let all = busy.min(self.quota.window) + self.quota.margin();
         let limit = f64::from(self.limit.get());
@@ -119,10 +119,10 @@ pub(crate) fn jitter(gap: Duration, draw: u64) -> Duration {
 }
 
 impl Rules {
-    /// Checks the profile.
+    /// Checks `profile` and combines it with `terms`.
     ///
     /// # Errors
-    /// When it cannot be counted or would never send.
+    /// Returns the profile's first fault: see [`Profile::validate`].
     pub fn new(profile: Profile, terms: Terms) -> Result<Self, ProfileError> {
         profile.validate()?;
         let active = profile.spread.map(|spread| {
@@ -135,7 +135,7 @@ impl Rules {
         Ok(Self { profile, terms, active, velocity })
     }
 
-    /// The careful profile for an account of tier 1, in UTC, not new.
+    /// Returns the careful profile for an account of tier 1 in UTC that is not warmed up.
     #[expect(clippy::missing_panics_doc, reason = "a test holds that the profile is sound")]
     pub fn careful() -> Self {
         Self::new(Profile::careful(), Terms::default()).expect("the careful profile is sound")
@@ -146,17 +146,17 @@ impl Rules {
         &self.profile
     }
 
-    /// What holds for this account alone.
+    /// The terms of this account.
     pub fn terms(&self) -> &Terms {
         &self.terms
     }
 
-    /// Every quota that the account is held to by itself.
+    /// Returns every account-scoped quota.
     pub(crate) fn account_quotas(&self) -> impl Iterator<Item = &Quota> {
         self.profile.account_quotas().chain(&self.velocity)
     }
 
-    /// Every quota that one `action` takes from, with its limit at `at`.
+    /// Returns every quota from which one `action` takes a unit, with its limit at `at`.
     pub fn in_force(
         &self,
         action: Action,
@@ -182,7 +182,7 @@ impl Rules {
         if is_hourly { share(limit, u64::from(lowered) * 10) } else { limit }
     }
 
-    /// The quota that never takes so many units of `action` at once, and its limit.
+    /// Returns a quota whose limit is below `units` of `action`, so that they can never be granted together.
     pub fn never_fits(&self, action: Action, units: NonZeroU32) -> Option<(&QuotaId, NonZeroU32)> {
         let rows = self.profile.counting(action);
         let limits = rows.map(|quota| (&quota.id, quota.limit.of(self.terms.tier)));
@@ -196,14 +196,14 @@ impl Rules {
         }
     }
 
-    /// The smallest figure of DMs a day.
+    /// Returns the smallest limit of DMs a day at `at`.
     pub fn day_figure(&self, at: Timestamp) -> Option<NonZeroU32> {
         let rows = Action::PACED.into_iter().flat_map(|action| self.profile.counting(action));
         rows.filter(|quota| quota.is_day_figure()).map(|quota| self.limit(quota, at, 100)).min()
     }
 
-    /// Whether an account may write more messages than to people, so that it matters who had one
-    /// before: somebody who did takes no further unit.
+    /// Whether the account may send more messages than it may write to people. Then a person who was
+    /// written to before takes no further unit.
     pub fn knows_people(&self) -> bool {
         let tier = self.terms.tier;
         let quotas = || self.profile.quotas.iter().filter(|quota| quota.scope == Scope::Account);
@@ -227,8 +227,8 @@ impl Rules {
         NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// The distance between slots for `action` at full pace: what the quotas of an hour and less
-    /// and the even spread of the day's figure sustain without a denial.
+    /// Returns the distance between slots for `action` at full pace: what the quotas of an hour and less,
+    /// and the even spread of the day's figure, sustain without a denial.
     fn full_gap(&self, action: Action, at: Timestamp, learned: Learned) -> Duration {
         let busy = self.profile.spread.map_or(DAY, |spread| spread.active);
         let sets_pace = |row: &InForce<'_>| match action {
@@ -246,7 +246,7 @@ impl Rules {
             .unwrap_or_default()
     }
 
-    /// The distance between slots for `action` at `at`, in whole milliseconds.
+    /// Returns the distance between slots for `action` at `at`, in whole milliseconds.
     pub fn gap(&self, action: Action, at: Timestamp, learned: Learned) -> Duration {
         let gap = self.full_gap(action, at, learned);
         let gap = match action.is_paced() {
@@ -256,7 +256,7 @@ impl Rules {
         Duration::from_millis(gap.as_micros().div_ceil(1000) as u64)
     }
 
-    /// The percent of the full pace at `at`, by what was learned.
+    /// Returns the percent of the full pace at `at`, after what Meta's answers have taught.
     pub fn pace_percent(&self, at: Timestamp, learned: Learned) -> u8 {
         learned.pace_percent(self.profile.slow_down, at)
     }
@@ -267,8 +267,7 @@ impl Rules {
         faster.min(self.limits_change_after(at, learned))
     }
 
-    /// The first instant, not before `at`, at which `action` may go as far as the hours are
-    /// concerned.
+    /// Returns the first instant from `at` on at which the active hours allow `action`.
     pub fn active_from(&self, action: Action, at: Timestamp) -> Timestamp {
         let Some(hours) = self.active.as_ref().filter(|_| action.is_paced()) else { return at };
         // A call may come that much later than its decision, and clocks may be off.

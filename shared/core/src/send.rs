@@ -21,17 +21,17 @@ use crate::quota::Action;
 use crate::seed::seed;
 use crate::time::Timestamp;
 
-/// First to last: what goes before what within an account.
+/// The order of sends within an account, first to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
-    /// Comments on a running broadcast: worth nothing once it has ended.
+    /// Answers to comments on a running broadcast, which are worthless once it has ended.
     Live,
-    /// Comments, story replies and keywords in DMs: somebody waits.
+    /// Answers to comments, story replies and keywords in DMs: somebody is waiting for them.
     Inbound,
-    /// Messages in a conversation that the person has opened.
+    /// Further messages in a conversation that the person has opened.
     FollowUp,
-    /// Campaigns that nobody asked for just now.
+    /// Messages that nobody asked for just now.
     Outbound,
 }
 
@@ -39,7 +39,7 @@ impl Lane {
     /// Every lane, first to last.
     pub const ALL: [Self; 4] = [Self::Live, Self::Inbound, Self::FollowUp, Self::Outbound];
 
-    /// What sending in this lane does at Meta.
+    /// Returns the call that a send of this lane makes.
     pub const fn action(self) -> Action {
         match self {
             Self::Live => Action::LiveReply,
@@ -48,7 +48,7 @@ impl Lane {
         }
     }
 
-    /// The lane's rank, 0 for the first.
+    /// Returns the rank, 0 for the first lane.
     pub const fn rank(self) -> u8 {
         self as u8
     }
@@ -58,20 +58,20 @@ impl Lane {
 /// an hour is kept back for the last retries.
 pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 
-/// A live comment can be answered only during the broadcast, whose end nobody announces: it is
-/// taken to last ten minutes beyond its last comment.
+/// A live comment can be answered only during the broadcast. Nothing announces its end, so it is
+/// assumed to last ten minutes beyond its last comment.
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
 
-/// Failures after which a send that Meta never answered clearly is given up: with
-/// [`Waiting::backoff`], some twelve hours of outage. Only a comment that Meta never answers is
-/// given up before its deadline.
+/// Failures after which a send is given up that Meta never answered clearly. With
+/// [`Waiting::backoff`] this is an outage of some twelve hours. No other send is given up before its
+/// deadline.
 pub const FAILURES_MAX: u32 = 60;
 
-/// Whom a DM goes to, as its call names them.
+/// The recipient of a DM, as the call names them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Address {
-    /// Whoever wrote this comment: a private reply.
+    /// The author of this comment, by a private reply.
     Comment {
         /// The comment.
         id: CommentId,
@@ -79,12 +79,12 @@ pub enum Address {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         author: Option<RecipientId>,
     },
-    /// Somebody by their id: a message in an open conversation.
+    /// A person, by a message in an open conversation.
     Person(RecipientId),
 }
 
 impl Address {
-    /// The person, where known.
+    /// Returns the person, if known.
     pub fn recipient(&self) -> Option<&RecipientId> {
         match self {
             Self::Comment { author, .. } => author.as_ref(),
@@ -104,10 +104,10 @@ pub struct Waiting {
     pub campaign: CampaignId,
     /// Whom it goes to.
     pub to: Address,
-    /// Which of the campaign's sends go first.
+    /// Which of the campaign's sends go first if not all can go in time.
     #[serde(default)]
     pub order: Overflow,
-    /// Where the comment was written.
+    /// The media under which the comment was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaId>,
     /// The person's name, to greet them by.
@@ -120,9 +120,9 @@ pub struct Waiting {
     pub matched_at: Timestamp,
     /// No attempt after this instant.
     pub deadline: Timestamp,
-    /// Where it stands.
+    /// Its stage.
     pub stage: Stage,
-    /// Raised by every step.
+    /// The version, raised by every step.
     pub epoch: u32,
     /// Claims so far: the number of the attempt under way.
     pub attempt: u32,
@@ -130,32 +130,32 @@ pub struct Waiting {
     pub failures: u32,
     /// Whether an earlier attempt may have reached the person.
     pub earlier: Earlier,
-    /// When the comment was made, once Meta has been asked; when it was matched where Meta did not say.
-    /// Meta is asked once.
+    /// When the comment was made, once Meta has been asked. If Meta did not say, when it was matched: Meta
+    /// is asked only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_at: Option<Timestamp>,
 }
 
-/// Where a waiting send stands.
+/// The stage of a waiting send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Without a slot: the release function brings it back.
+    /// Without a slot; the release function will give it one.
     Parked,
-    /// On the queue, or about to be, for this instant.
+    /// On the queue, or about to be put there, for this instant.
     Queued {
         /// Its slot.
         due: Timestamp,
     },
-    /// Claimed: its call may be under way.
+    /// Claimed; its call may be under way.
     Sending {
-        /// After this instant nobody works on it any more, and whether it was sent is unknown.
+        /// After this instant nobody works on it, and it is unknown whether it was sent.
         lease_until: Timestamp,
     },
 }
 
 impl Stage {
-    /// The send's slot, while it has one.
+    /// Returns the slot, if there is one.
     pub const fn slot(self) -> Option<Timestamp> {
         match self {
             Self::Queued { due } => Some(due),
@@ -164,15 +164,15 @@ impl Stage {
     }
 }
 
-/// What is known of earlier attempts.
+/// What is known about earlier attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Earlier {
-    /// None reached the person.
+    /// No attempt reached the person.
     #[default]
     NotSent,
-    /// One may have: its answer was lost. Meta refuses a second private reply to a comment, and
-    /// that refusal then means that the first one arrived.
+    /// One may have reached the person: its answer was lost. Meta refuses a second private reply to a
+    /// comment, and this refusal then means that the first one arrived.
     Unknown,
 }
 
@@ -184,23 +184,23 @@ pub enum Step {
         /// The end of the claiming invocation.
         lease_until: Timestamp,
     },
-    /// The age of the comment has been asked for; the attempt goes on.
+    /// Meta was asked for the age of the comment; the attempt continues.
     Dated {
         /// See [`Waiting::made_at`].
         made_at: Timestamp,
         /// The end of the claiming invocation, as before.
         lease_until: Timestamp,
     },
-    /// Back to the queue or to the parked ones; the attempt, if there was one, did nothing.
+    /// Moves to the queue or is parked. The attempt, if there was one, had no effect.
     To(Stage),
-    /// The attempt failed on the way: definitely not sent.
+    /// The attempt failed, and nothing was sent.
     Failed(Stage),
-    /// Nobody knows whether the attempt reached the person.
+    /// It is unknown whether the attempt reached the person.
     Lost(Stage),
 }
 
 impl Waiting {
-    /// The send after `step`.
+    /// Returns the send after `step`.
     #[must_use]
     pub fn after(&self, step: Step) -> Self {
         let mut next = self.clone();
@@ -228,8 +228,8 @@ impl Waiting {
         next
     }
 
-    /// How long to wait after the latest failure: 30 s, doubling, up to 12 minutes, a quarter of
-    /// it spread by the send's seed. It never exceeds the queue's longest delay of 15 minutes.
+    /// Returns the wait after the latest failure: 30 s, doubling up to 12 minutes, of which the send's seed
+    /// spreads a quarter. It never exceeds the queue's longest delay of 15 minutes.
     pub fn backoff(&self) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(10);
         let wait = Duration::from_secs(30 << doublings).min(Duration::from_secs(720));

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How far any process's clock may be from true time, either way. The promises of the budget hold
-/// while every clock keeps within it.
+/// The greatest error of a process's clock, either way. The promises of the budget hold while every clock
+/// keeps within it.
 pub const CLOCK_BOUND: Duration = Duration::from_secs(1);
 
-/// Whether a clock that showed `before` and then `after` is within the bound, when a server in
-/// between named the whole second `date`.
+/// Whether a clock may be within the bound that showed `before` and then `after`, while a server named
+/// the whole second `date` in between.
 pub fn clock_agrees(before: Timestamp, date: Timestamp, after: Timestamp) -> bool {
     let (earliest, latest) = (date, date + Duration::from_secs(1));
     before <= latest + CLOCK_BOUND && earliest <= after + CLOCK_BOUND
@@ -36,27 +36,27 @@ impl Timestamp {
     /// Later than every instant that occurs. (It fits the 64-bit signed numbers of stores.)
     pub const NEVER: Self = Self(i64::MAX as u64);
 
-    /// From milliseconds since 1970.
+    /// Makes an instant from milliseconds since 1970.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// From seconds since 1970.
+    /// Makes an instant from seconds since 1970.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since 1970, rounded down.
+    /// Returns the whole seconds since 1970, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// How long after `earlier` this is; zero when it is not after.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
