@@ -44,6 +44,33 @@ async fn a_hold_is_written_down_once_with_its_cause_and_its_end() {
 }
 
 #[tokio::test]
+async fn server_errors_of_meta_are_counted_and_told_once_an_hour() {
+    let mut world = World::start(careful()).await;
+    let all = all_said(1..=20);
+    for said in all.iter().step_by(2) {
+        let failing = Fault::new(FaultKind::ServerError).for_comment(said.id.as_str());
+        world.stack.graph.order_fault(failing);
+    }
+    assert_eq!(world.say(&all).await, 200);
+    world.pass(Duration::from_secs(40 * 60)).await;
+    world.over(20).await;
+    let told: Vec<(u32, u32)> = (world.journal(CREATOR).await.iter())
+        .filter_map(|line| match line.what {
+            Event::ServerErrors { calls, server_errors } => Some((calls, server_errors)),
+            _ => None,
+        })
+        .collect();
+    let [(calls, 5)] = told[..] else { panic!("{told:?}") };
+    assert!((5..15).contains(&calls), "{calls}");
+    let overviews = world.outside.overviews();
+    let seen = overviews.of(&CREATOR.into(), world.now()).await.unwrap().unwrap();
+    // The call after the last decision may not be written down yet.
+    assert!((19..=20).contains(&seen.calls.calls), "{:?}", seen.calls);
+    assert_eq!(seen.calls.server_errors, 10);
+    assert!(seen.calls_since <= START && seen.calls.is_alarming());
+}
+
+#[tokio::test]
 async fn the_newest_lines_come_first_and_no_more_than_asked_for() {
     let world = World::start(careful()).await;
     let account = AccountId::new(CREATOR);

@@ -8,6 +8,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::answers::Answers;
 use crate::hold::{Gate, HoldCause, Holds, NewToken};
 use crate::id::{RecipientId, SendId};
 use crate::learned::{Learned, Usage};
@@ -75,6 +76,8 @@ pub struct Budget {
     /// The latest revision of the account's settings that anybody has decided by, or that was
     /// written: who knows an earlier one reads the account again before it decides.
     pub revision: Revision,
+    /// How its calls were answered lately.
+    pub answers: Answers,
 }
 
 /// How many times the settings of an account have been changed.

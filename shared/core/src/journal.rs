@@ -91,6 +91,13 @@ pub enum Event {
         /// What they are lowered to, of 100.
         percent: u8,
     },
+    /// Many calls of one hour ended in a 5xx. Told once an hour.
+    ServerErrors {
+        /// Calls of the hour so far. Those that no process has written down yet are missing.
+        calls: u32,
+        /// Of these, calls that ended in a 5xx.
+        server_errors: u32,
+    },
     /// The account's tier was changed.
     TierChanged {
         /// What it was.

@@ -3,6 +3,7 @@
 //! No I/O, no async, no ambient clock and no ambient randomness: time and seed are arguments. The
 //! workspace's architecture test holds the crate's dependencies to that.
 
+pub mod answers;
 pub mod app;
 pub mod budget;
 pub mod campaign;

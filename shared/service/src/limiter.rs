@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use spillway_core::answers::Tally;
 use spillway_core::budget::{
     Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
 };
@@ -20,7 +21,7 @@ use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::refusal::{Evidence, Finding, Party};
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::CONNECT_TIMEOUT;
+use spillway_meta::graph::{CONNECT_TIMEOUT, CallError};
 use spillway_meta::usage::Usage;
 use tracing::{error, warn};
 
@@ -71,6 +72,8 @@ pub struct Limiter {
     denials: Memory<(AccountId, Option<Lane>, Action), Denial>,
     /// Usage that Meta reported and that is not in the budget yet: it goes with the next decision.
     reported: Memory<AccountId, Reported>,
+    /// Calls that are not counted in the budget yet: they go with its next change.
+    answers: Memory<AccountId, Tally>,
 }
 
 /// What is asked of the budget.
@@ -167,6 +170,7 @@ impl Limiter {
             shared: Memory::new(&clock),
             denials: Memory::new(&clock),
             reported: Memory::new(&clock),
+            answers: Memory::new(&clock),
             clock,
             check,
             meter,
@@ -424,7 +428,13 @@ impl Limiter {
                     let indices = free.into_iter().take(grant.units as usize);
                     let granted = pick_variants(account, request.tickets, indices, &mut next);
                     next.revision = next.revision.max(account.revision);
-                    match self.save(account, request, &grant, &next).await? {
+                    let counted = self.answers.take(&account.id).unwrap_or_default();
+                    next.answers = next.answers.and(counted, grant.at);
+                    let saved = self.save(account, request, &grant, &next).await;
+                    if !matches!(saved, Ok(Saved::Done)) {
+                        self.add_answers(&account.id, counted);
+                    }
+                    match saved? {
                         // The clock may have jumped since the last answer: this one tells. What
                         // was taken stays taken, which errs on the safe side.
                         Saved::Done if !self.check.is_trusted() => {
@@ -813,6 +823,25 @@ impl Limiter {
         }
     }
 
+    /// Counts a call of the account, and how it failed if it did.
+    pub(crate) fn count_call(&self, account: &AccountId, failed: Option<&CallError>) {
+        let is_server_error = match failed {
+            Some(CallError::NotWritten | CallError::InvalidId | CallError::InvalidToken) => return,
+            Some(CallError::Refused { error, .. }) => error.status >= 500,
+            Some(CallError::Unknown) | None => false,
+        };
+        self.add_answers(account, Tally { calls: 1, server_errors: is_server_error.into() });
+    }
+
+    /// Keeps a tally for the next change of the budget. One that was perhaps written is kept too: people
+    /// read it, and rather too many errors than too few.
+    fn add_answers(&self, account: &AccountId, more: Tally) {
+        if !more.is_empty() {
+            let known = self.answers.take(account).unwrap_or_default();
+            self.answers.put(account.clone(), known.and(more), 0, Duration::MAX);
+        }
+    }
+
     /// Takes in how full Meta says the limits are. Near the limit the account stops, and says until
     /// when; or the whole app does.
     pub(crate) async fn learn(&self, account: &Account, usage: &Usage) -> Option<Timestamp> {
@@ -853,10 +882,21 @@ impl Limiter {
         let mut budget = self.budgets.load(account).await?;
         let id = self.ids.next();
         for _ in 0..HOLD_TRIES {
-            let Some(next) = change(&budget, id) else { return Ok((budget.clone(), budget)) };
-            match self.budgets.save(account, &next).await? {
+            let Some(mut next) = change(&budget, id) else { return Ok((budget.clone(), budget)) };
+            let counted = self.answers.take(account).unwrap_or_default();
+            next.answers = next.answers.and(counted, self.clock.now().max(next.decided_at));
+            let news = next.answers.tell();
+            let saved = self.budgets.save(account, &next).await;
+            if !matches!(saved, Ok(Saved::Done)) {
+                self.add_answers(account, counted);
+            }
+            match saved? {
                 Saved::Done => {
                     self.remember(account, next.clone(), self.clock.now());
+                    if let Some(Tally { calls, server_errors }) = news {
+                        warn!(%account, calls, server_errors, "many calls end in a 5xx");
+                        self.note(account, Event::ServerErrors { calls, server_errors }).await;
+                    }
                     return Ok((budget, next));
                 }
                 Saved::Conflict(current) => budget = current,

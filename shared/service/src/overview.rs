@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use spillway_core::answers::Tally;
 use spillway_core::budget::Budget;
 use spillway_core::campaign::Overflow;
 use spillway_core::forecast::{Expected, Forecast, Outlook, forecast};
@@ -72,6 +73,11 @@ pub struct Overview {
     pub token: TokenLife,
     /// When a webhook last told of it; up to an hour late.
     pub last_heard: Option<Timestamp>,
+    /// Calls of this hour and the one before it, and those that ended in a 5xx. Calls that a process
+    /// has not written down yet are missing.
+    pub calls: Tally,
+    /// The begin of these two hours.
+    pub calls_since: Timestamp,
     /// DMs of the last hours, the latest last, where a quota of a day counts them.
     pub sent_by_hour: Option<ByHour>,
     /// DMs that are planned for the hours to come, of those that wait.
@@ -140,6 +146,7 @@ impl Overviews {
             upkeep: &upkeep,
             last_heard,
         };
+        let (calls_since, calls) = budget.answers.lately(now);
         let mut overview = Overview {
             account: id.clone(),
             seen_at: now,
@@ -152,6 +159,8 @@ impl Overviews {
             outlook: None,
             token,
             last_heard,
+            calls,
+            calls_since,
             sent_by_hour: budget.sent_by_hour(rules, now),
             planned_by_hour: ByHour::default(),
         };

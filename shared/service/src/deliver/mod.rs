@@ -494,7 +494,7 @@ impl Deliver {
             }
             Address::Person(person) => self.graph.message(account, person, &text, timeout).await,
         };
-        self.note_call(began, result.as_ref().err());
+        self.note_call(account, began, result.as_ref().err());
         self.check_clock(before, server_date(&result));
         self.settle(account, reservation, &ticket, &send, variant, result).await
     }
@@ -535,7 +535,7 @@ impl Deliver {
         }
         let began = self.clock.monotonic();
         let read = self.graph.comment_timestamp(account, id, timeout).await;
-        self.note_call(began, read.as_ref().err());
+        self.note_call(account, began, read.as_ref().err());
         let mut is_stopped = false;
         let made_at = match read {
             Ok(comment) => {
@@ -595,7 +595,8 @@ impl Deliver {
     }
 
     /// Takes down how a call went that began at this instant of the monotonic clock.
-    fn note_call(&self, began: Duration, failed: Option<&CallError>) {
+    fn note_call(&self, account: &Account, began: Duration, failed: Option<&CallError>) {
+        self.limiter.count_call(&account.id, failed);
         let took = self.clock.monotonic().saturating_sub(began);
         self.meter.see_span(Metric::GraphLatency, took);
         if let Some(call) = failed {

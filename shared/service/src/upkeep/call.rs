@@ -83,6 +83,7 @@ impl Caller<'_> {
         let (before, began) = (clock.now(), clock.monotonic());
         let result = call(CALL_TIMEOUT).await;
         meter.see_span(Metric::GraphLatency, clock.monotonic().saturating_sub(began));
+        limiter.count_call(&self.account.id, result.as_ref().err());
         match result {
             Ok(Answered { value, usage, server_date }) => {
                 self.compare(before, server_date);
