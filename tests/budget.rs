@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::wiring::Wiring;
-use spillway_core::budget::{Bound, Budget, Revision};
+use spillway_core::budget::{Bound, Budget, Revision, Role};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::quota::{Action, Limit};
@@ -185,4 +185,25 @@ async fn other_tools_are_granted_all_or_nothing_and_nothing_during_a_hold() {
     let Charged::Denied(denial) = charge(&other, &account, 1).await else { panic!("granted") };
     assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
     assert_eq!(denial.retry_at, held.holds.current.unwrap().until);
+}
+
+#[tokio::test]
+async fn several_units_after_a_hold_wait_and_leave_the_probe_to_others() {
+    let world = World::start(quotas("10/1h", "1000/24h")).await;
+    let account = creator(&world).await;
+    let budgets = &world.outside.budgets;
+    let id = world.outside.ids.next();
+    let budget = budgets.load(&account.id).await.unwrap();
+    let held = budget.hold(&account.rules, HoldCause::Throttled, world.now(), None, id);
+    assert_eq!(budgets.save(&account.id, &held).await.unwrap(), Saved::Done);
+    world.clock.step_to(held.holds.current.unwrap().until);
+    let mut wiring = process(&world, 1);
+    let counting = Counting::over(&mut wiring);
+    let limiter = wiring.limiter();
+    let Charged::Denied(denial) = charge(&limiter, &account, 3).await else { panic!("granted") };
+    assert_eq!(denial.bound, Bound::Hold(HoldCause::Throttled));
+    assert!(denial.retry_at > world.now());
+    assert_eq!(counting.since().1, 0, "nothing is written");
+    let Charged::Granted(grant) = charge(&limiter, &account, 1).await else { panic!("denied") };
+    assert_eq!(grant.role, Role::Probe);
 }

@@ -81,6 +81,8 @@ struct Request<'a> {
     action: Action,
     lane: Option<Lane>,
     units: NonZeroU32,
+    /// The fewest that are of use.
+    least: NonZeroU32,
     tickets: &'a [&'a Ticket],
     lease_until: Timestamp,
     /// Where the unit lies of the person whom the only ticket is for.
@@ -92,8 +94,8 @@ struct Request<'a> {
 impl Request<'_> {
     /// Calls that are no sends.
     fn call(action: Action, units: NonZeroU32, lease_until: Timestamp) -> Self {
-        let (lane, tickets, counted_at) = (None, &[], None);
-        Self { action, lane, units, tickets, lease_until, counted_at, is_told: true }
+        let (lane, tickets, counted_at, least) = (None, &[], None, units);
+        Self { action, lane, units, least, tickets, lease_until, counted_at, is_told: true }
     }
 
     /// The call as the app's probe.
@@ -204,8 +206,9 @@ impl Limiter {
             _ => None,
         };
         let lane = Some(lane);
-        let is_told = true;
-        let request = Request { action, lane, units, tickets, lease_until, counted_at, is_told };
+        let (least, is_told) = (NonZeroU32::MIN, true);
+        let request =
+            Request { action, lane, units, least, tickets, lease_until, counted_at, is_told };
         let (decided, rest) = match self.decide(account, &request).await? {
             Ok(decided) => (Some(decided.clone()), decided.denial),
             Err(denial) => (None, Some(denial)),
@@ -245,7 +248,8 @@ impl Limiter {
     }
 
     /// Takes `units` of `action` for another tool that shares the account's token: all or none. The
-    /// calls must be written within [`GRANT_LIFE`].
+    /// calls must be written within [`GRANT_LIFE`]. After a hold one call goes first, and several units
+    /// are denied until it has gone through: they do not keep it from going.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -258,18 +262,10 @@ impl Limiter {
         Box::pin(async move {
             let lease_until = self.clock.now() + GRANT_LIFE;
             let request = Request { is_told: false, ..Request::call(action, units, lease_until) };
-            let decided = match self.decide(account, &request).await? {
-                Ok(decided) => decided,
-                Err(denial) => return Ok(Charged::Denied(denial)),
-            };
-            let Decided { grant, of_app, denial, .. } = decided;
-            match denial {
-                None => Ok(Charged::Granted(grant)),
-                Some(denial) => {
-                    self.refund(account, &grant, &of_app, grant.units).await;
-                    Ok(Charged::Denied(denial))
-                }
-            }
+            Ok(match self.decide(account, &request).await? {
+                Ok(decided) => Charged::Granted(decided.grant),
+                Err(denial) => Charged::Denied(denial),
+            })
         })
     }
 
@@ -315,7 +311,9 @@ impl Limiter {
             Err(denial) => return Ok(Err(denial)),
         };
         let (units, of_app, app_denial) = self.app.take(&account.rules, most).await?;
-        let Some(within_app) = NonZeroU32::new(units) else {
+        let within_app = NonZeroU32::new(units).filter(|&units| units >= request.least);
+        let Some(within_app) = within_app else {
+            self.app.give_back(&of_app, 0);
             let retry_at = now + CONTENDED_WAIT;
             return Ok(Err(app_denial.unwrap_or(Denial { bound: Bound::Contention, retry_at })));
         };
@@ -336,7 +334,10 @@ impl Limiter {
                 Ok(Ok(Decided { denial, of_app, ..decided }))
             }
             Err(denial) => {
-                self.remember_denial(key, &denial, now);
+                // Fewer units than were asked for together may fit.
+                if request.least == NonZeroU32::MIN {
+                    self.remember_denial(key, &denial, now);
+                }
                 Ok(Err(denial))
             }
         }
@@ -400,6 +401,7 @@ impl Limiter {
                         action: request.action,
                         lane: request.lane,
                         units,
+                        least: request.least,
                         first: free.first().map(|&index| &request.tickets[index].send),
                         lease_until: request.lease_until,
                         counted_at: request.counted_at,
