@@ -118,6 +118,8 @@ pub(crate) struct Reserved {
 /// Units taken for some of the tickets.
 pub(crate) struct Reservation {
     pub(crate) grant: Grant,
+    /// The version of the budget that the grant is written in.
+    version: u64,
     /// The granted tickets, by index, each with the text it gets.
     pub(crate) granted: Vec<(usize, usize)>,
     /// Whether its outcome also ends or lengthens the hold of the whole app.
@@ -142,6 +144,7 @@ pub enum Charged {
 #[derive(Clone)]
 struct Decided {
     grant: Grant,
+    version: u64,
     /// See [`Reserved::changed`].
     changed: Option<Arc<Account>>,
     granted: Vec<(usize, usize)>,
@@ -218,6 +221,7 @@ impl Limiter {
         let changed = decided.as_ref().and_then(|decided| decided.changed.clone());
         let reservation = decided.map(|decided| Reservation {
             grant: decided.grant,
+            version: decided.version,
             granted: decided.granted,
             app_role: decided.app_role,
             of_app: decided.of_app,
@@ -281,6 +285,7 @@ impl Limiter {
         let decided = self.decide(account, &request).await?;
         Ok(decided.map(|decided| Reservation {
             grant: decided.grant,
+            version: decided.version,
             granted: Vec::new(),
             app_role: decided.app_role,
             of_app: decided.of_app,
@@ -445,9 +450,11 @@ impl Limiter {
                         }
                         Saved::Done => {
                             self.meter.headroom(&next, &account.rules, request.action, now);
+                            let version = next.version;
                             self.remember(&account.id, *next, now);
                             return Ok(Ok(Decided {
                                 grant,
+                                version,
                                 changed,
                                 granted,
                                 app_role,
@@ -746,11 +753,41 @@ impl Limiter {
         self.change(&account.id, Budget::with_turn_of_upkeep).await.map(|_| ())
     }
 
-    /// Whether this process knows that the account was put on hold: what was granted before waits.
-    pub(crate) fn knows_of_hold(&self, account: &Account, lane: Lane) -> bool {
-        let key = (account.id.clone(), Some(lane), lane.action());
-        let denial = self.denials.get(&key);
-        denial.is_some_and(|denial| matches!(denial.bound, Bound::Hold(_)))
+    /// The hold that this process has learned of since it made the reservation, from another call or
+    /// decision of its own: of the app, of the account, or of the person or campaign of the send. The
+    /// call waits.
+    pub(crate) fn known_hold(
+        &self,
+        account: &AccountId,
+        reservation: &Reservation,
+        ticket: Option<&Ticket>,
+    ) -> Option<Denial> {
+        let Reservation { grant, version, app_role, .. } = reservation;
+        let of_app = self.app.known_hold(*app_role);
+        if of_app.is_some() {
+            return of_app;
+        }
+        let key = (account.clone(), ticket.map(|ticket| ticket.lane), grant.action);
+        let stop = self.denials.get(&key);
+        if let Some(denial) = stop.filter(|denial| matches!(denial.bound, Bound::Hold(_)))
+            && grant.role == Role::Normal
+        {
+            return Some(denial);
+        }
+        let (budget, _) = self.seen.get(account)?;
+        if budget.version <= *version {
+            return None;
+        }
+        let now = self.clock.now().max(budget.decided_at);
+        let is_its_probe = grant.role == Role::Probe
+            && budget.holds.stopped_until(now).is_none()
+            && (budget.holds.is_probed() || budget.holds.current.is_none());
+        match budget.holds.gate(now) {
+            Gate::Closed(cause, retry_at) if !is_its_probe => {
+                Some(Denial { bound: Bound::Hold(cause), retry_at })
+            }
+            _ => own_hold(&budget, ticket?, now),
+        }
     }
 
     async fn by_hand(
@@ -1021,3 +1058,6 @@ fn pick_variants(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -476,9 +476,14 @@ impl Deliver {
             Age::Stopped => return Attempt { fate: self.park(&ticket).await, unused: 1 },
         }
         // Another call of this process may have met a limit since this one was granted.
-        if reservation.grant.role == Role::Normal && self.limiter.knows_of_hold(account, send.lane)
-        {
-            return Attempt { fate: self.park(&ticket).await, unused: 1 };
+        if let Some(denial) = self.limiter.known_hold(&account.id, reservation, Some(&ticket)) {
+            let wait = denial.retry_at.since(self.clock.now()).min(QUEUE_DELAY_MAX);
+            let fate = match denial.bound {
+                // Release would give it a slot that it cannot use.
+                Bound::RecipientHold => self.requeue(&ticket, &send, Retry::Untried, wait).await,
+                _ => self.park(&ticket).await,
+            };
+            return Attempt { fate, unused: 1 };
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
         if self.clock.monotonic() > reservation.usable_until || !self.has_time(deadline) {
@@ -532,6 +537,9 @@ impl Deliver {
             Ok(Charged::Granted(_)) => {}
             // If it is too old, Meta will say so.
             Ok(Charged::Denied(_)) | Err(_) => return Age::InTime,
+        }
+        if self.limiter.known_hold(&account.id, reservation, Some(ticket)).is_some() {
+            return Age::Stopped;
         }
         let began = self.clock.monotonic();
         let read = self.graph.comment_timestamp(account, id, timeout).await;
