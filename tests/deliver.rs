@@ -221,6 +221,7 @@ async fn a_restricted_account_waits_and_fails_nobody() {
         (FaultKind::Blocked, 6 * HOUR, 8 * HOUR),
         (FaultKind::TokenDead { subcode: 463 }, HOUR, 2 * HOUR),
         (FaultKind::Permission, HOUR, 2 * HOUR),
+        (FaultKind::AccountUnseen, HOUR, 2 * HOUR),
     ] {
         let mut world = World::start(careful()).await;
         let all = all_said(1..=5);

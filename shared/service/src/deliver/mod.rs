@@ -27,6 +27,7 @@ use spillway_core::send::{
     Address, CancelReason, Earlier, FailReason, Lane, Outcome, REPLY_WINDOW, Stage, Step, Waiting,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use spillway_meta::error::Verdict;
 use spillway_meta::graph::{CallError, Sent};
 use spillway_meta::usage::Usage;
 use tracing::{error, info, warn};
@@ -559,7 +560,7 @@ impl Deliver {
                         true
                     }
                     Consequence::Refused(evidence @ Evidence::Clear(_), _) => {
-                        self.refused(account, send, evidence, regain).await;
+                        self.refused(account, send, evidence, &call).await;
                         true
                     }
                     // It is a read: whether the send is refused too, its own call tells.
@@ -669,7 +670,7 @@ impl Deliver {
                 return called(self.requeue(ticket, send, Retry::Untried, wait).await);
             }
             Consequence::Refused(evidence, own) => {
-                let finding = self.refused(account, send, evidence, regain).await;
+                let finding = self.refused(account, send, evidence, &call).await;
                 match (finding, own) {
                     (
                         Finding::Account(_) | Finding::Campaign,
@@ -798,10 +799,15 @@ impl Deliver {
         account: &Account,
         send: &Waiting,
         evidence: Evidence,
-        regain: Option<Duration>,
+        call: &CallError,
     ) -> Finding {
-        let party = Party::of(send);
+        let (party, regain) = (Party::of(send), usage(call).regain);
         let (finding, until) = self.limiter.refused(account, party, evidence, regain).await;
+        // That the token does not see the account is said in other words than that it is dead.
+        let is_told = call.verdict() == Verdict::TokenDead;
+        if finding == Finding::Account(HoldCause::TokenDead) && !is_told {
+            self.meter.count(Metric::DeadTokens, 1);
+        }
         if let Some(until) = until {
             self.close_cursor(&account.id, until).await;
         }
