@@ -624,6 +624,7 @@ impl Limiter {
                 return (finding, None);
             }
         };
+        self.tell_of_campaigns(account, &before, &after, now).await;
         let at = now.max(before.decided_at);
         let finding = before.holds.refusals.finding(evidence, &party, regain, at);
         match finding {
@@ -673,8 +674,32 @@ impl Limiter {
                     warn!(account = %account.id, "hold ended: the probe went through");
                     self.note(&account.id, Event::HoldEnded).await;
                 }
+                self.tell_of_campaigns(account, &before, &after, now).await;
             }
             Err(error) => error!(account = %account.id, %error, "could not end the hold"),
+        }
+    }
+
+    /// Tells of holds of campaigns that began with a change of the budget.
+    async fn tell_of_campaigns(
+        &self,
+        account: &Account,
+        before: &Budget,
+        after: &Budget,
+        now: Timestamp,
+    ) {
+        for campaign in account.campaigns.iter() {
+            let held_until = |budget: &Budget| {
+                let at = now.max(budget.decided_at);
+                budget.holds.refusals.campaign_held_until(&campaign.id, at)
+            };
+            let Some(until) = held_until(after).filter(|_| held_until(before).is_none()) else {
+                continue;
+            };
+            warn!(account = %account.id, campaign = %campaign.id, hold_s = until.since(now).as_secs(), "the campaign is on hold");
+            self.meter.count_by(Metric::Held, "Campaign");
+            let what = Event::CampaignHeld { campaign: campaign.id.clone(), until };
+            self.note(&account.id, what).await;
         }
     }
 

@@ -47,7 +47,11 @@ impl Screen {
 fn colour(state: State) -> Color {
     match state {
         State::Healthy => Color::Green,
-        State::WarmingUp | State::Slowed | State::TokenExpiring | State::Held => Color::Yellow,
+        State::WarmingUp
+        | State::Slowed
+        | State::TokenExpiring
+        | State::CampaignHeld
+        | State::Held => Color::Yellow,
         State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Color::Red,
     }
 }

@@ -81,7 +81,11 @@ pub(super) fn server_errors(overview: &Overview, now: Timestamp) -> String {
 fn said(state: State) -> String {
     let colour = match state {
         State::Healthy => Paint::Good,
-        State::WarmingUp | State::Slowed | State::TokenExpiring | State::Held => Paint::Warn,
+        State::WarmingUp
+        | State::Slowed
+        | State::TokenExpiring
+        | State::CampaignHeld
+        | State::Held => Paint::Warn,
         State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Paint::Bad,
     };
     paint(colour, &state.to_string())
