@@ -12,7 +12,7 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::budget::{Bound, Budget, Revision, Role};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
-use spillway_core::quota::{Action, Limit};
+use spillway_core::quota::{Action, Limit, Quota, QuotaId, Scope, Unit};
 use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
@@ -185,6 +185,37 @@ async fn other_tools_are_granted_all_or_nothing_and_nothing_during_a_hold() {
     let Charged::Denied(denial) = charge(&other, &account, 1).await else { panic!("granted") };
     assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
     assert_eq!(denial.retry_at, held.holds.current.unwrap().until);
+}
+
+#[tokio::test]
+async fn what_an_account_called_before_it_leases_counts_in_the_apps_quota() {
+    let world = World::start(quotas("10/1h", "1000/24h")).await;
+    let account = creator(&world).await;
+    assert!(matches!(
+        charge(&process(&world, 1).limiter(), &account, 4).await,
+        Charged::Granted(_)
+    ));
+    let mut profile = account.rules.profile().clone();
+    let limit = Limit::Fixed(NonZeroU32::new(5).unwrap());
+    let mut app = Quota::new("app", &Action::ALL, Unit::Calls, Duration::from_secs(3600), limit);
+    app.scope = Scope::App;
+    profile.quotas.push(app);
+    let rules = Rules::new(profile, account.rules.terms().clone()).unwrap();
+    let accounts = DynamoAccounts {
+        client: world.stack.dynamo.clone(),
+        table: world.stack.config.state_table.clone(),
+    };
+    // The second time nothing is new.
+    for _ in 0..2 {
+        assert!(accounts.set_rules(&account.id, &rules).await.unwrap());
+    }
+    let account = creator(&world).await;
+    let limiter = process(&world, 2).limiter();
+    // Until the last call's bucket is over, nothing tells that it has all of them.
+    world.clock.step(Duration::from_secs(60));
+    let Charged::Denied(denial) = charge(&limiter, &account, 2).await else { panic!("granted") };
+    assert_eq!(denial.bound, Bound::Quota(QuotaId::new("app")));
+    assert!(matches!(charge(&limiter, &account, 1).await, Charged::Granted(_)));
 }
 
 #[tokio::test]
