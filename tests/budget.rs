@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::wiring::Wiring;
-use spillway_core::budget::{Bound, Budget, Revision};
+use spillway_core::budget::{Bound, Budget, Revision, Role};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
-use spillway_core::quota::{Action, Limit};
+use spillway_core::quota::{Action, Limit, Quota, QuotaId, Scope, Unit};
 use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
@@ -185,4 +185,56 @@ async fn other_tools_are_granted_all_or_nothing_and_nothing_during_a_hold() {
     let Charged::Denied(denial) = charge(&other, &account, 1).await else { panic!("granted") };
     assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
     assert_eq!(denial.retry_at, held.holds.current.unwrap().until);
+}
+
+#[tokio::test]
+async fn what_an_account_called_before_it_leases_counts_in_the_apps_quota() {
+    let world = World::start(quotas("10/1h", "1000/24h")).await;
+    let account = creator(&world).await;
+    assert!(matches!(
+        charge(&process(&world, 1).limiter(), &account, 4).await,
+        Charged::Granted(_)
+    ));
+    let mut profile = account.rules.profile().clone();
+    let limit = Limit::Fixed(NonZeroU32::new(5).unwrap());
+    let mut app = Quota::new("app", &Action::ALL, Unit::Calls, Duration::from_secs(3600), limit);
+    app.scope = Scope::App;
+    profile.quotas.push(app);
+    let rules = Rules::new(profile, account.rules.terms().clone()).unwrap();
+    let accounts = DynamoAccounts {
+        client: world.stack.dynamo.clone(),
+        table: world.stack.config.state_table.clone(),
+    };
+    // The second time nothing is new.
+    for _ in 0..2 {
+        assert!(accounts.set_rules(&account.id, &rules).await.unwrap());
+    }
+    let account = creator(&world).await;
+    let limiter = process(&world, 2).limiter();
+    // Until the last call's bucket is over, nothing tells that it has all of them.
+    world.clock.step(Duration::from_secs(60));
+    let Charged::Denied(denial) = charge(&limiter, &account, 2).await else { panic!("granted") };
+    assert_eq!(denial.bound, Bound::Quota(QuotaId::new("app")));
+    assert!(matches!(charge(&limiter, &account, 1).await, Charged::Granted(_)));
+}
+
+#[tokio::test]
+async fn several_units_after_a_hold_wait_and_leave_the_probe_to_others() {
+    let world = World::start(quotas("10/1h", "1000/24h")).await;
+    let account = creator(&world).await;
+    let budgets = &world.outside.budgets;
+    let id = world.outside.ids.next();
+    let budget = budgets.load(&account.id).await.unwrap();
+    let held = budget.hold(&account.rules, HoldCause::Throttled, world.now(), None, id);
+    assert_eq!(budgets.save(&account.id, &held).await.unwrap(), Saved::Done);
+    world.clock.step_to(held.holds.current.unwrap().until);
+    let mut wiring = process(&world, 1);
+    let counting = Counting::over(&mut wiring);
+    let limiter = wiring.limiter();
+    let Charged::Denied(denial) = charge(&limiter, &account, 3).await else { panic!("granted") };
+    assert_eq!(denial.bound, Bound::Hold(HoldCause::Throttled));
+    assert!(denial.retry_at > world.now());
+    assert_eq!(counting.since().1, 0, "nothing is written");
+    let Charged::Granted(grant) = charge(&limiter, &account, 1).await else { panic!("denied") };
+    assert_eq!(grant.role, Role::Probe);
 }

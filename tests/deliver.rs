@@ -175,6 +175,27 @@ async fn after_a_limit_answer_nothing_is_called_until_its_time_and_then_one_goes
     }
 }
 
+/// Somebody is left alone for an hour, while a hold of five minutes ends.
+#[tokio::test]
+async fn somebody_on_hold_does_not_keep_the_accounts_hold_from_being_probed() {
+    let mut world = World::start(careful()).await;
+    let all = all_said(1..=8);
+    let refused = Fault::new(FaultKind::Permission).for_comment(all[0].id.as_str());
+    world.stack.graph.order_fault(refused);
+    let throttled = FaultKind::Throttled { code: 613, regain_minutes: Some(5) };
+    let throttled = Fault::new(throttled).for_comment(all[2].id.as_str());
+    world.stack.graph.order_fault(throttled);
+    assert_eq!(world.say(&all).await, 200);
+    world.pass(22 * MINUTE).await;
+    for said in &all[1..] {
+        assert_eq!(world.state_of(said).await, "sent", "{}", said.id);
+    }
+    assert_eq!(world.state_of(&all[0]).await, "waiting");
+    world.settle().await;
+    world.over(8).await;
+    world.each_got_one_dm(&all).await;
+}
+
 #[tokio::test]
 async fn a_probe_that_meets_the_limit_again_holds_for_longer() {
     let mut world = World::start(careful()).await;
@@ -200,6 +221,7 @@ async fn a_restricted_account_waits_and_fails_nobody() {
         (FaultKind::Blocked, 6 * HOUR, 8 * HOUR),
         (FaultKind::TokenDead { subcode: 463 }, HOUR, 2 * HOUR),
         (FaultKind::Permission, HOUR, 2 * HOUR),
+        (FaultKind::AccountUnseen, HOUR, 2 * HOUR),
     ] {
         let mut world = World::start(careful()).await;
         let all = all_said(1..=5);

@@ -14,6 +14,7 @@ use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::Running;
 use spillway_core::history::Past;
+use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, SendId};
 use spillway_core::pace::Broadcast;
 use spillway_core::send::{Address, CancelReason, Earlier, Outcome, Stage, Waiting};
@@ -67,8 +68,9 @@ fn shown(value: &AttributeValue) -> Value {
     }
 }
 
-/// The items kept, `sends` and `state`.
-fn kept() -> [Vec<Item>; 2] {
+/// The items kept: of the tables `sends` and `state`, and later forms of items whose key another one
+/// has.
+fn kept() -> [Vec<Item>; 3] {
     serde_json::from_str(include_str!("formats.json")).unwrap()
 }
 
@@ -190,7 +192,7 @@ fn next(item: &Item) -> Item {
 
 async fn laid() -> (World, Vec<Item>, Vec<Item>) {
     let world = World::start(careful()).await;
-    let [sends, state] = kept();
+    let [sends, state, _] = kept();
     for item in sends.iter().chain(&state) {
         world.lay(item).await;
     }
@@ -242,6 +244,46 @@ async fn stored_budgets_and_cursors_keep_their_form() {
     app.version += 1;
     world.outside.app.save(&app).await.unwrap();
     let item = find(&state, "app", "budget");
+    assert_eq!(world.lies(item).await, next(item));
+}
+
+#[tokio::test]
+async fn stored_holds_refusals_and_broadcasts_keep_their_form() {
+    let (world, _, state) = laid().await;
+    // What upkeep probes, and what a send does.
+    for (account, cause) in
+        [("17841400000000004", HoldCause::Refusing), ("17841400000000005", HoldCause::Failing)]
+    {
+        let id = AccountId::new(account);
+        let mut budget = world.outside.budgets.load(&id).await.unwrap();
+        let hold = budget.holds.current.as_ref().unwrap();
+        assert_eq!((hold.cause, hold.upkeep_until.is_some()), (cause, true));
+        let of_send = hold.probe.as_ref().unwrap().send.is_some();
+        assert_eq!(of_send, cause == HoldCause::Failing);
+        let of_campaign = budget.holds.refusals.campaign_held_until(&"menu".into(), START);
+        assert!(of_campaign.is_some() && !budget.answers.is_empty());
+        budget.version += 1;
+        world.outside.budgets.save(&id, &budget).await.unwrap();
+        let item = find(&state, &format!("pace#{account}"), "budget");
+        assert_eq!(world.lies(item).await, next(item));
+    }
+    let id = AccountId::new("17841400000000004");
+    let mut cursor = world.outside.cursors.load(&id).await.unwrap();
+    assert!(cursor.broadcast.is_some());
+    cursor.version += 1;
+    world.outside.cursors.save(&id, &cursor).await.unwrap();
+    let item = find(&state, &format!("pace#{id}"), "cursor");
+    assert_eq!(world.lies(item).await, next(item));
+
+    let [_, _, later] = kept();
+    let item = find(&later, "app", "budget");
+    world.lay(item).await;
+    let mut app = world.outside.app.load().await.unwrap();
+    assert_eq!((app.tiers, app.returned_at.is_some()), (Some([1, 2, 0]), true));
+    assert_eq!(app.holds.current.as_ref().unwrap().cause, HoldCause::NearLimit);
+    assert!(app.windows.encode_counts().is_some());
+    app.version += 1;
+    world.outside.app.save(&app).await.unwrap();
     assert_eq!(world.lies(item).await, next(item));
 }
 

@@ -1,25 +1,35 @@
 //! The webhook: what is taken, what is refused, and that every comment asks for one DM, however
 //! often and in whatever form it is told.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_core::id::AccountId;
+use spillway_cloud::wiring::Wiring;
+use spillway_core::budget::Revision;
+use spillway_core::id::{AccountId, EventId};
 use spillway_core::send::{Lane, Stage};
 use spillway_core::time::Timestamp;
+use spillway_local::clock::SteppedClock;
+use spillway_local::lambda::WEBHOOK_TIMEOUT;
 use spillway_local::sqs::{Fault, Operation};
 use spillway_local::stack::queues;
+use spillway_local::tap::{Outage, Service};
 use spillway_meta::signature::sign;
+use spillway_service::account::Account;
+use spillway_service::port::{Accounts, Read, StoreError};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    CREATOR, OTHER, Said, World, all_said, body, careful, listen_in, quotas, said, text_for,
+    CREATOR, OTHER, START, Said, World, all_said, body, careful, listen_in, quotas, said, text_for,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -321,6 +331,141 @@ async fn a_thousand_comments_are_durable_within_three_seconds() {
     let queued = waiting.iter().filter(|(_, send)| send.stage != Stage::Parked).count();
     assert_eq!(waiting.len(), 1000);
     assert_eq!(world.queue(queues::SEND).total(), queued);
+}
+
+thread_local! {
+    /// The clock that each look at an account moves on by 50 ms: each test has a thread of its own.
+    static MOVED: RefCell<Option<Arc<SteppedClock>>> = const { RefCell::new(None) };
+}
+
+/// Every account is connected, as the creator's is; to look at one takes its time.
+struct Everybody(Arc<dyn Accounts>);
+
+#[async_trait]
+impl Accounts for Everybody {
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
+        let creator = self.0.read(&CREATOR.into(), how).await?;
+        MOVED.with_borrow(|clock| clock.iter().for_each(|clock| clock.step(LOOK)));
+        Ok(creator.map(|creator| Account { id: account.clone(), ..creator }))
+    }
+
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
+        self.0.revision(account).await
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(50);
+
+fn everybody(wiring: Wiring) -> Wiring {
+    Wiring { accounts: Arc::new(Everybody(wiring.accounts.clone())), ..wiring }
+}
+
+/// One delivery for a thousand accounts takes more than the webhook's time.
+#[tokio::test]
+async fn of_a_delivery_for_many_accounts_what_is_durable_is_answered_for_and_repeats_do_the_rest() {
+    const MANY: u32 = 1000;
+    let world = World::wrapped(careful(), everybody).await;
+    let account = |n: u32| AccountId::new((17_841_500_000_000_000 + u64::from(n)).to_string());
+    let comments = (0..MANY).map(|n| {
+        let change = json!({ "field": "comments", "value": said(n).value() });
+        json!({ "id": account(n), "time": START.as_secs(), "changes": [change] })
+    });
+    let delivery = json!({ "object": "instagram", "entry": comments.collect::<Vec<_>>() });
+    let delivery = delivery.to_string();
+    let recorded = async || {
+        let mut recorded = 0;
+        for n in 0..MANY {
+            let events = [EventId::new(said(n).id)];
+            let known = world.outside.sends.known(&account(n), &events).await.unwrap();
+            recorded += known.len() as u32;
+        }
+        recorded
+    };
+    MOVED.set(Some(world.clock.clone()));
+    let (mut posts, mut before) = (0, 0);
+    loop {
+        let began = world.now();
+        let status = world.post(delivery.as_bytes()).await;
+        posts += 1;
+        let took = world.now().since(began);
+        assert!(took < WEBHOOK_TIMEOUT, "killed in the middle: {took:?}");
+        let known = recorded().await;
+        if status == 200 {
+            assert_eq!(known, MANY);
+            break;
+        }
+        assert_eq!(status, 500, "the rest is wanted again");
+        assert!((before + 1..MANY).contains(&known), "{known} after {posts} posts");
+        before = known;
+    }
+    MOVED.set(None);
+    assert!((3..8).contains(&posts), "{posts} posts");
+    assert_eq!(world.post(delivery.as_bytes()).await, 200);
+    let report = world.report().await;
+    assert_eq!((report.matched, report.waiting), (MANY.into(), MANY.into()), "each once");
+}
+
+/// A function that runs out of its time is killed, and Meta delivers again.
+#[tokio::test]
+async fn a_webhook_that_runs_out_of_time_is_killed() {
+    thread_local!(static LATE: Cell<bool> = const { Cell::new(false) });
+    /// Recording takes longer than the function may.
+    struct Slow(Arc<dyn Accounts>);
+
+    #[async_trait]
+    impl Accounts for Slow {
+        async fn read(&self, id: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
+            if LATE.get() {
+                MOVED.with_borrow(|clock| {
+                    clock.iter().for_each(|clock| clock.step(WEBHOOK_TIMEOUT))
+                });
+            }
+            self.0.read(id, how).await
+        }
+
+        async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
+            self.0.revision(account).await
+        }
+    }
+
+    let wrap =
+        |wiring: Wiring| Wiring { accounts: Arc::new(Slow(wiring.accounts.clone())), ..wiring };
+    let mut world = World::wrapped(careful(), wrap).await;
+    MOVED.set(Some(world.clock.clone()));
+    LATE.set(true);
+    let all = all_said(1..=3);
+    assert_eq!(world.say(&all).await, 502);
+    assert_eq!(world.waiting(CREATOR).await.len(), 0, "it did nothing more");
+    LATE.set(false);
+    assert_eq!(world.say(&all).await, 200);
+    world.settle().await;
+    world.over(3).await;
+    world.each_got_one_dm(&all).await;
+}
+
+/// The store takes some of a delivery's writes and refuses others.
+#[tokio::test]
+async fn a_half_failed_delivery_delays_nobody() {
+    let mut half = 0;
+    for seed in 1..=40 {
+        let mut world = World::start(quotas("200/1m", "1000/24h")).await;
+        // A slot every five seconds, and each try takes its own.
+        let all = all_said(1..=5);
+        world.stack.tap.take_out(Service::DynamoDb, Outage::Patchy { seed });
+        let mut posts = 1;
+        while world.say(&all).await != 200 {
+            posts += 1;
+            assert!(posts <= 5, "seed {seed}");
+        }
+        half += u32::from(posts > 1);
+        world.stack.tap.bring_back(Service::DynamoDb);
+        world.pass_secs(150).await;
+        for said in &all {
+            assert_eq!(world.state_of(said).await, "sent", "seed {seed}: {}", said.id);
+        }
+        world.each_got_one_dm(&all).await;
+    }
+    assert!(half > 10, "{half}");
 }
 
 #[tokio::test]

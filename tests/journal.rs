@@ -5,6 +5,7 @@ use std::time::Duration;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::status::{Next, State};
 use spillway_core::time::Timestamp;
 use spillway_local::graph::{Fault, FaultKind};
 
@@ -41,6 +42,60 @@ async fn a_hold_is_written_down_once_with_its_cause_and_its_end() {
     assert!(lines.iter().any(is_met), "{lines:?}");
     assert_eq!(lines[2].what, Event::HoldEnded);
     assert!(lines[2].at >= until, "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_hold_of_a_campaign_is_written_down_and_seen_and_planned_with() {
+    let mut world = World::start(careful()).await;
+    world.stack.graph.order_fault(Fault::new(FaultKind::LinkRefused));
+    assert_eq!(world.say(&all_said(1..=4)).await, 200);
+    world.pass(Duration::from_secs(600)).await;
+    let lines = world.journal(CREATOR).await;
+    let [JournalEntry { what: Event::CampaignHeld { campaign, until }, .. }] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    assert_eq!(campaign.as_str(), "guide");
+    assert!(until.since(START) >= Duration::from_secs(3600));
+    let overviews = world.outside.overviews();
+    let seen = overviews.of(&CREATOR.into(), world.now()).await.unwrap().unwrap();
+    let [held] = &seen.conditions[..] else { panic!("{:?}", seen.conditions) };
+    assert_eq!((held.state, held.next), (State::CampaignHeld, Next::Resumes(*until)));
+    // The plan waits for the hold's end, and so does the release function's forecast.
+    assert_eq!(seen.backlog.total(), 4);
+    assert!(seen.next_at.unwrap() >= *until, "{seen:?}");
+    let cursor = world.outside.cursors.load(&CREATOR.into()).await.unwrap();
+    let outlook = cursor.outlook.unwrap();
+    assert!(outlook.waiting == 4 && outlook.last >= *until, "{outlook:?}");
+    world.settle().await;
+    world.over(4).await;
+    world.each_got_one_dm(&all_said(1..=4)).await;
+}
+
+#[tokio::test]
+async fn server_errors_of_meta_are_counted_and_told_once_an_hour() {
+    let mut world = World::start(careful()).await;
+    let all = all_said(1..=20);
+    for said in all.iter().step_by(2) {
+        let failing = Fault::new(FaultKind::ServerError).for_comment(said.id.as_str());
+        world.stack.graph.order_fault(failing);
+    }
+    assert_eq!(world.say(&all).await, 200);
+    world.pass(Duration::from_secs(40 * 60)).await;
+    world.over(20).await;
+    let told: Vec<(u32, u32)> = (world.journal(CREATOR).await.iter())
+        .filter_map(|line| match line.what {
+            Event::ServerErrors { calls, server_errors } => Some((calls, server_errors)),
+            _ => None,
+        })
+        .collect();
+    let [(calls, 5)] = told[..] else { panic!("{told:?}") };
+    assert!((5..15).contains(&calls), "{calls}");
+    let overviews = world.outside.overviews();
+    let seen = overviews.of(&CREATOR.into(), world.now()).await.unwrap().unwrap();
+    // The call after the last decision may not be written down yet.
+    assert!((19..=20).contains(&seen.calls.calls), "{:?}", seen.calls);
+    assert_eq!(seen.calls.server_errors, 10);
+    assert!(seen.calls_since <= START && seen.calls.is_alarming());
 }
 
 #[tokio::test]

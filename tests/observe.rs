@@ -194,6 +194,22 @@ async fn the_metrics_agree_with_the_stores_and_with_meta() {
     assert!(headroom.iter().all(|&(percent, _)| percent <= 100), "{headroom:?}");
 }
 
+/// An account that its token does not see, in Meta's words about a missing object, raises the alarm of
+/// a dead token.
+#[tokio::test]
+async fn an_account_that_its_token_does_not_see_raises_an_alarm() {
+    let mut world = World::wrapped(careful(), observed).await;
+    world.stack.graph.order_fault(Fault::new(FaultKind::AccountUnseen));
+    assert_eq!(world.say(&all_said(1..=3)).await, 200);
+    world.pass(MINUTE).await;
+    let metrics = Metrics::read(&lines());
+    let template = crate::template::template();
+    let alarm = &template["Resources"]["DeadTokenAlarm"]["Properties"];
+    assert_eq!(alarm["MetricName"], Metric::DeadTokens.definition().name);
+    assert!(metrics.sum(Metric::DeadTokens) > alarm["Threshold"].as_u64().unwrap());
+    assert_eq!((metrics.sum(Metric::Held), metrics.sum(Metric::Failed)), (1, 0));
+}
+
 /// Values that must be found nowhere.
 const NAME: &str = "canary.name";
 const TEXT: &str = "canary text";

@@ -406,7 +406,12 @@ async fn resume(
     let now = deployment.clock.now();
     let limiter = deployment.wiring.limiter();
     let app = deployment.wiring.app.load().await?;
-    if let Some(hold) = app.holds.current {
+    let of_app = app
+        .holds
+        .current
+        .as_ref()
+        .map(|hold| serde_json::json!({ "cause": hold.cause, "until": instant(hold.until) }));
+    if let Some(hold) = &app.holds.current {
         consent.ask(&format!(
             "the whole app is on hold since Meta's answer ({}) until {}; the next call of any account \
              finds out whether that is over",
@@ -420,8 +425,17 @@ async fn resume(
     let budget = deployment.wiring.budgets.load(id).await?;
     let holds = shown_holds(&budget, now);
     if holds.is_empty() {
-        let shown = serde_json::json!({ "account": id.as_str(), "ended": [] });
-        return output.print(&shown, || format!("{id} is not on hold: there is nothing to end\n"));
+        let shown = serde_json::json!({ "account": id.as_str(), "ended": [], "app": of_app });
+        return output.print(&shown, || match &app.holds.current {
+            None => format!("{id} is not on hold: there is nothing to end\n"),
+            Some(hold) => format!(
+                "{id} itself is not on hold, but the whole app is ({}) until {}. The next call of any \
+                 account finds out now whether that is over, and if it is, the others follow within \
+                 minutes: `spillway status {id}` shows it\n",
+                name(hold.cause),
+                when(hold.until, now)
+            ),
+        });
     }
     if let Some(hold) = holds.iter().find(|hold| hold.cause != HoldCause::Operator) {
         consent.ask(&format!(
@@ -434,7 +448,7 @@ async fn resume(
     limiter.resume(id).await?;
     deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
     let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
-    let shown = serde_json::json!({ "account": id.as_str(), "ended": ended });
+    let shown = serde_json::json!({ "account": id.as_str(), "ended": ended, "app": of_app });
     output.print(&shown, || {
         let names: Vec<&str> = ended.iter().map(|&cause| name(cause)).collect();
         format!("{id} goes on within a minute; ended: {}\n", names.join(", "))

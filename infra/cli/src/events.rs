@@ -131,6 +131,14 @@ fn said(event: &Event, now: Timestamp) -> String {
         Event::LimitMet { percent } => {
             format!("a limit was met: those of an hour are lowered to {percent}%")
         }
+        Event::CampaignHeld { campaign, until } => format!(
+            "campaign `{campaign}` is on hold (Meta refuses its link or text) until {}",
+            when(*until, now)
+        ),
+        Event::ServerErrors { calls, server_errors } => format!(
+            "{server_errors} of about {calls} calls of this hour ended in a 5xx of Meta's: those DMs may \
+             have been made, and `send list` names them as failed (unknown)"
+        ),
         Event::TierChanged { from, to } => {
             format!("tier {} instead of {}", u8::from(*to), u8::from(*from))
         }
@@ -167,6 +175,14 @@ mod tests {
         assert_eq!(said(&held, NOW), told);
         let silent = Event::Silent { last_heard: None };
         assert!(said(&silent, NOW).ends_with("the last webhook: never"));
+        let failing = said(&Event::ServerErrors { calls: 721, server_errors: 216 }, NOW);
+        assert!(
+            failing.starts_with("216 of about 721 calls of this hour ended in a 5xx"),
+            "{failing}"
+        );
+        let until = NOW + Duration::from_secs(3600);
+        let link = said(&Event::CampaignHeld { campaign: "guide".into(), until }, NOW);
+        assert!(link.starts_with("campaign `guide` is on hold (Meta refuses its link"), "{link}");
         let fields = vec!["comments".to_owned(), "messages".to_owned()];
         let lost = said(&Event::SubscriptionLost { fields }, NOW);
         assert_eq!(lost, "no longer subscribed to comments, messages");

@@ -1,7 +1,10 @@
 //! The Lambda service played by hand: a function URL in front of the webhook function, event source
 //! mappings with partial batch responses, and the schedule. Events go through JSON, as in Lambda.
 
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -25,7 +28,7 @@ use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::stack::{Stack, queues};
+use crate::stack::{Pace, Stack, queues};
 use crate::tap::{Function, run_as};
 
 /// The path the webhook is served on. (A function URL serves every path.)
@@ -46,6 +49,18 @@ pub const UPKEEP_TIMEOUT: Duration = Duration::from_secs(600);
 pub const SENDER_BATCH: i32 = 10;
 /// Messages that the release function is given at a time.
 pub const RELEASE_BATCH: i32 = 1;
+
+impl Function {
+    /// After which the function is killed.
+    pub const fn timeout(self) -> Duration {
+        match self {
+            Self::Webhook => WEBHOOK_TIMEOUT,
+            Self::Sender => SENDER_TIMEOUT,
+            Self::Release => RELEASE_TIMEOUT,
+            Self::Upkeep => UPKEEP_TIMEOUT,
+        }
+    }
+}
 
 /// A queue that feeds a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +152,7 @@ impl Stack {
             return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         }
         let request = match lambda_http::request::from_str(&event) {
-            Ok(request) => request.with_lambda_context(self.context(WEBHOOK_TIMEOUT)),
+            Ok(request) => request.with_lambda_context(self.context(Function::Webhook)),
             Err(error) => {
                 warn!(%error, "the request is no event");
                 return StatusCode::BAD_GATEWAY.into_response();
@@ -192,12 +207,12 @@ impl Stack {
             let failed = match source {
                 Source::Sends => {
                     let payload: SqsEvent = serde_json::from_value(event).context("SQS event")?;
-                    let event = LambdaEvent::new(payload, self.context(SENDER_TIMEOUT));
+                    let event = LambdaEvent::new(payload, self.context(Function::Sender));
                     let invocation = functions.sender.handle(event);
                     self.until_killed(Function::Sender, invocation).await.map(failed_items)
                 }
                 Source::Releases => {
-                    let event = LambdaEvent::new(event, self.context(RELEASE_TIMEOUT));
+                    let event = LambdaEvent::new(event, self.context(Function::Release));
                     let invocation = functions.release.handle(event);
                     match self.until_killed(Function::Release, invocation).await {
                         Some(Ok(spillway_release::Answer::Batch(response))) => {
@@ -221,7 +236,7 @@ impl Stack {
     pub fn tick(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let event =
-                LambdaEvent::new(json!({ "dispatch": true }), self.context(RELEASE_TIMEOUT));
+                LambdaEvent::new(json!({ "dispatch": true }), self.context(Function::Release));
             let functions = self.functions();
             let invocation = functions.release.handle(event);
             if let Some(Err(error)) = self.until_killed(Function::Release, invocation).await {
@@ -233,7 +248,7 @@ impl Stack {
     /// Invokes the upkeep function as its schedule does.
     pub fn keep_up(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let event = LambdaEvent::new(json!({ "upkeep": true }), self.context(UPKEEP_TIMEOUT));
+            let event = LambdaEvent::new(json!({ "upkeep": true }), self.context(Function::Upkeep));
             let functions = self.functions();
             let invocation = functions.upkeep.handle(event);
             if let Some(Err(error)) = self.until_killed(Function::Upkeep, invocation).await {
@@ -265,7 +280,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Runs an invocation, unless it is killed; a new process takes its place then.
+    /// Runs an invocation, unless it is killed or its time is over; a new process takes its place then.
     async fn until_killed<T>(
         &self,
         function: Function,
@@ -280,13 +295,48 @@ impl Stack {
                 }
                 None
             }
-            answer = self.busy.with(run_as(function, invocation)) => Some(answer),
+            answer = self.in_time(function, self.busy.with(run_as(function, invocation))) => {
+                if answer.is_none() {
+                    info!(?function, "the function ran out of time");
+                    if let Err(error) = self.replace_process() {
+                        warn!(%error, "no new process");
+                    }
+                }
+                answer
+            }
         }
     }
 
-    fn context(&self, timeout: Duration) -> LambdaContext {
+    /// Runs an invocation until its time is over, by the stack's clock: `None` then.
+    async fn in_time<T>(
+        &self,
+        function: Function,
+        invocation: impl Future<Output = T>,
+    ) -> Option<T> {
+        let timeout = function.timeout();
+        let deadline = self.clock.now() + timeout;
+        let mut invocation = pin!(invocation);
+        // A clock that is stepped moves only while somebody is polled.
+        let work = poll_fn(|context| match self.clock.now() < deadline {
+            true => invocation.as_mut().poll(context).map(Some),
+            false => Poll::Ready(None),
+        });
+        let over = async {
+            match self.pace {
+                Pace::Real => tokio::time::sleep(timeout).await,
+                Pace::Stepped => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = work => answer,
+            () = over => None,
+        }
+    }
+
+    fn context(&self, function: Function) -> LambdaContext {
         let mut context = LambdaContext::default();
-        context.deadline = (self.clock.now() + timeout).as_millis();
+        context.deadline = (self.clock.now() + function.timeout()).as_millis();
         context
     }
 }

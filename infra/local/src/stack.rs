@@ -117,6 +117,8 @@ pub struct Stack {
     pub tap: Tap,
     /// Between Lambda's pollers and SQS.
     pub poller_tap: Tap,
+    /// How time passes.
+    pub pace: Pace,
     /// For how long invocations have kept a core busy.
     pub busy: Busy,
     /// Where things are.
@@ -250,6 +252,7 @@ impl Stack {
                 graph: sim,
                 tap,
                 poller_tap,
+                pace,
                 busy: Busy::new(),
                 config,
                 secrets,

@@ -41,6 +41,7 @@ fn want(send: &SendId) -> Want<'_> {
         action: Lane::Inbound.action(),
         lane: Some(Lane::Inbound),
         units: NonZeroU32::MIN,
+        least: NonZeroU32::MIN,
         first: Some(send),
         lease_until: NOW,
         counted_at: None,

@@ -4,7 +4,9 @@
 //!
 //! Meta's app limit is a figure for each account. An account whose own limits keep it within
 //! that figure needs no coordination. The others lease slices of their common quota. A slice
-//! stays charged from the end of its lease, spent or not.
+//! stays charged from the end of its lease, spent or not. When an account begins to lease, its
+//! earlier calls are charged too, as far as its own windows know them; where they do not, the quota
+//! counts as full for its window.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -77,6 +79,23 @@ impl AppBudget {
         next.windows = windows.into_owned();
         next.windows.charge(quota, at, until.max(at), leased);
         Slice::Leased(leased, Box::new(next))
+    }
+
+    /// An account begins to lease from `quotas`: what it has called before, under `rules`, counts in their
+    /// rows too. `None` where that changes nothing.
+    pub fn joined<'a>(
+        &self,
+        quotas: impl Iterator<Item = &'a Quota>,
+        account: &Budget,
+        rules: &Rules,
+        id: GrantId,
+    ) -> Option<Self> {
+        let mut next = self.next(id);
+        for quota in quotas {
+            let windows = next.windows.with_row_of(quota, self.decided_at);
+            next.windows = windows.with_calls_of(quota, &account.windows, rules);
+        }
+        (next.windows != self.windows).then_some(next)
     }
 
     /// Puts the whole app on hold.
@@ -225,6 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::budget::{Decision, Want};
     use crate::hold::Gate;
     use crate::id::SendId;
     use crate::profile::Profile;
@@ -351,7 +371,69 @@ mod tests {
         assert_eq!(planned.holds, longer.holds);
     }
 
+    fn calling(rules: &Rules, budget: &Budget, units: u32, at: Timestamp, n: u64) -> (u32, Budget) {
+        let want = Want {
+            action: Action::Read,
+            lane: None,
+            units: nonzero(units),
+            least: nonzero(1),
+            first: None,
+            lease_until: at,
+            counted_at: None,
+            usage: None,
+        };
+        match budget.decide(rules, &want, at, id(n)) {
+            Decision::Granted(grant, next, _) => (grant.units, *next),
+            Decision::Denied(_) => (0, budget.clone()),
+        }
+    }
+
     proptest! {
+        /// An account that calls by its own quotas begins to lease: with what it called before no window
+        /// in which it leases is over the limit.
+        #[test]
+        fn what_an_account_called_before_it_leases_counts_in_the_row(
+            counts_reads: bool,
+            before in prop::collection::vec((0u64..300_000, 1u32..9), 0..30),
+            after in prop::collection::vec((0u64..300_000, 1u32..9, 0u64..=60_000), 1..30),
+        ) {
+            let rules = rules(20);
+            let quota = rules.leased().next().unwrap();
+            let mut profile = Profile::meta();
+            if counts_reads {
+                let limit = Limit::Fixed(nonzero(100));
+                let hour = Duration::from_secs(3600);
+                profile.quotas.push(Quota::new("calls", &Action::ALL, Unit::Calls, hour, limit));
+            }
+            let own = Rules::new(profile, Terms::default()).unwrap();
+            let (mut budget, mut at, mut n) = (Budget::default(), NOW, 0);
+            let mut called: Vec<(u64, bool)> = Vec::new();
+            for (wait, units) in before {
+                (at, n) = (at + Duration::from_millis(wait), n + 1);
+                let (units, next) = calling(&own, &budget, units, at, n);
+                budget = next;
+                called.extend(std::iter::repeat_n((at.as_millis(), false), units as usize));
+            }
+            let app = AppBudget::default().with_leasing([1, 0, 0], id(0));
+            let joined = app.joined(std::iter::once(quota), &budget, &own, id(0));
+            prop_assert_eq!(joined.is_some(), !called.is_empty());
+            let mut app = joined.unwrap_or(app);
+            for (wait, units, spent_after) in after {
+                (at, n) = (at + Duration::from_millis(wait), n + 1);
+                if let Slice::Leased(units, next) = app.lease(quota, &rules, units, at, at + SLICE_LIFE, id(n)) {
+                    let spent = at.as_millis() + spent_after;
+                    called.extend(std::iter::repeat_n((spent, true), units as usize));
+                    app = *next;
+                }
+            }
+            called.sort_unstable();
+            for &(start, _) in &called {
+                let inside = || called.iter().filter(|&&(t, _)| t >= start && t < start + 3_600_000);
+                let counted = inside().count();
+                prop_assert!(counted <= 20 || inside().all(|&(_, leased)| !leased), "{counted}");
+            }
+        }
+
         /// However processes lease, spend late within their leases, and die: no window of calls is
         /// over the limit.
         #[test]

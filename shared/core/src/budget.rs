@@ -8,6 +8,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::answers::Answers;
 use crate::hold::{Gate, HoldCause, Holds, NewToken};
 use crate::id::{RecipientId, SendId};
 use crate::learned::{Learned, Usage};
@@ -75,6 +76,8 @@ pub struct Budget {
     /// The latest revision of the account's settings that anybody has decided by, or that was
     /// written: who knows an earlier one reads the account again before it decides.
     pub revision: Revision,
+    /// How its calls were answered lately.
+    pub answers: Answers,
 }
 
 /// How many times the settings of an account have been changed.
@@ -97,6 +100,8 @@ pub struct Want<'a> {
     pub lane: Option<Lane>,
     /// How many calls.
     pub units: NonZeroU32,
+    /// The fewest that are of use: where fewer fit, nothing is granted.
+    pub least: NonZeroU32,
     /// The send that goes first, and so becomes the probe after a hold.
     pub first: Option<&'a SendId>,
     /// How long the calls may take at most. A probe is waited for until then.
@@ -291,6 +296,10 @@ impl Budget {
                 Denial { bound, retry_at: next.earliest(rules, want, at, learned) }
             }
         });
+        // Also a probe, where more than its one call is wanted: whoever wants fewer may be it.
+        if let Some(denial) = denial.as_ref().filter(|_| units < want.least.get()) {
+            return Decision::Denied(denial.clone());
+        }
         let grant = Grant { id, action: want.action, units, at, role, recipients };
         Decision::Granted(grant, Box::new(next), denial)
     }
@@ -554,6 +563,7 @@ mod tests {
             action: Action::PrivateReply,
             lane: Some(Lane::Inbound),
             units: NonZeroU32::new(units).unwrap(),
+            least: NonZeroU32::MIN,
             first: Some(send),
             lease_until: NOW + secs(30),
             counted_at: None,
@@ -933,6 +943,25 @@ mod tests {
         let unknown = QuotaId::new("messages_second");
         assert_eq!(next.windows.under(&meta).counted_since(&unknown, NOW), 0);
         assert!(!String::from_utf8_lossy(&next.windows.encode()).contains("messages_second"));
+    }
+
+    #[test]
+    fn what_is_of_use_only_together_is_granted_whole_or_not_at_all() {
+        let rules = rules(vec![quota("calls", 3_600_000, 10)]);
+        let (send, five) = (send(), NonZeroU32::new(5).unwrap());
+        let together = Want { least: five, lane: None, first: None, ..want(&send, 5) };
+        let (_, budget) = granted(Budget::default().decide(&rules, &want(&send, 6), NOW, id(1)));
+        let denial = denied(budget.decide(&rules, &together, NOW, id(2)));
+        assert_eq!(denial.bound, Bound::Quota(QuotaId::new("calls")));
+        assert_eq!(granted(budget.decide(&rules, &want(&send, 5), NOW, id(2))).0.units, 4);
+
+        // After a hold one call goes first: the others wait, and do not keep it from going.
+        let held = Budget::default().hold(&rules, HoldCause::Throttled, NOW, None, id(1));
+        let over = held.holds.current.as_ref().unwrap().until;
+        let denial = denied(held.decide(&rules, &together, over, id(2)));
+        assert_eq!(denial.bound, Bound::Hold(HoldCause::Throttled));
+        assert!(denial.retry_at > over, "{denial:?}");
+        assert_eq!(granted(held.decide(&rules, &want(&send, 5), over, id(2))).0.role, Role::Probe);
     }
 
     #[test]

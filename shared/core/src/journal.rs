@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hold::HoldCause;
-use crate::id::AccountId;
+use crate::id::{AccountId, CampaignId};
 use crate::quota::Tier;
 use crate::time::Timestamp;
 use crate::upkeep::is_zero;
@@ -91,6 +91,20 @@ pub enum Event {
         /// What they are lowered to, of 100.
         percent: u8,
     },
+    /// A hold of one campaign began: Meta refuses its link or text.
+    CampaignHeld {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// Nothing of it is sent before this instant.
+        until: Timestamp,
+    },
+    /// Many calls of one hour ended in a 5xx. Told once an hour.
+    ServerErrors {
+        /// Calls of the hour so far. Those that no process has written down yet are missing.
+        calls: u32,
+        /// Of these, calls that ended in a 5xx.
+        server_errors: u32,
+    },
     /// The account's tier was changed.
     TierChanged {
         /// What it was.
@@ -136,6 +150,14 @@ mod tests {
         let text = r#"{"event":"hold_set","cause":"token_dead","until":1790000000000}"#;
         assert_eq!(serde_json::to_string(&held).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
+        let text = r#"{"event":"campaign_held","campaign":"guide","until":1790000000000}"#;
+        let held = Event::CampaignHeld { campaign: "guide".into(), until };
+        assert_eq!(serde_json::to_string(&held).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
+        let text = r#"{"event":"server_errors","calls":721,"server_errors":216}"#;
+        let failing = Event::ServerErrors { calls: 721, server_errors: 216 };
+        assert_eq!(serde_json::to_string(&failing).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), failing);
         let since = until;
         for (unfinished, rest) in [(0, ""), (2, r#","unfinished":2"#)] {
             let read = Event::Backfilled { since, read: 7, found: 3, unfinished };

@@ -8,7 +8,7 @@
 //! | [`quota`], [`window`], [`windows`] | what is counted, over which rolling window |
 //! | [`profile`], [`rules`], [`day`] | the limits of an account at an instant, and its active hours |
 //! | [`budget`], [`app`] | decisions on an account's calls, and on those of the whole app |
-//! | [`hold`], [`refusal`], [`learned`] | what happens after Meta refuses a call |
+//! | [`hold`], [`refusal`], [`learned`], [`answers`] | what happens after Meta refuses a call |
 //! | [`pace`], [`forecast`], [`load`] | slots, and when waiting sends will go out |
 //! | [`send`], [`history`], [`journal`] | the life of a send, and what people are told |
 //! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
@@ -101,6 +101,7 @@
 //! assert!(last.since(now) > Duration::from_secs(24 * 3600));
 //! ```
 
+pub mod answers;
 pub mod app;
 pub mod budget;
 pub mod campaign;

@@ -114,6 +114,7 @@ mod tests {
                 action: Action::PrivateReply,
                 lane: Some(Lane::Inbound),
                 units: NonZeroU32::new(units).unwrap(),
+                least: NonZeroU32::MIN,
                 first: None,
                 lease_until: at,
                 counted_at: None,

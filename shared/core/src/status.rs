@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::campaign::Campaigns;
 use crate::hold::{ByHand, Hold, HoldCause, Holds};
+use crate::id::CampaignId;
 use crate::learned::{Learned, Usage};
 use crate::rules::Rules;
 use crate::time::Timestamp;
@@ -25,6 +27,8 @@ pub enum State {
     Silent,
     /// Nothing is sent for a while.
     Held,
+    /// Nothing of one of its campaigns is sent for a while.
+    CampaignHeld,
     /// Its token ends soon, and should have been renewed.
     TokenExpiring,
     /// It sends slower than it could.
@@ -43,6 +47,7 @@ impl fmt::Display for State {
             Self::Unsubscribed => "unsubscribed",
             Self::Silent => "silent",
             Self::Held => "held",
+            Self::CampaignHeld => "campaign held",
             Self::TokenExpiring => "token expiring",
             Self::Slowed => "slowed",
             Self::WarmingUp => "warming up",
@@ -73,6 +78,8 @@ pub enum Why {
     Answer(HoldCause),
     /// Meta's answer to another account of the same app.
     AnswerToApp(HoldCause),
+    /// Meta refuses what this campaign sends.
+    CampaignRefused(CampaignId),
     /// Somebody stopped it, for this reason.
     ByHand(Option<String>),
     /// The token ended, or Meta refuses it.
@@ -111,6 +118,9 @@ impl fmt::Display for Why {
             Self::Nothing => f.write_str("all is well"),
             Self::Answer(cause) => f.write_str(answer(cause)),
             Self::AnswerToApp(cause) => write!(f, "{}, for the whole app", answer(cause)),
+            Self::CampaignRefused(campaign) => {
+                write!(f, "Meta refuses the link or the text of campaign `{campaign}`")
+            }
             Self::ByHand(None) => f.write_str("stopped by hand"),
             Self::ByHand(Some(reason)) => write!(f, "stopped by hand: {reason}"),
             Self::TokenOver => f.write_str("the token has ended or was withdrawn"),
@@ -194,6 +204,8 @@ impl fmt::Display for Next {
 pub struct Facts<'a> {
     /// The account's rules.
     pub rules: &'a Rules,
+    /// Its campaigns.
+    pub campaigns: &'a Campaigns,
     /// Its holds.
     pub holds: &'a Holds,
     /// Those of the whole app.
@@ -224,6 +236,7 @@ impl Facts<'_> {
         ]
         .into_iter()
         .flatten()
+        .chain(self.held_campaigns(now))
         .collect();
         if found.is_empty() {
             let (state, next) = (State::Healthy, Next::GoesOn);
@@ -277,6 +290,14 @@ impl Facts<'_> {
             until => Next::Resumes(until),
         };
         Some(Condition { state: State::Held, since: Some(since), why: Why::ByHand(reason), next })
+    }
+
+    fn held_campaigns(&self, now: Timestamp) -> impl Iterator<Item = Condition> {
+        self.campaigns.iter().filter_map(move |campaign| {
+            let until = self.holds.refusals.campaign_held_until(&campaign.id, now)?;
+            let (state, why) = (State::CampaignHeld, Why::CampaignRefused(campaign.id.clone()));
+            Some(Condition { state, since: None, why, next: Next::Resumes(until) })
+        })
     }
 
     fn subscription(&self, now: Timestamp) -> Option<Condition> {
@@ -341,8 +362,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::campaign::{Campaign, Overflow};
+    use crate::keyword::Matching;
     use crate::learned::Lowered;
+    use crate::message::Template;
     use crate::profile::Profile;
+    use crate::refusal::{Evidence, Party};
     use crate::rules::Terms;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -372,7 +397,33 @@ mod tests {
         change(&mut known);
         let Known { rules, holds, app, learned, token, upkeep } = &known;
         let (learned, token, last_heard) = (*learned, *token, Some(NOW));
-        Facts { rules, holds, app, learned, token, upkeep, last_heard }.conditions(NOW)
+        let campaigns = &campaigns();
+        Facts { rules, campaigns, holds, app, learned, token, upkeep, last_heard }.conditions(NOW)
+    }
+
+    fn campaigns() -> Campaigns {
+        let campaign = |id: &str| Campaign {
+            id: id.into(),
+            keywords: Vec::new(),
+            matching: Matching::Word,
+            except: Vec::new(),
+            media: Vec::new(),
+            overflow: Overflow::OldestFirst,
+            messages: vec![Template::parse("Hi").unwrap()],
+        };
+        Campaigns::new([campaign("guide"), campaign("menu")])
+    }
+
+    #[test]
+    fn a_campaign_on_hold_is_named() {
+        let mut holds = Holds::default();
+        let party = Party::new(&"1".into(), None, &"menu".into(), None);
+        let finding = holds.refusals.finding(Evidence::Campaign, &party, None, NOW);
+        holds.refusals.note(Evidence::Campaign, finding, party, NOW);
+        let condition = one(conditions(|known| known.holds = holds));
+        let why = Why::CampaignRefused("menu".into());
+        assert_eq!((condition.state, condition.why), (State::CampaignHeld, why));
+        assert_eq!(condition.next, Next::Resumes(NOW + HOUR));
     }
 
     fn one(conditions: Vec<Condition>) -> Condition {

@@ -243,6 +243,30 @@ impl Windows {
         Cow::Owned(Self { rows, called: self.called })
     }
 
+    /// These windows, with what `account` has called charged to the row of `quota`, as far as its
+    /// windows tell, which were counted under `rules`. Where they do not, the row is full for as long as
+    /// its last call may count.
+    pub(crate) fn with_calls_of(&self, quota: &Quota, account: &Self, rules: &Rules) -> Self {
+        let told = match account.called {
+            Some(_) => Cow::Borrowed(account),
+            None => Cow::Owned(account.told_by(rules)),
+        };
+        let called = told.called.unwrap_or_default();
+        let mut next = self.clone();
+        if Counts::of(quota).what & bits_of(&called) == 0 {
+            return next;
+        }
+        let own = told.derived(quota, &called);
+        let counts = Counts::of(quota);
+        let new = || Row { window: Window::new(quota.bucket()), counts: Some(counts) };
+        let row = next.rows.entry(quota.id.clone()).or_insert_with(new);
+        row.window.take_over(&own.window, Timestamp::NEVER, counts.span);
+        if let (Some(of_row), Some(own)) = (&mut row.counts, own.counts) {
+            of_row.since = of_row.since.max(own.since);
+        }
+        next
+    }
+
     /// Units that still fit at `at`.
     pub fn room(&self, row: InForce<'_>, at: Timestamp) -> u32 {
         let InForce { quota, limit } = row;

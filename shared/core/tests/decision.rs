@@ -283,6 +283,7 @@ impl World {
             action: ask.action,
             lane: ask.lane,
             units: NonZeroU32::new(ask.units).expect("at least 1"),
+            least: NonZeroU32::MIN,
             first: None,
             lease_until: seen + Duration::from_secs(30),
             counted_at: ask.person.and_then(|person| self.places.get(&person).copied()),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use spillway_core::app::{AppBudget, SLICE_LIFE, Slice};
-use spillway_core::budget::{Bound, Denial, GrantId};
+use spillway_core::budget::{Bound, Denial, GrantId, Role};
 use spillway_core::hold::{Gate, HoldCause, Probe};
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
@@ -117,6 +117,16 @@ impl App {
             Gate::Closed(cause, retry_at) => closed(cause, retry_at),
             Gate::Probe => AppGate::Probe,
         })
+    }
+
+    /// The denial of a call that was granted before this process learned of a hold; `role` is what the call
+    /// was to be.
+    pub(crate) fn known_hold(&self, role: Role) -> Option<Denial> {
+        let hold = self.known()?.holds.current?;
+        // A hold that was met since the probe was named has none.
+        let is_its_probe = role == Role::Probe && hold.probe.is_some();
+        let retry_at = hold.until.max(self.clock.now() + CONTENDED_WAIT);
+        (!is_its_probe).then_some(Denial { bound: Bound::AppHold(hold.cause), retry_at })
     }
 
     /// The denial of a call that cannot find out whether the hold is over, and waits for one that can.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use spillway_core::answers::Tally;
 use spillway_core::budget::{
     Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
 };
@@ -28,7 +29,7 @@ use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::refusal::{Evidence, Finding, Party};
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::CONNECT_TIMEOUT;
+use spillway_meta::graph::{CONNECT_TIMEOUT, CallError};
 use spillway_meta::usage::Usage;
 use tracing::{error, warn};
 
@@ -79,6 +80,8 @@ pub struct Limiter {
     denials: Memory<(AccountId, Option<Lane>, Action), Denial>,
     /// Usage that Meta reported and that is not in the budget yet: it goes with the next decision.
     reported: Memory<AccountId, Reported>,
+    /// Calls that are not counted in the budget yet: they go with its next change.
+    answers: Memory<AccountId, Tally>,
 }
 
 /// What is asked of the budget.
@@ -86,6 +89,8 @@ struct Request<'a> {
     action: Action,
     lane: Option<Lane>,
     units: NonZeroU32,
+    /// The fewest that are of use.
+    least: NonZeroU32,
     tickets: &'a [&'a Ticket],
     lease_until: Timestamp,
     /// Where the unit lies of the person whom the only ticket is for.
@@ -97,8 +102,8 @@ struct Request<'a> {
 impl Request<'_> {
     /// Calls that are no sends.
     fn call(action: Action, units: NonZeroU32, lease_until: Timestamp) -> Self {
-        let (lane, tickets, counted_at) = (None, &[], None);
-        Self { action, lane, units, tickets, lease_until, counted_at, is_told: true }
+        let (lane, tickets, counted_at, least) = (None, &[], None, units);
+        Self { action, lane, units, least, tickets, lease_until, counted_at, is_told: true }
     }
 
     /// The call as the app's probe.
@@ -121,6 +126,8 @@ pub(crate) struct Reserved {
 /// Units taken for some of the tickets.
 pub(crate) struct Reservation {
     pub(crate) grant: Grant,
+    /// The version of the budget that the grant is written in.
+    version: u64,
     /// The granted tickets, by index, each with the text it gets.
     pub(crate) granted: Vec<(usize, usize)>,
     /// Whether its outcome also ends or lengthens the hold of the whole app.
@@ -145,6 +152,7 @@ pub enum Charged {
 #[derive(Clone)]
 struct Decided {
     grant: Grant,
+    version: u64,
     /// See [`Reserved::changed`].
     changed: Option<Arc<Account>>,
     granted: Vec<(usize, usize)>,
@@ -175,6 +183,7 @@ impl Limiter {
             shared: Memory::new(&clock),
             denials: Memory::new(&clock),
             reported: Memory::new(&clock),
+            answers: Memory::new(&clock),
             clock,
             check,
             meter,
@@ -208,8 +217,9 @@ impl Limiter {
             _ => None,
         };
         let lane = Some(lane);
-        let is_told = true;
-        let request = Request { action, lane, units, tickets, lease_until, counted_at, is_told };
+        let (least, is_told) = (NonZeroU32::MIN, true);
+        let request =
+            Request { action, lane, units, least, tickets, lease_until, counted_at, is_told };
         let (decided, rest) = match self.decide(account, &request).await? {
             Ok(decided) => (Some(decided.clone()), decided.denial),
             Err(denial) => (None, Some(denial)),
@@ -219,6 +229,7 @@ impl Limiter {
         let changed = decided.as_ref().and_then(|decided| decided.changed.clone());
         let reservation = decided.map(|decided| Reservation {
             grant: decided.grant,
+            version: decided.version,
             granted: decided.granted,
             app_role: decided.app_role,
             of_app: decided.of_app,
@@ -249,7 +260,8 @@ impl Limiter {
     }
 
     /// Takes `units` of `action` for another tool that shares the account's token: all or none. The
-    /// calls must be written within [`GRANT_LIFE`].
+    /// calls must be written within [`GRANT_LIFE`]. After a hold one call goes first, and several units
+    /// are denied until it has gone through: they do not keep it from going.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -262,18 +274,10 @@ impl Limiter {
         Box::pin(async move {
             let lease_until = self.clock.now() + GRANT_LIFE;
             let request = Request { is_told: false, ..Request::call(action, units, lease_until) };
-            let decided = match self.decide(account, &request).await? {
-                Ok(decided) => decided,
-                Err(denial) => return Ok(Charged::Denied(denial)),
-            };
-            let Decided { grant, of_app, denial, .. } = decided;
-            match denial {
-                None => Ok(Charged::Granted(grant)),
-                Some(denial) => {
-                    self.refund(account, &grant, &of_app, grant.units).await;
-                    Ok(Charged::Denied(denial))
-                }
-            }
+            Ok(match self.decide(account, &request).await? {
+                Ok(decided) => Charged::Granted(decided.grant),
+                Err(denial) => Charged::Denied(denial),
+            })
         })
     }
 
@@ -289,6 +293,7 @@ impl Limiter {
         let decided = self.decide(account, &request).await?;
         Ok(decided.map(|decided| Reservation {
             grant: decided.grant,
+            version: decided.version,
             granted: Vec::new(),
             app_role: decided.app_role,
             of_app: decided.of_app,
@@ -319,7 +324,9 @@ impl Limiter {
             Err(denial) => return Ok(Err(denial)),
         };
         let (units, of_app, app_denial) = self.app.take(&account.rules, most).await?;
-        let Some(within_app) = NonZeroU32::new(units) else {
+        let within_app = NonZeroU32::new(units).filter(|&units| units >= request.least);
+        let Some(within_app) = within_app else {
+            self.app.give_back(&of_app, 0);
             let retry_at = now + CONTENDED_WAIT;
             return Ok(Err(app_denial.unwrap_or(Denial { bound: Bound::Contention, retry_at })));
         };
@@ -340,7 +347,10 @@ impl Limiter {
                 Ok(Ok(Decided { denial, of_app, ..decided }))
             }
             Err(denial) => {
-                self.remember_denial(key, &denial, now);
+                // Fewer units than were asked for together may fit.
+                if request.least == NonZeroU32::MIN {
+                    self.remember_denial(key, &denial, now);
+                }
                 Ok(Err(denial))
             }
         }
@@ -404,6 +414,7 @@ impl Limiter {
                         action: request.action,
                         lane: request.lane,
                         units,
+                        least: request.least,
                         first: free.first().map(|&index| &request.tickets[index].send),
                         lease_until: request.lease_until,
                         counted_at: request.counted_at,
@@ -432,7 +443,13 @@ impl Limiter {
                     let indices = free.into_iter().take(grant.units as usize);
                     let granted = pick_variants(account, request.tickets, indices, &mut next);
                     next.revision = next.revision.max(account.revision);
-                    match self.save(account, request, &grant, &next).await? {
+                    let counted = self.answers.take(&account.id).unwrap_or_default();
+                    next.answers = next.answers.and(counted, grant.at);
+                    let saved = self.save(account, request, &grant, &next).await;
+                    if !matches!(saved, Ok(Saved::Done)) {
+                        self.add_answers(&account.id, counted);
+                    }
+                    match saved? {
                         // The clock may have jumped since the last answer: this one tells. What
                         // was taken stays taken, which errs on the safe side.
                         Saved::Done if !self.check.is_trusted() => {
@@ -441,9 +458,11 @@ impl Limiter {
                         }
                         Saved::Done => {
                             self.meter.headroom(&next, &account.rules, request.action, now);
+                            let version = next.version;
                             self.remember(&account.id, *next, now);
                             return Ok(Ok(Decided {
                                 grant,
+                                version,
                                 changed,
                                 granted,
                                 app_role,
@@ -613,6 +632,7 @@ impl Limiter {
                 return (finding, None);
             }
         };
+        self.tell_of_campaigns(account, &before, &after, now).await;
         let at = now.max(before.decided_at);
         let finding = before.holds.refusals.finding(evidence, &party, regain, at);
         match finding {
@@ -662,8 +682,32 @@ impl Limiter {
                     warn!(account = %account.id, "hold ended: the probe went through");
                     self.note(&account.id, Event::HoldEnded).await;
                 }
+                self.tell_of_campaigns(account, &before, &after, now).await;
             }
             Err(error) => error!(account = %account.id, %error, "could not end the hold"),
+        }
+    }
+
+    /// Tells of holds of campaigns that began with a change of the budget.
+    async fn tell_of_campaigns(
+        &self,
+        account: &Account,
+        before: &Budget,
+        after: &Budget,
+        now: Timestamp,
+    ) {
+        for campaign in account.campaigns.iter() {
+            let held_until = |budget: &Budget| {
+                let at = now.max(budget.decided_at);
+                budget.holds.refusals.campaign_held_until(&campaign.id, at)
+            };
+            let Some(until) = held_until(after).filter(|_| held_until(before).is_none()) else {
+                continue;
+            };
+            warn!(account = %account.id, campaign = %campaign.id, hold_s = until.since(now).as_secs(), "the campaign is on hold");
+            self.meter.count_by(Metric::Held, "Campaign");
+            let what = Event::CampaignHeld { campaign: campaign.id.clone(), until };
+            self.note(&account.id, what).await;
         }
     }
 
@@ -742,11 +786,41 @@ impl Limiter {
         self.change(&account.id, Budget::with_turn_of_upkeep).await.map(|_| ())
     }
 
-    /// Whether this process knows that the account was put on hold: what was granted before waits.
-    pub(crate) fn knows_of_hold(&self, account: &Account, lane: Lane) -> bool {
-        let key = (account.id.clone(), Some(lane), lane.action());
-        let denial = self.denials.get(&key);
-        denial.is_some_and(|denial| matches!(denial.bound, Bound::Hold(_)))
+    /// The hold that this process has learned of since it made the reservation, from another call or
+    /// decision of its own: of the app, of the account, or of the person or campaign of the send. The
+    /// call waits.
+    pub(crate) fn known_hold(
+        &self,
+        account: &AccountId,
+        reservation: &Reservation,
+        ticket: Option<&Ticket>,
+    ) -> Option<Denial> {
+        let Reservation { grant, version, app_role, .. } = reservation;
+        let of_app = self.app.known_hold(*app_role);
+        if of_app.is_some() {
+            return of_app;
+        }
+        let key = (account.clone(), ticket.map(|ticket| ticket.lane), grant.action);
+        let stop = self.denials.get(&key);
+        if let Some(denial) = stop.filter(|denial| matches!(denial.bound, Bound::Hold(_)))
+            && grant.role == Role::Normal
+        {
+            return Some(denial);
+        }
+        let (budget, _) = self.seen.get(account)?;
+        if budget.version <= *version {
+            return None;
+        }
+        let now = self.clock.now().max(budget.decided_at);
+        let is_its_probe = grant.role == Role::Probe
+            && budget.holds.stopped_until(now).is_none()
+            && (budget.holds.is_probed() || budget.holds.current.is_none());
+        match budget.holds.gate(now) {
+            Gate::Closed(cause, retry_at) if !is_its_probe => {
+                Some(Denial { bound: Bound::Hold(cause), retry_at })
+            }
+            _ => own_hold(&budget, ticket?, now),
+        }
     }
 
     async fn by_hand(
@@ -821,6 +895,25 @@ impl Limiter {
         }
     }
 
+    /// Counts a call of the account, and how it failed if it did.
+    pub(crate) fn count_call(&self, account: &AccountId, failed: Option<&CallError>) {
+        let is_server_error = match failed {
+            Some(CallError::NotWritten | CallError::InvalidId | CallError::InvalidToken) => return,
+            Some(CallError::Refused { error, .. }) => error.status >= 500,
+            Some(CallError::Unknown) | None => false,
+        };
+        self.add_answers(account, Tally { calls: 1, server_errors: is_server_error.into() });
+    }
+
+    /// Keeps a tally for the next change of the budget. One that was perhaps written is kept too: people
+    /// read it, and rather too many errors than too few.
+    fn add_answers(&self, account: &AccountId, more: Tally) {
+        if !more.is_empty() {
+            let known = self.answers.take(account).unwrap_or_default();
+            self.answers.put(account.clone(), known.and(more), 0, Duration::MAX);
+        }
+    }
+
     /// Takes in how full Meta says the limits are. Near the limit the account stops, and says until
     /// when; or the whole app does.
     pub(crate) async fn learn(&self, account: &Account, usage: &Usage) -> Option<Timestamp> {
@@ -861,10 +954,21 @@ impl Limiter {
         let mut budget = self.budgets.load(account).await?;
         let id = self.ids.next();
         for _ in 0..HOLD_TRIES {
-            let Some(next) = change(&budget, id) else { return Ok((budget.clone(), budget)) };
-            match self.budgets.save(account, &next).await? {
+            let Some(mut next) = change(&budget, id) else { return Ok((budget.clone(), budget)) };
+            let counted = self.answers.take(account).unwrap_or_default();
+            next.answers = next.answers.and(counted, self.clock.now().max(next.decided_at));
+            let news = next.answers.tell();
+            let saved = self.budgets.save(account, &next).await;
+            if !matches!(saved, Ok(Saved::Done)) {
+                self.add_answers(account, counted);
+            }
+            match saved? {
                 Saved::Done => {
                     self.remember(account, next.clone(), self.clock.now());
+                    if let Some(Tally { calls, server_errors }) = news {
+                        warn!(%account, calls, server_errors, "many calls end in a 5xx");
+                        self.note(account, Event::ServerErrors { calls, server_errors }).await;
+                    }
                     return Ok((budget, next));
                 }
                 Saved::Conflict(current) => budget = current,
@@ -987,3 +1091,6 @@ fn pick_variants(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,13 @@ impl<K: Eq + Hash, V: Clone> Memory<K, V> {
         entries.by_key.insert(key, Entry { value, made_at, life, bytes });
     }
 
+    /// The value, if it is still remembered, and forgets it.
+    pub(crate) fn take(&self, key: &K) -> Option<V> {
+        let value = self.get(key);
+        self.forget(key);
+        value
+    }
+
     pub(crate) fn forget(&self, key: &K) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).forget(key);
     }

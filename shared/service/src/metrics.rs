@@ -44,7 +44,7 @@ pub enum Metric {
     Cancelled,
     /// Holds that began, by scope and cause.
     Held,
-    /// Answers that an account's token is dead.
+    /// Answers that an account's token is dead, or does not see the account.
     DeadTokens,
     /// Answers that Meta restricts an account.
     BlockedAccounts,

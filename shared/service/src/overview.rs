@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use spillway_core::answers::Tally;
 use spillway_core::budget::Budget;
 use spillway_core::campaign::Overflow;
 use spillway_core::forecast::{Expected, Forecast, Outlook, forecast};
-use spillway_core::id::{AccountId, SendId};
+use spillway_core::id::{AccountId, CampaignId, SendId};
 use spillway_core::load::{ByHour, Headroom, planned_by_hour};
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
@@ -72,6 +73,11 @@ pub struct Overview {
     pub token: TokenLife,
     /// When a webhook last told of it; up to an hour late.
     pub last_heard: Option<Timestamp>,
+    /// Calls of this hour and the one before it, and those that ended in a 5xx. Calls that a process
+    /// has not written down yet are missing.
+    pub calls: Tally,
+    /// The begin of these two hours.
+    pub calls_since: Timestamp,
     /// DMs of the last hours, the latest last, where a quota of a day counts them.
     pub sent_by_hour: Option<ByHour>,
     /// DMs that are planned for the hours to come, of those that wait.
@@ -133,6 +139,7 @@ impl Overviews {
         let token = token.map_or_else(TokenLife::default, |KeptToken { life, .. }| life);
         let facts = Facts {
             rules,
+            campaigns: &account.campaigns,
             holds: &budget.holds,
             app: &app.holds,
             learned: budget.learned,
@@ -140,6 +147,7 @@ impl Overviews {
             upkeep: &upkeep,
             last_heard,
         };
+        let (calls_since, calls) = budget.answers.lately(now);
         let mut overview = Overview {
             account: id.clone(),
             seen_at: now,
@@ -152,6 +160,8 @@ impl Overviews {
             outlook: None,
             token,
             last_heard,
+            calls,
+            calls_since,
             sent_by_hour: budget.sent_by_hour(rules, now),
             planned_by_hour: ByHour::default(),
         };
@@ -172,6 +182,7 @@ impl Overviews {
             let mut due = Vec::new();
             for page in &pages {
                 let (lane, order) = page.kind();
+                let campaign = &page.campaign;
                 for line in &page.lines {
                     let stage = match line.slot {
                         None => Stage::Parked,
@@ -181,15 +192,16 @@ impl Overviews {
                             continue;
                         }
                     };
-                    found.push(Listed { lane, order, deadline: line.deadline, stage });
+                    let (campaign, deadline) = (campaign.clone(), line.deadline);
+                    found.push(Listed { lane, campaign, order, deadline, stage });
                 }
             }
             let ids: Vec<SendId> = due.iter().map(|(page, line)| page.id_of(line)).collect();
             let entries = self.sends.entries(&ids, Read::Eventual).await?;
             for ((page, line), entry) in due.into_iter().zip(entries) {
                 if let Some(send) = entry.waiting_at(&page.place_of(line)) {
-                    let Waiting { lane, order, deadline, stage, .. } = line.stands(send);
-                    found.push(Listed { lane, order, deadline, stage });
+                    let Waiting { lane, campaign, order, deadline, stage, .. } = line.stands(send);
+                    found.push(Listed { lane, campaign, order, deadline, stage });
                 }
             }
             if pages.len() < PAGES {
@@ -204,6 +216,7 @@ impl Overviews {
 /// A send that waits.
 struct Listed {
     lane: Lane,
+    campaign: CampaignId,
     order: Overflow,
     deadline: Timestamp,
     stage: Stage,
@@ -222,7 +235,7 @@ impl Overview {
         let now = self.seen_at;
         self.backlog.extent = extent;
         let (mut outstanding, mut expected) = (Vec::new(), Vec::new());
-        for &Listed { lane, order, deadline, stage } in waiting {
+        for &Listed { lane, ref campaign, order, deadline, stage } in waiting {
             let of_lane = &mut self.backlog.lanes[usize::from(lane.rank())];
             match stage {
                 Stage::Queued { due } => {
@@ -232,7 +245,10 @@ impl Overview {
                 Stage::Sending { .. } => of_lane.queued += 1,
                 Stage::Parked => {
                     of_lane.parked += 1;
-                    expected.push(Expected { lane, arrives: now, deadline, order });
+                    // One of a campaign on hold waits for the hold's end first.
+                    let held_until = budget.holds.refusals.campaign_held_until(campaign, now);
+                    let arrives = held_until.unwrap_or(now);
+                    expected.push(Expected { lane, arrives, deadline, order });
                 }
             }
         }

@@ -165,6 +165,7 @@ pub async fn a_budget_is_read_as_it_was_written(subject: &dyn Subject) {
         action: Action::PrivateReply,
         lane: Some(Lane::Inbound),
         units: NonZeroU32::new(3).unwrap(),
+        least: NonZeroU32::MIN,
         first: Some(&send),
         lease_until: at + Duration::from_secs(30),
         counted_at: None,

@@ -148,6 +148,7 @@ async fn standing(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     let standing = standing.unwrap_or_default();
     let life = token.map_or_else(TokenLife::default, |token| token.life);
     let facts = Facts {
+        campaigns: &account.campaigns,
         rules: &account.rules,
         holds: &budget.holds,
         app: &app.holds,
@@ -173,13 +174,18 @@ fn state(condition: &Condition, now: Timestamp) -> Finding {
             "compare the app's webhook fields in the App Dashboard; upkeep subscribes it meanwhile"
         }
         (State::Silent, _) => "compare the callback URL in the App Dashboard with the WebhookUrl",
+        (State::CampaignHeld, _) => {
+            "change the campaign's link or text: `spillway campaign apply`; it is tried again by itself"
+        }
         (_, Next::Stopped | Next::Resumes(_)) => "`spillway account resume` ends it",
         _ => "wait: it ends by itself; `spillway status` shows when",
     };
     match condition.state {
         State::Healthy => Finding::good(STATE, condition.state.to_string()),
         State::WarmingUp | State::Slowed => Finding::good(STATE, said),
-        State::Held | State::TokenExpiring => Finding::warning(STATE, said, do_this()),
+        State::Held | State::CampaignHeld | State::TokenExpiring => {
+            Finding::warning(STATE, said, do_this())
+        }
         State::TokenDead | State::Blocked | State::Unsubscribed | State::Silent => {
             Finding::wrong(STATE, said, do_this())
         }

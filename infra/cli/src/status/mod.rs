@@ -35,7 +35,8 @@ Examples:
   spillway status --json | jq -r '.accounts[] | select(.state != \"healthy\") | .account'
 
 What waits is read from the table of states: up to 20,000 sends an account. LEFT is the quota of which
-the least is left. A time that is marked ~ is a forecast.")]
+the least is left. A time that is marked ~ is a forecast. Calls that ended in a 5xx are counted for this
+hour and the one before it; the calls that a process made since its last decision are missing.")]
 pub(crate) struct Options {
     /// Only this account
     account: Option<String>,
@@ -82,6 +83,7 @@ struct Row {
     late: Option<u32>,
     token_ends_at: Option<String>,
     last_webhook_at: Option<String>,
+    calls: CallsRow,
     /// DMs in each of the last 24 hours, the latest last.
     sent_by_hour: Option<ByHour>,
     /// DMs planned for each of the next 24 hours.
@@ -103,6 +105,16 @@ struct QuotaRow {
     used: u32,
     limit: u32,
     fits_at: Option<String>,
+}
+
+/// Calls of this hour and the one before it. Each process writes down those that it made with its next
+/// decision: the last ones may be missing.
+#[derive(Serialize)]
+struct CallsRow {
+    since: Option<String>,
+    made: u32,
+    /// Of these, calls that ended in a 5xx.
+    server_errors: u32,
 }
 
 #[derive(Serialize)]
@@ -210,6 +222,11 @@ fn row(overview: &Overview) -> Row {
         late: overview.outlook.map(|outlook| outlook.late),
         token_ends_at: overview.token.ends_at.and_then(instant),
         last_webhook_at: overview.last_heard.and_then(instant),
+        calls: CallsRow {
+            since: instant(overview.calls_since),
+            made: overview.calls.calls,
+            server_errors: overview.calls.server_errors,
+        },
         sent_by_hour: overview.sent_by_hour,
         planned_by_hour: overview.planned_by_hour,
     }

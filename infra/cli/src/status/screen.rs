@@ -47,7 +47,11 @@ impl Screen {
 fn colour(state: State) -> Color {
     match state {
         State::Healthy => Color::Green,
-        State::WarmingUp | State::Slowed | State::TokenExpiring | State::Held => Color::Yellow,
+        State::WarmingUp
+        | State::Slowed
+        | State::TokenExpiring
+        | State::CampaignHeld
+        | State::Held => Color::Yellow,
         State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Color::Red,
     }
 }
@@ -91,21 +95,25 @@ fn draw_list(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
 
 fn draw_one(frame: &mut Frame<'_>, overview: &Overview, now: Timestamp, area: Rect) {
     let lines = u16::try_from(overview.conditions.len()).unwrap_or(u16::MAX).saturating_mul(2);
+    let errors = u16::from(overview.calls.server_errors > 0) * 2;
     let [why, below] =
-        Layout::vertical([Constraint::Max(lines + 2), Constraint::Min(9)]).areas(area);
+        Layout::vertical([Constraint::Max(lines + errors + 2), Constraint::Min(9)]).areas(area);
     let [quotas, hours] =
         Layout::horizontal([Constraint::Length(44), Constraint::Min(20)]).areas(below);
     let conditions = overview.conditions.iter().map(|condition| {
         let state = Span::styled(condition.state.to_string(), colour(condition.state));
         Line::from(vec![state, Span::raw(format!(": {}", text::sentence(condition, now)))])
     });
+    let server_errors = (overview.calls.server_errors > 0)
+        .then(|| Line::styled(text::server_errors(overview, now), Color::Yellow));
     let title = format!(
         " {}, tier {}, profile {} ",
         overview.account,
         u8::from(overview.tier),
         overview.profile
     );
-    let paragraph = Paragraph::new(conditions.collect::<Vec<_>>()).wrap(Wrap { trim: true });
+    let paragraph = Paragraph::new(conditions.chain(server_errors).collect::<Vec<_>>())
+        .wrap(Wrap { trim: true });
     frame.render_widget(paragraph.block(Block::bordered().title(title)), why);
     draw_quotas(frame, overview, quotas);
     draw_hours(frame, overview, hours);
@@ -157,6 +165,7 @@ mod tests {
 
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use spillway_core::answers::Tally;
     use spillway_core::forecast::Outlook;
     use spillway_core::hold::HoldCause;
     use spillway_core::load::Headroom;
@@ -193,6 +202,8 @@ mod tests {
             outlook: Some(Outlook { seen_at: NOW, waiting: 970, late: 3, last: NOW + 5 * HOUR }),
             token: TokenLife { obtained_at: None, ends_at: Some(NOW + 30 * 24 * HOUR) },
             last_heard: Some(NOW - HOUR),
+            calls: Tally { calls: 721, server_errors: 216 },
+            calls_since: NOW - HOUR,
             sent_by_hour: Some(sent),
             planned_by_hour: [98; 24],
         }

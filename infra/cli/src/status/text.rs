@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use spillway_core::answers::Tally;
 use spillway_core::load::{ByHour, Headroom};
 use spillway_core::send::Lane;
 use spillway_core::status::State;
@@ -25,6 +26,9 @@ pub(super) fn all(overviews: &[Overview], now: Timestamp) -> String {
             }
             let _ = write!(out, "\n{}: {}", overview.account, said(condition.state));
             let _ = write!(out, ": {}", sentence(condition, now));
+        }
+        if overview.calls.is_alarming() {
+            let _ = write!(out, "\n{}: {}", overview.account, server_errors(overview, now));
         }
     }
     if !out.ends_with('\n') {
@@ -64,10 +68,24 @@ fn waiting(overview: &Overview) -> String {
     format!("{}{more}", overview.backlog.total())
 }
 
+/// How many calls ended in a 5xx.
+pub(super) fn server_errors(overview: &Overview, now: Timestamp) -> String {
+    let Tally { calls, server_errors } = overview.calls;
+    format!(
+        "{server_errors} of about {calls} calls ({}%) ended in a 5xx of Meta's, since {}",
+        overview.calls.percent(),
+        when(overview.calls_since, now)
+    )
+}
+
 fn said(state: State) -> String {
     let colour = match state {
         State::Healthy => Paint::Good,
-        State::WarmingUp | State::Slowed | State::TokenExpiring | State::Held => Paint::Warn,
+        State::WarmingUp
+        | State::Slowed
+        | State::TokenExpiring
+        | State::CampaignHeld
+        | State::Held => Paint::Warn,
         State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Paint::Bad,
     };
     paint(colour, &state.to_string())
@@ -131,6 +149,7 @@ pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
         at.map_or_else(|| unknown.to_owned(), |at| when(at, now))
     };
     out += &line("token ends", unknown(overview.token.ends_at, "not known before it is renewed"));
+    out += &line("calls", server_errors(overview, now));
     out += &line("last webhook", unknown(overview.last_heard, "none yet"));
     out += "\n  DMs an hour, 24 hours back and 24 ahead\n";
     let _ =

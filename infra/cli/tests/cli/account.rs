@@ -88,6 +88,25 @@ async fn a_hold_that_meta_caused_ends_by_hand_only_if_that_is_confirmed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_of_the_app_alone_is_named_with_its_end() {
+    let stand = Stand::start().await;
+    let throttled = json!({ "kind": "throttled", "code": 4, "regain_minutes": 30 });
+    stand.fault(throttled).await;
+    stand.comment(OTHER, "hello", 0..2).await;
+    let held = |status: &Value| status["accounts"][0]["state"] == "held";
+    stand.until(&["status", CREATOR], held).await;
+    stand.run(&["account", "resume", CREATOR]).await.failed(5, "the whole app is on hold");
+    let resumed = stand.run(&["account", "resume", CREATOR, "--yes"]).await.ok().stdout;
+    let said = "itself is not on hold, but the whole app is (throttled) until";
+    assert!(resumed.contains(said) && resumed.contains("The next call"), "{resumed}");
+    assert!(!resumed.contains("nothing to end"), "{resumed}");
+    let sent = |sent: &Value| sent["sends"].as_array().unwrap().len() == 2;
+    stand.until(&["send", "list", "--account", OTHER, "--state", "sent"], sent).await;
+    let resumed = stand.json(&["account", "resume", CREATOR]).await;
+    assert_eq!(resumed, json!({ "account": CREATOR, "ended": [], "app": null }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_removed_with_all_that_waits() {
     let stand = Stand::start().await;
     stand.run(&["account", "hold", CREATOR]).await.ok();

@@ -229,6 +229,10 @@ impl GraphError {
         Self::new(400, 100, &text).subcode(33).of_instagram()
     }
 
+    pub(super) fn link_refused() -> Self {
+        Self::new(400, 508, "The link in the message is not allowed").subcode(2_534_122)
+    }
+
     pub(super) fn token_missing() -> Self {
         Self::new(401, 190, "An access token is required")
     }

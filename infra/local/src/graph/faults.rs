@@ -15,7 +15,7 @@ use super::hash;
 const THROTTLE_CODES: [u32; 6] = [4, 17, 32, 613, 80002, 80006];
 
 /// Every kind by its name in JSON, with the fields of its own.
-const KINDS: [(&str, &[&str]); 13] = [
+const KINDS: [(&str, &[&str]); 15] = [
     ("server_error", &[]),
     ("server_error_after_effect", &[]),
     ("no_answer", &[]),
@@ -23,6 +23,8 @@ const KINDS: [(&str, &[&str]); 13] = [
     ("transient", &[]),
     ("throttled", &["code", "regain_minutes"]),
     ("blocked", &[]),
+    ("account_unseen", &[]),
+    ("link_refused", &[]),
     ("token_dead", &["subcode"]),
     ("permission", &[]),
     ("recipient_unavailable", &[]),
@@ -225,6 +227,10 @@ pub enum FaultKind {
     },
     /// 200: the app lacks a permission.
     Permission,
+    /// 100/33 that names the account: its token does not see it.
+    AccountUnseen,
+    /// 508/2534122: the link in the message is not taken.
+    LinkRefused,
     /// 551/1545041: this person cannot be reached now.
     RecipientUnavailable,
     /// The answer comes late, by a real timer; for use in real time.
@@ -284,6 +290,8 @@ impl FaultKind {
             | Self::Blocked
             | Self::TokenDead { .. }
             | Self::Permission
+            | Self::AccountUnseen
+            | Self::LinkRefused
             | Self::RecipientUnavailable
             | Self::Ambiguous { effect: false } => Phase::BeforeEffect,
         }

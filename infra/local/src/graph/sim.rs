@@ -568,6 +568,8 @@ impl State {
             FaultKind::Blocked => GraphError::blocked(),
             FaultKind::TokenDead { subcode } => GraphError::token_dead(*subcode),
             FaultKind::Permission => GraphError::permission(),
+            FaultKind::LinkRefused => GraphError::link_refused(),
+            FaultKind::AccountUnseen => GraphError::no_such_object(seen.account.as_str()),
             FaultKind::RecipientUnavailable => GraphError::recipient_unavailable(),
             FaultKind::Ambiguous { .. } => GraphError::ambiguous(),
             // These two change an answer and never stand in for one: other phases ask for them.

@@ -536,6 +536,8 @@ async fn every_error_can_be_ordered() {
         (json!({ "kind": "token_dead" }), 401, 190, Some(463)),
         (json!({ "kind": "token_dead", "subcode": 460 }), 401, 190, Some(460)),
         (json!({ "kind": "permission" }), 403, 200, None),
+        (json!({ "kind": "account_unseen" }), 400, 100, Some(33)),
+        (json!({ "kind": "link_refused" }), 400, 508, Some(2_534_122)),
         (json!({ "kind": "recipient_unavailable" }), 400, 551, Some(1_545_041)),
     ];
     graph.comment("1");
@@ -801,7 +803,7 @@ async fn faults_are_listed_cleared_and_checked() {
     let unknown = graph.order(json!({ "kind": "meteor" })).await;
     assert_eq!(unknown.status, 400);
     let kinds = unknown.json()["kinds"].clone();
-    assert_eq!(kinds.as_array().unwrap().len(), 13);
+    assert_eq!(kinds.as_array().unwrap().len(), 15);
     assert!(kinds.as_array().unwrap().contains(&json!("no_answer_before_effect")));
     let half = graph.order(json!([{ "kind": "blocked" }, { "kind": "blocked", "cuont": 1 }])).await;
     assert_eq!(half.status, 400);

@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::BoxFuture;
 use spillway_core::budget::{GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
@@ -112,6 +113,7 @@ impl DynamoAccounts {
                 ("token".into(), b(token.sealed.as_slice())),
                 ("token_key".into(), n(token.key)),
             ]);
+            self.join_leasing(id, rules).await?;
             let revision = self.put_settings(id, settings).await?;
             self.announce(id, revision).await?;
             self.count_leasing(id, rules).await
@@ -123,6 +125,7 @@ impl DynamoAccounts {
     /// # Errors
     /// When the store does not answer.
     pub async fn set_rules(&self, id: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
+        self.join_leasing(id, rules).await?;
         if !self.revise(id, Some(rules)).await? {
             return Ok(false);
         }
@@ -320,16 +323,46 @@ impl DynamoAccounts {
         Ok(())
     }
 
+    /// Charges what the account has called to the app's quotas that it has not leased from before. This
+    /// comes before its rules are written: whoever leases by them finds it.
+    async fn join_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
+        let key = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(key));
+        let listed = get.consistent_read(true).send().await;
+        let listed = listed.map_err(|error| unavailable(CONNECT, error))?.item.unwrap_or_default();
+        let known = Reader { item: &listed, what: CONNECT }.members("quotas")?.to_vec();
+        let new = || rules.leased().filter(|quota| known.iter().all(|id| id != quota.id.as_str()));
+        if new().next().is_none() {
+            return Ok(());
+        }
+        let (client, table) = (self.client.clone(), self.table.clone());
+        let account = DynamoBudgets { client, table }.load(id).await?;
+        let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
+        let mut budget = budgets.load().await?;
+        let process = process()?;
+        for sequence in 0.. {
+            let id = GrantId::new(process, sequence);
+            let Some(next) = budget.joined(new(), &account, rules, id) else { break };
+            match budgets.save(&next).await? {
+                Saved::Done => break,
+                Saved::Conflict(current) => budget = current,
+            }
+        }
+        Ok(())
+    }
+
     /// Lists the account among those that lease from the app's quotas, or not, and writes how many
     /// there are into the app's budget.
     async fn count_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
         if rules.leased().next().is_none() {
             return self.stop_leasing(id).await;
         }
+        let quotas = rules.leased().map(|quota| quota.id.to_string());
         let listed = Item::from([
             ("pk".into(), s(LEASING_PK)),
             ("sk".into(), s(id.as_str())),
             ("tier".into(), n(u8::from(rules.terms().tier))),
+            ("quotas".into(), AttributeValue::Ss(quotas.collect())),
         ]);
         let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
         put.send().await.map_err(|error| unavailable(CONNECT, error))?;

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnConsumedCapacity,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use spillway_core::answers::Answers;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Revision};
 use spillway_core::id::{AccountId, RecipientId};
@@ -172,6 +173,9 @@ impl Versioned for Budget {
         if self.revision > Revision::default() {
             item.insert("revision".into(), n(self.revision.0));
         }
+        if !self.answers.is_empty() {
+            item.insert("answers".into(), json(&self.answers));
+        }
     }
 
     fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
@@ -185,6 +189,10 @@ impl Versioned for Budget {
             learned: reader.json("learned")?,
             rotation: Rotation::decode(reader.bytes("rotation")?),
             revision: revision(reader)?,
+            answers: match reader.item.contains_key("answers") {
+                true => reader.json("answers")?,
+                false => Answers::default(),
+            },
         })
     }
 }

@@ -27,6 +27,7 @@ use spillway_core::send::{
     Address, CancelReason, Earlier, FailReason, Lane, Outcome, REPLY_WINDOW, Stage, Step, Waiting,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use spillway_meta::error::Verdict;
 use spillway_meta::graph::{CallError, Sent};
 use spillway_meta::usage::Usage;
 use tracing::{error, info, warn};
@@ -476,9 +477,14 @@ impl Deliver {
             Age::Stopped => return Attempt { fate: self.park(&ticket).await, unused: 1 },
         }
         // Another call of this process may have met a limit since this one was granted.
-        if reservation.grant.role == Role::Normal && self.limiter.knows_of_hold(account, send.lane)
-        {
-            return Attempt { fate: self.park(&ticket).await, unused: 1 };
+        if let Some(denial) = self.limiter.known_hold(&account.id, reservation, Some(&ticket)) {
+            let wait = denial.retry_at.since(self.clock.now()).min(QUEUE_DELAY_MAX);
+            let fate = match denial.bound {
+                // Release would give it a slot that it cannot use.
+                Bound::RecipientHold => self.requeue(&ticket, &send, Retry::Untried, wait).await,
+                _ => self.park(&ticket).await,
+            };
+            return Attempt { fate, unused: 1 };
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
         if self.clock.monotonic() > reservation.usable_until || !self.has_time(deadline) {
@@ -494,7 +500,7 @@ impl Deliver {
             }
             Address::Person(person) => self.graph.message(account, person, &text, timeout).await,
         };
-        self.note_call(began, result.as_ref().err());
+        self.note_call(account, began, result.as_ref().err());
         self.check_clock(before, server_date(&result));
         self.settle(account, reservation, &ticket, &send, variant, result).await
     }
@@ -533,9 +539,12 @@ impl Deliver {
             // If it is too old, Meta will say so.
             Ok(Charged::Denied(_)) | Err(_) => return Age::InTime,
         }
+        if self.limiter.known_hold(&account.id, reservation, Some(ticket)).is_some() {
+            return Age::Stopped;
+        }
         let began = self.clock.monotonic();
         let read = self.graph.comment_timestamp(account, id, timeout).await;
-        self.note_call(began, read.as_ref().err());
+        self.note_call(account, began, read.as_ref().err());
         let mut is_stopped = false;
         let made_at = match read {
             Ok(comment) => {
@@ -551,7 +560,7 @@ impl Deliver {
                         true
                     }
                     Consequence::Refused(evidence @ Evidence::Clear(_), _) => {
-                        self.refused(account, send, evidence, regain).await;
+                        self.refused(account, send, evidence, &call).await;
                         true
                     }
                     // It is a read: whether the send is refused too, its own call tells.
@@ -595,7 +604,8 @@ impl Deliver {
     }
 
     /// Takes down how a call went that began at this instant of the monotonic clock.
-    fn note_call(&self, began: Duration, failed: Option<&CallError>) {
+    fn note_call(&self, account: &Account, began: Duration, failed: Option<&CallError>) {
+        self.limiter.count_call(&account.id, failed);
         let took = self.clock.monotonic().saturating_sub(began);
         self.meter.see_span(Metric::GraphLatency, took);
         if let Some(call) = failed {
@@ -660,7 +670,7 @@ impl Deliver {
                 return called(self.requeue(ticket, send, Retry::Untried, wait).await);
             }
             Consequence::Refused(evidence, own) => {
-                let finding = self.refused(account, send, evidence, regain).await;
+                let finding = self.refused(account, send, evidence, &call).await;
                 match (finding, own) {
                     (
                         Finding::Account(_) | Finding::Campaign,
@@ -789,10 +799,15 @@ impl Deliver {
         account: &Account,
         send: &Waiting,
         evidence: Evidence,
-        regain: Option<Duration>,
+        call: &CallError,
     ) -> Finding {
-        let party = Party::of(send);
+        let (party, regain) = (Party::of(send), usage(call).regain);
         let (finding, until) = self.limiter.refused(account, party, evidence, regain).await;
+        // That the token does not see the account is said in other words than that it is dead.
+        let is_told = call.verdict() == Verdict::TokenDead;
+        if finding == Finding::Account(HoldCause::TokenDead) && !is_told {
+            self.meter.count(Metric::DeadTokens, 1);
+        }
         if let Some(until) = until {
             self.close_cursor(&account.id, until).await;
         }

@@ -60,6 +60,8 @@ pub(super) struct Survey {
     pub(super) claimed: usize,
     /// Wait for a campaign that is paused or on hold.
     pub(super) held_back: usize,
+    /// Of these, those without a slot whose campaign is on hold, as a forecast sees them.
+    coming: Vec<Expected>,
     /// On a page, and not recorded with it yet, if ever.
     unclear: usize,
     /// Must end, and how.
@@ -122,8 +124,9 @@ pub(super) enum Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Now,
-    /// The campaign is paused or on hold: only the send's time can end its wait.
-    Later,
+    /// The campaign is paused, or on hold until this instant: before it only the send's time can end its
+    /// wait.
+    Later(Option<Timestamp>),
 }
 
 /// What an entry says of a line.
@@ -169,7 +172,7 @@ impl Survey {
             let Ready { lane, deadline, order, .. } = *ready;
             Expected { lane, arrives: now, deadline, order }
         };
-        self.ready.iter().map(expected).collect()
+        self.ready.iter().map(expected).chain(self.coming.iter().copied()).collect()
     }
 
     /// The first paced lane of which a send has no slot in a plan; a survey that has not read all knows
@@ -296,7 +299,12 @@ impl Survey {
                     order: send.order,
                     send: Some(send),
                 }),
-                Wanted::Later => self.held_back += 1,
+                Wanted::Later(opens_at) => {
+                    self.held_back += 1;
+                    let Waiting { lane, order, .. } = send;
+                    let coming = |arrives| Expected { lane, arrives, deadline: ends_at, order };
+                    self.coming.extend(opens_at.map(coming));
+                }
             },
         }
     }
@@ -399,14 +407,17 @@ impl Surveyor<'_> {
                 let (lane, order) = page.kind();
                 let ends_at = |line: &Line| self.cursor.deadline(lane, line.deadline);
                 let is_waiting = |line: &&Line| line.slot.is_none() && ends_at(line) > self.now;
-                if self.wanted(page) == Wanted::Now {
-                    expected.extend(page.lines.iter().filter(is_waiting).map(|line| Expected {
-                        lane,
-                        arrives: self.now,
-                        deadline: ends_at(line),
-                        order,
-                    }));
-                }
+                let arrives = match self.wanted(page) {
+                    Wanted::Now => self.now,
+                    Wanted::Later(Some(opens_at)) => opens_at,
+                    Wanted::Later(None) => continue,
+                };
+                expected.extend(page.lines.iter().filter(is_waiting).map(|line| Expected {
+                    lane,
+                    arrives,
+                    deadline: ends_at(line),
+                    order,
+                }));
             }
             if pages.len() < PAGES.1 || expected.len() >= most {
                 return Ok(expected);
@@ -417,9 +428,10 @@ impl Surveyor<'_> {
 
     fn wanted(&self, page: &Page) -> Wanted {
         let held = self.holds.refusals.campaign_held_until(&page.campaign, self.now);
-        match held.is_some() || self.campaigns.is_paused(&page.campaign) {
-            true => Wanted::Later,
-            false => Wanted::Now,
+        match held {
+            _ if self.campaigns.is_paused(&page.campaign) => Wanted::Later(None),
+            Some(until) => Wanted::Later(Some(until)),
+            None => Wanted::Now,
         }
     }
 
@@ -501,7 +513,16 @@ impl Surveyor<'_> {
             survey.outstanding_at.extend(outstanding_at);
             match wanted {
                 Wanted::Now => survey.ready.extend(ready),
-                Wanted::Later => survey.held_back += ready.len(),
+                Wanted::Later(opens_at) => {
+                    survey.held_back += ready.len();
+                    survey.coming.extend(opens_at.into_iter().flat_map(|arrives| {
+                        let expected = move |ready: &Ready| {
+                            let Ready { lane, deadline, order, .. } = *ready;
+                            Expected { lane, arrives, deadline, order }
+                        };
+                        ready.iter().map(expected)
+                    }));
+                }
             }
         }
         let lines: Vec<At> = unknown.iter().map(|&(at, _)| at).collect();

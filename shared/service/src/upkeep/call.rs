@@ -80,9 +80,15 @@ impl Caller<'_> {
             limiter.refund(self.account, &reservation.grant, &reservation.of_app, 1).await;
             return Ok(Err(NoAnswer::Failed(CallError::NotWritten)));
         }
+        // A visit to another account may have met a limit of the app since the decision.
+        if let Some(denial) = limiter.known_hold(&self.account.id, &reservation, None) {
+            limiter.refund(self.account, &reservation.grant, &reservation.of_app, 1).await;
+            return Ok(Err(NoAnswer::Denied(denial)));
+        }
         let (before, began) = (clock.now(), clock.monotonic());
         let result = call(CALL_TIMEOUT).await;
         meter.see_span(Metric::GraphLatency, clock.monotonic().saturating_sub(began));
+        limiter.count_call(&self.account.id, result.as_ref().err());
         match result {
             Ok(Answered { value, usage, server_date }) => {
                 self.compare(before, server_date);

@@ -24,35 +24,36 @@ use spillway_meta::webhook::CommentEvent;
 use super::{Intake, Kept, Upkeeper};
 use crate::account::{Account, SealedToken};
 use crate::app::App;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockCheck};
 use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::ingest::Ingested;
 use crate::limiter::Limiter;
+use crate::metrics::Meter;
 use crate::port::{
     AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Journal, KeptToken,
     Mark, Moved, NextToken, Read, Removal, Roster, Saved, Standing, StoreError, Tokens, Wish,
 };
 
-pub(super) const START: Timestamp = Timestamp::from_secs(1_790_000_000);
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
-pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_790_000_000);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Comments on a page.
 const PAGE: usize = 2;
 
-pub(super) fn id() -> AccountId {
+pub(crate) fn id() -> AccountId {
     AccountId::new("17841400000000001")
 }
 
 /// The token of this number.
-pub(super) fn token(number: u8) -> SealedToken {
+pub(crate) fn token(number: u8) -> SealedToken {
     SealedToken { key: 1, sealed: vec![number] }
 }
 
 /// What Meta does when it is called with a token.
 #[derive(Clone)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     Answers,
     /// As if the token were another account's.
     Mistakes,
@@ -62,44 +63,44 @@ pub(super) enum Mood {
 }
 
 /// Everything there is.
-pub(super) struct State {
+pub(crate) struct State {
     /// When upkeep is due; nothing once it is off the list.
-    pub(super) due: Option<Timestamp>,
-    pub(super) standing: Standing,
-    pub(super) kept: KeptToken,
-    pub(super) budget: Budget,
-    pub(super) app: AppBudget,
-    pub(super) cursor: Cursor,
-    pub(super) told: Vec<Event>,
+    pub(crate) due: Option<Timestamp>,
+    pub(crate) standing: Standing,
+    pub(crate) kept: KeptToken,
+    pub(crate) budget: Budget,
+    pub(crate) app: AppBudget,
+    pub(crate) cursor: Cursor,
+    pub(crate) told: Vec<Event>,
     /// Tokens cannot be read.
-    pub(super) is_gone: bool,
+    pub(crate) is_gone: bool,
     /// What Meta was asked, and with which token.
-    pub(super) calls: Vec<(&'static str, u8)>,
-    pub(super) moods: BTreeMap<u8, Mood>,
+    pub(crate) calls: Vec<(&'static str, u8)>,
+    pub(crate) moods: BTreeMap<u8, Mood>,
     /// When each comment was made, the newest first.
-    pub(super) comments: Vec<Timestamp>,
+    pub(crate) comments: Vec<Timestamp>,
     /// Sends are parked once a page has been read.
-    pub(super) parks_after_a_page: bool,
+    pub(crate) parks_after_a_page: bool,
     /// The account is not subscribed.
-    pub(super) is_unsubscribed: bool,
+    pub(crate) is_unsubscribed: bool,
     /// How many more pages behind a cursor fail, and how.
-    pub(super) failing_pages: (u32, CallError),
+    pub(crate) failing_pages: (u32, CallError),
     /// The comments that were given to ingest.
-    pub(super) taken: BTreeSet<String>,
+    pub(crate) taken: BTreeSet<String>,
     /// How long a call takes.
-    pub(super) call_takes: Duration,
+    pub(crate) call_takes: Duration,
     /// How many more things upkeep may ask for before it dies; nothing where it lives.
-    pub(super) asks_left: Option<u32>,
+    pub(crate) asks_left: Option<u32>,
 }
 
-pub(super) struct World {
+pub(crate) struct World {
     seconds: AtomicU64,
     state: Mutex<State>,
 }
 
 impl World {
     /// An account with token 1, which was visited a moment ago and is due again.
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let life = TokenLife { obtained_at: Some(START - DAY), ends_at: Some(START + 59 * DAY) };
         let upkeep = Upkeep {
             username: Some("creator".into()),
@@ -129,21 +130,21 @@ impl World {
         Arc::new(Self { seconds: AtomicU64::new(0), state: Mutex::new(state) })
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    pub(super) fn pass(&self, span: Duration) {
+    pub(crate) fn pass(&self, span: Duration) {
         self.seconds.fetch_add(span.as_secs(), Ordering::Relaxed);
     }
 
     /// A run of a new process; `None` when it dies in a call that Meta never answers.
-    pub(super) fn run(self: &Arc<Self>) -> Option<Kept> {
+    pub(crate) fn run(self: &Arc<Self>) -> Option<Kept> {
         self.run_for(Duration::from_secs(600))
     }
 
     /// One that ends after this time.
-    pub(super) fn run_for(self: &Arc<Self>, span: Duration) -> Option<Kept> {
+    pub(crate) fn run_for(self: &Arc<Self>, span: Duration) -> Option<Kept> {
         use futures::FutureExt;
         let upkeeper = self.upkeeper();
         let run = upkeeper.run(self.now() + span);
@@ -151,26 +152,28 @@ impl World {
     }
 
     /// What Meta was asked since the last time this was looked at.
-    pub(super) fn calls(&self) -> Vec<(&'static str, u8)> {
+    pub(crate) fn calls(&self) -> Vec<(&'static str, u8)> {
         std::mem::take(&mut self.state().calls)
     }
 
-    fn upkeeper(self: &Arc<Self>) -> Upkeeper {
+    /// The limiter of a new process.
+    pub(crate) fn limiter(
+        self: &Arc<Self>,
+        check: Arc<ClockCheck>,
+        meter: Arc<Meter>,
+    ) -> (Arc<Directory>, Limiter) {
         let clock: Arc<dyn Clock> = self.clone();
         let directory = Arc::new(Directory::new(self.clone(), &clock));
         let ids = Arc::new(GrantIds::new(self.now().as_millis()));
-        let (check, meter) = (Arc::default(), Arc::default());
         let app = App::new(self.clone(), ids.clone(), self.clone(), Arc::clone(&meter));
-        let limiter = Limiter::new(
-            directory.clone(),
-            self.clone(),
-            app,
-            ids,
-            self.clone(),
-            Arc::clone(&check),
-            Arc::clone(&meter),
-        )
-        .with_journal(self.clone());
+        let limiter =
+            Limiter::new(directory.clone(), self.clone(), app, ids, self.clone(), check, meter);
+        (directory, limiter.with_journal(self.clone()))
+    }
+
+    fn upkeeper(self: &Arc<Self>) -> Upkeeper {
+        let (check, meter) = (Arc::default(), Arc::default());
+        let (directory, limiter) = self.limiter(Arc::clone(&check), Arc::clone(&meter));
         Upkeeper {
             directory,
             limiter,

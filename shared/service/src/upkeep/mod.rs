@@ -14,7 +14,7 @@ mod backfill;
 mod call;
 mod examine;
 #[cfg(test)]
-mod fakes;
+pub(crate) mod fakes;
 mod subscription;
 #[cfg(test)]
 mod tests;

@@ -80,6 +80,7 @@ pub(super) fn budget_bytes(key: &str, budget: &Budget) -> usize {
         + json_bytes(&budget.learned)
         + "rotation".len()
         + budget.rotation.encode().len()
+        + if budget.answers.is_empty() { 0 } else { "answers".len() + json_bytes(&budget.answers) }
 }
 
 /// The size of the app's item.
