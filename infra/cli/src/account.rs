@@ -34,7 +34,7 @@ Examples:
   spillway account list
   spillway account list --json | jq -r '.accounts[] | select(.holds != []) | .account'
 
-Reads the whole state table, since there is no index of accounts.")]
+This reads the whole state table, since there is no index of accounts.")]
     List,
     /// Show one account: limits, day, campaigns, holds
     #[command(after_help = "Example:\n  spillway account show 17841400000000001")]
@@ -42,7 +42,7 @@ Reads the whole state table, since there is no index of accounts.")]
         /// The account's id, as webhooks name it
         account: String,
     },
-    /// Change an account's limits, day or warm-up; shows before and after
+    /// Change an account's limits, day or warm-up; shows the change
     Set(SetOptions),
     /// Stop an account by hand: nothing is called until it is resumed
     #[command(after_help = "\
@@ -50,16 +50,16 @@ Examples:
   spillway account hold 17841400000000001 --reason \"checking a text\"
   spillway account hold 17841400000000001 --for 2h
 
-New comments are still taken and wait. A call granted in the 5 seconds before may still be made; after
-that none is until the time is over or `spillway account resume`. What waits longer than its deadline
-expires, so a hold without an end should not be forgotten.")]
+New comments are still recorded, and wait. A call that was granted in the last 5 seconds may still be
+made. Then none is made until the time is over or `spillway account resume`. Sends that wait beyond their
+deadline expire, so do not forget a hold without an end.")]
     Hold {
         /// The account's id
         account: String,
         /// How long, such as 30m or 2h [default: until it is resumed]
         #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
         lasts: Option<Duration>,
-        /// Why, for whoever looks at it later: at most 120 bytes
+        /// A note for others, at most 120 bytes
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
@@ -67,7 +67,7 @@ expires, so a hold without an end should not be forgotten.")]
     #[command(after_help = "\
 Examples:
   spillway account resume 17841400000000001
-  spillway account resume 17841400000000001 --yes    after a token was replaced, in a script
+  spillway account resume 17841400000000001 --yes    after a new token, in a script
 
 A hold by hand ends at once. A hold that follows from an answer of Meta's (throttled, blocked, dead
 token, missing permission) has an end of its own: resumed, one call goes first and finds out whether it
@@ -79,14 +79,14 @@ whole app, which the next call of any account then looks into.")]
         #[command(flatten)]
         consent: Consent,
     },
-    /// Cancel what waits for an account and forget its token, limits and campaigns
+    /// Cancel an account's waiting sends, and delete its token, limits and campaigns
     #[command(after_help = "\
 Example:
   spillway account remove 17841400000000001 --yes
 
-The account is stopped first, then every waiting send is cancelled, then its items are deleted. What it
-has called stays counted, so that connecting it again crosses no limit. Its webhooks stay subscribed at
-Meta; deliveries for it are ignored.")]
+The account is stopped, then every waiting send is cancelled, then its items are deleted. Its calls stay
+counted, so connecting it again exceeds no limit. Its webhooks stay subscribed at Meta; deliveries for
+it are ignored.")]
     Remove {
         /// The account's id
         account: String,
@@ -103,23 +103,23 @@ Examples:
   spillway account set 17841400000000001 --warm-up-since now --dry-run
   spillway account set 17841400000000001 --profile agency --profiles accounts.toml
 
-How long the day is active belongs to the profile (`spread.active`). What is not named stays as it is.")]
+The profile says how long the day is active (`spread.active`). Options that are not given change nothing.")]
 pub(crate) struct SetOptions {
     /// The account's id
     account: String,
     /// How many people Meta lets it write to in a day: 1 (1,000), 2 (10,000) or 3 (100,000)
     #[arg(long, value_parser = limits::tier)]
     tier: Option<Tier>,
-    /// Whose clocks its day follows, such as Europe/Berlin
+    /// The time zone of its day, such as Europe/Berlin
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<Zone>,
-    /// When its day begins by those clocks
+    /// When its day begins, in its time zone
     #[arg(long, value_name = "HH:MM")]
     day_starts: Option<TimeOfDay>,
-    /// When it began to send by software: a date such as 2026-11-01, `now`, or `none`
+    /// When it began to send through software: a date such as 2026-11-01, `now`, or `none`
     #[arg(long, value_name = "DATE")]
     warm_up_since: Option<String>,
-    /// Which limits: careful, meta, or a profile of --profiles
+    /// The limits: careful, meta, or a profile of --profiles
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// TOML file with `[[profile]]` tables
@@ -321,7 +321,7 @@ fn changed(before: &Rules, options: &SetOptions, now: Timestamp) -> Result<Rules
         );
         ensure!(
             warm_up_since.is_none_or(|since| since <= now),
-            "--warm-up-since lies in the future"
+            "--warm-up-since is in the future"
         );
     }
     let terms = Terms {

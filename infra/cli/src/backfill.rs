@@ -14,12 +14,11 @@ use crate::output::Output;
 Example:
   spillway --deployment prod.env backfill 17841400000000001
 
-The comments of the last seven days are read on the account's newest media and on those that its
-campaigns name, from the next run of upkeep on, which is within a quarter of an hour. Those that a
-campaign wants and that have no DM yet get one; no comment gets two. Reading is charged to the
-account's calls and waits while sends wait. Upkeep does this by itself after an outage of the webhooks:
-ask for it after a mistake in a campaign's keywords, for instance. The account's journal says when it is
-done.")]
+Upkeep begins within 15 minutes. It reads the comments of the last seven days on the account's newest
+media and on those that its campaigns name. Comments that a campaign wants and that have no DM yet get
+one; no comment gets two. Reading is charged to the account's calls, and pauses while sends wait. Upkeep
+does this by itself after an outage of the webhooks. Ask for it after a mistake in a campaign's keywords,
+for example. The account's journal says when it is done.")]
 pub(crate) struct Options {
     /// The account
     #[arg(value_name = "ACCOUNT")]

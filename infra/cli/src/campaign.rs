@@ -24,7 +24,7 @@ use crate::output::{Output, Paint, instant, paint, table};
 /// What is done with campaigns.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Make campaigns, and limits if it names them, what a file says
+    /// Change campaigns, and limits if the file names them, to what a file says
     Apply(ApplyOptions),
     /// List campaigns
     #[command(after_help = "\
@@ -39,21 +39,21 @@ Examples:
     /// Show one campaign
     #[command(after_help = "Example:\n  spillway campaign show guide --account 17841400000000001")]
     Show(Named),
-    /// Stop matching comments, and hold back what waits
+    /// Stop matching comments, and keep its sends waiting
     #[command(after_help = "\
 Example:
   spillway campaign pause guide --account 17841400000000001
 
-Within a minute no new comment is matched by it; the next campaign that wants one gets it. What waits for
-it already stays where it is until `spillway campaign resume`, or expires at its deadline (seven days
+Within a minute the campaign matches no new comment; another campaign that wants the comment gets it.
+Sends that already wait stay until `spillway campaign resume`, or expire at their deadline (seven days
 after the comment). A DM whose call is under way is still sent. Applying a file leaves it paused.")]
     Pause(Named),
-    /// Let a paused campaign go on
+    /// Resume a paused campaign
     #[command(after_help = "\
 Example:
   spillway campaign resume guide --account 17841400000000001
 
-What was held back gets slots within a minute. Comments made meanwhile were not matched.")]
+Its waiting sends get slots within a minute. Comments made during the pause were not matched.")]
     Resume(Named),
     /// Write accounts, limits and campaigns as a file that `apply` reads
     #[command(after_help = "\
@@ -70,7 +70,7 @@ Examples:
 Example:
   spillway campaign schema > spillway.schema.json
 
-and as the first line of a file, for editors with Taplo or Even Better TOML:
+Then write this as the first line of a file, for editors with Taplo or Even Better TOML:
   #:schema ./spillway.schema.json")]
     Schema,
 }
@@ -106,17 +106,17 @@ A file:
   overflow = \"oldest_first\"       # or \"newest_first\", when not all can go in time
   messages = [\"Hi {username|there}! https://example.com/guide\"]
 
-Its accounts must be connected. `profile`, `terms` and [[profile]] are applied too where they are named,
-and stay as they are where not. A file with any mistake is refused as a whole, with every line and reason
-(exit code 4). Applying twice changes nothing the second time. New texts go to what waits as well; new
-keywords hold for comments made from then on, within a minute.")]
+Its accounts must be connected. `profile`, `terms` and [[profile]] are applied if the file names them, and
+otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason
+(exit code 4). Applying a file twice changes nothing the second time. Waiting sends get the new texts.
+New keywords apply to new comments, within a minute.")]
 pub(crate) struct ApplyOptions {
     /// TOML file; `-` for standard input
     file: PathBuf,
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
-    /// Remove campaigns that the file does not name; what waits for them is cancelled
+    /// Remove campaigns that the file does not name, and cancel their waiting sends
     #[arg(long)]
     prune: bool,
     #[command(flatten)]

@@ -19,14 +19,14 @@ Examples:
   spillway charge publish --account 17841400000000001 && ./publish-the-post
   spillway charge read --account 17841400000000001 --units 3 --json
 
-Actions: private_reply, live_reply, message, public_reply, read, publish, follow. All units are granted
-or none. Granted calls must be written within 5 seconds of the printed instant. Denied, the exit code is
-3 and the instant is the first at which one more unit fits, if nobody else takes it.")]
+Actions: private_reply, live_reply, message, public_reply, read, publish, follow. Either all units are
+granted or none. Make the calls within 5 seconds of the printed instant. If the units are denied, the exit
+code is 3, and the printed instant is the first at which one more unit fits, if nobody else takes it.")]
 pub(crate) struct Options {
     /// What the calls do
     #[arg(value_parser = action)]
     action: Action,
-    /// The account whose budget it is
+    /// The account that is charged
     #[arg(long, value_name = "ID")]
     account: String,
     /// How many calls

@@ -26,21 +26,21 @@ use crate::output::{Output, note};
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "\
-By a login, for an app of your own (its redirect URI need not answer: the browser shows the code):
+With a login, for your own app (no page has to exist at the redirect URI: the browser shows the code):
 
   spillway connect login-url --app-id 990602627938098 --redirect-uri https://example.com/
   spillway connect accounts.toml --app-id 990602627938098 --redirect-uri https://example.com/ \\
     --code 'https://example.com/?code=AQBx...'
 
-The code is exchanged for a token of 60 days, which renews itself, and the account is subscribed to
+The code is exchanged for a token of 60 days, which upkeep renews, and the account is subscribed to
 its webhooks. The app's secret is read from the deployment's secret.
 
-By a token that you have, read from standard input, so that it is in no process list and no shell
-history; upkeep subscribes the account within a quarter of an hour, and renews the token:
+With a token that you have. It is read from standard input, so that no process list or shell history
+contains it. Upkeep subscribes the account within 15 minutes, and renews the token:
 
   spillway connect accounts.toml --account 17841400000000001 < token.txt
 
-The file is refused as a whole, with line and reason, before anything is written:
+A file with mistakes is refused as a whole, with every line and reason, before anything is written:
 
   [[account]]
   id = \"17841400000000001\"
@@ -57,7 +57,7 @@ An account keeps the profile `careful`, tier 1, in UTC, unless the file says oth
   profile = \"meta\"                # or the name of a [[profile]] of the file
   terms = { tier = 2, time_zone = \"Europe/Berlin\", day_starts = \"09:00\" }
 
-New limits hold from the next decision on, new campaigns within a minute."
+New limits apply from the next decision on, new campaigns within a minute."
 )]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -65,29 +65,29 @@ pub(crate) struct Options {
     /// TOML file of accounts and campaigns
     #[arg(required = true)]
     file: Option<PathBuf>,
-    /// The account of the file to connect; needed where the file has several, and none has logged in
+    /// The account of the file to connect, if the file has several and none has logged in
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// What a login came back with: the code, or the URL that the browser shows
+    /// The result of a login: the code, or the URL that the browser shows
     #[arg(long, value_name = "CODE", requires_all = ["app_id", "redirect_uri"])]
     code: Option<String>,
     /// The Instagram app's id (App Dashboard, Instagram, API setup with Instagram login)
     #[arg(long, value_name = "ID", requires = "code")]
     app_id: Option<String>,
-    /// The redirect URI that the login came back to
+    /// The redirect URI of the login
     #[arg(long, value_name = "URI", requires = "code")]
     redirect_uri: Option<String>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the URL at which an account's owner logs in and allows what is needed
+    /// Print the URL at which an account's owner logs in and grants the permissions
     #[command(after_help = "\
 Example:
   spillway connect login-url --app-id 990602627938098 --redirect-uri https://example.com/
 
-Whoever opens it logs in and is sent to the redirect URI, with a code in its query. That is good once
-and for an hour: give it to `spillway connect FILE --code`.")]
+The owner opens the URL, logs in, and is sent to the redirect URI with a code in its query. The code can
+be used once, within an hour: pass it to `spillway connect FILE --code`.")]
     LoginUrl(LoginUrl),
 }
 
@@ -96,7 +96,7 @@ struct LoginUrl {
     /// The Instagram app's id (App Dashboard, Instagram, API setup with Instagram login)
     #[arg(long, value_name = "ID")]
     app_id: String,
-    /// Where people are sent then: one of the app's redirect URIs, letter for letter
+    /// Where people are sent after the login: one of the app's redirect URIs, letter for letter
     #[arg(long, value_name = "URI")]
     redirect_uri: String,
 }

@@ -12,20 +12,20 @@ use crate::progress::Progress;
 /// What is done with people.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Forget a person: cancel what waits for them, take them out of what is stored
+    /// Forget a person: cancel their waiting sends, and remove them from what is stored
     #[command(after_help = "\
 Example:
   spillway contact forget 2978593885678283 --account 17841400000000001 --yes
 
-The person is named by their id, as webhooks name it (`from.id`). What waits for them is cancelled first;
-then their id is taken out of the entries of DMs that they were sent, and these go within the hour (DynamoDB
-may take two days to delete them). What stays until ten days after each comment is a keyed hash of its id: so
-that neither a repeated delivery nor a backfill writes to them again. A call under way is not stopped: run it
-again when it says so. Reads the whole table of sends, which has no index by person.")]
+Name the person by their id, as webhooks do (`from.id`). Their waiting sends are cancelled. Then their id is
+removed from the entries of their DMs, which expire within the hour (DynamoDB may take two days to delete
+them). A keyed hash of each comment's id stays for ten days after the comment, so that neither a repeated
+delivery nor a backfill writes to them again. A call under way is not stopped: run the command again if it
+says so. It reads the whole table of sends, which has no index by person.")]
     Forget {
         /// The person's id
         person: String,
-        /// Whose contact they are
+        /// The account that wrote to the person
         #[arg(long, value_name = "ID")]
         account: String,
         #[command(flatten)]

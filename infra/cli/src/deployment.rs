@@ -31,7 +31,7 @@ use crate::output::Output;
 /// Which deployment a command is for.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Where {
-    /// File that says where the deployment is; without it the environment does, as for the functions
+    /// File that says where the deployment is; without it the environment is read, as the functions do
     #[arg(long, short, env = "SPILLWAY_DEPLOYMENT", value_name = "FILE", global = true)]
     deployment: Option<PathBuf>,
 }
@@ -267,7 +267,7 @@ impl Deployment {
 #[command(after_help = "\
 Examples:
 
-  Where a deployment on AWS is, from its stack's outputs:
+  From the outputs of a stack on AWS:
     sam list stack-outputs --stack-name spillway --output json | spillway deployment > prod.env
     aws cloudformation describe-stacks --stack-name spillway | spillway deployment > prod.env
 
@@ -275,17 +275,17 @@ Examples:
     spillway --deployment prod.env account list
     export SPILLWAY_DEPLOYMENT=prod.env
 
-  A local stack writes one of its own:
+  A local stack writes its own file:
     spillway-local serve --write-deployment local.env
 
 The file holds lines NAME=\"value\": SPILLWAY_ names as the functions have them, and if wanted
 AWS_REGION, AWS_PROFILE, or AWS_ENDPOINT_URL_ names. Without a file the environment is read. No
 credentials are written: they come from where the `aws` command has them.")]
 pub(crate) struct Options {
-    /// The stack's name, where the outputs do not tell it
+    /// The stack's name, if the outputs do not contain it
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
-    /// The stack's region, where the outputs do not tell it
+    /// The stack's region, if the outputs do not contain it
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
 }

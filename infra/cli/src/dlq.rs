@@ -21,18 +21,18 @@ Examples:
   spillway dlq list
   spillway dlq list --limit 1000 --json
 
-A message that names a send is no loss: the send still waits, and the release function enqueues it again.
-One that cannot be read was not Spillway's, or of a version that is long gone. Nothing stays hidden:
-what was looked at is visible again when this ends.")]
+No send is lost with a message: the send still waits, and the release function enqueues it again. A
+message that cannot be read is not Spillway's, or was written by a version long ago. The messages are
+visible to others again when this command ends.")]
     List {
-        /// At most so many
+        /// At most this many
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
     },
     /// Show one message with its body
     #[command(after_help = "Example:\n  spillway dlq show 5fea7756-0ea4-451a-a703-a558b933e274")]
     Show {
-        /// Its id, as `list` has it
+        /// Its id, as `list` prints it
         message: String,
     },
     /// Move messages that name a send back to the queue of sends
@@ -41,8 +41,8 @@ Examples:
   spillway dlq redrive --all
   spillway dlq redrive 5fea7756-0ea4-451a-a703-a558b933e274
 
-First mend what made them fail: the sender's log says what. A message whose send was worked on meanwhile
-is void, so none goes out twice. Those that cannot be read stay.")]
+First repair what made them fail: the sender's log says what. A message whose send has moved on is void,
+so no DM goes out twice. Messages that cannot be read stay.")]
     Redrive(Which),
     /// Delete messages
     #[command(after_help = "\
@@ -62,7 +62,7 @@ No send is lost with a message: it still waits.")]
 /// Which messages.
 #[derive(Args)]
 pub(crate) struct Which {
-    /// Ids, as `list` has them
+    /// Ids, as `list` prints them
     #[arg(conflicts_with = "all", required_unless_present = "all")]
     messages: Vec<String>,
     /// All of them

@@ -20,19 +20,19 @@ use crate::output::{Output, instant, parse_span, table, when};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  spillway events                                    of all accounts, in the last day
-  spillway events 17841400000000001 --since 168h     of one, in the last week
+  spillway events                                    all accounts, the last day
+  spillway events 17841400000000001 --since 168h     one account, the last week
   spillway events --json | jq -c '.events[] | select(.event == \"limit_met\")'
 
-The newest come first. Holds of the whole app are told under the name `app`. Journals are kept for 90 days; what becomes of each send is told by
-`spillway send show`.")]
+The newest come first. Holds of the whole app have the name `app` in place of an account. Journals are
+kept for 90 days. `spillway send show` shows what became of a single send.")]
 pub(crate) struct Options {
-    /// Only of this account
+    /// Only this account
     account: Option<String>,
     /// How far back
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_span)]
     since: Duration,
-    /// The most that are told
+    /// At most this many
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 }

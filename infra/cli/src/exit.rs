@@ -6,9 +6,9 @@ use std::process::ExitCode;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done, or there was nothing to do
-  1  not done: standard error says why, and what to do
+  1  not done; standard error says why, and what to do
   2  the command line is wrong
-  3  not now: the charge was denied
+  3  not now; the charge was denied
   4  a file was refused; nothing was changed
   5  not confirmed; nothing was changed
   6  the doctor found something wrong";
@@ -85,7 +85,7 @@ pub(crate) fn explained(error: &str) -> (&str, Option<&'static str>) {
         _ if said.contains("ResourceNotFound") => {
             "there is no such table or queue; is this the right account, region and deployment file?"
         }
-        _ if said.contains("AccessDenied") => "whoever asks needs that permission in IAM",
+        _ if said.contains("AccessDenied") => "the caller needs that permission in IAM",
         _ => return (said, None),
     };
     (said, Some(hint))

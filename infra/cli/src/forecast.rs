@@ -35,39 +35,39 @@ Examples:
     spillway forecast --comments 60000 --span 5m --warm-up-day 3 \\
       --time-zone Europe/Berlin --at 2026-11-27T18:00
 
-  With limits of one's own, for a script:
+  With your own limits, for a script:
     spillway forecast --comments 5000 --span 1h --profiles accounts.toml --profile agency --json
 
-Nothing is read from a deployment: the account is taken to have sent nothing yet.")]
+This reads nothing from a deployment. It assumes that the account has sent nothing yet.")]
 pub(crate) struct Options {
     /// Comments that each want a DM
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     comments: u32,
-    /// The time in which they are written, evenly, such as 5m or 2h
+    /// The time over which they are spread evenly, such as 5m or 2h
     #[arg(long, value_parser = span)]
     span: Duration,
     /// The account's tier: 1, 2 or 3
     #[arg(long, default_value = "1", value_parser = limits::tier)]
     tier: Tier,
-    /// Which limits: careful, meta, or a profile of --profiles
+    /// The limits: careful, meta, or a profile of --profiles
     #[arg(long, default_value = "careful", value_name = "NAME")]
     profile: String,
     /// TOML file with `[[profile]]` tables
     #[arg(long, value_name = "FILE")]
     profiles: Option<PathBuf>,
-    /// Whose clocks the account's day follows
+    /// The time zone of the account's day
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
     time_zone: Zone,
     /// When its day begins
     #[arg(long, default_value = "08:00", value_name = "HH:MM")]
     day_starts: TimeOfDay,
-    /// When the first comment comes, by those clocks, such as 2026-11-27T18:00 [default: now]
+    /// When the first comment comes, in that time zone, such as 2026-11-27T18:00 [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// The day of its warm-up, from 1 on [default: it is warmed up]
+    /// The day of its warm-up, from 1 on [default: warm-up is over]
     #[arg(long, value_name = "DAY", value_parser = clap::value_parser!(u32).range(1..=1000))]
     warm_up_day: Option<u32>,
-    /// Which go first when not all can go in time
+    /// Which comments go first if not all can be answered in time
     #[arg(long, value_enum, default_value_t = Order::OldestFirst)]
     overflow: Order,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Options {
 enum Order {
     OldestFirst,
     NewestFirst,
-    /// Oldest first; who would be too late gets a public reply (campaigns cannot do that yet)
+    /// Oldest first; the others get a public reply (campaigns cannot do this yet)
     PublicReply,
 }
 

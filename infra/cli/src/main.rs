@@ -30,7 +30,7 @@ use crate::deployment::Where;
 use crate::exit::Ended;
 use crate::output::Output;
 
-/// Operates a Spillway deployment, on AWS or of a local stack.
+/// Operates a Spillway deployment on AWS, or a local stack.
 ///
 /// Where it is stands in a deployment file (`spillway deployment --help`) or in the environment;
 /// credentials and region come from the environment, as with the `aws` command.
@@ -52,7 +52,7 @@ enum Command {
     Deployment(deployment::Options),
     /// Connect an account, or replace its token and add or replace its campaigns
     Connect(connect::Options),
-    /// Make a new data key: tokens of accounts connected from now on are sealed with it
+    /// Make a new data key, which seals the tokens of accounts that are connected from now on
     #[command(after_help = "Example:\n  spillway --deployment prod.env new-key")]
     NewKey,
     /// List, show, change, stop, resume and remove accounts
@@ -74,15 +74,15 @@ enum Command {
     Backfill(backfill::Options),
     /// Take units of an account's budget for another tool that shares its token
     Charge(charge::Options),
-    /// Tell what happened to accounts: holds, limits met, tokens, subscriptions
+    /// Show what happened to accounts: holds, limits met, tokens, subscriptions
     Events(events::Options),
-    /// Show what every account is, what is left of its quotas, what waits and until when
+    /// Show the state of every account, what is left of its quotas, what waits and for how long
     Status(status::Options),
     /// Check everything between Meta and a sent DM, and say what to do
     Doctor(doctor::Options),
-    /// Say when the DMs of a viral day go out, and how many come too late
+    /// Show when the DMs of a viral day would go out, and how many would be too late
     Forecast(forecast::Options),
-    /// Write a shell's completions
+    /// Print completions for a shell
     #[command(after_help = "\
 Examples:
   spillway completions bash > ~/.local/share/bash-completion/completions/spillway

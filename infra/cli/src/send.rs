@@ -20,13 +20,13 @@ use crate::progress::Progress;
 pub(crate) enum Command {
     /// List an account's sends
     List(ListOptions),
-    /// Show all that is stored of one send
+    /// Show everything that is stored about one send
     #[command(after_help = "\
 Example:
   spillway send show 17841400000000001/17890000000000001
 
-The id is the one that the logs carry as `send`: account/comment. Entries are kept for ten days. Names and
-texts of people are not shown; a DM's text is stored nowhere.")]
+The id is account/comment, as in the field `send` of the logs. Entries are kept for ten days. Names and
+texts are not shown; the text of a DM is stored nowhere.")]
     Show {
         /// The send: account/comment
         #[arg(value_parser = send_id)]
@@ -34,25 +34,25 @@ texts of people are not shown; a DM's text is stored nowhere.")]
     },
     /// Cancel waiting sends
     Cancel(CancelOptions),
-    /// Let failed sends wait again, where no second DM can come of it
+    /// Repeat failed sends, where no second DM can result
     #[command(after_help = "\
 Examples:
   spillway send retry 17841400000000001/17890000000000001
   spillway send list --account 17841400000000001 --state failed --json |
     jq -r '.sends[].send' | xargs spillway send retry
 
-Only answers to comments are: Meta refuses a second private reply to a comment, save where its servers
-failed after the first. A message to a person has no such guard. By reason:
+Only answers to comments can be repeated: Meta refuses a second private reply to a comment, unless its
+servers failed after the first. A message to a person has no such guard. By reason:
   recipient, thread_owner  may succeed, if the person or the other app has changed something
   bad_request              may succeed with another text (`spillway campaign apply`)
-  refused                  may succeed, if what Meta refused of this send alone has changed
-  comment_gone             may succeed, if Meta meant the account, whose token did not see it
+  refused                  may succeed, if the cause of Meta's refusal of this send has changed
+  comment_gone             may succeed, if Meta meant the account because its token could not see it
   no_answer                may succeed; if the first one had arrived, it ends as sent
-  unknown                  may arrive twice: look into the conversation first. It asks before it does
+  unknown                  may arrive twice: look into the conversation first. The command asks before it repeats it
   reply_refused            never: the comment has a reply, or is too old
   window_closed            never
-Past the deadline nothing is retried. The person's name and the keyword are not kept after a send's end:
-the text takes its placeholders' fallbacks.")]
+Nothing is repeated past its deadline. The person's name and the keyword are deleted when a send ends, so
+the text uses the fallbacks of its placeholders.")]
     Retry {
         /// The sends: account/comment
         #[arg(required = true, value_parser = send_id)]
@@ -70,19 +70,19 @@ Examples:
   spillway send list --account 17841400000000001 --state failed --limit 500 --json
   spillway send list --account 17841400000000001 --campaign guide --state parked
 
-What waits is listed first to last, as it will go out. Ended sends are kept for ten days and have no
-index: for them the whole table of sends is read, until the limit is met.")]
+Waiting sends are listed in the order in which they will go out. Ended sends are kept for ten days and have
+no index: the whole table of sends is read for them, until the limit is reached.")]
 pub(crate) struct ListOptions {
     /// Whose sends
     #[arg(long, value_name = "ID")]
     account: String,
-    /// Only those that stand like this
+    /// Only sends in this state
     #[arg(long, value_enum, default_value_t = Wanted::Waiting)]
     state: Wanted,
-    /// Only those of this campaign
+    /// Only sends of this campaign
     #[arg(long, value_name = "CAMPAIGN")]
     campaign: Option<String>,
-    /// At most so many
+    /// At most this many
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: usize,
 }
@@ -114,16 +114,16 @@ Examples:
   spillway send cancel 17841400000000001/17890000000000001 --yes
   spillway send cancel --account 17841400000000001 --campaign guide
 
-A send whose call may be under way is left alone: it ends by itself within a minute or two. A cancelled
-send is not brought back, and its comment is known for ten days, so it gets no other.")]
+A send whose call may be under way is left alone: it ends within two minutes. A cancelled send cannot be
+repeated, and its comment is known for ten days, so it gets no other DM.")]
 pub(crate) struct CancelOptions {
     /// Sends: account/comment
     #[arg(value_parser = send_id, conflicts_with = "account", required_unless_present = "account")]
     sends: Vec<SendId>,
-    /// All that wait for this account
+    /// All waiting sends of this account
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// Of these only those of this campaign
+    /// Only those of this campaign
     #[arg(long, value_name = "CAMPAIGN", requires = "account")]
     campaign: Option<String>,
     #[command(flatten)]

@@ -79,7 +79,7 @@ pub fn code_in(pasted: &str) -> SecretString {
 pub enum LoginError {
     /// Not a URI that Meta would send anybody to.
     #[error(
-        "the redirect URI must begin with https:// and be one that stands in the App Dashboard under Instagram, API setup with Instagram login, Business login settings"
+        "the redirect URI must begin with https:// and be listed in the App Dashboard under Instagram, API setup with Instagram login, Business login settings"
     )]
     RedirectUri,
     /// Not an app's id.

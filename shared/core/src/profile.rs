@@ -104,7 +104,7 @@ impl Default for SlowDown {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
     /// Two quotas share a name, and so would share their counts.
-    #[error("quota `{0}` stands twice: give each quota a name of its own")]
+    #[error("quota `{0}` is listed twice: give each quota its own name")]
     Repeated(QuotaId),
     /// A name that Spillway uses itself.
     #[error("`{VELOCITY}` is the name of the spread's own quota: choose another")]

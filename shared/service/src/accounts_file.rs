@@ -142,10 +142,10 @@ pub enum Reason {
     /// What is to be changed is not there.
     #[error("account {0} is not connected: do that first, with `spillway connect`")]
     NotConnected(AccountId),
-    /// An account stands twice.
-    #[error("account {0} stands twice: put its campaigns under one [[account]]")]
+    /// An account is listed twice.
+    #[error("account {0} is listed twice: put its campaigns under one [[account]]")]
     SameAccount(AccountId),
-    /// A campaign's name stands twice.
+    /// A campaign's name is listed twice.
     #[error("account {0} has campaign `{1}` twice: give each a name of its own")]
     SameCampaign(AccountId, CampaignId),
     /// A campaign's name that cannot be stored or shown.
@@ -168,8 +168,8 @@ pub enum Reason {
         "`{0}` has {1} bytes, and `{{keyword}}` sends {VALUE_BYTES_MAX} of them: shorten it, or leave `{{keyword}}` out"
     )]
     LongKeyword(String, usize),
-    /// A keyword stands twice in one list.
-    #[error("`{0}` stands twice: case, accents and emoji variants make no difference")]
+    /// A keyword is listed twice in one list.
+    #[error("`{0}` is listed twice: case, accents and emoji variants make no difference")]
     SameKeyword(String),
     /// A keyword that is also an exception.
     #[error("`{0}` is in `keywords` and in `except`: no comment could match by it")]
@@ -179,8 +179,8 @@ pub enum Reason {
         "`{0}` is no media id: write the number that the API gives, not a link or a short code"
     )]
     Media(MediaId),
-    /// A media id stands twice.
-    #[error("media {0} stands twice")]
+    /// A media id is listed twice.
+    #[error("media {0} is listed twice: remove one")]
     SameMedia(MediaId),
     /// Two campaigns want the same comments.
     #[error(
@@ -192,7 +192,7 @@ pub enum Reason {
         "campaigns `{0}` and `{1}` have the keyword `{2}` on the same media, and only one of them could answer: remove it from one, or give one other media"
     )]
     Clash(CampaignId, CampaignId, String),
-    /// A profile's name stands twice, or is one of Spillway's own.
+    /// A profile's name is listed twice, or is one of Spillway's own.
     #[error("there are two profiles `{0}`: `careful` and `meta` are there already")]
     SameProfile(String),
     /// A profile without a name.
@@ -205,11 +205,11 @@ pub enum Reason {
     NoProfile(String),
     /// A profile that is based on none.
     #[error(
-        "there is no profile `{0}` to be based on: write \"careful\", \"meta\" or one that stands before"
+        "there is no profile `{0}` to be based on: write \"careful\", \"meta\" or one that is defined before it"
     )]
     NoBase(String),
-    /// A quota's name stands twice in one profile.
-    #[error("quota `{0}` stands twice in this profile")]
+    /// A quota's name is listed twice in one profile.
+    #[error("quota `{0}` is listed twice in this profile: remove one")]
     SameQuota(QuotaId),
     /// A profile that cannot be counted or would never send.
     #[error("profile `{0}`: {1}")]
@@ -648,7 +648,7 @@ messages = ["Hi {username|there}!", "Hello {username|there}!"]
         assert!(error("").contains("no [[account]]"));
         let (profiles, account) = GOOD.split_once("[[account]]").unwrap();
         let twice = format!("{GOOD}\n[[account]]{account}");
-        assert!(error(&twice).contains("stands twice"));
+        assert!(error(&twice).contains("is listed twice"));
         assert!(error(&format!("{profiles}{GOOD}")).contains("two profiles `agency`"));
         let message = error(&GOOD.replace("calls_hour", &"x".repeat(40)));
         assert!(message.contains("profile `agency`") && message.contains("32 bytes"), "{message}");

@@ -56,7 +56,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "base = \"careful\"",
         "base = \"bold\"",
-        "line 3: there is no profile `bold` to be based on: write \"careful\", \"meta\" or one that stands before",
+        "line 3: there is no profile `bold` to be based on: write \"careful\", \"meta\" or one that is defined before it",
     ),
     (
         "base = \"careful\"",
@@ -107,7 +107,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "limit = 150\n",
         "limit = 150\n[[profile.quota]]\nid = \"calls_hour\"\nactions = [\"read\"]\nunit = \"calls\"\nwindow = \"1h\"\nlimit = 1\n",
-        "line 11: quota `calls_hour` stands twice in this profile",
+        "line 11: quota `calls_hour` is listed twice in this profile: remove one",
     ),
     (
         "\"17841400000000001\"",
@@ -189,7 +189,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"guía\"",
         "\"GUIDE\"",
-        "line 19: `GUIDE` stands twice: case, accents and emoji variants make no difference",
+        "line 19: `GUIDE` is listed twice: case, accents and emoji variants make no difference",
     ),
     ("\"guía\"", "7", "line 19: invalid type: integer `7`, expected a string"),
     (
@@ -220,7 +220,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"17900000000000001\"",
         "\"17900000000000001\", \"17900000000000001\"",
-        "line 21: media 17900000000000001 stands twice",
+        "line 21: media 17900000000000001 is listed twice: remove one",
     ),
     (
         "\"Hi {username|there}!\"",

@@ -29,15 +29,14 @@ use crate::progress::Progress;
 #[command(after_help = "\
 Examples:
   spillway doctor                                  everything
-  spillway doctor 17841400000000001                everything, but of accounts only this one
+  spillway doctor 17841400000000001                everything, but only this account
   spillway doctor --json | jq -r '.findings[] | select(.verdict == \"wrong\") | .do_this'
   spillway doctor > report.txt || mail -s 'Spillway is unwell' you@example.com < report.txt
 
-Looks at AWS as whoever calls it; what they may not see is skipped. The webhook is sent a handshake, a
-signed delivery of nothing, and a forged one, with app secret and verify token of the deployment's
-secret.
-Each account takes up to five reads of its budget; where there is no room they are skipped. What Meta
-answers holds as ever: a refused token stops its account.
+The doctor uses your AWS credentials, and skips what they do not allow. It sends the webhook a handshake, a
+signed empty delivery and a forged one, with the app secret and verify token of the deployment's secret.
+For each account it makes up to five calls, charged to the account's budget; without room they are skipped.
+Meta's answers have their usual effect: a refused token stops its account.
 
 The exit code is 6 if anything is wrong; warnings alone leave it 0.")]
 pub(crate) struct Options {

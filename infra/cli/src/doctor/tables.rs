@@ -75,7 +75,7 @@ fn table(name: &str, found: Option<&TableDescription>, keys: &[(&str, KeyType)])
         return Finding::wrong(
             TABLE,
             format!("{name} has other keys than Spillway's"),
-            "name the stack's own tables: write the deployment file anew with `spillway deployment`",
+            "name the stack's own tables: write the deployment file again with `spillway deployment`",
         );
     }
     match found.table_status() {

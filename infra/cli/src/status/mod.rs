@@ -34,13 +34,13 @@ Examples:
   spillway status --watch                          a live view; q ends it
   spillway status --json | jq -r '.accounts[] | select(.state != \"healthy\") | .account'
 
-What waits is read from the table of states: up to 20,000 sends an account. LEFT is the quota of which
-the least is left. A time that is marked ~ is a forecast. Calls that ended in a 5xx are counted for this
+Waiting sends are read from the state table, up to 20,000 for each account. LEFT is the quota with the
+least left. A time marked ~ is a forecast. Calls that ended in a 5xx are counted for this
 hour and the one before it; the calls that a process made since its last decision are missing.")]
 pub(crate) struct Options {
     /// Only this account
     account: Option<String>,
-    /// Look again and again, on the whole terminal
+    /// Refresh continuously, on the whole terminal
     #[arg(long, conflicts_with = "json")]
     watch: bool,
     /// How often, with --watch

@@ -87,7 +87,7 @@ async fn a_file_with_a_mistake_is_refused_as_a_whole() {
     let before = stand.json(&["campaign", "export"]).await;
     for (text, line, reason) in [
         (FILE.replace("{username|there}", "{user}"), 7, "`{user}` is not known"),
-        (FILE.replace("\"guía\"", "\"GUIDE\""), 6, "stands twice"),
+        (FILE.replace("\"guía\"", "\"GUIDE\""), 6, "is listed twice"),
         (FILE.replace("[\"course\"]", "[\"Guia\"]"), 11, "campaigns `guide` and `course`"),
         (FILE.replace("keywords", "keyword"), 6, "unknown field `keyword`"),
         (FILE.replace("17841400000000001", "17841400000000009"), 1, "is not connected"),
