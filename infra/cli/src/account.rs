@@ -319,10 +319,7 @@ fn changed(before: &Rules, options: &SetOptions, now: Timestamp) -> Result<Rules
             "profile `{}` has no warm-up: leave --warm-up-since out, or choose another profile",
             profile.name
         );
-        ensure!(
-            warm_up_since.is_none_or(|since| since <= now),
-            "--warm-up-since is in the future"
-        );
+        ensure!(warm_up_since.is_none_or(|since| since <= now), "--warm-up-since is in the future");
     }
     let terms = Terms {
         tier: options.tier.unwrap_or(old.tier),
