@@ -283,7 +283,7 @@ impl Upkeep {
     /// `last_heard` is when a webhook last told of the account; without one nothing can have stopped.
     fn look_at_quiet(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
         let last_heard = last_heard?;
-        let since = last_heard.max(self.read_at.unwrap_or_default()) - HEARD_SLACK;
+        let since = self.missed_since(Some(last_heard))?;
         let (reason, every) = match self.silent_since {
             Some(_) => (Reason::Silent, CHECK_EVERY),
             None => (Reason::Quiet, QUIET_AFTER),
@@ -338,11 +338,20 @@ impl Upkeep {
         is_newer.then(|| whole_at - HEARD_SLACK)
     }
 
-    /// Since when comments may have been missed by an account that was found unsubscribed: since the last
-    /// webhook that came, as Meta had failed to deliver others before it gave up, or since they were read.
+    /// Since when comments may have been missed by an account that was found unsubscribed or silent: since
+    /// the last webhook that came, as Meta had failed to deliver others before it gave up, or since they
+    /// were read. A webhook that came after the subscription was last found whole may have been late, and
+    /// tells nothing of the comments before it.
     pub fn missed_since(&self, last_heard: Option<Timestamp>) -> Option<Timestamp> {
-        let known_until = last_heard.or(self.whole_at)?;
-        Some(known_until.max(self.read_at.unwrap_or_default()) - HEARD_SLACK)
+        let told_until = [last_heard, self.whole_at].into_iter().flatten().min()?;
+        Some(told_until.max(self.read_at.unwrap_or_default()) - HEARD_SLACK)
+    }
+
+    /// Since when comments may have been missed by an account of which webhooks come again, which was
+    /// found silent at `silent_since`: since they were read, or since they are being read.
+    pub fn missed_in_silence(&self, silent_since: Timestamp) -> Timestamp {
+        let reading_since = self.backfill.as_ref().map(|backfill| backfill.begun_at);
+        self.read_at.or(reading_since).unwrap_or(silent_since) - HEARD_SLACK
     }
 }
 
@@ -457,6 +466,17 @@ mod tests {
         assert_eq!(upkeep.missed_since(heard), Some(NOW - DAY - HEARD_SLACK));
         upkeep.read_at = Some(NOW - 2 * HOUR);
         assert_eq!(upkeep.missed_since(heard), Some(NOW - 2 * HOUR - HEARD_SLACK));
+    }
+
+    #[test]
+    fn a_webhook_that_may_have_been_late_tells_nothing_of_the_comments_before_it() {
+        let mut upkeep = Upkeep { whole_at: Some(NOW - 4 * HOUR), ..Upkeep::default() };
+        let late = Some(NOW - HOUR);
+        assert_eq!(upkeep.missed_since(late), Some(NOW - 4 * HOUR - HEARD_SLACK));
+        let look = upkeep.look(late, NOW + QUIET_AFTER).unwrap();
+        assert_eq!(look.since, NOW - 4 * HOUR - HEARD_SLACK);
+        upkeep.whole_at = Some(NOW);
+        assert_eq!(upkeep.missed_since(late), Some(NOW - HOUR - HEARD_SLACK));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{CancelReason, FailReason, LIVE_REPLY_WINDOW, Lane, Outcome};
 
 use crate::meta::millis;
+use crate::record::Elapsed;
 use crate::scenario::{
     AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Scenario, Surface, Theme, Told, Trouble,
 };
@@ -21,6 +22,9 @@ const REFUSED_TRIES: u32 = 3;
 /// Attempts before a send fails whose media cannot be fetched.
 const FETCH_TRIES: u32 = 2;
 const MINUTE: u64 = 60_000;
+
+/// For how long Meta lets a comment be answered, in milliseconds.
+const ANSWERABLE: u64 = 7 * 24 * 60 * MINUTE;
 
 impl World {
     /// Checks the end of a run.
@@ -45,9 +49,10 @@ impl World {
             self.broken(format!("{recount} entries, and {:?}", self.watch.tally));
         }
         self.check_recount();
+        self.check_kept_to_the_end();
         let dead = self.sends.dead();
         self.record.add("dead letter", dead);
-        if scenario.trouble == Trouble::None {
+        if scenario.trouble == Trouble::None && scenario.spells.is_empty() {
             self.check_calm();
         }
         if let Some(within) = scenario.prompt {
@@ -115,8 +120,10 @@ impl World {
         let entry = self.tables.entries.get(&send);
         let problem = match entry {
             None if account.unreadable.is_some() || self.watch.early.contains(&send) => None,
+            None if self.may_be_missed(&account.id, comment) => None,
             None if comment.asks == Asks::Wanted && account.removed_at.is_none() => {
-                Some("it was never recorded".to_owned())
+                let made_at = Elapsed(comment.made_at - self.scenario.start);
+                Some(format!("it was never recorded, and made at {made_at}"))
             }
             None => None,
             Some(_) if comment.asks != Asks::Wanted => Some("nobody wanted an answer".to_owned()),
@@ -263,6 +270,8 @@ impl World {
                     _ if self.may_fail(&account.id, &send, reason, at) => true,
                     // The broadcast is over.
                     (FailReason::ReplyRefused, _) if is_live => true,
+                    // It was told of so late that Meta found it too old first.
+                    (FailReason::ReplyRefused, _) if comment.made_at + ANSWERABLE <= at => true,
                     // Also after a lost answer to a call that went through.
                     (_, Nature::Refused(refusal, from)) => {
                         refusal.ends() == Some(reason) && from <= at

@@ -127,6 +127,12 @@ impl Host {
         Caller { invocation, clock: self.clock.state() }
     }
 
+    /// The invocation dies at its next request.
+    pub(crate) fn doom(&self) {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        life.requests_left = Some(0);
+    }
+
     /// Another request is made. The one at which the invocation dies never ends, and whether it
     /// had an effect is left to chance.
     pub(crate) async fn breathe(&self) {

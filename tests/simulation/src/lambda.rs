@@ -23,9 +23,13 @@ use crate::watch::End;
 const WEBHOOK_TIMEOUT: u64 = 15_000;
 const SENDER_TIMEOUT: u64 = 30_000;
 const RELEASE_TIMEOUT: u64 = 60_000;
+const UPKEEP_TIMEOUT: u64 = 600_000;
 
 /// An invocation that may die does so at one of its first so many requests.
 const DIES_WITHIN: u64 = 60;
+
+/// A run of upkeep makes more of them.
+const UPKEEP_DIES_WITHIN: u64 = 200;
 
 /// What a function is invoked with.
 pub(crate) enum Call {
@@ -39,6 +43,8 @@ pub(crate) enum Call {
     Tick,
     /// A job of another tool.
     Tool(ToolJob),
+    /// The schedule of upkeep.
+    Upkeep,
 }
 
 /// Attempts to make a delivery.
@@ -68,6 +74,7 @@ impl Call {
             Self::Sends(_) => Function::Sender,
             Self::Release(_) | Self::Tick => Function::Release,
             Self::Tool(_) => Function::Tool,
+            Self::Upkeep => Function::Upkeep,
         }
     }
 }
@@ -112,6 +119,10 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
         (Work::Tool(tool), Call::Tool(job)) => {
             until_over(&host, SENDER_TIMEOUT, tool.run(&host, &job)).await.is_some()
         }
+        (Work::Upkeep(upkeep), Call::Upkeep) => {
+            let work = upkeep.run(deadline(&host, UPKEEP_TIMEOUT));
+            until_over(&host, UPKEEP_TIMEOUT, work).await.is_some()
+        }
         (Work::Release(release), Call::Tick) => {
             until_over(&host, RELEASE_TIMEOUT, release.dispatch()).await.is_some()
         }
@@ -127,7 +138,8 @@ fn begin(process: &Process, function: Function) -> u64 {
     world.invocation_begins(invocation);
     let rate = world.scenario.rates.killed;
     let dies_at = world.strikes(rate).then(|| {
-        let within = world.dice.pick(&[10, DIES_WITHIN]);
+        let most = if function == Function::Upkeep { UPKEEP_DIES_WITHIN } else { DIES_WITHIN };
+        let within = world.dice.pick(&[10, most]);
         world.dice.between(0..=within)
     });
     world.event(format_args!("{invocation} begins: {function:?}"));

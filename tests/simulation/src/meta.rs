@@ -1,6 +1,7 @@
 //! Meta: comments that take one private reply each, refusals, and everything that can go wrong with
 //! a call.
 
+mod account;
 mod refusal;
 
 use std::collections::BTreeMap;
@@ -15,17 +16,22 @@ use spillway_judge::{Action, Arrival, Judge};
 use spillway_meta::error::GraphError;
 use spillway_meta::graph::{CallError, Sent};
 use spillway_meta::usage::{Percent, Usage};
+use spillway_service::account::SealedToken;
 
+use self::account::KnownAccount;
+pub(crate) use self::account::{Keep, Told, first_token, issued_at};
 pub(crate) use self::refusal::Refusal;
 use crate::dice::Dice;
 use crate::judge;
-use crate::scenario::{Asks, CommentPlan, Headers, Nature, Outage, Scenario, Surface};
+use crate::scenario::{Asks, CommentPlan, Headers, Nature, Outage, Scenario, Struck, Surface};
 use crate::world::World;
 
 /// What Meta knows.
 pub(crate) struct Meta {
     comments: BTreeMap<CommentId, Comment>,
     messages: BTreeMap<SendId, Message>,
+    /// The accounts that are kept up.
+    accounts: BTreeMap<AccountId, KnownAccount>,
     /// What holds callers to their limits and holds.
     pub(crate) judge: Judge,
     /// How many violations it has found.
@@ -57,6 +63,8 @@ pub(crate) enum Ask {
     Age(CommentId),
     /// What another tool does.
     Tool(quota::Action),
+    /// What upkeep asks for.
+    Keep(Keep),
 }
 
 /// A message to somebody, and how often it came.
@@ -104,6 +112,8 @@ pub(crate) struct Answer {
     pub(crate) says: Option<Result<Sent, CallError>>,
     /// Whether it was done.
     pub(crate) effect: Effect,
+    /// What it tells beside.
+    pub(crate) told: Told,
 }
 
 /// Whether a call did what it asked for.
@@ -140,6 +150,7 @@ impl Meta {
         Self {
             comments,
             messages: messages.collect(),
+            accounts: KnownAccount::all(scenario),
             violations: 0,
             judge: Judge::new(judge::limits(scenario)),
         }
@@ -230,6 +241,7 @@ impl World {
     pub(crate) fn answer(
         &mut self,
         account: &AccountId,
+        token: &SealedToken,
         ask: &Ask,
         granted_at: Option<Timestamp>,
         fault: Option<Fault>,
@@ -237,11 +249,11 @@ impl World {
         self.judge(account, ask, granted_at);
         let stopped = match fault {
             Some(Fault::Refused(refusal)) => Some(refusal),
-            _ => self.spell(account, ask),
+            _ => self.spell(account, ask).or_else(|| self.refuses_token(account, token)),
         };
-        let done = stopped.map_or_else(|| self.act(account, ask), Err);
+        let done = stopped.map_or_else(|| self.act(account, token, ask), Err);
         let date = Timestamp::from_secs(self.now / 1000);
-        let (recipient, says) = match done {
+        let (recipient, told, says) = match done {
             Err(refusal) => {
                 self.saw_refused(account, ask, refusal);
                 let comment = match ask {
@@ -252,16 +264,16 @@ impl World {
                 let usage = Usage { regain, ..self.usage(account) };
                 let says = CallError::Refused { error, usage, server_date: Some(date) };
                 let says = (fault != Some(Fault::AnswerLost)).then_some(Err(says));
-                return Answer { says, effect: Effect::Nothing };
+                return Answer { says, effect: Effect::Nothing, told: Told::Nothing };
             }
-            Ok(recipient) => {
+            Ok((recipient, told)) => {
                 let hidden = fault.and_then(|fault| fault.hides(&mut self.dice));
                 if let (Some(_), Ask::Reply(comment)) = (&hidden, ask)
                     && let Some(known) = self.meta.comments.get_mut(comment)
                 {
                     known.forgotten = true;
                 }
-                (recipient, hidden)
+                (recipient, told, hidden)
             }
         };
         let usage = self.usage(account);
@@ -277,7 +289,7 @@ impl World {
                 server_date: Some(date),
             })),
         };
-        Answer { says, effect: Effect::Done }
+        Answer { says, effect: Effect::Done, told }
     }
 
     /// Writes the call into the log, whatever will be answered.
@@ -292,7 +304,7 @@ impl World {
                 (action, Some(comment.clone()), Some(known.plan.author.clone()))
             }
             Ask::Message { person, .. } => (Action::Message, None, Some(person.clone())),
-            Ask::Age(_) => (Action::Read, None, None),
+            Ask::Age(_) | Ask::Keep(_) => (Action::Read, None, None),
             Ask::Tool(action) => (judge::action(*action), None, None),
         };
         let before = self.meta.violations;
@@ -348,20 +360,30 @@ impl World {
             .find(|spell| {
                 spell.span.contains(&self.now)
                     && spell.refusal.concerns(ask)
+                    && (spell.strikes == Struck::All || ask.event().is_some())
                     && spell.account.as_ref().is_none_or(|only| only == account)
             })
             .map(|spell| spell.refusal)
     }
 
-    /// Does what is asked; whom it reached.
-    fn act(&mut self, account: &AccountId, ask: &Ask) -> Result<Option<RecipientId>, Refusal> {
+    /// Does what is asked; whom it reached, and what there is to tell.
+    fn act(
+        &mut self,
+        account: &AccountId,
+        token: &SealedToken,
+        ask: &Ask,
+    ) -> Result<(Option<RecipientId>, Told), Refusal> {
         match ask {
-            Ask::Reply(comment) => self.answer_comment(account, comment).map(Some),
+            Ask::Reply(comment) => {
+                let person = self.answer_comment(account, comment)?;
+                Ok((Some(person), Told::Nothing))
+            }
             Ask::Message { event, person } => {
                 self.accept_message(account, event)?;
-                Ok(Some(person.clone()))
+                Ok((Some(person.clone()), Told::Nothing))
             }
-            Ask::Age(_) | Ask::Tool(_) => Ok(None),
+            Ask::Age(_) | Ask::Tool(_) => Ok((None, Told::Nothing)),
+            Ask::Keep(keep) => Ok((None, self.keep(account, token, keep)?)),
         }
     }
 
@@ -419,7 +441,7 @@ impl Ask {
         match self {
             Self::Reply(comment) => Some(comment.into()),
             Self::Message { event, .. } => Some(event.clone()),
-            Self::Age(_) | Self::Tool(_) => None,
+            Self::Age(_) | Self::Tool(_) | Self::Keep(_) => None,
         }
     }
 
@@ -433,7 +455,7 @@ impl Ask {
                 }
             }
             Self::Message { .. } => quota::Action::Message,
-            Self::Age(_) => quota::Action::Read,
+            Self::Age(_) | Self::Keep(_) => quota::Action::Read,
             Self::Tool(action) => *action,
         }
     }
@@ -444,6 +466,7 @@ impl Ask {
             Self::Reply(_) | Self::Message { .. } => "calls",
             Self::Age(_) => "calls for an age",
             Self::Tool(_) => "calls of tools",
+            Self::Keep(_) => "calls of upkeep",
         }
     }
 }
@@ -455,6 +478,7 @@ impl fmt::Display for Ask {
             Self::Message { event, person } => write!(f, "{event} to {person}"),
             Self::Age(comment) => write!(f, "the age of {comment}"),
             Self::Tool(action) => write!(f, "{action:?}"),
+            Self::Keep(keep) => write!(f, "{keep:?}"),
         }
     }
 }

@@ -4,3 +4,4 @@ mod graph;
 mod pacing;
 mod queues;
 mod sends;
+mod upkeep;

@@ -12,6 +12,7 @@ use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::port::{Accounts, Budgets, Cursors, Sends};
 use spillway_service::release::Release;
+use spillway_service::upkeep::Upkeeper;
 
 use crate::host::Host;
 use crate::sabotage::Sabotage;
@@ -30,6 +31,8 @@ pub(crate) enum Function {
     Release,
     /// Another tool of the account's.
     Tool,
+    /// Keeps accounts up.
+    Upkeep,
 }
 
 /// A process of one of the functions.
@@ -38,6 +41,8 @@ pub(crate) struct Process {
     pub(crate) host: Arc<Host>,
     /// What it runs.
     pub(crate) work: Work,
+    /// When Lambda ends it, in milliseconds since 1970.
+    ends_at: u64,
 }
 
 /// What a process runs.
@@ -50,11 +55,16 @@ pub(crate) enum Work {
     Release(Release),
     /// Another tool.
     Tool(Tool),
+    /// Upkeep.
+    Upkeep(Upkeeper),
 }
 
 /// How far a clock beyond the bound is off, in milliseconds: what a server's date can tell even
 /// after a slow answer, up to an hour.
 const WRONG_BY: (u64, u64) = (6000, 3_600_000);
+
+/// How long a process lasts in runs of days, in milliseconds: Lambda ends each after some hours.
+const LASTS: u64 = 2 * 3_600_000;
 
 impl Process {
     /// A process that has done nothing yet.
@@ -71,11 +81,11 @@ impl Process {
         shared.world().event(format_args!("{function:?} {process:016x} starts, off by {skew} ms"));
         let host = Host::new(shared, skew);
         let work = wire(&host, function, sabotage, process);
-        Self { host, work }
+        Self { host, work, ends_at: shared.now() + LASTS }
     }
 
     /// Time has passed since the last invocation: the clock may have jumped. Whether the process
-    /// is still good: once all is calm, none with a wrong clock is.
+    /// is still good: it has not lasted too long, and once all is calm, none with a wrong clock is.
     pub(crate) fn thaw(&self) -> bool {
         let mut world = self.host.shared.world();
         let rate = world.scenario.rates.clock_jumps;
@@ -83,7 +93,8 @@ impl Process {
             let skew = world.wrong_skew();
             self.host.clock.jump(skew);
         }
-        world.is_rough() || self.host.clock.state() == ClockState::Right
+        let is_old = world.scenario.processes.upkeep > 0 && self.ends_at <= world.now;
+        !is_old && (world.is_rough() || self.host.clock.state() == ClockState::Right)
     }
 }
 
@@ -115,21 +126,43 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let directory = Arc::new(Directory::new(accounts, &clock));
     let limiter = || {
         let meter = Arc::<Meter>::default();
-        let app = App::new(sabotage.app(host.clone()), ids.clone(), clock.clone(), meter.clone());
+        let app = App::new(
+            sabotage.app(function, host.clone()),
+            ids.clone(),
+            clock.clone(),
+            meter.clone(),
+        );
         let (directory, check) = (directory.clone(), host.check.clone());
         Limiter::new(directory, budgets.clone(), app, ids.clone(), clock.clone(), check, meter)
     };
+    let ingest = || Ingest {
+        directory: directory.clone(),
+        sends: sends.clone(),
+        cursors: cursors.clone(),
+        backlogs: host.clone(),
+        queue: host.clone(),
+        hearing: host.clone(),
+        ids: ids.clone(),
+        warm: Warm::new(&clock),
+        clock: clock.clone(),
+        check: host.check.clone(),
+        meter: Arc::default(),
+    };
     match function {
         Function::Tool => Work::Tool(Tool { limiter: limiter(), directory, sabotage }),
-        Function::Webhook => Work::Webhook(Ingest {
+        Function::Webhook => Work::Webhook(ingest()),
+        Function::Upkeep => Work::Upkeep(Upkeeper {
+            limiter: limiter().with_journal(host.clone()),
+            intake: Arc::new(ingest()),
             directory,
-            sends,
-            cursors: cursors.clone(),
+            budgets,
+            cursors,
             backlogs: host.clone(),
-            queue: host.clone(),
-            hearing: host.clone(),
-            ids,
-            warm: Warm::new(&clock),
+            roster: sabotage.roster(host.clone()),
+            tokens: sabotage.tokens(host.clone()),
+            removal: host.clone(),
+            journal: host.clone(),
+            graph: sabotage.graph(host.clone()),
             clock,
             check: host.check.clone(),
             meter: Arc::default(),
@@ -150,7 +183,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         Function::Release => Work::Release(Release {
             directory,
             budgets,
-            app: sabotage.app(host.clone()),
+            app: sabotage.app(function, host.clone()),
             cursors: cursors.clone(),
             sends,
             backlogs: host.clone(),

@@ -69,6 +69,7 @@ impl Run {
             Theme::Campaign => " --theme campaign",
             Theme::Refusals => " --theme refusals",
             Theme::Crowd => " --theme crowd",
+            Theme::Upkeep => " --theme upkeep",
         };
         format!(
             "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",

@@ -6,12 +6,16 @@ mod app;
 mod budgets;
 mod cursors;
 mod sends;
+mod upkeep;
 
 use std::sync::Arc;
 
-use spillway_service::port::{Accounts, AppBudgets, Budgets, Cursors, Sends};
+use spillway_service::port::{
+    AccountGraph, Accounts, AppBudgets, Budgets, Cursors, Roster, Sends, Tokens,
+};
 
 use crate::host::Host;
+use crate::process::Function;
 
 /// What is switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +57,14 @@ pub enum Sabotage {
     Charges,
     /// What the rows of a budget count: they are taken for those of the rules in force.
     Rows,
+    /// The app's probe: to upkeep a hold of the app never ends.
+    UpkeepProbe,
+    /// What an account has missed: nobody writes it down before the account is subscribed again.
+    Unread,
+    /// Refused pages: the one before counts as the last of its media.
+    RefusedPages,
+    /// Tokens of accounts on hold whose sends wait: nothing is due for them.
+    HeldTokens,
 }
 
 impl Sabotage {
@@ -77,9 +89,32 @@ impl Sabotage {
         }
     }
 
-    pub(crate) fn app(self, host: Arc<Host>) -> Arc<dyn AppBudgets> {
+    pub(crate) fn app(self, function: Function, host: Arc<Host>) -> Arc<dyn AppBudgets> {
+        match (self, function) {
+            (Self::AppHolds | Self::AppCondition, _) | (Self::UpkeepProbe, Function::Upkeep) => {
+                Arc::new(Sabotaged { host, by: self })
+            }
+            _ => host,
+        }
+    }
+
+    pub(crate) fn roster(self, host: Arc<Host>) -> Arc<dyn Roster> {
         match self {
-            Self::AppHolds | Self::AppCondition => Arc::new(Sabotaged { host, by: self }),
+            Self::Unread => Arc::new(Sabotaged { host, by: self }),
+            _ => host,
+        }
+    }
+
+    pub(crate) fn tokens(self, host: Arc<Host>) -> Arc<dyn Tokens> {
+        match self {
+            Self::HeldTokens => Arc::new(Sabotaged { host, by: self }),
+            _ => host,
+        }
+    }
+
+    pub(crate) fn graph(self, host: Arc<Host>) -> Arc<dyn AccountGraph> {
+        match self {
+            Self::RefusedPages => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
     }

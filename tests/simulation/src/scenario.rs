@@ -10,6 +10,7 @@ mod limits;
 mod messages;
 mod people;
 mod refusals;
+mod upkeep;
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -20,7 +21,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Campaigns};
-use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::quota::Action;
 use spillway_core::rules::Rules;
 use spillway_meta::webhook::CommentEvent;
@@ -81,6 +82,8 @@ pub enum Theme {
     Refusals,
     /// Many deliveries at the same instant, and accounts that cannot be read among them.
     Crowd,
+    /// Days of upkeep: subscriptions are lost, tokens end, and comments come that no webhook tells of.
+    Upkeep,
 }
 
 /// What goes wrong in a run.
@@ -123,6 +126,51 @@ pub(crate) struct AccountPlan {
     pub(crate) removed_at: Option<u64>,
     /// While what is stored of it cannot be read.
     pub(crate) unreadable: Option<Range<u64>>,
+    /// What there is to keep up of it, where it is.
+    pub(crate) kept: Option<KeptUp>,
+}
+
+/// What upkeep finds of an account at Meta. Instants are in milliseconds since 1970.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptUp {
+    /// When its token ends.
+    pub(crate) token_ends: u64,
+    /// Whether Spillway was told so when the account was connected.
+    pub(crate) is_end_known: bool,
+    /// How long Meta repeats a delivery that fails before it ends the subscription, where it ever does.
+    pub(crate) patience: Option<u64>,
+    /// When Meta ends its subscription.
+    pub(crate) losses: Vec<u64>,
+    /// When Meta stops to deliver its webhooks without saying so, until it is subscribed again.
+    pub(crate) silent_from: Option<u64>,
+    /// While Meta refuses to go on behind a page of comments.
+    pub(crate) pages_refused: Range<u64>,
+    /// How Meta lists its comments.
+    pub(crate) listing: Listing,
+    /// When somebody asks for the comments of the last days to be read.
+    pub(crate) wishes: Vec<u64>,
+}
+
+/// How Meta lists the comments of an account's media.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listing {
+    /// On how many media they are.
+    pub(crate) media: u64,
+    /// How many are on a page.
+    pub(crate) page: usize,
+    /// Which of them come first.
+    pub(crate) order: Order,
+    /// Whether it says how many comments a media has.
+    pub(crate) tells_counts: bool,
+}
+
+/// Which comments Meta lists first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The newest.
+    NewestFirst,
+    /// The oldest.
+    OldestFirst,
 }
 
 /// One comment.
@@ -242,6 +290,8 @@ pub(crate) struct Processes {
     pub(crate) release: usize,
     /// Of other tools.
     pub(crate) tool: usize,
+    /// Of upkeep; there is none where accounts are not kept up.
+    pub(crate) upkeep: usize,
 }
 
 /// How likely what goes wrong: of each request, message, invocation or process.
@@ -269,6 +319,8 @@ pub(crate) struct Rates {
     pub(crate) delete_lost: f64,
     /// An invocation dies.
     pub(crate) killed: f64,
+    /// An invocation of upkeep dies when Meta has just done what it asked for.
+    pub(crate) killed_after_call: f64,
     /// A call to Meta goes wrong.
     pub(crate) meta: f64,
     /// A process begins with a clock beyond the bound.
@@ -277,6 +329,8 @@ pub(crate) struct Rates {
     pub(crate) clock_jumps: f64,
     /// A delivery comes again though it was answered.
     pub(crate) post_repeated: f64,
+    /// Meta refuses to go on behind a page of comments.
+    pub(crate) page_refused: f64,
 }
 
 /// What does not answer at all for a while.
@@ -301,6 +355,17 @@ pub(crate) struct Spell {
     pub(crate) span: Range<u64>,
     /// How.
     pub(crate) refusal: Refusal,
+    /// What it strikes.
+    pub(crate) strikes: Struck,
+}
+
+/// The calls that a spell strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Struck {
+    /// All that the refusal may concern.
+    All,
+    /// Sends: what is read goes through.
+    Sends,
 }
 
 /// The longest hold that may begin just before the trouble ends: two days, a fifth more, and the
@@ -335,10 +400,11 @@ impl AccountPlan {
         Revision(self.changed_at().filter(|&at| at <= now).count() as u64)
     }
 
-    /// The limiter's rules by which a budget of that revision was decided on.
-    pub(crate) fn rules_of(&self, revision: Revision) -> &Rules {
+    /// The limiter's rules by which a budget of that revision was decided on, of an account whose token
+    /// was `renewed` at these instants.
+    pub(crate) fn rules_of(&self, revision: Revision, renewed: &[u64]) -> &Rules {
         // The nth change makes the nth revision.
-        let mut changes: Vec<u64> = self.changed_at().collect();
+        let mut changes: Vec<u64> = self.changed_at().chain(renewed.iter().copied()).collect();
         changes.sort_unstable();
         let last = usize::try_from(revision.0).ok().and_then(|nth| nth.checked_sub(1));
         let last = last.and_then(|nth| changes.get(nth));
@@ -350,9 +416,30 @@ impl AccountPlan {
         self.limits.changed_at().into_iter().chain(self.begins_at).chain(self.removed_at)
     }
 
+    /// The media that a comment of it is on.
+    pub(crate) fn media_of(&self, comment: &CommentId) -> MediaId {
+        let count = self.kept.as_ref().map_or(1, |kept| kept.listing.media);
+        self.media(comment.as_str().bytes().map(u64::from).sum::<u64>() % count)
+    }
+
+    /// One of its media.
+    pub(crate) fn media(&self, nth: u64) -> MediaId {
+        MediaId::new(format!("179000000000000{:02}", nth + 1))
+    }
+
     /// The DMs that are to be made for it.
     pub(crate) fn dms(&self) -> u64 {
         (self.comments.len() + self.messages.len()) as u64
+    }
+}
+
+impl CommentPlan {
+    /// What it says.
+    pub(crate) const fn text(&self) -> &'static str {
+        match self.asks {
+            Asks::Wanted | Asks::Own => "the GUIDE please",
+            Asks::Unwanted => "so good!",
+        }
     }
 }
 
@@ -364,6 +451,7 @@ impl Scenario {
             Theme::Campaign => Self::campaign(seed),
             Theme::Refusals => Self::refusals(seed),
             Theme::Crowd => Self::crowd(seed),
+            Theme::Upkeep => Self::upkeep(seed),
         }
     }
 
@@ -382,12 +470,29 @@ impl Scenario {
         changes
     }
 
+    /// When somebody asks for comments to be read, the last wish first.
+    pub(crate) fn wishes(&self) -> Vec<(u64, AccountId)> {
+        let of = |account: &AccountPlan| -> Vec<(u64, AccountId)> {
+            let wishes = account.kept.iter().flat_map(|kept| &kept.wishes);
+            wishes.map(|&at| (at, account.id.clone())).collect()
+        };
+        let mut wishes: Vec<_> = self.accounts.iter().flat_map(of).collect();
+        wishes.sort_by_key(|&(at, _)| Reverse(at));
+        wishes
+    }
+
     /// Whether a comment's answer waits for nothing but the account's limits and holds.
     pub(crate) fn is_prompt(&self, account: &AccountId, comment: &CommentId) -> bool {
         let has_link = self.spells.iter().any(|spell| spell.refusal == Refusal::Link);
         let comments = self.account(account).into_iter().flat_map(|plan| &plan.comments);
         let plan = comments.into_iter().find(|plan| plan.id == *comment);
         !has_link && plan.is_some_and(|plan| plan.nature == Nature::Answerable)
+    }
+
+    /// When comments that no webhook tells of are found, at the latest: a day after the last hold that the
+    /// trouble may bring.
+    pub(crate) fn found_by(&self) -> u64 {
+        self.calm_at + HOLD_MAX + 24 * 3_600_000
     }
 
     /// Whether the account's limits and all that may stop it leave comments too late.
@@ -399,11 +504,12 @@ impl Scenario {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Processes { webhook, sender, release, tool } = self.processes;
+        let Processes { webhook, sender, release, tool, upkeep } = self.processes;
         write!(f, "trouble {:?} until {}", self.trouble, Elapsed(self.calm_at - self.start))?;
         write!(
             f,
-            "; processes {webhook} webhook, {sender} sender, {release} release, {tool} tool"
+            "; processes {webhook} webhook, {sender} sender, {release} release, {tool} tool, \
+             {upkeep} upkeep"
         )?;
         write!(f, "; {} deliveries, {} jobs of tools", self.posts.len(), self.jobs.len())?;
         for account in &self.accounts {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use spillway_core::id::AccountId;
+use spillway_service::port::Wish;
 
 use crate::lambda::{Attempts, Call, Ended, invoke};
 use crate::process::{Function, Process};
 use crate::queue::Received;
 use crate::record::{Counts, Failure, Listener};
 use crate::sabotage::Sabotage;
-use crate::scenario::{Job, Post, Processes, Scenario, Theme};
+use crate::scenario::{Job, Post, Processes, Scenario, Theme, Told};
 use crate::tasks::Tasks;
 use crate::watch::Tally;
 use crate::world::{Shared, World};
@@ -30,7 +31,10 @@ pub(crate) struct Sim {
     jobs: Vec<Job>,
     /// When accounts are changed, the next one last.
     changes: Vec<(u64, AccountId)>,
+    /// When somebody asks something of upkeep, the next one last.
+    wishes: Vec<(u64, AccountId)>,
     last_tick: u64,
+    last_upkeep: u64,
 }
 
 /// The processes of one function.
@@ -65,6 +69,9 @@ pub struct Run {
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
+
+/// How often upkeep runs.
+const QUARTER: u64 = 15 * MINUTE;
 
 /// Meta's waits before it makes a failed delivery again, and up to a quarter more; the last one is
 /// repeated.
@@ -108,7 +115,7 @@ impl Sim {
     /// A run that has not begun.
     pub(crate) fn new(scenario: Scenario, sabotage: Sabotage, listener: Option<Listener>) -> Self {
         let scenario = Arc::new(scenario);
-        let Processes { webhook, sender, release, tool } = scenario.processes;
+        let Processes { webhook, sender, release, tool, upkeep } = scenario.processes;
         let pool = |most| Pool { most, ..Pool::default() };
         let mut sim = Self {
             shared: Shared::new(&scenario, listener),
@@ -119,12 +126,15 @@ impl Sim {
                 (Function::Sender, pool(sender)),
                 (Function::Release, pool(release)),
                 (Function::Tool, pool(tool)),
+                (Function::Upkeep, pool(upkeep)),
             ]),
             posts: BTreeMap::new(),
             posted: 0,
             changes: scenario.changes(),
             jobs: scenario.jobs.iter().rev().cloned().collect(),
+            wishes: scenario.wishes(),
             last_tick: scenario.start,
+            last_upkeep: scenario.start,
             scenario: scenario.clone(),
         };
         for post in &scenario.posts {
@@ -197,11 +207,28 @@ impl Sim {
     fn post_again(&mut self, now: u64, post: Post, attempts: Attempts) {
         let wait = REDELIVERIES[attempts.failed.min(REDELIVERIES.len() - 1)];
         let wait = wait + self.shared.world().dice.between(0..=wait / 4);
+        let Some(post) = self.not_given_up(now + wait, post, attempts) else { return };
         if now + wait > attempts.first + REDELIVERED_FOR {
             self.shared.world().broken("a delivery failed for 36 hours".into());
         }
         self.shared.world().record.count("redelivered");
         self.post(now + wait, post, Attempts { failed: attempts.failed + 1, ..attempts });
+    }
+
+    /// What of a failed delivery Meta makes again at `again_at`. It may lose patience before.
+    fn not_given_up(&self, again_at: u64, mut post: Post, attempts: Attempts) -> Option<Post> {
+        let Told::Comments(comments) = &mut post.what else { return Some(post) };
+        comments.retain(|comment| {
+            let plan = self.scenario.account(&comment.account);
+            let patience = plan.and_then(|plan| plan.kept.as_ref()?.patience);
+            let ends = patience.map(|patience| attempts.first + patience);
+            let ends = ends.filter(|&ends| ends <= again_at);
+            if let Some(ends) = ends {
+                self.shared.world().gives_up(&comment.account, &comment.id, ends);
+            }
+            ends.is_none()
+        });
+        (!comments.is_empty()).then_some(post)
     }
 
     /// Starts one invocation that is due; whether there was one.
@@ -217,6 +244,7 @@ impl Sim {
         if self.posts.first_key_value().is_some_and(|(&(at, _), _)| at <= now)
             && let Some((_, (post, attempts))) = self.posts.pop_first()
         {
+            let Some(post) = self.delivered(post, attempts) else { return true };
             match self.has_room(Function::Webhook) {
                 true => self.start(Call::Post(post, attempts)),
                 // Lambda has no process for it: 429.
@@ -230,7 +258,60 @@ impl Sim {
             self.start(Call::Tick);
             return true;
         }
-        self.start_job(now) || self.receive_sends() || self.receive_release()
+        self.start_upkeep(now)
+            || self.start_job(now)
+            || self.receive_sends()
+            || self.receive_release()
+    }
+
+    /// What Meta delivers at first; what it does not it never will.
+    fn delivered(&self, post: Post, attempts: Attempts) -> Option<Post> {
+        if attempts.failed > 0 {
+            return Some(post);
+        }
+        let mut world = self.shared.world();
+        let delivered = world.meta.delivers(&post);
+        if delivered.is_none() {
+            world.record.count("never delivered");
+        }
+        delivered
+    }
+
+    fn start_upkeep(&mut self, now: u64) -> bool {
+        if let Some((at, account)) = self.wishes.last()
+            && *at <= now
+        {
+            let mut world = self.shared.world();
+            let at = world.time();
+            world.wish(account, &Wish::Backfill, at);
+            drop(world);
+            self.wishes.pop();
+            return true;
+        }
+        if !self.has_room(Function::Upkeep) || self.next_upkeep().is_none_or(|at| at > now) {
+            return false;
+        }
+        self.last_upkeep = now;
+        let is_repeated = {
+            let mut world = self.shared.world();
+            world.check_kept_up();
+            let rate = world.scenario.rates.message_repeated;
+            world.strikes(rate)
+        };
+        self.start(Call::Upkeep);
+        // The schedule may start two.
+        if is_repeated && self.has_room(Function::Upkeep) {
+            self.start(Call::Upkeep);
+        }
+        true
+    }
+
+    /// The next quarter of an hour in which upkeep finds an account due; the others are stepped over.
+    fn next_upkeep(&self) -> Option<u64> {
+        let world = self.shared.world();
+        let due = world.tables.kept.listed.values().map(|listed| listed.due.as_millis()).min()?;
+        let earliest = due.saturating_sub(SECOND).max(self.last_upkeep + 1) - self.scenario.start;
+        Some(self.scenario.start + earliest.div_ceil(QUARTER) * QUARTER)
     }
 
     fn start_job(&mut self, now: u64) -> bool {
@@ -307,11 +388,13 @@ impl Sim {
         let tick = self.next_tick().filter(|_| self.has_room(Function::Release));
         let post = self.posts.keys().next().map(|&(at, _)| at);
         let change = self.changes.last().map(|&(at, _)| at);
+        let upkeep = self.next_upkeep().filter(|_| self.has_room(Function::Upkeep));
+        let wish = self.wishes.last().map(|&(at, _)| at);
         let job = self.jobs.last().map(|job| job.at).filter(|_| self.has_room(Function::Tool));
         let world = self.shared.world();
         let sends = world.sends.next_visible().filter(|_| self.has_room(Function::Sender));
         let releases = world.releases.next_visible().filter(|_| self.has_room(Function::Release));
-        let next = [world.next_alarm(), tick, post, job, sends, releases, change]
+        let next = [world.next_alarm(), tick, post, job, sends, releases, change, upkeep, wish]
             .into_iter()
             .flatten()
             .min();

@@ -1,6 +1,8 @@
 //! What DynamoDB holds, with the conditions under which the adapters write it. Each method is the
 //! effect of one request.
 
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -14,6 +16,7 @@ use spillway_service::page::Page;
 use spillway_service::port::{DUE_AHEAD, Entry, Mark, Moved, Recorded, Saved};
 use spillway_service::ticket::{Place, Ticket};
 
+pub(crate) use self::kept::{Kept, Listed};
 use crate::past::Past;
 use crate::scenario::Scenario;
 
@@ -38,6 +41,8 @@ pub(crate) struct Tables {
     pub(crate) pages: BTreeMap<AccountId, BTreeMap<Place, Page>>,
     /// Marks, by account.
     pub(crate) marks: BTreeMap<AccountId, Marked>,
+    /// What upkeep stores.
+    pub(crate) kept: Kept,
     /// How far an eventual read may lag, in milliseconds: so long it is kept how entries and budgets stood.
     pub(crate) lag_max: u64,
 }
@@ -180,7 +185,12 @@ impl Tables {
         let mut tiers = [0; 3];
         leasing.for_each(|account| tiers[account.limits.first_tier() as usize] += 1);
         let app = AppBudget::default().with_leasing(tiers, GrantId::default());
-        Self { app: (app.leasing > 0).then_some(app), lag_max: LAG_MAX, ..Self::default() }
+        Self {
+            app: (app.leasing > 0).then_some(app),
+            kept: Kept::new(scenario),
+            lag_max: LAG_MAX,
+            ..Self::default()
+        }
     }
 
     /// A budget as it stood at `as_of`: an eventual read.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use spillway_core::quota::GRANT_LIFE;
 use spillway_meta::graph::CONNECT_TIMEOUT;
+use spillway_service::account::Account;
 use spillway_service::clock::Clock;
 use spillway_service::directory::Directory;
 use spillway_service::limiter::{Charged, Limiter};
@@ -33,25 +34,27 @@ impl Tool {
     pub(crate) async fn run(&self, host: &Host, job: &Job) {
         // Before the charge: the grant's life includes it.
         let usable_until = host.clock.monotonic() + GRANT_LIFE - CONNECT_TIMEOUT;
-        if !self.charge(job).await {
+        let Some(account) = self.charge(job).await else {
             host.shared.world().record.count("job denied");
             return;
-        }
+        };
         let calls = (0..job.units.get()).map(|_| async {
             if host.clock.monotonic() <= usable_until {
                 // Whatever the answer, the job is over.
-                let _ = host.call(&job.account, Ask::Tool(job.action), TIMEOUT).await;
+                let ask = Ask::Tool(job.action);
+                let _ = host.call(&account.id, &account.token, ask, TIMEOUT).await;
             }
         });
         join_all(calls).await;
     }
 
-    async fn charge(&self, job: &Job) -> bool {
-        let Ok(Some(account)) = self.directory.find(&job.account).await else { return false };
+    /// The account, if it was charged.
+    async fn charge(&self, job: &Job) -> Option<Arc<Account>> {
+        let account = self.directory.find(&job.account).await.ok()??;
         if self.sabotage == Sabotage::Charges {
-            return true;
+            return Some(account);
         }
         let charged = self.limiter.charge(&account, job.action, job.units).await;
-        matches!(charged, Ok(Charged::Granted(_)))
+        matches!(charged, Ok(Charged::Granted(_))).then_some(account)
     }
 }

@@ -6,6 +6,7 @@ mod calls;
 mod marks;
 mod refusals;
 mod sends;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use self::app::AppHold;
 use self::calls::{Accepted, Granted};
 use self::refusals::Refused;
 use self::sends::Claim;
+use self::upkeep::Kept;
 use crate::scenario::Trouble;
 use crate::world::World;
 
@@ -69,6 +71,8 @@ pub(crate) struct Watch {
     asked: BTreeMap<(u64, Option<AccountId>), Timestamp>,
     /// What Meta has refused of each account.
     refused: BTreeMap<AccountId, Refused>,
+    /// Upkeep.
+    kept: Kept,
     /// Comments that no campaign wanted when they were told of.
     pub(crate) early: BTreeSet<SendId>,
     /// Sends by state.

@@ -232,8 +232,9 @@ impl Upkeeper {
         let since = backfill.since_of(cursor);
         let made_at = |item: &CommentItem| item.created_at.unwrap_or(since);
         let (first, last) = (items.first().map(made_at), items.last().map(made_at));
-        // Meta lists the newest first, and promises nothing: only a page that does so ends a media.
-        let older_follow = first >= last && last.is_some_and(|last| last < since);
+        // Meta lists the newest first, and promises nothing: only a page that shows it ends a media. One
+        // whose comments are of the same instant, or that has a single one, tells nothing of the order.
+        let older_follow = first > last && last.is_some_and(|last| last < since);
         let own = upkeep.username.as_deref().filter(|name| !name.is_empty());
         let is_own = |item: &CommentItem| {
             let by_id = |id: &RecipientId| id.as_str() == account.id.as_str();

@@ -656,9 +656,9 @@ impl AccountGraph for World {
             if state.parks_after_a_page {
                 state.cursor.parked = Some(Lane::Inbound);
             }
-            let page = state.comments.iter().enumerate().skip(from).take(PAGE);
-            let item = |(n, at): (usize, &Timestamp)| CommentItem {
-                id: format!("c{n}").as_str().into(),
+            let page = state.comments.iter().skip(from).take(PAGE);
+            let item = |at: &Timestamp| CommentItem {
+                id: format!("c{}", at.as_millis()).as_str().into(),
                 created_at: Some(*at),
                 text: None,
                 from: None,

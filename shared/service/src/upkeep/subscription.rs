@@ -81,7 +81,7 @@ impl Upkeeper {
         }
         let missed = [upkeep.unread_since.take(), upkeep.missed_before(life)];
         if let Some(since) = missed.into_iter().flatten().min() {
-            look_back(since, now, upkeep);
+            look_back(Reason::Resubscribed, since, now, upkeep);
         }
         (upkeep.checked_at, upkeep.whole_at) = (Some(now), Some(now));
     }
@@ -107,15 +107,18 @@ impl Upkeeper {
     /// Notices that webhooks come again, or have not come for long enough that comments should be read.
     pub(super) async fn listen(&self, account: &Account, standing: &Standing, upkeep: &mut Upkeep) {
         let id = &account.id;
-        if upkeep.silent_since.is_some_and(|since| standing.last_heard > Some(since)) {
-            upkeep.silent_since = None;
+        let now = self.clock.now();
+        if let Some(silent) =
+            upkeep.silent_since.take_if(|since| standing.last_heard > Some(*since))
+        {
+            // Nobody has told of what was written between the last look and the first webhook.
+            look_back(Reason::Silent, upkeep.missed_in_silence(silent), now, upkeep);
             info!(account = %id, "webhooks come again");
             self.tell(id, Event::HeardAgain).await;
         }
         if upkeep.silent_since.or(upkeep.lost_at).is_some() {
             self.meter.count(Metric::SilentAccounts, 1);
         }
-        let now = self.clock.now();
         upkeep.forget_unfinished(now);
         if let Some(backfill) = upkeep.look(standing.last_heard, now) {
             upkeep.backfill = Some(backfill);
@@ -140,7 +143,7 @@ impl Upkeeper {
 }
 
 /// Comments made since then may have been missed: they are to be read, with what is being read already.
-fn look_back(since: Timestamp, now: Timestamp, upkeep: &mut Upkeep) {
+fn look_back(reason: Reason, since: Timestamp, now: Timestamp, upkeep: &mut Upkeep) {
     let since = upkeep.backfill.take().map_or(since, |known| known.since.min(since));
-    upkeep.backfill = Some(Backfill::new(Reason::Resubscribed, since, now));
+    upkeep.backfill = Some(Backfill::new(reason, since, now));
 }

@@ -75,6 +75,10 @@ impl Upkeeper {
                 } else {
                     self.renewal_failed(caller, kept, &failed.reason(), upkeep).await;
                 }
+                if !failed.is_refusal() {
+                    // It says nothing of the token: one whose end nobody knows need not wait for a day.
+                    upkeep.renewal_failed_at = None;
+                }
                 return Ok(Next::Check);
             }
         };

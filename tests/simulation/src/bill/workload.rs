@@ -341,8 +341,7 @@ fn upkeep(accounts: u32) -> Usage {
     Usage {
         schedules: RUNS,
         invocations: RUNS,
-        // Its function has as much memory as release's.
-        gb_seconds: gb_seconds(Function::Release, RUNS * 100.0 + visits * VISIT_MILLIS),
+        gb_seconds: gb_seconds(Function::Upkeep, RUNS * 100.0 + visits * VISIT_MILLIS),
         write_units: visits * 3.0,
         // Each run also reads the list: a kilobyte an account, eventually consistent.
         read_units: visits * (4.0 + RUNS / 8.0),

@@ -25,6 +25,7 @@ Examples:
   simulate --seeds 1..101 --json    the sums as JSON
   simulate --theme campaign         comments that come while a campaign runs
   simulate --theme crowd            deliveries at the same instant
+  simulate --theme upkeep           days of upkeep, with lost subscriptions and ending tokens
   simulate --optimum                bursts at full size beside the best plan
 
 The tests play 500 seeds, or as many as SPILLWAY_SEEDS says:

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{CONNECT_TIMEOUT, CallError, CommentTime, Sent};
-use spillway_service::account::Account;
+use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Graph, StoreError};
 
 use crate::host::{Host, OnItsWay};
-use crate::meta::{Answer, Ask, Effect, Fault, Passage, millis};
+use crate::meta::{Answer, Ask, Effect, Fault, Passage, Told, millis};
 
 #[async_trait]
 impl Graph for Host {
@@ -25,7 +25,7 @@ impl Graph for Host {
         _: &str,
         timeout: Duration,
     ) -> Result<Sent, CallError> {
-        self.call(&account.id, Ask::Reply(comment.clone()), timeout).await
+        self.call(&account.id, &account.token, Ask::Reply(comment.clone()), timeout).await
     }
 
     async fn message(
@@ -35,7 +35,7 @@ impl Graph for Host {
         text: &str,
         timeout: Duration,
     ) -> Result<Sent, CallError> {
-        self.call(&account.id, Ask::message(recipient, text), timeout).await
+        self.call(&account.id, &account.token, Ask::message(recipient, text), timeout).await
     }
 
     async fn comment_timestamp(
@@ -45,7 +45,7 @@ impl Graph for Host {
         timeout: Duration,
     ) -> Result<CommentTime, CallError> {
         let Sent { usage, server_date, .. } =
-            self.call(&account.id, Ask::Age(comment.clone()), timeout).await?;
+            self.call(&account.id, &account.token, Ask::Age(comment.clone()), timeout).await?;
         let made_at = self.shared.world().meta.made_at(comment);
         let created_at = made_at.map(|made_at| Timestamp::from_secs(made_at / 1000));
         Ok(CommentTime { created_at, usage, server_date })
@@ -57,16 +57,28 @@ impl Host {
     pub(crate) async fn call(
         &self,
         account: &AccountId,
+        token: &SealedToken,
         ask: Ask,
         timeout: Duration,
     ) -> Result<Sent, CallError> {
+        self.ask(account, token, ask, timeout).await.map(|(sent, _)| sent)
+    }
+
+    /// The same, with what its answer tells beside.
+    pub(crate) async fn ask(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        ask: Ask,
+        timeout: Duration,
+    ) -> Result<(Sent, Told), CallError> {
         let caller = self.caller();
         let Passage { connect, there, back, fault } = self.shared.world().passage();
         let gives_up_at = self.shared.now() + millis(timeout);
         let left = |now: u64| gives_up_at.saturating_sub(now);
         let mut call = OnItsWay::new(&self.shared, |world| {
             let granted_at = world.sees_call(caller, account, &ask);
-            let answer = world.answer(account, &ask, granted_at, fault);
+            let answer = world.answer(account, token, &ask, granted_at, fault);
             if answer.effect == Effect::Done {
                 world.saw_accepted(caller, account, &ask);
             }
@@ -85,7 +97,7 @@ impl Host {
             }
             let says = Err(CallError::NotWritten);
             self.shared.world().heard(caller, account, &ask, Effect::Nothing, &says);
-            return says;
+            return Err(CallError::NotWritten);
         };
         if connect + there >= left(self.shared.now()) {
             self.sleep(left(self.shared.now())).await;
@@ -98,12 +110,19 @@ impl Host {
         }
         call.leaves();
         self.sleep(there).await;
-        let Answer { says, effect } = call.arrives();
+        let Answer { says, effect, told } = call.arrives();
         drop(call);
+        if let (Ask::Keep(_), Effect::Done) = (&ask, effect) {
+            let mut world = self.shared.world();
+            let rate = world.scenario.rates.killed_after_call;
+            if world.strikes(rate) {
+                self.doom();
+            }
+        }
         let wait = back.min(left(self.shared.now()));
         self.sleep(wait).await;
         let says = says.filter(|_| back == wait).unwrap_or(Err(CallError::Unknown));
         self.shared.world().heard(caller, account, &ask, effect, &says);
-        says
+        says.map(|sent| (sent, told))
     }
 }

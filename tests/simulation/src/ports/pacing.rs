@@ -8,10 +8,11 @@ use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Mark, Moved, Read, Saved, StoreError,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Mark, Moved, Read, Saved, StoreError,
 };
 
 use crate::host::Host;
+use crate::scenario::AccountPlan;
 use crate::tables::{self, LAG_MAX, Settled, Tables};
 use crate::watch::Caller;
 use crate::world::World;
@@ -22,14 +23,15 @@ impl Accounts for Host {
         const LOAD: &str = "load the account";
         self.store(LOAD, |world| {
             let as_of = world.read_as_of(how);
-            let Some(plan) = world.scenario.account(account) else { return Ok(None) };
+            let scenario = world.scenario.clone();
+            let Some(plan) = scenario.account(account) else { return Ok(None) };
             if plan.is_unreadable(world.now) {
                 world.record.count("account unreadable");
                 let detail = "damaged".to_owned();
                 return Err(StoreError::Corrupt { what: LOAD, detail });
             }
             let is_connected = plan.removed_at.is_none_or(|removed| as_of < removed);
-            Ok(is_connected.then(|| plan.account(as_of)))
+            Ok(is_connected.then(|| world.stored(plan, as_of)))
         })
         .await?
     }
@@ -39,7 +41,7 @@ impl Accounts for Host {
             let as_of = world.read_as_of(Read::Eventual);
             let plan = world.scenario.account(account)?;
             let is_connected = plan.removed_at.is_none_or(|removed| as_of < removed);
-            is_connected.then(|| plan.revision(as_of))
+            is_connected.then(|| world.revision(plan, as_of))
         })
         .await
     }
@@ -132,12 +134,26 @@ impl World {
         }
     }
 
+    /// An account as it was stored at `as_of`.
+    fn stored(&self, plan: &AccountPlan, as_of: u64) -> Account {
+        let mut account = plan.account(as_of);
+        if let Some((token, _)) = self.tables.kept.token_at(&plan.id, as_of) {
+            account.token = token;
+        }
+        Account { revision: self.revision(plan, as_of), ..account }
+    }
+
+    /// How many times an account had been changed by `as_of`; a token that is renewed changes it too.
+    fn revision(&self, plan: &AccountPlan, as_of: u64) -> Revision {
+        let renewed = self.tables.kept.token_at(&plan.id, as_of).map_or(0, |(_, renewed)| renewed);
+        Revision(plan.revision(as_of).0 + renewed)
+    }
+
     /// The operator, who has just changed the account, writes its revision into its budget.
     pub(crate) fn announce(&mut self, account: &AccountId) {
         let now = self.now;
-        let Some(revision) = self.scenario.account(account).map(|plan| plan.revision(now)) else {
-            return;
-        };
+        let plan = self.scenario.account(account);
+        let Some(revision) = plan.map(|plan| self.revision(plan, now)) else { return };
         self.event(format_args!("{account} is changed: {revision:?}"));
         let budget = self.tables.budgets.entry(account.clone()).or_default();
         if let Some(next) = budget.with_revision(revision, GrantId::new(u64::MAX, revision.0)) {
@@ -185,16 +201,6 @@ impl Cursors for Host {
                 world.event(format_args!("{by} cursor of {account}: {next:?}"));
             }
             saved
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Hearing for Host {
-    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        self.store("note that webhooks come", |world| {
-            world.event(format_args!("{account} was heard of at {now}"));
         })
         .await
     }

@@ -1,11 +1,21 @@
-//! The app's budget, with its holds out of sight or written whoever has written in between.
+//! The app's budget, with its holds out of sight or without an end, or written whoever has written in
+//! between.
 
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
 use spillway_core::hold::Holds;
+use spillway_core::time::Timestamp;
 use spillway_service::port::{AppBudgets, Saved, StoreError};
 
 use super::{Sabotage, Sabotaged};
+
+/// A hold that is in force stays so.
+fn endless(mut budget: AppBudget) -> AppBudget {
+    if let Some(hold) = &mut budget.holds.current {
+        hold.until = Timestamp::NEVER;
+    }
+    budget
+}
 
 #[async_trait]
 impl AppBudgets for Sabotaged {
@@ -13,6 +23,7 @@ impl AppBudgets for Sabotaged {
         let budget = AppBudgets::load(&*self.host).await?;
         Ok(match self.by {
             Sabotage::AppHolds => AppBudget { holds: Holds::default(), ..budget },
+            Sabotage::UpkeepProbe => endless(budget),
             _ => budget,
         })
     }

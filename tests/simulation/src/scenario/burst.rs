@@ -29,6 +29,7 @@ impl Scenario {
             begins_at: None,
             removed_at: None,
             unreadable: None,
+            kept: None,
         };
         let accounts = vec![account];
         Self {
@@ -40,7 +41,7 @@ impl Scenario {
             posts: people::deliveries(&accounts),
             jobs: Vec::new(),
             headers: Headers::Absent,
-            processes: Processes { webhook: 8, sender: 8, release: 2, tool: 1 },
+            processes: Processes { webhook: 8, sender: 8, release: 2, tool: 1, upkeep: 0 },
             outages: Vec::new(),
             spells: Vec::new(),
             rates: Rates::default(),

@@ -52,6 +52,7 @@ impl Scenario {
             begins_at: None,
             removed_at: None,
             unreadable: None,
+            kept: None,
         };
         let crowd: Vec<RecipientId> =
             (0..count).map(|n| RecipientId::new(format!("6{n:09}"))).collect();
@@ -70,7 +71,7 @@ impl Scenario {
             posts,
             jobs: Vec::new(),
             headers: Headers::Absent,
-            processes: Processes { webhook: 2, sender: 4, release: 1, tool: 1 },
+            processes: Processes { webhook: 2, sender: 4, release: 1, tool: 1, upkeep: 0 },
             outages: Vec::new(),
             spells: Vec::new(),
             rates: Rates::default(),

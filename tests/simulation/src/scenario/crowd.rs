@@ -54,6 +54,7 @@ impl Scenario {
                 begins_at: None,
                 removed_at: None,
                 unreadable: None,
+                kept: None,
             })
             .collect();
         if dice.chance(0.5) {
@@ -81,7 +82,13 @@ impl Scenario {
             posts: people::at_once(&accounts),
             jobs: Vec::new(),
             headers: Headers::Absent,
-            processes: Processes { webhook: AT_ONCE as usize, sender: 8, release: 2, tool: 1 },
+            processes: Processes {
+                webhook: AT_ONCE as usize,
+                sender: 8,
+                release: 2,
+                tool: 1,
+                upkeep: 0,
+            },
             outages: full.into_iter().collect(),
             spells: Vec::new(),
             rates: Rates::default(),

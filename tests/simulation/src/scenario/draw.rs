@@ -11,9 +11,9 @@ use spillway_service::ingest::MessageLane;
 use super::limits::{Base, Counted, Limits, Other, Pace, Row, Shape};
 use super::people::{self, Pattern};
 use super::{
-    AccountPlan, Headers, Outage, Post, Processes, Rates, Scenario, Spell, Theme, Trouble,
+    AccountPlan, Headers, Outage, Post, Processes, Rates, Scenario, Spell, Struck, Theme, Trouble,
 };
-use super::{HOLD_MAX, jobs, messages};
+use super::{HOLD_MAX, jobs, messages, upkeep};
 use crate::dice::Dice;
 use crate::meta::Refusal;
 
@@ -29,6 +29,18 @@ const SOME_DAYS: [u64; 5] =
 
 /// What a run may take beyond what its quotas and holds ask for.
 const SLACK: u64 = 12 * HOUR;
+
+/// What upkeep may take beyond that: media that could not be read are tried again after a day at most.
+const UPKEEP_SLACK: u64 = 2 * DAY;
+
+/// The calls that a window must hold for an account to be kept up: a visit makes some at once.
+const READS_MIN: u32 = 10;
+
+/// Comments on a page, as Meta has them at most.
+const PAGE: usize = 50;
+
+/// How long tokens are good for at least that upkeep has to renew: longer than any hold.
+const UPKEEP_TOKEN_LEFT: u64 = 8 * DAY;
 
 impl Scenario {
     /// Anything, from a seed.
@@ -78,6 +90,27 @@ impl Scenario {
         }
         let drained = drained(&accounts, app, start);
         let held = if trouble == Trouble::None { 0 } else { HOLD_MAX };
+        let mut end = calm_at.max(last) + held + drained + drained / 2 + SLACK;
+        let jobs = jobs::jobs(dice, &accounts, start, last - start + HOUR);
+        let mut processes = processes(dice);
+        let outages = outages(dice, trouble, start..calm_at);
+        let spells = spells(dice, trouble, &accounts, start..calm_at);
+        // Some are kept up as well. What is found late must have time to be sent, and a comment that was
+        // made before its campaign is wanted by chance.
+        let may_be_kept = lasting == Lasting::Hours
+            && drained < DAY
+            && accounts.iter().all(|account| account.begins_at.is_none())
+            && accounts.iter().all(|account| account.limits.reads() >= READS_MIN);
+        if may_be_kept && dice.chance(0.1) {
+            let lasts = (last - start).max(HOUR);
+            for account in &mut accounts {
+                let mut kept = upkeep::kept(dice, account, start, lasts, UPKEEP_TOKEN_LEFT);
+                kept.listing.page = PAGE;
+                account.kept = Some(kept);
+            }
+            processes.upkeep = 2;
+            end += drained + UPKEEP_SLACK;
+        }
         Self {
             theme: Theme::Anything,
             seed,
@@ -85,14 +118,14 @@ impl Scenario {
             start,
             app,
             posts,
-            jobs: jobs::jobs(dice, &accounts, start, last - start + HOUR),
+            jobs,
             headers,
-            processes: processes(dice),
-            outages: outages(dice, trouble, start..calm_at),
-            spells: spells(dice, trouble, &accounts, start..calm_at),
+            processes,
+            outages,
+            spells,
             rates,
             calm_at,
-            end: calm_at.max(last) + held + drained + drained / 2 + SLACK,
+            end,
             prompt: None,
             accounts,
         }
@@ -100,7 +133,7 @@ impl Scenario {
 }
 
 /// What draining takes at most, were nothing to go wrong.
-fn drained(accounts: &[AccountPlan], app: Option<Row>, start: u64) -> u64 {
+pub(super) fn drained(accounts: &[AccountPlan], app: Option<Row>, start: u64) -> u64 {
     let dms: u64 = accounts.iter().map(AccountPlan::dms).sum();
     let own = accounts.iter().map(|account| account.limits.drain(account.dms(), start)).max();
     let app = app.map(|row| {
@@ -111,7 +144,7 @@ fn drained(accounts: &[AccountPlan], app: Option<Row>, start: u64) -> u64 {
     own.unwrap_or_default() + app.unwrap_or_default()
 }
 
-fn headers(dice: &mut Dice, trouble: Trouble, accounts: usize) -> Headers {
+pub(super) fn headers(dice: &mut Dice, trouble: Trouble, accounts: usize) -> Headers {
     match trouble {
         Trouble::Meta | Trouble::All if dice.chance(0.4) => {
             let mut span = || dice.between(10 * MINUTE..=12 * HOUR);
@@ -149,6 +182,7 @@ fn account(
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),
         begins_at: dice.chance(0.1).then(|| start + dice.between(0..=10 * MINUTE)),
         unreadable: None,
+        kept: None,
         id,
         comments,
         messages: Vec::new(),
@@ -338,10 +372,10 @@ fn app_row(dice: &mut Dice) -> Row {
 
 fn processes(dice: &mut Dice) -> Processes {
     let mut some = |most| dice.between(1..=most) as usize;
-    Processes { webhook: some(4), sender: some(6), release: some(3), tool: some(2) }
+    Processes { webhook: some(4), sender: some(6), release: some(3), tool: some(2), upkeep: 0 }
 }
 
-fn rates(dice: &mut Dice, trouble: Trouble) -> Rates {
+pub(super) fn rates(dice: &mut Dice, trouble: Trouble) -> Rates {
     let all = trouble == Trouble::All;
     if trouble == Trouble::Brink {
         return Rates { slow: 0.3, connect: 0.5, edge: 1.0, ..Rates::default() };
@@ -367,10 +401,16 @@ fn rates(dice: &mut Dice, trouble: Trouble) -> Rates {
         clock_wrong: rate(Trouble::Clocks, 0.6),
         clock_jumps: rate(Trouble::Clocks, 0.1),
         post_repeated: rate(Trouble::Queues, 0.5),
+        killed_after_call: 0.0,
+        page_refused: 0.0,
     }
 }
 
-fn outages(dice: &mut Dice, trouble: Trouble, rough: Range<u64>) -> Vec<(Outage, Range<u64>)> {
+pub(super) fn outages(
+    dice: &mut Dice,
+    trouble: Trouble,
+    rough: Range<u64>,
+) -> Vec<(Outage, Range<u64>)> {
     let kinds: &[Outage] = match trouble {
         Trouble::Store => &[Outage::Store, Outage::Batches],
         Trouble::Queues => &[Outage::Queues],
@@ -387,7 +427,7 @@ fn outages(dice: &mut Dice, trouble: Trouble, rough: Range<u64>) -> Vec<(Outage,
     outages
 }
 
-fn spells(
+pub(super) fn spells(
     dice: &mut Dice,
     trouble: Trouble,
     accounts: &[AccountPlan],
@@ -417,13 +457,13 @@ fn spells(
                 true => None,
                 false => Some(accounts[dice.index(accounts.len())].id.clone()),
             };
-            Spell { account, span: span(dice, &rough, longest), refusal }
+            Spell { account, span: span(dice, &rough, longest), refusal, strikes: Struck::All }
         })
         .collect()
 }
 
 /// A span inside `within`, of up to `longest`.
-fn span(dice: &mut Dice, within: &Range<u64>, longest: u64) -> Range<u64> {
+pub(super) fn span(dice: &mut Dice, within: &Range<u64>, longest: u64) -> Range<u64> {
     let from = dice.between(within.start..=within.end);
     let until = from + dice.between(SECOND..=longest);
     from..until.min(within.end)

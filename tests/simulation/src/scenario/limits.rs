@@ -163,6 +163,16 @@ impl Limits {
         }
     }
 
+    /// The fewest calls of upkeep that a window may hold.
+    pub(crate) fn reads(&self) -> u32 {
+        let rows = self.judged.rows.iter();
+        let rows = rows.filter(|row| row.counts.actions.contains(judge::Action::Read));
+        let least = |row: &judge::Limit| row.limit.steps.iter().map(|&(_, limit)| limit).min();
+        rows.map(|row| least(row).unwrap_or(u32::MAX).min(row.limit.first))
+            .min()
+            .unwrap_or(u32::MAX)
+    }
+
     /// The distance of DMs at full pace, in milliseconds.
     pub(crate) fn slot(&self) -> u64 {
         let counts = |row: &&judge::Limit| {

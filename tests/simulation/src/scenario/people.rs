@@ -1,7 +1,7 @@
 //! Draws people and what they write, and the deliveries in which Meta tells of it.
 
 use spillway_core::campaign::Campaign;
-use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
+use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_meta::webhook::{CommentEvent, CommentKind, Commenter};
 
 use super::{AccountPlan, Asks, CommentPlan, Nature, Post, Surface, Told};
@@ -174,10 +174,6 @@ fn repeat(
 }
 
 fn event(account: &AccountPlan, comment: &CommentPlan) -> CommentEvent {
-    let text = match comment.asks {
-        Asks::Wanted | Asks::Own => "the GUIDE please",
-        Asks::Unwanted => "so good!",
-    };
     CommentEvent {
         account: account.id.clone(),
         notified_at: None,
@@ -190,8 +186,8 @@ fn event(account: &AccountPlan, comment: &CommentPlan) -> CommentEvent {
             id: Some(comment.author.clone()),
             username: Some("someone".into()),
         }),
-        text: Some(text.into()),
-        media: Some(MediaId::new("17900000000000001")),
+        text: Some(comment.text().into()),
+        media: Some(account.media_of(&comment.id)),
         original_media: None,
         ad: None,
         parent: None,

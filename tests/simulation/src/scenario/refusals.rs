@@ -7,8 +7,8 @@ use spillway_service::ingest::MessageLane;
 
 use super::limits::{Base, Limits, Pace, Shape};
 use super::{
-    AccountPlan, Asks, CommentPlan, Headers, Nature, Processes, Rates, Scenario, Spell, Surface,
-    Theme, Trouble,
+    AccountPlan, Asks, CommentPlan, Headers, Nature, Processes, Rates, Scenario, Spell, Struck,
+    Surface, Theme, Trouble,
 };
 use super::{messages, people};
 use crate::dice::Dice;
@@ -50,6 +50,7 @@ impl Scenario {
             begins_at: None,
             removed_at: None,
             unreadable: None,
+            kept: None,
         };
         let crowd: Vec<RecipientId> =
             (0..20).map(|n| RecipientId::new(format!("6{n:09}"))).collect();
@@ -62,7 +63,7 @@ impl Scenario {
         posts.extend(people::deliveries(&accounts));
         posts.sort_by_key(|post| post.at);
         let span = start..start + dice.between(HOUR..=2 * DAY);
-        let link = Spell { account: None, span, refusal: Refusal::Link };
+        let link = Spell { account: None, span, refusal: Refusal::Link, strikes: Struck::All };
         Self {
             theme: Theme::Refusals,
             seed,
@@ -72,7 +73,7 @@ impl Scenario {
             posts,
             jobs: Vec::new(),
             headers: Headers::Absent,
-            processes: Processes { webhook: 2, sender: 4, release: 1, tool: 1 },
+            processes: Processes { webhook: 2, sender: 4, release: 1, tool: 1, upkeep: 0 },
             outages: Vec::new(),
             spells: if whole_campaign { vec![link] } else { Vec::new() },
             rates: Rates::default(),

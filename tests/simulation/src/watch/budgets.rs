@@ -37,8 +37,12 @@ impl World {
             self.broken(format!("time in the budget of {account} goes back"));
         }
         let granted = self.granted(caller, account, before, after);
-        if granted.units > 0 {
+        let probe = |budget: &Budget| budget.holds.current.clone().and_then(|hold| hold.probe);
+        // A probe may be of a kind that no quota counts.
+        if granted.units > 0 || probe(after).is_some() && probe(before) != probe(after) {
             self.check_hold(caller, account, before, granted.units);
+        }
+        if granted.units > 0 {
             self.check_app_hold(caller, account, after.decided_at);
             let key = (caller.invocation, account.clone());
             self.watch.grants.entry(key).or_default().push(granted);
@@ -58,7 +62,8 @@ impl World {
         after: &Budget,
     ) -> Granted {
         let plan = self.scenario.account(account);
-        let rules = plan.map(|plan| plan.rules_of(after.revision));
+        let renewed = self.tables.kept.renewed_at(account);
+        let rules = plan.map(|plan| plan.rules_of(after.revision, &renewed));
         let taken: Vec<(&Quota, u32)> = rules
             .into_iter()
             .flat_map(|rules| quotas_of(rules).into_iter().map(move |quota| (rules, quota)))
@@ -173,7 +178,10 @@ impl World {
         if self.scenario.trouble != Trouble::Meta {
             return;
         }
-        let asked = self.watch.asked.iter().filter(|((of, _), _)| *of == invocation);
+        // An invocation of upkeep may outlast what it was asked for.
+        let now = self.time();
+        let asked = self.watch.asked.iter();
+        let asked = asked.filter(|((of, _), until)| *of == invocation && now < **until);
         let ignored =
             asked.map(|((_, account), &until)| (account, until)).find(|(account, until)| {
                 let holds = match account {

@@ -122,6 +122,9 @@ impl World {
                 self.broken(format!("{send} is called for with {timeout} ms for the answer"));
             }
         }
+        if let Ask::Keep(_) = ask {
+            self.saw_upkeep(account);
+        }
         if let Ask::Age(comment) = ask {
             let send = SendId { account: account.clone(), event: comment.into() };
             if !self.watch.aged.insert(send.clone()) {

@@ -25,10 +25,11 @@ impl World {
     /// Meta has refused a call.
     pub(crate) fn saw_refused(&mut self, account: &AccountId, ask: &Ask, refusal: Refusal) {
         self.record.count(refusal.name());
+        self.saw_token_refused(account, refusal);
         let person = match ask {
             Ask::Reply(comment) => self.meta.author(comment).cloned(),
             Ask::Message { person, .. } => Some(person.clone()),
-            Ask::Age(_) | Ask::Tool(_) => None,
+            Ask::Age(_) | Ask::Tool(_) | Ask::Keep(_) => None,
         };
         let refused = self.watch.refused.entry(account.clone()).or_default();
         refused.people.extend(person);

@@ -163,3 +163,44 @@ fn a_crowd_is_answered_as_soon_as_there_are_slots() {
     }
     assert_eq!(totals.counts.get("batch given up"), None, "though the tables were soon free again");
 }
+
+#[test]
+fn accounts_are_kept_up_whatever_fails() {
+    let mut broken = Vec::new();
+    let mut totals = Totals::default();
+    seeds::play_all(Theme::Upkeep, 1..61, Sabotage::None, |run| {
+        totals.add(&run);
+        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    for what in [
+        "calls of upkeep",
+        "delivery given up",
+        "found by a backfill",
+        "heard of late",
+        "hold",
+        "hold of the app",
+        "killed",
+        "never delivered",
+        "told: comments not read to the end",
+        "told: heard again",
+        "told: silent",
+        "told: subscribed again",
+        "told: token not renewed",
+        "told: token renewed",
+    ] {
+        assert!(totals.counts.contains_key(what), "{what}");
+    }
+}
+
+#[test]
+fn with_a_promise_of_upkeep_switched_off_it_breaks() {
+    for (sabotage, says) in [
+        (Sabotage::UpkeepProbe, "leaves"),
+        (Sabotage::Unread, "it was never recorded"),
+        (Sabotage::RefusedPages, "it was never recorded"),
+        (Sabotage::HeldTokens, "has ended, and was not renewed"),
+    ] {
+        expect_broken(Theme::Upkeep, sabotage, &[says]);
+    }
+}

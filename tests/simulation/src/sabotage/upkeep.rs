@@ -1,0 +1,204 @@
+//! Upkeep that forgets what it must remember, takes a refused page for the end of its media, or does not
+//! look after accounts on hold.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use spillway_core::id::{AccountId, MediaId};
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{TokenLife, Upkeep};
+use spillway_meta::error::Verdict;
+use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
+use spillway_meta::usage::Usage;
+use spillway_service::account::SealedToken;
+use spillway_service::port::{
+    AccountGraph, Hearing, KeptToken, NextToken, Roster, Standing, StoreError, Tokens, Wish,
+};
+
+use super::Sabotaged;
+
+#[async_trait]
+impl Hearing for Sabotaged {
+    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.host.heard(account, now).await
+    }
+}
+
+/// What was missed is not written down while a visit goes on.
+#[async_trait]
+impl Roster for Sabotaged {
+    async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.host.enroll(account, now).await
+    }
+
+    async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        self.host.due(now).await
+    }
+
+    async fn visit(
+        &self,
+        account: &AccountId,
+        due: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Standing>, StoreError> {
+        self.host.visit(account, due, until).await
+    }
+
+    async fn note(&self, account: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
+        self.host.note(account, &Upkeep { unread_since: None, ..upkeep.clone() }).await
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        until: Timestamp,
+        upkeep: &Upkeep,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        Roster::settle(&*self.host, account, until, upkeep, due).await
+    }
+
+    async fn ask(
+        &self,
+        account: &AccountId,
+        wish: &Wish,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        Roster::ask(&*self.host, account, wish, now).await
+    }
+
+    async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
+        self.host.alias(account, app_scoped).await
+    }
+
+    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.host.strike_off(account).await
+    }
+}
+
+/// The token of an account on hold whose sends wait is shown as new.
+#[async_trait]
+impl Tokens for Sabotaged {
+    async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError> {
+        let Some(kept) = Tokens::load(&*self.host, account).await? else { return Ok(None) };
+        let world = self.host.shared.world();
+        let budget = world.tables.budgets.get(account);
+        let is_held = budget.is_some_and(|budget| budget.holds.current.is_some());
+        let waits = world.tables.waiting_of(account).next().is_some();
+        Ok(Some(match is_held && waits {
+            true => {
+                let life = TokenLife { obtained_at: Some(world.time()), ends_at: None };
+                KeptToken { life, next: None, ..kept }
+            }
+            false => kept,
+        }))
+    }
+
+    async fn note_life(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        life: TokenLife,
+    ) -> Result<(), StoreError> {
+        self.host.note_life(account, token, life).await
+    }
+
+    async fn keep_next(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        next: &NextToken,
+    ) -> Result<bool, StoreError> {
+        self.host.keep_next(account, token, next).await
+    }
+
+    async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
+        self.host.swap(account, next).await
+    }
+
+    async fn drop_next(&self, account: &AccountId, next: &NextToken) -> Result<(), StoreError> {
+        self.host.drop_next(account, next).await
+    }
+}
+
+/// A page that Meta refuses is empty, and the last one.
+#[async_trait]
+impl AccountGraph for Sabotaged {
+    async fn prepare(&self, account: &AccountId, token: &SealedToken) -> Result<(), StoreError> {
+        AccountGraph::prepare(&*self.host, account, token).await
+    }
+
+    async fn refresh(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<(SealedToken, Option<Duration>)>, CallError> {
+        self.host.refresh(account, token, timeout).await
+    }
+
+    async fn me(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Me>, CallError> {
+        self.host.me(account, token, timeout).await
+    }
+
+    async fn conversations(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<()>, CallError> {
+        self.host.conversations(account, token, timeout).await
+    }
+
+    async fn subscription(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Subscription>, CallError> {
+        self.host.subscription(account, token, timeout).await
+    }
+
+    async fn subscribe(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        fields: &[&str],
+        timeout: Duration,
+    ) -> Result<Answered<()>, CallError> {
+        self.host.subscribe(account, token, fields, timeout).await
+    }
+
+    async fn media(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        timeout: Duration,
+    ) -> Result<Answered<Page<MediaItem>>, CallError> {
+        self.host.media(account, token, timeout).await
+    }
+
+    async fn comments(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        media: &MediaId,
+        after: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        match self.host.comments(account, token, media, after, timeout).await {
+            Err(CallError::Refused { error, server_date, .. })
+                if after.is_some() && error.classify() == Verdict::BadRequest =>
+            {
+                let value = Page { items: Vec::new(), next: None };
+                Ok(Answered { value, usage: Usage::default(), server_date })
+            }
+            answer => answer,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What is stored for upkeep: its list of accounts, and their tokens.
+
+use std::collections::BTreeMap;
+
+use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{TokenLife, Upkeep};
+use spillway_service::account::SealedToken;
+use spillway_service::port::{KeptToken, NextToken, Standing};
+
+use crate::meta::{first_token, issued_at};
+use crate::scenario::{AccountPlan, KeptUp, Scenario};
+
+/// The list, and the tokens.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// The list.
+    pub(crate) listed: BTreeMap<AccountId, Listed>,
+    /// The tokens in use, each with its next one.
+    pub(crate) tokens: BTreeMap<AccountId, KeptToken>,
+    /// When each token in use took the place of another, in milliseconds since 1970, and which it was.
+    renewed: BTreeMap<AccountId, Vec<(u64, SealedToken)>>,
+}
+
+/// An account on the list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listed {
+    /// When it is due.
+    pub(crate) due: Timestamp,
+    /// What is known of it.
+    pub(crate) standing: Standing,
+    /// The request that took it for a visit last.
+    pub(crate) visited_by: Option<u64>,
+}
+
+impl Kept {
+    /// The accounts of a scenario that are kept up, some while after they were connected.
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let start = Timestamp::from_millis(scenario.start);
+        let mut kept = Self::default();
+        for AccountPlan { id, kept: plan, .. } in &scenario.accounts {
+            let Some(KeptUp { token_ends, is_end_known, .. }) = plan else { continue };
+            let life = match is_end_known {
+                false => TokenLife::default(),
+                true => TokenLife {
+                    obtained_at: Some(Timestamp::from_millis(issued_at(*token_ends))),
+                    ends_at: Some(Timestamp::from_millis(*token_ends)),
+                },
+            };
+            kept.tokens.insert(id.clone(), KeptToken { token: first_token(), life, next: None });
+            let upkeep =
+                Upkeep { checked_at: Some(start), whole_at: Some(start), ..Upkeep::default() };
+            let standing = Standing { upkeep, last_heard: Some(start), ..Standing::default() };
+            kept.listed.insert(id.clone(), Listed { due: start, standing, visited_by: None });
+        }
+        kept
+    }
+
+    /// The account's token as it stood at `as_of`, and how many times it had been renewed by then;
+    /// `None` of an account that is not kept up.
+    pub(crate) fn token_at(&self, account: &AccountId, as_of: u64) -> Option<(SealedToken, u64)> {
+        self.tokens.get(account)?;
+        let renewed = self.renewed.get(account).into_iter().flatten();
+        let mut found = (first_token(), 0);
+        for (nth, (_, token)) in renewed.take_while(|(at, _)| *at <= as_of).enumerate() {
+            found = (token.clone(), nth as u64 + 1);
+        }
+        Some(found)
+    }
+
+    /// When the account's token was renewed.
+    pub(crate) fn renewed_at(&self, account: &AccountId) -> Vec<u64> {
+        let renewed = self.renewed.get(account).into_iter().flatten();
+        renewed.map(|&(at, _)| at).collect()
+    }
+
+    /// Takes an account that is due at `due` for the visit of that request; one that the request has
+    /// taken already stays its own.
+    pub(crate) fn visit(
+        &mut self,
+        account: &AccountId,
+        due: Timestamp,
+        until: Timestamp,
+        request: u64,
+    ) -> Option<Standing> {
+        let listed = self.listed.get_mut(account)?;
+        if listed.due == due {
+            (listed.due, listed.visited_by) = (until, Some(request));
+        }
+        (listed.visited_by == Some(request)).then(|| listed.standing.clone())
+    }
+
+    /// Writes down what is known of an account on the list.
+    pub(crate) fn note(&mut self, account: &AccountId, upkeep: &Upkeep) {
+        if let Some(listed) = self.listed.get_mut(account) {
+            listed.standing.upkeep = upkeep.clone();
+        }
+    }
+
+    /// Ends the visit that was to last `until`. Says whether it did, or had already.
+    pub(crate) fn settle(
+        &mut self,
+        account: &AccountId,
+        until: Timestamp,
+        upkeep: &Upkeep,
+        due: Timestamp,
+    ) -> bool {
+        let Some(listed) = self.listed.get_mut(account) else { return false };
+        if listed.due == until {
+            (listed.due, listed.standing.upkeep) = (due, upkeep.clone());
+        }
+        listed.due == due && listed.standing.upkeep == *upkeep
+    }
+
+    /// Stores the next token beside the one in use, where that is `token`.
+    pub(crate) fn keep_next(
+        &mut self,
+        account: &AccountId,
+        token: &SealedToken,
+        next: &NextToken,
+    ) -> bool {
+        let kept = self.tokens.get_mut(account).filter(|kept| kept.token == *token);
+        kept.map(|kept| kept.next = Some(next.clone())).is_some()
+    }
+
+    /// Puts the next token in the place of the one in use. Says whether it is there.
+    pub(crate) fn swap(&mut self, account: &AccountId, next: &NextToken, now: u64) -> bool {
+        let Some(kept) = self.tokens.get_mut(account) else { return false };
+        if kept.token == next.token {
+            return true;
+        }
+        if kept.next.as_ref().is_none_or(|kept| kept.token != next.token) {
+            return false;
+        }
+        let NextToken { token, life } = next.clone();
+        self.renewed.entry(account.clone()).or_default().push((now, token.clone()));
+        *kept = KeptToken { token, life, next: None };
+        true
+    }
+
+    /// Forgets the next token, where it is this one.
+    pub(crate) fn drop_next(&mut self, account: &AccountId, next: &NextToken) {
+        if let Some(kept) = self.tokens.get_mut(account) {
+            kept.next.take_if(|kept| kept.token == next.token);
+        }
+    }
+}
