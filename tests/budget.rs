@@ -113,8 +113,8 @@ async fn a_decision_is_one_write_and_no_read_and_a_denial_is_neither() {
         assert_eq!(counting.since(), (0, 1));
     }
 
-    // Somebody else decides in between: a failed write brings what stands now. From then on it reads
-    // first, until nobody else has written.
+    // Somebody else decides in between: a failed write brings what stands now. From then on it
+    // reads first, until nobody else has written.
     let other = process(&world, 2).limiter();
     for (others, requests) in [(1, (0, 2)), (1, (1, 1)), (0, (1, 1)), (0, (0, 1))] {
         for _ in 0..others {

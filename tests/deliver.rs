@@ -1,5 +1,5 @@
-//! The sender: each answer of Meta's leads to its own end, nothing is called without a grant, and no
-//! message is acted on twice.
+//! The sender: each answer of Meta's leads to its own end, nothing is called without a grant, and
+//! no message is acted on twice.
 
 use std::time::Duration;
 

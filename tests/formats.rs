@@ -1,5 +1,5 @@
-//! What lies in tables and queues since the first version is read, and written in the same form: the
-//! items of `formats.json`. A change that fails here breaks what is stored; ARCHITECTURE.md
+//! What lies in tables and queues since the first version is read, and written in the same form:
+//! the items of `formats.json`. A change that fails here breaks what is stored; ARCHITECTURE.md
 //! ("Formats") says how one is made instead. Items are added to the file, none is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,8 +68,8 @@ fn shown(value: &AttributeValue) -> Value {
     }
 }
 
-/// The items kept: of the tables `sends` and `state`, and later forms of items whose key another one
-/// has.
+/// The items kept: of the tables `sends` and `state`, and later forms of items whose key another
+/// one has.
 fn kept() -> [Vec<Item>; 3] {
     serde_json::from_str(include_str!("formats.json")).unwrap()
 }
@@ -112,8 +112,8 @@ impl World {
         }
     }
 
-    /// Records a stored send once more, and takes the steps that it has taken; gives a ticket for where
-    /// it has come to.
+    /// Records a stored send once more, and takes the steps that it has taken; gives a ticket for
+    /// where it has come to.
     async fn replay(&self, stored: &Stored, send: &Waiting) -> Ticket {
         let (epoch, attempt, failures) = (0, 0, 0);
         let fresh = match stored.steps.is_empty() {
@@ -159,7 +159,8 @@ fn send_id(item: &Item) -> SendId {
     SendId { account: account.into(), event: event.into() }
 }
 
-/// A send that has ended, as it may have been recorded: of what its end takes away nothing is known.
+/// A send that has ended, as it may have been recorded: of what its end takes away nothing is
+/// known.
 fn recorded(ended: &Stored) -> Waiting {
     let (lane, order, deadline) = ended.place.parts().unwrap();
     Waiting {

@@ -1,5 +1,5 @@
-//! A gate in front of a service that speaks AWS JSON: it passes requests on, save the one that it was
-//! told to stop or to answer itself.
+//! A gate in front of a service that speaks AWS JSON: it passes requests on, save the one that it
+//! was told to stop or to answer itself.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,8 @@ pub(crate) enum Then {
     StopAfter,
     /// It has no effect, and is refused with this body.
     Refuse(Value),
-    /// It has its effect, its answer is lost, and it is sent again, as the SDK does: that is answered.
+    /// It has its effect, its answer is lost, and it is sent again, as the SDK does: that is
+    /// answered.
     Repeat,
 }
 

@@ -43,8 +43,8 @@ pub(crate) const START: Timestamp = Timestamp::from_secs(1_788_800_400);
 
 /// What this thread logs goes to `subscriber` until the guard is dropped.
 pub(crate) fn log_to(subscriber: impl Subscriber + Send + Sync) -> DefaultGuard {
-    // While a process has a single subscriber, tracing asks the thread that comes by a log line first
-    // whether anybody wants it, and a no of another test's thread is remembered for all.
+    // While a process has a single subscriber, tracing asks the thread that comes by a log line
+    // first whether anybody wants it, and a no of another test's thread is remembered for all.
     static SECOND: LazyLock<Dispatch> =
         LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
     LazyLock::force(&SECOND);
@@ -423,8 +423,8 @@ impl World {
     }
 }
 
-/// Sends that wait, in the order of their places: those that an account's pages list, as their entries
-/// have them.
+/// Sends that wait, in the order of their places: those that an account's pages list, as their
+/// entries have them.
 pub(crate) async fn waiting(sends: &dyn Sends, account: &AccountId) -> Vec<(Place, Waiting)> {
     let pages = sends.pages(account, None, 100_000).await.unwrap();
     let listed: Vec<(&Page, &Line)> =

@@ -1,6 +1,6 @@
 //! A function killed at a request that it makes to AWS, before the request's effect and after it:
-//! whatever is left, every comment gets its one DM. Some of the requests are tried each time, all of
-//! them at night.
+//! whatever is left, every comment gets its one DM. Some of the requests are tried each time, all
+//! of them at night.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -194,8 +194,8 @@ async fn the_metrics_agree_with_the_stores_and_with_meta() {
     assert!(headroom.iter().all(|&(percent, _)| percent <= 100), "{headroom:?}");
 }
 
-/// An account that its token does not see, in Meta's words about a missing object, raises the alarm of
-/// a dead token.
+/// An account that its token does not see, in Meta's words about a missing object, raises the alarm
+/// of a dead token.
 #[tokio::test]
 async fn an_account_that_its_token_does_not_see_raises_an_alarm() {
     let mut world = World::wrapped(careful(), observed).await;

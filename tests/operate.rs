@@ -124,7 +124,8 @@ async fn what_waits_for_a_paused_campaign_waits_until_its_deadline_and_no_longer
     assert!(report.expired > 0 && world.waiting(CREATOR).await.is_empty(), "{report:?}");
 }
 
-/// A webhook remembers its account for a minute: what it matches meanwhile is not sent, and not lost.
+/// A webhook remembers its account for a minute: what it matches meanwhile is not sent, and not
+/// lost.
 #[tokio::test]
 async fn a_comment_in_the_minute_after_a_pause_waits_like_those_before_it() {
     let mut world = World::start(careful()).await;
@@ -348,8 +349,8 @@ async fn a_person_who_is_forgotten_is_named_nowhere_and_not_written_to_again() {
     assert_eq!(world.state_of(&waits).await, "cancelled");
     assert_eq!(world.dms().len(), 2);
 
-    // DynamoDB deletes what is over; what is left names neither person nor comment, and is enough, also
-    // where the account was removed and is connected again.
+    // DynamoDB deletes what is over; what is left names neither person nor comment, and is enough,
+    // also where the account was removed and is connected again.
     delete_what_is_over(&world).await;
     let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
     world.outside.removal.remove(&id).await.unwrap();

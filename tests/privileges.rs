@@ -174,8 +174,8 @@ pub(crate) fn assert_allowed(stack: &Stack) {
     assert!(gaps.is_empty(), "template.yaml does not allow {gaps:?}");
 }
 
-/// All that the functions ever ask for: comments told twice, slots and parked sends, a page left by a
-/// crash, a call to be made again, a message that nobody can read, sends of an account that is
+/// All that the functions ever ask for: comments told twice, slots and parked sends, a page left by
+/// a crash, a call to be made again, a message that nobody can read, sends of an account that is
 /// gone, and rest.
 async fn everything() -> BTreeSet<Permission> {
     let orphan = said(100);

@@ -293,7 +293,8 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
 
     let verify = world.stack.secrets.verify_tokens[0].expose_secret().to_owned();
     let app = world.stack.secrets.app_secrets[0].expose_secret().to_owned();
-    // A token that is to be renewed at the first visit; its successor is in nobody's hands but Meta's.
+    // A token that is to be renewed at the first visit; its successor is in nobody's hands but
+    // Meta's.
     let life = TokenLife {
         obtained_at: Some(world.now() - Duration::from_secs(40 * DAY)),
         ends_at: Some(world.now() + Duration::from_secs(10 * DAY)),

@@ -1,4 +1,5 @@
-//! `template.yaml` agrees with the code and with the local stack, which is what the other tests run.
+//! `template.yaml` agrees with the code and with the local stack, which is what the other tests
+//! run.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

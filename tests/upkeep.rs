@@ -1,5 +1,5 @@
-//! Upkeep over the wire, in virtual time: a token's whole life, a subscription that is lost, webhooks
-//! that stop, and comments that are found.
+//! Upkeep over the wire, in virtual time: a token's whole life, a subscription that is lost,
+//! webhooks that stop, and comments that are found.
 
 use std::convert::identity;
 use std::time::Duration;
@@ -440,7 +440,8 @@ async fn an_owner_who_wants_it_has_everything_deleted_and_can_ask_how_that_goes(
     assert!(world.told(&said(500)).await.is_none());
 }
 
-/// Meta's requests name the account by an id of the app's own, which is written down when it connects.
+/// Meta's requests name the account by an id of the app's own, which is written down when it
+/// connects.
 #[tokio::test]
 async fn whoever_is_deleted_before_upkeep_has_ever_called_leaves_no_name_behind() {
     let mut world = World::kept_up().await;

@@ -1,6 +1,6 @@
 //! The functions as `sam build` makes them, in processes of their own, over DynamoDB Local and
-//! MiniStack's SQS, KMS and Secrets Manager: from a signed webhook to the DMs, with processes killed
-//! where it hurts most.
+//! MiniStack's SQS, KMS and Secrets Manager: from a signed webhook to the DMs, with processes
+//! killed where it hurts most.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -37,8 +37,8 @@ use crate::{BUILT, DYNAMODB_URL, MINISTACK_URL, given};
 const ACCOUNT: &str = "17841400000000001";
 const VERIFY_TOKEN: &str = "a verify token";
 
-/// Shorter than in `template.yaml`, so that what died is soon over; no call begins with less than eleven
-/// seconds left.
+/// Shorter than in `template.yaml`, so that what died is soon over; no call begins with less than
+/// eleven seconds left.
 const SENDER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same of its queue.
 const VISIBILITY_SECS: &str = "2";

@@ -1,5 +1,5 @@
-//! Others' emulators of DynamoDB and SQS, and the functions as they are built for Lambda. Where they
-//! are comes from the environment, and nothing is left out for want of it.
+//! Others' emulators of DynamoDB and SQS, and the functions as they are built for Lambda. Where
+//! they are comes from the environment, and nothing is left out for want of it.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 #[path = "../adapters.rs"]

@@ -70,8 +70,8 @@ impl Webhook {
         }
     }
 
-    /// Answers one request. 200 means that all of a delivery is durable, or cannot be; 5xx that Meta
-    /// should send it again.
+    /// Answers one request. 200 means that all of a delivery is durable, or cannot be; 5xx that
+    /// Meta should send it again.
     pub fn handle(&self, request: Request) -> BoxFuture<'_, Response<Body>> {
         Box::pin(async move {
             let Answer { status, content_type, body } =

@@ -1,9 +1,9 @@
-//! What Meta asks in the name of an account's owner: to delete everything, or to take note that the app
-//! was removed. Both come as a form with a signed request, on paths of their own.
+//! What Meta asks in the name of an account's owner: to delete everything, or to take note that the
+//! app was removed. Both come as a form with a signed request, on paths of their own.
 //!
-//! They are routed here, and not in a function of their own, because this one has the app secrets and a
-//! URL already. It only writes the wish down, which takes no right that recording comments does not;
-//! upkeep, which may delete, acts on it.
+//! They are routed here, and not in a function of their own, because this one has the app secrets
+//! and a URL already. It only writes the wish down, which takes no right that recording comments
+//! does not; upkeep, which may delete, acts on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ pub const DEAUTHORIZE_PATH: &str = "/deauthorize";
 /// The longest form that is taken, in bytes. Meta's are below 1,000.
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
-/// A notice that is older says nothing of how things stand: the account may have been connected again.
-/// Meta sends again what was not taken for a day and a half at most.
+/// A notice that is older says nothing of how things stand: the account may have been connected
+/// again. Meta sends again what was not taken for a day and a half at most.
 const NOTICE_KEPT: Duration = Duration::from_secs(36 * 3600);
 
 /// What is needed to write wishes down.
@@ -150,7 +150,8 @@ impl Webhook {
         }
     }
 
-    /// The signed request of the form that is the body, or the answer when there is none to be trusted.
+    /// The signed request of the form that is the body, or the answer when there is none to be
+    /// trusted.
     async fn signed(&self, request: &Request) -> Result<SignedRequest, Answer> {
         let raw: &[u8] = match request.body() {
             Body::Text(text) => text.as_bytes(),

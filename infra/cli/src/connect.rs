@@ -1,5 +1,5 @@
-//! `spillway connect`: an account with its token, sealed, and its campaigns, into the deployment, by a
-//! login or with a token at hand; and `spillway new-key`, a new key to seal tokens with.
+//! `spillway connect`: an account with its token, sealed, and its campaigns, into the deployment,
+//! by a login or with a token at hand; and `spillway new-key`, a new key to seal tokens with.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Where a deployment is: a file with the names that the functions have in their environment, on AWS
-//! or of a local stack; and `spillway deployment`, which writes one.
+//! Where a deployment is: a file with the names that the functions have in their environment, on
+//! AWS or of a local stack; and `spillway deployment`, which writes one.
 //!
 //! The file is the environment of the functions, readable as TOML and by a shell. The names for
 //! the AWS tools are the usual ones.
@@ -31,7 +31,8 @@ use crate::output::Output;
 /// Which deployment a command is for.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Where {
-    /// File that says where the deployment is; without it the environment is read, as the functions do
+    /// File that says where the deployment is; without it the environment is read, as the functions
+    /// do
     #[arg(long, short, env = "SPILLWAY_DEPLOYMENT", value_name = "FILE", global = true)]
     deployment: Option<PathBuf>,
 }

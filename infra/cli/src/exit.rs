@@ -62,8 +62,8 @@ fn readable(error: &str) -> String {
     }
 }
 
-/// Without the inside of the SDK's errors, which says the same again at length; and what to do about
-/// the commonest of them.
+/// Without the inside of the SDK's errors, which says the same again at length; and what to do
+/// about the commonest of them.
 pub(crate) fn explained(error: &str) -> (&str, Option<&'static str>) {
     const INSIDES: [&str; 5] = [
         " (DispatchFailure(",

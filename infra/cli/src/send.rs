@@ -349,8 +349,8 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
     })
 }
 
-/// Looks the whole table of entries through: an index of those that have ended would cost a write unit
-/// more for each DM, and nobody but an operator asks.
+/// Looks the whole table of entries through: an index of those that have ended would cost a write
+/// unit more for each DM, and nobody but an operator asks.
 async fn ended(
     deployment: &Deployment,
     account: &AccountId,

@@ -106,7 +106,8 @@ fn local_date(zone: &TimeZone, at: Timestamp) -> Date {
     zone.to_datetime(Instant::from_millisecond(at).unwrap_or(Instant::MAX)).date()
 }
 
-/// A start that a clock change leaves out is as much later; of one that comes twice it is the first.
+/// A start that a clock change leaves out is as much later; of one that comes twice it is the
+/// first.
 fn start_of(zone: &TimeZone, day: Date, starts: Time) -> Timestamp {
     let start = zone.to_timestamp(day.to_datetime(starts)).unwrap_or(Instant::MAX);
     let since = start.duration_since(Instant::UNIX_EPOCH).max(SignedDuration::ZERO);

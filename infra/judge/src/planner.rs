@@ -2,9 +2,9 @@
 //!
 //! Sends are alike: private replies to distinct people. So the k-th send goes at the earliest
 //! instant that its arrival, the send before it and the sends a full window before it allow:
-//! putting any of them earlier breaks a rule, and since a rule allows the more the earlier what came
-//! before was, putting one later helps none. It keeps exact instants and shares no code with the
-//! limiter.
+//! putting any of them earlier breaks a rule, and since a rule allows the more the earlier what
+//! came before was, putting one later helps none. It keeps exact instants and shares no code with
+//! the limiter.
 
 use std::time::Duration;
 

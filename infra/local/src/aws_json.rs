@@ -1,5 +1,5 @@
-//! The protocol that KMS and Secrets Manager have in common, awsJson1.1, for whoever comes from outside
-//! the process. Signatures are unread.
+//! The protocol that KMS and Secrets Manager have in common, awsJson1.1, for whoever comes from
+//! outside the process. Signatures are unread.
 
 use std::sync::Arc;
 

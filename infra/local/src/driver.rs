@@ -37,8 +37,8 @@ const POLLER_WAITS: Duration = Duration::from_secs(5);
 /// What a run of upkeep takes.
 const UPKEEP_TAKES: Duration = Duration::from_millis(500);
 
-/// Meta tries a failed delivery again, at once and then with growing waits, for 36 hours (webhooks of the
-/// Instagram Platform). When exactly is not documented.
+/// Meta tries a failed delivery again, at once and then with growing waits, for 36 hours (webhooks
+/// of the Instagram Platform). When exactly is not documented.
 const REDELIVERIES: [Duration; 8] = [
     Duration::from_secs(1),
     Duration::from_secs(20),

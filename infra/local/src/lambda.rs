@@ -280,7 +280,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Runs an invocation, unless it is killed or its time is over; a new process takes its place then.
+    /// Runs an invocation, unless it is killed or its time is over; a new process takes its place
+    /// then.
     async fn until_killed<T>(
         &self,
         function: Function,

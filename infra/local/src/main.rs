@@ -54,7 +54,8 @@ struct Cli {
 enum Command {
     /// Play days of comments with one trouble after another, and count what was lost
     ///
-    /// Time is virtual. The exit code is 1 if anything was lost, given up, doubled or sent over a limit.
+    /// Time is virtual. The exit code is 1 if anything was lost, given up, doubled or sent over a
+    /// limit.
     #[command(after_help = "\
 Examples:
   spillway-local drill                                  all troubles, 600 comments

@@ -273,7 +273,8 @@ impl Stack {
         self.functions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The process is gone, and with it all that it remembered: the next invocation meets a new one.
+    /// The process is gone, and with it all that it remembered: the next invocation meets a new
+    /// one.
     ///
     /// # Errors
     /// When the functions cannot be built.

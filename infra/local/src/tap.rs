@@ -61,8 +61,8 @@ impl Service {
 pub enum Outage {
     /// It refuses every request, and none of them takes effect.
     Whole,
-    /// It refuses one request in ten, and half of those take effect all the same. Which ones follows
-    /// from the seed, what is asked, and how often it was asked.
+    /// It refuses one request in ten, and half of those take effect all the same. Which ones
+    /// follows from the seed, what is asked, and how often it was asked.
     Patchy {
         /// What it is drawn from.
         seed: u64,
@@ -107,9 +107,9 @@ impl Outages {
     }
 }
 
-/// What a request asks, as a number. By this and not by its place it is drawn whether it is struck, so
-/// that requests that race draw the same in any order. Bytes are left out, since sealed tokens are not
-/// the same twice, and so are the SDK's own random names of transactions.
+/// What a request asks, as a number. By this and not by its place it is drawn whether it is struck,
+/// so that requests that race draw the same in any order. Bytes are left out, since sealed tokens
+/// are not the same twice, and so are the SDK's own random names of transactions.
 fn asks(body: &[u8]) -> u64 {
     fn strip(value: &mut Value) {
         match value {
@@ -144,8 +144,8 @@ pub enum Function {
 pub struct Call {
     /// Who asked.
     pub function: Function,
-    /// The service and what it was asked to do, as in `AmazonSQS.SendMessage`. What a transaction is
-    /// made of stands here by itself, as in `DynamoDB_20120810.PutItem`.
+    /// The service and what it was asked to do, as in `AmazonSQS.SendMessage`. What a transaction
+    /// is made of stands here by itself, as in `DynamoDB_20120810.PutItem`.
     pub target: String,
     /// The table's name or the queue's URL.
     pub resource: String,

@@ -1,5 +1,5 @@
-//! The dead-letter queue as operators see it: looked at without hiding anything for long, moved back,
-//! dropped.
+//! The dead-letter queue as operators see it: looked at without hiding anything for long, moved
+//! back, dropped.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -52,7 +52,8 @@ pub enum Fate {
 /// Messages of a receive, and of a batch.
 const BATCH: i32 = 10;
 
-/// How long messages are hidden while they are looked at. Whoever dies meanwhile hides them that long.
+/// How long messages are hidden while they are looked at. Whoever dies meanwhile hides them that
+/// long.
 const HIDDEN: Duration = Duration::from_secs(60);
 
 /// Receives in a row that find nothing, after which there is nothing: SQS may miss some.
@@ -63,8 +64,9 @@ const MOVE: &str = "move a dead letter";
 const DROP: &str = "drop a dead letter";
 
 impl DeadLetters {
-    /// Looks at up to `limit` messages, a page at a time, and asks `judge` for the fate of each. What
-    /// stays is visible again when this returns, with or without an error. Gives how many were seen.
+    /// Looks at up to `limit` messages, a page at a time, and asks `judge` for the fate of each.
+    /// What stays is visible again when this returns, with or without an error. Gives how many were
+    /// seen.
     ///
     /// # Errors
     /// When the queue does not answer. What was done until then stands.

@@ -142,8 +142,8 @@ pub struct Login {
 }
 
 impl Login {
-    /// With the app's secrets, of which the right one is found out: Meta's app and its Instagram app
-    /// have one each.
+    /// With the app's secrets, of which the right one is found out: Meta's app and its Instagram
+    /// app have one each.
     ///
     /// # Errors
     /// When the Graph client cannot be made, or there is no secret.
@@ -177,7 +177,8 @@ impl Login {
                     .await;
                 match granted {
                     Ok(granted) => return self.long_lived(&app, granted.value).await,
-                    // Another secret may be the app's; what has no answer may have used the code up.
+                    // Another secret may be the app's; what has no answer may have used the code
+                    // up.
                     Err(error @ CallError::Refused { .. })
                         if error.verdict() != Verdict::Ambiguous =>
                     {
@@ -213,7 +214,8 @@ impl Login {
         }
     }
 
-    /// Stores the account with its token, and subscribes it. What connecting calls is charged to it.
+    /// Stores the account with its token, and subscribes it. What connecting calls is charged to
+    /// it.
     ///
     /// # Errors
     /// When the store does not answer; doing it again with the same login is right.

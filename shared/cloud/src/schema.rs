@@ -1,7 +1,7 @@
 //! The tables: which items lie where. `template.yaml` declares the same keys; a test compares them.
 //!
-//! `sends`, keyed by `id`: one entry for each event that was ever matched. It holds its send while that
-//! waits, and outlives it, so that a repeated delivery is known.
+//! `sends`, keyed by `id`: one entry for each event that was ever matched. It holds its send while
+//! that waits, and outlives it, so that a repeated delivery is known.
 //!
 //! `state`, keyed by `pk` and `sk`:
 //!

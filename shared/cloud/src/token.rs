@@ -328,7 +328,8 @@ mod tests {
         assert_ne!(key.seal(&account, &token).unwrap(), sealed, "a nonce was used twice");
     }
 
-    /// Nonce, ciphertext, tag: sealed by another implementation, so that what lies in a table opens.
+    /// Nonce, ciphertext, tag: sealed by another implementation, so that what lies in a table
+    /// opens.
     #[test]
     fn the_form_of_a_sealed_token_is_kept() {
         let hex = "000102030405060708090a0b51c6a85d6966b22c19bb38eb8e9ef5b0b302b92730168e2ad0";

@@ -94,8 +94,8 @@ impl Answers {
         if self.hour + HOUR == hour { self.now } else { Tally::default() }
     }
 
-    /// The hour's tally, where people are to be told of its server errors and were not yet. Notes that
-    /// they are told.
+    /// The hour's tally, where people are to be told of its server errors and were not yet. Notes
+    /// that they are told.
     pub fn tell(&mut self) -> Option<Tally> {
         let is_news = !self.told && self.now.is_alarming();
         self.told |= is_news;

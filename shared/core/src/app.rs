@@ -81,8 +81,8 @@ impl AppBudget {
         Slice::Leased(leased, Box::new(next))
     }
 
-    /// An account begins to lease from `quotas`: what it has called before, under `rules`, counts in their
-    /// rows too. `None` where that changes nothing.
+    /// An account begins to lease from `quotas`: what it has called before, under `rules`, counts
+    /// in their rows too. `None` where that changes nothing.
     pub fn joined<'a>(
         &self,
         quotas: impl Iterator<Item = &'a Quota>,
@@ -113,8 +113,8 @@ impl AppBudget {
         next
     }
 
-    /// What all accounts that lease may call together: the share of each, by its own tier. `asks` is
-    /// the tier of an account that leases and may not be counted yet.
+    /// What all accounts that lease may call together: the share of each, by its own tier. `asks`
+    /// is the tier of an account that leases and may not be counted yet.
     fn pool(&self, quota: &Quota, asks: Tier) -> NonZeroU32 {
         const TIERS: [Tier; 3] = [Tier::One, Tier::Two, Tier::Three];
         let share = |tier: Tier| quota.limit.of(tier).get();
@@ -141,8 +141,8 @@ impl AppBudget {
         next
     }
 
-    /// Takes back a probe that was named and not made, so that another may be; `None` where it is not
-    /// the one that is named.
+    /// Takes back a probe that was named and not made, so that another may be; `None` where it is
+    /// not the one that is named.
     pub fn without_probe(&self, probe: &Probe, id: GrantId) -> Option<Self> {
         let mut next = self.next(id);
         next.holds.give_up_probe(probe).then_some(next)
@@ -177,9 +177,9 @@ impl AppBudget {
 }
 
 impl Budget {
-    /// The same account after a hold of the whole app that ended at `returned_at`: as after a hold of
-    /// its own the pace returns step by step, and the accounts begin at different instants of the first
-    /// distance between their DMs.
+    /// The same account after a hold of the whole app that ended at `returned_at`: as after a hold
+    /// of its own the pace returns step by step, and the accounts begin at different instants of
+    /// the first distance between their DMs.
     #[must_use]
     pub fn after_app_hold(
         mut self,
@@ -389,8 +389,8 @@ mod tests {
     }
 
     proptest! {
-        /// An account that calls by its own quotas begins to lease: with what it called before no window
-        /// in which it leases is over the limit.
+        /// An account that calls by its own quotas begins to lease: with what it called before no
+        /// window in which it leases is over the limit.
         #[test]
         fn what_an_account_called_before_it_leases_counts_in_the_row(
             counts_reads: bool,

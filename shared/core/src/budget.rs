@@ -438,8 +438,8 @@ impl Budget {
         next
     }
 
-    /// Takes in that Meta has refused the send of `party`, which may put the account or the campaign
-    /// on hold: see [`Refusals::finding`](crate::refusal::Refusals::finding).
+    /// Takes in that Meta has refused the send of `party`, which may put the account or the
+    /// campaign on hold: see [`Refusals::finding`](crate::refusal::Refusals::finding).
     pub fn refused(
         &self,
         rules: &Rules,
@@ -459,8 +459,8 @@ impl Budget {
         next
     }
 
-    /// Takes in that the send of `party` went through, as the probe of a hold or in none; `None` where
-    /// that changes nothing.
+    /// Takes in that the send of `party` went through, as the probe of a hold or in none; `None`
+    /// where that changes nothing.
     pub fn passed(&self, party: &Party, role: Role, now: Timestamp, id: GrantId) -> Option<Self> {
         let at = now.max(self.decided_at);
         let is_lifted = role == Role::Probe && self.holds.is_probed();
@@ -474,7 +474,8 @@ impl Budget {
         Some(next)
     }
 
-    /// Lets upkeep make the probe of the hold in force; `None` where there is none, or it may already.
+    /// Lets upkeep make the probe of the hold in force; `None` where there is none, or it may
+    /// already.
     pub fn with_turn_of_upkeep(&self, id: GrantId) -> Option<Self> {
         let mut next = self.next(id);
         next.holds.give_turn().then_some(next)
@@ -490,8 +491,8 @@ impl Budget {
         next
     }
 
-    /// Stops the account by hand until `until`, [`Timestamp::NEVER`] for as long as nobody resumes it:
-    /// nothing is granted on a version before this one once it is written.
+    /// Stops the account by hand until `until`, [`Timestamp::NEVER`] for as long as nobody resumes
+    /// it: nothing is granted on a version before this one once it is written.
     pub fn stop(
         &self,
         until: Timestamp,
@@ -512,8 +513,8 @@ impl Budget {
         next
     }
 
-    /// Ends a stop by hand. Another hold is looked into at once: one call goes first, and if it goes
-    /// through all others follow.
+    /// Ends a stop by hand. Another hold is looked into at once: one call goes first, and if it
+    /// goes through all others follow.
     pub fn resume(&self, now: Timestamp, id: GrantId) -> Self {
         let mut next = self.next(id);
         next.holds.resume(now.max(self.decided_at));
@@ -1158,8 +1159,8 @@ mod tests {
             }
         }
 
-        /// However the rows are changed, no call is over a limit in force when it was granted, counted
-        /// over all calls since the beginning.
+        /// However the rows are changed, no call is over a limit in force when it was granted,
+        /// counted over all calls since the beginning.
         #[test]
         fn no_limit_in_force_is_crossed_over_the_whole_log(
             shapes in prop::collection::vec(

@@ -134,8 +134,8 @@ impl Campaign {
         Ok(())
     }
 
-    /// Returns a keyword that both campaigns have on the same media, so that one of them never gets its
-    /// comments. Returns `""` if both match every comment.
+    /// Returns a keyword that both campaigns have on the same media, so that one of them never gets
+    /// its comments. Returns `""` if both match every comment.
     pub fn clash<'a>(&'a self, other: &Self) -> Option<&'a str> {
         let same_media = match (self.media.is_empty(), other.media.is_empty()) {
             (true, true) => true,
@@ -177,8 +177,8 @@ pub struct Match<'a> {
 }
 
 impl Campaigns {
-    /// Prepares active campaigns. Those for certain media come first. Within both groups, campaigns that
-    /// match every comment come last. Otherwise the given order is kept.
+    /// Prepares active campaigns. Those for certain media come first. Within both groups, campaigns
+    /// that match every comment come last. Otherwise the given order is kept.
     pub fn new(campaigns: impl IntoIterator<Item = Campaign>) -> Self {
         Self::as_they_run(campaigns.into_iter().map(|campaign| (campaign, Running::Active)))
     }
@@ -205,8 +205,8 @@ impl Campaigns {
         self.0.iter().map(|ready| &ready.campaign).find(|campaign| campaign.id == *id)
     }
 
-    /// Returns whether a campaign is active. A campaign that was removed counts as active, so that its
-    /// sends are looked at and end.
+    /// Returns whether a campaign is active. A campaign that was removed counts as active, so that
+    /// its sends are looked at and end.
     pub fn running(&self, id: &CampaignId) -> Running {
         let found = self.0.iter().find(|ready| ready.campaign.id == *id);
         found.map_or(Running::Active, |ready| ready.running)
@@ -222,8 +222,8 @@ impl Campaigns {
         self.0.iter().map(|ready| &ready.campaign)
     }
 
-    /// Returns the first campaign that matches a comment with this text on any of `media`. (A comment on
-    /// an ad also belongs to the post that the ad promotes.)
+    /// Returns the first campaign that matches a comment with this text on any of `media`. (A
+    /// comment on an ad also belongs to the post that the ad promotes.)
     pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
         let comment = Folded::new(text);
         let mut active = self.0.iter().filter(|ready| ready.running == Running::Active);

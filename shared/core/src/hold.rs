@@ -28,13 +28,14 @@ pub enum HoldCause {
     /// Meta reports a usage just below its limit: stopped before the limit is met, for five minutes
     /// or as long as Meta says. No strike.
     NearLimit,
-    /// Meta refuses the requests of one person after the other: ten minutes, doubling up to six hours.
+    /// Meta refuses the requests of one person after the other: ten minutes, doubling up to six
+    /// hours.
     Refusing,
-    /// Meta's servers fail for one person after the other, and each call may have made its DM all the
-    /// same: five minutes, doubling up to an hour.
+    /// Meta's servers fail for one person after the other, and each call may have made its DM all
+    /// the same: five minutes, doubling up to an hour.
     Failing,
-    /// Somebody who operates the account stopped it by hand: see [`ByHand`]. No strike, and no probe
-    /// after it.
+    /// Somebody who operates the account stopped it by hand: see [`ByHand`]. No strike, and no
+    /// probe after it.
     Operator,
 }
 
@@ -74,8 +75,8 @@ pub struct Hold {
     pub upkeep_until: Option<Timestamp>,
 }
 
-/// A stop by hand. It is kept beside a hold that follows from Meta's answers, since either may outlast
-/// the other.
+/// A stop by hand. It is kept beside a hold that follows from Meta's answers, since either may
+/// outlast the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByHand {
     /// Since when.
@@ -155,8 +156,8 @@ pub enum Gate {
     Closed(HoldCause, Timestamp),
 }
 
-/// How long after a hold's end upkeep may be the first to call, where it has asked for that: two of its
-/// runs, with some time for each.
+/// How long after a hold's end upkeep may be the first to call, where it has asked for that: two of
+/// its runs, with some time for each.
 const UPKEEP_TURN: Duration = Duration::from_secs(35 * 60);
 
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -221,9 +222,9 @@ impl Holds {
         }
     }
 
-    /// The account has a new token. A dead one's hold is over once the new one has worked; that, and
-    /// a hold for want of a permission, which a login may have given, is else looked into at once.
-    /// Says whether there was one.
+    /// The account has a new token. A dead one's hold is over once the new one has worked; that,
+    /// and a hold for want of a permission, which a login may have given, is else looked into at
+    /// once. Says whether there was one.
     pub(crate) fn renew_token(&mut self, token: NewToken) -> bool {
         let Some(hold) = &mut self.current else { return false };
         match (hold.cause, token) {

@@ -72,7 +72,8 @@ pub enum Event {
         read: u32,
         /// Of these, those that a campaign wants and no webhook had told of.
         found: u32,
-        /// Media whose comments Meta refused to list to the end. They are tried again by themselves.
+        /// Media whose comments Meta refused to list to the end. They are tried again by
+        /// themselves.
         #[serde(default, skip_serializing_if = "is_zero")]
         unfinished: u32,
     },

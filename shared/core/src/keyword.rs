@@ -60,8 +60,8 @@ impl Folded {
     }
 }
 
-/// Plain letters have nothing to them but case, and with what stands beside them only accents combine,
-/// which are ignored. So a text is folded run by run, and little of most texts takes long.
+/// Plain letters have nothing to them but case, and with what stands beside them only accents
+/// combine, which are ignored. So a text is folded run by run, and little of most texts takes long.
 fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let mut rest = text;

@@ -49,7 +49,8 @@ impl Learned {
     pub const LIMIT_MIN: u8 = 25;
     /// How long a reported usage is believed.
     pub const USAGE_BELIEVED: Duration = Duration::from_secs(900);
-    /// After a hold the pace is a quarter of the full one, and rises by a quarter after each such span.
+    /// After a hold the pace is a quarter of the full one, and rises by a quarter after each such
+    /// span.
     pub const RETURN_STEP: Duration = Duration::from_secs(300);
     /// The least percent of the full pace.
     pub const PACE_MIN: u8 = 25;
@@ -106,8 +107,8 @@ impl Learned {
         Self { usage: newer.or(self.usage), ..self }
     }
 
-    /// After a throttle that was met when `used_percent` of the configured limit had been used: that
-    /// much was too much.
+    /// After a throttle that was met when `used_percent` of the configured limit had been used:
+    /// that much was too much.
     pub(crate) fn throttled(&mut self, used_percent: u8, at: Timestamp) {
         let met = self.limit_percent(at).min(used_percent);
         let percent = (u32::from(met) * 9 / 10) as u8;

@@ -1,7 +1,7 @@
 //! Spillway's decisions as pure functions of state, time and seed.
 //!
-//! There is no I/O, no async, no ambient clock and no ambient randomness. The workspace's architecture
-//! test holds the crate's dependencies to that.
+//! There is no I/O, no async, no ambient clock and no ambient randomness. The workspace's
+//! architecture test holds the crate's dependencies to that.
 //!
 //! | modules | contents |
 //! |---|---|

@@ -65,7 +65,8 @@ impl Budget {
         found
     }
 
-    /// DMs in each of the last hours, the latest one last. `None` where no quota of a day counts them.
+    /// DMs in each of the last hours, the latest one last. `None` where no quota of a day counts
+    /// them.
     pub fn sent_by_hour(&self, rules: &Rules, now: Timestamp) -> Option<ByHour> {
         let counts = |quota: &&Quota| {
             quota.window >= DAY && Action::PACED.iter().all(|&action| quota.counts(action))

@@ -123,7 +123,8 @@ impl Template {
         self.pieces.iter().any(tells)
     }
 
-    /// Reads a template that is stored: those of earlier versions may be as none is written any more.
+    /// Reads a template that is stored: those of earlier versions may be as none is written any
+    /// more.
     fn read(source: &str) -> Result<Self, TemplateError> {
         if source.trim().is_empty() {
             return Err(TemplateError::Empty);

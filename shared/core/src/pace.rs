@@ -49,8 +49,8 @@ pub struct Cursor {
     /// No paced slot before this instant: a quota is full, or the account is on hold. Release finds
     /// out anew with each of its runs.
     pub closed_until: Timestamp,
-    /// The first of the paced lanes that has parked sends: new ones of that lane and those behind it
-    /// park behind them.
+    /// The first of the paced lanes that has parked sends: new ones of that lane and those behind
+    /// it park behind them.
     pub parked: Option<Lane>,
     /// What a release run has forecast for the parked ones.
     pub outlook: Option<Outlook>,
@@ -58,8 +58,8 @@ pub struct Cursor {
     pub broadcast: Option<Broadcast>,
 }
 
-/// A broadcast, as its comments tell of it: nobody announces its end, and each comment shows that it
-/// lasts. An account has one at a time.
+/// A broadcast, as its comments tell of it: nobody announces its end, and each comment shows that
+/// it lasts. An account has one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broadcast {
     /// When the time of its first comment would end, were there no other.
@@ -69,8 +69,8 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// The broadcast after more comments, whose own time ends within `first` to `last`: this one, or
-    /// the next where that many minutes were without a comment.
+    /// The broadcast after more comments, whose own time ends within `first` to `last`: this one,
+    /// or the next where that many minutes were without a comment.
     fn and(self, more: Self) -> Self {
         if more.first > self.last + LIVE_REPLY_WINDOW {
             more
@@ -122,8 +122,8 @@ impl Cursor {
         }
     }
 
-    /// Until when a send of `lane` may go whose own time ends at `deadline`: one of a broadcast as long
-    /// as that lasts.
+    /// Until when a send of `lane` may go whose own time ends at `deadline`: one of a broadcast as
+    /// long as that lasts.
     pub fn deadline(&self, lane: Lane, deadline: Timestamp) -> Timestamp {
         match self.broadcast {
             Some(Broadcast { first, last }) if lane == Lane::Live && first <= deadline => {
@@ -133,7 +133,8 @@ impl Cursor {
         }
     }
 
-    /// Takes slots for newly arrived sends of `lane`, which have these deadlines, before now + horizon.
+    /// Takes slots for newly arrived sends of `lane`, which have these deadlines, before now +
+    /// horizon.
     pub fn take(
         &self,
         rules: &Rules,

@@ -52,11 +52,12 @@ impl Action {
     ];
     /// The actions that send a DM.
     pub const DIRECT_MESSAGES: [Self; 3] = [Self::PrivateReply, Self::LiveReply, Self::Message];
-    /// The DMs that can wait, and so keep the active hours, the even spread and the velocity ceiling.
+    /// The DMs that can wait, and so keep the active hours, the even spread and the velocity
+    /// ceiling.
     pub const PACED: [Self; 2] = [Self::PrivateReply, Self::Message];
 
-    /// Whether the action keeps the active hours, the even spread and the velocity ceiling. A live reply
-    /// does not: it would be worthless later.
+    /// Whether the action keeps the active hours, the even spread and the velocity ceiling. A live
+    /// reply does not: it would be worthless later.
     pub fn is_paced(self) -> bool {
         Self::PACED.contains(&self)
     }
@@ -68,8 +69,8 @@ impl Action {
 pub enum Unit {
     /// One unit for each call.
     Calls,
-    /// One unit for each recipient. A person who was written to within the window takes none, if the
-    /// profile allows more messages than recipients. An unknown person counts as new.
+    /// One unit for each recipient. A person who was written to within the window takes none, if
+    /// the profile allows more messages than recipients. An unknown person counts as new.
     Recipients,
 }
 
@@ -150,7 +151,8 @@ pub enum Scope {
     /// The calls of one account.
     #[default]
     Account,
-    /// The calls of all accounts of the app. The limit is multiplied by the number of connected accounts.
+    /// The calls of all accounts of the app. The limit is multiplied by the number of connected
+    /// accounts.
     App,
 }
 
@@ -220,14 +222,14 @@ impl Quota {
         self.window == DAY && Action::PACED.iter().any(|&action| self.counts(action))
     }
 
-    /// Returns how long a decision is counted: the window, plus the life of a grant (by which a call may
-    /// be later than its decision), plus twice the bound of clock errors.
+    /// Returns how long a decision is counted: the window, plus the life of a grant (by which a
+    /// call may be later than its decision), plus twice the bound of clock errors.
     pub fn counted_span(&self) -> Duration {
         self.window + GRANT_LIFE + 2 * CLOCK_BOUND
     }
 
-    /// Returns the width of the buckets in which decisions are counted: 1% of the window up to an hour,
-    /// under ten minutes for a day.
+    /// Returns the width of the buckets in which decisions are counted: 1% of the window up to an
+    /// hour, under ten minutes for a day.
     pub fn bucket(&self) -> Duration {
         let buckets = if self.window <= PACED_WINDOW_MAX { 100 } else { 150 };
         Duration::from_millis(crate::time::millis(self.counted_span()).div_ceil(buckets).max(1))

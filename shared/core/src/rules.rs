@@ -182,7 +182,8 @@ impl Rules {
         if is_hourly { share(limit, u64::from(lowered) * 10) } else { limit }
     }
 
-    /// Returns a quota whose limit is below `units` of `action`, so that they can never be granted together.
+    /// Returns a quota whose limit is below `units` of `action`, so that they can never be granted
+    /// together.
     pub fn never_fits(&self, action: Action, units: NonZeroU32) -> Option<(&QuotaId, NonZeroU32)> {
         let rows = self.profile.counting(action);
         let limits = rows.map(|quota| (&quota.id, quota.limit.of(self.terms.tier)));
@@ -202,8 +203,8 @@ impl Rules {
         rows.filter(|quota| quota.is_day_figure()).map(|quota| self.limit(quota, at, 100)).min()
     }
 
-    /// Whether the account may send more messages than it may write to people. Then a person who was
-    /// written to before takes no further unit.
+    /// Whether the account may send more messages than it may write to people. Then a person who
+    /// was written to before takes no further unit.
     pub fn knows_people(&self) -> bool {
         let tier = self.terms.tier;
         let quotas = || self.profile.quotas.iter().filter(|quota| quota.scope == Scope::Account);
@@ -227,8 +228,8 @@ impl Rules {
         NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// Returns the distance between slots for `action` at full pace: what the quotas of an hour and less,
-    /// and the even spread of the day's figure, sustain without a denial.
+    /// Returns the distance between slots for `action` at full pace: what the quotas of an hour and
+    /// less, and the even spread of the day's figure, sustain without a denial.
     fn full_gap(&self, action: Action, at: Timestamp, learned: Learned) -> Duration {
         let busy = self.profile.spread.map_or(DAY, |spread| spread.active);
         let sets_pace = |row: &InForce<'_>| match action {

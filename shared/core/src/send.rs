@@ -63,8 +63,8 @@ pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
 
 /// Failures after which a send is given up that Meta never answered clearly. With
-/// [`Waiting::backoff`] this is an outage of some twelve hours. No other send is given up before its
-/// deadline.
+/// [`Waiting::backoff`] this is an outage of some twelve hours. No other send is given up before
+/// its deadline.
 pub const FAILURES_MAX: u32 = 60;
 
 /// The recipient of a DM, as the call names them.
@@ -130,8 +130,8 @@ pub struct Waiting {
     pub failures: u32,
     /// Whether an earlier attempt may have reached the person.
     pub earlier: Earlier,
-    /// When the comment was made, once Meta has been asked. If Meta did not say, when it was matched: Meta
-    /// is asked only once.
+    /// When the comment was made, once Meta has been asked. If Meta did not say, when it was
+    /// matched: Meta is asked only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_at: Option<Timestamp>,
 }
@@ -171,8 +171,8 @@ pub enum Earlier {
     /// No attempt reached the person.
     #[default]
     NotSent,
-    /// One may have reached the person: its answer was lost. Meta refuses a second private reply to a
-    /// comment, and this refusal then means that the first one arrived.
+    /// One may have reached the person: its answer was lost. Meta refuses a second private reply to
+    /// a comment, and this refusal then means that the first one arrived.
     Unknown,
 }
 
@@ -228,8 +228,8 @@ impl Waiting {
         next
     }
 
-    /// Returns the wait after the latest failure: 30 s, doubling up to 12 minutes, of which the send's seed
-    /// spreads a quarter. It never exceeds the queue's longest delay of 15 minutes.
+    /// Returns the wait after the latest failure: 30 s, doubling up to 12 minutes, of which the
+    /// send's seed spreads a quarter. It never exceeds the queue's longest delay of 15 minutes.
     pub fn backoff(&self) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(10);
         let wait = Duration::from_secs(30 << doublings).min(Duration::from_secs(720));
@@ -324,9 +324,9 @@ pub enum NoRetry {
 }
 
 impl Outcome {
-    /// Whether a send of `lane` that ended like this may be tried again at `now`, and what is then to
-    /// be believed of earlier attempts. Only an answer to a comment may: Meta refuses a second one, so
-    /// whatever is known of the first, no second DM arrives.
+    /// Whether a send of `lane` that ended like this may be tried again at `now`, and what is then
+    /// to be believed of earlier attempts. Only an answer to a comment may: Meta refuses a second
+    /// one, so whatever is known of the first, no second DM arrives.
     ///
     /// # Errors
     /// Says why not.
@@ -380,8 +380,8 @@ pub enum FailReason {
     Refused,
     /// Meta's servers failed, and the DM may have been made all the same.
     Unknown,
-    /// No clear answer after [`FAILURES_MAX`] attempts; of a message to a person, after one, since a
-    /// second would arrive as well.
+    /// No clear answer after [`FAILURES_MAX`] attempts; of a message to a person, after one, since
+    /// a second would arrive as well.
     NoAnswer,
 }
 

@@ -1,5 +1,5 @@
-//! An account's status: what keeps it from its full pace, since when, why, and what will happen next
-//! by itself.
+//! An account's status: what keeps it from its full pace, since when, why, and what will happen
+//! next by itself.
 
 use std::fmt;
 

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The greatest error of a process's clock, either way. The promises of the budget hold while every clock
-/// keeps within it.
+/// The greatest error of a process's clock, either way. The promises of the budget hold while every
+/// clock keeps within it.
 pub const CLOCK_BOUND: Duration = Duration::from_secs(1);
 
-/// Whether a clock may be within the bound that showed `before` and then `after`, while a server named
-/// the whole second `date` in between.
+/// Whether a clock may be within the bound that showed `before` and then `after`, while a server
+/// named the whole second `date` in between.
 pub fn clock_agrees(before: Timestamp, date: Timestamp, after: Timestamp) -> bool {
     let (earliest, latest) = (date, date + Duration::from_secs(1));
     before <= latest + CLOCK_BOUND && earliest <= after + CLOCK_BOUND
 }
 
-/// Whether a clock that shows `now` is within the bound for certain, when a server's time is now between
-/// `earliest` and `latest`.
+/// Whether a clock that shows `now` is within the bound for certain, when a server's time is now
+/// between `earliest` and `latest`.
 pub fn clock_surely_agrees(now: Timestamp, earliest: Timestamp, latest: Timestamp) -> bool {
     now <= earliest + CLOCK_BOUND && latest <= now + CLOCK_BOUND
 }

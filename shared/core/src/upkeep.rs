@@ -1,5 +1,6 @@
 //! What an account needs beside its sends: a token that is renewed in time, a subscription that is
-//! whole, and a look at what no webhook has told. Here is when each is due; `spillway-service` does it.
+//! whole, and a look at what no webhook has told. Here is when each is due; `spillway-service` does
+//! it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,16 +26,16 @@ pub const TOKEN_LEFT_MIN: Duration = Duration::from_secs(20 * 24 * 3600);
 /// With less than this left it should have been renewed long since: people are told.
 pub const TOKEN_ENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The time between two looks at an account's subscription: Meta may unsubscribe an account after an
-/// hour of failed deliveries (Messenger webhooks).
+/// The time between two looks at an account's subscription: Meta may unsubscribe an account after
+/// an hour of failed deliveries (Messenger webhooks).
 pub const CHECK_EVERY: Duration = HOUR;
 
 /// After so long without a webhook an account's comments are read once, and again each time so long
 /// has passed: its webhooks may have stopped, or it may be night.
 pub const QUIET_AFTER: Duration = Duration::from_secs(6 * 3600);
 
-/// How long a webhook may be on its way, and how late "last heard" may be written: a comment that is
-/// older and has not been heard of was missed.
+/// How long a webhook may be on its way, and how late "last heard" may be written: a comment that
+/// is older and has not been heard of was missed.
 pub const HEARD_SLACK: Duration = Duration::from_secs(75 * 60);
 
 /// The oldest comment that is looked for: younger ones can still be answered.
@@ -43,11 +44,12 @@ pub const BACKFILL_MAX: Duration = REPLY_WINDOW;
 /// When its comments have so little time left, a backfill no longer waits for what is live.
 const LAST_CHANCE: Duration = Duration::from_secs(2 * 24 * 3600);
 
-/// How many times in a row a page may fail without a refusal before it counts as refused: an hour of runs.
+/// How many times in a row a page may fail without a refusal before it counts as refused: an hour
+/// of runs.
 const PAGE_FAILURES_MAX: u32 = 4;
 
-/// The longest wait until media that could not be read to the end are tried again. It begins at an hour
-/// and doubles.
+/// The longest wait until media that could not be read to the end are tried again. It begins at an
+/// hour and doubles.
 const UNFINISHED_WAIT_MAX: Duration = DAY;
 
 /// The least that must be left of every quota of reads, in percent, for a read that can wait.
@@ -117,8 +119,8 @@ pub struct Upkeep {
     /// When that was last told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_told_at: Option<Timestamp>,
-    /// Comments made since then may have been missed. They are read once the account is subscribed; it is
-    /// written down before that, since afterwards nothing tells of it any more.
+    /// Comments made since then may have been missed. They are read once the account is subscribed;
+    /// it is written down before that, since afterwards nothing tells of it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread_since: Option<Timestamp>,
     /// Since when the token is dead.
@@ -158,7 +160,8 @@ pub struct Upkeep {
 pub struct Unfinished {
     /// Comments made before this are known, or too old.
     pub since: Timestamp,
-    /// When a backfill last looked for new ones in vain: those made after this are told by webhooks.
+    /// When a backfill last looked for new ones in vain: those made after this are told by
+    /// webhooks.
     pub until: Timestamp,
     /// How many backfills have failed to read it to the end.
     pub tries: u32,
@@ -166,8 +169,8 @@ pub struct Unfinished {
     pub again_at: Timestamp,
 }
 
-/// Reading the comments of the recent past. It is written down after each page, so that a run that is
-/// killed is gone on with.
+/// Reading the comments of the recent past. It is written down after each page, so that a run that
+/// is killed is gone on with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backfill {
     /// Comments made before this are known, or too old.
@@ -250,8 +253,8 @@ impl MediaCursor {
         Self { id, after: None, comments, since, restarted: false, failures: 0 }
     }
 
-    /// Takes note that the next page could not be read. A page that fails often counts as refused, so
-    /// that it does not keep the other media unread.
+    /// Takes note that the next page could not be read. A page that fails often counts as refused,
+    /// so that it does not keep the other media unread.
     pub fn fail(&mut self, is_refused: bool) -> AfterFailure {
         self.failures += 1;
         if !is_refused && self.failures < PAGE_FAILURES_MAX {
@@ -271,8 +274,8 @@ impl Upkeep {
         self.checked_at.is_none_or(|checked| now.since(checked) >= CHECK_EVERY)
     }
 
-    /// The backfill that should begin now, if one should: of an account that webhooks have not told of for
-    /// a while, or of media that an earlier one could not read to the end.
+    /// The backfill that should begin now, if one should: of an account that webhooks have not told
+    /// of for a while, or of media that an earlier one could not read to the end.
     pub fn look(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
         if self.backfill.is_some() {
             return None;
@@ -280,7 +283,8 @@ impl Upkeep {
         self.look_at_quiet(last_heard, now).or_else(|| self.look_at_unfinished(now))
     }
 
-    /// `last_heard` is when a webhook last told of the account; without one nothing can have stopped.
+    /// `last_heard` is when a webhook last told of the account; without one nothing can have
+    /// stopped.
     fn look_at_quiet(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
         let last_heard = last_heard?;
         let since = self.missed_since(Some(last_heard))?;
@@ -338,17 +342,17 @@ impl Upkeep {
         is_newer.then(|| whole_at - HEARD_SLACK)
     }
 
-    /// Since when comments may have been missed by an account that was found unsubscribed or silent: since
-    /// the last webhook that came, as Meta had failed to deliver others before it gave up, or since they
-    /// were read. A webhook that came after the subscription was last found whole may have been late, and
-    /// tells nothing of the comments before it.
+    /// Since when comments may have been missed by an account that was found unsubscribed or
+    /// silent: since the last webhook that came, as Meta had failed to deliver others before it
+    /// gave up, or since they were read. A webhook that came after the subscription was last found
+    /// whole may have been late, and tells nothing of the comments before it.
     pub fn missed_since(&self, last_heard: Option<Timestamp>) -> Option<Timestamp> {
         let told_until = [last_heard, self.whole_at].into_iter().flatten().min()?;
         Some(told_until.max(self.read_at.unwrap_or_default()) - HEARD_SLACK)
     }
 
-    /// Since when comments may have been missed by an account of which webhooks come again, which was
-    /// found silent at `silent_since`: since they were read, or since they are being read.
+    /// Since when comments may have been missed by an account of which webhooks come again, which
+    /// was found silent at `silent_since`: since they were read, or since they are being read.
     pub fn missed_in_silence(&self, silent_since: Timestamp) -> Timestamp {
         let reading_since = self.backfill.as_ref().map(|backfill| backfill.begun_at);
         self.read_at.or(reading_since).unwrap_or(silent_since) - HEARD_SLACK
@@ -381,9 +385,9 @@ impl Backfill {
         created_at >= self.since_of(media) && now.since(created_at) < BACKFILL_MAX
     }
 
-    /// Whether it may read now: `headroom` is what is left of the quota of reads that has least left,
-    /// `Traffic` what else the account has to do. Live traffic goes first, unless what is looked for
-    /// would soon be too late.
+    /// Whether it may read now: `headroom` is what is left of the quota of reads that has least
+    /// left, `Traffic` what else the account has to do. Live traffic goes first, unless what is
+    /// looked for would soon be too late.
     pub fn may_read(&self, headroom: u8, traffic: Traffic, now: Timestamp) -> bool {
         let left = (self.since + BACKFILL_MAX).since(now);
         match traffic {

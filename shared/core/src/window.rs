@@ -113,8 +113,8 @@ impl Window {
         earliest
     }
 
-    /// Forgets what no longer counts at `now`, and counts `units` at `at`, which is `now` or the end
-    /// of a lease given now.
+    /// Forgets what no longer counts at `now`, and counts `units` at `at`, which is `now` or the
+    /// end of a lease given now.
     pub fn add(&mut self, now: Timestamp, at: Timestamp, units: u32, span: Duration) {
         while let Some(&front) = self.counts.front() {
             if self.freed_at(self.first, span) > now {

@@ -50,14 +50,14 @@ pub(crate) struct Need {
     pub(crate) counted_at: Option<Timestamp>,
 }
 
-/// The windows of all quotas, each with what it counts: a row that is new or was changed starts from
-/// what the others know of its actions.
+/// The windows of all quotas, each with what it counts: a row that is new or was changed starts
+/// from what the others know of its actions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Windows {
     rows: BTreeMap<QuotaId, Row>,
-    /// When each action was granted last, in the order of [`Action::ALL`]; zero for one that never was.
-    /// `None` in a budget that was written before rows told what they count: its rows are then those
-    /// of the rules in force.
+    /// When each action was granted last, in the order of [`Action::ALL`]; zero for one that never
+    /// was. `None` in a budget that was written before rows told what they count: its rows are then
+    /// those of the rules in force.
     called: Option<[Timestamp; Action::ALL.len()]>,
 }
 
@@ -115,8 +115,8 @@ impl Row {
     }
 }
 
-/// The DMs of a day. They are counted under any rules, so that a profile that limits them finds what
-/// was sent under one that did not. No quota of a profile has an empty name.
+/// The DMs of a day. They are counted under any rules, so that a profile that limits them finds
+/// what was sent under one that did not. No quota of a profile has an empty name.
 static DMS: LazyLock<Quota> = LazyLock::new(|| {
     let limit = Limit::Fixed(NonZeroU32::MAX);
     Quota::new("", &Action::DIRECT_MESSAGES, Unit::Calls, DAY, limit)
@@ -172,8 +172,8 @@ impl Windows {
                 let is_fit = what & Counts::PEOPLE & !counts.what == 0 && what & 1 << nth != 0;
                 is_fit.then_some((row, since, what))
             });
-            // It goes back far enough, then it counts most of the actions, in the smallest buckets, with
-            // the fewest units.
+            // It goes back far enough, then it counts most of the actions, in the smallest buckets,
+            // with the fewest units.
             let best = sources.min_by_key(|&(row, since, what)| {
                 let covers = (what & missing).count_ones();
                 (since.max(needed), Reverse(covers), row.window.width(), row.window.total())
@@ -220,8 +220,8 @@ impl Windows {
         Self { rows, called: Some(called) }
     }
 
-    /// These windows, with the row of `quota` as the quota counts now. Until `decided_at` the row may have
-    /// counted for a shorter time, or fewer actions.
+    /// These windows, with the row of `quota` as the quota counts now. Until `decided_at` the row
+    /// may have counted for a shorter time, or fewer actions.
     pub(crate) fn with_row_of(&self, quota: &Quota, decided_at: Timestamp) -> Cow<'_, Self> {
         let Some(row) = self.rows.get(&quota.id).filter(|row| !row.is_of(quota)) else {
             return Cow::Borrowed(self);
@@ -244,8 +244,8 @@ impl Windows {
     }
 
     /// These windows, with what `account` has called charged to the row of `quota`, as far as its
-    /// windows tell, which were counted under `rules`. Where they do not, the row is full for as long as
-    /// its last call may count.
+    /// windows tell, which were counted under `rules`. Where they do not, the row is full for as
+    /// long as its last call may count.
     pub(crate) fn with_calls_of(&self, quota: &Quota, account: &Self, rules: &Rules) -> Self {
         let told = match account.called {
             Some(_) => Cow::Borrowed(account),
@@ -401,8 +401,8 @@ impl Windows {
         out
     }
 
-    /// What the windows count, in another value: versions that do not know it drop it, and it is then
-    /// taken from the rules. `None` where nothing is known of it.
+    /// What the windows count, in another value: versions that do not know it drop it, and it is
+    /// then taken from the rules. `None` where nothing is known of it.
     pub fn encode_counts(&self) -> Option<Vec<u8>> {
         let called = self.called.as_ref();
         if called.is_none() && self.rows.values().all(|row| row.counts.is_none()) {
@@ -427,8 +427,8 @@ impl Windows {
         Some(out)
     }
 
-    /// Reads [`Self::encode`] and, where the budget has it, [`Self::encode_counts`]; `None` when they
-    /// are not that.
+    /// Reads [`Self::encode`] and, where the budget has it, [`Self::encode_counts`]; `None` when
+    /// they are not that.
     pub fn decode(bytes: &[u8], counts: Option<&[u8]>) -> Option<Self> {
         let (&format, mut rest) = bytes.split_first()?;
         if format != Self::FORMAT {

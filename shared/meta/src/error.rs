@@ -151,8 +151,8 @@ pub enum Verdict {
     Transient,
     /// Meta could not fetch what the message shows: one more try, then it is a bad request.
     FetchFailed,
-    /// It may or may not have been sent. After a call without an answer a private reply can be tried
-    /// again: if the first one arrived, the next is refused
+    /// It may or may not have been sent. After a call without an answer a private reply can be
+    /// tried again: if the first one arrived, the next is refused
     /// ([`PrivateReplyRefused`](Self::PrivateReplyRefused)). After an error answer that refusal was
     /// seen to fail, so nothing is repeated by itself.
     Ambiguous,
@@ -160,8 +160,8 @@ pub enum Verdict {
     TokenDead,
     /// The app, or a setting of the account, does not allow the call: stop the account and alert.
     Permission,
-    /// The code names a permission, and no known subcode says whose: the account's, or this person's
-    /// alone. It is the account's if another person's call meets it too.
+    /// The code names a permission, and no known subcode says whose: the account's, or this
+    /// person's alone. It is the account's if another person's call meets it too.
     PermissionUnclear,
     /// The same, and also the answer for a post that belongs to another account too: it is the
     /// account's if a call for another person on another post meets it too.
@@ -200,8 +200,8 @@ pub enum ThrottleScope {
     Recipient,
 }
 
-/// The id in "Object with ID '...' does not exist". An id of Meta's has digits alone, so nothing that
-/// was sent is kept.
+/// The id in "Object with ID '...' does not exist". An id of Meta's has digits alone, so nothing
+/// that was sent is kept.
 fn named_object(message: &str) -> Option<Box<str>> {
     let (_, rest) = message.split_once("Object with ID '")?;
     let (id, _) = rest.split_once('\'')?;

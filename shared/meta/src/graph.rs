@@ -81,12 +81,13 @@ impl GraphClient {
         Ok(Self { http, root })
     }
 
-    /// Answers a comment with a DM: `POST /{account}/messages` (Meta, private replies, 30 Jun 2026).
+    /// Answers a comment with a DM: `POST /{account}/messages` (Meta, private replies, 30 Jun
+    /// 2026).
     ///
     /// Meta takes one for each comment, within 7 days of it, or during the broadcast if it was made
-    /// on one. The text is UTF-8 of at most 1,000 bytes, which is not checked here. `timeout` bounds
-    /// the whole call; if it is no longer than [`CONNECT_TIMEOUT`], a connection that is not made
-    /// counts as [`CallError::Unknown`].
+    /// on one. The text is UTF-8 of at most 1,000 bytes, which is not checked here. `timeout`
+    /// bounds the whole call; if it is no longer than [`CONNECT_TIMEOUT`], a connection that is not
+    /// made counts as [`CallError::Unknown`].
     ///
     /// # Errors
     ///

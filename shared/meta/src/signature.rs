@@ -15,7 +15,8 @@ const PREFIX: &str = "sha256=";
 ///
 /// There are several because Meta does not say which secret signs what: deliveries of Instagram
 /// Login are seen signed with the Instagram app's secret, those of Facebook Login with the Facebook
-/// app's; and because a secret is rotated while deliveries signed with the old one are on their way.
+/// app's; and because a secret is rotated while deliveries signed with the old one are on their
+/// way.
 #[derive(Clone, Debug)]
 pub struct AppSecrets(Vec<SecretString>);
 

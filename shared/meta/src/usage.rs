@@ -1,9 +1,9 @@
 //! How full Meta says the limits are, and how long it asks to be left alone: the headers of an
 //! answer.
 //!
-//! Meta documents `X-App-Usage` and `X-Business-Use-Case-Usage` (Graph API rate limits, 2026), sends
-//! them only "once enough calls have been made", and does not say whether graph.instagram.com sends
-//! them with messages at all: a pause must never depend on them, and one that is absent says
+//! Meta documents `X-App-Usage` and `X-Business-Use-Case-Usage` (Graph API rate limits, 2026),
+//! sends them only "once enough calls have been made", and does not say whether graph.instagram.com
+//! sends them with messages at all: a pause must never depend on them, and one that is absent says
 //! nothing. `Retry-After` is not documented and is honoured if it is there.
 
 use std::time::Duration;
@@ -22,8 +22,8 @@ const BUSINESS_USAGE: &str = "x-business-use-case-usage";
 /// is a tenth of this.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-/// The figures of an object of either header, each in percent of its limit. Whichever is the highest
-/// throttles first.
+/// The figures of an object of either header, each in percent of its limit. Whichever is the
+/// highest throttles first.
 const FIGURES: [&str; 3] = ["call_count", "total_time", "total_cputime"];
 
 /// The business use cases whose limits our calls count towards. Meta tells those of advertising and

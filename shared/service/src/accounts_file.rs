@@ -1,5 +1,5 @@
-//! Accounts files: accounts, their campaigns and the limits they keep as people write them, in TOML.
-//! Everything that is wrong with one is said at once, each mistake with its line.
+//! Accounts files: accounts, their campaigns and the limits they keep as people write them, in
+//! TOML. Everything that is wrong with one is said at once, each mistake with its line.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -78,8 +78,8 @@ pub const CAMPAIGNS_MAX: usize = 200;
 /// Media that the campaigns of one account name at most: a backfill reads the comments of each.
 pub const MEDIA_MAX: usize = 1000;
 
-/// Bytes that the campaigns of one account have together at most, as they are stored. One of them alone
-/// fits into an item of DynamoDB's (400 KB).
+/// Bytes that the campaigns of one account have together at most, as they are stored. One of them
+/// alone fits into an item of DynamoDB's (400 KB).
 pub const CAMPAIGN_BYTES_MAX: usize = 350_000;
 
 /// Why campaigns are too much for one account.

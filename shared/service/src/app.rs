@@ -54,7 +54,8 @@ pub struct App {
     journal: Option<Arc<dyn Journal>>,
 }
 
-/// The name under which the journal tells of the whole app. No account has it: their ids are numbers.
+/// The name under which the journal tells of the whole app. No account has it: their ids are
+/// numbers.
 pub fn app_journal() -> AccountId {
     AccountId::new("app")
 }
@@ -119,8 +120,8 @@ impl App {
         })
     }
 
-    /// The denial of a call that was granted before this process learned of a hold; `role` is what the call
-    /// was to be.
+    /// The denial of a call that was granted before this process learned of a hold; `role` is what
+    /// the call was to be.
     pub(crate) fn known_hold(&self, role: Role) -> Option<Denial> {
         let hold = self.known()?.holds.current?;
         // A hold that was met since the probe was named has none.
@@ -129,15 +130,16 @@ impl App {
         (!is_its_probe).then_some(Denial { bound: Bound::AppHold(hold.cause), retry_at })
     }
 
-    /// The denial of a call that cannot find out whether the hold is over, and waits for one that can.
+    /// The denial of a call that cannot find out whether the hold is over, and waits for one that
+    /// can.
     pub(crate) fn waits_for_probe(&self) -> Denial {
         let cause = self.known().and_then(|budget| Some(budget.holds.current?.cause));
         let bound = Bound::AppHold(cause.unwrap_or(HoldCause::Throttled));
         Denial { bound, retry_at: self.clock.now() + CONTENDED_WAIT }
     }
 
-    /// Makes `probe` the one call that finds out whether the app's hold is over; not where another one
-    /// is, or none is wanted any more.
+    /// Makes `probe` the one call that finds out whether the app's hold is over; not where another
+    /// one is, or none is wanted any more.
     pub(crate) async fn start_probe(&self, probe: &Probe) -> Result<bool, StoreError> {
         let mut budget = self.budget().await?;
         for _ in 0..LEASE_TRIES {
@@ -169,8 +171,8 @@ impl App {
         }
     }
 
-    /// Takes up to `units` of every quota of the app that the account has to lease from. Returns how
-    /// many it took and from which slices, and the denial for the rest.
+    /// Takes up to `units` of every quota of the app that the account has to lease from. Returns
+    /// how many it took and from which slices, and the denial for the rest.
     pub(crate) async fn take(
         &self,
         rules: &Rules,
@@ -209,8 +211,8 @@ impl App {
         taken.into_iter().filter_map(keep).collect()
     }
 
-    /// Gives back what was `taken` beyond the `used` units of each quota, as far as its slice is still
-    /// the one that it was taken from.
+    /// Gives back what was `taken` beyond the `used` units of each quota, as far as its slice is
+    /// still the one that it was taken from.
     pub(crate) fn give_back(&self, taken: &Taken, used: u32) {
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left: HashMap<&QuotaId, u32> = HashMap::new();

@@ -88,8 +88,8 @@ impl Plan {
 /// Plans what makes `stored` what `wanted` says.
 ///
 /// # Errors
-/// When a campaign that stays wants the same comments as one of the file, there would be too many, or the
-/// limits cannot be kept together.
+/// When a campaign that stays wants the same comments as one of the file, there would be too many,
+/// or the limits cannot be kept together.
 pub fn plan(stored: &Account, wanted: &NewAccount, unnamed: Unnamed) -> Result<Plan, Reason> {
     let others: Vec<&Campaign> = stored
         .campaigns

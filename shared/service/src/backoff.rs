@@ -8,8 +8,8 @@ const FIRST: Duration = Duration::from_millis(50);
 /// No wait is longer.
 const LONGEST: Duration = Duration::from_millis(800);
 
-/// All waits of a batch together are no longer: an invocation has more to do, and a store that is full
-/// for so long is for whoever asks again later.
+/// All waits of a batch together are no longer: an invocation has more to do, and a store that is
+/// full for so long is for whoever asks again later.
 const TOGETHER: Duration = Duration::from_secs(3);
 
 /// The waits of one batch.
@@ -20,8 +20,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The next wait, of which `draw` decides a half: those that were refused together do not come back
-    /// together. `None` when it has been enough.
+    /// The next wait, of which `draw` decides a half: those that were refused together do not come
+    /// back together. `None` when it has been enough.
     pub fn next(&mut self, draw: u64) -> Option<Duration> {
         let most = LONGEST.min(FIRST * (1 << self.rounds.min(10)));
         let wait = most / 2 + (most / 2).mul_f64((draw % 1000) as f64 / 1000.0);

@@ -38,7 +38,8 @@ struct Told {
 }
 
 impl Told {
-    /// Whether a clock that shows `now` agrees with this one's for certain, `age` after it was told.
+    /// Whether a clock that shows `now` agrees with this one's for certain, `age` after it was
+    /// told.
     fn surely_agrees(&self, now: Timestamp, age: Duration) -> bool {
         let earliest = self.date + age;
         clock_surely_agrees(now, earliest, earliest + Duration::from_secs(1) + self.took)

@@ -20,8 +20,8 @@ use crate::port::{Accounts, Read, StoreError};
 /// decided on, and where an account was not connected before, at once.
 pub const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// How long a process takes an account that it remembers for unchanged where it would drop comments by
-/// it: no campaign wants them, and one may be new.
+/// How long a process takes an account that it remembers for unchanged where it would drop comments
+/// by it: no campaign wants them, and one may be new.
 const UNCHANGED: Duration = Duration::from_secs(5);
 
 /// Looks accounts up, from memory where it can.
@@ -60,8 +60,8 @@ impl Directory {
         self.read(id, Read::Consistent).await
     }
 
-    /// The account as it is stored now, if that is newer than what is `known`. Asked often, it looks
-    /// once in five seconds, for as little as a look costs.
+    /// The account as it is stored now, if that is newer than what is `known`. Asked often, it
+    /// looks once in five seconds, for as little as a look costs.
     ///
     /// # Errors
     /// When the store does not answer.

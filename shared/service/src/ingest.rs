@@ -2,8 +2,8 @@
 //! come by webhook deliveries, messages in open conversations from whoever calls [`Ingest::enter`].
 //!
 //! Everything that matters is durable before [`Ingest::ingest`] returns; whatever fails before that
-//! is an error, and Meta's re-send is wanted. Only what cannot be read is none: a re-send would find it
-//! as it is, and take the comments of other accounts with it each time.
+//! is an error, and Meta's re-send is wanted. Only what cannot be read is none: a re-send would
+//! find it as it is, and take the comments of other accounts with it each time.
 //!
 //! The events of a delivery are looked up in one eventual batch read before anything is taken
 //! for them. A repeated comment then costs half a read unit instead of a slot and two writes.
@@ -46,8 +46,8 @@ use crate::ticket::{Place, Ticket};
 /// mark stays.
 const MARK_REMEMBERED: Duration = Duration::from_secs(300);
 
-/// How long a process does not write down again that webhooks tell of an account: one write an hour,
-/// an account and a process. Upkeep allows for it
+/// How long a process does not write down again that webhooks tell of an account: one write an
+/// hour, an account and a process. Upkeep allows for it
 /// ([`HEARD_SLACK`](spillway_core::upkeep::HEARD_SLACK)).
 const HEARD_REMEMBERED: Duration = Duration::from_secs(3600);
 
@@ -61,12 +61,12 @@ const CURSOR_BYTES: usize = 256;
 /// Accounts of one delivery that are worked on at a time.
 const ACCOUNTS_AT_ONCE: usize = 8;
 
-/// What the comments of one account may take. What is begun later could be cut off between the entries
-/// and their messages.
+/// What the comments of one account may take. What is begun later could be cut off between the
+/// entries and their messages.
 const ACCOUNT_TIME: Duration = Duration::from_secs(5);
 
-/// Lost races for the cursor after which an arrival parks and asks for a release run, which has slots
-/// for it. Of those that race one wins each round, so as many as come at once may be served.
+/// Lost races for the cursor after which an arrival parks and asks for a release run, which has
+/// slots for it. Of those that race one wins each round, so as many as come at once may be served.
 const CURSOR_TRIES: usize = 24;
 
 const RECORD: &str = "record sends";
@@ -195,9 +195,9 @@ impl Ingested {
 }
 
 impl Ingest {
-    /// Records a send for every comment that a campaign wants, account by account: what fails for one
-    /// keeps nothing of another from being recorded. None is begun for which too little time is left
-    /// before `deadline`, the end of this invocation.
+    /// Records a send for every comment that a campaign wants, account by account: what fails for
+    /// one keeps nothing of another from being recorded. None is begun for which too little time is
+    /// left before `deadline`, the end of this invocation.
     ///
     /// # Errors
     /// When something could not be persisted that may be the next time. Ingesting the same delivery
@@ -247,8 +247,8 @@ impl Ingest {
         })
     }
 
-    /// Comments that a webhook has told of, if their turn comes by `last_begin`. An error is one that
-    /// a repeat can mend.
+    /// Comments that a webhook has told of, if their turn comes by `last_begin`. An error is one
+    /// that a repeat can mend.
     async fn ingest_in_time(
         &self,
         id: AccountId,
@@ -450,7 +450,8 @@ impl Ingest {
         Ok(())
     }
 
-    /// The sends that the comments ask for, each comment once, and the comments that no campaign wants.
+    /// The sends that the comments ask for, each comment once, and the comments that no campaign
+    /// wants.
     fn match_comments(
         &self,
         account: &Account,
@@ -570,7 +571,8 @@ impl Ingest {
         let mut messages = Vec::new();
         let mut failed = None;
         for ((place, send), recorded) in placed.iter().zip(recorded) {
-            // It may be recorded although the answer failed, and its message is of no effect if not.
+            // It may be recorded although the answer failed, and its message is of no effect if
+            // not.
             if let (Ok(Recorded::New) | Err(_), Stage::Queued { due }) = (&recorded, send.stage) {
                 let ticket = Ticket::new(send, place.clone());
                 messages.push(Queued { ticket, delay: due.since(now) });
@@ -611,8 +613,8 @@ impl Ingest {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Takes slots for the first of `sends` in one write; none when the horizon is full. With those of a
-    /// broadcast it notes that this lasts.
+    /// Takes slots for the first of `sends` in one write; none when the horizon is full. With those
+    /// of a broadcast it notes that this lasts.
     async fn take_slots(
         &self,
         account: &Account,

@@ -1,4 +1,5 @@
-//! Spillway's use cases over small ports. The functions, the local stack and the simulator all run them.
+//! Spillway's use cases over small ports. The functions, the local stack and the simulator all run
+//! them.
 //!
 //! | module | use case |
 //! |---|---|

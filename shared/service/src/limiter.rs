@@ -260,8 +260,8 @@ impl Limiter {
     }
 
     /// Takes `units` of `action` for another tool that shares the account's token: all or none. The
-    /// calls must be written within [`GRANT_LIFE`]. After a hold one call goes first, and several units
-    /// are denied until it has gone through: they do not keep it from going.
+    /// calls must be written within [`GRANT_LIFE`]. After a hold one call goes first, and several
+    /// units are denied until it has gone through: they do not keep it from going.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -594,9 +594,9 @@ impl Limiter {
         until
     }
 
-    /// Takes in that Meta has refused the send of `party`, and gives what that is about, with the end of
-    /// the account's hold where it is on one now. Where it cannot be recorded, evidence that is clear
-    /// counts.
+    /// Takes in that Meta has refused the send of `party`, and gives what that is about, with the
+    /// end of the account's hold where it is on one now. Where it cannot be recorded, evidence that
+    /// is clear counts.
     pub(crate) async fn refused(
         &self,
         account: &Account,
@@ -712,8 +712,8 @@ impl Limiter {
     }
 
     /// Stops the account by hand until `until`, and gives its budget before and after: once this
-    /// returns nothing more is granted. A call that was granted within the [`GRANT_LIFE`] before may
-    /// still be made.
+    /// returns nothing more is granted. A call that was granted within the [`GRANT_LIFE`] before
+    /// may still be made.
     ///
     /// # Errors
     /// When the store does not answer, or this machine's clock is off.
@@ -729,8 +729,8 @@ impl Limiter {
         Ok(stopped)
     }
 
-    /// Ends a stop by hand and lets one call look into any other hold, and gives the budget before and
-    /// after.
+    /// Ends a stop by hand and lets one call look into any other hold, and gives the budget before
+    /// and after.
     ///
     /// # Errors
     /// When the store does not answer, or this machine's clock is off.
@@ -743,7 +743,8 @@ impl Limiter {
         Ok(resumed)
     }
 
-    /// Has the next call find out whether a hold of the whole app is over; says whether there was one.
+    /// Has the next call find out whether a hold of the whole app is over; says whether there was
+    /// one.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -760,8 +761,8 @@ impl Limiter {
         self.by_hand(account, |budget, _, id| budget.without_stop(id)).await.map(|_| ())
     }
 
-    /// The account has been given a new token: a hold of its dead one ends, or one call finds out at
-    /// once whether it is over.
+    /// The account has been given a new token: a hold of its dead one ends, or one call finds out
+    /// at once whether it is over.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -781,14 +782,15 @@ impl Limiter {
         Ok(())
     }
 
-    /// Keeps the probe of the account's hold for upkeep, which sends that wait would else always take.
+    /// Keeps the probe of the account's hold for upkeep, which sends that wait would else always
+    /// take.
     pub(crate) async fn ask_for_turn(&self, account: &Account) -> Result<(), StoreError> {
         self.change(&account.id, Budget::with_turn_of_upkeep).await.map(|_| ())
     }
 
-    /// The hold that this process has learned of since it made the reservation, from another call or
-    /// decision of its own: of the app, of the account, or of the person or campaign of the send. The
-    /// call waits.
+    /// The hold that this process has learned of since it made the reservation, from another call
+    /// or decision of its own: of the app, of the account, or of the person or campaign of the
+    /// send. The call waits.
     pub(crate) fn known_hold(
         &self,
         account: &AccountId,
@@ -905,8 +907,8 @@ impl Limiter {
         self.add_answers(account, Tally { calls: 1, server_errors: is_server_error.into() });
     }
 
-    /// Keeps a tally for the next change of the budget. One that was perhaps written is kept too: people
-    /// read it, and rather too many errors than too few.
+    /// Keeps a tally for the next change of the budget. One that was perhaps written is kept too:
+    /// people read it, and rather too many errors than too few.
     fn add_answers(&self, account: &AccountId, more: Tally) {
         if !more.is_empty() {
             let known = self.answers.take(account).unwrap_or_default();
@@ -944,8 +946,8 @@ impl Limiter {
         }
     }
 
-    /// Changes the stored budget, again until it holds; `None` from `change` leaves it. Gives it as it
-    /// was and as it is.
+    /// Changes the stored budget, again until it holds; `None` from `change` leaves it. Gives it as
+    /// it was and as it is.
     async fn change(
         &self,
         account: &AccountId,
@@ -1016,7 +1018,8 @@ impl Limiter {
         denial: &Denial,
         now: Timestamp,
     ) {
-        // Of one person's or campaign's hold the others know nothing, and the app's is remembered by itself.
+        // Of one person's or campaign's hold the others know nothing, and the app's is remembered
+        // by itself.
         let is_own = matches!(denial.bound, Bound::RecipientHold | Bound::CampaignHold);
         if !is_own && !matches!(denial.bound, Bound::AppHold(_)) {
             let life = denial.retry_at.since(now).min(BUDGET_FRESH);
@@ -1043,7 +1046,8 @@ fn own_hold(budget: &Budget, ticket: &Ticket, now: Timestamp) -> Option<Denial> 
     })
 }
 
-/// The tickets that no hold of their own stops; as a probe, those first that are the fittest for it.
+/// The tickets that no hold of their own stops; as a probe, those first that are the fittest for
+/// it.
 fn free_tickets(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Vec<usize> {
     let now = now.max(budget.decided_at);
     let mut free: Vec<usize> = (0..tickets.len())

@@ -9,8 +9,8 @@ use spillway_core::time::Timestamp;
 
 use crate::clock::Clock;
 
-/// About the bytes that a memory takes at most: a process has 256 MB, serves many accounts and lives
-/// for hours. Beyond them outdated entries are dropped, and where that is not enough, all.
+/// About the bytes that a memory takes at most: a process has 256 MB, serves many accounts and
+/// lives for hours. Beyond them outdated entries are dropped, and where that is not enough, all.
 const BYTES_MAX: usize = 16 << 20;
 
 /// What an entry takes beside its value: key, instant, and the map's own.

@@ -88,8 +88,8 @@ pub trait Ledger: Send + Sync {
     /// would cost a write unit a DM: each part is one of the whole table.
     async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Part, StoreError>;
 
-    /// Lets a send wait again at `place`, where a page lists it, that ended as `old` says; `false` where it
-    /// did not any more.
+    /// Lets a send wait again at `place`, where a page lists it, that ended as `old` says; `false`
+    /// where it did not any more.
     async fn reopen(
         &self,
         old: &Stored,
@@ -98,9 +98,9 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Leaves a tombstone of an ended send, by which a repeated delivery is known and nobody is, takes
-    /// the person out of the entry, and lets that go within the hour. `false` where it did not end like
-    /// this any more.
+    /// Leaves a tombstone of an ended send, by which a repeated delivery is known and nobody is,
+    /// takes the person out of the entry, and lets that go within the hour. `false` where it did
+    /// not end like this any more.
     async fn bury(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Forgets where the unit of a person is counted: they count as new the next time.
@@ -255,8 +255,8 @@ impl Operator {
         Ok(waiting.collect())
     }
 
-    /// Cancels a waiting send, unless a call of it may be under way. Of this and a sender that would
-    /// claim it, one comes first: both name its epoch.
+    /// Cancels a waiting send, unless a call of it may be under way. Of this and a sender that
+    /// would claim it, one comes first: both name its epoch.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -275,8 +275,8 @@ impl Operator {
         }
     }
 
-    /// Cancels all `wanted` sends of an account, and tells how many were done so far. Those that moved
-    /// on meanwhile are looked at again.
+    /// Cancels all `wanted` sends of an account, and tells how many were done so far. Those that
+    /// moved on meanwhile are looked at again.
     ///
     /// # Errors
     /// When the store does not answer. What was cancelled stays so.
@@ -342,9 +342,10 @@ impl Operator {
         Ok((ended, left))
     }
 
-    /// Forgets a person: cancels what waits for them, then takes them out of the entries of what they
-    /// were sent, which go within the hour. Tombstones stay until these would have gone, so that no
-    /// repeated delivery and no backfill matches a comment of theirs again. `progress` is told of entries that were looked at.
+    /// Forgets a person: cancels what waits for them, then takes them out of the entries of what
+    /// they were sent, which go within the hour. Tombstones stay until these would have gone, so
+    /// that no repeated delivery and no backfill matches a comment of theirs again. `progress` is
+    /// told of entries that were looked at.
     ///
     /// # Errors
     /// When the store does not answer. Doing it again is right.

@@ -1,5 +1,5 @@
-//! What an operator sees of an account: what it is, what is left of its quotas, what waits, when the
-//! next DM goes out and when the last.
+//! What an operator sees of an account: what it is, what is left of its quotas, what waits, when
+//! the next DM goes out and when the last.
 
 use std::sync::Arc;
 
@@ -73,8 +73,8 @@ pub struct Overview {
     pub token: TokenLife,
     /// When a webhook last told of it; up to an hour late.
     pub last_heard: Option<Timestamp>,
-    /// Calls of this hour and the one before it, and those that ended in a 5xx. Calls that a process
-    /// has not written down yet are missing.
+    /// Calls of this hour and the one before it, and those that ended in a 5xx. Calls that a
+    /// process has not written down yet are missing.
     pub calls: Tally,
     /// The begin of these two hours.
     pub calls_since: Timestamp,
@@ -169,7 +169,8 @@ impl Overviews {
         Ok(Some(overview))
     }
 
-    /// What the account's pages list. Of what was due by now the entries are read: most of it has ended.
+    /// What the account's pages list. Of what was due by now the entries are read: most of it has
+    /// ended.
     async fn waiting(
         &self,
         id: &AccountId,

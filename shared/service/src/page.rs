@@ -21,9 +21,9 @@ use crate::ticket::Place;
 /// Lines of a page at most: about as many as one write unit pays for.
 pub const LINES_MAX: usize = 18;
 
-/// Sends of one account, lane, order and campaign, in the order of their places. It is written before
-/// the sends that it lists, and a line goes only when its send was seen to have ended: so whatever
-/// waits is listed.
+/// Sends of one account, lane, order and campaign, in the order of their places. It is written
+/// before the sends that it lists, and a line goes only when its send was seen to have ended: so
+/// whatever waits is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Whose sends.
@@ -36,7 +36,8 @@ pub struct Page {
     pub campaign: CampaignId,
     /// When they were matched.
     pub matched_at: Timestamp,
-    /// When the page was first written. Shortly after that entries of its sends may still be missing.
+    /// When the page was first written. Shortly after that entries of its sends may still be
+    /// missing.
     pub written_at: Timestamp,
     /// Its sends.
     pub lines: Vec<Line>,
@@ -58,14 +59,15 @@ pub struct Line {
 pub struct Slot {
     /// When.
     pub due: Timestamp,
-    /// The epoch that the ticket names. Once the send has moved on, its entry tells where it stands.
+    /// The epoch that the ticket names. Once the send has moved on, its entry tells where it
+    /// stands.
     pub epoch: u32,
 }
 
 impl Page {
-    /// Pages for new sends of one account and lane, which are given in order; each page with its sends,
-    /// and each send with its place. Every page takes a `nonce` of its own, so that no other recording of
-    /// the same event has the same place.
+    /// Pages for new sends of one account and lane, which are given in order; each page with its
+    /// sends, and each send with its place. Every page takes a `nonce` of its own, so that no other
+    /// recording of the same event has the same place.
     pub fn of(
         sends: Vec<Waiting>,
         now: Timestamp,
@@ -104,8 +106,8 @@ impl Page {
         }
     }
 
-    /// The lane and the order of its sends. What its place does not tell, an earlier or later version
-    /// has written: it is taken as it is for most.
+    /// The lane and the order of its sends. What its place does not tell, an earlier or later
+    /// version has written: it is taken as it is for most.
     pub fn kind(&self) -> (Lane, Overflow) {
         let parts = self.place.parts();
         parts.map_or((Lane::Inbound, Overflow::OldestFirst), |(lane, order, _)| (lane, order))
@@ -123,8 +125,8 @@ impl Page {
 }
 
 impl Slot {
-    /// None yet: the send's entry was missing when it was to get one, and is looked for first the next
-    /// time. It keeps nobody waiting until then.
+    /// None yet: the send's entry was missing when it was to get one, and is looked for first the
+    /// next time. It keeps nobody waiting until then.
     pub const UNKNOWN: Self = Self { due: Timestamp::EPOCH, epoch: u32::MAX };
 }
 
@@ -135,8 +137,8 @@ impl Line {
         Self { event: send.id.event.clone(), deadline: send.deadline, slot }
     }
 
-    /// The send as it stands, given what its entry holds: who gives it a slot writes no more than the
-    /// page.
+    /// The send as it stands, given what its entry holds: who gives it a slot writes no more than
+    /// the page.
     pub fn stands(&self, send: Waiting) -> Waiting {
         match (send.stage, self.slot) {
             (Stage::Parked | Stage::Queued { .. }, Some(Slot { due, epoch }))

@@ -83,8 +83,8 @@ pub trait Accounts: Send + Sync {
         self.read(account, Read::Consistent).await
     }
 
-    /// How many times the account has been changed, as it stood some moments ago; `None` when it was
-    /// not connected.
+    /// How many times the account has been changed, as it stood some moments ago; `None` when it
+    /// was not connected.
     async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError>;
 }
 
@@ -102,8 +102,8 @@ pub trait Budgets: Send + Sync {
     /// Writes `next` if the stored version is the one before it.
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError>;
 
-    /// Writes `next` as [`Self::save`] does, and that a person's unit now lies where `moved` says, in
-    /// one transaction: neither is written if the unit is not where it was any more.
+    /// Writes `next` as [`Self::save`] does, and that a person's unit now lies where `moved` says,
+    /// in one transaction: neither is written if the unit is not where it was any more.
     async fn save_moved(
         &self,
         account: &AccountId,
@@ -118,8 +118,8 @@ pub trait Budgets: Send + Sync {
         person: &RecipientId,
     ) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Notes where the unit of a person lies who was written to, unless a later one is known. Lost, it
-    /// makes them a new person the next time, which is safe.
+    /// Notes where the unit of a person lies who was written to, unless a later one is known. Lost,
+    /// it makes them a new person the next time, which is safe.
     async fn note_counted(
         &self,
         account: &AccountId,
@@ -177,8 +177,8 @@ pub enum Entry {
     Waiting(Place, Box<Waiting>),
     /// Its send has ended, which had this place.
     Ended(Place),
-    /// It cannot be read: damaged, or of a later version. It is logged, and must not keep others from
-    /// being sent.
+    /// It cannot be read: damaged, or of a later version. It is logged, and must not keep others
+    /// from being sent.
     Unreadable,
 }
 
@@ -195,8 +195,8 @@ impl Entry {
 
 /// Sends: an entry for each event that was ever matched, and pages that list those that may wait.
 ///
-/// A page is written *before* the entries of its sends, so that whatever waits is found by the release
-/// function. The entry decides which of two recordings of one event lives.
+/// A page is written *before* the entries of its sends, so that whatever waits is found by the
+/// release function. The entry decides which of two recordings of one event lives.
 #[async_trait]
 pub trait Sends: Send + Sync {
     /// Those of `events` that have an entry. May lag: only good for sparing work.
@@ -209,12 +209,12 @@ pub trait Sends: Send + Sync {
     /// Writes new pages.
     async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError>;
 
-    /// Makes the entries of sends of one account that a page lists; answers for each in the order given.
-    /// One that failed may be recorded all the same; recording it again is right.
+    /// Makes the entries of sends of one account that a page lists; answers for each in the order
+    /// given. One that failed may be recorded all the same; recording it again is right.
     async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>>;
 
-    /// Takes `step` if the send still waits at the ticket's place and epoch, and gives the send after
-    /// it; `None` when it has moved on or ended. `at` is only kept for people to read.
+    /// Takes `step` if the send still waits at the ticket's place and epoch, and gives the send
+    /// after it; `None` when it has moved on or ended. `at` is only kept for people to read.
     async fn step(
         &self,
         ticket: &Ticket,
@@ -230,8 +230,8 @@ pub trait Sends: Send + Sync {
         at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Ends a send that nobody has claimed, if it still stands at the ticket's epoch. Says whether it
-    /// did.
+    /// Ends a send that nobody has claimed, if it still stands at the ticket's epoch. Says whether
+    /// it did.
     async fn finish_unclaimed(
         &self,
         ticket: &Ticket,
@@ -252,8 +252,8 @@ pub trait Sends: Send + Sync {
     ) -> Result<Vec<Page>, StoreError>;
 
     /// Writes `next` if the stored version is the one before it; without lines the page goes. Says
-    /// whether it did. Of several callers at most one is told so; if the answer to a removal was lost, none
-    /// is.
+    /// whether it did. Of several callers at most one is told so; if the answer to a removal was
+    /// lost, none is.
     async fn rewrite(&self, next: &Page) -> Result<bool, StoreError>;
 }
 
@@ -303,14 +303,15 @@ pub trait Backlogs: Send + Sync {
     /// Marks the account. It is looked at as soon as it is due: as of `now` where it had no mark.
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Marks the account, to be looked at as of `now`: something other than its backlog has changed.
+    /// Marks the account, to be looked at as of `now`: something other than its backlog has
+    /// changed.
     async fn wake(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
     /// All marked accounts with the instant they are due.
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError>;
 
-    /// Takes the account for one run until `until`; `None` when it is taken, not marked, or due later
-    /// than [`DUE_AHEAD`] from `now`: what asked for the run has had one.
+    /// Takes the account for one run until `until`; `None` when it is taken, not marked, or due
+    /// later than [`DUE_AHEAD`] from `now`: what asked for the run has had one.
     async fn lease(
         &self,
         account: &AccountId,
@@ -362,8 +363,8 @@ pub trait Graph: Send + Sync {
     ) -> Result<CommentTime, CallError>;
 }
 
-/// The accounts' journals: what happened to each, for people to read. Nothing is decided on them, so a
-/// line that could not be written is logged and no more.
+/// The accounts' journals: what happened to each, for people to read. Nothing is decided on them,
+/// so a line that could not be written is logged and no more.
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Writes a line down. The same line written twice is there once.
@@ -401,7 +402,8 @@ pub trait Roster: Hearing {
     /// Puts the account on the list, due at once.
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Accounts that are due, those that have waited longest first, each with the instant it is due.
+    /// Accounts that are due, those that have waited longest first, each with the instant it is
+    /// due.
     async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError>;
 
     /// Takes an account that is due at `due` for one visit: it is due again at `until`. `None` when
@@ -469,7 +471,8 @@ pub struct Standing {
 /// The tokens of accounts with what is known of their lives.
 #[async_trait]
 pub trait Tokens: Send + Sync {
-    /// The token in use, and the next one if there is one; `None` when the account is not connected.
+    /// The token in use, and the next one if there is one; `None` when the account is not
+    /// connected.
     async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError>;
 
     /// Writes down when the token in use was obtained and when it ends.
@@ -488,8 +491,8 @@ pub trait Tokens: Send + Sync {
         next: &NextToken,
     ) -> Result<bool, StoreError>;
 
-    /// The next token has worked: it takes the place of the one in use. `false` when there is another
-    /// one by now.
+    /// The next token has worked: it takes the place of the one in use. `false` when there is
+    /// another one by now.
     async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError>;
 
     /// The next token does not work: it is forgotten.

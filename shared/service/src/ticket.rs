@@ -9,8 +9,9 @@ use spillway_core::id::{CampaignId, EventId, RecipientId, SendId};
 use spillway_core::send::{Lane, Waiting};
 use spillway_core::time::Timestamp;
 
-/// Where a send stands among those of its account that wait. Places sort by lane, then deadline; those of campaigns
-/// that want the newest first stand behind the others of their lane, latest deadline first.
+/// Where a send stands among those of its account that wait. Places sort by lane, then deadline;
+/// those of campaigns that want the newest first stand behind the others of their lane, latest
+/// deadline first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Place(String);
@@ -91,8 +92,8 @@ pub struct Ticket {
     /// Whom it goes to, where known: somebody who has had too many messages is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<RecipientId>,
-    /// The slot that it is for, which is written down with the claim for people to read. Messages of
-    /// earlier versions do not tell.
+    /// The slot that it is for, which is written down with the claim for people to read. Messages
+    /// of earlier versions do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Timestamp>,
 }

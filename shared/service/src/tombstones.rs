@@ -1,5 +1,5 @@
-//! What is left of the comments of people who were forgotten: keyed hashes, by which a delivery that is
-//! repeated, or a backfill, is known and nobody is.
+//! What is left of the comments of people who were forgotten: keyed hashes, by which a delivery
+//! that is repeated, or a backfill, is known and nobody is.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -368,8 +368,8 @@ pub async fn of_an_end_and_a_claim_that_race_one_is_taken(subject: &dyn Subject)
     }
 }
 
-/// More than a batch takes; everything of them is read back, in the order of their places, and nothing
-/// of another account's.
+/// More than a batch takes; everything of them is read back, in the order of their places, and
+/// nothing of another account's.
 pub async fn pages_are_read_as_they_were_written(subject: &dyn Subject) {
     let case = Case::new(subject);
     case.put(&[]).await;

@@ -2,8 +2,8 @@
 //! side on the same traces.
 //!
 //! The models are ours, made from what is publicly said of such tools: their figures, not their
-//! code. Where nothing is said, a model has the choice that is best for it, and says so. All of them
-//! meet the same [`Meta`], and the judge counts what each asked of it.
+//! code. Where nothing is said, a model has the choice that is best for it, and says so. All of
+//! them meet the same [`Meta`], and the judge counts what each asked of it.
 
 pub mod models;
 pub mod table;

@@ -34,8 +34,8 @@ impl Trace {
         }
     }
 
-    /// The comparison's scenarios: a viral Reel of a large account and one of a small one, and a day
-    /// on which nothing is ever over a limit.
+    /// The comparison's scenarios: a viral Reel of a large account and one of a small one, and a
+    /// day on which nothing is ever over a limit.
     pub fn scenarios() -> Vec<Self> {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
         let [small, large, _] = TIERS;

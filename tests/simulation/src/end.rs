@@ -60,8 +60,8 @@ impl World {
         }
     }
 
-    /// Everything was sent within so many milliseconds of being told of, and of the holds that refusals of
-    /// several people, or the first of one, have earned.
+    /// Everything was sent within so many milliseconds of being told of, and of the holds that
+    /// refusals of several people, or the first of one, have earned.
     fn check_prompt(&mut self, scenario: &Scenario, within: u64) {
         for post in &scenario.posts {
             let sends: Vec<SendId> = match &post.what {
@@ -203,8 +203,8 @@ impl World {
                 }
     }
 
-    /// Whether the broadcast of a comment that ended as expired at this instant still went on, as the
-    /// comments tell of which Spillway knows.
+    /// Whether the broadcast of a comment that ended as expired at this instant still went on, as
+    /// the comments tell of which Spillway knows.
     fn was_live_at(&self, send: &SendId, at: u64) -> bool {
         let Some(entry) = self.tables.entries.get(send) else { return false };
         let mut told: Vec<u64> = self

@@ -68,7 +68,8 @@ impl World {
         }
     }
 
-    /// The app was put on hold until `until` by the writer's clock; everybody knows of it at `known`.
+    /// The app was put on hold until `until` by the writer's clock; everybody knows of it at
+    /// `known`.
     pub(crate) fn judge_app_hold(&mut self, known: Timestamp, until: Timestamp) {
         self.meta.judge.hold(Scope::App, known, until - CLOCK_BOUND);
     }

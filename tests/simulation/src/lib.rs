@@ -1,8 +1,8 @@
 //! The simulator: the use cases over in-memory ports in virtual time, everything drawn from a seed.
 //!
 //! Processes run at the same time, each request is a point at which another may go first, and
-//! anything may die or fail there. What must hold is looked at after every step; what broke is named
-//! with the seed that breaks it again.
+//! anything may die or fail there. What must hold is looked at after every step; what broke is
+//! named with the seed that breaks it again.
 //!
 //! A hundred runs a second are possible. `simulate --seed N --trace` plays a seed again with
 //! every event.

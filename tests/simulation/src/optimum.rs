@@ -177,7 +177,8 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// Compares the instants at which sends were made, ascending as the arrivals are, with the plan.
+    /// Compares the instants at which sends were made, ascending as the arrivals are, with the
+    /// plan.
     fn new(rules: &Rules, arrivals: &[Timestamp], sent: &[Timestamp]) -> Self {
         let plan = optimum(arrivals, rules);
         let due = |&arrival: &Timestamp| arrival + REPLY_WITHIN;

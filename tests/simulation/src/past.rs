@@ -25,7 +25,8 @@ impl<T> Past<T> {
             self.before.clear();
             return;
         }
-        // What was followed by another state before the oldest instant that is read is found no more.
+        // What was followed by another state before the oldest instant that is read is found no
+        // more.
         let oldest = now.saturating_sub(lag_max);
         let found = self.before.iter().rposition(|(since, _)| *since <= oldest);
         self.before.drain(..found.unwrap_or(0));

@@ -1,5 +1,5 @@
-//! Scale: very many accounts and comments within an hour of virtual time go through the use cases, and
-//! every request is counted by the partition key that it goes to.
+//! Scale: very many accounts and comments within an hour of virtual time go through the use cases,
+//! and every request is counted by the partition key that it goes to.
 //!
 //! Nothing fails here, and a request is answered at once: the question is how hot each key becomes.
 

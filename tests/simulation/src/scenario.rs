@@ -82,7 +82,8 @@ pub enum Theme {
     Refusals,
     /// Many deliveries at the same instant, and accounts that cannot be read among them.
     Crowd,
-    /// Days of upkeep: subscriptions are lost, tokens end, and comments come that no webhook tells of.
+    /// Days of upkeep: subscriptions are lost, tokens end, and comments come that no webhook tells
+    /// of.
     Upkeep,
 }
 
@@ -137,7 +138,8 @@ pub(crate) struct KeptUp {
     pub(crate) token_ends: u64,
     /// Whether Spillway was told so when the account was connected.
     pub(crate) is_end_known: bool,
-    /// How long Meta repeats a delivery that fails before it ends the subscription, where it ever does.
+    /// How long Meta repeats a delivery that fails before it ends the subscription, where it ever
+    /// does.
     pub(crate) patience: Option<u64>,
     /// When Meta ends its subscription.
     pub(crate) losses: Vec<u64>,
@@ -400,8 +402,8 @@ impl AccountPlan {
         Revision(self.changed_at().filter(|&at| at <= now).count() as u64)
     }
 
-    /// The limiter's rules by which a budget of that revision was decided on, of an account whose token
-    /// was `renewed` at these instants.
+    /// The limiter's rules by which a budget of that revision was decided on, of an account whose
+    /// token was `renewed` at these instants.
     pub(crate) fn rules_of(&self, revision: Revision, renewed: &[u64]) -> &Rules {
         // The nth change makes the nth revision.
         let mut changes: Vec<u64> = self.changed_at().chain(renewed.iter().copied()).collect();
@@ -489,8 +491,8 @@ impl Scenario {
         !has_link && plan.is_some_and(|plan| plan.nature == Nature::Answerable)
     }
 
-    /// When comments that no webhook tells of are found, at the latest: a day after the last hold that the
-    /// trouble may bring.
+    /// When comments that no webhook tells of are found, at the latest: a day after the last hold
+    /// that the trouble may bring.
     pub(crate) fn found_by(&self) -> u64 {
         self.calm_at + HOLD_MAX + 24 * 3_600_000
     }

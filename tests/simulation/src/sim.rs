@@ -306,7 +306,8 @@ impl Sim {
         true
     }
 
-    /// The next quarter of an hour in which upkeep finds an account due; the others are stepped over.
+    /// The next quarter of an hour in which upkeep finds an account due; the others are stepped
+    /// over.
     fn next_upkeep(&self) -> Option<u64> {
         let world = self.shared.world();
         let due = world.tables.kept.listed.values().map(|listed| listed.due.as_millis()).min()?;

@@ -43,7 +43,8 @@ pub(crate) struct Tables {
     pub(crate) marks: BTreeMap<AccountId, Marked>,
     /// What upkeep stores.
     pub(crate) kept: Kept,
-    /// How far an eventual read may lag, in milliseconds: so long it is kept how entries and budgets stood.
+    /// How far an eventual read may lag, in milliseconds: so long it is kept how entries and
+    /// budgets stood.
     pub(crate) lag_max: u64,
 }
 
@@ -258,8 +259,8 @@ impl Tables {
         pages.insert(page.place.clone(), page.clone());
     }
 
-    /// Writes a page on the condition of its version, or removes it when it has no lines; gives what
-    /// was there, or `None` where the condition fails.
+    /// Writes a page on the condition of its version, or removes it when it has no lines; gives
+    /// what was there, or `None` where the condition fails.
     pub(crate) fn rewrite(&mut self, next: &Page) -> Option<Page> {
         let pages = self.pages.get_mut(&next.account)?;
         let stored = pages.get(&next.place).filter(|page| page.version + 1 == next.version)?;

@@ -1,4 +1,5 @@
-//! The accounts: what each is, whether its token opens and Meta takes it, and what it would answer to.
+//! The accounts: what each is, whether its token opens and Meta takes it, and what it would answer
+//! to.
 
 use spillway_cloud::login::SCOPES;
 use spillway_core::campaign::{Campaigns, Running};

@@ -61,8 +61,8 @@ impl Finding {
         finding.advising(do_this)
     }
 
-    /// The check could not be made, for the reason that AWS gives. To whom AWS does not show it, it may
-    /// be in order.
+    /// The check could not be made, for the reason that AWS gives. To whom AWS does not show it, it
+    /// may be in order.
     pub(super) fn unseen(check: &'static str, error: &str) -> Self {
         let (said, hint) = explained(error);
         let hint =

@@ -1,5 +1,6 @@
-//! `spillway doctor`: looks at everything between Meta and a sent DM, and says for each finding what to
-//! do. What is found is judged by plain functions; one thing that cannot be looked at stops no other.
+//! `spillway doctor`: looks at everything between Meta and a sent DM, and says for each finding
+//! what to do. What is found is judged by plain functions; one thing that cannot be looked at stops
+//! no other.
 
 mod accounts;
 mod finding;

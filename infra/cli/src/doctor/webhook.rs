@@ -1,4 +1,5 @@
-//! The webhook: the app's secrets, and whether what is deployed takes what they sign and nothing else.
+//! The webhook: the app's secrets, and whether what is deployed takes what they sign and nothing
+//! else.
 
 use std::time::Duration;
 

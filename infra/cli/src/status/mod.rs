@@ -107,8 +107,8 @@ struct QuotaRow {
     fits_at: Option<String>,
 }
 
-/// Calls of this hour and the one before it. Each process writes down those that it made with its next
-/// decision: the last ones may be missing.
+/// Calls of this hour and the one before it. Each process writes down those that it made with its
+/// next decision: the last ones may be missing.
 #[derive(Serialize)]
 struct CallsRow {
     since: Option<String>,

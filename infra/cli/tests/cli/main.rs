@@ -1,5 +1,5 @@
-//! `spillway` as a program, against a local stack in this process: what it prints and changes, and how
-//! it ends.
+//! `spillway` as a program, against a local stack in this process: what it prints and changes, and
+//! how it ends.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 mod account;

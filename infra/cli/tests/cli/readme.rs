@@ -1,5 +1,5 @@
-//! A first-time walk through the README, from clone to a sent DM: its own commands are run, word for
-//! word, so that it cannot lie.
+//! A first-time walk through the README, from clone to a sent DM: its own commands are run, word
+//! for word, so that it cannot lie.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -39,8 +39,8 @@ fn commands(readme: &str, section: &str) -> Vec<String> {
     blocks.flat_map(str::lines).map(str::to_owned).collect()
 }
 
-/// The local stack's program. A test of the workspace has built it; a test of this package alone has
-/// not, if nobody did before.
+/// The local stack's program. A test of the workspace has built it; a test of this package alone
+/// has not, if nobody did before.
 fn local() -> PathBuf {
     let spillway = Path::new(env!("CARGO_BIN_EXE_spillway"));
     let local = spillway.with_file_name(format!("spillway-local{}", std::env::consts::EXE_SUFFIX));

@@ -24,7 +24,8 @@ pub(super) fn one_day(account: &AccountId, comments: u32, seed: u64) -> Trace {
 }
 
 /// Days of several accounts. Each day `comments` are wanted, of which each account has a share; on
-/// most days some of these come in a burst under a new Reel, and the others evenly under the last one.
+/// most days some of these come in a burst under a new Reel, and the others evenly under the last
+/// one.
 pub(super) fn days(accounts: &[AccountId], days: u32, comments: u32, seed: u64) -> Trace {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut all = Trace { comments: Vec::new(), deliveries: Vec::new(), expected: 0 };
@@ -51,8 +52,8 @@ pub(super) fn days(accounts: &[AccountId], days: u32, comments: u32, seed: u64) 
     all
 }
 
-/// What each account has of a day's comments: within a half of the average of what is left for it and
-/// those behind it.
+/// What each account has of a day's comments: within a half of the average of what is left for it
+/// and those behind it.
 fn shares(comments: u32, accounts: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
     let mut left = comments;
     let mut share = |behind: usize| {

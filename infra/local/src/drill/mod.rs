@@ -66,8 +66,8 @@ const START: Timestamp = Timestamp::from_secs(1_788_739_200);
 /// How long comments come, for each day of the drill.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// So long after the last day it is over, whatever waits or is lost: a comment can be answered for a
-/// week.
+/// So long after the last day it is over, whatever waits or is lost: a comment can be answered for
+/// a week.
 const AFTERWARDS: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// Accounts of a drill of several days.
@@ -98,7 +98,8 @@ pub struct Drill {
     troubles: Vec<Happened>,
     /// The troubles that last, by their places.
     on: BTreeSet<usize>,
-    /// What is still to happen by itself, by when; what comes at the same instant in the order planned.
+    /// What is still to happen by itself, by when; what comes at the same instant in the order
+    /// planned.
     moments: BTreeMap<(Timestamp, usize), Moment>,
     planned: usize,
     /// Invocations that died, from when to when.

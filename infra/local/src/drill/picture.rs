@@ -1,5 +1,5 @@
-//! The days of a drill as one looks at them: for each a strip of its hours, with what was asked, sent
-//! and waiting, and what was broken meanwhile.
+//! The days of a drill as one looks at them: for each a strip of its hours, with what was asked,
+//! sent and waiting, and what was broken meanwhile.
 
 use std::fmt::Write as _;
 

@@ -36,8 +36,8 @@ pub struct DrillReport {
     pub expired: u64,
     /// Nobody knows of them, and they got none. Must be 0.
     pub lost: u64,
-    /// DMs beyond the first, and calls for one although the answer to the first was heard and could be
-    /// recorded (of those, Meta refuses the DM). Must be 0.
+    /// DMs beyond the first, and calls for one although the answer to the first was heard and could
+    /// be recorded (of those, Meta refuses the DM). Must be 0.
     pub twice: u64,
     /// Calls made over a limit, as the judge counted. Must be 0.
     pub violations: u64,

@@ -236,8 +236,8 @@ impl Drill {
         self.plan(self.clock.now() + wait, Moment::LogIn(account));
     }
 
-    /// The account's owner logs in again, and whoever operates connects it: `spillway connect`. What
-    /// fails is tried again.
+    /// The account's owner logs in again, and whoever operates connects it: `spillway connect`.
+    /// What fails is tried again.
     pub(super) async fn log_in(&mut self, account: usize) -> Result<()> {
         let is_store_out = self.on.iter().any(|&nth| self.troubles[nth].trouble == Trouble::Store);
         let logged_in = if is_store_out { None } else { self.redeem(account).await?.ok() };

@@ -1,4 +1,5 @@
-//! What is kept up of an account: its tokens, its subscription, and what it can read of its comments.
+//! What is kept up of an account: its tokens, its subscription, and what it can read of its
+//! comments.
 
 use serde_json::{Value, json};
 use spillway_core::id::{AccountId, MediaId};

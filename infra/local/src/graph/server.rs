@@ -1,5 +1,5 @@
-//! The simulated Graph API over HTTP, with paths of its own for ordering faults, reading the log and
-//! logging in: `/_calls`, `/_judge`, `/_faults` and `/_logins`.
+//! The simulated Graph API over HTTP, with paths of its own for ordering faults, reading the log
+//! and logging in: `/_calls`, `/_judge`, `/_faults` and `/_logins`.
 
 use std::future::Future;
 use std::io;

@@ -107,8 +107,8 @@ impl GraphSim {
         self.state().world.set_app(id, secret);
     }
 
-    /// Lets an account's owner log in: the app's id, where there is an app, and the code that they come
-    /// back with, which can be exchanged for a token, once.
+    /// Lets an account's owner log in: the app's id, where there is an app, and the code that they
+    /// come back with, which can be exchanged for a token, once.
     pub fn log_in(&self, account: &AccountId) -> Option<(String, String)> {
         let mut state = self.state();
         let app = state.world.app_id()?.to_owned();

@@ -103,7 +103,8 @@ pub struct Words {
     pub username: Option<String>,
 }
 
-/// After so long without a delivery that is taken Meta unsubscribes an account (Messenger webhooks).
+/// After so long without a delivery that is taken Meta unsubscribes an account (Messenger
+/// webhooks).
 const UNSUBSCRIBED_AFTER: Duration = Duration::from_secs(3600);
 
 /// How long a long-lived token lasts.
@@ -241,7 +242,8 @@ impl World {
         self.codes.remove(code)
     }
 
-    /// A further token of an account. Who has logged in is connected, and subscribed to nothing new.
+    /// A further token of an account. Who has logged in is connected, and subscribed to nothing
+    /// new.
     pub(super) fn give_token(&mut self, id: &AccountId, token: &str, now: Timestamp) {
         let life =
             Token { account: id.clone(), obtained_at: now, ends_at: Some(now + TOKEN_LASTS) };

@@ -83,7 +83,8 @@ pub struct Trace {
 }
 
 impl Shape {
-    /// Comments of a kind that the campaign does not want: that match nothing, or are the account's own.
+    /// Comments of a kind that the campaign does not want: that match nothing, or are the account's
+    /// own.
     const fn others(&self) -> u32 {
         self.comments / 12
     }

@@ -20,7 +20,8 @@ async fn drill(comments: u32, only: &[Trouble]) -> Drill {
 async fn every_trouble_strikes_and_nobody_is_left_out() {
     let report = drill(240, &[]).await.play(&mut |_| ()).await.unwrap();
     let DrillReport { wanted, sent, unknown, waiting, failed, expired, lost, .. } = report;
-    // Where Meta's servers failed, nobody can know whether the call made its DM: it is not repeated.
+    // Where Meta's servers failed, nobody can know whether the call made its DM: it is not
+    // repeated.
     assert_eq!((wanted, sent + unknown), (240, 240), "{report:#?}");
     assert!(unknown <= wanted / 20, "{report:#?}");
     assert_eq!((waiting, failed, expired, lost), (0, 0, 0, 0), "{report:#?}");

@@ -26,7 +26,8 @@ async fn drill(days: u32, comments: u32, only: &[Trouble], seed: u64) -> Drill {
 async fn in_a_week_of_outages_nobody_is_left_out() {
     let report = drill(7, 30, &[], 1).await.play(&mut |_| ()).await.unwrap();
     let DrillReport { wanted, sent, unknown, waiting, failed, expired, lost, .. } = report;
-    // Where Meta's servers failed, nobody can know whether the call made its DM: it is not repeated.
+    // Where Meta's servers failed, nobody can know whether the call made its DM: it is not
+    // repeated.
     assert_eq!((wanted, sent + unknown), (210, 210), "{report:#?}");
     assert!(unknown <= wanted / 20, "{report:#?}");
     // The quotas have room for everybody, so nobody may be too late either.

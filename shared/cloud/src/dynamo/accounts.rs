@@ -132,8 +132,8 @@ impl DynamoAccounts {
         self.count_leasing(id, rules).await.map(|()| true)
     }
 
-    /// Raises the revision of a connected account, whose campaigns have been changed, or whose limits
-    /// are changed with it; `false` where it is not connected.
+    /// Raises the revision of a connected account, whose campaigns have been changed, or whose
+    /// limits are changed with it; `false` where it is not connected.
     async fn revise(&self, id: &AccountId, rules: Option<&Rules>) -> Result<bool, StoreError> {
         loop {
             let Some(stored) = self.stored_revision(id, Read::Consistent).await? else {
@@ -169,8 +169,8 @@ impl DynamoAccounts {
         }
     }
 
-    /// Adds or replaces campaigns, of which one that is paused stays so, and removes others, of which
-    /// what waits is cancelled when its slot comes.
+    /// Adds or replaces campaigns, of which one that is paused stays so, and removes others, of
+    /// which what waits is cancelled when its slot comes.
     ///
     /// # Errors
     /// When the store does not answer. Some may be changed then; doing it again is right.
@@ -323,8 +323,8 @@ impl DynamoAccounts {
         Ok(())
     }
 
-    /// Charges what the account has called to the app's quotas that it has not leased from before. This
-    /// comes before its rules are written: whoever leases by them finds it.
+    /// Charges what the account has called to the app's quotas that it has not leased from before.
+    /// This comes before its rules are written: whoever leases by them finds it.
     async fn join_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
         let key = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
         let get = self.client.get_item().table_name(&self.table).set_key(Some(key));

@@ -191,8 +191,8 @@ impl DynamoBacklogs {
         Ok(marked)
     }
 
-    /// The account was marked during the run: it stays due as of then. Or the run was settled and the
-    /// answer lost, and another one may have the account since.
+    /// The account was marked during the run: it stays due as of then. Or the run was settled and
+    /// the answer lost, and another one may have the account since.
     async fn end_lease(
         &self,
         account: &AccountId,

@@ -39,7 +39,8 @@ pub(super) fn stage_attributes(stage: Stage) -> (&'static str, Timestamp) {
     }
 }
 
-/// The attributes of a waiting send that change. When its comment was made is noted by a step alone.
+/// The attributes of a waiting send that change. When its comment was made is noted by a step
+/// alone.
 pub(super) fn standing(place: &Place, send: &Waiting) -> [(&'static str, AttributeValue); 9] {
     let body = Body {
         lane: send.lane,
@@ -125,7 +126,8 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<Waiting, 
     })
 }
 
-/// The steps that an entry has kept, in order. What is none is left out: nothing is decided on them.
+/// The steps that an entry has kept, in order. What is none is left out: nothing is decided on
+/// them.
 pub(super) fn steps(item: &Item) -> Vec<PastStep> {
     let kept = item.get("steps").and_then(|steps| steps.as_m().ok());
     let texts =

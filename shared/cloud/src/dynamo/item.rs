@@ -112,12 +112,12 @@ impl Reader<'_> {
     }
 }
 
-/// The attribute that names the last conditional write of an item, where the item's other attributes
-/// could be another write's too.
+/// The attribute that names the last conditional write of an item, where the item's other
+/// attributes could be another write's too.
 pub(super) const WRITTEN_BY: &str = "written_by";
 
-/// Bytes that no other write draws. The SDK sends a write again when its answer was lost; the second one
-/// is refused, and the item that is stored then has these bytes.
+/// Bytes that no other write draws. The SDK sends a write again when its answer was lost; the
+/// second one is refused, and the item that is stored then has these bytes.
 pub(super) fn writer(what: &'static str) -> Result<Vec<u8>, StoreError> {
     let bytes: [u8; 8] =
         random().map_err(|error| StoreError::Unavailable { what, detail: error.to_string() })?;

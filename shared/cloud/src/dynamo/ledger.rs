@@ -20,8 +20,8 @@ use super::sends::{DynamoSends, expires_at};
 use super::unavailable;
 use crate::schema::{EXPIRES_AT, entry_id};
 
-/// How long an entry stays beside its tombstone: longer than a process goes on with an account that it
-/// has read without it.
+/// How long an entry stays beside its tombstone: longer than a process goes on with an account that
+/// it has read without it.
 const BURIED_KEPT: Duration = Duration::from_secs(3600);
 
 const FIND: &str = "look up the send";
@@ -121,8 +121,8 @@ impl Ledger for DynamoSends {
                     let item = refused.item.clone().unwrap_or_default();
                     let reader = Reader { item: &item, what: REOPEN };
                     let lies_at = reader.opt_text("place");
-                    // Our own write, whose answer was lost and which the SDK tried again: the place is
-                    // new.
+                    // Our own write, whose answer was lost and which the SDK tried again: the place
+                    // is new.
                     Ok(lies_at == Some(place.as_str()))
                 }
                 _ => Err(unavailable(REOPEN, error)),

@@ -1,5 +1,5 @@
-//! Budgets and cursors: one item each an account, and one for the app, written on the condition of its
-//! version.
+//! Budgets and cursors: one item each an account, and one for the app, written on the condition of
+//! its version.
 
 use std::time::Duration;
 
@@ -197,8 +197,8 @@ impl Versioned for Budget {
     }
 }
 
-/// The revision of an account's settings; none is written of an account that was never changed since
-/// there are any.
+/// The revision of an account's settings; none is written of an account that was never changed
+/// since there are any.
 pub(super) fn revision(reader: &Reader<'_>) -> Result<Revision, StoreError> {
     Ok(Revision(reader.optional_number("revision")?.unwrap_or_default()))
 }

@@ -28,8 +28,9 @@ const BATCH_WRITE: usize = 25;
 const PUT: &str = "write pages";
 const READ: &str = "read pages";
 
-/// A line as its page's item has it: event, deadline, and where it has a slot, that and its epoch. Instants
-/// are in milliseconds from when the page was written, so that a full page is one write unit.
+/// A line as its page's item has it: event, deadline, and where it has a slot, that and its epoch.
+/// Instants are in milliseconds from when the page was written, so that a full page is one write
+/// unit.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Stored {

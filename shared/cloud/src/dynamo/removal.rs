@@ -42,7 +42,8 @@ impl Removal for DynamoRemoval {
         let accounts = DynamoAccounts { client: self.client.clone(), table: self.table.clone() };
         let revision = accounts.next_revision(account).await?;
         let keys = self.keys(account).await?;
-        // Tombstones stay: who was forgotten is not written to by an account that is connected again.
+        // Tombstones stay: who was forgotten is not written to by an account that is connected
+        // again.
         let keys = keys.into_iter().filter(|sk| !sk.starts_with(FORGOTTEN_SK));
         // The settings make the account. What is left of it when this dies is removed by the next
         // try; without settings nothing uses it.

@@ -1,5 +1,5 @@
-//! The accounts that upkeep visits, spread over a few partitions: an item each, with when it is due,
-//! when webhooks last told of it, and what the last visit has left.
+//! The accounts that upkeep visits, spread over a few partitions: an item each, with when it is
+//! due, when webhooks last told of it, and what the last visit has left.
 //!
 //! That webhooks arrive for an account is written once an hour by each process. No item that is
 //! written anyway could tell it: marks come and go, the cursor does not move while sends are

@@ -42,8 +42,8 @@ pub struct DynamoSends {
     pub meter: Arc<Meter>,
 }
 
-/// How long an entry lives at least: past the 7 days in which a comment can be answered and the 36 hours
-/// in which Meta sends a delivery again.
+/// How long an entry lives at least: past the 7 days in which a comment can be answered and the 36
+/// hours in which Meta sends a delivery again.
 const ENTRY_LIFE: Duration = Duration::from_secs(10 * 24 * 3600);
 
 /// How long what lists or holds a send outlives its deadline at least.
@@ -339,8 +339,8 @@ impl DynamoSends {
     }
 }
 
-/// Waits until it is time to ask for what DynamoDB has left undone of a batch, which these parts tell
-/// from others.
+/// Waits until it is time to ask for what DynamoDB has left undone of a batch, which these parts
+/// tell from others.
 pub(super) async fn wait_before_rest(
     backoff: &mut Backoff,
     what: &'static str,

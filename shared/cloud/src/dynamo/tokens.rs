@@ -1,4 +1,5 @@
-//! Tokens: in the account's settings item, the one in use and, while it is not proven, the next one.
+//! Tokens: in the account's settings item, the one in use and, while it is not proven, the next
+//! one.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -146,8 +147,8 @@ impl DynamoTokens {
     }
 }
 
-/// An update that also sets what is known of the life of the token named `name`, and forgets what is
-/// not.
+/// An update that also sets what is known of the life of the token named `name`, and forgets what
+/// is not.
 fn with_life(
     mut update: UpdateItemFluentBuilder,
     name: &str,

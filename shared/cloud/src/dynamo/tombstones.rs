@@ -1,5 +1,5 @@
-//! Tombstones lie in their account's partition, so that whoever reads the account has them. They go when
-//! the entries would have gone that they stand for.
+//! Tombstones lie in their account's partition, so that whoever reads the account has them. They go
+//! when the entries would have gone that they stand for.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
@@ -35,7 +35,8 @@ impl DynamoSends {
         Ok(())
     }
 
-    /// The account's key, which is made when it is first asked for and stays as long as any tombstone.
+    /// The account's key, which is made when it is first asked for and stays as long as any
+    /// tombstone.
     async fn tombstone_key(
         &self,
         account: &AccountId,

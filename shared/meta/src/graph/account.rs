@@ -101,8 +101,8 @@ impl GraphClient {
         answer.into_answered(|answer| answer.array("data").map(|_| ()))
     }
 
-    /// Which webhooks the account is subscribed to: `GET /{account}/subscribed_apps`. The account is
-    /// named, since `/me` is refused here by some versions.
+    /// Which webhooks the account is subscribed to: `GET /{account}/subscribed_apps`. The account
+    /// is named, since `/me` is refused here by some versions.
     ///
     /// # Errors
     ///

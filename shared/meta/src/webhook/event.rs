@@ -26,8 +26,8 @@ pub enum Event {
     Other {
         /// Whose event it is.
         account: AccountId,
-        /// The webhook field, such as `messages`. Events of the `messaging` form do not name theirs;
-        /// it is told from what they carry, and is `messaging` if that is unknown.
+        /// The webhook field, such as `messages`. Events of the `messaging` form do not name
+        /// theirs; it is told from what they carry, and is `messaging` if that is unknown.
         field: String,
     },
 }

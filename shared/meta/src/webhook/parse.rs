@@ -33,9 +33,9 @@ const MESSAGING_FIELDS: [(&str, &str); 10] = [
 /// `changed_fields`. Which one it is, is told by what is there, never by `object`.
 ///
 /// The body holds events of many accounts, and an error makes Meta send all of it again. So one
-/// event that cannot be read is put aside in [`Delivery::skipped`] and the others are taken. Ids may
-/// be strings or numbers; an id that no key or path could hold counts as missing, as does any other
-/// member that is not what it should be. Of a repeated key the last one counts.
+/// event that cannot be read is put aside in [`Delivery::skipped`] and the others are taken. Ids
+/// may be strings or numbers; an id that no key or path could hold counts as missing, as does any
+/// other member that is not what it should be. Of a repeated key the last one counts.
 ///
 /// # Errors
 ///

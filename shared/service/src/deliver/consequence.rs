@@ -66,9 +66,9 @@ pub(super) const SPACED: u32 = 3;
 const TWO: u32 = 2;
 
 impl Consequence {
-    /// What follows for a send of `account` to `to`. A private reply without an answer is tried again,
-    /// since Meta refuses a second one; a message is not, since it would arrive twice. After an error
-    /// answer of Meta's servers neither is: it was seen to deliver private replies again.
+    /// What follows for a send of `account` to `to`. A private reply without an answer is tried
+    /// again, since Meta refuses a second one; a message is not, since it would arrive twice. After
+    /// an error answer of Meta's servers neither is: it was seen to deliver private replies again.
     pub(super) fn of(call: &CallError, account: &AccountId, to: &Address) -> Self {
         let clear = |cause| Self::Refused(Evidence::Clear(cause), Own::Space);
         let doubt = |doubt, own| Self::Refused(Evidence::Doubt(doubt), own);

@@ -257,8 +257,8 @@ impl Deliver {
         jobs
     }
 
-    /// Parks what waits for a paused campaign, and gives the rest, with the ids of messages that the
-    /// queue must bring again.
+    /// Parks what waits for a paused campaign, and gives the rest, with the ids of messages that
+    /// the queue must bring again.
     async fn hold_back(&self, account: &Account, jobs: Vec<Job>) -> (Vec<Job>, Vec<String>) {
         if jobs.iter().all(|job| !account.campaigns.is_paused(&job.ticket.campaign)) {
             return (jobs, Vec::new());
@@ -275,8 +275,8 @@ impl Deliver {
         (jobs, again)
     }
 
-    /// Parks sends that wait for something else than the account's budget, and gives the ids of messages
-    /// that the queue must bring again.
+    /// Parks sends that wait for something else than the account's budget, and gives the ids of
+    /// messages that the queue must bring again.
     async fn park_held(&self, account: &Account, held: Vec<&Job>) -> Vec<String> {
         if held.is_empty() {
             return Vec::new();
@@ -308,8 +308,8 @@ impl Deliver {
         }
     }
 
-    /// Puts off jobs that were not granted: shortly on the queue, one slot apart, else parked. The new
-    /// message is sent, or the send parked, before the old message goes.
+    /// Puts off jobs that were not granted: shortly on the queue, one slot apart, else parked. The
+    /// new message is sent, or the send parked, before the old message goes.
     async fn put_off(&self, account: &Account, denied: &[(&Job, Denial)]) -> Vec<String> {
         let Some((first, _)) = denied.first() else { return Vec::new() };
         let now = self.clock.now();
@@ -815,8 +815,8 @@ impl Deliver {
     }
 
     /// A call was answered, by whatever but a limit: a hold that it was the probe of is over, and
-    /// the answer may say how near the next one is. `answered` is the send, where the answer shows that
-    /// nothing is wrong with its account or campaign.
+    /// the answer may say how near the next one is. `answered` is the send, where the answer shows
+    /// that nothing is wrong with its account or campaign.
     async fn went_through(
         &self,
         account: &Account,

@@ -49,8 +49,8 @@ pub const MARK_KEPT: Duration = Duration::from_secs(600);
 /// message again within a few minutes of a crash.
 pub const OVERDUE: Duration = Duration::from_secs(300);
 
-/// Whoever wrote a page has long made the entries of its sends, or died before its answer, after which
-/// what told of them tells again.
+/// Whoever wrote a page has long made the entries of its sends, or died before its answer, after
+/// which what told of them tells again.
 const RECORDING_OVER: Duration = Duration::from_secs(3600);
 
 /// An account that has given out slots is looked at this long before they end: the schedule comes
@@ -60,8 +60,9 @@ const REFILL: Duration = Duration::from_secs(HORIZON.as_secs() / 5);
 /// An account with sends on the queue is looked at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() - REFILL.as_secs());
 
-/// When a run has given all that waits in a lane a slot, a webhook may park comments behind it for as long
-/// as it believes the cursor that it has read before: the account is looked at again after that.
+/// When a run has given all that waits in a lane a slot, a webhook may park comments behind it for
+/// as long as it believes the cursor that it has read before: the account is looked at again after
+/// that.
 const BELATED: Duration = Duration::from_secs(2 * CURSOR_REMEMBERED.as_secs());
 
 /// An account that cannot send for longer is looked at this often, to expire what is too late.
@@ -118,8 +119,8 @@ pub struct Released {
     pub ended: usize,
 }
 
-/// When the account wants to be looked at again: [`REFILL`] before the next slot, so that sends never
-/// run dry, `within` the given time, and not after the first deadline.
+/// When the account wants to be looked at again: [`REFILL`] before the next slot, so that sends
+/// never run dry, `within` the given time, and not after the first deadline.
 fn look_again_at(
     plan: &Plan,
     left: Option<Lane>,
@@ -135,9 +136,9 @@ fn look_again_at(
     first_deadline.map_or(next, |deadline| next.min(deadline.max(soonest)))
 }
 
-/// How long a forecast of all that waits is good: reading all of it costs much, and hardly changes what
-/// is expected while nothing comes. With every comment that comes, and while some will be late, an
-/// hour; else for a third of what is left, twelve hours at most.
+/// How long a forecast of all that waits is good: reading all of it costs much, and hardly changes
+/// what is expected while nothing comes. With every comment that comes, and while some will be
+/// late, an hour; else for a third of what is left, twelve hours at most.
 fn believed_until(known: &Outlook, marked_at: Timestamp) -> Timestamp {
     let may_have_grown = marked_at + MARK_KEPT > known.seen_at;
     let believed = if may_have_grown || known.late > 0 {
@@ -201,8 +202,9 @@ impl Release {
                 return Ok(Released::default());
             };
             if !self.check.is_trusted() {
-                // To a wrong clock leases have ended and deadlines have passed. The lease just taken
-                // ends by the same clock, so it is given back, and the next tick finds the account due.
+                // To a wrong clock leases have ended and deadlines have passed. The lease just
+                // taken ends by the same clock, so it is given back, and the next tick finds the
+                // account due.
                 self.backlogs.settle(id, &mark, Some(mark.marked_at)).await?;
                 return Ok(Released::default());
             }
@@ -214,7 +216,8 @@ impl Release {
             let cursor = self.cursors.load(id).await?;
             let mut survey = self.survey(&account, &budget.holds, &cursor, now).await?;
             if survey.held_back > 0 {
-                // The campaign may have been resumed since the account was read: that woke it, once.
+                // The campaign may have been resumed since the account was read: that woke it,
+                // once.
                 let known = account.revision;
                 account = self.directory.refresh(id).await?.unwrap_or(account);
                 if account.revision != known {
@@ -227,8 +230,8 @@ impl Release {
             if let Some(due) = survey.first_due.filter(|&due| due <= now) {
                 self.meter.see_span(Metric::OldestDue, now.since(due));
             }
-            // Whatever was there when it was read keeps the mark, also what is about to end: who ends it
-            // may die first.
+            // Whatever was there when it was read keeps the mark, also what is about to end: who
+            // ends it may die first.
             let waiting = survey.waiting();
             // A message that was lost must be missed in time, also before a long wait.
             let is_idle = survey.outstanding.is_empty() && survey.claimed == 0;
@@ -269,8 +272,8 @@ impl Release {
         Surveyor { sends: &*self.sends, account: id, campaigns, holds, cursor, now }
     }
 
-    /// Reads the account's waiting sends in order, until there are enough to fill the horizon. Where
-    /// the newest go first it reads all of them, since those whose time is over stand last.
+    /// Reads the account's waiting sends in order, until there are enough to fill the horizon.
+    /// Where the newest go first it reads all of them, since those whose time is over stand last.
     async fn survey(
         &self,
         account: &Account,
@@ -338,9 +341,9 @@ impl Release {
         Ok(Planned { plan: none, left, opened: false })
     }
 
-    /// A plan in which only what waits indeed has slots: those that get one are looked at first, since
-    /// looking at all that were read would cost many times as much. `None` where too many of them do not
-    /// wait: the next run, at once, goes on behind those.
+    /// A plan in which only what waits indeed has slots: those that get one are looked at first,
+    /// since looking at all that were read would cost many times as much. `None` where too many of
+    /// them do not wait: the next run, at once, goes on behind those.
     async fn plan(
         &self,
         account: &Account,
@@ -450,8 +453,8 @@ impl Release {
         Ok(())
     }
 
-    /// A ticket for a send that has a slot; `None` when it has moved on in the meantime. What is known of
-    /// its last attempt is written down first; else its page tells all that is new.
+    /// A ticket for a send that has a slot; `None` when it has moved on in the meantime. What is
+    /// known of its last attempt is written down first; else its page tells all that is new.
     async fn bring(
         &self,
         at: At,

@@ -1,7 +1,7 @@
 //! What an account's pages list, and what of it can go now.
 //!
-//! A page tells of each send when it is due; only of those that are due by now, and of those that are to
-//! get a slot, is the entry read.
+//! A page tells of each send when it is due; only of those that are due by now, and of those that
+//! are to get a slot, is the entry read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,8 +25,8 @@ use crate::ticket::Place;
 /// Pages read at a time, at least and at most.
 const PAGES: (usize, usize) = (8, 200);
 
-/// Sends that can be released, of which a survey needs no more: those of a broadcast have no slots of the
-/// horizon's.
+/// Sends that can be released, of which a survey needs no more: those of a broadcast have no slots
+/// of the horizon's.
 const READY_MAX: usize = 500;
 
 /// Ready sends that are looked at to find one that is fit to be a probe.
@@ -124,8 +124,8 @@ pub(super) enum Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Now,
-    /// The campaign is paused, or on hold until this instant: before it only the send's time can end its
-    /// wait.
+    /// The campaign is paused, or on hold until this instant: before it only the send's time can
+    /// end its wait.
     Later(Option<Timestamp>),
 }
 
@@ -175,8 +175,8 @@ impl Survey {
         self.ready.iter().map(expected).chain(self.coming.iter().copied()).collect()
     }
 
-    /// The first paced lane of which a send has no slot in a plan; a survey that has not read all knows
-    /// of more in the last lane that it has read.
+    /// The first paced lane of which a send has no slot in a plan; a survey that has not read all
+    /// knows of more in the last lane that it has read.
     pub(super) fn first_left(&self, plan: &Plan) -> Option<Lane> {
         let left = self.ready.iter().zip(&plan.slots).filter(|(_, slot)| slot.is_none());
         let paced = left.map(|(ready, _)| ready.lane).filter(|&lane| lane != Lane::Live).min();
@@ -199,8 +199,8 @@ impl Survey {
         self.edits.insert(at, Edit::Slot(Some(slot)));
     }
 
-    /// Writes the pages on which something has changed, and gives those lines of which the page could
-    /// be written: another run may have been first.
+    /// Writes the pages on which something has changed, and gives those lines of which the page
+    /// could be written: another run may have been first.
     pub(super) async fn write(&mut self, sends: &dyn Sends) -> Result<BTreeSet<At>, StoreError> {
         let mut next: BTreeMap<usize, Page> = BTreeMap::new();
         for (&at, &edit) in self.edits.iter().rev() {
@@ -213,8 +213,8 @@ impl Survey {
                 Edit::Slot(slot) => page.lines[at.line].slot = slot,
             }
         }
-        // A line that was due, and has ended, costs less to look at again than its page to be written. One
-        // without a slot would be the first to get one, again and again.
+        // A line that was due, and has ended, costs less to look at again than its page to be
+        // written. One without a slot would be the first to get one, again and again.
         let matters = |number: usize| {
             let of_page = At { page: number, line: 0 }..At { page: number + 1, line: 0 };
             self.edits.range(of_page).any(|(&at, edit)| match edit {
@@ -320,8 +320,8 @@ fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 impl Surveyor<'_> {
-    /// Reads in order until there are enough sends to fill the horizon, of which it holds `enough`. What
-    /// can be released is given only as far as all before it was read.
+    /// Reads in order until there are enough sends to fill the horizon, of which it holds `enough`.
+    /// What can be released is given only as far as all before it was read.
     pub(super) async fn first(&self, enough: usize) -> Result<Survey, StoreError> {
         let is_enough = |survey: &Survey| {
             let ahead = |&&(lane, due): &&(Lane, Timestamp)| lane != Lane::Live && due > self.now;
@@ -442,9 +442,9 @@ impl Surveyor<'_> {
         survey.ready = ready;
     }
 
-    /// Puts the ready send first that is the fittest to find out whether a hold is over, and says whether
-    /// it has to: not if one as fit has a slot; and one that was refused waits until the hold's end for
-    /// another to come.
+    /// Puts the ready send first that is the fittest to find out whether a hold is over, and says
+    /// whether it has to: not if one as fit has a slot; and one that was refused waits until the
+    /// hold's end for another to come.
     pub(super) async fn choose_probe(&self, survey: &mut Survey) -> Result<Probing, StoreError> {
         let outstanding = std::mem::take(&mut survey.outstanding_at);
         let found = self.look_up(survey, &outstanding, |_| true).await?;
@@ -595,8 +595,9 @@ impl Surveyor<'_> {
         self.sends.entries(&ids, read).await
     }
 
-    /// Looks at those of the ready sends that get one of `slots`, takes out what was recorded elsewhere or
-    /// is not yet, has ended by hand or has moved on, and says whether all may have theirs.
+    /// Looks at those of the ready sends that get one of `slots`, takes out what was recorded
+    /// elsewhere or is not yet, has ended by hand or has moved on, and says whether all may have
+    /// theirs.
     pub(super) async fn verify(
         &self,
         survey: &mut Survey,
@@ -608,8 +609,8 @@ impl Surveyor<'_> {
             .map(|(index, _)| index)
             .collect();
         let lines: Vec<At> = unread.iter().map(|&index| survey.ready[index].at).collect();
-        // One that has moved on since, which only a run whose lease has ended does or somebody by hand,
-        // gets a ticket with which nothing can be sent, and is found overdue.
+        // One that has moved on since, which only a run whose lease has ended does or somebody by
+        // hand, gets a ticket with which nothing can be sent, and is found overdue.
         let is_parked = |send: &Waiting| send.stage == Stage::Parked;
         let found = self.look_up(survey, &lines, is_parked).await?;
         let mut out = Vec::new();

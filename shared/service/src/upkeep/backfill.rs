@@ -1,5 +1,5 @@
-//! Backfill: the comments of the recent past are read and go the way of every other comment. The event
-//! of a comment is its id, however it became known, so it still has its one DM.
+//! Backfill: the comments of the recent past are read and go the way of every other comment. The
+//! event of a comment is its id, however it became known, so it still has its one DM.
 //!
 //! Six hours without a webhook may be a night. So the comments since then are read, four times
 //! a day, and only of media whose count of comments has changed: one call if nobody wrote.
@@ -35,8 +35,8 @@ const READS_A_VISIT: usize = 20;
 /// Takes comments that were read the way of those that were told.
 #[async_trait]
 pub trait Intake: Send + Sync {
-    /// Records a send for every comment of the account that a campaign wants. On an error, taking in the
-    /// same comments again is right.
+    /// Records a send for every comment of the account that a campaign wants. On an error, taking
+    /// in the same comments again is right.
     async fn take_in(
         &self,
         account: &AccountId,
@@ -111,8 +111,8 @@ impl Upkeeper {
         Ok(backfill.may_read(headroom, traffic, now))
     }
 
-    /// Finds out which media there are to read: the newest that have comments beyond those known, and
-    /// those that campaigns name. Says whether it could.
+    /// Finds out which media there are to read: the newest that have comments beyond those known,
+    /// and those that campaigns name. Says whether it could.
     async fn list_media(
         &self,
         caller: &Caller<'_>,
@@ -232,8 +232,9 @@ impl Upkeeper {
         let since = backfill.since_of(cursor);
         let made_at = |item: &CommentItem| item.created_at.unwrap_or(since);
         let (first, last) = (items.first().map(made_at), items.last().map(made_at));
-        // Meta lists the newest first, and promises nothing: only a page that shows it ends a media. One
-        // whose comments are of the same instant, or that has a single one, tells nothing of the order.
+        // Meta lists the newest first, and promises nothing: only a page that shows it ends a
+        // media. One whose comments are of the same instant, or that has a single one, tells
+        // nothing of the order.
         let older_follow = first > last && last.is_some_and(|last| last < since);
         let own = upkeep.username.as_deref().filter(|name| !name.is_empty());
         let is_own = |item: &CommentItem| {
@@ -279,7 +280,8 @@ impl Upkeeper {
         }
         let Backfill { since, reason, read, found, unfinished, only_unfinished, .. } = over;
         info!(account = %account.id, ?reason, read, found, unfinished, "comments read");
-        // A look at a quiet account that found nothing is no news; what is unfinished is, and its end.
+        // A look at a quiet account that found nothing is no news; what is unfinished is, and its
+        // end.
         let is_asked_for = matches!(reason, Reason::Resubscribed | Reason::Asked);
         if found > 0 || is_asked_for || only_unfinished == (unfinished == 0) {
             self.tell(&account.id, Event::Backfilled { since, read, found, unfinished }).await;

@@ -1,4 +1,5 @@
-//! One call of upkeep: charged to the account's budget like every other, and its answer learned from.
+//! One call of upkeep: charged to the account's budget like every other, and its answer learned
+//! from.
 
 use std::time::Duration;
 
@@ -54,7 +55,8 @@ pub(super) enum IfDead {
 }
 
 impl Caller<'_> {
-    /// Whether there is time for another call, and for what follows from it, before the invocation ends.
+    /// Whether there is time for another call, and for what follows from it, before the invocation
+    /// ends.
     pub(super) fn has_time(&self) -> bool {
         self.upkeeper.clock.now() + 2 * CALL_TIMEOUT < self.deadline
     }

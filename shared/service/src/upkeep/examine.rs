@@ -1,4 +1,5 @@
-//! What Meta says of an account to whoever looks into it: reads like upkeep's own, charged like them.
+//! What Meta says of an account to whoever looks into it: reads like upkeep's own, charged like
+//! them.
 //!
 //! With Instagram Login no documented call tells which permissions a token has. So each
 //! permission is tried by a read that needs it: who the account is, its conversations, the
@@ -36,10 +37,10 @@ pub enum CommentsRead {
 }
 
 impl Upkeeper {
-    /// Asks Meta who the account is and what it is subscribed to, with the token in use, and reads what
-    /// takes each permission. The calls are charged to the account's budget, and left out where there is
-    /// no room; what their answers tell of limits holds for everybody, and a token that is refused stops
-    /// the account, as on a visit.
+    /// Asks Meta who the account is and what it is subscribed to, with the token in use, and reads
+    /// what takes each permission. The calls are charged to the account's budget, and left out
+    /// where there is no room; what their answers tell of limits holds for everybody, and a token
+    /// that is refused stops the account, as on a visit.
     ///
     /// # Errors
     /// When the store does not answer, or the token cannot be opened.

@@ -1,10 +1,10 @@
-//! Upkeep: tokens are renewed, subscriptions are kept whole, and comments that no webhook told of are
-//! found.
+//! Upkeep: tokens are renewed, subscriptions are kept whole, and comments that no webhook told of
+//! are found.
 //!
 //! A schedule starts a run ([`Upkeeper::run`]), which visits the accounts that are due, a few at a
-//! time, until its time is up; those that have waited longest come first, so that what one run does not
-//! reach the next one does. An account that fails is due again after a while and stops no other. There
-//! is no queue between: a visit is mostly one call an hour, and nobody waits for it.
+//! time, until its time is up; those that have waited longest come first, so that what one run does
+//! not reach the next one does. An account that fails is due again after a while and stops no
+//! other. There is no queue between: a visit is mostly one call an hour, and nobody waits for it.
 //!
 //! The accounts are listed in eight partitions, each with the instant at which it is due. A
 //! visit begins by moving this instant on, on the condition of the old one. So one run has an
@@ -243,8 +243,8 @@ impl Upkeeper {
         Ok(next)
     }
 
-    /// Whether the account's hold is for sends to end: those that wait tell whether sends go through
-    /// again, which a read does not. A token is alive for either.
+    /// Whether the account's hold is for sends to end: those that wait tell whether sends go
+    /// through again, which a read does not. A token is alive for either.
     async fn is_for_sends(&self, account: &Account) -> Result<bool, StoreError> {
         let held = self.budgets.load(&account.id).await?.holds.current;
         match held.map(|hold| hold.cause) {
@@ -259,8 +259,8 @@ impl Upkeeper {
         kept.next.is_some() || duty != TokenDuty::Rest
     }
 
-    /// Asks once how an account is named: its own comments are told by its name, and Meta's requests
-    /// about it by the id that the app alone has for it.
+    /// Asks once how an account is named: its own comments are told by its name, and Meta's
+    /// requests about it by the id that the app alone has for it.
     async fn meet(&self, caller: &Caller<'_>, upkeep: &mut Upkeep) -> Result<(), StoreError> {
         if upkeep.username.is_some() || upkeep.dead_since.is_some() {
             return Ok(());
@@ -305,8 +305,8 @@ impl Upkeeper {
         }
     }
 
-    /// Its owner wants it gone. Without settings nothing is matched or sent any more, whoever had the
-    /// account in memory has it for a minute at most, and release cancels what waits.
+    /// Its owner wants it gone. Without settings nothing is matched or sent any more, whoever had
+    /// the account in memory has it for a minute at most, and release cancels what waits.
     async fn delete(&self, id: &AccountId, code: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.removal.remove(id).await?;

@@ -12,9 +12,9 @@ use crate::metrics::Metric;
 use crate::port::{Standing, StoreError};
 
 impl Upkeeper {
-    /// Looks once an hour whether the account is subscribed to what is needed, and subscribes it again
-    /// where it is not; then what was missed is to be read. So it is where somebody else has subscribed
-    /// it since, with the token whose life this is.
+    /// Looks once an hour whether the account is subscribed to what is needed, and subscribes it
+    /// again where it is not; then what was missed is to be read. So it is where somebody else has
+    /// subscribed it since, with the token whose life this is.
     pub(super) async fn keep_subscription(
         &self,
         caller: &Caller<'_>,
@@ -46,7 +46,8 @@ impl Upkeeper {
                 warn!(account = %id, ?lacks, "not subscribed");
                 self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
             }
-            // Written down first: after it is subscribed a visit that is killed leaves no trace of this.
+            // Written down first: after it is subscribed a visit that is killed leaves no trace of
+            // this.
             let missed = [upkeep.unread_since, upkeep.missed_since(standing.last_heard)];
             upkeep.unread_since = missed.into_iter().flatten().min();
             self.roster.note(id, upkeep).await?;
@@ -64,8 +65,8 @@ impl Upkeeper {
         Ok(Next::Check)
     }
 
-    /// The account is subscribed, by this visit or by another that could not say so: what was missed
-    /// is to be read.
+    /// The account is subscribed, by this visit or by another that could not say so: what was
+    /// missed is to be read.
     async fn is_whole(
         &self,
         caller: &Caller<'_>,
@@ -104,7 +105,8 @@ impl Upkeeper {
         Next::Soon
     }
 
-    /// Notices that webhooks come again, or have not come for long enough that comments should be read.
+    /// Notices that webhooks come again, or have not come for long enough that comments should be
+    /// read.
     pub(super) async fn listen(&self, account: &Account, standing: &Standing, upkeep: &mut Upkeep) {
         let id = &account.id;
         let now = self.clock.now();
@@ -142,7 +144,8 @@ impl Upkeeper {
     }
 }
 
-/// Comments made since then may have been missed: they are to be read, with what is being read already.
+/// Comments made since then may have been missed: they are to be read, with what is being read
+/// already.
 fn look_back(reason: Reason, since: Timestamp, now: Timestamp, upkeep: &mut Upkeep) {
     let since = upkeep.backfill.take().map_or(since, |known| known.since.min(since));
     upkeep.backfill = Some(Backfill::new(reason, since, now));

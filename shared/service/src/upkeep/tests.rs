@@ -1,5 +1,5 @@
-//! What a visit decides, call by call. That it survives being killed anywhere, and what Meta makes of
-//! it, is tested over the wire.
+//! What a visit decides, call by call. That it survives being killed anywhere, and what Meta makes
+//! of it, is tested over the wire.
 
 use std::sync::Arc;
 use std::time::Duration;

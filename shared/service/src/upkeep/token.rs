@@ -1,5 +1,5 @@
-//! A token's life: renewed in its last third; the new one is kept beside the old one until a call with
-//! it has worked, and only then takes its place.
+//! A token's life: renewed in its last third; the new one is kept beside the old one until a call
+//! with it has worked, and only then takes its place.
 
 use std::time::Duration;
 
@@ -76,7 +76,8 @@ impl Upkeeper {
                     self.renewal_failed(caller, kept, &failed.reason(), upkeep).await;
                 }
                 if !failed.is_refusal() {
-                    // It says nothing of the token: one whose end nobody knows need not wait for a day.
+                    // It says nothing of the token: one whose end nobody knows need not wait for a
+                    // day.
                     upkeep.renewal_failed_at = None;
                 }
                 return Ok(Next::Check);
@@ -129,8 +130,8 @@ impl Upkeeper {
         Ok(Next::Check)
     }
 
-    /// The token was found dead. One that works was connected since, or Meta has changed its mind: a
-    /// call tells, once the hold lets one through.
+    /// The token was found dead. One that works was connected since, or Meta has changed its mind:
+    /// a call tells, once the hold lets one through.
     async fn look_again(
         &self,
         caller: &Caller<'_>,

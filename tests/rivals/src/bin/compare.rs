@@ -9,8 +9,8 @@ use spillway_rivals::{Trace, compare, models};
 
 /// Plays the same comments under models of several ways of sending, and prints what became of them.
 ///
-/// The models are made from what is publicly said of such tools; they are not their code. Each plays
-/// in virtual time against the same small Meta, and the judge counts every call.
+/// The models are made from what is publicly said of such tools; they are not their code. Each
+/// plays in virtual time against the same small Meta, and the judge counts every call.
 #[derive(Parser)]
 #[command(
     name = "compare",

@@ -20,8 +20,8 @@ const ENQUEUE: u64 = 1;
 const WORK: u64 = 3;
 
 /// At most 750 in an hour of the clock. What is over is queued again in 30 minutes, three times,
-/// and then dropped. After a limit response a job is attempted again, three times in all and counted
-/// each time, while the other workers go on.
+/// and then dropped. After a limit response a job is attempted again, three times in all and
+/// counted each time, while the other workers go on.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedWindow;
 

@@ -15,8 +15,8 @@ use crate::meta::{Answer, DAY, HOUR, Meta, REPLIES_PER_HOUR};
 use crate::outcome::Outcome;
 use crate::trace::{DEADLINE, Trace};
 
-/// The use cases in virtual time, with the limits that the trace's Meta has. Every request of theirs
-/// is counted, with those of the schedule, which many accounts would share.
+/// The use cases in virtual time, with the limits that the trace's Meta has. Every request of
+/// theirs is counted, with those of the schedule, which many accounts would share.
 #[derive(Clone, Copy, Debug)]
 pub struct Spillway;
 

@@ -2,8 +2,8 @@
 
 use crate::process::Function;
 
-/// Milliseconds of a whole core that an invocation takes, and each request that it makes. `throughput`
-/// (`tests/speed`) finds less, without TLS: this is rounded up.
+/// Milliseconds of a whole core that an invocation takes, and each request that it makes.
+/// `throughput` (`tests/speed`) finds less, without TLS: this is rounded up.
 const CORE_INVOCATION: f64 = 0.3;
 const CORE_REQUEST: f64 = 0.15;
 

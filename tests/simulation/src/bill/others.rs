@@ -42,8 +42,8 @@ impl Other {
         }
     }
 
-    /// What a DM uses. Each design records the comment, counts the call and notes the outcome, a write
-    /// unit each; it has full batches where it has any, and nothing goes wrong.
+    /// What a DM uses. Each design records the comment, counts the call and notes the outcome, a
+    /// write unit each; it has full batches where it has any, and nothing goes wrong.
     pub(super) fn usage(self, wait: Wait) -> Usage {
         let base = Usage { write_units: 3.0, ..BESIDE } + delivery();
         base + match self {
@@ -78,8 +78,8 @@ fn invocation<const N: usize>(function: Function, part: f64, requests: [u64; N])
     Usage { invocations: part, gb_seconds: part * gb_seconds(function, lasts), ..Usage::default() }
 }
 
-/// The webhook's: it records, then hands on. Schedules and executions are created one by one, but at
-/// a time, and take as long as a message.
+/// The webhook's: it records, then hands on. Schedules and executions are created one by one, but
+/// at a time, and take as long as a message.
 fn delivery() -> Usage {
     invocation(Function::Webhook, 1.0 / DELIVERY, [store(), queue()])
 }

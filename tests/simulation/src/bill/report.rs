@@ -16,8 +16,8 @@ pub struct Report {
     pub prices: Prices,
     /// The workloads.
     pub workloads: Vec<Column>,
-    /// USD a month for what all accounts share, whether anything is sent or not. It is a part of the
-    /// fleet's bill, and not of the single account's.
+    /// USD a month for what all accounts share, whether anything is sent or not. It is a part of
+    /// the fleet's bill, and not of the single account's.
     pub standing_a_month: Bill,
     /// What others do.
     pub others: Vec<OtherColumn>,

@@ -155,8 +155,8 @@ pub fn count_all(workloads: &[(Crowd, Wait)]) -> Vec<Counted> {
     })
 }
 
-/// The careful profile allows a middle-tier account 196 DMs an hour in 16 hours of a day: 1,570 comments
-/// take eight hours, and 9,400 three days.
+/// The careful profile allows a middle-tier account 196 DMs an hour in 16 hours of a day: 1,570
+/// comments take eight hours, and 9,400 three days.
 fn play(crowd: Crowd, wait: Wait) -> Play {
     let burst = |comments: u32, delivery: u32| Wave {
         comments,
@@ -283,8 +283,8 @@ const ALARMS: f64 = 19.0;
 /// further label.
 const METRICS: f64 = 29.0;
 
-/// What is taken and not counted, for each DM: at most 1 KB of logs; 1.5 KB to Meta, with what TLS adds;
-/// an entry of 400 bytes for ten days.
+/// What is taken and not counted, for each DM: at most 1 KB of logs; 1.5 KB to Meta, with what TLS
+/// adds; an entry of 400 bytes for ten days.
 pub(super) const BESIDE: Usage = Usage {
     write_units: 0.0,
     read_units: 0.0,
@@ -306,9 +306,9 @@ pub(super) const BESIDE: Usage = Usage {
 };
 
 /// What all accounts share in an hour, whether anything is sent or not: for each of the two queues
-/// five long polls of 20 seconds at a time, the schedule with its invocations, the two tables' keys asked
-/// for every five minutes for each of four functions, a key, a
-/// secret, the metrics under one label each, a dashboard and the alarms.
+/// five long polls of 20 seconds at a time, the schedule with its invocations, the two tables' keys
+/// asked for every five minutes for each of four functions, a key, a secret, the metrics under one
+/// label each, a dashboard and the alarms.
 fn standing(counts: &Counts) -> Usage {
     const POLLS: f64 = 2.0 * 5.0 * 180.0;
     const TICKS: f64 = 60.0;
@@ -331,9 +331,9 @@ fn standing(counts: &Counts) -> Usage {
     }
 }
 
-/// What upkeep takes in an hour, whether anything is sent or not: four runs; and for each account a visit,
-/// which moves its due time on, reads account, token and budget, charges one call and makes it, and writes
-/// down what it has found. Eight visits share an invocation's time.
+/// What upkeep takes in an hour, whether anything is sent or not: four runs; and for each account a
+/// visit, which moves its due time on, reads account, token and budget, charges one call and makes
+/// it, and writes down what it has found. Eight visits share an invocation's time.
 fn upkeep(accounts: u32) -> Usage {
     const RUNS: f64 = 4.0;
     const VISIT_MILLIS: f64 = 400.0 / 8.0;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use spillway_simulation::bill::{self, LIST, Prices, Report};
 
-/// Plays workloads through Spillway's use cases in virtual time, counts requests and units, and prints
-/// what a million DMs cost at AWS list prices.
+/// Plays workloads through Spillway's use cases in virtual time, counts requests and units, and
+/// prints what a million DMs cost at AWS list prices.
 ///
 /// The exit code is 1 if the price list cannot be used. A target that is missed is printed as such.
 #[derive(Parser)]

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use spillway_simulation::scale::{self, Progress, Size};
 
-/// Plays an hour of very many comments to very many accounts through Spillway's use cases, in virtual
-/// time, and counts what each DynamoDB partition key, table and queue has to take in a second.
+/// Plays an hour of very many comments to very many accounts through Spillway's use cases, in
+/// virtual time, and counts what each DynamoDB partition key, table and queue has to take in a
+/// second.
 ///
-/// The exit code is 1 if a key passed 1,000 write units or 3,000 read units in a second, or something
-/// failed.
+/// The exit code is 1 if a key passed 1,000 write units or 3,000 read units in a second, or
+/// something failed.
 #[derive(Parser)]
 #[command(
     name = "scale",

@@ -1,5 +1,5 @@
-//! What Meta knows of an account that is kept up: its tokens, its subscription, and the comments that
-//! it lists, in pages.
+//! What Meta knows of an account that is kept up: its tokens, its subscription, and the comments
+//! that it lists, in pages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,8 +54,8 @@ pub(crate) enum Told {
 /// An account that is kept up.
 pub(super) struct KnownAccount {
     kept: KeptUp,
-    /// Its tokens by number, with when each was issued and when it ends, in milliseconds since 1970 as
-    /// all instants here.
+    /// Its tokens by number, with when each was issued and when it ends, in milliseconds since 1970
+    /// as all instants here.
     tokens: BTreeMap<u64, (u64, u64)>,
     /// When its subscription has ended.
     losses: Vec<u64>,
@@ -179,8 +179,8 @@ impl KnownAccount {
 }
 
 impl Meta {
-    /// Whether the account is subscribed to its webhooks at `at`; an account that is not kept up always
-    /// is.
+    /// Whether the account is subscribed to its webhooks at `at`; an account that is not kept up
+    /// always is.
     pub(crate) fn is_subscribed(&self, account: &AccountId, at: u64) -> bool {
         self.accounts.get(account).is_none_or(|known| known.is_subscribed(at))
     }
@@ -203,8 +203,8 @@ impl Meta {
         }
     }
 
-    /// What Meta delivers of what there is to tell: nothing of an account that was not subscribed when
-    /// the comment was made.
+    /// What Meta delivers of what there is to tell: nothing of an account that was not subscribed
+    /// when the comment was made.
     pub(crate) fn delivers(&self, post: &Post) -> Option<Post> {
         let Tells::Comments(comments) = &post.what else { return Some(post.clone()) };
         let is_told = |comment: &&CommentEvent| {
@@ -238,8 +238,8 @@ impl Meta {
 }
 
 impl World {
-    /// How Meta refuses a call with that token, where it does: one that has ended, or that it has not
-    /// issued.
+    /// How Meta refuses a call with that token, where it does: one that has ended, or that it has
+    /// not issued.
     pub(super) fn refuses_token(
         &self,
         account: &AccountId,

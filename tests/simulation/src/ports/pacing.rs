@@ -143,7 +143,8 @@ impl World {
         Account { revision: self.revision(plan, as_of), ..account }
     }
 
-    /// How many times an account had been changed by `as_of`; a token that is renewed changes it too.
+    /// How many times an account had been changed by `as_of`; a token that is renewed changes it
+    /// too.
     fn revision(&self, plan: &AccountPlan, as_of: u64) -> Revision {
         let renewed = self.tables.kept.token_at(&plan.id, as_of).map_or(0, |(_, renewed)| renewed);
         Revision(plan.revision(as_of).0 + renewed)

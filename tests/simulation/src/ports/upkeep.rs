@@ -1,4 +1,5 @@
-//! What upkeep needs beside: its list of accounts, their tokens and journals, and what it asks Meta.
+//! What upkeep needs beside: its list of accounts, their tokens and journals, and what it asks
+//! Meta.
 
 use std::time::Duration;
 

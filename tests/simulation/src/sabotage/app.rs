@@ -1,5 +1,5 @@
-//! The app's budget, with its holds out of sight or without an end, or written whoever has written in
-//! between.
+//! The app's budget, with its holds out of sight or without an end, or written whoever has written
+//! in between.
 
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;

@@ -1,5 +1,5 @@
-//! Budgets that overwrite what others wrote in between, that hide holds or refusals, or that take one
-//! person for another.
+//! Budgets that overwrite what others wrote in between, that hide holds or refusals, or that take
+//! one person for another.
 
 use async_trait::async_trait;
 use spillway_core::budget::Budget;

@@ -1,5 +1,5 @@
-//! Sends without claims: whoever has a message acts on it, whatever it says of the epoch. Or sends of
-//! which nobody knows that they were under way. Or pages that lose a line.
+//! Sends without claims: whoever has a message acts on it, whatever it says of the epoch. Or sends
+//! of which nobody knows that they were under way. Or pages that lose a line.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! Upkeep that forgets what it must remember, takes a refused page for the end of its media, or does not
-//! look after accounts on hold.
+//! Upkeep that forgets what it must remember, takes a refused page for the end of its media, or
+//! does not look after accounts on hold.
 
 use std::time::Duration;
 

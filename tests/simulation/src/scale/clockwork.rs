@@ -28,8 +28,8 @@ const STEP: u64 = 100;
 /// How the queues' messages are taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gather {
-    /// A step is so many times as long, and so is what an invocation takes: one account then fills as
-    /// many batches and processes as so many. Steps must go into a minute.
+    /// A step is so many times as long, and so is what an invocation takes: one account then fills
+    /// as many batches and processes as so many. Steps must go into a minute.
     pub(crate) stretch: u64,
     /// Messages in a batch of sends at most.
     pub(crate) batch: usize,

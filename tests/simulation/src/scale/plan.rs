@@ -57,8 +57,8 @@ const VIRAL_SPAN: u64 = 5 * MINUTE;
 const GATHERED: u64 = 10_000;
 const DELIVERY_MAX: u64 = 1000;
 
-/// One in so many of the other accounts goes by what Meta documents alone, so that it matters who had
-/// a message before.
+/// One in so many of the other accounts goes by what Meta documents alone, so that it matters who
+/// had a message before.
 const DOCUMENTED: u32 = 5;
 
 /// Comments of an account in deliveries of equal size and distance.
@@ -227,8 +227,8 @@ fn kind(nth: u32, size: Size) -> usize {
     }
 }
 
-/// Comments an account. Behind the viral ones comes a long tail: the share of the nth falls with its
-/// root.
+/// Comments an account. Behind the viral ones comes a long tail: the share of the nth falls with
+/// its root.
 fn counts(size: Size) -> Vec<u32> {
     let viral = size.viral();
     let tail = u64::from(size.comments - viral * size.comments_of_a_viral());

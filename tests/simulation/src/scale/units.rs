@@ -100,8 +100,8 @@ pub(super) fn app_bytes(key: &str, budget: &AppBudget) -> usize {
 
 /// The size of an entry's item, of a send that waits.
 pub(super) fn entry_bytes(place: &Place, send: &Waiting) -> usize {
-    /// Names of attributes and of fields in the body, numbers, the first steps, and what else does not
-    /// vary.
+    /// Names of attributes and of fields in the body, numbers, the first steps, and what else does
+    /// not vary.
     const FRAME: usize = 350;
     let (comment, person) = match &send.to {
         Address::Comment { id, author } => (id.as_str().len(), author.as_ref().map_or(0, text)),

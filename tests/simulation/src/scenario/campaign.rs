@@ -1,5 +1,5 @@
-//! Draws a campaign of hundreds of messages, and a few comments that come while it runs: nothing goes
-//! wrong, and nobody who comments waits for those who did not.
+//! Draws a campaign of hundreds of messages, and a few comments that come while it runs: nothing
+//! goes wrong, and nobody who comments waits for those who did not.
 
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;

@@ -1,5 +1,6 @@
-//! Draws a crowd: many deliveries at the same instant, some of broadcasts, some of accounts of which
-//! nothing can be read. Nothing else goes wrong, and everybody is answered as soon as there are slots.
+//! Draws a crowd: many deliveries at the same instant, some of broadcasts, some of accounts of
+//! which nothing can be read. Nothing else goes wrong, and everybody is answered as soon as there
+//! are slots.
 
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;
@@ -100,7 +101,8 @@ impl Scenario {
     }
 }
 
-/// Up to so many comments of an account at the same instant, all of them below a post or a broadcast.
+/// Up to so many comments of an account at the same instant, all of them below a post or a
+/// broadcast.
 fn comments(dice: &mut Dice, nth: u64, most: u64, at: u64) -> Vec<CommentPlan> {
     let ends_at = at + HOUR;
     let surface = dice.pick(&[Surface::Post, Surface::Live { ends_at }]);

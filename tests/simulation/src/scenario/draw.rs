@@ -30,7 +30,8 @@ const SOME_DAYS: [u64; 5] =
 /// What a run may take beyond what its quotas and holds ask for.
 const SLACK: u64 = 12 * HOUR;
 
-/// What upkeep may take beyond that: media that could not be read are tried again after a day at most.
+/// What upkeep may take beyond that: media that could not be read are tried again after a day at
+/// most.
 const UPKEEP_SLACK: u64 = 2 * DAY;
 
 /// The calls that a window must hold for an account to be kept up: a visit makes some at once.
@@ -95,8 +96,8 @@ impl Scenario {
         let mut processes = processes(dice);
         let outages = outages(dice, trouble, start..calm_at);
         let spells = spells(dice, trouble, &accounts, start..calm_at);
-        // Some are kept up as well. What is found late must have time to be sent, and a comment that was
-        // made before its campaign is wanted by chance.
+        // Some are kept up as well. What is found late must have time to be sent, and a comment
+        // that was made before its campaign is wanted by chance.
         let may_be_kept = lasting == Lasting::Hours
             && drained < DAY
             && accounts.iter().all(|account| account.begins_at.is_none())
@@ -283,8 +284,8 @@ fn other_base(dice: &mut Dice, base: &Base, spread: bool) -> Option<Base> {
     Some(Base::Rows(rows))
 }
 
-/// Time zones: without clock changes, with one of an hour, with one of half an hour, far to the east
-/// and to the west.
+/// Time zones: without clock changes, with one of an hour, with one of half an hour, far to the
+/// east and to the west.
 const ZONES: [&str; 7] = [
     "UTC",
     "Asia/Kolkata",

@@ -1,5 +1,5 @@
-//! What an account is held to, written down twice: once as the rules that the limiter works by, once
-//! in the judge's own words.
+//! What an account is held to, written down twice: once as the rules that the limiter works by,
+//! once in the judge's own words.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -251,7 +251,8 @@ impl Shape {
         Rules::new(profile, terms).expect("the profile is sound")
     }
 
-    /// The rows before the change and those after it each hold for their time, counted over all calls.
+    /// The rows before the change and those after it each hold for their time, counted over all
+    /// calls.
     fn judged(&self, start: u64) -> judge::Rules {
         let (Some(Other { from, base: Some(_), .. }), Some(after)) = (&self.other, self.after())
         else {

@@ -146,8 +146,8 @@ pub(super) fn deliveries(accounts: &[AccountPlan]) -> Vec<Post> {
     posts.map(|(at, comments)| Post { at: at + 2000, what: Told::Comments(comments) }).collect()
 }
 
-/// Each comment in a delivery of its own at the instant it is made, together with the like of the other
-/// accounts.
+/// Each comment in a delivery of its own at the instant it is made, together with the like of the
+/// other accounts.
 pub(super) fn at_once(accounts: &[AccountPlan]) -> Vec<Post> {
     let most = accounts.iter().map(|account| account.comments.len()).max().unwrap_or_default();
     (0..most)

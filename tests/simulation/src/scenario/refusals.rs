@@ -1,5 +1,5 @@
-//! Draws an account for which Meta refuses a few sends, or one campaign, in words that seem to mean the
-//! whole account. Nothing else goes wrong, and the other sends do not wait.
+//! Draws an account for which Meta refuses a few sends, or one campaign, in words that seem to mean
+//! the whole account. Nothing else goes wrong, and the other sends do not wait.
 
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;

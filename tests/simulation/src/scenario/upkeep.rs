@@ -1,5 +1,5 @@
-//! Draws days of upkeep: subscriptions that are lost, webhooks that stop, tokens near their end, accounts
-//! that are restricted, and a Meta that refuses to go on behind a page of comments.
+//! Draws days of upkeep: subscriptions that are lost, webhooks that stop, tokens near their end,
+//! accounts that are restricted, and a Meta that refuses to go on behind a page of comments.
 
 use std::ops::Range;
 
@@ -23,17 +23,17 @@ const DAY: u64 = 24 * HOUR;
 /// 2026-09-21T08:00:00Z.
 const EIGHT: u64 = 1_789_977_600_000;
 
-/// How long it goes on after the last hold that the trouble may bring: what could not be read to the end
-/// is tried again after a day at most.
+/// How long it goes on after the last hold that the trouble may bring: what could not be read to
+/// the end is tried again after a day at most.
 const AFTERWARDS: u64 = 2 * DAY;
 
-/// An account with nothing but its trouble lasts for so long, and one that is restricted while its token
-/// ends.
+/// An account with nothing but its trouble lasts for so long, and one that is restricted while its
+/// token ends.
 const LASTS: (u64, u64) = (DAY, 2 * DAY + 12 * HOUR);
 const RESTRICTED: u64 = 10 * DAY;
 
-/// How long a token must be good for that nothing keeps from being renewed, and one whose account is on
-/// hold.
+/// How long a token must be good for that nothing keeps from being renewed, and one whose account
+/// is on hold.
 const TOKEN_LEFT: u64 = 30 * HOUR;
 const TOKEN_LEFT_ON_HOLD: u64 = 8 * DAY;
 
@@ -181,8 +181,8 @@ fn steady(
     comments
 }
 
-/// What there is to keep up of an account, over so many milliseconds. Its token is good for `token_left`
-/// at least.
+/// What there is to keep up of an account, over so many milliseconds. Its token is good for
+/// `token_left` at least.
 pub(super) fn kept(
     dice: &mut Dice,
     account: &AccountPlan,

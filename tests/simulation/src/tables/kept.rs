@@ -18,7 +18,8 @@ pub(crate) struct Kept {
     pub(crate) listed: BTreeMap<AccountId, Listed>,
     /// The tokens in use, each with its next one.
     pub(crate) tokens: BTreeMap<AccountId, KeptToken>,
-    /// When each token in use took the place of another, in milliseconds since 1970, and which it was.
+    /// When each token in use took the place of another, in milliseconds since 1970, and which it
+    /// was.
     renewed: BTreeMap<AccountId, Vec<(u64, SealedToken)>>,
 }
 
@@ -74,8 +75,8 @@ impl Kept {
         renewed.map(|&(at, _)| at).collect()
     }
 
-    /// Takes an account that is due at `due` for the visit of that request; one that the request has
-    /// taken already stays its own.
+    /// Takes an account that is due at `due` for the visit of that request; one that the request
+    /// has taken already stays its own.
     pub(crate) fn visit(
         &mut self,
         account: &AccountId,

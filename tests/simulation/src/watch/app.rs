@@ -74,8 +74,8 @@ impl World {
         }
     }
 
-    /// No account is granted anything that was decided on during a hold of the app, but for the time
-    /// within which every process reads of it.
+    /// No account is granted anything that was decided on during a hold of the app, but for the
+    /// time within which every process reads of it.
     pub(super) fn check_app_hold(
         &mut self,
         caller: Caller,

@@ -112,8 +112,8 @@ impl World {
         }
     }
 
-    /// A call is about to be made: with time for its answer, of an age once, and of a message to a person
-    /// never again where nobody knows of an earlier one.
+    /// A call is about to be made: with time for its answer, of an age once, and of a message to a
+    /// person never again where nobody knows of an earlier one.
     pub(crate) fn sees_attempt(&mut self, account: &AccountId, ask: &Ask, timeout: u64) {
         if let Some(event) = ask.event() {
             let send = SendId { account: account.clone(), event };
@@ -193,8 +193,8 @@ impl World {
         if let Ask::Reply(comment) = ask
             && self.meta.accepted(comment) > 1
         {
-            // Meta takes a second reply after an error that was none. Who died before recording that
-            // error leaves a send of which nobody knows more than that it was claimed.
+            // Meta takes a second reply after an error that was none. Who died before recording
+            // that error leaves a send of which nobody knows more than that it was claimed.
             let first = self.watch.accepted.get(&send);
             if first.is_some_and(|first| first.is_unrecorded) {
                 self.record.count("second reply, the first not recorded");

@@ -24,8 +24,8 @@ pub(super) struct Claim {
 /// Longer than any slot is ahead: the horizon, or the longest wait before a retry.
 const DUE_MS_MAX: u64 = 20 * 60_000;
 
-/// How long a campaign may be unknown to a process, in milliseconds: it looks every five seconds, and a
-/// read may lag.
+/// How long a campaign may be unknown to a process, in milliseconds: it looks every five seconds,
+/// and a read may lag.
 const CAMPAIGN_UNKNOWN: u64 = 5000 + LAG_MAX;
 
 impl Watch {

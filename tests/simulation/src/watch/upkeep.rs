@@ -1,4 +1,5 @@
-//! Upkeep: it calls for each account soon after every hold, no token dies, and no account is forgotten.
+//! Upkeep: it calls for each account soon after every hold, no token dies, and no account is
+//! forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,7 +149,8 @@ impl World {
         }
     }
 
-    /// Meta makes a delivery no more that has failed for too long: it ends the account's subscription.
+    /// Meta makes a delivery no more that has failed for too long: it ends the account's
+    /// subscription.
     pub(crate) fn gives_up(&mut self, account: &AccountId, comment: &CommentId, at: u64) {
         self.record.count("delivery given up");
         self.event(format_args!("Meta gives up to tell of {comment} of {account}"));
@@ -156,9 +158,9 @@ impl World {
         self.watch.kept.given_up.insert(comment.clone());
     }
 
-    /// Whether nobody can find a comment in time of which no webhook tells: it is too old when the last
-    /// hold that the trouble may bring is over, or a webhook came late while none were delivered, so that
-    /// they seemed to come.
+    /// Whether nobody can find a comment in time of which no webhook tells: it is too old when the
+    /// last hold that the trouble may bring is over, or a webhook came late while none were
+    /// delivered, so that they seemed to come.
     pub(crate) fn may_be_missed(&self, account: &AccountId, comment: &CommentPlan) -> bool {
         let CommentPlan { id, made_at, surface, .. } = comment;
         let is_silent = self.meta.is_silent(account, *made_at);

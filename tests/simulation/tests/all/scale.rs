@@ -28,8 +28,8 @@ fn no_key_becomes_too_hot_and_the_counts_follow_from_the_schema() {
     // One put a comment, a claim and an outcome a DM; beside these only what was put off.
     let least = 20_000 + 2 * report.written;
     assert!((least..least + 2000).contains(&entries.total.writes), "{least}: {report}");
-    // Deliveries are small here: two comments in the mean. A page is written once for each, again for
-    // slots and for ends, and still less often than if each send had a page of its own.
+    // Deliveries are small here: two comments in the mean. A page is written once for each, again
+    // for slots and for ends, and still less often than if each send had a page of its own.
     let pages = family("waiting#A");
     assert_eq!(pages.keys, 200);
     let alone = 20_000 + report.released as u64 + report.written;

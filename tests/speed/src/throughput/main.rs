@@ -16,13 +16,14 @@ use spillway_local::story::StoryOptions;
 
 /// Measures how much one core of this machine can do.
 ///
-/// A delivery: the webhook function verifies, parses and matches 1,000 comments, as it does before it
-/// asks DynamoDB for anything; beside it the signature alone, and the same bytes read as JSON of any
-/// shape, which say how fast the machine is.
+/// A delivery: the webhook function verifies, parses and matches 1,000 comments, as it does before
+/// it asks DynamoDB for anything; beside it the signature alone, and the same bytes read as JSON of
+/// any shape, which say how fast the machine is.
 ///
-/// DMs: the local story with limits that bind nothing, from the signed webhook to the recorded outcome,
-/// everything in one thread. A core is busy for the functions while their invocations are polled; what
-/// of that is spent behind a port is the adapters', the SDK's and the HTTP clients', the rest is ours.
+/// DMs: the local story with limits that bind nothing, from the signed webhook to the recorded
+/// outcome, everything in one thread. A core is busy for the functions while their invocations are
+/// polled; what of that is spent behind a port is the adapters', the SDK's and the HTTP clients',
+/// the rest is ours.
 ///
 /// The exit code is 1 where a target is missed.
 #[derive(Parser)]

@@ -1,5 +1,5 @@
-//! Between the use cases and their ports: how long the adapters, the SDK and the HTTP clients behind
-//! them keep a core busy.
+//! Between the use cases and their ports: how long the adapters, the SDK and the HTTP clients
+//! behind them keep a core busy.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use spillway_service::ticket::{Place, Ticket};
 /// Everything behind the ports, of all processes.
 pub(super) static BEHIND: Busy = Busy::new();
 
-/// The wiring with each port measured that a DM needs. What ingest notes of an account once in a while
-/// counts as ours.
+/// The wiring with each port measured that a DM needs. What ingest notes of an account once in a
+/// while counts as ours.
 pub(super) fn measured(wiring: Wiring) -> Wiring {
     Wiring {
         accounts: Arc::new(Measured(wiring.accounts)),

@@ -1,4 +1,5 @@
-//! What the webhook function does with a delivery before it asks for anything: verify, parse, match.
+//! What the webhook function does with a delivery before it asks for anything: verify, parse,
+//! match.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Any form of a delivery, one level of JSON at a time, so that an oddity costs its own event alone.
+//! Any form of a delivery, one level of JSON at a time, so that an oddity costs its own event
+//! alone.
 
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;

@@ -1,9 +1,9 @@
-//! The usual form of a delivery, read in one pass: a thousand comments are parsed several times as fast
-//! as level by level.
+//! The usual form of a delivery, read in one pass: a thousand comments are parsed several times as
+//! fast as level by level.
 //!
-//! What is read here is what [`lenient`](super::lenient) would read, or nothing: whatever is repeated,
-//! missing or of another type than usual leaves the whole delivery to that one. So this knows no
-//! exceptions, and skips nothing.
+//! What is read here is what [`lenient`](super::lenient) would read, or nothing: whatever is
+//! repeated, missing or of another type than usual leaves the whole delivery to that one. So this
+//! knows no exceptions, and skips nothing.
 
 use std::borrow::Cow;
 use std::fmt;

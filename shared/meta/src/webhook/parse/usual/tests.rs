@@ -1,5 +1,5 @@
-//! What is read in one pass is what is read level by level, whatever the delivery; and the usual ones
-//! are read in one pass.
+//! What is read in one pass is what is read level by level, whatever the delivery; and the usual
+//! ones are read in one pass.
 
 mod deliveries;
 
