@@ -279,9 +279,9 @@ Examples:
   A local stack writes its own file:
     spillway-local serve --write-deployment local.env
 
-The file holds lines NAME=\"value\": SPILLWAY_ names as the functions have them, and if wanted
-AWS_REGION, AWS_PROFILE, or AWS_ENDPOINT_URL_ names. Without a file the environment is read. No
-credentials are written: they come from where the `aws` command has them.")]
+The file holds lines NAME=\"value\": the SPILLWAY_ names that the functions use, and optionally
+AWS_REGION, AWS_PROFILE or AWS_ENDPOINT_URL_ names. Without a file the environment is read. The file
+holds no credentials: they come from where the `aws` command finds them.")]
 pub(crate) struct Options {
     /// The stack's name, if the outputs do not contain it
     #[arg(long, value_name = "NAME")]

@@ -50,7 +50,7 @@ Examples:
   spillway dlq drop --all --yes
   spillway dlq drop 5fea7756-0ea4-451a-a703-a558b933e274
 
-No send is lost with a message: it still waits.")]
+No send is lost with a message: the send still waits.")]
     Drop {
         #[command(flatten)]
         which: Which,

@@ -102,6 +102,8 @@ async fn a_hold_of_the_app_alone_is_named_with_its_end() {
     assert!(!resumed.contains("nothing to end"), "{resumed}");
     let sent = |sent: &Value| sent["sends"].as_array().unwrap().len() == 2;
     stand.until(&["send", "list", "--account", OTHER, "--state", "sent"], sent).await;
+    // The end of the hold is written down after the calls that follow it.
+    stand.until(&["status", CREATOR], |status| !held(status)).await;
     let resumed = stand.json(&["account", "resume", CREATOR]).await;
     assert_eq!(resumed, json!({ "account": CREATOR, "ended": [], "app": null }));
 }
