@@ -213,7 +213,7 @@ impl Meta {
                 && !self.is_silent(&comment.account, made_at)
         };
         let told: Vec<CommentEvent> = comments.iter().filter(is_told).cloned().collect();
-        (!told.is_empty()).then(|| Post { at: post.at, what: Tells::Comments(told) })
+        (!told.is_empty()).then_some(Post { at: post.at, what: Tells::Comments(told) })
     }
 
     fn item(&self, account: &AccountId, id: &CommentId) -> Option<CommentItem> {

@@ -87,7 +87,7 @@ impl Scenario {
         let mut posts = people::posts(dice, &accounts, rates.post_repeated);
         posts.sort_by_key(|post| post.at);
         let mut spells = draw::spells(dice, trouble, &accounts, start..calm_at);
-        spells.extend(is_restricted.then(|| Spell {
+        spells.extend(is_restricted.then_some(Spell {
             account: None,
             span: start..calm_at,
             refusal: Refusal::Blocked,
