@@ -32,8 +32,8 @@ use crate::output::Output;
 
 /// Operates a Spillway deployment on AWS, or a local stack.
 ///
-/// A deployment file (`spillway deployment --help`) or the environment says where the deployment is.
-/// Credentials and region come from the environment, as with the `aws` command.
+/// A deployment file (`spillway deployment --help`) or the environment says where the deployment
+/// is. Credentials and region come from the environment, as with the `aws` command.
 #[derive(Parser)]
 #[command(name = "spillway", version, after_help = exit::HELP)]
 struct Cli {

@@ -17,16 +17,17 @@ pub struct Account {
     pub revision: Revision,
     /// The limits it keeps.
     pub rules: Rules,
-    /// What it answers to.
+    /// Its campaigns.
     pub campaigns: Campaigns,
-    /// The token its calls are made with. Only the sender can open it.
+    /// The token of its calls, sealed.
     pub token: SealedToken,
-    /// Of whom nothing is answered any more.
+    /// Tombstones of people who were forgotten: their comments are not answered.
     pub forgotten: Tombstones,
 }
 
 impl Account {
-    /// About the heap that it takes in a process: as measured, a campaign takes six times its text.
+    /// Returns roughly the heap bytes that it takes: a campaign was measured to take six times its
+    /// text.
     pub(crate) fn heap_bytes(&self) -> usize {
         const RULES: usize = 6 << 10;
         let text =
@@ -44,7 +45,7 @@ impl fmt::Debug for Account {
 /// An account's token as it is stored: encrypted, with the number of the data key that opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedToken {
-    /// Which data key of the deployment.
+    /// The number of the deployment's data key.
     pub key: u32,
     /// Nonce, ciphertext and tag.
     pub sealed: Vec<u8>,

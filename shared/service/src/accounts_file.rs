@@ -20,17 +20,17 @@ use toml::Spanned;
 pub struct NewAccount {
     /// Its id, as webhooks name it.
     pub id: AccountId,
-    /// The line of the file that it stands in.
+    /// The line of the file that defines it.
     pub line: usize,
     /// The limits it keeps.
     pub rules: Rules,
-    /// What of them the file names.
+    /// Those of the limits that the file names.
     pub given: Given,
     /// Its campaigns.
     pub campaigns: Vec<Campaign>,
 }
 
-/// The limits that a file names; the rest is by default, or stays as it is.
+/// The limits that a file names. The others are the defaults, or stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     /// The profile.
@@ -39,17 +39,17 @@ pub struct Given {
     pub terms: Option<Terms>,
 }
 
-/// Why a file is refused. Nothing of it is used then.
+/// Why a file is refused. Nothing of a refused file is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountsFileError {
-    /// What is wrong, at least one, in the order of the file.
+    /// At least one mistake, in the order of the file.
     pub mistakes: Vec<Mistake>,
 }
 
 /// One mistake, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Lines count from 1.
+    /// The line, counted from 1.
     pub line: usize,
     /// What is wrong.
     pub reason: Reason,
@@ -72,17 +72,17 @@ impl fmt::Display for AccountsFileError {
 
 impl std::error::Error for AccountsFileError {}
 
-/// Campaigns of one account at most: each process reads all of them, and remembers them.
+/// The most campaigns of one account. Each process reads and remembers all of them.
 pub const CAMPAIGNS_MAX: usize = 200;
 
-/// Media that the campaigns of one account name at most: a backfill reads the comments of each.
+/// The most media that the campaigns of one account name. A backfill reads the comments of each.
 pub const MEDIA_MAX: usize = 1000;
 
-/// Bytes that the campaigns of one account have together at most, as they are stored. One of them
-/// alone fits into an item of DynamoDB's (400 KB).
+/// The most bytes that the campaigns of one account take together in the store. A single one fits
+/// into an item of DynamoDB (400 KB).
 pub const CAMPAIGN_BYTES_MAX: usize = 350_000;
 
-/// Why campaigns are too much for one account.
+/// Why an account cannot have these campaigns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooMuch {
     /// There are too many.
@@ -105,7 +105,7 @@ pub enum TooMuch {
 /// Checks that one account can have all these campaigns.
 ///
 /// # Errors
-/// Says what is too much.
+/// Returns the first bound that is exceeded.
 pub fn check_together<'a>(campaigns: impl Iterator<Item = &'a Campaign>) -> Result<(), TooMuch> {
     let (mut count, mut bytes, mut media) = (0, 0, HashSet::new());
     for campaign in campaigns {
@@ -128,7 +128,7 @@ pub fn check_together<'a>(campaigns: impl Iterator<Item = &'a Campaign>) -> Resu
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// It is no TOML, or has something that is not expected there.
+    /// It is not TOML, or has an unexpected key or value.
     #[error("{0}")]
     Toml(String),
     /// It names no account.
@@ -139,7 +139,7 @@ pub enum Reason {
         "`{0}` is no account's id: write the number that webhooks carry (`user_id`, not `id`, and no name)"
     )]
     AccountId(AccountId),
-    /// What is to be changed is not there.
+    /// Something that is to be changed does not exist.
     #[error("account {0} is not connected: do that first, with `spillway connect`")]
     NotConnected(AccountId),
     /// An account is listed twice.
@@ -163,7 +163,7 @@ pub enum Reason {
     /// A keyword that no comment can hold.
     #[error("an empty keyword matches nothing: remove it, or leave `keywords` out to match all")]
     EmptyKeyword,
-    /// A keyword that a message would tell in part.
+    /// A keyword that is too long for `{keyword}`.
     #[error(
         "`{0}` has {1} bytes, and `{{keyword}}` sends {VALUE_BYTES_MAX} of them: shorten it, or leave `{{keyword}}` out"
     )]
@@ -174,7 +174,7 @@ pub enum Reason {
     /// A keyword that is also an exception.
     #[error("`{0}` is in `keywords` and in `except`: no comment could match by it")]
     Excepted(String),
-    /// A media id that is none.
+    /// A text that is no media id.
     #[error(
         "`{0}` is no media id: write the number that the API gives, not a link or a short code"
     )]
@@ -203,7 +203,7 @@ pub enum Reason {
         "there is no profile `{0}`: write \"careful\", \"meta\" or the name of a [[profile]] of this file"
     )]
     NoProfile(String),
-    /// A profile that is based on none.
+    /// A profile without the base that it names.
     #[error(
         "there is no profile `{0}` to be based on: write \"careful\", \"meta\" or one that is defined before it"
     )]
@@ -228,12 +228,12 @@ struct File {
     account: Vec<Spanned<Entry>>,
 }
 
-/// A profile of the file: another one with some of it replaced.
+/// A profile of the file: a base of which parts are replaced.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CustomProfile {
     name: Spanned<String>,
-    /// What it starts from; without it, from nothing.
+    /// The base. Without one, the profile starts empty.
     base: Option<Spanned<String>>,
     /// Rows to add, or to replace those of the same name.
     #[serde(default)]
@@ -314,10 +314,10 @@ fn read<'a>(text: &'a str) -> Result<(File, Mistakes<'a>), AccountsFileError> {
     }
 }
 
-/// Reads a file. An account that names no profile gets `profile`.
+/// Parses a file. An account that names no profile gets `profile`.
 ///
 /// # Errors
-/// Says everything that is wrong, and in which line.
+/// Returns every mistake with its line.
 pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsFileError> {
     let (file, mut mistakes) = read(text)?;
     let profiles = profiles(file.profile, &mut mistakes);
@@ -501,8 +501,8 @@ fn checked_messages(entry: &CampaignEntry, mistakes: &mut Mistakes<'_>) -> Optio
     (mistakes.found.len() == before).then_some(templates)
 }
 
-/// Reads a file of profiles alone, such as the forecast's, or the profiles of an accounts file, and
-/// gives them with those that come with Spillway.
+/// Parses the profiles of a file, with or without accounts, and returns them together with the
+/// built-in ones.
 ///
 /// # Errors
 /// As [`parse`].

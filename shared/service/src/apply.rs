@@ -9,7 +9,7 @@ use spillway_core::rules::Rules;
 use crate::account::Account;
 use crate::accounts_file::{self, NewAccount, Reason};
 
-/// What becomes of campaigns that the file does not name.
+/// What happens to campaigns that the file does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unnamed {
     /// They stay.
@@ -18,7 +18,7 @@ pub enum Unnamed {
     Go,
 }
 
-/// What becomes of one campaign.
+/// What happens to one campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It is new.
@@ -30,11 +30,11 @@ pub enum Change {
         /// What differs.
         fields: Vec<FieldChange>,
     },
-    /// It is as it was.
+    /// It is unchanged.
     Same(CampaignId),
     /// The file does not name it, and it stays.
     Left(CampaignId),
-    /// The file does not name it, and it goes.
+    /// The file does not name it, and it is removed.
     Removed(CampaignId),
 }
 
@@ -43,23 +43,23 @@ pub enum Change {
 pub struct FieldChange {
     /// Its name in the file.
     pub name: &'static str,
-    /// What stands there.
+    /// The present value.
     pub before: String,
-    /// What will.
+    /// The new value.
     pub after: String,
 }
 
-/// All that applying changes for one account.
+/// Everything that applying a file changes for one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Its campaigns, those of the file first.
     pub campaigns: Vec<Change>,
-    /// Its limits, where they change.
+    /// Its new limits, if they change.
     pub rules: Option<Rules>,
 }
 
 impl Plan {
-    /// Campaigns to write.
+    /// Returns the campaigns to write.
     pub fn put(&self) -> Vec<Campaign> {
         let written = |change: &Change| match change {
             Change::Added(campaign) | Change::Changed { to: campaign, .. } => {
@@ -70,7 +70,7 @@ impl Plan {
         self.campaigns.iter().filter_map(written).collect()
     }
 
-    /// Campaigns to remove.
+    /// Returns the campaigns to remove.
     pub fn removed(&self) -> Vec<CampaignId> {
         let removed = |change: &Change| match change {
             Change::Removed(id) => Some(id.clone()),
@@ -85,11 +85,11 @@ impl Plan {
     }
 }
 
-/// Plans what makes `stored` what `wanted` says.
+/// Plans the changes from `stored` to `wanted`.
 ///
 /// # Errors
-/// When a campaign that stays wants the same comments as one of the file, there would be too many,
-/// or the limits cannot be kept together.
+/// Fails if a campaign that stays wants the same comments as one of the file, if there would be too
+/// many campaigns, or if the limits contradict each other.
 pub fn plan(stored: &Account, wanted: &NewAccount, unnamed: Unnamed) -> Result<Plan, Reason> {
     let others: Vec<&Campaign> = stored
         .campaigns

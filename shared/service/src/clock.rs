@@ -6,12 +6,12 @@ use std::time::Duration;
 use spillway_core::time::{Timestamp, clock_agrees, clock_surely_agrees};
 use tracing::{error, warn};
 
-/// Where a use case gets the time from.
+/// The source of time of a use case.
 pub trait Clock: Send + Sync {
     /// The wall clock. It may be off true time by up to [`spillway_core::time::CLOCK_BOUND`].
     fn now(&self) -> Timestamp;
 
-    /// Time since some fixed instant; never goes back and never jumps.
+    /// Returns the time since some fixed instant. It never goes back and never jumps.
     fn monotonic(&self) -> Duration;
 }
 
@@ -19,14 +19,14 @@ pub trait Clock: Send + Sync {
 /// [`CLOCK_BOUND`](spillway_core::time::CLOCK_BOUND); a process beyond it must grant nothing.
 #[derive(Debug, Default)]
 pub struct ClockCheck {
-    /// On the monotonic clock, and beyond it until a date agrees: a process that sat idle for so
-    /// long has learned nothing new. `None` where nothing spoke against the clock.
+    /// An instant on the monotonic clock. The clock stays distrusted after it until a date agrees,
+    /// because an idle process learns nothing new. `None` if nothing contradicts the clock.
     distrusted_until: Mutex<Option<Duration>>,
     /// The last date of each server.
     dates: Mutex<[Option<Told>; 2]>,
 }
 
-/// A server's date, as it was told.
+/// A date that a server named.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     /// The whole second that the server's clock showed.
@@ -55,22 +55,22 @@ pub enum Server {
     Meta,
 }
 
-/// How long a server's date still tells what its clock shows, by the monotonic clock.
+/// How long a server's date is extrapolated by the monotonic clock.
 const DATE_BELIEVED: Duration = Duration::from_secs(600);
 
-/// How long a process grants nothing at least after a server's date showed its clock to be off. Its
-/// messages go to others meanwhile.
+/// The least time for which a process grants nothing after a server's date showed its clock to be
+/// wrong. Other processes handle its messages meanwhile.
 const DISTRUSTED: Duration = Duration::from_secs(600);
 
 impl ClockCheck {
-    /// Compares the clock, which showed `before` when a request was made and is read now that it
-    /// was answered, with the whole second `date` that the store named.
+    /// Compares the clock with the whole second `date` that the store named in its answer. The
+    /// clock showed `before` when the request was made.
     pub fn compare(&self, before: Timestamp, date: Timestamp, clock: &dyn Clock) {
         self.compare_with(Server::Store, before, date, clock);
     }
 
-    /// The same with the date of `server`. A server that contradicts both this clock and the other
-    /// server is itself wrong.
+    /// Compares the clock with a date of `server`: see [`Self::compare`]. A server that contradicts
+    /// both this clock and the other server is itself wrong.
     pub fn compare_with(
         &self,
         server: Server,
@@ -110,7 +110,7 @@ impl ClockCheck {
         *until = Some(clock.monotonic() + DISTRUSTED);
     }
 
-    /// Whether nothing speaks against it.
+    /// Whether nothing contradicts the clock.
     pub fn is_trusted(&self) -> bool {
         self.distrusted_until.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }

@@ -15,16 +15,16 @@ use crate::clock::Clock;
 use crate::memory::Memory;
 use crate::port::{Accounts, Read, StoreError};
 
-/// How long a process goes on with what it has read about an account. A change takes effect
-/// everywhere within this time, and the moments by which an eventual read lags; where a budget is
-/// decided on, and where an account was not connected before, at once.
+/// How long a process remembers an account. A change takes effect everywhere within this time and
+/// the lag of an eventual read. It takes effect at once for decisions on a budget, and for an
+/// account that was not connected before.
 pub const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// How long a process takes an account that it remembers for unchanged where it would drop comments
-/// by it: no campaign wants them, and one may be new.
+/// How long a process assumes that an account is unchanged before it drops comments that no
+/// campaign wants: a campaign may be new.
 const UNCHANGED: Duration = Duration::from_secs(5);
 
-/// Looks accounts up, from memory where it can.
+/// Looks up accounts, from memory if possible.
 pub struct Directory {
     accounts: Arc<dyn Accounts>,
     seen: Memory<AccountId, Arc<Account>>,
@@ -32,12 +32,12 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// A directory over `accounts`.
+    /// Makes a directory over `accounts`.
     pub fn new(accounts: Arc<dyn Accounts>, clock: &Arc<dyn Clock>) -> Self {
         Self { accounts, seen: Memory::new(clock), unchanged: Memory::new(clock) }
     }
 
-    /// The account, or `None` when it is not connected.
+    /// Returns the account, or `None` if it is not connected.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -52,7 +52,7 @@ impl Directory {
         }
     }
 
-    /// The account as it is stored now.
+    /// Reads the account as it is stored now.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -60,8 +60,8 @@ impl Directory {
         self.read(id, Read::Consistent).await
     }
 
-    /// The account as it is stored now, if that is newer than what is `known`. Asked often, it
-    /// looks once in five seconds, for as little as a look costs.
+    /// Reads the account as it is stored now, if that is newer than `known`. It looks at most once
+    /// in five seconds, by an eventual read of the revision.
     ///
     /// # Errors
     /// When the store does not answer.

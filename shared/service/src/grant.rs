@@ -17,7 +17,7 @@ impl GrantIds {
         Self { process, next: AtomicU64::new(1) }
     }
 
-    /// The next id.
+    /// Returns the next id.
     pub fn next(&self) -> GrantId {
         GrantId::new(self.process, self.next_number())
     }

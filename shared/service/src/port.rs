@@ -102,8 +102,8 @@ pub trait Budgets: Send + Sync {
     /// Writes `next` if the stored version is the one before it.
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError>;
 
-    /// Writes `next` as [`Self::save`] does, and that a person's unit now lies where `moved` says,
-    /// in one transaction: neither is written if the unit is not where it was any more.
+    /// Writes `next` as [`Self::save`] does, and moves a person's unit as `moved` says, in one
+    /// transaction. Neither is written if the unit has been moved by somebody else.
     async fn save_moved(
         &self,
         account: &AccountId,
@@ -111,15 +111,16 @@ pub trait Budgets: Send + Sync {
         moved: &Moved<'_>,
     ) -> Result<Saved<Budget>, StoreError>;
 
-    /// Where the unit of a person lies who was written to before (consistently read).
+    /// Returns the instant at which a person's unit was counted, if the person was written to
+    /// before (consistently read).
     async fn counted_at(
         &self,
         account: &AccountId,
         person: &RecipientId,
     ) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Notes where the unit of a person lies who was written to, unless a later one is known. Lost,
-    /// it makes them a new person the next time, which is safe.
+    /// Notes the instant at which a person's unit was counted, unless a later one is known. If the
+    /// note is lost, the person counts as new the next time, which is safe.
     async fn note_counted(
         &self,
         account: &AccountId,
@@ -128,63 +129,63 @@ pub trait Budgets: Send + Sync {
     ) -> Result<(), StoreError>;
 }
 
-/// A person's unit that is counted from another instant on.
+/// A person's unit that moves to a later instant.
 #[derive(Clone, Copy, Debug)]
 pub struct Moved<'a> {
     /// The person.
     pub person: &'a RecipientId,
-    /// Where it lay.
+    /// The instant at which it was counted.
     pub from: Timestamp,
-    /// Where it lies.
+    /// The instant at which it is counted now.
     pub to: Timestamp,
 }
 
 /// The budget of the whole app.
 #[async_trait]
 pub trait AppBudgets: Send + Sync {
-    /// The budget as it stands (consistently read); the default one where none was written.
+    /// Returns the budget (consistently read), or the default one if none was written.
     async fn load(&self) -> Result<AppBudget, StoreError>;
 
     /// Writes `next` if the stored version is the one before it.
     async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError>;
 }
 
-/// Pace cursors, one an account.
+/// Pace cursors, one for each account.
 #[async_trait]
 pub trait Cursors: Send + Sync {
-    /// The cursor as it stands (consistently read); the default one where none was written.
+    /// Returns the cursor (consistently read), or the default one if none was written.
     async fn load(&self, account: &AccountId) -> Result<Cursor, StoreError>;
 
     /// Writes `next` if the stored version is the one before it.
     async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError>;
 }
 
-/// What recording a send came to.
+/// The result of recording a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is recorded, for good.
+    /// The send is recorded.
     New,
-    /// Its event was recorded before; nothing is left of this one.
+    /// Its event was recorded before, so this recording has no effect.
     Duplicate,
 }
 
 /// What is known of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Nothing: it was never recorded to its end.
+    /// There is no entry: the event was never recorded, or not to its end.
     Missing,
-    /// Its send waits, with this place.
+    /// Its send waits at this place.
     Waiting(Place, Box<Waiting>),
-    /// Its send has ended, which had this place.
+    /// Its send, which was listed at this place, has ended.
     Ended(Place),
-    /// It cannot be read: damaged, or of a later version. It is logged, and must not keep others
-    /// from being sent.
+    /// It cannot be read: it is damaged, or was written by a later version. This is logged, and
+    /// must not keep other sends from going out.
     Unreadable,
 }
 
 impl Entry {
-    /// The send, if it waits with this place. Once it does not, no later read finds it there again:
-    /// a send that is brought back has a new place.
+    /// Returns the send if it waits at this place. Once it does not, no later read finds it there
+    /// again: a retried send has a new place.
     pub fn waiting_at(self, place: &Place) -> Option<Waiting> {
         match self {
             Self::Waiting(at, send) if at == *place => Some(*send),
@@ -199,7 +200,7 @@ impl Entry {
 /// release function. The entry decides which of two recordings of one event lives.
 #[async_trait]
 pub trait Sends: Send + Sync {
-    /// Those of `events` that have an entry. May lag: only good for sparing work.
+    /// Returns those of `events` that have an entry. The read may lag, so this only saves work.
     async fn known(
         &self,
         account: &AccountId,
@@ -209,12 +210,12 @@ pub trait Sends: Send + Sync {
     /// Writes new pages.
     async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError>;
 
-    /// Makes the entries of sends of one account that a page lists; answers for each in the order
-    /// given. One that failed may be recorded all the same; recording it again is right.
+    /// Makes the entries of sends of one account that a page lists. Returns the results in the
+    /// given order. A send whose result is an error may be recorded all the same; record it again.
     async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>>;
 
-    /// Takes `step` if the send still waits at the ticket's place and epoch, and gives the send
-    /// after it; `None` when it has moved on or ended. `at` is only kept for people to read.
+    /// Takes `step` if the send still waits at the ticket's place and epoch, and returns the send
+    /// after the step. Returns `None` if it has moved on or ended. `at` is kept for people to read.
     async fn step(
         &self,
         ticket: &Ticket,
@@ -222,7 +223,7 @@ pub trait Sends: Send + Sync {
         at: Timestamp,
     ) -> Result<Option<Waiting>, StoreError>;
 
-    /// Ends a send that the caller has claimed, wherever it has come to since.
+    /// Ends a send that the caller has claimed, even if it has moved on since.
     async fn finish(
         &self,
         ticket: &Ticket,
@@ -230,8 +231,8 @@ pub trait Sends: Send + Sync {
         at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Ends a send that nobody has claimed, if it still stands at the ticket's epoch. Says whether
-    /// it did.
+    /// Ends a send that nobody has claimed, if it is still at the ticket's epoch. Returns whether
+    /// it was.
     async fn finish_unclaimed(
         &self,
         ticket: &Ticket,
@@ -239,11 +240,11 @@ pub trait Sends: Send + Sync {
         at: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// The entries of sends of one account, in the order given.
+    /// Returns the entries of sends of one account, in the given order.
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError>;
 
-    /// The account's pages in the order of their places, consistently read: up to `limit` of those
-    /// behind `after`.
+    /// Returns up to `limit` of the account's pages after `after`, in the order of their places
+    /// (consistently read).
     async fn pages(
         &self,
         account: &AccountId,
@@ -251,16 +252,16 @@ pub trait Sends: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Page>, StoreError>;
 
-    /// Writes `next` if the stored version is the one before it; without lines the page goes. Says
-    /// whether it did. Of several callers at most one is told so; if the answer to a removal was
-    /// lost, none is.
+    /// Writes `next` if the stored version is the one before it, or deletes the page if `next` has
+    /// no lines. Returns whether it did. At most one of several callers gets `true`; if the answer
+    /// to a removal is lost, none does.
     async fn rewrite(&self, next: &Page) -> Result<bool, StoreError>;
 }
 
 /// A message for the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queued {
-    /// What it says.
+    /// The send that it names.
     pub ticket: Ticket,
     /// How long it stays hidden: whole seconds, rounded up, at most 15 minutes.
     pub delay: Duration,
@@ -269,10 +270,10 @@ pub struct Queued {
 /// The queue of sends that have a slot.
 #[async_trait]
 pub trait SendQueue: Send + Sync {
-    /// Puts messages on the queue; answers for each in the order given.
+    /// Puts messages on the queue. Returns the results in the given order.
     async fn enqueue(&self, messages: &[Queued]) -> Vec<Result<(), StoreError>>;
 
-    /// Puts a message that nobody can read where people look for such: the dead-letter queue.
+    /// Moves a message that cannot be read to the dead-letter queue.
     async fn bury(&self, body: &str) -> Result<(), StoreError>;
 }
 
@@ -286,32 +287,31 @@ pub trait ReleaseQueue: Send + Sync {
 /// A mark that an account has waiting sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Changes with every marking.
+    /// The version of the mark, raised by every marking.
     pub version: u64,
     /// When it was last marked.
     pub marked_at: Timestamp,
-    /// Until when this run has the account. It tells its lease from a later one.
+    /// The end of this run's lease, which also tells it from a later lease.
     pub lease_until: Timestamp,
 }
 
-/// By how much the clock of whoever found an account due may be ahead of the clock of its run.
+/// The greatest lead of the clock that found an account due over the clock of its run.
 pub const DUE_AHEAD: Duration = Duration::from_secs(2 * CLOCK_BOUND.as_secs());
 
 /// Which accounts have waiting sends, and when the release function should look at them.
 #[async_trait]
 pub trait Backlogs: Send + Sync {
-    /// Marks the account. It is looked at as soon as it is due: as of `now` where it had no mark.
+    /// Marks the account. An account without a mark is due at `now`; otherwise its due time stays.
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Marks the account, to be looked at as of `now`: something other than its backlog has
-    /// changed.
+    /// Marks the account, due at `now`, because something other than its backlog has changed.
     async fn wake(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// All marked accounts with the instant they are due.
+    /// Returns all marked accounts, each with the instant at which it is due.
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError>;
 
-    /// Takes the account for one run until `until`; `None` when it is taken, not marked, or due
-    /// later than [`DUE_AHEAD`] from `now`: what asked for the run has had one.
+    /// Takes the account for one run until `until`. Returns `None` if another run has it, if it is
+    /// not marked, or if it is due later than [`DUE_AHEAD`] from `now`, because it has had its run.
     async fn lease(
         &self,
         account: &AccountId,
@@ -319,8 +319,8 @@ pub trait Backlogs: Send + Sync {
         until: Timestamp,
     ) -> Result<Option<Mark>, StoreError>;
 
-    /// Ends the run: due again at `due`, or unmarked. When the account was marked again in the
-    /// meantime, only the lease ends, if it is still this run's.
+    /// Ends the run. The account is due again at `due`, or loses its mark. If it was marked again
+    /// in the meantime, only the lease ends, if it is still this run's.
     async fn settle(
         &self,
         account: &AccountId,
@@ -329,11 +329,11 @@ pub trait Backlogs: Send + Sync {
     ) -> Result<(), StoreError>;
 }
 
-/// Meta's Graph API, as far as delivering goes. Each call gives up after `timeout`.
+/// The calls to Meta's Graph API that delivering needs. Each call gives up after `timeout`.
 #[async_trait]
 pub trait Graph: Send + Sync {
-    /// Makes ready for calls of the account: opens its token. Done before a unit is taken, so that
-    /// no grant runs out over it.
+    /// Opens the account's token. Called before a unit is taken, so that no grant runs out
+    /// meanwhile.
     async fn prepare(&self, account: &Account) -> Result<(), StoreError>;
 
     /// Answers a comment with a DM.
@@ -363,14 +363,14 @@ pub trait Graph: Send + Sync {
     ) -> Result<CommentTime, CallError>;
 }
 
-/// The accounts' journals: what happened to each, for people to read. Nothing is decided on them,
-/// so a line that could not be written is logged and no more.
+/// The accounts' journals, for people to read. Nothing is decided on them, so a line that could not
+/// be written is only logged.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Writes a line down. The same line written twice is there once.
+    /// Writes a line. Writing the same line twice leaves one.
     async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError>;
 
-    /// The newest lines of an account, `since` at the earliest, the newest first; at most `limit`.
+    /// Returns at most `limit` lines of an account from `since` on, the newest first.
     async fn list(
         &self,
         account: &AccountId,
@@ -379,35 +379,34 @@ pub trait Journal: Send + Sync {
     ) -> Result<Vec<JournalEntry>, StoreError>;
 }
 
-/// When webhooks last told of an account.
+/// Records when the last webhook of an account arrived.
 #[async_trait]
 pub trait Hearing: Send + Sync {
-    /// A webhook has told of the account.
+    /// Records that a webhook of the account arrived at `now`.
     async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 }
 
-/// What upkeep knows of accounts, for whoever only looks.
+/// What upkeep knows about accounts, for readers.
 #[async_trait]
 pub trait Standings: Send + Sync {
-    /// What it knows; `None` of an account that is not on its list.
+    /// Returns what it knows, or `None` for an account that is not on its list.
     async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError>;
 
-    /// The accounts on its list, by id: every one that was connected and not removed since.
+    /// Returns the accounts on its list, by id: all that were connected and not removed since.
     async fn accounts(&self) -> Result<Vec<AccountId>, StoreError>;
 }
 
-/// The accounts that upkeep visits, and what it knows of each.
+/// The accounts that upkeep visits, and what it knows about each.
 #[async_trait]
 pub trait Roster: Hearing {
     /// Puts the account on the list, due at once.
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Accounts that are due, those that have waited longest first, each with the instant it is
-    /// due.
+    /// Returns the accounts that are due, the longest waiting first, each with its due time.
     async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError>;
 
-    /// Takes an account that is due at `due` for one visit: it is due again at `until`. `None` when
-    /// another run has it.
+    /// Takes an account that is due at `due` for one visit, and makes it due again at `until`.
+    /// Returns `None` if another run has it.
     async fn visit(
         &self,
         account: &AccountId,
@@ -415,11 +414,11 @@ pub trait Roster: Hearing {
         until: Timestamp,
     ) -> Result<Option<Standing>, StoreError>;
 
-    /// Writes down what is known now, while the visit goes on.
+    /// Stores what is known now, in the middle of a visit.
     async fn note(&self, account: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError>;
 
-    /// Ends the visit that was to last `until`: due again at `due`, unless somebody has asked for
-    /// something meanwhile.
+    /// Ends the visit that was to last until `until`. The account is due again at `due`, unless
+    /// somebody has asked for something meanwhile.
     async fn settle(
         &self,
         account: &AccountId,
@@ -428,54 +427,54 @@ pub trait Roster: Hearing {
         due: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Asks for something; the account is due at once.
+    /// Asks for something, and makes the account due at once.
     async fn ask(&self, account: &AccountId, wish: &Wish, now: Timestamp)
     -> Result<(), StoreError>;
 
-    /// Writes down by which id the app alone, and so Meta's requests, name an account of the list.
+    /// Stores the app-scoped id of an account, by which Meta's requests name it.
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError>;
 
-    /// Takes the account off the list, and every id that was written down by which an app names it.
+    /// Takes the account and its app-scoped ids off the list.
     async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError>;
 }
 
-/// What is asked of upkeep.
+/// A request to upkeep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     /// To read the comments of the last seven days.
     Backfill,
-    /// To take note that the account's owner has removed the app.
+    /// The account's owner has removed the app.
     Deauthorize,
-    /// To delete the account, under a code by which its owner asks how that goes.
+    /// To delete the account. The owner can ask for the state of the deletion by a code.
     Delete {
         /// The code.
         code: String,
     },
 }
 
-/// An account as a visit finds it.
+/// The stored record of an account at the beginning of a visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// What the last visit has left.
+    /// What the last visit stored.
     pub upkeep: Upkeep,
-    /// When a webhook last told of it; up to an hour late.
+    /// When its last webhook arrived; up to an hour late.
     pub last_heard: Option<Timestamp>,
     /// When a backfill was last asked for.
     pub backfill_asked_at: Option<Timestamp>,
     /// When its owner last removed the app.
     pub deauthorized_at: Option<Timestamp>,
-    /// Its deletion is asked for, under this code.
+    /// The code of the deletion that was asked for.
     pub delete: Option<String>,
 }
 
-/// The tokens of accounts with what is known of their lives.
+/// The tokens of accounts, and when they end.
 #[async_trait]
 pub trait Tokens: Send + Sync {
-    /// The token in use, and the next one if there is one; `None` when the account is not
+    /// Returns the token in use and the next one, if there is one. `None` if the account is not
     /// connected.
     async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError>;
 
-    /// Writes down when the token in use was obtained and when it ends.
+    /// Stores when the token in use was obtained and when it ends.
     async fn note_life(
         &self,
         account: &AccountId,
@@ -483,7 +482,7 @@ pub trait Tokens: Send + Sync {
         life: TokenLife,
     ) -> Result<(), StoreError>;
 
-    /// Stores the next token beside the one in use. `false` when that is another one by now.
+    /// Stores the next token beside the one in use. Returns `false` if that has been replaced.
     async fn keep_next(
         &self,
         account: &AccountId,
@@ -491,11 +490,11 @@ pub trait Tokens: Send + Sync {
         next: &NextToken,
     ) -> Result<bool, StoreError>;
 
-    /// The next token has worked: it takes the place of the one in use. `false` when there is
-    /// another one by now.
+    /// Replaces the token in use by the next one, which has worked. Returns `false` if there is
+    /// another next one by now.
     async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError>;
 
-    /// The next token does not work: it is forgotten.
+    /// Deletes the next token, which does not work.
     async fn drop_next(&self, account: &AccountId, next: &NextToken) -> Result<(), StoreError>;
 }
 
@@ -519,24 +518,23 @@ pub struct NextToken {
     pub life: TokenLife,
 }
 
-/// Takes an account out of the deployment: settings, token and campaigns. What waits of it is then
-/// cancelled by release.
+/// Removes an account's settings, token and campaigns. Release then cancels its waiting sends.
 #[async_trait]
 pub trait Removal: Send + Sync {
-    /// Removes it. Removing it again is right.
+    /// Removes it. Removing it again changes nothing.
     async fn remove(&self, account: &AccountId) -> Result<(), StoreError>;
 
-    /// Notes that a deletion which was asked for under `code` is done.
+    /// Notes that the deletion with this code is done.
     async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError>;
 }
 
-/// Meta's Graph API, as far as upkeep goes. Each call gives up after `timeout`.
+/// The calls to Meta's Graph API that upkeep needs. Each call gives up after `timeout`.
 #[async_trait]
 pub trait AccountGraph: Send + Sync {
-    /// Makes ready for calls with the token, so that no grant runs out over it.
+    /// Opens the token, so that no grant runs out meanwhile.
     async fn prepare(&self, account: &AccountId, token: &SealedToken) -> Result<(), StoreError>;
 
-    /// The next token, sealed, and for how long it is good.
+    /// Returns the next token, sealed, and for how long it is valid.
     async fn refresh(
         &self,
         account: &AccountId,
@@ -544,7 +542,7 @@ pub trait AccountGraph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<(SealedToken, Option<Duration>)>, CallError>;
 
-    /// Whom the token is for.
+    /// Returns the account that the token is for.
     async fn me(
         &self,
         account: &AccountId,
@@ -552,7 +550,7 @@ pub trait AccountGraph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<Me>, CallError>;
 
-    /// Looks into its conversations, which only who may send messages can.
+    /// Reads its conversations, which needs the permission to send messages.
     async fn conversations(
         &self,
         account: &AccountId,
@@ -560,7 +558,7 @@ pub trait AccountGraph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<()>, CallError>;
 
-    /// Which webhooks the account is subscribed to.
+    /// Returns the webhook fields that the account is subscribed to.
     async fn subscription(
         &self,
         account: &AccountId,
@@ -568,7 +566,7 @@ pub trait AccountGraph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<Subscription>, CallError>;
 
-    /// Subscribes it to these.
+    /// Subscribes it to these webhook fields.
     async fn subscribe(
         &self,
         account: &AccountId,
@@ -577,7 +575,7 @@ pub trait AccountGraph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<()>, CallError>;
 
-    /// Its newest media.
+    /// Returns its newest media.
     async fn media(
         &self,
         account: &AccountId,
@@ -585,7 +583,7 @@ pub trait AccountGraph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<graph::Page<MediaItem>>, CallError>;
 
-    /// A page of a media's comments.
+    /// Returns a page of a media's comments.
     async fn comments(
         &self,
         account: &AccountId,

@@ -9,16 +9,16 @@ use spillway_core::id::{CampaignId, EventId, RecipientId, SendId};
 use spillway_core::send::{Lane, Waiting};
 use spillway_core::time::Timestamp;
 
-/// Where a send stands among those of its account that wait. Places sort by lane, then deadline;
-/// those of campaigns that want the newest first stand behind the others of their lane, latest
-/// deadline first.
+/// The position of a send among the waiting sends of its account. Places sort by lane, then
+/// deadline. Sends of campaigns that serve the newest first come after the others of their lane,
+/// latest deadline first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Place(String);
 
 impl Place {
-    /// A place for `send` that no other recording of the same event has: `nonce` differs between
-    /// them. So two deliveries of one comment cannot overwrite each other's send.
+    /// Makes a place for `send`. `nonce` differs between recordings of one event, so two deliveries
+    /// of one comment cannot overwrite each other's send.
     pub fn new(send: &Waiting, nonce: u64) -> Self {
         let Waiting { lane, deadline, order, id, .. } = send;
         let key = Self::key(*order, *deadline);
@@ -33,7 +33,7 @@ impl Place {
         }
     }
 
-    /// The place of another send that was recorded together with the one here.
+    /// Returns the place of another send that was recorded together with this one.
     pub fn beside(&self, event: &EventId, deadline: Timestamp) -> Self {
         let (rank, rest) = self.0.split_once('#').unwrap_or_default();
         let nonce = rest.rsplit('#').next().unwrap_or_default();
@@ -44,7 +44,7 @@ impl Place {
     /// Fourteen digits: until the year 5138.
     const LAST: u64 = 99_999_999_999_999;
 
-    /// What of its send a place tells: lane, order and deadline. `None` where it is no place.
+    /// Returns the lane, order and deadline that the place contains. `None` if it is not a place.
     pub fn parts(&self) -> Option<(Lane, Overflow, Timestamp)> {
         let mut parts = self.0.splitn(3, '#');
         let rank: u8 = parts.next()?.parse().ok()?;
@@ -57,12 +57,12 @@ impl Place {
         Some((lane, order, Timestamp::from_millis(deadline)))
     }
 
-    /// Wraps what [`Self::as_str`] gave.
+    /// Wraps what [`Self::as_str`] returned.
     pub fn from_stored(place: String) -> Self {
         Self(place)
     }
 
-    /// The place as text; it sorts as places do.
+    /// Returns the place as text, which sorts as places do.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -74,14 +74,14 @@ impl fmt::Debug for Place {
     }
 }
 
-/// Permission to act on a send as it stood at one epoch.
+/// The permission to act on a send at one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// Which send.
     pub send: SendId,
-    /// Where it lies.
+    /// Its place.
     pub place: Place,
-    /// The epoch it had. Once the send has moved on, the ticket is void.
+    /// The epoch at which it may be acted on. Once the send has moved on, the ticket is void.
     pub epoch: u32,
     /// Its lane.
     pub lane: Lane,
@@ -89,17 +89,17 @@ pub struct Ticket {
     pub campaign: CampaignId,
     /// No attempt after this instant.
     pub deadline: Timestamp,
-    /// Whom it goes to, where known: somebody who has had too many messages is left alone.
+    /// The person that it goes to, if known: a person on hold is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<RecipientId>,
-    /// The slot that it is for, which is written down with the claim for people to read. Messages
-    /// of earlier versions do not tell.
+    /// The slot, which is stored with the claim for people to read. Messages of earlier versions
+    /// lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Timestamp>,
 }
 
 impl Ticket {
-    /// A ticket for `send` as it stands.
+    /// Makes a ticket for `send` at its present epoch.
     pub fn new(send: &Waiting, place: Place) -> Self {
         Self {
             send: send.id.clone(),
@@ -113,21 +113,21 @@ impl Ticket {
         }
     }
 
-    /// The same ticket for the send after a step.
+    /// Returns the ticket for the send after a step.
     pub fn renewed(&self, send: &Waiting) -> Self {
         Self { epoch: send.epoch, slot: send.stage.slot(), ..self.clone() }
     }
 
-    /// The message's body.
+    /// Encodes the ticket as the body of a message.
     pub fn encode(&self) -> String {
         let wire = Wire { v: Version::V1, ticket: self };
         serde_json::to_string(&wire).unwrap_or_default()
     }
 
-    /// Reads a message's body.
+    /// Decodes the body of a message.
     ///
     /// # Errors
-    /// When it is not one of ours; it never will be, so it belongs into the dead-letter queue.
+    /// Fails if the body is not one of ours. It belongs in the dead-letter queue.
     pub fn decode(body: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str::<Wire<Self>>(body).map(|wire| wire.ticket)
     }
