@@ -315,8 +315,8 @@ impl Release {
             };
             let left = survey.first_left(&plan);
             let outlook = match left {
-                None => None,
-                Some(_) => {
+                None if !survey.is_more_to_come() => None,
+                None | Some(_) => {
                     let marked_at = mark.marked_at;
                     self.outlook(account, budget, &cursor, now, survey, marked_at).await?
                 }

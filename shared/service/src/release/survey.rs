@@ -144,6 +144,11 @@ impl Survey {
         unclaimed + self.claimed + self.unclear + self.over.len()
     }
 
+    /// Whether sends wait for the end of a campaign's hold.
+    pub(super) fn is_more_to_come(&self) -> bool {
+        !self.coming.is_empty()
+    }
+
     fn page(&self, at: At) -> &Page {
         &self.pages[at.page]
     }
