@@ -34,6 +34,7 @@
 //!     action: Action::PrivateReply,
 //!     lane: Some(Lane::Inbound),
 //!     units: NonZeroU32::MIN,
+//!     least: NonZeroU32::MIN,
 //!     first: None,
 //!     lease_until: now,
 //!     counted_at: None,
