@@ -552,6 +552,26 @@ async fn live_comments_go_at_once_however_many_wait() {
     world.each_got_one_dm(&[inbound, live].concat()).await;
 }
 
+/// Meta takes a hundred live replies a second. A window counts for some seconds longer, so of more than a
+/// hundred the rest follows then.
+#[tokio::test]
+async fn a_hundred_live_comments_are_answered_within_seconds() {
+    let mut world = World::start(quotas("5000/1h", "5000/24h")).await;
+    let live: Vec<Said> = (1..=240).map(|n| said(n).live()).collect();
+    let asked = world.now();
+    assert_eq!(world.say(&live).await, 200);
+    world.pass_secs(60).await;
+    world.each_got_one_dm(&live).await;
+    let sent_within = |secs| {
+        let end = asked + Duration::from_secs(secs);
+        world.dms().iter().filter(|&&(_, at)| at <= end).count()
+    };
+    let sent = [1, 3, 10, 30].map(sent_within);
+    assert!(sent[1] >= 60 && sent[3] == 240, "in 1, 3, 10 and 30 seconds: {sent:?}");
+    world.settle().await;
+    world.over(240).await;
+}
+
 #[tokio::test]
 async fn live_comments_have_ten_minutes_and_others_a_week() {
     let world = World::start(careful()).await;
