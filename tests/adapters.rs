@@ -25,7 +25,7 @@ use spillway_local::setup::EXAMPLE;
 use spillway_meta::graph::GraphConfig;
 use spillway_service::accounts_file::{self, NewAccount};
 use spillway_service::clock::{Clock, SystemClock};
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 fn example() -> NewAccount {
     accounts_file::parse(EXAMPLE, &Profile::careful()).unwrap().remove(0)
@@ -156,9 +156,9 @@ impl Subject for Adapters {
         self.connected.clone()
     }
 
-    async fn take_sends(&self) -> Vec<Ticket> {
+    async fn take_sends(&self) -> Vec<SendTask> {
         let bodies = take(&self.clients.sqs, &self.config.send_queue_url).await;
-        bodies.iter().map(|body| Ticket::decode(body).unwrap()).collect()
+        bodies.iter().map(|body| SendTask::decode(body).unwrap()).collect()
     }
 
     async fn take_runs(&self) -> Vec<AccountId> {
@@ -215,7 +215,7 @@ pub(crate) async fn beside_the_ports(clients: Clients) {
 
     let bodies = ["hello", "{\"v\":\"2\"}", "ñandú 🦤 \"\\", " ", "x\ty\nz"];
     for body in bodies {
-        queue.bury(body).await.unwrap();
+        queue.dead_letter(body).await.unwrap();
     }
     let mut letters = take(&adapters.clients.sqs, &adapters.config.dead_letter_queue_url).await;
     letters.sort_unstable();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::wiring::Wiring;
-use spillway_core::budget::{Bound, Budget, Revision, Role};
+use spillway_core::budget::{Budget, DenialReason, Revision, Role};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::quota::{Action, Limit, Quota, QuotaId, Scope, Unit};
@@ -125,7 +125,7 @@ async fn a_decision_is_one_write_and_no_read_and_a_denial_is_neither() {
     }
 
     let Charged::Denied(denial) = charge(&limiter, &account, 1).await else { panic!("granted") };
-    assert!(matches!(&denial.bound, Bound::Quota(id) if id.as_str() == "calls"));
+    assert!(matches!(&denial.reason, DenialReason::Quota(id) if id.as_str() == "calls"));
     for _ in 0..5 {
         assert_eq!(charge(&limiter, &account, 1).await, Charged::Denied(denial.clone()));
     }
@@ -183,7 +183,7 @@ async fn other_tools_are_granted_all_or_nothing_and_nothing_during_a_hold() {
     assert_eq!(budgets.save(&account.id, &held).await.unwrap(), Saved::Done);
     let other = process(&world, 2).limiter();
     let Charged::Denied(denial) = charge(&other, &account, 1).await else { panic!("granted") };
-    assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
+    assert_eq!(denial.reason, DenialReason::Hold(HoldCause::Blocked));
     assert_eq!(denial.retry_at, held.holds.current.unwrap().until);
 }
 
@@ -214,7 +214,7 @@ async fn what_an_account_called_before_it_leases_counts_in_the_apps_quota() {
     // Until the last call's bucket is over, nothing tells that it has all of them.
     world.clock.step(Duration::from_secs(60));
     let Charged::Denied(denial) = charge(&limiter, &account, 2).await else { panic!("granted") };
-    assert_eq!(denial.bound, Bound::Quota(QuotaId::new("app")));
+    assert_eq!(denial.reason, DenialReason::Quota(QuotaId::new("app")));
     assert!(matches!(charge(&limiter, &account, 1).await, Charged::Granted(_)));
 }
 
@@ -232,7 +232,7 @@ async fn several_units_after_a_hold_wait_and_leave_the_probe_to_others() {
     let counting = Counting::over(&mut wiring);
     let limiter = wiring.limiter();
     let Charged::Denied(denial) = charge(&limiter, &account, 3).await else { panic!("granted") };
-    assert_eq!(denial.bound, Bound::Hold(HoldCause::Throttled));
+    assert_eq!(denial.reason, DenialReason::Hold(HoldCause::Throttled));
     assert!(denial.retry_at > world.now());
     assert_eq!(counting.since().1, 0, "nothing is written");
     let Charged::Granted(grant) = charge(&limiter, &account, 1).await else { panic!("denied") };

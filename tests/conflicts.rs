@@ -10,8 +10,8 @@ use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::send::{Outcome, Step};
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_service::account::SealedToken;
-use spillway_service::port::{Moved, NextToken, Roster, Saved};
-use spillway_service::ticket::Ticket;
+use spillway_service::port::{MaintenanceSchedule, Moved, NextToken, Saved};
+use spillway_service::send_task::SendTask;
 
 use crate::adapters::Clients;
 use crate::gate::{Gate, Then};
@@ -99,36 +99,36 @@ async fn a_write_whose_answer_is_lost_and_that_is_sent_again_has_succeeded() {
     assert_eq!(world.say(&[said(1)]).await, 200);
     let account = AccountId::new(CREATOR);
     let (gate, wiring) = gated(&world).await;
-    let (sends, backlogs, roster) = (&wiring.sends, &wiring.backlogs, &wiring.roster);
+    let (sends, backlogs, maintenance) = (&wiring.sends, &wiring.backlogs, &wiring.maintenance);
     let now = world.now();
     let until = now + Duration::from_secs(60);
 
     // A claim, and another one that comes later.
-    let (place, send) = world.waiting(CREATOR).await.remove(0);
-    let ticket = Ticket::new(&send, place);
+    let (outbox_key, send) = world.waiting(CREATOR).await.remove(0);
+    let task = SendTask::new(&send, outbox_key);
     let claim = Step::Claim { lease_until: until };
     gate.wait_for(is_update, Then::Repeat);
-    let claimed = sends.step(&ticket, claim, now).await.unwrap();
+    let claimed = sends.step(&task, claim, now).await.unwrap();
     assert_eq!(claimed, Some(send.after(claim)));
-    assert_eq!(sends.step(&ticket, claim, now).await.unwrap(), None, "another's, in all equal");
+    assert_eq!(sends.step(&task, claim, now).await.unwrap(), None, "another's, in all equal");
 
     // An end.
-    let ticket = ticket.renewed(&claimed.unwrap());
+    let task = task.renewed(&claimed.unwrap());
     gate.wait_for(is_update, Then::Repeat);
-    assert!(sends.finish_unclaimed(&ticket, &Outcome::Expired, now).await.unwrap());
-    assert!(!sends.finish_unclaimed(&ticket, &Outcome::Expired, now).await.unwrap());
+    assert!(sends.finish_unclaimed(&task, &Outcome::Expired, now).await.unwrap());
+    assert!(!sends.finish_unclaimed(&task, &Outcome::Expired, now).await.unwrap());
 
-    // A page, rewritten and gone.
-    let mut page = world.pages(CREATOR).await.remove(0);
-    page.version += 1;
+    // A batch, rewritten and gone.
+    let mut batch = world.batches(CREATOR).await.remove(0);
+    batch.version += 1;
     gate.wait_for(is_put, Then::Repeat);
-    assert!(sends.rewrite(&page).await.unwrap());
-    page.lines.clear();
-    assert!(!sends.rewrite(&page).await.unwrap(), "another has written this version");
-    page.version += 1;
+    assert!(sends.rewrite(&batch).await.unwrap());
+    batch.lines.clear();
+    assert!(!sends.rewrite(&batch).await.unwrap(), "another has written this version");
+    batch.version += 1;
     gate.wait_for(is_delete, Then::Repeat);
-    assert!(!sends.rewrite(&page).await.unwrap(), "who removed it cannot be known");
-    assert!(world.pages(CREATOR).await.is_empty());
+    assert!(!sends.rewrite(&batch).await.unwrap(), "who removed it cannot be known");
+    assert!(world.batches(CREATOR).await.is_empty());
 
     // A release run's lease.
     backlogs.mark(&account, now).await.unwrap();
@@ -139,15 +139,15 @@ async fn a_write_whose_answer_is_lost_and_that_is_sent_again_has_succeeded() {
     backlogs.settle(&account, &mark, Some(until)).await.unwrap();
 
     // A visit, and its end.
-    roster.enroll(&account, now).await.unwrap();
+    maintenance.enroll(&account, now).await.unwrap();
     gate.wait_for(is_update, Then::Repeat);
-    assert!(roster.visit(&account, now, until).await.unwrap().is_some());
-    assert!(roster.visit(&account, now, until).await.unwrap().is_none());
+    assert!(maintenance.visit(&account, now, until).await.unwrap().is_some());
+    assert!(maintenance.visit(&account, now, until).await.unwrap().is_none());
     let upkeep = Upkeep { checked_at: Some(now), ..Upkeep::default() };
     let due = until + Duration::from_secs(1);
     gate.wait_for(is_update, Then::Repeat);
-    roster.settle(&account, until, &upkeep, due).await.unwrap();
-    let standing = roster.visit(&account, due, until).await.unwrap().unwrap();
+    maintenance.settle(&account, until, &upkeep, due).await.unwrap();
+    let standing = maintenance.visit(&account, due, until).await.unwrap().unwrap();
     assert_eq!(standing.upkeep, upkeep);
 
     // A token's change.

@@ -13,7 +13,7 @@ use spillway_local::setup::load_accounts;
 use spillway_local::sqs::{self, NewMessage, Operation};
 use spillway_local::stack::queues;
 use spillway_service::deliver::{Deliver, Job};
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 use crate::harness::{CREATOR, START, World, all_said, body, careful, quotas, said};
 
@@ -280,12 +280,12 @@ async fn a_full_quota_costs_no_call_and_no_write_until_it_has_room() {
     world.pass_secs(600).await;
     assert_eq!(world.calls().len(), 3);
     let version = world.outside.budgets.load(&id).await.unwrap().version;
-    let writes = world.stack.tap.counts().write_units;
+    let writes = world.stack.faults.counts().write_units;
     world.pass(20 * HOUR).await;
     assert_eq!(world.calls().len(), 3, "called over the day's limit");
     assert_eq!(world.outside.budgets.load(&id).await.unwrap().version, version);
     // Nothing but a look an hour for what must expire.
-    let writes = world.stack.tap.counts().write_units - writes;
+    let writes = world.stack.faults.counts().write_units - writes;
     assert!(writes < 20.0 * 6.0, "{writes} write units in 20 h of waiting");
     assert_eq!(world.waiting(CREATOR).await.len(), 7);
     world.settle().await;
@@ -300,9 +300,9 @@ async fn a_full_quota_costs_no_call_and_no_write_until_it_has_room() {
 async fn jobs(world: &World) -> Vec<Job> {
     let waiting = world.waiting(CREATOR).await.into_iter();
     waiting
-        .map(|(place, send)| Job {
+        .map(|(outbox_key, send)| Job {
             message_id: send.id.event.to_string(),
-            ticket: Ticket::new(&send, place),
+            task: SendTask::new(&send, outbox_key),
         })
         .collect()
 }

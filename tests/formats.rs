@@ -17,13 +17,15 @@ use spillway_core::history::Past;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, SendId};
 use spillway_core::pace::Broadcast;
-use spillway_core::send::{Address, CancelReason, Earlier, Outcome, Stage, Waiting};
+use spillway_core::send::{Address, CancelReason, Earlier, Outcome, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 use spillway_service::operate::{Ledger, State, Stored};
-use spillway_service::page::Page;
-use spillway_service::port::{Hearing, Recorded, Removal, Roster, Standings, Wish};
-use spillway_service::ticket::Ticket;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::port::{
+    LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded, Removal, UpkeepRequest,
+};
+use spillway_service::send_task::SendTask;
 
 use crate::harness::{CREATOR, OTHER, START, World, careful};
 
@@ -112,13 +114,13 @@ impl World {
         }
     }
 
-    /// Records a stored send once more, and takes the steps that it has taken; gives a ticket for
+    /// Records a stored send once more, and takes the steps that it has taken; gives a task for
     /// where it has come to.
-    async fn replay(&self, stored: &Stored, send: &Waiting) -> Ticket {
+    async fn replay(&self, stored: &Stored, send: &PendingSend) -> SendTask {
         let (epoch, attempt, failures) = (0, 0, 0);
         let fresh = match stored.steps.is_empty() {
             true => send.clone(),
-            false => Waiting {
+            false => PendingSend {
                 epoch,
                 attempt,
                 failures,
@@ -128,15 +130,15 @@ impl World {
             },
         };
         let sends = &self.outside.sends;
-        let recorded = sends.record(&[(stored.place.clone(), fresh.clone())]).await;
+        let recorded = sends.record(&[(stored.outbox_key.clone(), fresh.clone())]).await;
         assert!(matches!(recorded[..], [Ok(Recorded::New)]), "{recorded:?}");
-        let mut ticket = Ticket::new(&fresh, stored.place.clone());
+        let mut task = SendTask::new(&fresh, stored.outbox_key.clone());
         for past in &stored.steps {
             let Past::Step(step) = past.what else { panic!("{past:?}") };
-            let after = sends.step(&ticket, step, past.at).await.unwrap().unwrap();
-            ticket = ticket.renewed(&after);
+            let after = sends.step(&task, step, past.at).await.unwrap().unwrap();
+            task = task.renewed(&after);
         }
-        ticket
+        task
     }
 
     /// The item that lies where `item` does.
@@ -161,9 +163,9 @@ fn send_id(item: &Item) -> SendId {
 
 /// A send that has ended, as it may have been recorded: of what its end takes away nothing is
 /// known.
-fn recorded(ended: &Stored) -> Waiting {
-    let (lane, order, deadline) = ended.place.parts().unwrap();
-    Waiting {
+fn recorded(ended: &Stored) -> PendingSend {
+    let (lane, order, deadline) = ended.outbox_key.parts().unwrap();
+    PendingSend {
         id: ended.id.clone(),
         lane,
         campaign: ended.campaign.clone(),
@@ -335,8 +337,8 @@ async fn stored_sends_and_marks_keep_their_form() {
                 world.replay(&stored, send).await;
             }
             State::Ended { outcome, at } => {
-                let ticket = world.replay(&stored, &recorded(&stored)).await;
-                world.outside.sends.finish(&ticket, outcome, *at).await.unwrap();
+                let task = world.replay(&stored, &recorded(&stored)).await;
+                world.outside.sends.finish(&task, outcome, *at).await.unwrap();
             }
         }
         // Who has written a step or an end is drawn anew; items of before have none.
@@ -349,18 +351,18 @@ async fn stored_sends_and_marks_keep_their_form() {
     }
     assert_eq!(stages.len(), 3, "{stages:?}");
 
-    let pages = world.pages(CREATOR).await;
+    let batches = world.batches(CREATOR).await;
     let items: Vec<&Item> =
         state.iter().filter(|item| text(item, "pk").starts_with("waiting#")).collect();
-    let lines = || pages.iter().flat_map(|page| &page.lines);
+    let lines = || batches.iter().flat_map(|batch| &batch.lines);
     assert!(lines().any(|line| line.slot.is_none()) && lines().any(|line| line.slot.is_some()));
     assert_eq!(world.waiting(CREATOR).await.len(), lines().count());
-    assert_eq!(pages.len(), items.len());
-    for (item, page) in items.into_iter().zip(&pages) {
+    assert_eq!(batches.len(), items.len());
+    for (item, batch) in items.into_iter().zip(&batches) {
         world.remove(item).await;
-        world.outside.sends.put_pages(std::slice::from_ref(page)).await.unwrap();
+        world.outside.sends.put_batches(std::slice::from_ref(batch)).await.unwrap();
         assert_eq!(world.lies(item).await, *item);
-        let rewritten = Page { version: page.version + 1, ..page.clone() };
+        let rewritten = OutboxBatch { version: batch.version + 1, ..batch.clone() };
         assert!(world.outside.sends.rewrite(&rewritten).await.unwrap());
         let mut lies = world.lies(item).await;
         assert!(lies.remove("written_by").is_some());
@@ -406,7 +408,7 @@ async fn what_is_stored_by_hand_keeps_its_form() {
     let left: Vec<&Item> = state.iter().filter(is_left).collect();
     let [key, tombstone] = left[..] else { panic!("{left:?}") };
     world.remove(tombstone).await;
-    assert!(world.ledger().bury(&stored, START).await.unwrap());
+    assert!(world.ledger().write_tombstone(&stored, START).await.unwrap());
     assert_eq!(world.lies(tombstone).await, *tombstone);
     assert_eq!(world.lies(key).await, *key);
 }
@@ -461,31 +463,33 @@ async fn stored_tokens_keep_their_form() {
 #[tokio::test]
 async fn stored_upkeep_and_wishes_keep_their_form() {
     let (world, _, state) = laid().await;
-    let (id, roster, removal) =
-        (AccountId::new(KEPT), &world.outside.roster, &world.outside.removal);
+    let (id, maintenance, removal) =
+        (AccountId::new(KEPT), &world.outside.maintenance, &world.outside.removal);
     let found =
         |prefix: &str| state.iter().find(|item| text(item, "pk").starts_with(prefix)).unwrap();
     let (kept, alias, deletion) = (found("upkeep#"), found("alias#"), found("deletion#"));
 
-    let due = roster.due(Timestamp::NEVER).await.unwrap();
+    let due = maintenance.due(Timestamp::NEVER).await.unwrap();
     let due = due.iter().find(|(account, _)| *account == id).unwrap().1;
     let until = due + Duration::from_secs(60);
-    let standing = roster.visit(&id, due, until).await.unwrap().unwrap();
-    assert_eq!(roster.visit(&id, due, until).await.unwrap(), None, "one run has it");
-    assert_eq!(roster.named("9178").await.unwrap(), Some(id.clone()));
+    let record = maintenance.visit(&id, due, until).await.unwrap().unwrap();
+    assert_eq!(maintenance.visit(&id, due, until).await.unwrap(), None, "one run has it");
+    assert_eq!(maintenance.named("9178").await.unwrap(), Some(id.clone()));
     let Deletion { asked_at, done_at } = removal.status("c0de").await.unwrap().unwrap();
     for item in [kept, alias, deletion] {
         world.remove(item).await;
     }
 
-    roster.heard(&id, standing.last_heard.unwrap()).await.unwrap();
-    let (backfill, removed) =
-        (standing.backfill_asked_at.unwrap(), standing.deauthorized_at.unwrap());
-    roster.ask(&id, &Wish::Backfill, backfill).await.unwrap();
-    roster.ask(&id, &Wish::Deauthorize, removed).await.unwrap();
-    roster.ask(&id, &Wish::Delete { code: standing.delete.unwrap() }, due).await.unwrap();
-    roster.note(&id, &standing.upkeep).await.unwrap();
-    roster.alias(&id, "9178").await.unwrap();
+    maintenance.record_seen(&id, record.last_seen.unwrap()).await.unwrap();
+    let (backfill, removed) = (record.backfill_asked_at.unwrap(), record.deauthorized_at.unwrap());
+    maintenance.ask(&id, &UpkeepRequest::Backfill, backfill).await.unwrap();
+    maintenance.ask(&id, &UpkeepRequest::Deauthorize, removed).await.unwrap();
+    maintenance
+        .ask(&id, &UpkeepRequest::Delete { code: record.delete.unwrap() }, due)
+        .await
+        .unwrap();
+    maintenance.note(&id, &record.upkeep).await.unwrap();
+    maintenance.alias(&id, "9178").await.unwrap();
     removal.asked("c0de", asked_at.unwrap()).await.unwrap();
     removal.deleted("c0de", done_at.unwrap()).await.unwrap();
     for item in [kept, alias, deletion] {
@@ -495,16 +499,16 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     // What is owed to an account that was unsubscribed, and media that are not read to the end.
     let owed = state.iter().rfind(|item| text(item, "pk").starts_with("upkeep#")).unwrap();
     let account = AccountId::new(CREATOR);
-    let standing = roster.standing(&account).await.unwrap().unwrap();
-    assert!(standing.upkeep.unread_since.is_some() && !standing.upkeep.unfinished.is_empty());
-    roster.note(&account, &standing.upkeep).await.unwrap();
+    let record = maintenance.record(&account).await.unwrap().unwrap();
+    assert!(record.upkeep.unread_since.is_some() && !record.upkeep.unfinished.is_empty());
+    maintenance.note(&account, &record.upkeep).await.unwrap();
     assert_eq!(world.lies(owed).await, *owed);
 
     // Before, only what upkeep knows told by which id the app names the account.
     let mut before = kept.clone();
     before.remove("aliases").unwrap();
     world.lay(&before).await;
-    roster.strike_off(&id).await.unwrap();
+    maintenance.strike_off(&id).await.unwrap();
     for item in [kept, alias] {
         assert_eq!(world.lies(item).await, Item::new());
     }
@@ -513,7 +517,7 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
 #[test]
 fn messages_in_flight_are_read() {
     let send = r#"{"v":"1","send":{"account":"178","event":"179"},"place":"1#00001790000000#179#ab","epoch":3,"lane":"inbound","campaign":"guide","deadline":1790000000000,"recipient":"52"}"#;
-    assert_eq!(Ticket::decode(send).unwrap().encode(), send);
+    assert_eq!(SendTask::decode(send).unwrap().encode(), send);
     let release = r#"{"v":"1","account":"178"}"#;
     let read: ReleaseMessage = serde_json::from_str(release).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), release);

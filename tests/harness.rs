@@ -11,23 +11,23 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::{AccountId, CommentId, RecipientId, SendId};
-use spillway_core::send::Waiting;
+use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;
 use spillway_local::driver::{Delivery, Driver};
+use spillway_local::fault_injector::KillPoint;
 use spillway_local::graph::{CallRecord, Comment, GraphConfig, Surface, UnknownComments, Words};
 use spillway_local::report::Report;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_local::sqs::Counts;
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack, queues};
-use spillway_local::tap::KillPoint;
 use spillway_meta::graph::{CallError, CommentTime, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
-use spillway_service::page::{Line, Page};
+use spillway_service::outbox_batch::{OutboxBatch, OutboxLine};
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Graph, Read, Sends, StoreError};
-use spillway_service::ticket::Place;
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Subscriber};
 
@@ -218,20 +218,20 @@ impl World {
         Self { stack, clock, driver, outside }
     }
 
-    /// A webhook has died with pages of these comments written, and none of their entries.
+    /// A webhook has died with batches of these comments written, and none of their entries.
     pub(crate) async fn half_recorded(quotas: QuotaOptions, said: &[Said]) -> Self {
         for requests in 1..20 {
             let world = Self::start(quotas).await;
-            world.stack.tap.kill_at(requests, KillPoint::Before);
+            world.stack.faults.kill_at(requests, KillPoint::Before);
             assert_eq!(world.say(said).await, 502);
-            if !world.pages(said[0].account).await.is_empty() {
+            if !world.batches(said[0].account).await.is_empty() {
                 for said in said {
-                    assert!(world.told(said).await.is_none(), "no death leaves pages alone");
+                    assert!(world.told(said).await.is_none(), "no death leaves batches alone");
                 }
                 return world;
             }
         }
-        panic!("no death leaves pages");
+        panic!("no death leaves batches");
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -329,7 +329,7 @@ impl World {
 
     pub(crate) async fn nothing_is_left(&self) {
         for account in [CREATOR, OTHER] {
-            assert_eq!(self.pages(account).await, [], "pages of {account}");
+            assert_eq!(self.batches(account).await, [], "batches of {account}");
         }
         assert_eq!(self.outside.backlogs.marked().await.unwrap(), [], "marks");
         assert_eq!(self.queue(queues::SEND).total(), 0, "send queue");
@@ -359,14 +359,14 @@ impl World {
         self.told(said).await.unwrap_or_else(|| panic!("{} never matched", said.id)).state
     }
 
-    /// Sends that wait, in the order of their places.
-    pub(crate) async fn waiting(&self, account: &str) -> Vec<(Place, Waiting)> {
+    /// Sends that wait, in the order of their keys.
+    pub(crate) async fn waiting(&self, account: &str) -> Vec<(OutboxKey, PendingSend)> {
         waiting(&*self.outside.sends, &AccountId::new(account)).await
     }
 
-    /// The pages that list what may wait, in the order of their places.
-    pub(crate) async fn pages(&self, account: &str) -> Vec<Page> {
-        self.outside.sends.pages(&AccountId::new(account), None, 100_000).await.unwrap()
+    /// The batches that list what may wait, in the order of their keys.
+    pub(crate) async fn batches(&self, account: &str) -> Vec<OutboxBatch> {
+        self.outside.sends.batches(&AccountId::new(account), None, 100_000).await.unwrap()
     }
 
     pub(crate) fn calls(&self) -> Vec<CallRecord> {
@@ -423,17 +423,22 @@ impl World {
     }
 }
 
-/// Sends that wait, in the order of their places: those that an account's pages list, as their
+/// Sends that wait, in the order of their keys: those that an account's batches list, as their
 /// entries have them.
-pub(crate) async fn waiting(sends: &dyn Sends, account: &AccountId) -> Vec<(Place, Waiting)> {
-    let pages = sends.pages(account, None, 100_000).await.unwrap();
-    let listed: Vec<(&Page, &Line)> =
-        pages.iter().flat_map(|page| page.lines.iter().map(move |line| (page, line))).collect();
-    let ids: Vec<SendId> = listed.iter().map(|(page, line)| page.id_of(line)).collect();
+pub(crate) async fn waiting(
+    sends: &dyn Sends,
+    account: &AccountId,
+) -> Vec<(OutboxKey, PendingSend)> {
+    let batches = sends.batches(account, None, 100_000).await.unwrap();
+    let listed: Vec<(&OutboxBatch, &OutboxLine)> = batches
+        .iter()
+        .flat_map(|batch| batch.lines.iter().map(move |line| (batch, line)))
+        .collect();
+    let ids: Vec<SendId> = listed.iter().map(|(batch, line)| batch.id_of(line)).collect();
     let entries = sends.entries(&ids, Read::Consistent).await.unwrap();
-    let of_line = |((page, line), entry): ((&Page, &Line), Entry)| {
-        let place = page.place_of(line);
-        Some((place.clone(), line.stands(entry.waiting_at(&place)?)))
+    let of_line = |((batch, line), entry): ((&OutboxBatch, &OutboxLine), Entry)| {
+        let outbox_key = batch.key_of(line);
+        Some((outbox_key.clone(), line.stands(entry.waiting_at(&outbox_key)?)))
     };
     let mut waiting: Vec<_> = listed.into_iter().zip(entries).filter_map(of_line).collect();
     waiting.sort_by(|(a, _), (b, _)| a.cmp(b));

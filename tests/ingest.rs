@@ -19,10 +19,10 @@ use spillway_core::id::{AccountId, EventId};
 use spillway_core::send::{Lane, Stage};
 use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;
+use spillway_local::fault_injector::{Outage, Service};
 use spillway_local::lambda::WEBHOOK_TIMEOUT;
 use spillway_local::sqs::{Fault, Operation};
 use spillway_local::stack::queues;
-use spillway_local::tap::{Outage, Service};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::port::{Accounts, Read, StoreError};
@@ -200,7 +200,7 @@ async fn what_is_not_ours_is_taken_and_nothing_comes_of_it() {
     ] });
     assert_eq!(world.post(other_fields.to_string().as_bytes()).await, 200);
     // That webhooks come is written down, once an hour.
-    assert_eq!(world.stack.tap.counts().write_units, 1.0, "something else was written");
+    assert_eq!(world.stack.faults.counts().write_units, 1.0, "something else was written");
     world.settle().await;
     world.over(0).await;
     assert_eq!(world.calls(), []);
@@ -320,7 +320,7 @@ async fn processes_that_race_record_a_comment_once() {
 async fn a_thousand_comments_are_durable_within_three_seconds() {
     let world = World::start(careful()).await;
     let all = all_said(0..1000);
-    world.stack.tap.slow_down(Duration::from_millis(5));
+    world.stack.faults.slow_down(Duration::from_millis(5));
     let started = Instant::now();
     assert_eq!(world.say(&all).await, 200);
     let took = started.elapsed();
@@ -451,14 +451,14 @@ async fn a_half_failed_delivery_delays_nobody() {
         let mut world = World::start(quotas("200/1m", "1000/24h")).await;
         // A slot every five seconds, and each try takes its own.
         let all = all_said(1..=5);
-        world.stack.tap.take_out(Service::DynamoDb, Outage::Patchy { seed });
+        world.stack.faults.take_out(Service::DynamoDb, Outage::Patchy { seed });
         let mut posts = 1;
         while world.say(&all).await != 200 {
             posts += 1;
             assert!(posts <= 20, "seed {seed}");
         }
         half += u32::from(posts > 1);
-        world.stack.tap.bring_back(Service::DynamoDb);
+        world.stack.faults.bring_back(Service::DynamoDb);
         world.pass_secs(25 * posts + 30).await;
         for said in &all {
             assert_eq!(world.state_of(said).await, "sent", "seed {seed}: {}", said.id);
@@ -552,8 +552,8 @@ async fn live_comments_go_at_once_however_many_wait() {
     world.each_got_one_dm(&[inbound, live].concat()).await;
 }
 
-/// Meta takes a hundred live replies a second. A window counts for some seconds longer, so of more than a
-/// hundred the rest follows then.
+/// Meta takes a hundred live replies a second. A window counts for some seconds longer, so of more
+/// than a hundred the rest follows then.
 #[tokio::test]
 async fn a_hundred_live_comments_are_answered_within_seconds() {
     let mut world = World::start(quotas("5000/1h", "5000/24h")).await;

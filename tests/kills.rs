@@ -5,9 +5,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use spillway_local::fault_injector::KillPoint;
 use spillway_local::graph::{Fault, FaultKind};
 use spillway_local::setup::QuotaOptions;
-use spillway_local::tap::KillPoint;
 
 use crate::harness::{START, World, all_said, careful, quotas};
 
@@ -32,10 +32,10 @@ impl Scenario {
             world.stack.graph.order_fault(Fault::new(fault));
         }
         if let Some((n, point)) = kill {
-            world.stack.tap.kill_at(n, point);
+            world.stack.faults.kill_at(n, point);
         }
         world.settle().await;
-        assert!(!world.stack.tap.is_armed(), "{kill:?} never struck");
+        assert!(!world.stack.faults.is_armed(), "{kill:?} never struck");
         let matched = u64::from(self.comments);
         let report = world.over_but_for_duplicates(matched).await;
         // Meta takes one reply to a comment: so many accepted ones are one for each.
@@ -55,7 +55,7 @@ impl Scenario {
         if kill.is_none() {
             assert_eq!(report.duplicates, 0);
         }
-        world.stack.tap.counts().requests
+        world.stack.faults.counts().requests
     }
 
     /// Plays it with a kill before and after every request; where `share` is above one, with each

@@ -9,13 +9,14 @@ use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::quota::GRANT_LIFE;
-use spillway_core::send::{NoRetry, Outcome, REPLY_WINDOW, Step, Waiting};
+use spillway_core::send::{NoRetry, Outcome, PendingSend, REPLY_WINDOW, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::graph::{Fault, FaultKind};
 use spillway_service::operate::{Cancelled, Operator, RetryError};
-use spillway_service::page::Page;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::Removal;
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 
 use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said};
 
@@ -160,18 +161,18 @@ async fn of_a_sender_and_whoever_cancels_one_is_first() {
     let waiting = operator.waiting(&id, |_| true, 100).await.unwrap();
     assert_eq!(waiting.len(), 6);
     // Cancelled with a message on the queue: the message is void.
-    let (place, send) = &waiting[5];
-    assert_eq!(operator.cancel(place, send).await.unwrap(), Cancelled::Done);
+    let (outbox_key, send) = &waiting[5];
+    assert_eq!(operator.cancel(outbox_key, send).await.unwrap(), Cancelled::Done);
     world.clock.step(Duration::from_millis(1));
-    assert_eq!(operator.cancel(place, send).await.unwrap(), Cancelled::MovedOn);
+    assert_eq!(operator.cancel(outbox_key, send).await.unwrap(), Cancelled::MovedOn);
     // Claimed: left alone, whatever was seen of it.
-    let (place, send) = &waiting[4];
+    let (outbox_key, send) = &waiting[4];
     let lease_until = world.now() + Duration::from_secs(60);
-    let ticket = Ticket::new(send, place.clone());
+    let task = SendTask::new(send, outbox_key.clone());
     let claim = Step::Claim { lease_until };
-    let claimed = world.outside.sends.step(&ticket, claim, world.now()).await.unwrap();
-    assert_eq!(operator.cancel(place, send).await.unwrap(), Cancelled::MovedOn);
-    let answer = operator.cancel(place, &claimed.unwrap()).await.unwrap();
+    let claimed = world.outside.sends.step(&task, claim, world.now()).await.unwrap();
+    assert_eq!(operator.cancel(outbox_key, send).await.unwrap(), Cancelled::MovedOn);
+    let answer = operator.cancel(outbox_key, &claimed.unwrap()).await.unwrap();
     assert_eq!(answer, Cancelled::Claimed(lease_until));
     world.settle().await;
     let report = world.over(6).await;
@@ -186,15 +187,15 @@ async fn what_is_cancelled_is_listed_no_more() {
     let comments = all_said(0..60);
     world.say(&comments).await;
     let (operator, id) = (operator(&world), AccountId::new(CREATOR));
-    let is_even = |send: &Waiting| send.id.event.as_str().ends_with(['0', '2', '4', '6', '8']);
+    let is_even = |send: &PendingSend| send.id.event.as_str().ends_with(['0', '2', '4', '6', '8']);
     let cancelled = operator.cancel_waiting(&id, is_even, |_| ()).await.unwrap();
     assert_eq!((cancelled.done, cancelled.left), (30, 0));
-    let lines = world.pages(CREATOR).await.into_iter().flat_map(|page| page.lines);
+    let lines = world.batches(CREATOR).await.into_iter().flat_map(|batch| batch.lines);
     assert_eq!(lines.filter(|line| line.event.as_str().ends_with('4')).count(), 0);
     assert_eq!(world.waiting(CREATOR).await.len(), 30);
     let cancelled = operator.cancel_waiting(&id, |_| true, |_| ()).await.unwrap();
     assert_eq!((cancelled.done, cancelled.left), (30, 0));
-    assert_eq!(world.pages(CREATOR).await, []);
+    assert_eq!(world.batches(CREATOR).await, []);
     world.settle().await;
     let report = world.over(60).await;
     assert_eq!((report.cancelled, report.graph_calls), (60, 0));
@@ -205,13 +206,13 @@ async fn what_is_cancelled_is_listed_no_more() {
 async fn the_first_end_of_a_send_stays() {
     let mut world = World::start(careful()).await;
     world.say(&[said(0)]).await;
-    let [(place, send)] = world.waiting(CREATOR).await.try_into().unwrap();
-    let ticket = Ticket::new(&send, place);
-    assert_eq!(operator(&world).cancel(&ticket.place, &send).await.unwrap(), Cancelled::Done);
+    let [(outbox_key, send)] = world.waiting(CREATOR).await.try_into().unwrap();
+    let task = SendTask::new(&send, outbox_key);
+    assert_eq!(operator(&world).cancel(&task.outbox_key, &send).await.unwrap(), Cancelled::Done);
     let first = world.told(&said(0)).await.unwrap();
     let sends = &world.outside.sends;
-    sends.finish(&ticket, &Outcome::Expired, world.now() + HOUR).await.unwrap();
-    assert!(!sends.finish_unclaimed(&ticket, &Outcome::Expired, world.now()).await.unwrap());
+    sends.finish(&task, &Outcome::Expired, world.now() + HOUR).await.unwrap();
+    assert!(!sends.finish_unclaimed(&task, &Outcome::Expired, world.now()).await.unwrap());
     assert_eq!(world.told(&said(0)).await.unwrap(), first);
     world.settle().await;
     world.over(1).await;
@@ -241,27 +242,27 @@ async fn a_failed_send_is_retried_once_and_only_where_no_second_dm_can_come() {
     assert!(matches!(operator.retry(&unknown).await, Err(RetryError::Unknown)));
 }
 
-/// The page is there, and the entry was never opened again: somebody else may be about to.
+/// The batch is there, and the entry was never opened again: somebody else may be about to.
 #[tokio::test]
 async fn a_retry_that_died_halfway_leaves_nothing_and_can_be_made_again() {
     let mut world = World::start(careful()).await;
     let comments = all_said(0..2);
     world.stack.graph.order_fault(Fault::new(FaultKind::RecipientUnavailable));
     world.say(&comments).await;
-    let [mut page] = world.pages(CREATOR).await.try_into().unwrap();
+    let [mut batch] = world.batches(CREATOR).await.try_into().unwrap();
     world.settle().await;
     let failed = &comments[usize::from(world.state_of(&comments[0]).await != "failed")];
     assert_eq!(world.state_of(failed).await, "failed");
 
-    page.lines.retain(|line| line.event.as_str() == failed.id);
-    page.lines[0].slot = None;
-    let place = Place::from_stored(format!("{}f", page.place_of(&page.lines[0]).as_str()));
-    let page = Page { place, written_at: world.now(), ..page };
+    batch.lines.retain(|line| line.event.as_str() == failed.id);
+    batch.lines[0].slot = None;
+    let outbox_key = OutboxKey::from_stored(format!("{}f", batch.key_of(&batch.lines[0]).as_str()));
+    let batch = OutboxBatch { outbox_key, written_at: world.now(), ..batch };
     let id = AccountId::new(CREATOR);
     world.outside.backlogs.wake(&id, world.now()).await.unwrap();
-    world.outside.sends.put_pages(&[page]).await.unwrap();
+    world.outside.sends.put_batches(&[batch]).await.unwrap();
     world.pass_secs(1800).await;
-    assert_eq!(world.pages(CREATOR).await.len(), 1);
+    assert_eq!(world.batches(CREATOR).await.len(), 1);
     operator(&world).retry(&send_of(failed)).await.unwrap();
     world.settle().await;
     let report = world.over(2).await;

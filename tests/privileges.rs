@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use spillway_core::id::AccountId;
+use spillway_local::fault_injector::Function;
 use spillway_local::graph::{Fault, FaultKind};
 use spillway_local::sqs::NewMessage;
 use spillway_local::stack::{Stack, queues};
-use spillway_local::tap::Function;
 
-use spillway_service::port::{Roster, Wish};
+use spillway_service::port::{MaintenanceSchedule, UpkeepRequest};
 
 use crate::harness::{CREATOR, START, World, all_said, quotas, said};
 use crate::template::{resource, template};
@@ -108,7 +108,7 @@ fn granted(template: &Value) -> BTreeSet<Permission> {
 /// messages takes that of one message, other batches have their own.
 fn used(stack: &Stack) -> BTreeSet<Permission> {
     let config = &stack.config;
-    let calls = stack.tap.calls().into_iter();
+    let calls = stack.faults.calls().into_iter();
     calls
         .map(|call| {
             let (service, operation) = call.target.split_once('.').unwrap();
@@ -193,7 +193,7 @@ async fn everything() -> BTreeSet<Permission> {
     // Upkeep finds a comment that nobody has told of, and then its owner wants the account deleted.
     let (missed, account) = (said(20), AccountId::new(CREATOR));
     world.observe(std::slice::from_ref(&missed));
-    world.outside.roster.ask(&account, &Wish::Backfill, world.now()).await.unwrap();
+    world.outside.maintenance.ask(&account, &UpkeepRequest::Backfill, world.now()).await.unwrap();
     world.driver.keeps_up_every = Some(Duration::from_secs(900));
     let mut quarters = 0;
     while world.told(&missed).await.is_none() {
@@ -204,8 +204,8 @@ async fn everything() -> BTreeSet<Permission> {
     // More than are sent until then: release cancels those without a slot.
     world.plan(world.now() + Duration::from_secs(1), &all_said(30..60));
     world.pass(Duration::from_secs(60)).await;
-    let delete = Wish::Delete { code: "code".into() };
-    world.outside.roster.ask(&account, &delete, world.now()).await.unwrap();
+    let delete = UpkeepRequest::Delete { code: "code".into() };
+    world.outside.maintenance.ask(&account, &delete, world.now()).await.unwrap();
     world.pass(Duration::from_secs(900)).await;
     world.driver.keeps_up_every = None;
     world.settle().await;

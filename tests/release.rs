@@ -7,14 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
-use spillway_core::send::{Outcome, Stage, Step, Waiting};
+use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::stack::queues;
 use spillway_meta::graph::Sent;
-use spillway_service::page::{Line, Page, Slot};
+use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::release::OVERDUE;
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 
 use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said};
 
@@ -22,20 +23,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 impl World {
     /// The send of a comment, where it waits.
-    async fn send_of(&self, said: &Said) -> (Place, Waiting) {
+    async fn send_of(&self, said: &Said) -> (OutboxKey, PendingSend) {
         let waiting = self.waiting(CREATOR).await;
         waiting.into_iter().find(|(_, send)| send.id.event.as_str() == said.id).unwrap()
     }
 
     /// A process takes a step of the send, and dies.
-    async fn step(&self, said: &Said, step: Step) -> Waiting {
-        let (place, send) = self.send_of(said).await;
-        let ticket = Ticket::new(&send, place);
-        self.outside.sends.step(&ticket, step, self.now()).await.unwrap().unwrap()
+    async fn step(&self, said: &Said, step: Step) -> PendingSend {
+        let (outbox_key, send) = self.send_of(said).await;
+        let task = SendTask::new(&send, outbox_key);
+        self.outside.sends.step(&task, step, self.now()).await.unwrap().unwrap()
     }
 
     /// A process claims the send, and dies.
-    async fn claim(&self, said: &Said, lease_until: Timestamp) -> Waiting {
+    async fn claim(&self, said: &Said, lease_until: Timestamp) -> PendingSend {
         self.step(said, Step::Claim { lease_until }).await
     }
 
@@ -49,22 +50,26 @@ impl World {
         self.outside.graph.private_reply(&account, &comment, "hi", timeout).await.unwrap()
     }
 
-    /// The page of a send that stands so.
-    async fn page_with(&self, is_so: impl Fn(&Line) -> bool) -> Page {
-        self.pages(CREATOR).await.into_iter().find(|page| page.lines.iter().any(&is_so)).unwrap()
+    /// The batch of a send that stands so.
+    async fn batch_with(&self, is_so: impl Fn(&OutboxLine) -> bool) -> OutboxBatch {
+        self.batches(CREATOR)
+            .await
+            .into_iter()
+            .find(|batch| batch.lines.iter().any(&is_so))
+            .unwrap()
     }
 
-    /// The events that the pages list.
+    /// The events that the batches list.
     async fn listed(&self) -> Vec<EventId> {
-        let pages = self.pages(CREATOR).await;
-        pages.into_iter().flat_map(|page| page.lines).map(|line| line.event).collect()
+        let batches = self.batches(CREATOR).await;
+        batches.into_iter().flat_map(|batch| batch.lines).map(|line| line.event).collect()
     }
 
-    /// A page as another delivery of the same comments would have left it, now.
-    async fn put_twin(&self, page: &Page) {
-        let place = Place::from_stored(format!("{}f", page.place.as_str()));
-        let twin = Page { place, version: 1, written_at: self.now(), ..page.clone() };
-        self.outside.sends.put_pages(&[twin]).await.unwrap();
+    /// A batch as another delivery of the same comments would have left it, now.
+    async fn put_twin(&self, batch: &OutboxBatch) {
+        let outbox_key = OutboxKey::from_stored(format!("{}f", batch.outbox_key.as_str()));
+        let twin = OutboxBatch { outbox_key, version: 1, written_at: self.now(), ..batch.clone() };
+        self.outside.sends.put_batches(&[twin]).await.unwrap();
         self.outside.backlogs.wake(&CREATOR.into(), self.now()).await.unwrap();
     }
 
@@ -99,7 +104,7 @@ async fn parked_sends_come_back_by_their_deadlines() {
     world.settle().await;
     world.over(70).await;
     world.each_got_one_dm(&all).await;
-    let comment = |send: Waiting| CommentId::new(send.id.event.as_str());
+    let comment = |send: PendingSend| CommentId::new(send.id.event.as_str());
     let order: Vec<_> = parked.into_iter().map(|(_, send)| comment(send)).collect();
     let dms = world.dms().into_iter().map(|(comment, _)| comment);
     let came: Vec<_> = dms.filter(|comment| order.contains(comment)).collect();
@@ -115,7 +120,7 @@ async fn a_page_without_entries_is_left_alone_for_an_hour() {
     assert_eq!(world.listed().await.len(), 40);
     assert!(world.is_marked().await);
     world.pass(HOUR).await;
-    assert_eq!(world.pages(CREATOR).await, []);
+    assert_eq!(world.batches(CREATOR).await, []);
     world.settle().await;
     world.over(0).await;
     assert_eq!(world.calls(), []);
@@ -157,14 +162,14 @@ async fn a_page_whose_sends_another_delivery_recorded_goes() {
         let mut world = World::start(quotas("20/10m", "1000/24h")).await;
         let all = all_said(1..=40);
         assert_eq!(world.say(&all).await, 200);
-        let page = world.page_with(|line| line.slot.is_none() == is_parked).await;
-        world.put_twin(&page).await;
+        let batch = world.batch_with(|line| line.slot.is_none() == is_parked).await;
+        world.put_twin(&batch).await;
         world.settle().await;
         world.over(40).await;
         world.each_got_one_dm(&all).await;
         assert_eq!(world.calls().len(), 40);
         // And when the sends have ended.
-        world.put_twin(&page).await;
+        world.put_twin(&batch).await;
         world.settle().await;
         world.over(40).await;
         assert_eq!(world.calls().len(), 40);
@@ -179,8 +184,8 @@ async fn slots_without_messages_are_given_anew() {
     assert_eq!(world.say(&all).await, 200);
     let due = world.now() + Duration::from_secs(60);
     let mut slotted = Vec::new();
-    for page in world.pages(CREATOR).await {
-        let mut next = Page { version: page.version + 1, ..page };
+    for batch in world.batches(CREATOR).await {
+        let mut next = OutboxBatch { version: batch.version + 1, ..batch };
         for line in next.lines.iter_mut().filter(|line| line.slot.is_none()) {
             line.slot = Some(Slot { due, epoch: 0 });
             slotted.push(line.event.clone());
@@ -213,7 +218,7 @@ async fn a_send_that_was_put_off_without_a_message_is_sent() {
     world.over(3).await;
 }
 
-/// As after a denial: the page still says that it has a slot.
+/// As after a denial: the batch still says that it has a slot.
 #[tokio::test]
 async fn a_send_that_was_parked_comes_back() {
     let mut world = World::start(careful()).await;
@@ -378,39 +383,42 @@ impl Sends for Lagging {
         self.0.known(account, events).await
     }
 
-    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
-        self.0.put_pages(pages).await
+    async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
+        self.0.put_batches(batches).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(
+        &self,
+        sends: &[(OutboxKey, PendingSend)],
+    ) -> Vec<Result<Recorded, StoreError>> {
         self.0.record(sends).await
     }
 
     async fn step(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         step: Step,
         at: Timestamp,
-    ) -> Result<Option<Waiting>, StoreError> {
-        self.0.step(ticket, step, at).await
+    ) -> Result<Option<PendingSend>, StoreError> {
+        self.0.step(task, step, at).await
     }
 
     async fn finish(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.0.finish(ticket, outcome, at).await
+        self.0.finish(task, outcome, at).await
     }
 
     async fn finish_unclaimed(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.0.finish_unclaimed(ticket, outcome, at).await
+        self.0.finish_unclaimed(task, outcome, at).await
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
@@ -421,16 +429,16 @@ impl Sends for Lagging {
         })
     }
 
-    async fn pages(
+    async fn batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Result<Vec<Page>, StoreError> {
-        self.0.pages(account, after, limit).await
+    ) -> Result<Vec<OutboxBatch>, StoreError> {
+        self.0.batches(account, after, limit).await
     }
 
-    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+    async fn rewrite(&self, next: &OutboxBatch) -> Result<bool, StoreError> {
         self.0.rewrite(next).await
     }
 }
@@ -439,16 +447,17 @@ fn before_it_was_recorded(_: Entry) -> Entry {
     Entry::Missing
 }
 
-/// As after a retry by hand, whose send has a new place.
+/// As after a retry by hand, whose send has a new outbox key.
 fn before_it_was_brought_back(_: Entry) -> Entry {
-    Entry::Ended(Place::from_stored("1#00001790000000#179#ab".into()))
+    Entry::Ended(OutboxKey::from_stored("1#00001790000000#179#ab".into()))
 }
 
 fn before_its_steps(entry: Entry) -> Entry {
     match entry {
-        Entry::Waiting(place, send) => {
-            Entry::Waiting(place, Box::new(Waiting { stage: Stage::Parked, epoch: 0, ..*send }))
-        }
+        Entry::Waiting(outbox_key, send) => Entry::Waiting(
+            outbox_key,
+            Box::new(PendingSend { stage: Stage::Parked, epoch: 0, ..*send }),
+        ),
         Entry::Missing | Entry::Ended(_) | Entry::Unreadable => Entry::Missing,
     }
 }

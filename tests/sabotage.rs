@@ -13,17 +13,18 @@ use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
 use spillway_core::quota::Limit;
 use spillway_core::rules::Rules;
-use spillway_core::send::{Address, Earlier, Outcome, Stage, Step, Waiting};
+use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;
 use spillway_local::story::Story;
 use spillway_service::account::Account;
-use spillway_service::page::Page;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
     Accounts, Entry, Queued, Read, Recorded, SendQueue, Sends, StoreError,
 };
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 
 use crate::story::{options, quotas};
 
@@ -44,7 +45,7 @@ struct Twice(Arc<dyn SendQueue>);
 impl SendQueue for Twice {
     async fn enqueue(&self, messages: &[Queued]) -> Vec<Result<(), StoreError>> {
         let later = |message: &Queued| Queued {
-            ticket: message.ticket.clone(),
+            task: message.task.clone(),
             delay: message.delay + Duration::from_secs(20),
         };
         let again: Vec<Queued> = messages.iter().map(later).collect();
@@ -52,8 +53,8 @@ impl SendQueue for Twice {
         self.0.enqueue(messages).await
     }
 
-    async fn bury(&self, body: &str) -> Result<(), StoreError> {
-        self.0.bury(body).await
+    async fn dead_letter(&self, body: &str) -> Result<(), StoreError> {
+        self.0.dead_letter(body).await
     }
 }
 
@@ -70,37 +71,40 @@ impl Sends for Unclaimed {
         self.0.known(account, events).await
     }
 
-    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
-        self.0.put_pages(pages).await
+    async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
+        self.0.put_batches(batches).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(
+        &self,
+        sends: &[(OutboxKey, PendingSend)],
+    ) -> Vec<Result<Recorded, StoreError>> {
         self.0.record(sends).await
     }
 
     async fn step(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         step: Step,
         at: Timestamp,
-    ) -> Result<Option<Waiting>, StoreError> {
-        let Step::Claim { lease_until } = step else { return self.0.step(ticket, step, at).await };
-        if let Some(claimed) = self.0.step(ticket, step, at).await? {
+    ) -> Result<Option<PendingSend>, StoreError> {
+        let Step::Claim { lease_until } = step else { return self.0.step(task, step, at).await };
+        if let Some(claimed) = self.0.step(task, step, at).await? {
             return Ok(Some(claimed));
         }
-        Ok(Some(Waiting {
-            id: ticket.send.clone(),
-            lane: ticket.lane,
-            campaign: ticket.campaign.clone(),
-            to: Address::Comment { id: CommentId::new(ticket.send.event.as_str()), author: None },
+        Ok(Some(PendingSend {
+            id: task.send.clone(),
+            lane: task.lane,
+            campaign: task.campaign.clone(),
+            to: Address::Comment { id: CommentId::new(task.send.event.as_str()), author: None },
             order: Overflow::OldestFirst,
             media: None,
             username: None,
             keyword: None,
             matched_at: Timestamp::EPOCH,
-            deadline: ticket.deadline,
+            deadline: task.deadline,
             stage: Stage::Sending { lease_until },
-            epoch: ticket.epoch + 1,
+            epoch: task.epoch + 1,
             attempt: 1,
             failures: 0,
             earlier: Earlier::NotSent,
@@ -110,36 +114,36 @@ impl Sends for Unclaimed {
 
     async fn finish(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.0.finish(ticket, outcome, at).await
+        self.0.finish(task, outcome, at).await
     }
 
     async fn finish_unclaimed(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.0.finish_unclaimed(ticket, outcome, at).await
+        self.0.finish_unclaimed(task, outcome, at).await
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
         self.0.entries(sends, read).await
     }
 
-    async fn pages(
+    async fn batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Result<Vec<Page>, StoreError> {
-        self.0.pages(account, after, limit).await
+    ) -> Result<Vec<OutboxBatch>, StoreError> {
+        self.0.batches(account, after, limit).await
     }
 
-    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+    async fn rewrite(&self, next: &OutboxBatch) -> Result<bool, StoreError> {
         self.0.rewrite(next).await
     }
 }

@@ -10,15 +10,15 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::id::CommentId;
 use spillway_core::seed::seed;
 use spillway_core::send::{Outcome, Step};
+use spillway_local::fault_injector::KillPoint;
 use spillway_local::graph::{CallRecord, Fault, FaultKind};
 use spillway_local::lambda::{RELEASE_TIMEOUT, SENDER_TIMEOUT};
 use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;
 use spillway_local::stack::{Stack, queues};
 use spillway_local::story::{Story, StoryOptions};
-use spillway_local::tap::KillPoint;
 use spillway_service::release::{MARK_KEPT, Released};
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 use crate::harness::waiting;
 
@@ -175,21 +175,21 @@ impl Chaos {
             let dead = Fault::new(FaultKind::TokenDead { subcode: 463 });
             stack.graph.order_fault(dead.lasting(Duration::from_secs(2 * 3600)));
         }
-        if !stack.tap.is_armed() && draw(self.seed, "kill?", step, 12) == 0 {
+        if !stack.faults.is_armed() && draw(self.seed, "kill?", step, 12) == 0 {
             let point = match draw(self.seed, "point", step, 2) {
                 0 => KillPoint::Before,
                 _ => KillPoint::After,
             };
-            stack.tap.kill_at(1 + draw(self.seed, "kill", step, 30), point);
+            stack.faults.kill_at(1 + draw(self.seed, "kill", step, 30), point);
         }
     }
 
     /// Takes a step of the story, and notes it when a function died in it.
     async fn step(&mut self, story: &mut Story) -> bool {
         let stack = story.stack.clone();
-        let (was_armed, began) = (stack.tap.is_armed(), stack.clock.now());
+        let (was_armed, began) = (stack.faults.is_armed(), stack.clock.now());
         let more = story.step().await.unwrap();
-        if was_armed && !stack.tap.is_armed() {
+        if was_armed && !stack.faults.is_armed() {
             self.killed.push(began.as_millis()..=stack.clock.now().as_millis());
         }
         more
@@ -369,10 +369,10 @@ async fn a_claimed_send_keeps_its_account_marked() {
     let (sqs, clock) = (stack.poller.clone(), stack.clock.clone());
     let wiring =
         Wiring::new(&stack.config, stack.keys.clone(), &stack.dynamo, &sqs, clock, 99).unwrap();
-    let [(place, send)] = waiting(&*wiring.sends, &account).await.try_into().unwrap();
+    let [(outbox_key, send)] = waiting(&*wiring.sends, &account).await.try_into().unwrap();
     let now = stack.clock.now();
     let claim = Step::Claim { lease_until: now + SENDER_TIMEOUT };
-    let claimed = wiring.sends.step(&Ticket::new(&send, place), claim, now).await.unwrap();
+    let claimed = wiring.sends.step(&SendTask::new(&send, outbox_key), claim, now).await.unwrap();
     assert!(claimed.is_some());
     let deadline = stack.clock.now() + RELEASE_TIMEOUT;
     let released = wiring.release().run(&account, deadline).await.unwrap();

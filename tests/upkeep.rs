@@ -18,7 +18,7 @@ use spillway_local::graph::{Fault, FaultKind, app_scoped};
 use spillway_local::lambda::WEBHOOK_PATH;
 use spillway_local::setup::load_accounts;
 use spillway_meta::signed_request;
-use spillway_service::port::{KeptToken, Roster, Wish};
+use spillway_service::port::{KeptToken, MaintenanceSchedule, UpkeepRequest};
 use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 
 use crate::harness::{CREATOR, START, Said, World, all_said, careful, said};
@@ -125,16 +125,16 @@ async fn a_token_is_renewed_in_its_last_third_and_goes_on_for_ever() {
 /// Whatever the function dies of, the account has a token that works, and gets its new one.
 #[tokio::test]
 async fn a_renewal_that_is_killed_anywhere_is_gone_on_with() {
-    use spillway_local::tap::KillPoint;
+    use spillway_local::fault_injector::KillPoint;
     for (requests, point) in
         (1..40).step_by(5).zip([KillPoint::Before, KillPoint::After].into_iter().cycle())
     {
         let mut world = World::kept_up().await;
         world.token_lives(START - 45 * DAY, START + 15 * DAY).await;
         let first = world.kept_token().await;
-        world.stack.tap.kill_at(requests, point);
+        world.stack.faults.kill_at(requests, point);
         world.pass(2 * HOUR).await;
-        assert!(!world.stack.tap.is_armed(), "{requests}: nobody was killed");
+        assert!(!world.stack.faults.is_armed(), "{requests}: nobody was killed");
         let kept = world.kept_token().await;
         assert_ne!(kept.token, first.token, "{requests}, {point:?}");
         assert_eq!(kept.next, None);
@@ -318,7 +318,7 @@ async fn a_backfill_that_is_asked_for_reads_page_after_page_and_gives_exact_dead
     let own = said(3).by(CREATOR);
     world.observe_at(START - HOUR, &[own]);
     let account = AccountId::new(CREATOR);
-    world.outside.roster.ask(&account, &Wish::Backfill, START).await.unwrap();
+    world.outside.maintenance.ask(&account, &UpkeepRequest::Backfill, START).await.unwrap();
     world.pass(QUARTER + MINUTE).await;
     let waiting = world.waiting(CREATOR).await;
     let (_, send) = waiting.iter().find(|(_, send)| send.id.event.as_str() == last_day.id).unwrap();
@@ -334,14 +334,14 @@ async fn a_backfill_that_is_asked_for_reads_page_after_page_and_gives_exact_dead
 
 #[tokio::test]
 async fn a_run_that_is_killed_in_a_backfill_is_gone_on_with() {
-    use spillway_local::tap::KillPoint;
+    use spillway_local::fault_injector::KillPoint;
     let mut world = World::kept_up().await;
     let many = all_said(100..350);
     world.observe_at(START - DAY, &many);
     let account = AccountId::new(CREATOR);
-    world.outside.roster.ask(&account, &Wish::Backfill, START).await.unwrap();
+    world.outside.maintenance.ask(&account, &UpkeepRequest::Backfill, START).await.unwrap();
     for requests in [60, 25, 90] {
-        world.stack.tap.kill_at(requests, KillPoint::After);
+        world.stack.faults.kill_at(requests, KillPoint::After);
         world.pass(QUARTER).await;
     }
     world.pass(2 * DAY).await;
@@ -445,9 +445,9 @@ async fn an_owner_who_wants_it_has_everything_deleted_and_can_ask_how_that_goes(
 #[tokio::test]
 async fn whoever_is_deleted_before_upkeep_has_ever_called_leaves_no_name_behind() {
     let mut world = World::kept_up().await;
-    let (id, roster) = (AccountId::new(CREATOR), world.outside.roster.clone());
+    let (id, maintenance) = (AccountId::new(CREATOR), world.outside.maintenance.clone());
     for app_scoped in ["99001", "99002"] {
-        roster.alias(&id, app_scoped).await.unwrap();
+        maintenance.alias(&id, app_scoped).await.unwrap();
     }
     let (status, answer) = world.ask_as_meta(DELETION_PATH, &world.signed("99001")).await;
     assert_eq!(status, 200, "{answer}");
@@ -458,11 +458,11 @@ async fn whoever_is_deleted_before_upkeep_has_ever_called_leaves_no_name_behind(
         [format!("journal#{CREATOR}"), format!("pace#{CREATOR}")]
     );
     for app_scoped in ["99001", "99002"] {
-        assert_eq!(roster.named(app_scoped).await.unwrap(), None);
+        assert_eq!(maintenance.named(app_scoped).await.unwrap(), None);
     }
     // Nor does what was about to name it.
-    roster.alias(&id, "99001").await.unwrap();
-    assert_eq!(roster.named("99001").await.unwrap(), None);
+    maintenance.alias(&id, "99001").await.unwrap();
+    assert_eq!(maintenance.named("99001").await.unwrap(), None);
 }
 
 #[tokio::test]

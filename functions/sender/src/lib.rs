@@ -13,7 +13,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::{Deliver, Job};
 use spillway_service::port::SendQueue;
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 use tracing::error;
 
 /// The function's state, built once a process.
@@ -50,8 +50,8 @@ impl Sender {
             for record in event.payload.records {
                 // A record without an id cannot be reported; Lambda always gives one.
                 let message_id = record.message_id.clone().unwrap_or_default();
-                match record.body.as_deref().map(Ticket::decode) {
-                    Some(Ok(ticket)) => jobs.push(Job { message_id, ticket }),
+                match record.body.as_deref().map(SendTask::decode) {
+                    Some(Ok(task)) => jobs.push(Job { message_id, task }),
                     Some(Err(error)) => {
                         error!(message_id, %error, "unreadable message: to the dead-letter queue");
                         unreadable.push((message_id, record));
@@ -60,7 +60,7 @@ impl Sender {
                 }
             }
             let buried =
-                join_all(unreadable.iter().map(|(id, record)| self.bury(id, record))).await;
+                join_all(unreadable.iter().map(|(id, record)| self.dead_letter(id, record))).await;
             let mut again = self.deliver.deliver(jobs, deadline).await;
             self.metrics.flush();
             again.extend(buried.into_iter().flatten());
@@ -79,9 +79,9 @@ impl Sender {
     }
 
     /// Moves a message that will never be readable; its id when that failed.
-    async fn bury(&self, message_id: &str, record: &SqsMessage) -> Option<String> {
+    async fn dead_letter(&self, message_id: &str, record: &SqsMessage) -> Option<String> {
         let body = record.body.as_deref().unwrap_or_default();
-        match self.queue.bury(body).await {
+        match self.queue.dead_letter(body).await {
             Ok(()) => None,
             Err(error) => {
                 error!(message_id, %error, "could not move the message");

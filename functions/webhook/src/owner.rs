@@ -2,7 +2,7 @@
 //! app was removed. Both come as a form with a signed request, on paths of their own.
 //!
 //! They are routed here, and not in a function of their own, because this one has the app secrets
-//! and a URL already. It only writes the wish down, which takes no right that recording comments
+//! and a URL already. It only writes the request down, which takes no right that recording comments
 //! does not; upkeep, which may delete, acts on it.
 
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use lambda_http::http::{StatusCode, header};
 use lambda_http::{Body, Request};
-use spillway_cloud::dynamo::{Deletion, DynamoRemoval, DynamoRoster};
+use spillway_cloud::dynamo::{Deletion, DynamoMaintenance, DynamoRemoval};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::AccountId;
 use spillway_meta::signed_request::{self, SignedRequest, SignedRequestError};
 use spillway_service::clock::Clock;
 use spillway_service::metrics::{Metric, name_of};
-use spillway_service::port::{Accounts, Removal, Roster, StoreError, Wish};
+use spillway_service::port::{Accounts, MaintenanceSchedule, Removal, StoreError, UpkeepRequest};
 use tracing::{error, info, warn};
 
 use crate::{Answer, Webhook, no_secrets};
@@ -30,14 +30,14 @@ pub const DEAUTHORIZE_PATH: &str = "/deauthorize";
 /// The longest form that is taken, in bytes. Meta's are below 1,000.
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
-/// A notice that is older says nothing of how things stand: the account may have been connected
+/// A notice that is older says nothing of the present: the account may have been connected
 /// again. Meta sends again what was not taken for a day and a half at most.
 const NOTICE_KEPT: Duration = Duration::from_secs(36 * 3600);
 
-/// What is needed to write wishes down.
+/// What is needed to write requests down.
 pub(crate) struct Owners {
     accounts: Arc<dyn Accounts>,
-    roster: Arc<DynamoRoster>,
+    maintenance: Arc<DynamoMaintenance>,
     removal: Arc<DynamoRemoval>,
     clock: Arc<dyn Clock>,
 }
@@ -46,7 +46,7 @@ impl Owners {
     pub(crate) fn new(wiring: &Wiring) -> Self {
         Self {
             accounts: wiring.accounts.clone(),
-            roster: wiring.roster.clone(),
+            maintenance: wiring.maintenance.clone(),
             removal: wiring.removal.clone(),
             clock: wiring.clock.clone(),
         }
@@ -57,7 +57,7 @@ impl Owners {
         let id = AccountId::new(user);
         match self.accounts.load(&id).await? {
             Some(_) => Ok(Some(id)),
-            None => self.roster.named(user).await,
+            None => self.maintenance.named(user).await,
         }
     }
 
@@ -73,7 +73,9 @@ impl Owners {
         match account {
             Some(account) => {
                 warn!(%account, "its owner wants the account deleted");
-                self.roster.ask(&account, &Wish::Delete { code: code.clone() }, now).await
+                self.maintenance
+                    .ask(&account, &UpkeepRequest::Delete { code: code.clone() }, now)
+                    .await
             }
             None => {
                 info!("a deletion is asked for of an account of which nothing is kept");
@@ -89,12 +91,13 @@ impl Owners {
         }
         let Some(account) = self.account(&request.user).await? else { return Ok(()) };
         warn!(%account, "its owner has removed the app");
-        self.roster.ask(&account, &Wish::Deauthorize, now).await
+        self.maintenance.ask(&account, &UpkeepRequest::Deauthorize, now).await
     }
 }
 
 impl Webhook {
-    /// Takes a wish for deletion; answers as Meta documents, with a code and where to ask for it.
+    /// Takes a request for deletion; answers as Meta documents, with a code and where to ask for
+    /// it.
     pub(crate) async fn take_deletion(&self, request: &Request) -> Answer {
         let signed = match self.signed(request).await {
             Ok(signed) => signed,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use spillway_core::active_hours::{TimeOfDay, Zone};
 use spillway_core::budget::Budget;
 use spillway_core::campaign::Running;
-use spillway_core::day::{TimeOfDay, Zone};
 use spillway_core::hold::{HoldCause, REASON_BYTES_MAX};
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
@@ -17,7 +17,7 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
-use spillway_service::port::{Removal, Roster, Standings};
+use spillway_service::port::{MaintenanceRecords, MaintenanceSchedule, Removal};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -163,8 +163,8 @@ struct ShownHold {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
-    let deployment = place.open().await?;
+pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
+    let deployment = outbox_key.open().await?;
     match command {
         Command::List => list(&deployment, output).await,
         Command::Show { account } => show(&deployment, &id(&account), output).await,
@@ -199,7 +199,7 @@ impl Deployment {
 async fn list(deployment: &Deployment, output: Output) -> Result<()> {
     let now = deployment.clock.now();
     let mut shown = Vec::new();
-    for id in deployment.wiring.roster.accounts().await? {
+    for id in deployment.wiring.maintenance.accounts().await? {
         // It may have been removed meanwhile.
         let Some(account) = deployment.wiring.accounts.load(&id).await? else { continue };
         let budget = deployment.wiring.budgets.load(&id).await?;
@@ -476,7 +476,7 @@ async fn remove(
     let first = operator.cancel_waiting(id, |_| true, |done| progress.advance(done)).await?;
     progress.finish();
     deployment.wiring.removal.remove(id).await?;
-    deployment.wiring.roster.strike_off(id).await?;
+    deployment.wiring.maintenance.strike_off(id).await?;
     deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
     // What came meanwhile; the release function cancels what comes to light later.
     let more = operator.cancel_waiting(id, |_| true, |_| ()).await?;

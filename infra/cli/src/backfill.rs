@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Args;
 use spillway_core::id::AccountId;
-use spillway_service::port::{Roster, Wish};
+use spillway_service::port::{MaintenanceSchedule, UpkeepRequest};
 
 use crate::deployment::Where;
 use crate::output::Output;
@@ -25,14 +25,14 @@ pub(crate) struct Options {
     account: String,
 }
 
-pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
-    let deployment = place.open().await?;
+pub(crate) async fn run(options: &Options, outbox_key: &Where, output: Output) -> Result<()> {
+    let deployment = outbox_key.open().await?;
     let id = AccountId::from(options.account.as_str());
     deployment.wiring.accounts.load(&id).await?.with_context(|| {
         format!("account {id} is not connected; `spillway account list` names those that are")
     })?;
     let now = deployment.clock.now();
-    deployment.wiring.roster.ask(&id, &Wish::Backfill, now).await?;
+    deployment.wiring.maintenance.ask(&id, &UpkeepRequest::Backfill, now).await?;
     output.print(&serde_json::json!({ "account": id.as_str(), "asked_at": now }), || {
         format!("the comments of account {id} are read within a quarter of an hour\n")
     })

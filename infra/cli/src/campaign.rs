@@ -13,7 +13,7 @@ use spillway_core::rules::Terms;
 use spillway_service::account::Account;
 use spillway_service::accounts_file::{self, AccountsFileError, Mistake, NewAccount, Reason};
 use spillway_service::apply::{Change, Plan, Unnamed, plan};
-use spillway_service::port::Standings;
+use spillway_service::port::MaintenanceRecords;
 
 use crate::account::{self, differences};
 use crate::confirm::Consent;
@@ -108,7 +108,7 @@ A file:
 
 Its accounts must be connected. `profile`, `terms` and [[profile]] are applied if the file names them, and
 otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason
-(exit code 4). Applying a file twice changes nothing the second time. Waiting sends get the new texts.
+(exit code 4). Applying a file twice changes nothing the second time. PendingSend sends get the new texts.
 New keywords apply to new comments, within a minute.")]
 pub(crate) struct ApplyOptions {
     /// TOML file; `-` for standard input
@@ -124,21 +124,23 @@ pub(crate) struct ApplyOptions {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
+pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
     match command {
-        Command::Apply(options) => apply(&options, place, output).await,
-        Command::List { account } => list(&place.open().await?, account.as_deref(), output).await,
-        Command::Show(named) => show(&place.open().await?, &named, output).await,
+        Command::Apply(options) => apply(&options, outbox_key, output).await,
+        Command::List { account } => {
+            list(&outbox_key.open().await?, account.as_deref(), output).await
+        }
+        Command::Show(named) => show(&outbox_key.open().await?, &named, output).await,
         Command::Pause(named) => {
-            let deployment = place.open().await?;
+            let deployment = outbox_key.open().await?;
             let now = deployment.clock.now();
             set_running(&deployment, &named, Running::PausedSince(now), output).await
         }
         Command::Resume(named) => {
-            set_running(&place.open().await?, &named, Running::Active, output).await
+            set_running(&outbox_key.open().await?, &named, Running::Active, output).await
         }
         Command::Export { account } => {
-            export(&place.open().await?, account.as_deref(), output).await
+            export(&outbox_key.open().await?, account.as_deref(), output).await
         }
         Command::Schema => {
             let schema: serde_json::Value = serde_json::from_str(SCHEMA)?;
@@ -179,11 +181,11 @@ struct Planned {
     plan: Plan,
 }
 
-async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<()> {
+async fn apply(options: &ApplyOptions, outbox_key: &Where, output: Output) -> Result<()> {
     let (text, shown) = read(&options.file)?;
     let wanted = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
-    let deployment = place.open().await?;
+    let deployment = outbox_key.open().await?;
     let unnamed = if options.prune { Unnamed::Go } else { Unnamed::Stay };
     let planned = plans(&deployment, &wanted, unnamed)
         .await?
@@ -339,7 +341,7 @@ impl Deployment {
             return Ok(vec![self.account(&AccountId::new(id.trim())).await?]);
         }
         let mut accounts = Vec::new();
-        for id in self.wiring.roster.accounts().await? {
+        for id in self.wiring.maintenance.accounts().await? {
             // It may have been removed meanwhile.
             accounts.extend(self.wiring.accounts.load(&id).await?);
         }

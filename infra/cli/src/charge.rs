@@ -41,8 +41,8 @@ fn action(text: &str) -> Result<Action, String> {
 }
 
 /// Charges.
-pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<Ended> {
-    let deployment = place.open().await?;
+pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) -> Result<Ended> {
+    let deployment = outbox_key.open().await?;
     let id = AccountId::new(options.account.trim());
     let account = deployment.account(&id).await?;
     let limiter = deployment.wiring.limiter();
@@ -74,7 +74,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
                 "account": id.as_str(),
                 "action": action,
                 "units": units,
-                "bound": denial.bound.to_string(),
+                "bound": denial.reason.to_string(),
                 "retry_at": instant(denial.retry_at),
             });
             output.print(&shown, || {
@@ -82,7 +82,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
                     Some(_) => format!("it fits at {}", when(denial.retry_at, now)),
                     None => format!("until `spillway account resume {id}`"),
                 };
-                format!("denied: {}; {fits}\n", denial.bound)
+                format!("denied: {}; {fits}\n", denial.reason)
             })?;
             Ok(Ended::Denied)
         }

@@ -1,4 +1,4 @@
-//! `spillway contact`: people who were written to, forgotten at their wish.
+//! `spillway contact`: people who were written to, forgotten at their request.
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -34,9 +34,9 @@ says so. It reads the whole table of sends, which has no index by person.")]
 }
 
 /// Forgets.
-pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
+pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
     let Command::Forget { person, account, consent } = command;
-    let deployment = place.open().await?;
+    let deployment = outbox_key.open().await?;
     consent.ask(&format!(
         "what waits for person {person} is cancelled, and account {account} forgets them"
     ))?;

@@ -136,7 +136,7 @@ pub(crate) struct Deployment {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Whose services a deployment stands on.
+/// Whose services a deployment uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Services {
     /// AWS's.

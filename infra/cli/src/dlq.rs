@@ -89,21 +89,21 @@ struct Shown {
 
 impl From<&DeadLetter> for Shown {
     fn from(letter: &DeadLetter) -> Self {
-        let ticket = letter.ticket.as_ref();
+        let task = letter.task.as_ref();
         Self {
             message: letter.id.clone(),
             sent_at: instant(letter.sent_at),
-            send: ticket.map(|ticket| ticket.send.to_string()),
-            campaign: ticket.map(|ticket| ticket.campaign.to_string()),
-            epoch: ticket.map(|ticket| ticket.epoch),
+            send: task.map(|task| task.send.to_string()),
+            campaign: task.map(|task| task.campaign.to_string()),
+            epoch: task.map(|task| task.epoch),
             body: letter.body.clone(),
         }
     }
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
-    let letters = place.open().await?.dead_letters;
+pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
+    let letters = outbox_key.open().await?.dead_letters;
     match command {
         Command::List { limit } => list(&letters, limit, output).await,
         Command::Show { message } => show(&letters, &message, output).await,
@@ -173,7 +173,7 @@ async fn redrive(letters: &DeadLetters, which: &Which, output: Output) -> Result
     letters
         .each(usize::MAX, |letter| {
             progress.advance(1);
-            match (which.has(letter), &letter.ticket) {
+            match (which.has(letter), &letter.task) {
                 (false, _) => Fate::Stays,
                 (true, Some(_)) => {
                     (moved, found) = (moved + 1, found + 1);

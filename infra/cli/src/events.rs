@@ -11,7 +11,7 @@ use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::time::Timestamp;
 use spillway_service::app::app_journal;
-use spillway_service::port::Standings;
+use spillway_service::port::MaintenanceRecords;
 
 use crate::deployment::Where;
 use crate::output::{Output, instant, parse_span, table, when};
@@ -24,7 +24,7 @@ Examples:
   spillway events 17841400000000001 --since 168h     one account, the last week
   spillway events --json | jq -c '.events[] | select(.event == \"limit_met\")'
 
-The newest come first. Holds of the whole app have the name `app` in place of an account. Journals are
+The newest come first. Holds of the whole app have the name `app` in outbox_key of an account. Journals are
 kept for 90 days. `spillway send show` shows what became of a single send.")]
 pub(crate) struct Options {
     /// Only this account
@@ -54,11 +54,11 @@ struct Row<'a> {
 }
 
 /// Tells.
-pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
-    let deployment = place.open().await?;
+pub(crate) async fn run(options: &Options, outbox_key: &Where, output: Output) -> Result<()> {
+    let deployment = outbox_key.open().await?;
     let mut accounts = match &options.account {
         Some(account) => vec![AccountId::new(account)],
-        None => deployment.wiring.roster.accounts().await?,
+        None => deployment.wiring.maintenance.accounts().await?,
     };
     // A hold of the whole app concerns each of them.
     accounts.push(app_journal());
@@ -111,8 +111,8 @@ fn said(event: &Event, now: Timestamp) -> String {
             format!("no longer subscribed to {}", fields.join(", "))
         }
         Event::Resubscribed => "subscribed again".into(),
-        Event::Silent { last_heard } => {
-            let last = last_heard.map_or_else(|| "never".into(), |at| when(at, now));
+        Event::Silent { last_seen } => {
+            let last = last_seen.map_or_else(|| "never".into(), |at| when(at, now));
             format!("comments came without a webhook; the last webhook: {last}")
         }
         Event::HeardAgain => "webhooks come again".into(),
@@ -173,7 +173,7 @@ mod tests {
         let held = Event::HoldSet { cause: HoldCause::Throttled, until };
         let told = "on hold (throttled) until 2026-09-21 14:14:20 UTC, in 1 min 0 s";
         assert_eq!(said(&held, NOW), told);
-        let silent = Event::Silent { last_heard: None };
+        let silent = Event::Silent { last_seen: None };
         assert!(said(&silent, NOW).ends_with("the last webhook: never"));
         let failing = said(&Event::ServerErrors { calls: 721, server_errors: 216 }, NOW);
         assert!(

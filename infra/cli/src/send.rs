@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
-use spillway_core::send::{Earlier, FailReason, Lane, Outcome, Stage, Waiting};
+use spillway_core::send::{Earlier, FailReason, Lane, Outcome, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_service::operate::{Cancelled, CancelledAll, State, Stored};
 
@@ -140,8 +140,8 @@ pub(crate) fn send_id(text: &str) -> Result<SendId, String> {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
-    let deployment = place.open().await?;
+pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
+    let deployment = outbox_key.open().await?;
     match command {
         Command::List(options) => list(&deployment, &options, output).await,
         Command::Show { send } => show(&deployment, &send, output).await,
@@ -184,7 +184,7 @@ struct Times {
 }
 
 impl Shown {
-    fn waiting(send: &Waiting) -> Self {
+    fn waiting(send: &PendingSend) -> Self {
         let (state, slot, lease) = match send.stage {
             Stage::Parked => ("parked", None, None),
             Stage::Queued { due } => ("queued", Some(due), None),
@@ -219,7 +219,7 @@ impl Shown {
             State::Waiting(send) => return Self::waiting(send),
             State::Ended { outcome, at } => (outcome, *at),
         };
-        let parts = stored.place.parts();
+        let parts = stored.outbox_key.parts();
         let deadline = parts.map(|(_, _, deadline)| deadline);
         Self {
             send: stored.id.to_string(),
@@ -302,13 +302,13 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
     let limit = options.limit;
     let shown: Vec<Shown> = match options.state {
         Wanted::Waiting | Wanted::Parked | Wanted::Queued | Wanted::Sending => {
-            let stands = |send: &Waiting| match (options.state, send.stage) {
+            let stands = |send: &PendingSend| match (options.state, send.stage) {
                 (Wanted::Parked, stage) => stage == Stage::Parked,
                 (Wanted::Queued, stage) => matches!(stage, Stage::Queued { .. }),
                 (Wanted::Sending, stage) => matches!(stage, Stage::Sending { .. }),
                 _ => true,
             };
-            let wanted = |send: &Waiting| is_wanted(&send.campaign) && stands(send);
+            let wanted = |send: &PendingSend| is_wanted(&send.campaign) && stands(send);
             let found = deployment.operator.waiting(&account, wanted, limit).await?;
             found.iter().map(|(_, send)| Shown::waiting(send)).collect()
         }
@@ -442,7 +442,7 @@ async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output)
     let account = AccountId::new(account.trim());
     let campaign = options.campaign.as_deref().map(CampaignId::new);
     let wanted =
-        |send: &Waiting| campaign.as_ref().is_none_or(|campaign| *campaign == send.campaign);
+        |send: &PendingSend| campaign.as_ref().is_none_or(|campaign| *campaign == send.campaign);
     let waiting = deployment.operator.waiting(&account, wanted, usize::MAX).await?.len();
     if waiting == 0 {
         return shown_cancelled(CancelledAll::default(), output);
@@ -463,9 +463,9 @@ async fn cancel_named(
 ) -> Result<()> {
     let mut waiting = Vec::new();
     for send in sends {
-        let Stored { place, state, .. } = find(deployment, send).await?;
+        let Stored { outbox_key, state, .. } = find(deployment, send).await?;
         match state {
-            State::Waiting(send) => waiting.push((place, *send)),
+            State::Waiting(send) => waiting.push((outbox_key, *send)),
             state @ State::Ended { .. } => {
                 bail!("send {send} does not wait: it is {}", state.name())
             }
@@ -473,9 +473,9 @@ async fn cancel_named(
     }
     consent.ask(&format!("{} waiting sends are cancelled for good", waiting.len()))?;
     let mut all = CancelledAll::default();
-    for (place, send) in &waiting {
+    for (outbox_key, send) in &waiting {
         let id = &send.id;
-        match deployment.operator.cancel(place, send).await? {
+        match deployment.operator.cancel(outbox_key, send).await? {
             Cancelled::Done => all.done += 1,
             Cancelled::Claimed(until) => {
                 let until = when(until, deployment.clock.now());

@@ -28,8 +28,8 @@ use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+use crate::fault_injector::{Function, run_as};
 use crate::stack::{Pace, Stack, queues};
-use crate::tap::{Function, run_as};
 
 /// The path the webhook is served on. (A function URL serves every path.)
 pub const WEBHOOK_PATH: &str = "/webhook";
@@ -289,7 +289,7 @@ impl Stack {
     ) -> Option<T> {
         tokio::select! {
             biased;
-            () = self.tap.killed() => {
+            () = self.faults.killed() => {
                 info!("the function was killed");
                 if let Err(error) = self.replace_process() {
                     warn!(%error, "no new process");

@@ -9,13 +9,14 @@
 //! | [`stack`], [`driver`], [`lambda`] | the stack, its virtual time, and the Lambda service |
 //! | [`sqs`], [`graph`], [`kms`], [`secrets_manager`] | the services that it replaces |
 //! | [`story`], [`drill`], [`serve`] | what it plays |
-//! | [`tap`], [`clock`], [`report`] | faults and counts between SDK and services, time, results |
+//! | [`fault_injector`], [`clock`], [`report`] | faults and counts between SDK and services, time, results |
 
 pub mod aws_json;
 pub mod busy;
 pub mod clock;
 pub mod drill;
 pub mod driver;
+pub mod fault_injector;
 pub mod graph;
 pub mod keys;
 pub mod kms;
@@ -27,4 +28,3 @@ pub mod setup;
 pub mod sqs;
 pub mod stack;
 pub mod story;
-pub mod tap;

@@ -87,7 +87,7 @@ impl Report {
             let since_first =
                 |at: Option<&Timestamp>| at.map_or(0.0, |at| at.since(first).as_secs_f64());
             let optimum = optimum(&entries.matched_at, &stack.graph.limits().each);
-            let (functions, pollers) = (stack.tap.counts(), stack.poller_tap.counts());
+            let (functions, pollers) = (stack.faults.counts(), stack.poller_faults.counts());
             let per_dm =
                 |count: f64| if entries.sent == 0 { 0.0 } else { count / entries.sent as f64 };
             Ok(Self {
@@ -178,7 +178,7 @@ impl Report {
 pub(crate) struct Entry {
     /// `account/event`; a comment's event is its id.
     pub(crate) id: String,
-    /// Where it stands.
+    /// Its state.
     pub(crate) state: String,
     /// Whether nobody knows if its DM was made: Meta's servers failed.
     pub(crate) is_unknown: bool,

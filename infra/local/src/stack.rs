@@ -11,7 +11,7 @@ use dynoxide::Database;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoRoster};
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoMaintenance};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretStore, Secrets, process_number};
 use spillway_cloud::token::TokenKeys;
@@ -22,19 +22,19 @@ use spillway_release::Releaser;
 use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::Clock;
-use spillway_service::port::Roster;
+use spillway_service::port::MaintenanceSchedule;
 use spillway_upkeep::Upkeep;
 use spillway_webhook::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::busy::Busy;
+use crate::fault_injector::FaultInjector;
 use crate::graph::{self, GraphSim};
 use crate::keys::LocalKeys;
 use crate::kms;
 use crate::secrets_manager;
 use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
-use crate::tap::Tap;
 
 /// Names of the queues.
 pub mod queues {
@@ -114,9 +114,9 @@ pub struct Stack {
     /// Meta, in process.
     pub graph: GraphSim,
     /// Between the functions and AWS.
-    pub tap: Tap,
+    pub faults: FaultInjector,
     /// Between Lambda's pollers and SQS.
-    pub poller_tap: Tap,
+    pub poller_faults: FaultInjector,
     /// How time passes.
     pub pace: Pace,
     /// For how long invocations have kept a core busy.
@@ -220,21 +220,22 @@ impl Stack {
                 sim.set_app(APP, secret.expose_secret());
             }
 
-            let (tap, poller_tap) = (Tap::default(), Tap::default());
-            let counted = Clients::new(&dynamodb_url, &sqs_url, pace, &tap);
-            let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_tap);
-            let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &Tap::default());
+            let (faults, poller_faults) = (FaultInjector::default(), FaultInjector::default());
+            let counted = Clients::new(&dynamodb_url, &sqs_url, pace, &faults);
+            let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_faults);
+            let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &FaultInjector::default());
             schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
             let connector =
                 DynamoAccounts { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
-            let roster = DynamoRoster { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
+            let maintenance =
+                DynamoMaintenance { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
             let keys = Arc::new(LocalKeys::default());
             let sealing = TokenKeys::new(outside.dynamo.clone(), STATE_TABLE.into(), keys.clone());
             for account in &accounts {
                 let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
                 sim.add_account(account.id.clone(), token.expose_secret());
                 let token = sealing.seal(&account.id, &token).await?;
-                roster.enroll(&account.id, clock.now()).await?;
+                maintenance.enroll(&account.id, clock.now()).await?;
                 connector.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
             }
 
@@ -250,8 +251,8 @@ impl Stack {
                 clock,
                 sqs,
                 graph: sim,
-                tap,
-                poller_tap,
+                faults,
+                poller_faults,
                 pace,
                 busy: Busy::new(),
                 config,
@@ -357,7 +358,7 @@ struct Clients {
 }
 
 impl Clients {
-    fn new(dynamodb_url: &str, sqs_url: &str, pace: Pace, tap: &Tap) -> Self {
+    fn new(dynamodb_url: &str, sqs_url: &str, pace: Pace, faults: &FaultInjector) -> Self {
         // The embedded services check no signature; the SDK insists on making one.
         macro_rules! client {
             ($sdk:ident, $url:expr) => {{
@@ -373,7 +374,7 @@ impl Clients {
                     ))
                     .endpoint_url($url)
                     .retry_config(retries)
-                    .http_client(tap.client())
+                    .http_client(faults.client())
                     .build();
                 $sdk::Client::from_conf(config)
             }};

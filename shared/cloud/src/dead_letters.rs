@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::{
 };
 use spillway_core::time::Timestamp;
 use spillway_service::port::StoreError;
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 use crate::dynamo::unavailable;
 
@@ -34,7 +34,7 @@ pub struct DeadLetter {
     /// When it was first sent.
     pub sent_at: Timestamp,
     /// What it says, where it can be read.
-    pub ticket: Option<Ticket>,
+    pub task: Option<SendTask>,
     handle: String,
 }
 
@@ -69,7 +69,7 @@ impl DeadLetters {
     /// seen.
     ///
     /// # Errors
-    /// When the queue does not answer. What was done until then stands.
+    /// When the queue does not answer. What was done until then remains.
     pub async fn each(
         &self,
         limit: usize,
@@ -128,7 +128,7 @@ impl DeadLetters {
 
     /// Its send is acted on once, whatever happens here: the message names the send's epoch.
     async fn send_back(&self, letter: &DeadLetter) -> Result<(), StoreError> {
-        let group = letter.ticket.as_ref().map(|ticket| ticket.send.account.to_string());
+        let group = letter.task.as_ref().map(|task| task.send.account.to_string());
         self.client
             .send_message()
             .queue_url(&self.send_url)
@@ -172,7 +172,7 @@ fn letter(message: Message) -> Option<DeadLetter> {
     let body = message.body.unwrap_or_default();
     Some(DeadLetter {
         id: message.message_id?,
-        ticket: Ticket::decode(&body).ok(),
+        task: SendTask::decode(&body).ok(),
         body,
         sent_at: Timestamp::from_millis(sent.unwrap_or(0)),
         handle: message.receipt_handle?,

@@ -16,7 +16,7 @@ use spillway_meta::error::Verdict;
 use spillway_meta::graph::{App, CallError, GraphClient, GraphConfig, GraphConfigError, Me};
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::limiter::Charged;
-use spillway_service::port::{Roster, StoreError};
+use spillway_service::port::{MaintenanceSchedule, StoreError};
 
 use crate::config::GRAPH_URL;
 use crate::dynamo::DynamoAccounts;
@@ -236,9 +236,9 @@ impl Login {
             // It has told whose it is.
             wiring.limiter().renew_token(id, NewToken::Works).await?;
             wiring.backlogs.wake(id, now).await?;
-            wiring.roster.enroll(id, now).await?;
+            wiring.maintenance.enroll(id, now).await?;
             if let Some(app_scoped) = &logged_in.me.app_scoped {
-                wiring.roster.alias(id, app_scoped).await?;
+                wiring.maintenance.alias(id, app_scoped).await?;
             }
             let what = Event::Connected { token_ends: ends_at };
             wiring.journal.append(&JournalEntry { at: now, account: id.clone(), what }).await?;
@@ -258,7 +258,7 @@ impl Login {
         match wiring.limiter().charge(&stored, Action::Read, CALLS).await? {
             Charged::Granted(_) => {}
             Charged::Denied(denial) => {
-                let reason = format!("there is no room for the call: {:?}", denial.bound);
+                let reason = format!("there is no room for the call: {:?}", denial.reason);
                 return Ok(Subscribed::Later(reason));
             }
         }

@@ -14,7 +14,7 @@
 //! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `pace#A` | `budget` | the budget |
 //! | `pace#A` | `cursor` | the pace cursor |
-//! | `waiting#A` | a place | a page: sends that may wait |
+//! | `waiting#A` | an outbox key | an outbox batch: sends that may wait |
 //! | `backlog#S` | A | the mark of an account with waiting sends |
 //! | `journal#A` | an instant | a line of the account's journal |
 //! | `upkeep#S` | A | when upkeep visits the account, what it knows of it, and its aliases |

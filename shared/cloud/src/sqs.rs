@@ -112,8 +112,8 @@ impl SendQueue for SqsSendQueue {
         let messages = messages
             .iter()
             .map(|message| Outgoing {
-                body: message.ticket.encode(),
-                group: message.ticket.send.account.to_string(),
+                body: message.task.encode(),
+                group: message.task.send.account.to_string(),
                 delay_secs: u64::try_from(message.delay.as_millis().div_ceil(1000))
                     .unwrap_or(DELAY_SECS_MAX),
             })
@@ -121,14 +121,14 @@ impl SendQueue for SqsSendQueue {
         send_all(&self.client, &self.url, messages).await
     }
 
-    async fn bury(&self, body: &str) -> Result<(), StoreError> {
+    async fn dead_letter(&self, body: &str) -> Result<(), StoreError> {
         self.client
             .send_message()
             .queue_url(&self.dead_letter_url)
             .message_body(body)
             .send()
             .await
-            .map_err(|error| unavailable("bury a message", error))?;
+            .map_err(|error| unavailable("dead-letter a message", error))?;
         Ok(())
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures::future::BoxFuture;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
+use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::deliver::Deliver;
-use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
@@ -26,7 +26,7 @@ use tracing::warn;
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoJournal,
-    DynamoRemoval, DynamoRoster, DynamoSends, DynamoTokens,
+    DynamoMaintenance, DynamoRemoval, DynamoSends, DynamoTokens,
 };
 use crate::emf::{self, Metrics};
 use crate::graph::MetaGraph;
@@ -41,7 +41,7 @@ use crate::token::{KeyService, Kms, TokenKeys};
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Everything the use cases stand on. Cheap to clone.
+/// Everything the use cases need. Cheap to clone.
 #[derive(Clone)]
 pub struct Wiring {
     /// Connected accounts.
@@ -61,7 +61,7 @@ pub struct Wiring {
     /// Their tokens.
     pub tokens: Arc<dyn Tokens>,
     /// Which accounts upkeep visits.
-    pub roster: Arc<DynamoRoster>,
+    pub maintenance: Arc<DynamoMaintenance>,
     /// What removes them.
     pub removal: Arc<DynamoRemoval>,
     /// The queue of sends.
@@ -196,7 +196,10 @@ impl Wiring {
             }),
             journal: Arc::new(DynamoJournal { client: client.clone(), table: table.clone() }),
             tokens: Arc::new(DynamoTokens { client: client.clone(), table: table.clone() }),
-            roster: Arc::new(DynamoRoster { client: client.clone(), table: table.clone() }),
+            maintenance: Arc::new(DynamoMaintenance {
+                client: client.clone(),
+                table: table.clone(),
+            }),
             removal: Arc::new(DynamoRemoval { client: client.clone(), table: table.clone() }),
             backlogs: Arc::new(DynamoBacklogs { client, table }),
             queue: Arc::new(SqsSendQueue {
@@ -243,12 +246,12 @@ impl Wiring {
     /// The webhook function's use case.
     pub fn ingest(&self) -> Ingest {
         Ingest {
-            directory: self.directory(),
+            account_cache: self.account_cache(),
             sends: self.sends.clone(),
             cursors: self.cursors.clone(),
             backlogs: self.backlogs.clone(),
             queue: self.queue.clone(),
-            hearing: self.roster.clone(),
+            last_seen: self.maintenance.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
@@ -259,10 +262,10 @@ impl Wiring {
 
     /// The sender function's use case.
     pub fn deliver(&self) -> Deliver {
-        let directory = self.directory();
+        let account_cache = self.account_cache();
         Deliver {
-            limiter: self.limiter_over(directory.clone()),
-            directory,
+            limiter: self.limiter_over(account_cache.clone()),
+            account_cache,
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
             backlogs: self.backlogs.clone(),
@@ -277,20 +280,20 @@ impl Wiring {
 
     /// What decides on budgets; also for other tools that share an account's token.
     pub fn limiter(&self) -> Limiter {
-        self.limiter_over(self.directory())
+        self.limiter_over(self.account_cache())
     }
 
-    fn limiter_over(&self, directory: Arc<Directory>) -> Limiter {
+    fn limiter_over(&self, account_cache: Arc<AccountCache>) -> Limiter {
         let Self { ids, clock, check, meter, .. } = self.clone();
         let app = App::new(self.app.clone(), ids.clone(), clock.clone(), meter.clone());
-        Limiter::new(directory, self.budgets.clone(), app, ids, clock, check, meter)
+        Limiter::new(account_cache, self.budgets.clone(), app, ids, clock, check, meter)
             .with_journal(self.journal.clone())
     }
 
     /// The release function's use case.
     pub fn release(&self) -> Release {
         Release {
-            directory: self.directory(),
+            account_cache: self.account_cache(),
             budgets: self.budgets.clone(),
             app: self.app.clone(),
             cursors: self.cursors.clone(),
@@ -307,14 +310,14 @@ impl Wiring {
 
     /// The upkeep function's use case.
     pub fn upkeep(&self) -> Upkeeper {
-        let directory = self.directory();
+        let account_cache = self.account_cache();
         Upkeeper {
-            limiter: self.limiter_over(directory.clone()),
-            directory,
+            limiter: self.limiter_over(account_cache.clone()),
+            account_cache,
             budgets: self.budgets.clone(),
             cursors: self.cursors.clone(),
             backlogs: self.backlogs.clone(),
-            roster: self.roster.clone(),
+            maintenance: self.maintenance.clone(),
             tokens: self.tokens.clone(),
             removal: self.removal.clone(),
             journal: self.journal.clone(),
@@ -334,7 +337,7 @@ impl Wiring {
             app: self.app.clone(),
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
-            standings: self.roster.clone(),
+            maintenance: self.maintenance.clone(),
             tokens: self.tokens.clone(),
         }
     }
@@ -350,7 +353,7 @@ impl Wiring {
         }
     }
 
-    fn directory(&self) -> Arc<Directory> {
-        Arc::new(Directory::new(self.accounts.clone(), &self.clock))
+    fn account_cache(&self) -> Arc<AccountCache> {
+        Arc::new(AccountCache::new(self.accounts.clone(), &self.clock))
     }
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use spillway_core::budget::{Budget, Decision, GrantId, Want};
+use spillway_core::budget::{Budget, BudgetRequest, Decision, GrantId};
 use spillway_core::campaign::Overflow;
 use spillway_core::forecast::{Expected, forecast};
 use spillway_core::id::SendId;
@@ -36,8 +36,8 @@ fn send() -> SendId {
     SendId { account: "17841400000000001".into(), event: "17890000000000001".into() }
 }
 
-fn want(send: &SendId) -> Want<'_> {
-    Want {
+fn want(send: &SendId) -> BudgetRequest<'_> {
+    BudgetRequest {
         action: Lane::Inbound.action(),
         lane: Some(Lane::Inbound),
         units: NonZeroU32::MIN,

@@ -12,9 +12,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::budget::{Budget, GrantId};
+use crate::feedback::Feedback;
 use crate::hold::{Gate, HoldCause, Holds, Probe};
 use crate::id::AccountId;
-use crate::learned::Learned;
 use crate::quota::{Action, Quota, Scope, Tier};
 use crate::rules::{InForce, Rules};
 use crate::seed::seed;
@@ -187,12 +187,12 @@ impl Budget {
         account: &AccountId,
         returned_at: Option<Timestamp>,
     ) -> Self {
-        let own = self.learned.returned_at;
+        let own = self.feedback.returned_at;
         let Some(at) = returned_at.filter(|&at| own.is_none_or(|own| own < at)) else {
             return self;
         };
-        self.learned.returned_at = Some(at);
-        let returned = Learned { returned_at: Some(at), ..Learned::default() };
+        self.feedback.returned_at = Some(at);
+        let returned = Feedback { returned_at: Some(at), ..Feedback::default() };
         let gap = rules.gap(Action::PrivateReply, at, returned);
         let draw = seed(&[account.as_str(), &at.to_string()]) % 1000;
         let ahead = gap.mul_f64((1000 - draw) as f64 / 1000.0);
@@ -244,7 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::budget::{Decision, Want};
+    use crate::budget::{BudgetRequest, Decision};
     use crate::hold::Gate;
     use crate::id::SendId;
     use crate::profile::Profile;
@@ -343,12 +343,12 @@ mod tests {
     #[test]
     fn after_a_hold_of_the_app_accounts_begin_one_after_the_other() {
         let rules = Rules::new(Profile::meta(), Terms::default()).unwrap();
-        let gap = rules.gap(Action::PrivateReply, NOW, Learned::default());
+        let gap = rules.gap(Action::PrivateReply, NOW, Feedback::default());
         let mut first: Vec<Duration> = (0..100)
             .map(|nth: u32| {
                 let account = AccountId::new(nth.to_string());
                 let budget = Budget::default().after_app_hold(&rules, &account, Some(NOW));
-                assert_eq!(rules.pace_percent(NOW, budget.learned), 25);
+                assert_eq!(rules.pace_percent(NOW, budget.feedback), 25);
                 let again = budget.clone().after_app_hold(&rules, &account, Some(NOW));
                 assert_eq!(again, budget);
                 (budget.paced_at + gap * 4).since(NOW)
@@ -372,7 +372,7 @@ mod tests {
     }
 
     fn calling(rules: &Rules, budget: &Budget, units: u32, at: Timestamp, n: u64) -> (u32, Budget) {
-        let want = Want {
+        let want = BudgetRequest {
             action: Action::Read,
             lane: None,
             units: nonzero(units),

@@ -9,16 +9,16 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::answers::Answers;
+use crate::feedback::{Feedback, Usage};
 use crate::hold::{Gate, HoldCause, Holds, NewToken};
 use crate::id::{RecipientId, SendId};
-use crate::learned::{Learned, Usage};
 use crate::quota::{Action, GRANT_LIFE, PACED_WINDOW_MAX, QuotaId, Unit};
 use crate::refusal::{Evidence, Finding, Party};
 use crate::rotation::Rotation;
 use crate::rules::{InForce, Rules};
 use crate::send::Lane;
 use crate::time::{Timestamp, millis};
-use crate::windows::{Need, Spare, Windows};
+use crate::windows::{Need, Reserve, Windows};
 
 /// Names one write of a budget or cursor. A write whose answer was lost is found again by it: a
 /// failed condition that shows our own id is success.
@@ -70,7 +70,7 @@ pub struct Budget {
     /// The hold in force and past ones.
     pub holds: Holds,
     /// What Meta's answers have taught.
-    pub learned: Learned,
+    pub feedback: Feedback,
     /// The texts used last.
     pub rotation: Rotation,
     /// The latest revision of the account's settings that anybody has decided by, or that was
@@ -93,7 +93,7 @@ impl Revision {
 
 /// What is asked for: as many as fit, up to `units`.
 #[derive(Clone, Debug)]
-pub struct Want<'a> {
+pub struct BudgetRequest<'a> {
     /// The kind of call.
     pub action: Action,
     /// The lane of the sends; `None` for calls of other tools that share the budget.
@@ -152,7 +152,7 @@ pub enum Recipients {
 
 /// Why nothing more is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub enum DenialReason {
     /// This quota is full.
     Quota(QuotaId),
     /// The account writes nothing at this hour.
@@ -175,7 +175,7 @@ pub enum Bound {
     Disconnected,
 }
 
-impl fmt::Display for Bound {
+impl fmt::Display for DenialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Quota(id) => write!(f, "quota {id}"),
@@ -197,12 +197,12 @@ impl fmt::Display for Bound {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// What bound.
-    pub bound: Bound,
+    pub reason: DenialReason,
     /// The earliest instant at which one more call fits; always in the future.
     pub retry_at: Timestamp,
 }
 
-/// The answer to a [`Want`].
+/// The answer to a [`BudgetRequest`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Granted, once the budget it comes with has been written. The denial, if any, is for what
@@ -214,7 +214,13 @@ pub enum Decision {
 
 impl Budget {
     /// Decides on `want` at `now` under `rules`.
-    pub fn decide(&self, rules: &Rules, want: &Want<'_>, now: Timestamp, id: GrantId) -> Decision {
+    pub fn decide(
+        &self,
+        rules: &Rules,
+        want: &BudgetRequest<'_>,
+        now: Timestamp,
+        id: GrantId,
+    ) -> Decision {
         self.under(rules).decide_by(rules, want, now, id)
     }
 
@@ -226,9 +232,15 @@ impl Budget {
         }
     }
 
-    fn decide_by(&self, rules: &Rules, want: &Want<'_>, now: Timestamp, id: GrantId) -> Decision {
+    fn decide_by(
+        &self,
+        rules: &Rules,
+        want: &BudgetRequest<'_>,
+        now: Timestamp,
+        id: GrantId,
+    ) -> Decision {
         let at = now.max(self.decided_at);
-        let learned = self.learned.with_usage(want.usage);
+        let feedback = self.feedback.with_usage(want.usage);
         let gate = match want.lane {
             Some(_) => self.holds.gate_of_sends(at),
             None => self.holds.gate(at),
@@ -237,45 +249,45 @@ impl Budget {
             Gate::Open => Role::Normal,
             Gate::Probe => Role::Probe,
             Gate::Closed(cause, retry_at) => {
-                return Decision::Denied(Denial { bound: Bound::Hold(cause), retry_at });
+                return Decision::Denied(Denial { reason: DenialReason::Hold(cause), retry_at });
             }
         };
-        let spare = Spare::of(want.lane);
+        let spare = Reserve::of(want.lane);
         let mut units = match role {
             Role::Normal => want.units.get(),
             Role::Probe => 1,
         };
-        let mut bound = Bound::Pace;
+        let mut reason = DenialReason::Pace;
         if rules.active_from(want.action, at) > at {
-            (units, bound) = (0, Bound::Hours);
-        } else if let Some(apart) = self.must_be_apart(rules, want, at, learned) {
+            (units, reason) = (0, DenialReason::Hours);
+        } else if let Some(apart) = self.must_be_apart(rules, want, at, feedback) {
             units = if self.paced_at + apart > at { 0 } else { 1 };
         }
-        for row in rules.in_force(want.action, at, learned) {
+        for row in rules.in_force(want.action, at, feedback) {
             let room = match self.windows.is_repeat(row, at, want.counted_at) {
                 true => u32::MAX,
                 false => spare.kept(row, self.windows.room(row, at)),
             };
             if room < units {
                 units = room;
-                bound = Bound::Quota(row.quota.id.clone());
+                reason = DenialReason::Quota(row.quota.id.clone());
             }
         }
         if units == 0 {
-            let retry_at = self.earliest(rules, want, at, learned);
-            return Decision::Denied(Denial { bound, retry_at });
+            let retry_at = self.earliest(rules, want, at, feedback);
+            return Decision::Denied(Denial { reason, retry_at });
         }
 
         let mut next = self.next(id);
         next.decided_at = at;
         next.holds.forget_stop(at);
-        next.learned = learned;
+        next.feedback = feedback;
         if want.action.is_paced() {
             next.paced_at = at;
         }
         next.windows.note(want.action, at, units);
         let mut recipients = Recipients::Counted;
-        for row in rules.in_force(want.action, at, learned) {
+        for row in rules.in_force(want.action, at, feedback) {
             match want.counted_at {
                 Some(from) if self.windows.is_repeat(row, at, want.counted_at) => {
                     next.windows.move_unit(row.quota, from, at);
@@ -291,9 +303,9 @@ impl Budget {
         }
         // What was asked beyond it waits.
         let denial = (units < want.units.get()).then(|| match next.holds.gate(at) {
-            Gate::Closed(cause, retry_at) => Denial { bound: Bound::Hold(cause), retry_at },
+            Gate::Closed(cause, retry_at) => Denial { reason: DenialReason::Hold(cause), retry_at },
             Gate::Open | Gate::Probe => {
-                Denial { bound, retry_at: next.earliest(rules, want, at, learned) }
+                Denial { reason, retry_at: next.earliest(rules, want, at, feedback) }
             }
         });
         // Also a probe, where more than its one call is wanted: whoever wants fewer may be it.
@@ -309,15 +321,15 @@ impl Budget {
     fn must_be_apart(
         &self,
         rules: &Rules,
-        want: &Want<'_>,
+        want: &BudgetRequest<'_>,
         at: Timestamp,
-        learned: Learned,
+        feedback: Feedback,
     ) -> Option<Duration> {
         if !want.action.is_paced() {
             return None;
         }
-        let gap = rules.gap(want.action, at, learned);
-        let apart = match (rules.pace_percent(at, learned), want.lane) {
+        let gap = rules.gap(want.action, at, feedback);
+        let apart = match (rules.pace_percent(at, feedback), want.lane) {
             (..100, _) => gap,
             // Two slots that are moved by their jitter are at least half a gap apart.
             (_, Some(Lane::FollowUp | Lane::Outbound)) => {
@@ -332,26 +344,26 @@ impl Budget {
     fn earliest(
         &self,
         rules: &Rules,
-        want: &Want<'_>,
+        want: &BudgetRequest<'_>,
         at: Timestamp,
-        learned: Learned,
+        feedback: Feedback,
     ) -> Timestamp {
-        let from = self.far_enough(rules, want, at, learned);
+        let from = self.far_enough(rules, want, at, feedback);
         let need = Need { action: want.action, lane: want.lane, counted_at: want.counted_at };
-        self.windows.earliest_fit(rules, learned, need, from)
+        self.windows.earliest_fit(rules, feedback, need, from)
     }
 
     /// The first instant, not before `at`, that is as far from the last DM as it must be.
     fn far_enough(
         &self,
         rules: &Rules,
-        want: &Want<'_>,
+        want: &BudgetRequest<'_>,
         mut at: Timestamp,
-        learned: Learned,
+        feedback: Feedback,
     ) -> Timestamp {
-        while let Some(apart) = self.must_be_apart(rules, want, at, learned) {
+        while let Some(apart) = self.must_be_apart(rules, want, at, feedback) {
             let far = at.max(self.paced_at + apart);
-            let steady_until = rules.gap_changes_after(at, learned);
+            let steady_until = rules.gap_changes_after(at, feedback);
             if far <= steady_until {
                 return far;
             }
@@ -365,7 +377,7 @@ impl Budget {
     pub fn refund(&self, rules: &Rules, grant: &Grant, units: u32, id: GrantId) -> Self {
         let mut next = self.next(id);
         next.windows.take_back(grant.action, grant.at, units);
-        for row in rules.in_force(grant.action, grant.at, self.learned) {
+        for row in rules.in_force(grant.action, grant.at, self.feedback) {
             // A unit that was moved stays where the person's item says that it is.
             let is_moved =
                 grant.recipients == Recipients::Moved && row.quota.unit == Unit::Recipients;
@@ -396,7 +408,7 @@ impl Budget {
         let is_first = self.holds.is_open(at);
         next.holds.strike(cause, at, regain, id.seed());
         if cause == HoldCause::Throttled && is_first {
-            next.learned.throttled(self.used_percent(rules, at), at);
+            next.feedback.throttled(self.used_percent(rules, at), at);
         }
         next
     }
@@ -409,7 +421,7 @@ impl Budget {
             let used = limit.saturating_sub(windows.room(row, at).into());
             u8::try_from(used * 100 / limit).unwrap_or(100)
         };
-        let full = Learned::default();
+        let full = Feedback::default();
         let rows = Action::PACED.into_iter().flat_map(|action| rules.in_force(action, at, full));
         rows.filter(|row| row.quota.window <= PACED_WINDOW_MAX).map(percent).max().unwrap_or(100)
     }
@@ -428,7 +440,7 @@ impl Budget {
             let percent = u64::from(windows.room(row, at)) * 100 / u64::from(row.limit.get());
             (&row.quota.id, u8::try_from(percent).unwrap_or(100))
         };
-        rules.in_force(action, at, self.learned).map(left).min_by_key(|&(_, percent)| percent)
+        rules.in_force(action, at, self.feedback).map(left).min_by_key(|&(_, percent)| percent)
     }
 
     /// Sends nothing to `recipient` for a while: Meta says that it has had too many messages.
@@ -486,7 +498,7 @@ impl Budget {
     pub fn lift(&self, now: Timestamp, id: GrantId) -> Self {
         let mut next = self.next(id);
         if next.holds.lift().is_some() {
-            next.learned.returned(now.max(self.decided_at));
+            next.feedback.returned(now.max(self.decided_at));
         }
         next
     }
@@ -559,8 +571,8 @@ mod tests {
         SendId { account: "a".into(), event: "c".into() }
     }
 
-    fn want(send: &SendId, units: u32) -> Want<'_> {
-        Want {
+    fn want(send: &SendId, units: u32) -> BudgetRequest<'_> {
+        BudgetRequest {
             action: Action::PrivateReply,
             lane: Some(Lane::Inbound),
             units: NonZeroU32::new(units).unwrap(),
@@ -615,7 +627,7 @@ mod tests {
             panic!("expected a partial grant")
         };
         assert_eq!(grant.units, 3);
-        assert_eq!(denial.bound, Bound::Quota(QuotaId::new("ten")));
+        assert_eq!(denial.reason, DenialReason::Quota(QuotaId::new("ten")));
         let again = denied(next.decide(&rules, &want(&send, 1), NOW, id(2)));
         assert_eq!(again, denial);
         let ten = quota("ten", 10_000, 3);
@@ -631,7 +643,11 @@ mod tests {
         else {
             panic!("expected a partial grant")
         };
-        assert_eq!(denial.bound, Bound::Quota(QuotaId::new("one")), "the first of two alike");
+        assert_eq!(
+            denial.reason,
+            DenialReason::Quota(QuotaId::new("one")),
+            "the first of two alike"
+        );
     }
 
     #[test]
@@ -644,9 +660,12 @@ mod tests {
 
     #[test]
     fn a_bound_says_what_it_is() {
-        let shown =
-            [Bound::Quota(QuotaId::new("hour")), Bound::Hold(HoldCause::Blocked), Bound::Hours]
-                .map(|bound| bound.to_string());
+        let shown = [
+            DenialReason::Quota(QuotaId::new("hour")),
+            DenialReason::Hold(HoldCause::Blocked),
+            DenialReason::Hours,
+        ]
+        .map(|bound| bound.to_string());
         assert_eq!(shown, ["quota hour", "hold Blocked", "active hours"]);
     }
 
@@ -684,7 +703,7 @@ mod tests {
         let send = send();
         let held = Budget::default().hold(&rules, HoldCause::Blocked, NOW, None, id(1));
         let denial = denied(held.decide(&rules, &want(&send, 3), NOW, id(2)));
-        assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
+        assert_eq!(denial.reason, DenialReason::Hold(HoldCause::Blocked));
         let at = denial.retry_at;
         let mut first = want(&send, 3);
         first.lease_until = at + secs(30);
@@ -698,14 +717,14 @@ mod tests {
             panic!("expected the probe and a denial of the rest")
         };
         let rest = Denial {
-            bound: Bound::Hold(HoldCause::Blocked),
+            reason: DenialReason::Hold(HoldCause::Blocked),
             retry_at: at + GRANT_LIFE + CLOCK_BOUND,
         };
         assert_eq!(denial, rest);
         assert_eq!(denied(probed.decide(&rules, &first, at, id(4))), rest);
         let lifted = probing.lift(at, id(5));
         let denial = denied(lifted.decide(&rules, &first, at, id(6)));
-        assert_eq!(denial.bound, Bound::Pace, "a gradual return, not a burst");
+        assert_eq!(denial.reason, DenialReason::Pace, "a gradual return, not a burst");
         let (grant, _) = granted(lifted.decide(&rules, &first, denial.retry_at, id(6)));
         assert_eq!((grant.units, grant.role), (1, Role::Normal));
     }
@@ -732,10 +751,11 @@ mod tests {
         let asked = held.with_turn_of_upkeep(id(2)).unwrap();
         assert_eq!(asked.with_turn_of_upkeep(id(3)), None, "once a hold");
         let until = held.holds.current.as_ref().unwrap().until;
-        let call = Want { action: Action::Read, lane: None, first: None, ..want(&send, 1) };
+        let call =
+            BudgetRequest { action: Action::Read, lane: None, first: None, ..want(&send, 1) };
         denied(asked.decide(&rules, &call, until - secs(1), id(3)));
         let denial = denied(asked.decide(&rules, &want(&send, 1), until, id(3)));
-        assert_eq!(denial.bound, Bound::Hold(HoldCause::Blocked));
+        assert_eq!(denial.reason, DenialReason::Hold(HoldCause::Blocked));
         assert!(denial.retry_at > until);
         assert_eq!(granted(asked.decide(&rules, &call, until, id(3))).0.role, Role::Probe);
         let (grant, _) = granted(asked.decide(&rules, &want(&send, 1), denial.retry_at, id(3)));
@@ -751,10 +771,10 @@ mod tests {
         let held = used.hold(&rules, HoldCause::Throttled, NOW, None, id(2));
         let after = NOW + secs(80);
         let (_, probed) = granted(Budget::default().decide(&rules, &want(&send, 1), after, id(3)));
-        assert_eq!(probed.learned.lowered, None);
+        assert_eq!(probed.feedback.lowered, None);
         // 120 of 200 were too many: 108 are in force, and the 120 fill them until they rise.
         let denial = denied(held.decide(&rules, &want(&send, 1), after, id(4)));
-        assert_eq!(denial.bound, Bound::Quota(QuotaId::new("hour")));
+        assert_eq!(denial.reason, DenialReason::Quota(QuotaId::new("hour")));
         assert_eq!(denial.retry_at, NOW + secs(1200), "64 percent are 128");
         granted(held.decide(&rules, &want(&send, 1), denial.retry_at, id(5)));
     }
@@ -763,14 +783,14 @@ mod tests {
     fn only_the_first_throttle_of_a_hold_lowers_a_limit() {
         let rules = two_quotas();
         let blocked = Budget::default().hold(&rules, HoldCause::Blocked, NOW, None, id(1));
-        assert_eq!(blocked.learned.lowered, None, "a block says nothing of limits");
+        assert_eq!(blocked.feedback.lowered, None, "a block says nothing of limits");
         let later = blocked.hold(&rules, HoldCause::Throttled, NOW, None, id(2));
-        assert_eq!(later.learned.lowered, None, "an answer to a call that was in flight");
+        assert_eq!(later.feedback.lowered, None, "an answer to a call that was in flight");
         let throttled = Budget::default().hold(&rules, HoldCause::Throttled, NOW, None, id(1));
-        let lowered = throttled.learned.lowered;
+        let lowered = throttled.feedback.lowered;
         assert!(lowered.is_some());
         let again = throttled.hold(&rules, HoldCause::Throttled, NOW + secs(1), None, id(2));
-        assert_eq!(again.learned.lowered, lowered);
+        assert_eq!(again.feedback.lowered, lowered);
     }
 
     #[test]
@@ -790,7 +810,7 @@ mod tests {
         let (grant, next) = granted(Budget::default().decide(&rules, &full, NOW, id(1)));
         assert_eq!(grant.units, 1);
         let denial = denied(next.decide(&rules, &want(&send, 5), NOW + secs(1), id(2)));
-        assert_eq!(denial.bound, Bound::Pace);
+        assert_eq!(denial.reason, DenialReason::Pace);
         assert!(denial.retry_at > NOW + secs(36) && denial.retry_at < NOW + secs(70));
         granted(next.decide(&rules, &want(&send, 5), denial.retry_at, id(3)));
     }
@@ -801,14 +821,17 @@ mod tests {
         let send = send();
         let (_, budget) = granted(Budget::default().decide(&rules, &want(&send, 1), NOW, id(1)));
         let mut slowed = budget.clone();
-        slowed.learned.returned(NOW);
+        slowed.feedback.returned(NOW);
         let denial = denied(slowed.decide(&rules, &want(&send, 1), NOW + secs(1), id(2)));
         // A quarter of ten an hour is a call in 25 min, but after ten the pace is three quarters.
-        assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + secs(600) });
+        assert_eq!(denial, Denial { reason: DenialReason::Pace, retry_at: NOW + secs(600) });
         let mut used = want(&send, 1);
         used.usage = Some(Usage { percent: 100, at: NOW });
         let denial = denied(budget.decide(&rules, &used, NOW + secs(1), id(2)));
-        assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + Learned::USAGE_BELIEVED });
+        assert_eq!(
+            denial,
+            Denial { reason: DenialReason::Pace, retry_at: NOW + Feedback::USAGE_BELIEVED }
+        );
     }
 
     #[test]
@@ -824,7 +847,7 @@ mod tests {
     #[test]
     fn lanes_behind_inbound_keep_half_a_gap_between_them() {
         let rules = rules(vec![quota("hour", 3_600_000, 100)]);
-        let gap = rules.gap(Action::Message, NOW, Learned::default());
+        let gap = rules.gap(Action::Message, NOW, Feedback::default());
         let send = send();
         for lane in [Lane::FollowUp, Lane::Outbound] {
             let mut behind = want(&send, 2);
@@ -833,7 +856,7 @@ mod tests {
             assert_eq!(grant.units, 1);
             let denial = denied(next.decide(&rules, &behind, NOW + secs(1), id(2)));
             let half = Duration::from_millis(millis(gap).div_ceil(2));
-            assert_eq!(denial, Denial { bound: Bound::Pace, retry_at: NOW + half });
+            assert_eq!(denial, Denial { reason: DenialReason::Pace, retry_at: NOW + half });
             let (grant, _) = granted(next.decide(&rules, &want(&send, 2), NOW + secs(1), id(2)));
             assert_eq!(grant.units, 2, "slots alone pace what somebody waits for");
         }
@@ -876,12 +899,12 @@ mod tests {
                 let inbound = want(&send, most - 1);
                 budget = granted(budget.decide(&rules, &inbound, NOW, id(1))).1;
             }
-            let apart = rules.gap(Action::Message, NOW, Learned::default());
+            let apart = rules.gap(Action::Message, NOW, Feedback::default());
             let (_, full) = granted(budget.decide(&rules, &outbound, NOW + apart, id(2)));
             let then = NOW + apart * 3 / 2 + Duration::from_millis(1);
             let denial = denied(full.decide(&rules, &outbound, then, id(3)));
-            assert_eq!(denial.bound, Bound::Quota(QuotaId::new("hour")), "{limit}");
-            let row = rules.in_force(Action::Message, NOW, Learned::default()).next().unwrap();
+            assert_eq!(denial.reason, DenialReason::Quota(QuotaId::new("hour")), "{limit}");
+            let row = rules.in_force(Action::Message, NOW, Feedback::default()).next().unwrap();
             assert_eq!(full.windows.room(row, NOW + apart), limit - most);
         }
     }
@@ -892,7 +915,7 @@ mod tests {
         let send = send();
         let night = NOW + secs(13 * 3600);
         let denial = denied(Budget::default().decide(&rules, &want(&send, 1), night, id(1)));
-        assert_eq!(denial.bound, Bound::Hours);
+        assert_eq!(denial.reason, DenialReason::Hours);
         assert_eq!(denial.retry_at, NOW + secs(20 * 3600) + CLOCK_BOUND);
         let mut live = want(&send, 40);
         (live.action, live.lane) = (Action::LiveReply, Some(Lane::Live));
@@ -950,17 +973,17 @@ mod tests {
     fn what_is_of_use_only_together_is_granted_whole_or_not_at_all() {
         let rules = rules(vec![quota("calls", 3_600_000, 10)]);
         let (send, five) = (send(), NonZeroU32::new(5).unwrap());
-        let together = Want { least: five, lane: None, first: None, ..want(&send, 5) };
+        let together = BudgetRequest { least: five, lane: None, first: None, ..want(&send, 5) };
         let (_, budget) = granted(Budget::default().decide(&rules, &want(&send, 6), NOW, id(1)));
         let denial = denied(budget.decide(&rules, &together, NOW, id(2)));
-        assert_eq!(denial.bound, Bound::Quota(QuotaId::new("calls")));
+        assert_eq!(denial.reason, DenialReason::Quota(QuotaId::new("calls")));
         assert_eq!(granted(budget.decide(&rules, &want(&send, 5), NOW, id(2))).0.units, 4);
 
         // After a hold one call goes first: the others wait, and do not keep it from going.
         let held = Budget::default().hold(&rules, HoldCause::Throttled, NOW, None, id(1));
         let over = held.holds.current.as_ref().unwrap().until;
         let denial = denied(held.decide(&rules, &together, over, id(2)));
-        assert_eq!(denial.bound, Bound::Hold(HoldCause::Throttled));
+        assert_eq!(denial.reason, DenialReason::Hold(HoldCause::Throttled));
         assert!(denial.retry_at > over, "{denial:?}");
         assert_eq!(granted(held.decide(&rules, &want(&send, 5), over, id(2))).0.role, Role::Probe);
     }
@@ -1085,10 +1108,10 @@ mod tests {
         let (second, moved) = granted(new.decide(&rules, &repeat, NOW + secs(60), id(2)));
         repeat.counted_at = Some(second.at);
         let full = denied(moved.decide(&rules, &repeat, NOW + secs(60), id(3)));
-        assert_eq!(full.bound, Bound::Quota(QuotaId::new("calls")));
+        assert_eq!(full.reason, DenialReason::Quota(QuotaId::new("calls")));
         let refunded = moved.refund(&rules, &second, 1, id(3));
         let full = denied(refunded.decide(&rules, &want(&send, 1), NOW + secs(60), id(4)));
-        assert_eq!(full.bound, Bound::Quota(QuotaId::new("people")));
+        assert_eq!(full.reason, DenialReason::Quota(QuotaId::new("people")));
         granted(refunded.decide(&rules, &repeat, NOW + secs(60), id(4)));
     }
 

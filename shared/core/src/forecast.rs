@@ -77,7 +77,7 @@ struct Ready {
     index: Reverse<usize>,
 }
 
-/// Sends stand in the order of their places: earliest deadline first, and behind them those of
+/// Sends are in the order of their keys: earliest deadline first, and behind them those of
 /// campaigns that want the newest first, latest deadline first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
@@ -170,12 +170,12 @@ struct PublicReplies<'r> {
 impl PublicReplies<'_> {
     /// The next instant, not before `arrives`, at which one may go; `None` where DMs need it all.
     fn next(&mut self, arrives: Timestamp) -> Option<Timestamp> {
-        let (rules, learned) = (self.rules, self.budget.learned);
+        let (rules, feedback) = (self.rules, self.budget.feedback);
         let mut at = self.at.max(arrives);
         loop {
-            let gap = rules.gap(Action::PrivateReply, at, learned).as_millis().max(1);
+            let gap = rules.gap(Action::PrivateReply, at, feedback).as_millis().max(1);
             let mut fit = at;
-            for row in rules.in_force(Action::PublicReply, at, learned) {
+            for row in rules.in_force(Action::PublicReply, at, feedback) {
                 let dms = match row.quota.counts(Action::PrivateReply) {
                     true => row.quota.counted_span().as_millis().div_ceil(gap),
                     false => 0,

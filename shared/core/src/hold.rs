@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{RecipientId, SendId};
 use crate::refusal::{Party, Refusals, Suspicion};
 use crate::seed::seed;
-use crate::send::Waiting;
+use crate::send::PendingSend;
 use crate::time::{CLOCK_BOUND, Timestamp};
 
 /// Why an account is on hold. The cause decides how long the hold lasts.
@@ -273,7 +273,7 @@ impl Holds {
     }
 
     /// Returns how unsuitable a send is as probe.
-    pub fn suspicion(&self, send: &Waiting, now: Timestamp) -> Suspicion {
+    pub fn suspicion(&self, send: &PendingSend, now: Timestamp) -> Suspicion {
         let person = send.to.recipient();
         let of_person = person.and_then(|person| self.recipient_held_until(person, now));
         let of_campaign = self.refusals.campaign_held_until(&send.campaign, now);

@@ -59,8 +59,8 @@ pub enum Event {
     /// Comments were found that no webhook has told of.
     Silent {
         /// The last webhook, where one was seen.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        last_heard: Option<Timestamp>,
+        #[serde(rename = "last_seen", default, skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Timestamp>,
     },
     /// Webhooks come again.
     HeardAgain,

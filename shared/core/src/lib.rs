@@ -6,9 +6,9 @@
 //! | modules | contents |
 //! |---|---|
 //! | [`quota`], [`window`], [`windows`] | what is counted, over which rolling window |
-//! | [`profile`], [`rules`], [`day`] | the limits of an account at an instant, and its active hours |
+//! | [`profile`], [`rules`], [`active_hours`] | the limits of an account at an instant, and its active hours |
 //! | [`budget`], [`app`] | decisions on an account's calls, and on those of the whole app |
-//! | [`hold`], [`refusal`], [`learned`], [`answers`] | what happens after Meta refuses a call |
+//! | [`hold`], [`refusal`], [`feedback`], [`answers`] | what happens after Meta refuses a call |
 //! | [`pace`], [`forecast`], [`load`] | slots, and when waiting sends will go out |
 //! | [`send`], [`history`], [`journal`] | the life of a send, and what people are told |
 //! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
@@ -22,7 +22,7 @@
 //! ```
 //! use std::num::NonZeroU32;
 //!
-//! use spillway_core::budget::{Budget, Decision, GrantId, Want};
+//! use spillway_core::budget::{Budget, Decision, GrantId, BudgetRequest};
 //! use spillway_core::quota::Action;
 //! use spillway_core::rules::Rules;
 //! use spillway_core::send::Lane;
@@ -30,7 +30,7 @@
 //!
 //! // Noon, UTC: within the active hours.
 //! let now = Timestamp::from_secs(1_790_596_800);
-//! let want = Want {
+//! let want = BudgetRequest {
 //!     action: Action::PrivateReply,
 //!     lane: Some(Lane::Inbound),
 //!     units: NonZeroU32::MIN,
@@ -102,18 +102,18 @@
 //! assert!(last.since(now) > Duration::from_secs(24 * 3600));
 //! ```
 
+pub mod active_hours;
 pub mod answers;
 pub mod app;
 pub mod budget;
 pub mod campaign;
-pub mod day;
+pub mod feedback;
 pub mod forecast;
 pub mod history;
 pub mod hold;
 pub mod id;
 pub mod journal;
 pub mod keyword;
-pub mod learned;
 pub mod load;
 pub mod message;
 pub mod pace;

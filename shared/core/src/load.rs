@@ -47,7 +47,7 @@ impl Budget {
         let windows = self.windows.under(rules);
         let mut found: Vec<Headroom> = Vec::new();
         for action in Action::ALL {
-            for row in rules.in_force(action, at, self.learned) {
+            for row in rules.in_force(action, at, self.feedback) {
                 let InForce { quota, limit } = row;
                 if quota.scope == Scope::App || found.iter().any(|known| known.quota == quota.id) {
                     continue;
@@ -102,7 +102,7 @@ pub fn planned_by_hour(planned: impl IntoIterator<Item = Timestamp>, now: Timest
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::{Decision, GrantId, Want};
+    use crate::budget::{BudgetRequest, Decision, GrantId};
     use crate::send::Lane;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -111,7 +111,7 @@ mod tests {
     fn taken(rules: &Rules, at: &[(Timestamp, u32)]) -> Budget {
         let mut budget = Budget::default();
         for (nth, &(at, units)) in at.iter().enumerate() {
-            let want = Want {
+            let want = BudgetRequest {
                 action: Action::PrivateReply,
                 lane: Some(Lane::Inbound),
                 units: NonZeroU32::new(units).unwrap(),

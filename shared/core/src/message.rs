@@ -16,7 +16,7 @@ pub const TEXT_BYTES_MAX: usize = 1000;
 pub const VALUE_BYTES_MAX: usize = 64;
 
 /// A text with placeholders: `{username}`, `{keyword}`, each with an optional fallback as in
-/// `{username|there}`. `{{` and `}}` stand for braces.
+/// `{username|there}`. `{{` and `}}` are braces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template {
@@ -78,7 +78,7 @@ pub enum TemplateError {
         "column {column}: the fallback has {bytes} bytes and {VALUE_BYTES_MAX} are sent: shorten it"
     )]
     LongFallback {
-        /// Where its placeholder stands.
+        /// The position of its placeholder.
         column: usize,
         /// How long it is.
         bytes: usize,

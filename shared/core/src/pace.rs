@@ -23,10 +23,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, GrantId};
+use crate::feedback::Feedback;
 use crate::forecast::Outlook;
 use crate::hold::{Gate, HoldCause};
 use crate::id::SendId;
-use crate::learned::Learned;
 use crate::rules::{self, Rules};
 use crate::seed::seed;
 use crate::send::{LIVE_REPLY_WINDOW, Lane};
@@ -161,7 +161,7 @@ impl Cursor {
                 break;
             }
             slots.push(slot);
-            slot = slot + rules.gap(lane.action(), slot, Learned::default());
+            slot = slot + rules.gap(lane.action(), slot, Feedback::default());
             next.next.move_to(lane, slot);
         }
         if slots.len() < n && !is_live {
@@ -178,7 +178,7 @@ impl Cursor {
     }
 
     /// The cursor behind the slots of `plan`, with what the release run has found out: the first
-    /// lane that is still parked, and what is to be expected. `None` when that is how it stands.
+    /// lane that is still parked, and what is to be expected. `None` when the cursor says so already.
     pub fn after(
         &self,
         plan: &Plan,
@@ -211,7 +211,7 @@ pub fn due(rules: &Rules, send: &SendId, lane: Lane, slot: Timestamp, now: Times
         return slot;
     }
     let draw = seed(&[send.account.as_str(), send.event.as_str(), "jitter"]);
-    let moved = slot + rules::jitter(rules.gap(action, slot, Learned::default()), draw);
+    let moved = slot + rules::jitter(rules.gap(action, slot, Feedback::default()), draw);
     // The last slot of a day stays inside it.
     if rules.active_from(action, moved) == moved { moved } else { slot }
 }
@@ -220,7 +220,7 @@ pub fn due(rules: &Rules, send: &SendId, lane: Lane, slot: Timestamp, now: Times
 /// those before it. Release plans with it, and so does the forecast.
 pub struct Slots<'r> {
     rules: &'r Rules,
-    learned: Learned,
+    feedback: Feedback,
     windows: Windows,
     next: NextSlots,
     /// No slot before this instant: now, or the end of a hold.
@@ -244,20 +244,20 @@ impl<'r> Slots<'r> {
             Gate::Closed(_, until) => until.max(now),
             Gate::Open | Gate::Probe => now,
         };
-        Self { rules, learned: budget.learned, windows, next: cursor.next, from }
+        Self { rules, feedback: budget.feedback, windows, next: cursor.next, from }
     }
 
     /// The next slot of `lane` that is not before `at`.
     pub fn peek(&self, lane: Lane, at: Timestamp) -> Timestamp {
         let from = self.next.of(lane).max(self.from).max(at);
         let need = Need { action: lane.action(), lane: Some(lane), counted_at: None };
-        self.windows.earliest_fit(self.rules, self.learned, need, from)
+        self.windows.earliest_fit(self.rules, self.feedback, need, from)
     }
 
     /// Gives out the slot that [`Self::peek`] has shown.
     pub fn take(&mut self, lane: Lane, slot: Timestamp) {
         self.windows.take(self.rules, lane.action(), slot);
-        let gap = self.rules.gap(lane.action(), slot, self.learned);
+        let gap = self.rules.gap(lane.action(), slot, self.feedback);
         self.next.move_to(lane, slot + gap);
     }
 }
@@ -311,7 +311,7 @@ pub fn plan(
             return None;
         }
         let slot = Some(slots.peek(lane, now)).filter(|&slot| slot < now + HORIZON);
-        // What stands behind one that has to wait waits too.
+        // What comes after one that has to wait waits too.
         *is_full = slot.is_none();
         most -= usize::from(slot.is_some());
         slots.take(lane, slot?);
@@ -329,7 +329,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::budget::{Decision, Want};
+    use crate::budget::{BudgetRequest, Decision};
     use crate::profile::Profile;
     use crate::quota::{Action, Limit, Quota, Tier, Unit};
     use crate::rules::Terms;
@@ -349,7 +349,7 @@ mod tests {
     }
 
     fn gap() -> Duration {
-        hourly().gap(Action::PrivateReply, NOW, Learned::default())
+        hourly().gap(Action::PrivateReply, NOW, Feedback::default())
     }
 
     fn one_quota(window: Duration, limit: u32) -> Rules {
@@ -524,7 +524,7 @@ mod tests {
     fn a_full_day_gets_its_next_slot_when_the_day_has_room() {
         let day = one_quota(crate::quota::DAY, 2);
         let send = SendId { account: "a".into(), event: "c".into() };
-        let want = Want {
+        let want = BudgetRequest {
             action: Action::PrivateReply,
             lane: Some(Lane::Inbound),
             units: NonZeroU32::new(2).unwrap(),
@@ -607,11 +607,11 @@ mod tests {
         ) {
             let rules = one_quota(secs(3600), limit);
             let send = SendId { account: "a".into(), event: "c".into() };
-            let gap = rules.gap(Action::PrivateReply, NOW, Learned::default());
+            let gap = rules.gap(Action::PrivateReply, NOW, Feedback::default());
             let mut budget = Budget::default();
             let mut slot = NOW;
             for (late, draw) in late {
-                let want = Want {
+                let want = BudgetRequest {
                     action: Action::PrivateReply,
                     lane: Some(Lane::Inbound),
                     units: NonZeroU32::MIN,
@@ -624,7 +624,7 @@ mod tests {
                 let at = slot + rules::jitter(gap, draw) + Duration::from_millis(late);
                 match budget.decide(&rules, &want, at, ID) {
                     Decision::Granted(_, next, _) => budget = *next,
-                    Decision::Denied(denial) => prop_assert!(false, "denied by {}", denial.bound),
+                    Decision::Denied(denial) => prop_assert!(false, "denied by {}", denial.reason),
                 }
                 slot = slot + gap;
             }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::hold::HoldCause;
 use crate::id::{CampaignId, EventId, MediaId, RecipientId};
 use crate::seed::seed;
-use crate::send::Waiting;
+use crate::send::PendingSend;
 use crate::time::Timestamp;
 
 /// Sends whose refusal is remembered; a forgotten one may put its account on hold once more. The
@@ -62,7 +62,7 @@ impl Party {
     }
 
     /// The party of a send.
-    pub fn of(send: &Waiting) -> Self {
+    pub fn of(send: &PendingSend) -> Self {
         Self::new(&send.id.event, send.to.recipient(), &send.campaign, send.media.as_ref())
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::day::{ActiveHours, TimeOfDay, Zone};
-use crate::learned::Learned;
+use crate::active_hours::{ActiveHours, TimeOfDay, Zone};
+use crate::feedback::Feedback;
 use crate::profile::{Profile, ProfileError, Spread, VELOCITY};
 use crate::quota::{
     Action, DAY, GRANT_LIFE, Limit, PACED_WINDOW_MAX, Quota, QuotaId, Scope, Tier, Unit, nonzero,
@@ -161,9 +161,9 @@ impl Rules {
         &self,
         action: Action,
         at: Timestamp,
-        learned: Learned,
+        feedback: Feedback,
     ) -> impl Iterator<Item = InForce<'_>> {
-        let lowered = learned.limit_percent(at);
+        let lowered = feedback.limit_percent(at);
         let rows = self.profile.counting(action);
         let rows = rows.map(move |quota| InForce { quota, limit: self.limit(quota, at, lowered) });
         let velocity = self.velocity.as_ref().filter(|velocity| velocity.counts(action));
@@ -229,10 +229,10 @@ impl Rules {
     }
 
     /// Returns the distance between slots for `action` at full pace: what the quotas of an hour and
-    /// less, and the even spread of the day's figure, sustain without a denial. Live replies instead
-    /// get slots as fast as their own quotas let them begin, 100 a second: a reply that is denied
-    /// once and follows some seconds later is better than one that waits for a slot.
-    fn full_gap(&self, action: Action, at: Timestamp, learned: Learned) -> Duration {
+    /// less, and the even spread of the day's figure, sustain without a denial. Live replies
+    /// instead get slots as fast as their own quotas let them begin, 100 a second: a reply that is
+    /// denied once and follows some seconds later is better than one that waits for a slot.
+    fn full_gap(&self, action: Action, at: Timestamp, feedback: Feedback) -> Duration {
         let busy = self.profile.spread.map_or(DAY, |spread| spread.active);
         let sets_pace = |row: &InForce<'_>| match action {
             // A quota that this action shares with others still lets a live burst through whole.
@@ -242,7 +242,7 @@ impl Rules {
                     || self.profile.spread.is_some() && row.quota.is_day_figure()
             }
         };
-        self.in_force(action, at, learned)
+        self.in_force(action, at, feedback)
             .filter(sets_pace)
             .map(|row| match action {
                 Action::LiveReply => row.quota.window / row.limit.get(),
@@ -253,24 +253,24 @@ impl Rules {
     }
 
     /// Returns the distance between slots for `action` at `at`, in whole milliseconds.
-    pub fn gap(&self, action: Action, at: Timestamp, learned: Learned) -> Duration {
-        let gap = self.full_gap(action, at, learned);
+    pub fn gap(&self, action: Action, at: Timestamp, feedback: Feedback) -> Duration {
+        let gap = self.full_gap(action, at, feedback);
         let gap = match action.is_paced() {
-            true => gap * 100 / u32::from(self.pace_percent(at, learned)),
+            true => gap * 100 / u32::from(self.pace_percent(at, feedback)),
             false => gap,
         };
         Duration::from_millis(gap.as_micros().div_ceil(1000) as u64)
     }
 
     /// Returns the percent of the full pace at `at`, after what Meta's answers have taught.
-    pub fn pace_percent(&self, at: Timestamp, learned: Learned) -> u8 {
-        learned.pace_percent(self.profile.slow_down, at)
+    pub fn pace_percent(&self, at: Timestamp, feedback: Feedback) -> u8 {
+        feedback.pace_percent(self.profile.slow_down, at)
     }
 
     /// The next instant after `at` at which the distance between slots may change by itself.
-    pub(crate) fn gap_changes_after(&self, at: Timestamp, learned: Learned) -> Timestamp {
-        let faster = learned.pace_changes_after(at).unwrap_or(Timestamp::NEVER);
-        faster.min(self.limits_change_after(at, learned))
+    pub(crate) fn gap_changes_after(&self, at: Timestamp, feedback: Feedback) -> Timestamp {
+        let faster = feedback.pace_changes_after(at).unwrap_or(Timestamp::NEVER);
+        faster.min(self.limits_change_after(at, feedback))
     }
 
     /// Returns the first instant from `at` on at which the active hours allow `action`.
@@ -286,7 +286,7 @@ impl Rules {
     }
 
     /// The next instant after `at` at which some limit changes.
-    pub(crate) fn limits_change_after(&self, at: Timestamp, learned: Learned) -> Timestamp {
+    pub(crate) fn limits_change_after(&self, at: Timestamp, feedback: Feedback) -> Timestamp {
         let warmer = match (self.profile.warm_up, self.terms.warm_up_since) {
             (Some(warm_up), Some(since)) => {
                 let day = days_between(since, at) + 1;
@@ -295,7 +295,7 @@ impl Rules {
             }
             _ => None,
         };
-        let recovered = learned.limits_change_after(at);
+        let recovered = feedback.limits_change_after(at);
         warmer.into_iter().chain(recovered).min().unwrap_or(Timestamp::NEVER)
     }
 }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     fn gap_ms(rules: &Rules) -> u128 {
-        rules.gap(Action::PrivateReply, NOW, Learned::default()).as_millis()
+        rules.gap(Action::PrivateReply, NOW, Feedback::default()).as_millis()
     }
 
     #[test]
@@ -338,7 +338,7 @@ mod tests {
         assert!((4800..4870).contains(&gap_ms(&meta)));
         // A live burst is not held to the pace of an hour's calls that others share.
         for rules in [meta, Rules::careful()] {
-            let live = rules.gap(Action::LiveReply, NOW, Learned::default());
+            let live = rules.gap(Action::LiveReply, NOW, Feedback::default());
             assert_eq!(live, Duration::from_millis(10), "100 a second");
         }
     }
@@ -357,17 +357,17 @@ mod tests {
     fn a_new_account_gets_a_fifth_of_the_day_and_no_less_of_the_hour() {
         let new = rules(Terms { warm_up_since: Some(NOW), ..Terms::default() });
         assert_eq!(new.day_figure(NOW).unwrap().get(), 200);
-        assert_eq!(new.limits_change_after(NOW, Learned::default()), NOW + DAY);
+        assert_eq!(new.limits_change_after(NOW, Feedback::default()), NOW + DAY);
         assert_eq!(new.day_figure(NOW + 13 * DAY).unwrap().get(), 300);
         assert_eq!(new.day_figure(NOW + 28 * DAY).unwrap().get(), 1000);
-        let changes = |days| new.limits_change_after(NOW + days * DAY, Learned::default());
+        let changes = |days| new.limits_change_after(NOW + days * DAY, Feedback::default());
         assert_eq!([26, 27].map(changes), [NOW + 27 * DAY, Timestamp::NEVER]);
-        let mut learned = Learned::default();
-        learned.throttled(100, NOW);
+        let mut feedback = Feedback::default();
+        feedback.throttled(100, NOW);
         let recovers = NOW + Duration::from_secs(600);
-        assert_eq!(new.limits_change_after(NOW, learned), recovers, "whatever changes first");
+        assert_eq!(new.limits_change_after(NOW, feedback), recovers, "whatever changes first");
         let hour = |rules: &Rules| {
-            rules.in_force(Action::Read, NOW, Learned::default()).next().unwrap().limit.get()
+            rules.in_force(Action::Read, NOW, Feedback::default()).next().unwrap().limit.get()
         };
         assert_eq!(hour(&new), 200);
     }
@@ -376,7 +376,7 @@ mod tests {
     fn velocity_is_the_even_pace_and_a_small_burst() {
         let limit = |tier| {
             let rules = rules(Terms { tier, ..Terms::default() });
-            let rows = rules.in_force(Action::Message, NOW, Learned::default());
+            let rows = rules.in_force(Action::Message, NOW, Feedback::default());
             rows.filter(|row| row.quota.id.as_str() == VELOCITY).map(|row| row.limit.get()).last()
         };
         assert_eq!(
@@ -384,7 +384,7 @@ mod tests {
             [Some(16), Some(110), Some(1094)]
         );
         let live = Rules::careful();
-        let mut rows = live.in_force(Action::LiveReply, NOW, Learned::default());
+        let mut rows = live.in_force(Action::LiveReply, NOW, Feedback::default());
         assert!(rows.all(|row| row.quota.id.as_str() != VELOCITY));
     }
 
@@ -425,14 +425,14 @@ mod tests {
     #[test]
     fn slower_is_a_longer_gap_and_lowered_is_a_lower_limit() {
         let rules = rules(Terms { tier: Tier::Two, ..Terms::default() });
-        let mut learned = Learned::default();
-        learned.returned(NOW);
-        let quarter = rules.gap(Action::PrivateReply, NOW, learned).as_millis();
+        let mut feedback = Feedback::default();
+        feedback.returned(NOW);
+        let quarter = rules.gap(Action::PrivateReply, NOW, feedback).as_millis();
         assert!(quarter.abs_diff(gap_ms(&rules) * 4) < 4);
-        let mut learned = Learned::default();
-        learned.throttled(100, NOW);
+        let mut feedback = Feedback::default();
+        feedback.throttled(100, NOW);
         let limits: Vec<_> = rules
-            .in_force(Action::PrivateReply, NOW, learned)
+            .in_force(Action::PrivateReply, NOW, feedback)
             .map(|row| (row.quota.id.as_str(), row.limit.get()))
             .collect();
         assert!(
@@ -449,9 +449,9 @@ mod tests {
         let quotas = [59, 60, 3600, 3601].map(row).to_vec();
         let profile = Profile { quotas, spread: None, ..Profile::careful() };
         let rules = Rules::new(profile, Terms::default()).unwrap();
-        let mut learned = Learned::default();
-        learned.throttled(50, NOW);
-        let rows = rules.in_force(Action::Read, NOW, learned);
+        let mut feedback = Feedback::default();
+        feedback.throttled(50, NOW);
+        let rows = rules.in_force(Action::Read, NOW, feedback);
         assert_eq!(rows.map(|row| row.limit.get()).collect::<Vec<_>>(), [100, 45, 45, 100]);
     }
 

@@ -1,7 +1,7 @@
 //! The life of a send: one DM to be made, from the comment that asked for it to its end.
 //!
-//! While it waits it is a [`Waiting`]; every step raises its epoch, and a step is taken only on the
-//! epoch it was decided on. So of two that would act on one send, one does.
+//! While it waits it is a [`PendingSend`]; every step raises its epoch, and a step is taken only on
+//! the epoch it was decided on. So of two that would act on one send, one does.
 //!
 //! A send is born queued or parked. There is no state "pending": the stage is written with the
 //! send, and a crash before its message is sent looks like a lost message, which has to be
@@ -63,8 +63,8 @@ pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
 
 /// Failures after which a send is given up that Meta never answered clearly. With
-/// [`Waiting::backoff`] this is an outage of some twelve hours. No other send is given up before
-/// its deadline.
+/// [`PendingSend::backoff`] this is an outage of some twelve hours. No other send is given up
+/// before its deadline.
 pub const FAILURES_MAX: u32 = 60;
 
 /// The recipient of a DM, as the call names them.
@@ -95,7 +95,7 @@ impl Address {
 
 /// A send that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct PendingSend {
     /// Which send.
     pub id: SendId,
     /// Its lane.
@@ -186,7 +186,7 @@ pub enum Step {
     },
     /// Meta was asked for the age of the comment; the attempt continues.
     Dated {
-        /// See [`Waiting::made_at`].
+        /// See [`PendingSend::made_at`].
         made_at: Timestamp,
         /// The end of the claiming invocation, as before.
         lease_until: Timestamp,
@@ -199,7 +199,7 @@ pub enum Step {
     Lost(Stage),
 }
 
-impl Waiting {
+impl PendingSend {
     /// Returns the send after `step`.
     #[must_use]
     pub fn after(&self, step: Step) -> Self {
@@ -320,7 +320,7 @@ pub enum NoRetry {
     Refused,
     /// What is stored does not tell when its time is over.
     #[error("its place cannot be read")]
-    Place,
+    OutboxKey,
 }
 
 impl Outcome {
@@ -431,8 +431,8 @@ pub enum CancelReason {
 mod tests {
     use super::*;
 
-    fn waiting() -> Waiting {
-        Waiting {
+    fn waiting() -> PendingSend {
+        PendingSend {
             id: SendId { account: "a".into(), event: "c".into() },
             lane: Lane::Inbound,
             campaign: "guide".into(),

@@ -6,9 +6,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::campaign::Campaigns;
+use crate::feedback::{Feedback, Usage};
 use crate::hold::{ByHand, Hold, HoldCause, Holds};
 use crate::id::CampaignId;
-use crate::learned::{Learned, Usage};
 use crate::rules::Rules;
 use crate::time::Timestamp;
 use crate::upkeep::{CHECK_EVERY, TOKEN_ENDING, TokenLife, Upkeep};
@@ -21,7 +21,7 @@ pub enum State {
     TokenDead,
     /// Meta restricts it: nothing may be sent.
     Blocked,
-    /// It is not subscribed to webhooks: comments are not heard of.
+    /// It is not subscribed to webhooks: no webhook reports its comments.
     Unsubscribed,
     /// There are comments that no webhook has told of.
     Silent,
@@ -211,13 +211,13 @@ pub struct Facts<'a> {
     /// Those of the whole app.
     pub app: &'a Holds,
     /// What its answers have taught.
-    pub learned: Learned,
+    pub feedback: Feedback,
     /// Its token.
     pub token: TokenLife,
     /// What upkeep knows.
     pub upkeep: &'a Upkeep,
     /// When a webhook last told of it.
-    pub last_heard: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
 }
 
 impl Facts<'_> {
@@ -310,7 +310,7 @@ impl Facts<'_> {
     fn silence(&self, now: Timestamp) -> Option<Condition> {
         let since = self.upkeep.silent_since?;
         let next = Next::Reading(self.checked_again(now));
-        let why = Why::NoWebhook(self.last_heard);
+        let why = Why::NoWebhook(self.last_seen);
         Some(Condition { state: State::Silent, since: Some(since), why, next })
     }
 
@@ -320,27 +320,27 @@ impl Facts<'_> {
     }
 
     fn limit(&self, now: Timestamp) -> Option<Condition> {
-        let percent = self.learned.limit_percent(now);
-        let lowered = self.learned.lowered.filter(|_| percent < 100)?;
-        let next = Next::Rises(self.learned.limits_change_after(now).unwrap_or(now));
+        let percent = self.feedback.limit_percent(now);
+        let lowered = self.feedback.lowered.filter(|_| percent < 100)?;
+        let next = Next::Rises(self.feedback.limits_change_after(now).unwrap_or(now));
         let since = Some(lowered.at);
         Some(Condition { state: State::Slowed, since, why: Why::LimitMet(percent), next })
     }
 
     fn pace(&self, now: Timestamp) -> Option<Condition> {
-        let percent = self.rules.pace_percent(now, self.learned);
+        let percent = self.rules.pace_percent(now, self.feedback);
         if percent == 100 {
             return None;
         }
-        let next = Next::Rises(self.learned.pace_changes_after(now).unwrap_or(now));
-        let by_usage = Learned { returned_at: None, ..self.learned };
-        let (since, why) = match self.learned.usage {
+        let next = Next::Rises(self.feedback.pace_changes_after(now).unwrap_or(now));
+        let by_usage = Feedback { returned_at: None, ..self.feedback };
+        let (since, why) = match self.feedback.usage {
             Some(Usage { percent: used, at })
                 if self.rules.pace_percent(now, by_usage) == percent =>
             {
                 (Some(at), Why::Usage(used))
             }
-            _ => (self.learned.returned_at, Why::AfterHold(percent)),
+            _ => (self.feedback.returned_at, Why::AfterHold(percent)),
         };
         Some(Condition { state: State::Slowed, since, why, next })
     }
@@ -351,7 +351,7 @@ impl Facts<'_> {
         if permille >= 1000 {
             return None;
         }
-        let next = Next::Rises(self.rules.limits_change_after(now, Learned::default()));
+        let next = Next::Rises(self.rules.limits_change_after(now, Feedback::default()));
         let why = Why::WarmUp(permille);
         Some(Condition { state: State::WarmingUp, since: Some(since), why, next })
     }
@@ -363,8 +363,8 @@ mod tests {
 
     use super::*;
     use crate::campaign::{Campaign, Overflow};
+    use crate::feedback::Lowered;
     use crate::keyword::Matching;
-    use crate::learned::Lowered;
     use crate::message::Template;
     use crate::profile::Profile;
     use crate::refusal::{Evidence, Party};
@@ -379,7 +379,7 @@ mod tests {
         rules: Rules,
         holds: Holds,
         app: Holds,
-        learned: Learned,
+        feedback: Feedback,
         token: TokenLife,
         upkeep: Upkeep,
     }
@@ -390,15 +390,15 @@ mod tests {
             rules: Rules::careful(),
             holds: Holds::default(),
             app: Holds::default(),
-            learned: Learned::default(),
+            feedback: Feedback::default(),
             token: TokenLife { obtained_at: Some(NOW - DAY), ends_at: Some(NOW + 50 * DAY) },
             upkeep: Upkeep::default(),
         };
         change(&mut known);
-        let Known { rules, holds, app, learned, token, upkeep } = &known;
-        let (learned, token, last_heard) = (*learned, *token, Some(NOW));
+        let Known { rules, holds, app, feedback, token, upkeep } = &known;
+        let (feedback, token, last_seen) = (*feedback, *token, Some(NOW));
         let campaigns = &campaigns();
-        Facts { rules, campaigns, holds, app, learned, token, upkeep, last_heard }.conditions(NOW)
+        Facts { rules, campaigns, holds, app, feedback, token, upkeep, last_seen }.conditions(NOW)
     }
 
     fn campaigns() -> Campaigns {
@@ -501,7 +501,7 @@ mod tests {
         let lowered = Some(Lowered { percent: 50, at: NOW - HOUR / 10 });
         let found = conditions(|known| {
             known.upkeep = upkeep;
-            known.learned.lowered = lowered;
+            known.feedback.lowered = lowered;
         });
         let states: Vec<State> = found.iter().map(|condition| condition.state).collect();
         assert_eq!(states, [State::Unsubscribed, State::Silent, State::Slowed]);
@@ -514,12 +514,12 @@ mod tests {
     #[test]
     fn what_slows_down_most_is_named() {
         let usage = Some(Usage { percent: 90, at: NOW - HOUR / 60 });
-        let slowed = one(conditions(|known| known.learned.usage = usage));
+        let slowed = one(conditions(|known| known.feedback.usage = usage));
         assert_eq!((slowed.state, slowed.why), (State::Slowed, Why::Usage(90)));
-        assert_eq!(slowed.next, Next::Rises(NOW - HOUR / 60 + Learned::USAGE_BELIEVED));
+        assert_eq!(slowed.next, Next::Rises(NOW - HOUR / 60 + Feedback::USAGE_BELIEVED));
         let returned = one(conditions(|known| {
-            known.learned.usage = usage;
-            known.learned.returned_at = Some(NOW);
+            known.feedback.usage = usage;
+            known.feedback.returned_at = Some(NOW);
         }));
         assert_eq!((returned.why, returned.since), (Why::AfterHold(25), Some(NOW)));
     }

@@ -34,8 +34,8 @@ pub const CHECK_EVERY: Duration = HOUR;
 /// has passed: its webhooks may have stopped, or it may be night.
 pub const QUIET_AFTER: Duration = Duration::from_secs(6 * 3600);
 
-/// How long a webhook may be on its way, and how late "last heard" may be written: a comment that
-/// is older and has not been heard of was missed.
+/// How long a webhook may be on its way, and how late the last-seen record may be written: a comment that
+/// is older and that no webhook has reported was missed.
 pub const HEARD_SLACK: Duration = Duration::from_secs(75 * 60);
 
 /// The oldest comment that is looked for: younger ones can still be answered.
@@ -132,7 +132,7 @@ pub struct Upkeep {
     /// When comments were last read to the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_at: Option<Timestamp>,
-    /// The latest wish for a backfill, or notice of a deauthorisation, that was acted on.
+    /// The latest request for a backfill, or notice of a deauthorisation, that was acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_at: Option<Timestamp>,
     /// See `asked_at`.
@@ -276,23 +276,23 @@ impl Upkeep {
 
     /// The backfill that should begin now, if one should: of an account that webhooks have not told
     /// of for a while, or of media that an earlier one could not read to the end.
-    pub fn look(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
+    pub fn look(&self, last_seen: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
         if self.backfill.is_some() {
             return None;
         }
-        self.look_at_quiet(last_heard, now).or_else(|| self.look_at_unfinished(now))
+        self.look_at_quiet(last_seen, now).or_else(|| self.look_at_unfinished(now))
     }
 
-    /// `last_heard` is when a webhook last told of the account; without one nothing can have
+    /// `last_seen` is when a webhook last told of the account; without one nothing can have
     /// stopped.
-    fn look_at_quiet(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
-        let last_heard = last_heard?;
-        let since = self.missed_since(Some(last_heard))?;
+    fn look_at_quiet(&self, last_seen: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
+        let last_seen = last_seen?;
+        let since = self.missed_since(Some(last_seen))?;
         let (reason, every) = match self.silent_since {
             Some(_) => (Reason::Silent, CHECK_EVERY),
             None => (Reason::Quiet, QUIET_AFTER),
         };
-        let is_quiet = now.since(last_heard) >= every;
+        let is_quiet = now.since(last_seen) >= every;
         let is_due = self.read_at.is_none_or(|read| now.since(read) >= every);
         (is_quiet && is_due).then(|| Backfill::new(reason, since, now))
     }
@@ -346,8 +346,8 @@ impl Upkeep {
     /// silent: since the last webhook that came, as Meta had failed to deliver others before it
     /// gave up, or since they were read. A webhook that came after the subscription was last found
     /// whole may have been late, and tells nothing of the comments before it.
-    pub fn missed_since(&self, last_heard: Option<Timestamp>) -> Option<Timestamp> {
-        let told_until = [last_heard, self.whole_at].into_iter().flatten().min()?;
+    pub fn missed_since(&self, last_seen: Option<Timestamp>) -> Option<Timestamp> {
+        let told_until = [last_seen, self.whole_at].into_iter().flatten().min()?;
         Some(told_until.max(self.read_at.unwrap_or_default()) - HEARD_SLACK)
     }
 

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::learned::Learned;
+use crate::feedback::Feedback;
 use crate::quota::{Action, DAY, Limit, Quota, QuotaId, Unit};
 use crate::rules::{InForce, Rules};
 use crate::send::Lane;
@@ -16,7 +16,7 @@ use crate::window::{Window, get_varint, put_varint};
 
 /// What is left of each quota for others.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Spare {
+pub(crate) enum Reserve {
     /// Nothing.
     Nothing,
     /// A fiftieth, at least two units: whoever asks for a DM now is not to wait for a campaign that
@@ -24,7 +24,7 @@ pub(crate) enum Spare {
     ForInbound,
 }
 
-impl Spare {
+impl Reserve {
     pub(crate) fn of(lane: Option<Lane>) -> Self {
         if lane == Some(Lane::Outbound) { Self::ForInbound } else { Self::Nothing }
     }
@@ -299,16 +299,16 @@ impl Windows {
     pub(crate) fn earliest_fit(
         &self,
         rules: &Rules,
-        learned: Learned,
+        feedback: Feedback,
         need: Need,
         from: Timestamp,
     ) -> Timestamp {
-        let spare = Spare::of(need.lane);
+        let spare = Reserve::of(need.lane);
         let mut at = from;
         loop {
             at = rules.active_from(need.action, at);
-            let steady_until = rules.limits_change_after(at, learned);
-            let rows = rules.in_force(need.action, at, learned);
+            let steady_until = rules.limits_change_after(at, feedback);
+            let rows = rules.in_force(need.action, at, feedback);
             let rows = rows.filter(|&row| !self.is_repeat(row, at, need.counted_at));
             let fit = rows.fold(at, |fit, row| self.row_fits(row, fit, spare.units(row)));
             if fit == at {
@@ -334,7 +334,7 @@ impl Windows {
 
     /// Takes a unit of every quota that counts `action`, at `at`.
     pub(crate) fn take(&mut self, rules: &Rules, action: Action, at: Timestamp) {
-        for row in rules.in_force(action, at, Learned::default()) {
+        for row in rules.in_force(action, at, Feedback::default()) {
             self.add(row.quota, at, 1);
         }
     }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use spillway_core::budget::{
-    Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
+    Budget, BudgetRequest, Decision, Denial, DenialReason, Grant, GrantId, Recipients, Role,
 };
+use spillway_core::feedback::Usage;
 use spillway_core::hold::HoldCause;
-use spillway_core::learned::Usage;
 use spillway_core::profile::{Profile, ProfileError, SlowDown, Spread, WarmUp};
 use spillway_core::quota::{Action, GRANT_LIFE, Limit, Quota, Tier, Unit};
 use spillway_core::rules::{Rules, Terms};
@@ -279,7 +279,7 @@ impl World {
     }
 
     fn ask(&mut self, ask: &Ask, seen: Timestamp, id: GrantId) -> Result<(), TestCaseError> {
-        let want = Want {
+        let want = BudgetRequest {
             action: ask.action,
             lane: ask.lane,
             units: NonZeroU32::new(ask.units).expect("at least 1"),
@@ -307,12 +307,16 @@ impl World {
     }
 
     /// One more call is denied until just before the promised instant, and granted at it.
-    fn keeps_its_promise(&self, want: &Want<'_>, denial: &Denial) -> Result<(), TestCaseError> {
-        let one = Want { units: NonZeroU32::MIN, ..want.clone() };
+    fn keeps_its_promise(
+        &self,
+        want: &BudgetRequest<'_>,
+        denial: &Denial,
+    ) -> Result<(), TestCaseError> {
+        let one = BudgetRequest { units: NonZeroU32::MIN, ..want.clone() };
         let ask = |at| self.budget.decide(&self.rules, &one, at, GrantId::default());
         let before = ask(denial.retry_at - Duration::from_millis(1));
         prop_assert!(matches!(before, Decision::Denied(_)), "{:?} too late", denial);
-        if !matches!(denial.bound, Bound::Hold(_)) {
+        if !matches!(denial.reason, DenialReason::Hold(_)) {
             let then = ask(denial.retry_at);
             let is_one = matches!(&then, Decision::Granted(grant, ..) if grant.units == 1);
             prop_assert!(is_one, "{:?}, and then {:?}", denial, then);
@@ -320,7 +324,12 @@ impl World {
         Ok(())
     }
 
-    fn granted(&mut self, ask: &Ask, want: &Want<'_>, grant: &Grant) -> Result<(), TestCaseError> {
+    fn granted(
+        &mut self,
+        ask: &Ask,
+        want: &BudgetRequest<'_>,
+        grant: &Grant,
+    ) -> Result<(), TestCaseError> {
         if let Some(held) = &mut self.held {
             prop_assert!(self.truth >= held.from_then_on, "granted during a hold");
             prop_assert_eq!((grant.role, grant.units), (Role::Probe, 1));
@@ -357,7 +366,7 @@ impl World {
         );
         let Call { at, person, .. } = call;
         self.calls.push(call);
-        for row in self.rules.in_force(grant.action, grant.at, self.budget.learned) {
+        for row in self.rules.in_force(grant.action, grant.at, self.budget.feedback) {
             prop_assert!(u64::from(row.limit.get()) <= self.at_most(row.quota, grant.at));
             let window = row.quota.window.as_millis() as u64;
             let near = self

@@ -253,7 +253,7 @@ struct Entry {
     campaign: Vec<Spanned<CampaignEntry>>,
 }
 
-/// A [`Campaign`] of which it is known where each part stands.
+/// A [`Campaign`] and the position of each of its parts in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CampaignEntry {
@@ -393,7 +393,7 @@ fn campaigns(
         let campaign = entry.campaign(messages);
         match campaign.check() {
             Ok(()) => {}
-            // It was said where its id stands.
+            // This was reported at the line of its id.
             Err(CampaignError::NoId) => continue,
             Err(error) => {
                 mistakes.add(span, error);

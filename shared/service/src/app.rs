@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use spillway_core::app::{AppBudget, SLICE_LIFE, Slice};
-use spillway_core::budget::{Bound, Denial, GrantId, Role};
+use spillway_core::budget::{Denial, DenialReason, GrantId, Role};
 use spillway_core::hold::{Gate, HoldCause, Probe};
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
@@ -127,15 +127,15 @@ impl App {
         // A hold that was met since the probe was named has none.
         let is_its_probe = role == Role::Probe && hold.probe.is_some();
         let retry_at = hold.until.max(self.clock.now() + CONTENDED_WAIT);
-        (!is_its_probe).then_some(Denial { bound: Bound::AppHold(hold.cause), retry_at })
+        (!is_its_probe).then_some(Denial { reason: DenialReason::AppHold(hold.cause), retry_at })
     }
 
     /// The denial of a call that cannot find out whether the hold is over, and waits for one that
     /// can.
     pub(crate) fn waits_for_probe(&self) -> Denial {
         let cause = self.known().and_then(|budget| Some(budget.holds.current?.cause));
-        let bound = Bound::AppHold(cause.unwrap_or(HoldCause::Throttled));
-        Denial { bound, retry_at: self.clock.now() + CONTENDED_WAIT }
+        let reason = DenialReason::AppHold(cause.unwrap_or(HoldCause::Throttled));
+        Denial { reason, retry_at: self.clock.now() + CONTENDED_WAIT }
     }
 
     /// Makes `probe` the one call that finds out whether the app's hold is over; not where another
@@ -239,8 +239,8 @@ impl App {
             match self.lease(quota, rules, wanted).await? {
                 Ok(()) => taken += self.take_local(quota, units - taken, of),
                 Err(retry_at) => {
-                    let bound = Bound::Quota(quota.id.clone());
-                    return Ok((taken, Some(Denial { bound, retry_at })));
+                    let reason = DenialReason::Quota(quota.id.clone());
+                    return Ok((taken, Some(Denial { reason, retry_at })));
                 }
             }
         }
@@ -394,7 +394,7 @@ impl App {
         Ok(budget)
     }
 
-    /// The budget as it is believed to stand.
+    /// The budget as this process believes it to be.
     fn known(&self) -> Option<AppBudget> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (budget, until) = seen.as_ref()?;
@@ -420,7 +420,7 @@ impl App {
 }
 
 fn closed(cause: HoldCause, retry_at: Timestamp) -> AppGate {
-    AppGate::Closed(Denial { bound: Bound::AppHold(cause), retry_at })
+    AppGate::Closed(Denial { reason: DenialReason::AppHold(cause), retry_at })
 }
 
 #[cfg(test)]

@@ -23,24 +23,25 @@ use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{
-    Address, Earlier, LIVE_REPLY_WINDOW, Lane, REPLY_WINDOW, Stage, Waiting,
+    Address, Earlier, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
 };
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
 use tracing::{debug, error, info, warn};
 
 use crate::account::Account;
+use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
-use crate::directory::Directory;
 use crate::grant::GrantIds;
-use crate::memory::Memory;
 use crate::metrics::{Meter, Metric};
-use crate::page::Page;
+use crate::outbox_batch::OutboxBatch;
+use crate::outbox_key::OutboxKey;
 use crate::port::{
-    Backlogs, Cursors, Hearing, Queued, Recorded, Saved, SendQueue, Sends, StoreError,
+    Backlogs, Cursors, LastSeen, Queued, Recorded, Saved, SendQueue, Sends, StoreError,
 };
 use crate::release::MARK_KEPT;
-use crate::ticket::{Place, Ticket};
+use crate::send_task::SendTask;
+use crate::ttl_cache::TtlCache;
 
 /// How long a process relies on having marked an account. Well below [`MARK_KEPT`], for which a
 /// mark stays.
@@ -74,7 +75,7 @@ const RECORD: &str = "record sends";
 /// Turns deliveries into sends.
 pub struct Ingest {
     /// Accounts and their campaigns.
-    pub directory: Arc<Directory>,
+    pub account_cache: Arc<AccountCache>,
     /// Where sends are recorded.
     pub sends: Arc<dyn Sends>,
     /// Where slots come from.
@@ -84,7 +85,7 @@ pub struct Ingest {
     /// Where sends with a slot go.
     pub queue: Arc<dyn SendQueue>,
     /// Where it is written down that webhooks come.
-    pub hearing: Arc<dyn Hearing>,
+    pub last_seen: Arc<dyn LastSeen>,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
     /// The time.
@@ -99,15 +100,19 @@ pub struct Ingest {
 
 /// What a warm process remembers between deliveries.
 pub struct Warm {
-    marked: Memory<AccountId, ()>,
-    heard: Memory<AccountId, ()>,
-    cursors: Memory<AccountId, Cursor>,
+    marked: TtlCache<AccountId, ()>,
+    heard: TtlCache<AccountId, ()>,
+    cursors: TtlCache<AccountId, Cursor>,
 }
 
 impl Warm {
     /// Nothing is remembered yet; `clock` tells for how long what will be.
     pub fn new(clock: &Arc<dyn Clock>) -> Self {
-        Self { marked: Memory::new(clock), heard: Memory::new(clock), cursors: Memory::new(clock) }
+        Self {
+            marked: TtlCache::new(clock),
+            heard: TtlCache::new(clock),
+            cursors: TtlCache::new(clock),
+        }
     }
 }
 
@@ -294,7 +299,7 @@ impl Ingest {
         if self.warm.heard.get(&account).is_some() {
             return;
         }
-        match self.hearing.heard(&account, now).await {
+        match self.last_seen.record_seen(&account, now).await {
             Ok(()) => self.warm.heard.put(account, (), 0, HEARD_REMEMBERED),
             Err(error) => warn!(%account, %error, "not written down that webhooks come"),
         }
@@ -319,7 +324,7 @@ impl Ingest {
         comments: Vec<CommentEvent>,
     ) -> Result<Ingested, StoreError> {
         let mut counts = Ingested::default();
-        let Some(account) = self.directory.find(&id).await? else {
+        let Some(account) = self.account_cache.find(&id).await? else {
             warn!(account = %id, comments = comments.len(), "comments for an account that is not connected");
             counts.unknown_account = comments.len();
             self.note(&counts);
@@ -332,7 +337,7 @@ impl Ingest {
             self.match_comments(&account, comments, &mut seen, now, &mut counts);
         if !unwanted.is_empty() {
             // A campaign may be new, or go on again: just when it is announced most comments come.
-            looked = self.directory.newer(&account).await;
+            looked = self.account_cache.newer(&account).await;
         }
         if let Ok(Some(newer)) = &mut looked {
             account = newer.clone();
@@ -372,7 +377,7 @@ impl Ingest {
     ) -> BoxFuture<'a, Result<Ingested, StoreError>> {
         Box::pin(async move {
             let mut counts = Ingested::default();
-            let Some(account) = self.directory.find(id).await? else {
+            let Some(account) = self.account_cache.find(id).await? else {
                 counts.unknown_account = messages.len();
                 self.note(&counts);
                 return Ok(counts);
@@ -386,7 +391,7 @@ impl Ingest {
                     continue;
                 }
                 let campaign = account.campaigns.get(&message.campaign);
-                wanted.push(Waiting {
+                wanted.push(PendingSend {
                     id: SendId { account: account.id.clone(), event: message.event },
                     lane: message.lane.into(),
                     order: campaign.map_or(Overflow::OldestFirst, |campaign| campaign.overflow),
@@ -416,7 +421,7 @@ impl Ingest {
     async fn record_new(
         &self,
         account: &Account,
-        mut wanted: Vec<Waiting>,
+        mut wanted: Vec<PendingSend>,
         now: Timestamp,
         counts: &mut Ingested,
     ) -> Result<(), StoreError> {
@@ -443,7 +448,8 @@ impl Ingest {
         self.check_clock()?;
         self.mark(&account.id, now).await?;
         for lane in Lane::ALL {
-            let (of_lane, rest) = wanted.into_iter().partition(|send: &Waiting| send.lane == lane);
+            let (of_lane, rest) =
+                wanted.into_iter().partition(|send: &PendingSend| send.lane == lane);
             wanted = rest;
             self.record(account, lane, of_lane, now, counts).await?;
         }
@@ -459,7 +465,7 @@ impl Ingest {
         seen: &mut HashSet<CommentId>,
         now: Timestamp,
         counts: &mut Ingested,
-    ) -> (Vec<Waiting>, Vec<CommentEvent>) {
+    ) -> (Vec<PendingSend>, Vec<CommentEvent>) {
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for comment in comments {
             let say = |what: &str| debug!(account = %account.id, comment = %comment.id, "{what}");
@@ -487,7 +493,7 @@ impl Ingest {
             let written_at = comment.notified_at.unwrap_or(now).min(now);
             let (author, username) =
                 comment.from.map_or((None, None), |from| (from.id, from.username));
-            wanted.push(Waiting {
+            wanted.push(PendingSend {
                 id: SendId { account: account.id.clone(), event: EventId::from(&comment.id) },
                 lane,
                 campaign: found.campaign.id.clone(),
@@ -535,15 +541,15 @@ impl Ingest {
         &self,
         account: &Account,
         lane: Lane,
-        mut sends: Vec<Waiting>,
+        mut sends: Vec<PendingSend>,
         now: Timestamp,
         counts: &mut Ingested,
     ) -> Result<(), StoreError> {
         if sends.is_empty() {
             return Ok(());
         }
-        // As their places will sort.
-        sends.sort_by_cached_key(|send| Place::new(send, 0));
+        // As their keys will sort.
+        sends.sort_by_cached_key(|send| OutboxKey::new(send, 0));
         let slots = match self.take_slots(account, lane, &sends, now).await {
             // Comments that are parked are not lost with the cursor.
             Err(error) if !error.is_retryable() => {
@@ -561,21 +567,21 @@ impl Ingest {
             send.stage =
                 Stage::Queued { due: pace::due(&account.rules, &send.id, lane, slot, now) };
         }
-        let (pages, placed): (Vec<Page>, Vec<_>) =
-            Page::of(sends, now, || self.ids.next_nonce()).into_iter().unzip();
-        let placed: Vec<(Place, Waiting)> = placed.into_iter().flatten().collect();
-        self.sends.put_pages(&pages).await?;
+        let (batches, placed): (Vec<OutboxBatch>, Vec<_>) =
+            OutboxBatch::of(sends, now, || self.ids.next_nonce()).into_iter().unzip();
+        let placed: Vec<(OutboxKey, PendingSend)> = placed.into_iter().flatten().collect();
+        self.sends.put_batches(&batches).await?;
         let recorded = self.sends.record(&placed).await;
         let cursor = self.warm.cursors.get(&account.id);
         let last = cursor.and_then(|cursor| cursor.outlook).map(|outlook| outlook.last);
         let mut messages = Vec::new();
         let mut failed = None;
-        for ((place, send), recorded) in placed.iter().zip(recorded) {
+        for ((outbox_key, send), recorded) in placed.iter().zip(recorded) {
             // It may be recorded although the answer failed, and its message is of no effect if
             // not.
             if let (Ok(Recorded::New) | Err(_), Stage::Queued { due }) = (&recorded, send.stage) {
-                let ticket = Ticket::new(send, place.clone());
-                messages.push(Queued { ticket, delay: due.since(now) });
+                let task = SendTask::new(send, outbox_key.clone());
+                messages.push(Queued { task, delay: due.since(now) });
             }
             match (recorded, send.stage) {
                 (Err(error), _) => failed = failed.or(Some(error)),
@@ -600,11 +606,11 @@ impl Ingest {
         for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
             // The send is durable, and the release function brings back what is overdue.
             if let Err(error) = result {
-                warn!(send = %message.ticket.send, %error, "could not enqueue; release will");
+                warn!(send = %message.task.send, %error, "could not enqueue; release will");
             }
         }
         if are_left {
-            // Behind the pages, so that the run finds them.
+            // Behind the batches, so that the run finds them.
             info!(account = %account.id, "parked though there are slots: release is asked for");
             if let Err(error) = self.backlogs.wake(&account.id, now).await {
                 warn!(account = %account.id, %error, "could not ask for release");
@@ -619,7 +625,7 @@ impl Ingest {
         &self,
         account: &Account,
         lane: Lane,
-        sends: &[Waiting],
+        sends: &[PendingSend],
         now: Timestamp,
     ) -> Result<Slots, StoreError> {
         let mut cursor = match self.warm.cursors.get(&account.id) {

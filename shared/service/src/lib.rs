@@ -13,28 +13,29 @@
 //! |---|---|
 //! | [`port`] | what they need from the world |
 //! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
-//! | [`directory`], [`account`], [`accounts_file`] | accounts, and the files that describe them |
-//! | [`page`], [`ticket`], [`tombstones`] | how sends are listed, queued and forgotten |
+//! | [`account_cache`], [`account`], [`accounts_file`] | accounts, and the files that describe them |
+//! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
 
 pub mod account;
+pub mod account_cache;
 pub mod accounts_file;
 pub mod app;
 pub mod apply;
 pub mod backoff;
 pub mod clock;
 pub mod deliver;
-pub mod directory;
 pub mod grant;
 pub mod ingest;
 pub mod limiter;
-mod memory;
 pub mod metrics;
 pub mod operate;
+pub mod outbox_batch;
+pub mod outbox_key;
 pub mod overview;
-pub mod page;
 pub mod port;
 pub mod release;
-pub mod ticket;
+pub mod send_task;
 pub mod tombstones;
+mod ttl_cache;
 pub mod upkeep;

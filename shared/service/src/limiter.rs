@@ -19,12 +19,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use spillway_core::answers::Tally;
 use spillway_core::budget::{
-    Bound, Budget, Decision, Denial, Grant, GrantId, Recipients, Role, Want,
+    Budget, BudgetRequest, Decision, Denial, DenialReason, Grant, GrantId, Recipients, Role,
 };
+use spillway_core::feedback::{Feedback, Usage as Reported};
 use spillway_core::hold::{Gate, HoldCause, NewToken, Probe};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::journal::{Event, JournalEntry};
-use spillway_core::learned::{Learned, Usage as Reported};
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::refusal::{Evidence, Finding, Party};
 use spillway_core::send::Lane;
@@ -34,14 +34,14 @@ use spillway_meta::usage::Usage;
 use tracing::{error, warn};
 
 use crate::account::Account;
+use crate::account_cache::AccountCache;
 use crate::app::{App, AppGate, Taken};
 use crate::clock::{Clock, ClockCheck};
-use crate::directory::Directory;
 use crate::grant::GrantIds;
-use crate::memory::Memory;
 use crate::metrics::{Meter, Metric, name_of};
 use crate::port::{Budgets, Journal, Moved, Read, Saved, StoreError};
-use crate::ticket::Ticket;
+use crate::send_task::SendTask;
+use crate::ttl_cache::TtlCache;
 
 /// A budget seen this long ago still decides; a denial from an older one is checked against the
 /// stored budget first, since a hold may have been lifted.
@@ -64,7 +64,7 @@ const CLOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// Decides on budgets.
 pub struct Limiter {
-    directory: Arc<Directory>,
+    account_cache: Arc<AccountCache>,
     budgets: Arc<dyn Budgets>,
     app: App,
     ids: Arc<GrantIds>,
@@ -74,14 +74,14 @@ pub struct Limiter {
     /// Where holds are written down for people to read.
     journal: Option<Arc<dyn Journal>>,
     /// The budget last seen, and when.
-    seen: Memory<AccountId, (Budget, Timestamp)>,
+    seen: TtlCache<AccountId, (Budget, Timestamp)>,
     /// Accounts whose budget others were found to write between two decisions of this process.
-    shared: Memory<AccountId, ()>,
-    denials: Memory<(AccountId, Option<Lane>, Action), Denial>,
+    shared: TtlCache<AccountId, ()>,
+    denials: TtlCache<(AccountId, Option<Lane>, Action), Denial>,
     /// Usage that Meta reported and that is not in the budget yet: it goes with the next decision.
-    reported: Memory<AccountId, Reported>,
+    reported: TtlCache<AccountId, Reported>,
     /// Calls that are not counted in the budget yet: they go with its next change.
-    answers: Memory<AccountId, Tally>,
+    answers: TtlCache<AccountId, Tally>,
 }
 
 /// What is asked of the budget.
@@ -91,9 +91,9 @@ struct Request<'a> {
     units: NonZeroU32,
     /// The fewest that are of use.
     least: NonZeroU32,
-    tickets: &'a [&'a Ticket],
+    tasks: &'a [&'a SendTask],
     lease_until: Timestamp,
-    /// Where the unit lies of the person whom the only ticket is for.
+    /// Where the unit lies of the person whom the only task is for.
     counted_at: Option<Timestamp>,
     /// Whether its outcome is told, so that it may find out whether a hold of the app is over.
     is_told: bool,
@@ -102,13 +102,13 @@ struct Request<'a> {
 impl Request<'_> {
     /// Calls that are no sends.
     fn call(action: Action, units: NonZeroU32, lease_until: Timestamp) -> Self {
-        let (lane, tickets, counted_at, least) = (None, &[], None, units);
-        Self { action, lane, units, least, tickets, lease_until, counted_at, is_told: true }
+        let (lane, tasks, counted_at, least) = (None, &[], None, units);
+        Self { action, lane, units, least, tasks, lease_until, counted_at, is_told: true }
     }
 
     /// The call as the app's probe.
     fn probe(&self, first: Option<&usize>) -> Probe {
-        let send = first.map(|&index| self.tickets[index].send.clone());
+        let send = first.map(|&index| self.tasks[index].send.clone());
         Probe { send, lease_until: self.lease_until }
     }
 }
@@ -117,18 +117,18 @@ impl Request<'_> {
 #[derive(Default)]
 pub(crate) struct Reserved {
     pub(crate) reservation: Option<Reservation>,
-    /// For which of the tickets, by index, and why.
+    /// For which of the tasks, by index, and why.
     pub(crate) denied: Vec<(usize, Denial)>,
     /// The account as it was decided by, where that is a later one than was asked with.
     pub(crate) changed: Option<Arc<Account>>,
 }
 
-/// Units taken for some of the tickets.
+/// Units taken for some of the tasks.
 pub(crate) struct Reservation {
     pub(crate) grant: Grant,
     /// The version of the budget that the grant is written in.
     version: u64,
-    /// The granted tickets, by index, each with the text it gets.
+    /// The granted tasks, by index, each with the text it gets.
     pub(crate) granted: Vec<(usize, usize)>,
     /// Whether its outcome also ends or lengthens the hold of the whole app.
     pub(crate) app_role: Role,
@@ -165,7 +165,7 @@ struct Decided {
 impl Limiter {
     /// A limiter over `budgets` and `app` that has seen nothing yet.
     pub fn new(
-        directory: Arc<Directory>,
+        account_cache: Arc<AccountCache>,
         budgets: Arc<dyn Budgets>,
         app: App,
         ids: Arc<GrantIds>,
@@ -174,16 +174,16 @@ impl Limiter {
         meter: Arc<Meter>,
     ) -> Self {
         Self {
-            directory,
+            account_cache,
             budgets,
             app,
             ids,
             journal: None,
-            seen: Memory::new(&clock),
-            shared: Memory::new(&clock),
-            denials: Memory::new(&clock),
-            reported: Memory::new(&clock),
-            answers: Memory::new(&clock),
+            seen: TtlCache::new(&clock),
+            shared: TtlCache::new(&clock),
+            denials: TtlCache::new(&clock),
+            reported: TtlCache::new(&clock),
+            answers: TtlCache::new(&clock),
             clock,
             check,
             meter,
@@ -197,20 +197,20 @@ impl Limiter {
         Self { journal: Some(journal), ..self }
     }
 
-    /// Takes units for as many of the tickets, all of one lane, as fit, in one write.
+    /// Takes units for as many of the tasks, all of one lane, as fit, in one write.
     pub(crate) async fn reserve(
         &self,
         account: &Account,
-        tickets: &[&Ticket],
+        tasks: &[&SendTask],
         lease_until: Timestamp,
     ) -> Result<Reserved, StoreError> {
         let (Some(first), Some(units)) =
-            (tickets.first(), u32::try_from(tickets.len()).ok().and_then(NonZeroU32::new))
+            (tasks.first(), u32::try_from(tasks.len()).ok().and_then(NonZeroU32::new))
         else {
             return Ok(Reserved::default());
         };
         let (lane, action) = (first.lane, first.lane.action());
-        let counted_at = match (tickets, &first.recipient) {
+        let counted_at = match (tasks, &first.recipient) {
             ([_], Some(person)) if account.rules.knows_people() => {
                 self.budgets.counted_at(&account.id, person).await?
             }
@@ -219,13 +219,13 @@ impl Limiter {
         let lane = Some(lane);
         let (least, is_told) = (NonZeroU32::MIN, true);
         let request =
-            Request { action, lane, units, least, tickets, lease_until, counted_at, is_told };
+            Request { action, lane, units, least, tasks, lease_until, counted_at, is_told };
         let (decided, rest) = match self.decide(account, &request).await? {
             Ok(decided) => (Some(decided.clone()), decided.denial),
             Err(denial) => (None, Some(denial)),
         };
         let granted = decided.as_ref().map_or(&[][..], |decided| &decided.granted);
-        let denied = self.denied(account, tickets, granted, rest);
+        let denied = self.denied(account, tasks, granted, rest);
         let changed = decided.as_ref().and_then(|decided| decided.changed.clone());
         let reservation = decided.map(|decided| Reservation {
             grant: decided.grant,
@@ -243,7 +243,7 @@ impl Limiter {
     fn denied(
         &self,
         account: &Account,
-        tickets: &[&Ticket],
+        tasks: &[&SendTask],
         granted: &[(usize, usize)],
         rest: Option<Denial>,
     ) -> Vec<(usize, Denial)> {
@@ -251,11 +251,11 @@ impl Limiter {
         let budget = self.seen.get(&account.id).map(|(budget, _)| budget).unwrap_or_default();
         // Where nothing bound them, the next decision is for them.
         let retry_at = now + CONTENDED_WAIT;
-        let rest = rest.unwrap_or(Denial { bound: Bound::Contention, retry_at });
-        let held = |ticket: &Ticket| own_hold(&budget, ticket, now);
-        (0..tickets.len())
+        let rest = rest.unwrap_or(Denial { reason: DenialReason::Contention, retry_at });
+        let held = |task: &SendTask| own_hold(&budget, task, now);
+        (0..tasks.len())
             .filter(|index| granted.iter().all(|(granted, _)| granted != index))
-            .map(|index| (index, held(tickets[index]).unwrap_or_else(|| rest.clone())))
+            .map(|index| (index, held(tasks[index]).unwrap_or_else(|| rest.clone())))
             .collect()
     }
 
@@ -312,7 +312,7 @@ impl Limiter {
             self.budgets.load(&account.id).await?;
         }
         if !self.check.is_trusted() {
-            return Ok(Err(Denial { bound: Bound::Clock, retry_at: now + CLOCK_WAIT }));
+            return Ok(Err(Denial { reason: DenialReason::Clock, retry_at: now + CLOCK_WAIT }));
         }
         let key = (account.id.clone(), request.lane, request.action);
         if let Some(denial) = self.denials.get(&key) {
@@ -328,7 +328,9 @@ impl Limiter {
         let Some(within_app) = within_app else {
             self.app.give_back(&of_app, 0);
             let retry_at = now + CONTENDED_WAIT;
-            return Ok(Err(app_denial.unwrap_or(Denial { bound: Bound::Contention, retry_at })));
+            return Ok(Err(
+                app_denial.unwrap_or(Denial { reason: DenialReason::Contention, retry_at })
+            ));
         };
         let mut probe = None;
         let decided = self.decide_account(account, request, within_app, &mut probe).await;
@@ -381,16 +383,16 @@ impl Limiter {
         // Reading it may have shown that the clock is off.
         if !self.check.is_trusted() {
             let retry_at = self.clock.now() + CLOCK_WAIT;
-            return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
+            return Ok(Err(Denial { reason: DenialReason::Clock, retry_at }));
         }
         let id = self.ids.next();
         let mut changed: Option<Arc<Account>> = None;
         for _ in 0..BUDGET_TRIES {
             if budget.revision > account.revision && changed.is_none() {
-                changed = self.directory.refresh(&account.id).await?;
+                changed = self.account_cache.refresh(&account.id).await?;
                 if changed.is_none() {
                     let retry_at = self.clock.now() + CONTENDED_WAIT;
-                    return Ok(Err(Denial { bound: Bound::Disconnected, retry_at }));
+                    return Ok(Err(Denial { reason: DenialReason::Disconnected, retry_at }));
                 }
             }
             let account = changed.as_deref().unwrap_or(account);
@@ -407,22 +409,22 @@ impl Limiter {
             // Both clocks are read before the write: the grant's life includes it.
             let now = self.clock.now();
             let usable_until = self.clock.monotonic() + GRANT_LIFE - CONNECT_TIMEOUT;
-            let free = free_tickets(&budget, request.tickets, now);
+            let free = free_tasks(&budget, request.tasks, now);
             let decision = match units_for(request, &free, units) {
                 Ok(units) => {
-                    let want = Want {
+                    let want = BudgetRequest {
                         action: request.action,
                         lane: request.lane,
                         units,
                         least: request.least,
-                        first: free.first().map(|&index| &request.tickets[index].send),
+                        first: free.first().map(|&index| &request.tasks[index].send),
                         lease_until: request.lease_until,
                         counted_at: request.counted_at,
                         usage: self.reported.get(&account.id),
                     };
                     budget.decide(&account.rules, &want, now, id)
                 }
-                Err(()) => Decision::Denied(all_held(&budget, request.tickets, now)),
+                Err(()) => Decision::Denied(all_held(&budget, request.tasks, now)),
             };
             match decision {
                 Decision::Denied(denial) => {
@@ -441,7 +443,7 @@ impl Limiter {
                 }
                 Decision::Granted(grant, mut next, denial) => {
                     let indices = free.into_iter().take(grant.units as usize);
-                    let granted = pick_variants(account, request.tickets, indices, &mut next);
+                    let granted = pick_variants(account, request.tasks, indices, &mut next);
                     next.revision = next.revision.max(account.revision);
                     let counted = self.answers.take(&account.id).unwrap_or_default();
                     next.answers = next.answers.and(counted, grant.at);
@@ -454,7 +456,7 @@ impl Limiter {
                         // was taken stays taken, which errs on the safe side.
                         Saved::Done if !self.check.is_trusted() => {
                             let retry_at = now + CLOCK_WAIT;
-                            return Ok(Err(Denial { bound: Bound::Clock, retry_at }));
+                            return Ok(Err(Denial { reason: DenialReason::Clock, retry_at }));
                         }
                         Saved::Done => {
                             self.meter.headroom(&next, &account.rules, request.action, now);
@@ -481,7 +483,7 @@ impl Limiter {
         }
         self.seen.forget(&account.id);
         let retry_at = self.clock.now() + CONTENDED_WAIT;
-        Ok(Err(Denial { bound: Bound::Contention, retry_at }))
+        Ok(Err(Denial { reason: DenialReason::Contention, retry_at }))
     }
 
     /// Writes the budget of a grant; of one to somebody whose unit moves, with where it lies.
@@ -492,7 +494,7 @@ impl Limiter {
         grant: &Grant,
         next: &Budget,
     ) -> Result<Saved<Budget>, StoreError> {
-        let person = request.tickets.first().and_then(|ticket| ticket.recipient.as_ref());
+        let person = request.tasks.first().and_then(|task| task.recipient.as_ref());
         match (grant.recipients, person, request.counted_at) {
             (Recipients::Moved, Some(person), Some(from)) => {
                 let moved = Moved { person, from, to: grant.at };
@@ -552,7 +554,7 @@ impl Limiter {
         regain: Option<Duration>,
     ) -> Option<Timestamp> {
         let now = self.clock.now();
-        let stop = Denial { bound: Bound::Hold(cause), retry_at: now + BUDGET_FRESH };
+        let stop = Denial { reason: DenialReason::Hold(cause), retry_at: now + BUDGET_FRESH };
         for key in keys(&account.id) {
             self.remember_denial(key, &stop, now);
         }
@@ -579,13 +581,13 @@ impl Limiter {
         budget: &Budget,
         now: Timestamp,
     ) -> Timestamp {
-        let Learned { lowered, .. } = budget.learned;
+        let Feedback { lowered, .. } = budget.feedback;
         let until = budget.holds.current.as_ref().map_or(now, |hold| hold.until);
         // Calls in flight meet the limit too; it is one hold.
         if before.holds.is_open(now.max(before.decided_at)) {
             self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
             self.note(&account.id, Event::HoldSet { cause, until }).await;
-            if let Some(lowered) = lowered.filter(|_| lowered != before.learned.lowered) {
+            if let Some(lowered) = lowered.filter(|_| lowered != before.feedback.lowered) {
                 let met = Event::LimitMet { percent: lowered.percent };
                 self.note(&account.id, met).await;
             }
@@ -606,7 +608,7 @@ impl Limiter {
     ) -> (Finding, Option<Timestamp>) {
         let now = self.clock.now();
         let stop = |cause| {
-            let stop = Denial { bound: Bound::Hold(cause), retry_at: now + BUDGET_FRESH };
+            let stop = Denial { reason: DenialReason::Hold(cause), retry_at: now + BUDGET_FRESH };
             for key in keys(&account.id) {
                 self.remember_denial(key, &stop, now);
             }
@@ -795,16 +797,16 @@ impl Limiter {
         &self,
         account: &AccountId,
         reservation: &Reservation,
-        ticket: Option<&Ticket>,
+        task: Option<&SendTask>,
     ) -> Option<Denial> {
         let Reservation { grant, version, app_role, .. } = reservation;
         let of_app = self.app.known_hold(*app_role);
         if of_app.is_some() {
             return of_app;
         }
-        let key = (account.clone(), ticket.map(|ticket| ticket.lane), grant.action);
+        let key = (account.clone(), task.map(|task| task.lane), grant.action);
         let stop = self.denials.get(&key);
-        if let Some(denial) = stop.filter(|denial| matches!(denial.bound, Bound::Hold(_)))
+        if let Some(denial) = stop.filter(|denial| matches!(denial.reason, DenialReason::Hold(_)))
             && grant.role == Role::Normal
         {
             return Some(denial);
@@ -819,9 +821,9 @@ impl Limiter {
             && (budget.holds.is_probed() || budget.holds.current.is_none());
         match budget.holds.gate(now) {
             Gate::Closed(cause, retry_at) if !is_its_probe => {
-                Some(Denial { bound: Bound::Hold(cause), retry_at })
+                Some(Denial { reason: DenialReason::Hold(cause), retry_at })
             }
-            _ => own_hold(&budget, ticket?, now),
+            _ => own_hold(&budget, task?, now),
         }
     }
 
@@ -926,7 +928,7 @@ impl Limiter {
         let of_account = usage.account.map(|share| percent(share.get()));
         if let Some(percent) = of_app.into_iter().chain(of_account).max() {
             let reported = Reported { percent, at: now };
-            self.reported.put(account.id.clone(), reported, 0, Learned::USAGE_BELIEVED);
+            self.reported.put(account.id.clone(), reported, 0, Feedback::USAGE_BELIEVED);
         }
         if of_app.is_some_and(|percent| percent >= stop) {
             return self.hold_app(HoldCause::NearLimit, usage.regain).await;
@@ -1020,8 +1022,9 @@ impl Limiter {
     ) {
         // Of one person's or campaign's hold the others know nothing, and the app's is remembered
         // by itself.
-        let is_own = matches!(denial.bound, Bound::RecipientHold | Bound::CampaignHold);
-        if !is_own && !matches!(denial.bound, Bound::AppHold(_)) {
+        let is_own =
+            matches!(denial.reason, DenialReason::RecipientHold | DenialReason::CampaignHold);
+        if !is_own && !matches!(denial.reason, DenialReason::AppHold(_)) {
             let life = denial.retry_at.since(now).min(BUDGET_FRESH);
             self.denials.put(key, denial.clone(), 0, life);
         }
@@ -1035,37 +1038,36 @@ fn keys(account: &AccountId) -> impl Iterator<Item = (AccountId, Option<Lane>, A
     lanes.chain(others).map(|(lane, action)| (account.clone(), lane, action))
 }
 
-/// The hold of a ticket's own person or campaign.
-fn own_hold(budget: &Budget, ticket: &Ticket, now: Timestamp) -> Option<Denial> {
+/// The hold of a task's own person or campaign.
+fn own_hold(budget: &Budget, task: &SendTask, now: Timestamp) -> Option<Denial> {
     let held = |person| budget.holds.recipient_held_until(person, now);
-    let of_person = ticket.recipient.as_ref().and_then(held);
-    let denial = |bound| move |retry_at| Denial { bound, retry_at };
-    of_person.map(denial(Bound::RecipientHold)).or_else(|| {
-        let held = budget.holds.refusals.campaign_held_until(&ticket.campaign, now);
-        held.map(denial(Bound::CampaignHold))
+    let of_person = task.recipient.as_ref().and_then(held);
+    let denial = |reason| move |retry_at| Denial { reason, retry_at };
+    of_person.map(denial(DenialReason::RecipientHold)).or_else(|| {
+        let held = budget.holds.refusals.campaign_held_until(&task.campaign, now);
+        held.map(denial(DenialReason::CampaignHold))
     })
 }
 
-/// The tickets that no hold of their own stops; as a probe, those first that are the fittest for
+/// The tasks that no hold of their own stops; as a probe, those first that are the fittest for
 /// it.
-fn free_tickets(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Vec<usize> {
+fn free_tasks(budget: &Budget, tasks: &[&SendTask], now: Timestamp) -> Vec<usize> {
     let now = now.max(budget.decided_at);
-    let mut free: Vec<usize> = (0..tickets.len())
-        .filter(|&index| own_hold(budget, tickets[index], now).is_none())
-        .collect();
+    let mut free: Vec<usize> =
+        (0..tasks.len()).filter(|&index| own_hold(budget, tasks[index], now).is_none()).collect();
     if budget.holds.gate(now) != Gate::Open {
-        free.sort_by_key(|&index| budget.holds.refusals.suspicion(&party(tickets[index])));
+        free.sort_by_key(|&index| budget.holds.refusals.suspicion(&party(tasks[index])));
     }
     free
 }
 
-fn party(ticket: &Ticket) -> Party {
-    Party::new(&ticket.send.event, ticket.recipient.as_ref(), &ticket.campaign, None)
+fn party(task: &SendTask) -> Party {
+    Party::new(&task.send.event, task.recipient.as_ref(), &task.campaign, None)
 }
 
 /// How many units to ask for; nothing where every person or campaign is on hold.
 fn units_for(request: &Request<'_>, free: &[usize], units: NonZeroU32) -> Result<NonZeroU32, ()> {
-    if request.tickets.is_empty() {
+    if request.tasks.is_empty() {
         return Ok(units);
     }
     let free = u32::try_from(free.len()).unwrap_or(u32::MAX);
@@ -1073,23 +1075,23 @@ fn units_for(request: &Request<'_>, free: &[usize], units: NonZeroU32) -> Result
 }
 
 /// The denial where every person or campaign is on hold.
-fn all_held(budget: &Budget, tickets: &[&Ticket], now: Timestamp) -> Denial {
+fn all_held(budget: &Budget, tasks: &[&SendTask], now: Timestamp) -> Denial {
     let now = now.max(budget.decided_at);
-    let held = tickets.iter().filter_map(|ticket| own_hold(budget, ticket, now));
+    let held = tasks.iter().filter_map(|task| own_hold(budget, task, now));
     let soonest = held.min_by_key(|denial| denial.retry_at);
     let retry_at = now + CONTENDED_WAIT;
-    soonest.unwrap_or(Denial { bound: Bound::RecipientHold, retry_at })
+    soonest.unwrap_or(Denial { reason: DenialReason::RecipientHold, retry_at })
 }
 
 fn pick_variants(
     account: &Account,
-    tickets: &[&Ticket],
+    tasks: &[&SendTask],
     granted: impl Iterator<Item = usize>,
     next: &mut Budget,
 ) -> Vec<(usize, usize)> {
     granted
         .map(|index| {
-            let Ticket { send, campaign, .. } = tickets[index];
+            let SendTask { send, campaign, .. } = tasks[index];
             let variants = account.campaigns.get(campaign).map_or(1, |c| c.messages.len());
             (index, next.rotation.pick(campaign, send, variants))
         })

@@ -1,5 +1,5 @@
 //! Metrics: what the use cases record of what happens, added up until whoever runs them takes it.
-//! Each metric's name, unit and kind stand here; how it is written down does not.
+//! Each metric's name, unit and kind are defined here; how it is written down does not.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use spillway_core::budget::{Bound, Budget};
+use spillway_core::budget::{Budget, DenialReason};
 use spillway_core::quota::Action;
 use spillway_core::rules::Rules;
 use spillway_core::send::Outcome;
@@ -58,7 +58,7 @@ pub enum Metric {
     OldestWaiting,
     /// How long ago the slot was of the send that is overdue the longest.
     OldestDue,
-    /// Waiting sends of an account that will probably be too late.
+    /// Pending sends of an account that will probably be too late.
     ForecastLate,
     /// Runs for accounts with waiting sends.
     ReleaseRuns,
@@ -263,18 +263,18 @@ impl Meter {
     }
 
     /// What kept a send from being made now.
-    pub(crate) fn denied(&self, bound: &Bound) {
-        let label = match bound {
-            Bound::Quota(id) => id.to_string().into(),
-            Bound::Hold(_) => "Hold".into(),
-            Bound::AppHold(_) => "AppHold".into(),
-            Bound::Hours
-            | Bound::Pace
-            | Bound::RecipientHold
-            | Bound::CampaignHold
-            | Bound::Clock
-            | Bound::Contention
-            | Bound::Disconnected => name_of(bound),
+    pub(crate) fn denied(&self, reason: &DenialReason) {
+        let label = match reason {
+            DenialReason::Quota(id) => id.to_string().into(),
+            DenialReason::Hold(_) => "Hold".into(),
+            DenialReason::AppHold(_) => "AppHold".into(),
+            DenialReason::Hours
+            | DenialReason::Pace
+            | DenialReason::RecipientHold
+            | DenialReason::CampaignHold
+            | DenialReason::Clock
+            | DenialReason::Contention
+            | DenialReason::Disconnected => name_of(reason),
         };
         self.count_by(Metric::Denied, label);
     }
@@ -412,11 +412,11 @@ mod tests {
     fn a_quota_is_named_and_everything_else_has_one_name() {
         let meter = Meter::default();
         for bound in [
-            Bound::Quota(QuotaId::new("calls_hour")),
-            Bound::Hold(HoldCause::Blocked),
-            Bound::Hold(HoldCause::Throttled),
-            Bound::AppHold(HoldCause::Throttled),
-            Bound::RecipientHold,
+            DenialReason::Quota(QuotaId::new("calls_hour")),
+            DenialReason::Hold(HoldCause::Blocked),
+            DenialReason::Hold(HoldCause::Throttled),
+            DenialReason::AppHold(HoldCause::Throttled),
+            DenialReason::RecipientHold,
         ] {
             meter.denied(&bound);
         }

@@ -1,6 +1,6 @@
 //! What operators do to sends that wait or have ended: look at them, cancel them, bring them back.
 //!
-//! A retried send gets a new place, and is listed before its entry is written on the condition
+//! A retried send gets a new outbox key, and is listed before its entry is written on the condition
 //! of how it ended. So every old message is void. Only answers to comments can be retried: Meta
 //! refuses a second one.
 
@@ -11,14 +11,15 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::history::PastStep;
 use spillway_core::id::{AccountId, CampaignId, CommentId, RecipientId, SendId};
-use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, Stage, Waiting};
+use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, PendingSend, Stage};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
 use crate::clock::Clock;
 use crate::grant::GrantIds;
-use crate::page::Page;
+use crate::outbox_batch::OutboxBatch;
+use crate::outbox_key::OutboxKey;
 use crate::port::{Backlogs, Read, Sends, StoreError};
-use crate::ticket::{Place, Ticket};
+use crate::send_task::SendTask;
 
 /// A stored send: its entry, and the send itself while it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub struct Stored {
     pub campaign: CampaignId,
     /// When it was matched.
     pub matched_at: Timestamp,
-    /// Its place, while it waits or when it ended.
-    pub place: Place,
+    /// Its outbox key, while it waits or when it ended.
+    pub outbox_key: OutboxKey,
     /// Steps so far.
     pub epoch: u32,
     /// Claims so far.
@@ -39,15 +40,15 @@ pub struct Stored {
     pub failures: u32,
     /// The last of its steps, in order.
     pub steps: Vec<PastStep>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
 }
 
-/// Where a stored send stands.
+/// The state of a stored send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// It waits.
-    Waiting(Box<Waiting>),
+    Waiting(Box<PendingSend>),
     /// It has ended.
     Ended {
         /// How.
@@ -88,20 +89,20 @@ pub trait Ledger: Send + Sync {
     /// would cost a write unit a DM: each part is one of the whole table.
     async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Part, StoreError>;
 
-    /// Lets a send wait again at `place`, where a page lists it, that ended as `old` says; `false`
-    /// where it did not any more.
+    /// Lets a send wait again at `outbox_key`, where a batch lists it, that ended as `old` says;
+    /// `false` where it did not any more.
     async fn reopen(
         &self,
         old: &Stored,
-        place: &Place,
-        send: &Waiting,
+        outbox_key: &OutboxKey,
+        send: &PendingSend,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
     /// Leaves a tombstone of an ended send, by which a repeated delivery is known and nobody is,
     /// takes the person out of the entry, and lets that go within the hour. `false` where it did
     /// not end like this any more.
-    async fn bury(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError>;
+    async fn write_tombstone(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Forgets where the unit of a person is counted: they count as new the next time.
     async fn forget_unit(
@@ -165,14 +166,14 @@ pub struct Operator {
     pub ledger: Arc<dyn Ledger>,
     /// Which accounts have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
-    /// Ids for places.
+    /// Ids for keys.
     pub ids: Arc<GrantIds>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Pages read at a time.
-const PAGES: usize = 50;
+/// Batches read at a time.
+const BATCHES: usize = 50;
 
 /// How often those that moved on are looked at again.
 const ROUNDS: usize = 3;
@@ -188,47 +189,47 @@ impl Operator {
     pub async fn waiting(
         &self,
         account: &AccountId,
-        wanted: impl Fn(&Waiting) -> bool,
+        wanted: impl Fn(&PendingSend) -> bool,
         limit: usize,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
+    ) -> Result<Vec<(OutboxKey, PendingSend)>, StoreError> {
         let mut found = Vec::new();
-        let mut after: Option<Place> = None;
+        let mut after: Option<OutboxKey> = None;
         while found.len() < limit {
-            let pages = self.sends.pages(account, after.as_ref(), PAGES).await?;
-            found.extend(self.listed(&pages, &wanted).await?);
-            if pages.len() < PAGES {
+            let batches = self.sends.batches(account, after.as_ref(), BATCHES).await?;
+            found.extend(self.listed(&batches, &wanted).await?);
+            if batches.len() < BATCHES {
                 break;
             }
-            after = pages.last().map(|page| page.place.clone());
+            after = batches.last().map(|batch| batch.outbox_key.clone());
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         found.truncate(limit);
         Ok(found)
     }
 
-    /// One send, as it stands; `None` where its event was never recorded.
+    /// One send, as it is now; `None` where its event was never recorded.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn find(&self, id: &SendId) -> Result<Option<Stored>, StoreError> {
         let mut found = self.ledger.find(id).await?;
-        if let Some(Stored { place, state: State::Waiting(send), .. }) = &mut found
+        if let Some(Stored { outbox_key, state: State::Waiting(send), .. }) = &mut found
             && send.stage == Stage::Parked
         {
-            // It may have a slot, of which only its page tells.
-            let mut after: Option<Place> = None;
-            'pages: loop {
-                let pages = self.sends.pages(&id.account, after.as_ref(), PAGES).await?;
-                for page in &pages {
-                    let line = page.lines.iter().find(|line| page.place_of(line) == *place);
+            // It may have a slot, of which only its batch tells.
+            let mut after: Option<OutboxKey> = None;
+            'batches: loop {
+                let batches = self.sends.batches(&id.account, after.as_ref(), BATCHES).await?;
+                for batch in &batches {
+                    let line = batch.lines.iter().find(|line| batch.key_of(line) == *outbox_key);
                     if let Some(line) = line {
                         **send = line.stands((**send).clone());
-                        break 'pages;
+                        break 'batches;
                     }
                 }
-                match pages.last() {
-                    Some(last) if pages.len() == PAGES && last.place <= *place => {
-                        after = Some(last.place.clone());
+                match batches.last() {
+                    Some(last) if batches.len() == BATCHES && last.outbox_key <= *outbox_key => {
+                        after = Some(last.outbox_key.clone());
                     }
                     _ => break,
                 }
@@ -237,20 +238,20 @@ impl Operator {
         Ok(found)
     }
 
-    /// Those `wanted` of the sends on these pages that wait.
+    /// Those `wanted` of the sends on these batches that wait.
     async fn listed(
         &self,
-        pages: &[Page],
-        wanted: impl Fn(&Waiting) -> bool,
-    ) -> Result<Vec<(Place, Waiting)>, StoreError> {
+        batches: &[OutboxBatch],
+        wanted: impl Fn(&PendingSend) -> bool,
+    ) -> Result<Vec<(OutboxKey, PendingSend)>, StoreError> {
         let lines =
-            || pages.iter().flat_map(|page| page.lines.iter().map(move |line| (page, line)));
-        let ids: Vec<SendId> = lines().map(|(page, line)| page.id_of(line)).collect();
+            || batches.iter().flat_map(|batch| batch.lines.iter().map(move |line| (batch, line)));
+        let ids: Vec<SendId> = lines().map(|(batch, line)| batch.id_of(line)).collect();
         let entries = self.sends.entries(&ids, Read::Consistent).await?;
-        let waiting = lines().zip(entries).filter_map(|((page, line), entry)| {
-            let place = page.place_of(line);
-            let send = line.stands(entry.waiting_at(&place)?);
-            wanted(&send).then_some((place, send))
+        let waiting = lines().zip(entries).filter_map(|((batch, line), entry)| {
+            let outbox_key = batch.key_of(line);
+            let send = line.stands(entry.waiting_at(&outbox_key)?);
+            wanted(&send).then_some((outbox_key, send))
         });
         Ok(waiting.collect())
     }
@@ -260,16 +261,20 @@ impl Operator {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn cancel(&self, place: &Place, send: &Waiting) -> Result<Cancelled, StoreError> {
+    pub async fn cancel(
+        &self,
+        outbox_key: &OutboxKey,
+        send: &PendingSend,
+    ) -> Result<Cancelled, StoreError> {
         let now = self.clock.now();
         if let Stage::Sending { lease_until } = send.stage
             && now < lease_until + CLOCK_BOUND
         {
             return Ok(Cancelled::Claimed(lease_until));
         }
-        let ticket = Ticket::new(send, place.clone());
+        let task = SendTask::new(send, outbox_key.clone());
         let outcome = Outcome::Cancelled { reason: CancelReason::Operator };
-        match self.sends.finish_unclaimed(&ticket, &outcome, now).await? {
+        match self.sends.finish_unclaimed(&task, &outcome, now).await? {
             true => Ok(Cancelled::Done),
             false => Ok(Cancelled::MovedOn),
         }
@@ -283,24 +288,24 @@ impl Operator {
     pub async fn cancel_waiting(
         &self,
         account: &AccountId,
-        wanted: impl Fn(&Waiting) -> bool,
+        wanted: impl Fn(&PendingSend) -> bool,
         mut progress: impl FnMut(usize),
     ) -> Result<CancelledAll, StoreError> {
         let mut all = CancelledAll::default();
         for _ in 0..ROUNDS {
             all.left = 0;
-            let mut after: Option<Place> = None;
+            let mut after: Option<OutboxKey> = None;
             loop {
-                let pages = self.sends.pages(account, after.as_ref(), PAGES).await?;
-                let waiting = self.listed(&pages, &wanted).await?;
+                let batches = self.sends.batches(account, after.as_ref(), BATCHES).await?;
+                let waiting = self.listed(&batches, &wanted).await?;
                 let (done, left) = self.cancel_all(waiting, &mut progress).await?;
                 all.done += done.len();
                 all.left += left;
-                self.strike_out(&pages, &done).await?;
-                if pages.len() < PAGES {
+                self.strike_out(&batches, &done).await?;
+                if batches.len() < BATCHES {
                     break;
                 }
-                after = pages.last().map(|page| page.place.clone());
+                after = batches.last().map(|batch| batch.outbox_key.clone());
             }
             if all.left == 0 {
                 break;
@@ -309,33 +314,37 @@ impl Operator {
         Ok(all)
     }
 
-    /// Takes lines off their pages whose sends have ended. Where the release function writes a page
-    /// first, it is left to it: it looks at a send before it gives it a slot.
-    async fn strike_out(&self, pages: &[Page], ended: &HashSet<Place>) -> Result<(), StoreError> {
-        for page in pages {
-            let mut next = Page { version: page.version + 1, ..page.clone() };
-            next.lines.retain(|line| !ended.contains(&page.place_of(line)));
-            if next.lines.len() < page.lines.len() {
+    /// Takes lines off their batches whose sends have ended. Where the release function writes a
+    /// batch first, it is left to it: it looks at a send before it gives it a slot.
+    async fn strike_out(
+        &self,
+        batches: &[OutboxBatch],
+        ended: &HashSet<OutboxKey>,
+    ) -> Result<(), StoreError> {
+        for batch in batches {
+            let mut next = OutboxBatch { version: batch.version + 1, ..batch.clone() };
+            next.lines.retain(|line| !ended.contains(&batch.key_of(line)));
+            if next.lines.len() < batch.lines.len() {
                 self.sends.rewrite(&next).await?;
             }
         }
         Ok(())
     }
 
-    /// Cancels sends; gives the places of those that it has ended, and how many it has not.
+    /// Cancels sends; gives the keys of those that it has ended, and how many it has not.
     async fn cancel_all(
         &self,
-        sends: Vec<(Place, Waiting)>,
+        sends: Vec<(OutboxKey, PendingSend)>,
         mut progress: impl FnMut(usize),
-    ) -> Result<(HashSet<Place>, usize), StoreError> {
+    ) -> Result<(HashSet<OutboxKey>, usize), StoreError> {
         let mut ended = HashSet::new();
         for chunk in sends.chunks(AT_ONCE) {
             let orders: Vec<_> =
-                chunk.iter().map(|(place, send)| self.cancel(place, send)).collect();
+                chunk.iter().map(|(outbox_key, send)| self.cancel(outbox_key, send)).collect();
             let done: Vec<Cancelled> = stream::iter(orders).buffered(AT_ONCE).try_collect().await?;
             let cancelled = chunk.iter().zip(done).filter(|(_, done)| *done == Cancelled::Done);
             let before = ended.len();
-            ended.extend(cancelled.map(|((place, _), _)| place.clone()));
+            ended.extend(cancelled.map(|((outbox_key, _), _)| outbox_key.clone()));
             progress(ended.len() - before);
         }
         let left = sends.len() - ended.len();
@@ -356,7 +365,7 @@ impl Operator {
         mut progress: impl FnMut(usize),
     ) -> Result<Forgotten, StoreError> {
         let waited = Mutex::new(BTreeSet::new());
-        let is_theirs = |send: &Waiting| {
+        let is_theirs = |send: &PendingSend| {
             let is_theirs = send.to.recipient() == Some(person);
             if is_theirs {
                 let mut waited = waited.lock().unwrap_or_else(PoisonError::into_inner);
@@ -368,22 +377,22 @@ impl Operator {
         let now = self.clock.now();
         for id in waited.into_inner().unwrap_or_else(PoisonError::into_inner) {
             if let Some(stored) = self.ledger.find(&id).await? {
-                self.ledger.bury(&stored, now).await?;
+                self.ledger.write_tombstone(&stored, now).await?;
             }
         }
         let mut entries = 0;
         let mut after: Option<String> = None;
         loop {
-            let page = self.ledger.ended(account, after.as_deref()).await?;
-            progress(page.looked_at);
-            for stored in &page.sends {
+            let batch = self.ledger.ended(account, after.as_deref()).await?;
+            progress(batch.looked_at);
+            for stored in &batch.sends {
                 let State::Ended { outcome, .. } = &stored.state else { continue };
                 let Outcome::Sent { recipient: Some(recipient), .. } = outcome else { continue };
                 if recipient == person {
-                    entries += usize::from(self.ledger.bury(stored, now).await?);
+                    entries += usize::from(self.ledger.write_tombstone(stored, now).await?);
                 }
             }
-            after = page.next;
+            after = batch.next;
             if after.is_none() {
                 break;
             }
@@ -396,16 +405,16 @@ impl Operator {
     ///
     /// # Errors
     /// Says why it is not brought back: see [`RetryError`].
-    pub async fn retry(&self, id: &SendId) -> Result<Waiting, RetryError> {
+    pub async fn retry(&self, id: &SendId) -> Result<PendingSend, RetryError> {
         let stored = self.ledger.find(id).await?.ok_or(RetryError::Unknown)?;
         let now = self.clock.now();
         let send = again(&stored, now)?;
         // Marked first: a waiting send without a mark would never be looked at.
         self.backlogs.wake(&id.account, now).await?;
-        let place = Place::new(&send, self.ids.next_nonce());
+        let outbox_key = OutboxKey::new(&send, self.ids.next_nonce());
         // And listed first.
-        self.sends.put_pages(&[Page::new(&send, place.clone(), now)]).await?;
-        match self.ledger.reopen(&stored, &place, &send, now).await? {
+        self.sends.put_batches(&[OutboxBatch::new(&send, outbox_key.clone(), now)]).await?;
+        match self.ledger.reopen(&stored, &outbox_key, &send, now).await? {
             true => Ok(send),
             false => Err(RetryError::MovedOn),
         }
@@ -414,11 +423,11 @@ impl Operator {
 
 /// The send that a failed one becomes. Of what the comment's webhook told only ids are kept after a
 /// send's end: its text takes the fallbacks of its placeholders.
-fn again(stored: &Stored, now: Timestamp) -> Result<Waiting, NoRetry> {
+fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
     let State::Ended { outcome, .. } = &stored.state else { return Err(NoRetry::Waiting) };
-    let (lane, order, deadline) = stored.place.parts().ok_or(NoRetry::Place)?;
+    let (lane, order, deadline) = stored.outbox_key.parts().ok_or(NoRetry::OutboxKey)?;
     let earlier = outcome.retry(lane, deadline, now)?;
-    Ok(Waiting {
+    Ok(PendingSend {
         id: stored.id.clone(),
         lane,
         campaign: stored.campaign.clone(),

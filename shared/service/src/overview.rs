@@ -12,23 +12,23 @@ use spillway_core::load::{ByHour, Headroom, planned_by_hour};
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
-use spillway_core::send::{Lane, Stage, Waiting};
+use spillway_core::send::{Lane, PendingSend, Stage};
 use spillway_core::status::{Condition, Facts};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 
-use crate::page::Slot;
+use crate::outbox_batch::Slot;
+use crate::outbox_key::OutboxKey;
 use crate::port::{
-    Accounts, AppBudgets, Budgets, Cursors, KeptToken, Read, Sends, Standing, Standings,
-    StoreError, Tokens,
+    Accounts, AppBudgets, Budgets, Cursors, KeptToken, MaintenanceRecord, MaintenanceRecords, Read,
+    Sends, StoreError, Tokens,
 };
-use crate::ticket::Place;
 
-/// Waiting sends that are read at most: a look must not cost more than what is looked at.
+/// Pending sends that are read at most: a look must not cost more than what is looked at.
 const WAITING_MAX: usize = 20_000;
 
-/// Pages read at a time.
-const PAGES: usize = 200;
+/// Batches read at a time.
+const BATCHES: usize = 200;
 
 /// Looks at accounts. It writes nothing.
 pub struct Overviews {
@@ -43,7 +43,7 @@ pub struct Overviews {
     /// Their sends.
     pub sends: Arc<dyn Sends>,
     /// What upkeep knows of them.
-    pub standings: Arc<dyn Standings>,
+    pub maintenance: Arc<dyn MaintenanceRecords>,
     /// Their tokens' lives.
     pub tokens: Arc<dyn Tokens>,
 }
@@ -72,7 +72,7 @@ pub struct Overview {
     /// When its token ends, as far as that is known.
     pub token: TokenLife,
     /// When a webhook last told of it; up to an hour late.
-    pub last_heard: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
     /// Calls of this hour and the one before it, and those that ended in a 5xx. Calls that a
     /// process has not written down yet are missing.
     pub calls: Tally,
@@ -127,25 +127,25 @@ impl Overviews {
     pub async fn of(&self, id: &AccountId, now: Timestamp) -> Result<Option<Overview>, StoreError> {
         let Some(account) = self.accounts.load(id).await? else { return Ok(None) };
         let rules = &account.rules;
-        let (budget, app, cursor, standing, token, (waiting, extent)) = futures::try_join!(
+        let (budget, app, cursor, record, token, (waiting, extent)) = futures::try_join!(
             self.budgets.load(id),
             self.app.load(),
             self.cursors.load(id),
-            self.standings.standing(id),
+            self.maintenance.record(id),
             self.tokens.load(id),
             self.waiting(id, now),
         )?;
-        let Standing { upkeep, last_heard, .. } = standing.unwrap_or_default();
+        let MaintenanceRecord { upkeep, last_seen, .. } = record.unwrap_or_default();
         let token = token.map_or_else(TokenLife::default, |KeptToken { life, .. }| life);
         let facts = Facts {
             rules,
             campaigns: &account.campaigns,
             holds: &budget.holds,
             app: &app.holds,
-            learned: budget.learned,
+            feedback: budget.feedback,
             token,
             upkeep: &upkeep,
-            last_heard,
+            last_seen,
         };
         let (calls_since, calls) = budget.answers.lately(now);
         let mut overview = Overview {
@@ -159,7 +159,7 @@ impl Overviews {
             next_at: None,
             outlook: None,
             token,
-            last_heard,
+            last_seen,
             calls,
             calls_since,
             sent_by_hour: budget.sent_by_hour(rules, now),
@@ -169,7 +169,7 @@ impl Overviews {
         Ok(Some(overview))
     }
 
-    /// What the account's pages list. Of what was due by now the entries are read: most of it has
+    /// What the account's batches list. Of what was due by now the entries are read: most of it has
     /// ended.
     async fn waiting(
         &self,
@@ -177,19 +177,19 @@ impl Overviews {
         now: Timestamp,
     ) -> Result<(Vec<Listed>, Extent), StoreError> {
         let mut found = Vec::new();
-        let mut after: Option<Place> = None;
+        let mut after: Option<OutboxKey> = None;
         while found.len() < WAITING_MAX {
-            let pages = self.sends.pages(id, after.as_ref(), PAGES).await?;
+            let batches = self.sends.batches(id, after.as_ref(), BATCHES).await?;
             let mut due = Vec::new();
-            for page in &pages {
-                let (lane, order) = page.kind();
-                let campaign = &page.campaign;
-                for line in &page.lines {
+            for batch in &batches {
+                let (lane, order) = batch.kind();
+                let campaign = &batch.campaign;
+                for line in &batch.lines {
                     let stage = match line.slot {
                         None => Stage::Parked,
                         Some(Slot { due, .. }) if now < due => Stage::Queued { due },
                         Some(_) => {
-                            due.push((page, line));
+                            due.push((batch, line));
                             continue;
                         }
                     };
@@ -197,18 +197,19 @@ impl Overviews {
                     found.push(Listed { lane, campaign, order, deadline, stage });
                 }
             }
-            let ids: Vec<SendId> = due.iter().map(|(page, line)| page.id_of(line)).collect();
+            let ids: Vec<SendId> = due.iter().map(|(batch, line)| batch.id_of(line)).collect();
             let entries = self.sends.entries(&ids, Read::Eventual).await?;
-            for ((page, line), entry) in due.into_iter().zip(entries) {
-                if let Some(send) = entry.waiting_at(&page.place_of(line)) {
-                    let Waiting { lane, campaign, order, deadline, stage, .. } = line.stands(send);
+            for ((batch, line), entry) in due.into_iter().zip(entries) {
+                if let Some(send) = entry.waiting_at(&batch.key_of(line)) {
+                    let PendingSend { lane, campaign, order, deadline, stage, .. } =
+                        line.stands(send);
                     found.push(Listed { lane, campaign, order, deadline, stage });
                 }
             }
-            if pages.len() < PAGES {
+            if batches.len() < BATCHES {
                 return Ok((found, Extent::All));
             }
-            after = pages.last().map(|page| page.place.clone());
+            after = batches.last().map(|batch| batch.outbox_key.clone());
         }
         Ok((found, Extent::First))
     }

@@ -2,7 +2,7 @@
 //!
 //! A read may lag where a condition decides, because an eventual read costs half. A decision
 //! may begin with an old budget: the write on its version then fails, and a denial is checked
-//! by a consistent read. That a send has ended at its place never changes. A send that seems
+//! by a consistent read. That a send has ended at its outbox key never changes. A send that seems
 //! parked gets a slot; if it has moved on, its message names an old epoch. All other reads are
 //! consistent.
 
@@ -15,7 +15,7 @@ use spillway_core::budget::{Budget, Revision};
 use spillway_core::id::{AccountId, CommentId, EventId, MediaId, RecipientId, SendId};
 use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
-use spillway_core::send::{Outcome, Step, Waiting};
+use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_meta::graph::{
@@ -23,8 +23,9 @@ use spillway_meta::graph::{
 };
 
 use crate::account::{Account, SealedToken};
-use crate::page::Page;
-use crate::ticket::{Place, Ticket};
+use crate::outbox_batch::OutboxBatch;
+use crate::outbox_key::OutboxKey;
+use crate::send_task::SendTask;
 
 /// A store or queue did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ impl StoreError {
 pub enum Saved<T> {
     /// Written; or found to have been written already, by its grant id.
     Done,
-    /// Somebody else wrote in between: this is what stands now.
+    /// Somebody else wrote in between: this is what is stored now.
     Conflict(T),
 }
 
@@ -174,29 +175,29 @@ pub enum Recorded {
 pub enum Entry {
     /// There is no entry: the event was never recorded, or not to its end.
     Missing,
-    /// Its send waits at this place.
-    Waiting(Place, Box<Waiting>),
-    /// Its send, which was listed at this place, has ended.
-    Ended(Place),
+    /// Its send waits at this outbox key.
+    Waiting(OutboxKey, Box<PendingSend>),
+    /// Its send, which was listed at this outbox key, has ended.
+    Ended(OutboxKey),
     /// It cannot be read: it is damaged, or was written by a later version. This is logged, and
     /// must not keep other sends from going out.
     Unreadable,
 }
 
 impl Entry {
-    /// Returns the send if it waits at this place. Once it does not, no later read finds it there
-    /// again: a retried send has a new place.
-    pub fn waiting_at(self, place: &Place) -> Option<Waiting> {
+    /// Returns the send if it waits at this outbox key. Once it does not, no later read finds it
+    /// there again: a retried send has a new outbox key.
+    pub fn waiting_at(self, outbox_key: &OutboxKey) -> Option<PendingSend> {
         match self {
-            Self::Waiting(at, send) if at == *place => Some(*send),
+            Self::Waiting(at, send) if at == *outbox_key => Some(*send),
             Self::Missing | Self::Waiting(..) | Self::Ended(_) | Self::Unreadable => None,
         }
     }
 }
 
-/// Sends: an entry for each event that was ever matched, and pages that list those that may wait.
+/// Sends: an entry for each event that was ever matched, and batches that list those that may wait.
 ///
-/// A page is written *before* the entries of its sends, so that whatever waits is found by the
+/// A batch is written *before* the entries of its sends, so that whatever waits is found by the
 /// release function. The entry decides which of two recordings of one event lives.
 #[async_trait]
 pub trait Sends: Send + Sync {
@@ -207,35 +208,37 @@ pub trait Sends: Send + Sync {
         events: &[EventId],
     ) -> Result<HashSet<EventId>, StoreError>;
 
-    /// Writes new pages.
-    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError>;
+    /// Writes new batches.
+    async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError>;
 
-    /// Makes the entries of sends of one account that a page lists. Returns the results in the
+    /// Makes the entries of sends of one account that a batch lists. Returns the results in the
     /// given order. A send whose result is an error may be recorded all the same; record it again.
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>>;
+    async fn record(&self, sends: &[(OutboxKey, PendingSend)])
+    -> Vec<Result<Recorded, StoreError>>;
 
-    /// Takes `step` if the send still waits at the ticket's place and epoch, and returns the send
-    /// after the step. Returns `None` if it has moved on or ended. `at` is kept for people to read.
+    /// Takes `step` if the send still waits at the task's outbox key and epoch, and returns the
+    /// send after the step. Returns `None` if it has moved on or ended. `at` is kept for people to
+    /// read.
     async fn step(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         step: Step,
         at: Timestamp,
-    ) -> Result<Option<Waiting>, StoreError>;
+    ) -> Result<Option<PendingSend>, StoreError>;
 
     /// Ends a send that the caller has claimed, even if it has moved on since.
     async fn finish(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Ends a send that nobody has claimed, if it is still at the ticket's epoch. Returns whether
+    /// Ends a send that nobody has claimed, if it is still at the task's epoch. Returns whether
     /// it was.
     async fn finish_unclaimed(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<bool, StoreError>;
@@ -243,26 +246,26 @@ pub trait Sends: Send + Sync {
     /// Returns the entries of sends of one account, in the given order.
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError>;
 
-    /// Returns up to `limit` of the account's pages after `after`, in the order of their places
+    /// Returns up to `limit` of the account's batches after `after`, in the order of their keys
     /// (consistently read).
-    async fn pages(
+    async fn batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Result<Vec<Page>, StoreError>;
+    ) -> Result<Vec<OutboxBatch>, StoreError>;
 
-    /// Writes `next` if the stored version is the one before it, or deletes the page if `next` has
+    /// Writes `next` if the stored version is the one before it, or deletes the batch if `next` has
     /// no lines. Returns whether it did. At most one of several callers gets `true`; if the answer
     /// to a removal is lost, none does.
-    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError>;
+    async fn rewrite(&self, next: &OutboxBatch) -> Result<bool, StoreError>;
 }
 
 /// A message for the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queued {
     /// The send that it names.
-    pub ticket: Ticket,
+    pub task: SendTask,
     /// How long it stays hidden: whole seconds, rounded up, at most 15 minutes.
     pub delay: Duration,
 }
@@ -274,7 +277,7 @@ pub trait SendQueue: Send + Sync {
     async fn enqueue(&self, messages: &[Queued]) -> Vec<Result<(), StoreError>>;
 
     /// Moves a message that cannot be read to the dead-letter queue.
-    async fn bury(&self, body: &str) -> Result<(), StoreError>;
+    async fn dead_letter(&self, body: &str) -> Result<(), StoreError>;
 }
 
 /// The queue of accounts to release.
@@ -286,7 +289,7 @@ pub trait ReleaseQueue: Send + Sync {
 
 /// A mark that an account has waiting sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct BacklogMarker {
     /// The version of the mark, raised by every marking.
     pub version: u64,
     /// When it was last marked.
@@ -317,14 +320,14 @@ pub trait Backlogs: Send + Sync {
         account: &AccountId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Mark>, StoreError>;
+    ) -> Result<Option<BacklogMarker>, StoreError>;
 
     /// Ends the run. The account is due again at `due`, or loses its mark. If it was marked again
     /// in the meantime, only the lease ends, if it is still this run's.
     async fn settle(
         &self,
         account: &AccountId,
-        mark: &Mark,
+        mark: &BacklogMarker,
         due: Option<Timestamp>,
     ) -> Result<(), StoreError>;
 }
@@ -381,16 +384,16 @@ pub trait Journal: Send + Sync {
 
 /// Records when the last webhook of an account arrived.
 #[async_trait]
-pub trait Hearing: Send + Sync {
+pub trait LastSeen: Send + Sync {
     /// Records that a webhook of the account arrived at `now`.
-    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
+    async fn record_seen(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 }
 
 /// What upkeep knows about accounts, for readers.
 #[async_trait]
-pub trait Standings: Send + Sync {
+pub trait MaintenanceRecords: Send + Sync {
     /// Returns what it knows, or `None` for an account that is not on its list.
-    async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError>;
+    async fn record(&self, account: &AccountId) -> Result<Option<MaintenanceRecord>, StoreError>;
 
     /// Returns the accounts on its list, by id: all that were connected and not removed since.
     async fn accounts(&self) -> Result<Vec<AccountId>, StoreError>;
@@ -398,7 +401,7 @@ pub trait Standings: Send + Sync {
 
 /// The accounts that upkeep visits, and what it knows about each.
 #[async_trait]
-pub trait Roster: Hearing {
+pub trait MaintenanceSchedule: LastSeen {
     /// Puts the account on the list, due at once.
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
@@ -412,7 +415,7 @@ pub trait Roster: Hearing {
         account: &AccountId,
         due: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Standing>, StoreError>;
+    ) -> Result<Option<MaintenanceRecord>, StoreError>;
 
     /// Stores what is known now, in the middle of a visit.
     async fn note(&self, account: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError>;
@@ -428,8 +431,12 @@ pub trait Roster: Hearing {
     ) -> Result<(), StoreError>;
 
     /// Asks for something, and makes the account due at once.
-    async fn ask(&self, account: &AccountId, wish: &Wish, now: Timestamp)
-    -> Result<(), StoreError>;
+    async fn ask(
+        &self,
+        account: &AccountId,
+        request: &UpkeepRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Stores the app-scoped id of an account, by which Meta's requests name it.
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError>;
@@ -440,7 +447,7 @@ pub trait Roster: Hearing {
 
 /// A request to upkeep.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum UpkeepRequest {
     /// To read the comments of the last seven days.
     Backfill,
     /// The account's owner has removed the app.
@@ -454,11 +461,11 @@ pub enum Wish {
 
 /// The stored record of an account at the beginning of a visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct MaintenanceRecord {
     /// What the last visit stored.
     pub upkeep: Upkeep,
     /// When its last webhook arrived; up to an hour late.
-    pub last_heard: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
     /// When a backfill was last asked for.
     pub backfill_asked_at: Option<Timestamp>,
     /// When its owner last removed the app.
@@ -505,7 +512,7 @@ pub struct KeptToken {
     pub token: SealedToken,
     /// Its life.
     pub life: TokenLife,
-    /// The one that is to take its place.
+    /// The one that is to replace it.
     pub next: Option<NextToken>,
 }
 

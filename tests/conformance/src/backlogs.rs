@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_service::port::{DUE_AHEAD, Mark};
+use spillway_service::port::{BacklogMarker, DUE_AHEAD};
 
 use crate::{SECOND, Subject, now};
 
@@ -30,11 +30,11 @@ impl<'a> Case<'a> {
         self.subject.ports().backlogs.wake(&self.account, at).await.unwrap();
     }
 
-    async fn lease(&self, at: Timestamp) -> Option<Mark> {
+    async fn lease(&self, at: Timestamp) -> Option<BacklogMarker> {
         self.subject.ports().backlogs.lease(&self.account, at, at + MINUTE).await.unwrap()
     }
 
-    async fn settle(&self, mark: &Mark, due: Option<Timestamp>) {
+    async fn settle(&self, mark: &BacklogMarker, due: Option<Timestamp>) {
         self.subject.ports().backlogs.settle(&self.account, mark, due).await.unwrap();
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use spillway_core::app::AppBudget;
-use spillway_core::budget::{Bound, Budget, Decision, GrantId, Revision, Want};
+use spillway_core::budget::{Budget, BudgetRequest, Decision, DenialReason, GrantId, Revision};
 use spillway_core::campaign::Campaigns;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, RecipientId, SendId};
@@ -18,9 +18,9 @@ use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_service::account::{Account, SealedToken};
+use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::ClockCheck;
-use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::limiter::{Charged, Limiter};
 use spillway_service::metrics::Meter;
@@ -161,7 +161,7 @@ pub async fn the_apps_budget_is_written_on_its_version_alone(subject: &dyn Subje
 pub async fn a_budget_is_read_as_it_was_written(subject: &dyn Subject) {
     let (rules, at) = (rules(40), now(subject));
     let send = SendId { account: account(), event: "e".into() };
-    let want = Want {
+    let want = BudgetRequest {
         action: Action::PrivateReply,
         lane: Some(Lane::Inbound),
         units: NonZeroU32::new(3).unwrap(),
@@ -320,8 +320,8 @@ pub async fn fifty_deciders_are_granted_exactly_what_there_is(subject: &dyn Subj
             let app = App::new(ports.app.clone(), ids.clone(), ports.clock.clone(), meter.clone());
             let check = Arc::<ClockCheck>::default();
             let (clock, budgets) = (ports.clock.clone(), ports.budgets.clone());
-            let directory = Arc::new(Directory::new(ports.accounts.clone(), &clock));
-            Limiter::new(directory, budgets, app, ids.clone(), clock, check, meter)
+            let account_cache = Arc::new(AccountCache::new(ports.accounts.clone(), &clock));
+            Limiter::new(account_cache, budgets, app, ids.clone(), clock, check, meter)
         };
         let account = &account;
         async move {
@@ -329,7 +329,7 @@ pub async fn fifty_deciders_are_granted_exactly_what_there_is(subject: &dyn Subj
             loop {
                 match limiter().charge(account, Action::Read, NonZeroU32::MIN).await.unwrap() {
                     Charged::Granted(grant) => granted += grant.units,
-                    Charged::Denied(denial) if denial.bound == Bound::Contention => {}
+                    Charged::Denied(denial) if denial.reason == DenialReason::Contention => {}
                     Charged::Denied(denial) => return (granted, denial),
                 }
             }
@@ -338,7 +338,7 @@ pub async fn fifty_deciders_are_granted_exactly_what_there_is(subject: &dyn Subj
     let mut granted = 0;
     for (units, denial) in join_all(deciding).await {
         granted += units;
-        assert!(matches!(denial.bound, Bound::Quota(_)), "{denial:?}");
+        assert!(matches!(denial.reason, DenialReason::Quota(_)), "{denial:?}");
     }
     assert_eq!(granted, 40);
     let budget = ports.budgets.load(&account.id).await.unwrap();

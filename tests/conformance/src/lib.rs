@@ -37,7 +37,7 @@ use spillway_service::clock::Clock;
 use spillway_service::port::{
     Accounts, AppBudgets, Backlogs, Budgets, Cursors, ReleaseQueue, SendQueue, Sends,
 };
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 /// An implementation of the ports. Nothing was written to it before.
 pub struct Ports {
@@ -69,7 +69,7 @@ pub trait Subject: Send + Sync {
     /// An account that is connected.
     fn connected(&self) -> AccountId;
     /// Takes what can be received now from the queue of sends.
-    async fn take_sends(&self) -> Vec<Ticket>;
+    async fn take_sends(&self) -> Vec<SendTask>;
     /// Takes what can be received now from the queue of accounts to release.
     async fn take_runs(&self) -> Vec<AccountId>;
     /// Lets time pass.
@@ -116,10 +116,10 @@ macro_rules! cases {
                 a_claimed_send_ends_at_its_place_wherever_it_has_come_to,
                 an_unclaimed_send_ends_at_its_epoch_or_not_at_all,
                 of_an_end_and_a_claim_that_race_one_is_taken,
-                pages_are_read_as_they_were_written,
-                pages_are_read_some_at_a_time,
+                batches_are_read_as_they_were_written,
+                batches_are_read_some_at_a_time,
                 an_answer_that_is_full_is_not_the_last,
-                a_page_is_rewritten_on_its_version_alone,
+                a_batch_is_rewritten_on_its_version_alone,
                 of_rewrites_that_race_one_is_done,
             ],
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use spillway_core::id::AccountId;
 use spillway_service::port::Queued;
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
-use crate::sends::{place, send};
+use crate::sends::{outbox_key, send};
 use crate::{Subject, eventually};
 
 /// Who is connected is found, time and again, and nobody else.
@@ -26,7 +26,7 @@ pub async fn accounts_are_found_when_connected(subject: &dyn Subject) {
 fn messages(subject: &dyn Subject, n: u32, delay: Duration) -> Vec<Queued> {
     let message = |nth| {
         let send = send(subject, nth);
-        Queued { ticket: Ticket::new(&send, place(&send, 1)), delay }
+        Queued { task: SendTask::new(&send, outbox_key(&send, 1)), delay }
     };
     (0..n).map(message).collect()
 }
@@ -47,9 +47,9 @@ pub async fn every_message_is_answered_for_and_arrives_once(subject: &dyn Subjec
         (arrived.len() >= 25).then_some(())
     })
     .await;
-    let key = |ticket: &Ticket| ticket.send.event.to_string();
+    let key = |task: &SendTask| task.send.event.to_string();
     arrived.sort_by_key(key);
-    let mut sent: Vec<Ticket> = messages.into_iter().map(|message| message.ticket).collect();
+    let mut sent: Vec<SendTask> = messages.into_iter().map(|message| message.task).collect();
     sent.sort_by_key(key);
     assert_eq!(arrived, sent);
     assert_eq!(subject.take_sends().await, []);
@@ -67,7 +67,7 @@ pub async fn a_message_is_hidden_for_its_delay(subject: &dyn Subject) {
     let messages = messages(subject, 1, Duration::from_millis(1001));
     ports.queue.enqueue(&messages).await.pop().unwrap().unwrap();
     let arrived = eventually(subject, "the message", async || subject.take_sends().await.pop());
-    assert_eq!(arrived.await, messages[0].ticket);
+    assert_eq!(arrived.await, messages[0].task);
     // A queue that counts in whole seconds may show it up to one earlier.
     let hidden = ports.clock.now().since(before);
     assert!(hidden > Duration::from_secs(1), "hidden for {hidden:?}");

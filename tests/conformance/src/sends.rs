@@ -1,15 +1,18 @@
-//! Sends: the pages that list them, their entries, and the steps between.
+//! Sends: the batches that list them, their entries, and the steps between.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::join_all;
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
-use spillway_core::send::{Address, CancelReason, Earlier, Lane, Outcome, Stage, Step, Waiting};
+use spillway_core::send::{
+    Address, CancelReason, Earlier, Lane, Outcome, PendingSend, Stage, Step,
+};
 use spillway_core::time::Timestamp;
-use spillway_service::page::{Page, Slot};
+use spillway_service::outbox_batch::{OutboxBatch, Slot};
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded};
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 
 use crate::{SECOND, Subject, eventually, now};
 
@@ -18,9 +21,9 @@ fn account() -> AccountId {
 }
 
 /// The `n`th send.
-pub(crate) fn send(subject: &dyn Subject, n: u32) -> Waiting {
+pub(crate) fn send(subject: &dyn Subject, n: u32) -> PendingSend {
     let event = format!("1789{n:06}");
-    Waiting {
+    PendingSend {
         id: SendId { account: account(), event: event.as_str().into() },
         lane: Lane::Inbound,
         campaign: "guide".into(),
@@ -40,29 +43,29 @@ pub(crate) fn send(subject: &dyn Subject, n: u32) -> Waiting {
     }
 }
 
-/// One of its places.
-pub(crate) fn place(send: &Waiting, nonce: u64) -> Place {
-    Place::new(send, nonce)
+/// One of its keys.
+pub(crate) fn outbox_key(send: &PendingSend, nonce: u64) -> OutboxKey {
+    OutboxKey::new(send, nonce)
 }
 
-/// A page that lists it alone, at that place.
-fn page(subject: &dyn Subject, send: &Waiting, nonce: u64) -> Page {
-    Page::new(send, place(send, nonce), now(subject) + SECOND)
+/// A batch that lists it alone, at that outbox key.
+fn batch(subject: &dyn Subject, send: &PendingSend, nonce: u64) -> OutboxBatch {
+    OutboxBatch::new(send, outbox_key(send, nonce), now(subject) + SECOND)
 }
 
 /// The entry of a send that waits.
-fn waits(place: &Place, send: &Waiting) -> Entry {
-    Entry::Waiting(place.clone(), Box::new(send.clone()))
+fn waits(outbox_key: &OutboxKey, send: &PendingSend) -> Entry {
+    Entry::Waiting(outbox_key.clone(), Box::new(send.clone()))
 }
 
-/// The page as whoever has read it writes it.
-fn next(page: &Page) -> Page {
-    Page { version: page.version + 1, ..page.clone() }
+/// The batch as whoever has read it writes it.
+fn next(batch: &OutboxBatch) -> OutboxBatch {
+    OutboxBatch { version: batch.version + 1, ..batch.clone() }
 }
 
-/// The page with a slot for its first line.
-fn slotted(page: &Page, slot: Slot) -> Page {
-    let mut next = next(page);
+/// The batch with a slot for its first line.
+fn slotted(batch: &OutboxBatch, slot: Slot) -> OutboxBatch {
+    let mut next = next(batch);
     next.lines[0].slot = Some(slot);
     next
 }
@@ -80,21 +83,21 @@ impl<'a> Case<'a> {
 }
 
 impl Case<'_> {
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Recorded> {
+    async fn record(&self, sends: &[(OutboxKey, PendingSend)]) -> Vec<Recorded> {
         let recorded = self.subject.ports().sends.record(sends).await;
         recorded.into_iter().map(Result::unwrap).collect()
     }
 
-    /// Records the `n`th send at its first place.
-    async fn recorded(&self, n: u32) -> (Place, Waiting) {
+    /// Records the `n`th send at its first outbox key.
+    async fn recorded(&self, n: u32) -> (OutboxKey, PendingSend) {
         let send = send(self.subject, n);
-        let recorded = (place(&send, 1), send);
-        self.put(&[page(self.subject, &recorded.1, 1)]).await;
+        let recorded = (outbox_key(&send, 1), send);
+        self.put(&[batch(self.subject, &recorded.1, 1)]).await;
         assert_eq!(self.record(std::slice::from_ref(&recorded)).await, [Recorded::New]);
         recorded
     }
 
-    async fn entry(&self, send: &Waiting) -> Entry {
+    async fn entry(&self, send: &PendingSend) -> Entry {
         let ids = std::slice::from_ref(&send.id);
         let [entry] = self
             .subject
@@ -108,36 +111,36 @@ impl Case<'_> {
         entry
     }
 
-    async fn put(&self, pages: &[Page]) {
-        self.subject.ports().sends.put_pages(pages).await.unwrap();
+    async fn put(&self, batches: &[OutboxBatch]) {
+        self.subject.ports().sends.put_batches(batches).await.unwrap();
     }
 
-    /// All pages, by place.
-    async fn pages(&self) -> Vec<Page> {
-        self.subject.ports().sends.pages(&account(), None, 100_000).await.unwrap()
+    /// All batches, by outbox key.
+    async fn batches(&self) -> Vec<OutboxBatch> {
+        self.subject.ports().sends.batches(&account(), None, 100_000).await.unwrap()
     }
 
-    async fn rewrite(&self, next: &Page) -> bool {
+    async fn rewrite(&self, next: &OutboxBatch) -> bool {
         self.subject.ports().sends.rewrite(next).await.unwrap()
     }
 
-    async fn step(&self, ticket: &Ticket, step: Step) -> Option<Waiting> {
-        self.subject.ports().sends.step(ticket, step, now(self.subject)).await.unwrap()
+    async fn step(&self, task: &SendTask, step: Step) -> Option<PendingSend> {
+        self.subject.ports().sends.step(task, step, now(self.subject)).await.unwrap()
     }
 
-    async fn finish(&self, ticket: &Ticket) {
+    async fn finish(&self, task: &SendTask) {
         let outcome = Outcome::Sent {
             recipient: Some("526".into()),
             message: Some("mid".into()),
             variant: Some(2),
         };
-        self.subject.ports().sends.finish(ticket, &outcome, self.end()).await.unwrap();
+        self.subject.ports().sends.finish(task, &outcome, self.end()).await.unwrap();
     }
 
-    async fn finish_unclaimed(&self, ticket: &Ticket) -> bool {
+    async fn finish_unclaimed(&self, task: &SendTask) -> bool {
         let outcome = Outcome::Cancelled { reason: CancelReason::AccountRemoved };
         let sends = &self.subject.ports().sends;
-        sends.finish_unclaimed(ticket, &outcome, self.end()).await.unwrap()
+        sends.finish_unclaimed(task, &outcome, self.end()).await.unwrap()
     }
 
     fn end(&self) -> Timestamp {
@@ -150,8 +153,8 @@ impl Case<'_> {
 }
 
 /// The `n`th send, with everything else than [`send`] has it.
-fn bare(subject: &dyn Subject, n: u32) -> Waiting {
-    Waiting {
+fn bare(subject: &dyn Subject, n: u32) -> PendingSend {
+    PendingSend {
         to: Address::Person("527".into()),
         media: None,
         username: None,
@@ -172,11 +175,11 @@ pub async fn a_recorded_send_has_an_entry_that_holds_it(subject: &dyn Subject) {
     assert_eq!(case.entry(&never).await, Entry::Missing);
     let recorded: Vec<_> = [send(subject, 1), bare(subject, 2)]
         .into_iter()
-        .map(|send| (place(&send, 1), send))
+        .map(|send| (outbox_key(&send, 1), send))
         .collect();
     assert_eq!(case.record(&recorded).await, [Recorded::New, Recorded::New]);
-    for (place, send) in &recorded {
-        assert_eq!(case.entry(send).await, waits(place, send));
+    for (outbox_key, send) in &recorded {
+        assert_eq!(case.entry(send).await, waits(outbox_key, send));
     }
     let events: Vec<EventId> = [1, 2, 99].map(|n| send(subject, n).id.event).to_vec();
     let known = eventually(subject, "the lookup", async || {
@@ -189,19 +192,19 @@ pub async fn a_recorded_send_has_an_entry_that_holds_it(subject: &dyn Subject) {
     assert!(sends.known(&other, &events).await.unwrap().is_empty(), "of another account");
 }
 
-/// Only the place tells who recorded it.
+/// Only the outbox key tells who recorded it.
 pub async fn recording_again_is_right_and_another_place_is_a_duplicate(subject: &dyn Subject) {
     let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
     let again = [(first.clone(), send.clone())];
     assert_eq!(case.record(&again).await, [Recorded::New], "its own write, tried again");
-    let other = [(place(&send, 2), send.clone())];
+    let other = [(outbox_key(&send, 2), send.clone())];
     assert_eq!(case.record(&other).await, [Recorded::Duplicate]);
     assert_eq!(case.entry(&send).await, waits(&first, &send));
-    let claimed = case.step(&Ticket::new(&send, first.clone()), case.claim()).await.unwrap();
+    let claimed = case.step(&SendTask::new(&send, first.clone()), case.claim()).await.unwrap();
     assert_eq!(case.record(&again).await, [Recorded::New], "the same, long after");
     assert_eq!(case.entry(&send).await, waits(&first, &claimed), "it stays where it has come to");
-    case.finish(&Ticket::new(&claimed, first.clone())).await;
+    case.finish(&SendTask::new(&claimed, first.clone())).await;
     assert_eq!(case.record(&other).await, [Recorded::Duplicate], "it has ended");
     assert_eq!(case.record(&again).await, [Recorded::New], "and so it was");
     assert_eq!(case.entry(&send).await, Entry::Ended(first));
@@ -210,9 +213,10 @@ pub async fn recording_again_is_right_and_another_place_is_a_duplicate(subject: 
 /// Twenty deliveries of the same three comments.
 pub async fn of_webhooks_that_race_one_records(subject: &dyn Subject) {
     let case = Case::new(subject);
-    let delivery =
-        |nonce| (1..=3).map(|n| send(subject, n)).map(|send| (place(&send, nonce), send)).collect();
-    let deliveries: Vec<Vec<(Place, Waiting)>> = (0..20).map(delivery).collect();
+    let delivery = |nonce| {
+        (1..=3).map(|n| send(subject, n)).map(|send| (outbox_key(&send, nonce), send)).collect()
+    };
+    let deliveries: Vec<Vec<(OutboxKey, PendingSend)>> = (0..20).map(delivery).collect();
     let answers = join_all(deliveries.iter().map(|delivery| case.record(delivery))).await;
     let recorded: Vec<_> = deliveries
         .into_iter()
@@ -222,8 +226,8 @@ pub async fn of_webhooks_that_race_one_records(subject: &dyn Subject) {
         .map(|(send, _)| send)
         .collect();
     assert_eq!(recorded.len(), 3);
-    for (place, send) in recorded {
-        assert_eq!(case.entry(&send).await, waits(&place, &send));
+    for (outbox_key, send) in recorded {
+        assert_eq!(case.entry(&send).await, waits(&outbox_key, &send));
     }
 }
 
@@ -231,9 +235,9 @@ pub async fn of_webhooks_that_race_one_records(subject: &dyn Subject) {
 pub async fn many_are_recorded_and_looked_up_at_once(subject: &dyn Subject) {
     let case = Case::new(subject);
     let all: Vec<_> =
-        (0..130).map(|n| send(subject, n)).map(|send| (place(&send, 1), send)).collect();
+        (0..130).map(|n| send(subject, n)).map(|send| (outbox_key(&send, 1), send)).collect();
     // The same event twice in one recording: whichever lives, one does.
-    let twin = (place(&all[7].1, 2), all[7].1.clone());
+    let twin = (outbox_key(&all[7].1, 2), all[7].1.clone());
     let both: Vec<_> = all.iter().cloned().chain([twin]).collect();
     let answers = case.record(&both).await;
     assert_eq!(answers.len(), 131);
@@ -265,7 +269,7 @@ pub async fn many_are_recorded_and_looked_up_at_once(subject: &dyn Subject) {
 /// What a step gives is what the core says it does, and so is what is read then.
 pub async fn steps_are_taken_at_the_tickets_place_and_epoch_alone(subject: &dyn Subject) {
     let case = Case::new(subject);
-    let (place, mut stands) = case.recorded(1).await;
+    let (outbox_key, mut stands) = case.recorded(1).await;
     let due = now(subject) + 30 * SECOND;
     for step in [
         Step::To(Stage::Queued { due }),
@@ -277,74 +281,74 @@ pub async fn steps_are_taken_at_the_tickets_place_and_epoch_alone(subject: &dyn 
         case.claim(),
         Step::Dated { made_at: due, lease_until: due + SECOND },
     ] {
-        let ticket = Ticket::new(&stands, place.clone());
-        let elsewhere = Ticket { place: self::place(&stands, 2), ..ticket.clone() };
+        let task = SendTask::new(&stands, outbox_key.clone());
+        let elsewhere = SendTask { outbox_key: self::outbox_key(&stands, 2), ..task.clone() };
         assert_eq!(case.step(&elsewhere, step).await, None, "{step:?} of another recording");
         let after = stands.after(step);
-        assert_eq!(case.step(&ticket, step).await, Some(after.clone()), "{step:?}");
-        assert_eq!(case.entry(&stands).await, waits(&place, &after));
-        assert_eq!(case.step(&ticket, step).await, None, "{step:?} again");
-        let ahead = Ticket { epoch: after.epoch + 1, ..ticket };
+        assert_eq!(case.step(&task, step).await, Some(after.clone()), "{step:?}");
+        assert_eq!(case.entry(&stands).await, waits(&outbox_key, &after));
+        assert_eq!(case.step(&task, step).await, None, "{step:?} again");
+        let ahead = SendTask { epoch: after.epoch + 1, ..task };
         assert_eq!(case.step(&ahead, step).await, None, "{step:?} from the future");
         stands = after;
     }
     let nobodys = send(subject, 2);
-    let ticket = Ticket::new(&nobodys, self::place(&nobodys, 1));
-    assert_eq!(case.step(&ticket, case.claim()).await, None, "it was never recorded");
+    let task = SendTask::new(&nobodys, self::outbox_key(&nobodys, 1));
+    assert_eq!(case.step(&task, case.claim()).await, None, "it was never recorded");
     assert_eq!(case.entry(&nobodys).await, Entry::Missing, "a step makes nothing");
-    let ticket = Ticket::new(&stands, place.clone());
-    case.finish(&ticket).await;
-    assert_eq!(case.step(&ticket, Step::To(Stage::Parked)).await, None, "it has ended");
-    assert_eq!(case.entry(&stands).await, Entry::Ended(place));
+    let task = SendTask::new(&stands, outbox_key.clone());
+    case.finish(&task).await;
+    assert_eq!(case.step(&task, Step::To(Stage::Parked)).await, None, "it has ended");
+    assert_eq!(case.entry(&stands).await, Entry::Ended(outbox_key));
 }
 
 /// Fifty at once.
 pub async fn of_claims_that_race_one_is_taken(subject: &dyn Subject) {
     let case = Case::new(subject);
-    let (place, mut stands) = case.recorded(1).await;
+    let (outbox_key, mut stands) = case.recorded(1).await;
     for _ in 0..4 {
-        let ticket = Ticket::new(&stands, place.clone());
+        let task = SendTask::new(&stands, outbox_key.clone());
         let claim = case.claim();
-        let claims = join_all((0..50).map(|_| case.step(&ticket, claim))).await;
+        let claims = join_all((0..50).map(|_| case.step(&task, claim))).await;
         let taken: Vec<_> = claims.into_iter().flatten().collect();
         assert_eq!(taken, [stands.after(claim)]);
         stands = taken[0].clone();
     }
 }
 
-/// Another's place is no reason to end it; an older epoch is no reason not to.
+/// Another's outbox key is no reason to end it; an older epoch is no reason not to.
 pub async fn a_claimed_send_ends_at_its_place_wherever_it_has_come_to(subject: &dyn Subject) {
     let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
-    let ticket = Ticket::new(&send, first.clone());
-    let claimed = case.step(&ticket, case.claim()).await.unwrap();
-    let parked = case.step(&ticket.renewed(&claimed), Step::To(Stage::Parked)).await.unwrap();
-    case.finish(&Ticket { place: place(&send, 2), ..ticket.renewed(&parked) }).await;
+    let task = SendTask::new(&send, first.clone());
+    let claimed = case.step(&task, case.claim()).await.unwrap();
+    let parked = case.step(&task.renewed(&claimed), Step::To(Stage::Parked)).await.unwrap();
+    case.finish(&SendTask { outbox_key: outbox_key(&send, 2), ..task.renewed(&parked) }).await;
     assert_eq!(case.entry(&send).await, waits(&first, &parked));
     for _ in 0..2 {
-        case.finish(&ticket.renewed(&claimed)).await;
+        case.finish(&task.renewed(&claimed)).await;
         assert_eq!(case.entry(&send).await, Entry::Ended(first.clone()));
     }
-    assert_eq!(case.step(&ticket.renewed(&parked), case.claim()).await, None);
-    let never = Ticket::new(&self::send(subject, 2), place(&self::send(subject, 2), 1));
+    assert_eq!(case.step(&task.renewed(&parked), case.claim()).await, None);
+    let never = SendTask::new(&self::send(subject, 2), outbox_key(&self::send(subject, 2), 1));
     case.finish(&never).await;
     assert_eq!(case.entry(&self::send(subject, 2)).await, Entry::Missing, "an end makes nothing");
 }
 
-/// And at its place.
+/// And at its outbox key.
 pub async fn an_unclaimed_send_ends_at_its_epoch_or_not_at_all(subject: &dyn Subject) {
     let case = Case::new(subject);
     let (first, send) = case.recorded(1).await;
-    let ticket = Ticket::new(&send, first.clone());
-    assert!(!case.finish_unclaimed(&Ticket { epoch: 1, ..ticket.clone() }).await);
-    let elsewhere = Ticket { place: place(&send, 2), ..ticket.clone() };
+    let task = SendTask::new(&send, first.clone());
+    assert!(!case.finish_unclaimed(&SendTask { epoch: 1, ..task.clone() }).await);
+    let elsewhere = SendTask { outbox_key: outbox_key(&send, 2), ..task.clone() };
     assert!(!case.finish_unclaimed(&elsewhere).await);
     assert_eq!(case.entry(&send).await, waits(&first, &send));
-    assert!(case.finish_unclaimed(&ticket).await);
+    assert!(case.finish_unclaimed(&task).await);
     assert_eq!(case.entry(&send).await, Entry::Ended(first));
-    assert!(!case.finish_unclaimed(&ticket).await, "it has ended");
+    assert!(!case.finish_unclaimed(&task).await, "it has ended");
     let never = self::send(subject, 2);
-    assert!(!case.finish_unclaimed(&Ticket::new(&never, place(&never, 1))).await);
+    assert!(!case.finish_unclaimed(&SendTask::new(&never, outbox_key(&never, 1))).await);
     assert_eq!(case.entry(&never).await, Entry::Missing, "an end makes nothing");
 }
 
@@ -352,79 +356,81 @@ pub async fn an_unclaimed_send_ends_at_its_epoch_or_not_at_all(subject: &dyn Sub
 pub async fn of_an_end_and_a_claim_that_race_one_is_taken(subject: &dyn Subject) {
     let case = Case::new(subject);
     for n in 0..10 {
-        let (place, send) = case.recorded(n).await;
-        let ticket = Ticket::new(&send, place.clone());
+        let (outbox_key, send) = case.recorded(n).await;
+        let task = SendTask::new(&send, outbox_key.clone());
         let (one, claimed, other) = futures::join!(
-            case.finish_unclaimed(&ticket),
-            case.step(&ticket, case.claim()),
-            case.finish_unclaimed(&ticket),
+            case.finish_unclaimed(&task),
+            case.step(&task, case.claim()),
+            case.finish_unclaimed(&task),
         );
         match (one || other, claimed) {
-            (true, None) => assert_eq!(case.entry(&send).await, Entry::Ended(place)),
-            (false, Some(claimed)) => assert_eq!(case.entry(&send).await, waits(&place, &claimed)),
+            (true, None) => assert_eq!(case.entry(&send).await, Entry::Ended(outbox_key)),
+            (false, Some(claimed)) => {
+                assert_eq!(case.entry(&send).await, waits(&outbox_key, &claimed))
+            }
             both => panic!("{both:?}"),
         }
         assert!(!(one && other), "ended twice");
     }
 }
 
-/// More than a batch takes; everything of them is read back, in the order of their places, and
+/// More than a batch takes; everything of them is read back, in the order of their keys, and
 /// nothing of another account's.
-pub async fn pages_are_read_as_they_were_written(subject: &dyn Subject) {
+pub async fn batches_are_read_as_they_were_written(subject: &dyn Subject) {
     let case = Case::new(subject);
     case.put(&[]).await;
-    assert_eq!(case.pages().await, []);
+    assert_eq!(case.batches().await, []);
     let mut nonce = 0;
-    let mut page_up = |sends: Vec<Waiting>| {
-        let pages = Page::of(sends, now(subject) + SECOND, || {
+    let mut batch_up = |sends: Vec<PendingSend>| {
+        let batches = OutboxBatch::of(sends, now(subject) + SECOND, || {
             nonce += 1;
             nonce
         });
-        pages.into_iter().map(|(page, _)| page)
+        batches.into_iter().map(|(batch, _)| batch)
     };
     let queued = |n| {
         let due = now(subject) + n * SECOND;
-        Waiting { stage: Stage::Queued { due }, epoch: n, ..send(subject, n) }
+        PendingSend { stage: Stage::Queued { due }, epoch: n, ..send(subject, n) }
     };
     let inbound = (0..50).map(|n| if n % 3 == 0 { send(subject, n) } else { queued(n) });
-    let mut all: Vec<Page> = page_up(inbound.collect()).collect();
-    all.extend(page_up((50..90).rev().map(|n| bare(subject, n)).collect()));
+    let mut all: Vec<OutboxBatch> = batch_up(inbound.collect()).collect();
+    all.extend(batch_up((50..90).rev().map(|n| bare(subject, n)).collect()));
     for n in 100..140 {
-        all.extend(page_up(vec![send(subject, n)]));
+        all.extend(batch_up(vec![send(subject, n)]));
     }
-    all.sort_by(|a, b| a.place.cmp(&b.place));
+    all.sort_by(|a, b| a.outbox_key.cmp(&b.outbox_key));
     case.put(&all).await;
     assert!(all.len() > 25, "more than a batch takes");
-    assert_eq!(case.pages().await, all);
+    assert_eq!(case.batches().await, all);
     for other in ["1784140000000007", "178414000000000770"] {
         let other = AccountId::new(other);
-        assert_eq!(subject.ports().sends.pages(&other, None, 7).await.unwrap(), [], "{other}");
+        assert_eq!(subject.ports().sends.batches(&other, None, 7).await.unwrap(), [], "{other}");
     }
 }
 
-/// In the order of places, behind the last one seen, no more than asked for.
-pub async fn pages_are_read_some_at_a_time(subject: &dyn Subject) {
+/// In the order of keys, behind the last one seen, no more than asked for.
+pub async fn batches_are_read_some_at_a_time(subject: &dyn Subject) {
     let case = Case::new(subject);
     let sends = &subject.ports().sends;
-    let mut all: Vec<Page> = (0..90).map(|n| page(subject, &send(subject, n), 1)).collect();
+    let mut all: Vec<OutboxBatch> = (0..90).map(|n| batch(subject, &send(subject, n), 1)).collect();
     case.put(&all).await;
-    all.sort_by(|a, b| a.place.cmp(&b.place));
+    all.sort_by(|a, b| a.outbox_key.cmp(&b.outbox_key));
     let mut after = None;
-    let mut read: Vec<Page> = Vec::new();
+    let mut read: Vec<OutboxBatch> = Vec::new();
     loop {
-        let some = sends.pages(&account(), after.as_ref(), 7).await.unwrap();
+        let some = sends.batches(&account(), after.as_ref(), 7).await.unwrap();
         assert!(some.len() <= 7);
         let is_last = some.len() < 7;
-        after = some.last().map(|page| page.place.clone()).or(after);
+        after = some.last().map(|batch| batch.outbox_key.clone()).or(after);
         read.extend(some);
         if is_last {
             break;
         }
     }
     assert_eq!(read, all);
-    // Behind a page that is gone meanwhile.
-    assert!(case.rewrite(&Page { lines: Vec::new(), ..next(&all[40]) }).await);
-    let some = sends.pages(&account(), Some(&all[40].place), 3).await.unwrap();
+    // Behind a batch that is gone meanwhile.
+    assert!(case.rewrite(&OutboxBatch { lines: Vec::new(), ..next(&all[40]) }).await);
+    let some = sends.batches(&account(), Some(&all[40].outbox_key), 3).await.unwrap();
     assert_eq!(some, all[41..44]);
 }
 
@@ -432,20 +438,21 @@ pub async fn pages_are_read_some_at_a_time(subject: &dyn Subject) {
 pub async fn an_answer_that_is_full_is_not_the_last(subject: &dyn Subject) {
     let case = Case::new(subject);
     let long = || CampaignId::new("n".repeat(6000));
-    let page = |n| page(subject, &Waiting { campaign: long(), ..send(subject, n) }, 1);
-    let all: Vec<Page> = (0..250).map(page).collect();
+    let batch = |n| batch(subject, &PendingSend { campaign: long(), ..send(subject, n) }, 1);
+    let all: Vec<OutboxBatch> = (0..250).map(batch).collect();
     case.put(&all).await;
     let sends = &subject.ports().sends;
-    assert_eq!(sends.pages(&account(), None, 240).await.unwrap().len(), 240);
-    assert_eq!(sends.pages(&account(), None, 500).await.unwrap().len(), 250);
+    assert_eq!(sends.batches(&account(), None, 240).await.unwrap().len(), 240);
+    assert_eq!(sends.batches(&account(), None, 500).await.unwrap().len(), 250);
 }
 
 /// And goes with its last line, for good.
-pub async fn a_page_is_rewritten_on_its_version_alone(subject: &dyn Subject) {
+pub async fn a_batch_is_rewritten_on_its_version_alone(subject: &dyn Subject) {
     let case = Case::new(subject);
     let sends = (0..3).map(|n| send(subject, n)).collect();
-    let [(first, _)] = <[_; 1]>::try_from(Page::of(sends, now(subject) + SECOND, || 1)).unwrap();
-    let beside = page(subject, &send(subject, 9), 2);
+    let [(first, _)] =
+        <[_; 1]>::try_from(OutboxBatch::of(sends, now(subject) + SECOND, || 1)).unwrap();
+    let beside = batch(subject, &send(subject, 9), 2);
     case.put(&[first.clone(), beside.clone()]).await;
     let slot = Slot { due: now(subject) + 30 * SECOND, epoch: 4 };
     let second = slotted(&first, slot);
@@ -455,37 +462,37 @@ pub async fn a_page_is_rewritten_on_its_version_alone(subject: &dyn Subject) {
     assert!(!case.rewrite(&second).await, "again");
     let mut third = next(&second);
     third.lines.remove(1);
-    assert_eq!(case.pages().await, [second, beside.clone()]);
+    assert_eq!(case.batches().await, [second, beside.clone()]);
     assert!(case.rewrite(&third).await);
-    assert_eq!(case.pages().await, [third.clone(), beside.clone()]);
+    assert_eq!(case.batches().await, [third.clone(), beside.clone()]);
 
-    let gone = |page: &Page| Page { lines: Vec::new(), ..next(page) };
+    let gone = |batch: &OutboxBatch| OutboxBatch { lines: Vec::new(), ..next(batch) };
     assert!(!case.rewrite(&gone(&first)).await, "it was rewritten meanwhile");
     assert!(!case.rewrite(&gone(&next(&third))).await, "from the future");
-    assert_eq!(case.pages().await, [third.clone(), beside.clone()]);
+    assert_eq!(case.batches().await, [third.clone(), beside.clone()]);
     assert!(case.rewrite(&gone(&third)).await);
     assert!(!case.rewrite(&next(&third)).await, "it is gone");
     assert!(!case.rewrite(&next(&gone(&third))).await);
-    assert_eq!(case.pages().await, [beside]);
+    assert_eq!(case.batches().await, [beside]);
 }
 
 /// Fifty at once, which give different slots, and then fifty more of which half would remove it.
 pub async fn of_rewrites_that_race_one_is_done(subject: &dyn Subject) {
     let case = Case::new(subject);
-    let first = page(subject, &send(subject, 1), 1);
+    let first = batch(subject, &send(subject, 1), 1);
     case.put(std::slice::from_ref(&first)).await;
-    let slotted = |page: &Page, n| {
+    let slotted = |batch: &OutboxBatch, n| {
         let slot = Slot { due: now(subject) + n * SECOND, epoch: n };
-        slotted(page, slot)
+        slotted(batch, slot)
     };
-    let nexts: Vec<Page> = (0..50).map(|n| slotted(&first, n)).collect();
+    let nexts: Vec<OutboxBatch> = (0..50).map(|n| slotted(&first, n)).collect();
     let done = join_all(nexts.iter().map(|next| case.rewrite(next))).await;
     let done: Vec<_> =
         nexts.into_iter().zip(done).filter_map(|(n, done)| done.then_some(n)).collect();
     assert_eq!(done.len(), 1);
-    assert_eq!(case.pages().await, done);
+    assert_eq!(case.batches().await, done);
 
-    let mut nexts: Vec<Page> = (0..50).map(|n| slotted(&done[0], n)).collect();
+    let mut nexts: Vec<OutboxBatch> = (0..50).map(|n| slotted(&done[0], n)).collect();
     for next in nexts.iter_mut().step_by(2) {
         next.lines.clear();
     }
@@ -494,5 +501,5 @@ pub async fn of_rewrites_that_race_one_is_done(subject: &dyn Subject) {
     let won = done.next().unwrap();
     assert_eq!(done.next(), None);
     let left = if won.lines.is_empty() { Vec::new() } else { vec![won] };
-    assert_eq!(case.pages().await, left);
+    assert_eq!(case.batches().await, left);
 }

@@ -12,7 +12,7 @@ use spillway_service::clock::Clock;
 use spillway_service::port::{
     Accounts, AppBudgets, Backlogs, Budgets, Cursors, ReleaseQueue, SendQueue, Sends,
 };
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
 use crate::meta::millis;
@@ -97,7 +97,7 @@ impl Alone {
     }
 
     /// Takes what can be received from the queue of sends.
-    pub fn take_sends(&self) -> Vec<Ticket> {
+    pub fn take_sends(&self) -> Vec<SendTask> {
         let mut world = self.shared.world();
         let World { sends, dice, now, .. } = &mut *world;
         let mut taken = Vec::new();

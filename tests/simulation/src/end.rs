@@ -100,10 +100,10 @@ impl World {
             let count = self.tables.waiting;
             self.broken(format!("{count} sends still wait, one of them {first}"));
         }
-        let pages = self.tables.pages.values().flat_map(BTreeMap::keys);
-        let pages: Vec<String> = pages.map(|place| format!("{place:?}")).collect();
-        if !pages.is_empty() {
-            self.broken(format!("pages are left: {pages:?}"));
+        let batches = self.tables.batches.values().flat_map(BTreeMap::keys);
+        let batches: Vec<String> = batches.map(|outbox_key| format!("{outbox_key:?}")).collect();
+        if !batches.is_empty() {
+            self.broken(format!("batches are left: {batches:?}"));
         }
         let marks: Vec<AccountId> = self.tables.marks.keys().cloned().collect();
         if !marks.is_empty() {

@@ -11,7 +11,7 @@ use spillway_service::clock::Clock;
 use spillway_service::deliver::Job;
 use spillway_service::ingest::{Ingest, Ingested};
 use spillway_service::port::StoreError;
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
 use crate::process::{Function, Process, Work};
@@ -36,7 +36,7 @@ pub(crate) enum Call {
     /// What ingest is told, how often that failed, and when it was told first.
     Post(Post, Attempts),
     /// A batch of the send queue.
-    Sends(Vec<Received<Ticket>>),
+    Sends(Vec<Received<SendTask>>),
     /// A message of the release queue.
     Release(Received<AccountId>),
     /// The schedule.
@@ -198,16 +198,16 @@ fn delivery(comments: &[CommentEvent], now: u64) -> Delivery {
     Delivery { object: Some("instagram".into()), events: events.collect(), skipped: Vec::new() }
 }
 
-fn jobs(batch: &[Received<Ticket>]) -> Vec<Job> {
+fn jobs(batch: &[Received<SendTask>]) -> Vec<Job> {
     batch
         .iter()
         .enumerate()
-        .map(|(nth, message)| Job { message_id: nth.to_string(), ticket: message.body.clone() })
+        .map(|(nth, message)| Job { message_id: nth.to_string(), task: message.body.clone() })
         .collect()
 }
 
 /// Deletes what is done with.
-fn delete(host: &Host, batch: &[Received<Ticket>], again: &[String]) {
+fn delete(host: &Host, batch: &[Received<SendTask>], again: &[String]) {
     let mut world = host.shared.world();
     for (nth, message) in batch.iter().enumerate() {
         let rate = world.scenario.rates.delete_lost;

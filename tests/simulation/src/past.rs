@@ -3,7 +3,7 @@
 /// A value with its past.
 #[derive(Clone, Debug)]
 pub(crate) struct Past<T> {
-    /// How it stands.
+    /// Its state.
     pub(crate) stands: T,
     /// Since when, in milliseconds since 1970.
     pub(crate) since: u64,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Deliver;
-use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{Ingest, Warm};
 use spillway_service::limiter::Limiter;
@@ -123,7 +123,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let cursors: Arc<dyn Cursors> = sabotage.cursors(host.clone());
     let clock: Arc<dyn Clock> = host.clock.clone();
     let ids = Arc::new(GrantIds::new(process));
-    let directory = Arc::new(Directory::new(accounts, &clock));
+    let account_cache = Arc::new(AccountCache::new(accounts, &clock));
     let limiter = || {
         let meter = Arc::<Meter>::default();
         let app = App::new(
@@ -132,16 +132,16 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             clock.clone(),
             meter.clone(),
         );
-        let (directory, check) = (directory.clone(), host.check.clone());
-        Limiter::new(directory, budgets.clone(), app, ids.clone(), clock.clone(), check, meter)
+        let (account_cache, check) = (account_cache.clone(), host.check.clone());
+        Limiter::new(account_cache, budgets.clone(), app, ids.clone(), clock.clone(), check, meter)
     };
     let ingest = || Ingest {
-        directory: directory.clone(),
+        account_cache: account_cache.clone(),
         sends: sends.clone(),
         cursors: cursors.clone(),
         backlogs: host.clone(),
         queue: host.clone(),
-        hearing: host.clone(),
+        last_seen: host.clone(),
         ids: ids.clone(),
         warm: Warm::new(&clock),
         clock: clock.clone(),
@@ -149,16 +149,16 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         meter: Arc::default(),
     };
     match function {
-        Function::Tool => Work::Tool(Tool { limiter: limiter(), directory, sabotage }),
+        Function::Tool => Work::Tool(Tool { limiter: limiter(), account_cache, sabotage }),
         Function::Webhook => Work::Webhook(ingest()),
         Function::Upkeep => Work::Upkeep(Upkeeper {
             limiter: limiter().with_journal(host.clone()),
             intake: Arc::new(ingest()),
-            directory,
+            account_cache,
             budgets,
             cursors,
             backlogs: host.clone(),
-            roster: sabotage.roster(host.clone()),
+            maintenance: sabotage.maintenance(host.clone()),
             tokens: sabotage.tokens(host.clone()),
             removal: host.clone(),
             journal: host.clone(),
@@ -169,7 +169,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         }),
         Function::Sender => Work::Sender(Deliver {
             limiter: limiter(),
-            directory,
+            account_cache,
             cursors: cursors.clone(),
             sends,
             backlogs: host.clone(),
@@ -181,7 +181,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             meter: Arc::default(),
         }),
         Function::Release => Work::Release(Release {
-            directory,
+            account_cache,
             budgets,
             app: sabotage.app(function, host.clone()),
             cursors: cursors.clone(),

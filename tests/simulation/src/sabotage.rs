@@ -11,7 +11,7 @@ mod upkeep;
 use std::sync::Arc;
 
 use spillway_service::port::{
-    AccountGraph, Accounts, AppBudgets, Budgets, Cursors, Roster, Sends, Tokens,
+    AccountGraph, Accounts, AppBudgets, Budgets, Cursors, MaintenanceSchedule, Sends, Tokens,
 };
 
 use crate::host::Host;
@@ -98,7 +98,7 @@ impl Sabotage {
         }
     }
 
-    pub(crate) fn roster(self, host: Arc<Host>) -> Arc<dyn Roster> {
+    pub(crate) fn maintenance(self, host: Arc<Host>) -> Arc<dyn MaintenanceSchedule> {
         match self {
             Self::Unread => Arc::new(Sabotaged { host, by: self }),
             _ => host,

@@ -150,7 +150,7 @@ pub(crate) struct KeptUp {
     /// How Meta lists its comments.
     pub(crate) listing: Listing,
     /// When somebody asks for the comments of the last days to be read.
-    pub(crate) wishes: Vec<u64>,
+    pub(crate) requests: Vec<u64>,
 }
 
 /// How Meta lists the comments of an account's media.
@@ -472,15 +472,15 @@ impl Scenario {
         changes
     }
 
-    /// When somebody asks for comments to be read, the last wish first.
-    pub(crate) fn wishes(&self) -> Vec<(u64, AccountId)> {
+    /// When somebody asks for comments to be read, the last request first.
+    pub(crate) fn requests(&self) -> Vec<(u64, AccountId)> {
         let of = |account: &AccountPlan| -> Vec<(u64, AccountId)> {
-            let wishes = account.kept.iter().flat_map(|kept| &kept.wishes);
-            wishes.map(|&at| (at, account.id.clone())).collect()
+            let requests = account.kept.iter().flat_map(|kept| &kept.requests);
+            requests.map(|&at| (at, account.id.clone())).collect()
         };
-        let mut wishes: Vec<_> = self.accounts.iter().flat_map(of).collect();
-        wishes.sort_by_key(|&(at, _)| Reverse(at));
-        wishes
+        let mut requests: Vec<_> = self.accounts.iter().flat_map(of).collect();
+        requests.sort_by_key(|&(at, _)| Reverse(at));
+        requests
     }
 
     /// Whether a comment's answer waits for nothing but the account's limits and holds.

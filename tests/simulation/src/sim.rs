@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use spillway_core::id::AccountId;
-use spillway_service::port::Wish;
+use spillway_service::port::UpkeepRequest;
 
 use crate::lambda::{Attempts, Call, Ended, invoke};
 use crate::process::{Function, Process};
@@ -32,7 +32,7 @@ pub(crate) struct Sim {
     /// When accounts are changed, the next one last.
     changes: Vec<(u64, AccountId)>,
     /// When somebody asks something of upkeep, the next one last.
-    wishes: Vec<(u64, AccountId)>,
+    requests: Vec<(u64, AccountId)>,
     last_tick: u64,
     last_upkeep: u64,
 }
@@ -132,7 +132,7 @@ impl Sim {
             posted: 0,
             changes: scenario.changes(),
             jobs: scenario.jobs.iter().rev().cloned().collect(),
-            wishes: scenario.wishes(),
+            requests: scenario.requests(),
             last_tick: scenario.start,
             last_upkeep: scenario.start,
             scenario: scenario.clone(),
@@ -278,14 +278,14 @@ impl Sim {
     }
 
     fn start_upkeep(&mut self, now: u64) -> bool {
-        if let Some((at, account)) = self.wishes.last()
+        if let Some((at, account)) = self.requests.last()
             && *at <= now
         {
             let mut world = self.shared.world();
             let at = world.time();
-            world.wish(account, &Wish::Backfill, at);
+            world.request(account, &UpkeepRequest::Backfill, at);
             drop(world);
-            self.wishes.pop();
+            self.requests.pop();
             return true;
         }
         if !self.has_room(Function::Upkeep) || self.next_upkeep().is_none_or(|at| at > now) {
@@ -390,12 +390,12 @@ impl Sim {
         let post = self.posts.keys().next().map(|&(at, _)| at);
         let change = self.changes.last().map(|&(at, _)| at);
         let upkeep = self.next_upkeep().filter(|_| self.has_room(Function::Upkeep));
-        let wish = self.wishes.last().map(|&(at, _)| at);
+        let request = self.requests.last().map(|&(at, _)| at);
         let job = self.jobs.last().map(|job| job.at).filter(|_| self.has_room(Function::Tool));
         let world = self.shared.world();
         let sends = world.sends.next_visible().filter(|_| self.has_room(Function::Sender));
         let releases = world.releases.next_visible().filter(|_| self.has_room(Function::Release));
-        let next = [world.next_alarm(), tick, post, job, sends, releases, change, upkeep, wish]
+        let next = [world.next_alarm(), tick, post, job, sends, releases, change, upkeep, request]
             .into_iter()
             .flatten()
             .min();

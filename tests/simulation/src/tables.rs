@@ -10,11 +10,12 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
 use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
-use spillway_core::send::{Lane, Outcome, Step, Waiting};
+use spillway_core::send::{Lane, Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
-use spillway_service::page::Page;
-use spillway_service::port::{DUE_AHEAD, Entry, Mark, Moved, Recorded, Saved};
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
+use spillway_service::port::{BacklogMarker, DUE_AHEAD, Entry, Moved, Recorded, Saved};
+use spillway_service::send_task::SendTask;
 
 pub(crate) use self::kept::{Kept, Listed};
 use crate::past::Past;
@@ -37,8 +38,8 @@ pub(crate) struct Tables {
     pub(crate) entries: BTreeMap<SendId, Recording>,
     /// How many of them wait.
     pub(crate) waiting: usize,
-    /// Pages, by account and place.
-    pub(crate) pages: BTreeMap<AccountId, BTreeMap<Place, Page>>,
+    /// Batches, by account and outbox key.
+    pub(crate) batches: BTreeMap<AccountId, BTreeMap<OutboxKey, OutboxBatch>>,
     /// Marks, by account.
     pub(crate) marks: BTreeMap<AccountId, Marked>,
     /// What upkeep stores.
@@ -54,33 +55,33 @@ pub(crate) const LAG_MAX: u64 = 2000;
 /// An entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
-    /// The place of its send.
-    pub(crate) place: Place,
+    /// The outbox key of its send.
+    pub(crate) outbox_key: OutboxKey,
     /// Its lane.
     pub(crate) lane: Lane,
     /// When its own time ends.
     pub(crate) deadline: Timestamp,
-    /// How it stands.
+    /// Its state.
     stands: Past<State>,
 }
 
-/// How an entry stands.
+/// The state of an entry.
 #[derive(Clone, Debug)]
 enum State {
     /// Its send waits.
-    Waiting(Box<Waiting>),
+    Waiting(Box<PendingSend>),
     /// Its send has ended.
     Ended(Outcome),
 }
 
 impl Recording {
-    fn new(place: &Place, send: &Waiting, now: u64) -> Self {
+    fn new(outbox_key: &OutboxKey, send: &PendingSend, now: u64) -> Self {
         let stands = Past::new(State::Waiting(Box::new(send.clone())), now);
-        Self { place: place.clone(), lane: send.lane, deadline: send.deadline, stands }
+        Self { outbox_key: outbox_key.clone(), lane: send.lane, deadline: send.deadline, stands }
     }
 
     /// The send, while it waits.
-    pub(crate) fn waiting(&self) -> Option<&Waiting> {
+    pub(crate) fn waiting(&self) -> Option<&PendingSend> {
         match &self.stands.stands {
             State::Waiting(send) => Some(send),
             State::Ended(_) => None,
@@ -101,7 +102,7 @@ impl Recording {
 pub(crate) struct Marked {
     version: u64,
     marked_at: Timestamp,
-    /// When the account wants to be looked at.
+    /// When the account is due for a look.
     pub(crate) due: Timestamp,
     lease_until: Option<Timestamp>,
 }
@@ -144,7 +145,7 @@ impl Versioned for Cursor {
     }
 }
 
-/// Whether `next` may be written in place of `current`: it must be the version before. A failed
+/// Whether `next` may be written in the place of `current`: it must be the version before. A failed
 /// condition that shows the write's own grant is that write, tried again.
 fn condition<T: Versioned>(current: Option<&T>, next: &T) -> Condition<T> {
     match current {
@@ -253,93 +254,99 @@ impl Tables {
         *lies = at.max(*lies);
     }
 
-    /// Writes a new page.
-    pub(crate) fn put_page(&mut self, page: &Page) {
-        let pages = self.pages.entry(page.account.clone()).or_default();
-        pages.insert(page.place.clone(), page.clone());
+    /// Writes a new batch.
+    pub(crate) fn put_batch(&mut self, batch: &OutboxBatch) {
+        let batches = self.batches.entry(batch.account.clone()).or_default();
+        batches.insert(batch.outbox_key.clone(), batch.clone());
     }
 
-    /// Writes a page on the condition of its version, or removes it when it has no lines; gives
+    /// Writes a batch on the condition of its version, or removes it when it has no lines; gives
     /// what was there, or `None` where the condition fails.
-    pub(crate) fn rewrite(&mut self, next: &Page) -> Option<Page> {
-        let pages = self.pages.get_mut(&next.account)?;
-        let stored = pages.get(&next.place).filter(|page| page.version + 1 == next.version)?;
+    pub(crate) fn rewrite(&mut self, next: &OutboxBatch) -> Option<OutboxBatch> {
+        let batches = self.batches.get_mut(&next.account)?;
+        let stored =
+            batches.get(&next.outbox_key).filter(|batch| batch.version + 1 == next.version)?;
         let stored = stored.clone();
         match next.lines.is_empty() {
-            true => pages.remove(&next.place),
-            false => pages.insert(next.place.clone(), next.clone()),
+            true => batches.remove(&next.outbox_key),
+            false => batches.insert(next.outbox_key.clone(), next.clone()),
         };
-        if pages.is_empty() {
-            self.pages.remove(&next.account);
+        if batches.is_empty() {
+            self.batches.remove(&next.account);
         }
         Some(stored)
     }
 
-    /// An account's pages in order.
-    pub(crate) fn pages(
+    /// An account's batches in order.
+    pub(crate) fn batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Vec<Page> {
-        let Some(pages) = self.pages.get(account) else { return Vec::new() };
+    ) -> Vec<OutboxBatch> {
+        let Some(batches) = self.batches.get(account) else { return Vec::new() };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let pages = pages.range((from, Bound::Unbounded)).take(limit);
-        pages.map(|(_, page)| page.clone()).collect()
+        let batches = batches.range((from, Bound::Unbounded)).take(limit);
+        batches.map(|(_, batch)| batch.clone()).collect()
     }
 
-    /// Whether a page of its account lists a send at this place.
-    pub(crate) fn is_listed(&self, send: &SendId, place: &Place) -> bool {
-        let mut pages = self.pages.get(&send.account).into_iter().flat_map(BTreeMap::values);
-        pages.any(|page| {
-            let mut of_event = page.lines.iter().filter(|line| line.event == send.event);
-            of_event.any(|line| page.place_of(line) == *place)
+    /// Whether a batch of its account lists a send at this outbox key.
+    pub(crate) fn is_listed(&self, send: &SendId, outbox_key: &OutboxKey) -> bool {
+        let mut batches = self.batches.get(&send.account).into_iter().flat_map(BTreeMap::values);
+        batches.any(|batch| {
+            let mut of_event = batch.lines.iter().filter(|line| line.event == send.event);
+            of_event.any(|line| batch.key_of(line) == *outbox_key)
         })
     }
 
     /// Makes an entry for an event that has none.
-    pub(crate) fn put_entry(&mut self, place: &Place, send: &Waiting, now: u64) -> Recorded {
+    pub(crate) fn put_entry(
+        &mut self,
+        outbox_key: &OutboxKey,
+        send: &PendingSend,
+        now: u64,
+    ) -> Recorded {
         match self.entries.get(&send.id) {
             // The write's own, tried again.
-            Some(entry) if entry.place == *place => Recorded::New,
+            Some(entry) if entry.outbox_key == *outbox_key => Recorded::New,
             Some(_) => Recorded::Duplicate,
             None => {
-                self.entries.insert(send.id.clone(), Recording::new(place, send, now));
+                self.entries.insert(send.id.clone(), Recording::new(outbox_key, send, now));
                 self.waiting += 1;
                 Recorded::New
             }
         }
     }
 
-    /// The send, if it waits at this place.
-    pub(crate) fn waiting_at(&self, place: &Place, send: &SendId) -> Option<&Waiting> {
-        self.entries.get(send).filter(|entry| entry.place == *place)?.waiting()
+    /// The send, if it waits at this outbox key.
+    pub(crate) fn waiting_at(&self, outbox_key: &OutboxKey, send: &SendId) -> Option<&PendingSend> {
+        self.entries.get(send).filter(|entry| entry.outbox_key == *outbox_key)?.waiting()
     }
 
-    /// Takes a step where the send waits at the ticket's place and epoch.
-    pub(crate) fn step(&mut self, ticket: &Ticket, step: Step, now: u64) -> Option<Waiting> {
-        let send = self.waiting_at(&ticket.place, &ticket.send)?;
-        let after = (send.epoch == ticket.epoch).then(|| send.after(step))?;
-        let entry = self.entries.get_mut(&ticket.send)?;
+    /// Takes a step where the send waits at the task's outbox key and epoch.
+    pub(crate) fn step(&mut self, task: &SendTask, step: Step, now: u64) -> Option<PendingSend> {
+        let send = self.waiting_at(&task.outbox_key, &task.send)?;
+        let after = (send.epoch == task.epoch).then(|| send.after(step))?;
+        let entry = self.entries.get_mut(&task.send)?;
         entry.stands.turn(State::Waiting(Box::new(after.clone())), now, self.lag_max);
         Some(after)
     }
 
-    /// Ends a send that waits at the ticket's place; whether it did.
-    pub(crate) fn end(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
-        if self.waiting_at(&ticket.place, &ticket.send).is_none() {
+    /// Ends a send that waits at the task's outbox key; whether it did.
+    pub(crate) fn end(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
+        if self.waiting_at(&task.outbox_key, &task.send).is_none() {
             return false;
         }
-        let Some(entry) = self.entries.get_mut(&ticket.send) else { return false };
+        let Some(entry) = self.entries.get_mut(&task.send) else { return false };
         entry.stands.turn(State::Ended(outcome.clone()), now, self.lag_max);
         self.waiting -= 1;
         true
     }
 
-    /// Ends a send that waits at the ticket's place and epoch; whether it did.
-    pub(crate) fn end_at_epoch(&mut self, ticket: &Ticket, outcome: &Outcome, now: u64) -> bool {
-        let send = self.waiting_at(&ticket.place, &ticket.send);
-        send.is_some_and(|send| send.epoch == ticket.epoch) && self.end(ticket, outcome, now)
+    /// Ends a send that waits at the task's outbox key and epoch; whether it did.
+    pub(crate) fn end_at_epoch(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
+        let send = self.waiting_at(&task.outbox_key, &task.send);
+        send.is_some_and(|send| send.epoch == task.epoch) && self.end(task, outcome, now)
     }
 
     /// The events that had an entry at `as_of`: an eventual read.
@@ -359,16 +366,16 @@ impl Tables {
     /// An entry as it stood at `as_of`: an eventual read. [`u64::MAX`] makes it a consistent one.
     pub(crate) fn entry(&self, send: &SendId, as_of: u64) -> Entry {
         let Some(entry) = self.entries.get(send) else { return Entry::Missing };
-        let place = entry.place.clone();
+        let outbox_key = entry.outbox_key.clone();
         match entry.stands.at(as_of) {
             None => Entry::Missing,
-            Some(State::Waiting(send)) => Entry::Waiting(place, send.clone()),
-            Some(State::Ended(_)) => Entry::Ended(place),
+            Some(State::Waiting(send)) => Entry::Waiting(outbox_key, send.clone()),
+            Some(State::Ended(_)) => Entry::Ended(outbox_key),
         }
     }
 
     /// The sends of an account that wait.
-    pub(crate) fn waiting_of(&self, account: &AccountId) -> impl Iterator<Item = &Waiting> {
+    pub(crate) fn waiting_of(&self, account: &AccountId) -> impl Iterator<Item = &PendingSend> {
         let first = SendId { account: account.clone(), event: EventId::new("") };
         let entries = self.entries.range(first..);
         entries
@@ -399,7 +406,7 @@ impl Tables {
         account: &AccountId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Option<Mark> {
+    ) -> Option<BacklogMarker> {
         let marked = self.marks.get_mut(account)?;
         if marked.due > now + DUE_AHEAD || marked.lease_until.is_some_and(|lease| lease >= now) {
             return None;
@@ -407,7 +414,7 @@ impl Tables {
         marked.lease_until = Some(until);
         marked.version += 1;
         let Marked { version, marked_at, .. } = *marked;
-        Some(Mark { version, marked_at, lease_until: until })
+        Some(BacklogMarker { version, marked_at, lease_until: until })
     }
 
     /// Ends a lease on the condition of the mark's version: due again, or unmarked where `due` is
@@ -415,7 +422,7 @@ impl Tables {
     pub(crate) fn settle(
         &mut self,
         account: &AccountId,
-        mark: &Mark,
+        mark: &BacklogMarker,
         due: Option<Timestamp>,
     ) -> Settled {
         let Some(marked) = self.marks.get_mut(account) else { return Settled::Refused };

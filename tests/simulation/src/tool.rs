@@ -7,8 +7,8 @@ use futures::future::join_all;
 use spillway_core::quota::GRANT_LIFE;
 use spillway_meta::graph::CONNECT_TIMEOUT;
 use spillway_service::account::Account;
+use spillway_service::account_cache::AccountCache;
 use spillway_service::clock::Clock;
-use spillway_service::directory::Directory;
 use spillway_service::limiter::{Charged, Limiter};
 
 use crate::host::Host;
@@ -19,7 +19,7 @@ use crate::scenario::Job;
 /// The tool.
 pub(crate) struct Tool {
     /// Accounts.
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) account_cache: Arc<AccountCache>,
     /// Their budgets.
     pub(crate) limiter: Limiter,
     /// Whether it charges.
@@ -50,7 +50,7 @@ impl Tool {
 
     /// The account, if it was charged.
     async fn charge(&self, job: &Job) -> Option<Arc<Account>> {
-        let account = self.directory.find(&job.account).await.ok()??;
+        let account = self.account_cache.find(&job.account).await.ok()??;
         if self.sabotage == Sabotage::Charges {
             return Some(account);
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 use crate::dice::Dice;
 use crate::meta::Meta;
@@ -38,7 +38,7 @@ pub(crate) struct World {
     /// What DynamoDB holds.
     pub(crate) tables: Tables,
     /// The queue of sends.
-    pub(crate) sends: Queue<Ticket>,
+    pub(crate) sends: Queue<SendTask>,
     /// The queue of accounts to release.
     pub(crate) releases: Queue<AccountId>,
     /// Meta.

@@ -10,7 +10,7 @@ use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
 use spillway_meta::error::Verdict as Answered;
 use spillway_meta::graph::{CallError, Me, Subscription};
 use spillway_service::account::Account;
-use spillway_service::port::{Standings, StoreError};
+use spillway_service::port::{MaintenanceRecords, StoreError};
 use spillway_service::upkeep::{CommentsRead, Examined, NoAnswer};
 
 use super::finding::Finding;
@@ -66,7 +66,7 @@ async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     let wiring = &deployment.wiring;
     let mut findings = quotas(account);
     findings.push(campaigns(&account.campaigns));
-    findings.extend(standing(deployment, account).await);
+    findings.extend(record(deployment, account).await);
     if let Err(error) = wiring.account_graph.prepare(&account.id, &account.token).await {
         findings.push(unopened(&error));
         let said = "its token cannot be opened";
@@ -126,19 +126,19 @@ fn campaigns(campaigns: &Campaigns) -> Finding {
 }
 
 /// What the store knows of it: holds, the token's life, what upkeep found.
-async fn standing(deployment: &Deployment, account: &Account) -> Vec<Finding> {
+async fn record(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     let (id, wiring) = (&account.id, &deployment.wiring);
     let loaded = futures::try_join!(
         wiring.budgets.load(id),
         wiring.app.load(),
-        wiring.roster.standing(id),
+        wiring.maintenance.record(id),
         wiring.tokens.load(id),
     );
-    let (budget, app, standing, token) = match loaded {
+    let (budget, app, record, token) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => return vec![Finding::unseen(STATE, &error.to_string())],
     };
-    let mut findings = vec![match standing {
+    let mut findings = vec![match record {
         Some(_) => Finding::good(UPKEEP, "it is on the list of accounts to keep up"),
         None => Finding::wrong(
             UPKEEP,
@@ -146,17 +146,17 @@ async fn standing(deployment: &Deployment, account: &Account) -> Vec<Finding> {
             "connect it again: `spillway connect --help`",
         ),
     }];
-    let standing = standing.unwrap_or_default();
+    let record = record.unwrap_or_default();
     let life = token.map_or_else(TokenLife::default, |token| token.life);
     let facts = Facts {
         campaigns: &account.campaigns,
         rules: &account.rules,
         holds: &budget.holds,
         app: &app.holds,
-        learned: budget.learned,
+        feedback: budget.feedback,
         token: life,
-        upkeep: &standing.upkeep,
-        last_heard: standing.last_heard,
+        upkeep: &record.upkeep,
+        last_seen: record.last_seen,
     };
     let now = deployment.clock.now();
     findings.extend(facts.conditions(now).iter().map(|condition| state(condition, now)));
@@ -311,7 +311,7 @@ fn unanswered(check: &'static str, no_answer: &NoAnswer) -> Finding {
         NoAnswer::Denied(denial) => {
             return Finding::skipped(
                 check,
-                format!("there is no room for the call: {}", denial.bound),
+                format!("there is no room for the call: {}", denial.reason),
             )
             .advising("`spillway status` shows until when; then run the doctor again");
         }
@@ -343,7 +343,7 @@ fn unanswered(check: &'static str, no_answer: &NoAnswer) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use spillway_core::budget::{Bound, Denial};
+    use spillway_core::budget::{Denial, DenialReason};
     use spillway_core::hold::HoldCause;
     use spillway_core::status::Why;
     use spillway_meta::error::GraphError;
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(verdict(refused(4, None)), Skipped);
         assert_eq!(verdict(refused(2, None)), Skipped);
         assert_eq!(verdict(NoAnswer::Failed(CallError::NotWritten)), Skipped);
-        let denial = Denial { bound: Bound::Hold(HoldCause::Throttled), retry_at: NOW };
+        let denial = Denial { reason: DenialReason::Hold(HoldCause::Throttled), retry_at: NOW };
         assert_eq!(verdict(NoAnswer::Denied(denial)), Skipped);
     }
 

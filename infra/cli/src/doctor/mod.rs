@@ -17,7 +17,7 @@ use clap::Args;
 use futures::stream::{self, StreamExt};
 use serde::Serialize;
 use spillway_core::id::AccountId;
-use spillway_service::port::Standings;
+use spillway_service::port::MaintenanceRecords;
 
 use self::finding::{Finding, Verdict};
 use crate::deployment::{Deployment, Where};
@@ -69,8 +69,8 @@ struct Report {
 }
 
 /// Looks, and says what was found.
-pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<Ended> {
-    let deployment = place.open().await?;
+pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) -> Result<Ended> {
+    let deployment = outbox_key.open().await?;
     let only = options.account.as_deref().map(AccountId::from);
     let findings = look(&deployment, only).await;
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Good);
@@ -143,7 +143,7 @@ async fn accounts(
 ) -> Vec<Finding> {
     let ids = match &only {
         Some(account) => vec![account.clone()],
-        None => match deployment.wiring.roster.accounts().await {
+        None => match deployment.wiring.maintenance.accounts().await {
             Ok(ids) => ids,
             Err(error) => return vec![Finding::unseen(ACCOUNTS, &error.to_string())],
         },

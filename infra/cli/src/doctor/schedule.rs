@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Roster, StoreError};
+use spillway_service::port::{MaintenanceSchedule, StoreError};
 
 use super::finding::Finding;
 use crate::deployment::Deployment;
@@ -33,7 +33,7 @@ const OF_UPKEEP: Patience =
 pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
     let now = deployment.clock.now();
     let wiring = &deployment.wiring;
-    let (marked, due) = futures::join!(wiring.backlogs.marked(), wiring.roster.due(now));
+    let (marked, due) = futures::join!(wiring.backlogs.marked(), wiring.maintenance.due(now));
     vec![judged(RELEASE, &OF_RELEASE, marked, now), judged(UPKEEP, &OF_UPKEEP, due, now)]
 }
 

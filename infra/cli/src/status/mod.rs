@@ -17,7 +17,7 @@ use spillway_core::send::Lane;
 use spillway_core::status::{Condition, State};
 use spillway_core::time::Timestamp;
 use spillway_service::overview::{Extent, Overview};
-use spillway_service::port::Standings;
+use spillway_service::port::MaintenanceRecords;
 
 use crate::deployment::{Deployment, Where};
 use crate::output::{Output, instant, parse_span};
@@ -34,7 +34,7 @@ Examples:
   spillway status --watch                          a live view; q ends it
   spillway status --json | jq -r '.accounts[] | select(.state != \"healthy\") | .account'
 
-Waiting sends are read from the state table, up to 20,000 for each account. LEFT is the quota with the
+PendingSend sends are read from the state table, up to 20,000 for each account. LEFT is the quota with the
 least left. A time marked ~ is a forecast. Calls that ended in a 5xx are counted for this
 hour and the one before it; the calls that a process made since its last decision are missing.")]
 pub(crate) struct Options {
@@ -125,8 +125,8 @@ struct LaneRow {
 }
 
 /// Looks, once or again and again.
-pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
-    let deployment = place.open().await?;
+pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) -> Result<()> {
+    let deployment = outbox_key.open().await?;
     let only = options.account.as_deref().map(AccountId::from);
     if options.watch {
         return watch::run(&deployment, only.as_ref(), options.every).await;
@@ -143,7 +143,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
 async fn look(deployment: &Deployment, only: Option<&AccountId>) -> Result<Vec<Overview>> {
     let accounts = match only {
         Some(account) => vec![account.clone()],
-        None => deployment.wiring.roster.accounts().await?,
+        None => deployment.wiring.maintenance.accounts().await?,
     };
     let progress = Progress::new("accounts", accounts.len());
     let now = deployment.clock.now();
@@ -221,7 +221,7 @@ fn row(overview: &Overview) -> Row {
         last_dm_at: overview.outlook.and_then(|outlook| instant(outlook.last)),
         late: overview.outlook.map(|outlook| outlook.late),
         token_ends_at: overview.token.ends_at.and_then(instant),
-        last_webhook_at: overview.last_heard.and_then(instant),
+        last_webhook_at: overview.last_seen.and_then(instant),
         calls: CallsRow {
             since: instant(overview.calls_since),
             made: overview.calls.calls,

@@ -36,9 +36,9 @@ impl Screen {
     /// Takes in what was seen; the selected account stays so.
     pub(super) fn saw(&mut self, overviews: Vec<Overview>) {
         let account = self.overviews.get(self.selected).map(|overview| overview.account.clone());
-        let place =
+        let outbox_key =
             overviews.iter().position(|overview| Some(&overview.account) == account.as_ref());
-        self.selected = place.unwrap_or(0);
+        self.selected = outbox_key.unwrap_or(0);
         self.overviews = overviews;
         self.failed = None;
     }
@@ -201,7 +201,7 @@ mod tests {
             next_at: Some(NOW + Duration::from_secs(18)),
             outlook: Some(Outlook { seen_at: NOW, waiting: 970, late: 3, last: NOW + 5 * HOUR }),
             token: TokenLife { obtained_at: None, ends_at: Some(NOW + 30 * 24 * HOUR) },
-            last_heard: Some(NOW - HOUR),
+            last_seen: Some(NOW - HOUR),
             calls: Tally { calls: 721, server_errors: 216 },
             calls_since: NOW - HOUR,
             sent_by_hour: Some(sent),

@@ -54,7 +54,7 @@ pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; 9] {
         overview.outlook.map_or_else(dash, |outlook| format!("~{}", ahead(outlook.last))),
         overview.outlook.map_or_else(dash, |outlook| outlook.late.to_string()),
         overview.token.ends_at.map_or_else(|| "?".to_owned(), ahead),
-        overview.last_heard.map_or_else(|| "never".to_owned(), ago),
+        overview.last_seen.map_or_else(|| "never".to_owned(), ago),
     ]
 }
 
@@ -150,7 +150,7 @@ pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
     };
     out += &line("token ends", unknown(overview.token.ends_at, "not known before it is renewed"));
     out += &line("calls", server_errors(overview, now));
-    out += &line("last webhook", unknown(overview.last_heard, "none yet"));
+    out += &line("last webhook", unknown(overview.last_seen, "none yet"));
     out += "\n  DMs an hour, 24 hours back and 24 ahead\n";
     let _ =
         writeln!(out, "  {}│{}", past(overview), bars(&overview.planned_by_hour, most(overview)));

@@ -1,7 +1,7 @@
 //! `spillway account`, `connect` and `new-key`.
 
 use serde_json::{Value, json};
-use spillway_cloud::dynamo::DynamoRoster;
+use spillway_cloud::dynamo::DynamoMaintenance;
 use spillway_local::graph::app_scoped;
 
 use crate::snapshot::assert_json;
@@ -161,13 +161,13 @@ async fn an_account_is_connected_by_a_login() {
 
     // Removed, Meta's requests find it no more.
     let requests_name = app_scoped(new);
-    let roster = DynamoRoster {
+    let maintenance = DynamoMaintenance {
         client: stand.served.stack.dynamo.clone(),
         table: stand.served.stack.config.state_table.clone(),
     };
-    assert_eq!(roster.named(&requests_name).await.unwrap(), Some(new.into()));
+    assert_eq!(maintenance.named(&requests_name).await.unwrap(), Some(new.into()));
     stand.run(&["account", "remove", new, "--yes"]).await.ok();
-    assert_eq!(roster.named(&requests_name).await.unwrap(), None);
+    assert_eq!(maintenance.named(&requests_name).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

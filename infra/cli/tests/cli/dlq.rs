@@ -19,8 +19,8 @@ impl Stand {
     }
 }
 
-/// A ticket for a send that nobody knows, so that the sender lets it go.
-fn ticket(n: u32) -> String {
+/// A task for a send that nobody knows, so that the sender lets it go.
+fn task(n: u32) -> String {
     let id = send_id(CREATOR, n);
     let (account, event) = id.split_once('/').unwrap();
     json!({
@@ -47,7 +47,7 @@ async fn dead_letters_are_seen_moved_back_and_dropped() {
     assert!(empty.contains("the dead-letter queue is empty"), "{empty}");
     stand.bury("hello").await;
     for n in 0..24 {
-        stand.bury(&ticket(n)).await;
+        stand.bury(&task(n)).await;
     }
     let listed = stand.json(&["dlq", "list"]).await;
     assert_eq!(ids(&listed).len(), 25);

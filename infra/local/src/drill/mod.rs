@@ -250,11 +250,11 @@ impl Drill {
     async fn pass(&mut self, until: Timestamp, watch: &mut Watch<'_>) -> Result<()> {
         loop {
             self.order_kill();
-            let (was_armed, began) = (self.stack.tap.is_armed(), self.clock.now());
+            let (was_armed, began) = (self.stack.faults.is_armed(), self.clock.now());
             if !self.driver.step(until).await? {
                 break;
             }
-            if was_armed && !self.stack.tap.is_armed() {
+            if was_armed && !self.stack.faults.is_armed() {
                 self.killed.push(began..=self.clock.now());
             }
             self.look_at_subscription();
@@ -281,8 +281,8 @@ impl Drill {
     }
 
     /// The account at a place.
-    fn account(&self, place: usize) -> &AccountId {
-        &self.accounts[place].id
+    fn account(&self, outbox_key: usize) -> &AccountId {
+        &self.accounts[outbox_key].id
     }
 }
 

@@ -18,9 +18,9 @@ use super::plan::Planned;
 use super::trouble::Trouble;
 use super::{Drill, LOG_IN_AGAIN, Moment, REDIRECT, START};
 use crate::driver::Delivery;
+use crate::fault_injector::{KillPoint, Outage, Service};
 use crate::graph::{Fault, FaultKind};
 use crate::stack::Stack;
-use crate::tap::{KillPoint, Outage, Service};
 
 /// So long Meta delivers what was not taken again (webhooks of the Instagram Platform).
 const DELIVERED_AGAIN: Duration = Duration::from_secs(36 * 3600);
@@ -51,16 +51,16 @@ impl Drill {
     pub(super) async fn begin(&mut self, nth: usize) -> Result<()> {
         self.troubles[nth].struck = self.seen(nth);
         self.on.insert(nth);
-        let Stack { graph, tap, poller_tap, .. } = &*self.stack;
+        let Stack { graph, faults, poller_faults, .. } = &*self.stack;
         let Happened { trouble, end, .. } = self.troubles[nth];
         match trouble {
-            Trouble::Store => tap.take_out(Service::DynamoDb, Outage::Whole),
+            Trouble::Store => faults.take_out(Service::DynamoDb, Outage::Whole),
             Trouble::Patchy => {
-                tap.take_out(Service::DynamoDb, Outage::Patchy { seed: self.seed });
+                faults.take_out(Service::DynamoDb, Outage::Patchy { seed: self.seed });
             }
             Trouble::Queue => {
-                tap.take_out(Service::Sqs, Outage::Whole);
-                poller_tap.take_out(Service::Sqs, Outage::Whole);
+                faults.take_out(Service::Sqs, Outage::Whole);
+                poller_faults.take_out(Service::Sqs, Outage::Whole);
             }
             Trouble::Graph | Trouble::Throttle | Trouble::Block => {
                 self.faults(nth).into_iter().for_each(|fault| graph.order_fault(fault));
@@ -85,12 +85,12 @@ impl Drill {
         let Happened { trouble, struck: before, .. } = self.troubles[nth];
         self.troubles[nth].struck = self.seen(nth) - before;
         self.on.remove(&nth);
-        let Stack { tap, poller_tap, .. } = &*self.stack;
+        let Stack { faults, poller_faults, .. } = &*self.stack;
         match trouble {
-            Trouble::Store | Trouble::Patchy => tap.bring_back(Service::DynamoDb),
+            Trouble::Store | Trouble::Patchy => faults.bring_back(Service::DynamoDb),
             Trouble::Queue => {
-                tap.bring_back(Service::Sqs);
-                poller_tap.bring_back(Service::Sqs);
+                faults.bring_back(Service::Sqs);
+                poller_faults.bring_back(Service::Sqs);
             }
             // These end by themselves.
             Trouble::Graph
@@ -104,7 +104,7 @@ impl Drill {
                 accounts.into_iter().for_each(|account| self.plan_login(account, Duration::ZERO));
             }
             Trouble::Renewal => self.see_renewed(nth).await?,
-            Trouble::Kills => tap.spare(),
+            Trouble::Kills => faults.spare(),
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Drill {
 
     /// What a trouble of this kind has let fail since the start.
     fn seen(&self, nth: usize) -> u64 {
-        let Stack { graph, tap, poller_tap, .. } = &*self.stack;
+        let Stack { graph, faults, poller_faults, .. } = &*self.stack;
         let Happened { trouble, account, begin, .. } = self.troubles[nth];
         let account = account.map(|account| self.account(account));
         let calls = |is: fn(u16, Option<u32>) -> bool| {
@@ -209,7 +209,7 @@ impl Drill {
             let of_it = calls.iter().filter(|call| account.is_none_or(|id| call.account == *id));
             of_it.filter(|call| is(call.status, call.code)).count() as u64
         };
-        let refused = |service| tap.refused(service) + poller_tap.refused(service);
+        let refused = |service| faults.refused(service) + poller_faults.refused(service);
         match trouble {
             Trouble::Store | Trouble::Patchy => refused(Service::DynamoDb),
             Trouble::Queue => refused(Service::Sqs),
@@ -268,7 +268,7 @@ impl Drill {
     /// While functions are killed, the next one follows when the last has struck.
     pub(super) fn order_kill(&self) {
         let is_on = self.on.iter().any(|&nth| self.troubles[nth].trouble == Trouble::Kills);
-        if !is_on || self.stack.tap.is_armed() {
+        if !is_on || self.stack.faults.is_armed() {
             return;
         }
         let nth = self.killed.len();
@@ -276,7 +276,7 @@ impl Drill {
             0 => KillPoint::Before,
             _ => KillPoint::After,
         };
-        self.stack.tap.kill_at(1 + self.drawn("kill", nth) % 30, point);
+        self.stack.faults.kill_at(1 + self.drawn("kill", nth) % 30, point);
     }
 
     /// Whether what Meta answered then may have been lost with a function, or with the store.

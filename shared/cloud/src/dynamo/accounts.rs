@@ -302,7 +302,7 @@ impl DynamoAccounts {
 
     /// Makes a change of the account known to all that decide on its budget: from here on none
     /// decides by what it remembers of an earlier revision. Should this fail, they notice within
-    /// [`REMEMBERED`](spillway_service::directory::REMEMBERED).
+    /// [`REMEMBERED`](spillway_service::account_cache::REMEMBERED).
     pub(super) async fn announce(
         &self,
         id: &AccountId,

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_service::port::{Backlogs, DUE_AHEAD, Mark, StoreError};
+use spillway_service::port::{BacklogMarker, Backlogs, DUE_AHEAD, StoreError};
 use tracing::error;
 
 use super::item::{Reader, WRITTEN_BY, at, b, is_by, n, s, writer};
@@ -50,7 +50,7 @@ impl Backlogs for DynamoBacklogs {
         account: &AccountId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Mark>, StoreError> {
+    ) -> Result<Option<BacklogMarker>, StoreError> {
         let writer = writer(LEASE)?;
         let answer = self
             .update(account)
@@ -84,7 +84,7 @@ impl Backlogs for DynamoBacklogs {
             },
         };
         let reader = Reader { item: &item, what: LEASE };
-        Ok(Some(Mark {
+        Ok(Some(BacklogMarker {
             version: reader.number("version")?,
             marked_at: reader.at("marked_at")?,
             lease_until: until,
@@ -94,7 +94,7 @@ impl Backlogs for DynamoBacklogs {
     async fn settle(
         &self,
         account: &AccountId,
-        mark: &Mark,
+        mark: &BacklogMarker,
         due: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let settled = match due {

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use spillway_core::campaign::Overflow;
 use spillway_core::history::PastStep;
 use spillway_core::id::{CampaignId, MediaId, SendId};
-use spillway_core::send::{Address, Earlier, Lane, Stage, Waiting};
+use spillway_core::send::{Address, Earlier, Lane, PendingSend, Stage};
 use spillway_core::time::Timestamp;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, StoreError};
-use spillway_service::ticket::Place;
 
 use super::item::{Item, Reader, at, json, n, s};
 use super::sends::expires_at;
@@ -41,7 +41,10 @@ pub(super) fn stage_attributes(stage: Stage) -> (&'static str, Timestamp) {
 
 /// The attributes of a waiting send that change. When its comment was made is noted by a step
 /// alone.
-pub(super) fn standing(place: &Place, send: &Waiting) -> [(&'static str, AttributeValue); 9] {
+pub(super) fn standing(
+    outbox_key: &OutboxKey,
+    send: &PendingSend,
+) -> [(&'static str, AttributeValue); 9] {
     let body = Body {
         lane: send.lane,
         to: send.to.clone(),
@@ -58,7 +61,7 @@ pub(super) fn standing(place: &Place, send: &Waiting) -> [(&'static str, Attribu
     };
     [
         ("state", s("waiting")),
-        ("place", s(place.as_str())),
+        ("place", s(outbox_key.as_str())),
         ("epoch", n(send.epoch)),
         ("stage", s(stage)),
         ("due", at(instant)),
@@ -70,7 +73,7 @@ pub(super) fn standing(place: &Place, send: &Waiting) -> [(&'static str, Attribu
 }
 
 /// The entry of a send that is new.
-pub(super) fn item(place: &Place, send: &Waiting) -> Item {
+pub(super) fn item(outbox_key: &OutboxKey, send: &PendingSend) -> Item {
     let mut item = Item::from([
         ("id".into(), s(entry_id(&send.id))),
         ("campaign".into(), s(send.campaign.as_str())),
@@ -78,21 +81,21 @@ pub(super) fn item(place: &Place, send: &Waiting) -> Item {
         ("steps".into(), AttributeValue::M(Item::new())),
         (EXPIRES_AT.into(), n(expires_at(send.matched_at, send.deadline))),
     ]);
-    item.extend(standing(place, send).map(|(name, value)| (name.into(), value)));
+    item.extend(standing(outbox_key, send).map(|(name, value)| (name.into(), value)));
     item
 }
 
 /// Reads the entry of a send.
 pub(super) fn read(reader: &Reader<'_>, id: &SendId) -> Result<Entry, StoreError> {
-    let place = Place::from_stored(reader.text("place")?.to_owned());
+    let outbox_key = OutboxKey::from_stored(reader.text("place")?.to_owned());
     Ok(match reader.text("state")? {
-        "waiting" => Entry::Waiting(place, Box::new(read_waiting(reader, id)?)),
-        _ => Entry::Ended(place),
+        "waiting" => Entry::Waiting(outbox_key, Box::new(read_waiting(reader, id)?)),
+        _ => Entry::Ended(outbox_key),
     })
 }
 
 /// Reads the send from the entry of one that waits.
-pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<Waiting, StoreError> {
+pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSend, StoreError> {
     let body: Body = reader.json("body")?;
     let instant = reader.at("due")?;
     let stage = match reader.text("stage")? {
@@ -106,7 +109,7 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<Waiting, 
         "unknown" => Earlier::Unknown,
         other => return Err(reader.corrupt(format!("earlier is `{other}`"))),
     };
-    Ok(Waiting {
+    Ok(PendingSend {
         id: id.clone(),
         lane: body.lane,
         campaign: CampaignId::new(reader.text("campaign")?),

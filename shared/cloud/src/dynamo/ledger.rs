@@ -7,11 +7,11 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
-use spillway_core::send::{Outcome, Waiting};
+use spillway_core::send::{Outcome, PendingSend};
 use spillway_core::time::Timestamp;
 use spillway_service::operate::{Ledger, Part, State, Stored};
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::StoreError;
-use spillway_service::ticket::Place;
 
 use super::entry;
 use super::item::{Item, Reader, at, json, n, s};
@@ -77,8 +77,8 @@ impl Ledger for DynamoSends {
     async fn reopen(
         &self,
         old: &Stored,
-        place: &Place,
-        send: &Waiting,
+        outbox_key: &OutboxKey,
+        send: &PendingSend,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let State::Ended { at: ended_at, outcome: Outcome::Failed { reason } } = &old.state else {
@@ -88,7 +88,7 @@ impl Ledger for DynamoSends {
         let ended = past(send.epoch - 1, *ended_at, Past::Ended(*reason));
         let retried = past(send.epoch, now, Past::Retried);
         let nth = |past: PastStep| (past.epoch % STEPS_KEPT).to_string();
-        let standing = entry::standing(place, send);
+        let standing = entry::standing(outbox_key, send);
         let sets: Vec<String> =
             standing.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
         let mut update = self
@@ -106,7 +106,7 @@ impl Ledger for DynamoSends {
             .expression_attribute_values(":ended", s(ended.encode()))
             .expression_attribute_values(":retried", s(retried.encode()))
             .expression_attribute_values(":old_state", s(old.state.name()))
-            .expression_attribute_values(":old_place", s(old.place.as_str()))
+            .expression_attribute_values(":old_place", s(old.outbox_key.as_str()))
             .expression_attribute_values(":at", at(*ended_at))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         for (name, value) in standing {
@@ -121,19 +121,19 @@ impl Ledger for DynamoSends {
                     let item = refused.item.clone().unwrap_or_default();
                     let reader = Reader { item: &item, what: REOPEN };
                     let lies_at = reader.opt_text("place");
-                    // Our own write, whose answer was lost and which the SDK tried again: the place
-                    // is new.
-                    Ok(lies_at == Some(place.as_str()))
+                    // Our own write, whose answer was lost and which the SDK tried again: the
+                    // outbox key is new.
+                    Ok(lies_at == Some(outbox_key.as_str()))
                 }
                 _ => Err(unavailable(REOPEN, error)),
             },
         }
     }
 
-    async fn bury(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError> {
+    async fn write_tombstone(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError> {
         let State::Ended { at: ended_at, outcome } = &old.state else { return Ok(false) };
         let outcome = outcome.without_person().unwrap_or_else(|| outcome.clone());
-        let deadline = old.place.parts().map_or(Timestamp::EPOCH, |(_, _, deadline)| deadline);
+        let deadline = old.outbox_key.parts().map_or(Timestamp::EPOCH, |(_, _, deadline)| deadline);
         self.put_tombstone(&old.id, expires_at(old.matched_at, deadline)).await?;
         let update = self
             .client
@@ -178,7 +178,7 @@ fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreEr
         id,
         campaign: CampaignId::new(reader.text("campaign")?),
         matched_at: reader.at("matched_at")?,
-        place: Place::from_stored(reader.text("place")?.to_owned()),
+        outbox_key: OutboxKey::from_stored(reader.text("place")?.to_owned()),
         epoch: reader.number("epoch")?,
         attempts: reader.number("attempt")?,
         failures: reader.number("failures")?,

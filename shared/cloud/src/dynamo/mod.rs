@@ -1,4 +1,4 @@
-//! The stores on DynamoDB. Conditions decide every race; a failed one brings the item that stands
+//! The stores on DynamoDB. Conditions decide every race; a failed one brings the item that is stored
 //! in the way, so that nobody reads before a retry.
 
 mod accounts;
@@ -7,10 +7,10 @@ mod entry;
 pub(crate) mod item;
 mod journal;
 mod ledger;
+mod maintenance;
+mod outbox_batches;
 mod pacing;
-mod pages;
 mod removal;
-mod roster;
 mod sends;
 mod tokens;
 mod tombstones;
@@ -18,9 +18,9 @@ mod tombstones;
 pub use accounts::DynamoAccounts;
 pub use backlogs::DynamoBacklogs;
 pub use journal::DynamoJournal;
+pub use maintenance::DynamoMaintenance;
 pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors};
 pub use removal::{Deletion, DynamoRemoval};
-pub use roster::DynamoRoster;
 pub use sends::DynamoSends;
 pub use tokens::DynamoTokens;
 

@@ -141,7 +141,7 @@ async fn save<T: Versioned>(
     Ok(conflict(current, next))
 }
 
-/// What stands in the way; or our own write, whose answer was lost and which the SDK tried again.
+/// The item that prevents the write; or our own write, whose answer was lost and which the SDK tried again.
 fn conflict<T: Versioned>(current: T, next: &T) -> Saved<T> {
     let ours = current.version() == next.version() && current.grant() == next.grant();
     if ours { Saved::Done } else { Saved::Conflict(current) }
@@ -168,7 +168,7 @@ impl Versioned for Budget {
             item.insert("counts".into(), b(counts));
         }
         item.insert("holds".into(), json(&self.holds));
-        item.insert("learned".into(), json(&self.learned));
+        item.insert("feedback".into(), json(&self.feedback));
         item.insert("rotation".into(), b(self.rotation.encode()));
         if self.revision > Revision::default() {
             item.insert("revision".into(), n(self.revision.0));
@@ -186,7 +186,7 @@ impl Versioned for Budget {
             paced_at: reader.at("paced_at")?,
             windows: windows(reader)?,
             holds: reader.json("holds")?,
-            learned: reader.json("learned")?,
+            feedback: reader.json("feedback")?,
             rotation: Rotation::decode(reader.bytes("rotation")?),
             revision: revision(reader)?,
             answers: match reader.item.contains_key("answers") {

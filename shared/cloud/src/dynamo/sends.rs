@@ -1,4 +1,4 @@
-//! Sends: an entry each in the `sends` table, and pages that list them in the `state` table.
+//! Sends: an entry each in the `sends` table, and batches that list them in the `state` table.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,13 +16,14 @@ use futures::stream::{self, StreamExt};
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::seed::seed;
-use spillway_core::send::{Outcome, Stage, Step, Waiting};
+use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
 use spillway_service::metrics::Meter;
-use spillway_service::page::Page;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 use tracing::error;
 
 use super::entry::{self, stage_attributes};
@@ -87,22 +88,25 @@ impl Sends for DynamoSends {
             .collect())
     }
 
-    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
-        self.put_new_pages(pages).await
+    async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
+        self.put_new_batches(batches).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(
+        &self,
+        sends: &[(OutboxKey, PendingSend)],
+    ) -> Vec<Result<Recorded, StoreError>> {
         let entries: Vec<_> =
-            sends.iter().map(|(place, send)| self.put_entry(place, send)).collect();
+            sends.iter().map(|(outbox_key, send)| self.put_entry(outbox_key, send)).collect();
         stream::iter(entries).buffered(AT_ONCE).collect().await
     }
 
     async fn step(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         step: Step,
         now: Timestamp,
-    ) -> Result<Option<Waiting>, StoreError> {
+    ) -> Result<Option<PendingSend>, StoreError> {
         let (stage, counts) = match step {
             Step::Claim { lease_until } => {
                 (Stage::Sending { lease_until }, ", attempt = attempt + :one")
@@ -115,15 +119,15 @@ impl Sends for DynamoSends {
             Step::Lost(stage) => (stage, ", failures = failures + :one, earlier = :unknown"),
         };
         let (name, instant) = stage_attributes(stage);
-        let epoch = ticket.epoch + 1;
-        let slot = ticket.slot.filter(|_| matches!(step, Step::Claim { .. }));
+        let epoch = task.epoch + 1;
+        let slot = task.slot.filter(|_| matches!(step, Step::Claim { .. }));
         let past = PastStep { epoch, at: now, what: Past::Step(step), slot };
         let writer = writer(STEP)?;
         let mut update = self
             .client
             .update_item()
             .table_name(&self.sends)
-            .key("id", s(entry_id(&ticket.send)))
+            .key("id", s(entry_id(&task.send)))
             .update_expression(format!(
                 "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past, \
                  {WRITTEN_BY} = :writer{counts}"
@@ -132,8 +136,8 @@ impl Sends for DynamoSends {
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#nth", (epoch % STEPS_KEPT).to_string())
             .expression_attribute_values(":waiting", s("waiting"))
-            .expression_attribute_values(":place", s(ticket.place.as_str()))
-            .expression_attribute_values(":epoch", n(ticket.epoch))
+            .expression_attribute_values(":place", s(task.outbox_key.as_str()))
+            .expression_attribute_values(":epoch", n(task.epoch))
             .expression_attribute_values(":next", n(epoch))
             .expression_attribute_values(":stage", s(name))
             .expression_attribute_values(":due", at(instant))
@@ -155,7 +159,7 @@ impl Sends for DynamoSends {
             Ok(answer) => {
                 let item = answer.attributes.unwrap_or_default();
                 let reader = Reader { item: &item, what: STEP };
-                entry::read_waiting(&reader, &ticket.send).map(Some)
+                entry::read_waiting(&reader, &task.send).map(Some)
             }
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
@@ -163,7 +167,7 @@ impl Sends for DynamoSends {
                     let reader = Reader { item: &item, what: STEP };
                     let is_ours =
                         is_by(&item, &writer) && reader.opt_text("state") == Some("waiting");
-                    is_ours.then(|| entry::read_waiting(&reader, &ticket.send)).transpose()
+                    is_ours.then(|| entry::read_waiting(&reader, &task.send)).transpose()
                 }
                 _ => Err(unavailable(STEP, error)),
             },
@@ -172,22 +176,22 @@ impl Sends for DynamoSends {
 
     async fn finish(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         ended_at: Timestamp,
     ) -> Result<(), StoreError> {
         // Where it has ended already, it was by us, with the answer lost, or by another.
-        self.end(ticket, IS_OURS, outcome, ended_at).await.map(|_| ())
+        self.end(task, IS_OURS, outcome, ended_at).await.map(|_| ())
     }
 
     async fn finish_unclaimed(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         ended_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let condition = format!("{IS_OURS} AND epoch = :epoch");
-        self.end(ticket, &condition, outcome, ended_at).await
+        self.end(task, &condition, outcome, ended_at).await
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
@@ -203,30 +207,30 @@ impl Sends for DynamoSends {
         Ok(sends.iter().map(entry).collect())
     }
 
-    async fn pages(
+    async fn batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Result<Vec<Page>, StoreError> {
-        self.query_pages(account, after, limit).await
+    ) -> Result<Vec<OutboxBatch>, StoreError> {
+        self.query_batches(account, after, limit).await
     }
 
-    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
-        self.replace_page(next).await
+    async fn rewrite(&self, next: &OutboxBatch) -> Result<bool, StoreError> {
+        self.replace_batch(next).await
     }
 }
 
 /// Ends an entry. What it told of a person beyond its outcome goes.
 const END: &str = "SET #state = :state, outcome = :outcome, ended_at = :at, written_by = :writer \
                    REMOVE body, stage, due, earlier, made_at";
-/// The entry waits, at this place.
+/// The entry waits, at this outbox key.
 const IS_OURS: &str = "#state = :waiting AND place = :place";
 
 impl DynamoSends {
     async fn end(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         condition: &str,
         outcome: &Outcome,
         ended_at: Timestamp,
@@ -236,7 +240,7 @@ impl DynamoSends {
             .client
             .update_item()
             .table_name(&self.sends)
-            .key("id", s(entry_id(&ticket.send)))
+            .key("id", s(entry_id(&task.send)))
             .update_expression(END)
             .condition_expression(condition)
             .expression_attribute_names("#state", "state")
@@ -245,11 +249,11 @@ impl DynamoSends {
             .expression_attribute_values(":at", at(ended_at))
             .expression_attribute_values(":writer", b(writer.as_slice()))
             .expression_attribute_values(":waiting", s("waiting"))
-            .expression_attribute_values(":place", s(ticket.place.as_str()))
+            .expression_attribute_values(":place", s(task.outbox_key.as_str()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         if condition.contains(":epoch") {
-            update = update.expression_attribute_values(":epoch", n(ticket.epoch));
+            update = update.expression_attribute_values(":epoch", n(task.epoch));
         }
         let Err(error) = update.send().await else { return Ok(true) };
         match error.as_service_error() {
@@ -260,12 +264,16 @@ impl DynamoSends {
         }
     }
 
-    async fn put_entry(&self, place: &Place, send: &Waiting) -> Result<Recorded, StoreError> {
+    async fn put_entry(
+        &self,
+        outbox_key: &OutboxKey,
+        send: &PendingSend,
+    ) -> Result<Recorded, StoreError> {
         let answer = self
             .client
             .put_item()
             .table_name(&self.sends)
-            .set_item(Some(entry::item(place, send)))
+            .set_item(Some(entry::item(outbox_key, send)))
             .condition_expression("attribute_not_exists(id)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -275,8 +283,8 @@ impl DynamoSends {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refused)) => {
                 let item = refused.item.clone().unwrap_or_default();
-                let at_our_place =
-                    Reader { item: &item, what: RECORD }.opt_text("place") == Some(place.as_str());
+                let at_our_place = Reader { item: &item, what: RECORD }.opt_text("place")
+                    == Some(outbox_key.as_str());
                 // Our own write, whose answer was lost and which the SDK tried again.
                 Ok(if at_our_place { Recorded::New } else { Recorded::Duplicate })
             }

@@ -14,17 +14,18 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::future::join_all;
-use spillway_core::budget::{Bound, Denial, Role};
+use spillway_core::budget::{Denial, DenialReason, Role};
 use spillway_core::campaign::Campaign;
+use spillway_core::feedback::Feedback;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId};
-use spillway_core::learned::Learned;
 use spillway_core::message::Values;
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Action;
 use spillway_core::refusal::{Doubt, Evidence, Finding, Party};
 use spillway_core::send::{
-    Address, CancelReason, Earlier, FailReason, Lane, Outcome, REPLY_WINDOW, Stage, Step, Waiting,
+    Address, CancelReason, Earlier, FailReason, Lane, Outcome, PendingSend, REPLY_WINDOW, Stage,
+    Step,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_meta::error::Verdict;
@@ -34,13 +35,13 @@ use tracing::{error, info, warn};
 
 use self::consequence::{Consequence, Own, Retry, SPACED};
 use crate::account::Account;
+use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck, Server};
-use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::limiter::{CONTENDED_WAIT, Charged, Limiter, Reservation, Reserved};
 use crate::metrics::{Meter, Metric};
 use crate::port::{Backlogs, Cursors, Graph, Queued, SendQueue, Sends, StoreError};
-use crate::ticket::Ticket;
+use crate::send_task::SendTask;
 
 /// A denial up to this far off is waited for on the queue; beyond it the send is parked.
 const WAIT_ON_QUEUE: Duration = Duration::from_secs(60);
@@ -67,13 +68,13 @@ pub struct Job {
     /// The queue's id for it.
     pub message_id: String,
     /// What it says.
-    pub ticket: Ticket,
+    pub task: SendTask,
 }
 
 /// Delivers sends.
 pub struct Deliver {
     /// Accounts, their quotas and tokens.
-    pub directory: Arc<Directory>,
+    pub account_cache: Arc<AccountCache>,
     /// Their budgets.
     pub limiter: Limiter,
     /// Their pace cursors, closed while a budget is full.
@@ -112,7 +113,7 @@ impl Deliver {
         Box::pin(async move {
             let mut groups: BTreeMap<(AccountId, u8), Vec<Job>> = BTreeMap::new();
             for job in jobs {
-                let Ticket { send, lane, .. } = &job.ticket;
+                let SendTask { send, lane, .. } = &job.task;
                 groups.entry((send.account.clone(), lane.rank())).or_default().push(job);
             }
             let runs = groups.into_values().map(|jobs| async move {
@@ -130,10 +131,10 @@ impl Deliver {
 
     /// Delivers jobs of one account and lane.
     async fn deliver_group(&self, mut jobs: Vec<Job>, deadline: Timestamp) -> Vec<String> {
-        jobs.sort_by(|a, b| a.ticket.place.cmp(&b.ticket.place));
+        jobs.sort_by(|a, b| a.task.outbox_key.cmp(&b.task.outbox_key));
         let Some(first) = jobs.first() else { return Vec::new() };
-        let id = first.ticket.send.account.clone();
-        let account = match self.directory.find(&id).await {
+        let id = first.task.send.account.clone();
+        let account = match self.account_cache.find(&id).await {
             Ok(Some(account)) => account,
             Ok(None) => return self.cancel_all(&jobs).await,
             Err(error) => {
@@ -175,8 +176,8 @@ impl Deliver {
             let waits = jobs.iter().map(|job| self.wait_on_queue(job, CONTENDED_WAIT));
             return join_all(waits).await.into_iter().flatten().collect();
         }
-        let tickets: Vec<&Ticket> = jobs.iter().map(|job| &job.ticket).collect();
-        let reserved = self.limiter.reserve(account, &tickets, lease_until(deadline)).await;
+        let tasks: Vec<&SendTask> = jobs.iter().map(|job| &job.task).collect();
+        let reserved = self.limiter.reserve(account, &tasks, lease_until(deadline)).await;
         let Reserved { reservation, denied, changed } = match reserved {
             Ok(reserved) => reserved,
             Err(error) => {
@@ -210,17 +211,17 @@ impl Deliver {
 
     async fn end_unclaimed(&self, jobs: &[Job], outcome: &Outcome) -> Vec<String> {
         let at = self.clock.now();
-        let ends = jobs.iter().map(|job| self.sends.finish_unclaimed(&job.ticket, outcome, at));
+        let ends = jobs.iter().map(|job| self.sends.finish_unclaimed(&job.task, outcome, at));
         let ended = join_all(ends).await;
         let failed = |(job, result): (&Job, Result<bool, StoreError>)| match result {
             Ok(ended) => {
                 if ended {
-                    self.note_end(&job.ticket, outcome);
+                    self.note_end(&job.task, outcome);
                 }
                 None
             }
             Err(error) => {
-                error!(send = %job.ticket.send, %error, "could not end the send");
+                error!(send = %job.task.send, %error, "could not end the send");
                 Some(job.message_id.clone())
             }
         };
@@ -230,10 +231,10 @@ impl Deliver {
     /// Ends what is past its deadline, and gives the rest.
     async fn drop_late(&self, account: &AccountId, jobs: Vec<Job>) -> Vec<Job> {
         let now = self.clock.now();
-        if !self.check.is_trusted() || jobs.iter().all(|job| now < job.ticket.deadline) {
+        if !self.check.is_trusted() || jobs.iter().all(|job| now < job.task.deadline) {
             return jobs;
         }
-        let cursor = if jobs.iter().any(|job| job.ticket.lane == Lane::Live) {
+        let cursor = if jobs.iter().any(|job| job.task.lane == Lane::Live) {
             // The broadcast may have gone on since.
             match self.cursors.load(account).await {
                 // The answer may have shown that the clock is off.
@@ -249,7 +250,7 @@ impl Deliver {
         };
         let (late, jobs): (Vec<Job>, Vec<Job>) = jobs
             .into_iter()
-            .partition(|job| cursor.deadline(job.ticket.lane, job.ticket.deadline) <= now);
+            .partition(|job| cursor.deadline(job.task.lane, job.task.deadline) <= now);
         if !late.is_empty() {
             // Those that could not be ended are overdue, and release looks at them in any case.
             let _ = self.end_unclaimed(&late, &Outcome::Expired).await;
@@ -260,17 +261,17 @@ impl Deliver {
     /// Parks what waits for a paused campaign, and gives the rest, with the ids of messages that
     /// the queue must bring again.
     async fn hold_back(&self, account: &Account, jobs: Vec<Job>) -> (Vec<Job>, Vec<String>) {
-        if jobs.iter().all(|job| !account.campaigns.is_paused(&job.ticket.campaign)) {
+        if jobs.iter().all(|job| !account.campaigns.is_paused(&job.task.campaign)) {
             return (jobs, Vec::new());
         }
         // It may have been resumed since the account was read, and what is parked then waits long.
-        let known = self.directory.refresh(&account.id).await;
+        let known = self.account_cache.refresh(&account.id).await;
         let campaigns = match &known {
             Ok(Some(account)) => &account.campaigns,
             Ok(None) | Err(_) => &account.campaigns,
         };
         let (paused, jobs): (Vec<Job>, Vec<Job>) =
-            jobs.into_iter().partition(|job| campaigns.is_paused(&job.ticket.campaign));
+            jobs.into_iter().partition(|job| campaigns.is_paused(&job.task.campaign));
         let again = self.park_held(account, paused.iter().collect()).await;
         (jobs, again)
     }
@@ -296,13 +297,13 @@ impl Deliver {
 
     /// Parks one send; gives the message's id if that could not be recorded.
     async fn park_one(&self, job: &Job) -> Option<String> {
-        match self.sends.step(&job.ticket, Step::To(Stage::Parked), self.clock.now()).await {
+        match self.sends.step(&job.task, Step::To(Stage::Parked), self.clock.now()).await {
             Ok(after) => {
                 self.meter.count(Metric::Parked, usize::from(after.is_some()));
                 None
             }
             Err(error) => {
-                error!(send = %job.ticket.send, %error, "could not park");
+                error!(send = %job.task.send, %error, "could not park");
                 Some(job.message_id.clone())
             }
         }
@@ -313,17 +314,17 @@ impl Deliver {
     async fn put_off(&self, account: &Account, denied: &[(&Job, Denial)]) -> Vec<String> {
         let Some((first, _)) = denied.first() else { return Vec::new() };
         let now = self.clock.now();
-        let gap = account.rules.gap(first.ticket.lane.action(), now, Learned::default());
+        let gap = account.rules.gap(first.task.lane.action(), now, Feedback::default());
         let (mut waiting, mut parking, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (job, denial) in denied {
             let wait = denial.retry_at.since(now);
-            self.meter.denied(&denial.bound);
-            info!(send = %job.ticket.send, bound = %denial.bound, wait_ms = wait.as_millis() as u64, "put off");
+            self.meter.denied(&denial.reason);
+            info!(send = %job.task.send, bound = %denial.reason, wait_ms = wait.as_millis() as u64, "put off");
             let before = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
-            match denial.bound {
+            match denial.reason {
                 // Release would give it a slot that it cannot use.
-                Bound::RecipientHold => waiting.push(self.wait_on_queue(job, wait)),
-                Bound::CampaignHold => held.push(*job),
+                DenialReason::RecipientHold => waiting.push(self.wait_on_queue(job, wait)),
+                DenialReason::CampaignHold => held.push(*job),
                 _ if wait <= WAIT_ON_QUEUE => {
                     waiting.push(self.wait_on_queue(job, wait.saturating_add(gap * before)));
                 }
@@ -346,11 +347,11 @@ impl Deliver {
         let wait = wait.min(QUEUE_DELAY_MAX);
         let now = self.clock.now();
         let due = now + wait;
-        match self.sends.step(&job.ticket, Step::To(Stage::Queued { due }), now).await {
-            Ok(Some(next)) => self.enqueue(job.ticket.renewed(&next), wait).await,
-            Ok(None) => info!(send = %job.ticket.send, "not ours to put off: moved on"),
+        match self.sends.step(&job.task, Step::To(Stage::Queued { due }), now).await {
+            Ok(Some(next)) => self.enqueue(job.task.renewed(&next), wait).await,
+            Ok(None) => info!(send = %job.task.send, "not ours to put off: moved on"),
             Err(error) => {
-                error!(send = %job.ticket.send, %error, "could not put off");
+                error!(send = %job.task.send, %error, "could not put off");
                 return Some(job.message_id.clone());
             }
         }
@@ -378,11 +379,11 @@ impl Deliver {
 
     /// Puts a send on the queue whose new epoch is recorded: were its message lost, release would
     /// find it overdue.
-    async fn enqueue(&self, ticket: Ticket, delay: Duration) {
-        let message = Queued { ticket, delay };
+    async fn enqueue(&self, task: SendTask, delay: Duration) {
+        let message = Queued { task, delay };
         for result in self.queue.enqueue(std::slice::from_ref(&message)).await {
             if let Err(error) = result {
-                warn!(send = %message.ticket.send, %error, "could not enqueue; release will");
+                warn!(send = %message.task.send, %error, "could not enqueue; release will");
             }
         }
     }
@@ -412,7 +413,7 @@ impl Deliver {
     ) -> Vec<String> {
         let Some(reservation) = reservation else { return Vec::new() };
         let tasks = reservation.granted.iter().map(|&(index, variant)| {
-            self.send_one(account, reservation, &jobs[index].ticket, variant, deadline)
+            self.send_one(account, reservation, &jobs[index].task, variant, deadline)
         });
         let results = join_all(tasks).await;
         let mut again = Vec::new();
@@ -434,62 +435,64 @@ impl Deliver {
         &self,
         account: &Account,
         reservation: &Reservation,
-        ticket: &Ticket,
+        task: &SendTask,
         variant: usize,
         deadline: Timestamp,
     ) -> Attempt {
         let claim = Step::Claim { lease_until: lease_until(deadline) };
-        let send = match self.sends.step(ticket, claim, self.clock.now()).await {
+        let send = match self.sends.step(task, claim, self.clock.now()).await {
             Ok(Some(send)) => send,
             Ok(None) => {
-                info!(send = %ticket.send, epoch = ticket.epoch, "not ours to send: moved on");
+                info!(send = %task.send, epoch = task.epoch, "not ours to send: moved on");
                 return Attempt { fate: Fate::Done, unused: 1 };
             }
             Err(error) => {
                 // The claim may have been written: its lease tells.
-                error!(send = %ticket.send, %error, "could not claim");
+                error!(send = %task.send, %error, "could not claim");
                 return Attempt { fate: Fate::Again, unused: 1 };
             }
         };
-        let (mut ticket, mut send) = (ticket.renewed(&send), send);
+        let (mut task, mut send) = (task.renewed(&send), send);
         let campaign = match self.campaign(account, &send.campaign).await {
             Ok(Some(campaign)) => campaign,
             Ok(None) => {
                 let outcome = Outcome::Cancelled { reason: CancelReason::CampaignRemoved };
-                return Attempt { fate: self.finish(&ticket, &outcome).await, unused: 1 };
+                return Attempt { fate: self.finish(&task, &outcome).await, unused: 1 };
             }
             Err(error) => {
                 error!(send = %send.id, %error, "could not read the campaign");
-                let fate = self.requeue(&ticket, &send, Retry::Untried, CONTENDED_WAIT).await;
+                let fate = self.requeue(&task, &send, Retry::Untried, CONTENDED_WAIT).await;
                 return Attempt { fate, unused: 1 };
             }
         };
         // It may have been paused since the batch was looked through.
         if account.campaigns.is_paused(&send.campaign) {
-            return Attempt { fate: self.park(&ticket).await, unused: 1 };
+            return Attempt { fate: self.park(&task).await, unused: 1 };
         }
-        match self.age(account, reservation, &mut ticket, &mut send, deadline).await {
+        match self.age(account, reservation, &mut task, &mut send, deadline).await {
             Age::InTime => {}
             Age::MovedOn => return Attempt { fate: Fate::Done, unused: 1 },
             Age::TooOld => {
-                return Attempt { fate: self.finish(&ticket, &Outcome::Expired).await, unused: 1 };
+                return Attempt { fate: self.finish(&task, &Outcome::Expired).await, unused: 1 };
             }
-            Age::Stopped => return Attempt { fate: self.park(&ticket).await, unused: 1 },
+            Age::Stopped => return Attempt { fate: self.park(&task).await, unused: 1 },
         }
         // Another call of this process may have met a limit since this one was granted.
-        if let Some(denial) = self.limiter.known_hold(&account.id, reservation, Some(&ticket)) {
+        if let Some(denial) = self.limiter.known_hold(&account.id, reservation, Some(&task)) {
             let wait = denial.retry_at.since(self.clock.now()).min(QUEUE_DELAY_MAX);
-            let fate = match denial.bound {
+            let fate = match denial.reason {
                 // Release would give it a slot that it cannot use.
-                Bound::RecipientHold => self.requeue(&ticket, &send, Retry::Untried, wait).await,
-                _ => self.park(&ticket).await,
+                DenialReason::RecipientHold => {
+                    self.requeue(&task, &send, Retry::Untried, wait).await
+                }
+                _ => self.park(&task).await,
             };
             return Attempt { fate, unused: 1 };
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
         if self.clock.monotonic() > reservation.usable_until || !self.has_time(deadline) {
             warn!(send = %send.id, "the grant or the invocation's time ran out before the call");
-            let fate = self.requeue(&ticket, &send, Retry::Untried, CONTENDED_WAIT).await;
+            let fate = self.requeue(&task, &send, Retry::Untried, CONTENDED_WAIT).await;
             return Attempt { fate, unused: 1 };
         }
         let text = fill(&campaign, variant, &send);
@@ -502,7 +505,7 @@ impl Deliver {
         };
         self.note_call(account, began, result.as_ref().err());
         self.check_clock(before, server_date(&result));
-        self.settle(account, reservation, &ticket, &send, variant, result).await
+        self.settle(account, reservation, &task, &send, variant, result).await
     }
 
     /// Whether a comment can still be answered. A webhook may come up to 36 hours after it, so near
@@ -514,8 +517,8 @@ impl Deliver {
         &self,
         account: &Account,
         reservation: &Reservation,
-        ticket: &mut Ticket,
-        send: &mut Waiting,
+        task: &mut SendTask,
+        send: &mut PendingSend,
         deadline: Timestamp,
     ) -> Age {
         let Address::Comment { id, .. } = &send.to else { return Age::InTime };
@@ -539,7 +542,7 @@ impl Deliver {
             // If it is too old, Meta will say so.
             Ok(Charged::Denied(_)) | Err(_) => return Age::InTime,
         }
-        if self.limiter.known_hold(&account.id, reservation, Some(ticket)).is_some() {
+        if self.limiter.known_hold(&account.id, reservation, Some(task)).is_some() {
             return Age::Stopped;
         }
         let began = self.clock.monotonic();
@@ -575,8 +578,8 @@ impl Deliver {
             }
         };
         let dated = Step::Dated { made_at, lease_until: lease_until(deadline) };
-        match self.sends.step(ticket, dated, self.clock.now()).await {
-            Ok(Some(next)) => (*ticket, *send) = (ticket.renewed(&next), next),
+        match self.sends.step(task, dated, self.clock.now()).await {
+            Ok(Some(next)) => (*task, *send) = (task.renewed(&next), next),
             Ok(None) => {
                 warn!(send = %send.id, "moved on while it was claimed");
                 return Age::MovedOn;
@@ -599,7 +602,7 @@ impl Deliver {
         if let Some(known) = account.campaigns.get(id) {
             return Ok(Some(known.clone()));
         }
-        let current = self.directory.refresh(&account.id).await?;
+        let current = self.account_cache.refresh(&account.id).await?;
         Ok(current.and_then(|account| account.campaigns.get(id).cloned()))
     }
 
@@ -625,8 +628,8 @@ impl Deliver {
         &self,
         account: &Account,
         reservation: &Reservation,
-        ticket: &Ticket,
-        send: &Waiting,
+        task: &SendTask,
+        send: &PendingSend,
         variant: usize,
         result: Result<Sent, CallError>,
     ) -> Attempt {
@@ -639,7 +642,7 @@ impl Deliver {
                     message: sent.message_id,
                     variant: u8::try_from(variant).ok(),
                 };
-                let fate = self.finish(ticket, &outcome).await;
+                let fate = self.finish(task, &outcome).await;
                 let person = send.to.recipient();
                 self.limiter.note_written(account, &reservation.grant, person).await;
                 self.went_through(account, reservation, Some(send), &sent.usage).await;
@@ -650,14 +653,14 @@ impl Deliver {
         let verdict = call.verdict();
         warn!(send = %send.id, attempt = send.attempt, error = %call, ?verdict, "not sent");
         if call == CallError::NotWritten {
-            let fate = self.requeue(ticket, send, Retry::Untried, UNREACHABLE_WAIT).await;
+            let fate = self.requeue(task, send, Retry::Untried, UNREACHABLE_WAIT).await;
             return Attempt { fate, unused: 1 };
         }
         let regain = usage(&call).regain;
         let own = match Consequence::of(&call, &account.id, &send.to) {
             Consequence::HoldApp => {
                 self.hold_app(account, regain).await;
-                return called(self.park(ticket).await);
+                return called(self.park(task).await);
             }
             Consequence::HoldRecipient => {
                 let until = match send.to.recipient() {
@@ -667,7 +670,7 @@ impl Deliver {
                 let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
                 self.went_through(account, reservation, Some(send), &usage(&call)).await;
                 let wait = wait.min(QUEUE_DELAY_MAX);
-                return called(self.requeue(ticket, send, Retry::Untried, wait).await);
+                return called(self.requeue(task, send, Retry::Untried, wait).await);
             }
             Consequence::Refused(evidence, own) => {
                 let finding = self.refused(account, send, evidence, &call).await;
@@ -680,7 +683,7 @@ impl Deliver {
                         if finding == Finding::Campaign {
                             self.went_through(account, reservation, None, &usage(&call)).await;
                         }
-                        return called(self.park(ticket).await);
+                        return called(self.park(task).await);
                     }
                     _ if evidence == Evidence::Doubt(Doubt::Server) => {}
                     // Meta has answered, with no limit.
@@ -700,15 +703,21 @@ impl Deliver {
                 own
             }
         };
-        called(self.alone(account, ticket, send, own).await)
+        called(self.alone(account, task, send, own).await)
     }
 
     /// What becomes of a send that is refused alone.
-    async fn alone(&self, account: &Account, ticket: &Ticket, send: &Waiting, own: Own) -> Fate {
+    async fn alone(
+        &self,
+        account: &Account,
+        task: &SendTask,
+        send: &PendingSend,
+        own: Own,
+    ) -> Fate {
         let reason = match own {
             Own::Retry(retry, tries, _) if send.failures + 1 < tries => {
                 let wait = send.after(retry.step(Stage::Parked)).backoff();
-                return self.requeue(ticket, send, retry, wait).await;
+                return self.requeue(task, send, retry, wait).await;
             }
             Own::Space if send.failures + 1 < SPACED => {
                 let until = match send.to.recipient() {
@@ -717,7 +726,7 @@ impl Deliver {
                 };
                 let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
                 let wait = wait.min(QUEUE_DELAY_MAX);
-                return self.requeue(ticket, send, Retry::Failed, wait).await;
+                return self.requeue(task, send, Retry::Failed, wait).await;
             }
             Own::Space => FailReason::Refused,
             Own::Retry(_, _, reason) | Own::End(reason) => reason,
@@ -731,55 +740,61 @@ impl Deliver {
         } else {
             Outcome::Failed { reason }
         };
-        self.finish(ticket, &outcome).await
+        self.finish(task, &outcome).await
     }
 
-    async fn finish(&self, ticket: &Ticket, outcome: &Outcome) -> Fate {
-        match self.sends.finish(ticket, outcome, self.clock.now()).await {
+    async fn finish(&self, task: &SendTask, outcome: &Outcome) -> Fate {
+        match self.sends.finish(task, outcome, self.clock.now()).await {
             Ok(()) => {
-                self.note_end(ticket, outcome);
+                self.note_end(task, outcome);
                 Fate::Done
             }
             // The lease ends, and release finds the send with an unknown outcome. The message is
             // void: its epoch has passed.
             Err(error) => {
-                error!(send = %ticket.send, state = outcome.state(), %error, "could not record the outcome");
+                error!(send = %task.send, state = outcome.state(), %error, "could not record the outcome");
                 Fate::Done
             }
         }
     }
 
-    fn note_end(&self, ticket: &Ticket, outcome: &Outcome) {
+    fn note_end(&self, task: &SendTask, outcome: &Outcome) {
         self.meter.ended(outcome);
         // That it was sent is logged with Meta's answer.
         if !matches!(outcome, Outcome::Sent { .. }) {
-            info!(send = %ticket.send, state = outcome.state(), "ended without being sent");
+            info!(send = %task.send, state = outcome.state(), "ended without being sent");
         }
     }
 
-    async fn park(&self, ticket: &Ticket) -> Fate {
-        match self.sends.step(ticket, Step::To(Stage::Parked), self.clock.now()).await {
+    async fn park(&self, task: &SendTask) -> Fate {
+        match self.sends.step(task, Step::To(Stage::Parked), self.clock.now()).await {
             Ok(Some(_)) => {
-                info!(send = %ticket.send, "parked");
+                info!(send = %task.send, "parked");
                 self.meter.count(Metric::Parked, 1);
             }
-            Ok(None) => warn!(send = %ticket.send, "moved on while it was claimed"),
+            Ok(None) => warn!(send = %task.send, "moved on while it was claimed"),
             Err(error) => {
-                error!(send = %ticket.send, %error, "could not park; the lease will end");
+                error!(send = %task.send, %error, "could not park; the lease will end");
             }
         }
-        if let Err(error) = self.backlogs.wake(&ticket.send.account, self.clock.now()).await {
-            error!(send = %ticket.send, %error, "could not mark the backlog");
+        if let Err(error) = self.backlogs.wake(&task.send.account, self.clock.now()).await {
+            error!(send = %task.send, %error, "could not mark the backlog");
         }
         Fate::Done
     }
 
     /// Back on the queue after `wait`.
-    async fn requeue(&self, ticket: &Ticket, send: &Waiting, retry: Retry, wait: Duration) -> Fate {
+    async fn requeue(
+        &self,
+        task: &SendTask,
+        send: &PendingSend,
+        retry: Retry,
+        wait: Duration,
+    ) -> Fate {
         let now = self.clock.now();
         let due = now + wait;
-        match self.sends.step(ticket, retry.step(Stage::Queued { due }), now).await {
-            Ok(Some(next)) => self.enqueue(ticket.renewed(&next), wait).await,
+        match self.sends.step(task, retry.step(Stage::Queued { due }), now).await {
+            Ok(Some(next)) => self.enqueue(task.renewed(&next), wait).await,
             Ok(None) => warn!(send = %send.id, "moved on while it was claimed"),
             Err(error) => error!(send = %send.id, %error, "could not requeue; the lease will end"),
         }
@@ -797,7 +812,7 @@ impl Deliver {
     async fn refused(
         &self,
         account: &Account,
-        send: &Waiting,
+        send: &PendingSend,
         evidence: Evidence,
         call: &CallError,
     ) -> Finding {
@@ -821,7 +836,7 @@ impl Deliver {
         &self,
         account: &Account,
         reservation: &Reservation,
-        answered: Option<&Waiting>,
+        answered: Option<&PendingSend>,
         usage: &Usage,
     ) {
         let Reservation { grant, app_role, .. } = reservation;
@@ -891,7 +906,7 @@ fn lease_until(deadline: Timestamp) -> Timestamp {
     deadline + CLOCK_BOUND
 }
 
-fn fill(campaign: &Campaign, variant: usize, send: &Waiting) -> String {
+fn fill(campaign: &Campaign, variant: usize, send: &PendingSend) -> String {
     let values = Values { username: send.username.as_deref(), keyword: send.keyword.as_deref() };
     // The campaign may have lost messages since the variant was picked.
     campaign.messages[variant % campaign.messages.len()].fill(values)

@@ -9,7 +9,7 @@
 //! cursor: ingest compares the deadline of a new comment with it, and says at once if it will
 //! probably be too late.
 
-mod survey;
+mod backlog_scan;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,28 +18,29 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::budget::Budget;
 use spillway_core::campaign::{Campaign, Campaigns, Overflow};
+use spillway_core::feedback::Feedback;
 use spillway_core::forecast::{Expected, Outlook, forecast};
 use spillway_core::hold::{Gate, Holds};
 use spillway_core::id::AccountId;
-use spillway_core::learned::Learned;
 use spillway_core::pace::{self, Cursor, HORIZON, Plan, Probing};
-use spillway_core::send::{Lane, Stage, Step, Waiting};
+use spillway_core::send::{Lane, PendingSend, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use tracing::{debug, info, warn};
 
-use self::survey::{At, Extent, Over, Ready, Survey, Surveyor};
+use self::backlog_scan::{BacklogScan, BacklogScanner, Ending, Extent, LineIndex, Ready};
 use crate::account::Account;
+use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
-use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::ingest::CURSOR_REMEMBERED;
 use crate::metrics::{Meter, Metric};
-use crate::page::Slot;
+use crate::outbox_batch::Slot;
+use crate::outbox_key::OutboxKey;
 use crate::port::{
-    AppBudgets, Backlogs, Budgets, Cursors, Mark, Queued, ReleaseQueue, Saved, SendQueue, Sends,
-    StoreError,
+    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Queued, ReleaseQueue, Saved, SendQueue,
+    Sends, StoreError,
 };
-use crate::ticket::{Place, Ticket};
+use crate::send_task::SendTask;
 
 /// A mark stays at least this long after the account was last marked, so that whoever has marked
 /// it lately need not do so again.
@@ -49,7 +50,7 @@ pub const MARK_KEPT: Duration = Duration::from_secs(600);
 /// message again within a few minutes of a crash.
 pub const OVERDUE: Duration = Duration::from_secs(300);
 
-/// Whoever wrote a page has long made the entries of its sends, or died before its answer, after
+/// Whoever wrote a batch has long made the entries of its sends, or died before its answer, after
 /// which what told of them tells again.
 const RECORDING_OVER: Duration = Duration::from_secs(3600);
 
@@ -68,7 +69,7 @@ const BELATED: Duration = Duration::from_secs(2 * CURSOR_REMEMBERED.as_secs());
 /// An account that cannot send for longer is looked at this often, to expire what is too late.
 const SWEEP: Duration = Duration::from_secs(3600);
 
-/// Waiting sends that a forecast of all reads at most. Beyond so many hardly any could be in time.
+/// Pending sends that a forecast of all reads at most. Beyond so many hardly any could be in time.
 const OUTLOOK_MAX: usize = 100_000;
 
 /// Writes that are under way at a time.
@@ -83,7 +84,7 @@ const CURSOR_TRIES: usize = 8;
 /// Brings parked sends back.
 pub struct Release {
     /// Accounts and their quotas.
-    pub directory: Arc<Directory>,
+    pub account_cache: Arc<AccountCache>,
     /// Their budgets: read, never taken from.
     pub budgets: Arc<dyn Budgets>,
     /// The app's, whose holds leave no slots.
@@ -119,7 +120,7 @@ pub struct Released {
     pub ended: usize,
 }
 
-/// When the account wants to be looked at again: [`REFILL`] before the next slot, so that sends
+/// When the account is due for a look again: [`REFILL`] before the next slot, so that sends
 /// never run dry, `within` the given time, and not after the first deadline.
 fn look_again_at(
     plan: &Plan,
@@ -160,8 +161,8 @@ struct Planned {
 
 /// A send that has a slot again.
 struct Brought {
-    at: At,
-    ticket: Ticket,
+    at: LineIndex,
+    task: SendTask,
     due: Timestamp,
     /// Where it stood.
     from: Stage,
@@ -189,7 +190,7 @@ impl Release {
     /// Works on one account until `deadline` at most. Does nothing when another run has it.
     ///
     /// # Errors
-    /// When the store does not answer. Whatever was done so far stands; the account stays marked.
+    /// When the store does not answer. What was done so far remains; the account stays marked.
     pub fn run<'a>(
         &'a self,
         id: &'a AccountId,
@@ -209,47 +210,47 @@ impl Release {
                 return Ok(Released::default());
             }
             self.meter.count(Metric::ReleaseRuns, 1);
-            let Some(mut account) = self.directory.find(id).await? else {
+            let Some(mut account) = self.account_cache.find(id).await? else {
                 return self.cancel_all(id, &mark, now).await;
             };
             let budget = self.budgets.load(id).await?;
             let cursor = self.cursors.load(id).await?;
-            let mut survey = self.survey(&account, &budget.holds, &cursor, now).await?;
-            if survey.held_back > 0 {
+            let mut scan = self.scan(&account, &budget.holds, &cursor, now).await?;
+            if scan.held_back > 0 {
                 // The campaign may have been resumed since the account was read: that woke it,
                 // once.
                 let known = account.revision;
-                account = self.directory.refresh(id).await?.unwrap_or(account);
+                account = self.account_cache.refresh(id).await?.unwrap_or(account);
                 if account.revision != known {
-                    survey = self.survey(&account, &budget.holds, &cursor, now).await?;
+                    scan = self.scan(&account, &budget.holds, &cursor, now).await?;
                 }
             }
-            if let Some(oldest) = survey.oldest {
+            if let Some(oldest) = scan.oldest {
                 self.meter.see_span(Metric::OldestWaiting, now.since(oldest));
             }
-            if let Some(due) = survey.first_due.filter(|&due| due <= now) {
+            if let Some(due) = scan.first_due.filter(|&due| due <= now) {
                 self.meter.see_span(Metric::OldestDue, now.since(due));
             }
             // Whatever was there when it was read keeps the mark, also what is about to end: who
             // ends it may die first.
-            let waiting = survey.waiting();
+            let waiting = scan.waiting();
             // A message that was lost must be missed in time, also before a long wait.
-            let is_idle = survey.outstanding.is_empty() && survey.claimed == 0;
+            let is_idle = scan.outstanding.is_empty() && scan.claimed == 0;
             let within = if is_idle { SWEEP } else { LOOK_AGAIN };
-            let over = std::mem::take(&mut survey.over);
+            let over = std::mem::take(&mut scan.over);
             let ended = self.end(over, now).await?;
             let mut done = Released { ended: ended.len(), ..Released::default() };
-            ended.into_iter().for_each(|at| survey.strike_out(at));
+            ended.into_iter().for_each(|at| scan.strike_out(at));
 
             let Planned { plan, left, opened } =
-                self.take_slots(&account, &budget, cursor, now, &mut survey, &mark).await?;
-            self.queue_all(&account, &mut survey, &plan, now, &mut done).await?;
+                self.take_slots(&account, &budget, cursor, now, &mut scan, &mark).await?;
+            self.queue_all(&account, &mut scan, &plan, now, &mut done).await?;
 
             let due = match waiting {
                 0 if now.since(mark.marked_at) > MARK_KEPT => None,
                 _ => {
                     let opens_at = budget.holds.refusals.campaign_opens_at(now);
-                    let next = look_again_at(&plan, left, within, survey.first_deadline, now);
+                    let next = look_again_at(&plan, left, within, scan.first_deadline, now);
                     Some(opens_at.map_or(next, |opens_at| next.min(opens_at)))
                 }
             };
@@ -261,33 +262,33 @@ impl Release {
         })
     }
 
-    fn surveyor<'a>(
+    fn scanner<'a>(
         &'a self,
         account: &'a Account,
         holds: &'a Holds,
         cursor: &'a Cursor,
         now: Timestamp,
-    ) -> Surveyor<'a> {
+    ) -> BacklogScanner<'a> {
         let Account { id, campaigns, .. } = account;
-        Surveyor { sends: &*self.sends, account: id, campaigns, holds, cursor, now }
+        BacklogScanner { sends: &*self.sends, account: id, campaigns, holds, cursor, now }
     }
 
     /// Reads the account's waiting sends in order, until there are enough to fill the horizon.
-    /// Where the newest go first it reads all of them, since those whose time is over stand last.
-    async fn survey(
+    /// Where the newest go first it reads all of them, since those whose time is over come last.
+    async fn scan(
         &self,
         account: &Account,
         holds: &Holds,
         cursor: &Cursor,
         now: Timestamp,
-    ) -> Result<Survey, StoreError> {
-        let gap = account.rules.gap(Lane::Inbound.action(), now, Learned::default());
+    ) -> Result<BacklogScan, StoreError> {
+        let gap = account.rules.gap(Lane::Inbound.action(), now, Feedback::default());
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
         let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
-        let surveyor = self.surveyor(account, holds, cursor, now);
+        let scanner = self.scanner(account, holds, cursor, now);
         match account.campaigns.iter().any(newest_first) {
-            true => surveyor.all().await,
-            false => surveyor.first(enough).await,
+            true => scanner.all().await,
+            false => scanner.first(enough).await,
         }
     }
 
@@ -298,27 +299,27 @@ impl Release {
         budget: &Budget,
         mut cursor: Cursor,
         now: Timestamp,
-        survey: &mut Survey,
-        mark: &Mark,
+        scan: &mut BacklogScan,
+        mark: &BacklogMarker,
     ) -> Result<Planned, StoreError> {
         let app = self.app.load().await?;
         let changed = match budget.revision > account.revision {
-            true => self.directory.refresh(&account.id).await?,
+            true => self.account_cache.refresh(&account.id).await?,
             false => None,
         };
         let account = changed.as_deref().unwrap_or(account);
         let budget = &budget.with_app(&account.rules, &account.id, &app, now);
         self.meter.headroom(budget, &account.rules, Lane::Inbound.action(), now);
         for _ in 0..CURSOR_TRIES {
-            let Some(plan) = self.plan(account, budget, &cursor, now, survey).await? else {
+            let Some(plan) = self.plan(account, budget, &cursor, now, scan).await? else {
                 break;
             };
-            let left = survey.first_left(&plan);
+            let left = scan.first_left(&plan);
             let outlook = match left {
-                None if !survey.is_more_to_come() => None,
+                None if !scan.is_more_to_come() => None,
                 None | Some(_) => {
                     let marked_at = mark.marked_at;
-                    self.outlook(account, budget, &cursor, now, survey, marked_at).await?
+                    self.outlook(account, budget, &cursor, now, scan, marked_at).await?
                 }
             };
             if let Some(Outlook { late, .. }) = outlook {
@@ -335,9 +336,9 @@ impl Release {
                 Saved::Conflict(current) => cursor = current,
             }
         }
-        let slots = vec![None; survey.ready.len()];
+        let slots = vec![None; scan.ready.len()];
         let none = Plan { slots, next: cursor.next, opens_at: now };
-        let left = survey.first_left(&none);
+        let left = scan.first_left(&none);
         Ok(Planned { plan: none, left, opened: false })
     }
 
@@ -350,31 +351,31 @@ impl Release {
         budget: &Budget,
         cursor: &Cursor,
         now: Timestamp,
-        survey: &mut Survey,
+        scan: &mut BacklogScan,
     ) -> Result<Option<Plan>, StoreError> {
-        let surveyor = self.surveyor(account, &budget.holds, cursor, now);
+        let scanner = self.scanner(account, &budget.holds, cursor, now);
         for _ in 0..PLAN_TRIES {
             let probing = match budget.holds.gate(now) {
                 Gate::Probe | Gate::Closed(..) if budget.holds.current.is_some() => {
-                    surveyor.choose_probe(survey).await?
+                    scanner.choose_probe(scan).await?
                 }
                 Gate::Open | Gate::Probe | Gate::Closed(..) => {
-                    surveyor.put_refused_last(survey);
+                    scanner.put_refused_last(scan);
                     Probing::Wanted
                 }
             };
-            let (outstanding, lanes) = (&survey.outstanding, survey.lanes());
+            let (outstanding, lanes) = (&scan.outstanding, scan.lanes());
             let rules = &account.rules;
             let plan = pace::plan(rules, budget, cursor, now, outstanding, &lanes, probing);
-            if surveyor.verify(survey, &plan.slots).await? {
-                let is_spent = survey.ready.is_empty() && survey.extent == Extent::First;
+            if scanner.verify(scan, &plan.slots).await? {
+                let is_spent = scan.ready.is_empty() && scan.extent == Extent::First;
                 return Ok((!is_spent).then_some(plan));
             }
         }
         Ok(None)
     }
 
-    /// What is to be expected of all that waits. Where the survey has not read all of it, what was
+    /// What is to be expected of all that waits. Where the scan has not read all of it, what was
     /// found out last is believed for a while.
     async fn outlook(
         &self,
@@ -382,103 +383,105 @@ impl Release {
         budget: &Budget,
         cursor: &Cursor,
         now: Timestamp,
-        survey: &Survey,
+        scan: &BacklogScan,
         marked_at: Timestamp,
     ) -> Result<Option<Outlook>, StoreError> {
         let forecast = |expected: &[Expected]| {
-            forecast(&account.rules, budget, cursor, now, &survey.outstanding, expected)
+            forecast(&account.rules, budget, cursor, now, &scan.outstanding, expected)
         };
-        if survey.extent == Extent::All {
-            return Ok(Some(Outlook::of(&forecast(&survey.expected(now)), now)));
+        if scan.extent == Extent::All {
+            return Ok(Some(Outlook::of(&forecast(&scan.expected(now)), now)));
         }
         if let Some(known) = cursor.outlook.filter(|known| now < believed_until(known, marked_at)) {
             return Ok(Some(known));
         }
-        let surveyor = self.surveyor(account, &budget.holds, cursor, now);
-        let expected = surveyor.expected(OUTLOOK_MAX).await?;
+        let scanner = self.scanner(account, &budget.holds, cursor, now);
+        let expected = scanner.expected(OUTLOOK_MAX).await?;
         let outlook = Outlook::of(&forecast(&expected), now);
         let Outlook { waiting, late, last, .. } = outlook;
         info!(account = %account.id, waiting, late, last_in_s = last.since(now).as_secs(), "outlook");
         Ok(Some(outlook))
     }
 
-    /// Gives sends their slots, writes what has changed on their pages, and puts them on the queue.
+    /// Gives sends their slots, writes what has changed on their batches, and puts them on the
+    /// queue.
     async fn queue_all(
         &self,
         account: &Account,
-        survey: &mut Survey,
+        scan: &mut BacklogScan,
         plan: &Plan,
         now: Timestamp,
         done: &mut Released,
     ) -> Result<(), StoreError> {
         let bring = |(ready, slot): (Ready, &Option<Timestamp>)| {
-            let Ready { at, place, send, .. } = ready;
+            let Ready { at, outbox_key, send, .. } = ready;
             let (send, slot) = (send?, (*slot)?);
             let due = pace::due(&account.rules, &send.id, send.lane, slot, now);
-            Some(self.bring(at, place, send, due))
+            Some(self.bring(at, outbox_key, send, due))
         };
-        let ready = std::mem::take(&mut survey.ready);
+        let ready = std::mem::take(&mut scan.ready);
         let bringing: Vec<_> = ready.into_iter().zip(&plan.slots).filter_map(bring).collect();
         let brought: Vec<Option<Brought>> =
             stream::iter(bringing).buffered(WRITES_AT_ONCE).try_collect().await?;
         let brought: Vec<Brought> = brought.into_iter().flatten().collect();
-        for Brought { at, ticket, due, .. } in &brought {
-            survey.give(*at, Slot { due: *due, epoch: ticket.epoch });
+        for Brought { at, task, due, .. } in &brought {
+            scan.give(*at, Slot { due: *due, epoch: task.epoch });
         }
-        // Before their messages: were a page not written, the next run would give them slots again.
-        let written = survey.write(&*self.sends).await?;
+        // Before their messages: were a batch not written, the next run would give them slots
+        // again.
+        let written = scan.write(&*self.sends).await?;
         let mut messages = Vec::new();
-        for Brought { at, ticket, due, from } in brought {
+        for Brought { at, task, due, from } in brought {
             if !written.contains(&at) {
                 continue;
             }
             match from {
                 Stage::Parked => {
-                    info!(send = %ticket.send, "released");
+                    info!(send = %task.send, "released");
                     done.released += 1;
                 }
                 Stage::Queued { .. } | Stage::Sending { .. } => {
-                    warn!(send = %ticket.send, ?from, "overdue: brought back");
+                    warn!(send = %task.send, ?from, "overdue: brought back");
                     self.meter.count(Metric::Repaired, 1);
                     done.repaired += 1;
                 }
             }
-            messages.push(Queued { ticket, delay: due.since(now) });
+            messages.push(Queued { task, delay: due.since(now) });
         }
         for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
             if let Err(error) = result {
-                warn!(send = %message.ticket.send, %error, "could not enqueue; a later run will");
+                warn!(send = %message.task.send, %error, "could not enqueue; a later run will");
             }
         }
         Ok(())
     }
 
-    /// A ticket for a send that has a slot; `None` when it has moved on in the meantime. What is
-    /// known of its last attempt is written down first; else its page tells all that is new.
+    /// A task for a send that has a slot; `None` when it has moved on in the meantime. What is
+    /// known of its last attempt is written down first; else its batch tells all that is new.
     async fn bring(
         &self,
-        at: At,
-        place: Place,
-        send: Waiting,
+        at: LineIndex,
+        outbox_key: OutboxKey,
+        send: PendingSend,
         due: Timestamp,
     ) -> Result<Option<Brought>, StoreError> {
-        let mut ticket = Ticket::new(&send, place);
+        let mut task = SendTask::new(&send, outbox_key);
         if let Stage::Sending { .. } = send.stage {
             let lost = Step::Lost(Stage::Queued { due });
-            match self.sends.step(&ticket, lost, self.clock.now()).await? {
-                Some(after) => ticket = ticket.renewed(&after),
+            match self.sends.step(&task, lost, self.clock.now()).await? {
+                Some(after) => task = task.renewed(&after),
                 None => return Ok(None),
             }
         }
-        ticket.slot = Some(due);
-        Ok(Some(Brought { at, ticket, due, from: send.stage }))
+        task.slot = Some(due);
+        Ok(Some(Brought { at, task, due, from: send.stage }))
     }
 
     /// Ends sends that nobody works on; gives the lines of those that it has ended.
-    async fn end(&self, over: Vec<Over>, now: Timestamp) -> Result<Vec<At>, StoreError> {
-        let ends = over.into_iter().map(|Over { at, place, send, outcome }| async move {
-            let ticket = Ticket::new(&send, place);
-            let ended = self.sends.finish_unclaimed(&ticket, &outcome, now).await?;
+    async fn end(&self, over: Vec<Ending>, now: Timestamp) -> Result<Vec<LineIndex>, StoreError> {
+        let ends = over.into_iter().map(|Ending { at, outbox_key, send, outcome }| async move {
+            let task = SendTask::new(&send, outbox_key);
+            let ended = self.sends.finish_unclaimed(&task, &outcome, now).await?;
             if ended {
                 self.meter.ended(&outcome);
                 info!(send = %send.id, state = outcome.state(), "ended without being sent");
@@ -486,7 +489,7 @@ impl Release {
             Ok::<_, StoreError>(ended.then_some(at))
         });
         let ends: Vec<_> = ends.collect();
-        let ended: Vec<Option<At>> =
+        let ended: Vec<Option<LineIndex>> =
             stream::iter(ends).buffered(WRITES_AT_ONCE).try_collect().await?;
         Ok(ended.into_iter().flatten().collect())
     }
@@ -495,18 +498,19 @@ impl Release {
     async fn cancel_all(
         &self,
         id: &AccountId,
-        mark: &Mark,
+        mark: &BacklogMarker,
         now: Timestamp,
     ) -> Result<Released, StoreError> {
         let (campaigns, holds, cursor) =
             (&Campaigns::default(), &Holds::default(), &Cursor::default());
-        let surveyor = Surveyor { sends: &*self.sends, account: id, campaigns, holds, cursor, now };
-        let mut survey = surveyor.removed().await?;
-        let found = survey.waiting();
-        let ended = self.end(std::mem::take(&mut survey.over), now).await?;
+        let scanner =
+            BacklogScanner { sends: &*self.sends, account: id, campaigns, holds, cursor, now };
+        let mut scan = scanner.removed().await?;
+        let found = scan.waiting();
+        let ended = self.end(std::mem::take(&mut scan.over), now).await?;
         let done = Released { ended: ended.len(), ..Released::default() };
-        ended.into_iter().for_each(|at| survey.strike_out(at));
-        survey.write(&*self.sends).await?;
+        ended.into_iter().for_each(|at| scan.strike_out(at));
+        scan.write(&*self.sends).await?;
         let due = (found > 0 || now.since(mark.marked_at) <= MARK_KEPT)
             .then(|| now + Duration::from_secs(1));
         self.backlogs.settle(id, mark, due).await?;

@@ -27,7 +27,7 @@ use super::{Next, Upkeeper};
 use crate::account::Account;
 use crate::ingest::{Ingest, Ingested};
 use crate::metrics::Metric;
-use crate::port::{Standing, StoreError};
+use crate::port::{MaintenanceRecord, StoreError};
 
 /// Reads of one visit at most, so that no account keeps the others waiting.
 const READS_A_VISIT: usize = 20;
@@ -73,7 +73,7 @@ impl Upkeeper {
     pub(super) async fn read_comments(
         &self,
         caller: &Caller<'_>,
-        standing: &Standing,
+        record: &MaintenanceRecord,
         upkeep: &mut Upkeep,
     ) -> Result<Next, StoreError> {
         for _ in 0..READS_A_VISIT {
@@ -84,7 +84,7 @@ impl Upkeeper {
             let went_on = match &backfill.media {
                 None => self.list_media(caller, upkeep).await?,
                 Some(media) => match media.first().cloned() {
-                    Some(cursor) => self.read_page(caller, cursor, standing, upkeep).await?,
+                    Some(cursor) => self.read_page(caller, cursor, record, upkeep).await?,
                     None => true,
                 },
             };
@@ -96,7 +96,7 @@ impl Upkeeper {
                 self.finish(caller.account, over, upkeep).await;
             }
             // A run that is killed now is gone on with here.
-            self.roster.note(&caller.account.id, upkeep).await?;
+            self.maintenance.note(&caller.account.id, upkeep).await?;
         }
         Ok(if upkeep.backfill.is_some() { Next::Soon } else { Next::Check })
     }
@@ -153,7 +153,7 @@ impl Upkeeper {
         &self,
         caller: &Caller<'_>,
         cursor: MediaCursor,
-        standing: &Standing,
+        record: &MaintenanceRecord,
         upkeep: &mut Upkeep,
     ) -> Result<bool, StoreError> {
         let (id, token) = (&caller.account.id, &caller.token);
@@ -165,7 +165,7 @@ impl Upkeeper {
             .await?;
         let (told, next) = match read {
             Ok(Page { items, next }) => {
-                (self.take_in(caller.account, &cursor, items, standing, upkeep).await?, next)
+                (self.take_in(caller.account, &cursor, items, record, upkeep).await?, next)
             }
             Err(failed) => return Ok(self.not_read(caller, &failed, upkeep)),
         };
@@ -191,7 +191,7 @@ impl Upkeeper {
             .as_ref()
             .is_some_and(|backfill| backfill.reason == Reason::Quiet && !backfill.only_unfinished);
         if told.missed && is_quiet && upkeep.silent_since.is_none() {
-            self.went_silent(caller.account, standing, upkeep).await;
+            self.went_silent(caller.account, record, upkeep).await;
         }
         Ok(true)
     }
@@ -224,7 +224,7 @@ impl Upkeeper {
         account: &Account,
         cursor: &MediaCursor,
         items: Vec<CommentItem>,
-        standing: &Standing,
+        record: &MaintenanceRecord,
         upkeep: &Upkeep,
     ) -> Result<Told, StoreError> {
         let Some(backfill) = &upkeep.backfill else { return Ok(Told::default()) };
@@ -247,7 +247,7 @@ impl Upkeeper {
             .filter(|item| backfill.wants(cursor, made_at(item), now) && !is_own(item))
             .collect();
         let should_be_known = |at: Timestamp| now.since(at) >= HEARD_SLACK;
-        let heard_until = standing.last_heard.unwrap_or_default() + HEARD_SLACK;
+        let heard_until = record.last_seen.unwrap_or_default() + HEARD_SLACK;
         // Told or not: one that a campaign wants only now was told, and nobody asked for a DM then.
         let never_heard =
             wanted.iter().map(made_at).any(|at| should_be_known(at) && at > heard_until);

@@ -186,7 +186,7 @@ impl NoAnswer {
     /// In words.
     pub(super) fn reason(&self) -> String {
         match self {
-            Self::Denied(denial) => format!("no room for the call: {:?}", denial.bound),
+            Self::Denied(denial) => format!("no room for the call: {:?}", denial.reason),
             Self::NoTime => "no time left for the call".into(),
             Self::Failed(error) => error.to_string(),
         }

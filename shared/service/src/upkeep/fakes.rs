@@ -23,16 +23,17 @@ use spillway_meta::webhook::CommentEvent;
 
 use super::{Intake, Kept, Upkeeper};
 use crate::account::{Account, SealedToken};
+use crate::account_cache::AccountCache;
 use crate::app::App;
 use crate::clock::{Clock, ClockCheck};
-use crate::directory::Directory;
 use crate::grant::GrantIds;
 use crate::ingest::Ingested;
 use crate::limiter::Limiter;
 use crate::metrics::Meter;
 use crate::port::{
-    AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Journal, KeptToken,
-    Mark, Moved, NextToken, Read, Removal, Roster, Saved, Standing, StoreError, Tokens, Wish,
+    AccountGraph, Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Journal,
+    KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, Moved, NextToken, Read, Removal,
+    Saved, StoreError, Tokens, UpkeepRequest,
 };
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -66,7 +67,7 @@ pub(crate) enum Mood {
 pub(crate) struct State {
     /// When upkeep is due; nothing once it is off the list.
     pub(crate) due: Option<Timestamp>,
-    pub(crate) standing: Standing,
+    pub(crate) record: MaintenanceRecord,
     pub(crate) kept: KeptToken,
     pub(crate) budget: Budget,
     pub(crate) app: AppBudget,
@@ -110,7 +111,7 @@ impl World {
         };
         let state = State {
             due: Some(START),
-            standing: Standing { upkeep, ..Standing::default() },
+            record: MaintenanceRecord { upkeep, ..MaintenanceRecord::default() },
             kept: KeptToken { token: token(1), life, next: None },
             budget: Budget::default(),
             app: AppBudget::default(),
@@ -161,26 +162,26 @@ impl World {
         self: &Arc<Self>,
         check: Arc<ClockCheck>,
         meter: Arc<Meter>,
-    ) -> (Arc<Directory>, Limiter) {
+    ) -> (Arc<AccountCache>, Limiter) {
         let clock: Arc<dyn Clock> = self.clone();
-        let directory = Arc::new(Directory::new(self.clone(), &clock));
+        let account_cache = Arc::new(AccountCache::new(self.clone(), &clock));
         let ids = Arc::new(GrantIds::new(self.now().as_millis()));
         let app = App::new(self.clone(), ids.clone(), self.clone(), Arc::clone(&meter));
         let limiter =
-            Limiter::new(directory.clone(), self.clone(), app, ids, self.clone(), check, meter);
-        (directory, limiter.with_journal(self.clone()))
+            Limiter::new(account_cache.clone(), self.clone(), app, ids, self.clone(), check, meter);
+        (account_cache, limiter.with_journal(self.clone()))
     }
 
     fn upkeeper(self: &Arc<Self>) -> Upkeeper {
         let (check, meter) = (Arc::default(), Arc::default());
-        let (directory, limiter) = self.limiter(Arc::clone(&check), Arc::clone(&meter));
+        let (account_cache, limiter) = self.limiter(Arc::clone(&check), Arc::clone(&meter));
         Upkeeper {
-            directory,
+            account_cache,
             limiter,
             budgets: self.clone(),
             cursors: self.clone(),
             backlogs: self.clone(),
-            roster: self.clone(),
+            maintenance: self.clone(),
             tokens: self.clone(),
             removal: self.clone(),
             journal: self.clone(),
@@ -355,7 +356,7 @@ impl Backlogs for World {
         _: &AccountId,
         _: Timestamp,
         _: Timestamp,
-    ) -> Result<Option<Mark>, StoreError> {
+    ) -> Result<Option<BacklogMarker>, StoreError> {
         self.survive().await;
         Ok(None)
     }
@@ -363,7 +364,7 @@ impl Backlogs for World {
     async fn settle(
         &self,
         _: &AccountId,
-        _: &Mark,
+        _: &BacklogMarker,
         _: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         self.survive().await;
@@ -372,16 +373,16 @@ impl Backlogs for World {
 }
 
 #[async_trait]
-impl Hearing for World {
-    async fn heard(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+impl LastSeen for World {
+    async fn record_seen(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         self.survive().await;
-        self.state().standing.last_heard = Some(now);
+        self.state().record.last_seen = Some(now);
         Ok(())
     }
 }
 
 #[async_trait]
-impl Roster for World {
+impl MaintenanceSchedule for World {
     async fn enroll(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         self.survive().await;
         self.state().due = Some(now);
@@ -399,19 +400,19 @@ impl Roster for World {
         _: &AccountId,
         due: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Standing>, StoreError> {
+    ) -> Result<Option<MaintenanceRecord>, StoreError> {
         self.survive().await;
         let mut state = self.state();
         if state.due != Some(due) {
             return Ok(None);
         }
         state.due = Some(until);
-        Ok(Some(state.standing.clone()))
+        Ok(Some(state.record.clone()))
     }
 
     async fn note(&self, _: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
         self.survive().await;
-        self.state().standing.upkeep = upkeep.clone();
+        self.state().record.upkeep = upkeep.clone();
         Ok(())
     }
 
@@ -424,21 +425,26 @@ impl Roster for World {
     ) -> Result<(), StoreError> {
         self.survive().await;
         let mut state = self.state();
-        state.standing.upkeep = upkeep.clone();
+        state.record.upkeep = upkeep.clone();
         if state.due == Some(until) {
             state.due = Some(due);
         }
         Ok(())
     }
 
-    async fn ask(&self, _: &AccountId, wish: &Wish, now: Timestamp) -> Result<(), StoreError> {
+    async fn ask(
+        &self,
+        _: &AccountId,
+        request: &UpkeepRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.survive().await;
         let mut state = self.state();
         state.due = Some(now);
-        match wish {
-            Wish::Backfill => state.standing.backfill_asked_at = Some(now),
-            Wish::Deauthorize => state.standing.deauthorized_at = Some(now),
-            Wish::Delete { code } => state.standing.delete = Some(code.clone()),
+        match request {
+            UpkeepRequest::Backfill => state.record.backfill_asked_at = Some(now),
+            UpkeepRequest::Deauthorize => state.record.deauthorized_at = Some(now),
+            UpkeepRequest::Delete { code } => state.record.delete = Some(code.clone()),
         }
         Ok(())
     }

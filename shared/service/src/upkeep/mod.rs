@@ -38,13 +38,13 @@ pub use self::call::NoAnswer;
 use self::call::{Caller, IfDead};
 pub use self::examine::{CommentsRead, Examined};
 use crate::account::Account;
+use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
-use crate::directory::Directory;
 use crate::limiter::Limiter;
 use crate::metrics::Meter;
 use crate::port::{
-    AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken, Removal, Roster, Standing,
-    StoreError, Tokens,
+    AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken, MaintenanceRecord,
+    MaintenanceSchedule, Removal, StoreError, Tokens,
 };
 
 /// Accounts visited at a time.
@@ -59,7 +59,7 @@ const LAST_VISITS: Duration = Duration::from_secs(60);
 /// Keeps accounts up.
 pub struct Upkeeper {
     /// Accounts.
-    pub directory: Arc<Directory>,
+    pub account_cache: Arc<AccountCache>,
     /// What charges each call to its account.
     pub limiter: Limiter,
     /// Their budgets: read, to see what is left.
@@ -69,7 +69,7 @@ pub struct Upkeeper {
     /// Marks of accounts with waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
     /// Which accounts there are, and what is known of each.
-    pub roster: Arc<dyn Roster>,
+    pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// Their tokens.
     pub tokens: Arc<dyn Tokens>,
     /// What removes an account.
@@ -131,7 +131,7 @@ impl Upkeeper {
     /// When it cannot be found out which are due. What fails for one account is logged.
     pub fn run(&self, deadline: Timestamp) -> BoxFuture<'_, Result<Kept, StoreError>> {
         Box::pin(async move {
-            let due = self.roster.due(self.clock.now()).await?;
+            let due = self.maintenance.due(self.clock.now()).await?;
             let last_start = deadline - LAST_VISITS;
             let visits = stream::iter(due)
                 .map(|(account, due)| async move {
@@ -164,14 +164,14 @@ impl Upkeeper {
     async fn visit(&self, id: AccountId, due: Timestamp, deadline: Timestamp) -> Visit {
         let until = self.clock.now() + VISIT;
         let outcome = async {
-            let Some(standing) = self.roster.visit(&id, due, until).await? else {
+            let Some(record) = self.maintenance.visit(&id, due, until).await? else {
                 return Ok(Visit::Taken);
             };
             if !self.check.is_trusted() {
                 // To a wrong clock tokens have ended. The next run has another one, or a right one.
                 return Ok(Visit::Left);
             }
-            self.keep(&id, standing, until, deadline).await?;
+            self.keep(&id, record, until, deadline).await?;
             Ok(Visit::Done)
         };
         outcome.await.unwrap_or_else(|error: StoreError| {
@@ -184,27 +184,27 @@ impl Upkeeper {
     async fn keep(
         &self,
         id: &AccountId,
-        standing: Standing,
+        record: MaintenanceRecord,
         until: Timestamp,
         deadline: Timestamp,
     ) -> Result<(), StoreError> {
-        if let Some(code) = &standing.delete {
+        if let Some(code) = &record.delete {
             return self.delete(id, code).await;
         }
-        let account = self.directory.refresh(id).await?;
+        let account = self.account_cache.refresh(id).await?;
         let kept = self.tokens.load(id).await?;
         let (Some(account), Some(kept)) = (account, kept) else {
             info!(account = %id, "not connected any more: upkeep of it ends");
-            return self.roster.strike_off(id).await;
+            return self.maintenance.strike_off(id).await;
         };
-        let mut upkeep = standing.upkeep.clone();
-        let next = self.duties(&account, kept, &standing, &mut upkeep, deadline).await;
+        let mut upkeep = record.upkeep.clone();
+        let next = self.duties(&account, kept, &record, &mut upkeep, deadline).await;
         // What was found out before something failed stays found out.
         let due = match &next {
             Ok(Next::Check) => self.clock.now() + CHECK_EVERY,
             Ok(Next::Soon) | Err(_) => self.clock.now(),
         };
-        self.roster.settle(id, until, &upkeep, due).await?;
+        self.maintenance.settle(id, until, &upkeep, due).await?;
         next.map(|_| ())
     }
 
@@ -212,11 +212,11 @@ impl Upkeeper {
         &self,
         account: &Account,
         kept: KeptToken,
-        standing: &Standing,
+        record: &MaintenanceRecord,
         upkeep: &mut Upkeep,
         deadline: Timestamp,
     ) -> Result<Next, StoreError> {
-        self.take_note(account, standing, upkeep).await;
+        self.take_note(account, record, upkeep).await;
         let is_for_sends = self.is_for_sends(account).await?;
         if is_for_sends && !self.owes_token(&kept, upkeep) {
             return Ok(Next::Soon);
@@ -237,9 +237,9 @@ impl Upkeeper {
             // Each further call would be refused, and none can be made for the account.
             return Ok(next);
         }
-        next = next.and(self.keep_subscription(&caller, standing, life, upkeep).await?);
-        self.listen(account, standing, upkeep).await;
-        next = next.and(self.read_comments(&caller, standing, upkeep).await?);
+        next = next.and(self.keep_subscription(&caller, record, life, upkeep).await?);
+        self.listen(account, record, upkeep).await;
+        next = next.and(self.read_comments(&caller, record, upkeep).await?);
         Ok(next)
     }
 
@@ -282,7 +282,7 @@ impl Upkeeper {
         if let Some(app_scoped) =
             me.app_scoped.filter(|new| upkeep.app_scoped.as_ref() != Some(new))
         {
-            self.roster.alias(id, &app_scoped).await?;
+            self.maintenance.alias(id, &app_scoped).await?;
             upkeep.app_scoped = Some(app_scoped);
         }
         upkeep.username = Some(me.username.unwrap_or_default());
@@ -290,16 +290,16 @@ impl Upkeeper {
     }
 
     /// Takes note of what others have asked for.
-    async fn take_note(&self, account: &Account, standing: &Standing, upkeep: &mut Upkeep) {
+    async fn take_note(&self, account: &Account, record: &MaintenanceRecord, upkeep: &mut Upkeep) {
         let now = self.clock.now();
-        if standing.deauthorized_at > upkeep.deauthorized_at {
-            upkeep.deauthorized_at = standing.deauthorized_at;
+        if record.deauthorized_at > upkeep.deauthorized_at {
+            upkeep.deauthorized_at = record.deauthorized_at;
             upkeep.dead_since = upkeep.dead_since.or(Some(now));
             self.tell(&account.id, Event::Deauthorized).await;
             self.limiter.hold(account, HoldCause::TokenDead, None).await;
         }
-        if standing.backfill_asked_at > upkeep.asked_at {
-            upkeep.asked_at = standing.backfill_asked_at;
+        if record.backfill_asked_at > upkeep.asked_at {
+            upkeep.asked_at = record.backfill_asked_at;
             upkeep.counts.clear();
             upkeep.backfill = Some(Backfill::new(Reason::Asked, now - BACKFILL_MAX, now));
         }
@@ -313,7 +313,7 @@ impl Upkeeper {
         self.backlogs.wake(id, now).await?;
         self.tell(id, Event::Removed { by: RemovedBy::Owner }).await;
         self.removal.deleted(code, now).await?;
-        self.roster.strike_off(id).await?;
+        self.maintenance.strike_off(id).await?;
         info!(account = %id, "deleted, as its owner has asked");
         Ok(())
     }

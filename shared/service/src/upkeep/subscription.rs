@@ -9,7 +9,7 @@ use super::call::{Caller, IfDead, NoAnswer};
 use super::{Next, Upkeeper};
 use crate::account::Account;
 use crate::metrics::Metric;
-use crate::port::{Standing, StoreError};
+use crate::port::{MaintenanceRecord, StoreError};
 
 impl Upkeeper {
     /// Looks once an hour whether the account is subscribed to what is needed, and subscribes it
@@ -18,7 +18,7 @@ impl Upkeeper {
     pub(super) async fn keep_subscription(
         &self,
         caller: &Caller<'_>,
-        standing: &Standing,
+        record: &MaintenanceRecord,
         life: TokenLife,
         upkeep: &mut Upkeep,
     ) -> Result<Next, StoreError> {
@@ -48,9 +48,9 @@ impl Upkeeper {
             }
             // Written down first: after it is subscribed a visit that is killed leaves no trace of
             // this.
-            let missed = [upkeep.unread_since, upkeep.missed_since(standing.last_heard)];
+            let missed = [upkeep.unread_since, upkeep.missed_since(record.last_seen)];
             upkeep.unread_since = missed.into_iter().flatten().min();
-            self.roster.note(id, upkeep).await?;
+            self.maintenance.note(id, upkeep).await?;
         }
         let subscribed = caller
             .call(IfDead::Hold, async |timeout| {
@@ -107,12 +107,15 @@ impl Upkeeper {
 
     /// Notices that webhooks come again, or have not come for long enough that comments should be
     /// read.
-    pub(super) async fn listen(&self, account: &Account, standing: &Standing, upkeep: &mut Upkeep) {
+    pub(super) async fn listen(
+        &self,
+        account: &Account,
+        record: &MaintenanceRecord,
+        upkeep: &mut Upkeep,
+    ) {
         let id = &account.id;
         let now = self.clock.now();
-        if let Some(silent) =
-            upkeep.silent_since.take_if(|since| standing.last_heard > Some(*since))
-        {
+        if let Some(silent) = upkeep.silent_since.take_if(|since| record.last_seen > Some(*since)) {
             // Nobody has told of what was written between the last look and the first webhook.
             look_back(Reason::Silent, upkeep.missed_in_silence(silent), now, upkeep);
             info!(account = %id, "webhooks come again");
@@ -122,7 +125,7 @@ impl Upkeeper {
             self.meter.count(Metric::SilentAccounts, 1);
         }
         upkeep.forget_unfinished(now);
-        if let Some(backfill) = upkeep.look(standing.last_heard, now) {
+        if let Some(backfill) = upkeep.look(record.last_seen, now) {
             upkeep.backfill = Some(backfill);
         }
     }
@@ -131,7 +134,7 @@ impl Upkeeper {
     pub(super) async fn went_silent(
         &self,
         account: &Account,
-        standing: &Standing,
+        record: &MaintenanceRecord,
         upkeep: &mut Upkeep,
     ) {
         let id = &account.id;
@@ -140,7 +143,7 @@ impl Upkeeper {
         upkeep.checked_at = None;
         self.meter.count(Metric::SilentAccounts, 1);
         error!(account = %id, "webhooks have stopped: comments are read instead; look at the app's webhooks in Meta's App Dashboard");
-        self.tell(id, Event::Silent { last_heard: standing.last_heard }).await;
+        self.tell(id, Event::Silent { last_seen: record.last_seen }).await;
     }
 }
 

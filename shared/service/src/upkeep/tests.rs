@@ -48,12 +48,12 @@ fn the_old_token_stays_in_use_until_a_call_with_the_new_one_has_worked() {
         assert_eq!((&state.told[..], state.due), (&[][..], Some(START)), "the next run goes on");
     }
     // What else there is to do is done with the old one; no third token is asked for.
-    world.state().standing.upkeep.checked_at = None;
+    world.state().record.upkeep.checked_at = None;
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("me", 2), ("subscription", 1)]);
 
     world.state().moods.clear();
-    world.state().standing.upkeep.checked_at = None;
+    world.state().record.upkeep.checked_at = None;
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("me", 2), ("subscription", 2)]);
     let state = world.state();
@@ -115,13 +115,13 @@ fn a_new_token_that_does_not_work_is_dropped_and_holds_nothing_up() {
 fn a_token_that_is_found_dead_is_called_with_no_more_and_holds_the_account() {
     let world = with_an_old_token();
     world.state().moods.insert(1, token_dead());
-    world.state().standing.upkeep.checked_at = None;
+    world.state().record.upkeep.checked_at = None;
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("refresh", 1)], "not even the subscription is asked for");
     let state = world.state();
     assert!(state.budget.holds.current.is_some());
     assert_eq!(state.told.iter().filter(|event| **event == Event::TokenDead).count(), 1);
-    assert_eq!(state.standing.upkeep.dead_since, Some(START));
+    assert_eq!(state.record.upkeep.dead_since, Some(START));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_backfill_stops_while_sends_are_parked_and_goes_on_behind_the_last_page() {
     {
         let mut state = world.state();
         let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
-        state.standing.upkeep.backfill = Some(backfill);
+        state.record.upkeep.backfill = Some(backfill);
         state.comments = (1..=3).map(|hours| START - HOUR * hours).collect();
         state.cursor.parked = Some(Lane::Inbound);
     }
@@ -179,7 +179,7 @@ fn a_backfill_stops_while_sends_are_parked_and_goes_on_behind_the_last_page() {
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("more comments", 1)]);
     let state = world.state();
-    assert_eq!((&state.standing.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
+    assert_eq!((&state.record.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
     assert!(matches!(state.told[..], [Event::Backfilled { read: 3, found: 3, .. }]));
 }
 
@@ -189,7 +189,7 @@ fn a_page_that_tells_nothing_of_the_order_does_not_end_its_media() {
     {
         let mut state = world.state();
         let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
-        state.standing.upkeep.backfill = Some(backfill);
+        state.record.upkeep.backfill = Some(backfill);
         state.comments = vec![START - 2 * DAY, START - 2 * DAY, START - HOUR];
     }
     assert_eq!(world.run(), VISITED);
@@ -203,8 +203,8 @@ fn unsubscribed() -> Arc<World> {
     {
         let mut state = world.state();
         state.is_unsubscribed = true;
-        state.standing.last_heard = Some(START - 3 * HOUR);
-        state.standing.upkeep.checked_at = Some(START - HOUR);
+        state.record.last_seen = Some(START - 3 * HOUR);
+        state.record.upkeep.checked_at = Some(START - HOUR);
         state.comments = (1..=5).map(|half| START - HOUR * half / 2).collect();
     }
     world
@@ -229,7 +229,7 @@ fn what_was_missed_is_read_wherever_upkeep_is_killed() {
         assert!(told(|event| matches!(event, Event::SubscriptionLost { .. })), "after {asked}");
         assert!(told(|event| matches!(event, Event::Resubscribed)), "after {asked}");
         assert!(told(|event| matches!(event, Event::Backfilled { .. })), "after {asked}");
-        let upkeep = &state.standing.upkeep;
+        let upkeep = &state.record.upkeep;
         assert_eq!((&upkeep.backfill, upkeep.unread_since, upkeep.lost_at), (&None, None, None));
         if ran.is_some() {
             assert!(asked > 20, "{asked}");
@@ -264,7 +264,7 @@ fn no_call_begins_without_time_for_its_answer() {
     {
         let mut state = world.state();
         state.is_unsubscribed = true;
-        state.standing.upkeep.checked_at = None;
+        state.record.upkeep.checked_at = None;
         state.call_takes = Duration::from_secs(20);
     }
     assert_eq!(world.run_for(Duration::from_secs(70)), VISITED);
@@ -332,7 +332,7 @@ fn the_token_of_a_restricted_account_that_ends_is_told_of() {
     assert_eq!(world.run(), VISITED);
     let state = world.state();
     assert_eq!(state.told, [Event::TokenDead]);
-    assert_eq!(state.standing.upkeep.dead_since, Some(START));
+    assert_eq!(state.record.upkeep.dead_since, Some(START));
 }
 
 fn refused() -> CallError {
@@ -346,7 +346,7 @@ fn with_failing_pages(failing: u32, failure: CallError) -> Arc<World> {
     {
         let mut state = world.state();
         let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
-        state.standing.upkeep.backfill = Some(backfill);
+        state.record.upkeep.backfill = Some(backfill);
         state.comments = (1..=5).map(|hours| START - HOUR * hours).collect();
         state.failing_pages = (failing, failure);
     }
@@ -373,7 +373,7 @@ fn media_that_meta_refuses_to_page_are_kept_shown_and_gone_on_with() {
         let state = world.state();
         assert_eq!(state.taken.len(), 2);
         assert!(matches!(state.told[..], [Event::Backfilled { found: 2, unfinished: 1, .. }]));
-        let upkeep = &state.standing.upkeep;
+        let upkeep = &state.record.upkeep;
         assert!(upkeep.counts.is_empty(), "they do not count as read");
         assert_eq!((upkeep.unfinished.len(), &upkeep.backfill), (1, &None));
         assert_eq!(state.due, Some(START + HOUR));
@@ -384,7 +384,7 @@ fn media_that_meta_refuses_to_page_are_kept_shown_and_gone_on_with() {
     let pages = [("subscription", 1), ("comments", 1), ("more comments", 1), ("more comments", 1)];
     assert_eq!(world.calls(), pages, "the media are known");
     let state = world.state();
-    assert_eq!((state.taken.len(), state.standing.upkeep.unfinished.len()), (5, 0));
+    assert_eq!((state.taken.len(), state.record.upkeep.unfinished.len()), (5, 0));
     assert!(matches!(state.told[1..], [Event::Backfilled { found: 3, unfinished: 0, .. }]));
 }
 
@@ -395,7 +395,7 @@ fn a_page_that_never_answers_does_not_hold_the_backfill_up_for_ever() {
         assert_eq!(world.run(), VISITED);
     }
     let state = world.state();
-    assert_eq!((&state.standing.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
+    assert_eq!((&state.record.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
     assert!(matches!(state.told[..], [Event::Backfilled { found: 2, unfinished: 1, .. }]));
 }
 
@@ -404,7 +404,7 @@ fn quiet(comment_made: Timestamp) -> Arc<World> {
     let world = World::new();
     {
         let mut state = world.state();
-        state.standing.last_heard = Some(START - 7 * HOUR);
+        state.record.last_seen = Some(START - 7 * HOUR);
         state.comments = vec![comment_made];
     }
     world
@@ -417,7 +417,7 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
     assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
     {
         let state = world.state();
-        assert_eq!(state.standing.upkeep.silent_since, Some(START));
+        assert_eq!(state.record.upkeep.silent_since, Some(START));
         assert!(matches!(state.told[..], [Event::Silent { .. }, Event::Backfilled { .. }]));
     }
     // Meta says that it is subscribed, and it is subscribed again all the same; comments are read.
@@ -427,10 +427,10 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
     assert_eq!(world.calls(), again, "it has no comment beyond those known");
 
     world.pass(HOUR);
-    world.state().standing.last_heard = Some(START + 2 * HOUR);
+    world.state().record.last_seen = Some(START + 2 * HOUR);
     world.state().comments.insert(0, START + HOUR * 3 / 2);
     assert_eq!(world.run(), VISITED);
-    assert_eq!(world.state().standing.upkeep.silent_since, None);
+    assert_eq!(world.state().record.upkeep.silent_since, None);
     assert!(world.state().told.contains(&Event::HeardAgain));
     assert_eq!(world.state().taken.len(), 2, "what was written before the first webhook is read");
     world.calls();
@@ -447,7 +447,7 @@ fn neither_a_quiet_night_nor_a_webhook_on_its_way_is_silence() {
         assert_eq!(world.run(), VISITED);
         assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
         let state = world.state();
-        assert_eq!(state.standing.upkeep.silent_since, None);
+        assert_eq!(state.record.upkeep.silent_since, None);
         assert!(!state.told.iter().any(|event| matches!(event, Event::Silent { .. })));
     }
 }

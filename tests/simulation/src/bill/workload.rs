@@ -210,7 +210,7 @@ impl Play {
             dms,
             hours,
             per_dm,
-            batch: counts.tickets as f64 / function(&counts, Function::Sender).count.max(1) as f64,
+            batch: counts.tasks as f64 / function(&counts, Function::Sender).count.max(1) as f64,
             own: per_dm.usage(),
             share,
             standing,

@@ -8,7 +8,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Mark, Moved, Read, Saved, StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Moved, Read, Saved, StoreError,
 };
 
 use crate::host::Host;
@@ -240,7 +240,7 @@ impl Backlogs for Host {
         account: &AccountId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Mark>, StoreError> {
+    ) -> Result<Option<BacklogMarker>, StoreError> {
         let caller = self.caller();
         self.store("lease the backlog", |world| {
             let mark = world.tables.lease(account, now, until);
@@ -256,7 +256,7 @@ impl Backlogs for Host {
     async fn settle(
         &self,
         account: &AccountId,
-        mark: &Mark,
+        mark: &BacklogMarker,
         due: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let caller = self.caller();

@@ -46,8 +46,9 @@ impl SendQueue for Host {
         join_all(batches).await.into_iter().flatten().collect()
     }
 
-    async fn bury(&self, _: &str) -> Result<(), StoreError> {
-        self.queue("bury a message", |world| world.record.count("message buried")).await
+    async fn dead_letter(&self, _: &str) -> Result<(), StoreError> {
+        self.queue("dead-letter a message", |world| world.record.count("message dead-lettered"))
+            .await
     }
 }
 
@@ -73,9 +74,9 @@ impl World {
         }
         let delay = (millis(message.delay).div_ceil(1000) * 1000).min(DELAY_MAX);
         let at = self.now + delay + self.lateness();
-        self.event(format_args!("message for {} in {delay} ms", message.ticket.send));
+        self.event(format_args!("message for {} in {delay} ms", message.task.send));
         let Self { sends, dice, now, .. } = self;
-        sends.send(message.ticket.clone(), *now, at, dice);
+        sends.send(message.task.clone(), *now, at, dice);
         Taken::Taken
     }
 

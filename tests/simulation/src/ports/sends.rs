@@ -1,4 +1,4 @@
-//! Sends: entries and pages.
+//! Sends: entries and batches.
 
 use std::collections::HashSet;
 
@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
 use spillway_core::id::{AccountId, EventId, SendId};
-use spillway_core::send::{Outcome, Step, Waiting};
+use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
-use spillway_service::page::Page;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
 use crate::meta::millis;
@@ -26,7 +27,7 @@ const BATCH_WRITE: usize = 25;
 const AT_ONCE: usize = 64;
 
 const KNOWN: &str = "look up entries";
-const PAGES: &str = "write pages";
+const BATCHES: &str = "write batches";
 const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
 const FINISH: &str = "finish a send";
@@ -47,63 +48,66 @@ impl Sends for Host {
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
     }
 
-    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
+    async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
         let caller = self.caller();
-        let batches = pages.chunks(BATCH_WRITE).map(|batch| {
-            self.batch(PAGES, batch, move |world, part| {
-                world.put_pages(caller, part);
+        let writes = batches.chunks(BATCH_WRITE).map(|chunk| {
+            self.batch(BATCHES, chunk, move |world, part| {
+                world.put_batches(caller, part);
                 None::<()>
             })
         });
-        try_join_all(batches).await?;
+        try_join_all(writes).await?;
         Ok(())
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(
+        &self,
+        sends: &[(OutboxKey, PendingSend)],
+    ) -> Vec<Result<Recorded, StoreError>> {
         let entries: Vec<_> = sends
             .iter()
-            .map(|(place, send)| self.store(RECORD, |world| world.put_entry(place, send)))
+            .map(|(outbox_key, send)| self.store(RECORD, |world| world.put_entry(outbox_key, send)))
             .collect();
         stream::iter(entries).buffered(AT_ONCE).collect().await
     }
 
     async fn step(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         step: Step,
         _: Timestamp,
-    ) -> Result<Option<Waiting>, StoreError> {
+    ) -> Result<Option<PendingSend>, StoreError> {
         let caller = self.caller();
         // As the adapter does: a write that is sent again knows its own earlier success.
         let mut written = None;
         let stepped = self.store(STEP, |world| {
-            if let Some(after) = world.step(caller, ticket, step) {
+            if let Some(after) = world.step(caller, task, step) {
                 written = Some(after);
             }
-            let stands = world.tables.waiting_at(&ticket.place, &ticket.send);
+            let stands = world.tables.waiting_at(&task.outbox_key, &task.send);
             written.clone().filter(|after| stands == Some(after))
         });
         let stepped = stepped.await;
         if stepped.is_err() {
-            self.shared.world().saw_step_lost(&ticket.send);
+            self.shared.world().saw_step_lost(&task.send);
         }
         stepped
     }
 
     async fn finish(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         _: Timestamp,
     ) -> Result<(), StoreError> {
         let caller = self.caller();
-        let ended = self.store(FINISH, |world| world.end(caller, ticket, outcome, Tables::end));
+        let ended = self.store(FINISH, |world| world.end(caller, task, outcome, Tables::end));
         match ended.await {
             Ok(_) => Ok(()),
             Err(error) => {
                 let mut world = self.shared.world();
-                world.saw_unknown(&ticket.send);
-                world.saw_step_lost(&ticket.send);
+                world.saw_unknown(&task.send);
+                world.saw_step_lost(&task.send);
                 Err(error)
             }
         }
@@ -111,12 +115,12 @@ impl Sends for Host {
 
     async fn finish_unclaimed(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         _: Timestamp,
     ) -> Result<bool, StoreError> {
         let caller = self.caller();
-        self.store(FINISH, |world| world.end(caller, ticket, outcome, Tables::end_at_epoch)).await
+        self.store(FINISH, |world| world.end(caller, task, outcome, Tables::end_at_epoch)).await
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
@@ -129,18 +133,18 @@ impl Sends for Host {
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
     }
 
-    async fn pages(
+    async fn batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Result<Vec<Page>, StoreError> {
-        self.store("read pages", |world| world.tables.pages(account, after, limit)).await
+    ) -> Result<Vec<OutboxBatch>, StoreError> {
+        self.store("read batches", |world| world.tables.batches(account, after, limit)).await
     }
 
-    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+    async fn rewrite(&self, next: &OutboxBatch) -> Result<bool, StoreError> {
         let caller = self.caller();
-        self.store(PAGES, |world| world.rewrite(caller, next)).await
+        self.store(BATCHES, |world| world.rewrite(caller, next)).await
     }
 }
 
@@ -192,45 +196,45 @@ impl World {
         }
     }
 
-    fn put_pages(&mut self, caller: Caller, pages: &[Page]) {
-        for page in pages {
-            self.event(format_args!("page {:?} of {} lines", page.place, page.lines.len()));
-            self.tables.put_page(page);
-            self.saw_page(caller, page);
+    fn put_batches(&mut self, caller: Caller, batches: &[OutboxBatch]) {
+        for batch in batches {
+            self.event(format_args!("batch {:?} of {} lines", batch.outbox_key, batch.lines.len()));
+            self.tables.put_batch(batch);
+            self.saw_batch(caller, batch);
         }
     }
 
-    fn rewrite(&mut self, caller: Caller, next: &Page) -> bool {
-        let (by, Page { place, lines, .. }) = (caller.invocation, next);
+    fn rewrite(&mut self, caller: Caller, next: &OutboxBatch) -> bool {
+        let (by, OutboxBatch { outbox_key, lines, .. }) = (caller.invocation, next);
         let Some(before) = self.tables.rewrite(next) else {
-            self.event(format_args!("{by} page {place:?} has changed"));
+            self.event(format_args!("{by} batch {outbox_key:?} has changed"));
             return false;
         };
-        self.event(format_args!("{by} page {place:?} has {} lines", lines.len()));
+        self.event(format_args!("{by} batch {outbox_key:?} has {} lines", lines.len()));
         self.saw_rewrite(caller, &before, next);
         true
     }
 
-    fn put_entry(&mut self, place: &Place, send: &Waiting) -> Recorded {
+    fn put_entry(&mut self, outbox_key: &OutboxKey, send: &PendingSend) -> Recorded {
         let is_new = !self.tables.entries.contains_key(&send.id);
-        let recorded = self.tables.put_entry(place, send, self.now);
+        let recorded = self.tables.put_entry(outbox_key, send, self.now);
         self.event(format_args!("recorded {} {:?}: {recorded:?}", send.id, send.stage));
         if is_new {
-            self.saw_entry(&send.id, place);
+            self.saw_entry(&send.id, outbox_key);
         }
         recorded
     }
 
-    fn step(&mut self, caller: Caller, ticket: &Ticket, step: Step) -> Option<Waiting> {
-        let before = self.tables.waiting_at(&ticket.place, &ticket.send)?.stage;
-        let after = self.tables.step(ticket, step, self.now);
-        let (by, send) = (caller.invocation, &ticket.send);
+    fn step(&mut self, caller: Caller, task: &SendTask, step: Step) -> Option<PendingSend> {
+        let before = self.tables.waiting_at(&task.outbox_key, &task.send)?.stage;
+        let after = self.tables.step(task, step, self.now);
+        let (by, send) = (caller.invocation, &task.send);
         match &after {
             Some(_) => {
-                self.event(format_args!("{by} {send} {} {step:?}", ticket.epoch));
-                self.saw_step(caller, ticket, before, step);
+                self.event(format_args!("{by} {send} {} {step:?}", task.epoch));
+                self.saw_step(caller, task, before, step);
             }
-            None => self.event(format_args!("{by} {send} {} is no more", ticket.epoch)),
+            None => self.event(format_args!("{by} {send} {} is no more", task.epoch)),
         }
         after
     }
@@ -238,20 +242,21 @@ impl World {
     fn end(
         &mut self,
         caller: Caller,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
-        condition: fn(&mut Tables, &Ticket, &Outcome, u64) -> bool,
+        condition: fn(&mut Tables, &SendTask, &Outcome, u64) -> bool,
     ) -> bool {
-        let send = &ticket.send;
-        let Some(stood) = self.tables.waiting_at(&ticket.place, send).map(|send| send.stage) else {
+        let send = &task.send;
+        let Some(stood) = self.tables.waiting_at(&task.outbox_key, send).map(|send| send.stage)
+        else {
             return false;
         };
-        if !condition(&mut self.tables, ticket, outcome, self.now) {
+        if !condition(&mut self.tables, task, outcome, self.now) {
             return false;
         }
         self.event(format_args!("{} {send} ends: {}", caller.invocation, outcome.state()));
         self.record.count(outcome.state());
-        self.saw_end(caller, ticket, stood, outcome);
+        self.saw_end(caller, task, stood, outcome);
         true
     }
 }

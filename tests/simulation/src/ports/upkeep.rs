@@ -13,8 +13,8 @@ use spillway_meta::graph::{
 };
 use spillway_service::account::SealedToken;
 use spillway_service::port::{
-    AccountGraph, Hearing, Journal, KeptToken, NextToken, Removal, Roster, Standing, StoreError,
-    Tokens, Wish,
+    AccountGraph, Journal, KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, NextToken,
+    Removal, StoreError, Tokens, UpkeepRequest,
 };
 
 use crate::host::Host;
@@ -25,21 +25,21 @@ use crate::world::World;
 const SETTLE: &str = "end the visit";
 
 #[async_trait]
-impl Hearing for Host {
-    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+impl LastSeen for Host {
+    async fn record_seen(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         self.store("note that webhooks come", |world| {
             world.event(format_args!("{account} was heard of at {now}"));
             world.saw_heard(account);
             let listed = world.tables.kept.listed.entry(account.clone());
             let listed = listed.or_insert_with(|| Listed { due: now, ..Listed::default() });
-            listed.standing.last_heard = Some(now);
+            listed.record.last_seen = Some(now);
         })
         .await
     }
 }
 
 #[async_trait]
-impl Roster for Host {
+impl MaintenanceSchedule for Host {
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         self.store("put the account on upkeep's list", |world| {
             world.tables.kept.listed.entry(account.clone()).or_default().due = now;
@@ -63,13 +63,13 @@ impl Roster for Host {
         account: &AccountId,
         due: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Standing>, StoreError> {
+    ) -> Result<Option<MaintenanceRecord>, StoreError> {
         let by = self.caller().invocation;
         let request = self.shared.world().dice.any();
         self.store("visit the account", |world| {
-            let standing = world.tables.kept.visit(account, due, until, request);
-            world.event(format_args!("{by} visits {account}: {standing:?}"));
-            standing
+            let record = world.tables.kept.visit(account, due, until, request);
+            world.event(format_args!("{by} visits {account}: {record:?}"));
+            record
         })
         .await
     }
@@ -107,10 +107,10 @@ impl Roster for Host {
     async fn ask(
         &self,
         account: &AccountId,
-        wish: &Wish,
+        request: &UpkeepRequest,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.store("ask upkeep", |world| world.wish(account, wish, now)).await
+        self.store("ask upkeep", |world| world.request(account, request, now)).await
     }
 
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
@@ -362,14 +362,14 @@ impl World {
     }
 
     /// Something is asked of upkeep; the account is due at once.
-    pub(crate) fn wish(&mut self, account: &AccountId, wish: &Wish, now: Timestamp) {
-        self.event(format_args!("asked of upkeep for {account}: {wish:?}"));
+    pub(crate) fn request(&mut self, account: &AccountId, request: &UpkeepRequest, now: Timestamp) {
+        self.event(format_args!("asked of upkeep for {account}: {request:?}"));
         let listed = self.tables.kept.listed.entry(account.clone()).or_default();
         listed.due = now;
-        match wish {
-            Wish::Backfill => listed.standing.backfill_asked_at = Some(now),
-            Wish::Deauthorize => listed.standing.deauthorized_at = Some(now),
-            Wish::Delete { code } => listed.standing.delete = Some(code.clone()),
+        match request {
+            UpkeepRequest::Backfill => listed.record.backfill_asked_at = Some(now),
+            UpkeepRequest::Deauthorize => listed.record.deauthorized_at = Some(now),
+            UpkeepRequest::Delete { code } => listed.record.delete = Some(code.clone()),
         }
     }
 }

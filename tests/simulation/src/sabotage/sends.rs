@@ -1,24 +1,25 @@
 //! Sends without claims: whoever has a message acts on it, whatever it says of the epoch. Or sends
-//! of which nobody knows that they were under way. Or pages that lose a line.
+//! of which nobody knows that they were under way. Or batches that lose a line.
 
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CommentId, EventId, SendId};
-use spillway_core::send::{Address, Earlier, Outcome, Stage, Step, Waiting};
+use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
-use spillway_service::page::Page;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 
 use super::{Sabotage, Sabotaged};
 
 /// A send that was claimed and left is shown as one whose message was lost.
-fn unclaimed(send: Waiting, now: Timestamp) -> Waiting {
+fn unclaimed(send: PendingSend, now: Timestamp) -> PendingSend {
     match (send.stage, &send.to) {
         (Stage::Sending { lease_until }, Address::Person(_)) if lease_until < now => {
-            Waiting { stage: Stage::Queued { due: Timestamp::EPOCH }, ..send }
+            PendingSend { stage: Stage::Queued { due: Timestamp::EPOCH }, ..send }
         }
         _ => send,
     }
@@ -28,32 +29,32 @@ fn unclaimed(send: Waiting, now: Timestamp) -> Waiting {
 impl Sends for Sabotaged {
     async fn step(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         step: Step,
         at: Timestamp,
-    ) -> Result<Option<Waiting>, StoreError> {
+    ) -> Result<Option<PendingSend>, StoreError> {
         let (Step::Claim { lease_until }, Sabotage::Claims) = (step, self.by) else {
-            return self.host.step(ticket, step, at).await;
+            return self.host.step(task, step, at).await;
         };
-        if let Some(claimed) = self.host.step(ticket, step, at).await? {
+        if let Some(claimed) = self.host.step(task, step, at).await? {
             return Ok(Some(claimed));
         }
-        Ok(Some(Waiting {
-            id: ticket.send.clone(),
-            lane: ticket.lane,
-            campaign: ticket.campaign.clone(),
+        Ok(Some(PendingSend {
+            id: task.send.clone(),
+            lane: task.lane,
+            campaign: task.campaign.clone(),
             to: Address::Comment {
-                id: CommentId::new(ticket.send.event.as_str()),
-                author: ticket.recipient.clone(),
+                id: CommentId::new(task.send.event.as_str()),
+                author: task.recipient.clone(),
             },
             order: Overflow::OldestFirst,
             media: None,
             username: None,
             keyword: None,
             matched_at: Timestamp::EPOCH,
-            deadline: ticket.deadline,
+            deadline: task.deadline,
             stage: Stage::Sending { lease_until },
-            epoch: ticket.epoch + 1,
+            epoch: task.epoch + 1,
             attempt: 1,
             failures: 0,
             earlier: Earlier::NotSent,
@@ -69,30 +70,33 @@ impl Sends for Sabotaged {
         self.host.known(account, events).await
     }
 
-    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
-        self.host.put_pages(pages).await
+    async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
+        self.host.put_batches(batches).await
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(
+        &self,
+        sends: &[(OutboxKey, PendingSend)],
+    ) -> Vec<Result<Recorded, StoreError>> {
         self.host.record(sends).await
     }
 
     async fn finish(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.host.finish(ticket, outcome, at).await
+        self.host.finish(task, outcome, at).await
     }
 
     async fn finish_unclaimed(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.host.finish_unclaimed(ticket, outcome, at).await
+        self.host.finish_unclaimed(task, outcome, at).await
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
@@ -102,22 +106,24 @@ impl Sends for Sabotaged {
         }
         let now = Timestamp::from_millis(self.host.shared.now());
         let shown = entries.into_iter().map(|entry| match entry {
-            Entry::Waiting(place, send) => Entry::Waiting(place, Box::new(unclaimed(*send, now))),
+            Entry::Waiting(outbox_key, send) => {
+                Entry::Waiting(outbox_key, Box::new(unclaimed(*send, now)))
+            }
             Entry::Missing | Entry::Ended(_) | Entry::Unreadable => entry,
         });
         Ok(shown.collect())
     }
 
-    async fn pages(
+    async fn batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Result<Vec<Page>, StoreError> {
-        self.host.pages(account, after, limit).await
+    ) -> Result<Vec<OutboxBatch>, StoreError> {
+        self.host.batches(account, after, limit).await
     }
 
-    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+    async fn rewrite(&self, next: &OutboxBatch) -> Result<bool, StoreError> {
         let mut next = next.clone();
         if self.by == Sabotage::Lines {
             next.lines.pop();

@@ -12,21 +12,22 @@ use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page
 use spillway_meta::usage::Usage;
 use spillway_service::account::SealedToken;
 use spillway_service::port::{
-    AccountGraph, Hearing, KeptToken, NextToken, Roster, Standing, StoreError, Tokens, Wish,
+    AccountGraph, KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, NextToken,
+    StoreError, Tokens, UpkeepRequest,
 };
 
 use super::Sabotaged;
 
 #[async_trait]
-impl Hearing for Sabotaged {
-    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        self.host.heard(account, now).await
+impl LastSeen for Sabotaged {
+    async fn record_seen(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.host.record_seen(account, now).await
     }
 }
 
 /// What was missed is not written down while a visit goes on.
 #[async_trait]
-impl Roster for Sabotaged {
+impl MaintenanceSchedule for Sabotaged {
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         self.host.enroll(account, now).await
     }
@@ -40,7 +41,7 @@ impl Roster for Sabotaged {
         account: &AccountId,
         due: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Standing>, StoreError> {
+    ) -> Result<Option<MaintenanceRecord>, StoreError> {
         self.host.visit(account, due, until).await
     }
 
@@ -55,16 +56,16 @@ impl Roster for Sabotaged {
         upkeep: &Upkeep,
         due: Timestamp,
     ) -> Result<(), StoreError> {
-        Roster::settle(&*self.host, account, until, upkeep, due).await
+        MaintenanceSchedule::settle(&*self.host, account, until, upkeep, due).await
     }
 
     async fn ask(
         &self,
         account: &AccountId,
-        wish: &Wish,
+        request: &UpkeepRequest,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        Roster::ask(&*self.host, account, wish, now).await
+        MaintenanceSchedule::ask(&*self.host, account, request, now).await
     }
 
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use spillway_service::clock::Clock;
 use spillway_service::deliver::{Deliver, Job};
 use spillway_service::ingest::{Ingest, Ingested};
 use spillway_service::release::Release;
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 use super::plan::MINUTE;
 use super::pool::Pool;
@@ -218,25 +218,25 @@ impl Clockwork {
     /// The messages on the send queue.
     fn deliver(&mut self, now: u64) {
         let Self { shared, dice, senders, tally, gather, .. } = self;
-        while shared.store().has_tickets() {
+        while shared.store().has_tasks() {
             let Some(deliver) = senders.invoke(now, dice, |id| sender(shared, id)) else { return };
-            let batch = shared.store().receive_tickets(gather.batch);
+            let batch = shared.store().receive_tasks(gather.batch);
             let work = deliver.deliver(jobs(&batch), deadline(shared));
             let again = finish(shared, Function::Sender, work);
             tally.failed += again.len();
             for (nth, message) in batch.iter().enumerate() {
                 if !again.contains(&nth.to_string()) {
-                    shared.store().delete_ticket(message);
+                    shared.store().delete_task(message);
                 }
             }
         }
     }
 }
 
-fn jobs(batch: &[Received<Ticket>]) -> Vec<Job> {
-    let job = |(nth, message): (usize, &Received<Ticket>)| Job {
+fn jobs(batch: &[Received<SendTask>]) -> Vec<Job> {
+    let job = |(nth, message): (usize, &Received<SendTask>)| Job {
         message_id: nth.to_string(),
-        ticket: message.body.clone(),
+        task: message.body.clone(),
     };
     batch.iter().enumerate().map(job).collect()
 }

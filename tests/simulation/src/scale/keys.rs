@@ -2,7 +2,7 @@
 
 use spillway_core::id::{AccountId, RecipientId, SendId};
 use spillway_core::seed::seed;
-use spillway_service::ticket::Place;
+use spillway_service::outbox_key::OutboxKey;
 
 /// Parts the marks are spread over.
 pub(super) const BACKLOG_SHARDS: u8 = 8;
@@ -26,7 +26,7 @@ pub(super) fn person(account: &AccountId, person: &RecipientId) -> String {
     format!("person#{account}#{:016x}", seed(&[person.as_str()]))
 }
 
-/// The partition of an account's pages.
+/// The partition of an account's batches.
 pub(super) fn waiting(account: &AccountId) -> String {
     format!("waiting#{account}")
 }
@@ -62,7 +62,7 @@ pub(super) fn family(key: &str) -> &'static str {
     }
 }
 
-/// How long a place is as a sort key.
-pub(super) fn place_bytes(place: &Place) -> usize {
-    place.as_str().len()
+/// How long an outbox key is as a sort key.
+pub(super) fn place_bytes(outbox_key: &OutboxKey) -> usize {
+    outbox_key.as_str().len()
 }

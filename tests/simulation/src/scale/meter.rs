@@ -176,7 +176,7 @@ pub(crate) struct Counts {
     /// Requests that deleted messages.
     pub(crate) queue_deletes: u64,
     /// Messages of the send queue received.
-    pub(crate) tickets: u64,
+    pub(crate) tasks: u64,
     /// Invocations for deliveries, messages and accounts.
     pub(crate) invocations: BTreeMap<Function, Invocations>,
     /// Those of the schedule.
@@ -195,10 +195,10 @@ impl Counts {
     }
 
     /// A batch was received, with so many sends, and is deleted with one request.
-    pub(super) fn took(&mut self, tickets: u64) {
+    pub(super) fn took(&mut self, tasks: u64) {
         self.queue_receives += 1;
         self.queue_deletes += 1;
-        self.tickets += tickets;
+        self.tasks += tasks;
     }
 
     /// An invocation ended that has waited for so many milliseconds and made so many requests.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck};
 use spillway_service::deliver::Deliver;
-use spillway_service::directory::Directory;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{Ingest, Warm};
 use spillway_service::limiter::Limiter;
@@ -19,7 +19,7 @@ use crate::process::Function;
 /// What every process has.
 struct Parts {
     ports: Arc<Ports>,
-    directory: Arc<Directory>,
+    account_cache: Arc<AccountCache>,
     ids: Arc<GrantIds>,
     check: Arc<ClockCheck>,
     meter: Arc<Meter>,
@@ -31,7 +31,7 @@ impl Parts {
         let ports = Arc::new(Ports { shared: shared.clone(), function });
         let clock: Arc<dyn Clock> = shared.clone();
         Self {
-            directory: Arc::new(Directory::new(ports.clone(), &clock)),
+            account_cache: Arc::new(AccountCache::new(ports.clone(), &clock)),
             ports,
             ids: Arc::new(GrantIds::new(process)),
             check: Arc::default(),
@@ -43,15 +43,15 @@ impl Parts {
 
 /// A process of the webhook function.
 pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
-    let Parts { ports, directory, ids, check, meter, clock } =
+    let Parts { ports, account_cache, ids, check, meter, clock } =
         Parts::new(shared, Function::Webhook, process);
     Ingest {
-        directory,
+        account_cache,
         sends: ports.clone(),
         cursors: ports.clone(),
         backlogs: ports.clone(),
         queue: ports.clone(),
-        hearing: ports,
+        last_seen: ports,
         ids,
         warm: Warm::new(&clock),
         clock,
@@ -62,10 +62,10 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
 
 /// A process of the sender function.
 pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
-    let Parts { ports, directory, ids, check, meter, clock } =
+    let Parts { ports, account_cache, ids, check, meter, clock } =
         Parts::new(shared, Function::Sender, process);
     let app = App::new(ports.clone(), ids.clone(), clock.clone(), meter.clone());
-    let (budgets, accounts) = (ports.clone(), directory.clone());
+    let (budgets, accounts) = (ports.clone(), account_cache.clone());
     let limiter = Limiter::new(
         accounts,
         budgets,
@@ -76,7 +76,7 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         meter.clone(),
     );
     Deliver {
-        directory,
+        account_cache,
         limiter,
         cursors: ports.clone(),
         sends: ports.clone(),
@@ -92,10 +92,10 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
 
 /// A process of the release function.
 pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
-    let Parts { ports, directory, ids, check, meter, clock } =
+    let Parts { ports, account_cache, ids, check, meter, clock } =
         Parts::new(shared, Function::Release, process);
     Release {
-        directory,
+        account_cache,
         budgets: ports.clone(),
         app: ports.clone(),
         cursors: ports.clone(),

@@ -8,7 +8,7 @@ use spillway_core::app::AppBudget;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 
 use super::meter::{Cost, Counts, Meter, Table, Way};
 use super::one::Answers;
@@ -49,7 +49,7 @@ pub(crate) struct Store {
     pub(super) meta: Box<dyn Answers>,
     /// DMs that Meta has taken.
     pub(super) written: u64,
-    sends: Queue<Ticket>,
+    sends: Queue<SendTask>,
     releases: Queue<AccountId>,
 }
 
@@ -131,11 +131,11 @@ impl Store {
         self.meter.add(by, table, key, self.now / 1000, cost);
     }
 
-    /// Puts a ticket on the send queue.
-    pub(super) fn send_ticket(&mut self, ticket: &Ticket, delay: u64) {
+    /// Puts a task on the send queue.
+    pub(super) fn send_task(&mut self, task: &SendTask, delay: u64) {
         let second = self.now / 1000;
-        self.meter.send_queue.add(&ticket.send.account, Way::Sent, second);
-        self.sends.send(ticket.clone(), self.now, self.now + delay, &mut self.dice);
+        self.meter.send_queue.add(&task.send.account, Way::Sent, second);
+        self.sends.send(task.clone(), self.now, self.now + delay, &mut self.dice);
     }
 
     /// Puts an account on the release queue.
@@ -145,7 +145,7 @@ impl Store {
     }
 
     /// Whether there is a message for the sender.
-    pub(super) fn has_tickets(&self) -> bool {
+    pub(super) fn has_tasks(&self) -> bool {
         self.sends.next_visible().is_some_and(|at| at <= self.now)
     }
 
@@ -155,7 +155,7 @@ impl Store {
     }
 
     /// A batch for the sender.
-    pub(super) fn receive_tickets(&mut self, most: usize) -> Vec<Received<Ticket>> {
+    pub(super) fn receive_tasks(&mut self, most: usize) -> Vec<Received<SendTask>> {
         let batch = self.sends.receive(self.now, most, &mut self.dice);
         self.meter.counts.took(batch.len() as u64);
         for message in &batch {
@@ -174,7 +174,7 @@ impl Store {
     }
 
     /// Deletes what the sender is done with.
-    pub(super) fn delete_ticket(&mut self, message: &Received<Ticket>) {
+    pub(super) fn delete_task(&mut self, message: &Received<SendTask>) {
         self.sends.delete(message.receipt);
     }
 

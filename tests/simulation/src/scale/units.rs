@@ -4,11 +4,11 @@ use serde::Serialize;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
-use spillway_core::send::{Address, Waiting};
+use spillway_core::send::{Address, PendingSend};
 use spillway_core::time::Timestamp;
-use spillway_service::page::{Line, Page, Slot};
+use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::Read;
-use spillway_service::ticket::Place;
 
 use super::keys::{self, place_bytes};
 use super::meter::Cost;
@@ -76,8 +76,8 @@ pub(super) fn budget_bytes(key: &str, budget: &Budget) -> usize {
         + budget.windows.encode_counts().unwrap_or_default().len()
         + "holds".len()
         + json_bytes(&budget.holds)
-        + "learned".len()
-        + json_bytes(&budget.learned)
+        + "feedback".len()
+        + json_bytes(&budget.feedback)
         + "rotation".len()
         + budget.rotation.encode().len()
         + if budget.answers.is_empty() { 0 } else { "answers".len() + json_bytes(&budget.answers) }
@@ -99,7 +99,7 @@ pub(super) fn app_bytes(key: &str, budget: &AppBudget) -> usize {
 }
 
 /// The size of an entry's item, of a send that waits.
-pub(super) fn entry_bytes(place: &Place, send: &Waiting) -> usize {
+pub(super) fn entry_bytes(outbox_key: &OutboxKey, send: &PendingSend) -> usize {
     /// Names of attributes and of fields in the body, numbers, the first steps, and what else does
     /// not vary.
     const FRAME: usize = 350;
@@ -110,7 +110,7 @@ pub(super) fn entry_bytes(place: &Place, send: &Waiting) -> usize {
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     FRAME
         + keys::entry(&send.id).len()
-        + place_bytes(place)
+        + place_bytes(outbox_key)
         + campaign(&send.campaign)
         + comment
         + person
@@ -119,22 +119,22 @@ pub(super) fn entry_bytes(place: &Place, send: &Waiting) -> usize {
         + optional(&send.keyword)
 }
 
-/// The size of a page's item.
-pub(super) fn page_bytes(page: &Page) -> usize {
+/// The size of a batch's item.
+pub(super) fn batch_bytes(batch: &OutboxBatch) -> usize {
     const FRAME: usize =
         "pkskversioncampaignmatched_atwritten_atlinesexpires_at".len() + 4 * NUMBER;
-    // Instants count from when the page was written.
-    let from = |at: Timestamp| at.as_millis().wrapping_sub(page.written_at.as_millis()) as i64;
-    let line = |Line { event, deadline, slot }: &Line| match slot {
+    // Instants count from when the batch was written.
+    let from = |at: Timestamp| at.as_millis().wrapping_sub(batch.written_at.as_millis()) as i64;
+    let line = |OutboxLine { event, deadline, slot }: &OutboxLine| match slot {
         None => json_bytes(&(event, from(*deadline))),
         Some(Slot { due, epoch }) => json_bytes(&(event, from(*deadline), from(*due), epoch)),
     };
     // And a comma or a bracket.
-    let lines = page.lines.iter().map(|of| 1 + line(of)).sum::<usize>() + 1;
+    let lines = batch.lines.iter().map(|of| 1 + line(of)).sum::<usize>() + 1;
     FRAME
-        + keys::waiting(&page.account).len()
-        + place_bytes(&page.place)
-        + campaign(&page.campaign)
+        + keys::waiting(&batch.account).len()
+        + place_bytes(&batch.outbox_key)
+        + campaign(&batch.campaign)
         + lines
 }
 

@@ -204,7 +204,7 @@ pub(super) fn kept(
             order: dice.pick(&[Order::NewestFirst, Order::NewestFirst, Order::OldestFirst]),
             tells_counts: dice.chance(0.8),
         },
-        wishes: match dice.chance(0.1) {
+        requests: match dice.chance(0.1) {
             true => vec![start + dice.between(0..=lasts)],
             false => Vec::new(),
         },

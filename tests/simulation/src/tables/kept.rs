@@ -6,7 +6,7 @@ use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_service::account::SealedToken;
-use spillway_service::port::{KeptToken, NextToken, Standing};
+use spillway_service::port::{KeptToken, MaintenanceRecord, NextToken};
 
 use crate::meta::{first_token, issued_at};
 use crate::scenario::{AccountPlan, KeptUp, Scenario};
@@ -29,7 +29,7 @@ pub(crate) struct Listed {
     /// When it is due.
     pub(crate) due: Timestamp,
     /// What is known of it.
-    pub(crate) standing: Standing,
+    pub(crate) record: MaintenanceRecord,
     /// The request that took it for a visit last.
     pub(crate) visited_by: Option<u64>,
 }
@@ -51,8 +51,12 @@ impl Kept {
             kept.tokens.insert(id.clone(), KeptToken { token: first_token(), life, next: None });
             let upkeep =
                 Upkeep { checked_at: Some(start), whole_at: Some(start), ..Upkeep::default() };
-            let standing = Standing { upkeep, last_heard: Some(start), ..Standing::default() };
-            kept.listed.insert(id.clone(), Listed { due: start, standing, visited_by: None });
+            let record = MaintenanceRecord {
+                upkeep,
+                last_seen: Some(start),
+                ..MaintenanceRecord::default()
+            };
+            kept.listed.insert(id.clone(), Listed { due: start, record, visited_by: None });
         }
         kept
     }
@@ -83,18 +87,18 @@ impl Kept {
         due: Timestamp,
         until: Timestamp,
         request: u64,
-    ) -> Option<Standing> {
+    ) -> Option<MaintenanceRecord> {
         let listed = self.listed.get_mut(account)?;
         if listed.due == due {
             (listed.due, listed.visited_by) = (until, Some(request));
         }
-        (listed.visited_by == Some(request)).then(|| listed.standing.clone())
+        (listed.visited_by == Some(request)).then(|| listed.record.clone())
     }
 
     /// Writes down what is known of an account on the list.
     pub(crate) fn note(&mut self, account: &AccountId, upkeep: &Upkeep) {
         if let Some(listed) = self.listed.get_mut(account) {
-            listed.standing.upkeep = upkeep.clone();
+            listed.record.upkeep = upkeep.clone();
         }
     }
 
@@ -108,9 +112,9 @@ impl Kept {
     ) -> bool {
         let Some(listed) = self.listed.get_mut(account) else { return false };
         if listed.due == until {
-            (listed.due, listed.standing.upkeep) = (due, upkeep.clone());
+            (listed.due, listed.record.upkeep) = (due, upkeep.clone());
         }
-        listed.due == due && listed.standing.upkeep == *upkeep
+        listed.due == due && listed.record.upkeep == *upkeep
     }
 
     /// Stores the next token beside the one in use, where that is `token`.

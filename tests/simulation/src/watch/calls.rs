@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, SendId};
 use spillway_core::quota::{GRANT_LIFE, Quota, QuotaId, Unit};
-use spillway_core::send::{Stage, Waiting};
+use spillway_core::send::{PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_meta::error::{ThrottleScope, Verdict};
 use spillway_meta::graph::{CallError, Sent};
@@ -92,7 +92,7 @@ impl World {
     /// Whoever calls has the send claimed, and nobody has it since.
     fn check_claimed(&mut self, caller: Caller, send: &SendId) {
         let stands = self.tables.entries.get(send).and_then(Recording::waiting);
-        let is_ours = |found: &Waiting, claim: &Claim| {
+        let is_ours = |found: &PendingSend, claim: &Claim| {
             matches!(found.stage, Stage::Sending { .. })
                 && found.epoch == claim.epoch
                 && claim.invocation == caller.invocation

@@ -1,10 +1,11 @@
-//! Sends: their entries and the pages that list them, claims, and ends.
+//! Sends: their entries and the batches that list them, claims, and ends.
 
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
-use spillway_service::page::{Line, Page, Slot};
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
+use spillway_service::outbox_key::OutboxKey;
+use spillway_service::send_task::SendTask;
 
 use super::{Caller, ClockState, Watch};
 use crate::meta::millis;
@@ -36,20 +37,20 @@ impl Watch {
 }
 
 impl World {
-    /// A new page was written.
-    pub(crate) fn saw_page(&mut self, caller: Caller, page: &Page) {
-        self.check_clock(caller, format_args!("page {:?} is written", page.place));
-        self.check_mark(&page.account, format_args!("page {:?} is written", page.place));
+    /// A new batch was written.
+    pub(crate) fn saw_batch(&mut self, caller: Caller, batch: &OutboxBatch) {
+        self.check_clock(caller, format_args!("batch {:?} is written", batch.outbox_key));
+        self.check_mark(&batch.account, format_args!("batch {:?} is written", batch.outbox_key));
     }
 
     /// An entry was made.
-    pub(crate) fn saw_entry(&mut self, send: &SendId, place: &Place) {
+    pub(crate) fn saw_entry(&mut self, send: &SendId, outbox_key: &OutboxKey) {
         self.watch.tally.matched += 1;
         self.watch.tally.waiting += 1;
         self.check_mark(&send.account, format_args!("{send} waits"));
         // Until now it did not wait, and whoever dropped its line did not know better.
-        if !self.tables.is_listed(send, place) {
-            self.broken(format!("{send} waits, and no page lists it"));
+        if !self.tables.is_listed(send, outbox_key) {
+            self.broken(format!("{send} waits, and no batch lists it"));
         }
     }
 
@@ -59,31 +60,31 @@ impl World {
         }
     }
 
-    /// A page was written again, or removed.
-    pub(crate) fn saw_rewrite(&mut self, caller: Caller, before: &Page, next: &Page) {
+    /// A batch was written again, or removed.
+    pub(crate) fn saw_rewrite(&mut self, caller: Caller, before: &OutboxBatch, next: &OutboxBatch) {
         for line in &before.lines {
-            let (send, place) = (before.id_of(line), before.place_of(line));
-            let is_kept = next.lines.iter().any(|kept| next.place_of(kept) == place);
-            if !is_kept && self.tables.waiting_at(&place, &send).is_some() {
+            let (send, outbox_key) = (before.id_of(line), before.key_of(line));
+            let is_kept = next.lines.iter().any(|kept| next.key_of(kept) == outbox_key);
+            if !is_kept && self.tables.waiting_at(&outbox_key, &send).is_some() {
                 self.broken(format!("{send} waits, and its line is dropped"));
             }
         }
         for line in &next.lines {
-            let place = next.place_of(line);
-            match before.lines.iter().find(|old| before.place_of(old) == place) {
+            let outbox_key = next.key_of(line);
+            match before.lines.iter().find(|old| before.key_of(old) == outbox_key) {
                 Some(old) if old.slot != line.slot => self.check_slot(caller, next, line),
                 Some(_) => {}
-                None => self.broken(format!("{} is put on an old page", next.id_of(line))),
+                None => self.broken(format!("{} is put on an old batch", next.id_of(line))),
             }
         }
     }
 
     /// Whoever gives a send a slot knows where it stands, or stood a moment ago.
-    fn check_slot(&mut self, caller: Caller, page: &Page, line: &Line) {
+    fn check_slot(&mut self, caller: Caller, batch: &OutboxBatch, line: &OutboxLine) {
         let Some(Slot { due, epoch }) = line.slot else { return };
-        let send = page.id_of(line);
+        let send = batch.id_of(line);
         self.check_due(caller, &send, due);
-        let stands = self.tables.waiting_at(&page.place_of(line), &send).map(|send| send.epoch);
+        let stands = self.tables.waiting_at(&batch.key_of(line), &send).map(|send| send.epoch);
         if let Some(now) = stands.filter(|&now| now < epoch) {
             self.broken(format!("{send} has a slot at epoch {epoch}, and stands at {now}"));
         }
@@ -95,8 +96,8 @@ impl World {
     }
 
     /// A step was taken.
-    pub(crate) fn saw_step(&mut self, caller: Caller, ticket: &Ticket, before: Stage, step: Step) {
-        let send = &ticket.send;
+    pub(crate) fn saw_step(&mut self, caller: Caller, task: &SendTask, before: Stage, step: Step) {
+        let send = &task.send;
         if matches!(before, Stage::Sending { .. }) {
             self.check_lease(caller, send);
         }
@@ -108,13 +109,13 @@ impl World {
                 }
                 self.check_clock(caller, format_args!("{send} is claimed"));
                 let nth = self.watch.attempts(send) + 1;
-                let epoch = ticket.epoch + 1;
+                let epoch = task.epoch + 1;
                 let claim = Claim { epoch, invocation: caller.invocation, nth };
                 self.watch.claims.insert(send.clone(), claim);
             }
             Step::Dated { .. } => {
                 if let Some(claim) = self.watch.claims.get_mut(send) {
-                    claim.epoch = ticket.epoch + 1;
+                    claim.epoch = task.epoch + 1;
                 }
             }
             Step::To(stage) | Step::Failed(stage) | Step::Lost(stage) => {
@@ -149,11 +150,11 @@ impl World {
     pub(crate) fn saw_end(
         &mut self,
         caller: Caller,
-        ticket: &Ticket,
+        task: &SendTask,
         stood: Stage,
         outcome: &Outcome,
     ) {
-        let send = &ticket.send;
+        let send = &task.send;
         self.watch.open_claims.remove(send);
         let tally = &mut self.watch.tally;
         tally.waiting -= 1;
@@ -168,7 +169,7 @@ impl World {
         }
         if *outcome == Outcome::Expired {
             self.check_clock(caller, format_args!("{send} expires"));
-            let is_early = self.time() + CLOCK_BOUND < ticket.deadline;
+            let is_early = self.time() + CLOCK_BOUND < task.deadline;
             if is_early && caller.clock == ClockState::Right {
                 self.broken(format!("{send} expires before its deadline"));
             }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
 use spillway_conformance::{Ports, Subject, cases};
 use spillway_core::id::AccountId;
-use spillway_service::ticket::Ticket;
+use spillway_service::send_task::SendTask;
 use spillway_simulation::alone::Alone;
 
 struct Simulated {
@@ -24,7 +24,7 @@ impl Subject for Simulated {
         self.alone.connected()
     }
 
-    async fn take_sends(&self) -> Vec<Ticket> {
+    async fn take_sends(&self) -> Vec<SendTask> {
         self.alone.take_sends()
     }
 

@@ -28,12 +28,12 @@ fn no_key_becomes_too_hot_and_the_counts_follow_from_the_schema() {
     // One put a comment, a claim and an outcome a DM; beside these only what was put off.
     let least = 20_000 + 2 * report.written;
     assert!((least..least + 2000).contains(&entries.total.writes), "{least}: {report}");
-    // Deliveries are small here: two comments in the mean. A page is written once for each, again
-    // for slots and for ends, and still less often than if each send had a page of its own.
-    let pages = family("waiting#A");
-    assert_eq!(pages.keys, 200);
+    // Deliveries are small here: two comments in the mean. A batch is written once for each, again
+    // for slots and for ends, and still less often than if each send had a batch of its own.
+    let batches = family("waiting#A");
+    assert_eq!(batches.keys, 200);
     let alone = 20_000 + report.released as u64 + report.written;
-    assert!((report.deliveries as u64..alone * 3 / 4).contains(&pages.total.writes), "{report}");
+    assert!((report.deliveries as u64..alone * 3 / 4).contains(&batches.total.writes), "{report}");
     // Each DM was granted by a write of its account's budget, alone or with others of its batch.
     assert_eq!(family("pace#A").keys, 200);
     assert!(family("backlog#S").keys <= 8);

@@ -76,7 +76,7 @@ impl Function {
                 )
             }
             Self::Sender => {
-                let ticket = json!({
+                let task = json!({
                     "v": "1",
                     "send": { "account": "17841400000000001", "event": "17890000000000001" },
                     "place": "1#01789401600000#17890000000000001#00",
@@ -85,7 +85,7 @@ impl Function {
                     "campaign": "guide",
                     "deadline": 4_102_444_800_000_u64,
                 });
-                json!({ "Records": [{ "messageId": "1", "body": ticket.to_string() }] })
+                json!({ "Records": [{ "messageId": "1", "body": task.to_string() }] })
             }
             Self::Release => json!({ "dispatch": true }),
             Self::Upkeep => json!({ "upkeep": true }),

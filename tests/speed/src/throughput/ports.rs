@@ -11,17 +11,18 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
 use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::pace::Cursor;
-use spillway_core::send::{Outcome, Step, Waiting};
+use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::busy::Busy;
 use spillway_meta::graph::{CallError, CommentTime, Sent};
 use spillway_service::account::Account;
-use spillway_service::page::Page;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Entry, Graph, Mark, Moved, Queued, Read,
-    Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Entry, Graph, Moved, Queued,
+    Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
 };
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 
 /// Everything behind the ports, of all processes.
 pub(super) static BEHIND: Busy = Busy::new();
@@ -84,27 +85,27 @@ measured! { Cursors:
 
 measured! { Sends:
     fn known(account: &AccountId, events: &[EventId]) -> Stored<HashSet<EventId>>;
-    fn put_pages(pages: &[Page]) -> Stored<()>;
-    fn record(sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>>;
-    fn step(ticket: &Ticket, step: Step, at: Timestamp) -> Stored<Option<Waiting>>;
-    fn finish(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<()>;
-    fn finish_unclaimed(ticket: &Ticket, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
+    fn put_batches(batches: &[OutboxBatch]) -> Stored<()>;
+    fn record(sends: &[(OutboxKey, PendingSend)]) -> Vec<Result<Recorded, StoreError>>;
+    fn step(task: &SendTask, step: Step, at: Timestamp) -> Stored<Option<PendingSend>>;
+    fn finish(task: &SendTask, outcome: &Outcome, at: Timestamp) -> Stored<()>;
+    fn finish_unclaimed(task: &SendTask, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
     fn entries(sends: &[SendId], read: Read) -> Stored<Vec<Entry>>;
-    fn pages(account: &AccountId, after: Option<&Place>, limit: usize) -> Stored<Vec<Page>>;
-    fn rewrite(next: &Page) -> Stored<bool>;
+    fn batches(account: &AccountId, after: Option<&OutboxKey>, limit: usize) -> Stored<Vec<OutboxBatch>>;
+    fn rewrite(next: &OutboxBatch) -> Stored<bool>;
 }
 
 measured! { Backlogs:
     fn mark(account: &AccountId, now: Timestamp) -> Stored<()>;
     fn wake(account: &AccountId, now: Timestamp) -> Stored<()>;
     fn marked() -> Stored<Vec<(AccountId, Timestamp)>>;
-    fn lease(account: &AccountId, now: Timestamp, until: Timestamp) -> Stored<Option<Mark>>;
-    fn settle(account: &AccountId, mark: &Mark, due: Option<Timestamp>) -> Stored<()>;
+    fn lease(account: &AccountId, now: Timestamp, until: Timestamp) -> Stored<Option<BacklogMarker>>;
+    fn settle(account: &AccountId, mark: &BacklogMarker, due: Option<Timestamp>) -> Stored<()>;
 }
 
 measured! { SendQueue:
     fn enqueue(messages: &[Queued]) -> Vec<Stored<()>>;
-    fn bury(body: &str) -> Stored<()>;
+    fn dead_letter(body: &str) -> Stored<()>;
 }
 
 measured! { ReleaseQueue:

@@ -8,7 +8,8 @@ use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, Hearing, Mark, Moved, Read, Saved, StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, LastSeen, Moved, Read, Saved,
+    StoreError,
 };
 
 use super::Ports;
@@ -133,8 +134,8 @@ impl Cursors for Ports {
 }
 
 #[async_trait]
-impl Hearing for Ports {
-    async fn heard(&self, account: &AccountId, _now: Timestamp) -> Result<(), StoreError> {
+impl LastSeen for Ports {
+    async fn record_seen(&self, account: &AccountId, _now: Timestamp) -> Result<(), StoreError> {
         self.state(&keys::upkeep(account), WRITE, |_| ()).await;
         Ok(())
     }
@@ -171,7 +172,7 @@ impl Backlogs for Ports {
         account: &AccountId,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Mark>, StoreError> {
+    ) -> Result<Option<BacklogMarker>, StoreError> {
         Ok(self
             .state(&keys::backlog(account), WRITE, |store| store.tables.lease(account, now, until))
             .await)
@@ -180,7 +181,7 @@ impl Backlogs for Ports {
     async fn settle(
         &self,
         account: &AccountId,
-        mark: &Mark,
+        mark: &BacklogMarker,
         due: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let key = keys::backlog(account);

@@ -30,16 +30,16 @@ impl SendQueue for Ports {
     async fn enqueue(&self, messages: &[Queued]) -> Vec<Result<(), StoreError>> {
         {
             let mut store = self.shared.store();
-            for Queued { ticket, delay } in messages {
+            for Queued { task, delay } in messages {
                 let delay = millis(*delay).next_multiple_of(1000).min(DELAY_MAX);
-                store.send_ticket(ticket, delay);
+                store.send_task(task, delay);
             }
         }
         self.send_batches(messages.len()).await;
         messages.iter().map(|_| Ok(())).collect()
     }
 
-    async fn bury(&self, _: &str) -> Result<(), StoreError> {
+    async fn dead_letter(&self, _: &str) -> Result<(), StoreError> {
         Ok(())
     }
 }

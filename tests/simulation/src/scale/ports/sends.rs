@@ -1,20 +1,21 @@
-//! Sends: entries and pages.
+//! Sends: entries and batches.
 
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 use spillway_core::id::{AccountId, EventId, SendId};
-use spillway_core::send::{Outcome, Step, Waiting};
+use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
-use spillway_service::page::Page;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
-use spillway_service::ticket::{Place, Ticket};
+use spillway_service::send_task::SendTask;
 
 use super::Ports;
 use crate::scale::keys;
 use crate::scale::meter::{Cost, Table};
 use crate::scale::store::Store;
-use crate::scale::units::{consistent, entry_bytes, page_bytes, read, write};
+use crate::scale::units::{batch_bytes, consistent, entry_bytes, read, write};
 
 /// What one request may hold, as the adapters have it: reads, writes, and puts at a time.
 const BATCH_GET: usize = 100;
@@ -45,24 +46,27 @@ impl Sends for Ports {
         Ok(known)
     }
 
-    async fn put_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
-        for page in pages {
-            let cost = write(page_bytes(page));
-            self.item(Table::State, &keys::waiting(&page.account), cost, |store| {
-                store.tables.put_page(page);
+    async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
+        for batch in batches {
+            let cost = write(batch_bytes(batch));
+            self.item(Table::State, &keys::waiting(&batch.account), cost, |store| {
+                store.tables.put_batch(batch);
             });
         }
-        self.ask_store(pages.len().div_ceil(BATCH_WRITE)).await;
+        self.ask_store(batches.len().div_ceil(BATCH_WRITE)).await;
         Ok(())
     }
 
-    async fn record(&self, sends: &[(Place, Waiting)]) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(
+        &self,
+        sends: &[(OutboxKey, PendingSend)],
+    ) -> Vec<Result<Recorded, StoreError>> {
         let mut recorded = Vec::with_capacity(sends.len());
         for chunk in sends.chunks(AT_ONCE) {
-            recorded.extend(chunk.iter().map(|(place, send)| {
-                let cost = write(entry_bytes(place, send));
+            recorded.extend(chunk.iter().map(|(outbox_key, send)| {
+                let cost = write(entry_bytes(outbox_key, send));
                 Ok(self.item(Table::Sends, &keys::entry(&send.id), cost, |store| {
-                    store.tables.put_entry(place, send, store.now)
+                    store.tables.put_entry(outbox_key, send, store.now)
                 }))
             }));
             self.ask_store(chunk.len()).await;
@@ -72,27 +76,25 @@ impl Sends for Ports {
 
     async fn step(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         step: Step,
         _: Timestamp,
-    ) -> Result<Option<Waiting>, StoreError> {
-        let cost = self.update(&ticket.send);
+    ) -> Result<Option<PendingSend>, StoreError> {
+        let cost = self.update(&task.send);
         Ok(self
-            .sends(&keys::entry(&ticket.send), cost, |store| {
-                store.tables.step(ticket, step, store.now)
-            })
+            .sends(&keys::entry(&task.send), cost, |store| store.tables.step(task, step, store.now))
             .await)
     }
 
     async fn finish(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let cost = self.update(&ticket.send);
-        self.sends(&keys::entry(&ticket.send), cost, |store| {
-            store.tables.end(ticket, outcome, at.as_millis())
+        let cost = self.update(&task.send);
+        self.sends(&keys::entry(&task.send), cost, |store| {
+            store.tables.end(task, outcome, at.as_millis())
         })
         .await;
         Ok(())
@@ -100,14 +102,14 @@ impl Sends for Ports {
 
     async fn finish_unclaimed(
         &self,
-        ticket: &Ticket,
+        task: &SendTask,
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let cost = self.update(&ticket.send);
+        let cost = self.update(&task.send);
         Ok(self
-            .sends(&keys::entry(&ticket.send), cost, |store| {
-                store.tables.end_at_epoch(ticket, outcome, at.as_millis())
+            .sends(&keys::entry(&task.send), cost, |store| {
+                store.tables.end_at_epoch(task, outcome, at.as_millis())
             })
             .await)
     }
@@ -126,34 +128,35 @@ impl Sends for Ports {
         Ok(entries)
     }
 
-    async fn pages(
+    async fn batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Result<Vec<Page>, StoreError> {
-        let (pages, requests) = {
+    ) -> Result<Vec<OutboxBatch>, StoreError> {
+        let (batches, requests) = {
             let mut store = self.shared.store();
-            let pages = store.tables.pages(account, after, limit);
-            let bytes: usize = pages.iter().map(page_bytes).sum();
+            let batches = store.tables.batches(account, after, limit);
+            let bytes: usize = batches.iter().map(batch_bytes).sum();
             let key = keys::waiting(account);
             store.ask(self.function, Table::State, &key, consistent(bytes));
-            (pages, bytes.div_ceil(QUERY).max(1))
+            (batches, bytes.div_ceil(QUERY).max(1))
         };
         for _ in 0..requests {
             self.ask_store(1).await;
         }
-        Ok(pages)
+        Ok(batches)
     }
 
-    async fn rewrite(&self, next: &Page) -> Result<bool, StoreError> {
+    async fn rewrite(&self, next: &OutboxBatch) -> Result<bool, StoreError> {
         // The larger of what is there and what is written counts; what is removed counts as well.
         let stored = {
             let store = self.shared.store();
-            let page = store.tables.pages.get(&next.account).and_then(|of| of.get(&next.place));
-            page.map_or(0, page_bytes)
+            let batch =
+                store.tables.batches.get(&next.account).and_then(|of| of.get(&next.outbox_key));
+            batch.map_or(0, batch_bytes)
         };
-        let cost = write(stored.max(page_bytes(next)));
+        let cost = write(stored.max(batch_bytes(next)));
         let key = keys::waiting(&next.account);
         Ok(self.state(&key, cost, |store| store.tables.rewrite(next).is_some()).await)
     }
@@ -169,6 +172,6 @@ impl Ports {
 /// The size of an entry. What is left of one that has ended, and none at all, count as small.
 fn stored_bytes(store: &Store, send: &SendId) -> usize {
     let entry = store.tables.entries.get(send);
-    let waiting = entry.and_then(|entry| Some((&entry.place, entry.waiting()?)));
-    waiting.map_or(0, |(place, send)| entry_bytes(place, send))
+    let waiting = entry.and_then(|entry| Some((&entry.outbox_key, entry.waiting()?)));
+    waiting.map_or(0, |(outbox_key, send)| entry_bytes(outbox_key, send))
 }

@@ -1,4 +1,4 @@
-//! Pages: which sends of an account may wait.
+//! Batches: which sends of an account may wait.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use spillway_core::id::{AccountId, CampaignId, EventId};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
-use spillway_service::page::{Line, Page, Slot};
+use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::StoreError;
-use spillway_service::ticket::Place;
 use tracing::error;
 
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
@@ -25,11 +25,11 @@ use crate::schema::{EXPIRES_AT, waiting_pk};
 /// DynamoDB's own limit.
 const BATCH_WRITE: usize = 25;
 
-const PUT: &str = "write pages";
-const READ: &str = "read pages";
+const PUT: &str = "write batches";
+const READ: &str = "read batches";
 
-/// A line as its page's item has it: event, deadline, and where it has a slot, that and its epoch.
-/// Instants are in milliseconds from when the page was written, so that a full page is one write
+/// A line as its batch's item has it: event, deadline, and where it has a slot, that and its epoch.
+/// Instants are in milliseconds from when the batch was written, so that a full batch is one write
 /// unit.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -39,7 +39,7 @@ enum Stored {
 }
 
 impl Stored {
-    fn of(line: &Line, written_at: Timestamp) -> Self {
+    fn of(line: &OutboxLine, written_at: Timestamp) -> Self {
         let from = |at: Timestamp| at.as_millis().wrapping_sub(written_at.as_millis()) as i64;
         let (event, deadline) = (line.event.clone(), from(line.deadline));
         match line.slot {
@@ -48,7 +48,7 @@ impl Stored {
         }
     }
 
-    fn read(self, written_at: Timestamp) -> Line {
+    fn read(self, written_at: Timestamp) -> OutboxLine {
         let at = |from| Timestamp::from_millis(written_at.as_millis().wrapping_add_signed(from));
         let (event, deadline, slot) = match self {
             Self::Parked(event, deadline) => (event, deadline, None),
@@ -56,37 +56,40 @@ impl Stored {
                 (event, deadline, Some(Slot { due: at(due), epoch }))
             }
         };
-        Line { event, deadline: at(deadline), slot }
+        OutboxLine { event, deadline: at(deadline), slot }
     }
 }
 
-fn key(page: &Page) -> Item {
-    Item::from([("pk".into(), s(waiting_pk(&page.account))), ("sk".into(), s(page.place.as_str()))])
+fn key(batch: &OutboxBatch) -> Item {
+    Item::from([
+        ("pk".into(), s(waiting_pk(&batch.account))),
+        ("sk".into(), s(batch.outbox_key.as_str())),
+    ])
 }
 
-fn item(page: &Page) -> Item {
+fn item(batch: &OutboxBatch) -> Item {
     let lines: Vec<Stored> =
-        page.lines.iter().map(|line| Stored::of(line, page.written_at)).collect();
-    let deadline = page.lines.iter().map(|line| line.deadline).max().unwrap_or_default();
-    let mut item = key(page);
+        batch.lines.iter().map(|line| Stored::of(line, batch.written_at)).collect();
+    let deadline = batch.lines.iter().map(|line| line.deadline).max().unwrap_or_default();
+    let mut item = key(batch);
     item.extend([
-        ("version".into(), n(page.version)),
-        ("campaign".into(), s(page.campaign.as_str())),
-        ("matched_at".into(), at(page.matched_at)),
-        ("written_at".into(), at(page.written_at)),
+        ("version".into(), n(batch.version)),
+        ("campaign".into(), s(batch.campaign.as_str())),
+        ("matched_at".into(), at(batch.matched_at)),
+        ("written_at".into(), at(batch.written_at)),
         ("lines".into(), json(&lines)),
-        (EXPIRES_AT.into(), n(expires_at(page.written_at, deadline))),
+        (EXPIRES_AT.into(), n(expires_at(batch.written_at, deadline))),
     ]);
     item
 }
 
-fn read(item: &Item, account: &AccountId) -> Result<Page, StoreError> {
+fn read(item: &Item, account: &AccountId) -> Result<OutboxBatch, StoreError> {
     let reader = Reader { item, what: READ };
     let written_at = reader.at("written_at")?;
     let lines = reader.json::<Vec<Stored>>("lines")?.into_iter();
-    Ok(Page {
+    Ok(OutboxBatch {
         account: account.clone(),
-        place: Place::from_stored(reader.text("sk")?.to_owned()),
+        outbox_key: OutboxKey::from_stored(reader.text("sk")?.to_owned()),
         version: reader.number("version")?,
         campaign: CampaignId::new(reader.text("campaign")?),
         matched_at: reader.at("matched_at")?,
@@ -96,13 +99,13 @@ fn read(item: &Item, account: &AccountId) -> Result<Page, StoreError> {
 }
 
 impl DynamoSends {
-    pub(super) async fn put_new_pages(&self, pages: &[Page]) -> Result<(), StoreError> {
-        let put = |page| {
-            let request = PutRequest::builder().set_item(Some(item(page)));
+    pub(super) async fn put_new_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
+        let put = |batch| {
+            let request = PutRequest::builder().set_item(Some(item(batch)));
             let request = request.build().map_err(|error| unavailable(PUT, error))?;
             Ok(WriteRequest::builder().put_request(request).build())
         };
-        let puts: Vec<WriteRequest> = pages.iter().map(put).collect::<Result<_, StoreError>>()?;
+        let puts: Vec<WriteRequest> = batches.iter().map(put).collect::<Result<_, StoreError>>()?;
         try_join_all(puts.chunks(BATCH_WRITE).map(|chunk| self.put_chunk(chunk.to_vec()))).await?;
         Ok(())
     }
@@ -131,15 +134,15 @@ impl DynamoSends {
         }
     }
 
-    pub(super) async fn query_pages(
+    pub(super) async fn query_batches(
         &self,
         account: &AccountId,
-        after: Option<&Place>,
+        after: Option<&OutboxKey>,
         limit: usize,
-    ) -> Result<Vec<Page>, StoreError> {
+    ) -> Result<Vec<OutboxBatch>, StoreError> {
         // An answer may hold less than `limit` because it is full, not because there is no more.
         let mut found = Vec::new();
-        let mut after = after.map(|place| place.as_str().to_owned());
+        let mut after = after.map(|outbox_key| outbox_key.as_str().to_owned());
         while found.len() < limit {
             let mut query = self
                 .client
@@ -158,10 +161,10 @@ impl DynamoSends {
             for item in answer.items() {
                 after = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned();
                 match read(item, account) {
-                    Ok(page) => found.push(page),
+                    Ok(batch) => found.push(batch),
                     // It must not keep the others from being sent.
                     Err(error) => {
-                        error!(place = after, %account, %error, "left alone");
+                        error!(outbox_key = after, %account, %error, "left alone");
                         self.meter.store_failed(&error);
                     }
                 }
@@ -173,7 +176,7 @@ impl DynamoSends {
         Ok(found)
     }
 
-    pub(super) async fn replace_page(&self, next: &Page) -> Result<bool, StoreError> {
+    pub(super) async fn replace_batch(&self, next: &OutboxBatch) -> Result<bool, StoreError> {
         const IS_BEFORE: &str = "version = :before";
         let before = n(next.version - 1);
         if next.lines.is_empty() {
@@ -186,7 +189,7 @@ impl DynamoSends {
                 .expression_attribute_values(":before", before)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let Err(error) = delete.send().await else { return Ok(true) };
-            // Of a page that is gone nobody can tell who removed it.
+            // Of a batch that is gone nobody can tell who removed it.
             match error.as_service_error() {
                 Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(false),
                 _ => Err(unavailable(PUT, error)),
@@ -220,7 +223,7 @@ impl DynamoSends {
 
 #[cfg(test)]
 mod tests {
-    use spillway_service::page::LINES_MAX;
+    use spillway_service::outbox_batch::LINES_MAX;
 
     use super::*;
 
@@ -235,8 +238,8 @@ mod tests {
     #[test]
     fn a_full_page_is_one_write_unit_and_is_read_back() {
         let written_at = Timestamp::from_millis(1_790_000_000_123);
-        let place = "1#01790604800000#17890000000000001#0123456789abcdef";
-        let line = |n: u64| Line {
+        let outbox_key = "1#01790604800000#17890000000000001#0123456789abcdef";
+        let line = |n: u64| OutboxLine {
             event: EventId::new(format!("178900000000000{n:03}")),
             deadline: written_at + std::time::Duration::from_secs(601_200 + n),
             slot: Some(Slot {
@@ -244,9 +247,9 @@ mod tests {
                 epoch: 12,
             }),
         };
-        let mut page = Page {
+        let mut batch = OutboxBatch {
             account: "17841400000000001".into(),
-            place: Place::from_stored(place.into()),
+            outbox_key: OutboxKey::from_stored(outbox_key.into()),
             version: 12,
             campaign: "the-guide-to-autumn-in-the-alps".into(),
             matched_at: written_at,
@@ -254,10 +257,10 @@ mod tests {
             lines: (0..LINES_MAX as u64).map(line).collect(),
         };
         let writer = WRITTEN_BY.len() + writer(PUT).unwrap().len();
-        let size = size(&item(&page)) + writer;
+        let size = size(&item(&batch)) + writer;
         assert!(size <= 1024, "{size}");
-        page.lines[1].slot = None;
-        page.lines[2].slot = Some(Slot::UNKNOWN);
-        assert_eq!(read(&item(&page), &page.account).unwrap(), page);
+        batch.lines[1].slot = None;
+        batch.lines[2].slot = Some(Slot::UNKNOWN);
+        assert_eq!(read(&item(&batch), &batch.account).unwrap(), batch);
     }
 }

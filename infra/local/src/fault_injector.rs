@@ -1,5 +1,6 @@
-//! A tap between the AWS SDK and the embedded services: counts what AWS would bill, notes which
-//! function asks for what, slows down, refuses, and can stop a function dead at any request.
+//! A fault injector between the AWS SDK and the embedded services: counts what AWS would bill,
+//! notes which function asks for what, slows down, refuses, and can stop a function dead at any
+//! request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -162,7 +163,7 @@ pub(crate) async fn run_as<T>(function: Function, invocation: impl Future<Output
 
 /// Counts and notes requests, and kills.
 #[derive(Clone, Debug, Default)]
-pub struct Tap(Arc<Inner>);
+pub struct FaultInjector(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -175,15 +176,15 @@ struct Inner {
     outages: Mutex<Outages>,
 }
 
-impl Tap {
-    /// The HTTP client for the SDK: plain HTTP, through this tap.
+impl FaultInjector {
+    /// The HTTP client for the SDK: plain HTTP, through this injector.
     pub fn client(&self) -> SharedHttpClient {
-        let tap = self.clone();
+        let faults = self.clone();
         let plain = aws_smithy_http_client::Builder::new().build_http();
         http_client_fn(move |settings, components| {
             use aws_smithy_runtime_api::client::http::HttpClient;
             let inner = plain.http_connector(settings, components);
-            SharedHttpConnector::new(Tapped { tap: tap.clone(), inner })
+            SharedHttpConnector::new(Injecting { faults: faults.clone(), inner })
         })
     }
 
@@ -266,28 +267,28 @@ impl Tap {
 }
 
 #[derive(Debug)]
-struct Tapped {
-    tap: Tap,
+struct Injecting {
+    faults: FaultInjector,
     inner: SharedHttpConnector,
 }
 
-impl HttpConnector for Tapped {
+impl HttpConnector for Injecting {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (tap, inner) = (self.tap.clone(), self.inner.clone());
+        let (faults, inner) = (self.faults.clone(), self.inner.clone());
         HttpConnectorFuture::new(async move {
-            let number = tap.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
-            tap.pass(number, KillPoint::Before).await;
-            let latency_ms = tap.0.latency_ms.load(Ordering::Relaxed);
+            let number = faults.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+            faults.pass(number, KillPoint::Before).await;
+            let latency_ms = faults.0.latency_ms.load(Ordering::Relaxed);
             if latency_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(latency_ms)).await;
             }
-            let refusal = tap.strike(&request);
+            let refusal = faults.strike(&request);
             if refusal == Some(Refusal::BeforeEffect) {
                 return unavailable();
             }
             let asked = Asked::read(&request);
             if let (Some(asked), Ok(function)) = (&asked, FUNCTION.try_get()) {
-                let mut calls = tap.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut calls = faults.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
                 calls.extend(asked.calls(function));
             }
             let mut response = inner.call(request).await?;
@@ -299,10 +300,10 @@ impl HttpConnector for Tapped {
                 .into_bytes();
             if let Some(asked) = asked {
                 let units = asked.write_units(&bytes);
-                *tap.0.write_units.lock().unwrap_or_else(PoisonError::into_inner) += units;
+                *faults.0.write_units.lock().unwrap_or_else(PoisonError::into_inner) += units;
             }
             *response.body_mut() = SdkBody::from(bytes);
-            tap.pass(number, KillPoint::After).await;
+            faults.pass(number, KillPoint::After).await;
             if refusal.is_some() { unavailable() } else { Ok(response) }
         })
     }

@@ -1,4 +1,4 @@
-//! The directory of accounts: remembers for a minute what it has read.
+//! A cache of accounts: keeps what it has read for a minute.
 //!
 //! Before a process drops a comment for an unknown account, or a send for an unknown campaign,
 //! it reads the account again: it may just have been connected. Before it drops comments that
@@ -12,8 +12,8 @@ use spillway_core::id::AccountId;
 
 use crate::account::Account;
 use crate::clock::Clock;
-use crate::memory::Memory;
 use crate::port::{Accounts, Read, StoreError};
+use crate::ttl_cache::TtlCache;
 
 /// How long a process remembers an account. A change takes effect everywhere within this time and
 /// the lag of an eventual read. It takes effect at once for decisions on a budget, and for an
@@ -25,16 +25,16 @@ pub const REMEMBERED: Duration = Duration::from_secs(60);
 const UNCHANGED: Duration = Duration::from_secs(5);
 
 /// Looks up accounts, from memory if possible.
-pub struct Directory {
+pub struct AccountCache {
     accounts: Arc<dyn Accounts>,
-    seen: Memory<AccountId, Arc<Account>>,
-    unchanged: Memory<AccountId, ()>,
+    seen: TtlCache<AccountId, Arc<Account>>,
+    unchanged: TtlCache<AccountId, ()>,
 }
 
-impl Directory {
-    /// Makes a directory over `accounts`.
+impl AccountCache {
+    /// Makes a cache over `accounts`.
     pub fn new(accounts: Arc<dyn Accounts>, clock: &Arc<dyn Clock>) -> Self {
-        Self { accounts, seen: Memory::new(clock), unchanged: Memory::new(clock) }
+        Self { accounts, seen: TtlCache::new(clock), unchanged: TtlCache::new(clock) }
     }
 
     /// Returns the account, or `None` if it is not connected.

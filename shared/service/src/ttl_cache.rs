@@ -18,7 +18,7 @@ const ENTRY_BYTES: usize = 128;
 
 /// An entry's age is the greater of what the two clocks tell: the wall clock may be set back, and
 /// nothing promises that the monotonic one goes on while Lambda has frozen the process.
-pub(crate) struct Memory<K, V> {
+pub(crate) struct TtlCache<K, V> {
     entries: Mutex<Entries<K, V>>,
     clock: Arc<dyn Clock>,
 }
@@ -56,7 +56,7 @@ impl Instant {
     }
 }
 
-impl<K: Eq + Hash, V: Clone> Memory<K, V> {
+impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
     pub(crate) fn new(clock: &Arc<dyn Clock>) -> Self {
         let entries = Mutex::new(Entries { by_key: HashMap::new(), bytes: 0 });
         Self { entries, clock: clock.clone() }
@@ -139,11 +139,11 @@ mod tests {
         }
     }
 
-    fn memory<V: Clone>() -> (Memory<u32, V>, Arc<Clocks>) {
+    fn memory<V: Clone>() -> (TtlCache<u32, V>, Arc<Clocks>) {
         let epoch = Instant { wall: Timestamp::EPOCH, monotonic: Duration::ZERO };
         let clocks = Arc::new(Clocks(Mutex::new(epoch)));
         let own: Arc<dyn Clock> = clocks.clone();
-        (Memory::new(&own), clocks)
+        (TtlCache::new(&own), clocks)
     }
 
     #[test]

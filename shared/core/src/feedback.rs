@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 /// What Meta's answers have taught about an account. The default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Learned {
+pub struct Feedback {
     /// The latest lowering of the limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowered: Option<Lowered>,
@@ -27,7 +27,7 @@ pub struct Learned {
 pub struct Lowered {
     /// Percent of the configured limits of an hour and less.
     pub percent: u8,
-    /// When it was lowered. It recovers by [`Learned::RECOVERY`] from then on.
+    /// When it was lowered. It recovers by [`Feedback::RECOVERY`] from then on.
     pub at: Timestamp,
 }
 
@@ -42,7 +42,7 @@ pub struct Usage {
 
 const FULL: u8 = 100;
 
-impl Learned {
+impl Feedback {
     /// Limits recover by this many percent in each span of this length.
     pub const RECOVERY: (u8, Duration) = (5, Duration::from_secs(600));
     /// The least percent of the configured limits that lowered limits keep.
@@ -137,16 +137,16 @@ mod tests {
         Duration::from_secs(n * 60)
     }
 
-    fn paces(learned: &Learned, after: &[u64]) -> Vec<u8> {
+    fn paces(feedback: &Feedback, after: &[u64]) -> Vec<u8> {
         let slow_down = SlowDown::default();
-        after.iter().map(|&n| learned.pace_percent(slow_down, NOW + mins(n))).collect()
+        after.iter().map(|&n| feedback.pace_percent(slow_down, NOW + mins(n))).collect()
     }
 
     #[test]
     fn a_reported_usage_bends_the_pace_from_75_percent_on() {
         let pace = |percent| {
             let usage = Some(Usage { percent, at: NOW });
-            paces(&Learned { usage, ..Learned::default() }, &[1])[0]
+            paces(&Feedback { usage, ..Feedback::default() }, &[1])[0]
         };
         assert_eq!([0, 75, 80, 85, 95, 200].map(pace), [100, 100, 82, 63, 25, 25]);
     }
@@ -154,46 +154,46 @@ mod tests {
     #[test]
     fn no_header_is_no_information_and_an_old_one_is_forgotten() {
         let usage = Some(Usage { percent: 85, at: NOW });
-        let learned = Learned::default().with_usage(usage).with_usage(None);
-        assert_eq!(paces(&learned, &[0, 14, 15]), [63, 63, 100]);
+        let feedback = Feedback::default().with_usage(usage).with_usage(None);
+        assert_eq!(paces(&feedback, &[0, 14, 15]), [63, 63, 100]);
         for not_newer in [NOW - mins(1), NOW] {
             let usage = Some(Usage { percent: 0, at: not_newer });
-            assert_eq!(learned.with_usage(usage), learned);
+            assert_eq!(feedback.with_usage(usage), feedback);
         }
-        assert_eq!(learned.pace_changes_after(NOW + mins(14)), Some(NOW + mins(15)));
-        assert_eq!(learned.pace_changes_after(NOW + mins(15)), None);
+        assert_eq!(feedback.pace_changes_after(NOW + mins(14)), Some(NOW + mins(15)));
+        assert_eq!(feedback.pace_changes_after(NOW + mins(15)), None);
     }
 
     #[test]
     fn after_a_hold_the_pace_returns_in_quarters() {
-        let mut learned = Learned::default();
-        learned.returned(NOW);
-        assert_eq!(paces(&learned, &[0, 4, 5, 10, 15, 90]), [25, 25, 50, 75, 100, 100]);
-        let changes = [0, 4, 5, 14, 15].map(|n| learned.pace_changes_after(NOW + mins(n)));
+        let mut feedback = Feedback::default();
+        feedback.returned(NOW);
+        assert_eq!(paces(&feedback, &[0, 4, 5, 10, 15, 90]), [25, 25, 50, 75, 100, 100]);
+        let changes = [0, 4, 5, 14, 15].map(|n| feedback.pace_changes_after(NOW + mins(n)));
         assert_eq!(
             changes,
             [Some(5), Some(5), Some(10), Some(15), None].map(|n| n.map(|n| NOW + mins(n)))
         );
         // Whatever changes it first.
-        let learned = learned.with_usage(Some(Usage { percent: 85, at: NOW - mins(12) }));
-        assert_eq!(learned.pace_changes_after(NOW), Some(NOW + mins(3)));
+        let feedback = feedback.with_usage(Some(Usage { percent: 85, at: NOW - mins(12) }));
+        assert_eq!(feedback.pace_changes_after(NOW), Some(NOW + mins(3)));
     }
 
     #[test]
     fn a_limit_met_early_is_lowered_below_what_was_used_and_recovers_by_steps() {
-        let mut learned = Learned::default();
-        learned.throttled(60, NOW);
-        let limits = |learned: &Learned, after: &[u64]| -> Vec<u8> {
-            after.iter().map(|&n| learned.limit_percent(NOW + mins(n))).collect()
+        let mut feedback = Feedback::default();
+        feedback.throttled(60, NOW);
+        let limits = |feedback: &Feedback, after: &[u64]| -> Vec<u8> {
+            after.iter().map(|&n| feedback.limit_percent(NOW + mins(n))).collect()
         };
-        assert_eq!(limits(&learned, &[0, 9, 10, 25, 89, 92]), [54, 54, 59, 64, 94, 99]);
-        assert_eq!(limits(&learned, &[100, 1000]), [100, 100]);
-        assert_eq!(learned.limits_change_after(NOW), Some(NOW + mins(10)));
-        assert_eq!(learned.limits_change_after(NOW + mins(10)), Some(NOW + mins(20)));
-        assert_eq!(learned.limits_change_after(NOW + mins(100)), None);
-        learned.throttled(100, NOW + mins(10));
-        assert_eq!(learned.limit_percent(NOW + mins(10)), 53);
-        learned.throttled(1, NOW + mins(10));
-        assert_eq!(learned.limit_percent(NOW + mins(10)), Learned::LIMIT_MIN);
+        assert_eq!(limits(&feedback, &[0, 9, 10, 25, 89, 92]), [54, 54, 59, 64, 94, 99]);
+        assert_eq!(limits(&feedback, &[100, 1000]), [100, 100]);
+        assert_eq!(feedback.limits_change_after(NOW), Some(NOW + mins(10)));
+        assert_eq!(feedback.limits_change_after(NOW + mins(10)), Some(NOW + mins(20)));
+        assert_eq!(feedback.limits_change_after(NOW + mins(100)), None);
+        feedback.throttled(100, NOW + mins(10));
+        assert_eq!(feedback.limit_percent(NOW + mins(10)), 53);
+        feedback.throttled(1, NOW + mins(10));
+        assert_eq!(feedback.limit_percent(NOW + mins(10)), Feedback::LIMIT_MIN);
     }
 }

@@ -20,14 +20,16 @@ use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::Upkeep;
-use spillway_service::port::{Hearing, Roster, Standing, Standings, StoreError, Wish};
+use spillway_service::port::{
+    LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule, StoreError, UpkeepRequest,
+};
 
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, json_text, s, writer};
 use super::unavailable;
 use crate::schema::{BACKLOG_SHARDS, alias_pk, upkeep_pk, upkeep_shard_pk};
 
 /// The list in the `state` table.
-pub struct DynamoRoster {
+pub struct DynamoMaintenance {
     /// The client.
     pub client: Client,
     /// The `state` table's name.
@@ -50,8 +52,8 @@ const ALIASES: &str = "aliases";
 const ALIAS_SK: &str = "account";
 
 #[async_trait]
-impl Hearing for DynamoRoster {
-    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+impl LastSeen for DynamoMaintenance {
+    async fn record_seen(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         self.update(account)
             .update_expression("SET heard_at = :now, due = if_not_exists(due, :now)")
             .expression_attribute_values(":now", at(now))
@@ -64,7 +66,7 @@ impl Hearing for DynamoRoster {
 }
 
 #[async_trait]
-impl Roster for DynamoRoster {
+impl MaintenanceSchedule for DynamoMaintenance {
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         let enroll = self.update(account).update_expression("SET due = :now");
         let sent = enroll.expression_attribute_values(":now", at(now)).send().await;
@@ -84,7 +86,7 @@ impl Roster for DynamoRoster {
         account: &AccountId,
         due: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Standing>, StoreError> {
+    ) -> Result<Option<MaintenanceRecord>, StoreError> {
         let writer = writer(VISIT)?;
         let answer = self
             .update(account)
@@ -98,11 +100,11 @@ impl Roster for DynamoRoster {
             .send()
             .await;
         match answer {
-            Ok(answer) => standing(&answer.attributes.unwrap_or_default()).map(Some),
+            Ok(answer) => record(&answer.attributes.unwrap_or_default()).map(Some),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
                     let ours = refused.item().filter(|item| is_by(item, &writer));
-                    ours.map(standing).transpose()
+                    ours.map(record).transpose()
                 }
                 _ => Err(unavailable(VISIT, error)),
             },
@@ -160,17 +162,17 @@ impl Roster for DynamoRoster {
     async fn ask(
         &self,
         account: &AccountId,
-        wish: &Wish,
+        request: &UpkeepRequest,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (name, value) = match wish {
-            Wish::Backfill => ("backfill_asked_at", at(now)),
-            Wish::Deauthorize => ("deauthorized_at", at(now)),
-            Wish::Delete { code } => ("delete_code", s(code)),
+        let (name, value) = match request {
+            UpkeepRequest::Backfill => ("backfill_asked_at", at(now)),
+            UpkeepRequest::Deauthorize => ("deauthorized_at", at(now)),
+            UpkeepRequest::Delete { code } => ("delete_code", s(code)),
         };
         self.update(account)
-            .update_expression(format!("SET {name} = :wish, due = :now"))
-            .expression_attribute_values(":wish", value)
+            .update_expression(format!("SET {name} = :request, due = :now"))
+            .expression_attribute_values(":request", value)
             .expression_attribute_values(":now", at(now))
             .send()
             .await
@@ -218,9 +220,9 @@ impl Roster for DynamoRoster {
 }
 
 #[async_trait]
-impl Standings for DynamoRoster {
-    async fn standing(&self, account: &AccountId) -> Result<Option<Standing>, StoreError> {
-        self.entry(account, VISIT).await?.as_ref().map(standing).transpose()
+impl MaintenanceRecords for DynamoMaintenance {
+    async fn record(&self, account: &AccountId) -> Result<Option<MaintenanceRecord>, StoreError> {
+        self.entry(account, VISIT).await?.as_ref().map(record).transpose()
     }
 
     async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
@@ -231,7 +233,7 @@ impl Standings for DynamoRoster {
     }
 }
 
-impl DynamoRoster {
+impl DynamoMaintenance {
     /// The account that the app alone names so; `None` when there is none.
     ///
     /// # Errors
@@ -303,14 +305,14 @@ impl DynamoRoster {
     }
 }
 
-fn standing(item: &Item) -> Result<Standing, StoreError> {
+fn record(item: &Item) -> Result<MaintenanceRecord, StoreError> {
     let reader = Reader { item, what: VISIT };
-    Ok(Standing {
+    Ok(MaintenanceRecord {
         upkeep: match reader.opt_text("upkeep") {
             Some(_) => reader.json("upkeep")?,
             None => Upkeep::default(),
         },
-        last_heard: reader.opt_at("heard_at")?,
+        last_seen: reader.opt_at("heard_at")?,
         backfill_asked_at: reader.opt_at("backfill_asked_at")?,
         deauthorized_at: reader.opt_at("deauthorized_at")?,
         delete: reader.opt_text("delete_code").map(str::to_owned),
@@ -319,7 +321,7 @@ fn standing(item: &Item) -> Result<Standing, StoreError> {
 
 /// By which ids apps name the account. An item of before has its one among what upkeep knows.
 fn aliases(item: &Item) -> Result<BTreeSet<String>, StoreError> {
-    let known = standing(item)?.upkeep.app_scoped;
+    let known = record(item)?.upkeep.app_scoped;
     let reader = Reader { item, what: STRIKE };
     let noted = reader.members(ALIASES)?;
     Ok(noted.iter().cloned().chain(known).collect())

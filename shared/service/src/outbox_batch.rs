@@ -1,51 +1,51 @@
-//! Pages: which sends of an account may still wait, a page for those that were recorded together. A
-//! send itself lies in its entry alone; a page is how the release function finds it.
+//! Outbox batches: which sends of an account may still wait, a batch for those that were recorded
+//! together. A send itself lies in its entry alone; a batch is how the release function finds it.
 //!
 //! An entry proves that an event was seen, holds its send while the send waits, and tells
 //! afterwards how it ended. What waits must also be found in order and by account. An index
-//! would cost one write when a send arrives and one when it ends. A page costs this once for up
-//! to 18 sends that were recorded together. So a DM costs a share of a page, an entry, a
+//! would cost one write when a send arrives and one when it ends. A batch costs this once for up
+//! to 18 sends that were recorded together. So a DM costs a share of a batch, an entry, a
 //! reserve, a claim and an outcome: a little over four write units, however long it waits.
 //!
-//! A slot is written on the page, not into the send. The message names the epoch of the send.
+//! A slot is written on the batch, not into the send. The message names the epoch of the send.
 //! If a run gives a slot twice, because it died or believed that a message was lost, two
 //! messages name one epoch, and one of them is claimed.
 
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
-use spillway_core::send::{Lane, Stage, Waiting};
+use spillway_core::send::{Lane, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 
-use crate::ticket::Place;
+use crate::outbox_key::OutboxKey;
 
-/// Lines of a page at most: about as many as one write unit pays for.
+/// Lines of a batch at most: about as many as one write unit pays for.
 pub const LINES_MAX: usize = 18;
 
-/// Sends of one account, lane, order and campaign, in the order of their places. It is written
+/// Sends of one account, lane, order and campaign, in the order of their keys. It is written
 /// before the sends that it lists, and a line goes only when its send was seen to have ended: so
 /// whatever waits is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct OutboxBatch {
     /// Whose sends.
     pub account: AccountId,
-    /// Where the page lies: at the place of what was its first line.
-    pub place: Place,
+    /// The key of the batch: that of what was its first line.
+    pub outbox_key: OutboxKey,
     /// Raised by every write: 1 when it is new.
     pub version: u32,
     /// The campaign that matched.
     pub campaign: CampaignId,
     /// When they were matched.
     pub matched_at: Timestamp,
-    /// When the page was first written. Shortly after that entries of its sends may still be
+    /// When the batch was first written. Shortly after that entries of its sends may still be
     /// missing.
     pub written_at: Timestamp,
     /// Its sends.
-    pub lines: Vec<Line>,
+    pub lines: Vec<OutboxLine>,
 }
 
-/// A send on a page.
+/// A send that a batch lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct OutboxLine {
     /// Its event.
     pub event: EventId,
     /// No attempt after this instant.
@@ -54,72 +54,75 @@ pub struct Line {
     pub slot: Option<Slot>,
 }
 
-/// A slot, and the ticket for it.
+/// A slot, and the task for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// When.
     pub due: Timestamp,
-    /// The epoch that the ticket names. Once the send has moved on, its entry tells where it
+    /// The epoch that the task names. Once the send has moved on, its entry tells where it
     /// stands.
     pub epoch: u32,
 }
 
-impl Page {
-    /// Pages for new sends of one account and lane, which are given in order; each page with its
-    /// sends, and each send with its place. Every page takes a `nonce` of its own, so that no other
-    /// recording of the same event has the same place.
+impl OutboxBatch {
+    /// Batches for new sends of one account and lane, which are given in order; each batch with its
+    /// sends, and each send with its outbox key. Every batch takes a `nonce` of its own, so that no
+    /// other recording of the same event has the same outbox key.
     pub fn of(
-        sends: Vec<Waiting>,
+        sends: Vec<PendingSend>,
         now: Timestamp,
         mut nonce: impl FnMut() -> u64,
-    ) -> Vec<(Self, Vec<(Place, Waiting)>)> {
-        let mut pages: Vec<(Self, Vec<(Place, Waiting)>)> = Vec::new();
+    ) -> Vec<(Self, Vec<(OutboxKey, PendingSend)>)> {
+        let mut batches: Vec<(Self, Vec<(OutboxKey, PendingSend)>)> = Vec::new();
         for send in sends {
-            let open = pages.iter_mut().rev().find(|(page, sends)| {
+            let open = batches.iter_mut().rev().find(|(batch, sends)| {
                 let is_alike = sends.first().is_some_and(|(_, first)| first.order == send.order);
-                is_alike && page.campaign == send.campaign && page.lines.len() < LINES_MAX
+                is_alike && batch.campaign == send.campaign && batch.lines.len() < LINES_MAX
             });
             match open {
-                Some((page, sends)) => {
-                    page.lines.push(Line::new(&send));
-                    sends.push((page.place.beside(&send.id.event, send.deadline), send));
+                Some((batch, sends)) => {
+                    batch.lines.push(OutboxLine::new(&send));
+                    sends.push((batch.outbox_key.beside(&send.id.event, send.deadline), send));
                 }
                 None => {
-                    let place = Place::new(&send, nonce());
-                    pages.push((Self::new(&send, place.clone(), now), vec![(place, send)]));
+                    let outbox_key = OutboxKey::new(&send, nonce());
+                    batches.push((
+                        Self::new(&send, outbox_key.clone(), now),
+                        vec![(outbox_key, send)],
+                    ));
                 }
             }
         }
-        pages
+        batches
     }
 
-    /// A page with one send, at its place.
-    pub fn new(send: &Waiting, place: Place, now: Timestamp) -> Self {
+    /// A batch with one send, at its outbox key.
+    pub fn new(send: &PendingSend, outbox_key: OutboxKey, now: Timestamp) -> Self {
         Self {
             account: send.id.account.clone(),
-            place,
+            outbox_key,
             version: 1,
             campaign: send.campaign.clone(),
             matched_at: send.matched_at,
             written_at: now,
-            lines: vec![Line::new(send)],
+            lines: vec![OutboxLine::new(send)],
         }
     }
 
-    /// The lane and the order of its sends. What its place does not tell, an earlier or later
+    /// The lane and the order of its sends. What its outbox key does not tell, an earlier or later
     /// version has written: it is taken as it is for most.
     pub fn kind(&self) -> (Lane, Overflow) {
-        let parts = self.place.parts();
+        let parts = self.outbox_key.parts();
         parts.map_or((Lane::Inbound, Overflow::OldestFirst), |(lane, order, _)| (lane, order))
     }
 
-    /// The place of one of its sends.
-    pub fn place_of(&self, line: &Line) -> Place {
-        self.place.beside(&line.event, line.deadline)
+    /// The outbox key of one of its sends.
+    pub fn key_of(&self, line: &OutboxLine) -> OutboxKey {
+        self.outbox_key.beside(&line.event, line.deadline)
     }
 
     /// The id of one of its sends.
-    pub fn id_of(&self, line: &Line) -> SendId {
+    pub fn id_of(&self, line: &OutboxLine) -> SendId {
         SendId { account: self.account.clone(), event: line.event.clone() }
     }
 }
@@ -130,21 +133,21 @@ impl Slot {
     pub const UNKNOWN: Self = Self { due: Timestamp::EPOCH, epoch: u32::MAX };
 }
 
-impl Line {
+impl OutboxLine {
     /// A line for a new send.
-    fn new(send: &Waiting) -> Self {
+    fn new(send: &PendingSend) -> Self {
         let slot = send.stage.slot().map(|due| Slot { due, epoch: send.epoch });
         Self { event: send.id.event.clone(), deadline: send.deadline, slot }
     }
 
     /// The send as it stands, given what its entry holds: who gives it a slot writes no more than
-    /// the page.
-    pub fn stands(&self, send: Waiting) -> Waiting {
+    /// the batch.
+    pub fn stands(&self, send: PendingSend) -> PendingSend {
         match (send.stage, self.slot) {
             (Stage::Parked | Stage::Queued { .. }, Some(Slot { due, epoch }))
                 if epoch == send.epoch =>
             {
-                Waiting { stage: Stage::Queued { due }, ..send }
+                PendingSend { stage: Stage::Queued { due }, ..send }
             }
             _ => send,
         }
@@ -157,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    fn send(n: u64, campaign: &str, order: Overflow) -> Waiting {
-        Waiting {
+    fn send(n: u64, campaign: &str, order: Overflow) -> PendingSend {
+        PendingSend {
             id: SendId { account: "178".into(), event: EventId::new(format!("179{n:03}")) },
             lane: Lane::Inbound,
             campaign: campaign.into(),
@@ -180,22 +183,22 @@ mod tests {
 
     #[test]
     fn sends_that_are_alike_share_pages_and_each_knows_its_place() {
-        let mut sends: Vec<Waiting> =
+        let mut sends: Vec<PendingSend> =
             (0..25).map(|n| send(n, "guide", Overflow::OldestFirst)).collect();
         sends.insert(3, send(99, "menu", Overflow::OldestFirst));
         sends.push(send(26, "guide", Overflow::NewestFirst));
         let mut nonce = 0;
-        let pages = Page::of(sends, Timestamp::EPOCH, || {
+        let batches = OutboxBatch::of(sends, Timestamp::EPOCH, || {
             nonce += 1;
             nonce
         });
-        let sizes: Vec<usize> = pages.iter().map(|(page, _)| page.lines.len()).collect();
+        let sizes: Vec<usize> = batches.iter().map(|(batch, _)| batch.lines.len()).collect();
         assert_eq!(sizes, [18, 1, 7, 1]);
-        for (page, sends) in &pages {
-            assert_eq!(page.place, sends[0].0);
-            for (line, (place, send)) in page.lines.iter().zip(sends) {
-                assert_eq!((&page.place_of(line), page.id_of(line)), (place, send.id.clone()));
-                assert_eq!(page.kind(), (send.lane, send.order));
+        for (batch, sends) in &batches {
+            assert_eq!(batch.outbox_key, sends[0].0);
+            for (line, (outbox_key, send)) in batch.lines.iter().zip(sends) {
+                assert_eq!((&batch.key_of(line), batch.id_of(line)), (outbox_key, send.id.clone()));
+                assert_eq!(batch.kind(), (send.lane, send.order));
                 assert_eq!(line.deadline, send.deadline);
             }
             assert!(sends.is_sorted_by(|(a, _), (b, _)| a < b));
@@ -206,12 +209,12 @@ mod tests {
     fn a_slot_stands_until_the_send_moves_on() {
         let parked = send(1, "guide", Overflow::OldestFirst);
         let due = Timestamp::from_secs(5);
-        let line = Line { slot: Some(Slot { due, epoch: 0 }), ..Line::new(&parked) };
+        let line = OutboxLine { slot: Some(Slot { due, epoch: 0 }), ..OutboxLine::new(&parked) };
         assert_eq!(line.stands(parked.clone()).stage, Stage::Queued { due });
-        let moved = Waiting { epoch: 1, ..parked.clone() };
+        let moved = PendingSend { epoch: 1, ..parked.clone() };
         assert_eq!(line.stands(moved).stage, Stage::Parked);
-        assert_eq!(Line::new(&parked).slot, None);
-        let queued = Waiting { stage: Stage::Queued { due }, epoch: 3, ..parked };
-        assert_eq!(Line::new(&queued).slot, Some(Slot { due, epoch: 3 }));
+        assert_eq!(OutboxLine::new(&parked).slot, None);
+        let queued = PendingSend { stage: Stage::Queued { due }, epoch: 3, ..parked };
+        assert_eq!(OutboxLine::new(&queued).slot, Some(Slot { due, epoch: 3 }));
     }
 }

@@ -1,0 +1,118 @@
+//! The queue's message: enough to find a send and to know whether it may still be acted on. It
+//! carries no text and no name.
+
+use serde::{Deserialize, Serialize};
+use spillway_core::id::{CampaignId, RecipientId, SendId};
+use spillway_core::send::{Lane, PendingSend};
+use spillway_core::time::Timestamp;
+
+use crate::outbox_key::OutboxKey;
+
+/// The permission to act on a send at one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendTask {
+    /// Which send.
+    pub send: SendId,
+    /// The key under which it waits.
+    #[serde(rename = "place")]
+    pub outbox_key: OutboxKey,
+    /// The epoch at which it may be acted on. Once the send has moved on, the task is void.
+    pub epoch: u32,
+    /// Its lane.
+    pub lane: Lane,
+    /// The campaign whose text it gets.
+    pub campaign: CampaignId,
+    /// No attempt after this instant.
+    pub deadline: Timestamp,
+    /// The person that it goes to, if known: a person on hold is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<RecipientId>,
+    /// The slot, which is stored with the claim for people to read. Messages of earlier versions
+    /// lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Timestamp>,
+}
+
+impl SendTask {
+    /// Makes a task for `send` at its present epoch.
+    pub fn new(send: &PendingSend, outbox_key: OutboxKey) -> Self {
+        Self {
+            send: send.id.clone(),
+            outbox_key,
+            epoch: send.epoch,
+            lane: send.lane,
+            campaign: send.campaign.clone(),
+            deadline: send.deadline,
+            recipient: send.to.recipient().cloned(),
+            slot: send.stage.slot(),
+        }
+    }
+
+    /// Returns the task for the send after a step.
+    pub fn renewed(&self, send: &PendingSend) -> Self {
+        Self { epoch: send.epoch, slot: send.stage.slot(), ..self.clone() }
+    }
+
+    /// Encodes the task as the body of a message.
+    pub fn encode(&self) -> String {
+        let wire = Wire { v: Version::V1, task: self };
+        serde_json::to_string(&wire).unwrap_or_default()
+    }
+
+    /// Decodes the body of a message.
+    ///
+    /// # Errors
+    /// Fails if the body is not one of ours. It belongs in the dead-letter queue.
+    pub fn decode(body: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<Wire<Self>>(body).map(|wire| wire.task)
+    }
+}
+
+/// The format's number. A new format is a new variant, and old messages in flight still decode.
+#[derive(Serialize, Deserialize)]
+enum Version {
+    #[serde(rename = "1")]
+    V1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<T> {
+    v: Version,
+    #[serde(flatten)]
+    task: T,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_back_and_its_format_is_kept() {
+        let task = SendTask {
+            send: SendId { account: "178".into(), event: "179".into() },
+            outbox_key: OutboxKey::from_stored("1#00001790000000#179#ab".into()),
+            epoch: 3,
+            lane: Lane::Inbound,
+            campaign: "guide".into(),
+            deadline: Timestamp::from_millis(1_790_000_000_000),
+            recipient: None,
+            slot: None,
+        };
+        let body = task.encode();
+        assert_eq!(
+            body,
+            r#"{"v":"1","send":{"account":"178","event":"179"},"place":"1#00001790000000#179#ab","epoch":3,"lane":"inbound","campaign":"guide","deadline":1790000000000}"#
+        );
+        assert_eq!(SendTask::decode(&body).unwrap(), task);
+        let slot = Some(Timestamp::from_millis(1_790_000_000_001));
+        let again = SendTask { recipient: Some("52".into()), slot, ..task };
+        assert_eq!(SendTask::decode(&again.encode()).unwrap(), again);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        for body in ["", "{}", "hello", r#"{"v":"2"}"#, r#"{"v":"1","send":{}}"#] {
+            assert!(SendTask::decode(body).is_err(), "{body}");
+        }
+    }
+}
