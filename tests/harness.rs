@@ -21,7 +21,7 @@ use spillway_local::report::Report;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_local::sqs::Counts;
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack, queues};
-use spillway_meta::graph::{CallError, CommentTime, Sent};
+use spillway_meta::graph::{Answered, CallError, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -481,7 +481,7 @@ impl Graph for Listening {
         comment: &CommentId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         let written = (comment.clone(), text.to_owned());
         TEXTS.lock().unwrap_or_else(PoisonError::into_inner).extend([written]);
         self.0.private_reply(account, comment, text, timeout).await
@@ -493,7 +493,7 @@ impl Graph for Listening {
         recipient: &RecipientId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         self.0.message(account, recipient, text, timeout).await
     }
 
@@ -502,7 +502,7 @@ impl Graph for Listening {
         account: &Account,
         comment: &CommentId,
         timeout: Duration,
-    ) -> Result<CommentTime, CallError> {
+    ) -> Result<Answered<Option<Timestamp>>, CallError> {
         self.0.comment_timestamp(account, comment, timeout).await
     }
 }

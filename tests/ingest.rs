@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{
@@ -315,16 +315,16 @@ async fn processes_that_race_record_a_comment_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::disallowed_methods, reason = "it is real time that Meta waits")]
-async fn a_thousand_comments_are_durable_within_three_seconds() {
+/// Meta waits for its 200 some seconds. How long the requests take is measured by the throughput
+/// bench; here it is their number that must not grow.
+#[tokio::test]
+async fn a_thousand_comments_are_durable_with_few_requests() {
     let world = World::start(careful()).await;
     let all = all_said(0..1000);
-    world.stack.faults.slow_down(Duration::from_millis(5));
-    let started = Instant::now();
+    let before = world.stack.faults.counts().requests;
     assert_eq!(world.say(&all).await, 200);
-    let took = started.elapsed();
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    let requests = world.stack.faults.counts().requests - before;
+    assert!(requests <= 150, "{requests} requests");
     let report = world.report().await;
     assert_eq!((report.matched, report.waiting), (1000, 1000));
     let waiting = world.waiting(CREATOR).await;

@@ -11,6 +11,7 @@ mod deliver;
 mod formats;
 #[allow(dead_code, reason = "only the other target stops what it asks for")]
 mod gate;
+mod gateway;
 mod harness;
 mod ingest;
 mod journal;

@@ -10,7 +10,7 @@ use spillway_core::id::{AccountId, CommentId, EventId, SendId};
 use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::stack::queues;
-use spillway_meta::graph::Sent;
+use spillway_meta::graph::{Answered, Sent};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
@@ -41,7 +41,7 @@ impl World {
     }
 
     /// A process of an account calls Meta, and dies.
-    async fn call(&self, said: &Said) -> Sent {
+    async fn call(&self, said: &Said) -> Answered<Sent> {
         let id = AccountId::new(CREATOR);
         let account = self.outside.accounts.load(&id).await.unwrap().unwrap();
         self.outside.graph.prepare(&account).await.unwrap();

@@ -78,7 +78,7 @@ impl World {
         assert!(matches!(connected, Ok(Subscribed::Yes)), "{connected:?}");
     }
 
-    fn accounts(&self) -> DynamoAccounts {
+    pub(crate) fn accounts(&self) -> DynamoAccounts {
         let table = self.stack.config.state_table.clone();
         DynamoAccounts { client: self.stack.dynamo.clone(), table }
     }

@@ -163,8 +163,8 @@ struct ShownHold {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
-    let deployment = outbox_key.open().await?;
+pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
+    let deployment = place.open().await?;
     match command {
         Command::List => list(&deployment, output).await,
         Command::Show { account } => show(&deployment, &id(&account), output).await,

@@ -25,8 +25,8 @@ pub(crate) struct Options {
     account: String,
 }
 
-pub(crate) async fn run(options: &Options, outbox_key: &Where, output: Output) -> Result<()> {
-    let deployment = outbox_key.open().await?;
+pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
+    let deployment = place.open().await?;
     let id = AccountId::from(options.account.as_str());
     deployment.wiring.accounts.load(&id).await?.with_context(|| {
         format!("account {id} is not connected; `spillway account list` names those that are")

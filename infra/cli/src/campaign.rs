@@ -124,23 +124,21 @@ pub(crate) struct ApplyOptions {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
+pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
     match command {
-        Command::Apply(options) => apply(&options, outbox_key, output).await,
-        Command::List { account } => {
-            list(&outbox_key.open().await?, account.as_deref(), output).await
-        }
-        Command::Show(named) => show(&outbox_key.open().await?, &named, output).await,
+        Command::Apply(options) => apply(&options, place, output).await,
+        Command::List { account } => list(&place.open().await?, account.as_deref(), output).await,
+        Command::Show(named) => show(&place.open().await?, &named, output).await,
         Command::Pause(named) => {
-            let deployment = outbox_key.open().await?;
+            let deployment = place.open().await?;
             let now = deployment.clock.now();
             set_running(&deployment, &named, Running::PausedSince(now), output).await
         }
         Command::Resume(named) => {
-            set_running(&outbox_key.open().await?, &named, Running::Active, output).await
+            set_running(&place.open().await?, &named, Running::Active, output).await
         }
         Command::Export { account } => {
-            export(&outbox_key.open().await?, account.as_deref(), output).await
+            export(&place.open().await?, account.as_deref(), output).await
         }
         Command::Schema => {
             let schema: serde_json::Value = serde_json::from_str(SCHEMA)?;
@@ -181,11 +179,11 @@ struct Planned {
     plan: Plan,
 }
 
-async fn apply(options: &ApplyOptions, outbox_key: &Where, output: Output) -> Result<()> {
+async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<()> {
     let (text, shown) = read(&options.file)?;
     let wanted = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
-    let deployment = outbox_key.open().await?;
+    let deployment = place.open().await?;
     let unnamed = if options.prune { Unnamed::Go } else { Unnamed::Stay };
     let planned = plans(&deployment, &wanted, unnamed)
         .await?

@@ -41,8 +41,8 @@ fn action(text: &str) -> Result<Action, String> {
 }
 
 /// Charges.
-pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) -> Result<Ended> {
-    let deployment = outbox_key.open().await?;
+pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<Ended> {
+    let deployment = place.open().await?;
     let id = AccountId::new(options.account.trim());
     let account = deployment.account(&id).await?;
     let limiter = deployment.wiring.limiter();

@@ -102,8 +102,8 @@ struct LoginUrl {
 }
 
 /// Makes a new data key.
-pub(crate) async fn new_key(outbox_key: &Where, output: Output) -> Result<()> {
-    let number = outbox_key.open().await?.wiring.keys.replace().await?;
+pub(crate) async fn new_key(place: &Where, output: Output) -> Result<()> {
+    let number = place.open().await?.wiring.keys.replace().await?;
     output.print(&serde_json::json!({ "token_key": number }), || {
         format!(
             "data key {number} seals from now on; connect each account again to have its token \
@@ -113,7 +113,7 @@ pub(crate) async fn new_key(outbox_key: &Where, output: Output) -> Result<()> {
 }
 
 /// Connects the account.
-pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) -> Result<()> {
+pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
     if let Some(Command::LoginUrl(LoginUrl { app_id, redirect_uri })) = &options.login_url {
         let url = login::login_url(app_id, redirect_uri)?;
         return output.print(&serde_json::json!({ "login_url": url }), || format!("{url}\n"));
@@ -126,7 +126,7 @@ pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) ->
     let wanted = options.account.as_deref().map(AccountId::from);
     match (options.code, options.app_id, options.redirect_uri) {
         (Some(code), Some(app_id), Some(redirect_uri)) => {
-            let deployment = outbox_key.open().await?;
+            let deployment = place.open().await?;
             let secrets = deployment.secrets.read().await.context(
                 "the app's secret is needed to exchange the code: let this user read the \
                  deployment's secret",
@@ -156,7 +156,7 @@ pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) ->
             let account = chosen(accounts, wanted.as_ref(), &shown)?;
             warn_of(&account);
             let token = read_token()?;
-            let Deployment { wiring, accounts, clock, .. } = outbox_key.open().await?;
+            let Deployment { wiring, accounts, clock, .. } = place.open().await?;
             let token = wiring.keys.seal(&account.id, &token).await?;
             accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
             wiring.limiter().renew_token(&account.id, NewToken::Untried).await?;

@@ -34,9 +34,9 @@ says so. It reads the whole table of sends, which has no index by person.")]
 }
 
 /// Forgets.
-pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
+pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
     let Command::Forget { person, account, consent } = command;
-    let deployment = outbox_key.open().await?;
+    let deployment = place.open().await?;
     consent.ask(&format!(
         "what waits for person {person} is cancelled, and account {account} forgets them"
     ))?;

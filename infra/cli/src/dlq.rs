@@ -102,8 +102,8 @@ impl From<&DeadLetter> for Shown {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
-    let letters = outbox_key.open().await?.dead_letters;
+pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
+    let letters = place.open().await?.dead_letters;
     match command {
         Command::List { limit } => list(&letters, limit, output).await,
         Command::Show { message } => show(&letters, &message, output).await,

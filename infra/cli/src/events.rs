@@ -24,7 +24,7 @@ Examples:
   spillway events 17841400000000001 --since 168h     one account, the last week
   spillway events --json | jq -c '.events[] | select(.event == \"limit_met\")'
 
-The newest come first. Holds of the whole app have the name `app` in outbox_key of an account. Journals are
+The newest come first. Holds of the whole app have the name `app` in place of an account. Journals are
 kept for 90 days. `spillway send show` shows what became of a single send.")]
 pub(crate) struct Options {
     /// Only this account
@@ -54,8 +54,8 @@ struct Row<'a> {
 }
 
 /// Tells.
-pub(crate) async fn run(options: &Options, outbox_key: &Where, output: Output) -> Result<()> {
-    let deployment = outbox_key.open().await?;
+pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
+    let deployment = place.open().await?;
     let mut accounts = match &options.account {
         Some(account) => vec![AccountId::new(account)],
         None => deployment.wiring.maintenance.accounts().await?,

@@ -40,7 +40,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    outbox_key: Where,
+    place: Where,
     /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
@@ -98,22 +98,22 @@ async fn main() -> ExitCode {
     exit::code(run(Cli::parse()).await)
 }
 
-async fn run(Cli { command, outbox_key, json }: Cli) -> Result<Ended> {
+async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
     let output = if json { Output::Json } else { Output::People };
     match command {
-        Command::Charge(options) => return charge::run(options, &outbox_key, output).await,
-        Command::Doctor(options) => return doctor::run(options, &outbox_key, output).await,
+        Command::Charge(options) => return charge::run(options, &place, output).await,
+        Command::Doctor(options) => return doctor::run(options, &place, output).await,
         Command::Deployment(options) => deployment::run(&options, output)?,
-        Command::Connect(options) => connect::run(options, &outbox_key, output).await?,
-        Command::Backfill(options) => backfill::run(&options, &outbox_key, output).await?,
-        Command::NewKey => connect::new_key(&outbox_key, output).await?,
-        Command::Account(command) => account::run(command, &outbox_key, output).await?,
-        Command::Campaign(command) => campaign::run(command, &outbox_key, output).await?,
-        Command::Events(options) => events::run(&options, &outbox_key, output).await?,
-        Command::Status(options) => status::run(options, &outbox_key, output).await?,
-        Command::Send(command) => send::run(command, &outbox_key, output).await?,
-        Command::Contact(command) => contact::run(command, &outbox_key, output).await?,
-        Command::Dlq(command) => dlq::run(command, &outbox_key, output).await?,
+        Command::Connect(options) => connect::run(options, &place, output).await?,
+        Command::Backfill(options) => backfill::run(&options, &place, output).await?,
+        Command::NewKey => connect::new_key(&place, output).await?,
+        Command::Account(command) => account::run(command, &place, output).await?,
+        Command::Campaign(command) => campaign::run(command, &place, output).await?,
+        Command::Events(options) => events::run(&options, &place, output).await?,
+        Command::Status(options) => status::run(options, &place, output).await?,
+        Command::Send(command) => send::run(command, &place, output).await?,
+        Command::Contact(command) => contact::run(command, &place, output).await?,
+        Command::Dlq(command) => dlq::run(command, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();

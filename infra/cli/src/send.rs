@@ -140,8 +140,8 @@ pub(crate) fn send_id(text: &str) -> Result<SendId, String> {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, outbox_key: &Where, output: Output) -> Result<()> {
-    let deployment = outbox_key.open().await?;
+pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
+    let deployment = place.open().await?;
     match command {
         Command::List(options) => list(&deployment, &options, output).await,
         Command::Show { send } => show(&deployment, &send, output).await,

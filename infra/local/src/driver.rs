@@ -249,8 +249,8 @@ impl Driver {
         }
         if !is_taken && let Some(&wait) = REDELIVERIES.get(failures) {
             let again = Delivery { at: self.clock.now() + wait, ..delivery };
-            let outbox_key = self.deliveries.partition_point(|(other, _)| other.at > again.at);
-            self.deliveries.insert(outbox_key, (again, failures + 1));
+            let place = self.deliveries.partition_point(|(other, _)| other.at > again.at);
+            self.deliveries.insert(place, (again, failures + 1));
         }
         Ok(())
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
+use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
-    Answered, CallError, CommentItem, CommentTime, GraphClient, Me, MediaItem, Page, Sent,
-    Subscription,
+    Answered, CallError, CommentItem, GraphClient, Me, MediaItem, Page, Sent, Subscription,
 };
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{AccountGraph, Graph, StoreError};
@@ -47,7 +47,7 @@ impl Graph for MetaGraph {
         comment: &CommentId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         let token = self.token(account)?;
         self.client.private_reply(&account.id, &token, comment, text, timeout).await
     }
@@ -58,7 +58,7 @@ impl Graph for MetaGraph {
         recipient: &RecipientId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         let token = self.token(account)?;
         self.client.message(&account.id, &token, recipient, text, timeout).await
     }
@@ -68,7 +68,7 @@ impl Graph for MetaGraph {
         account: &Account,
         comment: &CommentId,
         timeout: Duration,
-    ) -> Result<CommentTime, CallError> {
+    ) -> Result<Answered<Option<Timestamp>>, CallError> {
         let token = self.token(account)?;
         self.client.comment_timestamp(&token, comment, timeout).await
     }

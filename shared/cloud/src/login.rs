@@ -15,7 +15,7 @@ use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
 use spillway_meta::error::Verdict;
 use spillway_meta::graph::{App, CallError, GraphClient, GraphConfig, GraphConfigError, Me};
 use spillway_service::accounts_file::NewAccount;
-use spillway_service::limiter::Charged;
+use spillway_service::gateway::read::{Ends, IfDead};
 use spillway_service::port::{MaintenanceSchedule, StoreError};
 
 use crate::config::GRAPH_URL;
@@ -38,8 +38,8 @@ pub const SCOPES: [&str; 3] = [
 /// How long Meta may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Calls of the account that connecting makes: the exchange, who it is, the subscription.
-const CALLS: NonZeroU32 = NonZeroU32::new(3).unwrap();
+/// Calls that a login has made by the time the account is known: two exchanges, and who it is.
+const CALLS_MADE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
 /// The URL at which an account's owner logs in and allows the app what it needs.
 ///
@@ -255,16 +255,18 @@ impl Login {
         let Some(stored) = wiring.accounts.load(id).await? else {
             return Ok(Subscribed::Later("the account was removed meanwhile".into()));
         };
-        match wiring.limiter().charge(&stored, Action::Read, CALLS).await? {
-            Charged::Granted(_) => {}
-            Charged::Denied(denial) => {
-                let reason = format!("there is no room for the call: {:?}", denial.reason);
-                return Ok(Subscribed::Later(reason));
-            }
-        }
-        Ok(match self.client.subscribe(id, token, &WEBHOOK_FIELDS, TIMEOUT).await {
-            Ok(_) => Subscribed::Yes,
-            Err(error) => Subscribed::Later(format!("Meta did not do it ({error})")),
+        let gateway = wiring.gateway();
+        // These could not be charged before: whose token it is, only the last of them told, and a
+        // budget that a dead token holds would have refused them.
+        gateway.limiter.charge(&stored, Action::Read, CALLS_MADE).await?;
+        let subscribed = gateway
+            .read(&stored, TIMEOUT, IfDead::Hold, Ends::Hold, async |timeout| {
+                self.client.subscribe(id, token, &WEBHOOK_FIELDS, timeout).await
+            })
+            .await?;
+        Ok(match subscribed {
+            Ok(()) => Subscribed::Yes,
+            Err(no_answer) => Subscribed::Later(no_answer.reason()),
         })
     }
 }

@@ -10,6 +10,7 @@ use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::deliver::Deliver;
+use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
@@ -264,7 +265,7 @@ impl Wiring {
     pub fn deliver(&self) -> Deliver {
         let account_cache = self.account_cache();
         Deliver {
-            limiter: self.limiter_over(account_cache.clone()),
+            gateway: self.gateway_over(account_cache.clone()),
             account_cache,
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
@@ -290,6 +291,21 @@ impl Wiring {
             .with_journal(self.journal.clone())
     }
 
+    /// What calls Meta in an account's name.
+    pub fn gateway(&self) -> Gateway {
+        self.gateway_over(self.account_cache())
+    }
+
+    fn gateway_over(&self, account_cache: Arc<AccountCache>) -> Gateway {
+        Gateway {
+            limiter: self.limiter_over(account_cache),
+            backlogs: self.backlogs.clone(),
+            clock: self.clock.clone(),
+            check: self.check.clone(),
+            meter: self.meter.clone(),
+        }
+    }
+
     /// The release function's use case.
     pub fn release(&self) -> Release {
         Release {
@@ -312,7 +328,7 @@ impl Wiring {
     pub fn upkeep(&self) -> Upkeeper {
         let account_cache = self.account_cache();
         Upkeeper {
-            limiter: self.limiter_over(account_cache.clone()),
+            gateway: self.gateway_over(account_cache.clone()),
             account_cache,
             budgets: self.budgets.clone(),
             cursors: self.cursors.clone(),

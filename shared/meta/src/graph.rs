@@ -13,10 +13,11 @@ use reqwest::header::AUTHORIZATION;
 use reqwest::{Client, RequestBuilder, Url, redirect, retry};
 use secrecy::SecretString;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::time::Timestamp;
 
 pub use self::account::{Me, Subscription};
 use self::answer::Success;
-pub use self::answer::{Answered, CallError, CommentTime, Sent};
+pub use self::answer::{Answered, CallError, Sent};
 pub use self::comments::{CommentItem, MediaItem, Page};
 use self::request::{Message, bearer};
 pub use self::token::{App, Granted, NewToken};
@@ -99,7 +100,7 @@ impl GraphClient {
         comment: &CommentId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         self.send(account, token, &Message::to_comment(comment, text), timeout).await
     }
 
@@ -120,7 +121,7 @@ impl GraphClient {
         recipient: &RecipientId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         self.send(account, token, &Message::to_person(recipient, text), timeout).await
     }
 
@@ -136,7 +137,7 @@ impl GraphClient {
         token: &SecretString,
         comment: &CommentId,
         timeout: Duration,
-    ) -> Result<CommentTime, CallError> {
+    ) -> Result<Answered<Option<Timestamp>>, CallError> {
         let mut url = self.url(comment.as_str(), None)?;
         url.query_pairs_mut().append_pair("fields", "timestamp");
         self.call(self.http.get(url), token, timeout).await.map(Success::into_comment_time)
@@ -148,7 +149,7 @@ impl GraphClient {
         token: &SecretString,
         message: &Message<'_>,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         let url = self.url(account.as_str(), Some("messages"))?;
         let request = self.http.post(url).json(message);
         self.call(request, token, timeout).await.map(Success::into_sent)

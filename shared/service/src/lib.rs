@@ -12,6 +12,7 @@
 //! | module | what the use cases share |
 //! |---|---|
 //! | [`port`] | what they need from the world |
+//! | [`gateway`] | calls to Meta, within the budgets |
 //! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
 //! | [`account_cache`], [`account`], [`accounts_file`] | accounts, and the files that describe them |
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
@@ -25,6 +26,7 @@ pub mod apply;
 pub mod backoff;
 pub mod clock;
 pub mod deliver;
+pub mod gateway;
 pub mod grant;
 pub mod ingest;
 pub mod limiter;

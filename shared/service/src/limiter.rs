@@ -27,6 +27,7 @@ use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::refusal::{Evidence, Finding, Party};
+use spillway_core::rotation::Rotation;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{CONNECT_TIMEOUT, CallError};
@@ -84,6 +85,11 @@ pub struct Limiter {
     answers: TtlCache<AccountId, Tally>,
 }
 
+/// Returns which of its campaign's texts a send gets, and notes it in the rotation, which is
+/// stored with the grant.
+pub(crate) type ChooseText<'a> =
+    &'a (dyn Fn(&Account, &SendTask, &mut Rotation) -> usize + Send + Sync);
+
 /// What is asked of the budget.
 struct Request<'a> {
     action: Action,
@@ -93,6 +99,8 @@ struct Request<'a> {
     least: NonZeroU32,
     tasks: &'a [&'a SendTask],
     lease_until: Timestamp,
+    /// Chooses the text of each task that is granted.
+    choose: ChooseText<'a>,
     /// Where the unit lies of the person whom the only task is for.
     counted_at: Option<Timestamp>,
     /// Whether its outcome is told, so that it may find out whether a hold of the app is over.
@@ -103,7 +111,8 @@ impl Request<'_> {
     /// Calls that are no sends.
     fn call(action: Action, units: NonZeroU32, lease_until: Timestamp) -> Self {
         let (lane, tasks, counted_at, least) = (None, &[], None, units);
-        Self { action, lane, units, least, tasks, lease_until, counted_at, is_told: true }
+        let choose = &|_: &Account, _: &SendTask, _: &mut Rotation| 0;
+        Self { action, lane, units, least, tasks, lease_until, choose, counted_at, is_told: true }
     }
 
     /// The call as the app's probe.
@@ -203,6 +212,7 @@ impl Limiter {
         account: &Account,
         tasks: &[&SendTask],
         lease_until: Timestamp,
+        choose: ChooseText<'_>,
     ) -> Result<Reserved, StoreError> {
         let (Some(first), Some(units)) =
             (tasks.first(), u32::try_from(tasks.len()).ok().and_then(NonZeroU32::new))
@@ -219,7 +229,7 @@ impl Limiter {
         let lane = Some(lane);
         let (least, is_told) = (NonZeroU32::MIN, true);
         let request =
-            Request { action, lane, units, least, tasks, lease_until, counted_at, is_told };
+            Request { action, lane, units, least, tasks, lease_until, choose, counted_at, is_told };
         let (decided, rest) = match self.decide(account, &request).await? {
             Ok(decided) => (Some(decided.clone()), decided.denial),
             Err(denial) => (None, Some(denial)),
@@ -442,8 +452,14 @@ impl Limiter {
                     *probe = self.app.start_probe(&named).await?.then_some(named);
                 }
                 Decision::Granted(grant, mut next, denial) => {
-                    let indices = free.into_iter().take(grant.units as usize);
-                    let granted = pick_variants(account, request.tasks, indices, &mut next);
+                    let granted = free
+                        .into_iter()
+                        .take(grant.units as usize)
+                        .map(|index| {
+                            let task = request.tasks[index];
+                            (index, (request.choose)(account, task, &mut next.rotation))
+                        })
+                        .collect();
                     next.revision = next.revision.max(account.revision);
                     let counted = self.answers.take(&account.id).unwrap_or_default();
                     next.answers = next.answers.and(counted, grant.at);
@@ -1081,21 +1097,6 @@ fn all_held(budget: &Budget, tasks: &[&SendTask], now: Timestamp) -> Denial {
     let soonest = held.min_by_key(|denial| denial.retry_at);
     let retry_at = now + CONTENDED_WAIT;
     soonest.unwrap_or(Denial { reason: DenialReason::RecipientHold, retry_at })
-}
-
-fn pick_variants(
-    account: &Account,
-    tasks: &[&SendTask],
-    granted: impl Iterator<Item = usize>,
-    next: &mut Budget,
-) -> Vec<(usize, usize)> {
-    granted
-        .map(|index| {
-            let SendTask { send, campaign, .. } = tasks[index];
-            let variants = account.campaigns.get(campaign).map_or(1, |c| c.messages.len());
-            (index, next.rotation.pick(campaign, send, variants))
-        })
-        .collect()
 }
 
 #[cfg(test)]

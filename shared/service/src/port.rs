@@ -19,7 +19,7 @@ use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_meta::graph::{
-    self, Answered, CallError, CommentItem, CommentTime, Me, MediaItem, Sent, Subscription,
+    self, Answered, CallError, CommentItem, Me, MediaItem, Sent, Subscription,
 };
 
 use crate::account::{Account, SealedToken};
@@ -346,7 +346,7 @@ pub trait Graph: Send + Sync {
         comment: &CommentId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError>;
+    ) -> Result<Answered<Sent>, CallError>;
 
     /// Writes to a person who has written within the last day.
     async fn message(
@@ -355,7 +355,7 @@ pub trait Graph: Send + Sync {
         recipient: &RecipientId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError>;
+    ) -> Result<Answered<Sent>, CallError>;
 
     /// Asks when a comment on the account's media was made.
     async fn comment_timestamp(
@@ -363,7 +363,7 @@ pub trait Graph: Send + Sync {
         account: &Account,
         comment: &CommentId,
         timeout: Duration,
-    ) -> Result<CommentTime, CallError>;
+    ) -> Result<Answered<Option<Timestamp>>, CallError>;
 }
 
 /// The accounts' journals, for people to read. Nothing is decided on them, so a line that could not

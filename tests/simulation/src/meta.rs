@@ -14,7 +14,7 @@ use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_judge::{Action, Arrival, Judge};
 use spillway_meta::error::GraphError;
-use spillway_meta::graph::{CallError, Sent};
+use spillway_meta::graph::{Answered, CallError, Sent};
 use spillway_meta::usage::{Percent, Usage};
 use spillway_service::account::SealedToken;
 
@@ -109,7 +109,7 @@ pub(crate) enum Fault {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     /// What the answer says; `None` when there is none.
-    pub(crate) says: Option<Result<Sent, CallError>>,
+    pub(crate) says: Option<Result<Answered<Sent>, CallError>>,
     /// Whether it was done.
     pub(crate) effect: Effect,
     /// What it tells beside.
@@ -282,12 +282,11 @@ impl World {
             (_, Some(error)) => {
                 Some(Err(CallError::Refused { error, usage, server_date: Some(date) }))
             }
-            (_, None) => Some(Ok(Sent {
-                message_id: recipient.as_ref().map(|person| format!("m{person}")),
-                recipient,
-                usage,
-                server_date: Some(date),
-            })),
+            (_, None) => {
+                let message_id = recipient.as_ref().map(|person| format!("m{person}"));
+                let value = Sent { recipient, message_id };
+                Some(Ok(Answered { value, usage, server_date: Some(date) }))
+            }
         };
         Answer { says, effect: Effect::Done, told }
     }

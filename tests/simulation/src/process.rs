@@ -6,6 +6,7 @@ use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Deliver;
+use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{Ingest, Warm};
 use spillway_service::limiter::Limiter;
@@ -135,6 +136,13 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         let (account_cache, check) = (account_cache.clone(), host.check.clone());
         Limiter::new(account_cache, budgets.clone(), app, ids.clone(), clock.clone(), check, meter)
     };
+    let gateway = |limiter: Limiter| Gateway {
+        limiter,
+        backlogs: host.clone(),
+        clock: clock.clone(),
+        check: host.check.clone(),
+        meter: Arc::default(),
+    };
     let ingest = || Ingest {
         account_cache: account_cache.clone(),
         sends: sends.clone(),
@@ -152,7 +160,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         Function::Tool => Work::Tool(Tool { limiter: limiter(), account_cache, sabotage }),
         Function::Webhook => Work::Webhook(ingest()),
         Function::Upkeep => Work::Upkeep(Upkeeper {
-            limiter: limiter().with_journal(host.clone()),
+            gateway: gateway(limiter().with_journal(host.clone())),
             intake: Arc::new(ingest()),
             account_cache,
             budgets,
@@ -168,7 +176,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             meter: Arc::default(),
         }),
         Function::Sender => Work::Sender(Deliver {
-            limiter: limiter(),
+            gateway: gateway(limiter()),
             account_cache,
             cursors: cursors.clone(),
             sends,

@@ -69,8 +69,8 @@ struct Report {
 }
 
 /// Looks, and says what was found.
-pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) -> Result<Ended> {
-    let deployment = outbox_key.open().await?;
+pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<Ended> {
+    let deployment = place.open().await?;
     let only = options.account.as_deref().map(AccountId::from);
     let findings = look(&deployment, only).await;
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Good);

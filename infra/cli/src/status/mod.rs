@@ -125,8 +125,8 @@ struct LaneRow {
 }
 
 /// Looks, once or again and again.
-pub(crate) async fn run(options: Options, outbox_key: &Where, output: Output) -> Result<()> {
-    let deployment = outbox_key.open().await?;
+pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
+    let deployment = place.open().await?;
     let only = options.account.as_deref().map(AccountId::from);
     if options.watch {
         return watch::run(&deployment, only.as_ref(), options.every).await;

@@ -36,9 +36,9 @@ impl Screen {
     /// Takes in what was seen; the selected account stays so.
     pub(super) fn saw(&mut self, overviews: Vec<Overview>) {
         let account = self.overviews.get(self.selected).map(|overview| overview.account.clone());
-        let outbox_key =
+        let place =
             overviews.iter().position(|overview| Some(&overview.account) == account.as_ref());
-        self.selected = outbox_key.unwrap_or(0);
+        self.selected = place.unwrap_or(0);
         self.overviews = overviews;
         self.failed = None;
     }

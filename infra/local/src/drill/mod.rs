@@ -281,8 +281,8 @@ impl Drill {
     }
 
     /// The account at a place.
-    fn account(&self, outbox_key: usize) -> &AccountId {
-        &self.accounts[outbox_key].id
+    fn account(&self, place: usize) -> &AccountId {
+        &self.accounts[place].id
     }
 }
 

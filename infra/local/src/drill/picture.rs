@@ -83,8 +83,8 @@ fn came_to(trouble: &TroubleReport) -> String {
 
 /// A trouble and its account, which is a, b or c.
 fn label(word: &str, account: Option<&str>) -> String {
-    let outbox_key = account.and_then(|id| ACCOUNTS.iter().position(|of_drill| *of_drill == id));
-    match outbox_key.and_then(|outbox_key| "abc".chars().nth(outbox_key)) {
+    let place = account.and_then(|id| ACCOUNTS.iter().position(|of_drill| *of_drill == id));
+    match place.and_then(|place| "abc".chars().nth(place)) {
         Some(letter) => format!("{word} {letter}"),
         None => word.to_owned(),
     }

@@ -679,13 +679,13 @@ async fn the_client_reads_what_is_answered() {
     let now = Timestamp::from_millis(START_MS + 1000);
 
     let time = client.comment_timestamp(&token, &"1".into(), timeout).await.unwrap();
-    assert_eq!((time.created_at, time.server_date), (Some(now), Some(now)));
+    assert_eq!((time.value, time.server_date), (Some(now), Some(now)));
     let replied = client.private_reply(&account, &token, &"1".into(), "hi", timeout).await.unwrap();
-    assert_eq!(replied.recipient, Some("person-1".into()));
-    let person = replied.recipient.unwrap();
+    assert_eq!(replied.value.recipient, Some("person-1".into()));
+    let person = replied.value.recipient.unwrap();
     let written = client.message(&account, &token, &person, "hi", timeout).await.unwrap();
-    assert_eq!(written.recipient.as_ref(), Some(&person));
-    assert_ne!(written.message_id, replied.message_id);
+    assert_eq!(written.value.recipient.as_ref(), Some(&person));
+    assert_ne!(written.value.message_id, replied.value.message_id);
     assert_eq!((written.usage, written.server_date), (Usage::default(), Some(now)));
 
     let actions: Vec<_> =

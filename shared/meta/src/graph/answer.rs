@@ -24,25 +24,10 @@ pub struct Sent {
     pub recipient: Option<RecipientId>,
     /// The message, as its echo will name it. `None` as above.
     pub message_id: Option<String>,
-    /// How full the limits are, this call included.
-    pub usage: Usage,
-    /// Meta's clock, in whole seconds, when it answered.
-    pub server_date: Option<Timestamp>,
-}
-
-/// When a comment was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CommentTime {
-    /// The instant, in whole seconds. `None` when Meta answered without one.
-    pub created_at: Option<Timestamp>,
-    /// How full the limits are, this call included.
-    pub usage: Usage,
-    /// Meta's clock, in whole seconds, when it answered.
-    pub server_date: Option<Timestamp>,
 }
 
 /// What a call was answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered<T> {
     /// What was asked for.
     pub value: T,
@@ -92,6 +77,22 @@ impl CallError {
             Self::Refused { error, .. } => error.classify(),
         }
     }
+
+    /// Returns how full the limits are; nothing where Meta has not answered.
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Refused { usage, .. } => *usage,
+            _ => Usage::default(),
+        }
+    }
+
+    /// Returns Meta's clock, in whole seconds, when it answered.
+    pub fn server_date(&self) -> Option<Timestamp> {
+        match self {
+            Self::Refused { server_date, .. } => *server_date,
+            _ => None,
+        }
+    }
 }
 
 /// An answer that is no error. By its status alone it is known that Meta did what was asked, so a
@@ -114,23 +115,19 @@ impl Success {
         Ok(Answered { value, usage: self.usage, server_date: self.server_date })
     }
 
-    pub(super) fn into_sent(self) -> Sent {
+    pub(super) fn into_sent(self) -> Answered<Sent> {
         let ids = Object::parse(&self.body);
-        Sent {
+        let value = Sent {
             recipient: ids.as_ref().and_then(|ids| ids.id("recipient_id")).map(RecipientId::new),
             message_id: ids.as_ref().and_then(|ids| ids.text("message_id")),
-            usage: self.usage,
-            server_date: self.server_date,
-        }
+        };
+        Answered { value, usage: self.usage, server_date: self.server_date }
     }
 
-    pub(super) fn into_comment_time(self) -> CommentTime {
+    pub(super) fn into_comment_time(self) -> Answered<Option<Timestamp>> {
         let timestamp = Object::parse(&self.body).and_then(|comment| comment.text("timestamp"));
-        CommentTime {
-            created_at: timestamp.as_deref().and_then(time::parse),
-            usage: self.usage,
-            server_date: self.server_date,
-        }
+        let value = timestamp.as_deref().and_then(time::parse);
+        Answered { value, usage: self.usage, server_date: self.server_date }
     }
 }
 

@@ -80,7 +80,7 @@ fn reply(mut stream: TcpStream, answer: Answer) {
     write!(stream, "{head}\r\n{body}").expect("write");
 }
 
-async fn call(client: &GraphClient) -> Result<Sent, CallError> {
+async fn call(client: &GraphClient) -> Result<Answered<Sent>, CallError> {
     call_with(client, "17841400000000001", "IGAAtoken", Duration::from_secs(10)).await
 }
 
@@ -89,7 +89,7 @@ async fn call_with(
     account: &str,
     token: &str,
     timeout: Duration,
-) -> Result<Sent, CallError> {
+) -> Result<Answered<Sent>, CallError> {
     let text = "Here it is: https://example.com/ä 😀 \"now\"";
     let comment = "17890000000000001".into();
     client.private_reply(&account.into(), &token.into(), &comment, text, timeout).await
@@ -97,14 +97,21 @@ async fn call_with(
 
 const NOON: &str = r#"{"timestamp":"2026-11-24T12:00:00+0000","id":"17890000000000001"}"#;
 
-async fn write_to(client: &GraphClient, account: &str, person: &str) -> Result<Sent, CallError> {
+async fn write_to(
+    client: &GraphClient,
+    account: &str,
+    person: &str,
+) -> Result<Answered<Sent>, CallError> {
     let timeout = Duration::from_secs(10);
     client
         .message(&account.into(), &"IGAAtoken".into(), &person.into(), "Hi \"there\"", timeout)
         .await
 }
 
-async fn ask_time(client: &GraphClient, comment: &str) -> Result<CommentTime, CallError> {
+async fn ask_time(
+    client: &GraphClient,
+    comment: &str,
+) -> Result<Answered<Option<Timestamp>>, CallError> {
     client.comment_timestamp(&"IGAAtoken".into(), &comment.into(), Duration::from_secs(10)).await
 }
 
@@ -122,9 +129,11 @@ async fn sends_metas_request_and_reads_its_answer() {
     let (client, server) = serve(Answer::Http(200, date, SENT));
     assert_eq!(
         call(&client).await,
-        Ok(Sent {
-            recipient: Some("526000000000001".into()),
-            message_id: Some("aWdfZAG1faXRlbToxOk".to_owned()),
+        Ok(Answered {
+            value: Sent {
+                recipient: Some("526000000000001".into()),
+                message_id: Some("aWdfZAG1faXRlbToxOk".to_owned()),
+            },
             usage: Usage::default(),
             server_date: Some(Timestamp::from_secs(1_790_683_201)),
         })
@@ -148,8 +157,8 @@ async fn writes_to_a_person() {
     let date = vec![("Date", "Tue, 29 Sep 2026 12:00:01 GMT")];
     let (client, server) = serve(Answer::Http(200, date, SENT));
     let sent = write_to(&client, "17841400000000001", "526000000000001").await.expect("sent");
-    assert_eq!(sent.recipient, Some("526000000000001".into()));
-    assert_eq!(sent.message_id.as_deref(), Some("aWdfZAG1faXRlbToxOk"));
+    assert_eq!(sent.value.recipient, Some("526000000000001".into()));
+    assert_eq!(sent.value.message_id.as_deref(), Some("aWdfZAG1faXRlbToxOk"));
     assert_eq!(sent.server_date, Some(Timestamp::from_secs(1_790_683_201)));
 
     let request = server.join().expect("server");
@@ -171,8 +180,8 @@ async fn asks_when_a_comment_was_made() {
     let noon = Timestamp::from_secs(1_795_521_600);
     assert_eq!(
         ask_time(&client, "17890000000000001").await,
-        Ok(CommentTime {
-            created_at: Some(noon),
+        Ok(Answered {
+            value: Some(noon),
             usage: Usage { app: Some(Percent::new(28)), ..Usage::default() },
             server_date: Some(noon + Duration::from_secs(3600)),
         })
@@ -198,7 +207,7 @@ async fn a_comment_whose_time_cannot_be_read_has_none() {
         Answer::CutOff(200, r#"{"timestamp":"2026-11-24T12:00:00+0000""#),
     ] {
         let (client, server) = serve(answer);
-        assert_eq!(ask_time(&client, "17890000000000001").await, Ok(CommentTime::default()));
+        assert_eq!(ask_time(&client, "17890000000000001").await, Ok(Answered::default()));
         server.join().expect("server");
     }
 }

@@ -3,10 +3,9 @@
 //! Each step is safe to be the last one: a unit is taken before a claim, a claim is recorded before
 //! the call, an outcome before the message goes. What a crash leaves is found by its lease.
 
-mod consequence;
+mod resolution;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,31 +13,29 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::future::join_all;
-use spillway_core::budget::{Denial, DenialReason, Role};
+use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::Campaign;
 use spillway_core::feedback::Feedback;
-use spillway_core::hold::HoldCause;
-use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::id::AccountId;
 use spillway_core::message::Values;
 use spillway_core::pace::Cursor;
-use spillway_core::quota::Action;
-use spillway_core::refusal::{Doubt, Evidence, Finding, Party};
+use spillway_core::rotation::Rotation;
 use spillway_core::send::{
-    Address, CancelReason, Earlier, FailReason, Lane, Outcome, PendingSend, REPLY_WINDOW, Stage,
-    Step,
+    Address, CancelReason, Earlier, Lane, Outcome, PendingSend, REPLY_WINDOW, Stage, Step,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
-use spillway_meta::error::Verdict;
-use spillway_meta::graph::{CallError, Sent};
-use spillway_meta::usage::Usage;
+use spillway_meta::graph::{Answered, CallError, Sent};
 use tracing::{error, info, warn};
 
-use self::consequence::{Consequence, Own, Retry, SPACED};
+use self::resolution::Resolution;
 use crate::account::Account;
 use crate::account_cache::AccountCache;
-use crate::clock::{Clock, ClockCheck, Server};
+use crate::clock::{Clock, ClockCheck};
+use crate::gateway::consequence::Retry;
+use crate::gateway::read::{self, Ends, IfDead};
+use crate::gateway::{Gateway, NoAnswer, Ruled, Ruling};
 use crate::grant::GrantIds;
-use crate::limiter::{CONTENDED_WAIT, Charged, Limiter, Reservation, Reserved};
+use crate::limiter::{CONTENDED_WAIT, Reservation, Reserved};
 use crate::metrics::{Meter, Metric};
 use crate::port::{Backlogs, Cursors, Graph, Queued, SendQueue, Sends, StoreError};
 use crate::send_task::SendTask;
@@ -75,8 +72,8 @@ pub struct Job {
 pub struct Deliver {
     /// Accounts, their quotas and tokens.
     pub account_cache: Arc<AccountCache>,
-    /// Their budgets.
-    pub limiter: Limiter,
+    /// Makes the calls, within the accounts' budgets.
+    pub gateway: Gateway,
     /// Their pace cursors, closed while a budget is full.
     pub cursors: Arc<dyn Cursors>,
     /// Their sends.
@@ -177,7 +174,11 @@ impl Deliver {
             return join_all(waits).await.into_iter().flatten().collect();
         }
         let tasks: Vec<&SendTask> = jobs.iter().map(|job| &job.task).collect();
-        let reserved = self.limiter.reserve(account, &tasks, lease_until(deadline)).await;
+        let reserved = self
+            .gateway
+            .limiter
+            .reserve(account, &tasks, lease_until(deadline), &choose_text)
+            .await;
         let Reserved { reservation, denied, changed } = match reserved {
             Ok(reserved) => reserved,
             Err(error) => {
@@ -373,7 +374,7 @@ impl Deliver {
             return denied.iter().map(|(job, _)| job.message_id.clone()).collect();
         }
         let parked = join_all(denied.iter().map(|(job, _)| self.park_one(job))).await;
-        self.close_cursor(&account.id, opens_at).await;
+        self.close_cursor(&account.id, Some(opens_at)).await;
         parked.into_iter().flatten().collect()
     }
 
@@ -388,9 +389,10 @@ impl Deliver {
         }
     }
 
-    /// No paced slot before `until`: new arrivals park at once instead of being denied later. A
-    /// lost race only costs those denials.
-    async fn close_cursor(&self, account: &AccountId, until: Timestamp) {
+    /// Gives no paced slot before `until`: new arrivals park at once instead of being denied later.
+    /// A lost race only costs those denials.
+    async fn close_cursor(&self, account: &AccountId, until: Option<Timestamp>) {
+        let Some(until) = until else { return };
         let result = async {
             let cursor = self.cursors.load(account).await?;
             match cursor.closed(until, self.ids.next()) {
@@ -426,11 +428,12 @@ impl Deliver {
         }
         if unused > 0 {
             let Reservation { grant, of_app, .. } = &reservation;
-            self.limiter.refund(account, grant, of_app, unused).await;
+            self.gateway.limiter.refund(account, grant, of_app, unused).await;
         }
         again
     }
 
+    /// Claims a send, attempts it, and records what becomes of it.
     async fn send_one(
         &self,
         account: &Account,
@@ -438,322 +441,203 @@ impl Deliver {
         task: &SendTask,
         variant: usize,
         deadline: Timestamp,
-    ) -> Attempt {
+    ) -> Recorded {
+        let mut claimed = match self.claim(task, deadline).await {
+            Ok(claimed) => claimed,
+            Err(fate) => return Recorded { fate, unused: 1 },
+        };
+        let called = self.attempt(account, reservation, &mut claimed, variant, deadline).await;
+        let Claimed { task, send } = &claimed;
+        match called {
+            Err(resolution) => {
+                Recorded { fate: self.apply(task, send, resolution).await, unused: 1 }
+            }
+            // Recorded at once, so that a crash leaves no doubt about it.
+            Ok(Ok(Answered { value, usage, .. })) => {
+                info!(send = %send.id, attempt = send.attempt, "sent");
+                let fate = self.apply(task, send, Resolution::sent(value, variant)).await;
+                let held_until = self.gateway.sent(account, reservation, send, &usage).await;
+                self.close_cursor(&account.id, held_until).await;
+                Recorded { fate, unused: 0 }
+            }
+            Ok(Err(failed)) => {
+                let verdict = failed.verdict();
+                warn!(send = %send.id, attempt = send.attempt, error = %failed, ?verdict, "not sent");
+                let Ruled { ruling, held_until } =
+                    self.gateway.not_sent(account, reservation, send, &failed).await;
+                self.close_cursor(&account.id, held_until).await;
+                let fate = self.apply(task, send, Resolution::failed(ruling, send)).await;
+                Recorded { fate, unused: u32::from(ruling == Ruling::Untried) }
+            }
+        }
+    }
+
+    /// Takes the send for this invocation.
+    async fn claim(&self, task: &SendTask, deadline: Timestamp) -> Result<Claimed, Fate> {
         let claim = Step::Claim { lease_until: lease_until(deadline) };
-        let send = match self.sends.step(task, claim, self.clock.now()).await {
-            Ok(Some(send)) => send,
+        match self.sends.step(task, claim, self.clock.now()).await {
+            Ok(Some(send)) => Ok(Claimed { task: task.renewed(&send), send }),
             Ok(None) => {
                 info!(send = %task.send, epoch = task.epoch, "not ours to send: moved on");
-                return Attempt { fate: Fate::Done, unused: 1 };
+                Err(Fate::Done)
             }
             Err(error) => {
                 // The claim may have been written: its lease tells.
                 error!(send = %task.send, %error, "could not claim");
-                return Attempt { fate: Fate::Again, unused: 1 };
+                Err(Fate::Again)
             }
-        };
-        let (mut task, mut send) = (task.renewed(&send), send);
-        let campaign = match self.campaign(account, &send.campaign).await {
-            Ok(Some(campaign)) => campaign,
-            Ok(None) => {
-                let outcome = Outcome::Cancelled { reason: CancelReason::CampaignRemoved };
-                return Attempt { fate: self.finish(&task, &outcome).await, unused: 1 };
-            }
-            Err(error) => {
-                error!(send = %send.id, %error, "could not read the campaign");
-                let fate = self.requeue(&task, &send, Retry::Untried, CONTENDED_WAIT).await;
-                return Attempt { fate, unused: 1 };
-            }
-        };
-        // It may have been paused since the batch was looked through.
-        if account.campaigns.is_paused(&send.campaign) {
-            return Attempt { fate: self.park(&task).await, unused: 1 };
         }
-        match self.age(account, reservation, &mut task, &mut send, deadline).await {
-            Age::InTime => {}
-            Age::MovedOn => return Attempt { fate: Fate::Done, unused: 1 },
-            Age::TooOld => {
-                return Attempt { fate: self.finish(&task, &Outcome::Expired).await, unused: 1 };
-            }
-            Age::Stopped => return Attempt { fate: self.park(&task).await, unused: 1 },
-        }
-        // Another call of this process may have met a limit since this one was granted.
-        if let Some(denial) = self.limiter.known_hold(&account.id, reservation, Some(&task)) {
-            let wait = denial.retry_at.since(self.clock.now()).min(QUEUE_DELAY_MAX);
-            let fate = match denial.reason {
-                // Release would give it a slot that it cannot use.
-                DenialReason::RecipientHold => {
-                    self.requeue(&task, &send, Retry::Untried, wait).await
-                }
-                _ => self.park(&task).await,
-            };
-            return Attempt { fate, unused: 1 };
+    }
+
+    /// Calls Meta for a claimed send, unless something speaks against it: then the error says what
+    /// becomes of the send, and its unit is unused.
+    async fn attempt(
+        &self,
+        account: &Account,
+        reservation: &Reservation,
+        claimed: &mut Claimed,
+        variant: usize,
+        deadline: Timestamp,
+    ) -> Result<Result<Answered<Sent>, CallError>, Resolution> {
+        let campaign = self.campaign(account, &claimed.send).await?;
+        self.check_age(account, reservation, claimed, deadline).await?;
+        let Claimed { task, send } = &*claimed;
+        if !self.has_time(deadline) {
+            return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT));
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        if self.clock.monotonic() > reservation.usable_until || !self.has_time(deadline) {
-            warn!(send = %send.id, "the grant or the invocation's time ran out before the call");
-            let fate = self.requeue(&task, &send, Retry::Untried, CONTENDED_WAIT).await;
-            return Attempt { fate, unused: 1 };
-        }
-        let text = fill(&campaign, variant, &send);
-        let (before, began) = (self.clock.now(), self.clock.monotonic());
-        let result = match &send.to {
+        let text = fill(&campaign, variant, send);
+        let call = async || match &send.to {
             Address::Comment { id, .. } => {
                 self.graph.private_reply(account, id, &text, timeout).await
             }
             Address::Person(person) => self.graph.message(account, person, &text, timeout).await,
         };
-        self.note_call(account, began, result.as_ref().err());
-        self.check_clock(before, server_date(&result));
-        self.settle(account, reservation, &task, &send, variant, result).await
+        match self.gateway.call(account, reservation, Some(task), call).await {
+            Ok(answered) => Ok(Ok(answered)),
+            Err(NoAnswer::Failed(failed)) => Ok(Err(failed)),
+            Err(NoAnswer::TooLate) => {
+                warn!(send = %send.id, "the grant ended before the call");
+                Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT))
+            }
+            // Release would give it a slot that it cannot use.
+            Err(NoAnswer::Held(Denial { reason: DenialReason::RecipientHold, retry_at })) => {
+                let wait = retry_at.since(self.clock.now()).min(QUEUE_DELAY_MAX);
+                Err(Resolution::Requeue(Retry::Untried, wait))
+            }
+            Err(NoAnswer::Held(_)) => Err(Resolution::Park),
+        }
     }
 
-    /// Whether a comment can still be answered. A webhook may come up to 36 hours after it, so near
-    /// the deadline the comment may be too old. Meta's refusal says so at the price of one call;
-    /// only where it could also mean that an earlier attempt arrived is the comment's own time read
-    /// first, and charged. It is read once and noted: a read that outlasts the grant would else be
-    /// repeated for as long as the send waits.
-    async fn age(
+    /// Checks that a comment can still be answered. A webhook may come up to 36 hours after it, so
+    /// near the deadline the comment may be too old. Meta's refusal says so at the price of one
+    /// call; only where it could also mean that an earlier attempt arrived is the comment's own
+    /// time read first, and charged. It is read once and noted: a read that outlasts the grant
+    /// would else be repeated for as long as the send waits.
+    async fn check_age(
         &self,
         account: &Account,
         reservation: &Reservation,
-        task: &mut SendTask,
-        send: &mut PendingSend,
+        claimed: &mut Claimed,
         deadline: Timestamp,
-    ) -> Age {
-        let Address::Comment { id, .. } = &send.to else { return Age::InTime };
+    ) -> Result<(), Resolution> {
         let now = self.clock.now();
+        let Claimed { task, send } = claimed;
+        let Address::Comment { id, .. } = &send.to else { return Ok(()) };
         let may_be_too_old =
             send.lane == Lane::Inbound && send.deadline.since(now) < NOTIFIED_LATE_MAX;
         if !may_be_too_old || send.earlier == Earlier::NotSent {
-            return Age::InTime;
+            return Ok(());
         }
         if let Some(made_at) = send.made_at {
-            return Age::of(made_at, now);
+            return in_time(made_at, now);
         }
         let before_call = (deadline - ANSWER_TIME - RECORDING_TIME).since(now);
         let of_grant = reservation.usable_until.saturating_sub(self.clock.monotonic());
         let timeout = before_call.min(of_grant);
         if timeout.is_zero() {
-            return Age::InTime;
+            return Ok(());
         }
-        match self.limiter.charge(account, Action::Read, NonZeroU32::MIN).await {
-            Ok(Charged::Granted(_)) => {}
+        let read = self
+            .gateway
+            .read(account, timeout, IfDead::Hold, Ends::AppHold, async |timeout| {
+                self.graph.comment_timestamp(account, id, timeout).await
+            })
+            .await;
+        let (made_at, is_stopped) = match read {
+            Ok(Ok(made_at)) => (made_at.unwrap_or(send.matched_at), false),
+            Ok(Err(read::NoAnswer::Failed(failed))) => {
+                let is_stopped = !read::NoAnswer::Failed(failed.clone()).is_of_the_call();
+                warn!(send = %send.id, error = %failed, "the comment's time not read");
+                (send.matched_at, is_stopped)
+            }
             // If it is too old, Meta will say so.
-            Ok(Charged::Denied(_)) | Err(_) => return Age::InTime,
-        }
-        if self.limiter.known_hold(&account.id, reservation, Some(task)).is_some() {
-            return Age::Stopped;
-        }
-        let began = self.clock.monotonic();
-        let read = self.graph.comment_timestamp(account, id, timeout).await;
-        self.note_call(account, began, read.as_ref().err());
-        let mut is_stopped = false;
-        let made_at = match read {
-            Ok(comment) => {
-                self.check_clock(now, comment.server_date);
-                self.learn(account, &comment.usage).await;
-                comment.created_at.unwrap_or(send.matched_at)
-            }
-            Err(call) => {
-                let regain = usage(&call).regain;
-                is_stopped = match Consequence::of(&call, &account.id, &send.to) {
-                    Consequence::HoldApp => {
-                        self.hold_app(account, regain).await;
-                        true
-                    }
-                    Consequence::Refused(evidence @ Evidence::Clear(_), _) => {
-                        self.refused(account, send, evidence, &call).await;
-                        true
-                    }
-                    // It is a read: whether the send is refused too, its own call tells.
-                    Consequence::Refused(Evidence::Doubt(_) | Evidence::Campaign, _)
-                    | Consequence::HoldRecipient
-                    | Consequence::Own(_) => false,
-                };
-                if is_stopped {
-                    warn!(send = %send.id, error = %call, "the comment's time not read");
-                }
-                send.matched_at
-            }
+            Ok(Err(_)) | Err(_) => return Ok(()),
         };
         let dated = Step::Dated { made_at, lease_until: lease_until(deadline) };
         match self.sends.step(task, dated, self.clock.now()).await {
             Ok(Some(next)) => (*task, *send) = (task.renewed(&next), next),
             Ok(None) => {
                 warn!(send = %send.id, "moved on while it was claimed");
-                return Age::MovedOn;
+                return Err(Resolution::Leave);
             }
             Err(error) => {
                 error!(send = %send.id, %error, "could not note the comment's time; the lease will end");
-                return Age::MovedOn;
+                return Err(Resolution::Leave);
             }
         }
-        if is_stopped { Age::Stopped } else { Age::of(made_at, now) }
+        if is_stopped { Err(Resolution::Park) } else { in_time(made_at, now) }
     }
 
-    /// The campaign of a send. One that this process does not know may be newer than what it
-    /// remembers of the account.
+    /// Returns the campaign of a send, unless it is paused or removed. One that this process does
+    /// not know may be newer than what it remembers of the account.
     async fn campaign(
         &self,
         account: &Account,
-        id: &CampaignId,
-    ) -> Result<Option<Campaign>, StoreError> {
-        if let Some(known) = account.campaigns.get(id) {
-            return Ok(Some(known.clone()));
-        }
-        let current = self.account_cache.refresh(&account.id).await?;
-        Ok(current.and_then(|account| account.campaigns.get(id).cloned()))
-    }
-
-    /// Takes down how a call went that began at this instant of the monotonic clock.
-    fn note_call(&self, account: &Account, began: Duration, failed: Option<&CallError>) {
-        self.limiter.count_call(&account.id, failed);
-        let took = self.clock.monotonic().saturating_sub(began);
-        self.meter.see_span(Metric::GraphLatency, took);
-        if let Some(call) = failed {
-            self.meter.call_failed(call);
-        }
-    }
-
-    /// Compares this process's clock with the date in an answer of Meta's.
-    fn check_clock(&self, before: Timestamp, server_date: Option<Timestamp>) {
-        if let Some(date) = server_date {
-            self.check.compare_with(Server::Meta, before, date, &*self.clock);
-        }
-    }
-
-    /// Records what a call came to.
-    async fn settle(
-        &self,
-        account: &Account,
-        reservation: &Reservation,
-        task: &SendTask,
         send: &PendingSend,
-        variant: usize,
-        result: Result<Sent, CallError>,
-    ) -> Attempt {
-        let called = |fate| Attempt { fate, unused: 0 };
-        let call = match result {
-            Ok(sent) => {
-                info!(send = %send.id, attempt = send.attempt, "sent");
-                let outcome = Outcome::Sent {
-                    recipient: sent.recipient,
-                    message: sent.message_id,
-                    variant: u8::try_from(variant).ok(),
-                };
-                let fate = self.finish(task, &outcome).await;
-                let person = send.to.recipient();
-                self.limiter.note_written(account, &reservation.grant, person).await;
-                self.went_through(account, reservation, Some(send), &sent.usage).await;
-                return called(fate);
-            }
-            Err(call) => call,
+    ) -> Result<Campaign, Resolution> {
+        let id = &send.campaign;
+        let campaign = match account.campaigns.get(id) {
+            Some(known) => Ok(Some(known.clone())),
+            None => self
+                .account_cache
+                .refresh(&account.id)
+                .await
+                .map(|current| current.and_then(|account| account.campaigns.get(id).cloned())),
         };
-        let verdict = call.verdict();
-        warn!(send = %send.id, attempt = send.attempt, error = %call, ?verdict, "not sent");
-        if call == CallError::NotWritten {
-            let fate = self.requeue(task, send, Retry::Untried, UNREACHABLE_WAIT).await;
-            return Attempt { fate, unused: 1 };
+        match campaign {
+            // It may have been paused since the batch was looked through.
+            Ok(Some(_)) if account.campaigns.is_paused(id) => Err(Resolution::Park),
+            Ok(Some(campaign)) => Ok(campaign),
+            Ok(None) => {
+                let reason = CancelReason::CampaignRemoved;
+                Err(Resolution::Finish(Outcome::Cancelled { reason }))
+            }
+            Err(error) => {
+                error!(send = %send.id, %error, "could not read the campaign");
+                Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT))
+            }
         }
-        let regain = usage(&call).regain;
-        let own = match Consequence::of(&call, &account.id, &send.to) {
-            Consequence::HoldApp => {
-                self.hold_app(account, regain).await;
-                return called(self.park(task).await);
-            }
-            Consequence::HoldRecipient => {
-                let until = match send.to.recipient() {
-                    Some(person) => self.limiter.hold_recipient(account, person).await,
-                    None => None,
-                };
-                let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
-                self.went_through(account, reservation, Some(send), &usage(&call)).await;
-                let wait = wait.min(QUEUE_DELAY_MAX);
-                return called(self.requeue(task, send, Retry::Untried, wait).await);
-            }
-            Consequence::Refused(evidence, own) => {
-                let finding = self.refused(account, send, evidence, &call).await;
-                match (finding, own) {
-                    (
-                        Finding::Account(_) | Finding::Campaign,
-                        Own::Retry(..) | Own::End(_) | Own::Space,
-                    ) => {
-                        // The campaign's hold is not the account's: Meta has answered.
-                        if finding == Finding::Campaign {
-                            self.went_through(account, reservation, None, &usage(&call)).await;
-                        }
-                        return called(self.park(task).await);
-                    }
-                    _ if evidence == Evidence::Doubt(Doubt::Server) => {}
-                    // Meta has answered, with no limit.
-                    (Finding::Send | Finding::Open, _) => {
-                        self.went_through(account, reservation, None, &usage(&call)).await;
-                    }
-                    (Finding::Account(_) | Finding::Campaign, Own::Unknown) => {}
-                }
-                own
-            }
-            Consequence::Own(own) => {
-                if let Own::End(_) = own
-                    && call != CallError::Unknown
-                {
-                    self.went_through(account, reservation, Some(send), &usage(&call)).await;
-                }
-                own
-            }
-        };
-        called(self.alone(account, task, send, own).await)
     }
 
-    /// What becomes of a send that is refused alone.
-    async fn alone(
-        &self,
-        account: &Account,
-        task: &SendTask,
-        send: &PendingSend,
-        own: Own,
-    ) -> Fate {
-        let reason = match own {
-            Own::Retry(retry, tries, _) if send.failures + 1 < tries => {
-                let wait = send.after(retry.step(Stage::Parked)).backoff();
-                return self.requeue(task, send, retry, wait).await;
-            }
-            Own::Space if send.failures + 1 < SPACED => {
-                let until = match send.to.recipient() {
-                    Some(person) => self.limiter.hold_recipient(account, person).await,
-                    None => None,
-                };
-                let wait = until.map_or(QUEUE_DELAY_MAX, |until| until.since(self.clock.now()));
-                let wait = wait.min(QUEUE_DELAY_MAX);
-                return self.requeue(task, send, Retry::Failed, wait).await;
-            }
-            Own::Space => FailReason::Refused,
-            Own::Retry(_, _, reason) | Own::End(reason) => reason,
-            Own::Unknown => FailReason::Unknown,
-        };
-        // A second private reply to a comment is refused: so the first one arrived.
-        let arrived = reason == FailReason::ReplyRefused && send.earlier == Earlier::Unknown;
-        let outcome = if arrived {
-            info!(send = %send.id, "sent: an earlier attempt had arrived");
-            Outcome::Sent { recipient: None, message: None, variant: None }
-        } else {
-            Outcome::Failed { reason }
-        };
-        self.finish(task, &outcome).await
+    /// Records what becomes of a claimed send.
+    async fn apply(&self, task: &SendTask, send: &PendingSend, resolution: Resolution) -> Fate {
+        match resolution {
+            Resolution::Finish(outcome) => self.finish(task, &outcome).await,
+            Resolution::Requeue(retry, wait) => self.requeue(task, send, retry, wait).await,
+            Resolution::Park => self.park(task).await,
+            Resolution::Leave => {}
+        }
+        Fate::Done
     }
 
-    async fn finish(&self, task: &SendTask, outcome: &Outcome) -> Fate {
+    async fn finish(&self, task: &SendTask, outcome: &Outcome) {
         match self.sends.finish(task, outcome, self.clock.now()).await {
-            Ok(()) => {
-                self.note_end(task, outcome);
-                Fate::Done
-            }
+            Ok(()) => self.note_end(task, outcome),
             // The lease ends, and release finds the send with an unknown outcome. The message is
             // void: its epoch has passed.
             Err(error) => {
                 error!(send = %task.send, state = outcome.state(), %error, "could not record the outcome");
-                Fate::Done
             }
         }
     }
@@ -766,7 +650,7 @@ impl Deliver {
         }
     }
 
-    async fn park(&self, task: &SendTask) -> Fate {
+    async fn park(&self, task: &SendTask) {
         match self.sends.step(task, Step::To(Stage::Parked), self.clock.now()).await {
             Ok(Some(_)) => {
                 info!(send = %task.send, "parked");
@@ -780,17 +664,10 @@ impl Deliver {
         if let Err(error) = self.backlogs.wake(&task.send.account, self.clock.now()).await {
             error!(send = %task.send, %error, "could not mark the backlog");
         }
-        Fate::Done
     }
 
     /// Back on the queue after `wait`.
-    async fn requeue(
-        &self,
-        task: &SendTask,
-        send: &PendingSend,
-        retry: Retry,
-        wait: Duration,
-    ) -> Fate {
+    async fn requeue(&self, task: &SendTask, send: &PendingSend, retry: Retry, wait: Duration) {
         let now = self.clock.now();
         let due = now + wait;
         match self.sends.step(task, retry.step(Stage::Queued { due }), now).await {
@@ -798,104 +675,22 @@ impl Deliver {
             Ok(None) => warn!(send = %send.id, "moved on while it was claimed"),
             Err(error) => error!(send = %send.id, %error, "could not requeue; the lease will end"),
         }
-        Fate::Done
-    }
-
-    /// Stops every account.
-    async fn hold_app(&self, account: &Account, regain: Option<Duration>) {
-        if let Some(until) = self.limiter.hold_app(HoldCause::Throttled, regain).await {
-            self.close_cursor(&account.id, until).await;
-        }
-    }
-
-    /// Takes in that Meta has refused the send, which may stop its account or campaign.
-    async fn refused(
-        &self,
-        account: &Account,
-        send: &PendingSend,
-        evidence: Evidence,
-        call: &CallError,
-    ) -> Finding {
-        let (party, regain) = (Party::of(send), usage(call).regain);
-        let (finding, until) = self.limiter.refused(account, party, evidence, regain).await;
-        // That the token does not see the account is said in other words than that it is dead.
-        let is_told = call.verdict() == Verdict::TokenDead;
-        if finding == Finding::Account(HoldCause::TokenDead) && !is_told {
-            self.meter.count(Metric::DeadTokens, 1);
-        }
-        if let Some(until) = until {
-            self.close_cursor(&account.id, until).await;
-        }
-        finding
-    }
-
-    /// A call was answered, by whatever but a limit: a hold that it was the probe of is over, and
-    /// the answer may say how near the next one is. `answered` is the send, where the answer shows
-    /// that nothing is wrong with its account or campaign.
-    async fn went_through(
-        &self,
-        account: &Account,
-        reservation: &Reservation,
-        answered: Option<&PendingSend>,
-        usage: &Usage,
-    ) {
-        let Reservation { grant, app_role, .. } = reservation;
-        match answered {
-            Some(send) => {
-                self.limiter.passed(account, &Party::of(send), grant.role, *app_role).await;
-            }
-            None => self.limiter.lift(account, grant.role, *app_role).await,
-        }
-        if grant.role == Role::Probe || *app_role == Role::Probe {
-            // Asks for the parked sends.
-            if let Err(error) = self.backlogs.wake(&account.id, self.clock.now()).await {
-                error!(account = %account.id, %error, "could not mark the backlog");
-            }
-        }
-        self.learn(account, usage).await;
-    }
-
-    async fn learn(&self, account: &Account, usage: &Usage) {
-        if let Some(until) = self.limiter.learn(account, usage).await {
-            self.close_cursor(&account.id, until).await;
-        }
     }
 }
 
-/// Whether a comment can still be answered.
-enum Age {
-    InTime,
-    TooOld,
-    /// Asking met a limit.
-    Stopped,
-    /// The send is not this claim's any more, as far as is known.
-    MovedOn,
+/// Whether a comment that was made then can still be answered.
+fn in_time(made_at: Timestamp, now: Timestamp) -> Result<(), Resolution> {
+    if made_at + REPLY_WINDOW <= now { Err(Resolution::Finish(Outcome::Expired)) } else { Ok(()) }
 }
 
-impl Age {
-    /// Of a comment that was made then.
-    fn of(made_at: Timestamp, now: Timestamp) -> Self {
-        if made_at + REPLY_WINDOW <= now { Self::TooOld } else { Self::InTime }
-    }
+/// A send that this invocation has claimed, and the task that its next step needs.
+struct Claimed {
+    task: SendTask,
+    send: PendingSend,
 }
 
-/// How full the limits are, from an answer that refused.
-fn usage(call: &CallError) -> Usage {
-    match call {
-        CallError::Refused { usage, .. } => *usage,
-        _ => Usage::default(),
-    }
-}
-
-fn server_date(result: &Result<Sent, CallError>) -> Option<Timestamp> {
-    match result {
-        Ok(Sent { server_date, .. }) | Err(CallError::Refused { server_date, .. }) => *server_date,
-        Err(_) => None,
-    }
-}
-
-/// What became of one granted send.
-struct Attempt {
+/// What was recorded of one granted send.
+struct Recorded {
     fate: Fate,
     /// 1 when its unit was not used.
     unused: u32,
@@ -904,6 +699,13 @@ struct Attempt {
 /// Another invocation may believe the lease ended that much before this one does.
 fn lease_until(deadline: Timestamp) -> Timestamp {
     deadline + CLOCK_BOUND
+}
+
+/// Chooses the text of a send: of its campaign's, one that was not used last.
+fn choose_text(account: &Account, task: &SendTask, rotation: &mut Rotation) -> usize {
+    let SendTask { send, campaign, .. } = task;
+    let variants = account.campaigns.get(campaign).map_or(1, |known| known.messages.len());
+    rotation.pick(campaign, send, variants)
 }
 
 fn fill(campaign: &Campaign, variant: usize, send: &PendingSend) -> String {

@@ -54,7 +54,7 @@ fn task(person: &str, campaign: &str) -> SendTask {
 }
 
 fn reserve(limiter: &Limiter, world: &World, tasks: &[&SendTask]) -> Reserved {
-    now(limiter.reserve(&account(), tasks, world.now() + MINUTE)).unwrap()
+    now(limiter.reserve(&account(), tasks, world.now() + MINUTE, &|_, _, _| 0)).unwrap()
 }
 
 fn reserve_call(limiter: &Limiter, world: &World) -> Reservation {

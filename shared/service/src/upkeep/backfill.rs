@@ -22,9 +22,10 @@ use spillway_meta::graph::{CommentItem, MediaItem, Page};
 use spillway_meta::webhook::{CommentEvent, CommentKind};
 use tracing::{info, warn};
 
-use super::call::{Caller, IfDead, NoAnswer};
+use super::caller::Caller;
 use super::{Next, Upkeeper};
 use crate::account::Account;
+use crate::gateway::read::{IfDead, NoAnswer};
 use crate::ingest::{Ingest, Ingested};
 use crate::metrics::Metric;
 use crate::port::{MaintenanceRecord, StoreError};

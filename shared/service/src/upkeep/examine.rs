@@ -10,8 +10,9 @@ use spillway_core::time::Timestamp;
 use spillway_meta::graph::{Me, MediaItem, Subscription};
 
 use super::Upkeeper;
-use super::call::{Caller, IfDead, NoAnswer};
+use super::caller::Caller;
 use crate::account::Account;
+use crate::gateway::read::{Ends, IfDead, NoAnswer};
 use crate::port::StoreError;
 
 /// What Meta said of an account.
@@ -53,11 +54,11 @@ impl Upkeeper {
             self.graph.prepare(id, token).await?;
             // Whoever looks has no invocation that ends.
             let caller = Caller {
-                upkeeper: self,
+                gateway: &self.gateway,
                 account,
                 token: token.clone(),
                 deadline: Timestamp::NEVER,
-                ends_hold: true,
+                ends: Ends::Hold,
             };
             let me = caller
                 .call(IfDead::Hold, async |timeout| self.graph.me(id, token, timeout).await)

@@ -26,6 +26,7 @@ use crate::account::{Account, SealedToken};
 use crate::account_cache::AccountCache;
 use crate::app::App;
 use crate::clock::{Clock, ClockCheck};
+use crate::gateway::Gateway;
 use crate::grant::GrantIds;
 use crate::ingest::Ingested;
 use crate::limiter::Limiter;
@@ -177,7 +178,13 @@ impl World {
         let (account_cache, limiter) = self.limiter(Arc::clone(&check), Arc::clone(&meter));
         Upkeeper {
             account_cache,
-            limiter,
+            gateway: Gateway {
+                limiter,
+                backlogs: self.clone(),
+                clock: self.clone(),
+                check: Arc::clone(&check),
+                meter: Arc::clone(&meter),
+            },
             budgets: self.clone(),
             cursors: self.clone(),
             backlogs: self.clone(),

@@ -11,7 +11,7 @@
 //! account, and an account whose visit died is due again in ten minutes.
 
 mod backfill;
-mod call;
+mod caller;
 mod examine;
 #[cfg(test)]
 pub(crate) mod fakes;
@@ -34,13 +34,14 @@ use spillway_meta::graph::Me;
 use tracing::{error, info, warn};
 
 pub use self::backfill::Intake;
-pub use self::call::NoAnswer;
-use self::call::{Caller, IfDead};
+use self::caller::Caller;
 pub use self::examine::{CommentsRead, Examined};
 use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
-use crate::limiter::Limiter;
+use crate::gateway::Gateway;
+pub use crate::gateway::read::NoAnswer;
+use crate::gateway::read::{Ends, IfDead};
 use crate::metrics::Meter;
 use crate::port::{
     AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken, MaintenanceRecord,
@@ -60,8 +61,8 @@ const LAST_VISITS: Duration = Duration::from_secs(60);
 pub struct Upkeeper {
     /// Accounts.
     pub account_cache: Arc<AccountCache>,
-    /// What charges each call to its account.
-    pub limiter: Limiter,
+    /// Makes each call, charged to its account.
+    pub gateway: Gateway,
     /// Their budgets: read, to see what is left.
     pub budgets: Arc<dyn Budgets>,
     /// Their cursors: read, to see what waits.
@@ -223,10 +224,10 @@ impl Upkeeper {
         }
         self.graph.prepare(&account.id, &kept.token).await?;
         let token = kept.token.clone();
-        let mut caller =
-            Caller { upkeeper: self, account, token, deadline, ends_hold: !is_for_sends };
+        let ends = if is_for_sends { Ends::AppHold } else { Ends::Hold };
+        let mut caller = Caller { gateway: &self.gateway, account, token, deadline, ends };
         if is_for_sends {
-            self.limiter.ask_for_turn(account).await?;
+            self.gateway.limiter.ask_for_turn(account).await?;
             self.keep_token(&mut caller, kept, upkeep).await?;
             return Ok(Next::Soon);
         }
@@ -296,7 +297,7 @@ impl Upkeeper {
             upkeep.deauthorized_at = record.deauthorized_at;
             upkeep.dead_since = upkeep.dead_since.or(Some(now));
             self.tell(&account.id, Event::Deauthorized).await;
-            self.limiter.hold(account, HoldCause::TokenDead, None).await;
+            self.gateway.limiter.hold(account, HoldCause::TokenDead, None).await;
         }
         if record.backfill_asked_at > upkeep.asked_at {
             upkeep.asked_at = record.backfill_asked_at;

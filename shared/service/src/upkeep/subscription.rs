@@ -5,9 +5,10 @@ use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{Backfill, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS};
 use tracing::{error, info, warn};
 
-use super::call::{Caller, IfDead, NoAnswer};
+use super::caller::Caller;
 use super::{Next, Upkeeper};
 use crate::account::Account;
+use crate::gateway::read::{IfDead, NoAnswer};
 use crate::metrics::Metric;
 use crate::port::{MaintenanceRecord, StoreError};
 

@@ -9,8 +9,9 @@ use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenDuty, TokenLife, Upkeep};
 use tracing::{error, info, warn};
 
-use super::call::{Caller, IfDead, NoAnswer};
+use super::caller::Caller;
 use super::{Next, Upkeeper};
+use crate::gateway::read::{IfDead, NoAnswer};
 use crate::metrics::Metric;
 use crate::port::{KeptToken, NextToken, StoreError};
 
@@ -48,7 +49,7 @@ impl Upkeeper {
             }
             TokenDuty::Ended => {
                 self.died(caller, upkeep).await;
-                self.limiter.hold(caller.account, HoldCause::TokenDead, None).await;
+                self.gateway.limiter.hold(caller.account, HoldCause::TokenDead, None).await;
                 Ok(Next::Check)
             }
             TokenDuty::Renew => self.renew(caller, &kept, upkeep).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::{CONNECT_TIMEOUT, CallError, CommentTime, Sent};
+use spillway_meta::graph::{Answered, CONNECT_TIMEOUT, CallError, Sent};
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Graph, StoreError};
 
@@ -24,7 +24,7 @@ impl Graph for Host {
         comment: &CommentId,
         _: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         self.call(&account.id, &account.token, Ask::Reply(comment.clone()), timeout).await
     }
 
@@ -34,7 +34,7 @@ impl Graph for Host {
         recipient: &RecipientId,
         text: &str,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         self.call(&account.id, &account.token, Ask::message(recipient, text), timeout).await
     }
 
@@ -43,12 +43,12 @@ impl Graph for Host {
         account: &Account,
         comment: &CommentId,
         timeout: Duration,
-    ) -> Result<CommentTime, CallError> {
-        let Sent { usage, server_date, .. } =
+    ) -> Result<Answered<Option<Timestamp>>, CallError> {
+        let Answered { usage, server_date, .. } =
             self.call(&account.id, &account.token, Ask::Age(comment.clone()), timeout).await?;
         let made_at = self.shared.world().meta.made_at(comment);
-        let created_at = made_at.map(|made_at| Timestamp::from_secs(made_at / 1000));
-        Ok(CommentTime { created_at, usage, server_date })
+        let value = made_at.map(|made_at| Timestamp::from_secs(made_at / 1000));
+        Ok(Answered { value, usage, server_date })
     }
 }
 
@@ -60,7 +60,7 @@ impl Host {
         token: &SealedToken,
         ask: Ask,
         timeout: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         self.ask(account, token, ask, timeout).await.map(|(sent, _)| sent)
     }
 
@@ -71,7 +71,7 @@ impl Host {
         token: &SealedToken,
         ask: Ask,
         timeout: Duration,
-    ) -> Result<(Sent, Told), CallError> {
+    ) -> Result<(Answered<Sent>, Told), CallError> {
         let caller = self.caller();
         let Passage { connect, there, back, fault } = self.shared.world().passage();
         let gives_up_at = self.shared.now() + millis(timeout);

@@ -8,9 +8,7 @@ use spillway_core::id::{AccountId, MediaId};
 use spillway_core::journal::JournalEntry;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, Upkeep};
-use spillway_meta::graph::{
-    Answered, CallError, CommentItem, Me, MediaItem, Page, Sent, Subscription,
-};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_service::account::SealedToken;
 use spillway_service::port::{
     AccountGraph, Journal, KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, NextToken,
@@ -250,7 +248,7 @@ impl Host {
         of: impl FnOnce(Told) -> Option<T>,
     ) -> Result<Answered<T>, CallError> {
         let (sent, told) = self.ask(account, token, Ask::Keep(keep), timeout).await?;
-        let Sent { usage, server_date, .. } = sent;
+        let Answered { usage, server_date, .. } = sent;
         // An answer that tells of something else is none that can be read.
         let value = of(told).ok_or(CallError::Unknown)?;
         Ok(Answered { value, usage, server_date })

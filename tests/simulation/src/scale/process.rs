@@ -6,6 +6,7 @@ use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck};
 use spillway_service::deliver::Deliver;
+use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{Ingest, Warm};
 use spillway_service::limiter::Limiter;
@@ -75,9 +76,16 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         check.clone(),
         meter.clone(),
     );
+    let gateway = Gateway {
+        limiter,
+        backlogs: ports.clone(),
+        clock: clock.clone(),
+        check: check.clone(),
+        meter: meter.clone(),
+    };
     Deliver {
         account_cache,
-        limiter,
+        gateway,
         cursors: ports.clone(),
         sends: ports.clone(),
         backlogs: ports.clone(),

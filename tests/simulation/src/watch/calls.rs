@@ -8,7 +8,7 @@ use spillway_core::quota::{GRANT_LIFE, Quota, QuotaId, Unit};
 use spillway_core::send::{PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_meta::error::{ThrottleScope, Verdict};
-use spillway_meta::graph::{CallError, Sent};
+use spillway_meta::graph::{Answered, CallError, Sent};
 use spillway_meta::usage::{Percent, Usage};
 
 use super::sends::Claim;
@@ -56,7 +56,7 @@ const ANSWER_TIME: u64 = 10_000;
 const NEAR_LIMIT: Duration = Duration::from_secs(300);
 
 /// Whether an answer says that the call did nothing.
-fn is_clear(says: &Result<Sent, CallError>) -> bool {
+fn is_clear(says: &Result<Answered<Sent>, CallError>) -> bool {
     match says {
         Err(CallError::NotWritten) => true,
         Err(call @ CallError::Refused { error, .. }) => {
@@ -213,7 +213,7 @@ impl World {
         account: &AccountId,
         ask: &Ask,
         effect: Effect,
-        says: &Result<Sent, CallError>,
+        says: &Result<Answered<Sent>, CallError>,
     ) {
         if let (Effect::Done, Err(_), Some(event)) = (effect, says, ask.event()) {
             self.saw_unknown(&SendId { account: account.clone(), event });

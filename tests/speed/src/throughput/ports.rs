@@ -14,7 +14,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::busy::Busy;
-use spillway_meta::graph::{CallError, CommentTime, Sent};
+use spillway_meta::graph::{Answered, CallError, Sent};
 use spillway_service::account::Account;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
@@ -115,9 +115,9 @@ measured! { ReleaseQueue:
 measured! { Graph:
     fn prepare(account: &Account) -> Stored<()>;
     fn private_reply(account: &Account, comment: &CommentId, text: &str, timeout: Duration)
-        -> Result<Sent, CallError>;
+        -> Result<Answered<Sent>, CallError>;
     fn message(account: &Account, recipient: &RecipientId, text: &str, timeout: Duration)
-        -> Result<Sent, CallError>;
+        -> Result<Answered<Sent>, CallError>;
     fn comment_timestamp(account: &Account, comment: &CommentId, timeout: Duration)
-        -> Result<CommentTime, CallError>;
+        -> Result<Answered<Option<Timestamp>>, CallError>;
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::error::GraphError;
-use spillway_meta::graph::{CallError, CommentTime, Sent};
+use spillway_meta::graph::{Answered, CallError, Sent};
 use spillway_meta::usage::Usage;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -70,15 +70,14 @@ impl Ports {
         }
     }
 
-    fn call(&self, comment: &CommentId) -> Result<Sent, CallError> {
+    fn call(&self, comment: &CommentId) -> Result<Answered<Sent>, CallError> {
         let now = self.shared.now();
         let server_date = Some(Timestamp::from_secs(now.as_secs()));
         let mut store = self.shared.store();
         match store.meta.reply(now, nth(comment)) {
             Reply::Accepted => {
                 store.written += 1;
-                let usage = Usage::default();
-                Ok(Sent { recipient: None, message_id: None, usage, server_date })
+                Ok(Answered { value: Sent::default(), usage: Usage::default(), server_date })
             }
             Reply::Limited { regain_at } => {
                 let regain = Some(regain_at.since(now));
@@ -105,7 +104,7 @@ impl Graph for Ports {
         comment: &CommentId,
         _: &str,
         _: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         let answer = self.call(comment);
         self.shared.request(Server::Graph, 1).await;
         answer
@@ -117,7 +116,7 @@ impl Graph for Ports {
         _: &RecipientId,
         _: &str,
         _: Duration,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Answered<Sent>, CallError> {
         // All sends answer comments.
         Err(CallError::InvalidId)
     }
@@ -127,8 +126,8 @@ impl Graph for Ports {
         _: &Account,
         _: &CommentId,
         _: Duration,
-    ) -> Result<CommentTime, CallError> {
-        Ok(CommentTime::default())
+    ) -> Result<Answered<Option<Timestamp>>, CallError> {
+        Ok(Answered::default())
     }
 }
 

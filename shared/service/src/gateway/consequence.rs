@@ -1,4 +1,5 @@
-//! What follows from Meta's verdict on a call.
+//! The table of verdicts: what follows from Meta's verdict on a call, for the account and for the
+//! send.
 
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
@@ -9,7 +10,7 @@ use spillway_meta::graph::CallError;
 
 /// How an attempt that is to be repeated went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Retry {
+pub(crate) enum Retry {
     /// It was none: no request was written, or it was turned away at the door.
     Untried,
     /// Definitely not sent.
@@ -19,7 +20,7 @@ pub(super) enum Retry {
 }
 
 impl Retry {
-    pub(super) fn step(self, to: Stage) -> Step {
+    pub(crate) fn step(self, to: Stage) -> Step {
         match self {
             Self::Untried => Step::To(to),
             Self::Failed => Step::Failed(to),
@@ -30,7 +31,7 @@ impl Retry {
 
 /// What follows from Meta's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Consequence {
+pub(crate) enum Consequence {
     /// Stop all calls of the app; the send waits, at no attempt.
     HoldApp,
     /// Send nothing to this person for a while; the send waits, at no attempt.
@@ -44,7 +45,7 @@ pub(super) enum Consequence {
 
 /// What becomes of a send that is refused alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Own {
+pub(crate) enum Own {
     /// It is tried again later, up to so many times, and then fails for this reason.
     Retry(Retry, u32, FailReason),
     /// It has failed for good.
@@ -60,16 +61,16 @@ pub(super) enum Own {
 const FEW: u32 = 5;
 
 /// Attempts of a send that is refused alone, an hour apart.
-pub(super) const SPACED: u32 = 3;
+pub(crate) const SPACED: u32 = 3;
 
 /// Attempts where Meta could not fetch what the message shows.
 const TWO: u32 = 2;
 
 impl Consequence {
-    /// What follows for a send of `account` to `to`. A private reply without an answer is tried
+    /// Returns what follows for a call of `account`, which is a send to `to` or a read. A private reply without an answer is tried
     /// again, since Meta refuses a second one; a message is not, since it would arrive twice. After
     /// an error answer of Meta's servers neither is: it was seen to deliver private replies again.
-    pub(super) fn of(call: &CallError, account: &AccountId, to: &Address) -> Self {
+    pub(crate) fn of(call: &CallError, account: &AccountId, to: Option<&Address>) -> Self {
         let clear = |cause| Self::Refused(Evidence::Clear(cause), Own::Space);
         let doubt = |doubt, own| Self::Refused(Evidence::Doubt(doubt), own);
         let error = match call {
@@ -92,10 +93,10 @@ impl Consequence {
             }
             Verdict::Ambiguous if error.is_some() => Self::Own(Own::Unknown),
             Verdict::Ambiguous => Self::Own(match to {
-                Address::Comment { .. } => {
+                Some(Address::Person(_)) => Own::End(FailReason::NoAnswer),
+                Some(Address::Comment { .. }) | None => {
                     Own::Retry(Retry::Lost, FAILURES_MAX, FailReason::NoAnswer)
                 }
-                Address::Person(_) => Own::End(FailReason::NoAnswer),
             }),
             Verdict::Transient => Self::Own(Own::Retry(Retry::Failed, FEW, FailReason::NoAnswer)),
             Verdict::FetchFailed => {
@@ -111,7 +112,7 @@ impl Consequence {
                 match (object, to) {
                     // Its token does not see it.
                     (Some(object), _) if object == account.as_str() => clear(HoldCause::TokenDead),
-                    (Some(object), Address::Comment { id, .. }) if object == id.as_str() => {
+                    (Some(object), Some(Address::Comment { id, .. })) if object == id.as_str() => {
                         Self::end(FailReason::CommentGone)
                     }
                     _ => doubt(Doubt::Object, Own::End(FailReason::CommentGone)),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     fn of(call: &CallError, to: &Address) -> Consequence {
-        Consequence::of(call, &"17841".into(), to)
+        Consequence::of(call, &"17841".into(), Some(to))
     }
 
     fn comment() -> Address {
