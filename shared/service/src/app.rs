@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use spillway_core::app::{AppBudget, SLICE_LIFE, Slice};
 use spillway_core::budget::{Denial, DenialReason, GrantId, Role};
 use spillway_core::hold::{Gate, HoldCause, Probe};
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric, name_of};
 use crate::port::{AppBudgets, Journal, Saved, StoreError};
+use crate::versioned::{Measured, Versioned, measure_and_replace};
 
 /// How long a process believes what it has read of the app's budget: a hold of the app stops all of
 /// them within this time.
@@ -92,6 +94,20 @@ pub(crate) enum AppGate {
     Closed(Denial),
 }
 
+/// Saves the app's budget, and believes what is stored then.
+#[async_trait]
+impl Versioned<AppBudget> for App {
+    async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
+        let asked = self.clock.monotonic();
+        let saved = self.budgets.save(next).await?;
+        match &saved {
+            Saved::Done => self.remember(next.clone(), asked),
+            Saved::Conflict(current) => self.remember(current.clone(), asked),
+        }
+        Ok(saved)
+    }
+}
+
 impl App {
     /// An app of which nothing is known yet.
     pub fn new(
@@ -141,25 +157,13 @@ impl App {
     /// Makes `probe` the one call that finds out whether the app's hold is over; not where another
     /// one is, or none is wanted any more.
     pub(crate) async fn start_probe(&self, probe: &Probe) -> Result<bool, StoreError> {
-        let mut budget = self.budget().await?;
-        for _ in 0..LEASE_TRIES {
-            let (now, asked) = (self.clock.now(), self.clock.monotonic());
-            if budget.holds.gate(now.max(budget.decided_at)) != Gate::Probe {
-                return Ok(false);
-            }
-            let next = budget.probe(probe.clone(), self.ids.next());
-            match self.budgets.save(&next).await? {
-                Saved::Done => {
-                    self.remember(next, asked);
-                    return Ok(true);
-                }
-                Saved::Conflict(current) => {
-                    self.remember(current.clone(), asked);
-                    budget = current;
-                }
-            }
-        }
-        Ok(false)
+        let start = |budget: &AppBudget| {
+            let is_wanted =
+                budget.holds.gate(self.clock.now().max(budget.decided_at)) == Gate::Probe;
+            ((), is_wanted.then(|| budget.probe(probe.clone(), self.ids.next())))
+        };
+        let started = measure_and_replace(self, self.budget().await?, LEASE_TRIES, start).await?;
+        Ok(started.is_some_and(|started| started.after.is_some()))
     }
 
     /// Gives up a probe that was not made, so that another call may be it. One that is not given up
@@ -237,8 +241,8 @@ impl App {
         while taken < units {
             let wanted = self.next_size(quota).max(units - taken);
             match self.lease(quota, rules, wanted).await? {
-                Ok(()) => taken += self.take_local(quota, units - taken, of),
-                Err(retry_at) => {
+                None => taken += self.take_local(quota, units - taken, of),
+                Some(retry_at) => {
                     let reason = DenialReason::Quota(quota.id.clone());
                     return Ok((taken, Some(Denial { reason, retry_at })));
                 }
@@ -264,33 +268,37 @@ impl App {
         slices.get(&quota.id).map_or(1, |held| held.next_size(self.clock.monotonic()))
     }
 
-    /// Leases a slice; the instant at which there may be one where there is none now.
+    /// Leases a slice. Returns `None`, or the instant at which there may be one.
     async fn lease(
         &self,
         quota: &Quota,
         rules: &Rules,
         units: u32,
-    ) -> Result<Result<(), Timestamp>, StoreError> {
-        let mut budget = self.budget().await?;
+    ) -> Result<Option<Timestamp>, StoreError> {
         let id = self.ids.next();
-        for _ in 0..LEASE_TRIES {
+        let lease = |budget: &AppBudget| {
             // Both clocks are read before the write: the lease's life includes it.
             let (now, asked) = (self.clock.now(), self.clock.monotonic());
             match budget.lease(quota, rules, units, now, now + SLICE_LIFE, id) {
-                Slice::Full(retry_at) => return Ok(Err(retry_at)),
-                Slice::Leased(leased, next) => match self.budgets.save(&next).await? {
-                    Saved::Done => {
-                        self.remember(*next, asked);
-                        let until = asked + SLICE_LIFE;
-                        self.hold_slice(quota, Held { leased, left: leased, until, lease: id });
-                        return Ok(Ok(()));
-                    }
-                    Saved::Conflict(current) => budget = current,
-                },
+                Slice::Full(retry_at) => (Err(retry_at), None),
+                Slice::Leased(leased, next) => {
+                    let until = asked + SLICE_LIFE;
+                    (Ok(Held { leased, left: leased, until, lease: id }), Some(*next))
+                }
+            }
+        };
+        let leased = measure_and_replace(self, self.budget().await?, LEASE_TRIES, lease).await?;
+        match leased.map(|leased| leased.result) {
+            Some(Ok(slice)) => {
+                self.hold_slice(quota, slice);
+                Ok(None)
+            }
+            Some(Err(retry_at)) => Ok(Some(retry_at)),
+            None => {
+                self.forget();
+                Ok(Some(self.clock.now() + CONTENDED_WAIT))
             }
         }
-        self.forget();
-        Ok(Err(self.clock.now() + CONTENDED_WAIT))
     }
 
     fn hold_slice(&self, quota: &Quota, slice: Held) {
@@ -357,21 +365,15 @@ impl App {
         &self,
         change: impl Fn(&AppBudget, GrantId) -> Option<AppBudget> + Send + Sync,
     ) -> Result<(AppBudget, AppBudget), StoreError> {
-        let mut budget = self.budgets.load().await?;
-        let id = self.ids.next();
-        for _ in 0..HOLD_TRIES {
-            let Some(next) = change(&budget, id) else { return Ok((budget.clone(), budget)) };
-            let asked = self.clock.monotonic();
-            match self.budgets.save(&next).await? {
-                Saved::Done => {
-                    self.remember(next.clone(), asked);
-                    return Ok((budget, next));
-                }
-                Saved::Conflict(current) => budget = current,
-            }
-        }
-        let detail = format!("lost {HOLD_TRIES} races");
-        Err(StoreError::Unavailable { what: "change the app's budget", detail })
+        let (budget, id) = (self.budgets.load().await?, self.ids.next());
+        let change = |budget: &AppBudget| ((), change(budget, id));
+        let changed = measure_and_replace(self, budget, HOLD_TRIES, change).await?;
+        let Some(Measured { before, after, .. }) = changed else {
+            let detail = format!("lost {HOLD_TRIES} races");
+            return Err(StoreError::Unavailable { what: "change the app's budget", detail });
+        };
+        let after = after.unwrap_or_else(|| before.clone());
+        Ok((before, after))
     }
 
     /// The budget as it is stored, or was two seconds ago.

@@ -36,12 +36,11 @@ use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
-use crate::port::{
-    Backlogs, Cursors, LastSeen, Queued, Recorded, Saved, SendQueue, Sends, StoreError,
-};
+use crate::port::{Backlogs, Cursors, LastSeen, Queued, Recorded, SendQueue, Sends, StoreError};
 use crate::release::MARK_KEPT;
 use crate::send_task::SendTask;
 use crate::ttl_cache::TtlCache;
+use crate::versioned::{CursorOf, Measured, measure_and_replace};
 
 /// How long a process relies on having marked an account. Well below [`MARK_KEPT`], for which a
 /// mark stays.
@@ -628,27 +627,26 @@ impl Ingest {
         sends: &[PendingSend],
         now: Timestamp,
     ) -> Result<Slots, StoreError> {
-        let mut cursor = match self.warm.cursors.get(&account.id) {
+        let cursor = match self.warm.cursors.get(&account.id) {
             Some(cursor) => cursor,
             None => self.cursors.load(&account.id).await?,
         };
         let deadlines: Vec<Timestamp> = sends.iter().map(|send| send.deadline).collect();
-        for _ in 0..CURSOR_TRIES {
+        let take = |cursor: &Cursor| {
             let taken = cursor.take(&account.rules, lane, now, &deadlines, self.ids.next());
-            let Some(next) = taken.cursor else {
-                self.remember(account, cursor);
-                return Ok(Slots::Taken(taken.slots));
-            };
-            match self.cursors.save(&account.id, &next).await? {
-                Saved::Done => {
-                    self.remember(account, next);
-                    return Ok(Slots::Taken(taken.slots));
-                }
-                Saved::Conflict(current) => cursor = current,
+            (taken.slots, taken.cursor)
+        };
+        let stored = CursorOf(&*self.cursors, &account.id);
+        Ok(match measure_and_replace(&stored, cursor, CURSOR_TRIES, take).await? {
+            Some(Measured { before, after, result: slots }) => {
+                self.remember(account, after.unwrap_or(before));
+                Slots::Taken(slots)
             }
-        }
-        self.warm.cursors.forget(&account.id);
-        Ok(Slots::Lost)
+            None => {
+                self.warm.cursors.forget(&account.id);
+                Slots::Lost
+            }
+        })
     }
 
     fn remember(&self, account: &Account, cursor: Cursor) {

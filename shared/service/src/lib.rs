@@ -17,6 +17,7 @@
 //! | [`account_cache`], [`account`], [`accounts_file`] | accounts, and the files that describe them |
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
+//! | [`versioned`] | compare-and-swap |
 
 pub mod account;
 pub mod account_cache;
@@ -41,3 +42,4 @@ pub mod send_task;
 pub mod tombstones;
 mod ttl_cache;
 pub mod upkeep;
+pub mod versioned;

@@ -43,6 +43,7 @@ use crate::metrics::{Meter, Metric, name_of};
 use crate::port::{Budgets, Journal, Moved, Read, Saved, StoreError};
 use crate::send_task::SendTask;
 use crate::ttl_cache::TtlCache;
+use crate::versioned::{BudgetOf, Measured, measure_and_replace};
 
 /// A budget seen this long ago still decides; a denial from an older one is checked against the
 /// stored budget first, since a hold may have been lifted.
@@ -971,31 +972,30 @@ impl Limiter {
         account: &AccountId,
         change: impl Fn(&Budget, GrantId) -> Option<Budget> + Send + Sync,
     ) -> Result<(Budget, Budget), StoreError> {
-        let mut budget = self.budgets.load(account).await?;
-        let id = self.ids.next();
-        for _ in 0..HOLD_TRIES {
-            let Some(mut next) = change(&budget, id) else { return Ok((budget.clone(), budget)) };
-            let counted = self.answers.take(account).unwrap_or_default();
+        let (budget, id) = (self.budgets.load(account).await?, self.ids.next());
+        let counted = self.answers.take(account).unwrap_or_default();
+        let change = |budget: &Budget| {
+            let Some(mut next) = change(budget, id) else { return (None, None) };
             next.answers = next.answers.and(counted, self.clock.now().max(next.decided_at));
             let news = next.answers.tell();
-            let saved = self.budgets.save(account, &next).await;
-            if !matches!(saved, Ok(Saved::Done)) {
-                self.add_answers(account, counted);
-            }
-            match saved? {
-                Saved::Done => {
-                    self.remember(account, next.clone(), self.clock.now());
-                    if let Some(Tally { calls, server_errors }) = news {
-                        warn!(%account, calls, server_errors, "many calls end in a 5xx");
-                        self.note(account, Event::ServerErrors { calls, server_errors }).await;
-                    }
-                    return Ok((budget, next));
-                }
-                Saved::Conflict(current) => budget = current,
-            }
+            (news, Some(next))
+        };
+        let stored = BudgetOf(&*self.budgets, account);
+        let changed = measure_and_replace(&stored, budget, HOLD_TRIES, change).await;
+        if !matches!(changed, Ok(Some(Measured { after: Some(_), .. }))) {
+            self.add_answers(account, counted);
         }
-        let detail = format!("lost {HOLD_TRIES} races");
-        Err(StoreError::Unavailable { what: "change the budget", detail })
+        let Some(Measured { before, after, result: news }) = changed? else {
+            let detail = format!("lost {HOLD_TRIES} races");
+            return Err(StoreError::Unavailable { what: "change the budget", detail });
+        };
+        let Some(after) = after else { return Ok((before.clone(), before)) };
+        self.remember(account, after.clone(), self.clock.now());
+        if let Some(Tally { calls, server_errors }) = news {
+            warn!(%account, calls, server_errors, "many calls end in a 5xx");
+            self.note(account, Event::ServerErrors { calls, server_errors }).await;
+        }
+        Ok((before, after))
     }
 
     /// The budget to begin with, and when it stood so: the one seen last, or the stored one where

@@ -15,13 +15,15 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::BoxFuture;
-use spillway_core::budget::{GrantId, Revision};
+use spillway_core::app::AppBudget;
+use spillway_core::budget::{Budget, GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Accounts, AppBudgets, Budgets, Read, Saved, StoreError};
 use spillway_service::tombstones::Tombstones;
+use spillway_service::versioned::{AppBudgetOf, BudgetOf, measure_and_replace};
 
 use super::item::{Item, Reader, at, b, json, n, s};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
@@ -310,17 +312,13 @@ impl DynamoAccounts {
     ) -> Result<(), StoreError> {
         let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
         let process = process()?;
-        let mut budget = budgets.load(id).await?;
-        for sequence in 0.. {
-            let Some(next) = budget.with_revision(revision, GrantId::new(process, sequence)) else {
-                break;
-            };
-            match budgets.save(id, &next).await? {
-                Saved::Done => break,
-                Saved::Conflict(current) => budget = current,
-            }
-        }
-        Ok(())
+        let mut sequence = 0..;
+        let announce = |budget: &Budget| {
+            let id = GrantId::new(process, sequence.next().unwrap_or_default());
+            ((), budget.with_revision(revision, id))
+        };
+        let (budget, stored) = (budgets.load(id).await?, BudgetOf(&budgets, id));
+        measure_and_replace(&stored, budget, usize::MAX, announce).await.map(|_| ())
     }
 
     /// Charges what the account has called to the app's quotas that it has not leased from before.
@@ -338,17 +336,14 @@ impl DynamoAccounts {
         let (client, table) = (self.client.clone(), self.table.clone());
         let account = DynamoBudgets { client, table }.load(id).await?;
         let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
-        let mut budget = budgets.load().await?;
         let process = process()?;
-        for sequence in 0.. {
-            let id = GrantId::new(process, sequence);
-            let Some(next) = budget.joined(new(), &account, rules, id) else { break };
-            match budgets.save(&next).await? {
-                Saved::Done => break,
-                Saved::Conflict(current) => budget = current,
-            }
-        }
-        Ok(())
+        let mut sequence = 0..;
+        let join = |budget: &AppBudget| {
+            let id = GrantId::new(process, sequence.next().unwrap_or_default());
+            ((), budget.joined(new(), &account, rules, id))
+        };
+        let budget = budgets.load().await?;
+        measure_and_replace(&AppBudgetOf(&budgets), budget, usize::MAX, join).await.map(|_| ())
     }
 
     /// Lists the account among those that lease from the app's quotas, or not, and writes how many
