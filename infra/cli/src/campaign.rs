@@ -185,9 +185,10 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
         .map_err(|error| refuse(&shown, &text, &error))?;
     let deployment = place.open().await?;
     let unnamed = if options.prune { Unnamed::Go } else { Unnamed::Stay };
-    let planned = plans(&deployment, &wanted, unnamed)
-        .await?
-        .map_err(|error| refuse(&shown, &text, &error))?;
+    let (planned, mistakes) = plans(&deployment, &wanted, unnamed).await?;
+    if !mistakes.is_empty() {
+        return Err(refuse(&shown, &text, &AccountsFileError { mistakes }));
+    }
     let is_empty = planned.iter().all(|planned| planned.plan.is_empty());
     let removed: usize = planned.iter().map(|planned| planned.plan.removed().len()).sum();
     // What will change is seen before anybody is asked.
@@ -217,13 +218,14 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     })
 }
 
+/// Compares each account of the file with what is stored. Also returns every reason why the file
+/// cannot be applied.
 async fn plans(
     deployment: &Deployment,
     wanted: &[NewAccount],
     unnamed: Unnamed,
-) -> Result<Result<Vec<Planned>, AccountsFileError>> {
-    let mut planned = Vec::new();
-    let mut mistakes = Vec::new();
+) -> Result<(Vec<Planned>, Vec<Mistake>)> {
+    let (mut planned, mut mistakes) = (Vec::new(), Vec::new());
     for account in wanted {
         let line = account.line;
         let Some(stored) = deployment.wiring.accounts.load(&account.id).await? else {
@@ -236,7 +238,7 @@ async fn plans(
             Err(reason) => mistakes.push(Mistake { line, reason }),
         }
     }
-    Ok(if mistakes.is_empty() { Ok(planned) } else { Err(AccountsFileError { mistakes }) })
+    Ok((planned, mistakes))
 }
 
 async fn write(deployment: &Deployment, planned: &Planned) -> Result<()> {

@@ -15,7 +15,7 @@ use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
 use spillway_meta::error::Verdict;
 use spillway_meta::graph::{App, CallError, GraphClient, GraphConfig, GraphConfigError, Me};
 use spillway_service::accounts_file::NewAccount;
-use spillway_service::gateway::read::{Ends, IfDead};
+use spillway_service::gateway::read::{Ends, IfDead, NoAnswer};
 use spillway_service::port::{MaintenanceSchedule, StoreError};
 
 use crate::config::GRAPH_URL;
@@ -263,11 +263,12 @@ impl Login {
             .read(&stored, TIMEOUT, IfDead::Hold, Ends::Hold, async |timeout| {
                 self.client.subscribe(id, token, &WEBHOOK_FIELDS, timeout).await
             })
-            .await?;
-        Ok(match subscribed {
-            Ok(()) => Subscribed::Yes,
-            Err(no_answer) => Subscribed::Later(no_answer.reason()),
-        })
+            .await;
+        match subscribed {
+            Ok(()) => Ok(Subscribed::Yes),
+            Err(NoAnswer::Store(error)) => Err(error),
+            Err(no_answer) => Ok(Subscribed::Later(no_answer.reason())),
+        }
     }
 }
 

@@ -158,6 +158,27 @@ pub enum Charged {
     Denied(Denial),
 }
 
+/// Why there is no grant.
+#[derive(Debug)]
+pub(crate) enum NoGrant {
+    /// The budget has no room, for now.
+    Denied(Denial),
+    /// Whether it has is not known.
+    Store(StoreError),
+}
+
+impl From<Denial> for NoGrant {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<StoreError> for NoGrant {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// A grant with its denied rest, before anybody is told.
 #[derive(Clone)]
 struct Decided {
@@ -231,9 +252,10 @@ impl Limiter {
         let (least, is_told) = (NonZeroU32::MIN, true);
         let request =
             Request { action, lane, units, least, tasks, lease_until, choose, counted_at, is_told };
-        let (decided, rest) = match self.decide(account, &request).await? {
+        let (decided, rest) = match self.decide(account, &request).await {
             Ok(decided) => (Some(decided.clone()), decided.denial),
-            Err(denial) => (None, Some(denial)),
+            Err(NoGrant::Denied(denial)) => (None, Some(denial)),
+            Err(NoGrant::Store(error)) => return Err(error),
         };
         let granted = decided.as_ref().map_or(&[][..], |decided| &decided.granted);
         let denied = self.denied(account, tasks, granted, rest);
@@ -285,10 +307,11 @@ impl Limiter {
         Box::pin(async move {
             let lease_until = self.clock.now() + GRANT_LIFE;
             let request = Request { is_told: false, ..Request::call(action, units, lease_until) };
-            Ok(match self.decide(account, &request).await? {
-                Ok(decided) => Charged::Granted(decided.grant),
-                Err(denial) => Charged::Denied(denial),
-            })
+            match self.decide(account, &request).await {
+                Ok(decided) => Ok(Charged::Granted(decided.grant)),
+                Err(NoGrant::Denied(denial)) => Ok(Charged::Denied(denial)),
+                Err(NoGrant::Store(error)) => Err(error),
+            }
         })
     }
 
@@ -298,89 +321,77 @@ impl Limiter {
         account: &Account,
         action: Action,
         lease_until: Timestamp,
-    ) -> Result<Result<Reservation, Denial>, StoreError> {
+    ) -> Result<Reservation, NoGrant> {
         let units = NonZeroU32::MIN;
         let request = Request::call(action, units, lease_until);
         let decided = self.decide(account, &request).await?;
-        Ok(decided.map(|decided| Reservation {
+        Ok(Reservation {
             grant: decided.grant,
             version: decided.version,
             granted: Vec::new(),
             app_role: decided.app_role,
             of_app: decided.of_app,
             usable_until: decided.usable_until,
-        }))
+        })
     }
 
-    async fn decide(
-        &self,
-        account: &Account,
-        request: &Request<'_>,
-    ) -> Result<Result<Decided, Denial>, StoreError> {
+    async fn decide(&self, account: &Account, request: &Request<'_>) -> Result<Decided, NoGrant> {
         let now = self.clock.now();
         if !self.check.is_trusted() {
             // Only an answer can show that it is right again.
             self.budgets.load(&account.id).await?;
         }
         if !self.check.is_trusted() {
-            return Ok(Err(Denial { reason: DenialReason::Clock, retry_at: now + CLOCK_WAIT }));
+            return Err(Denial { reason: DenialReason::Clock, retry_at: now + CLOCK_WAIT }.into());
         }
         let key = (account.id.clone(), request.lane, request.action);
         if let Some(denial) = self.denials.get(&key) {
-            return Ok(Err(denial));
+            return Err(denial.into());
         }
         let most = match self.app_gate(request).await? {
-            Ok((Role::Normal, _)) => request.units.get(),
-            Ok((Role::Probe, _)) => 1,
-            Err(denial) => return Ok(Err(denial)),
+            (Role::Normal, _) => request.units.get(),
+            (Role::Probe, _) => 1,
         };
         let (units, of_app, app_denial) = self.app.take(&account.rules, most).await?;
         let within_app = NonZeroU32::new(units).filter(|&units| units >= request.least);
         let Some(within_app) = within_app else {
             self.app.give_back(&of_app, 0);
             let retry_at = now + CONTENDED_WAIT;
-            return Ok(Err(
-                app_denial.unwrap_or(Denial { reason: DenialReason::Contention, retry_at })
-            ));
+            let denial =
+                app_denial.unwrap_or(Denial { reason: DenialReason::Contention, retry_at });
+            return Err(denial.into());
         };
         let mut probe = None;
         let decided = self.decide_account(account, request, within_app, &mut probe).await;
-        if let (Some(probe), Ok(Err(_)) | Err(_)) = (&probe, &decided) {
+        if let (Some(probe), Err(_)) = (&probe, &decided) {
             // What holds this account says nothing of the app: another one finds out.
             self.app.give_up_probe(probe).await;
         }
         let granted = match &decided {
-            Ok(Ok(decided)) => decided.grant.units,
-            Ok(Err(_)) | Err(_) => 0,
+            Ok(decided) => decided.grant.units,
+            Err(_) => 0,
         };
         self.app.give_back(&of_app, granted);
-        match decided? {
-            Ok(decided) => {
-                let denial = decided.denial.clone().or(app_denial);
-                Ok(Ok(Decided { denial, of_app, ..decided }))
-            }
-            Err(denial) => {
-                // Fewer units than were asked for together may fit.
-                if request.least == NonZeroU32::MIN {
-                    self.remember_denial(key, &denial, now);
-                }
-                Ok(Err(denial))
-            }
+        // Fewer units than were asked for together may fit.
+        if let Err(NoGrant::Denied(denial)) = &decided
+            && request.least == NonZeroU32::MIN
+        {
+            self.remember_denial(key, denial, now);
         }
+        let decided = decided?;
+        let denial = decided.denial.clone().or(app_denial);
+        Ok(Decided { denial, of_app, ..decided })
     }
 
     /// What the app's hold leaves of the request: everything, and since when the pace has been
     /// returning; its probe; or nothing.
-    async fn app_gate(
-        &self,
-        request: &Request<'_>,
-    ) -> Result<Result<(Role, Option<Timestamp>), Denial>, StoreError> {
-        Ok(match self.app.gate().await? {
+    async fn app_gate(&self, request: &Request<'_>) -> Result<(Role, Option<Timestamp>), NoGrant> {
+        match self.app.gate().await? {
             AppGate::Open(returned_at) => Ok((Role::Normal, returned_at)),
             AppGate::Probe if request.is_told => Ok((Role::Probe, None)),
-            AppGate::Probe => Err(self.app.waits_for_probe()),
-            AppGate::Closed(denial) => Err(denial),
-        })
+            AppGate::Probe => Err(self.app.waits_for_probe().into()),
+            AppGate::Closed(denial) => Err(denial.into()),
+        }
     }
 
     async fn decide_account(
@@ -389,12 +400,12 @@ impl Limiter {
         request: &Request<'_>,
         units: NonZeroU32,
         probe: &mut Option<Probe>,
-    ) -> Result<Result<Decided, Denial>, StoreError> {
+    ) -> Result<Decided, NoGrant> {
         let (mut budget, mut seen_at) = self.budget(&account.id, Read::Eventual).await?;
         // Reading it may have shown that the clock is off.
         if !self.check.is_trusted() {
             let retry_at = self.clock.now() + CLOCK_WAIT;
-            return Ok(Err(Denial { reason: DenialReason::Clock, retry_at }));
+            return Err(Denial { reason: DenialReason::Clock, retry_at }.into());
         }
         let id = self.ids.next();
         let mut changed: Option<Arc<Account>> = None;
@@ -403,17 +414,14 @@ impl Limiter {
                 changed = self.account_cache.refresh(&account.id).await?;
                 if changed.is_none() {
                     let retry_at = self.clock.now() + CONTENDED_WAIT;
-                    return Ok(Err(Denial { reason: DenialReason::Disconnected, retry_at }));
+                    return Err(Denial { reason: DenialReason::Disconnected, retry_at }.into());
                 }
             }
             let account = changed.as_deref().unwrap_or(account);
             // What has been read meanwhile took time, in which the whole app may have been held.
             let (app_role, returned_at) = match probe {
                 Some(_) => (Role::Probe, None),
-                None => match self.app_gate(request).await? {
-                    Ok(open) => open,
-                    Err(denial) => return Ok(Err(denial)),
-                },
+                None => self.app_gate(request).await?,
             };
             let units = if app_role == Role::Probe { NonZeroU32::MIN } else { units };
             budget = budget.after_app_hold(&account.rules, &account.id, returned_at);
@@ -445,7 +453,7 @@ impl Limiter {
                     }
                     self.meter.headroom(&budget, &account.rules, request.action, now);
                     self.remember(&account.id, budget, seen_at);
-                    return Ok(Err(denial));
+                    return Err(denial.into());
                 }
                 // The account lets it go: only now it becomes the app's probe.
                 Decision::Granted(..) if app_role == Role::Probe && probe.is_none() => {
@@ -473,13 +481,13 @@ impl Limiter {
                         // was taken stays taken, which errs on the safe side.
                         Saved::Done if !self.check.is_trusted() => {
                             let retry_at = now + CLOCK_WAIT;
-                            return Ok(Err(Denial { reason: DenialReason::Clock, retry_at }));
+                            return Err(Denial { reason: DenialReason::Clock, retry_at }.into());
                         }
                         Saved::Done => {
                             self.meter.headroom(&next, &account.rules, request.action, now);
                             let version = next.version;
                             self.remember(&account.id, *next, now);
-                            return Ok(Ok(Decided {
+                            return Ok(Decided {
                                 grant,
                                 version,
                                 changed,
@@ -488,7 +496,7 @@ impl Limiter {
                                 of_app: Taken::new(),
                                 usable_until,
                                 denial,
-                            }));
+                            });
                         }
                         Saved::Conflict(current) => {
                             self.shared.put(account.id.clone(), (), 0, Duration::MAX);
@@ -500,7 +508,7 @@ impl Limiter {
         }
         self.seen.forget(&account.id);
         let retry_at = self.clock.now() + CONTENDED_WAIT;
-        Ok(Err(Denial { reason: DenialReason::Contention, retry_at }))
+        Err(Denial { reason: DenialReason::Contention, retry_at }.into())
     }
 
     /// Writes the budget of a grant; of one to somebody whose unit moves, with where it lies.

@@ -316,6 +316,7 @@ fn unanswered(check: &'static str, no_answer: &NoAnswer) -> Finding {
             .advising("`spillway status` shows until when; then run the doctor again");
         }
         NoAnswer::NoTime => return Finding::skipped(check, "there was no time left for the call"),
+        NoAnswer::Store(error) => return Finding::unseen(check, &error.to_string()),
         NoAnswer::Failed(error) => error,
     };
     let said = format!("Meta: {error}");

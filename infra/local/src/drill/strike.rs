@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use secrecy::SecretString;
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::login::{LoggedIn, Login, LoginError};
+use spillway_cloud::login::{LoggedIn, Login};
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
@@ -240,7 +240,7 @@ impl Drill {
     /// What fails is tried again.
     pub(super) async fn log_in(&mut self, account: usize) -> Result<()> {
         let is_store_out = self.on.iter().any(|&nth| self.troubles[nth].trouble == Trouble::Store);
-        let logged_in = if is_store_out { None } else { self.redeem(account).await?.ok() };
+        let logged_in = if is_store_out { None } else { self.redeem(account).await? };
         let Some(logged_in) = logged_in else {
             self.plan_login(account, LOG_IN_AGAIN);
             return Ok(());
@@ -259,10 +259,11 @@ impl Drill {
         Ok(Login::new(&config.graph, secrets.app_secrets.clone())?)
     }
 
-    async fn redeem(&self, account: usize) -> Result<Result<LoggedIn, LoginError>> {
+    /// Returns `None` where Meta does not answer.
+    async fn redeem(&self, account: usize) -> Result<Option<LoggedIn>> {
         let login = self.stack.graph.log_in(self.account(account));
         let (app, code) = login.context("nobody can log in")?;
-        Ok(self.login()?.redeem(&app, &SecretString::from(code), REDIRECT).await)
+        Ok(self.login()?.redeem(&app, &SecretString::from(code), REDIRECT).await.ok())
     }
 
     /// While functions are killed, the next one follows when the last has struck.

@@ -449,18 +449,18 @@ impl Deliver {
         let called = self.attempt(account, reservation, &mut claimed, variant, deadline).await;
         let Claimed { task, send } = &claimed;
         match called {
-            Err(resolution) => {
+            Err(NotSent::Uncalled(resolution)) => {
                 Recorded { fate: self.apply(task, send, resolution).await, unused: 1 }
             }
             // Recorded at once, so that a crash leaves no doubt about it.
-            Ok(Ok(Answered { value, usage, .. })) => {
+            Ok(Answered { value, usage, .. }) => {
                 info!(send = %send.id, attempt = send.attempt, "sent");
                 let fate = self.apply(task, send, Resolution::sent(value, variant)).await;
                 let held_until = self.gateway.sent(account, reservation, send, &usage).await;
                 self.close_cursor(&account.id, held_until).await;
                 Recorded { fate, unused: 0 }
             }
-            Ok(Err(failed)) => {
+            Err(NotSent::Failed(failed)) => {
                 let verdict = failed.verdict();
                 warn!(send = %send.id, attempt = send.attempt, error = %failed, ?verdict, "not sent");
                 let Ruled { ruling, held_until } =
@@ -498,12 +498,12 @@ impl Deliver {
         claimed: &mut Claimed,
         variant: usize,
         deadline: Timestamp,
-    ) -> Result<Result<Answered<Sent>, CallError>, Resolution> {
+    ) -> Result<Answered<Sent>, NotSent> {
         let campaign = self.campaign(account, &claimed.send).await?;
         self.check_age(account, reservation, claimed, deadline).await?;
         let Claimed { task, send } = &*claimed;
         if !self.has_time(deadline) {
-            return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT));
+            return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into());
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
         let text = fill(&campaign, variant, send);
@@ -513,20 +513,20 @@ impl Deliver {
             }
             Address::Person(person) => self.graph.message(account, person, &text, timeout).await,
         };
-        match self.gateway.call(account, reservation, Some(task), call).await {
-            Ok(answered) => Ok(Ok(answered)),
-            Err(NoAnswer::Failed(failed)) => Ok(Err(failed)),
-            Err(NoAnswer::TooLate) => {
+        let called = self.gateway.call(account, reservation, Some(task), call).await;
+        called.map_err(|no_answer| match no_answer {
+            NoAnswer::Failed(failed) => NotSent::Failed(failed),
+            NoAnswer::TooLate => {
                 warn!(send = %send.id, "the grant ended before the call");
-                Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT))
+                Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into()
             }
             // Release would give it a slot that it cannot use.
-            Err(NoAnswer::Held(Denial { reason: DenialReason::RecipientHold, retry_at })) => {
+            NoAnswer::Held(Denial { reason: DenialReason::RecipientHold, retry_at }) => {
                 let wait = retry_at.since(self.clock.now()).min(QUEUE_DELAY_MAX);
-                Err(Resolution::Requeue(Retry::Untried, wait))
+                Resolution::Requeue(Retry::Untried, wait).into()
             }
-            Err(NoAnswer::Held(_)) => Err(Resolution::Park),
-        }
+            NoAnswer::Held(_) => Resolution::Park.into(),
+        })
     }
 
     /// Checks that a comment can still be answered. A webhook may come up to 36 hours after it, so
@@ -565,14 +565,13 @@ impl Deliver {
             })
             .await;
         let (made_at, is_stopped) = match read {
-            Ok(Ok(made_at)) => (made_at.unwrap_or(send.matched_at), false),
-            Ok(Err(read::NoAnswer::Failed(failed))) => {
-                let is_stopped = !read::NoAnswer::Failed(failed.clone()).is_of_the_call();
-                warn!(send = %send.id, error = %failed, "the comment's time not read");
-                (send.matched_at, is_stopped)
+            Ok(made_at) => (made_at.unwrap_or(send.matched_at), false),
+            Err(failed @ read::NoAnswer::Failed(_)) => {
+                warn!(send = %send.id, reason = failed.reason(), "the comment's time not read");
+                (send.matched_at, !failed.is_of_the_call())
             }
             // If it is too old, Meta will say so.
-            Ok(Err(_)) | Err(_) => return Ok(()),
+            Err(_) => return Ok(()),
         };
         let dated = Step::Dated { made_at, lease_until: lease_until(deadline) };
         match self.sends.step(task, dated, self.clock.now()).await {
@@ -687,6 +686,20 @@ fn in_time(made_at: Timestamp, now: Timestamp) -> Result<(), Resolution> {
 struct Claimed {
     task: SendTask,
     send: PendingSend,
+}
+
+/// Why a claimed send was not sent.
+enum NotSent {
+    /// Something speaks against the call, so that it was not made.
+    Uncalled(Resolution),
+    /// The call has failed.
+    Failed(CallError),
+}
+
+impl From<Resolution> for NotSent {
+    fn from(resolution: Resolution) -> Self {
+        Self::Uncalled(resolution)
+    }
 }
 
 /// What was recorded of one granted send.

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use super::Gateway;
 use super::consequence::Consequence;
 use crate::account::Account;
-use crate::limiter::Reservation;
+use crate::limiter::{NoGrant, Reservation};
 use crate::port::StoreError;
 
 /// Why a read brought nothing.
@@ -27,6 +27,17 @@ pub enum NoAnswer {
     NoTime,
     /// It failed.
     Failed(CallError),
+    /// The store did not answer, so that nothing was called.
+    Store(StoreError),
+}
+
+impl From<NoGrant> for NoAnswer {
+    fn from(no_grant: NoGrant) -> Self {
+        match no_grant {
+            NoGrant::Denied(denial) => Self::Denied(denial),
+            NoGrant::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// What a dead token means.
@@ -51,7 +62,7 @@ impl Gateway {
     /// Takes a unit, makes the read, and takes in its answer. Meta may take `timeout` to answer.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// See [`NoAnswer`].
     pub async fn read<T>(
         &self,
         account: &Account,
@@ -59,16 +70,12 @@ impl Gateway {
         if_dead: IfDead,
         ends: Ends,
         call: impl AsyncFnOnce(Duration) -> Result<Answered<T>, CallError>,
-    ) -> Result<Result<T, NoAnswer>, StoreError> {
+    ) -> Result<T, NoAnswer> {
         // Should it be a probe, nothing else goes until then.
         let lease_until = self.clock.now() + GRANT_LIFE + timeout + CLOCK_BOUND;
-        let reserved = self.limiter.reserve_call(account, Action::Read, lease_until).await?;
-        let reservation = match reserved {
-            Ok(reservation) => reservation,
-            Err(denial) => return Ok(Err(NoAnswer::Denied(denial))),
-        };
+        let reservation = self.limiter.reserve_call(account, Action::Read, lease_until).await?;
         let result = self.call(account, &reservation, None, async || call(timeout).await).await;
-        Ok(match result {
+        match result {
             Ok(Answered { value, usage, .. }) => {
                 self.read_went_through(account, &reservation, ends, &usage).await;
                 Ok(value)
@@ -85,7 +92,7 @@ impl Gateway {
                 self.unused(account, &reservation).await;
                 Err(NoAnswer::Denied(denial))
             }
-        })
+        }
     }
 
     async fn unused(&self, account: &Account, reservation: &Reservation) {
@@ -181,6 +188,7 @@ impl NoAnswer {
             Self::Denied(denial) => format!("no room for the call: {:?}", denial.reason),
             Self::NoTime => "no time left for the call".into(),
             Self::Failed(error) => error.to_string(),
+            Self::Store(error) => error.to_string(),
         }
     }
 }

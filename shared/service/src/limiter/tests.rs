@@ -59,7 +59,7 @@ fn reserve(limiter: &Limiter, world: &World, tasks: &[&SendTask]) -> Reserved {
 
 fn reserve_call(limiter: &Limiter, world: &World) -> Reservation {
     let lease_until = world.now() + MINUTE;
-    now(limiter.reserve_call(&account(), Action::Read, lease_until)).unwrap().unwrap()
+    now(limiter.reserve_call(&account(), Action::Read, lease_until)).unwrap()
 }
 
 fn granted(reserved: &Reserved) -> Vec<usize> {

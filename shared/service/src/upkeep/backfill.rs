@@ -122,8 +122,12 @@ impl Upkeeper {
         let (id, token) = (&caller.account.id, &caller.token);
         let listed = caller
             .call(IfDead::Hold, async |timeout| self.graph.media(id, token, timeout).await)
-            .await?;
-        let Ok(Page { items, .. }) = listed else { return Ok(false) };
+            .await;
+        let items = match listed {
+            Ok(Page { items, .. }) => items,
+            Err(NoAnswer::Store(error)) => return Err(error),
+            Err(_) => return Ok(false),
+        };
         let known: BTreeSet<MediaId> = items.iter().map(|media| media.id.clone()).collect();
         upkeep.counts.retain(|media, _| known.contains(media));
         let is_unread = |media: &MediaItem| {
@@ -163,11 +167,12 @@ impl Upkeeper {
                 let after = cursor.after.as_deref();
                 self.graph.comments(id, token, &cursor.id, after, timeout).await
             })
-            .await?;
+            .await;
         let (told, next) = match read {
             Ok(Page { items, next }) => {
                 (self.take_in(caller.account, &cursor, items, record, upkeep).await?, next)
             }
+            Err(NoAnswer::Store(error)) => return Err(error),
             Err(failed) => return Ok(self.not_read(caller, &failed, upkeep)),
         };
         let next = next.filter(|_| !told.older_follow);

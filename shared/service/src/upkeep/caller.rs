@@ -8,7 +8,6 @@ use spillway_meta::graph::{Answered, CallError};
 use crate::account::{Account, SealedToken};
 use crate::gateway::Gateway;
 use crate::gateway::read::{Ends, IfDead, NoAnswer};
-use crate::port::StoreError;
 
 /// How long Meta may take to answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,9 +34,9 @@ impl Caller<'_> {
         &self,
         if_dead: IfDead,
         call: impl AsyncFnOnce(Duration) -> Result<Answered<T>, CallError>,
-    ) -> Result<Result<T, NoAnswer>, StoreError> {
+    ) -> Result<T, NoAnswer> {
         if !self.has_time() {
-            return Ok(Err(NoAnswer::NoTime));
+            return Err(NoAnswer::NoTime);
         }
         self.gateway.read(self.account, CALL_TIMEOUT, if_dead, self.ends, call).await
     }

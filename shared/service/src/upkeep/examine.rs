@@ -44,7 +44,7 @@ impl Upkeeper {
     /// that is refused stops the account, as on a visit.
     ///
     /// # Errors
-    /// When the store does not answer, or the token cannot be opened.
+    /// When the token cannot be opened.
     pub fn examine<'a>(
         &'a self,
         account: &'a Account,
@@ -62,44 +62,38 @@ impl Upkeeper {
             };
             let me = caller
                 .call(IfDead::Hold, async |timeout| self.graph.me(id, token, timeout).await)
-                .await?;
+                .await;
             let subscription = caller
                 .call(IfDead::Hold, async |timeout| {
                     self.graph.subscription(id, token, timeout).await
                 })
-                .await?;
+                .await;
             let messages = caller
                 .call(IfDead::Hold, async |timeout| {
                     self.graph.conversations(id, token, timeout).await
                 })
-                .await?;
-            let comments = self.read_some(&caller).await?;
+                .await;
+            let comments = self.read_some(&caller).await;
             Ok(Examined { me, subscription, messages, comments })
         })
     }
 
     /// Reads comments of the newest media that has any.
-    async fn read_some(
-        &self,
-        caller: &Caller<'_>,
-    ) -> Result<Result<CommentsRead, NoAnswer>, StoreError> {
+    async fn read_some(&self, caller: &Caller<'_>) -> Result<CommentsRead, NoAnswer> {
         let (id, token) = (&caller.account.id, &caller.token);
         let media = caller
             .call(IfDead::Hold, async |timeout| self.graph.media(id, token, timeout).await)
-            .await?;
-        let media = match media {
-            Ok(page) => page.items,
-            Err(no_answer) => return Ok(Err(no_answer)),
-        };
+            .await?
+            .items;
         let is_commented = |media: &&MediaItem| media.comments.is_some_and(|count| count > 0);
         let Some(media) = media.iter().find(is_commented).or(media.first()) else {
-            return Ok(Ok(CommentsRead::NoMedia));
+            return Ok(CommentsRead::NoMedia);
         };
-        let read = caller
+        caller
             .call(IfDead::Hold, async |timeout| {
                 self.graph.comments(id, token, &media.id, None, timeout).await
             })
-            .await?;
-        Ok(read.map(|_| CommentsRead::Some))
+            .await
+            .map(|_| CommentsRead::Some)
     }
 }

@@ -269,11 +269,12 @@ impl Upkeeper {
         let id = &caller.account.id;
         let me = caller
             .call(IfDead::Hold, async |timeout| self.graph.me(id, &caller.token, timeout).await)
-            .await?;
+            .await;
         match me {
             Ok(me) if me.account == *id => self.know(id, me, upkeep).await?,
             Ok(_) => error!(account = %id, "its token is another account's: connect it again"),
             Err(failed) if failed.is_token_dead() => self.died(caller, upkeep).await,
+            Err(NoAnswer::Store(error)) => return Err(error),
             Err(_) => {}
         }
         Ok(())

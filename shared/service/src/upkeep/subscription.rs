@@ -29,9 +29,10 @@ impl Upkeeper {
         let (id, token) = (&caller.account.id, &caller.token);
         let found = caller
             .call(IfDead::Hold, async |timeout| self.graph.subscription(id, token, timeout).await)
-            .await?;
+            .await;
         let subscription = match found {
             Ok(subscription) => subscription,
+            Err(NoAnswer::Store(error)) => return Err(error),
             Err(no_answer) => return Ok(self.not_looked(caller, &no_answer, upkeep).await),
         };
         let now = self.clock.now();
@@ -57,10 +58,14 @@ impl Upkeeper {
             .call(IfDead::Hold, async |timeout| {
                 self.graph.subscribe(id, token, &WEBHOOK_FIELDS, timeout).await
             })
-            .await?;
-        if let Err(no_answer) = subscribed {
-            error!(account = %id, reason = no_answer.reason(), "not subscribed again; it is tried again");
-            return Ok(self.not_looked(caller, &no_answer, upkeep).await);
+            .await;
+        match subscribed {
+            Ok(()) => {}
+            Err(NoAnswer::Store(error)) => return Err(error),
+            Err(no_answer) => {
+                error!(account = %id, reason = no_answer.reason(), "not subscribed again; it is tried again");
+                return Ok(self.not_looked(caller, &no_answer, upkeep).await);
+            }
         }
         self.is_whole(caller, life, now, upkeep).await;
         Ok(Next::Check)

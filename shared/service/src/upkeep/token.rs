@@ -65,10 +65,11 @@ impl Upkeeper {
         let id = &caller.account.id;
         let answer = caller
             .call(IfDead::Hold, async |timeout| self.graph.refresh(id, &kept.token, timeout).await)
-            .await?;
+            .await;
         let now = self.clock.now();
         let (token, lasts) = match answer {
             Ok(renewed) => renewed,
+            Err(NoAnswer::Store(error)) => return Err(error),
             Err(NoAnswer::Denied(_) | NoAnswer::NoTime) => return Ok(Next::Soon),
             Err(failed) => {
                 if failed.is_token_dead() {
@@ -106,8 +107,9 @@ impl Upkeeper {
         self.graph.prepare(id, &next.token).await?;
         let answer = caller
             .call(IfDead::Tell, async |timeout| self.graph.me(id, &next.token, timeout).await)
-            .await?;
+            .await;
         let reason = match answer {
+            Err(NoAnswer::Store(error)) => return Err(error),
             Ok(me) if me.account == *id => {
                 self.know(id, me, upkeep).await?;
                 if self.tokens.swap(id, &next).await? {
@@ -141,11 +143,15 @@ impl Upkeeper {
         let id = &caller.account.id;
         let answer = caller
             .call(IfDead::Hold, async |timeout| self.graph.me(id, &caller.token, timeout).await)
-            .await?;
-        if let Ok(me) = answer {
-            info!(account = %id, "the token works again");
-            self.know(id, me, upkeep).await?;
-            upkeep.dead_since = None;
+            .await;
+        match answer {
+            Ok(me) => {
+                info!(account = %id, "the token works again");
+                self.know(id, me, upkeep).await?;
+                upkeep.dead_since = None;
+            }
+            Err(NoAnswer::Store(error)) => return Err(error),
+            Err(_) => {}
         }
         Ok(Next::Check)
     }
