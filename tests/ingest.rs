@@ -20,12 +20,12 @@ use spillway_core::send::{Lane, Stage};
 use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;
 use spillway_local::lambda::WEBHOOK_TIMEOUT;
-use spillway_local::sqs::{Fault, Operation};
 use spillway_local::stack::queues;
 use spillway_local::tap::{Outage, Service};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::port::{Accounts, Read, StoreError};
+use spillway_sqs::{Fault, Operation};
 use tokio::task::JoinSet;
 
 use crate::harness::{

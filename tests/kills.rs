@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use spillway_local::graph::{Fault, FaultKind};
+use spillway_graph::{Fault, FaultKind};
 use spillway_local::setup::QuotaOptions;
 use spillway_local::tap::KillPoint;
 

@@ -11,7 +11,7 @@ use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::quota::GRANT_LIFE;
 use spillway_core::send::{NoRetry, Outcome, REPLY_WINDOW, Step, Waiting};
 use spillway_core::time::Timestamp;
-use spillway_local::graph::{Fault, FaultKind};
+use spillway_graph::{Fault, FaultKind};
 use spillway_service::operate::{Cancelled, Operator, RetryError};
 use spillway_service::page::Page;
 use spillway_service::port::Removal;

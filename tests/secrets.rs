@@ -18,7 +18,7 @@ use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError};
 use spillway_cloud::token::{Kms, TokenKeys};
 use spillway_core::id::AccountId;
 use spillway_core::upkeep::TokenLife;
-use spillway_local::graph::{Fault, FaultKind};
+use spillway_graph::{Fault, FaultKind};
 use spillway_meta::signature::sign;
 use spillway_webhook::Webhook;
 use tracing::level_filters::LevelFilter;

@@ -10,7 +10,7 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::id::CommentId;
 use spillway_core::seed::seed;
 use spillway_core::send::{Outcome, Step};
-use spillway_local::graph::{CallRecord, Fault, FaultKind};
+use spillway_graph::{CallRecord, Fault, FaultKind};
 use spillway_local::lambda::{RELEASE_TIMEOUT, SENDER_TIMEOUT};
 use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;

@@ -19,7 +19,7 @@ use spillway_cloud::secrets::{Secrets, process_number};
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::{AccountId, CommentId, SendId};
-use spillway_local::graph::{self, Comment, GraphConfig, GraphSim, Surface};
+use spillway_graph::{Comment, GraphConfig, GraphSim, Surface};
 use spillway_local::lambda::{
     RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, WEBHOOK_TIMEOUT, function_url_event, sqs_event,
 };
@@ -93,7 +93,7 @@ impl Deployment {
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let graph = GraphConfig { limits: quotas.limits(), ..GraphConfig::default() };
         let graph = GraphSim::new(graph, clock.clone());
-        tokio::spawn(graph::serve(graph.clone(), listener, pending()));
+        tokio::spawn(spillway_graph::serve(graph.clone(), listener, pending()));
 
         let secret = json!({ "app_secrets": ["an app secret"], "verify_tokens": VERIFY_TOKEN });
         let secret = secret.to_string();

@@ -8,9 +8,9 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use spillway_core::send::{FailReason, Outcome};
 use spillway_core::time::Timestamp;
+use spillway_graph::Limits;
 use spillway_judge::{Action, optimum};
 
-use crate::graph::Limits;
 use crate::stack::Stack;
 
 /// The report object. `matched = sent + waiting + failed + expired + cancelled`.

@@ -17,23 +17,23 @@ use spillway_cloud::secrets::{SecretStore, Secrets, process_number};
 use spillway_cloud::token::TokenKeys;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::seed::seed;
+use spillway_graph::GraphSim;
 use spillway_meta::graph::GraphConfig;
 use spillway_release::Releaser;
 use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::Clock;
 use spillway_service::port::Roster;
+use spillway_sqs::{LongPoll, Sqs, redrive_policy};
 use spillway_upkeep::Upkeep;
 use spillway_webhook::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::busy::Busy;
-use crate::graph::{self, GraphSim};
 use crate::keys::LocalKeys;
 use crate::kms;
 use crate::secrets_manager;
-use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
 use crate::tap::Tap;
 
 /// Names of the queues.
@@ -95,7 +95,7 @@ pub struct Blueprint {
     /// The accounts to connect.
     pub accounts: Vec<NewAccount>,
     /// Meta.
-    pub graph: graph::GraphConfig,
+    pub graph: spillway_graph::GraphConfig,
     /// Ports.
     pub ports: Ports,
     /// What ids and tokens are drawn from; the process's randomness when `None`.
@@ -191,14 +191,14 @@ impl Stack {
                 Pace::Stepped => LongPoll::Never,
             };
             let sqs = Sqs::new(clock.clone(), root, long_poll);
-            tokio::spawn(sqs::serve(sqs.clone(), listener, stopped(&stop)));
+            tokio::spawn(spillway_sqs::serve(sqs.clone(), listener, stopped(&stop)));
             create_queues(&sqs)?;
 
             let (graph_url, listener) = listen(ports.graph).await?;
             let sim = GraphSim::new(graph, clock.clone());
-            tokio::spawn(graph::serve(sim.clone(), listener, stopped(&stop)));
+            tokio::spawn(spillway_graph::serve(sim.clone(), listener, stopped(&stop)));
 
-            let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", sqs::ACCOUNT);
+            let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", spillway_sqs::ACCOUNT);
             let config = Config {
                 sends_table: SENDS_TABLE.into(),
                 state_table: STATE_TABLE.into(),
@@ -367,7 +367,7 @@ impl Clients {
                 };
                 let config = $sdk::Config::builder()
                     .behavior_version($sdk::config::BehaviorVersion::latest())
-                    .region($sdk::config::Region::new(sqs::REGION))
+                    .region($sdk::config::Region::new(spillway_sqs::REGION))
                     .credentials_provider($sdk::config::Credentials::new(
                         "local", "local", None, None, "local",
                     ))

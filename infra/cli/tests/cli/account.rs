@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoRoster;
-use spillway_local::graph::app_scoped;
+use spillway_graph::app_scoped;
 
 use crate::snapshot::assert_json;
 use crate::stand::{CREATOR, OTHER, Stand, file, send_id};

@@ -12,13 +12,13 @@ use spillway_cloud::login::{LoggedIn, Login, LoginError};
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
+use spillway_graph::{Fault, FaultKind};
 use spillway_service::clock::Clock;
 
 use super::plan::Planned;
 use super::trouble::Trouble;
 use super::{Drill, LOG_IN_AGAIN, Moment, REDIRECT, START};
 use crate::driver::Delivery;
-use crate::graph::{Fault, FaultKind};
 use crate::stack::Stack;
 use crate::tap::{KillPoint, Outage, Service};
 

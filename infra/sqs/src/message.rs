@@ -9,9 +9,9 @@ use spillway_core::time::Timestamp;
 use super::error::SqsError;
 
 /// The largest message, and the largest batch in total: bodies and attributes, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 1_048_576;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1_048_576;
 /// The longest delay of one message.
-pub const DELAY_MAX: Duration = Duration::from_secs(900);
+pub(crate) const DELAY_MAX: Duration = Duration::from_secs(900);
 
 const ATTRIBUTES_MAX: usize = 10;
 const ATTRIBUTE_NAME_MAX: usize = 256;
@@ -78,7 +78,7 @@ impl NewMessage {
     }
 
     /// What counts against the size limits: the body and every part of every attribute.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let attributes: usize = self
             .attributes
             .iter()

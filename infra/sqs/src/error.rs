@@ -125,7 +125,7 @@ impl SqsError {
     }
 
     /// The code by which clients know the error, such as `AWS.SimpleQueueService.NonExistentQueue`.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         self.wire().code
     }
 

@@ -1,4 +1,5 @@
 //! The in-process SQS as the official client sees it: every operation, every modelled error.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -19,10 +20,10 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry as SendEntry,
 };
 use spillway_core::time::Timestamp;
-use spillway_local::sqs::{
+use spillway_service::clock::{Clock, SystemClock};
+use spillway_sqs::{
     Counts, Fault, LongPoll, NewMessage, Operation, Sqs, queue_arn, redrive_policy, serve,
 };
-use spillway_service::clock::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -129,7 +130,7 @@ impl Stack {
 fn client(base: &str, retry: RetryConfig) -> Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(spillway_cloud::http::client())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(base)

@@ -1,5 +1,6 @@
 //! The queues over HTTP, for the official clients: AWS JSON 1.0 on one path, signatures unread.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::{IncomingStream, Listener};
-use std::io;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -29,11 +31,16 @@ use super::wire::{ErrorResponse, Operation};
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Serves until `shutdown`. Calls under way are answered; long polls then end with nothing.
-pub async fn serve(
+pub fn serve(
     sqs: Sqs,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+) -> BoxFuture<'static, io::Result<()>> {
+    // Boxed, so that no caller compiles the server again.
+    run(sqs, listener, shutdown.boxed()).boxed()
+}
+
+async fn run(sqs: Sqs, listener: TcpListener, shutdown: BoxFuture<'static, ()>) -> io::Result<()> {
     let (stop, stopping) = watch::channel(());
     let server = Server { sqs, address: listener.local_addr()?, stopping };
     let router = Router::new()

@@ -38,7 +38,7 @@ const COMMON_FIELDS: [&str; 8] =
     ["kind", "account", "comment_id", "action", "count", "for_ms", "probability", "seed"];
 
 /// The names of all kinds of fault.
-pub fn kinds() -> impl Iterator<Item = &'static str> {
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|(name, _)| *name)
 }
 

@@ -3,15 +3,14 @@
 //! It answers as Meta's platform does and lets the judge see every call first. Like the judge it
 //! shares no code with what is judged: of Spillway it uses ids and instants alone.
 
-pub mod answer;
-pub mod faults;
-pub mod request;
-pub mod server;
-pub mod sim;
-pub mod world;
-
 mod account;
+mod answer;
+mod faults;
 mod hash;
+mod request;
+mod server;
+mod sim;
+mod world;
 
 pub use account::{app_scoped, username};
 pub use faults::{Fault, FaultKind};

@@ -1,4 +1,5 @@
 //! The simulated Graph API over HTTP: what callers see of it, and what it says of them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use spillway_core::time::Timestamp;
-use spillway_local::graph::{
+use spillway_graph::{
     Comment, Counted, Fault, FaultKind, GraphConfig, GraphSim, Limit, Limits, Rules, Surface,
     UnknownComments, serve,
 };

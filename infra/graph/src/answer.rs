@@ -11,7 +11,7 @@ use super::world::Refusal;
 
 /// What goes back over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// What the caller sees.
     pub reply: Reply,
     /// How much real time passes before it is sent.
@@ -22,7 +22,7 @@ pub struct Answer {
 
 /// What the caller sees of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// An HTTP answer.
     Http {
         /// The status.

@@ -11,7 +11,7 @@ const TEXT_BYTES_MAX: usize = 1000;
 
 /// A call as it came over the wire.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'wire> {
+pub(crate) struct Call<'wire> {
     /// The HTTP method.
     pub method: &'wire str,
     /// The path, without the query.

@@ -212,7 +212,7 @@ impl GraphSim {
     }
 
     /// Judges a call and answers it. The HTTP server does nothing else with what it is sent.
-    pub fn answer(&self, call: &Call<'_>) -> Answer {
+    pub(crate) fn answer(&self, call: &Call<'_>) -> Answer {
         let mut state = self.state();
         // Read under the lock: calls that race get their instants in the order of the log.
         let now = self.clock.now();
@@ -221,7 +221,7 @@ impl GraphSim {
 
     /// Says that a late answer found its caller still waiting, so that it was not lost after all.
     /// Whoever calls [`GraphSim::answer`] by hand says so of an answer with a delay.
-    pub fn delivered(&self, answer: &Answer) {
+    pub(crate) fn delivered(&self, answer: &Answer) {
         if let Some(call) = answer.late {
             self.state().judge.told_late(call);
         }

@@ -1,7 +1,6 @@
 //! The simulated Graph API over HTTP, with paths of its own for ordering faults, reading the log
 //! and logging in: `/_calls`, `/_judge`, `/_faults` and `/_logins`.
 
-use std::future::Future;
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -37,12 +38,20 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 const LAST_DATE_SECS: u64 = 253_402_300_799;
 
 /// Serves the API until `shutdown` is ready; connections still open then are closed.
-pub async fn serve(
+pub fn serve(
     sim: GraphSim,
     listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> BoxFuture<'static, io::Result<()>> {
+    // Boxed, so that no caller compiles the server again.
+    run(sim, listener, shutdown.boxed()).boxed()
+}
+
+async fn run(
+    sim: GraphSim,
+    listener: TcpListener,
+    mut shutdown: BoxFuture<'static, ()>,
 ) -> io::Result<()> {
-    let mut shutdown = std::pin::pin!(shutdown);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -1,6 +1,6 @@
 //! An SQS in process: standard queues on loopback, driven by an injected clock.
 //!
-//! The layers, each of which knows only those before it: [`Queue`] is one queue as a pure state
+//! The layers, each of which knows only those before it: `Queue` is one queue as a pure state
 //! machine that takes the time as an argument; [`Sqs`] holds all queues by name under one
 //! clock, with redrive between them; [`serve`] speaks the protocol of the official clients.
 //!
@@ -26,10 +26,8 @@ mod wire;
 pub use self::attributes::{ACCOUNT, REGION, queue_arn};
 pub use self::error::SqsError;
 pub use self::faults::Fault;
-pub use self::message::{
-    AttributeValue, DELAY_MAX, MESSAGE_BYTES_MAX, Message, MessageAttribute, NewMessage,
-};
-pub use self::queue::{Batch, Counts, IN_FLIGHT_MAX, Queue, QueueError, Receive, Received, Timing};
+pub use self::message::NewMessage;
+pub use self::queue::Counts;
 pub use self::server::serve;
-pub use self::service::{LongPoll, MoveTask, Sqs, redrive_policy};
+pub use self::service::{LongPoll, Sqs, redrive_policy};
 pub use self::wire::Operation;

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use spillway_core::time::Timestamp;
 
 use super::{Sqs, State};
-use crate::sqs::error::SqsError;
+use crate::error::SqsError;
 
 /// How many tasks of one source queue are remembered.
 const TASKS_MAX: usize = 10;
 
 /// A finished move.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MoveTask {
+pub(crate) struct MoveTask {
     /// Names the task.
     pub handle: String,
     /// The dead-letter queue that was emptied.
@@ -31,14 +31,14 @@ pub struct MoveTask {
 
 impl MoveTask {
     /// Whether messages had to stay, because the queue that had given them up is unknown or gone.
-    pub fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         self.moved < self.to_move
     }
 }
 
 impl Sqs {
     /// Moves the visible messages of a dead-letter queue and answers the handle of the task.
-    pub fn start_move(
+    pub(crate) fn start_move(
         &self,
         source: &str,
         destination: Option<&str>,
@@ -64,14 +64,14 @@ impl Sqs {
     }
 
     /// The latest tasks of a dead-letter queue, latest first.
-    pub fn move_tasks(&self, source: &str) -> Result<Vec<MoveTask>, SqsError> {
+    pub(crate) fn move_tasks(&self, source: &str) -> Result<Vec<MoveTask>, SqsError> {
         let state = self.lock();
         state.check_exists(source)?;
         Ok(state.tasks.iter().rev().filter(|task| task.source == source).cloned().collect())
     }
 
     /// Refuses: a task is over before anyone could cancel it.
-    pub fn cancel_move(&self, handle: &str) -> Result<(), SqsError> {
+    pub(crate) fn cancel_move(&self, handle: &str) -> Result<(), SqsError> {
         let state = self.lock();
         if state.tasks.iter().any(|task| task.handle == handle) {
             return Err(SqsError::UnsupportedOperation(format!(

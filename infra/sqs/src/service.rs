@@ -13,7 +13,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
 use tokio::sync::Notify;
 
-pub use self::moves::MoveTask;
+pub(crate) use self::moves::MoveTask;
 use super::attributes::{Attributes, queue_arn};
 use super::error::SqsError;
 use super::faults::{Fault, Faults};
@@ -119,7 +119,7 @@ impl Sqs {
     }
 
     /// Deletes a queue and its messages.
-    pub fn delete_queue(&self, name: &str) -> Result<(), SqsError> {
+    pub(crate) fn delete_queue(&self, name: &str) -> Result<(), SqsError> {
         let now = self.now();
         let mut state = self.lock();
         state.queues.remove(name).ok_or_else(|| SqsError::QueueDoesNotExist(name.to_owned()))?;
@@ -130,12 +130,12 @@ impl Sqs {
     }
 
     /// The names of all queues in order.
-    pub fn queue_names(&self) -> Vec<String> {
+    pub(crate) fn queue_names(&self) -> Vec<String> {
         self.lock().queues.keys().cloned().collect()
     }
 
     /// All attributes of a queue, the counts among them.
-    pub fn attributes(&self, name: &str) -> Result<BTreeMap<String, String>, SqsError> {
+    pub(crate) fn attributes(&self, name: &str) -> Result<BTreeMap<String, String>, SqsError> {
         let now = self.now();
         let mut state = self.lock();
         let hosted = state.hosted(name)?;
@@ -156,7 +156,7 @@ impl Sqs {
     }
 
     /// Changes attributes; those not named stay.
-    pub fn set_attributes(
+    pub(crate) fn set_attributes(
         &self,
         name: &str,
         changes: &BTreeMap<String, String>,
@@ -176,7 +176,7 @@ impl Sqs {
     }
 
     /// The queues whose dead-letter queue this is, in order.
-    pub fn dead_letter_sources(&self, name: &str) -> Result<Vec<String>, SqsError> {
+    pub(crate) fn dead_letter_sources(&self, name: &str) -> Result<Vec<String>, SqsError> {
         let mut state = self.lock();
         state.hosted(name)?;
         Ok(state.sources_of(name))
@@ -236,7 +236,7 @@ impl Sqs {
 
     /// Receives, and under [`LongPoll::Real`] waits up to `wait` for a first message. Dropping the
     /// future while it waits loses no message.
-    pub async fn receive_within(
+    pub(crate) async fn receive_within(
         &self,
         name: &str,
         max: usize,
@@ -267,7 +267,7 @@ impl Sqs {
     }
 
     /// Deletes a message by the handle of its latest receive; earlier ones delete nothing.
-    pub fn delete(&self, name: &str, receipt_handle: &str) -> Result<(), SqsError> {
+    pub(crate) fn delete(&self, name: &str, receipt_handle: &str) -> Result<(), SqsError> {
         let now = self.now();
         let mut state = self.lock();
         let deleted = state.hosted(name)?.queue.delete(now, receipt_handle);
@@ -275,7 +275,7 @@ impl Sqs {
     }
 
     /// Lets the visibility timeout of a message in flight end this long after now.
-    pub fn change_visibility(
+    pub(crate) fn change_visibility(
         &self,
         name: &str,
         receipt_handle: &str,

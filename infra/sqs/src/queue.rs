@@ -18,11 +18,11 @@ use super::ids::{Ids, mix};
 use super::message::{Message, NewMessage};
 
 /// How many messages of one queue can be in flight.
-pub const IN_FLIGHT_MAX: usize = 120_000;
+pub(crate) const IN_FLIGHT_MAX: usize = 120_000;
 
 /// What a queue's messages get unless a call says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// From the send until a message is first receivable.
     pub delay: Duration,
     /// From a receive until the message is receivable again.
@@ -61,7 +61,7 @@ impl Counts {
 
 /// What one receive asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receive {
+pub(crate) struct Receive {
     /// At most this many messages.
     pub max: usize,
     /// In place of the queue's visibility timeout.
@@ -73,7 +73,7 @@ pub struct Receive {
 
 /// What one receive gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// Handed out.
     pub received: Vec<Received>,
     /// Given up: they have left this queue and belong in its dead-letter queue.
@@ -91,7 +91,7 @@ pub struct Received {
 
 /// Why a queue refuses a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueueError {
+pub(crate) enum QueueError {
     /// The handle was not made by this queue.
     #[error("the receipt handle was not made by this queue")]
     InvalidHandle,
@@ -105,7 +105,7 @@ pub enum QueueError {
 
 /// A standard queue.
 #[derive(Clone, Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     timing: Timing,
     ids: Ids,
     /// Tells this queue's receipt handles from others'.
@@ -139,7 +139,7 @@ enum State {
 
 impl Queue {
     /// An empty queue. Queues of different seeds make different ids and handles.
-    pub fn new(timing: Timing, seed: u64) -> Self {
+    pub(crate) fn new(timing: Timing, seed: u64) -> Self {
         Self {
             timing,
             ids: Ids::new(seed),
@@ -153,13 +153,8 @@ impl Queue {
         }
     }
 
-    /// What messages get unless a call says otherwise.
-    pub fn timing(&self) -> Timing {
-        self.timing
-    }
-
     /// Changes the defaults. A new retention holds for the messages that are there as well.
-    pub fn set_timing(&mut self, timing: Timing) {
+    pub(crate) fn set_timing(&mut self, timing: Timing) {
         self.timing = timing;
         self.expiry.clear();
         for (sequence, entry) in &mut self.entries {
@@ -169,7 +164,7 @@ impl Queue {
     }
 
     /// Takes a message in and answers its id.
-    pub fn send(&mut self, now: Timestamp, new: NewMessage) -> String {
+    pub(crate) fn send(&mut self, now: Timestamp, new: NewMessage) -> String {
         self.settle(now);
         let id = self.ids.next_uuid();
         let delay = new.delay.unwrap_or(self.timing.delay);
@@ -178,14 +173,14 @@ impl Queue {
     }
 
     /// Takes in a message that another queue gave up: receivable at once, and otherwise as it was.
-    pub fn adopt(&mut self, now: Timestamp, message: Message) {
+    pub(crate) fn adopt(&mut self, now: Timestamp, message: Message) {
         self.settle(now);
         self.insert(now, Duration::ZERO, message);
     }
 
     /// Takes in a message that is moved here from a dead-letter queue: a new message, with an id,
     /// a time of sending and a receive count of its own, and receivable at once.
-    pub fn renew(&mut self, now: Timestamp, message: Message) {
+    pub(crate) fn renew(&mut self, now: Timestamp, message: Message) {
         self.settle(now);
         let message = Message {
             id: self.ids.next_uuid(),
@@ -200,7 +195,7 @@ impl Queue {
 
     /// Hands messages out: the groups take turns, and within a group the first to become visible
     /// goes first.
-    pub fn receive(&mut self, now: Timestamp, ask: Receive) -> Result<Batch, QueueError> {
+    pub(crate) fn receive(&mut self, now: Timestamp, ask: Receive) -> Result<Batch, QueueError> {
         self.settle(now);
         let room = IN_FLIGHT_MAX.saturating_sub(self.counted().in_flight);
         if room == 0 {
@@ -229,7 +224,11 @@ impl Queue {
 
     /// Deletes a message for good, in flight or visible again. The handle of an earlier receive
     /// deletes nothing, and like one of a deleted message it is no error.
-    pub fn delete(&mut self, now: Timestamp, receipt_handle: &str) -> Result<(), QueueError> {
+    pub(crate) fn delete(
+        &mut self,
+        now: Timestamp,
+        receipt_handle: &str,
+    ) -> Result<(), QueueError> {
         self.settle(now);
         let (sequence, receives) = self.read_handle(receipt_handle)?;
         if self.entries.get(&sequence).is_some_and(|entry| entry.message.receives == receives) {
@@ -239,7 +238,7 @@ impl Queue {
     }
 
     /// Lets the visibility timeout of a message in flight end this long after now.
-    pub fn change_visibility(
+    pub(crate) fn change_visibility(
         &mut self,
         now: Timestamp,
         receipt_handle: &str,
@@ -259,7 +258,7 @@ impl Queue {
     }
 
     /// Deletes all messages.
-    pub fn purge(&mut self) {
+    pub(crate) fn purge(&mut self) {
         self.entries.clear();
         self.lanes = Lanes::default();
         self.waiting.clear();
@@ -268,7 +267,7 @@ impl Queue {
     }
 
     /// Takes the visible messages out that `wanted` points at, in the order of their sending.
-    pub fn take_visible(
+    pub(crate) fn take_visible(
         &mut self,
         now: Timestamp,
         wanted: impl Fn(&Message) -> bool,
@@ -284,14 +283,14 @@ impl Queue {
     }
 
     /// How many messages there are. Exact, where SQS says approximate.
-    pub fn counts(&mut self, now: Timestamp) -> Counts {
+    pub(crate) fn counts(&mut self, now: Timestamp) -> Counts {
         self.settle(now);
         self.counted()
     }
 
     /// The instant at which a receive would first give a message if nothing else happened: `now`
     /// if it would give one already, `None` if it never would.
-    pub fn next_visible(&mut self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next_visible(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.settle(now);
         if self.lanes.len() > 0 {
             return Some(now);
