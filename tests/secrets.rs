@@ -13,7 +13,7 @@ use lambda_http::http::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::login::Login;
+use spillway_cloud::meta::login::Login;
 use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError};
 use spillway_cloud::token::{Kms, TokenKeys};
 use spillway_core::id::AccountId;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value;
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::login::{Login, Subscribed};
+use spillway_cloud::meta::login::{Login, Subscribed};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;

@@ -29,8 +29,8 @@ use crate::dynamo::{
     DynamoRemoval, DynamoRoster, DynamoSends, DynamoTokens,
 };
 use crate::emf::{self, Metrics};
-use crate::graph::MetaGraph;
 use crate::http;
+use crate::meta::graph::MetaGraph;
 use crate::secrets::{SecretStore, SecretsError, SecretsManager, process_number};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};

@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use secrecy::SecretString;
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::login::{LoggedIn, Login, LoginError};
+use spillway_cloud::meta::login::{LoggedIn, Login, LoginError};
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
