@@ -260,10 +260,7 @@ async fn an_account_connected_again_resumes_by_itself() {
     let token = SecretString::from("IGAfresh");
     world.stack.graph.add_account(id.clone(), "IGAfresh");
     let account = load_accounts(None, &careful()).unwrap().remove(0);
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     let token = world.outside.keys.seal(&id, &token).await.unwrap();
     accounts.connect(&id, &account.rules, &token, &account.campaigns).await.unwrap();
     world.settle().await;

@@ -214,10 +214,7 @@ async fn comments_are_answered_from_the_moment_their_account_is_connected() {
     let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
     world.disconnect(CREATOR).await;
     assert_eq!(world.say(&[said(1)]).await, 200);
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     accounts.connect(&id, &account.rules, &account.token, &[]).await.unwrap();
     assert_eq!(world.say(&[said(2)]).await, 200);
     world.settle().await;

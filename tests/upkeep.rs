@@ -79,8 +79,7 @@ impl World {
     }
 
     fn accounts(&self) -> DynamoAccounts {
-        let table = self.stack.config.state_table.clone();
-        DynamoAccounts { client: self.stack.dynamo.clone(), table }
+        DynamoAccounts { table: self.stack.state_table() }
     }
 
     fn fields(&self) -> usize {

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
-use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::dynamo::{DynamoAccounts, Table};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{Secrets, process_number};
 use spillway_cloud::token::Kms;
@@ -121,7 +121,7 @@ impl Deployment {
         let kms = Arc::new(Kms { client: kms, key: kms_key });
         let outside = Wiring::new(&config, kms, &dynamo, &sqs, clock, process).unwrap();
         let token = outside.keys.seal(&account.id, &token).await.unwrap();
-        let accounts = DynamoAccounts { client: dynamo, table: config.state_table.clone() };
+        let accounts = DynamoAccounts { table: Table::new(&dynamo, &config.state_table) };
         accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await.unwrap();
 
         let gate = Gate::open(&dynamodb_url).await;

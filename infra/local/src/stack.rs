@@ -11,7 +11,7 @@ use dynoxide::Database;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoRoster};
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoRoster, Table};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretStore, Secrets, process_number};
 use spillway_cloud::token::TokenKeys;
@@ -225,11 +225,11 @@ impl Stack {
             let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_tap);
             let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &Tap::default());
             schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
-            let connector =
-                DynamoAccounts { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
-            let roster = DynamoRoster { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
+            let state = Table::new(&outside.dynamo, STATE_TABLE);
+            let connector = DynamoAccounts { table: state.clone() };
+            let roster = DynamoRoster { table: state.clone() };
             let keys = Arc::new(LocalKeys::default());
-            let sealing = TokenKeys::new(outside.dynamo.clone(), STATE_TABLE.into(), keys.clone());
+            let sealing = TokenKeys::new(state, keys.clone());
             for account in &accounts {
                 let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
                 sim.add_account(account.id.clone(), token.expose_secret());
@@ -266,6 +266,16 @@ impl Stack {
                 stop,
             })
         })
+    }
+
+    /// The `sends` table, for whoever stands outside the functions.
+    pub fn sends_table(&self) -> Table {
+        Table::new(&self.dynamo, &self.config.sends_table)
+    }
+
+    /// The `state` table, for whoever stands outside the functions.
+    pub fn state_table(&self) -> Table {
+        Table::new(&self.dynamo, &self.config.state_table)
     }
 
     /// The functions of the process that is warm now.

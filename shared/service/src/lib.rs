@@ -15,6 +15,7 @@
 //! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
 //! | [`directory`], [`account`], [`accounts_file`] | accounts, and the files that describe them |
 //! | [`page`], [`ticket`], [`tombstones`] | how sends are listed, queued and forgotten |
+//! | [`keys`] | the keys under which stores keep things |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
 
 pub mod account;
@@ -27,6 +28,7 @@ pub mod deliver;
 pub mod directory;
 pub mod grant;
 pub mod ingest;
+pub mod keys;
 pub mod limiter;
 mod memory;
 pub mod metrics;

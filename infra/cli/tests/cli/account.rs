@@ -161,10 +161,7 @@ async fn an_account_is_connected_by_a_login() {
 
     // Removed, Meta's requests find it no more.
     let requests_name = app_scoped(new);
-    let roster = DynamoRoster {
-        client: stand.served.stack.dynamo.clone(),
-        table: stand.served.stack.config.state_table.clone(),
-    };
+    let roster = DynamoRoster { table: stand.served.stack.state_table() };
     assert_eq!(roster.named(&requests_name).await.unwrap(), Some(new.into()));
     stand.run(&["account", "remove", new, "--yes"]).await.ok();
     assert_eq!(roster.named(&requests_name).await.unwrap(), None);

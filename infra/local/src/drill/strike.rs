@@ -247,8 +247,7 @@ impl Drill {
         };
         let new = &self.accounts[account];
         ensure!(logged_in.me.account == new.id, "another account has logged in");
-        let Stack { config, dynamo, .. } = &*self.stack;
-        let accounts = DynamoAccounts { client: dynamo.clone(), table: config.state_table.clone() };
+        let accounts = DynamoAccounts { table: self.stack.state_table() };
         let login = self.login()?;
         login.connect(&self.outside, &accounts, &logged_in, new).await?;
         Ok(())

@@ -12,6 +12,7 @@ mod pages;
 mod removal;
 mod roster;
 mod sends;
+pub(crate) mod table;
 mod tokens;
 mod tombstones;
 
@@ -22,6 +23,7 @@ pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors};
 pub use removal::{Deletion, DynamoRemoval};
 pub use roster::DynamoRoster;
 pub use sends::DynamoSends;
+pub use table::Table;
 pub use tokens::DynamoTokens;
 
 use std::error::Error;

@@ -6,11 +6,11 @@ use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::send::{Address, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::keys;
 use spillway_service::page::{Line, Page, Slot};
 use spillway_service::port::Read;
 use spillway_service::ticket::Place;
 
-use super::keys::{self, place_bytes};
 use super::meter::Cost;
 
 /// A consistent read of a small item, or of none.
@@ -136,6 +136,11 @@ pub(super) fn page_bytes(page: &Page) -> usize {
         + place_bytes(&page.place)
         + campaign(&page.campaign)
         + lines
+}
+
+/// How long a place is as a sort key.
+fn place_bytes(place: &Place) -> usize {
+    place.as_str().len()
 }
 
 /// The size of a mark's item.

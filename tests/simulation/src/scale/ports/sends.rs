@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, Step, Waiting};
 use spillway_core::time::Timestamp;
+use spillway_service::keys;
 use spillway_service::page::Page;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::ticket::{Place, Ticket};
 
 use super::Ports;
-use crate::scale::keys;
 use crate::scale::meter::{Cost, Table};
 use crate::scale::store::Store;
 use crate::scale::units::{consistent, entry_bytes, page_bytes, read, write};
