@@ -2,6 +2,14 @@
 //!
 //! It answers as Meta's platform does and lets the judge see every call first. Like the judge it
 //! shares no code with what is judged: of Spillway it uses ids and instants alone.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `server` | the API over HTTP, and paths that order faults and read the log |
+//! | `sim` | the order in which a call is judged, struck by faults, checked and answered |
+//! | `request`, `answer` | what a call asks for, and what it is told |
+//! | `world`, `account` | accounts, tokens, comments and conversations |
+//! | `faults`, `hash` | troubles on purpose, and the draws that ids and faults depend on |
 
 mod account;
 mod answer;
