@@ -24,8 +24,12 @@ ci:
 seeds range="1..1001":
     cargo run --release -p spillway-simulation --bin simulate -- --seeds {{ range }}
 
+# Known vulnerabilities of the dependencies, by a database from outside
+advisories:
+    cargo deny check advisories
+
 # What CI has no time for: 10,000 seeds, a kill at every request, a hundred weeks of outages, a million comments, advisories
-nightly:
+nightly: && advisories
     cargo run --release -p spillway-simulation --bin simulate -- --seeds 1..10001
     cargo run --release -p spillway-simulation --bin simulate -- --optimum
     cargo run --release -p spillway-simulation --bin scale
@@ -34,4 +38,3 @@ nightly:
     for seed in $(seq 90001 90100); do \
         target/release/spillway-local drill --days 7 --seed $seed --json || exit 1; \
     done
-    cargo deny check advisories

@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use futures::future::LocalBoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_URL, GRAPH_VERSION};
-use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::dynamo::{DynamoAccounts, Table};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::process_number;
 use spillway_cloud::sqs::ReleaseMessage;
@@ -127,7 +127,7 @@ impl Adapters {
         let Clients { dynamo, sqs, .. } = &clients;
         let keys = Arc::<LocalKeys>::default();
         let wiring = Wiring::new(&config, keys, dynamo, sqs, clock, process).unwrap();
-        let accounts = DynamoAccounts { client: dynamo.clone(), table: state };
+        let accounts = DynamoAccounts { table: Table::new(dynamo, state) };
         let account = example();
         let token = wiring.keys.seal(&account.id, &SecretString::from("token")).await.unwrap();
         accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await.unwrap();

@@ -146,10 +146,7 @@ async fn a_changed_account_is_decided_by_at_the_next_decision() {
     assert!(matches!(charge(&limiter, &account, 4).await, Charged::Granted(_)));
 
     // Five an hour from now on, of which one is left; the process remembers ten.
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     let mut profile = account.rules.profile().clone();
     for quota in profile.quotas.iter_mut().filter(|quota| quota.id.as_str() == "calls") {
         quota.limit = Limit::Fixed(NonZeroU32::new(5).unwrap());
@@ -201,10 +198,7 @@ async fn what_an_account_called_before_it_leases_counts_in_the_apps_quota() {
     app.scope = Scope::App;
     profile.quotas.push(app);
     let rules = Rules::new(profile, account.rules.terms().clone()).unwrap();
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     // The second time nothing is new.
     for _ in 0..2 {
         assert!(accounts.set_rules(&account.id, &rules).await.unwrap());

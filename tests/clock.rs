@@ -35,7 +35,7 @@ async fn is_trusted(ahead: Duration, behind: Duration) -> bool {
         clock: Arc::new(SystemClock::new()),
         pace: Pace::Real,
         accounts: Vec::new(),
-        graph: spillway_local::graph::GraphConfig::default(),
+        graph: spillway_graph::GraphConfig::default(),
         ports: Ports::default(),
         seed: None,
         wrap: std::convert::identity,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::LocalBoxFuture;
 use spillway_conformance::{Subject, cases};
-use spillway_local::graph::GraphConfig;
+use spillway_graph::GraphConfig;
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack};
 use spillway_service::clock::SystemClock;
 

@@ -7,13 +7,13 @@ use secrecy::SecretString;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_core::id::AccountId;
 use spillway_core::send::FAILURES_MAX;
-use spillway_local::graph::{CallRecord, Fault, FaultKind};
+use spillway_graph::{CallRecord, Fault, FaultKind};
 use spillway_local::lambda::Source;
 use spillway_local::setup::load_accounts;
-use spillway_local::sqs::{self, NewMessage, Operation};
 use spillway_local::stack::queues;
 use spillway_service::deliver::{Deliver, Job};
 use spillway_service::send_task::SendTask;
+use spillway_sqs::{NewMessage, Operation};
 
 use crate::harness::{CREATOR, START, World, all_said, body, careful, quotas, said};
 
@@ -34,7 +34,7 @@ async fn a_message_that_nobody_can_read_goes_to_the_dead_letters() {
     }
     assert_eq!(world.say(&[said(1)]).await, 200);
     // One of them cannot be moved at first, and comes again.
-    world.stack.sqs.fail_next_of(Operation::SendMessage, sqs::Fault::Unavailable, 1);
+    world.stack.sqs.fail_next_of(Operation::SendMessage, spillway_sqs::Fault::Unavailable, 1);
     world.settle().await;
     assert_eq!(world.queue(queues::DEAD_LETTERS).total(), unreadable.len());
     world.over(1).await;
@@ -260,10 +260,7 @@ async fn an_account_connected_again_resumes_by_itself() {
     let token = SecretString::from("IGAfresh");
     world.stack.graph.add_account(id.clone(), "IGAfresh");
     let account = load_accounts(None, &careful()).unwrap().remove(0);
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     let token = world.outside.keys.seal(&id, &token).await.unwrap();
     accounts.connect(&id, &account.rules, &token, &account.campaigns).await.unwrap();
     world.settle().await;

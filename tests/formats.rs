@@ -105,11 +105,9 @@ impl World {
     }
 
     fn ledger(&self) -> DynamoSends {
-        let config = &self.stack.config;
         DynamoSends {
-            client: self.stack.dynamo.clone(),
-            sends: config.sends_table.clone(),
-            state: config.state_table.clone(),
+            sends: self.stack.sends_table(),
+            state: self.stack.state_table(),
             meter: Arc::default(),
         }
     }
@@ -301,10 +299,7 @@ async fn stored_accounts_keep_their_form() {
     for item in items {
         world.remove(item).await;
     }
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     accounts.connect(&id, &account.rules, &account.token, &[campaign]).await.unwrap();
     let [settings, campaign] = items;
     assert_eq!(world.lies(campaign).await, *campaign);
@@ -377,7 +372,6 @@ async fn stored_sends_and_marks_keep_their_form() {
 async fn what_is_stored_by_hand_keeps_its_form() {
     let (world, sends, state) = laid().await;
     let id = AccountId::new(OTHER);
-    let (dynamo, config) = (world.stack.dynamo.clone(), &world.stack.config);
     let mut budget = world.outside.budgets.load(&id).await.unwrap();
     assert_eq!(budget.holds.stopped_until(START), Some(Timestamp::NEVER));
     budget.version += 1;
@@ -388,7 +382,7 @@ async fn what_is_stored_by_hand_keeps_its_form() {
     let campaign = CampaignId::new("everything");
     let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
     assert_eq!(account.campaigns.running(&campaign), Running::PausedSince(START));
-    let accounts = DynamoAccounts { client: dynamo.clone(), table: config.state_table.clone() };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     let item = find(&state, &format!("account#{OTHER}"), "campaign#everything");
     assert!(accounts.set_running(&id, &campaign, Running::Active).await.unwrap());
     assert!(!world.lies(item).await.contains_key("paused_at"));
@@ -444,10 +438,7 @@ async fn stored_tokens_keep_their_form() {
     let next = kept.next.unwrap();
     let item = find(&state, &format!("account#{KEPT}"), "settings");
     world.remove(item).await;
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     accounts.connect(&id, &account.rules, &kept.token, &[]).await.unwrap();
     tokens.note_life(&id, &kept.token, kept.life).await.unwrap();
     assert!(tokens.keep_next(&id, &kept.token, &next).await.unwrap());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use spillway_cloud::login::{Login, Subscribed};
+use spillway_cloud::meta::login::{Login, Subscribed};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, RecipientId};

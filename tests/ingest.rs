@@ -21,11 +21,11 @@ use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;
 use spillway_local::fault_injector::{Outage, Service};
 use spillway_local::lambda::WEBHOOK_TIMEOUT;
-use spillway_local::sqs::{Fault, Operation};
 use spillway_local::stack::queues;
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::port::{Accounts, Read, StoreError};
+use spillway_sqs::{Fault, Operation};
 use tokio::task::JoinSet;
 
 use crate::harness::{
@@ -214,10 +214,7 @@ async fn comments_are_answered_from_the_moment_their_account_is_connected() {
     let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
     world.disconnect(CREATOR).await;
     assert_eq!(world.say(&[said(1)]).await, 200);
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     accounts.connect(&id, &account.rules, &account.token, &[]).await.unwrap();
     assert_eq!(world.say(&[said(2)]).await, 200);
     world.settle().await;

@@ -7,7 +7,7 @@ use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::status::{Next, State};
 use spillway_core::time::Timestamp;
-use spillway_local::graph::{Fault, FaultKind};
+use spillway_graph::{Fault, FaultKind};
 
 use crate::harness::{CREATOR, START, World, all_said, careful};
 

@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use spillway_graph::{Fault, FaultKind};
 use spillway_local::fault_injector::KillPoint;
-use spillway_local::graph::{Fault, FaultKind};
 use spillway_local::setup::QuotaOptions;
 
 use crate::harness::{START, World, all_said, careful, quotas};

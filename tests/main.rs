@@ -21,7 +21,6 @@ mod observe;
 mod operate;
 mod privileges;
 mod release;
-mod sabotage;
 mod secrets;
 mod serve;
 mod story;

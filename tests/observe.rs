@@ -13,12 +13,12 @@ use spillway_cloud::emf::{NAMESPACE, STACK};
 use spillway_cloud::telemetry;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::AccountId;
-use spillway_local::graph::{Fault, FaultKind};
+use spillway_graph::{Fault, FaultKind};
 use spillway_local::report::Report;
-use spillway_local::sqs::{self, Operation};
 use spillway_local::story::{Story, StoryOptions};
 use spillway_meta::signature::sign;
 use spillway_service::metrics::{Kind, Metric};
+use spillway_sqs::Operation;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::Targets;
@@ -52,7 +52,8 @@ impl Write for Written {
 /// The functions log as in Lambda, at `level`, until the guard is dropped. What stands in for AWS
 /// and Meta is no part of it.
 fn log_at(level: LevelFilter) -> DefaultGuard {
-    let stand_ins = ["spillway_local", "dynoxide"].map(|target| (target, LevelFilter::OFF));
+    let stand_ins = ["spillway_local", "spillway_sqs", "spillway_graph", "dynoxide"]
+        .map(|target| (target, LevelFilter::OFF));
     let ours = ["service", "cloud", "meta", "webhook", "sender", "release", "upkeep"]
         .map(|name| (format!("spillway_{name}"), level));
     let levels = Targets::new().with_default(LevelFilter::INFO);
@@ -302,7 +303,11 @@ impl Trouble {
         let Self { world, .. } = self;
         world.pass(MINUTE).await;
         // Its message is lost, and its page brings it back.
-        world.stack.sqs.fail_next_of(Operation::SendMessageBatch, sqs::Fault::Unavailable, 1);
+        world.stack.sqs.fail_next_of(
+            Operation::SendMessageBatch,
+            spillway_sqs::Fault::Unavailable,
+            1,
+        );
         let lost = canary(61).on(OTHER);
         assert_eq!(world.say(std::slice::from_ref(&lost)).await, 200);
         world.pass(12 * MINUTE).await;

@@ -11,7 +11,7 @@ use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::quota::GRANT_LIFE;
 use spillway_core::send::{NoRetry, Outcome, PendingSend, REPLY_WINDOW, Step};
 use spillway_core::time::Timestamp;
-use spillway_local::graph::{Fault, FaultKind};
+use spillway_graph::{Fault, FaultKind};
 use spillway_service::operate::{Cancelled, Operator, RetryError};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
@@ -23,11 +23,9 @@ use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn ledger(world: &World) -> Arc<DynamoSends> {
-    let config = &world.stack.config;
     Arc::new(DynamoSends {
-        client: world.stack.dynamo.clone(),
-        sends: config.sends_table.clone(),
-        state: config.state_table.clone(),
+        sends: world.stack.sends_table(),
+        state: world.stack.state_table(),
         meter: Arc::default(),
     })
 }
@@ -44,8 +42,7 @@ fn operator(world: &World) -> Operator {
 }
 
 fn accounts(world: &World) -> DynamoAccounts {
-    let table = world.stack.config.state_table.clone();
-    DynamoAccounts { client: world.stack.dynamo.clone(), table }
+    DynamoAccounts { table: world.stack.state_table() }
 }
 
 fn send_of(said: &Said) -> SendId {

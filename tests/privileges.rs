@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use spillway_core::id::AccountId;
+use spillway_graph::{Fault, FaultKind};
 use spillway_local::fault_injector::Function;
-use spillway_local::graph::{Fault, FaultKind};
-use spillway_local::sqs::NewMessage;
 use spillway_local::stack::{Stack, queues};
+use spillway_sqs::NewMessage;
 
 use spillway_service::port::{MaintenanceSchedule, UpkeepRequest};
 

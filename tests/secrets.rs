@@ -12,13 +12,13 @@ use lambda_http::Body;
 use lambda_http::http::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::login::Login;
+use spillway_cloud::dynamo::{DynamoAccounts, Table};
+use spillway_cloud::meta::login::Login;
 use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError};
 use spillway_cloud::token::{Kms, TokenKeys};
 use spillway_core::id::AccountId;
 use spillway_core::upkeep::TokenLife;
-use spillway_local::graph::{Fault, FaultKind};
+use spillway_graph::{Fault, FaultKind};
 use spillway_meta::signature::sign;
 use spillway_webhook::Webhook;
 use tracing::level_filters::LevelFilter;
@@ -211,7 +211,7 @@ async fn a_deployment_has_one_data_key_until_it_is_replaced() {
     spillway_cloud::schema::create_tables(&world.stack.dynamo, "another-sends", &table)
         .await
         .unwrap();
-    let keys = || TokenKeys::new(world.stack.dynamo.clone(), table.clone(), service.clone());
+    let keys = || TokenKeys::new(Table::new(&world.stack.dynamo, &table), service.clone());
     let (id, token) = (account(), SecretString::from("IGA-token"));
 
     // Two that connect the first accounts at once.
@@ -280,10 +280,7 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
     let mut world = World::start(careful()).await;
     let id = account();
     let stored = world.outside.accounts.load(&id).await.unwrap().unwrap();
-    let accounts = DynamoAccounts {
-        client: world.stack.dynamo.clone(),
-        table: world.stack.config.state_table.clone(),
-    };
+    let accounts = DynamoAccounts { table: world.stack.state_table() };
     let keys = world.outside.keys.clone();
     let token = SecretString::from(TOKEN);
     let sealed = keys.seal(&id, &token).await.unwrap();

@@ -4,19 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::CommentId;
 use spillway_core::seed::seed;
 use spillway_core::send::{Outcome, Step};
+use spillway_graph::{CallRecord, Fault, FaultKind};
 use spillway_local::fault_injector::KillPoint;
-use spillway_local::graph::{CallRecord, Fault, FaultKind};
 use spillway_local::lambda::{RELEASE_TIMEOUT, SENDER_TIMEOUT};
 use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;
 use spillway_local::stack::{Stack, queues};
 use spillway_local::story::{Story, StoryOptions};
+use spillway_service::port::{Queued, SendQueue, StoreError};
 use spillway_service::release::{MARK_KEPT, Released};
 use spillway_service::send_task::SendTask;
 
@@ -31,17 +34,17 @@ const COMMENTS: u32 = 600;
 const REQUESTS_PER_DM_MAX: f64 = 11.4;
 const WRITE_UNITS_PER_DM_MAX: f64 = 5.4;
 
-pub(crate) fn options(comments: u32, seed: u64) -> StoryOptions {
+fn options(comments: u32, seed: u64) -> StoryOptions {
     StoryOptions { comments, span: Duration::from_secs(600), seed }
 }
 
-pub(crate) fn quotas() -> QuotaOptions {
+fn quotas() -> QuotaOptions {
     let rate = |text: &str| text.parse().unwrap();
     QuotaOptions { calls: rate("200/1h"), replies: rate("750/1h"), recipients: rate("200/24h") }
 }
 
 /// Nothing waits anywhere: no message, no waiting send, no mark.
-pub(crate) async fn leftovers(stack: &Stack) -> Vec<String> {
+async fn leftovers(stack: &Stack) -> Vec<String> {
     let mut found = Vec::new();
     for queue in [queues::SEND, queues::RELEASE, queues::DEAD_LETTERS] {
         match stack.sqs.counts(queue).map(|counts| counts.total()) {
@@ -105,6 +108,37 @@ async fn the_same_seed_plays_the_same_story() {
     assert_eq!(play_clean(4).await, first);
     let other = play_clean(5).await;
     assert_ne!(Report { seed: 4, ..other }, first);
+}
+
+/// A queue that brings every message twice, as SQS may: the second time once the first is done.
+struct Twice(Arc<dyn SendQueue>);
+
+#[async_trait]
+impl SendQueue for Twice {
+    async fn enqueue(&self, messages: &[Queued]) -> Vec<Result<(), StoreError>> {
+        let later = |message: &Queued| Queued {
+            task: message.task.clone(),
+            delay: message.delay + Duration::from_secs(20),
+        };
+        let again: Vec<Queued> = messages.iter().map(later).collect();
+        self.0.enqueue(&again).await;
+        self.0.enqueue(messages).await
+    }
+
+    async fn dead_letter(&self, body: &str) -> Result<(), StoreError> {
+        self.0.dead_letter(body).await
+    }
+}
+
+#[tokio::test]
+async fn messages_that_come_twice_change_nothing() {
+    let twice = |wiring: Wiring| Wiring { queue: Arc::new(Twice(wiring.queue.clone())), ..wiring };
+    let quotas = QuotaOptions { recipients: "1000/24h".parse().unwrap(), ..quotas() };
+    let mut story = Story::wrapped(&options(230, 21), &quotas, twice).await.unwrap();
+    let report = story.play(&mut |_| ()).await.unwrap();
+    assert!(report.is_clean(story.expected), "{report:#?}");
+    assert_eq!(report.sent, story.expected);
+    assert_eq!(report.graph_calls, story.expected);
 }
 
 /// A number below `n`, drawn for `what`.

@@ -17,7 +17,7 @@ use spillway_cloud::emf::{NAMESPACE, STACK};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::Secrets;
 use spillway_cloud::token::KMS_CONTEXT;
-use spillway_local::graph::GraphConfig;
+use spillway_graph::GraphConfig;
 use spillway_local::lambda::{
     RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, UPKEEP_TIMEOUT, WEBHOOK_TIMEOUT,
 };

@@ -7,14 +7,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value;
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::login::{Login, Subscribed};
+use spillway_cloud::meta::login::{Login, Subscribed};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{BACKFILL_MAX, TokenLife, WEBHOOK_FIELDS};
-use spillway_local::graph::{Fault, FaultKind, app_scoped};
+use spillway_graph::{Fault, FaultKind, app_scoped};
 use spillway_local::lambda::WEBHOOK_PATH;
 use spillway_local::setup::load_accounts;
 use spillway_meta::signed_request;
@@ -79,8 +79,7 @@ impl World {
     }
 
     pub(crate) fn accounts(&self) -> DynamoAccounts {
-        let table = self.stack.config.state_table.clone();
-        DynamoAccounts { client: self.stack.dynamo.clone(), table }
+        DynamoAccounts { table: self.stack.state_table() }
     }
 
     fn fields(&self) -> usize {

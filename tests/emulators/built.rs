@@ -13,13 +13,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
-use spillway_cloud::dynamo::DynamoAccounts;
+use spillway_cloud::dynamo::{DynamoAccounts, Table};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{Secrets, process_number};
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::{AccountId, CommentId, SendId};
-use spillway_local::graph::{self, Comment, GraphConfig, GraphSim, Surface};
+use spillway_graph::{Comment, GraphConfig, GraphSim, Surface};
 use spillway_local::lambda::{
     RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, WEBHOOK_TIMEOUT, function_url_event, sqs_event,
 };
@@ -93,7 +93,7 @@ impl Deployment {
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let graph = GraphConfig { limits: quotas.limits(), ..GraphConfig::default() };
         let graph = GraphSim::new(graph, clock.clone());
-        tokio::spawn(graph::serve(graph.clone(), listener, pending()));
+        tokio::spawn(spillway_graph::serve(graph.clone(), listener, pending()));
 
         let secret = json!({ "app_secrets": ["an app secret"], "verify_tokens": VERIFY_TOKEN });
         let secret = secret.to_string();
@@ -121,7 +121,7 @@ impl Deployment {
         let kms = Arc::new(Kms { client: kms, key: kms_key });
         let outside = Wiring::new(&config, kms, &dynamo, &sqs, clock, process).unwrap();
         let token = outside.keys.seal(&account.id, &token).await.unwrap();
-        let accounts = DynamoAccounts { client: dynamo, table: config.state_table.clone() };
+        let accounts = DynamoAccounts { table: Table::new(&dynamo, &config.state_table) };
         accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await.unwrap();
 
         let gate = Gate::open(&dynamodb_url).await;

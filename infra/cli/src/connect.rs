@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
-use spillway_cloud::login::{self, Login, Subscribed};
+use spillway_cloud::meta::login::{self, Login, Subscribed};
 use spillway_cloud::secrets::SecretSource;
 use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;

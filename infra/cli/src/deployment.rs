@@ -17,7 +17,7 @@ use clap::Args;
 use serde_json::Value;
 use spillway_cloud::config::Config;
 use spillway_cloud::dead_letters::DeadLetters;
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends, Table};
 use spillway_cloud::http;
 use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
@@ -224,9 +224,8 @@ impl Deployment {
         secrets: aws_sdk_secretsmanager::Client,
     ) -> Self {
         let ledger = DynamoSends {
-            client: dynamo.clone(),
-            sends: config.sends_table.clone(),
-            state: config.state_table.clone(),
+            sends: Table::new(&dynamo, &config.sends_table),
+            state: Table::new(&dynamo, &config.state_table),
             meter: wiring.meter.clone(),
         };
         let operator = Operator {
@@ -242,7 +241,7 @@ impl Deployment {
             send_url: config.send_queue_url.clone(),
         };
         let secrets = SecretsManager { client: secrets, id: config.secret_id.clone() };
-        let accounts = DynamoAccounts { client: dynamo, table: config.state_table.clone() };
+        let accounts = DynamoAccounts { table: Table::new(&dynamo, &config.state_table) };
         let webhook_url = names.get("SPILLWAY_WEBHOOK_URL").map(str::to_owned);
         let services = match names.get("AWS_ENDPOINT_URL_DYNAMODB") {
             Some(_) => Services::Local,

@@ -80,11 +80,6 @@ fn velocity(day: u32) -> u32 {
     u32::try_from(even + (even / 20).max(5)).unwrap_or(u32::MAX)
 }
 
-/// The limit on the calls of all accounts together.
-pub fn app_calls(accounts: u32) -> Limit {
-    Limit::new("app calls / hour", Counted::EVERY_CALL, HOUR, accounts.saturating_mul(200))
-}
-
 #[cfg(test)]
 mod tests {
     use spillway_core::time::Timestamp;

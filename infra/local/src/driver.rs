@@ -131,10 +131,7 @@ impl Driver {
             start,
             last_tick: start,
             deliveries: Vec::new(),
-            backlogs: DynamoBacklogs {
-                client: stack.dynamo.clone(),
-                table: stack.config.state_table.clone(),
-            },
+            backlogs: DynamoBacklogs { table: stack.state_table() },
             keeps_up_every: None,
             last_upkeep: start,
             unreachable_until: Timestamp::EPOCH,

@@ -415,8 +415,8 @@ pub fn sqs_event(messages: &[Message], queue: &str) -> Value {
                 "messageAttributes": {},
                 "md5OfBody": message.md5_of_body(),
                 "eventSource": "aws:sqs",
-                "eventSourceARN": crate::sqs::queue_arn(queue),
-                "awsRegion": crate::sqs::REGION,
+                "eventSourceARN": spillway_sqs::queue_arn(queue),
+                "awsRegion": spillway_sqs::REGION,
             })
         })
         .collect();

@@ -1,5 +1,5 @@
-//! The whole of Spillway on one machine: embedded DynamoDB and SQS, a simulated Graph API that
-//! judges, and the Lambda service played by hand.
+//! The whole of Spillway on one machine: embedded DynamoDB and SQS (`infra/sqs`), a simulated Graph
+//! API that judges (`infra/graph`), and the Lambda service played by hand.
 //!
 //! The functions that run here are the ones that run in Lambda; they reach DynamoDB, SQS and Meta
 //! over loopback by the same clients.
@@ -7,7 +7,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`stack`], [`driver`], [`lambda`] | the stack, its virtual time, and the Lambda service |
-//! | [`sqs`], [`graph`], [`kms`], [`secrets_manager`] | the services that it replaces |
+//! | [`kms`], [`secrets_manager`] | the services that it replaces |
 //! | [`story`], [`drill`], [`serve`] | what it plays |
 //! | [`fault_injector`], [`clock`], [`report`] | faults and counts between SDK and services, time, results |
 
@@ -17,7 +17,6 @@ pub mod clock;
 pub mod drill;
 pub mod driver;
 pub mod fault_injector;
-pub mod graph;
 pub mod keys;
 pub mod kms;
 pub mod lambda;
@@ -25,6 +24,5 @@ pub mod report;
 pub mod secrets_manager;
 pub mod serve;
 pub mod setup;
-pub mod sqs;
 pub mod stack;
 pub mod story;

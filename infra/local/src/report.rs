@@ -8,9 +8,9 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use spillway_core::send::{FailReason, Outcome};
 use spillway_core::time::Timestamp;
+use spillway_graph::Limits;
 use spillway_judge::{Action, optimum};
 
-use crate::graph::Limits;
 use crate::stack::Stack;
 
 /// The report object. `matched = sent + waiting + failed + expired + cancelled`.
@@ -303,6 +303,39 @@ fn chart(hours: &[u64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_lost_doubled_or_over_a_limit_is_not_clean() {
+        let clean = Report {
+            matched: 4,
+            sent: 1,
+            waiting: 0,
+            failed: 1,
+            expired: 1,
+            cancelled: 1,
+            duplicates: 0,
+            violations: 0,
+            finish_s: 1.0,
+            optimum_s: 1.0,
+            aws_requests_per_dm: 1.0,
+            write_units_per_dm: 1.0,
+            graph_calls: 1,
+            seed: 1,
+            sent_per_hour: vec![1],
+            disagreements: 0,
+        };
+        assert!(clean.is_clean(4));
+        assert!(!clean.is_clean(5));
+        for unclean in [
+            Report { sent: 0, ..clean.clone() },
+            Report { sent: 0, waiting: 1, ..clean.clone() },
+            Report { duplicates: 1, ..clean.clone() },
+            Report { violations: 1, ..clean.clone() },
+            Report { disagreements: 1, ..clean.clone() },
+        ] {
+            assert!(!unclean.is_clean(4), "{unclean:?}");
+        }
+    }
 
     #[test]
     fn the_chart_shows_full_and_empty_hours() {

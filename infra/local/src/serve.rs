@@ -11,17 +11,17 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 use spillway_core::time::Timestamp;
+use spillway_graph::{Comment, GraphConfig, Surface, UnknownComments};
 use spillway_meta::signature::sign;
 use spillway_service::clock::SystemClock;
+use spillway_sqs::REGION;
 use tracing::warn;
 
 use crate::aws_json;
-use crate::graph::{Comment, GraphConfig, Surface, UnknownComments};
 use crate::kms::Kms;
 use crate::lambda::{Polled, Source, WEBHOOK_PATH};
 use crate::secrets_manager::SecretsManager;
 use crate::setup::{QuotaOptions, load_accounts};
-use crate::sqs::REGION;
 use crate::stack::{Blueprint, Pace, Ports, Stack, listen};
 
 /// Where to listen, and for whom.

@@ -11,18 +11,20 @@ use dynoxide::Database;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoMaintenance};
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoMaintenance, Table};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretStore, Secrets, process_number};
 use spillway_cloud::token::TokenKeys;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::seed::seed;
+use spillway_graph::GraphSim;
 use spillway_meta::graph::GraphConfig;
 use spillway_release::Releaser;
 use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::Clock;
 use spillway_service::port::MaintenanceSchedule;
+use spillway_sqs::{LongPoll, Sqs, redrive_policy};
 use spillway_upkeep::Upkeep;
 use spillway_webhook::Webhook;
 use tokio::net::TcpListener;
@@ -30,11 +32,9 @@ use tokio::sync::watch;
 
 use crate::busy::Busy;
 use crate::fault_injector::FaultInjector;
-use crate::graph::{self, GraphSim};
 use crate::keys::LocalKeys;
 use crate::kms;
 use crate::secrets_manager;
-use crate::sqs::{self, LongPoll, Sqs, redrive_policy};
 
 /// Names of the queues.
 pub mod queues {
@@ -95,7 +95,7 @@ pub struct Blueprint {
     /// The accounts to connect.
     pub accounts: Vec<NewAccount>,
     /// Meta.
-    pub graph: graph::GraphConfig,
+    pub graph: spillway_graph::GraphConfig,
     /// Ports.
     pub ports: Ports,
     /// What ids and tokens are drawn from; the process's randomness when `None`.
@@ -191,14 +191,14 @@ impl Stack {
                 Pace::Stepped => LongPoll::Never,
             };
             let sqs = Sqs::new(clock.clone(), root, long_poll);
-            tokio::spawn(sqs::serve(sqs.clone(), listener, stopped(&stop)));
+            tokio::spawn(spillway_sqs::serve(sqs.clone(), listener, stopped(&stop)));
             create_queues(&sqs)?;
 
             let (graph_url, listener) = listen(ports.graph).await?;
             let sim = GraphSim::new(graph, clock.clone());
-            tokio::spawn(graph::serve(sim.clone(), listener, stopped(&stop)));
+            tokio::spawn(spillway_graph::serve(sim.clone(), listener, stopped(&stop)));
 
-            let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", sqs::ACCOUNT);
+            let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", spillway_sqs::ACCOUNT);
             let config = Config {
                 sends_table: SENDS_TABLE.into(),
                 state_table: STATE_TABLE.into(),
@@ -225,12 +225,11 @@ impl Stack {
             let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_faults);
             let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &FaultInjector::default());
             schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
-            let connector =
-                DynamoAccounts { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
-            let maintenance =
-                DynamoMaintenance { client: outside.dynamo.clone(), table: STATE_TABLE.into() };
+            let state = Table::new(&outside.dynamo, STATE_TABLE);
+            let connector = DynamoAccounts { table: state.clone() };
+            let maintenance = DynamoMaintenance { table: state.clone() };
             let keys = Arc::new(LocalKeys::default());
-            let sealing = TokenKeys::new(outside.dynamo.clone(), STATE_TABLE.into(), keys.clone());
+            let sealing = TokenKeys::new(state, keys.clone());
             for account in &accounts {
                 let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
                 sim.add_account(account.id.clone(), token.expose_secret());
@@ -267,6 +266,16 @@ impl Stack {
                 stop,
             })
         })
+    }
+
+    /// The `sends` table, for whoever stands outside the functions.
+    pub fn sends_table(&self) -> Table {
+        Table::new(&self.dynamo, &self.config.sends_table)
+    }
+
+    /// The `state` table, for whoever stands outside the functions.
+    pub fn state_table(&self) -> Table {
+        Table::new(&self.dynamo, &self.config.state_table)
     }
 
     /// The functions of the process that is warm now.
@@ -368,7 +377,7 @@ impl Clients {
                 };
                 let config = $sdk::Config::builder()
                     .behavior_version($sdk::config::BehaviorVersion::latest())
-                    .region($sdk::config::Region::new(sqs::REGION))
+                    .region($sdk::config::Region::new(spillway_sqs::REGION))
                     .credentials_provider($sdk::config::Credentials::new(
                         "local", "local", None, None, "local",
                     ))

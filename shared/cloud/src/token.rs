@@ -17,8 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
@@ -26,11 +24,12 @@ use aws_smithy_types::error::display::DisplayErrorContext;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_core::id::AccountId;
 use spillway_service::account::SealedToken;
+use spillway_service::keys;
 use spillway_service::port::StoreError;
 
-use crate::dynamo::item::{Item, Reader, b, s};
+use crate::dynamo::item::{Item, Reader, b};
+use crate::dynamo::table::{Ask, Table, Written, key};
 use crate::dynamo::unavailable;
-use crate::schema::{KEYS_PK, key_sk};
 use crate::secrets::random;
 
 /// The encryption context of data keys; `template.yaml` grants KMS for nothing else.
@@ -147,16 +146,15 @@ fn kms_failed(what: &'static str, detail: impl fmt::Display) -> StoreError {
 
 /// The data keys of a deployment; a process decrypts each once.
 pub struct TokenKeys {
-    client: Client,
-    table: String,
+    table: Table,
     service: Arc<dyn KeyService>,
     decrypted: Mutex<BTreeMap<u32, DataKey>>,
 }
 
 impl TokenKeys {
-    /// Those of the state table `table`.
-    pub fn new(client: Client, table: String, service: Arc<dyn KeyService>) -> Self {
-        Self { client, table, service, decrypted: Mutex::default() }
+    /// Those of the `state` table.
+    pub fn new(table: Table, service: Arc<dyn KeyService>) -> Self {
+        Self { table, service, decrypted: Mutex::default() }
     }
 
     /// Makes sure that the token can be opened, with as many requests as that takes.
@@ -169,18 +167,9 @@ impl TokenKeys {
         token: &SealedToken,
     ) -> Result<(), StoreError> {
         if self.known(token.key).is_none() {
-            let answer = self
-                .client
-                .get_item()
-                .table_name(&self.table)
-                .key("pk", s(KEYS_PK))
-                .key("sk", s(key_sk(token.key)))
-                .consistent_read(true)
-                .send()
-                .await
-                .map_err(|error| unavailable(OPEN, error))?;
+            let get = self.table.get(key_of(token.key)).consistent_read(true);
             let missing = || corrupt(format!("there is no data key {}", token.key));
-            self.decrypt(&answer.item.ok_or_else(missing)?).await?;
+            self.decrypt(&get.ask(OPEN).await?.ok_or_else(missing)?).await?;
         }
         self.open(account, token).map(|_| ())
     }
@@ -246,11 +235,8 @@ impl TokenKeys {
 
     async fn newest(&self) -> Result<Option<(u32, DataKey)>, StoreError> {
         let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(KEYS_PK))
+            .table
+            .partition(keys::DATA_KEYS)
             .scan_index_forward(false)
             .limit(1)
             .consistent_read(true)
@@ -267,29 +253,19 @@ impl TokenKeys {
     /// was sealed with a key that is not stored could never be opened.
     async fn add(&self, number: u32) -> Result<(u32, DataKey), StoreError> {
         let NewDataKey { key, encrypted } = self.service.generate().await?;
-        let item = Item::from([
-            ("pk".into(), s(KEYS_PK)),
-            ("sk".into(), s(key_sk(number))),
-            ("encrypted".into(), b(encrypted)),
-        ]);
+        let mut item = key_of(number);
+        item.insert("encrypted".into(), b(encrypted));
         let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
+            .table
+            .put(item)
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match put.send().await {
-            Ok(_) => {
+        match put.ask(SEAL).await? {
+            Written::Done(_) => {
                 self.remember(number, &key);
                 Ok((number, key))
             }
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                    self.decrypt(&refused.item().cloned().unwrap_or_default()).await
-                }
-                _ => Err(unavailable(SEAL, error)),
-            },
+            Written::Refused(stored) => self.decrypt(&stored).await,
         }
     }
 
@@ -308,6 +284,11 @@ impl TokenKeys {
 fn corrupt(detail: String) -> StoreError {
     let detail = format!("{detail}; connect the account again (`spillway connect`)");
     StoreError::Corrupt { what: OPEN, detail }
+}
+
+/// Where a data key lies.
+fn key_of(number: u32) -> Item {
+    key(keys::DATA_KEYS, keys::data_key_sk(number))
 }
 
 #[cfg(test)]

@@ -27,11 +27,11 @@ use tracing::warn;
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoJournal,
-    DynamoMaintenance, DynamoRemoval, DynamoSends, DynamoTokens,
+    DynamoMaintenance, DynamoRemoval, DynamoSends, DynamoTokens, Table,
 };
 use crate::emf::{self, Metrics};
-use crate::graph::MetaGraph;
 use crate::http;
+use crate::meta::graph::MetaGraph;
 use crate::secrets::{SecretStore, SecretsError, SecretsManager, process_number};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
@@ -178,31 +178,23 @@ impl Wiring {
         clock: Arc<dyn Clock>,
         process: u64,
     ) -> Result<Self, GraphConfigError> {
-        let table = config.state_table.clone();
-        let client = dynamo.clone();
-        let keys = Arc::new(TokenKeys::new(client.clone(), table.clone(), service));
+        let table = Table::new(dynamo, &config.state_table);
+        let sends = Table::new(dynamo, &config.sends_table);
+        let keys = Arc::new(TokenKeys::new(table.clone(), service));
         let meter = Arc::<Meter>::default();
         let graph = GraphClient::new(config.graph.clone())?;
         let graph = Arc::new(MetaGraph { client: graph, keys: keys.clone() });
         Ok(Self {
-            accounts: Arc::new(DynamoAccounts { client: client.clone(), table: table.clone() }),
-            budgets: Arc::new(DynamoBudgets { client: client.clone(), table: table.clone() }),
-            app: Arc::new(DynamoAppBudgets { client: client.clone(), table: table.clone() }),
-            cursors: Arc::new(DynamoCursors { client: client.clone(), table: table.clone() }),
-            sends: Arc::new(DynamoSends {
-                client: client.clone(),
-                sends: config.sends_table.clone(),
-                state: table.clone(),
-                meter: meter.clone(),
-            }),
-            journal: Arc::new(DynamoJournal { client: client.clone(), table: table.clone() }),
-            tokens: Arc::new(DynamoTokens { client: client.clone(), table: table.clone() }),
-            maintenance: Arc::new(DynamoMaintenance {
-                client: client.clone(),
-                table: table.clone(),
-            }),
-            removal: Arc::new(DynamoRemoval { client: client.clone(), table: table.clone() }),
-            backlogs: Arc::new(DynamoBacklogs { client, table }),
+            accounts: Arc::new(DynamoAccounts { table: table.clone() }),
+            budgets: Arc::new(DynamoBudgets { table: table.clone() }),
+            app: Arc::new(DynamoAppBudgets { table: table.clone() }),
+            cursors: Arc::new(DynamoCursors { table: table.clone() }),
+            sends: Arc::new(DynamoSends { sends, state: table.clone(), meter: meter.clone() }),
+            journal: Arc::new(DynamoJournal { table: table.clone() }),
+            tokens: Arc::new(DynamoTokens { table: table.clone() }),
+            maintenance: Arc::new(DynamoMaintenance { table: table.clone() }),
+            removal: Arc::new(DynamoRemoval { table: table.clone() }),
+            backlogs: Arc::new(DynamoBacklogs { table }),
             queue: Arc::new(SqsSendQueue {
                 client: sqs.clone(),
                 url: config.send_queue_url.clone(),

@@ -16,6 +16,7 @@
 //! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
 //! | [`account_cache`], [`account`], [`accounts_file`] | accounts, and the files that describe them |
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
+//! | [`keys`] | the keys under which stores keep things |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
 //! | [`versioned`] | compare-and-swap |
 
@@ -30,6 +31,7 @@ pub mod deliver;
 pub mod gateway;
 pub mod grant;
 pub mod ingest;
+pub mod keys;
 pub mod limiter;
 pub mod metrics;
 pub mod operate;

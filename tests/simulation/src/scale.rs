@@ -4,7 +4,6 @@
 //! Nothing fails here, and a request is answered at once: the question is how hot each key becomes.
 
 mod clockwork;
-mod keys;
 mod meter;
 mod one;
 mod plan;

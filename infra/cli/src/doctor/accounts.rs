@@ -1,7 +1,7 @@
 //! The accounts: what each is, whether its token opens and Meta takes it, and what it would answer
 //! to.
 
-use spillway_cloud::login::SCOPES;
+use spillway_cloud::meta::login::SCOPES;
 use spillway_core::campaign::{Campaigns, Running};
 use spillway_core::id::AccountId;
 use spillway_core::status::{Condition, Facts, Next, State};

@@ -232,16 +232,9 @@ mod tests {
         cells.chunks(140).map(line).collect::<Vec<_>>().join("\n") + "\n"
     }
 
-    /// The file is what the view looks like; `UPDATE=1 cargo test` writes it anew.
     #[test]
     fn the_view_shows_all_accounts_and_the_selected_one() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/status.txt");
-        let is = drawn(&screen());
-        if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(path, &is).unwrap();
-        }
-        let wanted = std::fs::read_to_string(path).unwrap();
-        assert!(is == wanted, "{is}");
+        insta::assert_snapshot!("view", drawn(&screen()));
     }
 
     #[test]

@@ -1,30 +1,31 @@
 //! `spillway account`, `connect` and `new-key`.
 
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoMaintenance;
-use spillway_local::graph::app_scoped;
+use spillway_graph::app_scoped;
 
-use crate::snapshot::assert_json;
+use crate::snapshot::steady;
 use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accounts_are_listed_shown_and_changed() {
     let stand = Stand::start().await;
-    assert_json("account_list.json", &stand.json(&["account", "list"]).await);
+    assert_snapshot!("list", steady(&stand.json(&["account", "list"]).await));
     let text = stand.run(&["account", "show", CREATOR]).await.ok().stdout;
     assert!(text.contains("campaign       guide") && text.contains("sending"), "{text}");
 
     let set = ["account", "set", CREATOR, "--tier", "2", "--time-zone", "Europe/Berlin"];
     let dry = stand.json(&[&set[..], &["--dry-run"]].concat()).await;
     assert_eq!(dry["changed"], false);
-    assert_json("account_set.json", &stand.json(&set).await);
+    assert_snapshot!("set", steady(&stand.json(&set).await));
     assert_eq!(stand.json(&set).await["changes"], json!([]), "the second time nothing changes");
     let since = "2026-09-01";
     let careful = ["--profile", "careful", "--warm-up-since", since, "--day-starts", "09:30"];
     let text = stand.run(&[&["account", "set", CREATOR], &careful[..]].concat()).await.ok().stdout;
     assert!(text.contains("profile        local -> careful"), "{text}");
     assert!(text.contains("not warming up -> 2026-08-31T22:00:00Z"), "{text}");
-    assert_json("account_show.json", &stand.json(&["account", "show", CREATOR]).await);
+    assert_snapshot!("show", steady(&stand.json(&["account", "show", CREATOR]).await));
 
     let set = |with: [&'static str; 2]| {
         [["account", "set"], [OTHER, with[0]]]
@@ -42,7 +43,7 @@ async fn accounts_are_listed_shown_and_changed() {
 async fn on_hold_nothing_is_called_until_it_is_resumed() {
     let stand = Stand::start().await;
     let held = ["account", "hold", CREATOR, "--reason", "checking a text"];
-    assert_json("account_hold.json", &stand.json(&held).await);
+    assert_snapshot!("hold", steady(&stand.json(&held).await));
     stand.comment(CREATOR, "guide please", 0..5).await;
     // The first of them had a slot at once: its sender finds the hold.
     let list = ["send", "list", "--account", CREATOR];
@@ -51,7 +52,7 @@ async fn on_hold_nothing_is_called_until_it_is_resumed() {
     stand.until(&list, parked).await;
     assert_eq!(stand.calls(), 0);
     let shown = stand.json(&["account", "show", CREATOR]).await;
-    assert_json("account_held.json", &shown["holds"]);
+    assert_snapshot!("held", steady(&shown["holds"]));
     let charged = stand.run(&["charge", "read", "--account", CREATOR]).await;
     assert_eq!(charged.code, 3);
     assert!(charged.stdout.contains("until `spillway account resume"), "{}", charged.stdout);
@@ -123,7 +124,7 @@ async fn an_account_is_removed_with_all_that_waits() {
     let list = ["send", "list", "--account", CREATOR];
     assert_eq!(stand.json(&list).await["sends"], json!([]));
     let shown = stand.json(&["send", "show", &send_id(CREATOR, 3)]).await;
-    assert_json("send_cancelled.json", &shown);
+    assert_snapshot!("send_cancelled", steady(&shown));
     assert_eq!(stand.calls(), 0);
 }
 
@@ -161,10 +162,7 @@ async fn an_account_is_connected_by_a_login() {
 
     // Removed, Meta's requests find it no more.
     let requests_name = app_scoped(new);
-    let maintenance = DynamoMaintenance {
-        client: stand.served.stack.dynamo.clone(),
-        table: stand.served.stack.config.state_table.clone(),
-    };
+    let maintenance = DynamoMaintenance { table: stand.served.stack.state_table() };
     assert_eq!(maintenance.named(&requests_name).await.unwrap(), Some(new.into()));
     stand.run(&["account", "remove", new, "--yes"]).await.ok();
     assert_eq!(maintenance.named(&requests_name).await.unwrap(), None);

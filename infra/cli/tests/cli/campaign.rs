@@ -1,8 +1,9 @@
 //! `spillway campaign`.
 
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::snapshot::assert_json;
+use crate::snapshot::steady;
 use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
 
 const FILE: &str = r#"[[account]]
@@ -30,15 +31,15 @@ async fn a_file_is_shown_applied_and_the_second_time_changes_nothing() {
     assert!(dry.contains("keywords: guide, guía, link -> guide, guía"), "{dry}");
     assert_eq!(stand.json(&["campaign", "list"]).await, before, "a dry run writes nothing");
 
-    assert_json("campaign_apply.json", &stand.json(&["campaign", "apply", path]).await);
-    assert_json("campaign_list.json", &stand.json(&["campaign", "list"]).await);
+    assert_snapshot!("apply", steady(&stand.json(&["campaign", "apply", path]).await));
+    assert_snapshot!("list", steady(&stand.json(&["campaign", "list"]).await));
     let again = stand.json(&["campaign", "apply", path]).await;
     assert_eq!(again["changed"], false);
     let text = stand.run(&["campaign", "apply", path]).await.ok().stdout;
     assert!(text.ends_with("nothing changes\n"), "{text}");
-    assert_json(
-        "campaign_show.json",
-        &stand.json(&["campaign", "show", "guide", "--account", CREATOR]).await,
+    assert_snapshot!(
+        "show",
+        steady(&stand.json(&["campaign", "show", "guide", "--account", CREATOR]).await)
     );
 
     // New keywords hold for new comments at once in a process that has not seen the account yet.
@@ -115,9 +116,9 @@ async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() 
     stand.run(&["account", "hold", CREATOR]).await.ok();
     stand.comment(CREATOR, "guide", 0..2).await;
     let guide = ["guide", "--account", CREATOR];
-    assert_json(
-        "campaign_pause.json",
-        &stand.json(&[&["campaign", "pause"], &guide[..]].concat()).await,
+    assert_snapshot!(
+        "pause",
+        steady(&stand.json(&[&["campaign", "pause"], &guide[..]].concat()).await)
     );
     let again = stand.json(&[&["campaign", "pause"], &guide[..]].concat()).await;
     assert_eq!(again["changed"], false);

@@ -1,18 +1,20 @@
 //! `spillway charge`.
 
-use crate::snapshot::assert_json;
+use insta::assert_snapshot;
+
+use crate::snapshot::steady;
 use crate::stand::{CREATOR, Stand};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn units_are_granted_until_the_quota_is_full_and_then_denied_with_an_instant() {
     let stand = Stand::with_calls("200/1h").await;
     let charge = ["charge", "publish", "--account", CREATOR];
-    assert_json("charge_granted.json", &stand.json(&charge).await);
+    assert_snapshot!("granted", steady(&stand.json(&charge).await));
     // Upkeep takes some as well.
     stand.run(&[&charge[..], &["--units", "180"]].concat()).await.ok();
     let more = stand.run(&[&["--json"], &charge[..], &["--units", "20"]].concat()).await;
     assert_eq!(more.code, 3, "{}", more.stderr);
-    assert_json("charge_denied.json", &more.json());
+    assert_snapshot!("denied", steady(&more.json()));
     // All or none: what did not fit was given back.
     stand.run(&charge).await.ok();
     let mut full = stand.run(&charge).await;

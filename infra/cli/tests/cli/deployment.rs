@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::snapshot::assert_snapshot;
+use insta::assert_snapshot;
+
 use crate::stand::{CREATOR, Ran, Stand, file, program};
 
 fn from_outputs(outputs: &str, arguments: &[&str]) -> Ran {
@@ -32,7 +33,7 @@ const OUTPUTS: &str = r#"{"Stacks": [{"StackName": "spillway", "Outputs": [
 #[test]
 fn a_stacks_outputs_become_a_deployment_file() {
     let written = from_outputs(OUTPUTS, &[]).ok().stdout;
-    assert_snapshot("deployment.env", &written);
+    assert_snapshot!("deployment", written);
     from_outputs("{}", &[]).failed(1, "describe-stacks");
     from_outputs(&OUTPUTS.replace("StateTable", "Other"), &[]).failed(1, "lack StateTable");
 }

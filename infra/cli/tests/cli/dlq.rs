@@ -1,9 +1,10 @@
 //! `spillway dlq`.
 
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 use spillway_local::stack::queues;
 
-use crate::snapshot::assert_json;
+use crate::snapshot::steady;
 use crate::stand::{CREATOR, Stand, send_id};
 
 impl Stand {
@@ -55,7 +56,7 @@ async fn dead_letters_are_seen_moved_back_and_dropped() {
     assert_eq!(ids(&stand.json(&["dlq", "list", "--limit", "3"]).await).len(), 3);
     let unreadable = listed["messages"].as_array().unwrap().iter().find(|m| m["send"].is_null());
     let unreadable = unreadable.unwrap()["message"].as_str().unwrap().to_owned();
-    assert_json("dlq_show.json", &stand.json(&["dlq", "show", &unreadable]).await);
+    assert_snapshot!("show", steady(&stand.json(&["dlq", "show", &unreadable]).await));
     assert_eq!(stand.buried(), (25, 0));
 
     let readable = ids(&listed).into_iter().find(|id| *id != unreadable).unwrap();

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use insta::assert_snapshot;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use spillway_judge::Action;
 
-use crate::snapshot::assert_json;
+use crate::snapshot::steady;
 use crate::stand::{CREATOR, OTHER, Ran, Stand};
 
 impl Stand {
@@ -59,7 +60,7 @@ fn complaints(ran: &Ran) -> Vec<(String, String, String)> {
 async fn of_a_sound_stack_nothing_is_wrong() {
     let stand = Stand::visited().await;
     let ran = stand.doctor(&[]).await.ok();
-    assert_json("doctor.json", &ran.json());
+    assert_snapshot!("doctor", steady(&ran.json()));
     for secret in
         [&stand.served.stack.secrets.app_secrets, &stand.served.stack.secrets.verify_tokens]
     {

@@ -1,6 +1,7 @@
 //! Help texts, completions and wrong command lines.
 
-use crate::snapshot::assert_snapshot;
+use insta::assert_snapshot;
+
 use crate::stand::{Ran, program};
 
 const COMMANDS: [&str; 39] = [
@@ -63,7 +64,7 @@ fn every_help_text_is_as_kept_and_has_an_example() {
         );
         all += &format!("$ spillway {}\n{help}\n", arguments.join(" "));
     }
-    assert_snapshot("help.txt", &all);
+    assert_snapshot!("help", all);
 }
 
 #[test]

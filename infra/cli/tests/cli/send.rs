@@ -1,8 +1,9 @@
 //! `spillway send`.
 
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::snapshot::assert_json;
+use crate::snapshot::steady;
 use crate::stand::{CREATOR, OTHER, Stand, send_id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,7 +26,7 @@ async fn waiting_sends_are_listed_shown_and_cancelled() {
     // It may have been put off more than once.
     shown["epoch"] = Value::Null;
     shown["history"] = Value::Null;
-    assert_json("send_waiting.json", &shown);
+    assert_snapshot!("waiting", steady(&shown));
 
     let one = send_id(CREATOR, 7);
     stand.run(&["send", "cancel", &one]).await.failed(5, "1 waiting sends are cancelled for good");
@@ -51,8 +52,8 @@ async fn a_failed_send_is_brought_back_and_sent_once() {
     stand.comment(OTHER, "hello", 0..1).await;
     let id = send_id(OTHER, 0);
     let failed = stand.until(&["send", "show", &id], |send| send["state"] == "failed").await;
-    assert_json("send_failed.json", &failed);
-    assert_json("send_retry.json", &stand.json(&["send", "retry", &id]).await);
+    assert_snapshot!("failed", steady(&failed));
+    assert_snapshot!("retry", steady(&stand.json(&["send", "retry", &id]).await));
     let sent = stand.until(&["send", "show", &id], |send| send["state"] == "sent").await;
     let history = sent["history"].as_array().unwrap().iter().map(|step| step["what"].as_str());
     let history: Vec<&str> = history.map(Option::unwrap).collect();

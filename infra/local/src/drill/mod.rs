@@ -29,6 +29,7 @@ use futures::future::BoxFuture;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
+use spillway_graph::{GraphConfig, UnknownComments};
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::Clock;
 
@@ -38,7 +39,6 @@ use self::strike::Happened;
 use self::trouble::Trouble;
 use crate::clock::SteppedClock;
 use crate::driver::{Delivery, Driver, Watch};
-use crate::graph::{GraphConfig, UnknownComments};
 use crate::setup::{QuotaOptions, load_accounts};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
 use crate::story::trace::{Said, Trace};

@@ -8,10 +8,11 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use secrecy::SecretString;
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_cloud::login::{LoggedIn, Login};
+use spillway_cloud::meta::login::{LoggedIn, Login};
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
+use spillway_graph::{Fault, FaultKind};
 use spillway_service::clock::Clock;
 
 use super::plan::Planned;
@@ -19,7 +20,6 @@ use super::trouble::Trouble;
 use super::{Drill, LOG_IN_AGAIN, Moment, REDIRECT, START};
 use crate::driver::Delivery;
 use crate::fault_injector::{KillPoint, Outage, Service};
-use crate::graph::{Fault, FaultKind};
 use crate::stack::Stack;
 
 /// So long Meta delivers what was not taken again (webhooks of the Instagram Platform).
@@ -247,8 +247,7 @@ impl Drill {
         };
         let new = &self.accounts[account];
         ensure!(logged_in.me.account == new.id, "another account has logged in");
-        let Stack { config, dynamo, .. } = &*self.stack;
-        let accounts = DynamoAccounts { client: dynamo.clone(), table: config.state_table.clone() };
+        let accounts = DynamoAccounts { table: self.stack.state_table() };
         let login = self.login()?;
         login.connect(&self.outside, &accounts, &logged_in, new).await?;
         Ok(())

@@ -14,10 +14,10 @@ use spillway_core::time::Timestamp;
 
 use crate::clock::SteppedClock;
 use crate::driver::{Driver, Progress, Watch};
-use crate::graph::{self, UnknownComments};
 use crate::report::Report;
 use crate::setup::{QuotaOptions, load_accounts, parse_span};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
+use spillway_graph::UnknownComments;
 use trace::{Arrivals, REEL, Shape, Trace};
 
 /// What the story is about.
@@ -77,11 +77,11 @@ impl Story {
                 clock: clock.clone(),
                 pace: Pace::Stepped,
                 accounts,
-                graph: graph::GraphConfig {
+                graph: spillway_graph::GraphConfig {
                     limits: quotas.limits(),
                     seed: options.seed,
                     unknown_comments: UnknownComments::Refuse,
-                    ..graph::GraphConfig::default()
+                    ..spillway_graph::GraphConfig::default()
                 },
                 ports: Ports::default(),
                 seed: Some(options.seed),

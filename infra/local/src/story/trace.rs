@@ -7,9 +7,9 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::time::Timestamp;
+use spillway_graph::{Comment, Surface, Words, username};
 
 use crate::driver::Delivery;
-use crate::graph::{Comment, Surface, Words, username};
 
 /// The Reel of the story.
 pub const REEL: &str = "17900000000000001";

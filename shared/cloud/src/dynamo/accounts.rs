@@ -9,10 +9,6 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::BoxFuture;
 use spillway_core::app::AppBudget;
@@ -21,22 +17,20 @@ use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
+use spillway_service::keys;
 use spillway_service::port::{Accounts, AppBudgets, Budgets, Read, Saved, StoreError};
 use spillway_service::tombstones::Tombstones;
 use spillway_service::versioned::{AppBudgetOf, BudgetOf, measure_and_replace};
 
-use super::item::{Item, Reader, at, b, json, n, s};
+use super::item::{Item, Reader, at, b, json, n};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
-use super::unavailable;
-use crate::schema::{FORGOTTEN_SK, LEASING_PK, TOMBSTONE_PREFIX, account_pk, campaign_sk};
+use super::table::{Ask, Table, key};
 use crate::secrets::process_number;
 
 /// Accounts in the `state` table.
 pub struct DynamoAccounts {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 const LOAD: &str = "load the account";
@@ -48,27 +42,20 @@ const REMOVE: &str = "remove an item of the account";
 #[async_trait]
 impl Accounts for DynamoAccounts {
     async fn read(&self, id: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(account_pk(id)))
-            .consistent_read(how == Read::Consistent)
-            .into_paginator()
-            .items()
-            .send();
+        let query = self.table.partition(keys::account(id));
+        let items = query.consistent_read(how == Read::Consistent).ask(LOAD).await?;
         let mut settings = None;
         let mut campaigns: Vec<(Campaign, Running)> = Vec::new();
         let (mut tombstone_key, mut tombstones) = (Vec::new(), HashSet::new());
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| unavailable(LOAD, error))?;
-            let reader = Reader { item: &item, what: LOAD };
+        for item in &items {
+            let reader = Reader { item, what: LOAD };
             match reader.text("sk")? {
-                "settings" => settings = Some(settings_of(&reader)?),
-                sk if sk.starts_with("campaign#") => campaigns.push(campaign_of(&reader)?),
-                FORGOTTEN_SK => reader.bytes("key")?.clone_into(&mut tombstone_key),
-                sk if let Some(tombstone) = sk.strip_prefix(TOMBSTONE_PREFIX) => {
+                keys::SETTINGS_SK => settings = Some(settings_of(&reader)?),
+                sk if sk.starts_with(keys::CAMPAIGN_SK_PREFIX) => {
+                    campaigns.push(campaign_of(&reader)?);
+                }
+                keys::FORGOTTEN_SK => reader.bytes("key")?.clone_into(&mut tombstone_key),
+                sk if let Some(tombstone) = sk.strip_prefix(keys::TOMBSTONE_SK_PREFIX) => {
                     tombstones.insert(tombstone.to_owned());
                 }
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
@@ -108,9 +95,8 @@ impl DynamoAccounts {
             // The settings make the account: with them come all of its campaigns, or comments and
             // waiting sends that look for one would be dropped.
             self.put_campaigns(id, campaigns).await?;
-            let settings = Item::from([
-                ("pk".into(), s(account_pk(id))),
-                ("sk".into(), s("settings")),
+            let mut settings = settings_key(id);
+            settings.extend([
                 ("rules".into(), json(rules)),
                 ("token".into(), b(token.sealed.as_slice())),
                 ("token_key".into(), n(token.key)),
@@ -143,11 +129,8 @@ impl DynamoAccounts {
             };
             let next = stored.next();
             let mut update = self
-                .client
-                .update_item()
-                .table_name(&self.table)
-                .key("pk", s(account_pk(id)))
-                .key("sk", s("settings"))
+                .table
+                .update(settings_key(id))
                 .update_expression("SET revision = :next")
                 .condition_expression(
                     "attribute_exists(pk) AND (attribute_not_exists(revision) OR revision < :next)",
@@ -159,14 +142,10 @@ impl DynamoAccounts {
                     .expression_attribute_names("#rules", "rules")
                     .expression_attribute_values(":rules", json(rules));
             }
-            match update.send().await {
-                Ok(_) => {
-                    self.announce(id, next).await?;
-                    return Ok(true);
-                }
-                // Somebody else has changed or removed it in between.
-                Err(error) if is_refused(error.as_service_error()) => {}
-                Err(error) => return Err(unavailable(SET, error)),
+            // Where it is refused, somebody else has changed or removed it in between.
+            if update.ask(SET).await?.is_done() {
+                self.announce(id, next).await?;
+                return Ok(true);
             }
         }
     }
@@ -184,7 +163,7 @@ impl DynamoAccounts {
     ) -> Result<(), StoreError> {
         self.put_campaigns(id, put).await?;
         for campaign in removed {
-            self.delete(account_pk(id), campaign_sk(campaign)).await?;
+            self.table.delete(campaign_key(id, campaign)).ask(REMOVE).await?;
         }
         self.revise(id, None).await.map(|_| ())
     }
@@ -195,12 +174,12 @@ impl DynamoAccounts {
         campaigns: &[Campaign],
     ) -> Result<(), StoreError> {
         for campaign in campaigns {
-            self.update_campaign(id, &campaign.id)
+            self.table
+                .update(campaign_key(id, &campaign.id))
                 .update_expression("SET campaign = :campaign")
                 .expression_attribute_values(":campaign", json(campaign))
-                .send()
-                .await
-                .map_err(|error| unavailable(CAMPAIGN, error))?;
+                .ask(CAMPAIGN)
+                .await?;
         }
         Ok(())
     }
@@ -215,33 +194,16 @@ impl DynamoAccounts {
         campaign: &CampaignId,
         running: Running,
     ) -> Result<bool, StoreError> {
-        let update =
-            self.update_campaign(id, campaign).condition_expression("attribute_exists(pk)");
+        let update = self.table.update(campaign_key(id, campaign));
+        let update = update.condition_expression("attribute_exists(pk)");
         let update = match running {
             Running::Active => update.update_expression(format!("REMOVE {PAUSED_AT}")),
             Running::PausedSince(since) => update
                 .update_expression(format!("SET {PAUSED_AT} = :at"))
                 .expression_attribute_values(":at", at(since)),
         };
-        match update.send().await {
-            Ok(_) => self.revise(id, None).await,
-            Err(error) if is_refused(error.as_service_error()) => Ok(false),
-            Err(error) => Err(unavailable(CAMPAIGN, error)),
-        }
-    }
-
-    async fn delete(&self, pk: String, sk: String) -> Result<(), StoreError> {
-        let delete = self.client.delete_item().table_name(&self.table);
-        let deleted = delete.key("pk", s(pk)).key("sk", s(sk)).send().await;
-        deleted.map(|_| ()).map_err(|error| unavailable(REMOVE, error))
-    }
-
-    fn update_campaign(&self, id: &AccountId, campaign: &CampaignId) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(account_pk(id)))
-            .key("sk", s(campaign_sk(campaign)))
+        let is_known = update.ask(CAMPAIGN).await?.is_done();
+        if is_known { self.revise(id, None).await } else { Ok(false) }
     }
 
     /// Writes settings under the revision after every one that there was, and gives it.
@@ -251,24 +213,20 @@ impl DynamoAccounts {
             let mut item = settings.clone();
             item.insert("revision".into(), n(next.0));
             let put = self
-                .client
-                .put_item()
-                .table_name(&self.table)
-                .set_item(Some(item))
+                .table
+                .put(item)
                 .condition_expression("attribute_not_exists(revision) OR revision < :next")
                 .expression_attribute_values(":next", n(next.0));
-            let Err(error) = put.send().await else { return Ok(next) };
-            match error.as_service_error() {
-                // Somebody else has changed it in between.
-                Some(PutItemError::ConditionalCheckFailedException(_)) => {}
-                _ => return Err(unavailable(CONNECT, error)),
+            // Where it is refused, somebody else has changed it in between.
+            if put.ask(CONNECT).await?.is_done() {
+                return Ok(next);
             }
         }
     }
 
     /// The revision after every one that there was.
     pub(super) async fn next_revision(&self, id: &AccountId) -> Result<Revision, StoreError> {
-        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
+        let budgets = DynamoBudgets { table: self.table.clone() };
         // An account that is connected again has no settings, and still has its budget.
         let decided = budgets.load(id).await?.revision;
         Ok(self
@@ -285,18 +243,12 @@ impl DynamoAccounts {
         id: &AccountId,
         how: Read,
     ) -> Result<Option<Revision>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", s(account_pk(id)))
-            .key("sk", s("settings"))
+        let get = self
+            .table
+            .get(settings_key(id))
             .projection_expression("pk, revision")
-            .consistent_read(how == Read::Consistent)
-            .send()
-            .await
-            .map_err(|error| unavailable(CONNECT, error))?;
-        match answer.item {
+            .consistent_read(how == Read::Consistent);
+        match get.ask(CONNECT).await? {
             Some(item) => revision(&Reader { item: &item, what: CONNECT }).map(Some),
             None => Ok(None),
         }
@@ -310,7 +262,7 @@ impl DynamoAccounts {
         id: &AccountId,
         revision: Revision,
     ) -> Result<(), StoreError> {
-        let budgets = DynamoBudgets { client: self.client.clone(), table: self.table.clone() };
+        let budgets = DynamoBudgets { table: self.table.clone() };
         let process = process()?;
         let mut sequence = 0..;
         let announce = |budget: &Budget| {
@@ -324,18 +276,15 @@ impl DynamoAccounts {
     /// Charges what the account has called to the app's quotas that it has not leased from before.
     /// This comes before its rules are written: whoever leases by them finds it.
     async fn join_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
-        let key = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
-        let get = self.client.get_item().table_name(&self.table).set_key(Some(key));
-        let listed = get.consistent_read(true).send().await;
-        let listed = listed.map_err(|error| unavailable(CONNECT, error))?.item.unwrap_or_default();
+        let get = self.table.get(leasing_key(id)).consistent_read(true);
+        let listed = get.ask(CONNECT).await?.unwrap_or_default();
         let known = Reader { item: &listed, what: CONNECT }.members("quotas")?.to_vec();
         let new = || rules.leased().filter(|quota| known.iter().all(|id| id != quota.id.as_str()));
         if new().next().is_none() {
             return Ok(());
         }
-        let (client, table) = (self.client.clone(), self.table.clone());
-        let account = DynamoBudgets { client, table }.load(id).await?;
-        let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
+        let account = DynamoBudgets { table: self.table.clone() }.load(id).await?;
+        let budgets = DynamoAppBudgets { table: self.table.clone() };
         let process = process()?;
         let mut sequence = 0..;
         let join = |budget: &AppBudget| {
@@ -353,27 +302,23 @@ impl DynamoAccounts {
             return self.stop_leasing(id).await;
         }
         let quotas = rules.leased().map(|quota| quota.id.to_string());
-        let listed = Item::from([
-            ("pk".into(), s(LEASING_PK)),
-            ("sk".into(), s(id.as_str())),
+        let mut listed = leasing_key(id);
+        listed.extend([
             ("tier".into(), n(u8::from(rules.terms().tier))),
             ("quotas".into(), AttributeValue::Ss(quotas.collect())),
         ]);
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(listed));
-        put.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        self.table.put(listed).ask(CONNECT).await?;
         self.recount_leasing().await
     }
 
     /// Takes the account off those that lease from the app's quotas.
     pub(super) async fn stop_leasing(&self, id: &AccountId) -> Result<(), StoreError> {
-        let listed = Item::from([("pk".into(), s(LEASING_PK)), ("sk".into(), s(id.as_str()))]);
-        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(listed));
-        delete.send().await.map_err(|error| unavailable(CONNECT, error))?;
+        self.table.delete(leasing_key(id)).ask(CONNECT).await?;
         self.recount_leasing().await
     }
 
     async fn recount_leasing(&self) -> Result<(), StoreError> {
-        let budgets = DynamoAppBudgets { client: self.client.clone(), table: self.table.clone() };
+        let budgets = DynamoAppBudgets { table: self.table.clone() };
         let mut budget = budgets.load().await?;
         let process = process()?;
         for sequence in 0.. {
@@ -394,19 +339,9 @@ impl DynamoAccounts {
 
     /// Those that lease, by tier. One that was listed before tiers were counts as of the first.
     async fn leasing(&self) -> Result<[u32; 3], StoreError> {
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(LEASING_PK))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
+        let query = self.table.partition(keys::LEASING).consistent_read(true);
         let mut tiers = [0u32; 3];
-        while let Some(item) = items.next().await {
-            let item = item.map_err(|error| unavailable(CONNECT, error))?;
+        for item in query.ask(CONNECT).await? {
             let tier: Option<u8> = Reader { item: &item, what: CONNECT }.optional_number("tier")?;
             let nth = usize::from(tier.unwrap_or(1).clamp(1, 3) - 1);
             tiers[nth] = tiers[nth].saturating_add(1);
@@ -415,8 +350,17 @@ impl DynamoAccounts {
     }
 }
 
-fn is_refused(error: Option<&UpdateItemError>) -> bool {
-    error.is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+/// Where an account's settings lie.
+pub(super) fn settings_key(account: &AccountId) -> Item {
+    key(keys::account(account), keys::SETTINGS_SK)
+}
+
+fn campaign_key(account: &AccountId, campaign: &CampaignId) -> Item {
+    key(keys::account(account), keys::campaign_sk(campaign))
+}
+
+fn leasing_key(account: &AccountId) -> Item {
+    key(keys::LEASING, account.as_str())
 }
 
 fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {

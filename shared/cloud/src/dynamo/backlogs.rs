@@ -1,8 +1,6 @@
 //! Marks of accounts with waiting sends, spread over a few partitions.
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
@@ -10,19 +8,17 @@ use aws_sdk_dynamodb::types::{
 use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
+use spillway_service::keys;
 use spillway_service::port::{BacklogMarker, Backlogs, DUE_AHEAD, StoreError};
 use tracing::error;
 
-use super::item::{Reader, WRITTEN_BY, at, b, is_by, n, s, writer};
-use super::unavailable;
-use crate::schema::{BACKLOG_SHARDS, backlog_pk, backlog_shard_pk};
+use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, n, writer};
+use super::table::{Ask, Table, Written, key};
 
 /// Marks in the `state` table.
 pub struct DynamoBacklogs {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 const MARK: &str = "mark the backlog";
@@ -41,7 +37,7 @@ impl Backlogs for DynamoBacklogs {
     }
 
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let parts = try_join_all((0..BACKLOG_SHARDS).map(|shard| self.marked_in(shard))).await?;
+        let parts = try_join_all((0..keys::SHARDS).map(|shard| self.marked_in(shard))).await?;
         Ok(parts.into_iter().flatten().collect())
     }
 
@@ -67,21 +63,14 @@ impl Backlogs for DynamoBacklogs {
             .expression_attribute_values(":writer", b(writer.as_slice()))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
+            .ask(LEASE)
+            .await?;
         let item = match answer {
-            Ok(answer) => answer.attributes.unwrap_or_default(),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    let item = refused.item.clone().unwrap_or_default();
-                    let is_ours = is_by(&item, &writer) && item.contains_key("lease_until");
-                    if !is_ours {
-                        return Ok(None);
-                    }
-                    item
-                }
-                _ => return Err(unavailable(LEASE, error)),
-            },
+            Written::Done(item) => item,
+            Written::Refused(item) if is_by(&item, &writer) && item.contains_key("lease_until") => {
+                item
+            }
+            Written::Refused(_) => return Ok(None),
         };
         let reader = Reader { item: &item, what: LEASE };
         Ok(Some(BacklogMarker {
@@ -99,42 +88,25 @@ impl Backlogs for DynamoBacklogs {
     ) -> Result<(), StoreError> {
         let settled = match due {
             Some(due) => {
-                let answer = self
-                    .update(account)
+                self.update(account)
                     .update_expression("SET due = :due REMOVE lease_until")
                     .condition_expression("version = :version")
                     .expression_attribute_values(":due", at(due))
                     .expression_attribute_values(":version", n(mark.version))
-                    .send()
-                    .await;
-                match answer {
-                    Ok(_) => true,
-                    Err(error) if is_refused(error.as_service_error()) => false,
-                    Err(error) => return Err(unavailable(SETTLE, error)),
-                }
+                    .ask(SETTLE)
+                    .await?
             }
             None => {
-                let answer = self
-                    .client
-                    .delete_item()
-                    .table_name(&self.table)
-                    .key("pk", s(backlog_pk(account)))
-                    .key("sk", s(account.as_str()))
+                self.table
+                    .delete(mark_key(account))
                     .condition_expression("version = :version")
                     .expression_attribute_values(":version", n(mark.version))
                     .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                    .send()
-                    .await;
-                match answer {
-                    Ok(_) => true,
-                    Err(error) => match error.as_service_error() {
-                        Some(refused) if refused.is_conditional_check_failed_exception() => false,
-                        _ => return Err(unavailable(SETTLE, error)),
-                    },
-                }
+                    .ask(SETTLE)
+                    .await?
             }
         };
-        if settled { Ok(()) } else { self.end_lease(account, mark.lease_until).await }
+        if settled.is_done() { Ok(()) } else { self.end_lease(account, mark.lease_until).await }
     }
 }
 
@@ -150,36 +122,21 @@ impl DynamoBacklogs {
             .update_expression(format!("SET due = {due}, marked_at = :now ADD version :one"))
             .expression_attribute_values(":now", at(now))
             .expression_attribute_values(":one", n(1))
-            .send()
+            .ask(MARK)
             .await
-            .map_err(|error| unavailable(MARK, error))?;
-        Ok(())
+            .map(drop)
     }
 
     /// An update of the account's mark, to be completed.
     fn update(&self, account: &AccountId) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(backlog_pk(account)))
-            .key("sk", s(account.as_str()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+        let update = self.table.update(mark_key(account));
+        update.return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
 
     async fn marked_in(&self, shard: u8) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(backlog_shard_pk(shard)))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
+        let query = self.table.partition(keys::backlog_shard(shard)).consistent_read(true);
         let mut marked = Vec::new();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| unavailable(LIST, error))?;
+        for item in query.ask(LIST).await? {
             let reader = Reader { item: &item, what: LIST };
             match (reader.text("sk"), reader.at("due")) {
                 (Ok(account), Ok(due)) => marked.push((AccountId::new(account), due)),
@@ -198,21 +155,16 @@ impl DynamoBacklogs {
         account: &AccountId,
         lease_until: Timestamp,
     ) -> Result<(), StoreError> {
-        let answer = self
-            .update(account)
+        self.update(account)
             .update_expression("REMOVE lease_until")
             .condition_expression("lease_until = :lease")
             .expression_attribute_values(":lease", at(lease_until))
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) if is_refused(error.as_service_error()) => Ok(()),
-            Err(error) => Err(unavailable(SETTLE, error)),
-        }
+            .ask(SETTLE)
+            .await
+            .map(drop)
     }
 }
 
-fn is_refused(error: Option<&UpdateItemError>) -> bool {
-    error.is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+fn mark_key(account: &AccountId) -> Item {
+    key(keys::backlog(account), account.as_str())
 }

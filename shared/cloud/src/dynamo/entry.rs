@@ -12,7 +12,8 @@ use spillway_service::port::{Entry, StoreError};
 
 use super::item::{Item, Reader, at, json, n, s};
 use super::sends::expires_at;
-use crate::schema::{EXPIRES_AT, entry_id};
+use super::table::entry_key;
+use crate::schema::EXPIRES_AT;
 
 /// What of a waiting send never changes, but for what its entry tells beside it.
 #[derive(Serialize, Deserialize)]
@@ -74,8 +75,8 @@ pub(super) fn standing(
 
 /// The entry of a send that is new.
 pub(super) fn item(outbox_key: &OutboxKey, send: &PendingSend) -> Item {
-    let mut item = Item::from([
-        ("id".into(), s(entry_id(&send.id))),
+    let mut item = entry_key(&send.id);
+    item.extend([
         ("campaign".into(), s(send.campaign.as_str())),
         ("matched_at".into(), at(send.matched_at)),
         ("steps".into(), AttributeValue::M(Item::new())),

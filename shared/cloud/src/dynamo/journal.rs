@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
 use spillway_core::id::AccountId;
 use spillway_core::journal::JournalEntry;
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
+use spillway_service::keys;
 use spillway_service::port::{Journal, StoreError};
 
-use super::item::{Item, Reader, json, json_text, n, s};
+use super::item::{Reader, json, json_text, n, s};
+use super::table::{Ask, Table, key};
 use super::unavailable;
-use crate::schema::{EXPIRES_AT, journal_pk, journal_sk};
+use crate::schema::EXPIRES_AT;
 
 /// How long a line is kept.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -22,10 +23,8 @@ const LIST: &str = "read the journal";
 
 /// Journals in the `state` table.
 pub struct DynamoJournal {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 #[async_trait]
@@ -33,15 +32,10 @@ impl Journal for DynamoJournal {
     async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError> {
         // Named by what it says: a repeated request writes the same item.
         let name = seed(&[&json_text(&entry.what)]);
-        let item = Item::from([
-            ("pk".into(), s(journal_pk(&entry.account))),
-            ("sk".into(), s(journal_sk(entry.at, Some(name)))),
-            ("entry".into(), json(entry)),
-            (EXPIRES_AT.into(), n((entry.at + KEPT).as_secs())),
-        ]);
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
-        put.send().await.map_err(|error| unavailable(APPEND, error))?;
-        Ok(())
+        let mut item = key(keys::journal(&entry.account), keys::journal_sk(entry.at, Some(name)));
+        item.insert("entry".into(), json(entry));
+        item.insert(EXPIRES_AT.into(), n((entry.at + KEPT).as_secs()));
+        self.table.put(item).ask(APPEND).await.map(drop)
     }
 
     async fn list(
@@ -51,12 +45,10 @@ impl Journal for DynamoJournal {
         limit: usize,
     ) -> Result<Vec<JournalEntry>, StoreError> {
         let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
+            .table
+            .partition(keys::journal(account))
             .key_condition_expression("pk = :pk AND sk >= :since")
-            .expression_attribute_values(":pk", s(journal_pk(account)))
-            .expression_attribute_values(":since", s(journal_sk(since, None)))
+            .expression_attribute_values(":since", s(keys::journal_sk(since, None)))
             .scan_index_forward(false)
             .limit(i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000))
             .into_paginator()

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
@@ -17,8 +16,9 @@ use super::entry;
 use super::item::{Item, Reader, at, json, n, s};
 use super::pacing::person_key;
 use super::sends::{DynamoSends, expires_at};
+use super::table::{Ask, Written, entry_key};
 use super::unavailable;
-use crate::schema::{EXPIRES_AT, entry_id};
+use crate::schema::EXPIRES_AT;
 
 /// How long an entry stays beside its tombstone: longer than a process goes on with an account that
 /// it has read without it.
@@ -32,24 +32,16 @@ const REOPEN: &str = "let the send wait again";
 #[async_trait]
 impl Ledger for DynamoSends {
     async fn find(&self, send: &SendId) -> Result<Option<Stored>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.sends)
-            .key("id", s(entry_id(send)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| unavailable(FIND, error))?;
-        let item = answer.item;
+        let item = self.sends.get(entry_key(send)).consistent_read(true).ask(FIND).await?;
         item.map(|item| stored(&item, send.clone(), FIND)).transpose()
     }
 
     async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Part, StoreError> {
         let page = self
+            .sends
             .client
             .scan()
-            .table_name(&self.sends)
+            .table_name(&self.sends.name)
             .filter_expression("begins_with(id, :account) AND #state <> :waiting")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":account", s(format!("{account}/")))
@@ -92,10 +84,8 @@ impl Ledger for DynamoSends {
         let sets: Vec<String> =
             standing.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
         let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.sends)
-            .key("id", s(entry_id(&old.id)))
+            .sends
+            .update(entry_key(&old.id))
             .update_expression(format!(
                 "SET {}, steps.#ended = :ended, steps.#retried = :retried REMOVE outcome, ended_at",
                 sets.join(", ")
@@ -114,20 +104,11 @@ impl Ledger for DynamoSends {
                 .expression_attribute_names(format!("#{name}"), name)
                 .expression_attribute_values(format!(":{name}"), value);
         }
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    let item = refused.item.clone().unwrap_or_default();
-                    let reader = Reader { item: &item, what: REOPEN };
-                    let lies_at = reader.opt_text("place");
-                    // Our own write, whose answer was lost and which the SDK tried again: the
-                    // outbox key is new.
-                    Ok(lies_at == Some(outbox_key.as_str()))
-                }
-                _ => Err(unavailable(REOPEN, error)),
-            },
-        }
+        let Written::Refused(item) = update.ask(REOPEN).await? else { return Ok(true) };
+        let reader = Reader { item: &item, what: REOPEN };
+        // Our own write, whose answer was lost and which the SDK tried again: the outbox key is
+        // new.
+        Ok(reader.opt_text("place") == Some(outbox_key.as_str()))
     }
 
     async fn write_tombstone(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError> {
@@ -136,10 +117,8 @@ impl Ledger for DynamoSends {
         let deadline = old.outbox_key.parts().map_or(Timestamp::EPOCH, |(_, _, deadline)| deadline);
         self.put_tombstone(&old.id, expires_at(old.matched_at, deadline)).await?;
         let update = self
-            .client
-            .update_item()
-            .table_name(&self.sends)
-            .key("id", s(entry_id(&old.id)))
+            .sends
+            .update(entry_key(&old.id))
             .update_expression(format!("SET outcome = :outcome, {EXPIRES_AT} = :soon"))
             .condition_expression("#state = :state AND ended_at = :at")
             .expression_attribute_names("#state", "state")
@@ -147,13 +126,7 @@ impl Ledger for DynamoSends {
             .expression_attribute_values(":soon", n((now + BURIED_KEPT).as_secs()))
             .expression_attribute_values(":state", s(old.state.name()))
             .expression_attribute_values(":at", at(*ended_at));
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(refused) if refused.is_conditional_check_failed_exception() => Ok(false),
-                _ => Err(unavailable(FORGET, error)),
-            },
-        }
+        Ok(update.ask(FORGET).await?.is_done())
     }
 
     async fn forget_unit(
@@ -161,10 +134,7 @@ impl Ledger for DynamoSends {
         account: &AccountId,
         person: &RecipientId,
     ) -> Result<(), StoreError> {
-        let delete = self.client.delete_item().table_name(&self.state);
-        let delete = delete.set_key(Some(person_key(account, person)));
-        delete.send().await.map_err(|error| unavailable(FORGET, error))?;
-        Ok(())
+        self.state.delete(person_key(account, person)).ask(FORGET).await.map(drop)
     }
 }
 

@@ -9,9 +9,6 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
@@ -20,20 +17,18 @@ use futures::future::try_join_all;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::Upkeep;
+use spillway_service::keys;
 use spillway_service::port::{
     LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule, StoreError, UpkeepRequest,
 };
 
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, json_text, s, writer};
-use super::unavailable;
-use crate::schema::{BACKLOG_SHARDS, alias_pk, upkeep_pk, upkeep_shard_pk};
+use super::table::{Ask, Table, Written, key};
 
 /// The list in the `state` table.
 pub struct DynamoMaintenance {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 const HEARD: &str = "note that webhooks come";
@@ -48,9 +43,6 @@ const STRIKE: &str = "take the account off upkeep's list";
 /// The set of ids by which apps name the account.
 const ALIASES: &str = "aliases";
 
-/// Sort key of an alias's only item.
-const ALIAS_SK: &str = "account";
-
 #[async_trait]
 impl LastSeen for DynamoMaintenance {
     async fn record_seen(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
@@ -58,10 +50,9 @@ impl LastSeen for DynamoMaintenance {
             .update_expression("SET heard_at = :now, due = if_not_exists(due, :now)")
             .expression_attribute_values(":now", at(now))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
+            .ask(HEARD)
             .await
-            .map_err(|error| unavailable(HEARD, error))?;
-        Ok(())
+            .map(drop)
     }
 }
 
@@ -69,13 +60,11 @@ impl LastSeen for DynamoMaintenance {
 impl MaintenanceSchedule for DynamoMaintenance {
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         let enroll = self.update(account).update_expression("SET due = :now");
-        let sent = enroll.expression_attribute_values(":now", at(now)).send().await;
-        sent.map_err(|error| unavailable(ENROLL, error))?;
-        Ok(())
+        enroll.expression_attribute_values(":now", at(now)).ask(ENROLL).await.map(drop)
     }
 
     async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let parts = try_join_all((0..BACKLOG_SHARDS).map(|shard| self.due_in(shard, now))).await?;
+        let parts = try_join_all((0..keys::SHARDS).map(|shard| self.due_in(shard, now))).await?;
         let mut due: Vec<_> = parts.into_iter().flatten().collect();
         due.sort_by_key(|&(_, due)| due);
         Ok(due)
@@ -97,34 +86,24 @@ impl MaintenanceSchedule for DynamoMaintenance {
             .expression_attribute_values(":writer", b(writer.as_slice()))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
+            .ask(VISIT)
+            .await?;
         match answer {
-            Ok(answer) => record(&answer.attributes.unwrap_or_default()).map(Some),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    let ours = refused.item().filter(|item| is_by(item, &writer));
-                    ours.map(record).transpose()
-                }
-                _ => Err(unavailable(VISIT, error)),
-            },
+            Written::Done(item) => record(&item).map(Some),
+            Written::Refused(item) if is_by(&item, &writer) => record(&item).map(Some),
+            Written::Refused(_) => Ok(None),
         }
     }
 
     async fn note(&self, account: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
-        let answer = self
-            .update(account)
+        // Refused where it was taken off the list meanwhile.
+        self.update(account)
             .update_expression("SET upkeep = :upkeep")
             .condition_expression("attribute_exists(sk)")
             .expression_attribute_values(":upkeep", json(upkeep))
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(()),
-            // Taken off the list meanwhile.
-            Err(error) if is_refused(error.as_service_error()) => Ok(()),
-            Err(error) => Err(unavailable(SETTLE, error)),
-        }
+            .ask(SETTLE)
+            .await
+            .map(drop)
     }
 
     async fn settle(
@@ -142,21 +121,15 @@ impl MaintenanceSchedule for DynamoMaintenance {
             .expression_attribute_values(":due", at(due))
             .expression_attribute_values(":until", at(until))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(error) = answer else { return Ok(()) };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                let item = refused.item.clone().unwrap_or_default();
-                let reader = Reader { item: &item, what: SETTLE };
-                // Our own write, whose answer was lost and which the SDK tried again.
-                let is_ours = reader.opt_text("upkeep") == Some(json_text(upkeep).as_str())
-                    && reader.opt_at("due")? == Some(due);
-                // Else somebody has asked for something: it stays due.
-                if is_ours { Ok(()) } else { self.note(account, upkeep).await }
-            }
-            _ => Err(unavailable(SETTLE, error)),
-        }
+            .ask(SETTLE)
+            .await?;
+        let Written::Refused(item) = answer else { return Ok(()) };
+        let reader = Reader { item: &item, what: SETTLE };
+        // Our own write, whose answer was lost and which the SDK tried again.
+        let is_ours = reader.opt_text("upkeep") == Some(json_text(upkeep).as_str())
+            && reader.opt_at("due")? == Some(due);
+        // Else somebody has asked for something: it stays due.
+        if is_ours { Ok(()) } else { self.note(account, upkeep).await }
     }
 
     async fn ask(
@@ -174,10 +147,9 @@ impl MaintenanceSchedule for DynamoMaintenance {
             .update_expression(format!("SET {name} = :request, due = :now"))
             .expression_attribute_values(":request", value)
             .expression_attribute_values(":now", at(now))
-            .send()
+            .ask(ASK)
             .await
-            .map_err(|error| unavailable(ASK, error))?;
-        Ok(())
+            .map(drop)
     }
 
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
@@ -187,33 +159,23 @@ impl MaintenanceSchedule for DynamoMaintenance {
             .update_expression(format!("ADD {ALIASES} :alias"))
             .condition_expression("attribute_exists(sk)")
             .expression_attribute_values(":alias", AttributeValue::Ss(vec![app_scoped.to_owned()]))
-            .send()
-            .await;
-        match answer {
-            Ok(_) => {}
+            .ask(ENROLL)
+            .await?;
+        if !answer.is_done() {
             // Taken off the list meanwhile.
-            Err(error) if is_refused(error.as_service_error()) => return Ok(()),
-            Err(error) => return Err(unavailable(ENROLL, error)),
+            return Ok(());
         }
-        let item = Item::from([
-            ("pk".into(), s(alias_pk(app_scoped))),
-            ("sk".into(), s(ALIAS_SK)),
-            ("account".into(), s(account.as_str())),
-        ]);
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
-        put.send().await.map_err(|error| unavailable(ENROLL, error))?;
-        Ok(())
+        let mut item = alias_key(app_scoped);
+        item.insert("account".into(), s(account.as_str()));
+        self.table.put(item).ask(ENROLL).await.map(drop)
     }
 
     async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError> {
         let entry = self.entry(account, STRIKE).await?.unwrap_or_default();
-        let aliases = aliases(&entry)?.into_iter().map(|id| (alias_pk(&id), ALIAS_SK.to_owned()));
+        let aliases = aliases(&entry)?.into_iter().map(|id| alias_key(&id));
         // Last what names them: a try that dies can be gone on with.
-        let entry = (upkeep_pk(account), account.as_str().to_owned());
-        for (pk, sk) in aliases.chain([entry]) {
-            let delete = self.client.delete_item().table_name(&self.table);
-            let sent = delete.key("pk", s(pk)).key("sk", s(sk)).send().await;
-            sent.map_err(|error| unavailable(STRIKE, error))?;
+        for key in aliases.chain([upkeep_key(account)]) {
+            self.table.delete(key).ask(STRIKE).await?;
         }
         Ok(())
     }
@@ -226,7 +188,7 @@ impl MaintenanceRecords for DynamoMaintenance {
     }
 
     async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
-        let parts = try_join_all((0..BACKLOG_SHARDS).map(|shard| self.accounts_in(shard))).await?;
+        let parts = try_join_all((0..keys::SHARDS).map(|shard| self.accounts_in(shard))).await?;
         let mut accounts = parts.concat();
         accounts.sort();
         Ok(accounts)
@@ -239,10 +201,9 @@ impl DynamoMaintenance {
     /// # Errors
     /// When the store does not answer.
     pub async fn named(&self, app_scoped: &str) -> Result<Option<AccountId>, StoreError> {
-        let get = self.client.get_item().table_name(&self.table);
-        let get = get.key("pk", s(alias_pk(app_scoped))).key("sk", s(ALIAS_SK));
-        let answer = get.send().await.map_err(|error| unavailable(ASK, error))?;
-        let Some(item) = answer.item else { return Ok(None) };
+        let Some(item) = self.table.get(alias_key(app_scoped)).ask(ASK).await? else {
+            return Ok(None);
+        };
         Reader { item: &item, what: ASK }.text("account").map(|id| Some(AccountId::new(id)))
     }
 
@@ -251,17 +212,11 @@ impl DynamoMaintenance {
         account: &AccountId,
         what: &'static str,
     ) -> Result<Option<Item>, StoreError> {
-        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
-        let get = get.key("pk", s(upkeep_pk(account))).key("sk", s(account.as_str()));
-        Ok(get.send().await.map_err(|error| unavailable(what, error))?.item)
+        self.table.get(upkeep_key(account)).consistent_read(true).ask(what).await
     }
 
     fn update(&self, account: &AccountId) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(upkeep_pk(account)))
-            .key("sk", s(account.as_str()))
+        self.table.update(upkeep_key(account))
     }
 
     async fn due_in(
@@ -269,40 +224,41 @@ impl DynamoMaintenance {
         shard: u8,
         now: Timestamp,
     ) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let due = self
-            .part(shard)
+        let items = self
+            .table
+            .partition(keys::upkeep_shard(shard))
             .filter_expression("due <= :now")
             .projection_expression("sk, due")
-            .expression_attribute_values(":now", at(now));
-        let mut pages = due.into_paginator().items().send();
-        let mut due = Vec::new();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| unavailable(LIST, error))?;
-            let reader = Reader { item: &item, what: LIST };
-            due.push((AccountId::new(reader.text("sk")?), reader.at("due")?));
-        }
-        Ok(due)
+            .expression_attribute_values(":now", at(now))
+            .ask(LIST)
+            .await?;
+        let due = |item| {
+            let reader = Reader { item, what: LIST };
+            Ok((AccountId::new(reader.text("sk")?), reader.at("due")?))
+        };
+        items.iter().map(due).collect()
     }
 
     async fn accounts_in(&self, shard: u8) -> Result<Vec<AccountId>, StoreError> {
         // Whoever has just connected an account looks for it.
-        let accounts = self.part(shard).projection_expression("sk").consistent_read(true);
-        let mut pages = accounts.into_paginator().items().send();
-        let mut accounts = Vec::new();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| unavailable(NAME, error))?;
-            accounts.push(AccountId::new(Reader { item: &item, what: NAME }.text("sk")?));
-        }
-        Ok(accounts)
+        let items = self
+            .table
+            .partition(keys::upkeep_shard(shard))
+            .projection_expression("sk")
+            .consistent_read(true)
+            .ask(NAME)
+            .await?;
+        let account = |item| Reader { item, what: NAME }.text("sk").map(AccountId::new);
+        items.iter().map(account).collect()
     }
+}
 
-    fn part(&self, shard: u8) -> QueryFluentBuilder {
-        self.client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(upkeep_shard_pk(shard)))
-    }
+fn upkeep_key(account: &AccountId) -> Item {
+    key(keys::upkeep(account), account.as_str())
+}
+
+fn alias_key(app_scoped: &str) -> Item {
+    key(keys::alias(app_scoped), keys::ALIAS_SK)
 }
 
 fn record(item: &Item) -> Result<MaintenanceRecord, StoreError> {
@@ -325,8 +281,4 @@ fn aliases(item: &Item) -> Result<BTreeSet<String>, StoreError> {
     let reader = Reader { item, what: STRIKE };
     let noted = reader.members(ALIASES)?;
     Ok(noted.iter().cloned().chain(known).collect())
-}
-
-fn is_refused(error: Option<&UpdateItemError>) -> bool {
-    error.is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }

@@ -1,5 +1,8 @@
 //! The stores on DynamoDB. Conditions decide every race; a failed one brings the item that is stored
 //! in the way, so that nobody reads before a retry.
+//!
+//! `table` makes the requests, and `item` reads and writes attributes. `entry`, `pages`, `ledger`
+//! and `tombstones` are parts of the sends; each other module is the ports that it is named after.
 
 mod accounts;
 mod backlogs;
@@ -12,6 +15,7 @@ mod outbox_batches;
 mod pacing;
 mod removal;
 mod sends;
+pub(crate) mod table;
 mod tokens;
 mod tombstones;
 
@@ -22,6 +26,7 @@ pub use maintenance::DynamoMaintenance;
 pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors};
 pub use removal::{Deletion, DynamoRemoval};
 pub use sends::DynamoSends;
+pub use table::Table;
 pub use tokens::DynamoTokens;
 
 use std::error::Error;

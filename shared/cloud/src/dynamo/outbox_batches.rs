@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     PutRequest, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
@@ -12,15 +10,17 @@ use serde::{Deserialize, Serialize};
 use spillway_core::id::{AccountId, CampaignId, EventId};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
+use spillway_service::keys;
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::StoreError;
 use tracing::error;
 
-use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
+use super::item::{Item, Reader, WRITTEN_BY, at, b, json, n, s, writer};
 use super::sends::{DynamoSends, expires_at, wait_before_rest};
+use super::table::{Ask, key};
 use super::unavailable;
-use crate::schema::{EXPIRES_AT, waiting_pk};
+use crate::schema::EXPIRES_AT;
 
 /// DynamoDB's own limit.
 const BATCH_WRITE: usize = 25;
@@ -60,18 +60,15 @@ impl Stored {
     }
 }
 
-fn key(batch: &OutboxBatch) -> Item {
-    Item::from([
-        ("pk".into(), s(waiting_pk(&batch.account))),
-        ("sk".into(), s(batch.outbox_key.as_str())),
-    ])
+fn batch_key(batch: &OutboxBatch) -> Item {
+    key(keys::waiting(&batch.account), batch.outbox_key.as_str())
 }
 
 fn item(batch: &OutboxBatch) -> Item {
     let lines: Vec<Stored> =
         batch.lines.iter().map(|line| Stored::of(line, batch.written_at)).collect();
     let deadline = batch.lines.iter().map(|line| line.deadline).max().unwrap_or_default();
-    let mut item = key(batch);
+    let mut item = batch_key(batch);
     item.extend([
         ("version".into(), n(batch.version)),
         ("campaign".into(), s(batch.campaign.as_str())),
@@ -113,10 +110,11 @@ impl DynamoSends {
     async fn put_chunk(&self, chunk: Vec<WriteRequest>) -> Result<(), StoreError> {
         let first = chunk.first().and_then(WriteRequest::put_request);
         let first = first.and_then(|put| put.item().get("sk")?.as_s().ok()).cloned();
-        let mut left = HashMap::from([(self.state.clone(), chunk)]);
+        let mut left = HashMap::from([(self.state.name.clone(), chunk)]);
         let mut backoff = Backoff::default();
         loop {
             let answer = self
+                .state
                 .client
                 .batch_write_item()
                 .set_request_items(Some(left))
@@ -145,11 +143,8 @@ impl DynamoSends {
         let mut after = after.map(|outbox_key| outbox_key.as_str().to_owned());
         while found.len() < limit {
             let mut query = self
-                .client
-                .query()
-                .table_name(&self.state)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(waiting_pk(account)))
+                .state
+                .partition(keys::waiting(account))
                 .consistent_read(true)
                 .limit(i32::try_from(limit - found.len()).unwrap_or(i32::MAX));
             if let Some(after) = &after {
@@ -181,42 +176,27 @@ impl DynamoSends {
         let before = n(next.version - 1);
         if next.lines.is_empty() {
             let delete = self
-                .client
-                .delete_item()
-                .table_name(&self.state)
-                .set_key(Some(key(next)))
+                .state
+                .delete(batch_key(next))
                 .condition_expression(IS_BEFORE)
                 .expression_attribute_values(":before", before)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let Err(error) = delete.send().await else { return Ok(true) };
             // Of a batch that is gone nobody can tell who removed it.
-            match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(unavailable(PUT, error)),
-            }
+            Ok(delete.ask(PUT).await?.is_done())
         } else {
             let writer = writer(PUT)?;
             let mut item = item(next);
             item.insert(WRITTEN_BY.into(), b(writer.as_slice()));
             let put = self
-                .client
-                .put_item()
-                .table_name(&self.state)
-                .set_item(Some(item))
+                .state
+                .put(item)
                 .condition_expression(IS_BEFORE)
                 .expression_attribute_values(":before", before)
                 .return_values_on_condition_check_failure(
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 )
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let Err(error) = put.send().await else { return Ok(true) };
-            match error.as_service_error() {
-                // It may be this very write: its answer was lost, and the SDK tried again.
-                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                    Ok(refused.item().is_some_and(|item| is_by(item, &writer)))
-                }
-                _ => Err(unavailable(PUT, error)),
-            }
+            Ok(put.ask(PUT).await?.is_done_by(&writer))
         }
     }
 }

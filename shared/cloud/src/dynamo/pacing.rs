@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
@@ -19,34 +18,30 @@ use spillway_core::pace::Cursor;
 use spillway_core::rotation::Rotation;
 use spillway_core::time::Timestamp;
 use spillway_core::windows::Windows;
+use spillway_service::keys;
 use spillway_service::port::{AppBudgets, Budgets, Cursors, Moved, Read, Saved, StoreError};
 
-use super::item::{Item, Reader, at, b, json, n, s};
+use super::item::{Item, Reader, at, b, json, n};
+use super::table::{Ask, Table, key};
 use super::unavailable;
-use crate::schema::{APP_PK, EXPIRES_AT, pace_pk, person_pk};
+use crate::schema::EXPIRES_AT;
 
 /// Budgets in the `state` table.
 pub struct DynamoBudgets {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 /// Cursors in the `state` table.
 pub struct DynamoCursors {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 /// The app's budget in the `state` table.
 pub struct DynamoAppBudgets {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 /// A value with a version, kept in an item of its own.
@@ -67,34 +62,21 @@ fn value_of<T: Versioned>(item: &Item, what: &'static str) -> Result<T, StoreErr
     T::read(&reader, reader.number("version")?, GrantId::from_bytes(grant))
 }
 
-async fn load<T: Versioned>(client: &Client, table: &str, pk: &str) -> Result<T, StoreError> {
-    read(client, table, pk, Read::Consistent).await
+async fn load<T: Versioned>(table: &Table, pk: &str) -> Result<T, StoreError> {
+    read(table, pk, Read::Consistent).await
 }
 
-async fn read<T: Versioned>(
-    client: &Client,
-    table: &str,
-    pk: &str,
-    how: Read,
-) -> Result<T, StoreError> {
-    let answer = client
-        .get_item()
-        .table_name(table)
-        .key("pk", s(pk))
-        .key("sk", s(T::SORT_KEY))
-        .consistent_read(how == Read::Consistent)
-        .send()
-        .await
-        .map_err(|error| unavailable(T::LOAD, error))?;
-    answer.item.map_or_else(|| Ok(T::default()), |item| value_of(&item, T::LOAD))
+async fn read<T: Versioned>(table: &Table, pk: &str, how: Read) -> Result<T, StoreError> {
+    let get = table.get(key(pk, T::SORT_KEY)).consistent_read(how == Read::Consistent);
+    let item = get.ask(T::LOAD).await?;
+    item.map_or_else(|| Ok(T::default()), |item| value_of(&item, T::LOAD))
 }
 
 /// The item of a value, and the condition under which it is written: that the stored version is the
 /// one before it.
 fn item_of<T: Versioned>(pk: &str, next: &T) -> Item {
-    let mut item = Item::from([
-        ("pk".into(), s(pk)),
-        ("sk".into(), s(T::SORT_KEY)),
+    let mut item = key(pk, T::SORT_KEY);
+    item.extend([
         ("version".into(), n(next.version())),
         ("grant".into(), b(next.grant().to_bytes())),
     ]);
@@ -110,17 +92,10 @@ fn condition_of<T: Versioned>(next: &T) -> (&'static str, Option<AttributeValue>
     }
 }
 
-async fn save<T: Versioned>(
-    client: &Client,
-    table: &str,
-    pk: &str,
-    next: &T,
-) -> Result<Saved<T>, StoreError> {
+async fn save<T: Versioned>(table: &Table, pk: &str, next: &T) -> Result<Saved<T>, StoreError> {
     let (condition, before) = condition_of(next);
-    let mut put = client
-        .put_item()
-        .table_name(table)
-        .set_item(Some(item_of(pk, next)))
+    let mut put = table
+        .put(item_of(pk, next))
         .condition_expression(condition)
         .return_consumed_capacity(ReturnConsumedCapacity::Total)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -136,7 +111,7 @@ async fn save<T: Versioned>(
     };
     let current: T = match old {
         Some(item) => value_of(&item, T::SAVE)?,
-        None => load(client, table, pk).await?,
+        None => load(table, pk).await?,
     };
     Ok(conflict(current, next))
 }
@@ -148,7 +123,7 @@ fn conflict<T: Versioned>(current: T, next: &T) -> Saved<T> {
 }
 
 impl Versioned for Budget {
-    const SORT_KEY: &'static str = "budget";
+    const SORT_KEY: &'static str = keys::BUDGET_SK;
     const LOAD: &'static str = "load the budget";
     const SAVE: &'static str = "save the budget";
 
@@ -209,7 +184,7 @@ fn windows(reader: &Reader<'_>) -> Result<Windows, StoreError> {
 }
 
 impl Versioned for AppBudget {
-    const SORT_KEY: &'static str = "budget";
+    const SORT_KEY: &'static str = keys::BUDGET_SK;
     const LOAD: &'static str = "load the app's budget";
     const SAVE: &'static str = "save the app's budget";
 
@@ -255,7 +230,7 @@ impl Versioned for AppBudget {
 }
 
 impl Versioned for Cursor {
-    const SORT_KEY: &'static str = "cursor";
+    const SORT_KEY: &'static str = keys::CURSOR_SK;
     const LOAD: &'static str = "load the cursor";
     const SAVE: &'static str = "save the cursor";
 
@@ -296,11 +271,11 @@ impl Versioned for Cursor {
 #[async_trait]
 impl Budgets for DynamoBudgets {
     async fn read(&self, account: &AccountId, how: Read) -> Result<Budget, StoreError> {
-        read(&self.client, &self.table, &pace_pk(account), how).await
+        read(&self.table, &keys::pace(account), how).await
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
-        save(&self.client, &self.table, &pace_pk(account), next).await
+        save(&self.table, &keys::pace(account), next).await
     }
 
     async fn save_moved(
@@ -310,17 +285,17 @@ impl Budgets for DynamoBudgets {
         moved: &Moved<'_>,
     ) -> Result<Saved<Budget>, StoreError> {
         let invalid = |error| unavailable(MOVE, error);
-        let pk = pace_pk(account);
+        let pk = keys::pace(account);
         let (condition, before) = condition_of(next);
         let mut budget = Put::builder()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .set_item(Some(item_of(&pk, next)))
             .condition_expression(condition);
         if let Some(before) = before {
             budget = budget.expression_attribute_values(":before", before);
         }
         let person = Put::builder()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .set_item(Some(person_item(account, moved.person, moved.to)))
             .condition_expression("counted_at = :from")
             .expression_attribute_values(":from", at(moved.from))
@@ -328,6 +303,7 @@ impl Budgets for DynamoBudgets {
             .map_err(invalid)?;
         let budget = budget.build().map_err(invalid)?;
         let answer = self
+            .table
             .client
             .transact_write_items()
             .transact_items(TransactWriteItem::builder().put(budget).build())
@@ -343,7 +319,7 @@ impl Budgets for DynamoBudgets {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
                 if cancelled.cancellation_reasons().iter().any(lost_race) =>
             {
-                Ok(conflict(load(&self.client, &self.table, &pk).await?, next))
+                Ok(conflict(load(&self.table, &pk).await?, next))
             }
             _ => Err(unavailable(MOVE, error)),
         }
@@ -354,16 +330,8 @@ impl Budgets for DynamoBudgets {
         account: &AccountId,
         person: &RecipientId,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(person_key(account, person)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| unavailable(COUNTED, error))?;
-        let Some(item) = answer.item else { return Ok(None) };
+        let get = self.table.get(person_key(account, person)).consistent_read(true);
+        let Some(item) = get.ask(COUNTED).await? else { return Ok(None) };
         Reader { item: &item, what: COUNTED }.at("counted_at").map(Some)
     }
 
@@ -373,19 +341,15 @@ impl Budgets for DynamoBudgets {
         person: &RecipientId,
         counted_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(person_item(account, person, counted_at)))
+        // Refused where a later one is noted.
+        self.table
+            .put(person_item(account, person, counted_at))
             .condition_expression("attribute_not_exists(pk) OR counted_at < :at")
             .expression_attribute_values(":at", at(counted_at))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let Err(error) = put.send().await else { return Ok(()) };
-        match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
-            _ => Err(unavailable(NOTE, error)),
-        }
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .ask(NOTE)
+            .await
+            .map(drop)
     }
 }
 
@@ -393,15 +357,12 @@ const MOVE: &str = "save the budget and a person's unit";
 const COUNTED: &str = "look up a person's unit";
 const NOTE: &str = "note a person's unit";
 
-/// The sort key of a person's unit.
-const PERSON_SK: &str = "unit";
-
 /// No window is longer (see `Profile::validate`): a unit is forgotten after this.
 const UNIT_KEPT: Duration = Duration::from_secs(32 * 24 * 3600);
 
 /// The key of a person's unit.
 pub(super) fn person_key(account: &AccountId, person: &RecipientId) -> Item {
-    Item::from([("pk".into(), s(person_pk(account, person))), ("sk".into(), s(PERSON_SK))])
+    key(keys::person(account, person), keys::UNIT_SK)
 }
 
 fn person_item(account: &AccountId, person: &RecipientId, counted_at: Timestamp) -> Item {
@@ -414,21 +375,21 @@ fn person_item(account: &AccountId, person: &RecipientId, counted_at: Timestamp)
 #[async_trait]
 impl Cursors for DynamoCursors {
     async fn load(&self, account: &AccountId) -> Result<Cursor, StoreError> {
-        load(&self.client, &self.table, &pace_pk(account)).await
+        load(&self.table, &keys::pace(account)).await
     }
 
     async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
-        save(&self.client, &self.table, &pace_pk(account), next).await
+        save(&self.table, &keys::pace(account), next).await
     }
 }
 
 #[async_trait]
 impl AppBudgets for DynamoAppBudgets {
     async fn load(&self) -> Result<AppBudget, StoreError> {
-        load(&self.client, &self.table, APP_PK).await
+        load(&self.table, keys::APP).await
     }
 
     async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
-        save(&self.client, &self.table, APP_PK, next).await
+        save(&self.table, keys::APP, next).await
     }
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
+use spillway_service::keys;
 use spillway_service::port::{Removal, StoreError};
 
 use super::DynamoAccounts;
-use super::item::{Item, Reader, at, n, s};
-use super::unavailable;
-use crate::schema::{EXPIRES_AT, FORGOTTEN_SK, account_pk, deletion_pk};
+use super::item::{Item, Reader, at, n};
+use super::table::{Ask, Table, key};
+use crate::schema::EXPIRES_AT;
 
 const REMOVE: &str = "remove the account";
 const STATUS: &str = "look up a deletion";
@@ -21,10 +21,8 @@ const STATUS_KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Removes accounts from the `state` table.
 pub struct DynamoRemoval {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 /// How a deletion goes.
@@ -39,19 +37,18 @@ pub struct Deletion {
 #[async_trait]
 impl Removal for DynamoRemoval {
     async fn remove(&self, account: &AccountId) -> Result<(), StoreError> {
-        let accounts = DynamoAccounts { client: self.client.clone(), table: self.table.clone() };
+        let accounts = DynamoAccounts { table: self.table.clone() };
         let revision = accounts.next_revision(account).await?;
-        let keys = self.keys(account).await?;
+        let sort_keys = self.sort_keys(account).await?;
         // Tombstones stay: who was forgotten is not written to by an account that is connected
         // again.
-        let keys = keys.into_iter().filter(|sk| !sk.starts_with(FORGOTTEN_SK));
+        let sort_keys = sort_keys.into_iter().filter(|sk| !sk.starts_with(keys::FORGOTTEN_SK));
         // The settings make the account. What is left of it when this dies is removed by the next
         // try; without settings nothing uses it.
-        let (settings, others): (Vec<_>, Vec<_>) = keys.partition(|sk| sk == "settings");
+        let (settings, others): (Vec<_>, Vec<_>) =
+            sort_keys.partition(|sk| sk == keys::SETTINGS_SK);
         for sk in settings.into_iter().chain(others) {
-            let delete = self.client.delete_item().table_name(&self.table);
-            let delete = delete.key("pk", s(account_pk(account))).key("sk", s(sk));
-            delete.send().await.map_err(|error| unavailable(REMOVE, error))?;
+            self.table.delete(key(keys::account(account), sk)).ask(REMOVE).await?;
         }
         // From here on nobody decides by what they remember of it.
         accounts.announce(account, revision).await?;
@@ -78,10 +75,9 @@ impl DynamoRemoval {
     /// # Errors
     /// When the store does not answer.
     pub async fn status(&self, code: &str) -> Result<Option<Deletion>, StoreError> {
-        let get = self.client.get_item().table_name(&self.table);
-        let get = get.key("pk", s(deletion_pk(code))).key("sk", s("status"));
-        let answer = get.send().await.map_err(|error| unavailable(STATUS, error))?;
-        let Some(item) = answer.item else { return Ok(None) };
+        let Some(item) = self.table.get(deletion_key(code)).ask(STATUS).await? else {
+            return Ok(None);
+        };
         let reader = Reader { item: &item, what: STATUS };
         Ok(Some(Deletion {
             asked_at: reader.opt_at("asked_at")?,
@@ -91,39 +87,26 @@ impl DynamoRemoval {
 
     async fn note(&self, code: &str, what: &str, now: Timestamp) -> Result<(), StoreError> {
         let expires_at = (now + STATUS_KEPT).as_secs();
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(deletion_pk(code)))
-            .key("sk", s("status"))
+        self.table
+            .update(deletion_key(code))
             .update_expression(format!(
                 "SET {what} = if_not_exists({what}, :now), {EXPIRES_AT} = :expires"
             ))
             .expression_attribute_values(":now", at(now))
             .expression_attribute_values(":expires", n(expires_at))
-            .send()
+            .ask(STATUS)
             .await
-            .map_err(|error| unavailable(STATUS, error))?;
-        Ok(())
+            .map(drop)
     }
 
-    async fn keys(&self, account: &AccountId) -> Result<Vec<String>, StoreError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(account_pk(account)))
-            .projection_expression("sk")
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut keys = Vec::new();
-        while let Some(item) = pages.next().await {
-            let item: Item = item.map_err(|error| unavailable(REMOVE, error))?;
-            keys.push(Reader { item: &item, what: REMOVE }.text("sk")?.to_owned());
-        }
-        Ok(keys)
+    async fn sort_keys(&self, account: &AccountId) -> Result<Vec<String>, StoreError> {
+        let query = self.table.partition(keys::account(account)).projection_expression("sk");
+        let items = query.consistent_read(true).ask(REMOVE).await?;
+        let sort_key = |item| Reader { item, what: REMOVE }.text("sk").map(str::to_owned);
+        items.iter().map(sort_key).collect()
     }
+}
+
+fn deletion_key(code: &str) -> Item {
+    key(keys::deletion(code), keys::DELETION_SK)
 }

@@ -5,9 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     KeysAndAttributes, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
@@ -19,6 +16,7 @@ use spillway_core::seed::seed;
 use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
+use spillway_service::keys;
 use spillway_service::metrics::Meter;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
@@ -28,17 +26,15 @@ use tracing::error;
 
 use super::entry::{self, stage_attributes};
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
+use super::table::{Ask, Table, Written, entry_key};
 use super::unavailable;
-use crate::schema::entry_id;
 
 /// Sends in the two tables.
 pub struct DynamoSends {
-    /// The client.
-    pub client: Client,
-    /// The `sends` table's name.
-    pub sends: String,
-    /// The `state` table's name.
-    pub state: String,
+    /// The `sends` table.
+    pub sends: Table,
+    /// The `state` table.
+    pub state: Table,
     /// Items that cannot be read are recorded here.
     pub meter: Arc<Meter>,
 }
@@ -83,7 +79,7 @@ impl Sends for DynamoSends {
         let found = self.lookup(&sends, Read::Eventual, Some("id")).await?;
         Ok(sends
             .into_iter()
-            .filter(|send| found.contains_key(&entry_id(send)))
+            .filter(|send| found.contains_key(&keys::entry(send)))
             .map(|send| send.event)
             .collect())
     }
@@ -124,10 +120,8 @@ impl Sends for DynamoSends {
         let past = PastStep { epoch, at: now, what: Past::Step(step), slot };
         let writer = writer(STEP)?;
         let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.sends)
-            .key("id", s(entry_id(&task.send)))
+            .sends
+            .update(entry_key(&task.send))
             .update_expression(format!(
                 "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past, \
                  {WRITTEN_BY} = :writer{counts}"
@@ -155,23 +149,14 @@ impl Sends for DynamoSends {
         if matches!(step, Step::Lost(_)) {
             update = update.expression_attribute_values(":unknown", s("unknown"));
         }
-        match update.send().await {
-            Ok(answer) => {
-                let item = answer.attributes.unwrap_or_default();
-                let reader = Reader { item: &item, what: STEP };
-                entry::read_waiting(&reader, &task.send).map(Some)
-            }
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    let item = refused.item.clone().unwrap_or_default();
-                    let reader = Reader { item: &item, what: STEP };
-                    let is_ours =
-                        is_by(&item, &writer) && reader.opt_text("state") == Some("waiting");
-                    is_ours.then(|| entry::read_waiting(&reader, &task.send)).transpose()
-                }
-                _ => Err(unavailable(STEP, error)),
-            },
-        }
+        let (item, is_done) = match update.ask(STEP).await? {
+            Written::Done(item) => (item, true),
+            Written::Refused(item) => (item, false),
+        };
+        let reader = Reader { item: &item, what: STEP };
+        let is_ours =
+            is_done || is_by(&item, &writer) && reader.opt_text("state") == Some("waiting");
+        is_ours.then(|| entry::read_waiting(&reader, &task.send)).transpose()
     }
 
     async fn finish(
@@ -197,7 +182,7 @@ impl Sends for DynamoSends {
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
         let found = self.lookup(sends, read, None).await?;
         let entry = |send: &SendId| {
-            let Some(item) = found.get(&entry_id(send)) else { return Entry::Missing };
+            let Some(item) = found.get(&keys::entry(send)) else { return Entry::Missing };
             entry::read(&Reader { item, what: KNOWN }, send).unwrap_or_else(|error| {
                 error!(%send, %error, "left alone");
                 self.meter.store_failed(&error);
@@ -237,10 +222,8 @@ impl DynamoSends {
     ) -> Result<bool, StoreError> {
         let writer = writer(FINISH)?;
         let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.sends)
-            .key("id", s(entry_id(&task.send)))
+            .sends
+            .update(entry_key(&task.send))
             .update_expression(END)
             .condition_expression(condition)
             .expression_attribute_names("#state", "state")
@@ -255,13 +238,7 @@ impl DynamoSends {
         if condition.contains(":epoch") {
             update = update.expression_attribute_values(":epoch", n(task.epoch));
         }
-        let Err(error) = update.send().await else { return Ok(true) };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                Ok(refused.item().is_some_and(|item| is_by(item, &writer)))
-            }
-            _ => Err(unavailable(FINISH, error)),
-        }
+        Ok(update.ask(FINISH).await?.is_done_by(&writer))
     }
 
     async fn put_entry(
@@ -270,26 +247,18 @@ impl DynamoSends {
         send: &PendingSend,
     ) -> Result<Recorded, StoreError> {
         let answer = self
-            .client
-            .put_item()
-            .table_name(&self.sends)
-            .set_item(Some(entry::item(outbox_key, send)))
+            .sends
+            .put(entry::item(outbox_key, send))
             .condition_expression("attribute_not_exists(id)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        let Err(error) = answer else { return Ok(Recorded::New) };
-        match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                let item = refused.item.clone().unwrap_or_default();
-                let at_our_place = Reader { item: &item, what: RECORD }.opt_text("place")
-                    == Some(outbox_key.as_str());
-                // Our own write, whose answer was lost and which the SDK tried again.
-                Ok(if at_our_place { Recorded::New } else { Recorded::Duplicate })
-            }
-            _ => Err(unavailable(RECORD, error)),
-        }
+            .ask(RECORD)
+            .await?;
+        let Written::Refused(item) = answer else { return Ok(Recorded::New) };
+        let at_our_place =
+            Reader { item: &item, what: RECORD }.opt_text("place") == Some(outbox_key.as_str());
+        // Our own write, whose answer was lost and which the SDK tried again.
+        Ok(if at_our_place { Recorded::New } else { Recorded::Duplicate })
     }
 
     /// The entries of `sends`, by their id; whole, or only these attributes of them.
@@ -300,7 +269,7 @@ impl DynamoSends {
         only: Option<&str>,
     ) -> Result<HashMap<String, Item>, StoreError> {
         // A batch must not name a key twice.
-        let ids: HashSet<String> = sends.iter().map(entry_id).collect();
+        let ids: HashSet<String> = sends.iter().map(keys::entry).collect();
         let ids: Vec<String> = ids.into_iter().collect();
         let chunks = ids.chunks(BATCH_GET).map(|chunk| self.lookup_chunk(chunk, read, only));
         let found = try_join_all(chunks).await?.into_iter().flatten();
@@ -325,11 +294,12 @@ impl DynamoSends {
             .set_projection_expression(only.map(str::to_owned))
             .build()
             .map_err(|error| unavailable(KNOWN, error))?;
-        let mut left = HashMap::from([(self.sends.clone(), request)]);
+        let mut left = HashMap::from([(self.sends.name.clone(), request)]);
         let mut found = Vec::new();
         let mut backoff = Backoff::default();
         loop {
             let answer = self
+                .sends
                 .client
                 .batch_get_item()
                 .set_request_items(Some(left))

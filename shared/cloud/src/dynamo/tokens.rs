@@ -2,7 +2,6 @@
 //! one.
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use spillway_core::id::AccountId;
 use spillway_core::upkeep::TokenLife;
@@ -10,16 +9,14 @@ use spillway_service::account::SealedToken;
 use spillway_service::port::{KeptToken, NextToken, Read, StoreError, Tokens};
 
 use super::DynamoAccounts;
-use super::item::{Reader, at, b, n, s};
-use super::unavailable;
-use crate::schema::account_pk;
+use super::accounts::settings_key;
+use super::item::{Reader, at, b, n};
+use super::table::{Ask, Table};
 
 /// Tokens in the `state` table.
 pub struct DynamoTokens {
-    /// The client.
-    pub client: Client,
-    /// The `state` table's name.
-    pub table: String,
+    /// The `state` table.
+    pub table: Table,
 }
 
 const LOAD: &str = "load the account's token";
@@ -30,17 +27,8 @@ const FORGET_NEXT: &str = "REMOVE next_token, next_token_key, next_token_obtaine
 #[async_trait]
 impl Tokens for DynamoTokens {
     async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", s(account_pk(account)))
-            .key("sk", s("settings"))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| unavailable(LOAD, error))?;
-        let Some(item) = answer.item else { return Ok(None) };
+        let get = self.table.get(settings_key(account)).consistent_read(true);
+        let Some(item) = get.ask(LOAD).await? else { return Ok(None) };
         let reader = Reader { item: &item, what: LOAD };
         let (token, life) = token_of(&reader, "token")?;
         let next = match item.contains_key("next_token") {
@@ -63,7 +51,7 @@ impl Tokens for DynamoTokens {
         let update = update.expression_attribute_names("#token", "token");
         let update = update.expression_attribute_values(":token", b(token.sealed.as_slice()));
         // Another token by now has a life of its own.
-        self.change(with_life(update, "token", life, Vec::new(), "")).await.map(|_| ())
+        change(with_life(update, "token", life, Vec::new(), "")).await.map(|_| ())
     }
 
     async fn keep_next(
@@ -80,11 +68,11 @@ impl Tokens for DynamoTokens {
             .expression_attribute_values(":next", b(next.token.sealed.as_slice()))
             .expression_attribute_values(":key", n(next.token.key));
         let set = vec!["next_token = :next", "next_token_key = :key"];
-        self.change(with_life(update, "next_token", next.life, set, "")).await
+        change(with_life(update, "next_token", next.life, set, "")).await
     }
 
     async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
-        let accounts = DynamoAccounts { client: self.client.clone(), table: self.table.clone() };
+        let accounts = DynamoAccounts { table: self.table.clone() };
         loop {
             let Some(kept) = self.load(account).await? else { return Ok(false) };
             if kept.token == next.token {
@@ -109,7 +97,7 @@ impl Tokens for DynamoTokens {
                 .expression_attribute_values(":key", n(next.token.key))
                 .expression_attribute_values(":revision", n(revision.0));
             let set = vec!["#token = :next", "token_key = :key", "revision = :revision"];
-            if self.change(with_life(update, "token", next.life, set, FORGET_NEXT)).await? {
+            if change(with_life(update, "token", next.life, set, FORGET_NEXT)).await? {
                 accounts.announce(account, revision).await?;
                 return Ok(true);
             }
@@ -122,29 +110,19 @@ impl Tokens for DynamoTokens {
             .update_expression(FORGET_NEXT)
             .condition_expression("next_token = :next")
             .expression_attribute_values(":next", b(next.token.sealed.as_slice()));
-        self.change(update).await.map(|_| ())
+        change(update).await.map(|_| ())
     }
 }
 
 impl DynamoTokens {
     fn update(&self, account: &AccountId) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", s(account_pk(account)))
-            .key("sk", s("settings"))
+        self.table.update(settings_key(account))
     }
+}
 
-    /// Whether the condition held.
-    async fn change(&self, update: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(refused) if refused.is_conditional_check_failed_exception() => Ok(false),
-                _ => Err(unavailable(CHANGE, error)),
-            },
-        }
-    }
+/// Whether the condition held.
+async fn change(update: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
+    Ok(update.ask(CHANGE).await?.is_done())
 }
 
 /// An update that also sets what is known of the life of the token named `name`, and forgets what

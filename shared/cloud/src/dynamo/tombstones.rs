@@ -1,16 +1,16 @@
 //! Tombstones lie in their account's partition, so that whoever reads the account has them. They go
 //! when the entries would have gone that they stand for.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use spillway_core::id::{AccountId, SendId};
+use spillway_service::keys;
 use spillway_service::port::StoreError;
 use spillway_service::tombstones::tombstone;
 
-use super::item::{Item, Reader, b, n, s};
+use super::item::{Reader, b, n};
 use super::sends::DynamoSends;
-use super::unavailable;
-use crate::schema::{EXPIRES_AT, FORGOTTEN_SK, account_pk, tombstone_sk};
+use super::table::{Ask, Written, key};
+use crate::schema::EXPIRES_AT;
 use crate::secrets::random;
 
 const TOMBSTONE: &str = "leave a tombstone";
@@ -22,17 +22,11 @@ impl DynamoSends {
         send: &SendId,
         expires_at: u64,
     ) -> Result<(), StoreError> {
-        let key = self.tombstone_key(&send.account, expires_at).await?;
-        self.client
-            .put_item()
-            .table_name(&self.state)
-            .item("pk", s(account_pk(&send.account)))
-            .item("sk", s(tombstone_sk(&tombstone(&key, &send.event))))
-            .item(EXPIRES_AT, n(expires_at))
-            .send()
-            .await
-            .map_err(|error| unavailable(TOMBSTONE, error))?;
-        Ok(())
+        let hash_key = self.tombstone_key(&send.account, expires_at).await?;
+        let sort = keys::tombstone_sk(&tombstone(&hash_key, &send.event));
+        let mut item = key(keys::account(&send.account), sort);
+        item.insert(EXPIRES_AT.into(), n(expires_at));
+        self.state.put(item).ask(TOMBSTONE).await.map(drop)
     }
 
     /// The account's key, which is made when it is first asked for and stays as long as any
@@ -47,11 +41,8 @@ impl DynamoSends {
             detail: error.to_string(),
         })?;
         let answer = self
-            .client
-            .update_item()
-            .table_name(&self.state)
-            .key("pk", s(account_pk(account)))
-            .key("sk", s(FORGOTTEN_SK))
+            .state
+            .update(key(keys::account(account), keys::FORGOTTEN_SK))
             .update_expression(format!(
                 "SET #key = if_not_exists(#key, :fresh), {EXPIRES_AT} = :at"
             ))
@@ -63,17 +54,10 @@ impl DynamoSends {
             .expression_attribute_values(":at", n(expires_at))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let item: Option<Item> = match answer {
-            Ok(answer) => answer.attributes,
-            Err(error) => match error.as_service_error() {
-                // It stays longer already.
-                Some(UpdateItemError::ConditionalCheckFailedException(kept)) => kept.item.clone(),
-                _ => return Err(unavailable(TOMBSTONE, error)),
-            },
-        };
-        let item = item.unwrap_or_default();
+            .ask(TOMBSTONE)
+            .await?;
+        // Refused where it stays longer already.
+        let (Written::Done(item) | Written::Refused(item)) = answer;
         Ok(Reader { item: &item, what: TOMBSTONE }.bytes("key")?.to_owned())
     }
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::Serialize;
+use spillway_service::keys;
 
 use super::clockwork::Tally;
-use super::keys;
 use super::meter::{Load, QueueLoad, Rate, TableLoad};
 use super::plan::Size;
 use super::store::Store;
@@ -210,7 +210,20 @@ fn table(name: &'static str, load: &TableLoad) -> TableReport {
 }
 
 fn families_of_state(load: &TableLoad) -> Vec<Family> {
-    families("state", load, keys::family)
+    families("state", load, family)
+}
+
+/// What keys of the `state` table have in common with this one.
+fn family(key: &str) -> &'static str {
+    match key.split('#').next() {
+        Some("account") => "account#A",
+        Some("pace") => "pace#A",
+        Some("person") => "person#A#P",
+        Some("waiting") => "waiting#A",
+        Some("backlog") => "backlog#S",
+        Some("upkeep") => "upkeep#S",
+        _ => keys::APP,
+    }
 }
 
 fn families(

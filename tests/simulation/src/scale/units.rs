@@ -6,11 +6,11 @@ use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::send::{Address, PendingSend};
 use spillway_core::time::Timestamp;
+use spillway_service::keys;
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::Read;
 
-use super::keys::{self, place_bytes};
 use super::meter::Cost;
 
 /// A consistent read of a small item, or of none.
@@ -136,6 +136,11 @@ pub(super) fn batch_bytes(batch: &OutboxBatch) -> usize {
         + place_bytes(&batch.outbox_key)
         + campaign(&batch.campaign)
         + lines
+}
+
+/// How long a place is as a sort key.
+fn place_bytes(outbox_key: &OutboxKey) -> usize {
+    outbox_key.as_str().len()
 }
 
 /// The size of a mark's item.

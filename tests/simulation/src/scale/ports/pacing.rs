@@ -7,6 +7,7 @@ use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
+use spillway_service::keys;
 use spillway_service::port::{
     Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, LastSeen, Moved, Read, Saved,
     StoreError,
@@ -14,11 +15,11 @@ use spillway_service::port::{
 
 use super::Ports;
 use crate::scale::meter::Table;
+use crate::scale::store::Store;
 use crate::scale::units::{
     CONSISTENT, TRANSACTED, WRITE, app_bytes, budget_bytes, consistent, mark_bytes, read,
     transacted, write,
 };
-use crate::scale::{keys, store::Store};
 use crate::tables::{self, Settled};
 
 #[async_trait]
@@ -163,7 +164,7 @@ impl Backlogs for Ports {
             let marks = &store.tables.marks;
             marks.iter().map(|(account, marked)| (account.clone(), marked.due)).collect()
         };
-        self.ask_store(keys::BACKLOG_SHARDS.into()).await;
+        self.ask_store(keys::SHARDS.into()).await;
         Ok(marks)
     }
 
@@ -196,8 +197,8 @@ impl Backlogs for Ports {
 }
 
 /// How large each part of the marks is.
-fn shard_bytes(store: &Store) -> [usize; keys::BACKLOG_SHARDS as usize] {
-    let mut bytes = [0; keys::BACKLOG_SHARDS as usize];
+fn shard_bytes(store: &Store) -> [usize; keys::SHARDS as usize] {
+    let mut bytes = [0; keys::SHARDS as usize];
     for account in store.tables.marks.keys() {
         bytes[usize::from(keys::shard_of(account))] += mark_bytes(account);
     }

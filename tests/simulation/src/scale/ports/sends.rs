@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
+use spillway_service::keys;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 use super::Ports;
-use crate::scale::keys;
 use crate::scale::meter::{Cost, Table};
 use crate::scale::store::Store;
 use crate::scale::units::{batch_bytes, consistent, entry_bytes, read, write};

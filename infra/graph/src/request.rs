@@ -1,0 +1,287 @@
+//! Reading a call: which account it names, with which token, and what it wants sent to whom or told
+//! of which comment.
+
+use serde_json::{Map, Value};
+use spillway_core::id::{CommentId, RecipientId};
+
+use super::answer::GraphError;
+
+/// The longest text of a message, in bytes of UTF-8.
+const TEXT_BYTES_MAX: usize = 1000;
+
+/// A call as it came over the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'wire> {
+    /// The HTTP method.
+    pub method: &'wire str,
+    /// The path, without the query.
+    pub path: &'wire str,
+    /// The query, without its question mark.
+    pub query: &'wire str,
+    /// The `Authorization` header.
+    pub authorization: Option<&'wire str>,
+    /// The body.
+    pub body: &'wire [u8],
+}
+
+impl<'wire> Call<'wire> {
+    /// The token: of the header, or else of the query.
+    pub(super) fn token(&self) -> Option<String> {
+        let bearer = self.authorization.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+        });
+        bearer.or_else(|| self.parameter("access_token"))
+    }
+
+    /// The fields that a read asks for; without the parameter Meta gives the usual ones.
+    pub(super) fn fields(&self) -> Vec<String> {
+        let fields = self.parameter("fields").unwrap_or_else(|| "timestamp".to_owned());
+        fields.split(',').map(|field| field.trim().to_owned()).collect()
+    }
+
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        parameter(self.query, name)
+    }
+
+    /// A field of the form that is the body.
+    pub(super) fn form_field(&self, name: &str) -> Option<String> {
+        parameter(std::str::from_utf8(self.body).ok()?, name)
+    }
+
+    /// What the path names.
+    pub(super) fn target(&self) -> Target<'wire> {
+        let parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
+        match parts[..] {
+            [version, account, "messages"] if is_version(version) => match self.method {
+                "POST" => Target::Messages(account),
+                _ => Target::WrongMethod(account),
+            },
+            [version, "me"] if is_version(version) && self.method == "GET" => {
+                Target::Account(Edge::Me, "me")
+            }
+            [version, account, "subscribed_apps"] if is_version(version) => {
+                Target::Account(Edge::Subscription, account)
+            }
+            [version, account, "conversations"] if is_version(version) && self.method == "GET" => {
+                Target::Account(Edge::Conversations, account)
+            }
+            [version, account, "media"] if is_version(version) && self.method == "GET" => {
+                Target::Account(Edge::Media, account)
+            }
+            [version, media, "comments"] if is_version(version) && self.method == "GET" => {
+                Target::Account(Edge::Comments, media)
+            }
+            ["refresh_access_token"] => Target::Account(Edge::Refresh, ""),
+            ["access_token"] => Target::Account(Edge::LongLived, ""),
+            ["oauth", "access_token"] => Target::Account(Edge::Code, ""),
+            [version, object] if is_version(version) && self.method == "GET" => {
+                Target::Object(object)
+            }
+            [version, object, ..] if is_version(version) => Target::Unknown(object),
+            [first, ..] => Target::Unknown(first),
+            [] => Target::Unknown(""),
+        }
+    }
+}
+
+/// What a path names. Each holds the segment that stands where the account belongs, or the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target<'wire> {
+    Messages(&'wire str),
+    /// To be looked at. All objects but comments are unknown to the simulator.
+    Object(&'wire str),
+    /// What is kept up of an account.
+    Account(Edge, &'wire str),
+    WrongMethod(&'wire str),
+    Unknown(&'wire str),
+}
+
+/// What is asked about or for an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edge {
+    /// Who the token is for.
+    Me,
+    /// Its webhooks: GET, POST or DELETE.
+    Subscription,
+    /// Its conversations, of which the simulator tells none.
+    Conversations,
+    /// Its media.
+    Media,
+    /// The comments of a media.
+    Comments,
+    /// The next token.
+    Refresh,
+    /// A token of 60 days for one of an hour.
+    LongLived,
+    /// A token of an hour for a login's code.
+    Code,
+}
+
+impl Target<'_> {
+    pub(super) fn object(&self) -> &str {
+        match self {
+            Self::Messages(object)
+            | Self::Object(object)
+            | Self::Account(_, object)
+            | Self::WrongMethod(object)
+            | Self::Unknown(object) => object,
+        }
+    }
+}
+
+/// `v26.0` and its like.
+fn is_version(segment: &str) -> bool {
+    let numbers = segment.strip_prefix('v').and_then(|rest| rest.split_once('.'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    numbers.is_some_and(|(major, minor)| is_number(major) && is_number(minor))
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| unescaped(&value.replace('+', " ")))
+}
+
+/// Undoes percent-encoding. What is not a valid escape stays as it is.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = (first == b'%')
+            .then(|| tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whom a message is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// The author of a comment.
+    Comment(CommentId),
+    /// A person.
+    Person(RecipientId),
+}
+
+/// The body of a send: whom it is for, wherever that can be read, and what is wrong with the rest.
+/// A bad message is charged like a good one, so its recipient matters too.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) to: Option<To>,
+    pub(super) fault: Option<GraphError>,
+}
+
+impl Body {
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let Ok(Value::Object(body)) = serde_json::from_slice(bytes) else {
+            let fault = GraphError::invalid_parameter("The body must be a JSON object");
+            return Self { to: None, fault: Some(fault) };
+        };
+        match recipient(&body) {
+            Ok(to) => Self { to: Some(to), fault: check_message(&body).err() },
+            Err(fault) => Self { to: None, fault: Some(fault) },
+        }
+    }
+}
+
+fn recipient(body: &Map<String, Value>) -> Result<To, GraphError> {
+    let invalid = || GraphError::invalid_parameter("recipient must hold a comment_id or an id");
+    let recipient = body.get("recipient").and_then(Value::as_object).ok_or_else(invalid)?;
+    match (recipient.get("comment_id"), recipient.get("id")) {
+        (Some(Value::String(id)), None) if !id.is_empty() => Ok(To::Comment(CommentId::new(id))),
+        (None, Some(Value::String(id))) if !id.is_empty() => Ok(To::Person(RecipientId::new(id))),
+        _ => Err(invalid()),
+    }
+}
+
+fn check_message(body: &Map<String, Value>) -> Result<(), GraphError> {
+    if body.get("tag").and_then(Value::as_str) == Some("HUMAN_AGENT") {
+        return Err(GraphError::human_agent());
+    }
+    let message = body.get("message").and_then(Value::as_object);
+    let message = message.ok_or_else(|| GraphError::invalid_parameter("message is missing"))?;
+    match (message.get("text"), message.get("attachment").or(message.get("attachments"))) {
+        (Some(Value::String(text)), None) if text.is_empty() => {
+            Err(GraphError::invalid_parameter("message.text is empty"))
+        }
+        (Some(Value::String(text)), None) if text.len() > TEXT_BYTES_MAX => {
+            Err(GraphError::invalid_parameter("message.text is over 1000 bytes of UTF-8"))
+        }
+        (Some(Value::String(_)), None) | (None, Some(Value::Object(_) | Value::Array(_))) => Ok(()),
+        _ => Err(GraphError::invalid_parameter("message must hold a text or an attachment")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call<'wire>(method: &'wire str, path: &'wire str) -> Call<'wire> {
+        Call { method, path, query: "", authorization: None, body: b"" }
+    }
+
+    #[test]
+    fn paths() {
+        let target = |path| call("POST", path).target();
+        assert_eq!(target("/v26.0/17/messages"), Target::Messages("17"));
+        assert_eq!(target("/v26.0/17/replies"), Target::Unknown("17"));
+        assert_eq!(target("/v26/17/messages"), Target::Unknown("v26"));
+        assert_eq!(target("/"), Target::Unknown(""));
+        assert_eq!(target("/v26.0/17"), Target::Unknown("17"));
+        assert_eq!(call("GET", "/v26.0/17/messages").target(), Target::WrongMethod("17"));
+        assert_eq!(call("GET", "/v26.0/17").target(), Target::Object("17"));
+    }
+
+    #[test]
+    fn fields() {
+        let mut call = call("GET", "/v26.0/17");
+        assert_eq!(call.fields(), ["timestamp"]);
+        call.query = "fields=id%2Ctimestamp,text&access_token=x";
+        assert_eq!(call.fields(), ["id", "timestamp", "text"]);
+    }
+
+    #[test]
+    fn tokens() {
+        let mut call = call("POST", "/");
+        assert_eq!(call.token(), None);
+        call.query = "a=b&access_token=x%7Cy%2";
+        assert_eq!(call.token().as_deref(), Some("x|y%2"));
+        call.authorization = Some("bearer IGA");
+        assert_eq!(call.token().as_deref(), Some("IGA"));
+    }
+
+    #[test]
+    fn a_bad_message_still_names_its_recipient() {
+        let body = Body::read(br#"{"recipient":{"comment_id":"1"},"message":{"text":""}}"#);
+        assert_eq!(body.to, Some(To::Comment("1".into())));
+        assert!(body.fault.is_some());
+    }
+
+    #[test]
+    fn text_is_measured_in_bytes() {
+        let read = |text: &str| {
+            let body =
+                serde_json::json!({ "recipient": { "id": "1" }, "message": { "text": text } });
+            Body::read(body.to_string().as_bytes()).fault.is_none()
+        };
+        assert!(read(&"a".repeat(1000)));
+        assert!(!read(&"a".repeat(1001)));
+        assert!(read(&"\u{e4}".repeat(500)));
+        assert!(!read(&"\u{e4}".repeat(501)));
+    }
+
+    #[test]
+    fn either_text_or_attachment_and_one_recipient() {
+        let fault = |json: &str| Body::read(json.as_bytes()).fault.is_some();
+        assert!(!fault(r#"{"recipient":{"id":"1"},"message":{"attachment":{}}}"#));
+        assert!(fault(r#"{"recipient":{"id":"1"},"message":{"attachment":{},"text":"x"}}"#));
+        assert!(fault(r#"{"recipient":{"id":"1","comment_id":"2"},"message":{"text":"x"}}"#));
+        assert!(fault(r#"{"recipient":{"id":1},"message":{"text":"x"}}"#));
+        assert!(fault(r#"{"message":{"text":"x"}}"#));
+        assert!(fault("[]"));
+        assert!(fault("{"));
+    }
+}

@@ -1,0 +1,158 @@
+//! The keys under which the stores keep things: which items lie where. The adapters of
+//! `shared/cloud` and the model of the load at scale use the same ones.
+//!
+//! `sends`, keyed by `id`, holds one entry for each event that was ever matched. An entry holds its
+//! send while that waits, and outlives it, so a repeated delivery is known.
+//!
+//! `state`, keyed by `pk` and `sk`:
+//!
+//! | pk | sk | item |
+//! |---|---|---|
+//! | `account#A` | `settings` | profile, sealed token, revision |
+//! | `account#A` | `campaign#C` | a campaign, and since when it is paused |
+//! | `account#A` | `forgotten` | the key of its tombstones |
+//! | `account#A` | `forgotten#H` | a tombstone: the comment with the keyed hash H is somebody's who was forgotten |
+//! | `token-keys` | N | data key N, encrypted under the KMS key |
+//! | `app` | `budget` | the app's budget |
+//! | `app#leasing` | A | an account that leases from the app's quotas |
+//! | `pace#A` | `budget` | the budget |
+//! | `pace#A` | `cursor` | the pace cursor |
+//! | `person#A#P` | `unit` | when the person with the hash P was last counted |
+//! | `waiting#A` | an outbox key | an outbox batch: sends that may wait |
+//! | `backlog#S` | A | the marker of an account with waiting sends |
+//! | `journal#A` | an instant | a line of the account's journal |
+//! | `upkeep#S` | A | when upkeep visits the account, what it knows of it, and its aliases |
+//! | `alias#I` | `account` | the account that the app alone, and so Meta's requests, name I |
+//! | `deletion#C` | `status` | how the deletion goes whose owner was told the code C |
+//!
+//! Functions and constants for sort keys end in `sk`; the others are for partitions.
+
+use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
+use spillway_core::seed::seed;
+use spillway_core::time::Timestamp;
+
+/// The number of parts that the markers, and the accounts for upkeep, are spread over.
+pub const SHARDS: u8 = 8;
+
+/// The app's own items.
+pub const APP: &str = "app";
+
+/// The accounts that lease from the app's quotas.
+pub const LEASING: &str = "app#leasing";
+
+/// The data keys that account tokens are sealed with.
+pub const DATA_KEYS: &str = "token-keys";
+
+/// An account's settings.
+pub const SETTINGS_SK: &str = "settings";
+
+/// What the sort keys of campaigns begin with.
+pub const CAMPAIGN_SK_PREFIX: &str = "campaign#";
+
+/// The key of an account's tombstones.
+pub const FORGOTTEN_SK: &str = "forgotten";
+
+/// What the sort keys of tombstones begin with.
+pub const TOMBSTONE_SK_PREFIX: &str = "forgotten#";
+
+/// A budget, of an account or of the app.
+pub const BUDGET_SK: &str = "budget";
+
+/// An account's cursor.
+pub const CURSOR_SK: &str = "cursor";
+
+/// A person's unit.
+pub const UNIT_SK: &str = "unit";
+
+/// An alias's only item.
+pub const ALIAS_SK: &str = "account";
+
+/// A deletion's only item.
+pub const DELETION_SK: &str = "status";
+
+/// The id of an entry in the `sends` table.
+pub fn entry(send: &SendId) -> String {
+    send.to_string()
+}
+
+/// An account's settings, campaigns and tombstones.
+pub fn account(account: &AccountId) -> String {
+    format!("account#{account}")
+}
+
+/// A campaign of an account.
+pub fn campaign_sk(campaign: &CampaignId) -> String {
+    format!("{CAMPAIGN_SK_PREFIX}{campaign}")
+}
+
+/// A tombstone of an account.
+pub fn tombstone_sk(tombstone: &str) -> String {
+    format!("{TOMBSTONE_SK_PREFIX}{tombstone}")
+}
+
+/// A data key. Ten digits: data keys sort by their numbers.
+pub fn data_key_sk(number: u32) -> String {
+    format!("{number:010}")
+}
+
+/// An account's budget and cursor.
+pub fn pace(account: &AccountId) -> String {
+    format!("pace#{account}")
+}
+
+/// A person of an account, by a hash of their id.
+pub fn person(account: &AccountId, person: &RecipientId) -> String {
+    format!("person#{account}#{:016x}", seed(&[person.as_str()]))
+}
+
+/// An account's pages.
+pub fn waiting(account: &AccountId) -> String {
+    format!("waiting#{account}")
+}
+
+/// The part of the marks that holds the account's.
+pub fn backlog(account: &AccountId) -> String {
+    backlog_shard(shard_of(account))
+}
+
+/// A part of the marks.
+pub fn backlog_shard(shard: u8) -> String {
+    format!("backlog#{shard}")
+}
+
+/// The part of the accounts for upkeep that holds this one.
+pub fn upkeep(account: &AccountId) -> String {
+    upkeep_shard(shard_of(account))
+}
+
+/// A part of the accounts for upkeep.
+pub fn upkeep_shard(shard: u8) -> String {
+    format!("upkeep#{shard}")
+}
+
+/// The part that holds an account's mark and its item for upkeep.
+pub fn shard_of(account: &AccountId) -> u8 {
+    (seed(&[account.as_str()]) % u64::from(SHARDS)) as u8
+}
+
+/// An account's journal.
+pub fn journal(account: &AccountId) -> String {
+    format!("journal#{account}")
+}
+
+/// A line of a journal. Thirteen digits: lines sort by their instants. `name` tells those of one
+/// instant apart.
+pub fn journal_sk(at: Timestamp, name: Option<u64>) -> String {
+    let name = name.map(|name| format!("#{name:016x}")).unwrap_or_default();
+    format!("{:013}{name}", at.as_millis())
+}
+
+/// The account that only the app names so.
+pub fn alias(app_scoped: &str) -> String {
+    format!("alias#{app_scoped}")
+}
+
+/// A deletion, by the code that its owner was told.
+pub fn deletion(code: &str) -> String {
+    format!("deletion#{code}")
+}
