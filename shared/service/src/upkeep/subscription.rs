@@ -15,6 +15,9 @@ impl Upkeeper {
     /// Looks once an hour whether the account is subscribed to what is needed, and subscribes it
     /// again where it is not; then what was missed is to be read. So it is where somebody else has
     /// subscribed it since, with the token whose life this is.
+    ///
+    /// What an earlier visit has found is not looked at again: an account that may make one call a
+    /// minute would have none left to subscribe with.
     pub(super) async fn keep_subscription(
         &self,
         caller: &Caller<'_>,
@@ -26,32 +29,32 @@ impl Upkeeper {
             return Ok(Next::Check);
         }
         let (id, token) = (&caller.account.id, &caller.token);
-        let found = caller
-            .call(IfDead::Hold, async |timeout| self.graph.subscription(id, token, timeout).await)
-            .await?;
-        let subscription = match found {
-            Ok(subscription) => subscription,
-            Err(no_answer) => return Ok(self.not_looked(caller, &no_answer, upkeep).await),
-        };
-        let now = self.clock.now();
-        let lacks = subscription.lacks(&WEBHOOK_FIELDS);
         // Webhooks that do not come although Meta says they do are asked for again.
-        if lacks.is_empty() && upkeep.silent_since.is_none() {
-            self.is_whole(caller, life, now, upkeep).await;
-            return Ok(Next::Check);
-        }
-        if !lacks.is_empty() {
-            if upkeep.lost_at.is_none() {
-                upkeep.lost_at = Some(now);
-                warn!(account = %id, ?lacks, "not subscribed");
-                self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
+        if upkeep.lost_at.or(upkeep.silent_since).is_none() {
+            let found = caller
+                .call(IfDead::Hold, async |timeout| {
+                    self.graph.subscription(id, token, timeout).await
+                })
+                .await?;
+            let lacks = match found {
+                Ok(subscription) => subscription.lacks(&WEBHOOK_FIELDS),
+                Err(no_answer) => return Ok(self.not_looked(caller, &no_answer, upkeep).await),
+            };
+            let now = self.clock.now();
+            if lacks.is_empty() {
+                self.is_whole(caller, life, now, upkeep).await;
+                return Ok(Next::Check);
             }
+            upkeep.lost_at = Some(now);
+            warn!(account = %id, ?lacks, "not subscribed");
+            self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
             // Written down first: after it is subscribed a visit that is killed leaves no trace of
             // this.
             let missed = [upkeep.unread_since, upkeep.missed_since(standing.last_heard)];
             upkeep.unread_since = missed.into_iter().flatten().min();
             self.roster.note(id, upkeep).await?;
         }
+        let now = self.clock.now();
         let subscribed = caller
             .call(IfDead::Hold, async |timeout| {
                 self.graph.subscribe(id, token, &WEBHOOK_FIELDS, timeout).await

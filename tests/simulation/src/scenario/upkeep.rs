@@ -1,12 +1,13 @@
 //! Draws days of upkeep: subscriptions that are lost, webhooks that stop, tokens near their end,
 //! accounts that are restricted, and a Meta that refuses to go on behind a page of comments.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;
 
-use super::limits::{Base, Limits, Pace, Shape};
+use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
 use super::{
     AccountPlan, Asks, CommentPlan, HOLD_MAX, Headers, KeptUp, Listing, Nature, Order, Processes,
     Rates, Scenario, Spell, Struck, Surface, Theme, Trouble,
@@ -125,7 +126,11 @@ impl Scenario {
 
 fn account(dice: &mut Dice, nth: u64, start: u64, lasts: u64) -> AccountPlan {
     let shape = Shape {
-        base: if dice.chance(0.5) { Base::Careful } else { Base::Meta },
+        base: match dice.between(0..=9) {
+            0 => Base::Rows(vec![one_call_a_minute()]),
+            1..=4 => Base::Careful,
+            _ => Base::Meta,
+        },
         pace: Pace::Free,
         tier: dice.pick(&[Tier::One, Tier::Two, Tier::Three]),
         other: None,
@@ -149,6 +154,11 @@ fn account(dice: &mut Dice, nth: u64, start: u64, lasts: u64) -> AccountPlan {
         kept: None,
         id,
     }
+}
+
+/// A quota under which no visit has a second call.
+fn one_call_a_minute() -> Row {
+    Row::new("calls", Counted::Calls, MINUTE, NonZeroU32::MIN)
 }
 
 /// Comments on posts, the first of them at once.
