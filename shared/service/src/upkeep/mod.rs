@@ -245,6 +245,11 @@ impl Upkeeper {
 
     /// Whether the account's hold is for sends to end: those that wait tell whether sends go
     /// through again, which a read does not. A token is alive for either.
+    ///
+    /// Until then only the token is kept up, which ends however long the hold lasts. A look at the
+    /// subscription would take the one call that may find out whether sends go through, up to two
+    /// days apart, and gain nothing: what no webhook tells of meanwhile could not be answered, and
+    /// is read once the hold is over, as far back as a comment can still be answered.
     async fn is_for_sends(&self, account: &Account) -> Result<bool, StoreError> {
         let held = self.budgets.load(&account.id).await?.holds.current;
         match held.map(|hold| hold.cause) {
