@@ -147,6 +147,8 @@ pub(crate) struct KeptUp {
     pub(crate) silent_from: Option<u64>,
     /// While Meta refuses to go on behind a page of comments.
     pub(crate) pages_refused: Range<u64>,
+    /// Whether Meta dates a delivery anew that it makes again.
+    pub(crate) is_dated_anew: bool,
     /// How Meta lists its comments.
     pub(crate) listing: Listing,
     /// When somebody asks for the comments of the last days to be read.

@@ -375,9 +375,10 @@ impl Backlogs for World {
 
 #[async_trait]
 impl Hearing for World {
-    async fn heard(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+    async fn heard(&self, _: &AccountId, at: Timestamp) -> Result<(), StoreError> {
         self.survive().await;
-        self.state().standing.last_heard = Some(now);
+        let last_heard = &mut self.state().standing.last_heard;
+        *last_heard = Some(at).max(*last_heard);
         Ok(())
     }
 }

@@ -26,13 +26,13 @@ const SETTLE: &str = "end the visit";
 
 #[async_trait]
 impl Hearing for Host {
-    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+    async fn heard(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
         self.store("note that webhooks come", |world| {
-            world.event(format_args!("{account} was heard of at {now}"));
-            world.saw_heard(account);
+            world.event(format_args!("{account} was heard of at {at}"));
+            world.saw_heard(account, at);
             let listed = world.tables.kept.listed.entry(account.clone());
-            let listed = listed.or_insert_with(|| Listed { due: now, ..Listed::default() });
-            listed.standing.last_heard = Some(now);
+            let listed = listed.or_insert_with(|| Listed { due: at, ..Listed::default() });
+            listed.standing.last_heard = Some(at).max(listed.standing.last_heard);
         })
         .await
     }

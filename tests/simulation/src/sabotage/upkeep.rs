@@ -19,8 +19,8 @@ use super::Sabotaged;
 
 #[async_trait]
 impl Hearing for Sabotaged {
-    async fn heard(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        self.host.heard(account, now).await
+    async fn heard(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
+        self.host.heard(account, at).await
     }
 }
 

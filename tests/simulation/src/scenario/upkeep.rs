@@ -218,6 +218,7 @@ pub(super) fn kept(
             true => vec![start + dice.between(0..=lasts)],
             false => Vec::new(),
         },
+        is_dated_anew: dice.chance(0.5),
     }
 }
 

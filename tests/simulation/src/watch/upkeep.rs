@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spillway_core::id::{AccountId, CommentId};
 use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::time::Timestamp;
 
 use super::{Caller, ClockState};
 use crate::meta::Refusal;
@@ -24,7 +25,7 @@ const ANSWERABLE: u64 = 7 * 24 * HOUR;
 pub(super) struct Kept {
     /// When upkeep last called, or the account was last seen on hold: its own, or the app's.
     busy_at: BTreeMap<AccountId, u64>,
-    /// When webhooks were last heard of each account while they had stopped.
+    /// The date of the last webhook that was heard of each account while they had stopped.
     heard_in_silence: BTreeMap<AccountId, u64>,
     /// Comments that Meta has given up to tell of.
     given_up: BTreeSet<CommentId>,
@@ -45,11 +46,12 @@ impl World {
         }
     }
 
-    /// A webhook was heard of.
-    pub(crate) fn saw_heard(&mut self, account: &AccountId) {
-        if self.meta.is_silent(account, self.now) || !self.meta.is_subscribed(account, self.now) {
+    /// A webhook of `at` was heard of.
+    pub(crate) fn saw_heard(&mut self, account: &AccountId, at: Timestamp) {
+        let at = at.as_millis();
+        if self.meta.is_silent(account, at) || !self.meta.is_subscribed(account, at) {
             self.record.count("heard of late");
-            self.watch.kept.heard_in_silence.insert(account.clone(), self.now);
+            self.watch.kept.heard_in_silence.insert(account.clone(), at);
         }
     }
 
@@ -160,7 +162,7 @@ impl World {
 
     /// Whether nobody can find a comment in time of which no webhook tells: it is too old when the
     /// last hold that the trouble may bring is over, or a webhook came late while none were
-    /// delivered, so that they seemed to come.
+    /// delivered and was dated anew, so that they seemed to come.
     pub(crate) fn may_be_missed(&self, account: &AccountId, comment: &CommentPlan) -> bool {
         let CommentPlan { id, made_at, surface, .. } = comment;
         let is_silent = self.meta.is_silent(account, *made_at);
