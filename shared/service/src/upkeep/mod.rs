@@ -29,7 +29,9 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, TokenDuty, Upkeep};
+use spillway_core::upkeep::{
+    BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, TokenDuty, TokenLife, Upkeep,
+};
 use spillway_meta::graph::Me;
 use tracing::{error, info, warn};
 
@@ -216,7 +218,7 @@ impl Upkeeper {
         upkeep: &mut Upkeep,
         deadline: Timestamp,
     ) -> Result<Next, StoreError> {
-        self.take_note(account, standing, upkeep).await;
+        self.take_note(account, kept.life, standing, upkeep).await;
         let is_for_sends = self.is_for_sends(account).await?;
         if is_for_sends && !self.owes_token(&kept, upkeep) {
             return Ok(Next::Soon);
@@ -294,14 +296,23 @@ impl Upkeeper {
         Ok(())
     }
 
-    /// Takes note of what others have asked for.
-    async fn take_note(&self, account: &Account, standing: &Standing, upkeep: &mut Upkeep) {
+    /// Takes note of what others have asked for. `life` is that of the token in use: one that was
+    /// obtained after the owner had removed the app is alive.
+    async fn take_note(
+        &self,
+        account: &Account,
+        life: TokenLife,
+        standing: &Standing,
+        upkeep: &mut Upkeep,
+    ) {
         let now = self.clock.now();
         if standing.deauthorized_at > upkeep.deauthorized_at {
             upkeep.deauthorized_at = standing.deauthorized_at;
-            upkeep.dead_since = upkeep.dead_since.or(Some(now));
-            self.tell(&account.id, Event::Deauthorized).await;
-            self.limiter.hold(account, HoldCause::TokenDead, None).await;
+            if life.obtained_at <= standing.deauthorized_at {
+                upkeep.dead_since = upkeep.dead_since.or(Some(now));
+                self.tell(&account.id, Event::Deauthorized).await;
+                self.limiter.hold(account, HoldCause::TokenDead, None).await;
+            }
         }
         if standing.backfill_asked_at > upkeep.asked_at {
             upkeep.asked_at = standing.backfill_asked_at;

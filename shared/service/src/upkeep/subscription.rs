@@ -49,8 +49,9 @@ impl Upkeeper {
             warn!(account = %id, ?lacks, "not subscribed");
             self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
             // Written down first: after it is subscribed a visit that is killed leaves no trace of
-            // this.
-            let missed = [upkeep.unread_since, upkeep.missed_since(standing.last_heard)];
+            // this. An account that was never subscribed misses all since it was connected.
+            let missed = upkeep.missed_since(standing.last_heard).or(life.obtained_at);
+            let missed = [upkeep.unread_since, missed];
             upkeep.unread_since = missed.into_iter().flatten().min();
             self.roster.note(id, upkeep).await?;
         }

@@ -479,6 +479,18 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
 }
 
 #[test]
+fn an_account_that_was_connected_since_its_owner_removed_the_app_is_not_held() {
+    for (removed_at, is_held) in [(START - 2 * DAY, false), (START - HOUR, true)] {
+        let world = World::new();
+        world.state().standing.deauthorized_at = Some(removed_at);
+        assert_eq!(world.run(), VISITED);
+        let state = world.state();
+        assert_eq!(state.budget.holds.current.is_some(), is_held);
+        assert_eq!(state.told.contains(&Event::Deauthorized), is_held);
+    }
+}
+
+#[test]
 fn neither_a_quiet_night_nor_a_webhook_on_its_way_is_silence() {
     // Told before the night; or so young that its webhook may still come.
     for made in [START - 7 * HOUR, START - HOUR] {
