@@ -42,7 +42,7 @@ impl Upkeeper {
             };
             let now = self.clock.now();
             if lacks.is_empty() {
-                self.is_whole(caller, life, now, upkeep).await;
+                self.is_whole(caller, standing, life, now, upkeep).await;
                 return Ok(Next::Check);
             }
             upkeep.lost_at = Some(now);
@@ -65,7 +65,7 @@ impl Upkeeper {
             error!(account = %id, reason = no_answer.reason(), "not subscribed again; it is tried again");
             return Ok(self.not_looked(caller, &no_answer, upkeep).await);
         }
-        self.is_whole(caller, life, now, upkeep).await;
+        self.is_whole(caller, standing, life, now, upkeep).await;
         Ok(Next::Check)
     }
 
@@ -74,6 +74,7 @@ impl Upkeeper {
     async fn is_whole(
         &self,
         caller: &Caller<'_>,
+        standing: &Standing,
         life: TokenLife,
         now: Timestamp,
         upkeep: &mut Upkeep,
@@ -84,7 +85,8 @@ impl Upkeeper {
             self.meter.count(Metric::Resubscribed, 1);
             self.tell(id, Event::Resubscribed).await;
         }
-        let missed = [upkeep.unread_since.take(), upkeep.missed_before(life)];
+        let since_heard = upkeep.missed_before(life, standing.last_heard);
+        let missed = [upkeep.unread_since.take(), since_heard];
         if let Some(since) = missed.into_iter().flatten().min() {
             look_back(Reason::Resubscribed, since, now, upkeep);
         }
