@@ -283,8 +283,8 @@ impl Upkeep {
         self.look_at_quiet(last_heard, now).or_else(|| self.look_at_unfinished(now))
     }
 
-    /// `last_heard` is when a webhook last told of the account; without one nothing can have
-    /// stopped.
+    /// `last_heard` is when a webhook last told of the account, or might have at the latest; without
+    /// it nothing can have stopped.
     fn look_at_quiet(&self, last_heard: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
         let last_heard = last_heard?;
         let since = self.missed_since(Some(last_heard))?;

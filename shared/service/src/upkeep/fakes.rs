@@ -111,7 +111,7 @@ impl World {
         };
         let state = State {
             due: Some(START),
-            standing: Standing { upkeep, ..Standing::default() },
+            standing: Standing { upkeep, last_heard: Some(START), ..Standing::default() },
             kept: KeptToken { token: token(1), life, next: None },
             rules: Rules::careful(),
             budget: Budget::default(),

@@ -240,7 +240,7 @@ impl Upkeeper {
             return Ok(next);
         }
         next = next.and(self.keep_subscription(&caller, standing, life, upkeep).await?);
-        self.listen(account, standing, upkeep).await;
+        self.listen(account, standing, life, upkeep).await;
         next = next.and(self.read_comments(&caller, standing, upkeep).await?);
         Ok(next)
     }

@@ -2,7 +2,7 @@
 
 use spillway_core::journal::Event;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{Backfill, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{Backfill, HEARD_SLACK, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS};
 use tracing::{error, info, warn};
 
 use super::call::{Caller, IfDead, NoAnswer};
@@ -112,8 +112,15 @@ impl Upkeeper {
     }
 
     /// Notices that webhooks come again, or have not come for long enough that comments should be
-    /// read.
-    pub(super) async fn listen(&self, account: &Account, standing: &Standing, upkeep: &mut Upkeep) {
+    /// read. Where none has ever come, they are missed since the account was connected, as far as
+    /// the life of its token tells.
+    pub(super) async fn listen(
+        &self,
+        account: &Account,
+        standing: &Standing,
+        life: TokenLife,
+        upkeep: &mut Upkeep,
+    ) {
         let id = &account.id;
         let now = self.clock.now();
         if let Some(silent) =
@@ -128,7 +135,8 @@ impl Upkeeper {
             self.meter.count(Metric::SilentAccounts, 1);
         }
         upkeep.forget_unfinished(now);
-        if let Some(backfill) = upkeep.look(standing.last_heard, now) {
+        let heard = standing.last_heard.or(life.obtained_at.map(|at| at + HEARD_SLACK));
+        if let Some(backfill) = upkeep.look(heard, now) {
             upkeep.backfill = Some(backfill);
         }
     }

@@ -491,6 +491,16 @@ fn an_account_that_was_connected_since_its_owner_removed_the_app_is_not_held() {
 }
 
 #[test]
+fn comments_are_read_of_an_account_that_no_webhook_has_ever_told_of() {
+    let world = quiet(START - 3 * HOUR);
+    world.state().standing.last_heard = None;
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
+    assert_eq!(world.state().standing.upkeep.silent_since, Some(START));
+    assert_eq!(world.state().taken.len(), 1);
+}
+
+#[test]
 fn neither_a_quiet_night_nor_a_webhook_on_its_way_is_silence() {
     // Told before the night; or so young that its webhook may still come.
     for made in [START - 7 * HOUR, START - HOUR] {
