@@ -63,7 +63,7 @@ pub(crate) enum Work {
 /// after a slow answer, up to an hour.
 const WRONG_BY: (u64, u64) = (6000, 3_600_000);
 
-/// How long a process lasts in runs of days, in milliseconds: Lambda ends each after some hours.
+/// How long a process lasts, in milliseconds: Lambda ends each after some hours.
 const LASTS: u64 = 2 * 3_600_000;
 
 impl Process {
@@ -93,7 +93,7 @@ impl Process {
             let skew = world.wrong_skew();
             self.host.clock.jump(skew);
         }
-        let is_old = world.scenario.processes.upkeep > 0 && self.ends_at <= world.now;
+        let is_old = self.ends_at <= world.now;
         !is_old && (world.is_rough() || self.host.clock.state() == ClockState::Right)
     }
 }

@@ -160,6 +160,11 @@ impl Limits {
         }
     }
 
+    /// When DMs may go.
+    pub(crate) fn active(&self) -> &Active {
+        &self.judged.active
+    }
+
     /// The fewest calls of upkeep that a window may hold.
     pub(crate) fn reads(&self) -> u32 {
         let rows = self.judged.rows.iter();
