@@ -127,6 +127,7 @@ impl World {
         let problem = match entry {
             None if account.unreadable.is_some() || self.watch.early.contains(&send) => None,
             None if self.may_be_missed(&account.id, comment) => None,
+            None if account.may_be_forgotten(comment.made_at) => None,
             None if comment.asks == Asks::Wanted && account.removed_at.is_none() => {
                 let made_at = Elapsed(comment.made_at - self.scenario.start);
                 Some(format!("it was never recorded, and made at {made_at}"))
@@ -261,7 +262,8 @@ impl World {
             Outcome::Expired if is_refused_alone(comment.nature) => None,
             Outcome::Expired => wrong("expired"),
             Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
-                match account.removed_at.is_some_and(|removed| removed <= at) {
+                let is_planned = account.removed_at.is_some_and(|removed| removed <= at);
+                match is_planned || self.tables.kept.was_removed(&account.id, at) {
                     true => None,
                     false => wrong("was cancelled"),
                 }

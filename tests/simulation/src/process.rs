@@ -141,7 +141,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         cursors: cursors.clone(),
         backlogs: host.clone(),
         queue: host.clone(),
-        hearing: host.clone(),
+        hearing: sabotage.hearing(host.clone()),
         ids: ids.clone(),
         warm: Warm::new(&clock),
         clock: clock.clone(),

@@ -1,5 +1,5 @@
-//! Upkeep that forgets what it must remember, takes a refused page for the end of its media, or
-//! does not look after accounts on hold.
+//! Upkeep that forgets what it must remember, takes a refused page for the end of its media or a
+//! late webhook for a new one, or does not look after accounts on hold.
 
 use std::time::Duration;
 
@@ -11,16 +11,19 @@ use spillway_meta::error::Verdict;
 use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_meta::usage::Usage;
 use spillway_service::account::SealedToken;
+use spillway_service::clock::Clock;
 use spillway_service::port::{
     AccountGraph, Hearing, KeptToken, NextToken, Roster, Standing, StoreError, Tokens, Wish,
 };
 
 use super::Sabotaged;
 
+/// A webhook counts as sent when it comes.
 #[async_trait]
 impl Hearing for Sabotaged {
-    async fn heard(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
-        self.host.heard(account, at).await
+    async fn heard(&self, account: &AccountId, _: Timestamp) -> Result<(), StoreError> {
+        let now = self.host.clock.now();
+        self.host.heard(account, now).await
     }
 }
 
