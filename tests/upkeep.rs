@@ -516,6 +516,9 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     assert!(wrong.contains("Log in again"), "{wrong}");
     let logged_in = login.redeem(&app, &code, redirect).await.unwrap();
     assert_eq!(logged_in.me.account.as_str(), new);
+    // Its owner has asked for a deletion before, which upkeep has not come to.
+    let request = UpkeepRequest::Delete { code: "c0de".into() };
+    world.outside.maintenance.ask(&new.into(), &request, world.now()).await.unwrap();
     let accounts = world.accounts();
     let subscribed = login.connect(&world.outside, &accounts, &logged_in, &account).await.unwrap();
     assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");

@@ -13,6 +13,7 @@ use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::profile::Profile;
+use spillway_core::upkeep::TokenLife;
 use spillway_service::accounts_file::{self, NewAccount};
 use spillway_service::port::MaintenanceSchedule;
 
@@ -157,10 +158,13 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
             warn_of(&account);
             let token = read_token()?;
             let Deployment { wiring, accounts, clock, .. } = place.open().await?;
+            let now = clock.now();
+            wiring.finish_deletion(&account.id, now).await?;
             let token = wiring.keys.seal(&account.id, &token).await?;
             accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
+            let life = TokenLife { obtained_at: Some(now), ends_at: None };
+            wiring.tokens.note_life(&account.id, &token, life).await?;
             wiring.limiter().renew_token(&account.id, NewToken::Untried).await?;
-            let now = clock.now();
             wiring.backlogs.wake(&account.id, now).await?;
             wiring.maintenance.enroll(&account.id, now).await?;
             let what = Event::Connected { token_ends: None };

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures::future::BoxFuture;
+use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
@@ -17,8 +19,9 @@ use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::overview::Overviews;
 use spillway_service::port::{
-    AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal, ReleaseQueue,
-    SendQueue, Sends, Tokens,
+    AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal,
+    MaintenanceRecords, MaintenanceSchedule, ReleaseQueue, Removal, SendQueue, Sends, StoreError,
+    Tokens,
 };
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -166,6 +169,25 @@ impl Environment {
 }
 
 impl Wiring {
+    /// Does the deletion that an account's owner has asked for, where upkeep has not done it yet.
+    /// It comes before the account is connected again: upkeep would else delete the new one.
+    ///
+    /// # Errors
+    /// When the store does not answer; doing it again is right.
+    pub fn finish_deletion<'a>(
+        &'a self,
+        account: &'a AccountId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let record = self.maintenance.record(account).await?;
+            let Some(code) = record.and_then(|record| record.delete) else { return Ok(()) };
+            self.removal.remove(account).await?;
+            self.removal.deleted(&code, now).await?;
+            self.maintenance.strike_off(account).await
+        })
+    }
+
     /// Wires everything to the given clients. Lines of metrics go nowhere.
     ///
     /// # Errors

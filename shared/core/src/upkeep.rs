@@ -283,8 +283,8 @@ impl Upkeep {
         self.look_at_quiet(last_seen, now).or_else(|| self.look_at_unfinished(now))
     }
 
-    /// `last_seen` is when a webhook last told of the account; without one nothing can have
-    /// stopped.
+    /// `last_seen` is when a webhook last told of the account, or might have at the latest; without
+    /// it nothing can have stopped.
     fn look_at_quiet(&self, last_seen: Option<Timestamp>, now: Timestamp) -> Option<Backfill> {
         let last_seen = last_seen?;
         let since = self.missed_since(Some(last_seen))?;
@@ -336,10 +336,15 @@ impl Upkeep {
     /// Since when comments may have been missed by an account whose token was connected since its
     /// subscription was last found whole: nobody could look at it while the old token was dead, and
     /// whoever connects subscribes it again.
-    pub fn missed_before(&self, connected: TokenLife) -> Option<Timestamp> {
+    pub fn missed_before(
+        &self,
+        connected: TokenLife,
+        last_seen: Option<Timestamp>,
+    ) -> Option<Timestamp> {
         let whole_at = self.whole_at?;
         let is_newer = connected.obtained_at.is_none_or(|obtained| obtained > whole_at);
-        is_newer.then(|| whole_at - HEARD_SLACK)
+        // Webhooks may have stopped before, and what is read counts as all that there is.
+        if is_newer { self.missed_since(last_seen) } else { None }
     }
 
     /// Since when comments may have been missed by an account that was found unsubscribed or
@@ -487,13 +492,19 @@ mod tests {
     fn an_account_that_was_connected_again_has_missed_all_since_it_was_last_found_subscribed() {
         let mut upkeep = Upkeep::default();
         let obtained = |at| TokenLife { obtained_at: Some(at), ends_at: None };
-        assert_eq!(upkeep.missed_before(obtained(NOW)), None, "it is connected for the first time");
+        let heard = Some(NOW);
+        assert_eq!(upkeep.missed_before(obtained(NOW), heard), None, "it is connected first");
         upkeep.whole_at = Some(NOW - HOUR);
-        assert_eq!(upkeep.missed_before(obtained(NOW - days(1))), None);
-        assert_eq!(upkeep.missed_before(obtained(NOW - HOUR)), None, "renewed on that visit");
+        assert_eq!(upkeep.missed_before(obtained(NOW - days(1)), heard), None);
+        let renewed = upkeep.missed_before(obtained(NOW - HOUR), heard);
+        assert_eq!(renewed, None, "renewed on that visit");
         let since = Some(NOW - HOUR - HEARD_SLACK);
-        assert_eq!(upkeep.missed_before(obtained(NOW)), since);
-        assert_eq!(upkeep.missed_before(TokenLife::default()), since, "nobody has noted when");
+        assert_eq!(upkeep.missed_before(obtained(NOW), heard), since);
+        let unknown = upkeep.missed_before(TokenLife::default(), heard);
+        assert_eq!(unknown, since, "nobody has noted when");
+        let heard = Some(NOW - 3 * HOUR);
+        let since = Some(NOW - 3 * HOUR - HEARD_SLACK);
+        assert_eq!(upkeep.missed_before(obtained(NOW), heard), since, "webhooks may have stopped");
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub struct Ingest {
 /// What a warm process remembers between deliveries.
 pub struct Warm {
     marked: TtlCache<AccountId, ()>,
-    heard: TtlCache<AccountId, ()>,
+    heard: TtlCache<AccountId, Timestamp>,
     cursors: TtlCache<AccountId, Cursor>,
 }
 
@@ -284,22 +284,29 @@ impl Ingest {
         id: AccountId,
         comments: Vec<CommentEvent>,
     ) -> Result<Ingested, StoreError> {
+        let now = self.clock.now();
+        let told_at = comments.iter().map(|comment| comment.notified_at.unwrap_or(now).min(now));
+        let told_at = told_at.max();
         let counts = self.ingest_account(id.clone(), comments).await?;
-        if counts.unknown_account == 0 {
-            self.hear(id).await;
+        if let Some(told_at) = told_at
+            && counts.unknown_account == 0
+        {
+            self.hear(id, told_at).await;
         }
         Ok(counts)
     }
 
-    /// Writes down that webhooks tell of the account. It comes after what must be durable, and a
-    /// failure costs nothing but that upkeep looks for comments which are known.
-    async fn hear(&self, account: AccountId) {
-        let now = self.clock.now();
-        if self.warm.heard.get(&account).is_some() {
+    /// Writes down that a webhook of `told_at` has told of the account. One that Meta delivers
+    /// again says nothing of whether webhooks come now, so what counts is the time that it carries.
+    /// It comes after what must be durable, and a failure costs nothing but that upkeep looks for
+    /// comments which are known.
+    async fn hear(&self, account: AccountId, told_at: Timestamp) {
+        let heard = self.warm.heard.get(&account);
+        if heard.is_some_and(|heard| told_at < heard + HEARD_REMEMBERED) {
             return;
         }
-        match self.last_seen.record_seen(&account, now).await {
-            Ok(()) => self.warm.heard.put(account, (), 0, HEARD_REMEMBERED),
+        match self.last_seen.record_seen(&account, told_at).await {
+            Ok(()) => self.warm.heard.put(account, told_at, 0, HEARD_REMEMBERED),
             Err(error) => warn!(%account, %error, "not written down that webhooks come"),
         }
     }

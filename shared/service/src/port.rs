@@ -382,11 +382,12 @@ pub trait Journal: Send + Sync {
     ) -> Result<Vec<JournalEntry>, StoreError>;
 }
 
-/// Records when the last webhook of an account arrived.
+/// Records when the last webhook of an account was sent.
 #[async_trait]
 pub trait LastSeen: Send + Sync {
-    /// Records that a webhook of the account arrived at `now`.
-    async fn record_seen(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
+    /// Records that Meta sent a webhook of the account at `at`. Where a later one is known, this
+    /// changes nothing.
+    async fn record_seen(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError>;
 }
 
 /// What upkeep knows about accounts, for readers.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use spillway_core::id::{AccountId, EventId, SendId};
 use spillway_core::send::{CancelReason, FailReason, LIVE_REPLY_WINDOW, Lane, Outcome};
+use spillway_core::time::Timestamp;
 
 use crate::meta::millis;
 use crate::record::Elapsed;
@@ -61,7 +62,7 @@ impl World {
     }
 
     /// Everything was sent within so many milliseconds of being told of, and of the holds that
-    /// refusals of several people, or the first of one, have earned.
+    /// refusals of several people, or the first of one, have earned. At night time stands still.
     fn check_prompt(&mut self, scenario: &Scenario, within: u64) {
         for post in &scenario.posts {
             let sends: Vec<SendId> = match &post.what {
@@ -85,7 +86,12 @@ impl World {
             };
             for send in sends.into_iter().filter(is_readable) {
                 let within = within + self.earned(&send.account);
-                let took = self.watch.accepted_at(&send).map(|at| at.saturating_sub(post.at));
+                let active = scenario.account(&send.account).map(|plan| plan.limits.active());
+                let awake = |at: u64| {
+                    let (from, to) = (Timestamp::from_millis(post.at), Timestamp::from_millis(at));
+                    active.map_or(0, |active| millis(active.active_time(from, to)))
+                };
+                let took = self.watch.accepted_at(&send).map(awake);
                 if took.is_none_or(|took| took > within) {
                     self.broken(format!("{send} went out after {took:?} ms, not within {within}"));
                 }
@@ -121,6 +127,7 @@ impl World {
         let problem = match entry {
             None if account.unreadable.is_some() || self.watch.early.contains(&send) => None,
             None if self.may_be_missed(&account.id, comment) => None,
+            None if account.may_be_forgotten(comment.made_at) => None,
             None if comment.asks == Asks::Wanted && account.removed_at.is_none() => {
                 let made_at = Elapsed(comment.made_at - self.scenario.start);
                 Some(format!("it was never recorded, and made at {made_at}"))
@@ -255,7 +262,8 @@ impl World {
             Outcome::Expired if is_refused_alone(comment.nature) => None,
             Outcome::Expired => wrong("expired"),
             Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
-                match account.removed_at.is_some_and(|removed| removed <= at) {
+                let is_planned = account.removed_at.is_some_and(|removed| removed <= at);
+                match is_planned || self.tables.kept.was_removed(&account.id, at) {
                     true => None,
                     false => wrong("was cancelled"),
                 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_meta::webhook::{CommentEvent, Delivery, Event};
+use spillway_meta::webhook::{CommentKind, Delivery, Event};
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Job;
 use spillway_service::ingest::{Ingest, Ingested};
@@ -89,7 +89,8 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
         (Work::Webhook(ingest), Call::Post(post, attempts)) => {
             let deadline = deadline(&host, WEBHOOK_TIMEOUT);
             let began = host.shared.now();
-            let work = take_in(ingest, &post, began, deadline);
+            let told = dated(&host, &post, attempts);
+            let work = take_in(ingest, told, deadline);
             let answer = until_over(&host, WEBHOOK_TIMEOUT, work).await;
             let survived = answer.is_some();
             match answer {
@@ -177,25 +178,33 @@ async fn until_over<T>(host: &Host, timeout: u64, work: impl Future<Output = T>)
     .await
 }
 
-async fn take_in(
-    ingest: &Ingest,
-    post: &Post,
-    now: u64,
-    deadline: Timestamp,
-) -> Result<Ingested, StoreError> {
-    match &post.what {
-        Told::Comments(comments) => ingest.ingest(delivery(comments, now), deadline).await,
-        Told::Messages(account, messages) => ingest.enter(account, messages.clone()).await,
+async fn take_in(ingest: &Ingest, told: Told, deadline: Timestamp) -> Result<Ingested, StoreError> {
+    match told {
+        Told::Comments(comments) => {
+            let events = comments.into_iter().map(Event::Comment).collect();
+            let object = Some("instagram".into());
+            ingest.ingest(Delivery { object, events, skipped: Vec::new() }, deadline).await
+        }
+        Told::Messages(account, messages) => ingest.enter(&account, messages).await,
     }
 }
 
-fn delivery(comments: &[CommentEvent], now: u64) -> Delivery {
-    let events = comments.iter().map(|comment| {
-        let mut comment = comment.clone();
-        comment.notified_at = Some(Timestamp::from_secs(now / 1000));
-        Event::Comment(comment)
-    });
-    Delivery { object: Some("instagram".into()), events: events.collect(), skipped: Vec::new() }
+/// What ingest is told, with the time that each delivery carries: of now, or of when Meta made it
+/// first. What comes late of a broadcast need not be recorded, so that is always dated anew.
+fn dated(host: &Host, post: &Post, attempts: Attempts) -> Told {
+    let mut told = post.what.clone();
+    let Told::Comments(comments) = &mut told else { return told };
+    let world = host.shared.world();
+    for comment in comments {
+        let kept = world.scenario.account(&comment.account).and_then(|plan| plan.kept.as_ref());
+        let is_dated_anew = kept.is_none_or(|kept| kept.is_dated_anew);
+        let at = match is_dated_anew || comment.kind == CommentKind::Live {
+            true => world.now,
+            false => attempts.first,
+        };
+        comment.notified_at = Some(Timestamp::from_secs(at / 1000));
+    }
+    told
 }
 
 fn jobs(batch: &[Received<SendTask>]) -> Vec<Job> {

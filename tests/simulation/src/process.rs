@@ -64,7 +64,7 @@ pub(crate) enum Work {
 /// after a slow answer, up to an hour.
 const WRONG_BY: (u64, u64) = (6000, 3_600_000);
 
-/// How long a process lasts in runs of days, in milliseconds: Lambda ends each after some hours.
+/// How long a process lasts, in milliseconds: Lambda ends each after some hours.
 const LASTS: u64 = 2 * 3_600_000;
 
 impl Process {
@@ -94,7 +94,7 @@ impl Process {
             let skew = world.wrong_skew();
             self.host.clock.jump(skew);
         }
-        let is_old = world.scenario.processes.upkeep > 0 && self.ends_at <= world.now;
+        let is_old = self.ends_at <= world.now;
         !is_old && (world.is_rough() || self.host.clock.state() == ClockState::Right)
     }
 }
@@ -149,7 +149,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         cursors: cursors.clone(),
         backlogs: host.clone(),
         queue: host.clone(),
-        last_seen: host.clone(),
+        last_seen: sabotage.last_seen(host.clone()),
         ids: ids.clone(),
         warm: Warm::new(&clock),
         clock: clock.clone(),

@@ -147,10 +147,25 @@ pub(crate) struct KeptUp {
     pub(crate) silent_from: Option<u64>,
     /// While Meta refuses to go on behind a page of comments.
     pub(crate) pages_refused: Range<u64>,
+    /// Whether Meta dates a delivery anew that it makes again.
+    pub(crate) is_dated_anew: bool,
     /// How Meta lists its comments.
     pub(crate) listing: Listing,
-    /// When somebody asks for the comments of the last days to be read.
-    pub(crate) requests: Vec<u64>,
+    /// What people do with it, and when.
+    pub(crate) requests: Vec<(u64, Asked)>,
+}
+
+/// What people do with an account that is kept up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Somebody asks for the comments of the last days to be read.
+    Backfill,
+    /// Its owner removes the app.
+    Deauthorize,
+    /// Its owner removes the app and wants everything deleted.
+    Delete,
+    /// Its owner connects it again.
+    Connect,
 }
 
 /// How Meta lists the comments of an account's media.
@@ -402,15 +417,30 @@ impl AccountPlan {
         Revision(self.changed_at().filter(|&at| at <= now).count() as u64)
     }
 
-    /// The limiter's rules by which a budget of that revision was decided on, of an account whose
-    /// token was `renewed` at these instants.
-    pub(crate) fn rules_of(&self, revision: Revision, renewed: &[u64]) -> &Rules {
+    /// The limiter's rules by which a budget of that revision was decided on, of an account that
+    /// upkeep and its owner have changed at the instants of `others`.
+    pub(crate) fn rules_of(&self, revision: Revision, others: &[u64]) -> &Rules {
         // The nth change makes the nth revision.
-        let mut changes: Vec<u64> = self.changed_at().chain(renewed.iter().copied()).collect();
+        let mut changes: Vec<u64> = self.changed_at().chain(others.iter().copied()).collect();
         changes.sort_unstable();
         let last = usize::try_from(revision.0).ok().and_then(|nth| nth.checked_sub(1));
         let last = last.and_then(|nth| changes.get(nth));
         self.limits.rules(last.copied().unwrap_or_default())
+    }
+
+    /// What its owner has done with it last by `now`, and when.
+    pub(crate) fn left(&self, now: u64) -> Option<(u64, Asked)> {
+        let requests = self.kept.iter().flat_map(|kept| &kept.requests);
+        let requests = requests.filter(|&&(at, asked)| at <= now && asked != Asked::Backfill);
+        requests.max_by_key(|&&(at, _)| at).copied()
+    }
+
+    /// Whether a comment of then may be unknown because everything of the account was deleted
+    /// since, or it was not connected.
+    pub(crate) fn may_be_forgotten(&self, made_at: u64) -> bool {
+        let mut requests = self.kept.iter().flat_map(|kept| &kept.requests);
+        requests.any(|&(at, asked)| made_at <= at && asked == Asked::Delete)
+            || self.left(made_at).is_some_and(|(_, last)| last == Asked::Delete)
     }
 
     /// When it is changed, or removed.
@@ -472,14 +502,14 @@ impl Scenario {
         changes
     }
 
-    /// When somebody asks for comments to be read, the last request first.
-    pub(crate) fn requests(&self) -> Vec<(u64, AccountId)> {
-        let of = |account: &AccountPlan| -> Vec<(u64, AccountId)> {
+    /// What people do with accounts that are kept up, the last thing first.
+    pub(crate) fn requests(&self) -> Vec<(u64, AccountId, Asked)> {
+        let of = |account: &AccountPlan| -> Vec<(u64, AccountId, Asked)> {
             let requests = account.kept.iter().flat_map(|kept| &kept.requests);
-            requests.map(|&at| (at, account.id.clone())).collect()
+            requests.map(|&(at, asked)| (at, account.id.clone(), asked)).collect()
         };
         let mut requests: Vec<_> = self.accounts.iter().flat_map(of).collect();
-        requests.sort_by_key(|&(at, _)| Reverse(at));
+        requests.sort_by_key(|&(at, ..)| Reverse(at));
         requests
     }
 

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use spillway_core::id::AccountId;
-use spillway_service::port::UpkeepRequest;
 
 use crate::lambda::{Attempts, Call, Ended, invoke};
 use crate::process::{Function, Process};
 use crate::queue::Received;
 use crate::record::{Counts, Failure, Listener};
 use crate::sabotage::Sabotage;
-use crate::scenario::{Job, Post, Processes, Scenario, Theme, Told};
+use crate::scenario::{Asked, Job, Post, Processes, Scenario, Theme, Told};
 use crate::tasks::Tasks;
 use crate::watch::Tally;
 use crate::world::{Shared, World};
@@ -31,8 +30,8 @@ pub(crate) struct Sim {
     jobs: Vec<Job>,
     /// When accounts are changed, the next one last.
     changes: Vec<(u64, AccountId)>,
-    /// When somebody asks something of upkeep, the next one last.
-    requests: Vec<(u64, AccountId)>,
+    /// What people do with accounts that are kept up, the next thing last.
+    requests: Vec<(u64, AccountId, Asked)>,
     last_tick: u64,
     last_upkeep: u64,
 }
@@ -278,13 +277,10 @@ impl Sim {
     }
 
     fn start_upkeep(&mut self, now: u64) -> bool {
-        if let Some((at, account)) = self.requests.last()
+        if let Some((at, account, asked)) = self.requests.last()
             && *at <= now
         {
-            let mut world = self.shared.world();
-            let at = world.time();
-            world.request(account, &UpkeepRequest::Backfill, at);
-            drop(world);
+            self.shared.world().asked(account, *asked);
             self.requests.pop();
             return true;
         }
@@ -390,7 +386,7 @@ impl Sim {
         let post = self.posts.keys().next().map(|&(at, _)| at);
         let change = self.changes.last().map(|&(at, _)| at);
         let upkeep = self.next_upkeep().filter(|_| self.has_room(Function::Upkeep));
-        let request = self.requests.last().map(|&(at, _)| at);
+        let request = self.requests.last().map(|&(at, ..)| at);
         let job = self.jobs.last().map(|job| job.at).filter(|_| self.has_room(Function::Tool));
         let world = self.shared.world();
         let sends = world.sends.next_visible().filter(|_| self.has_room(Function::Sender));

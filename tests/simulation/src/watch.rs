@@ -73,6 +73,8 @@ pub(crate) struct Watch {
     refused: BTreeMap<AccountId, Refused>,
     /// Upkeep.
     kept: Kept,
+    /// When everybody knew of each account that is not connected any more that it is not.
+    removed: BTreeMap<AccountId, u64>,
     /// Comments that no campaign wanted when they were told of.
     pub(crate) early: BTreeSet<SendId>,
     /// Sends by state.

@@ -1,7 +1,7 @@
 //! The accounts that upkeep visits, spread over a few partitions: an item each, with when it is
 //! due, when webhooks last told of it, and what the last visit has left.
 //!
-//! That webhooks arrive for an account is written once an hour by each process. No item that is
+//! That webhooks come for an account is written once an hour by each process. No item that is
 //! written anyway could tell it: marks come and go, the cursor does not move while sends are
 //! parked, and the budget only tells of calls. The write costs a hundredth of a write unit a DM
 //! where comments come in crowds, and seven units where each of 10,000 accounts has few.
@@ -45,13 +45,15 @@ const ALIASES: &str = "aliases";
 
 #[async_trait]
 impl LastSeen for DynamoMaintenance {
-    async fn record_seen(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+    async fn record_seen(&self, account: &AccountId, told_at: Timestamp) -> Result<(), StoreError> {
         self.update(account)
-            .update_expression("SET heard_at = :now, due = if_not_exists(due, :now)")
-            .expression_attribute_values(":now", at(now))
+            .update_expression("SET heard_at = :told, due = if_not_exists(due, :told)")
+            .condition_expression("attribute_not_exists(heard_at) OR heard_at < :told")
+            .expression_attribute_values(":told", at(told_at))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .ask(HEARD)
             .await
+            // Refused where a later one is known.
             .map(drop)
     }
 }

@@ -228,6 +228,7 @@ impl Login {
     ) -> BoxFuture<'a, Result<Subscribed, StoreError>> {
         Box::pin(async move {
             let (id, now) = (&account.id, wiring.clock.now());
+            wiring.finish_deletion(id, now).await?;
             let token = wiring.keys.seal(id, &logged_in.token).await?;
             accounts.connect(id, &account.rules, &token, &account.campaigns).await?;
             let ends_at = logged_in.lasts.map(|lasts| now + lasts);

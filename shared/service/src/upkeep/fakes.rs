@@ -70,6 +70,7 @@ pub(crate) struct State {
     pub(crate) due: Option<Timestamp>,
     pub(crate) record: MaintenanceRecord,
     pub(crate) kept: KeptToken,
+    pub(crate) rules: Rules,
     pub(crate) budget: Budget,
     pub(crate) app: AppBudget,
     pub(crate) cursor: Cursor,
@@ -112,8 +113,13 @@ impl World {
         };
         let state = State {
             due: Some(START),
-            record: MaintenanceRecord { upkeep, ..MaintenanceRecord::default() },
+            record: MaintenanceRecord {
+                upkeep,
+                last_seen: Some(START),
+                ..MaintenanceRecord::default()
+            },
             kept: KeptToken { token: token(1), life, next: None },
+            rules: Rules::careful(),
             budget: Budget::default(),
             app: AppBudget::default(),
             cursor: Cursor::default(),
@@ -254,7 +260,7 @@ impl Accounts for World {
         Ok(Some(Account {
             id: account.clone(),
             revision: Revision::default(),
-            rules: Rules::careful(),
+            rules: self.state().rules.clone(),
             campaigns: Campaigns::default(),
             token: self.state().kept.token.clone(),
             forgotten: Default::default(),
@@ -381,9 +387,10 @@ impl Backlogs for World {
 
 #[async_trait]
 impl LastSeen for World {
-    async fn record_seen(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+    async fn record_seen(&self, _: &AccountId, at: Timestamp) -> Result<(), StoreError> {
         self.survive().await;
-        self.state().record.last_seen = Some(now);
+        let last_seen = &mut self.state().record.last_seen;
+        *last_seen = Some(at).max(*last_seen);
         Ok(())
     }
 }

@@ -29,7 +29,9 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, TokenDuty, Upkeep};
+use spillway_core::upkeep::{
+    BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, TokenDuty, TokenLife, Upkeep,
+};
 use spillway_meta::graph::Me;
 use tracing::{error, info, warn};
 
@@ -217,7 +219,7 @@ impl Upkeeper {
         upkeep: &mut Upkeep,
         deadline: Timestamp,
     ) -> Result<Next, StoreError> {
-        self.take_note(account, record, upkeep).await;
+        self.take_note(account, kept.life, record, upkeep).await;
         let is_for_sends = self.is_for_sends(account).await?;
         if is_for_sends && !self.owes_token(&kept, upkeep) {
             return Ok(Next::Soon);
@@ -239,13 +241,18 @@ impl Upkeeper {
             return Ok(next);
         }
         next = next.and(self.keep_subscription(&caller, record, life, upkeep).await?);
-        self.listen(account, record, upkeep).await;
+        self.listen(account, record, life, upkeep).await;
         next = next.and(self.read_comments(&caller, record, upkeep).await?);
         Ok(next)
     }
 
     /// Whether the account's hold is for sends to end: those that wait tell whether sends go
     /// through again, which a read does not. A token is alive for either.
+    ///
+    /// Until then only the token is kept up, which ends however long the hold lasts. A look at the
+    /// subscription would take the one call that may find out whether sends go through, up to two
+    /// days apart, and gain nothing: what no webhook tells of meanwhile could not be answered, and
+    /// is read once the hold is over, as far back as a comment can still be answered.
     async fn is_for_sends(&self, account: &Account) -> Result<bool, StoreError> {
         let held = self.budgets.load(&account.id).await?.holds.current;
         match held.map(|hold| hold.cause) {
@@ -291,14 +298,23 @@ impl Upkeeper {
         Ok(())
     }
 
-    /// Takes note of what others have asked for.
-    async fn take_note(&self, account: &Account, record: &MaintenanceRecord, upkeep: &mut Upkeep) {
+    /// Takes note of what others have asked for. `life` is that of the token in use: one that was
+    /// obtained after the owner had removed the app is alive.
+    async fn take_note(
+        &self,
+        account: &Account,
+        life: TokenLife,
+        record: &MaintenanceRecord,
+        upkeep: &mut Upkeep,
+    ) {
         let now = self.clock.now();
         if record.deauthorized_at > upkeep.deauthorized_at {
             upkeep.deauthorized_at = record.deauthorized_at;
-            upkeep.dead_since = upkeep.dead_since.or(Some(now));
-            self.tell(&account.id, Event::Deauthorized).await;
-            self.gateway.limiter.hold(account, HoldCause::TokenDead, None).await;
+            if life.obtained_at <= record.deauthorized_at {
+                upkeep.dead_since = upkeep.dead_since.or(Some(now));
+                self.tell(&account.id, Event::Deauthorized).await;
+                self.gateway.limiter.hold(account, HoldCause::TokenDead, None).await;
+            }
         }
         if record.backfill_asked_at > upkeep.asked_at {
             upkeep.asked_at = record.backfill_asked_at;

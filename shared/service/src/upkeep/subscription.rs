@@ -2,7 +2,7 @@
 
 use spillway_core::journal::Event;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{Backfill, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{Backfill, HEARD_SLACK, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS};
 use tracing::{error, info, warn};
 
 use super::caller::Caller;
@@ -16,6 +16,9 @@ impl Upkeeper {
     /// Looks once an hour whether the account is subscribed to what is needed, and subscribes it
     /// again where it is not; then what was missed is to be read. So it is where somebody else has
     /// subscribed it since, with the token whose life this is.
+    ///
+    /// What an earlier visit has found is not looked at again: an account that may make one call a
+    /// minute would have none left to subscribe with.
     pub(super) async fn keep_subscription(
         &self,
         caller: &Caller<'_>,
@@ -27,33 +30,34 @@ impl Upkeeper {
             return Ok(Next::Check);
         }
         let (id, token) = (&caller.account.id, &caller.token);
-        let found = caller
-            .call(IfDead::Hold, async |timeout| self.graph.subscription(id, token, timeout).await)
-            .await;
-        let subscription = match found {
-            Ok(subscription) => subscription,
-            Err(NoAnswer::Store(error)) => return Err(error),
-            Err(no_answer) => return Ok(self.not_looked(caller, &no_answer, upkeep).await),
-        };
-        let now = self.clock.now();
-        let lacks = subscription.lacks(&WEBHOOK_FIELDS);
         // Webhooks that do not come although Meta says they do are asked for again.
-        if lacks.is_empty() && upkeep.silent_since.is_none() {
-            self.is_whole(caller, life, now, upkeep).await;
-            return Ok(Next::Check);
-        }
-        if !lacks.is_empty() {
-            if upkeep.lost_at.is_none() {
-                upkeep.lost_at = Some(now);
-                warn!(account = %id, ?lacks, "not subscribed");
-                self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
+        if upkeep.lost_at.or(upkeep.silent_since).is_none() {
+            let found = caller
+                .call(IfDead::Hold, async |timeout| {
+                    self.graph.subscription(id, token, timeout).await
+                })
+                .await;
+            let lacks = match found {
+                Ok(subscription) => subscription.lacks(&WEBHOOK_FIELDS),
+                Err(NoAnswer::Store(error)) => return Err(error),
+                Err(no_answer) => return Ok(self.not_looked(caller, &no_answer, upkeep).await),
+            };
+            let now = self.clock.now();
+            if lacks.is_empty() {
+                self.is_whole(caller, record, life, now, upkeep).await;
+                return Ok(Next::Check);
             }
+            upkeep.lost_at = Some(now);
+            warn!(account = %id, ?lacks, "not subscribed");
+            self.tell(id, Event::SubscriptionLost { fields: lacks }).await;
             // Written down first: after it is subscribed a visit that is killed leaves no trace of
-            // this.
-            let missed = [upkeep.unread_since, upkeep.missed_since(record.last_seen)];
+            // this. An account that was never subscribed misses all since it was connected.
+            let missed = upkeep.missed_since(record.last_seen).or(life.obtained_at);
+            let missed = [upkeep.unread_since, missed];
             upkeep.unread_since = missed.into_iter().flatten().min();
             self.maintenance.note(id, upkeep).await?;
         }
+        let now = self.clock.now();
         let subscribed = caller
             .call(IfDead::Hold, async |timeout| {
                 self.graph.subscribe(id, token, &WEBHOOK_FIELDS, timeout).await
@@ -67,7 +71,7 @@ impl Upkeeper {
                 return Ok(self.not_looked(caller, &no_answer, upkeep).await);
             }
         }
-        self.is_whole(caller, life, now, upkeep).await;
+        self.is_whole(caller, record, life, now, upkeep).await;
         Ok(Next::Check)
     }
 
@@ -76,6 +80,7 @@ impl Upkeeper {
     async fn is_whole(
         &self,
         caller: &Caller<'_>,
+        record: &MaintenanceRecord,
         life: TokenLife,
         now: Timestamp,
         upkeep: &mut Upkeep,
@@ -86,7 +91,8 @@ impl Upkeeper {
             self.meter.count(Metric::Resubscribed, 1);
             self.tell(id, Event::Resubscribed).await;
         }
-        let missed = [upkeep.unread_since.take(), upkeep.missed_before(life)];
+        let since_heard = upkeep.missed_before(life, record.last_seen);
+        let missed = [upkeep.unread_since.take(), since_heard];
         if let Some(since) = missed.into_iter().flatten().min() {
             look_back(Reason::Resubscribed, since, now, upkeep);
         }
@@ -112,11 +118,13 @@ impl Upkeeper {
     }
 
     /// Notices that webhooks come again, or have not come for long enough that comments should be
-    /// read.
+    /// read. Where none has ever come, they are missed since the account was connected, as far as
+    /// the life of its token tells.
     pub(super) async fn listen(
         &self,
         account: &Account,
         record: &MaintenanceRecord,
+        life: TokenLife,
         upkeep: &mut Upkeep,
     ) {
         let id = &account.id;
@@ -131,7 +139,8 @@ impl Upkeeper {
             self.meter.count(Metric::SilentAccounts, 1);
         }
         upkeep.forget_unfinished(now);
-        if let Some(backfill) = upkeep.look(record.last_seen, now) {
+        let heard = record.last_seen.or(life.obtained_at.map(|at| at + HEARD_SLACK));
+        if let Some(backfill) = upkeep.look(heard, now) {
             upkeep.backfill = Some(backfill);
         }
     }

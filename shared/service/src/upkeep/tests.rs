@@ -1,6 +1,7 @@
 //! What a visit decides, call by call. That it survives being killed anywhere, and what Meta makes
 //! of it, is tested over the wire.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
 use spillway_core::hold::HoldCause;
 use spillway_core::journal::Event;
+use spillway_core::profile::Profile;
+use spillway_core::quota::{Action, Limit, Quota, Unit};
 use spillway_core::rules::Rules;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
@@ -239,6 +242,42 @@ fn what_was_missed_is_read_wherever_upkeep_is_killed() {
     }
 }
 
+/// One call a minute, and nothing else.
+fn one_call_a_minute() -> Rules {
+    let minute = Duration::from_secs(60);
+    let one = Limit::Fixed(NonZeroU32::MIN);
+    let careful = Rules::careful();
+    let profile = Profile {
+        quotas: vec![Quota::new("calls", &Action::ALL, Unit::Calls, minute, one)],
+        spread: None,
+        warm_up: None,
+        ..careful.profile().clone()
+    };
+    Rules::new(profile, careful.terms().clone()).unwrap()
+}
+
+#[test]
+fn an_account_that_may_make_one_call_a_minute_is_subscribed_again() {
+    let is_lost: fn(&World) = |world| world.state().is_unsubscribed = true;
+    let is_silent: fn(&World) = |world| {
+        world.state().record.upkeep.silent_since = Some(START - HOUR);
+    };
+    for trouble in [is_lost, is_silent] {
+        let world = World::new();
+        world.state().rules = one_call_a_minute();
+        world.state().record.upkeep.checked_at = Some(START - HOUR);
+        trouble(&world);
+        let mut calls = Vec::new();
+        for _ in 0..2 {
+            assert_eq!(world.run(), VISITED);
+            calls.extend(world.calls());
+            world.pass(VISIT);
+        }
+        assert!(calls.contains(&("subscribe", 1)), "{calls:?}");
+        assert!(!world.state().is_unsubscribed);
+    }
+}
+
 #[test]
 fn a_token_is_renewed_wherever_upkeep_is_killed() {
     let mut asked = 0;
@@ -272,7 +311,7 @@ fn no_call_begins_without_time_for_its_answer() {
     assert_eq!(world.state().due, Some(START + Duration::from_secs(60)), "the next run goes on");
     world.state().call_takes = Duration::ZERO;
     assert_eq!(world.run(), VISITED);
-    assert_eq!(world.calls()[..2], [("subscription", 2), ("subscribe", 2)]);
+    assert_eq!(world.calls()[0], ("subscribe", 2));
 }
 
 /// Sends of a restricted account wait, and probe each of its holds.
@@ -420,10 +459,10 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
         assert_eq!(state.record.upkeep.silent_since, Some(START));
         assert!(matches!(state.told[..], [Event::Silent { .. }, Event::Backfilled { .. }]));
     }
-    // Meta says that it is subscribed, and it is subscribed again all the same; comments are read.
+    // It is subscribed again, whatever Meta says of it, and comments are read.
     world.pass(HOUR);
     assert_eq!(world.run(), VISITED);
-    let again = [("subscription", 1), ("subscribe", 1), ("media", 1)];
+    let again = [("subscribe", 1), ("media", 1)];
     assert_eq!(world.calls(), again, "it has no comment beyond those known");
 
     world.pass(HOUR);
@@ -437,6 +476,28 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
     world.pass(HOUR);
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("subscription", 1)], "believed again");
+}
+
+#[test]
+fn an_account_that_was_connected_since_its_owner_removed_the_app_is_not_held() {
+    for (removed_at, is_held) in [(START - 2 * DAY, false), (START - HOUR, true)] {
+        let world = World::new();
+        world.state().record.deauthorized_at = Some(removed_at);
+        assert_eq!(world.run(), VISITED);
+        let state = world.state();
+        assert_eq!(state.budget.holds.current.is_some(), is_held);
+        assert_eq!(state.told.contains(&Event::Deauthorized), is_held);
+    }
+}
+
+#[test]
+fn comments_are_read_of_an_account_that_no_webhook_has_ever_told_of() {
+    let world = quiet(START - 3 * HOUR);
+    world.state().record.last_seen = None;
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
+    assert_eq!(world.state().record.upkeep.silent_since, Some(START));
+    assert_eq!(world.state().taken.len(), 1);
 }
 
 #[test]

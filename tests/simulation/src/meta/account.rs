@@ -196,6 +196,28 @@ impl Meta {
         known.tokens.get(&number(token)?).map(|&(_, ends)| ends)
     }
 
+    /// The account's owner removes the app at `at`.
+    pub(crate) fn withdraw(&mut self, account: &AccountId, at: u64) {
+        if let Some(known) = self.accounts.get_mut(account) {
+            known.tokens.values_mut().for_each(|(_, ends)| *ends = at.min(*ends));
+            known.losses.push(at);
+        }
+    }
+
+    /// The account's owner connects it again at `at`. Gives its token.
+    pub(crate) fn connect(
+        &mut self,
+        account: &AccountId,
+        at: u64,
+        is_subscribed: bool,
+    ) -> SealedToken {
+        let Some(known) = self.accounts.get_mut(account) else { return first_token() };
+        let next = known.tokens.len() as u64 + FIRST_TOKEN;
+        known.tokens.insert(next, (at, at + TOKEN_LASTS));
+        known.subscribed.extend(is_subscribed.then_some(at));
+        sealed(next)
+    }
+
     /// Meta ends the account's subscription at `at`, as its deliveries have failed for too long.
     pub(crate) fn unsubscribe(&mut self, account: &AccountId, at: u64) {
         if let Some(known) = self.accounts.get_mut(account) {

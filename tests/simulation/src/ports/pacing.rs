@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Revision};
+use spillway_core::hold::NewToken;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
@@ -30,8 +31,7 @@ impl Accounts for Host {
                 let detail = "damaged".to_owned();
                 return Err(StoreError::Corrupt { what: LOAD, detail });
             }
-            let is_connected = plan.removed_at.is_none_or(|removed| as_of < removed);
-            Ok(is_connected.then(|| world.stored(plan, as_of)))
+            Ok(world.was_connected(account, as_of).then(|| world.stored(plan, as_of)))
         })
         .await?
     }
@@ -40,8 +40,7 @@ impl Accounts for Host {
         self.store("look up the account's revision", |world| {
             let as_of = world.read_as_of(Read::Eventual);
             let plan = world.scenario.account(account)?;
-            let is_connected = plan.removed_at.is_none_or(|removed| as_of < removed);
-            is_connected.then(|| world.revision(plan, as_of))
+            world.was_connected(account, as_of).then(|| world.revision(plan, as_of))
         })
         .await
     }
@@ -137,17 +136,35 @@ impl World {
     /// An account as it was stored at `as_of`.
     fn stored(&self, plan: &AccountPlan, as_of: u64) -> Account {
         let mut account = plan.account(as_of);
-        if let Some((token, _)) = self.tables.kept.token_at(&plan.id, as_of) {
+        if let Some(token) = self.tables.kept.token_at(&plan.id, as_of) {
             account.token = token;
         }
         Account { revision: self.revision(plan, as_of), ..account }
     }
 
-    /// How many times an account had been changed by `as_of`; a token that is renewed changes it
-    /// too.
+    /// An account as it would be stored if it were connected.
+    pub(crate) fn of_before(&self, account: &AccountId) -> Option<Account> {
+        let plan = self.scenario.account(account)?;
+        Some(self.stored(plan, self.now))
+    }
+
+    /// How many times an account had been changed by `as_of`; upkeep and its owner change it too.
     fn revision(&self, plan: &AccountPlan, as_of: u64) -> Revision {
-        let renewed = self.tables.kept.token_at(&plan.id, as_of).map_or(0, |(_, renewed)| renewed);
-        Revision(plan.revision(as_of).0 + renewed)
+        let others = self.tables.kept.changed_at(&plan.id);
+        let others = others.into_iter().filter(|&at| at <= as_of).count() as u64;
+        Revision(plan.revision(as_of).0 + others)
+    }
+
+    /// Whether an account was connected as of then.
+    pub(crate) fn was_connected(&self, account: &AccountId, as_of: u64) -> bool {
+        let plan = self.scenario.account(account);
+        plan.is_some_and(|plan| plan.removed_at.is_none_or(|removed| as_of < removed))
+            && self.tables.kept.is_connected(account, as_of)
+    }
+
+    /// Whether an account is connected.
+    pub(crate) fn is_connected(&self, account: &AccountId) -> bool {
+        self.was_connected(account, self.now)
     }
 
     /// The operator, who has just changed the account, writes its revision into its budget.
@@ -161,6 +178,19 @@ impl World {
             *budget = next;
             self.tables.see_budget(account, now);
         }
+        self.saw_change_announced(account);
+    }
+
+    /// The operator, who has just connected the account, ends the hold of its dead token, or has
+    /// one call find out at once whether another hold is over.
+    pub(crate) fn renew_token(&mut self, account: &AccountId) {
+        let now = self.now;
+        let id = GrantId::new(u64::MAX - 1, now);
+        let Some(budget) = self.tables.budgets.get_mut(account) else { return };
+        let Some(next) = budget.with_token(NewToken::Works, id) else { return };
+        *budget = next;
+        self.tables.see_budget(account, now);
+        self.judge_lift(account);
     }
 
     /// A budget is written, and looked at if it was.

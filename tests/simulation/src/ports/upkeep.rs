@@ -17,6 +17,7 @@ use spillway_service::port::{
 
 use crate::host::Host;
 use crate::meta::{Ask, Keep, Told};
+use crate::scenario::Asked;
 use crate::tables::Listed;
 use crate::world::World;
 
@@ -24,13 +25,13 @@ const SETTLE: &str = "end the visit";
 
 #[async_trait]
 impl LastSeen for Host {
-    async fn record_seen(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+    async fn record_seen(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
         self.store("note that webhooks come", |world| {
-            world.event(format_args!("{account} was heard of at {now}"));
-            world.saw_heard(account);
+            world.event(format_args!("{account} was heard of at {at}"));
+            world.saw_heard(account, at);
             let listed = world.tables.kept.listed.entry(account.clone());
-            let listed = listed.or_insert_with(|| Listed { due: now, ..Listed::default() });
-            listed.record.last_seen = Some(now);
+            let listed = listed.or_insert_with(|| Listed { due: at, ..Listed::default() });
+            listed.record.last_seen = Some(at).max(listed.record.last_seen);
         })
         .await
     }
@@ -165,7 +166,8 @@ impl Tokens for Host {
     ) -> Result<bool, StoreError> {
         let by = self.caller().invocation;
         self.store("change the account's token", |world| {
-            let is_kept = world.tables.kept.keep_next(account, token, next);
+            let is_kept =
+                world.is_connected(account) && world.tables.kept.keep_next(account, token, next);
             world.event(format_args!("{by} keeps the next token of {account}: {is_kept}"));
             is_kept
         })
@@ -176,7 +178,8 @@ impl Tokens for Host {
         let by = self.caller().invocation;
         let is_there = self
             .store("change the account's token", |world| {
-                let is_there = world.tables.kept.swap(account, next, world.now);
+                let is_there =
+                    world.is_connected(account) && world.tables.kept.swap(account, next, world.now);
                 world.event(format_args!("{by} swaps the token of {account}: {is_there}"));
                 is_there
             })
@@ -199,14 +202,16 @@ impl Tokens for Host {
 impl Removal for Host {
     async fn remove(&self, account: &AccountId) -> Result<(), StoreError> {
         self.store("remove the account", |world| {
-            world.broken(format!("{account} is removed, and nobody has asked for that"));
+            world.saw_removed(account);
+            world.remove(account);
         })
-        .await
+        .await?;
+        self.store("announce the change", |world| world.announce(account)).await
     }
 
     async fn deleted(&self, code: &str, _: Timestamp) -> Result<(), StoreError> {
         self.store("note the deletion", |world| {
-            world.broken(format!("{code} is deleted, and nobody has asked for that"));
+            world.event(format_args!("the deletion {code} is done"));
         })
         .await
     }
@@ -353,14 +358,60 @@ impl AccountGraph for Host {
 }
 
 impl World {
-    /// Whether the account is connected.
-    fn is_connected(&self, account: &AccountId) -> bool {
-        let plan = self.scenario.account(account);
-        plan.is_some_and(|plan| plan.removed_at.is_none_or(|removed| self.now < removed))
+    /// Somebody does something with an account.
+    pub(crate) fn asked(&mut self, account: &AccountId, asked: Asked) {
+        let now = self.time();
+        match asked {
+            Asked::Backfill => self.request(account, &UpkeepRequest::Backfill, now),
+            Asked::Deauthorize => {
+                self.meta.withdraw(account, self.now);
+                self.request(account, &UpkeepRequest::Deauthorize, now);
+            }
+            Asked::Delete => {
+                self.meta.withdraw(account, self.now);
+                self.request(
+                    account,
+                    &UpkeepRequest::Delete { code: format!("of {account}") },
+                    now,
+                );
+            }
+            Asked::Connect => self.connect(account),
+        }
+    }
+
+    /// The account's settings are gone.
+    fn remove(&mut self, account: &AccountId) {
+        if self.is_connected(account) {
+            self.event(format_args!("{account} is removed"));
+            self.tables.kept.remove(account, self.now);
+        }
+    }
+
+    /// The account is connected again, as the operator's tool does it.
+    fn connect(&mut self, account: &AccountId) {
+        let now = self.time();
+        let listed = self.tables.kept.listed.get(account);
+        if listed.is_some_and(|listed| listed.record.delete.is_some()) {
+            // What was asked for before is done before.
+            self.remove(account);
+            self.announce(account);
+            self.tables.kept.listed.remove(account);
+        }
+        // Meta may not answer when it is to be subscribed.
+        let is_subscribed = self.dice.chance(0.8);
+        let token = self.meta.connect(account, self.now, is_subscribed);
+        self.event(format_args!("{account} is connected again, subscribed {is_subscribed}"));
+        let ends_at = self.meta.token_ends(account, &token).map(Timestamp::from_millis);
+        let life = TokenLife { obtained_at: Some(now), ends_at };
+        self.tables.kept.connect(account, KeptToken { token, life, next: None }, now);
+        self.announce(account);
+        self.renew_token(account);
+        self.tables.wake(account, now);
+        self.saw_connected(account);
     }
 
     /// Something is asked of upkeep; the account is due at once.
-    pub(crate) fn request(&mut self, account: &AccountId, request: &UpkeepRequest, now: Timestamp) {
+    fn request(&mut self, account: &AccountId, request: &UpkeepRequest, now: Timestamp) {
         self.event(format_args!("asked of upkeep for {account}: {request:?}"));
         let listed = self.tables.kept.listed.entry(account.clone()).or_default();
         listed.due = now;

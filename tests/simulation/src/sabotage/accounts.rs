@@ -1,4 +1,4 @@
-//! Accounts whose rules lack something.
+//! Accounts whose rules lack something, or that seem to be connected for ever.
 
 use async_trait::async_trait;
 use spillway_core::budget::Revision;
@@ -12,9 +12,12 @@ use super::{Sabotage, Sabotaged};
 #[async_trait]
 impl Accounts for Sabotaged {
     async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError> {
-        let Some(mut account) = Accounts::read(&*self.host, account, how).await? else {
-            return Ok(None);
+        let found = Accounts::read(&*self.host, account, how).await?;
+        let found = match self.by {
+            Sabotage::Removal => found.or_else(|| self.host.shared.world().of_before(account)),
+            _ => found,
         };
+        let Some(mut account) = found else { return Ok(None) };
         let mut profile = account.rules.profile().clone();
         let mut terms = account.rules.terms().clone();
         match self.by {

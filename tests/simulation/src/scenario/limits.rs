@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZoneDatabase;
 use spillway_core::profile::{Profile, SlowDown};
-use spillway_core::quota::{self, Action, GRANT_LIFE, Quota, Scope, Tier, Unit};
+use spillway_core::quota::{self, Action, Quota, Scope, Tier, Unit};
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
 use spillway_judge::{self as judge, Active, Counted as Counts, Figure, WarmUp, profile};
@@ -105,9 +105,6 @@ pub(crate) enum Counted {
     Recipients,
 }
 
-/// How long after a lower tier was written calls of before may still be made, in milliseconds.
-const TIER_UNNOTICED: u64 = GRANT_LIFE.as_secs() * 1000;
-
 /// How far ahead active hours are known, in days.
 const DAYS_AHEAD: u32 = 60;
 
@@ -161,6 +158,11 @@ impl Limits {
             Base::Careful => Pace::Spread,
             Base::Meta | Base::Rows(_) => self.shape.pace,
         }
+    }
+
+    /// When DMs may go.
+    pub(crate) fn active(&self) -> &Active {
+        &self.judged.active
     }
 
     /// The fewest calls of upkeep that a window may hold.
@@ -252,18 +254,26 @@ impl Shape {
     }
 
     /// The rows before the change and those after it each hold for their time, counted over all
-    /// calls.
+    /// calls: those of before the change too. A row that both have holds all the time.
     fn judged(&self, start: u64) -> judge::Rules {
         let (Some(Other { from, base: Some(_), .. }), Some(after)) = (&self.other, self.after())
         else {
             return self.judged_once(start);
         };
-        let mut first = Self { other: None, ..self.clone() }.judged_once(start);
-        first.rows.iter_mut().for_each(|row| row.limit = ending(&row.limit, *from));
+        let mut judged = Self { other: None, ..self.clone() }.judged_once(start);
         let mut then = after.judged_once(start).rows;
-        then.iter_mut().for_each(|row| row.limit = beginning(&row.limit, from + TIER_UNNOTICED));
-        first.rows.extend(then);
-        first
+        for row in &mut judged.rows {
+            let is_same = |then: &judge::Limit| {
+                (&then.name, then.counts, then.window) == (&row.name, row.counts, row.window)
+            };
+            row.limit = match then.iter().position(is_same) {
+                Some(same) => changed(&row.limit, *from, &then.swap_remove(same).limit),
+                None => changed(&row.limit, *from, &u32::MAX.into()),
+            };
+        }
+        then.iter_mut().for_each(|row| row.limit = changed(&u32::MAX.into(), *from, &row.limit));
+        judged.rows.extend(then);
+        judged
     }
 
     fn judged_once(&self, start: u64) -> judge::Rules {
@@ -295,18 +305,13 @@ impl Shape {
         Active::daily(&zone, starts, Timestamp::from_millis(start), DAYS_AHEAD)
     }
 
-    /// A limit by tier over time. A lower one is known to all a while after it came.
+    /// A limit by tier over time.
     fn figure(&self, limits: [u32; 3]) -> Figure {
         let of = |tier: Tier| limits[tier as usize];
         let first = of(self.tier);
         match &self.other {
             None => first.into(),
-            Some(Other { from, tier, .. }) => {
-                let (tier, from) = (*tier, *from);
-                let unnoticed = if of(tier) < first { TIER_UNNOTICED } else { 0 };
-                let known = Timestamp::from_millis(from + unnoticed);
-                Figure::from(first).then(known, of(tier))
-            }
+            Some(Other { from, tier, .. }) => changed(&first.into(), *from, &of(*tier).into()),
         }
     }
 
@@ -321,19 +326,14 @@ impl Shape {
     }
 }
 
-/// The same until `at`, and nothing to keep to from then on.
-fn ending(figure: &Figure, at: u64) -> Figure {
-    let at = Timestamp::from_millis(at);
-    let steps = figure.steps.iter().copied().filter(|&(from, _)| from < at);
-    let steps = steps.chain([(at, u32::MAX)]).collect();
-    Figure { first: figure.first, steps }
-}
-
-/// Nothing to keep to until `at`, and the same from then on.
-fn beginning(figure: &Figure, at: u64) -> Figure {
-    let at = Timestamp::from_millis(at);
-    let steps = figure.steps.iter().copied().filter(|&(from, _)| from > at);
-    Figure { first: u32::MAX, steps: [(at, figure.at(at))].into_iter().chain(steps).collect() }
+/// One figure until `from`, and another one from then on: no grant is written by the first one any
+/// more.
+fn changed(before: &Figure, from: u64, after: &Figure) -> Figure {
+    let from = Timestamp::from_millis(from);
+    let earlier = before.steps.iter().copied().filter(|&(step, _)| step < from);
+    let later = after.steps.iter().copied().filter(|&(step, _)| step > from);
+    let steps = earlier.chain([(from, after.at(from))]).chain(later).collect();
+    Figure { first: before.first, steps }
 }
 
 impl Row {

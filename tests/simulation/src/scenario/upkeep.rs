@@ -1,15 +1,16 @@
 //! Draws days of upkeep: subscriptions that are lost, webhooks that stop, tokens near their end,
 //! accounts that are restricted, and a Meta that refuses to go on behind a page of comments.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;
 
-use super::limits::{Base, Limits, Pace, Shape};
+use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
 use super::{
-    AccountPlan, Asks, CommentPlan, HOLD_MAX, Headers, KeptUp, Listing, Nature, Order, Processes,
-    Rates, Scenario, Spell, Struck, Surface, Theme, Trouble,
+    AccountPlan, Asked, Asks, CommentPlan, HOLD_MAX, Headers, KeptUp, Listing, Nature, Order,
+    Processes, Rates, Scenario, Spell, Struck, Surface, Theme, Trouble,
 };
 use super::{draw, people};
 use crate::dice::Dice;
@@ -58,7 +59,8 @@ impl Scenario {
             false => dice.between(LASTS.0..=LASTS.1),
         };
         let calm_at = start + lasts;
-        let may_hold = is_restricted || matches!(trouble, Trouble::Meta | Trouble::All);
+        let is_left = dice.chance(0.25);
+        let may_hold = is_restricted || is_left || matches!(trouble, Trouble::Meta | Trouble::All);
         let token_left = if may_hold { TOKEN_LEFT_ON_HOLD } else { TOKEN_LEFT };
         let count = if is_restricted { 1 } else { dice.between(1..=3) };
         let accounts: Vec<AccountPlan> = (0..count)
@@ -71,6 +73,10 @@ impl Scenario {
                 account.kept = Some(kept(dice, &account, start, lasts, token_left));
                 if let Some(kept) = &mut account.kept {
                     kept.pages_refused = pages_refused(dice, start, lasts);
+                    if is_left {
+                        kept.requests.extend(left(dice, &account.comments, start, lasts));
+                        kept.requests.sort_by_key(|&(at, _)| at);
+                    }
                 }
                 account
             })
@@ -125,7 +131,11 @@ impl Scenario {
 
 fn account(dice: &mut Dice, nth: u64, start: u64, lasts: u64) -> AccountPlan {
     let shape = Shape {
-        base: if dice.chance(0.5) { Base::Careful } else { Base::Meta },
+        base: match dice.between(0..=9) {
+            0 => Base::Rows(vec![one_call_a_minute()]),
+            1..=4 => Base::Careful,
+            _ => Base::Meta,
+        },
         pace: Pace::Free,
         tier: dice.pick(&[Tier::One, Tier::Two, Tier::Three]),
         other: None,
@@ -149,6 +159,11 @@ fn account(dice: &mut Dice, nth: u64, start: u64, lasts: u64) -> AccountPlan {
         kept: None,
         id,
     }
+}
+
+/// A quota under which no visit has a second call.
+fn one_call_a_minute() -> Row {
+    Row::new("calls", Counted::Calls, MINUTE, NonZeroU32::MIN)
 }
 
 /// Comments on posts, the first of them at once.
@@ -205,9 +220,10 @@ pub(super) fn kept(
             tells_counts: dice.chance(0.8),
         },
         requests: match dice.chance(0.1) {
-            true => vec![start + dice.between(0..=lasts)],
+            true => vec![(start + dice.between(0..=lasts), Asked::Backfill)],
             false => Vec::new(),
         },
+        is_dated_anew: dice.chance(0.5),
     }
 }
 
@@ -218,6 +234,23 @@ fn loss(dice: &mut Dice, account: &AccountPlan, start: u64, lasts: u64) -> u64 {
     }
     let comment = &account.comments[dice.index(account.comments.len())];
     (comment.made_at - dice.between(0..=HOUR / 2)).max(start)
+}
+
+/// The owner removes the app, and mostly connects the account again: sometimes before anybody has
+/// taken note.
+fn left(dice: &mut Dice, comments: &[CommentPlan], start: u64, lasts: u64) -> Vec<(u64, Asked)> {
+    let at = match dice.chance(0.5) {
+        true => start + dice.between(0..=lasts),
+        // While it waits for its answer.
+        false => comments[dice.index(comments.len())].made_at + dice.between(0..=5 * MINUTE),
+    };
+    let within = dice.pick(&[5 * MINUTE, HOUR / 2, 3 * HOUR, DAY]);
+    let again = at + dice.between(1..=within);
+    match dice.between(0..=9) {
+        0..=1 => vec![(at, Asked::Delete)],
+        2..=5 => vec![(at, Asked::Delete), (again, Asked::Connect)],
+        _ => vec![(at, Asked::Deauthorize), (again, Asked::Connect)],
+    }
 }
 
 fn pages_refused(dice: &mut Dice, start: u64, lasts: u64) -> Range<u64> {

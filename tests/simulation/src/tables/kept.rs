@@ -8,6 +8,7 @@ use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_service::account::SealedToken;
 use spillway_service::port::{KeptToken, MaintenanceRecord, NextToken};
 
+use super::LAG_MAX;
 use crate::meta::{first_token, issued_at};
 use crate::scenario::{AccountPlan, KeptUp, Scenario};
 
@@ -21,6 +22,15 @@ pub(crate) struct Kept {
     /// When each token in use took the place of another, in milliseconds since 1970, and which it
     /// was.
     renewed: BTreeMap<AccountId, Vec<(u64, SealedToken)>>,
+    /// When each account was removed, and when it was connected again, in milliseconds since 1970.
+    connections: BTreeMap<AccountId, Vec<(u64, Connection)>>,
+}
+
+/// What was done with an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    Removed,
+    Connected,
 }
 
 /// An account on the list.
@@ -61,22 +71,56 @@ impl Kept {
         kept
     }
 
-    /// The account's token as it stood at `as_of`, and how many times it had been renewed by then;
-    /// `None` of an account that is not kept up.
-    pub(crate) fn token_at(&self, account: &AccountId, as_of: u64) -> Option<(SealedToken, u64)> {
+    /// The account's token as it stood at `as_of`; `None` of an account that is not kept up.
+    pub(crate) fn token_at(&self, account: &AccountId, as_of: u64) -> Option<SealedToken> {
         self.tokens.get(account)?;
         let renewed = self.renewed.get(account).into_iter().flatten();
-        let mut found = (first_token(), 0);
-        for (nth, (_, token)) in renewed.take_while(|(at, _)| *at <= as_of).enumerate() {
-            found = (token.clone(), nth as u64 + 1);
-        }
-        Some(found)
+        let last = renewed.take_while(|(at, _)| *at <= as_of).last();
+        Some(last.map_or_else(first_token, |(_, token)| token.clone()))
     }
 
-    /// When the account's token was renewed.
-    pub(crate) fn renewed_at(&self, account: &AccountId) -> Vec<u64> {
-        let renewed = self.renewed.get(account).into_iter().flatten();
-        renewed.map(|&(at, _)| at).collect()
+    /// When the account was changed: its token was renewed, or it was removed or connected.
+    pub(crate) fn changed_at(&self, account: &AccountId) -> Vec<u64> {
+        let renewed = self.renewed.get(account).into_iter().flatten().map(|&(at, _)| at);
+        let connections = self.connections.get(account).into_iter().flatten();
+        // To connect it changes the token too.
+        let removed = connections.filter(|(_, is)| *is == Connection::Removed).map(|&(at, _)| at);
+        renewed.chain(removed).collect()
+    }
+
+    /// Whether the account was not removed as of then, or has been connected again.
+    pub(crate) fn is_connected(&self, account: &AccountId, as_of: u64) -> bool {
+        let connections = self.connections.get(account).into_iter().flatten();
+        let last = connections.take_while(|(at, _)| *at <= as_of).last();
+        last.is_none_or(|(_, is)| *is == Connection::Connected)
+    }
+
+    /// Whether the account has ever been removed by `now`.
+    pub(crate) fn was_removed(&self, account: &AccountId, now: u64) -> bool {
+        let mut connections = self.connections.get(account).into_iter().flatten();
+        connections.any(|&(at, is)| is == Connection::Removed && at <= now)
+    }
+
+    /// Whether the account was not connected at some instant since `since`, or just before: a
+    /// read may lag.
+    pub(crate) fn was_away(&self, account: &AccountId, since: u64) -> bool {
+        let mut connections = self.connections.get(account).into_iter().flatten();
+        !self.is_connected(account, since)
+            || connections.any(|&(at, _)| since.saturating_sub(LAG_MAX) <= at)
+    }
+
+    /// Removes an account.
+    pub(crate) fn remove(&mut self, account: &AccountId, now: u64) {
+        self.connections.entry(account.clone()).or_default().push((now, Connection::Removed));
+    }
+
+    /// Connects an account again, with that token.
+    pub(crate) fn connect(&mut self, account: &AccountId, kept: KeptToken, now: Timestamp) {
+        let at = now.as_millis();
+        self.connections.entry(account.clone()).or_default().push((at, Connection::Connected));
+        self.renewed.entry(account.clone()).or_default().push((at, kept.token.clone()));
+        self.tokens.insert(account.clone(), kept);
+        self.listed.entry(account.clone()).or_default().due = now;
     }
 
     /// Takes an account that is due at `due` for the visit of that request; one that the request

@@ -43,6 +43,7 @@ impl World {
             self.check_hold(caller, account, before, granted.units);
         }
         if granted.units > 0 {
+            self.check_connected(account);
             self.check_app_hold(caller, account, after.decided_at);
             let key = (caller.invocation, account.clone());
             self.watch.grants.entry(key).or_default().push(granted);
@@ -62,8 +63,8 @@ impl World {
         after: &Budget,
     ) -> Granted {
         let plan = self.scenario.account(account);
-        let renewed = self.tables.kept.renewed_at(account);
-        let rules = plan.map(|plan| plan.rules_of(after.revision, &renewed));
+        let others = self.tables.kept.changed_at(account);
+        let rules = plan.map(|plan| plan.rules_of(after.revision, &others));
         let taken: Vec<(&Quota, u32)> = rules
             .into_iter()
             .flat_map(|rules| quotas_of(rules).into_iter().map(move |quota| (rules, quota)))

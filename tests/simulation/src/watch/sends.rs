@@ -1,7 +1,7 @@
 //! Sends: their entries and the batches that list them, claims, and ends.
 
 use spillway_core::id::{AccountId, EventId, SendId};
-use spillway_core::send::{Outcome, Stage, Step};
+use spillway_core::send::{CancelReason, Outcome, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
@@ -24,6 +24,10 @@ pub(super) struct Claim {
 
 /// Longer than any slot is ahead: the horizon, or the longest wait before a retry.
 const DUE_MS_MAX: u64 = 20 * 60_000;
+
+/// How long an invocation may be at work on the sends of an account that was removed, in
+/// milliseconds.
+const UNDER_WAY_MAX: u64 = 60_000;
 
 /// How long a campaign may be unknown to a process, in milliseconds: it looks every five seconds,
 /// and a read may lag.
@@ -177,6 +181,14 @@ impl World {
         if matches!(stood, Stage::Sending { .. }) {
             self.check_lease(caller, send);
         }
+        let is_cancelled = *outcome == Outcome::Cancelled { reason: CancelReason::AccountRemoved };
+        if let Some(removed) = self.watch.removed.get(&send.account)
+            && removed + UNDER_WAY_MAX < self.now
+            && !is_cancelled
+        {
+            let ago = self.now - removed;
+            self.broken(format!("{send} ends as {outcome:?}, its account is gone for {ago} ms"));
+        }
     }
 
     /// Whoever told of something at `began` was told that it is done: what it asks for is recorded.
@@ -199,6 +211,8 @@ impl World {
             let plan = self.scenario.account(&send.account);
             let stays =
                 plan.is_some_and(|plan| plan.removed_at.is_none() && plan.unreadable.is_none());
+            // Whoever looks finds it connected, or not, at some instant in between.
+            let stays = stays && !self.tables.kept.was_away(&send.account, began);
             if !stays || self.tables.entries.contains_key(&send) {
                 continue;
             }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spillway_core::id::{AccountId, CommentId};
 use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::time::Timestamp;
 
 use super::{Caller, ClockState};
 use crate::meta::Refusal;
-use crate::scenario::{CommentPlan, Surface};
+use crate::scenario::{Asked, CommentPlan, Surface};
 use crate::world::World;
 
 const HOUR: u64 = 3_600_000;
@@ -24,7 +25,7 @@ const ANSWERABLE: u64 = 7 * 24 * HOUR;
 pub(super) struct Kept {
     /// When upkeep last called, or the account was last seen on hold: its own, or the app's.
     busy_at: BTreeMap<AccountId, u64>,
-    /// When webhooks were last heard of each account while they had stopped.
+    /// The date of the last webhook that was heard of each account while they had stopped.
     heard_in_silence: BTreeMap<AccountId, u64>,
     /// Comments that Meta has given up to tell of.
     given_up: BTreeSet<CommentId>,
@@ -45,18 +46,55 @@ impl World {
         }
     }
 
-    /// A webhook was heard of.
-    pub(crate) fn saw_heard(&mut self, account: &AccountId) {
-        if self.meta.is_silent(account, self.now) || !self.meta.is_subscribed(account, self.now) {
+    /// A webhook of `at` was heard of.
+    pub(crate) fn saw_heard(&mut self, account: &AccountId, at: Timestamp) {
+        let at = at.as_millis();
+        if self.meta.is_silent(account, at) || !self.meta.is_subscribed(account, at) {
             self.record.count("heard of late");
-            self.watch.kept.heard_in_silence.insert(account.clone(), self.now);
+            self.watch.kept.heard_in_silence.insert(account.clone(), at);
+        }
+    }
+
+    /// An account is about to be removed.
+    pub(crate) fn saw_removed(&mut self, account: &AccountId) {
+        self.check_left(account, Asked::Delete);
+        self.record.count("account removed");
+    }
+
+    /// What upkeep acts on is what the account's owner has done last.
+    fn check_left(&mut self, account: &AccountId, asked: Asked) {
+        let left = self.scenario.account(account).and_then(|plan| plan.left(self.now));
+        if left.is_none_or(|(_, last)| last != asked) {
+            self.broken(format!("{account}: {asked:?} is acted on, and the last was {left:?}"));
+        }
+    }
+
+    /// Everybody knows of a change of an account: from now on nothing is granted where it is not
+    /// connected any more.
+    pub(crate) fn saw_change_announced(&mut self, account: &AccountId) {
+        if !self.is_connected(account) {
+            self.watch.removed.entry(account.clone()).or_insert(self.now);
+        }
+    }
+
+    /// The account is connected again.
+    pub(crate) fn saw_connected(&mut self, account: &AccountId) {
+        self.record.count("connected again");
+        self.watch.removed.remove(account);
+        self.watch.kept.busy_at.insert(account.clone(), self.now);
+    }
+
+    /// Nothing is granted for an account that is not connected.
+    pub(super) fn check_connected(&mut self, account: &AccountId) {
+        if let Some(removed) = self.watch.removed.get(account) {
+            let ago = self.now - removed;
+            self.broken(format!("{account} is granted a call {ago} ms after it was removed"));
         }
     }
 
     /// An account is taken off upkeep's list.
     pub(crate) fn saw_struck_off(&mut self, account: &AccountId) {
-        let plan = self.scenario.account(account);
-        if plan.is_some_and(|plan| plan.removed_at.is_none_or(|removed| self.now < removed)) {
+        if self.is_connected(account) {
             self.broken(format!("{account} is connected, and upkeep of it ends"));
         }
     }
@@ -77,6 +115,11 @@ impl World {
             Event::HeardAgain => "told: heard again",
             Event::TokenRefreshed { .. } => "told: token renewed",
             Event::TokenRefreshFailed { .. } => "told: token not renewed",
+            Event::Deauthorized => {
+                self.check_left(&entry.account, Asked::Deauthorize);
+                "told: deauthorised"
+            }
+            Event::Removed { .. } => "told: removed",
             Event::TokenDead => {
                 let was_refused = self.watch.kept.refused_token.contains(&entry.account);
                 if !was_refused && caller.clock == ClockState::Right {
@@ -94,11 +137,14 @@ impl World {
     pub(crate) fn check_kept_up(&mut self) {
         let scenario = self.scenario.clone();
         for plan in scenario.accounts.iter().filter(|plan| plan.kept.is_some()) {
-            if plan.removed_at.is_some_and(|removed| removed <= self.now) {
+            if !self.is_connected(&plan.id) {
                 continue;
             }
             self.check_not_alone(&plan.id);
-            self.check_token(&plan.id);
+            // Until the account is connected again its token is dead.
+            if plan.left(self.now).is_none_or(|(_, asked)| asked == Asked::Connect) {
+                self.check_token(&plan.id);
+            }
         }
     }
 
@@ -137,7 +183,12 @@ impl World {
         let scenario = self.scenario.clone();
         for plan in scenario.accounts.iter().filter(|plan| plan.kept.is_some()) {
             let (account, now) = (&plan.id, self.now);
-            if plan.removed_at.is_some() {
+            if let Some((_, Asked::Delete)) = plan.left(now)
+                && self.is_connected(account)
+            {
+                self.broken(format!("{account} was to be deleted, and is connected"));
+            }
+            if !self.is_connected(account) {
                 continue;
             }
             if !self.tables.kept.listed.contains_key(account) {
@@ -160,7 +211,7 @@ impl World {
 
     /// Whether nobody can find a comment in time of which no webhook tells: it is too old when the
     /// last hold that the trouble may bring is over, or a webhook came late while none were
-    /// delivered, so that they seemed to come.
+    /// delivered and was dated anew, so that they seemed to come.
     pub(crate) fn may_be_missed(&self, account: &AccountId, comment: &CommentPlan) -> bool {
         let CommentPlan { id, made_at, surface, .. } = comment;
         let is_silent = self.meta.is_silent(account, *made_at);

@@ -174,7 +174,10 @@ fn accounts_are_kept_up_whatever_fails() {
     });
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     for what in [
+        "account removed",
         "calls of upkeep",
+        "cancelled",
+        "connected again",
         "delivery given up",
         "found by a backfill",
         "heard of late",
@@ -183,6 +186,7 @@ fn accounts_are_kept_up_whatever_fails() {
         "killed",
         "never delivered",
         "told: comments not read to the end",
+        "told: deauthorised",
         "told: heard again",
         "told: silent",
         "told: subscribed again",
@@ -200,6 +204,8 @@ fn with_a_promise_of_upkeep_switched_off_it_breaks() {
         (Sabotage::Unread, "it was never recorded"),
         (Sabotage::RefusedPages, "it was never recorded"),
         (Sabotage::HeldTokens, "has ended, and was not renewed"),
+        (Sabotage::Dates, "it was never recorded"),
+        (Sabotage::Removal, "after it was removed"),
     ] {
         expect_broken(Theme::Upkeep, sabotage, &[says]);
     }
