@@ -20,6 +20,7 @@ use spillway_core::id::AccountId;
 use spillway_core::upkeep::TokenLife;
 use spillway_graph::{Fault, FaultKind};
 use spillway_meta::signature::sign;
+use spillway_service::port::Failure;
 use spillway_webhook::Webhook;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -53,8 +54,10 @@ impl Changing {
 impl SecretSource for Changing {
     async fn read(&self) -> Result<Secrets, SecretsError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        let unavailable =
-            || SecretsError::Unavailable { id: "the-secret".into(), detail: "gone".into() };
+        let unavailable = || SecretsError::Unavailable {
+            id: "the-secret".into(),
+            source: Failure::other("gone"),
+        };
         self.now.lock().unwrap().clone().ok_or_else(unavailable)
     }
 }

@@ -1,6 +1,10 @@
 //! How commands end: the one place that names the exit codes.
 
+use std::error::Error;
 use std::process::ExitCode;
+
+use spillway_cloud::secrets::SecretsError;
+use spillway_service::port::{Failure, StoreError};
 
 /// What `--help` says about them.
 pub(crate) const HELP: &str = "\
@@ -45,7 +49,7 @@ pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {
         Ok(Ended::Unwell) => return ExitCode::from(6),
         Err(error) => error,
     };
-    eprintln!("error: {}", readable(&format!("{error:#}")));
+    eprintln!("error: {}", readable(&error));
     if error.is::<Refused>() {
         ExitCode::from(4)
     } else if error.is::<NotConfirmed>() {
@@ -55,53 +59,60 @@ pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {
     }
 }
 
-fn readable(error: &str) -> String {
-    match explained(error) {
-        (said, None) => said.to_owned(),
-        (said, Some(hint)) => format!("{said}: {hint}"),
+/// What each link of the chain says, down to what failed at a service, and what to do about that.
+fn readable(error: &anyhow::Error) -> String {
+    let mut said = Vec::new();
+    for link in error.chain() {
+        said.push(link.to_string());
+        // Its message includes those below it.
+        if let Some(failure) = failure(link) {
+            said.extend(failure.kind.hint().map(str::to_owned));
+            break;
+        }
     }
+    said.join(": ")
 }
 
-/// Without the inside of the SDK's errors, which says the same again at length; and what to do
-/// about the commonest of them.
-pub(crate) fn explained(error: &str) -> (&str, Option<&'static str>) {
-    const INSIDES: [&str; 5] = [
-        " (DispatchFailure(",
-        " (ServiceError(",
-        " (TimeoutError(",
-        " (ResponseError(",
-        " (ConstructionFailure(",
-    ];
-    let end = INSIDES.iter().filter_map(|inside| error.find(inside)).min();
-    let said = &error[..end.unwrap_or(error.len())];
-    let hint = match said {
-        _ if said.contains("dispatch failure") => {
-            "cannot be reached; is the deployment file's region or URL right, and does a local stack \
-             still run?"
-        }
-        _ if said.contains("credentials") || said.contains("security token") => {
-            "log in to AWS first, or set AWS_PROFILE"
-        }
-        _ if said.contains("ResourceNotFound") => {
-            "there is no such table or queue; is this the right account, region and deployment file?"
-        }
-        _ if said.contains("AccessDenied") => "the caller needs that permission in IAM",
-        _ => return (said, None),
+/// The failure of a service that an error is about.
+fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
+    let of_store = error.downcast_ref().and_then(|error| match error {
+        StoreError::Unavailable { source, .. } => Some(source),
+        StoreError::Corrupt { .. } => None,
+    });
+    let of_secret = || match error.downcast_ref()? {
+        SecretsError::Unavailable { source, .. } => Some(source),
+        SecretsError::Malformed(_) | SecretsError::NoRandomness(_) => None,
     };
-    (said, Some(hint))
+    of_store.or_else(of_secret).or_else(|| error.downcast_ref())
 }
 
 #[cfg(test)]
 mod tests {
+    use spillway_service::port::FailureKind;
+
     use super::*;
 
     #[test]
-    fn the_inside_of_an_sdk_error_is_left_out_and_a_hint_given() {
-        let error =
-            "load: dispatch failure: connection refused (DispatchFailure(DispatchFailure { .. }))";
-        let said = readable(error);
-        assert!(said.starts_with("load: dispatch failure: connection refused: cannot be reached"));
-        assert!(!said.contains("(DispatchFailure("), "{said}");
-        assert_eq!(readable("no such (thing)"), "no such (thing)");
+    fn each_kind_of_failure_is_told_once_with_what_to_do() {
+        let said = |kind| {
+            let inside = std::io::Error::other("connection refused");
+            let source = Some(inside.into());
+            let source = Failure { kind, said: "dispatch failure".into(), source };
+            let error = StoreError::Unavailable { what: "read the account", source };
+            readable(&anyhow::Error::new(error).context("account 178"))
+        };
+        let kinds = [
+            FailureKind::Unreachable,
+            FailureKind::Credentials,
+            FailureKind::Forbidden,
+            FailureKind::Missing,
+        ];
+        for kind in kinds {
+            let hint = kind.hint().unwrap();
+            let expected = format!("account 178: read the account: dispatch failure: {hint}");
+            assert_eq!(said(kind), expected);
+        }
+        assert_eq!(said(FailureKind::Other), "account 178: read the account: dispatch failure");
+        assert_eq!(readable(&anyhow::anyhow!("inner").context("outer")), "outer: inner");
     }
 }

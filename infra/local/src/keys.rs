@@ -26,7 +26,7 @@ impl LocalKeys {
 
     fn made(&self) -> Result<MutexGuard<'_, Vec<[u8; 32]>>, StoreError> {
         match self.gone.load(Ordering::Relaxed) {
-            true => Err(StoreError::Unavailable { what: WHAT, detail: "gone".into() }),
+            true => Err(StoreError::unavailable(WHAT, "gone")),
             false => Ok(self.made.lock().unwrap_or_else(PoisonError::into_inner)),
         }
     }
@@ -36,7 +36,7 @@ impl LocalKeys {
         let mut bytes = [0; 32];
         SysRng
             .try_fill_bytes(&mut bytes)
-            .map_err(|error| StoreError::Unavailable { what: WHAT, detail: error.to_string() })?;
+            .map_err(|error| StoreError::unavailable(WHAT, error.to_string()))?;
         let mut made = self.made()?;
         made.push(bytes);
         Ok((bytes, (made.len() - 1).to_be_bytes().to_vec()))

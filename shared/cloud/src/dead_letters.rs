@@ -12,7 +12,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::port::StoreError;
 use spillway_service::send_task::SendTask;
 
-use crate::dynamo::unavailable;
+use crate::failure::{incomplete, unavailable};
 
 /// The dead-letter queue, and the queue of sends that it belongs to.
 pub struct DeadLetters {
@@ -156,7 +156,7 @@ impl DeadLetters {
                     .receipt_handle(handle)
                     .visibility_timeout(0)
                     .build()
-                    .map_err(|error| unavailable(LOOK, error))?;
+                    .map_err(|error| incomplete(LOOK, error))?;
                 batch = batch.entries(entry);
             }
             batch.send().await.map_err(|error| unavailable(LOOK, error))?;

@@ -7,13 +7,14 @@
 //! | [`sqs`], [`dead_letters`] | the queues, and what operators do with dead letters |
 //! | [`secrets`], [`token`] | the app's secrets, and account tokens at rest |
 //! | [`meta`] | calls to Meta with an account's token, logins |
-//! | [`http`], [`server_date`] | how clients of AWS reach it, the check of this process's clock |
+//! | [`http`], [`server_date`], [`failure`] | how clients of AWS reach it, the check of this process's clock, what failed |
 //! | [`telemetry`], [`emf`] | logs, metrics |
 
 pub mod config;
 pub mod dead_letters;
 pub mod dynamo;
 pub mod emf;
+pub mod failure;
 pub mod http;
 pub mod meta;
 pub mod schema;

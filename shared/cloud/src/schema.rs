@@ -7,6 +7,8 @@ use aws_sdk_dynamodb::types::{
 use futures::future::BoxFuture;
 use spillway_service::port::StoreError;
 
+use crate::failure::{incomplete, unavailable};
+
 /// Key of the `sends` table.
 pub const SENDS_KEY: &str = "id";
 /// Partition key of the `state` table.
@@ -34,7 +36,7 @@ pub fn create_tables<'a>(
             let mut create =
                 client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
             for (name, key_type) in keys {
-                let invalid = |error| crate::dynamo::unavailable("create table", error);
+                let invalid = |error| incomplete("create table", error);
                 create = create
                     .attribute_definitions(
                         AttributeDefinition::builder()
@@ -51,10 +53,7 @@ pub fn create_tables<'a>(
                             .map_err(invalid)?,
                     );
             }
-            create
-                .send()
-                .await
-                .map_err(|error| crate::dynamo::unavailable("create table", error))?;
+            create.send().await.map_err(|error| unavailable("create table", error))?;
         }
         Ok(())
     })

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use spillway_core::time::Timestamp;
 use spillway_meta::signature::AppSecrets;
 use spillway_service::clock::Clock;
+use spillway_service::port::Failure;
 use tokio::sync::Mutex;
 use tracing::{error, info};
+
+use crate::failure::failure;
 
 /// What a deployment keeps secret.
 #[derive(Clone)]
@@ -29,12 +31,12 @@ pub struct Secrets {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
     /// Secrets Manager did not give them.
-    #[error("could not read the secret `{id}`: {detail}")]
+    #[error("could not read the secret `{id}`: {source}")]
     Unavailable {
         /// Its name or ARN.
         id: String,
-        /// What Secrets Manager said.
-        detail: String,
+        /// Why.
+        source: Failure,
     },
     /// They are not in the form expected.
     #[error(
@@ -124,11 +126,11 @@ pub struct SecretsManager {
 #[async_trait]
 impl SecretSource for SecretsManager {
     async fn read(&self) -> Result<Secrets, SecretsError> {
-        let unavailable =
-            |detail: String| SecretsError::Unavailable { id: self.id.clone(), detail };
+        let unavailable = |source| SecretsError::Unavailable { id: self.id.clone(), source };
         let answer = self.client.get_secret_value().secret_id(&self.id).send().await;
-        let answer = answer.map_err(|error| unavailable(DisplayErrorContext(error).to_string()))?;
-        let text = answer.secret_string.ok_or_else(|| unavailable("it holds no text".into()))?;
+        let answer = answer.map_err(|error| unavailable(failure(error)))?;
+        let text =
+            answer.secret_string.ok_or_else(|| unavailable(Failure::other("it holds no text")))?;
         Secrets::parse(&SecretString::from(text))
     }
 }

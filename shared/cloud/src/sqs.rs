@@ -6,9 +6,9 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use spillway_core::id::AccountId;
-use spillway_service::port::{Queued, ReleaseQueue, SendQueue, StoreError};
+use spillway_service::port::{Failure, Queued, ReleaseQueue, SendQueue, StoreError};
 
-use crate::dynamo::unavailable;
+use crate::failure::{failure, unavailable};
 
 /// SQS's own limits.
 const BATCH: usize = 10;
@@ -67,7 +67,7 @@ async fn send_all(
 }
 
 async fn send_batch(client: &Client, url: &str, chunk: &[Outgoing]) -> Vec<Result<(), StoreError>> {
-    let failed = |detail: String| StoreError::Unavailable { what: SEND, detail };
+    let failed = |detail: String| StoreError::unavailable(SEND, detail);
     let mut batch = client.send_message_batch().queue_url(url);
     for (at, message) in chunk.iter().enumerate() {
         let delay_secs = i32::try_from(message.delay_secs.min(DELAY_SECS_MAX)).unwrap_or(0);
@@ -87,8 +87,10 @@ async fn send_batch(client: &Client, url: &str, chunk: &[Outgoing]) -> Vec<Resul
     let answer = match batch.send().await {
         Ok(answer) => answer,
         Err(error) => {
-            let error = unavailable(SEND, error).to_string();
-            return chunk.iter().map(|_| Err(failed(error.clone()))).collect();
+            let Failure { kind, said, .. } = failure(error);
+            let same = || Failure { kind, said: said.clone(), source: None };
+            let failed = || StoreError::Unavailable { what: SEND, source: same() };
+            return chunk.iter().map(|_| Err(failed())).collect();
         }
     };
     (0..chunk.len())

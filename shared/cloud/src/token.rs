@@ -20,16 +20,15 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_core::id::AccountId;
 use spillway_service::account::SealedToken;
 use spillway_service::keys;
-use spillway_service::port::StoreError;
+use spillway_service::port::{Failure, StoreError};
 
 use crate::dynamo::item::{Item, Reader, b};
 use crate::dynamo::table::{Ask, Table, Written, key};
-use crate::dynamo::unavailable;
+use crate::failure::{failure, unavailable};
 use crate::secrets::random;
 
 /// The encryption context of data keys; `template.yaml` grants KMS for nothing else.
@@ -51,7 +50,7 @@ impl DataKey {
     }
 
     fn seal(&self, account: &AccountId, token: &SecretString) -> Result<Vec<u8>, StoreError> {
-        let failed = |detail| StoreError::Unavailable { what: SEAL, detail };
+        let failed = |detail| StoreError::unavailable(SEAL, detail);
         let nonce: [u8; NONCE] = random().map_err(|error| failed(error.to_string()))?;
         let payload =
             Payload { msg: token.expose_secret().as_bytes(), aad: account.as_str().as_bytes() };
@@ -113,9 +112,10 @@ impl KeyService for Kms {
             .encryption_context(KMS_CONTEXT.0, KMS_CONTEXT.1)
             .send()
             .await
-            .map_err(|error| kms_failed(SEAL, DisplayErrorContext(error)))?;
+            .map_err(|error| kms_failed(SEAL, failure(error)))?;
         let encrypted = answer.ciphertext_blob.map(Blob::into_inner);
-        let encrypted = encrypted.ok_or_else(|| kms_failed(SEAL, "no ciphertext in its answer"))?;
+        let encrypted = encrypted
+            .ok_or_else(|| StoreError::unavailable(SEAL, "KMS answered without a ciphertext"))?;
         Ok(NewDataKey { key: data_key(SEAL, answer.plaintext)?, encrypted })
     }
 
@@ -128,20 +128,24 @@ impl KeyService for Kms {
             .encryption_context(KMS_CONTEXT.0, KMS_CONTEXT.1)
             .send()
             .await
-            .map_err(|error| kms_failed(OPEN, DisplayErrorContext(error)))?;
+            .map_err(|error| kms_failed(OPEN, failure(error)))?;
         data_key(OPEN, answer.plaintext)
     }
 }
 
 fn data_key(what: &'static str, plaintext: Option<Blob>) -> Result<DataKey, StoreError> {
     let bytes = plaintext.as_ref().and_then(|plain| plain.as_ref().try_into().ok());
-    bytes.map(DataKey::new).ok_or_else(|| kms_failed(what, "its answer holds no key of 32 bytes"))
+    bytes
+        .map(DataKey::new)
+        .ok_or_else(|| StoreError::unavailable(what, "KMS answered without a key of 32 bytes"))
 }
 
-fn kms_failed(what: &'static str, detail: impl fmt::Display) -> StoreError {
-    let detail =
-        format!("KMS: {detail} (is the key enabled, and may this role use it with its context?)");
-    StoreError::Unavailable { what, detail }
+fn kms_failed(what: &'static str, failure: Failure) -> StoreError {
+    let said = format!(
+        "KMS: {} (is the key enabled, and may this role use it with its context?)",
+        failure.said
+    );
+    StoreError::Unavailable { what, source: Failure { said, ..failure } }
 }
 
 /// The data keys of a deployment; a process decrypts each once.
@@ -183,9 +187,8 @@ impl TokenKeys {
         account: &AccountId,
         token: &SealedToken,
     ) -> Result<SecretString, StoreError> {
-        let key = self.known(token.key).ok_or_else(|| StoreError::Unavailable {
-            what: OPEN,
-            detail: format!("data key {} is not at hand", token.key),
+        let key = self.known(token.key).ok_or_else(|| {
+            StoreError::unavailable(OPEN, format!("data key {} is not at hand", token.key))
         })?;
         let otherwise = || corrupt("it was sealed with another key, or for another account".into());
         key.open(account, &token.sealed).ok_or_else(otherwise)

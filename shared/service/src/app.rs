@@ -370,7 +370,7 @@ impl App {
         let changed = measure_and_replace(self, budget, HOLD_TRIES, change).await?;
         let Some(Measured { before, after, .. }) = changed else {
             let detail = format!("lost {HOLD_TRIES} races");
-            return Err(StoreError::Unavailable { what: "change the app's budget", detail });
+            return Err(StoreError::unavailable("change the app's budget", detail));
         };
         let after = after.unwrap_or_else(|| before.clone());
         Ok((before, after))
@@ -553,7 +553,7 @@ mod tests {
             futures::pending!();
             match self.answers {
                 true => Ok(AppBudget::default()),
-                false => Err(StoreError::Unavailable { what: "load", detail: String::new() }),
+                false => Err(StoreError::unavailable("load", "")),
             }
         }
 

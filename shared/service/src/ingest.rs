@@ -260,8 +260,8 @@ impl Ingest {
         last_begin: Timestamp,
     ) -> Result<Ingested, StoreError> {
         if self.clock.now() > last_begin {
-            let detail = "this invocation has no time left".to_owned();
-            return Err(StoreError::Unavailable { what: RECORD, detail });
+            let detail = "this invocation has no time left";
+            return Err(StoreError::unavailable(RECORD, detail));
         }
         let count = comments.len();
         match self.ingest_told(id.clone(), comments).await {
@@ -528,8 +528,8 @@ impl Ingest {
         if self.check.is_trusted() {
             return Ok(());
         }
-        let detail = "this process's clock is off".to_owned();
-        Err(StoreError::Unavailable { what: RECORD, detail })
+        let detail = "this process's clock is off";
+        Err(StoreError::unavailable(RECORD, detail))
     }
 
     /// Marks the account before anything is written for it: a waiting send without a mark would

@@ -41,6 +41,7 @@ pub mod overview;
 pub mod port;
 pub mod release;
 pub mod send_task;
+mod store_error;
 pub mod tombstones;
 mod ttl_cache;
 pub mod upkeep;

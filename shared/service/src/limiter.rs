@@ -860,8 +860,8 @@ impl Limiter {
         // The answer tells whether the clock is right: decisions never go back behind this one.
         self.budgets.load(account).await?;
         if !self.check.is_trusted() {
-            let detail = "this machine's clock is off by more than a second: set it".to_owned();
-            return Err(StoreError::Unavailable { what: "change the budget", detail });
+            let detail = "this machine's clock is off by more than a second: set it";
+            return Err(StoreError::unavailable("change the budget", detail));
         }
         let now = self.clock.now();
         self.change(account, |budget, id| Some(change(budget, now, id))).await
@@ -995,7 +995,7 @@ impl Limiter {
         }
         let Some(Measured { before, after, result: news }) = changed? else {
             let detail = format!("lost {HOLD_TRIES} races");
-            return Err(StoreError::Unavailable { what: "change the budget", detail });
+            return Err(StoreError::unavailable("change the budget", detail));
         };
         let Some(after) = after else { return Ok((before.clone(), before)) };
         self.remember(account, after.clone(), self.clock.now());

@@ -27,33 +27,7 @@ use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
 use crate::send_task::SendTask;
 
-/// A store or queue did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It did not answer, or not in time, or is throttled: trying again later helps.
-    #[error("{what}: {detail}")]
-    Unavailable {
-        /// The operation.
-        what: &'static str,
-        /// What it said.
-        detail: String,
-    },
-    /// What is stored cannot be read: trying again does not help.
-    #[error("{what}: the stored value cannot be read: {detail}")]
-    Corrupt {
-        /// The operation.
-        what: &'static str,
-        /// What is wrong.
-        detail: String,
-    },
-}
-
-impl StoreError {
-    /// Whether the same request may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
-    }
-}
+pub use crate::store_error::{Failure, FailureKind, StoreError};
 
 /// The outcome of a write on a version.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -180,7 +180,7 @@ impl Host {
         to: Outage,
         effect: impl FnMut(&mut World) -> R + Send,
     ) -> Result<R, StoreError> {
-        let failed = |detail: &str| StoreError::Unavailable { what, detail: detail.to_owned() };
+        let failed = |detail: &str| StoreError::unavailable(what, detail);
         let began = self.shared.now();
         let mut on_its_way = OnItsWay::new(&self.shared, effect);
         let mut error = failed("not tried");

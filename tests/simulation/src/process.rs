@@ -149,7 +149,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         cursors: cursors.clone(),
         backlogs: host.clone(),
         queue: host.clone(),
-        last_seen: sabotage.last_seen(host.clone()),
+        last_seen: host.clone(),
         ids: ids.clone(),
         warm: Warm::new(&clock),
         clock: clock.clone(),

@@ -11,8 +11,7 @@ mod upkeep;
 use std::sync::Arc;
 
 use spillway_service::port::{
-    AccountGraph, Accounts, AppBudgets, Budgets, Cursors, LastSeen, MaintenanceSchedule, Sends,
-    Tokens,
+    AccountGraph, Accounts, AppBudgets, Budgets, Cursors, MaintenanceSchedule, Sends, Tokens,
 };
 
 use crate::host::Host;
@@ -66,8 +65,6 @@ pub enum Sabotage {
     RefusedPages,
     /// Tokens of accounts on hold whose sends wait: nothing is due for them.
     HeldTokens,
-    /// The dates of webhooks: each counts as sent when it comes.
-    Dates,
     /// That accounts are removed: they are read as if they were connected.
     Removal,
 }
@@ -99,13 +96,6 @@ impl Sabotage {
             (Self::AppHolds | Self::AppCondition, _) | (Self::UpkeepProbe, Function::Upkeep) => {
                 Arc::new(Sabotaged { host, by: self })
             }
-            _ => host,
-        }
-    }
-
-    pub(crate) fn last_seen(self, host: Arc<Host>) -> Arc<dyn LastSeen> {
-        match self {
-            Self::Dates => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
     }

@@ -58,7 +58,7 @@ pub(super) async fn check(deployment: &Deployment, id: &AccountId) -> Vec<Findin
             error.to_string(),
             "connect it again: `spillway connect --help`",
         )],
-        Err(error) => vec![Finding::unseen(SETTINGS, &error.to_string())],
+        Err(error) => vec![Finding::unread(SETTINGS, &error)],
     }
 }
 
@@ -82,7 +82,7 @@ async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
             findings.push(may_send(&messages));
             findings.push(may_read(&comments));
         }
-        Err(error) => findings.push(Finding::unseen(IDENTITY, &error.to_string())),
+        Err(error) => findings.push(Finding::unread(IDENTITY, &error)),
     }
     findings
 }
@@ -136,7 +136,7 @@ async fn record(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     );
     let (budget, app, record, token) = match loaded {
         Ok(loaded) => loaded,
-        Err(error) => return vec![Finding::unseen(STATE, &error.to_string())],
+        Err(error) => return vec![Finding::unread(STATE, &error)],
     };
     let mut findings = vec![match record {
         Some(_) => Finding::good(UPKEEP, "it is on the list of accounts to keep up"),
@@ -206,7 +206,7 @@ fn unopened(error: &StoreError) -> Finding {
         StoreError::Corrupt { .. } => {
             Finding::wrong(TOKEN, error.to_string(), "connect it again: `spillway connect --help`")
         }
-        StoreError::Unavailable { .. } => Finding::unseen(TOKEN, &error.to_string()),
+        StoreError::Unavailable { .. } => Finding::unread(TOKEN, error),
     }
 }
 
@@ -316,7 +316,7 @@ fn unanswered(check: &'static str, no_answer: &NoAnswer) -> Finding {
             .advising("`spillway status` shows until when; then run the doctor again");
         }
         NoAnswer::NoTime => return Finding::skipped(check, "there was no time left for the call"),
-        NoAnswer::Store(error) => return Finding::unseen(check, &error.to_string()),
+        NoAnswer::Store(error) => return Finding::unread(check, error),
         NoAnswer::Failed(error) => error,
     };
     let said = format!("Meta: {error}");

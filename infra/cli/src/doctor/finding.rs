@@ -1,10 +1,9 @@
 //! What a check has found.
 
 use spillway_core::id::AccountId;
+use spillway_service::port::{Failure, FailureKind, StoreError};
 
 use serde::Serialize;
-
-use crate::exit::explained;
 
 /// What is to be thought of it, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -61,15 +60,28 @@ impl Finding {
         finding.advising(do_this)
     }
 
-    /// The check could not be made, for the reason that AWS gives. To whom AWS does not show it, it
-    /// may be in order.
-    pub(super) fn unseen(check: &'static str, error: &str) -> Self {
-        let (said, hint) = explained(error);
+    /// The check could not be made, for the reason that AWS gives. Where the caller may not see it,
+    /// it may be in order.
+    pub(super) fn unseen(check: &'static str, failure: &Failure) -> Self {
+        Self::not_made(check, failure.to_string(), failure.kind)
+    }
+
+    /// The same of an error of a store.
+    pub(super) fn unread(check: &'static str, error: &StoreError) -> Self {
+        let kind = match error {
+            StoreError::Unavailable { source, .. } => source.kind,
+            StoreError::Corrupt { .. } => FailureKind::Other,
+        };
+        Self::not_made(check, error.to_string(), kind)
+    }
+
+    fn not_made(check: &'static str, said: String, kind: FailureKind) -> Self {
+        let hint = kind.hint();
         let hint =
             hint.unwrap_or("try again; if it stays, look at this service in the AWS console");
-        match said.contains("AccessDenied") {
-            true => Self::skipped(check, said).advising(hint),
-            false => Self::wrong(check, said, hint),
+        match kind {
+            FailureKind::Forbidden => Self::skipped(check, said).advising(hint),
+            _ => Self::wrong(check, said, hint),
         }
     }
 
@@ -90,11 +102,13 @@ mod tests {
 
     #[test]
     fn what_somebody_may_not_see_is_no_fault() {
-        let denied = Finding::unseen("kms", "service error: AccessDeniedException: no");
-        assert_eq!(denied.verdict, Verdict::Skipped);
-        assert!(denied.do_this.is_some());
-        let gone = Finding::unseen("kms", "dispatch failure: refused (DispatchFailure(..))");
-        assert_eq!((gone.verdict, &*gone.said), (Verdict::Wrong, "dispatch failure: refused"));
-        assert!(gone.do_this.is_some());
+        let unseen = |kind| {
+            let source = Failure { kind, ..Failure::other("no") };
+            Finding::unread("kms", &StoreError::Unavailable { what: "open", source })
+        };
+        assert_eq!(unseen(FailureKind::Forbidden).verdict, Verdict::Skipped);
+        let gone = unseen(FailureKind::Unreachable);
+        assert_eq!((gone.verdict, &*gone.said), (Verdict::Wrong, "open: no"));
+        assert!(gone.do_this.is_some() && unseen(FailureKind::Other).do_this.is_some());
     }
 }

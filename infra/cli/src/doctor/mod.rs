@@ -125,14 +125,14 @@ async fn patiently(
 async fn store(deployment: &Deployment) -> Vec<Finding> {
     vec![match deployment.wiring.app.load().await {
         Ok(_) => Finding::good(STORE, "DynamoDB answers: region and credentials are right"),
-        Err(error) => Finding::unseen(STORE, &error.to_string()),
+        Err(error) => Finding::unread(STORE, &error),
     }]
 }
 
 async fn keys(deployment: &Deployment) -> Vec<Finding> {
     vec![match deployment.wiring.keys.warm().await {
         Ok(()) => Finding::good(KEYS, "the data key in use can be decrypted"),
-        Err(error) => Finding::unseen(KEYS, &error.to_string()),
+        Err(error) => Finding::unread(KEYS, &error),
     }]
 }
 
@@ -145,7 +145,7 @@ async fn accounts(
         Some(account) => vec![account.clone()],
         None => match deployment.wiring.maintenance.accounts().await {
             Ok(ids) => ids,
-            Err(error) => return vec![Finding::unseen(ACCOUNTS, &error.to_string())],
+            Err(error) => return vec![Finding::unread(ACCOUNTS, &error)],
         },
     };
     if ids.is_empty() {

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde::Deserialize;
+use spillway_cloud::failure::failure;
+use spillway_service::port::Failure;
 
 use super::finding::Finding;
 use crate::deployment::Deployment;
@@ -40,7 +41,7 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
         attributes(deployment, &config.release_queue_url),
     );
     let judge =
-        |check, found: Result<Attributes, String>, judge: &dyn Fn(&Attributes) -> Vec<_>| {
+        |check, found: Result<Attributes, Failure>, judge: &dyn Fn(&Attributes) -> Vec<_>| {
             found.map_or_else(|error| vec![Finding::unseen(check, &error)], |found| judge(&found))
         };
     [
@@ -54,12 +55,12 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
     .concat()
 }
 
-async fn attributes(deployment: &Deployment, url: &str) -> Result<Attributes, String> {
+async fn attributes(deployment: &Deployment, url: &str) -> Result<Attributes, Failure> {
     let client = &deployment.dead_letters.client;
     let asked = client.get_queue_attributes().queue_url(url).attribute_names(Name::All);
     match asked.send().await {
         Ok(answer) => Ok(answer.attributes.unwrap_or_default()),
-        Err(error) => Err(DisplayErrorContext(error).to_string()),
+        Err(error) => Err(failure(error)),
     }
 }
 

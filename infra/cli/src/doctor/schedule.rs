@@ -45,7 +45,7 @@ fn judged(
 ) -> Finding {
     let due = match due {
         Ok(due) => due,
-        Err(error) => return Finding::unseen(check, &error.to_string()),
+        Err(error) => return Finding::unread(check, &error),
     };
     let oldest = due.iter().min_by_key(|(_, due)| *due);
     let good = Finding::good(check, "nothing is long overdue");

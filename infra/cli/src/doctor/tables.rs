@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{
     ContinuousBackupsDescription, KeyType, PointInTimeRecoveryStatus, TableDescription,
     TableStatus, TimeToLiveDescription, TimeToLiveStatus,
 };
+use spillway_cloud::failure::failure;
 use spillway_cloud::schema::{EXPIRES_AT, SENDS_KEY, STATE_PARTITION, STATE_SORT};
+use spillway_service::port::Failure;
 
 use super::finding::Finding;
 use crate::deployment::{Deployment, Services};
@@ -35,7 +36,7 @@ async fn look(deployment: &Deployment, name: &str, keys: &[(&str, KeyType)]) -> 
     let described = client.describe_table().table_name(name).send().await;
     let table = match described {
         Ok(described) => table(name, described.table.as_ref(), keys),
-        Err(error) => Finding::unseen(TABLE, &unseen(name, &error)),
+        Err(error) => unseen(TABLE, name, failure(error)),
     };
     if deployment.services == Services::Local {
         let only = |check| Finding::skipped(check, format!("{name}: a local stack has none"));
@@ -47,22 +48,23 @@ async fn look(deployment: &Deployment, name: &str, keys: &[(&str, KeyType)]) -> 
     );
     let ttl = match ttl {
         Ok(ttl) => time_to_live(name, ttl.time_to_live_description.as_ref()),
-        Err(error) => Finding::unseen(TTL, &unseen(name, &error)),
+        Err(error) => unseen(TTL, name, failure(error)),
     };
     let recovery = match backups {
         Ok(backups) => recovery(name, backups.continuous_backups_description.as_ref()),
-        Err(error) => Finding::unseen(RECOVERY, &unseen(name, &error)),
+        Err(error) => unseen(RECOVERY, name, failure(error)),
     };
     vec![table, ttl, recovery]
 }
 
-fn unseen(name: &str, error: &impl std::error::Error) -> String {
-    format!("{name}: {}", DisplayErrorContext(error))
+fn unseen(check: &'static str, name: &str, failure: Failure) -> Finding {
+    let said = format!("{name}: {failure}");
+    Finding::unseen(check, &Failure { said, ..failure })
 }
 
 fn table(name: &str, found: Option<&TableDescription>, keys: &[(&str, KeyType)]) -> Finding {
     let Some(found) = found else {
-        return Finding::unseen(TABLE, &format!("{name}: DynamoDB describes nothing"));
+        return unseen(TABLE, name, Failure::other("DynamoDB describes nothing"));
     };
     let has: BTreeSet<(&str, &str)> = found
         .key_schema()

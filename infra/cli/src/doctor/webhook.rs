@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::secrets::{SecretSource, Secrets, SecretsError, process_number};
 use spillway_meta::http;
 use spillway_meta::signature::sign;
+use spillway_service::port::Failure;
 
 use super::finding::Finding;
 use crate::deployment::Deployment;
@@ -74,9 +75,12 @@ fn stored(read: &Result<Secrets, SecretsError>) -> Finding {
             let (app, verify) = (secrets.app_secrets.len(), secrets.verify_tokens.len());
             Finding::good(SECRET, format!("it holds {app} app secrets and {verify} verify tokens"))
         }
-        Err(SecretsError::Unavailable { .. } | SecretsError::NoRandomness(_)) => {
-            let said = read.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            Finding::unseen(SECRET, &said)
+        Err(error @ SecretsError::Unavailable { source, .. }) => {
+            let failure = Failure { kind: source.kind, ..Failure::other(error.to_string()) };
+            Finding::unseen(SECRET, &failure)
+        }
+        Err(error @ SecretsError::NoRandomness(_)) => {
+            Finding::unseen(SECRET, &Failure::other(error.to_string()))
         }
         Err(error @ SecretsError::Malformed(_)) => Finding::wrong(
             SECRET,
@@ -251,6 +255,8 @@ fn judge_forged(answer: &Result<Answer, String>) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use spillway_service::port::FailureKind;
+
     use super::super::finding::Verdict::{self, Good, Skipped, Wrong};
     use super::*;
 
@@ -285,11 +291,11 @@ mod tests {
         assert_eq!(parsed(r#"{"app_secrets":["a"],"verify_tokens":["v"]}"#), Good);
         assert_eq!(parsed(r#"{"app_secrets":[],"verify_tokens":["v"]}"#), Wrong);
         assert_eq!(parsed("{}"), Wrong);
-        let unseen = |detail: &str| {
-            let (id, detail) = ("s".into(), detail.into());
-            stored(&Err(SecretsError::Unavailable { id, detail })).verdict
+        let unseen = |kind| {
+            let source = Failure { kind, ..Failure::other("no") };
+            stored(&Err(SecretsError::Unavailable { id: "s".into(), source })).verdict
         };
-        assert_eq!(unseen("AccessDeniedException"), Skipped);
-        assert_eq!(unseen("ResourceNotFoundException"), Wrong);
+        assert_eq!(unseen(FailureKind::Forbidden), Skipped);
+        assert_eq!(unseen(FailureKind::Missing), Wrong);
     }
 }

@@ -375,8 +375,7 @@ fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {
 const PAUSED_AT: &str = "paused_at";
 
 fn process() -> Result<u64, StoreError> {
-    process_number()
-        .map_err(|error| StoreError::Unavailable { what: CONNECT, detail: error.to_string() })
+    process_number().map_err(|error| StoreError::unavailable(CONNECT, error.to_string()))
 }
 
 struct Settings {

@@ -120,7 +120,7 @@ pub(super) const WRITTEN_BY: &str = "written_by";
 /// second one is refused, and the item that is stored then has these bytes.
 pub(super) fn writer(what: &'static str) -> Result<Vec<u8>, StoreError> {
     let bytes: [u8; 8] =
-        random().map_err(|error| StoreError::Unavailable { what, detail: error.to_string() })?;
+        random().map_err(|error| StoreError::unavailable(what, error.to_string()))?;
     Ok(bytes.to_vec())
 }
 

@@ -12,7 +12,7 @@ use spillway_service::port::{Journal, StoreError};
 
 use super::item::{Reader, json, json_text, n, s};
 use super::table::{Ask, Table, key};
-use super::unavailable;
+use crate::failure::unavailable;
 use crate::schema::EXPIRES_AT;
 
 /// How long a line is kept.

@@ -17,7 +17,7 @@ use super::item::{Item, Reader, at, json, n, s};
 use super::pacing::person_key;
 use super::sends::{DynamoSends, expires_at};
 use super::table::{Ask, Written, entry_key};
-use super::unavailable;
+use crate::failure::unavailable;
 use crate::schema::EXPIRES_AT;
 
 /// How long an entry stays beside its tombstone: longer than a process goes on with an account that

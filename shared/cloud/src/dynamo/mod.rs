@@ -28,13 +28,3 @@ pub use removal::{Deletion, DynamoRemoval};
 pub use sends::DynamoSends;
 pub use table::Table;
 pub use tokens::DynamoTokens;
-
-use std::error::Error;
-
-use aws_smithy_types::error::display::DisplayErrorContext;
-use spillway_service::port::StoreError;
-
-/// Any failure to get an answer.
-pub(crate) fn unavailable(what: &'static str, error: impl Error) -> StoreError {
-    StoreError::Unavailable { what, detail: DisplayErrorContext(error).to_string() }
-}

@@ -19,7 +19,7 @@ use tracing::error;
 use super::item::{Item, Reader, WRITTEN_BY, at, b, json, n, s, writer};
 use super::sends::{DynamoSends, expires_at, wait_before_rest};
 use super::table::{Ask, key};
-use super::unavailable;
+use crate::failure::{incomplete, unavailable};
 use crate::schema::EXPIRES_AT;
 
 /// DynamoDB's own limit.
@@ -99,7 +99,7 @@ impl DynamoSends {
     pub(super) async fn put_new_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
         let put = |batch| {
             let request = PutRequest::builder().set_item(Some(item(batch)));
-            let request = request.build().map_err(|error| unavailable(PUT, error))?;
+            let request = request.build().map_err(|error| incomplete(PUT, error))?;
             Ok(WriteRequest::builder().put_request(request).build())
         };
         let puts: Vec<WriteRequest> = batches.iter().map(put).collect::<Result<_, StoreError>>()?;

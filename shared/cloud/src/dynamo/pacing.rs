@@ -23,7 +23,7 @@ use spillway_service::port::{AppBudgets, Budgets, Cursors, Moved, Read, Saved, S
 
 use super::item::{Item, Reader, at, b, json, n};
 use super::table::{Ask, Table, key};
-use super::unavailable;
+use crate::failure::{incomplete, unavailable};
 use crate::schema::EXPIRES_AT;
 
 /// Budgets in the `state` table.
@@ -284,7 +284,7 @@ impl Budgets for DynamoBudgets {
         next: &Budget,
         moved: &Moved<'_>,
     ) -> Result<Saved<Budget>, StoreError> {
-        let invalid = |error| unavailable(MOVE, error);
+        let invalid = |error| incomplete(MOVE, error);
         let pk = keys::pace(account);
         let (condition, before) = condition_of(next);
         let mut budget = Put::builder()

@@ -27,7 +27,7 @@ use tracing::error;
 use super::entry::{self, stage_attributes};
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
 use super::table::{Ask, Table, Written, entry_key};
-use super::unavailable;
+use crate::failure::{incomplete, unavailable};
 
 /// Sends in the two tables.
 pub struct DynamoSends {
@@ -293,7 +293,7 @@ impl DynamoSends {
             .consistent_read(read == Read::Consistent)
             .set_projection_expression(only.map(str::to_owned))
             .build()
-            .map_err(|error| unavailable(KNOWN, error))?;
+            .map_err(|error| incomplete(KNOWN, error))?;
         let mut left = HashMap::from([(self.sends.name.clone(), request)]);
         let mut found = Vec::new();
         let mut backoff = Backoff::default();
@@ -325,8 +325,8 @@ pub(super) async fn wait_before_rest(
     batch: &[&str],
 ) -> Result<(), StoreError> {
     let Some(wait) = backoff.next(seed(batch)) else {
-        let detail = "DynamoDB left a part of the batch undone".into();
-        return Err(StoreError::Unavailable { what, detail });
+        let detail = "DynamoDB left a part of the batch undone";
+        return Err(StoreError::unavailable(what, detail));
     };
     tokio::time::sleep(wait).await;
     Ok(())

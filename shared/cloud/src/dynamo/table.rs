@@ -1,9 +1,11 @@
 //! What every store asks of its table: items by their keys, whole partitions, and writes on a
 //! condition.
 
+use std::error::Error;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
@@ -18,7 +20,7 @@ use spillway_service::keys;
 use spillway_service::port::StoreError;
 
 use super::item::{Item, is_by, s};
-use super::unavailable;
+use crate::failure::unavailable;
 use crate::schema::{SENDS_KEY, STATE_PARTITION, STATE_SORT};
 
 /// A table, and the client that reaches it.
@@ -159,7 +161,7 @@ impl Ask for DeleteItemFluentBuilder {
     }
 }
 
-fn written<E: std::error::Error + 'static>(
+fn written<E: ProvideErrorMetadata + Error + Send + Sync + 'static>(
     answer: Result<Option<Item>, SdkError<E, HttpResponse>>,
     what: &'static str,
     refusal: fn(&E) -> Option<&ConditionalCheckFailedException>,

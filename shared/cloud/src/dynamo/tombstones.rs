@@ -36,10 +36,8 @@ impl DynamoSends {
         account: &AccountId,
         expires_at: u64,
     ) -> Result<Vec<u8>, StoreError> {
-        let fresh: [u8; 32] = random().map_err(|error| StoreError::Unavailable {
-            what: TOMBSTONE,
-            detail: error.to_string(),
-        })?;
+        let fresh: [u8; 32] =
+            random().map_err(|error| StoreError::unavailable(TOMBSTONE, error.to_string()))?;
         let answer = self
             .state
             .update(key(keys::account(account), keys::FORGOTTEN_SK))

@@ -481,7 +481,7 @@ impl Tokens for World {
         self.survive().await;
         let state = self.state();
         match state.is_gone {
-            true => Err(StoreError::Unavailable { what: "load the token", detail: "gone".into() }),
+            true => Err(StoreError::unavailable("load the token", "gone")),
             false => Ok(Some(state.kept.clone())),
         }
     }

@@ -23,7 +23,7 @@ enum Taken {
 }
 
 fn refused() -> StoreError {
-    StoreError::Unavailable { what: "send messages", detail: "refused".into() }
+    StoreError::unavailable("send messages", "refused")
 }
 
 #[async_trait]

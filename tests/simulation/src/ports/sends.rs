@@ -179,7 +179,7 @@ impl Host {
             self.sleep(millis(wait)).await;
         }
         self.shared.world().record.count("batch given up");
-        Err(StoreError::Unavailable { what, detail: "a part is left undone".to_owned() })
+        Err(StoreError::unavailable(what, "a part is left undone"))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Upkeep that forgets what it must remember, takes a refused page for the end of its media or a
-//! late webhook for a new one, or does not look after accounts on hold.
+//! Upkeep that forgets what it must remember, takes a refused page for the end of its media, or
+//! does not look after accounts on hold.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use spillway_meta::error::Verdict;
 use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_meta::usage::Usage;
 use spillway_service::account::SealedToken;
-use spillway_service::clock::Clock;
 use spillway_service::port::{
     AccountGraph, KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, NextToken,
     StoreError, Tokens, UpkeepRequest,
@@ -19,12 +18,10 @@ use spillway_service::port::{
 
 use super::Sabotaged;
 
-/// A webhook counts as sent when it comes.
 #[async_trait]
 impl LastSeen for Sabotaged {
-    async fn record_seen(&self, account: &AccountId, _: Timestamp) -> Result<(), StoreError> {
-        let now = self.host.clock.now();
-        self.host.record_seen(account, now).await
+    async fn record_seen(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
+        self.host.record_seen(account, at).await
     }
 }
 

@@ -204,7 +204,6 @@ fn with_a_promise_of_upkeep_switched_off_it_breaks() {
         (Sabotage::Unread, "it was never recorded"),
         (Sabotage::RefusedPages, "it was never recorded"),
         (Sabotage::HeldTokens, "has ended, and was not renewed"),
-        (Sabotage::Dates, "it was never recorded"),
         (Sabotage::Removal, "after it was removed"),
     ] {
         expect_broken(Theme::Upkeep, sabotage, &[says]);

@@ -1,0 +1,121 @@
+//! What kind of failure an error of the AWS SDK is.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use spillway_service::port::{Failure, FailureKind, StoreError};
+
+/// The error of a request that AWS did not carry out. `what` is the operation.
+pub(crate) fn unavailable<E, R>(what: &'static str, error: SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+{
+    StoreError::Unavailable { what, source: failure(error) }
+}
+
+/// The error of a request that lacks a part, and so was not sent.
+pub(crate) fn incomplete(what: &'static str, error: impl Error) -> StoreError {
+    StoreError::unavailable(what, error.to_string())
+}
+
+/// Returns the kind of an error of the SDK, and its message without the inside of its types.
+pub fn failure<E, R>(error: SdkError<E, R>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+{
+    let kind = match &error {
+        _ if links(&error).any(|link| link.is::<CredentialsError>()) => FailureKind::Credentials,
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => FailureKind::Unreachable,
+        SdkError::ServiceError(refusal) => {
+            refusal.err().code().map_or(FailureKind::Other, kind_of_code)
+        }
+        _ => FailureKind::Other,
+    };
+    Failure { kind, said: said(&error), source: Some(error.into()) }
+}
+
+/// The codes as the services write them (AWS, common errors of DynamoDB, SQS, KMS and Secrets
+/// Manager).
+fn kind_of_code(code: &str) -> FailureKind {
+    match code.rsplit(['#', '.']).next().unwrap_or(code) {
+        "AccessDenied" | "AccessDeniedException" => FailureKind::Forbidden,
+        "ResourceNotFoundException"
+        | "QueueDoesNotExist"
+        | "NonExistentQueue"
+        | "NotFoundException" => FailureKind::Missing,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "UnrecognizedClientException" => FailureKind::Credentials,
+        _ => FailureKind::Other,
+    }
+}
+
+/// The error and those that caused it.
+fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What each link says, once.
+fn said(error: &(dyn Error + 'static)) -> String {
+    let mut said = String::new();
+    for link in links(error) {
+        let link = link.to_string();
+        if !said.contains(&link) {
+            said = if said.is_empty() { link } else { format!("{said}: {link}") };
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::http::HttpResponse;
+    use aws_sdk_dynamodb::operation::get_item::GetItemError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+
+    fn refused(code: &str) -> Failure {
+        let status = StatusCode::try_from(400).unwrap();
+        let meta = ErrorMetadata::builder().code(code).message("no").build();
+        let response = HttpResponse::new(status, SdkBody::empty());
+        failure(SdkError::service_error(GetItemError::generic(meta), response))
+    }
+
+    #[test]
+    fn each_kind_has_its_hint() {
+        for (code, kind) in [
+            ("AccessDeniedException", FailureKind::Forbidden),
+            ("com.amazonaws.dynamodb.v20120810#AccessDeniedException", FailureKind::Forbidden),
+            ("ResourceNotFoundException", FailureKind::Missing),
+            ("AWS.SimpleQueueService.NonExistentQueue", FailureKind::Missing),
+            ("UnrecognizedClientException", FailureKind::Credentials),
+            ("ThrottlingException", FailureKind::Other),
+        ] {
+            assert_eq!(refused(code).kind, kind, "{code}");
+        }
+        let missing: SdkError<GetItemError, HttpResponse> = SdkError::dispatch_failure(
+            ConnectorError::other(CredentialsError::not_loaded_no_source().into(), None),
+        );
+        assert_eq!(failure(missing).kind, FailureKind::Credentials);
+        let io = std::io::Error::other("connection refused");
+        let gone: SdkError<GetItemError, HttpResponse> =
+            SdkError::dispatch_failure(ConnectorError::io(io.into()));
+        let gone = failure(gone);
+        assert_eq!(gone.kind, FailureKind::Unreachable);
+        assert_eq!(gone.to_string(), "dispatch failure: io error: connection refused");
+        assert!(gone.source().is_some());
+    }
+}
