@@ -257,12 +257,13 @@ impl Clock for World {
 impl Accounts for World {
     async fn read(&self, account: &AccountId, _: Read) -> Result<Option<Account>, StoreError> {
         self.survive().await;
+        let state = self.state();
         Ok(Some(Account {
             id: account.clone(),
             revision: Revision::default(),
-            rules: self.state().rules.clone(),
+            rules: state.rules.clone(),
             campaigns: Campaigns::default(),
-            token: self.state().kept.token.clone(),
+            token: state.kept.token.clone(),
             forgotten: Default::default(),
         }))
     }
