@@ -448,17 +448,18 @@ impl Deliver {
         };
         let called = self.attempt(account, reservation, &mut claimed, variant, deadline).await;
         let Claimed { task, send } = &claimed;
-        match called {
+        let unused = match called {
             Err(NotSent::Uncalled(resolution)) => {
-                Recorded { fate: self.apply(task, send, resolution).await, unused: 1 }
+                self.apply(task, send, resolution).await;
+                1
             }
             // Recorded at once, so that a crash leaves no doubt about it.
             Ok(Answered { value, usage, .. }) => {
                 info!(send = %send.id, attempt = send.attempt, "sent");
-                let fate = self.apply(task, send, Resolution::sent(value, variant)).await;
+                self.apply(task, send, Resolution::sent(value, variant)).await;
                 let held_until = self.gateway.sent(account, reservation, send, &usage).await;
                 self.close_cursor(&account.id, held_until).await;
-                Recorded { fate, unused: 0 }
+                0
             }
             Err(NotSent::Failed(failed)) => {
                 let verdict = failed.verdict();
@@ -466,10 +467,15 @@ impl Deliver {
                 let Ruled { ruling, held_until } =
                     self.gateway.not_sent(account, reservation, send, &failed).await;
                 self.close_cursor(&account.id, held_until).await;
-                let fate = self.apply(task, send, Resolution::failed(ruling, send)).await;
-                Recorded { fate, unused: u32::from(ruling == Ruling::Untried) }
+                let resolution = Resolution::failed(ruling, send);
+                if let Resolution::Finish(Outcome::Sent { .. }) = resolution {
+                    info!(send = %send.id, "sent: an earlier attempt had arrived");
+                }
+                self.apply(task, send, resolution).await;
+                u32::from(ruling == Ruling::Untried)
             }
-        }
+        };
+        Recorded { fate: Fate::Done, unused }
     }
 
     /// Takes the send for this invocation.
@@ -620,14 +626,13 @@ impl Deliver {
     }
 
     /// Records what becomes of a claimed send.
-    async fn apply(&self, task: &SendTask, send: &PendingSend, resolution: Resolution) -> Fate {
+    async fn apply(&self, task: &SendTask, send: &PendingSend, resolution: Resolution) {
         match resolution {
             Resolution::Finish(outcome) => self.finish(task, &outcome).await,
             Resolution::Requeue(retry, wait) => self.requeue(task, send, retry, wait).await,
             Resolution::Park => self.park(task).await,
             Resolution::Leave => {}
         }
-        Fate::Done
     }
 
     async fn finish(&self, task: &SendTask, outcome: &Outcome) {
