@@ -116,16 +116,17 @@ impl World {
     /// where it has come to.
     async fn replay(&self, stored: &Stored, send: &PendingSend) -> SendTask {
         let (epoch, attempt, failures) = (0, 0, 0);
-        let fresh = match stored.steps.is_empty() {
-            true => send.clone(),
-            false => PendingSend {
+        let fresh = if stored.steps.is_empty() {
+            send.clone()
+        } else {
+            PendingSend {
                 epoch,
                 attempt,
                 failures,
                 earlier: Earlier::NotSent,
                 made_at: None,
                 ..send.clone()
-            },
+            }
         };
         let sends = &self.outside.sends;
         let recorded = sends.record(&[(stored.outbox_key.clone(), fresh.clone())]).await;

@@ -374,9 +374,10 @@ impl Shown {
     }
 
     fn keywords(&self) -> String {
-        match self.campaign.keywords.is_empty() {
-            true => "(every comment)".into(),
-            false => self.campaign.keywords.join(", "),
+        if self.campaign.keywords.is_empty() {
+            "(every comment)".into()
+        } else {
+            self.campaign.keywords.join(", ")
         }
     }
 }

@@ -207,21 +207,21 @@ async fn drop_some(
     consent: Consent,
     output: Output,
 ) -> Result<()> {
-    consent.ask(&match which.all {
-        true => "all messages of the dead-letter queue are deleted".to_owned(),
-        false => format!("{} messages are deleted", which.messages.len()),
+    consent.ask(&if which.all {
+        "all messages of the dead-letter queue are deleted".to_owned()
+    } else {
+        format!("{} messages are deleted", which.messages.len())
     })?;
     let progress = Progress::unbounded("messages looked at");
     let mut dropped = 0;
     letters
         .each(usize::MAX, |letter| {
             progress.advance(1);
-            match which.has(letter) {
-                true => {
-                    dropped += 1;
-                    Fate::Dropped
-                }
-                false => Fate::Stays,
+            if which.has(letter) {
+                dropped += 1;
+                Fate::Dropped
+            } else {
+                Fate::Stays
             }
         })
         .await?;

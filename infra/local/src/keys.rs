@@ -25,9 +25,10 @@ impl LocalKeys {
     }
 
     fn made(&self) -> Result<MutexGuard<'_, Vec<[u8; 32]>>, StoreError> {
-        match self.gone.load(Ordering::Relaxed) {
-            true => Err(StoreError::unavailable(WHAT, "gone")),
-            false => Ok(self.made.lock().unwrap_or_else(PoisonError::into_inner)),
+        if self.gone.load(Ordering::Relaxed) {
+            Err(StoreError::unavailable(WHAT, "gone"))
+        } else {
+            Ok(self.made.lock().unwrap_or_else(PoisonError::into_inner))
         }
     }
 

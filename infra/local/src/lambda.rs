@@ -318,9 +318,12 @@ impl Stack {
         let deadline = self.clock.now() + timeout;
         let mut invocation = pin!(invocation);
         // A clock that is stepped moves only while somebody is polled.
-        let work = poll_fn(|context| match self.clock.now() < deadline {
-            true => invocation.as_mut().poll(context).map(Some),
-            false => Poll::Ready(None),
+        let work = poll_fn(|context| {
+            if self.clock.now() < deadline {
+                invocation.as_mut().poll(context).map(Some)
+            } else {
+                Poll::Ready(None)
+            }
         });
         let over = async {
             match self.pace {

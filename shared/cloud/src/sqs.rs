@@ -96,13 +96,12 @@ async fn send_batch(client: &Client, url: &str, chunk: &[Outgoing]) -> Vec<Resul
     (0..chunk.len())
         .map(|at| {
             let id = at.to_string();
-            match answer.successful().iter().any(|sent| sent.id() == id) {
-                true => Ok(()),
-                false => {
-                    let refused = answer.failed().iter().find(|failed| failed.id() == id);
-                    let code = refused.map_or("not answered", |refused| refused.code());
-                    Err(failed(code.to_owned()))
-                }
+            if answer.successful().iter().any(|sent| sent.id() == id) {
+                Ok(())
+            } else {
+                let refused = answer.failed().iter().find(|failed| failed.id() == id);
+                let code = refused.map_or("not answered", |refused| refused.code());
+                Err(failed(code.to_owned()))
             }
         })
         .collect()

@@ -264,9 +264,10 @@ impl Budget {
             units = if self.paced_at + apart > at { 0 } else { 1 };
         }
         for row in rules.in_force(want.action, at, feedback) {
-            let room = match self.windows.is_repeat(row, at, want.counted_at) {
-                true => u32::MAX,
-                false => spare.kept(row, self.windows.room(row, at)),
+            let room = if self.windows.is_repeat(row, at, want.counted_at) {
+                u32::MAX
+            } else {
+                spare.kept(row, self.windows.room(row, at))
             };
             if room < units {
                 units = room;

@@ -176,9 +176,10 @@ impl PublicReplies<'_> {
             let gap = rules.gap(Action::PrivateReply, at, feedback).as_millis().max(1);
             let mut fit = at;
             for row in rules.in_force(Action::PublicReply, at, feedback) {
-                let dms = match row.quota.counts(Action::PrivateReply) {
-                    true => row.quota.counted_span().as_millis().div_ceil(gap),
-                    false => 0,
+                let dms = if row.quota.counts(Action::PrivateReply) {
+                    row.quota.counted_span().as_millis().div_ceil(gap)
+                } else {
+                    0
                 };
                 let dms = u32::try_from(dms).ok().filter(|&dms| dms < row.limit.get())?;
                 fit = self.windows.row_fits(row, fit, dms);

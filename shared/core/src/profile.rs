@@ -414,11 +414,10 @@ impl Profile {
                 });
             let Some((because_of, at_most)) = tighter else { continue };
             let quota_id = quota.id.clone();
-            warnings.push(match quota.is_day_figure() && at_most < u64::from(limit) {
-                true => {
-                    ProfileWarning::DayUnreachable { quota: quota_id, limit, because_of, at_most }
-                }
-                false => ProfileWarning::NeverBinds { quota: quota_id, because_of, at_most },
+            warnings.push(if quota.is_day_figure() && at_most < u64::from(limit) {
+                ProfileWarning::DayUnreachable { quota: quota_id, limit, because_of, at_most }
+            } else {
+                ProfileWarning::NeverBinds { quota: quota_id, because_of, at_most }
             });
         }
         warnings

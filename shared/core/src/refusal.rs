@@ -239,10 +239,12 @@ impl Refusals {
             }
             Evidence::Clear(cause) => Finding::Account(cause),
             Evidence::Doubt(doubt) => {
-                match Streak::and(self.streak.as_ref(), doubt, party).is_of_account() {
-                    true if !is_own => Finding::Account(doubt.cause()),
-                    true => Finding::Send,
-                    false => Finding::Open,
+                if !Streak::and(self.streak.as_ref(), doubt, party).is_of_account() {
+                    Finding::Open
+                } else if is_own {
+                    Finding::Send
+                } else {
+                    Finding::Account(doubt.cause())
                 }
             }
         }
@@ -333,9 +335,10 @@ impl Refusals {
         if people.into_iter().any(|&person| person == party.person) || refused.any(is_own) {
             return Suspicion::Person;
         }
-        match self.sends.iter().any(|refused| refused.party.campaign == party.campaign) {
-            true => Suspicion::Campaign,
-            false => Suspicion::Nothing,
+        if self.sends.iter().any(|refused| refused.party.campaign == party.campaign) {
+            Suspicion::Campaign
+        } else {
+            Suspicion::Nothing
         }
     }
 

@@ -255,9 +255,10 @@ impl Rules {
     /// Returns the distance between slots for `action` at `at`, in whole milliseconds.
     pub fn gap(&self, action: Action, at: Timestamp, feedback: Feedback) -> Duration {
         let gap = self.full_gap(action, at, feedback);
-        let gap = match action.is_paced() {
-            true => gap * 100 / u32::from(self.pace_percent(at, feedback)),
-            false => gap,
+        let gap = if action.is_paced() {
+            gap * 100 / u32::from(self.pace_percent(at, feedback))
+        } else {
+            gap
         };
         Duration::from_millis(gap.as_micros().div_ceil(1000) as u64)
     }

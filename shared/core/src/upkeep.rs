@@ -88,9 +88,10 @@ impl TokenLife {
         // One that nobody knows to end may be of a kind that is never renewed.
         let again_after = if self.ends_at.is_some() { HOUR } else { DAY };
         let may_try = failed_at.is_none_or(|failed| now.since(failed) >= again_after);
-        match now.since(obtained_at) >= TOKEN_AGE_MIN && is_late && may_try {
-            true => TokenDuty::Renew,
-            false => TokenDuty::Rest,
+        if now.since(obtained_at) >= TOKEN_AGE_MIN && is_late && may_try {
+            TokenDuty::Renew
+        } else {
+            TokenDuty::Rest
         }
     }
 

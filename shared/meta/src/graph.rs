@@ -171,9 +171,12 @@ impl GraphClient {
         timeout: Duration,
     ) -> Result<Success, CallError> {
         let sent = request.timeout(timeout).send().await;
-        let answer = sent.map_err(|error| match error.is_connect() || error.is_builder() {
-            true => CallError::NotWritten,
-            false => CallError::Unknown,
+        let answer = sent.map_err(|error| {
+            if error.is_connect() || error.is_builder() {
+                CallError::NotWritten
+            } else {
+                CallError::Unknown
+            }
         })?;
         answer::read(answer).await
     }

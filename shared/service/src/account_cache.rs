@@ -70,9 +70,10 @@ impl AccountCache {
             return Ok(None);
         }
         let stored = self.accounts.revision(&known.id).await?;
-        let newer = match stored.is_some_and(|stored| known.revision < stored) {
-            true => self.refresh(&known.id).await?,
-            false => None,
+        let newer = if stored.is_some_and(|stored| known.revision < stored) {
+            self.refresh(&known.id).await?
+        } else {
+            None
         };
         let bytes = known.id.as_str().len();
         self.unchanged.put(known.id.clone(), (), bytes, UNCHANGED);

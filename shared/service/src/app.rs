@@ -551,9 +551,10 @@ mod tests {
         async fn load(&self) -> Result<AppBudget, StoreError> {
             self.reads.fetch_add(1, Ordering::Relaxed);
             futures::pending!();
-            match self.answers {
-                true => Ok(AppBudget::default()),
-                false => Err(StoreError::unavailable("load", "")),
+            if self.answers {
+                Ok(AppBudget::default())
+            } else {
+                Err(StoreError::unavailable("load", ""))
             }
         }
 

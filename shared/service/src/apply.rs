@@ -136,10 +136,8 @@ fn change(stored: &Campaigns, wanted: &Campaign) -> Change {
     if known == wanted {
         return Change::Same(wanted.id.clone());
     }
-    let list = |words: Vec<&str>| match words.is_empty() {
-        true => "none".to_owned(),
-        false => words.join(", "),
-    };
+    let list =
+        |words: Vec<&str>| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
     let words = |words: &[String]| list(words.iter().map(String::as_str).collect());
     let media = |campaign: &Campaign| list(campaign.media.iter().map(|id| id.as_str()).collect());
     let texts = |campaign: &Campaign| {

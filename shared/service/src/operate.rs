@@ -274,9 +274,10 @@ impl Operator {
         }
         let task = SendTask::new(send, outbox_key.clone());
         let outcome = Outcome::Cancelled { reason: CancelReason::Operator };
-        match self.sends.finish_unclaimed(&task, &outcome, now).await? {
-            true => Ok(Cancelled::Done),
-            false => Ok(Cancelled::MovedOn),
+        if self.sends.finish_unclaimed(&task, &outcome, now).await? {
+            Ok(Cancelled::Done)
+        } else {
+            Ok(Cancelled::MovedOn)
         }
     }
 
@@ -414,9 +415,10 @@ impl Operator {
         let outbox_key = OutboxKey::new(&send, self.ids.next_nonce());
         // And listed first.
         self.sends.put_batches(&[OutboxBatch::new(&send, outbox_key.clone(), now)]).await?;
-        match self.ledger.reopen(&stored, &outbox_key, &send, now).await? {
-            true => Ok(send),
-            false => Err(RetryError::MovedOn),
+        if self.ledger.reopen(&stored, &outbox_key, &send, now).await? {
+            Ok(send)
+        } else {
+            Err(RetryError::MovedOn)
         }
     }
 }

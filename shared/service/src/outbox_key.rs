@@ -50,9 +50,10 @@ impl OutboxKey {
         let rank: u8 = parts.next()?.parse().ok()?;
         let lane = Lane::ALL.into_iter().find(|lane| lane.rank() == rank)?;
         let key: u64 = parts.next()?.parse().ok()?;
-        let (order, deadline) = match key > Self::LAST / 2 {
-            true => (Overflow::NewestFirst, Self::LAST.checked_sub(key)?),
-            false => (Overflow::OldestFirst, key),
+        let (order, deadline) = if key > Self::LAST / 2 {
+            (Overflow::NewestFirst, Self::LAST.checked_sub(key)?)
+        } else {
+            (Overflow::OldestFirst, key)
         };
         Some((lane, order, Timestamp::from_millis(deadline)))
     }

@@ -252,10 +252,13 @@ impl World {
             Outcome::Sent { .. } if accepted == 0 && !is_live => wrong("counts as sent"),
             Outcome::Sent { .. } => None,
             // A send may end while the fate of an attempt is unknown.
-            Outcome::Expired if is_live => match self.was_live_at(&send, at) {
-                true => wrong("expired in mid-broadcast"),
-                false => None,
-            },
+            Outcome::Expired if is_live => {
+                if self.was_live_at(&send, at) {
+                    wrong("expired in mid-broadcast")
+                } else {
+                    None
+                }
+            }
             Outcome::Expired if self.had_wrong_clocks() => None,
             Outcome::Expired if self.scenario.may_expire(account) => None,
             // Where nobody else's send was left to show that it is alone with it.
@@ -263,9 +266,10 @@ impl World {
             Outcome::Expired => wrong("expired"),
             Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
                 let is_planned = account.removed_at.is_some_and(|removed| removed <= at);
-                match is_planned || self.tables.kept.was_removed(&account.id, at) {
-                    true => None,
-                    false => wrong("was cancelled"),
+                if is_planned || self.tables.kept.was_removed(&account.id, at) {
+                    None
+                } else {
+                    wrong("was cancelled")
                 }
             }
             Outcome::Cancelled {

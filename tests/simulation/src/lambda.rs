@@ -198,9 +198,10 @@ fn dated(host: &Host, post: &Post, attempts: Attempts) -> Told {
     for comment in comments {
         let kept = world.scenario.account(&comment.account).and_then(|plan| plan.kept.as_ref());
         let is_dated_anew = kept.is_none_or(|kept| kept.is_dated_anew);
-        let at = match is_dated_anew || comment.kind == CommentKind::Live {
-            true => world.now,
-            false => attempts.first,
+        let at = if is_dated_anew || comment.kind == CommentKind::Live {
+            world.now
+        } else {
+            attempts.first
         };
         comment.notified_at = Some(Timestamp::from_secs(at / 1000));
     }

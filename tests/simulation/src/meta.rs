@@ -185,19 +185,15 @@ impl Meta {
 impl World {
     /// Draws what will happen to a call.
     pub(crate) fn passage(&mut self) -> Passage {
-        let fault = match self.is_out(Outage::Meta) {
-            true => Some(Fault::NoConnection),
-            false => {
-                let rate = self.scenario.rates.meta;
-                self.strikes(rate).then(|| self.draw_fault())
-            }
+        let fault = if self.is_out(Outage::Meta) {
+            Some(Fault::NoConnection)
+        } else {
+            let rate = self.scenario.rates.meta;
+            self.strikes(rate).then(|| self.draw_fault())
         };
         // A connection is kept most of the time.
         let rate = self.scenario.rates.connect;
-        let connect = match self.dice.chance(rate) {
-            true => self.dice.between(0..=CONNECT_MAX),
-            false => 0,
-        };
+        let connect = if self.dice.chance(rate) { self.dice.between(0..=CONNECT_MAX) } else { 0 };
         let back = match fault {
             Some(Fault::Slow) => self.dice.between(1000..=40_000),
             Some(Fault::NoConnection) => self.dice.between(0..=CONNECT_MAX),
@@ -346,9 +342,10 @@ impl World {
             Headers::Rising { .. } => (None, None),
         };
         // They do not come with every answer.
-        match self.dice.chance(0.9) {
-            true => Usage { app, account: of_account, regain: None },
-            false => Usage::default(),
+        if self.dice.chance(0.9) {
+            Usage { app, account: of_account, regain: None }
+        } else {
+            Usage::default()
         }
     }
 

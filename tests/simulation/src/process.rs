@@ -73,10 +73,7 @@ impl Process {
         let (process, skew) = {
             let mut world = shared.world();
             let rate = world.scenario.rates.clock_wrong;
-            let skew = match world.strikes(rate) {
-                true => world.wrong_skew(),
-                false => world.right_skew(),
-            };
+            let skew = if world.strikes(rate) { world.wrong_skew() } else { world.right_skew() };
             (world.dice.any(), skew)
         };
         shared.world().event(format_args!("{function:?} {process:016x} starts, off by {skew} ms"));
@@ -102,9 +99,10 @@ impl Process {
 impl World {
     fn right_skew(&mut self) -> i64 {
         let rate = self.scenario.rates.edge;
-        match self.dice.chance(rate) {
-            true => self.dice.pick(&[-1000, 1000]),
-            false => i64::try_from(self.dice.between(0..=2000)).unwrap_or_default() - 1000,
+        if self.dice.chance(rate) {
+            self.dice.pick(&[-1000, 1000])
+        } else {
+            i64::try_from(self.dice.between(0..=2000)).unwrap_or_default() - 1000
         }
     }
 

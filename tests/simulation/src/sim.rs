@@ -244,10 +244,11 @@ impl Sim {
             && let Some((_, (post, attempts))) = self.posts.pop_first()
         {
             let Some(post) = self.delivered(post, attempts) else { return true };
-            match self.has_room(Function::Webhook) {
-                true => self.start(Call::Post(post, attempts)),
+            if self.has_room(Function::Webhook) {
+                self.start(Call::Post(post, attempts))
+            } else {
                 // Lambda has no process for it: 429.
-                false => self.post_again(now, post, attempts),
+                self.post_again(now, post, attempts)
             }
             return true;
         }

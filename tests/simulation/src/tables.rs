@@ -267,9 +267,10 @@ impl Tables {
         let stored =
             batches.get(&next.outbox_key).filter(|batch| batch.version + 1 == next.version)?;
         let stored = stored.clone();
-        match next.lines.is_empty() {
-            true => batches.remove(&next.outbox_key),
-            false => batches.insert(next.outbox_key.clone(), next.clone()),
+        if next.lines.is_empty() {
+            batches.remove(&next.outbox_key)
+        } else {
+            batches.insert(next.outbox_key.clone(), next.clone())
         };
         if batches.is_empty() {
             self.batches.remove(&next.account);

@@ -44,9 +44,10 @@ impl Running {
                 ];
                 return (200, headers, event);
             }
-            match path.ends_with("/response") {
-                true => tell(Told::Answer(body.to_owned())),
-                false => tell(Told::Error(body.to_owned())),
+            if path.ends_with("/response") {
+                tell(Told::Answer(body.to_owned()))
+            } else {
+                tell(Told::Error(body.to_owned()))
             }
             (202, Vec::new(), String::new())
         });

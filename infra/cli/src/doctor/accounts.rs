@@ -219,13 +219,14 @@ fn identity(id: &AccountId, me: &Result<Me, NoAnswer>) -> Vec<Finding> {
             return vec![who, Finding::skipped(KIND, said)];
         }
     };
-    let whose = match me.account == *id {
-        true => Finding::good(IDENTITY, "Meta takes the token, and it is this account's"),
-        false => Finding::wrong(
+    let whose = if me.account == *id {
+        Finding::good(IDENTITY, "Meta takes the token, and it is this account's")
+    } else {
+        Finding::wrong(
             IDENTITY,
             format!("the token is that of account {}", me.account),
             "connect both accounts again, each with its own login",
-        ),
+        )
     };
     vec![whose, kind(me.kind.as_deref())]
 }

@@ -80,11 +80,10 @@ const DEPLOY: &str = "deploy the template again, which sets it";
 
 fn hidden(check: &'static str, found: &Attributes, timeout: Duration) -> Finding {
     let (is, wanted) = (seconds(found, &Name::VisibilityTimeout), timeout * HIDDEN_FOR);
-    match is >= wanted {
-        true => {
-            Finding::good(check, format!("a message that is worked on is hidden for {}", span(is)))
-        }
-        false => Finding::wrong(
+    if is >= wanted {
+        Finding::good(check, format!("a message that is worked on is hidden for {}", span(is)))
+    } else {
+        Finding::wrong(
             check,
             format!(
                 "a message that is worked on is hidden for {} only, and {} are needed: it may come \
@@ -93,19 +92,20 @@ fn hidden(check: &'static str, found: &Attributes, timeout: Duration) -> Finding
                 span(wanted)
             ),
             format!("{DEPLOY}: VisibilityTimeout {}", wanted.as_secs()),
-        ),
+        )
     }
 }
 
 fn kept(check: &'static str, found: &Attributes) -> Finding {
     let is = seconds(found, &Name::MessageRetentionPeriod);
-    match is >= RETENTION {
-        true => Finding::good(check, format!("messages are kept for {}", span(is))),
-        false => Finding::warning(
+    if is >= RETENTION {
+        Finding::good(check, format!("messages are kept for {}", span(is)))
+    } else {
+        Finding::warning(
             check,
             format!("messages are kept for {} only", span(is)),
             format!("{DEPLOY}: MessageRetentionPeriod {}", RETENTION.as_secs()),
-        ),
+        )
     }
 }
 

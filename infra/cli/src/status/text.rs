@@ -116,9 +116,10 @@ pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
         .headroom
         .iter()
         .map(|row| {
-            let fits = match row.used < row.limit.get() {
-                true => String::new(),
-                false => format!("next fits {}", when(row.fits_at, now)),
+            let fits = if row.used < row.limit.get() {
+                String::new()
+            } else {
+                format!("next fits {}", when(row.fits_at, now))
             };
             let used = format!("{}/{}", row.used, row.limit);
             [format!("  {}", row.quota), used, bar(row), fits]

@@ -178,9 +178,10 @@ impl DrillReport {
             graph_calls: judged.calls,
             seed: drill.seed,
             troubles: drill.trouble_reports(&fates).await?,
-            days: match is_long {
-                true => DayReport::all(drill.days, &fates, &Wrong { repeated, over }),
-                false => Vec::new(),
+            days: if is_long {
+                DayReport::all(drill.days, &fates, &Wrong { repeated, over })
+            } else {
+                Vec::new()
             },
             unheard: unheard.collect(),
         })
@@ -194,10 +195,7 @@ impl DrillReport {
 
     /// The report for people.
     pub fn render(&self) -> String {
-        let mut out = match self.days.is_empty() {
-            true => self.table(),
-            false => picture::draw(self),
-        };
+        let mut out = if self.days.is_empty() { self.table() } else { picture::draw(self) };
         let rows = [
             ("comments wanted", self.wanted, ""),
             ("DMs sent", self.sent, ""),

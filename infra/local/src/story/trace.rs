@@ -126,9 +126,10 @@ impl Trace {
                 Arrivals::Even => rng.random(),
             };
             let at = shape.start + shape.span.mul_f64(part);
-            let name = match author == shape.account.as_str() {
-                true => username(&shape.account),
-                false => format!("viewer.{number}"),
+            let name = if author == shape.account.as_str() {
+                username(&shape.account)
+            } else {
+                format!("viewer.{number}")
             };
             comments.push(Said {
                 comment: Comment {
@@ -170,9 +171,10 @@ impl Trace {
             let (batch, behind) = rest.split_at(together);
             rest = behind;
             let last = batch.last().map_or(first.at, |comment| comment.at);
-            let delay = match rng.random_bool(1.0 / 15.0) {
-                true => rng.random_range(20_000..90_000),
-                false => rng.random_range(200..2500),
+            let delay = if rng.random_bool(1.0 / 15.0) {
+                rng.random_range(20_000..90_000)
+            } else {
+                rng.random_range(200..2500)
             };
             let at = last + Duration::from_millis(delay);
             let body = Self::body(shape, rng, batch, at);

@@ -364,9 +364,10 @@ fn leasing_key(account: &AccountId) -> Item {
 }
 
 fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {
-    let running = match reader.item.contains_key(PAUSED_AT) {
-        true => Running::PausedSince(reader.at(PAUSED_AT)?),
-        false => Running::Active,
+    let running = if reader.item.contains_key(PAUSED_AT) {
+        Running::PausedSince(reader.at(PAUSED_AT)?)
+    } else {
+        Running::Active
     };
     Ok((reader.json("campaign")?, running))
 }

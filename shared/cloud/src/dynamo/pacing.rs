@@ -164,9 +164,10 @@ impl Versioned for Budget {
             feedback: reader.json("feedback")?,
             rotation: Rotation::decode(reader.bytes("rotation")?),
             revision: revision(reader)?,
-            answers: match reader.item.contains_key("answers") {
-                true => reader.json("answers")?,
-                false => Answers::default(),
+            answers: if reader.item.contains_key("answers") {
+                reader.json("answers")?
+            } else {
+                Answers::default()
             },
         })
     }
@@ -260,9 +261,10 @@ impl Versioned for Cursor {
             closed_until: reader.at("closed_until")?,
             parked: reader.json("parked")?,
             outlook: reader.json("outlook")?,
-            broadcast: match reader.item.contains_key("broadcast") {
-                true => Some(reader.json("broadcast")?),
-                false => None,
+            broadcast: if reader.item.contains_key("broadcast") {
+                Some(reader.json("broadcast")?)
+            } else {
+                None
             },
         })
     }

@@ -31,12 +31,11 @@ impl Tokens for DynamoTokens {
         let Some(item) = get.ask(LOAD).await? else { return Ok(None) };
         let reader = Reader { item: &item, what: LOAD };
         let (token, life) = token_of(&reader, "token")?;
-        let next = match item.contains_key("next_token") {
-            true => {
-                let (token, life) = token_of(&reader, "next_token")?;
-                Some(NextToken { token, life })
-            }
-            false => None,
+        let next = if item.contains_key("next_token") {
+            let (token, life) = token_of(&reader, "next_token")?;
+            Some(NextToken { token, life })
+        } else {
+            None
         };
         Ok(Some(KeptToken { token, life, next }))
     }
@@ -145,10 +144,8 @@ fn with_life(
             None => forget.push(format!("{name}_{what}")),
         }
     }
-    let mut expression = match set.is_empty() {
-        true => String::new(),
-        false => format!("SET {} ", set.join(", ")),
-    };
+    let mut expression =
+        if set.is_empty() { String::new() } else { format!("SET {} ", set.join(", ")) };
     match (remove.is_empty(), forget.is_empty()) {
         (_, true) => expression += remove,
         (true, false) => expression += &format!("REMOVE {}", forget.join(", ")),

@@ -286,9 +286,10 @@ impl Release {
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
         let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
         let scanner = self.scanner(account, holds, cursor, now);
-        match account.campaigns.iter().any(newest_first) {
-            true => scanner.all().await,
-            false => scanner.first(enough).await,
+        if account.campaigns.iter().any(newest_first) {
+            scanner.all().await
+        } else {
+            scanner.first(enough).await
         }
     }
 
@@ -303,9 +304,10 @@ impl Release {
         mark: &BacklogMarker,
     ) -> Result<Planned, StoreError> {
         let app = self.app.load().await?;
-        let changed = match budget.revision > account.revision {
-            true => self.account_cache.refresh(&account.id).await?,
-            false => None,
+        let changed = if budget.revision > account.revision {
+            self.account_cache.refresh(&account.id).await?
+        } else {
+            None
         };
         let account = changed.as_deref().unwrap_or(account);
         let budget = &budget.with_app(&account.rules, &account.id, &app, now);

@@ -481,9 +481,10 @@ impl Tokens for World {
     async fn load(&self, _: &AccountId) -> Result<Option<KeptToken>, StoreError> {
         self.survive().await;
         let state = self.state();
-        match state.is_gone {
-            true => Err(StoreError::unavailable("load the token", "gone")),
-            false => Ok(Some(state.kept.clone())),
+        if state.is_gone {
+            Err(StoreError::unavailable("load the token", "gone"))
+        } else {
+            Ok(Some(state.kept.clone()))
         }
     }
 
@@ -628,9 +629,10 @@ impl AccountGraph for World {
         _: Duration,
     ) -> Result<Answered<Subscription>, CallError> {
         self.survive().await;
-        let fields = match self.state().is_unsubscribed {
-            true => BTreeSet::new(),
-            false => WEBHOOK_FIELDS.map(str::to_owned).into(),
+        let fields = if self.state().is_unsubscribed {
+            BTreeSet::new()
+        } else {
+            WEBHOOK_FIELDS.map(str::to_owned).into()
         };
         self.answer("subscription", token, Subscription::Fields(fields)).await
     }

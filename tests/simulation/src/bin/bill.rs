@@ -68,9 +68,10 @@ fn run(cli: &Cli) -> Result<(), String> {
     };
     let prices = Prices::read(&list).map_err(|error| error.to_string())?;
     let report = Report::new(prices, bill::count_all(&bill::WORKLOADS));
-    match cli.json {
-        true => println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?),
-        false => print!("{report}"),
+    if cli.json {
+        println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?)
+    } else {
+        print!("{report}")
     }
     Ok(())
 }

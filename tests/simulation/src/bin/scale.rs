@@ -46,15 +46,16 @@ struct Cli {
 fn main() -> ExitCode {
     let Cli { accounts, comments, seed, json } = Cli::parse();
     let report = scale::play(Size { accounts, comments, seed }, tell);
-    match json {
-        true => match serde_json::to_string(&report) {
+    if json {
+        match serde_json::to_string(&report) {
             Ok(text) => println!("{text}"),
             Err(error) => {
                 eprintln!("error: {error}");
                 return ExitCode::FAILURE;
             }
-        },
-        false => print!("{report}"),
+        }
+    } else {
+        print!("{report}")
     }
     if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

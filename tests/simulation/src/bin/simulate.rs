@@ -82,9 +82,10 @@ fn main() -> ExitCode {
 fn play_one(cli: &Cli, seed: u64) -> Result<bool, serde_json::Error> {
     let listener = || -> Box<dyn FnMut(&str) + Send> { Box::new(|line| println!("{line}")) };
     let run = seeds::play(cli.theme, seed, Sabotage::None, cli.trace.then(listener));
-    match cli.json {
-        true => println!("{}", serde_json::to_string(&run)?),
-        false => print!("{run}"),
+    if cli.json {
+        println!("{}", serde_json::to_string(&run)?)
+    } else {
+        print!("{run}")
     }
     Ok(run.failures.is_empty())
 }
@@ -100,9 +101,10 @@ fn play_many(cli: &Cli) -> Result<bool, serde_json::Error> {
         tell(&run, &totals, began.elapsed());
     });
     let totals = totals.took(began.elapsed());
-    match cli.json {
-        true => println!("{}", serde_json::to_string(&totals)?),
-        false => print!("{totals}"),
+    if cli.json {
+        println!("{}", serde_json::to_string(&totals)?)
+    } else {
+        print!("{totals}")
     }
     Ok(totals.broken.is_empty())
 }
@@ -115,9 +117,10 @@ fn measure(cli: &Cli) -> Result<bool, serde_json::Error> {
         for begin in optimum::Begin::all() {
             let measured = burst.measure(begin);
             held &= measured.is_good();
-            match cli.json {
-                true => println!("{}", serde_json::to_string(&measured)?),
-                false => println!("{measured}"),
+            if cli.json {
+                println!("{}", serde_json::to_string(&measured)?)
+            } else {
+                println!("{measured}")
             }
         }
     }

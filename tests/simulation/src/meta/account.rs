@@ -303,13 +303,13 @@ impl World {
                 known.tokens.insert(next, (now, now + TOKEN_LASTS));
                 Told::Token(sealed(next), Duration::from_millis(TOKEN_LASTS))
             }
-            Keep::Subscription => Told::Subscription(match known.is_subscribed(now) {
-                true => Subscription::Fields(WEBHOOK_FIELDS.map(str::to_owned).into()),
+            Keep::Subscription => Told::Subscription(if known.is_subscribed(now) {
+                Subscription::Fields(WEBHOOK_FIELDS.map(str::to_owned).into())
+            } else if known.losses.len().is_multiple_of(2) {
                 // Some fields may be left, or none.
-                false if known.losses.len() % 2 == 0 => {
-                    Subscription::Fields(["messages".to_owned()].into())
-                }
-                false => Subscription::None,
+                Subscription::Fields(["messages".to_owned()].into())
+            } else {
+                Subscription::None
             }),
             Keep::Subscribe => {
                 known.subscribed.push(now);

@@ -86,12 +86,11 @@ impl Tokens for Sabotaged {
         let budget = world.tables.budgets.get(account);
         let is_held = budget.is_some_and(|budget| budget.holds.current.is_some());
         let waits = world.tables.waiting_of(account).next().is_some();
-        Ok(Some(match is_held && waits {
-            true => {
-                let life = TokenLife { obtained_at: Some(world.time()), ends_at: None };
-                KeptToken { life, next: None, ..kept }
-            }
-            false => kept,
+        Ok(Some(if is_held && waits {
+            let life = TokenLife { obtained_at: Some(world.time()), ends_at: None };
+            KeptToken { life, next: None, ..kept }
+        } else {
+            kept
         }))
     }
 

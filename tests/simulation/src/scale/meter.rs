@@ -203,9 +203,10 @@ impl Counts {
 
     /// An invocation ended that has waited for so many milliseconds and made so many requests.
     pub(super) fn invoked(&mut self, function: Function, waited: u64, requests: u64) {
-        let all = match self.is_tick {
-            true => &mut self.ticks,
-            false => self.invocations.entry(function).or_default(),
+        let all = if self.is_tick {
+            &mut self.ticks
+        } else {
+            self.invocations.entry(function).or_default()
         };
         all.count += 1;
         all.waited += waited;

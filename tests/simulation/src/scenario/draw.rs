@@ -454,9 +454,10 @@ pub(super) fn spells(
                 ((Refusal::BadRequest, 2 * HOUR), 1),
                 ((Refusal::ServerError, 3 * HOUR), 2),
             ]);
-            let account = match dice.chance(0.2) {
-                true => None,
-                false => Some(accounts[dice.index(accounts.len())].id.clone()),
+            let account = if dice.chance(0.2) {
+                None
+            } else {
+                Some(accounts[dice.index(accounts.len())].id.clone())
             };
             Spell { account, span: span(dice, &rough, longest), refusal, strikes: Struck::All }
         })

@@ -107,9 +107,10 @@ fn comments(dice: &mut Dice, start: u64, some_refused: bool) -> Vec<CommentPlan>
                 made_at: start + dice.between(0..=6 * HOUR),
                 author: RecipientId::new(format!("5{n:09}")),
                 surface: Surface::Post,
-                nature: match is_refused {
-                    true => Nature::Refused(refusal, start),
-                    false => Nature::Answerable,
+                nature: if is_refused {
+                    Nature::Refused(refusal, start)
+                } else {
+                    Nature::Answerable
                 },
                 asks: Asks::Wanted,
             }

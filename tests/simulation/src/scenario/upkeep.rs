@@ -54,10 +54,7 @@ impl Scenario {
             (Trouble::All, 10),
         ]);
         let is_restricted = dice.chance(0.1);
-        let lasts = match is_restricted {
-            true => RESTRICTED,
-            false => dice.between(LASTS.0..=LASTS.1),
-        };
+        let lasts = if is_restricted { RESTRICTED } else { dice.between(LASTS.0..=LASTS.1) };
         let calm_at = start + lasts;
         let is_left = dice.chance(0.25);
         let may_hold = is_restricted || is_left || matches!(trouble, Trouble::Meta | Trouble::All);
@@ -219,9 +216,10 @@ pub(super) fn kept(
             order: dice.pick(&[Order::NewestFirst, Order::NewestFirst, Order::OldestFirst]),
             tells_counts: dice.chance(0.8),
         },
-        requests: match dice.chance(0.1) {
-            true => vec![(start + dice.between(0..=lasts), Asked::Backfill)],
-            false => Vec::new(),
+        requests: if dice.chance(0.1) {
+            vec![(start + dice.between(0..=lasts), Asked::Backfill)]
+        } else {
+            Vec::new()
         },
         is_dated_anew: dice.chance(0.5),
     }
@@ -239,10 +237,11 @@ fn loss(dice: &mut Dice, account: &AccountPlan, start: u64, lasts: u64) -> u64 {
 /// The owner removes the app, and mostly connects the account again: sometimes before anybody has
 /// taken note.
 fn left(dice: &mut Dice, comments: &[CommentPlan], start: u64, lasts: u64) -> Vec<(u64, Asked)> {
-    let at = match dice.chance(0.5) {
-        true => start + dice.between(0..=lasts),
+    let at = if dice.chance(0.5) {
+        start + dice.between(0..=lasts)
+    } else {
         // While it waits for its answer.
-        false => comments[dice.index(comments.len())].made_at + dice.between(0..=5 * MINUTE),
+        comments[dice.index(comments.len())].made_at + dice.between(0..=5 * MINUTE)
     };
     let within = dice.pick(&[5 * MINUTE, HOUR / 2, 3 * HOUR, DAY]);
     let again = at + dice.between(1..=within);

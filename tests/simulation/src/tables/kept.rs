@@ -51,12 +51,13 @@ impl Kept {
         let mut kept = Self::default();
         for AccountPlan { id, kept: plan, .. } in &scenario.accounts {
             let Some(KeptUp { token_ends, is_end_known, .. }) = plan else { continue };
-            let life = match is_end_known {
-                false => TokenLife::default(),
-                true => TokenLife {
+            let life = if *is_end_known {
+                TokenLife {
                     obtained_at: Some(Timestamp::from_millis(issued_at(*token_ends))),
                     ends_at: Some(Timestamp::from_millis(*token_ends)),
-                },
+                }
+            } else {
+                TokenLife::default()
             };
             kept.tokens.insert(id.clone(), KeptToken { token: first_token(), life, next: None });
             let upkeep =
