@@ -108,7 +108,7 @@ A file:
 
 Its accounts must be connected. `profile`, `terms` and [[profile]] are applied if the file names them, and
 otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason
-(exit code 4). Applying a file twice changes nothing the second time. PendingSend sends get the new texts.
+(exit code 4). Applying a file twice changes nothing the second time. Waiting sends get the new texts.
 New keywords apply to new comments, within a minute.")]
 pub(crate) struct ApplyOptions {
     /// TOML file; `-` for standard input

@@ -74,8 +74,8 @@ impl FailureKind {
     pub fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::Unreachable => {
-                "check the network, the region, and the URLs in the deployment file; is a local \
-                 stack still running?"
+                "it cannot be reached: check the network, the region, and the URLs in the deployment \
+                 file; is a local stack still running?"
             }
             Self::Credentials => "log in to AWS, or set AWS_PROFILE",
             Self::Forbidden => "have this permission added to the caller's IAM policy",

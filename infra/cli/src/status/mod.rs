@@ -34,7 +34,7 @@ Examples:
   spillway status --watch                          a live view; q ends it
   spillway status --json | jq -r '.accounts[] | select(.state != \"healthy\") | .account'
 
-PendingSend sends are read from the state table, up to 20,000 for each account. LEFT is the quota with the
+Waiting sends are read from the state table, up to 20,000 for each account. LEFT is the quota with the
 least left. A time marked ~ is a forecast. Calls that ended in a 5xx are counted for this
 hour and the one before it; the calls that a process made since its last decision are missing.")]
 pub(crate) struct Options {

@@ -168,7 +168,7 @@ fn a_crowd_is_answered_as_soon_as_there_are_slots() {
 fn accounts_are_kept_up_whatever_fails() {
     let mut broken = Vec::new();
     let mut totals = Totals::default();
-    seeds::play_all(Theme::Upkeep, 1..41, Sabotage::None, |run| {
+    seeds::play_all(Theme::Upkeep, 1..61, Sabotage::None, |run| {
         totals.add(&run);
         broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
     });
