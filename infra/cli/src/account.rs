@@ -349,11 +349,9 @@ pub(crate) fn differences(before: &Rules, after: &Rules) -> Vec<Change> {
         terms.warm_up_since.and_then(instant).unwrap_or_else(|| "not warming up".into())
     };
     let tier = |terms: &Terms| u8::from(terms.tier).to_string();
-    let rows = match before.profile().name == after.profile().name {
-        // The same name with other rows.
-        true if before.profile() != after.profile() => "other figures",
-        _ => "",
-    };
+    let (before_profile, after_profile) = (before.profile(), after.profile());
+    let is_same_name = before_profile.name == after_profile.name;
+    let rows = if is_same_name && before_profile != after_profile { "other figures" } else { "" };
     let profile = |rules: &Rules, with: &str| match with {
         "" => rules.profile().name.clone(),
         with => format!("{} ({with})", rules.profile().name),

@@ -143,7 +143,7 @@ impl Versioned for Budget {
             item.insert("counts".into(), b(counts));
         }
         item.insert("holds".into(), json(&self.holds));
-        item.insert("feedback".into(), json(&self.feedback));
+        item.insert("learned".into(), json(&self.feedback));
         item.insert("rotation".into(), b(self.rotation.encode()));
         if self.revision > Revision::default() {
             item.insert("revision".into(), n(self.revision.0));
@@ -161,7 +161,7 @@ impl Versioned for Budget {
             paced_at: reader.at("paced_at")?,
             windows: windows(reader)?,
             holds: reader.json("holds")?,
-            feedback: reader.json("feedback")?,
+            feedback: reader.json("learned")?,
             rotation: Rotation::decode(reader.bytes("rotation")?),
             revision: revision(reader)?,
             answers: if reader.item.contains_key("answers") {

@@ -76,7 +76,7 @@ pub(super) fn budget_bytes(key: &str, budget: &Budget) -> usize {
         + budget.windows.encode_counts().unwrap_or_default().len()
         + "holds".len()
         + json_bytes(&budget.holds)
-        + "feedback".len()
+        + "learned".len()
         + json_bytes(&budget.feedback)
         + "rotation".len()
         + budget.rotation.encode().len()
