@@ -9,7 +9,7 @@
 //! |---|---|
 //! | this one | calls of a reservation: sends |
 //! | [`read`] | calls that are no sends, each with a unit of its own |
-//! | [`consequence`] | the table: what follows from each of Meta's verdicts |
+//! | `consequence` | the table: what follows from each of Meta's verdicts |
 
 pub(crate) mod consequence;
 pub mod read;
