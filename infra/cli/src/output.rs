@@ -25,7 +25,7 @@ impl Output {
         };
         let written = std::io::stdout().write_all(text.as_bytes());
         match written {
-            // Whoever read it has seen enough.
+            // The reader has seen enough.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             written => written.context("write to standard output"),
         }

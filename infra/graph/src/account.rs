@@ -148,7 +148,7 @@ impl State {
         let account = self.world.take_code(&code).ok_or_else(GraphError::bad_code)?;
         let token = format!("IGA{}", self.made("short", seen, 40));
         self.world.give_token(&account, &token, seen.now);
-        // Whoever logs in leaves every switch on.
+        // The owner leaves every switch on.
         self.world.permit(&account, PERMISSIONS.map(str::to_owned).into());
         Ok(Reply::read(&json!({
             "data": [{

@@ -104,7 +104,7 @@ pub(super) enum Edge {
     Me,
     /// Its webhooks: GET, POST or DELETE.
     Subscription,
-    /// Its conversations, of which the simulator tells none.
+    /// Its conversations; the simulator returns none.
     Conversations,
     /// Its media.
     Media,

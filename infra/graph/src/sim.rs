@@ -220,7 +220,7 @@ impl GraphSim {
     }
 
     /// Says that a late answer found its caller still waiting, so that it was not lost after all.
-    /// Whoever calls [`GraphSim::answer`] by hand says so of an answer with a delay.
+    /// A caller of [`GraphSim::answer`] says so itself for an answer with a delay.
     pub(crate) fn delivered(&self, answer: &Answer) {
         if let Some(call) = answer.late {
             self.state().judge.told_late(call);

@@ -1,4 +1,4 @@
-//! The protocol that KMS and Secrets Manager have in common, awsJson1.1, for whoever comes from
+//! The protocol that KMS and Secrets Manager have in common, awsJson1.1, for readers who come from
 //! outside the process. Signatures are unread.
 
 use std::sync::Arc;

@@ -146,7 +146,7 @@ pub struct Call {
     /// Who asked.
     pub function: Function,
     /// The service and what it was asked to do, as in `AmazonSQS.SendMessage`. What a transaction
-    /// is made of stands here by itself, as in `DynamoDB_20120810.PutItem`.
+    /// is made of is written here alone, as in `DynamoDB_20120810.PutItem`.
     pub target: String,
     /// The table's name or the queue's URL.
     pub resource: String,
@@ -201,7 +201,7 @@ impl FaultInjector {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whoever makes the `n`th request from now on (1 is the next) dies there.
+    /// The function that makes the `n`th request from now on (1 is the next) dies there.
     pub fn kill_at(&self, n: u64, point: KillPoint) {
         let at = self.counts().requests + n;
         *self.kill() = Some((at, point));

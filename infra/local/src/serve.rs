@@ -1,4 +1,4 @@
-//! The stack in real time, for curl, the `aws` CLI and whoever wants to see pacing live.
+//! The stack in real time, for curl, the `aws` CLI and people who want to see pacing live.
 
 use std::path::PathBuf;
 use std::sync::Arc;

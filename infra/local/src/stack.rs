@@ -131,7 +131,7 @@ pub struct Stack {
     pub dynamodb_url: String,
     /// SQS's address.
     pub sqs_url: String,
-    /// DynamoDB for whoever looks in from outside: not counted.
+    /// DynamoDB for looks from outside: not counted.
     pub dynamo: aws_sdk_dynamodb::Client,
     /// SQS as Lambda's event source mapping uses it: counted, since AWS bills its requests too.
     pub poller: aws_sdk_sqs::Client,
@@ -268,12 +268,12 @@ impl Stack {
         })
     }
 
-    /// The `sends` table, for whoever stands outside the functions.
+    /// The `sends` table, for use outside the functions.
     pub fn sends_table(&self) -> Table {
         Table::new(&self.dynamo, &self.config.sends_table)
     }
 
-    /// The `state` table, for whoever stands outside the functions.
+    /// The `state` table, for use outside the functions.
     pub fn state_table(&self) -> Table {
         Table::new(&self.dynamo, &self.config.state_table)
     }

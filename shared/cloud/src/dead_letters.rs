@@ -52,8 +52,8 @@ pub enum Fate {
 /// Messages of a receive, and of a batch.
 const BATCH: i32 = 10;
 
-/// How long messages are hidden while they are looked at. Whoever dies meanwhile hides them that
-/// long.
+/// How long messages are hidden while they are looked at. A tool that dies meanwhile hides them
+/// that long.
 const HIDDEN: Duration = Duration::from_secs(60);
 
 /// Receives in a row that find nothing, after which there is nothing: SQS may miss some.

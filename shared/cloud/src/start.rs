@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(*start.ready().await.unwrap(), 2);
     }
 
-    /// Whoever waits may be dropped: an invocation that ran out of time.
+    /// The waiting invocation may be dropped: one that ran out of time.
     #[tokio::test]
     async fn a_start_outlives_an_event_that_gave_up_on_it() {
         let (release, released) = tokio::sync::watch::channel(false);

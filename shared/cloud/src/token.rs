@@ -2,7 +2,7 @@
 //! table encrypted under a KMS key.
 //!
 //! Data keys are numbered. The highest number seals; every one still opens what it has sealed. Only
-//! whoever seals or opens needs KMS: the operator's tool and the sender.
+//! only those that seal or open need KMS: the operator's tool and the sender.
 //!
 //! There is one data key for the deployment, so KMS is not asked for each account. It is stored
 //! on the condition that there is none yet, and each sender decrypts it once. A token is worth

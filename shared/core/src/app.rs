@@ -56,7 +56,7 @@ pub enum Slice {
 
 impl AppBudget {
     /// Leases up to `units` of `quota` until `until`, at most [`SLICE_LIFE`] after `now`. They stay
-    /// charged for the quota's window from `until` on, spent or not: whoever holds them may spend
+    /// charged for the quota's window from `until` on, spent or not: their holder may spend
     /// them until then, and may die without a word.
     pub fn lease(
         &self,

@@ -145,7 +145,7 @@ pub enum Role {
 pub enum Recipients {
     /// Each takes a unit.
     Counted,
-    /// The person had one; it counts from now on. Whoever writes the budget must write in the same
+    /// The person had one; it counts from now on. The writer of the budget must write in the same
     /// transaction where it lies now.
     Moved,
 }
@@ -309,7 +309,7 @@ impl Budget {
                 Denial { reason, retry_at: next.earliest(rules, want, at, feedback) }
             }
         });
-        // Also a probe, where more than its one call is wanted: whoever wants fewer may be it.
+        // Also a probe, where more than its one call is wanted: a request for fewer may be it.
         if let Some(denial) = denial.as_ref().filter(|_| units < want.least.get()) {
             return Decision::Denied(denial.clone());
         }

@@ -183,7 +183,7 @@ impl Campaigns {
         Self::as_they_run(campaigns.into_iter().map(|campaign| (campaign, Running::Active)))
     }
 
-    /// Prepares campaigns of which some may be paused: see [`Self::new`].
+    /// Prepares campaigns, some of them paused: see [`Self::new`].
     pub fn as_they_run(campaigns: impl IntoIterator<Item = (Campaign, Running)>) -> Self {
         let fold = |words: &[String]| words.iter().map(|word| Folded::new(word)).collect();
         let mut ready: Vec<Ready> = campaigns

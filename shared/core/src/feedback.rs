@@ -174,7 +174,7 @@ mod tests {
             changes,
             [Some(5), Some(5), Some(10), Some(15), None].map(|n| n.map(|n| NOW + mins(n)))
         );
-        // Whatever changes it first.
+        // The first change counts.
         let feedback = feedback.with_usage(Some(Usage { percent: 85, at: NOW - mins(12) }));
         assert_eq!(feedback.pace_changes_after(NOW), Some(NOW + mins(3)));
     }

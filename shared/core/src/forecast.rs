@@ -130,7 +130,7 @@ pub fn forecast(
             continue;
         };
         let slot = slots.peek(lane, at);
-        // Whoever arrives before that slot may go first.
+        // A comment that arrives before that slot may go first.
         if let Some(&index) = coming.peek()
             && sends[index].arrives <= slot
         {
@@ -157,8 +157,8 @@ pub fn forecast(
     result
 }
 
-/// Public replies to whoever would be too late for a DM. They take what DMs leave: of each quota
-/// that counts both, DMs at full pace keep what they need.
+/// Public replies to people for whom a DM would be too late. They take what DMs leave: of each
+/// quota that counts both, DMs at full pace keep what they need.
 struct PublicReplies<'r> {
     rules: &'r Rules,
     budget: &'r Budget,

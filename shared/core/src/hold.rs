@@ -50,7 +50,7 @@ impl HoldCause {
             Self::NearLimit => (300, 300),
             Self::Refusing => (600, 6 * HOUR),
             Self::Failing => (300, HOUR),
-            // Whoever stops it names the end.
+            // The operator who stops it names the end.
             Self::Operator => (0, 0),
         };
         (Duration::from_secs(first), Duration::from_secs(longest))
@@ -244,7 +244,7 @@ impl Holds {
     fn gate_of_answers(&self, now: Timestamp) -> Gate {
         let Some(hold) = &self.current else { return Gate::Open };
         let closed_until = match &hold.probe {
-            // By the clock of whoever gave the lease, which may be as far off as this one.
+            // By the clock of the process that gave the lease, which may be as far off as this one.
             Some(probe) => hold.until.max(probe.lease_until + CLOCK_BOUND),
             None => hold.until,
         };

@@ -12,7 +12,7 @@ use crate::upkeep::is_zero;
 /// One line of an account's journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
-    /// When it happened, by the clock of whoever wrote it down.
+    /// When it happened, by the clock of the process that wrote it down.
     pub at: Timestamp,
     /// To which account.
     pub account: AccountId,
@@ -127,7 +127,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RemovedBy {
-    /// Whoever operates the deployment.
+    /// The operator of the deployment.
     Operator,
     /// The account's owner, by Meta's request to delete their data.
     Owner,

@@ -107,7 +107,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
-    /// A budget of which so many units were taken at these instants.
+    /// A budget with so many units taken at these instants.
     fn taken(rules: &Rules, at: &[(Timestamp, u32)]) -> Budget {
         let mut budget = Budget::default();
         for (nth, &(at, units)) in at.iter().enumerate() {

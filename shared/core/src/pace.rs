@@ -54,7 +54,7 @@ pub struct Cursor {
     pub parked: Option<Lane>,
     /// What a release run has forecast for the parked ones.
     pub outlook: Option<Outlook>,
-    /// The last broadcast of which comments came.
+    /// The last broadcast that comments came from.
     pub broadcast: Option<Broadcast>,
 }
 
@@ -178,7 +178,8 @@ impl Cursor {
     }
 
     /// The cursor behind the slots of `plan`, with what the release run has found out: the first
-    /// lane that is still parked, and what is to be expected. `None` when the cursor says so already.
+    /// lane that is still parked, and what is to be expected. `None` when the cursor says so
+    /// already.
     pub fn after(
         &self,
         plan: &Plan,

@@ -34,8 +34,8 @@ pub const CHECK_EVERY: Duration = HOUR;
 /// has passed: its webhooks may have stopped, or it may be night.
 pub const QUIET_AFTER: Duration = Duration::from_secs(6 * 3600);
 
-/// How long a webhook may be on its way, and how late the last-seen record may be written: a comment that
-/// is older and that no webhook has reported was missed.
+/// How long a webhook may be on its way, and how late the last-seen record may be written: a
+/// comment that is older and that no webhook has reported was missed.
 pub const HEARD_SLACK: Duration = Duration::from_secs(75 * 60);
 
 /// The oldest comment that is looked for: younger ones can still be answered.
@@ -336,7 +336,7 @@ impl Upkeep {
 
     /// Since when comments may have been missed by an account whose token was connected since its
     /// subscription was last found whole: nobody could look at it while the old token was dead, and
-    /// whoever connects subscribes it again.
+    /// connecting subscribes it again.
     pub fn missed_before(
         &self,
         connected: TokenLife,

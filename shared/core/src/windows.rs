@@ -19,8 +19,8 @@ use crate::window::{Window, get_varint, put_varint};
 pub(crate) enum Reserve {
     /// Nothing.
     Nothing,
-    /// A fiftieth, at least two units: whoever asks for a DM now is not to wait for a campaign that
-    /// nobody asked for just now.
+    /// A fiftieth, at least two units: a person who asks for a DM now does not wait for a campaign
+    /// that nobody asked for just now.
     ForInbound,
 }
 

@@ -379,7 +379,7 @@ impl World {
                 let inside = near.iter().filter(|(at, _)| (start..start + window).contains(at));
                 let mut people: Vec<u32> = inside.map(|&(_, person)| person).collect();
                 if row.quota.unit == Unit::Recipients {
-                    // Whoever has a unit in this window takes no other.
+                    // A person who has a unit in this window takes no other.
                     if people.iter().filter(|&&other| other == person).count() > 1 {
                         continue;
                     }

@@ -181,7 +181,7 @@ pub enum Verdict {
     PrivateReplyRefused,
     /// Another app has the conversation: final unless that app hands it over.
     ThreadOwner,
-    /// The request is wrong, whoever sends it: final, and a bug or a bad template. Alert.
+    /// The request is wrong for any sender: final, and a bug or a bad template. Alert.
     BadRequest,
     /// The object of the call does not exist or cannot be seen: for a private reply, the comment
     /// was deleted. Final, unless [`GraphError::object`] names the account: then its id or token is

@@ -27,7 +27,7 @@ use crate::{http, json};
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an unused connection is kept. The shorter, the rarer is a call on a connection that
-/// Meta has just closed, of which nobody knows whether it was read.
+/// Meta has just closed, and nobody knows whether the request was read.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the Graph API is.

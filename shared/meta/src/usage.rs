@@ -67,7 +67,7 @@ impl Usage {
 }
 
 /// A share of a limit in whole percent, rounded up, from 0 to [`Percent::MAX`]: at 100 Meta
-/// throttles, and whoever goes on calling is told more.
+/// throttles, and a caller that does not stop is told more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Percent(u16);
 

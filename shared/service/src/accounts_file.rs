@@ -228,7 +228,7 @@ struct File {
     account: Vec<Spanned<Entry>>,
 }
 
-/// A profile of the file: a base of which parts are replaced.
+/// A profile of the file: a base with some parts replaced.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CustomProfile {

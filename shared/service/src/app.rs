@@ -109,7 +109,7 @@ impl Versioned<AppBudget> for App {
 }
 
 impl App {
-    /// An app of which nothing is known yet.
+    /// An app about which nothing is known yet.
     pub fn new(
         budgets: Arc<dyn AppBudgets>,
         ids: Arc<GrantIds>,
@@ -383,7 +383,7 @@ impl App {
         }
         let reading = self.reading.try_lock();
         if reading.is_none() {
-            // Whoever reads tells all. Where that has failed each reads by itself: one after the
+            // One reads for all. Where that has failed, each reads by itself: one after the
             // other they would run out of time.
             drop(self.reading.lock().await);
             if let Some(known) = self.known() {

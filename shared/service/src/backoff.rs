@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(800);
 
 /// All waits of a batch together are no longer: an invocation has more to do, and a store that is
-/// full for so long is for whoever asks again later.
+/// full for so long is left to a later request.
 const TOGETHER: Duration = Duration::from_secs(3);
 
 /// The waits of one batch.
@@ -20,7 +20,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The next wait, of which `draw` decides a half: those that were refused together do not come
+    /// The next wait; `draw` decides half of it: those that were refused together do not come
     /// back together. `None` when it has been enough.
     pub fn next(&mut self, draw: u64) -> Option<Duration> {
         let most = LONGEST.min(FIRST * (1 << self.rounds.min(10)));

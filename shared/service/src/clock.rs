@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// A clock that is off by nothing, of which only the monotonic time moves.
+    /// A clock that is right, and whose monotonic time alone moves.
     #[derive(Default)]
     struct Monotonic(AtomicU64);
 

@@ -1,5 +1,5 @@
 //! Ingest: what asks for a DM becomes a recorded send, with a slot on the queue or parked. Comments
-//! come by webhook deliveries, messages in open conversations from whoever calls [`Ingest::enter`].
+//! come by webhook deliveries, messages in open conversations from callers of [`Ingest::enter`].
 //!
 //! Everything that matters is durable before [`Ingest::ingest`] returns; whatever fails before that
 //! is an error, and Meta's re-send is wanted. Only what cannot be read is none: a re-send would
@@ -179,7 +179,7 @@ pub struct Ingested {
     pub other: usize,
     /// Events that lack what they need.
     pub skipped: usize,
-    /// Comments of accounts of which something stored cannot be read.
+    /// Comments of accounts with a stored item that cannot be read.
     pub unreadable: usize,
 }
 

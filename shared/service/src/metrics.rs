@@ -1,4 +1,4 @@
-//! Metrics: what the use cases record of what happens, added up until whoever runs them takes it.
+//! Metrics: what the use cases record of what happens, added up until the function takes it.
 //! Each metric's name, unit and kind are defined here; how it is written down does not.
 
 use std::borrow::Cow;
@@ -304,7 +304,7 @@ impl Meter {
         }
     }
 
-    /// A store's error that nobody can do anything about but whoever repairs the item.
+    /// A store's error that lasts until somebody repairs the item.
     pub fn store_failed(&self, error: &StoreError) {
         if !error.is_retryable() {
             self.count(Metric::CorruptItems, 1);

@@ -158,7 +158,7 @@ pub enum RetryError {
     Store(#[from] StoreError),
 }
 
-/// Works on sends for whoever operates.
+/// Works on sends for operators.
 pub struct Operator {
     /// Sends.
     pub sends: Arc<dyn Sends>,
@@ -216,7 +216,7 @@ impl Operator {
         if let Some(Stored { outbox_key, state: State::Waiting(send), .. }) = &mut found
             && send.stage == Stage::Parked
         {
-            // It may have a slot, of which only its batch tells.
+            // It may have a slot, which only its batch knows.
             let mut after: Option<OutboxKey> = None;
             'batches: loop {
                 let batches = self.sends.batches(&id.account, after.as_ref(), BATCHES).await?;

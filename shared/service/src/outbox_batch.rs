@@ -23,7 +23,7 @@ pub const LINES_MAX: usize = 18;
 
 /// Sends of one account, lane, order and campaign, in the order of their keys. It is written
 /// before the sends that it lists, and a line goes only when its send was seen to have ended: so
-/// whatever waits is listed.
+/// everything that waits is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxBatch {
     /// Whose sends.

@@ -171,8 +171,8 @@ impl Entry {
 
 /// Sends: an entry for each event that was ever matched, and batches that list those that may wait.
 ///
-/// A batch is written *before* the entries of its sends, so that whatever waits is found by the
-/// release function. The entry decides which of two recordings of one event lives.
+/// A batch is written *before* the entries of its sends, so that everything that waits is found by
+/// the release function. The entry decides which of two recordings of one event lives.
 #[async_trait]
 pub trait Sends: Send + Sync {
     /// Returns those of `events` that have an entry. The read may lag, so this only saves work.

@@ -58,7 +58,7 @@ pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; 9] {
     ]
 }
 
-/// The quota of which the least is left.
+/// The quota with the least left.
 pub(super) fn tightest(overview: &Overview) -> Option<&Headroom> {
     overview.headroom.iter().min_by_key(|headroom| headroom.percent())
 }

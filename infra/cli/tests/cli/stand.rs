@@ -115,7 +115,7 @@ impl Stand {
         self.run_by(&self.file, arguments, stdin).await
     }
 
-    /// Runs it for this stack, of which some parts are elsewhere: other values for these names.
+    /// Runs it for this stack with other values for these names, for parts that are elsewhere.
     pub(crate) async fn run_moved(&self, moved: &[(&str, &str)], arguments: &[&str]) -> Ran {
         static MOVES: AtomicU32 = AtomicU32::new(0);
         let text = self.served.deployment();

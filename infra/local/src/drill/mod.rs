@@ -1,4 +1,4 @@
-//! The chaos drill: days of comments, and one trouble after another. Whoever commented gets one DM
+//! The chaos drill: days of comments, and one trouble after another. Each commenter gets one DM
 //! all the same.
 //!
 //! The drill believes Meta. A comment is answered when Meta carried out its DM, whatever the
@@ -89,7 +89,7 @@ pub struct Drill {
     /// What lets time pass for it.
     pub driver: Driver,
     clock: Arc<SteppedClock>,
-    /// The ports as whoever operates has them: no trouble reaches them.
+    /// The operator's ports: no trouble reaches them.
     outside: Wiring,
     accounts: Vec<NewAccount>,
     comments: Vec<Said>,

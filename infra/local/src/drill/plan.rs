@@ -113,7 +113,7 @@ impl Piece {
 }
 
 /// Draws the troubles of some days, of these kinds alone, by when they begin: each day four to six,
-/// of which some go together by plan and others by chance.
+/// some together by plan and others by chance.
 pub(super) fn draw(days: u32, accounts: usize, kinds: &[Trouble], seed: u64) -> Vec<Planned> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut planned: Vec<Planned> = Vec::new();

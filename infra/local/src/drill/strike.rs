@@ -236,7 +236,7 @@ impl Drill {
         self.plan(self.clock.now() + wait, Moment::LogIn(account));
     }
 
-    /// The account's owner logs in again, and whoever operates connects it: `spillway connect`.
+    /// The account's owner logs in again, and the operator connects it: `spillway connect`.
     /// What fails is tried again.
     pub(super) async fn log_in(&mut self, account: usize) -> Result<()> {
         let is_store_out = self.on.iter().any(|&nth| self.troubles[nth].trouble == Trouble::Store);

@@ -46,7 +46,7 @@ pub struct Shape {
     pub start: Timestamp,
     /// What they are written under.
     pub media: MediaId,
-    /// The first comment's number, of which its id and its author's are made.
+    /// The first comment's number, from which its id and its author's are made.
     pub first: u32,
     /// What everything is drawn from.
     pub seed: u64,

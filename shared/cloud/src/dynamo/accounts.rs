@@ -274,7 +274,7 @@ impl DynamoAccounts {
     }
 
     /// Charges what the account has called to the app's quotas that it has not leased from before.
-    /// This comes before its rules are written: whoever leases by them finds it.
+    /// This comes before its rules are written: a process that leases by them finds it.
     async fn join_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
         let get = self.table.get(leasing_key(id)).consistent_read(true);
         let listed = get.ask(CONNECT).await?.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Entries with all that they hold, for whoever operates.
+//! Entries with all that they hold, for operators.
 
 use std::time::Duration;
 

@@ -242,7 +242,7 @@ impl DynamoMaintenance {
     }
 
     async fn accounts_in(&self, shard: u8) -> Result<Vec<AccountId>, StoreError> {
-        // Whoever has just connected an account looks for it.
+        // A person who has just connected an account looks for it.
         let items = self
             .table
             .partition(keys::upkeep_shard(shard))

@@ -116,7 +116,8 @@ async fn save<T: Versioned>(table: &Table, pk: &str, next: &T) -> Result<Saved<T
     Ok(conflict(current, next))
 }
 
-/// The item that prevents the write; or our own write, whose answer was lost and which the SDK tried again.
+/// The item that prevents the write; or our own write, whose answer was lost and which the SDK
+/// tried again.
 fn conflict<T: Versioned>(current: T, next: &T) -> Saved<T> {
     let ours = current.version() == next.version() && current.grant() == next.grant();
     if ours { Saved::Done } else { Saved::Conflict(current) }

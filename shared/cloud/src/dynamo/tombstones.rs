@@ -1,4 +1,4 @@
-//! Tombstones lie in their account's partition, so that whoever reads the account has them. They go
+//! Tombstones lie in their account's partition, so that a reader of the account has them. They go
 //! when the entries would have gone that they stand for.
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};

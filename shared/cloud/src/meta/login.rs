@@ -142,7 +142,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// With the app's secrets, of which the right one is found out: Meta's app and its Instagram
+    /// With the app's secrets, and finds out which one is right: Meta's app and its Instagram
     /// app have one each.
     ///
     /// # Errors

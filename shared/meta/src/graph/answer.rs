@@ -61,7 +61,7 @@ pub enum CallError {
         error: GraphError,
         /// How full the limits are, and for how long Meta asks not to be called.
         usage: Usage,
-        /// The clock of whoever answered, in whole seconds.
+        /// The clock of the server that answered, in whole seconds.
         server_date: Option<Timestamp>,
     },
 }

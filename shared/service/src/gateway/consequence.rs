@@ -67,9 +67,10 @@ pub(crate) const SPACED: u32 = 3;
 const TWO: u32 = 2;
 
 impl Consequence {
-    /// Returns what follows for a call of `account`, which is a send to `to` or a read. A private reply without an answer is tried
-    /// again, since Meta refuses a second one; a message is not, since it would arrive twice. After
-    /// an error answer of Meta's servers neither is: it was seen to deliver private replies again.
+    /// Returns what follows for a call of `account`, which is a send to `to` or a read. A private
+    /// reply without an answer is tried again, since Meta refuses a second one; a message is not,
+    /// since it would arrive twice. After an error answer of Meta's servers neither is: it was seen
+    /// to deliver private replies again.
     pub(crate) fn of(call: &CallError, account: &AccountId, to: Option<&Address>) -> Self {
         let clear = |cause| Self::Refused(Evidence::Clear(cause), Own::Space);
         let doubt = |doubt, own| Self::Refused(Evidence::Doubt(doubt), own);

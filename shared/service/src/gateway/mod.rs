@@ -1,6 +1,6 @@
 //! The gateway: the only code that calls Meta in an account's name.
 //!
-//! Each call runs the same way, whoever makes it. A unit is taken from the account's budget. Right
+//! Each call runs the same way for every caller. A unit is taken from the account's budget. Right
 //! before the call its grant must still be alive, and no hold may have become known. After the
 //! call Meta's date is compared with this process's clock, and the answer is taken in: it
 //! lengthens or ends a hold, teaches how full the limits are, or gives the unit back.

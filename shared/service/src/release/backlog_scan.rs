@@ -25,7 +25,7 @@ use crate::port::{Entry, Read, Sends, StoreError};
 /// Batches read at a time, at least and at most.
 const BATCHES: (usize, usize) = (8, 200);
 
-/// Sends that can be released, of which a scan needs no more: those of a broadcast have no slots
+/// The most sends that a scan looks for to release: those of a broadcast have no slots
 /// of the horizon's.
 const READY_MAX: usize = 500;
 
@@ -133,7 +133,8 @@ enum Clearance {
 enum EntryState {
     Waiting(Box<PendingSend>),
     Ended,
-    /// Nothing yet: whoever wrote the batch may still be at work. Or nothing that can be read.
+    /// Nothing yet, because the writer of the batch may still be at work. Or nothing that can be
+    /// read.
     Unclear,
 }
 
@@ -204,7 +205,7 @@ impl BacklogScan {
         self.edits.insert(at, Edit::Slot(Some(slot)));
     }
 
-    /// Writes the batches on which something has changed, and gives those lines of which the batch
+    /// Writes the batches that have changed, and returns those lines whose batch
     /// could be written: another run may have been first.
     pub(super) async fn write(
         &mut self,
@@ -361,7 +362,7 @@ impl BacklogScanner<'_> {
             let batches = self.sends.batches(self.account, after.as_ref(), count).await?;
             let is_last = batches.len() < count;
             after = batches.last().map(|batch| batch.outbox_key.clone()).or(after);
-            // Whatever is known already sorts before all of these.
+            // All that is known already sorts before these.
             let known = scan.ready.len();
             scan.ready.append(&mut beyond);
             self.take_in(&mut scan, batches).await?;
@@ -587,7 +588,7 @@ impl BacklogScanner<'_> {
                 Entry::Waiting(waits, send) if waits == outbox_key => EntryState::Waiting(send),
                 // Another recording was first, and none makes a second entry.
                 Entry::Waiting(..) => EntryState::Ended,
-                // To be recorded, or brought back, unless whoever wrote the batch has died over it.
+                // To be recorded, or brought back, unless the writer of the batch has died.
                 Entry::Missing | Entry::Ended(_) if is_over => EntryState::Ended,
                 Entry::Missing | Entry::Ended(_) | Entry::Unreadable => EntryState::Unclear,
             }

@@ -42,15 +42,15 @@ use crate::port::{
 };
 use crate::send_task::SendTask;
 
-/// A mark stays at least this long after the account was last marked, so that whoever has marked
-/// it lately need not do so again.
+/// A mark stays at least this long after the account was last marked, so that a process that has
+/// marked it lately need not do so again.
 pub const MARK_KEPT: Duration = Duration::from_secs(600);
 
 /// How long a queued send may be overdue before its message is taken for lost. The queue brings a
 /// message again within a few minutes of a crash.
 pub const OVERDUE: Duration = Duration::from_secs(300);
 
-/// Whoever wrote a batch has long made the entries of its sends, or died before its answer, after
+/// The writer of a batch has long made the entries of its sends, or died before its answer, after
 /// which what told of them tells again.
 const RECORDING_OVER: Duration = Duration::from_secs(3600);
 
@@ -231,7 +231,7 @@ impl Release {
             if let Some(due) = scan.first_due.filter(|&due| due <= now) {
                 self.meter.see_span(Metric::OldestDue, now.since(due));
             }
-            // Whatever was there when it was read keeps the mark, also what is about to end: who
+            // All that was there when it was read keeps the marker, also what is about to end: who
             // ends it may die first.
             let waiting = scan.waiting();
             // A message that was lost must be missed in time, also before a long wait.

@@ -1,4 +1,4 @@
-//! What Meta says of an account to whoever looks into it: reads like upkeep's own, charged like
+//! What Meta says about an account when an operator asks: reads like upkeep's own, charged like
 //! them.
 //!
 //! With Instagram Login no documented call tells which permissions a token has. So each
@@ -52,7 +52,7 @@ impl Upkeeper {
         Box::pin(async move {
             let (id, token) = (&account.id, &account.token);
             self.graph.prepare(id, token).await?;
-            // Whoever looks has no invocation that ends.
+            // An operator has no invocation that ends.
             let caller = Caller {
                 gateway: &self.gateway,
                 account,

@@ -60,7 +60,7 @@ pub(crate) enum Mood {
     /// As if the token were another account's.
     Mistakes,
     Fails(CallError),
-    /// Until whoever called has died.
+    /// Until the caller has died.
     Hangs,
 }
 
