@@ -121,7 +121,7 @@ fn dependencies_run_one_way() {
             }
             // It must build without the SDK, and share nothing with what it stands in for.
             "spillway-simulation" => &[CORE, META, SERVICE, "spillway-judge"],
-            // They stand in for AWS and Meta: the clock is all that they share with what calls
+            // They replace AWS and Meta: the clock is all that they share with what calls
             // them.
             "spillway-sqs" => &[CORE, SERVICE],
             "spillway-graph" => &[CORE, SERVICE, "spillway-judge"],

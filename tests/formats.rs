@@ -184,7 +184,7 @@ fn recorded(ended: &Stored) -> PendingSend {
     }
 }
 
-/// The same with the next version, as whoever has read it writes it.
+/// The same with the next version, as its reader writes it.
 fn next(item: &Item) -> Item {
     let mut next = item.clone();
     let version: u64 = item["version"]["N"].as_str().unwrap().parse().unwrap();

@@ -9,7 +9,7 @@
 //! for them. A repeated comment then costs half a read unit instead of a slot and two writes.
 //! The read may lag; the condition of the entry decides.
 //!
-//! A process marks an account once in five minutes, and the mark stays for ten. A mark for each
+//! A process marks an account once in five minutes, and the marker stays for ten. A marker for each
 //! delivery could cost a write for each comment. A mark leaves an earlier due time alone, since
 //! new comments wait behind others. What ends a hold, or parks a send again, wakes the account.
 
@@ -532,7 +532,7 @@ impl Ingest {
         Err(StoreError::unavailable(RECORD, detail))
     }
 
-    /// Marks the account before anything is written for it: a waiting send without a mark would
+    /// Marks the account before anything is written for it: a waiting send without a marker would
     /// never be looked at.
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
         const { assert!(MARK_REMEMBERED.as_secs() + 120 < MARK_KEPT.as_secs()) };

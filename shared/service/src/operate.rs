@@ -410,7 +410,7 @@ impl Operator {
         let stored = self.ledger.find(id).await?.ok_or(RetryError::Unknown)?;
         let now = self.clock.now();
         let send = again(&stored, now)?;
-        // Marked first: a waiting send without a mark would never be looked at.
+        // Marked first: a waiting send without a marker would never be looked at.
         self.backlogs.wake(&id.account, now).await?;
         let outbox_key = OutboxKey::new(&send, self.ids.next_nonce());
         // And listed first.

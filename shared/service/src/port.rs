@@ -264,7 +264,7 @@ pub trait ReleaseQueue: Send + Sync {
 /// A mark that an account has waiting sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BacklogMarker {
-    /// The version of the mark, raised by every marking.
+    /// The version of the marker, raised by every marking.
     pub version: u64,
     /// When it was last marked.
     pub marked_at: Timestamp,
@@ -278,7 +278,8 @@ pub const DUE_AHEAD: Duration = Duration::from_secs(2 * CLOCK_BOUND.as_secs());
 /// Which accounts have waiting sends, and when the release function should look at them.
 #[async_trait]
 pub trait Backlogs: Send + Sync {
-    /// Marks the account. An account without a mark is due at `now`; otherwise its due time stays.
+    /// Marks the account. An account without a marker is due at `now`; otherwise its due time
+    /// stays.
     async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
     /// Marks the account, due at `now`, because something other than its backlog has changed.

@@ -58,7 +58,7 @@ fn waits(outbox_key: &OutboxKey, send: &PendingSend) -> Entry {
     Entry::Waiting(outbox_key.clone(), Box::new(send.clone()))
 }
 
-/// The batch as whoever has read it writes it.
+/// The batch with the next version, as its reader writes it.
 fn next(batch: &OutboxBatch) -> OutboxBatch {
     OutboxBatch { version: batch.version + 1, ..batch.clone() }
 }

@@ -1,8 +1,9 @@
-//! The stores on DynamoDB. Conditions decide every race; a failed one brings the item that is
-//! stored in the way, so that nobody reads before a retry.
+//! The stores on DynamoDB. Conditions decide every race; a failed one returns the item that
+//! prevented it, so that nobody reads before a retry.
 //!
-//! `table` makes the requests, and `item` reads and writes attributes. `entry`, `pages`, `ledger`
-//! and `tombstones` are parts of the sends; each other module is the ports that it is named after.
+//! `table` makes the requests, and `item` reads and writes attributes. `entry`, `outbox_batches`,
+//! `ledger` and `tombstones` are parts of the sends; each other module is the ports that it is
+//! named after.
 
 mod accounts;
 mod backlogs;

@@ -77,7 +77,7 @@ impl Table {
 pub(crate) enum Written {
     /// DynamoDB made it. The item has the attributes that the write asked for.
     Done(Item),
-    /// Its condition does not hold. The item is the one that stands in the way, if the write asked
+    /// Its condition does not hold. The item is the one that prevented it, if the write asked
     /// for it, or else empty.
     Refused(Item),
 }

@@ -283,7 +283,7 @@ impl Deliver {
         if held.is_empty() {
             return Vec::new();
         }
-        // Marked first: a parked send without a mark would never be looked at.
+        // Marked first: a parked send without a marker would never be looked at.
         match self.backlogs.mark(&account.id, self.clock.now()).await {
             Ok(()) => {
                 let parking = held.into_iter().map(|job| self.park_one(job));
@@ -368,7 +368,7 @@ impl Deliver {
         let Some(opens_at) = denied.iter().map(|(_, denial)| denial.retry_at).min() else {
             return Vec::new();
         };
-        // Marked first: a parked send without a mark would never be looked at.
+        // Marked first: a parked send without a marker would never be looked at.
         if let Err(error) = self.backlogs.wake(&account.id, now).await {
             error!(account = %account.id, %error, "could not mark the backlog");
             return denied.iter().map(|(job, _)| job.message_id.clone()).collect();

@@ -1,7 +1,7 @@
-//! What an account's batches list, and what of it can go now.
+//! The backlog scan: what an account's outbox batches list, and which of these sends can go now.
 //!
-//! A batch tells of each send when it is due; only of those that are due by now, and of those that
-//! are to get a slot, is the entry read.
+//! A batch says when each of its sends is due. The entry is read only of those that are due by now,
+//! and of those that are to get a slot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -181,7 +181,7 @@ impl BacklogScan {
         self.ready.iter().map(expected).chain(self.coming.iter().copied()).collect()
     }
 
-    /// The first paced lane of which a send has no slot in a plan; a scan that has not read all
+    /// The first paced lane with a send that has no slot in a plan; a scan that has not read all
     /// knows of more in the last lane that it has read.
     pub(super) fn first_left(&self, plan: &Plan) -> Option<Lane> {
         let left = self.ready.iter().zip(&plan.slots).filter(|(_, slot)| slot.is_none());
