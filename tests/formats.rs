@@ -17,7 +17,9 @@ use spillway_core::history::Past;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, SendId};
 use spillway_core::pace::Broadcast;
-use spillway_core::send::{Address, CancelReason, Earlier, Outcome, PendingSend, Stage};
+use spillway_core::send::{
+    Address, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage,
+};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 use spillway_service::operate::{Ledger, State, Stored};
@@ -163,17 +165,18 @@ fn send_id(item: &Item) -> SendId {
 /// A send that has ended, as it may have been recorded: of what its end takes away nothing is
 /// known.
 fn recorded(ended: &Stored) -> PendingSend {
-    let (lane, order, deadline) = ended.outbox_key.parts().unwrap();
+    let (_, order, deadline) = ended.outbox_key.parts().unwrap();
     PendingSend {
         id: ended.id.clone(),
-        lane,
-        campaign: ended.campaign.clone(),
+        class: ended.class,
+        content: ended.content.clone(),
         to: Address::Comment { id: ended.id.event.as_str().into(), author: None },
         order,
         media: None,
         username: None,
         keyword: None,
         matched_at: ended.matched_at,
+        not_before: None,
         deadline,
         stage: Stage::Parked,
         epoch: 0,
@@ -326,9 +329,14 @@ async fn stored_sends_and_marks_keep_their_form() {
     let mut stages = BTreeSet::new();
     for item in &sends {
         let stored = ledger.find(&send_id(item)).await.unwrap().unwrap();
+        // Since sends say what call they make, those whose lane does not tell name it.
+        let is_answer = item.contains_key("action");
+        assert_eq!(stored.class, if is_answer { Class::ANSWER } else { Class::PRIVATE_REPLY });
+        assert_eq!(stored.content, Content::opening(text(item, "campaign").as_str()));
         world.remove(item).await;
         match &stored.state {
             State::Waiting(send) => {
+                assert_eq!(send.not_before.is_some(), is_answer);
                 stages.insert(text(item, "stage"));
                 world.replay(&stored, send).await;
             }
@@ -352,6 +360,8 @@ async fn stored_sends_and_marks_keep_their_form() {
         state.iter().filter(|item| text(item, "pk").starts_with("waiting#")).collect();
     let lines = || batches.iter().flat_map(|batch| &batch.lines);
     assert!(lines().any(|line| line.slot.is_none()) && lines().any(|line| line.slot.is_some()));
+    let later = batches.iter().find(|batch| batch.class == Class::ANSWER).unwrap();
+    assert_eq!(later.lines[0].not_before, Some(START + Duration::from_secs(3600)));
     assert_eq!(world.waiting(CREATOR).await.len(), lines().count());
     assert_eq!(batches.len(), items.len());
     for (item, batch) in items.into_iter().zip(&batches) {
@@ -510,6 +520,9 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
 fn messages_in_flight_are_read() {
     let send = r#"{"v":"1","send":{"account":"178","event":"179"},"place":"1#00001790000000#179#ab","epoch":3,"lane":"inbound","campaign":"guide","deadline":1790000000000,"recipient":"52"}"#;
     assert_eq!(SendTask::decode(send).unwrap().encode(), send);
+    let answer = send.replace(r#""lane":"inbound","#, r#""lane":"inbound","action":"message","#);
+    assert_eq!(SendTask::decode(&answer).unwrap().class, Class::ANSWER);
+    assert_eq!(SendTask::decode(&answer).unwrap().encode(), answer);
     let release = r#"{"v":"1","account":"178"}"#;
     let read: ReleaseMessage = serde_json::from_str(release).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), release);

@@ -536,7 +536,7 @@ async fn live_comments_go_at_once_however_many_wait() {
     let live: Vec<Said> = (201..=205).map(|n| said(n).live()).collect();
     assert_eq!(world.say(&live).await, 200);
     let waiting = world.waiting(CREATOR).await;
-    let lanes = |lane| waiting.iter().filter(|(_, send)| send.lane == lane).count();
+    let lanes = |lane| waiting.iter().filter(|(_, send)| send.class.lane == lane).count();
     assert_eq!((lanes(Lane::Live), lanes(Lane::Inbound)), (5, waiting.len() - 5));
     assert!(waiting.len() > 80);
     let asked = world.now();
@@ -575,8 +575,10 @@ async fn live_comments_have_ten_minutes_and_others_a_week() {
     let world = World::start(careful()).await;
     assert_eq!(world.say(&[said(1), said(2).live()]).await, 200);
     let waiting = world.waiting(CREATOR).await;
-    let left: BTreeMap<Lane, Duration> =
-        waiting.iter().map(|(_, send)| (send.lane, send.deadline.since(world.now()))).collect();
+    let left: BTreeMap<Lane, Duration> = waiting
+        .iter()
+        .map(|(_, send)| (send.class.lane, send.deadline.since(world.now())))
+        .collect();
     assert_eq!(left[&Lane::Live], Duration::from_secs(600));
     assert_eq!(left[&Lane::Inbound], Duration::from_secs(7 * 24 * 3600 - 3600));
 }

@@ -94,7 +94,7 @@ impl From<&DeadLetter> for Shown {
             message: letter.id.clone(),
             sent_at: instant(letter.sent_at),
             send: task.map(|task| task.send.to_string()),
-            campaign: task.map(|task| task.campaign.to_string()),
+            campaign: task.map(|task| task.content.campaign.to_string()),
             epoch: task.map(|task| task.epoch),
             body: letter.body.clone(),
         }

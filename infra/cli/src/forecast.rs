@@ -17,7 +17,7 @@ use spillway_core::forecast::{Expected, Forecast, forecast};
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
-use spillway_core::send::{Lane, REPLY_WINDOW};
+use spillway_core::send::{Class, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
 
 use crate::limits;
@@ -147,7 +147,7 @@ pub(crate) fn run(options: &Options, now: Timestamp, output: Output) -> Result<(
         .map(|n| {
             let arrives = at + options.span.mul_f64(f64::from(n) / f64::from(options.comments));
             Expected {
-                lane: Lane::Inbound,
+                class: Class::PRIVATE_REPLY,
                 arrives,
                 deadline: arrives + REPLY_WINDOW,
                 order: options.overflow.into(),

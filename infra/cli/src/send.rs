@@ -193,8 +193,8 @@ impl Shown {
         Self {
             send: send.id.to_string(),
             state,
-            campaign: send.campaign.to_string(),
-            lane: Some(lane(send.lane)),
+            campaign: send.content.campaign.to_string(),
+            lane: Some(lane(send.class.lane)),
             matched_at: instant(send.matched_at),
             deadline: instant(send.deadline),
             slot: slot.and_then(instant),
@@ -224,7 +224,7 @@ impl Shown {
         Self {
             send: stored.id.to_string(),
             state: stored.state.name(),
-            campaign: stored.campaign.to_string(),
+            campaign: stored.content.campaign.to_string(),
             lane: parts.map(|(of, _, _)| lane(of)),
             matched_at: instant(stored.matched_at),
             deadline: deadline.and_then(instant),
@@ -308,7 +308,7 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
                 (Wanted::Sending, stage) => matches!(stage, Stage::Sending { .. }),
                 _ => true,
             };
-            let wanted = |send: &PendingSend| is_wanted(&send.campaign) && stands(send);
+            let wanted = |send: &PendingSend| is_wanted(&send.content.campaign) && stands(send);
             let found = deployment.operator.waiting(&account, wanted, limit).await?;
             found.iter().map(|(_, send)| Shown::waiting(send)).collect()
         }
@@ -319,8 +319,9 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
                 Wanted::Expired => "expired",
                 _ => "cancelled",
             };
-            let wanted =
-                |stored: &Stored| stored.state.name() == state && is_wanted(&stored.campaign);
+            let wanted = |stored: &Stored| {
+                stored.state.name() == state && is_wanted(&stored.content.campaign)
+            };
             ended(deployment, &account, wanted, limit).await?
         }
     };
@@ -441,8 +442,9 @@ async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output)
     };
     let account = AccountId::new(account.trim());
     let campaign = options.campaign.as_deref().map(CampaignId::new);
-    let wanted =
-        |send: &PendingSend| campaign.as_ref().is_none_or(|campaign| *campaign == send.campaign);
+    let wanted = |send: &PendingSend| {
+        campaign.as_ref().is_none_or(|campaign| *campaign == send.content.campaign)
+    };
     let waiting = deployment.operator.waiting(&account, wanted, usize::MAX).await?.len();
     if waiting == 0 {
         return shown_cancelled(CancelledAll::default(), output);

@@ -13,9 +13,9 @@ use spillway_core::forecast::{Expected, forecast};
 use spillway_core::id::SendId;
 use spillway_core::pace::{Cursor, Probing, plan};
 use spillway_core::profile::{Profile, Spread};
-use spillway_core::quota::Tier;
+use spillway_core::quota::{Action, Tier};
 use spillway_core::rules::{Rules, Terms};
-use spillway_core::send::{Lane, REPLY_WINDOW};
+use spillway_core::send::{Class, Lane, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
 
 fn main() {
@@ -38,7 +38,7 @@ fn send() -> SendId {
 
 fn want(send: &SendId) -> BudgetRequest<'_> {
     BudgetRequest {
-        action: Lane::Inbound.action(),
+        action: Action::PrivateReply,
         lane: Some(Lane::Inbound),
         units: NonZeroU32::MIN,
         least: NonZeroU32::MIN,
@@ -96,7 +96,7 @@ fn a_budget_is_written_and_read(bencher: Bencher<'_, '_>) {
 fn a_release_run_plans_its_horizon(bencher: Bencher<'_, '_>) {
     let rules = rules();
     let (budget, at) = full(&rules);
-    let parked = vec![Lane::Inbound; 140];
+    let parked = vec![Class::PRIVATE_REPLY; 140];
     bencher.bench(|| {
         plan(&rules, &budget, &Cursor::default(), at, &[], black_box(&parked), Probing::Wanted)
     });
@@ -108,7 +108,8 @@ fn a_forecast_of_more_than_the_default_can_send(bencher: Bencher<'_, '_>) {
     let rules = Rules::careful();
     let deadline = NOW + REPLY_WINDOW;
     let order = Overflow::OldestFirst;
-    let sends = vec![Expected { lane: Lane::Inbound, arrives: NOW, deadline, order }; 100_000];
+    let sends =
+        vec![Expected { class: Class::PRIVATE_REPLY, arrives: NOW, deadline, order }; 100_000];
     let (budget, cursor) = (Budget::default(), Cursor::default());
     bencher.bench(|| forecast(&rules, &budget, &cursor, NOW, &[], black_box(&sends)));
 }
@@ -119,6 +120,6 @@ fn a_forecast(bencher: Bencher<'_, '_>, sends: usize) {
     let (budget, at) = full(&rules);
     let deadline = at + REPLY_WINDOW;
     let order = Overflow::OldestFirst;
-    let sends = vec![Expected { lane: Lane::Inbound, arrives: at, deadline, order }; sends];
+    let sends = vec![Expected { class: Class::PRIVATE_REPLY, arrives: at, deadline, order }; sends];
     bencher.bench(|| forecast(&rules, &budget, &Cursor::default(), at, &[], black_box(&sends)));
 }

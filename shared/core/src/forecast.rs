@@ -2,7 +2,8 @@
 //! the release function does, only without a horizon.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +12,17 @@ use crate::campaign::Overflow;
 use crate::pace::{Cursor, Slots};
 use crate::quota::Action;
 use crate::rules::Rules;
-use crate::send::Lane;
+use crate::send::Class;
 use crate::time::Timestamp;
 use crate::windows::Windows;
 
 /// A send to forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// Its lane.
-    pub lane: Lane,
-    /// When it is there: now or earlier for what waits, later for what is yet to come.
+    /// Its place in the order, and the call that it makes.
+    pub class: Class,
+    /// When it is there: now or earlier for what waits, later for what is yet to come or may not go
+    /// before.
     pub arrives: Timestamp,
     /// No attempt after this instant.
     pub deadline: Timestamp,
@@ -104,32 +106,36 @@ pub fn forecast(
     budget: &Budget,
     cursor: &Cursor,
     now: Timestamp,
-    outstanding: &[(Lane, Timestamp)],
+    outstanding: &[(Class, Timestamp)],
     sends: &[Expected],
 ) -> Vec<Forecast> {
     let mut coming: Vec<usize> = (0..sends.len()).collect();
     coming.sort_by_key(|&index| sends[index].arrives);
     let mut coming = coming.into_iter().peekable();
     let mut slots = Slots::new(rules, budget, cursor, now, outstanding);
-    let mut ready: [BinaryHeap<Ready>; Lane::ALL.len()] = Default::default();
+    let mut ready: BTreeMap<Class, BinaryHeap<Ready>> = BTreeMap::new();
     let mut result: Vec<Forecast> =
         sends.iter().map(|send| Forecast::Expired(send.deadline)).collect();
     let mut late = Vec::new();
     let mut at = now;
     loop {
         while let Some(index) = coming.next_if(|&index| sends[index].arrives <= at) {
-            let lane = usize::from(sends[index].lane.rank());
-            ready[lane].push(Ready { urgency: sends[index].urgency(), index: Reverse(index) });
+            let queue = ready.entry(sends[index].class).or_default();
+            queue.push(Ready { urgency: sends[index].urgency(), index: Reverse(index) });
         }
-        let Some(lane) = Lane::ALL.into_iter().find(|l| !ready[usize::from(l.rank())].is_empty())
-        else {
+        // Of the first lane the class that has room first.
+        let first = ready.keys().next().map(|class| class.lane);
+        let of_lane = ready.iter().filter(|(class, _)| Some(class.lane) == first);
+        let soonest = of_lane
+            .map(|(&class, queue)| (slots.peek(class, at), Reverse(queue.peek()), class))
+            .min();
+        let Some((slot, _, class)) = soonest else {
             match coming.peek() {
                 Some(&index) => at = sends[index].arrives,
                 None => break,
             }
             continue;
         };
-        let slot = slots.peek(lane, at);
         // A comment that arrives before that slot may go first.
         if let Some(&index) = coming.peek()
             && sends[index].arrives <= slot
@@ -137,9 +143,13 @@ pub fn forecast(
             at = sends[index].arrives;
             continue;
         }
-        let Some(Ready { index, .. }) = ready[usize::from(lane.rank())].pop() else { continue };
+        let Entry::Occupied(mut queue) = ready.entry(class) else { continue };
+        let Some(Ready { index, .. }) = queue.get_mut().pop() else { continue };
+        if queue.get().is_empty() {
+            queue.remove();
+        }
         if slot < sends[index.0].deadline {
-            slots.take(lane, slot);
+            slots.take(class, slot);
             result[index.0] = Forecast::Sent(slot);
         } else if sends[index.0].order == Overflow::PublicReply {
             late.push(index.0);
@@ -216,7 +226,7 @@ mod tests {
         let arrives = |k: u64| NOW + span * u32::try_from(k).unwrap() / u32::try_from(n).unwrap();
         (0..n)
             .map(|k| Expected {
-                lane: Lane::Inbound,
+                class: Class::PRIVATE_REPLY,
                 arrives: arrives(k),
                 deadline: arrives(k) + REPLY_WINDOW,
                 order,
@@ -301,16 +311,16 @@ mod tests {
     fn whoever_arrives_as_a_slot_comes_goes_before_lanes_behind() {
         let rules =
             Rules::new(Profile::careful(), Terms { tier: Tier::Two, ..Terms::default() }).unwrap();
-        let expected = |lane, arrives| Expected {
-            lane,
+        let expected = |class, arrives| Expected {
+            class,
             arrives,
             deadline: Timestamp::NEVER,
             order: Overflow::OldestFirst,
         };
-        let campaign = [NOW; 3].map(|at| expected(Lane::Outbound, at)).to_vec();
+        let campaign = [NOW; 3].map(|at| expected(Class::OUTBOUND, at)).to_vec();
         let slots = sent(&of(&rules, &campaign));
         let mut with_one_more = campaign;
-        with_one_more.push(expected(Lane::Inbound, slots[1]));
+        with_one_more.push(expected(Class::PRIVATE_REPLY, slots[1]));
         let forecasts = of(&rules, &with_one_more);
         assert_eq!(forecasts[3], Forecast::Sent(slots[1]));
         assert_eq!(forecasts[1], Forecast::Sent(slots[2]));
@@ -334,7 +344,7 @@ mod tests {
             Rules::new(Profile::careful(), Terms { tier: Tier::Two, ..Terms::default() }).unwrap();
         let mut sends: Vec<Expected> = (0..5000)
             .map(|_| Expected {
-                lane: Lane::Outbound,
+                class: Class::OUTBOUND,
                 arrives: NOW,
                 deadline: Timestamp::NEVER,
                 order: Overflow::OldestFirst,
@@ -343,12 +353,44 @@ mod tests {
         let arrives = NOW + secs(1800);
         let deadline = arrives + REPLY_WINDOW;
         sends.push(Expected {
-            lane: Lane::Inbound,
+            class: Class::PRIVATE_REPLY,
             arrives,
             deadline,
             order: Overflow::OldestFirst,
         });
         let Some(Forecast::Sent(at)) = of(&rules, &sends).pop() else { panic!("expired") };
         assert!(at.since(arrives) <= secs(37), "{:?}", at.since(arrives));
+    }
+
+    #[test]
+    fn what_may_not_go_yet_keeps_nobody_waiting_and_a_call_with_room_goes_first() {
+        let limit = |n| Limit::Fixed(NonZeroU32::new(n).unwrap());
+        let replies = [Action::PrivateReply, Action::LiveReply];
+        let quotas = vec![
+            Quota::new("replies", &replies, Unit::Calls, secs(86_400), limit(1)),
+            Quota::new("messages", &[Action::Message], Unit::Calls, secs(3600), limit(9)),
+        ];
+        let profile = Profile { quotas, spread: None, warm_up: None, ..Profile::careful() };
+        let rules = Rules::new(profile, Terms::default()).unwrap();
+        let expected = |class, arrives| Expected {
+            class,
+            arrives,
+            deadline: NOW + secs(7200),
+            order: Overflow::OldestFirst,
+        };
+        let later = NOW + secs(3000);
+        let forecasts = of(
+            &rules,
+            &[
+                expected(Class::PRIVATE_REPLY, NOW),
+                expected(Class::ANSWER, later),
+                expected(Class::PRIVATE_REPLY, NOW),
+                expected(Class::ANSWER, NOW),
+            ],
+        );
+        assert_eq!(forecasts[0], Forecast::Sent(NOW));
+        assert!(matches!(forecasts[1], Forecast::Sent(at) if at >= later), "{forecasts:?}");
+        assert!(matches!(forecasts[2], Forecast::Expired(_)), "{forecasts:?}");
+        assert!(matches!(forecasts[3], Forecast::Sent(at) if at < later), "{forecasts:?}");
     }
 }

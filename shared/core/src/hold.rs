@@ -276,7 +276,7 @@ impl Holds {
     pub fn suspicion(&self, send: &PendingSend, now: Timestamp) -> Suspicion {
         let person = send.to.recipient();
         let of_person = person.and_then(|person| self.recipient_held_until(person, now));
-        let of_campaign = self.refusals.campaign_held_until(&send.campaign, now);
+        let of_campaign = self.refusals.campaign_held_until(&send.content.campaign, now);
         match of_person.or(of_campaign) {
             Some(_) => Suspicion::Held,
             None => self.refusals.suspicion(&Party::of(send)),

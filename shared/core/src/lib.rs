@@ -85,12 +85,12 @@
 //! use spillway_core::forecast::{Expected, Forecast, forecast};
 //! use spillway_core::pace::Cursor;
 //! use spillway_core::rules::Rules;
-//! use spillway_core::send::{Lane, REPLY_WINDOW};
+//! use spillway_core::send::{Class, REPLY_WINDOW};
 //! use spillway_core::time::Timestamp;
 //!
 //! let now = Timestamp::from_secs(1_790_596_800);
 //! let comment = Expected {
-//!     lane: Lane::Inbound,
+//!     class: Class::PRIVATE_REPLY,
 //!     arrives: now,
 //!     deadline: now + REPLY_WINDOW,
 //!     order: Overflow::OldestFirst,

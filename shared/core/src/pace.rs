@@ -27,9 +27,10 @@ use crate::feedback::Feedback;
 use crate::forecast::Outlook;
 use crate::hold::{Gate, HoldCause};
 use crate::id::SendId;
+use crate::quota::Action;
 use crate::rules::{self, Rules};
 use crate::seed::seed;
-use crate::send::{LIVE_REPLY_WINDOW, Lane};
+use crate::send::{Class, LIVE_REPLY_WINDOW, Lane};
 use crate::time::Timestamp;
 use crate::windows::{Need, Windows};
 
@@ -133,12 +134,12 @@ impl Cursor {
         }
     }
 
-    /// Takes slots for newly arrived sends of `lane`, which have these deadlines, before now +
+    /// Takes slots for newly arrived sends of `class`, which have these deadlines, before now +
     /// horizon.
     pub fn take(
         &self,
         rules: &Rules,
-        lane: Lane,
+        Class { lane, action }: Class,
         now: Timestamp,
         deadlines: &[Timestamp],
         id: GrantId,
@@ -156,12 +157,12 @@ impl Cursor {
         let mut slot = next.next.of(lane).max(closed_until).max(now);
         let mut slots = Vec::new();
         while slots.len() < n {
-            slot = rules.active_from(lane.action(), slot);
+            slot = rules.active_from(action, slot);
             if slot >= now + HORIZON {
                 break;
             }
             slots.push(slot);
-            slot = slot + rules.gap(lane.action(), slot, Feedback::default());
+            slot = slot + rules.gap(action, slot, Feedback::default());
             next.next.move_to(lane, slot);
         }
         if slots.len() < n && !is_live {
@@ -206,8 +207,13 @@ impl Cursor {
 
 /// When a send with `slot` is due: moved inside it, so that nothing goes by the clock. One that may
 /// go at once does: it comes by its person's clock.
-pub fn due(rules: &Rules, send: &SendId, lane: Lane, slot: Timestamp, now: Timestamp) -> Timestamp {
-    let action = lane.action();
+pub fn due(
+    rules: &Rules,
+    send: &SendId,
+    action: Action,
+    slot: Timestamp,
+    now: Timestamp,
+) -> Timestamp {
     if !action.is_paced() || slot <= now {
         return slot;
     }
@@ -235,11 +241,11 @@ impl<'r> Slots<'r> {
         budget: &Budget,
         cursor: &Cursor,
         now: Timestamp,
-        outstanding: &[(Lane, Timestamp)],
+        outstanding: &[(Class, Timestamp)],
     ) -> Self {
         let mut windows = budget.windows.under(rules).into_owned();
-        for &(lane, due) in outstanding {
-            windows.take(rules, lane.action(), due.max(now));
+        for &(class, due) in outstanding {
+            windows.take(rules, class.action, due.max(now));
         }
         let from = match budget.holds.gate(now) {
             Gate::Closed(_, until) => until.max(now),
@@ -248,17 +254,17 @@ impl<'r> Slots<'r> {
         Self { rules, feedback: budget.feedback, windows, next: cursor.next, from }
     }
 
-    /// The next slot of `lane` that is not before `at`.
-    pub fn peek(&self, lane: Lane, at: Timestamp) -> Timestamp {
+    /// The next slot of `class` that is not before `at`.
+    pub fn peek(&self, Class { lane, action }: Class, at: Timestamp) -> Timestamp {
         let from = self.next.of(lane).max(self.from).max(at);
-        let need = Need { action: lane.action(), lane: Some(lane), counted_at: None };
+        let need = Need { action, lane: Some(lane), counted_at: None };
         self.windows.earliest_fit(self.rules, self.feedback, need, from)
     }
 
     /// Gives out the slot that [`Self::peek`] has shown.
-    pub fn take(&mut self, lane: Lane, slot: Timestamp) {
-        self.windows.take(self.rules, lane.action(), slot);
-        let gap = self.rules.gap(lane.action(), slot, self.feedback);
+    pub fn take(&mut self, Class { lane, action }: Class, slot: Timestamp) {
+        self.windows.take(self.rules, action, slot);
+        let gap = self.rules.gap(action, slot, self.feedback);
         self.next.move_to(lane, slot + gap);
     }
 }
@@ -283,15 +289,17 @@ pub enum Probing {
     NotNow,
 }
 
-/// Plans slots for parked sends, given by their lanes in order, while `outstanding` ones already
-/// have one.
+/// Plans slots for parked sends, given by their classes in order, while `outstanding` ones already
+/// have one. One that has to wait keeps those behind it waiting: in its lane those that make the
+/// same call, since another may have room in its own quota, and all of the lanes behind. Live ones
+/// are kept waiting by live ones alone.
 pub fn plan(
     rules: &Rules,
     budget: &Budget,
     cursor: &Cursor,
     now: Timestamp,
-    outstanding: &[(Lane, Timestamp)],
-    parked: &[Lane],
+    outstanding: &[(Class, Timestamp)],
+    parked: &[Class],
     probing: Probing,
 ) -> Plan {
     let mut slots = Slots::new(rules, budget, cursor, now, outstanding);
@@ -302,24 +310,22 @@ pub fn plan(
         // After a hold one send goes first; the others follow when it went through.
         Gate::Probe | Gate::Closed(..) => usize::from(probing == Probing::Wanted),
     };
-    let (mut live_is_full, mut paced_is_full) = (false, false);
-    let given = parked.iter().map(|&lane| {
-        let is_full = match lane {
-            Lane::Live => &mut live_is_full,
-            _ => &mut paced_is_full,
-        };
-        if *is_full || most == 0 {
+    // Without a slot, and of each class the first.
+    let mut full: Vec<Class> = Vec::new();
+    let given = parked.iter().map(|&class| {
+        if most == 0 || full.iter().any(|full| full.keeps_waiting(class)) {
             return None;
         }
-        let slot = Some(slots.peek(lane, now)).filter(|&slot| slot < now + HORIZON);
-        // What comes after one that has to wait waits too.
-        *is_full = slot.is_none();
+        let slot = Some(slots.peek(class, now)).filter(|&slot| slot < now + HORIZON);
+        if slot.is_none() {
+            full.push(class);
+        }
         most -= usize::from(slot.is_some());
-        slots.take(lane, slot?);
+        slots.take(class, slot?);
         slot
     });
     let given: Vec<_> = given.collect();
-    let opens_at = slots.peek(Lane::Inbound, now);
+    let opens_at = slots.peek(Class::PRIVATE_REPLY, now);
     Plan { slots: given, next: slots.next, opens_at }
 }
 
@@ -332,7 +338,7 @@ mod tests {
     use super::*;
     use crate::budget::{BudgetRequest, Decision};
     use crate::profile::Profile;
-    use crate::quota::{Action, Limit, Quota, Tier, Unit};
+    use crate::quota::{Limit, Quota, Tier, Unit};
     use crate::rules::Terms;
 
     /// 12:00 UTC.
@@ -364,8 +370,8 @@ mod tests {
         Rules::new(profile, Terms::default()).unwrap()
     }
 
-    fn take(cursor: &Cursor, lane: Lane, n: usize) -> Taken {
-        cursor.take(&hourly(), lane, NOW, &vec![NOW + secs(600); n], ID)
+    fn take(cursor: &Cursor, class: Class, n: usize) -> Taken {
+        cursor.take(&hourly(), class, NOW, &vec![NOW + secs(600); n], ID)
     }
 
     fn next(lane: Lane, slot: Timestamp) -> NextSlots {
@@ -376,7 +382,7 @@ mod tests {
 
     #[test]
     fn slots_are_a_gap_apart_and_end_with_the_horizon() {
-        let taken = take(&Cursor::default(), Lane::Inbound, 1000);
+        let taken = take(&Cursor::default(), Class::PRIVATE_REPLY, 1000);
         assert_eq!(taken.slots.len(), 33);
         assert!(taken.slots.windows(2).all(|pair| pair[1].since(pair[0]) == gap()));
         let cursor = taken.cursor.unwrap();
@@ -386,13 +392,13 @@ mod tests {
 
     #[test]
     fn a_second_arrival_takes_the_slots_behind_the_first() {
-        for lane in Lane::ALL {
-            let both = take(&Cursor::default(), lane, 3).slots;
-            let first = take(&Cursor::default(), lane, 1);
-            assert_eq!(first.slots, both[..1], "{lane:?}");
-            let second = take(&first.cursor.unwrap(), lane, 2);
-            assert_eq!(second.slots, both[1..], "{lane:?}");
-            assert_ne!(both[0], both[1], "{lane:?}");
+        for class in Class::ALL {
+            let both = take(&Cursor::default(), class, 3).slots;
+            let first = take(&Cursor::default(), class, 1);
+            assert_eq!(first.slots, both[..1], "{class:?}");
+            let second = take(&first.cursor.unwrap(), class, 2);
+            assert_eq!(second.slots, both[1..], "{class:?}");
+            assert_ne!(both[0], both[1], "{class:?}");
         }
     }
 
@@ -401,7 +407,7 @@ mod tests {
         let at = |minute: u64| NOW + secs(60 * minute);
         let told = |cursor: &Cursor, minutes: &[u64]| {
             let deadlines: Vec<Timestamp> = minutes.iter().map(|&minute| at(minute)).collect();
-            cursor.take(&hourly(), Lane::Live, NOW, &deadlines, ID).cursor.unwrap()
+            cursor.take(&hourly(), Class::LIVE_REPLY, NOW, &deadlines, ID).cursor.unwrap()
         };
         let cursor = told(&told(&Cursor::default(), &[10, 19]), &[28]);
         assert_eq!(cursor.deadline(Lane::Live, at(10)), at(28));
@@ -422,7 +428,7 @@ mod tests {
     fn a_full_broadcast_lasts_all_the_same() {
         let later = [NOW + secs(700)];
         let full = Cursor { next: next(Lane::Live, NOW + HORIZON), ..Cursor::default() };
-        let taken = full.take(&hourly(), Lane::Live, NOW, &later, ID);
+        let taken = full.take(&hourly(), Class::LIVE_REPLY, NOW, &later, ID);
         assert_eq!(taken.slots, []);
         assert_eq!(taken.cursor.unwrap().deadline(Lane::Live, later[0]), later[0]);
     }
@@ -431,7 +437,8 @@ mod tests {
     fn slots_end_with_the_day() {
         let cursor = Cursor::default();
         let late = NOW + secs(12 * 3600 - 60);
-        let taken = cursor.take(&hourly(), Lane::Inbound, late, &[late + secs(600); 1000], ID);
+        let taken =
+            cursor.take(&hourly(), Class::PRIVATE_REPLY, late, &[late + secs(600); 1000], ID);
         assert_eq!(taken.slots.len(), 3);
         assert_eq!(taken.cursor.unwrap().parked, Some(Lane::Inbound));
     }
@@ -439,31 +446,31 @@ mod tests {
     #[test]
     fn what_is_parked_is_overtaken_only_by_lanes_before_it() {
         let cursor = Cursor { parked: Some(Lane::FollowUp), ..Cursor::default() };
-        assert_eq!(take(&cursor, Lane::Outbound, 1).slots, []);
-        assert_eq!(take(&cursor, Lane::FollowUp, 1).slots, []);
-        assert_eq!(take(&cursor, Lane::Inbound, 1).slots, [NOW]);
-        assert_eq!(take(&cursor, Lane::Live, 1).slots, [NOW]);
+        assert_eq!(take(&cursor, Class::OUTBOUND, 1).slots, []);
+        assert_eq!(take(&cursor, Class::FOLLOW_UP, 1).slots, []);
+        assert_eq!(take(&cursor, Class::PRIVATE_REPLY, 1).slots, [NOW]);
+        assert_eq!(take(&cursor, Class::LIVE_REPLY, 1).slots, [NOW]);
     }
 
     #[test]
     fn inbound_does_not_wait_for_the_slots_of_outbound_and_outbound_does() {
         let next = next(Lane::Outbound, NOW + secs(300));
         let cursor = Cursor { next, ..Cursor::default() };
-        let taken = take(&cursor, Lane::Inbound, 1);
+        let taken = take(&cursor, Class::PRIVATE_REPLY, 1);
         assert_eq!(taken.slots, [NOW]);
-        assert_eq!(take(&taken.cursor.unwrap(), Lane::Outbound, 1).slots, [NOW + secs(300)]);
+        assert_eq!(take(&taken.cursor.unwrap(), Class::OUTBOUND, 1).slots, [NOW + secs(300)]);
         let inbound = self::next(Lane::Inbound, NOW + secs(300));
         let cursor = Cursor { next: inbound, ..Cursor::default() };
-        assert_eq!(take(&cursor, Lane::Outbound, 1).slots, [NOW + secs(300)]);
+        assert_eq!(take(&cursor, Class::OUTBOUND, 1).slots, [NOW + secs(300)]);
     }
 
     #[test]
     fn a_full_horizon_is_said_once_and_then_left_alone() {
         let next = next(Lane::Inbound, NOW + HORIZON);
-        let taken = take(&Cursor { next, ..Cursor::default() }, Lane::Inbound, 1);
+        let taken = take(&Cursor { next, ..Cursor::default() }, Class::PRIVATE_REPLY, 1);
         assert!(taken.slots.is_empty());
         let said = taken.cursor.unwrap();
-        assert_eq!(take(&said, Lane::Inbound, 1).cursor, None);
+        assert_eq!(take(&said, Class::PRIVATE_REPLY, 1).cursor, None);
     }
 
     #[test]
@@ -472,10 +479,10 @@ mod tests {
         let budget = Budget::default().hold(&rules, HoldCause::NearLimit, NOW, None, ID);
         let until = budget.holds.current.as_ref().unwrap().until;
         let cursor = Cursor::default();
-        let parked = [Lane::Inbound; 50];
+        let parked = [Class::PRIVATE_REPLY; 50];
         let planned = plan(&rules, &budget, &cursor, NOW, &[], &parked, WANTED);
         assert_eq!(planned.slots[..2], [Some(until), None]);
-        let outstanding = [(Lane::Inbound, NOW)];
+        let outstanding = [(Class::PRIVATE_REPLY, NOW)];
         let planned = plan(&rules, &budget, &cursor, NOW, &outstanding, &parked, Probing::NotNow);
         assert!(planned.slots.iter().all(Option::is_none));
     }
@@ -485,7 +492,7 @@ mod tests {
         let rules = hourly();
         let until = NOW + secs(300);
         let budget = Budget::default().stop(until, None, NOW, ID);
-        let parked = [Lane::Inbound; 5];
+        let parked = [Class::PRIVATE_REPLY; 5];
         let planned = plan(&rules, &budget, &Cursor::default(), NOW, &[], &parked, WANTED);
         assert_eq!(planned.slots[0], Some(until));
         assert!(planned.slots.iter().all(Option::is_some), "nobody has to go first");
@@ -500,12 +507,37 @@ mod tests {
         let rules = hourly();
         let next = next(Lane::Inbound, NOW + HORIZON);
         let cursor = Cursor { next, ..Cursor::default() };
-        let parked = [Lane::Live, Lane::Inbound, Lane::Outbound];
+        let parked = [Class::LIVE_REPLY, Class::PRIVATE_REPLY, Class::OUTBOUND];
         let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked, WANTED);
         assert_eq!(planned.slots, [Some(NOW), None, None]);
-        let parked = [Lane::Inbound, Lane::Live];
+        let parked = [Class::PRIVATE_REPLY, Class::LIVE_REPLY];
         let planned = plan(&rules, &Budget::default(), &cursor, NOW, &[], &parked, WANTED);
         assert_eq!(planned.slots, [None, Some(NOW)]);
+    }
+
+    #[test]
+    fn what_is_full_for_one_call_leaves_room_for_another_of_its_lane() {
+        let quota = |id: &str, actions: &[Action], limit| {
+            let limit = Limit::Fixed(NonZeroU32::new(limit).unwrap());
+            Quota::new(id, actions, Unit::Calls, crate::quota::DAY, limit)
+        };
+        let quotas = vec![
+            quota("replies", &[Action::PrivateReply, Action::LiveReply], 1),
+            quota("messages", &[Action::Message], 9),
+        ];
+        let profile = Profile { quotas, spread: None, warm_up: None, ..Profile::careful() };
+        let rules = Rules::new(profile, Terms::default()).unwrap();
+        let parked = [
+            Class::PRIVATE_REPLY,
+            Class::PRIVATE_REPLY,
+            Class::ANSWER,
+            Class::PRIVATE_REPLY,
+            Class::FOLLOW_UP,
+        ];
+        let (budget, cursor) = (Budget::default(), Cursor::default());
+        let planned = plan(&rules, &budget, &cursor, NOW, &[], &parked, WANTED);
+        let has_slot = planned.slots.iter().map(Option::is_some);
+        assert!(has_slot.eq([true, false, true, false, false]), "{:?}", planned.slots);
     }
 
     #[test]
@@ -517,8 +549,8 @@ mod tests {
         let behind = Cursor { next: next(Lane::Inbound, NOW + secs(60)), ..Cursor::default() };
         assert_eq!(behind.closed(NOW + secs(60), ID), None, "its slots lie there anyway");
         assert!(behind.closed(NOW + secs(61), ID).is_some());
-        assert_eq!(take(&closed, Lane::Inbound, 1).slots, [NOW + secs(60)]);
-        assert_eq!(take(&closed, Lane::Live, 1).slots, [NOW]);
+        assert_eq!(take(&closed, Class::PRIVATE_REPLY, 1).slots, [NOW + secs(60)]);
+        assert_eq!(take(&closed, Class::LIVE_REPLY, 1).slots, [NOW]);
     }
 
     #[test]
@@ -539,7 +571,7 @@ mod tests {
             panic!("denied")
         };
         let cursor = Cursor::default();
-        let planned = plan(&day, &budget, &cursor, NOW, &[], &[Lane::Inbound], WANTED);
+        let planned = plan(&day, &budget, &cursor, NOW, &[], &[Class::PRIVATE_REPLY], WANTED);
         assert_eq!(planned.slots, [None]);
         let opens = planned.opens_at;
         assert!(opens > NOW + secs(86_400) && opens < NOW + secs(87_100));
@@ -549,12 +581,12 @@ mod tests {
         assert_eq!(closed.closed_until, opens);
         assert_eq!((closed.parked, closed.outlook), (Some(Lane::Inbound), outlook));
         assert_eq!(closed.after(&planned, Some(Lane::Inbound), outlook, ID), None);
-        assert_eq!(take(&closed, Lane::FollowUp, 1).slots, []);
-        assert_eq!(take(&closed, Lane::Live, 1).slots, [NOW]);
+        assert_eq!(take(&closed, Class::FOLLOW_UP, 1).slots, []);
+        assert_eq!(take(&closed, Class::LIVE_REPLY, 1).slots, [NOW]);
 
         // A higher limit opens it with the next run.
         let higher = one_quota(crate::quota::DAY, 9);
-        let planned = plan(&higher, &budget, &closed, NOW, &[], &[Lane::Inbound], WANTED);
+        let planned = plan(&higher, &budget, &closed, NOW, &[], &[Class::PRIVATE_REPLY], WANTED);
         assert_eq!(planned.slots, [Some(NOW)]);
         assert_eq!(closed.after(&planned, None, None, ID).unwrap().closed_until, Timestamp::EPOCH);
     }
@@ -562,13 +594,13 @@ mod tests {
     #[test]
     fn a_plan_counts_what_is_outstanding_and_its_own_slots() {
         let day = one_quota(crate::quota::DAY, 2);
-        let planned = |outstanding: &[(Lane, Timestamp)]| {
+        let planned = |outstanding: &[(Class, Timestamp)]| {
             let (budget, cursor) = (Budget::default(), Cursor::default());
-            plan(&day, &budget, &cursor, NOW, outstanding, &[Lane::Inbound; 3], WANTED).slots
+            plan(&day, &budget, &cursor, NOW, outstanding, &[Class::PRIVATE_REPLY; 3], WANTED).slots
         };
         assert_eq!(planned(&[]), [Some(NOW), Some(NOW), None]);
-        assert_eq!(planned(&[(Lane::Inbound, NOW - secs(9))]), [Some(NOW), None, None]);
-        let outstanding = [(Lane::Inbound, NOW), (Lane::Outbound, NOW + secs(9))];
+        assert_eq!(planned(&[(Class::PRIVATE_REPLY, NOW - secs(9))]), [Some(NOW), None, None]);
+        let outstanding = [(Class::PRIVATE_REPLY, NOW), (Class::OUTBOUND, NOW + secs(9))];
         assert_eq!(planned(&outstanding), [None; 3]);
     }
 
@@ -578,17 +610,21 @@ mod tests {
         let rules = hourly();
         let send = |n: u32| SendId { account: "a".into(), event: n.to_string().as_str().into() };
         let moved: Vec<_> = (0..200)
-            .map(|n| due(&rules, &send(n), Lane::Inbound, NOW, BEFORE).since(NOW).as_millis())
+            .map(|n| {
+                due(&rules, &send(n), Action::PrivateReply, NOW, BEFORE).since(NOW).as_millis()
+            })
             .collect();
         assert!(moved.iter().all(|&moved| moved < gap().as_millis() / 2 + 1));
         let spread: std::collections::HashSet<_> =
             moved.iter().map(|&moved| moved / 1000).collect();
         assert!(spread.len() >= 9, "{spread:?}");
-        assert_eq!(due(&rules, &send(1), Lane::Live, NOW, BEFORE), NOW);
-        assert_eq!(due(&rules, &send(1), Lane::Inbound, NOW, NOW), NOW);
+        assert_eq!(due(&rules, &send(1), Action::LiveReply, NOW, BEFORE), NOW);
+        assert_eq!(due(&rules, &send(1), Action::PrivateReply, NOW, NOW), NOW);
         let last = NOW + secs(12 * 3600 - 8);
         assert!(
-            (0..50).all(|n| due(&rules, &send(n), Lane::Inbound, last, BEFORE) <= last + secs(2))
+            (0..50).all(
+                |n| due(&rules, &send(n), Action::PrivateReply, last, BEFORE) <= last + secs(2)
+            )
         );
     }
 

@@ -56,6 +56,11 @@ impl Action {
     /// ceiling.
     pub const PACED: [Self; 2] = [Self::PrivateReply, Self::Message];
 
+    /// Whether the action answers a comment by a DM, of which Meta makes one a comment.
+    pub fn is_private_reply(self) -> bool {
+        matches!(self, Self::PrivateReply | Self::LiveReply)
+    }
+
     /// Whether the action keeps the active hours, the even spread and the velocity ceiling. A live
     /// reply does not: it would be worthless later.
     pub fn is_paced(self) -> bool {

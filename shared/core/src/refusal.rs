@@ -63,7 +63,7 @@ impl Party {
 
     /// The party of a send.
     pub fn of(send: &PendingSend) -> Self {
-        Self::new(&send.id.event, send.to.recipient(), &send.campaign, send.media.as_ref())
+        Self::new(&send.id.event, send.to.recipient(), &send.content.campaign, send.media.as_ref())
     }
 }
 

@@ -39,18 +39,101 @@ impl Lane {
     /// Every lane, first to last.
     pub const ALL: [Self; 4] = [Self::Live, Self::Inbound, Self::FollowUp, Self::Outbound];
 
-    /// Returns the call that a send of this lane makes.
-    pub const fn action(self) -> Action {
-        match self {
-            Self::Live => Action::LiveReply,
-            Self::Inbound => Action::PrivateReply,
-            Self::FollowUp | Self::Outbound => Action::Message,
-        }
-    }
-
     /// Returns the rank, 0 for the first lane.
     pub const fn rank(self) -> u8 {
         self as u8
+    }
+}
+
+/// What the pace sees of a send: its place in the order, and the call that it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class {
+    /// Its lane.
+    pub lane: Lane,
+    /// What its call is charged to.
+    pub action: Action,
+}
+
+impl Class {
+    /// Answers to comments on a running broadcast.
+    pub const LIVE_REPLY: Self = Self { lane: Lane::Live, action: Action::LiveReply };
+    /// Answers to comments on posts and Reels.
+    pub const PRIVATE_REPLY: Self = Self { lane: Lane::Inbound, action: Action::PrivateReply };
+    /// Answers to what a person has written in a conversation: a story reply, a keyword in a DM.
+    pub const ANSWER: Self = Self { lane: Lane::Inbound, action: Action::Message };
+    /// Further messages in a conversation.
+    pub const FOLLOW_UP: Self = Self { lane: Lane::FollowUp, action: Action::Message };
+    /// Messages that nobody asked for just now.
+    pub const OUTBOUND: Self = Self { lane: Lane::Outbound, action: Action::Message };
+
+    /// Every class, by lane.
+    pub const ALL: [Self; 5] =
+        [Self::LIVE_REPLY, Self::PRIVATE_REPLY, Self::ANSWER, Self::FOLLOW_UP, Self::OUTBOUND];
+
+    /// Whether a send of this class that has to wait keeps one of `other` waiting.
+    pub(crate) fn keeps_waiting(self, other: Self) -> bool {
+        match (self.lane, other.lane) {
+            (Lane::Live, Lane::Live) => true,
+            (Lane::Live, _) | (_, Lane::Live) => false,
+            (own, behind) => own < behind || own == behind && self.action == other.action,
+        }
+    }
+
+    /// Returns the class of a send of `lane` whose stored form names no action. Until forms named
+    /// it, each lane had one; forms still leave it out where it is that one.
+    pub const fn unnamed(lane: Lane) -> Self {
+        match lane {
+            Lane::Live => Self::LIVE_REPLY,
+            Lane::Inbound => Self::PRIVATE_REPLY,
+            Lane::FollowUp => Self::FOLLOW_UP,
+            Lane::Outbound => Self::OUTBOUND,
+        }
+    }
+
+    /// Returns the action as stored forms name it: `None` where they leave it out.
+    pub fn named_action(self) -> Option<Action> {
+        (self != Self::unnamed(self.lane)).then_some(self.action)
+    }
+
+    /// Returns the class of a send whose stored form has this lane and perhaps an action.
+    pub fn from_stored(lane: Lane, action: Option<Action>) -> Self {
+        action.map_or(Self::unnamed(lane), |action| Self { lane, action })
+    }
+}
+
+/// A step of a campaign: which of its messages a send makes. A version that does not know a step
+/// cannot read the send, and leaves it alone.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CampaignStep {
+    /// The first message.
+    #[default]
+    Opening,
+}
+
+impl CampaignStep {
+    /// Whether stored forms leave it out.
+    pub fn is_opening(&self) -> bool {
+        matches!(self, Self::Opening)
+    }
+}
+
+/// What a send says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Content {
+    /// Whose message.
+    pub campaign: CampaignId,
+    /// Which of its messages.
+    #[serde(default, skip_serializing_if = "CampaignStep::is_opening")]
+    pub step: CampaignStep,
+}
+
+impl Content {
+    /// The first message of a campaign.
+    pub fn opening(campaign: impl Into<CampaignId>) -> Self {
+        Self { campaign: campaign.into(), step: CampaignStep::Opening }
     }
 }
 
@@ -94,30 +177,28 @@ impl Address {
 }
 
 /// A send that has not ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingSend {
     /// Which send.
     pub id: SendId,
-    /// Its lane.
-    pub lane: Lane,
-    /// The campaign that matched.
-    pub campaign: CampaignId,
+    /// Its place in the order, and the call that it makes.
+    pub class: Class,
+    /// What it says.
+    pub content: Content,
     /// Whom it goes to.
     pub to: Address,
     /// Which of the campaign's sends go first if not all can go in time.
-    #[serde(default)]
     pub order: Overflow,
     /// The media under which the comment was written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaId>,
     /// The person's name, to greet them by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// The keyword that matched.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyword: Option<String>,
     /// When it was matched.
     pub matched_at: Timestamp,
+    /// No attempt before this instant; `None` where it may go at once.
+    pub not_before: Option<Timestamp>,
     /// No attempt after this instant.
     pub deadline: Timestamp,
     /// Its stage.
@@ -132,7 +213,6 @@ pub struct PendingSend {
     pub earlier: Earlier,
     /// When the comment was made, once Meta has been asked. If Meta did not say, when it was
     /// matched: Meta is asked only once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_at: Option<Timestamp>,
 }
 
@@ -324,15 +404,15 @@ pub enum NoRetry {
 }
 
 impl Outcome {
-    /// Whether a send of `lane` that ended like this may be tried again at `now`, and what is then
-    /// to be believed of earlier attempts. Only an answer to a comment may: Meta refuses a second
-    /// one, so whatever is known of the first, no second DM arrives.
+    /// Whether a send with this action that ended like this may be tried again at `now`, and what
+    /// is then to be believed of earlier attempts. Only a private reply may: Meta refuses a second
+    /// one to a comment, so whatever is known of the first, no second DM arrives.
     ///
     /// # Errors
     /// Says why not.
     pub fn retry(
         &self,
-        lane: Lane,
+        action: Action,
         deadline: Timestamp,
         now: Timestamp,
     ) -> Result<Earlier, NoRetry> {
@@ -342,7 +422,7 @@ impl Outcome {
             Self::Expired => return Err(NoRetry::Late),
             Self::Cancelled { .. } => return Err(NoRetry::Cancelled),
         };
-        if matches!(lane, Lane::FollowUp | Lane::Outbound) {
+        if !action.is_private_reply() {
             return Err(NoRetry::Message);
         }
         match reason {
@@ -434,14 +514,15 @@ mod tests {
     fn waiting() -> PendingSend {
         PendingSend {
             id: SendId { account: "a".into(), event: "c".into() },
-            lane: Lane::Inbound,
-            campaign: "guide".into(),
+            class: Class::PRIVATE_REPLY,
+            content: Content::opening("guide"),
             to: Address::Comment { id: "c".into(), author: None },
             order: Overflow::OldestFirst,
             media: None,
             username: None,
             keyword: None,
             matched_at: Timestamp::EPOCH,
+            not_before: None,
             deadline: Timestamp::NEVER,
             stage: Stage::Parked,
             epoch: 0,
@@ -488,7 +569,7 @@ mod tests {
         let (now, late) =
             (Timestamp::from_secs(1_790_000_000), Timestamp::from_secs(1_790_000_001));
         let failed = |reason| Outcome::Failed { reason };
-        let of = |outcome: Outcome| outcome.retry(Lane::Inbound, late, now);
+        let of = |outcome: Outcome| outcome.retry(Action::PrivateReply, late, now);
         let sent = Outcome::Sent { recipient: None, message: None, variant: None };
         let cancelled = Outcome::Cancelled { reason: CancelReason::Operator };
         assert_eq!(of(sent), Err(NoRetry::Sent));
@@ -507,11 +588,19 @@ mod tests {
         ];
         for reason in not_sent {
             assert_eq!(of(failed(reason)), Ok(Earlier::NotSent));
-            assert_eq!(failed(reason).retry(Lane::Live, late, now), Ok(Earlier::NotSent));
-            assert_eq!(failed(reason).retry(Lane::Inbound, now, now), Err(NoRetry::Late));
-            for lane in [Lane::FollowUp, Lane::Outbound] {
-                assert_eq!(failed(reason).retry(lane, late, now), Err(NoRetry::Message));
-            }
+            let of = |action, deadline| failed(reason).retry(action, deadline, now);
+            assert_eq!(of(Action::LiveReply, late), Ok(Earlier::NotSent));
+            assert_eq!(of(Action::PrivateReply, now), Err(NoRetry::Late));
+            assert_eq!(of(Action::Message, late), Err(NoRetry::Message));
+        }
+    }
+
+    #[test]
+    fn a_stored_class_names_its_action_only_where_its_lane_does_not_tell() {
+        for class in Class::ALL {
+            let action = class.named_action();
+            assert_eq!(action.is_some(), class == Class::ANSWER);
+            assert_eq!(Class::from_stored(class.lane, action), class);
         }
     }
 

@@ -15,7 +15,7 @@ use spillway_core::hold::HoldCause;
 use spillway_core::profile::{Profile, ProfileError, SlowDown, Spread, WarmUp};
 use spillway_core::quota::{Action, GRANT_LIFE, Limit, Quota, Tier, Unit};
 use spillway_core::rules::{Rules, Terms};
-use spillway_core::send::Lane;
+use spillway_core::send::{Class, Lane};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
 /// 12:00 UTC, in milliseconds.
@@ -65,7 +65,7 @@ struct Ask {
 
 fn asked() -> impl Strategy<Value = Ask> {
     let kinds = prop_oneof![
-        6 => select(&Lane::ALL[..]).prop_map(|lane| (lane.action(), Some(lane))),
+        6 => select(&Class::ALL[..]).prop_map(|class| (class.action, Some(class.lane))),
         1 => select(&Action::ALL[..]).prop_map(|action| (action, None)),
     ];
     let person = prop::option::weighted(0.3, 0u32..3);

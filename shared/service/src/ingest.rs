@@ -23,7 +23,7 @@ use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{
-    Address, Earlier, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
+    Address, Class, Content, Earlier, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
 };
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
@@ -128,24 +128,29 @@ pub struct NewMessage {
     pub username: Option<String>,
     /// The campaign whose texts it takes.
     pub campaign: CampaignId,
+    /// No attempt before this instant; `None` where it may go at once.
+    pub not_before: Option<Timestamp>,
     /// No attempt after this instant: for a follow-up a day after the person's last message.
     pub deadline: Timestamp,
 }
 
-/// The lanes of what no comment asked for.
+/// The lanes of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageLane {
+    /// Answers what the person has just written: a story reply, a keyword in a DM.
+    Answer,
     /// In a conversation that the person has opened.
     FollowUp,
     /// For a campaign.
     Outbound,
 }
 
-impl From<MessageLane> for Lane {
+impl From<MessageLane> for Class {
     fn from(lane: MessageLane) -> Self {
         match lane {
-            MessageLane::FollowUp => Self::FollowUp,
-            MessageLane::Outbound => Self::Outbound,
+            MessageLane::Answer => Self::ANSWER,
+            MessageLane::FollowUp => Self::FOLLOW_UP,
+            MessageLane::Outbound => Self::OUTBOUND,
         }
     }
 }
@@ -399,14 +404,15 @@ impl Ingest {
                 let campaign = account.campaigns.get(&message.campaign);
                 wanted.push(PendingSend {
                     id: SendId { account: account.id.clone(), event: message.event },
-                    lane: message.lane.into(),
+                    class: message.lane.into(),
                     order: campaign.map_or(Overflow::OldestFirst, |campaign| campaign.overflow),
-                    campaign: message.campaign,
+                    content: Content::opening(message.campaign),
                     to: Address::Person(message.recipient),
                     media: None,
                     username: message.username,
                     keyword: None,
                     matched_at: now,
+                    not_before: message.not_before,
                     deadline: message.deadline,
                     stage: Stage::Parked,
                     epoch: 0,
@@ -453,11 +459,12 @@ impl Ingest {
         }
         self.check_clock()?;
         self.mark(&account.id, now).await?;
-        for lane in Lane::ALL {
-            let (of_lane, rest) =
-                wanted.into_iter().partition(|send: &PendingSend| send.lane == lane);
-            wanted = rest;
-            self.record(account, lane, of_lane, now, counts).await?;
+        let mut by_class: BTreeMap<Class, Vec<PendingSend>> = BTreeMap::new();
+        for send in wanted {
+            by_class.entry(send.class).or_default().push(send);
+        }
+        for (class, sends) in by_class {
+            self.record(account, class, sends, now, counts).await?;
         }
         Ok(())
     }
@@ -491,9 +498,9 @@ impl Ingest {
                 counts.duplicate += 1;
                 continue;
             }
-            let (lane, window) = match comment.kind {
-                CommentKind::Comment => (Lane::Inbound, REPLY_WINDOW),
-                CommentKind::Live => (Lane::Live, LIVE_REPLY_WINDOW),
+            let (class, window) = match comment.kind {
+                CommentKind::Comment => (Class::PRIVATE_REPLY, REPLY_WINDOW),
+                CommentKind::Live => (Class::LIVE_REPLY, LIVE_REPLY_WINDOW),
             };
             // `entry.time` is when Meta sent the notification. A time in the future is none.
             let written_at = comment.notified_at.unwrap_or(now).min(now);
@@ -501,14 +508,15 @@ impl Ingest {
                 comment.from.map_or((None, None), |from| (from.id, from.username));
             wanted.push(PendingSend {
                 id: SendId { account: account.id.clone(), event: EventId::from(&comment.id) },
-                lane,
-                campaign: found.campaign.id.clone(),
+                class,
+                content: Content::opening(found.campaign.id.clone()),
                 order: found.campaign.overflow,
                 keyword: found.keyword.map(str::to_owned),
                 to: Address::Comment { id: comment.id, author },
                 media: comment.media,
                 username,
                 matched_at: now,
+                not_before: None,
                 deadline: written_at + window,
                 stage: Stage::Parked,
                 epoch: 0,
@@ -546,17 +554,16 @@ impl Ingest {
     async fn record(
         &self,
         account: &Account,
-        lane: Lane,
-        mut sends: Vec<PendingSend>,
+        class: Class,
+        sends: Vec<PendingSend>,
         now: Timestamp,
         counts: &mut Ingested,
     ) -> Result<(), StoreError> {
-        if sends.is_empty() {
-            return Ok(());
-        }
+        let may_go = |send: &PendingSend| send.not_before.is_none_or(|at| at <= now);
+        let (mut sends, later): (Vec<_>, Vec<_>) = sends.into_iter().partition(may_go);
         // As their keys will sort.
         sends.sort_by_cached_key(|send| OutboxKey::new(send, 0));
-        let slots = match self.take_slots(account, lane, &sends, now).await {
+        let slots = match self.take_slots(account, class, &sends, now).await {
             // Comments that are parked are not lost with the cursor.
             Err(error) if !error.is_retryable() => {
                 self.meter.store_failed(&error);
@@ -566,12 +573,17 @@ impl Ingest {
             slots => slots?,
         };
         let (slots, are_left) = match slots {
-            Slots::Taken(slots) => (slots, false),
+            // Release plans for those in time.
+            Slots::Taken(slots) => (slots, !later.is_empty()),
             Slots::Lost => (Vec::new(), true),
         };
         for (send, &slot) in sends.iter_mut().zip(&slots) {
             send.stage =
-                Stage::Queued { due: pace::due(&account.rules, &send.id, lane, slot, now) };
+                Stage::Queued { due: pace::due(&account.rules, &send.id, class.action, slot, now) };
+        }
+        if !later.is_empty() {
+            sends.extend(later);
+            sends.sort_by_cached_key(|send| OutboxKey::new(send, 0));
         }
         let (batches, placed): (Vec<OutboxBatch>, Vec<_>) =
             OutboxBatch::of(sends, now, || self.ids.next_nonce()).into_iter().unzip();
@@ -602,7 +614,7 @@ impl Ingest {
                 (Ok(Recorded::New), _) => {
                     // It goes behind what waits already.
                     let is_late =
-                        last.is_some_and(|last| lane != Lane::Live && send.deadline < last);
+                        last.is_some_and(|last| class.lane != Lane::Live && send.deadline < last);
                     info!(send = %send.id, is_late, "parked");
                     counts.parked += 1;
                     counts.late += usize::from(is_late);
@@ -617,7 +629,7 @@ impl Ingest {
         }
         if are_left {
             // Behind the batches, so that the run finds them.
-            info!(account = %account.id, "parked though there are slots: release is asked for");
+            info!(account = %account.id, "parked without the cursor: release is asked for");
             if let Err(error) = self.backlogs.wake(&account.id, now).await {
                 warn!(account = %account.id, %error, "could not ask for release");
             }
@@ -630,7 +642,7 @@ impl Ingest {
     async fn take_slots(
         &self,
         account: &Account,
-        lane: Lane,
+        class: Class,
         sends: &[PendingSend],
         now: Timestamp,
     ) -> Result<Slots, StoreError> {
@@ -640,7 +652,7 @@ impl Ingest {
         };
         let deadlines: Vec<Timestamp> = sends.iter().map(|send| send.deadline).collect();
         let take = |cursor: &Cursor| {
-            let taken = cursor.take(&account.rules, lane, now, &deadlines, self.ids.next());
+            let taken = cursor.take(&account.rules, class, now, &deadlines, self.ids.next());
             (taken.slots, taken.cursor)
         };
         let stored = CursorOf(&*self.cursors, &account.id);

@@ -28,7 +28,7 @@ use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::refusal::{Evidence, Finding, Party};
 use spillway_core::rotation::Rotation;
-use spillway_core::send::Lane;
+use spillway_core::send::{Class, Lane};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{CONNECT_TIMEOUT, CallError};
 use spillway_meta::usage::Usage;
@@ -228,7 +228,7 @@ impl Limiter {
         Self { journal: Some(journal), ..self }
     }
 
-    /// Takes units for as many of the tasks, all of one lane, as fit, in one write.
+    /// Takes units for as many of the tasks, all of one class, as fit, in one write.
     pub(crate) async fn reserve(
         &self,
         account: &Account,
@@ -241,7 +241,7 @@ impl Limiter {
         else {
             return Ok(Reserved::default());
         };
-        let (lane, action) = (first.lane, first.lane.action());
+        let Class { lane, action } = first.class;
         let counted_at = match (tasks, &first.recipient) {
             ([_], Some(person)) if account.rules.knows_people() => {
                 self.budgets.counted_at(&account.id, person).await?
@@ -829,7 +829,7 @@ impl Limiter {
         if of_app.is_some() {
             return of_app;
         }
-        let key = (account.clone(), task.map(|task| task.lane), grant.action);
+        let key = (account.clone(), task.map(|task| task.class.lane), grant.action);
         let stop = self.denials.get(&key);
         if let Some(denial) = stop.filter(|denial| matches!(denial.reason, DenialReason::Hold(_)))
             && grant.role == Role::Normal
@@ -1057,7 +1057,7 @@ impl Limiter {
 
 /// Everything that an account may be denied under.
 fn keys(account: &AccountId) -> impl Iterator<Item = (AccountId, Option<Lane>, Action)> {
-    let lanes = Lane::ALL.into_iter().map(|lane| (Some(lane), lane.action()));
+    let lanes = Class::ALL.into_iter().map(|Class { lane, action }| (Some(lane), action));
     let others = Action::ALL.into_iter().map(|action| (None, action));
     lanes.chain(others).map(|(lane, action)| (account.clone(), lane, action))
 }
@@ -1068,7 +1068,7 @@ fn own_hold(budget: &Budget, task: &SendTask, now: Timestamp) -> Option<Denial> 
     let of_person = task.recipient.as_ref().and_then(held);
     let denial = |reason| move |retry_at| Denial { reason, retry_at };
     of_person.map(denial(DenialReason::RecipientHold)).or_else(|| {
-        let held = budget.holds.refusals.campaign_held_until(&task.campaign, now);
+        let held = budget.holds.refusals.campaign_held_until(&task.content.campaign, now);
         held.map(denial(DenialReason::CampaignHold))
     })
 }
@@ -1086,7 +1086,7 @@ fn free_tasks(budget: &Budget, tasks: &[&SendTask], now: Timestamp) -> Vec<usize
 }
 
 fn party(task: &SendTask) -> Party {
-    Party::new(&task.send.event, task.recipient.as_ref(), &task.campaign, None)
+    Party::new(&task.send.event, task.recipient.as_ref(), &task.content.campaign, None)
 }
 
 /// How many units to ask for; nothing where every person or campaign is on hold.

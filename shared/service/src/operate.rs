@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::history::PastStep;
-use spillway_core::id::{AccountId, CampaignId, CommentId, RecipientId, SendId};
-use spillway_core::send::{Address, CancelReason, NoRetry, Outcome, PendingSend, Stage};
+use spillway_core::id::{AccountId, CommentId, RecipientId, SendId};
+use spillway_core::send::{
+    Address, CancelReason, Class, Content, NoRetry, Outcome, PendingSend, Stage,
+};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
 use crate::clock::Clock;
@@ -26,8 +28,10 @@ use crate::send_task::SendTask;
 pub struct Stored {
     /// Which send.
     pub id: SendId,
-    /// Its campaign.
-    pub campaign: CampaignId,
+    /// Its lane, and the call that it makes.
+    pub class: Class,
+    /// What it says.
+    pub content: Content,
     /// When it was matched.
     pub matched_at: Timestamp,
     /// Its outbox key, while it waits or when it ended.
@@ -427,12 +431,12 @@ impl Operator {
 /// send's end: its text takes the fallbacks of its placeholders.
 fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
     let State::Ended { outcome, .. } = &stored.state else { return Err(NoRetry::Waiting) };
-    let (lane, order, deadline) = stored.outbox_key.parts().ok_or(NoRetry::OutboxKey)?;
-    let earlier = outcome.retry(lane, deadline, now)?;
+    let (_, order, deadline) = stored.outbox_key.parts().ok_or(NoRetry::OutboxKey)?;
+    let earlier = outcome.retry(stored.class.action, deadline, now)?;
     Ok(PendingSend {
         id: stored.id.clone(),
-        lane,
-        campaign: stored.campaign.clone(),
+        class: stored.class,
+        content: stored.content.clone(),
         // A comment's id is its event's.
         to: Address::Comment { id: CommentId::new(stored.id.event.as_str()), author: None },
         order,
@@ -440,6 +444,7 @@ fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
         username: None,
         keyword: None,
         matched_at: stored.matched_at,
+        not_before: None,
         deadline,
         stage: Stage::Parked,
         // Its end and its return are steps, too.

@@ -12,8 +12,8 @@
 //! messages name one epoch, and one of them is claimed.
 
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
-use spillway_core::send::{Lane, PendingSend, Stage};
+use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::send::{Class, Content, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 
 use crate::outbox_key::OutboxKey;
@@ -21,7 +21,7 @@ use crate::outbox_key::OutboxKey;
 /// Lines of a batch at most: about as many as one write unit pays for.
 pub const LINES_MAX: usize = 18;
 
-/// Sends of one account, lane, order and campaign, in the order of their keys. It is written
+/// Sends of one account, class, order and content, in the order of their keys. It is written
 /// before the sends that it lists, and a line goes only when its send was seen to have ended: so
 /// everything that waits is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +32,10 @@ pub struct OutboxBatch {
     pub outbox_key: OutboxKey,
     /// Raised by every write: 1 when it is new.
     pub version: u32,
-    /// The campaign that matched.
-    pub campaign: CampaignId,
+    /// Their place in the order, and the call that they make.
+    pub class: Class,
+    /// What they say.
+    pub content: Content,
     /// When they were matched.
     pub matched_at: Timestamp,
     /// When the batch was first written. Shortly after that entries of its sends may still be
@@ -48,6 +50,8 @@ pub struct OutboxBatch {
 pub struct OutboxLine {
     /// Its event.
     pub event: EventId,
+    /// No attempt before this instant; `None` where it may go at once.
+    pub not_before: Option<Timestamp>,
     /// No attempt after this instant.
     pub deadline: Timestamp,
     /// The slot that it was given last.
@@ -65,7 +69,7 @@ pub struct Slot {
 }
 
 impl OutboxBatch {
-    /// Batches for new sends of one account and lane, which are given in order; each batch with its
+    /// Batches for new sends of one account and class, which are given in order; each batch with its
     /// sends, and each send with its outbox key. Every batch takes a `nonce` of its own, so that no
     /// other recording of the same event has the same outbox key.
     pub fn of(
@@ -77,7 +81,7 @@ impl OutboxBatch {
         for send in sends {
             let open = batches.iter_mut().rev().find(|(batch, sends)| {
                 let is_alike = sends.first().is_some_and(|(_, first)| first.order == send.order);
-                is_alike && batch.campaign == send.campaign && batch.lines.len() < LINES_MAX
+                is_alike && batch.content == send.content && batch.lines.len() < LINES_MAX
             });
             match open {
                 Some((batch, sends)) => {
@@ -102,18 +106,18 @@ impl OutboxBatch {
             account: send.id.account.clone(),
             outbox_key,
             version: 1,
-            campaign: send.campaign.clone(),
+            class: send.class,
+            content: send.content.clone(),
             matched_at: send.matched_at,
             written_at: now,
             lines: vec![OutboxLine::new(send)],
         }
     }
 
-    /// The lane and the order of its sends. What its outbox key does not tell, an earlier or later
-    /// version has written: it is taken as it is for most.
-    pub fn kind(&self) -> (Lane, Overflow) {
-        let parts = self.outbox_key.parts();
-        parts.map_or((Lane::Inbound, Overflow::OldestFirst), |(lane, order, _)| (lane, order))
+    /// The order of its sends. What its outbox key does not tell, an earlier or later version has
+    /// written: it is taken as it is for most.
+    pub fn order(&self) -> Overflow {
+        self.outbox_key.parts().map_or(Overflow::OldestFirst, |(_, order, _)| order)
     }
 
     /// The outbox key of one of its sends.
@@ -137,7 +141,8 @@ impl OutboxLine {
     /// A line for a new send.
     fn new(send: &PendingSend) -> Self {
         let slot = send.stage.slot().map(|due| Slot { due, epoch: send.epoch });
-        Self { event: send.id.event.clone(), deadline: send.deadline, slot }
+        let PendingSend { id, not_before, deadline, .. } = send;
+        Self { event: id.event.clone(), not_before: *not_before, deadline: *deadline, slot }
     }
 
     /// The send as it stands, given what its entry holds: who gives it a slot writes no more than
@@ -163,14 +168,15 @@ mod tests {
     fn send(n: u64, campaign: &str, order: Overflow) -> PendingSend {
         PendingSend {
             id: SendId { account: "178".into(), event: EventId::new(format!("179{n:03}")) },
-            lane: Lane::Inbound,
-            campaign: campaign.into(),
+            class: Class::PRIVATE_REPLY,
+            content: Content::opening(campaign),
             to: Address::Comment { id: "179".into(), author: None },
             order,
             media: None,
             username: None,
             keyword: None,
             matched_at: Timestamp::EPOCH,
+            not_before: None,
             deadline: Timestamp::from_secs(1_790_000_000 + n),
             stage: Stage::Parked,
             epoch: 0,
@@ -198,7 +204,7 @@ mod tests {
             assert_eq!(batch.outbox_key, sends[0].0);
             for (line, (outbox_key, send)) in batch.lines.iter().zip(sends) {
                 assert_eq!((&batch.key_of(line), batch.id_of(line)), (outbox_key, send.id.clone()));
-                assert_eq!(batch.kind(), (send.lane, send.order));
+                assert_eq!((batch.class, batch.order()), (send.class, send.order));
                 assert_eq!(line.deadline, send.deadline);
             }
             assert!(sends.is_sorted_by(|(a, _), (b, _)| a < b));

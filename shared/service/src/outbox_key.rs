@@ -19,9 +19,9 @@ impl OutboxKey {
     /// Makes an outbox key for `send`. `nonce` differs between recordings of one event, so two
     /// deliveries of one comment cannot overwrite each other's send.
     pub fn new(send: &PendingSend, nonce: u64) -> Self {
-        let PendingSend { lane, deadline, order, id, .. } = send;
+        let PendingSend { class, deadline, order, id, .. } = send;
         let key = Self::key(*order, *deadline);
-        Self(format!("{}#{key:014}#{}#{nonce:016x}", lane.rank(), id.event))
+        Self(format!("{}#{key:014}#{}#{nonce:016x}", class.lane.rank(), id.event))
     }
 
     fn key(order: Overflow, deadline: Timestamp) -> u64 {
@@ -78,23 +78,24 @@ impl fmt::Debug for OutboxKey {
 #[cfg(test)]
 mod tests {
     use spillway_core::id::SendId;
-    use spillway_core::send::{Address, Earlier, Stage};
+    use spillway_core::send::{Address, Class, Content, Earlier, Stage};
 
     use super::*;
 
     #[test]
     fn keys_sort_by_lane_and_deadline_and_the_newest_first_where_a_campaign_wants_it() {
-        let outbox_key = |lane, order, deadline| {
+        let outbox_key = |class: Class, order, deadline| {
             let send = PendingSend {
                 id: SendId { account: "178".into(), event: "179".into() },
-                lane,
-                campaign: "guide".into(),
+                class,
+                content: Content::opening("guide"),
                 to: Address::Comment { id: "179".into(), author: None },
                 order,
                 media: None,
                 username: None,
                 keyword: None,
                 matched_at: Timestamp::EPOCH,
+                not_before: None,
                 deadline: Timestamp::from_secs(deadline),
                 stage: Stage::Parked,
                 epoch: 0,
@@ -107,12 +108,12 @@ mod tests {
         };
         let (oldest, newest) = (Overflow::OldestFirst, Overflow::NewestFirst);
         let sorted = [
-            outbox_key(Lane::Live, oldest, 1_790_000_600),
-            outbox_key(Lane::Inbound, oldest, 1_790_000_000),
-            outbox_key(Lane::Inbound, oldest, 1_790_000_001),
-            outbox_key(Lane::Inbound, newest, 1_790_000_001),
-            outbox_key(Lane::Inbound, newest, 1_790_000_000),
-            outbox_key(Lane::Outbound, oldest, 1_790_000_000),
+            outbox_key(Class::LIVE_REPLY, oldest, 1_790_000_600),
+            outbox_key(Class::PRIVATE_REPLY, oldest, 1_790_000_000),
+            outbox_key(Class::PRIVATE_REPLY, oldest, 1_790_000_001),
+            outbox_key(Class::PRIVATE_REPLY, newest, 1_790_000_001),
+            outbox_key(Class::PRIVATE_REPLY, newest, 1_790_000_000),
+            outbox_key(Class::OUTBOUND, oldest, 1_790_000_000),
         ];
         assert!(sorted.is_sorted(), "{sorted:?}");
         let parts = sorted[3].parts().unwrap();

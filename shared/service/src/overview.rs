@@ -12,7 +12,7 @@ use spillway_core::load::{ByHour, Headroom, planned_by_hour};
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
-use spillway_core::send::{Lane, PendingSend, Stage};
+use spillway_core::send::{Class, Lane, PendingSend, Stage};
 use spillway_core::status::{Condition, Facts};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
@@ -182,8 +182,8 @@ impl Overviews {
             let batches = self.sends.batches(id, after.as_ref(), BATCHES).await?;
             let mut due = Vec::new();
             for batch in &batches {
-                let (lane, order) = batch.kind();
-                let campaign = &batch.campaign;
+                let (class, order) = (batch.class, batch.order());
+                let campaign = &batch.content.campaign;
                 for line in &batch.lines {
                     let stage = match line.slot {
                         None => Stage::Parked,
@@ -194,16 +194,18 @@ impl Overviews {
                         }
                     };
                     let (campaign, deadline) = (campaign.clone(), line.deadline);
-                    found.push(Listed { lane, campaign, order, deadline, stage });
+                    let not_before = line.not_before;
+                    found.push(Listed { class, campaign, order, not_before, deadline, stage });
                 }
             }
             let ids: Vec<SendId> = due.iter().map(|(batch, line)| batch.id_of(line)).collect();
             let entries = self.sends.entries(&ids, Read::Eventual).await?;
             for ((batch, line), entry) in due.into_iter().zip(entries) {
                 if let Some(send) = entry.waiting_at(&batch.key_of(line)) {
-                    let PendingSend { lane, campaign, order, deadline, stage, .. } =
-                        line.stands(send);
-                    found.push(Listed { lane, campaign, order, deadline, stage });
+                    let send = line.stands(send);
+                    let PendingSend { class, order, not_before, deadline, stage, .. } = send;
+                    let campaign = send.content.campaign;
+                    found.push(Listed { class, campaign, order, not_before, deadline, stage });
                 }
             }
             if batches.len() < BATCHES {
@@ -217,9 +219,10 @@ impl Overviews {
 
 /// A send that waits.
 struct Listed {
-    lane: Lane,
+    class: Class,
     campaign: CampaignId,
     order: Overflow,
+    not_before: Option<Timestamp>,
     deadline: Timestamp,
     stage: Stage,
 }
@@ -237,20 +240,21 @@ impl Overview {
         let now = self.seen_at;
         self.backlog.extent = extent;
         let (mut outstanding, mut expected) = (Vec::new(), Vec::new());
-        for &Listed { lane, ref campaign, order, deadline, stage } in waiting {
-            let of_lane = &mut self.backlog.lanes[usize::from(lane.rank())];
+        for &Listed { class, ref campaign, order, not_before, deadline, stage } in waiting {
+            let of_lane = &mut self.backlog.lanes[usize::from(class.lane.rank())];
             match stage {
                 Stage::Queued { due } => {
                     of_lane.queued += 1;
-                    outstanding.push((lane, due));
+                    outstanding.push((class, due));
                 }
                 Stage::Sending { .. } => of_lane.queued += 1,
                 Stage::Parked => {
                     of_lane.parked += 1;
                     // One of a campaign on hold waits for the hold's end first.
                     let held_until = budget.holds.refusals.campaign_held_until(campaign, now);
-                    let arrives = held_until.unwrap_or(now);
-                    expected.push(Expected { lane, arrives, deadline, order });
+                    let arrives =
+                        held_until.into_iter().chain(not_before).fold(now, Timestamp::max);
+                    expected.push(Expected { class, arrives, deadline, order });
                 }
             }
         }

@@ -2,34 +2,33 @@
 //! carries no text and no name.
 
 use serde::{Deserialize, Serialize};
-use spillway_core::id::{CampaignId, RecipientId, SendId};
-use spillway_core::send::{Lane, PendingSend};
+use spillway_core::id::{RecipientId, SendId};
+use spillway_core::quota::Action;
+use spillway_core::send::{Class, Content, Lane, PendingSend};
 use spillway_core::time::Timestamp;
 
 use crate::outbox_key::OutboxKey;
 
 /// The permission to act on a send at one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Wire", into = "Wire")]
 pub struct SendTask {
     /// Which send.
     pub send: SendId,
     /// The key under which it waits.
-    #[serde(rename = "place")]
     pub outbox_key: OutboxKey,
     /// The epoch at which it may be acted on. Once the send has moved on, the task is void.
     pub epoch: u32,
-    /// Its lane.
-    pub lane: Lane,
-    /// The campaign whose text it gets.
-    pub campaign: CampaignId,
+    /// Its lane, and the call that it makes.
+    pub class: Class,
+    /// What it says.
+    pub content: Content,
     /// No attempt after this instant.
     pub deadline: Timestamp,
     /// The person that it goes to, if known: a person on hold is left alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<RecipientId>,
     /// The slot, which is stored with the claim for people to read. Messages of earlier versions
     /// lack it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Timestamp>,
 }
 
@@ -40,8 +39,8 @@ impl SendTask {
             send: send.id.clone(),
             outbox_key,
             epoch: send.epoch,
-            lane: send.lane,
-            campaign: send.campaign.clone(),
+            class: send.class,
+            content: send.content.clone(),
             deadline: send.deadline,
             recipient: send.to.recipient().cloned(),
             slot: send.stage.slot(),
@@ -55,8 +54,7 @@ impl SendTask {
 
     /// Encodes the task as the body of a message.
     pub fn encode(&self) -> String {
-        let wire = Wire { v: Version::V1, task: self };
-        serde_json::to_string(&wire).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Decodes the body of a message.
@@ -64,7 +62,7 @@ impl SendTask {
     /// # Errors
     /// Fails if the body is not one of ours. It belongs in the dead-letter queue.
     pub fn decode(body: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str::<Wire<Self>>(body).map(|wire| wire.task)
+        serde_json::from_str(body)
     }
 }
 
@@ -75,11 +73,50 @@ enum Version {
     V1,
 }
 
+/// A task as the queue has it.
 #[derive(Serialize, Deserialize)]
-struct Wire<T> {
+struct Wire {
     v: Version,
+    send: SendId,
+    place: OutboxKey,
+    epoch: u32,
+    lane: Lane,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<Action>,
     #[serde(flatten)]
-    task: T,
+    content: Content,
+    deadline: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recipient: Option<RecipientId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slot: Option<Timestamp>,
+}
+
+impl From<SendTask> for Wire {
+    fn from(task: SendTask) -> Self {
+        let SendTask { send, outbox_key, epoch, class, content, deadline, recipient, slot } = task;
+        Self {
+            v: Version::V1,
+            send,
+            place: outbox_key,
+            epoch,
+            lane: class.lane,
+            action: class.named_action(),
+            content,
+            deadline,
+            recipient,
+            slot,
+        }
+    }
+}
+
+impl From<Wire> for SendTask {
+    fn from(wire: Wire) -> Self {
+        let Wire { v: Version::V1, send, place, epoch, lane, action, .. } = wire;
+        let Wire { content, deadline, recipient, slot, .. } = wire;
+        let class = Class::from_stored(lane, action);
+        Self { send, outbox_key: place, epoch, class, content, deadline, recipient, slot }
+    }
 }
 
 #[cfg(test)]
@@ -92,8 +129,8 @@ mod tests {
             send: SendId { account: "178".into(), event: "179".into() },
             outbox_key: OutboxKey::from_stored("1#00001790000000#179#ab".into()),
             epoch: 3,
-            lane: Lane::Inbound,
-            campaign: "guide".into(),
+            class: Class::PRIVATE_REPLY,
+            content: Content::opening("guide"),
             deadline: Timestamp::from_millis(1_790_000_000_000),
             recipient: None,
             slot: None,

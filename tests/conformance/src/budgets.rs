@@ -15,7 +15,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::profile::{Profile, SlowDown};
 use spillway_core::quota::{Action, Limit, Quota, Unit};
 use spillway_core::rules::{Rules, Terms};
-use spillway_core::send::Lane;
+use spillway_core::send::{Class, Lane};
 use spillway_core::time::Timestamp;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::account_cache::AccountCache;
@@ -92,7 +92,9 @@ impl Versioned for Cursor {
     }
 
     fn next(&self, subject: &dyn Subject, id: GrantId) -> Self {
-        self.take(&rules(200), Lane::Inbound, now(subject), &[Timestamp::NEVER], id).cursor.unwrap()
+        self.take(&rules(200), Class::PRIVATE_REPLY, now(subject), &[Timestamp::NEVER], id)
+            .cursor
+            .unwrap()
     }
 
     fn version(&self) -> u64 {

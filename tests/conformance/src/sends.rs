@@ -6,7 +6,7 @@ use futures::future::join_all;
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
 use spillway_core::send::{
-    Address, CancelReason, Earlier, Lane, Outcome, PendingSend, Stage, Step,
+    Address, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage, Step,
 };
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_batch::{OutboxBatch, Slot};
@@ -25,14 +25,15 @@ pub(crate) fn send(subject: &dyn Subject, n: u32) -> PendingSend {
     let event = format!("1789{n:06}");
     PendingSend {
         id: SendId { account: account(), event: event.as_str().into() },
-        lane: Lane::Inbound,
-        campaign: "guide".into(),
+        class: Class::PRIVATE_REPLY,
+        content: Content::opening("guide"),
         to: Address::Comment { id: event.as_str().into(), author: Some("526".into()) },
         order: Overflow::OldestFirst,
         media: Some("179".into()),
         username: Some("ñandú \"🦤\"\\".into()),
         keyword: None,
         matched_at: now(subject),
+        not_before: None,
         deadline: now(subject) + (3600 + n % 50) * SECOND,
         stage: Stage::Parked,
         epoch: 0,
@@ -160,8 +161,9 @@ fn bare(subject: &dyn Subject, n: u32) -> PendingSend {
         username: None,
         keyword: Some("guía".into()),
         stage: Stage::Queued { due: now(subject) },
-        lane: Lane::Live,
+        class: Class::ANSWER,
         order: Overflow::NewestFirst,
+        not_before: Some(now(subject) + SECOND),
         ..send(subject, n)
     }
 }
@@ -438,7 +440,9 @@ pub async fn batches_are_read_some_at_a_time(subject: &dyn Subject) {
 pub async fn an_answer_that_is_full_is_not_the_last(subject: &dyn Subject) {
     let case = Case::new(subject);
     let long = || CampaignId::new("n".repeat(6000));
-    let batch = |n| batch(subject, &PendingSend { campaign: long(), ..send(subject, n) }, 1);
+    let batch = |n| {
+        batch(subject, &PendingSend { content: Content::opening(long()), ..send(subject, n) }, 1)
+    };
     let all: Vec<OutboxBatch> = (0..250).map(batch).collect();
     case.put(&all).await;
     let sends = &subject.ports().sends;

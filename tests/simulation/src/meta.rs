@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
 use spillway_core::quota;
-use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_judge::{Action, Arrival, Judge};
 use spillway_meta::error::GraphError;
@@ -70,6 +69,8 @@ pub(crate) enum Ask {
 /// A message to somebody, and how often it came.
 struct Message {
     nature: Nature,
+    /// Before when it may not go.
+    not_before: Option<Timestamp>,
     accepted: u32,
 }
 
@@ -144,7 +145,8 @@ impl Meta {
             account.messages.iter().map(|plan| {
                 let event = plan.new.event.clone();
                 let send = SendId { account: account.id.clone(), event };
-                (send, Message { nature: plan.nature, accepted: 0 })
+                let not_before = plan.new.not_before;
+                (send, Message { nature: plan.nature, not_before, accepted: 0 })
             })
         });
         Self {
@@ -159,6 +161,11 @@ impl Meta {
     /// Whether a comment is to be answered.
     pub(crate) fn is_wanted(&self, comment: &CommentId) -> bool {
         self.comments.get(comment).is_some_and(|comment| comment.plan.asks == Asks::Wanted)
+    }
+
+    /// Before when a message may not go.
+    pub(crate) fn not_before(&self, send: &SendId) -> Option<Timestamp> {
+        self.messages.get(send).and_then(|message| message.not_before)
     }
 
     /// How many calls for a message took effect.
@@ -446,8 +453,8 @@ impl Ask {
         match self {
             Self::Reply(comment) => {
                 match meta.comments.get(comment).map(|known| known.plan.surface) {
-                    Some(Surface::Live { .. }) => Lane::Live.action(),
-                    Some(Surface::Post) | None => Lane::Inbound.action(),
+                    Some(Surface::Live { .. }) => quota::Action::LiveReply,
+                    Some(Surface::Post) | None => quota::Action::PrivateReply,
                 }
             }
             Self::Message { .. } => quota::Action::Message,

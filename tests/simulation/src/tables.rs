@@ -77,7 +77,12 @@ enum State {
 impl Recording {
     fn new(outbox_key: &OutboxKey, send: &PendingSend, now: u64) -> Self {
         let stands = Past::new(State::Waiting(Box::new(send.clone())), now);
-        Self { outbox_key: outbox_key.clone(), lane: send.lane, deadline: send.deadline, stands }
+        Self {
+            outbox_key: outbox_key.clone(),
+            lane: send.class.lane,
+            deadline: send.deadline,
+            stands,
+        }
     }
 
     /// The send, while it waits.

@@ -5,12 +5,14 @@ use serde::{Deserialize, Serialize};
 use spillway_core::campaign::Overflow;
 use spillway_core::history::PastStep;
 use spillway_core::id::{CampaignId, MediaId, SendId};
-use spillway_core::send::{Address, Earlier, Lane, PendingSend, Stage};
+use spillway_core::send::{
+    Address, CampaignStep, Class, Content, Earlier, Lane, PendingSend, Stage,
+};
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, StoreError};
 
-use super::item::{Item, Reader, at, json, n, s};
+use super::item::{Item, Reader, at, json, n, s, word};
 use super::sends::expires_at;
 use super::table::entry_key;
 use crate::schema::EXPIRES_AT;
@@ -28,7 +30,34 @@ struct Body {
     username: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keyword: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
     deadline: Timestamp,
+}
+
+/// What a send's item or its batch's says of it beside its lane and campaign. The usual is left
+/// out.
+pub(super) fn said(
+    class: Class,
+    step: CampaignStep,
+) -> impl Iterator<Item = (String, AttributeValue)> {
+    let action = class.named_action().map(|action| ("action".into(), word(&action)));
+    let step = (!step.is_opening()).then(|| ("step".into(), word(&step)));
+    action.into_iter().chain(step)
+}
+
+/// Reads the class of the sends that have this outbox key.
+pub(super) fn read_class(reader: &Reader<'_>, outbox_key: &OutboxKey) -> Result<Class, StoreError> {
+    // What its outbox key does not tell, an earlier or later version has written: it is taken as it
+    // is for most.
+    let lane = outbox_key.parts().map_or(Lane::Inbound, |(lane, ..)| lane);
+    Ok(Class::from_stored(lane, reader.optional_word("action")?))
+}
+
+/// Reads what a send says.
+pub(super) fn read_content(reader: &Reader<'_>) -> Result<Content, StoreError> {
+    let campaign = CampaignId::new(reader.text("campaign")?);
+    Ok(Content { campaign, step: reader.optional_word("step")?.unwrap_or_default() })
 }
 
 /// A stage's name, and its instant.
@@ -47,12 +76,13 @@ pub(super) fn standing(
     send: &PendingSend,
 ) -> [(&'static str, AttributeValue); 9] {
     let body = Body {
-        lane: send.lane,
+        lane: send.class.lane,
         to: send.to.clone(),
         order: send.order,
         media: send.media.clone(),
         username: send.username.clone(),
         keyword: send.keyword.clone(),
+        not_before: send.not_before,
         deadline: send.deadline,
     };
     let (stage, instant) = stage_attributes(send.stage);
@@ -77,11 +107,12 @@ pub(super) fn standing(
 pub(super) fn item(outbox_key: &OutboxKey, send: &PendingSend) -> Item {
     let mut item = entry_key(&send.id);
     item.extend([
-        ("campaign".into(), s(send.campaign.as_str())),
+        ("campaign".into(), s(send.content.campaign.as_str())),
         ("matched_at".into(), at(send.matched_at)),
         ("steps".into(), AttributeValue::M(Item::new())),
         (EXPIRES_AT.into(), n(expires_at(send.matched_at, send.deadline))),
     ]);
+    item.extend(said(send.class, send.content.step));
     item.extend(standing(outbox_key, send).map(|(name, value)| (name.into(), value)));
     item
 }
@@ -112,14 +143,15 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
     };
     Ok(PendingSend {
         id: id.clone(),
-        lane: body.lane,
-        campaign: CampaignId::new(reader.text("campaign")?),
+        class: Class::from_stored(body.lane, reader.optional_word("action")?),
+        content: read_content(reader)?,
         to: body.to,
         order: body.order,
         media: body.media,
         username: body.username,
         keyword: body.keyword,
         matched_at: reader.at("matched_at")?,
+        not_before: body.not_before,
         deadline: body.deadline,
         stage,
         epoch: reader.number("epoch")?,

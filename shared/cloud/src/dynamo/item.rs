@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::StrDeserializer;
 use spillway_core::time::Timestamp;
 use spillway_service::port::StoreError;
 
@@ -36,6 +37,11 @@ pub(crate) fn json(value: &impl Serialize) -> AttributeValue {
 
 pub(crate) fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// As text, of an enum whose variants are words.
+pub(crate) fn word(value: &impl Serialize) -> AttributeValue {
+    s(json_text(value).trim_matches('"'))
 }
 
 /// Reads an item's attributes; what is missing or of another type is a corrupt item.
@@ -90,6 +96,18 @@ impl Reader<'_> {
     /// The instant, where there is one.
     pub(crate) fn opt_at(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.optional_number(name)?.map(Timestamp::from_millis))
+    }
+
+    /// The word, of an enum whose variants are words, where there is one.
+    pub(crate) fn optional_word<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let read = |word| {
+            T::deserialize(StrDeserializer::<serde::de::value::Error>::new(word))
+                .map_err(|error| self.corrupt(format!("attribute `{name}`: {error}")))
+        };
+        self.item.contains_key(name).then(|| self.text(name).and_then(read)).transpose()
     }
 
     pub(crate) fn bytes(&self, name: &str) -> Result<&[u8], StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
-use spillway_core::id::{AccountId, CampaignId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
 use spillway_core::send::{Outcome, PendingSend};
 use spillway_core::time::Timestamp;
 use spillway_service::operate::{Ledger, Part, State, Stored};
@@ -144,11 +144,13 @@ fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreEr
         "waiting" => State::Waiting(Box::new(entry::read_waiting(&reader, &id)?)),
         _ => State::Ended { outcome: reader.json("outcome")?, at: reader.at("ended_at")? },
     };
+    let outbox_key = OutboxKey::from_stored(reader.text("place")?.to_owned());
     Ok(Stored {
         id,
-        campaign: CampaignId::new(reader.text("campaign")?),
+        class: entry::read_class(&reader, &outbox_key)?,
+        content: entry::read_content(&reader)?,
         matched_at: reader.at("matched_at")?,
-        outbox_key: OutboxKey::from_stored(reader.text("place")?.to_owned()),
+        outbox_key,
         epoch: reader.number("epoch")?,
         attempts: reader.number("attempt")?,
         failures: reader.number("failures")?,

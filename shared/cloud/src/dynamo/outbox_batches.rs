@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use spillway_core::id::{AccountId, CampaignId, EventId};
+use spillway_core::id::{AccountId, EventId};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
 use spillway_service::keys;
@@ -16,6 +16,7 @@ use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::StoreError;
 use tracing::error;
 
+use super::entry::{read_class, read_content, said};
 use super::item::{Item, Reader, WRITTEN_BY, at, b, json, n, s, writer};
 use super::sends::{DynamoSends, expires_at, wait_before_rest};
 use super::table::{Ask, key};
@@ -28,35 +29,47 @@ const BATCH_WRITE: usize = 25;
 const PUT: &str = "write batches";
 const READ: &str = "read batches";
 
-/// A line as its batch's item has it: event, deadline, and where it has a slot, that and its epoch.
-/// Instants are in milliseconds from when the batch was written, so that a full batch is one write
-/// unit.
+/// A line as its batch's item has it: event, deadline, and where it has a slot, that and its epoch;
+/// one that may not go at once begins with the instant before which it may not. Instants are in
+/// milliseconds from when the batch was written, so that a full batch is one write unit.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Stored {
     Parked(EventId, i64),
     Queued(EventId, i64, i64, u32),
+    ParkedLater(i64, EventId, i64),
+    QueuedLater(i64, EventId, i64, i64, u32),
 }
 
 impl Stored {
     fn of(line: &OutboxLine, written_at: Timestamp) -> Self {
         let from = |at: Timestamp| at.as_millis().wrapping_sub(written_at.as_millis()) as i64;
         let (event, deadline) = (line.event.clone(), from(line.deadline));
-        match line.slot {
-            None => Self::Parked(event, deadline),
-            Some(Slot { due, epoch }) => Self::Queued(event, deadline, from(due), epoch),
+        let slot = line.slot.map(|Slot { due, epoch }| (from(due), epoch));
+        match (line.not_before.map(from), slot) {
+            (None, None) => Self::Parked(event, deadline),
+            (None, Some((due, epoch))) => Self::Queued(event, deadline, due, epoch),
+            (Some(later), None) => Self::ParkedLater(later, event, deadline),
+            (Some(later), Some((due, epoch))) => {
+                Self::QueuedLater(later, event, deadline, due, epoch)
+            }
         }
     }
 
     fn read(self, written_at: Timestamp) -> OutboxLine {
         let at = |from| Timestamp::from_millis(written_at.as_millis().wrapping_add_signed(from));
-        let (event, deadline, slot) = match self {
-            Self::Parked(event, deadline) => (event, deadline, None),
+        let (not_before, event, deadline, slot) = match self {
+            Self::Parked(event, deadline) => (None, event, deadline, None),
             Self::Queued(event, deadline, due, epoch) => {
-                (event, deadline, Some(Slot { due: at(due), epoch }))
+                (None, event, deadline, Some((due, epoch)))
+            }
+            Self::ParkedLater(later, event, deadline) => (Some(later), event, deadline, None),
+            Self::QueuedLater(later, event, deadline, due, epoch) => {
+                (Some(later), event, deadline, Some((due, epoch)))
             }
         };
-        OutboxLine { event, deadline: at(deadline), slot }
+        let slot = slot.map(|(due, epoch)| Slot { due: at(due), epoch });
+        OutboxLine { event, not_before: not_before.map(at), deadline: at(deadline), slot }
     }
 }
 
@@ -71,12 +84,13 @@ fn item(batch: &OutboxBatch) -> Item {
     let mut item = batch_key(batch);
     item.extend([
         ("version".into(), n(batch.version)),
-        ("campaign".into(), s(batch.campaign.as_str())),
+        ("campaign".into(), s(batch.content.campaign.as_str())),
         ("matched_at".into(), at(batch.matched_at)),
         ("written_at".into(), at(batch.written_at)),
         ("lines".into(), json(&lines)),
         (EXPIRES_AT.into(), n(expires_at(batch.written_at, deadline))),
     ]);
+    item.extend(said(batch.class, batch.content.step));
     item
 }
 
@@ -84,11 +98,13 @@ fn read(item: &Item, account: &AccountId) -> Result<OutboxBatch, StoreError> {
     let reader = Reader { item, what: READ };
     let written_at = reader.at("written_at")?;
     let lines = reader.json::<Vec<Stored>>("lines")?.into_iter();
+    let outbox_key = OutboxKey::from_stored(reader.text("sk")?.to_owned());
     Ok(OutboxBatch {
         account: account.clone(),
-        outbox_key: OutboxKey::from_stored(reader.text("sk")?.to_owned()),
+        class: read_class(&reader, &outbox_key)?,
+        content: read_content(&reader)?,
+        outbox_key,
         version: reader.number("version")?,
-        campaign: CampaignId::new(reader.text("campaign")?),
         matched_at: reader.at("matched_at")?,
         written_at,
         lines: lines.map(|line| line.read(written_at)).collect(),
@@ -203,6 +219,7 @@ impl DynamoSends {
 
 #[cfg(test)]
 mod tests {
+    use spillway_core::send::{Class, Content};
     use spillway_service::outbox_batch::LINES_MAX;
 
     use super::*;
@@ -221,6 +238,7 @@ mod tests {
         let outbox_key = "1#01790604800000#17890000000000001#0123456789abcdef";
         let line = |n: u64| OutboxLine {
             event: EventId::new(format!("178900000000000{n:03}")),
+            not_before: None,
             deadline: written_at + std::time::Duration::from_secs(601_200 + n),
             slot: Some(Slot {
                 due: written_at + std::time::Duration::from_millis(500_000 + n),
@@ -231,7 +249,8 @@ mod tests {
             account: "17841400000000001".into(),
             outbox_key: OutboxKey::from_stored(outbox_key.into()),
             version: 12,
-            campaign: "the-guide-to-autumn-in-the-alps".into(),
+            class: Class::PRIVATE_REPLY,
+            content: Content::opening("the-guide-to-autumn-in-the-alps"),
             matched_at: written_at,
             written_at,
             lines: (0..LINES_MAX as u64).map(line).collect(),
@@ -241,6 +260,12 @@ mod tests {
         assert!(size <= 1024, "{size}");
         batch.lines[1].slot = None;
         batch.lines[2].slot = Some(Slot::UNKNOWN);
+        assert_eq!(read(&item(&batch), &batch.account).unwrap(), batch);
+        // What is new is stored only where it is not as usual.
+        assert!(!item(&batch).contains_key("action"));
+        batch.class = Class::ANSWER;
+        batch.lines[1].not_before = Some(written_at);
+        batch.lines[2].not_before = Some(written_at + std::time::Duration::from_secs(1));
         assert_eq!(read(&item(&batch), &batch.account).unwrap(), batch);
     }
 }

@@ -16,12 +16,14 @@ use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::Campaign;
 use spillway_core::feedback::Feedback;
-use spillway_core::id::AccountId;
-use spillway_core::message::Values;
+use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::message::{Template, Values};
 use spillway_core::pace::Cursor;
+use spillway_core::quota::Action;
 use spillway_core::rotation::Rotation;
 use spillway_core::send::{
-    Address, CancelReason, Earlier, Lane, Outcome, PendingSend, REPLY_WINDOW, Stage, Step,
+    Address, CampaignStep, CancelReason, Class, Earlier, FailReason, Lane, Outcome, PendingSend,
+    REPLY_WINDOW, Stage, Step,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_meta::graph::{Answered, CallError, Sent};
@@ -108,10 +110,10 @@ impl Deliver {
     /// messages that the queue must bring again.
     pub fn deliver(&self, jobs: Vec<Job>, deadline: Timestamp) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
-            let mut groups: BTreeMap<(AccountId, u8), Vec<Job>> = BTreeMap::new();
+            let mut groups: BTreeMap<(AccountId, Class), Vec<Job>> = BTreeMap::new();
             for job in jobs {
-                let SendTask { send, lane, .. } = &job.task;
-                groups.entry((send.account.clone(), lane.rank())).or_default().push(job);
+                let SendTask { send, class, .. } = &job.task;
+                groups.entry((send.account.clone(), *class)).or_default().push(job);
             }
             let runs = groups.into_values().map(|jobs| async move {
                 let ids: Vec<String> = jobs.iter().map(|job| job.message_id.clone()).collect();
@@ -126,7 +128,7 @@ impl Deliver {
         })
     }
 
-    /// Delivers jobs of one account and lane.
+    /// Delivers jobs of one account and class.
     async fn deliver_group(&self, mut jobs: Vec<Job>, deadline: Timestamp) -> Vec<String> {
         jobs.sort_by(|a, b| a.task.outbox_key.cmp(&b.task.outbox_key));
         let Some(first) = jobs.first() else { return Vec::new() };
@@ -235,7 +237,7 @@ impl Deliver {
         if !self.check.is_trusted() || jobs.iter().all(|job| now < job.task.deadline) {
             return jobs;
         }
-        let cursor = if jobs.iter().any(|job| job.task.lane == Lane::Live) {
+        let cursor = if jobs.iter().any(|job| job.task.class.lane == Lane::Live) {
             // The broadcast may have gone on since.
             match self.cursors.load(account).await {
                 // The answer may have shown that the clock is off.
@@ -251,7 +253,7 @@ impl Deliver {
         };
         let (late, jobs): (Vec<Job>, Vec<Job>) = jobs
             .into_iter()
-            .partition(|job| cursor.deadline(job.task.lane, job.task.deadline) <= now);
+            .partition(|job| cursor.deadline(job.task.class.lane, job.task.deadline) <= now);
         if !late.is_empty() {
             // Those that could not be ended are overdue, and release looks at them in any case.
             let _ = self.end_unclaimed(&late, &Outcome::Expired).await;
@@ -262,7 +264,7 @@ impl Deliver {
     /// Parks what waits for a paused campaign, and gives the rest, with the ids of messages that
     /// the queue must bring again.
     async fn hold_back(&self, account: &Account, jobs: Vec<Job>) -> (Vec<Job>, Vec<String>) {
-        if jobs.iter().all(|job| !account.campaigns.is_paused(&job.task.campaign)) {
+        if jobs.iter().all(|job| !account.campaigns.is_paused(&job.task.content.campaign)) {
             return (jobs, Vec::new());
         }
         // It may have been resumed since the account was read, and what is parked then waits long.
@@ -272,7 +274,7 @@ impl Deliver {
             Ok(None) | Err(_) => &account.campaigns,
         };
         let (paused, jobs): (Vec<Job>, Vec<Job>) =
-            jobs.into_iter().partition(|job| campaigns.is_paused(&job.task.campaign));
+            jobs.into_iter().partition(|job| campaigns.is_paused(&job.task.content.campaign));
         let again = self.park_held(account, paused.iter().collect()).await;
         (jobs, again)
     }
@@ -315,7 +317,7 @@ impl Deliver {
     async fn put_off(&self, account: &Account, denied: &[(&Job, Denial)]) -> Vec<String> {
         let Some((first, _)) = denied.first() else { return Vec::new() };
         let now = self.clock.now();
-        let gap = account.rules.gap(first.task.lane.action(), now, Feedback::default());
+        let gap = account.rules.gap(first.task.class.action, now, Feedback::default());
         let (mut waiting, mut parking, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (job, denial) in denied {
             let wait = denial.retry_at.since(now);
@@ -512,12 +514,12 @@ impl Deliver {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into());
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        let text = fill(&campaign, variant, send);
-        let call = async || match &send.to {
-            Address::Comment { id, .. } => {
-                self.graph.private_reply(account, id, &text, timeout).await
+        let (text, addressee) = (fill(&campaign, variant, send), addressee(send)?);
+        let call = async || match addressee {
+            Addressee::Author(comment) => {
+                self.graph.private_reply(account, comment, &text, timeout).await
             }
-            Address::Person(person) => self.graph.message(account, person, &text, timeout).await,
+            Addressee::Person(person) => self.graph.message(account, person, &text, timeout).await,
         };
         let called = self.gateway.call(account, reservation, Some(task), call).await;
         called.map_err(|no_answer| match no_answer {
@@ -551,7 +553,7 @@ impl Deliver {
         let Claimed { task, send } = claimed;
         let Address::Comment { id, .. } = &send.to else { return Ok(()) };
         let may_be_too_old =
-            send.lane == Lane::Inbound && send.deadline.since(now) < NOTIFIED_LATE_MAX;
+            send.class.lane == Lane::Inbound && send.deadline.since(now) < NOTIFIED_LATE_MAX;
         if !may_be_too_old || send.earlier == Earlier::NotSent {
             return Ok(());
         }
@@ -601,7 +603,7 @@ impl Deliver {
         account: &Account,
         send: &PendingSend,
     ) -> Result<Campaign, Resolution> {
-        let id = &send.campaign;
+        let id = &send.content.campaign;
         let campaign = match account.campaigns.get(id) {
             Some(known) => Ok(Some(known.clone())),
             None => self
@@ -687,6 +689,29 @@ fn in_time(made_at: Timestamp, now: Timestamp) -> Result<(), Resolution> {
     if made_at + REPLY_WINDOW <= now { Err(Resolution::Finish(Outcome::Expired)) } else { Ok(()) }
 }
 
+/// Whom a call names.
+enum Addressee<'a> {
+    /// The author of this comment, by a private reply.
+    Author(&'a CommentId),
+    /// A person, by a message.
+    Person(&'a RecipientId),
+}
+
+/// Returns whom the call of a send names. A send that would make another call than the one that its
+/// unit was taken for is not made.
+fn addressee(send: &PendingSend) -> Result<Addressee<'_>, Resolution> {
+    match (&send.to, send.class.action) {
+        (Address::Comment { id, .. }, Action::PrivateReply | Action::LiveReply) => {
+            Ok(Addressee::Author(id))
+        }
+        (Address::Person(person), Action::Message) => Ok(Addressee::Person(person)),
+        (_, action) => {
+            error!(send = %send.id, ?action, "its action does not fit whom it is for");
+            Err(Resolution::Finish(Outcome::Failed { reason: FailReason::BadRequest }))
+        }
+    }
+}
+
 /// A send that this invocation has claimed, and the task that its next step needs.
 struct Claimed {
     task: SendTask,
@@ -719,15 +744,24 @@ fn lease_until(deadline: Timestamp) -> Timestamp {
     deadline + CLOCK_BOUND
 }
 
+/// The texts of a step.
+fn texts(campaign: &Campaign, step: CampaignStep) -> &[Template] {
+    match step {
+        CampaignStep::Opening => &campaign.messages,
+    }
+}
+
 /// Chooses the text of a send: of its campaign's, one that was not used last.
 fn choose_text(account: &Account, task: &SendTask, rotation: &mut Rotation) -> usize {
-    let SendTask { send, campaign, .. } = task;
-    let variants = account.campaigns.get(campaign).map_or(1, |known| known.messages.len());
-    rotation.pick(campaign, send, variants)
+    let SendTask { send, content, .. } = task;
+    let campaign = account.campaigns.get(&content.campaign);
+    let variants = campaign.map_or(1, |campaign| texts(campaign, content.step).len());
+    rotation.pick(&content.campaign, send, variants)
 }
 
 fn fill(campaign: &Campaign, variant: usize, send: &PendingSend) -> String {
     let values = Values { username: send.username.as_deref(), keyword: send.keyword.as_deref() };
     // The campaign may have lost messages since the variant was picked.
-    campaign.messages[variant % campaign.messages.len()].fill(values)
+    let texts = texts(campaign, send.content.step);
+    texts[variant % texts.len()].fill(values)
 }

@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use spillway_core::id::{EventId, SendId};
-use spillway_core::send::{Address, Earlier, PendingSend, Stage};
+use spillway_core::send::{Address, Content, Earlier, PendingSend, Stage};
 
 use super::*;
 use crate::outbox_key::OutboxKey;
@@ -34,14 +34,15 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 fn task(person: &str, campaign: &str) -> SendTask {
     let send = PendingSend {
         id: SendId { account: id(), event: EventId::new(format!("of-{person}")) },
-        lane: Lane::Inbound,
-        campaign: campaign.into(),
+        class: Class::PRIVATE_REPLY,
+        content: Content::opening(campaign),
         to: Address::Comment { id: person.into(), author: Some(person.into()) },
         order: spillway_core::campaign::Overflow::OldestFirst,
         media: None,
         username: None,
         keyword: None,
         matched_at: START,
+        not_before: None,
         deadline: START + 1000 * MINUTE,
         stage: Stage::Parked,
         epoch: 0,

@@ -13,7 +13,7 @@ use spillway_core::id::{AccountId, SendId};
 use spillway_core::pace::{Cursor, Plan, Probing};
 use spillway_core::refusal::{Party, Suspicion};
 use spillway_core::send::{
-    Address, CancelReason, FAILURES_MAX, FailReason, Lane, Outcome, PendingSend, Stage,
+    Address, CancelReason, Class, FAILURES_MAX, FailReason, Lane, Outcome, PendingSend, Stage,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
@@ -53,14 +53,15 @@ pub(super) struct BacklogScan {
     /// Can be released: parked, or left behind by a crash.
     pub(super) ready: Vec<Ready>,
     /// Have a slot ahead and a message on the queue, for that instant.
-    pub(super) outstanding: Vec<(Lane, Timestamp)>,
+    pub(super) outstanding: Vec<(Class, Timestamp)>,
     /// Their lines.
     outstanding_at: Vec<LineIndex>,
     /// Claimed: a call may be under way, or its function may just have died.
     pub(super) claimed: usize,
-    /// Wait for a campaign that is paused or on hold.
+    /// Wait for a campaign that is paused or on hold, or for the instant before which they may not
+    /// go.
     pub(super) held_back: usize,
-    /// Of these, those without a slot whose campaign is on hold, as a forecast sees them.
+    /// Of these, those without a slot whose wait has a known end, as a forecast sees them.
     coming: Vec<Expected>,
     /// On a batch, and not recorded with it yet, if ever.
     unclear: usize,
@@ -96,7 +97,7 @@ enum Edit {
 pub(super) struct Ready {
     pub(super) at: LineIndex,
     pub(super) outbox_key: OutboxKey,
-    pub(super) lane: Lane,
+    pub(super) class: Class,
     deadline: Timestamp,
     order: Overflow,
     /// The current send, where it was read.
@@ -120,13 +121,26 @@ pub(super) enum Extent {
     First,
 }
 
-/// Whether a send's campaign lets it go.
+/// Whether a send may go by its campaign, and by its own time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clearance {
     Now,
-    /// The campaign is paused, or on hold until this instant: before it only the send's time can
+    /// The campaign is paused, or not before this instant: until then only the send's deadline can
     /// end its wait.
     Later(Option<Timestamp>),
+}
+
+impl Clearance {
+    /// What is left of it for a send that may not go before this instant.
+    fn not_before(self, not_before: Option<Timestamp>, now: Timestamp) -> Self {
+        let Some(not_before) = not_before.filter(|&not_before| now < not_before) else {
+            return self;
+        };
+        match self {
+            Self::Now => Self::Later(Some(not_before)),
+            Self::Later(opens_at) => Self::Later(opens_at.map(|at| at.max(not_before))),
+        }
+    }
 }
 
 /// What an entry says of a line.
@@ -145,9 +159,9 @@ impl BacklogScan {
         unclaimed + self.claimed + self.unclear + self.over.len()
     }
 
-    /// Whether sends wait for the end of a campaign's hold.
-    pub(super) fn is_more_to_come(&self) -> bool {
-        !self.coming.is_empty()
+    /// When the first of the sends that may not go yet may.
+    pub(super) fn opens_at(&self) -> Option<Timestamp> {
+        self.coming.iter().map(|expected| expected.arrives).min()
     }
 
     fn batch(&self, at: LineIndex) -> &OutboxBatch {
@@ -160,23 +174,23 @@ impl BacklogScan {
 
     /// Whom a line is for, as far as the batch tells.
     fn party_of(&self, at: LineIndex) -> Party {
-        Party::new(&self.line(at).event, None, &self.batch(at).campaign, None)
+        Party::new(&self.line(at).event, None, &self.batch(at).content.campaign, None)
     }
 
     fn outbox_key(&self, at: LineIndex) -> OutboxKey {
         self.batch(at).key_of(self.line(at))
     }
 
-    /// The lanes of those that need a slot, in order.
-    pub(super) fn lanes(&self) -> Vec<Lane> {
-        self.ready.iter().map(|ready| ready.lane).collect()
+    /// The classes of those that need a slot, in order.
+    pub(super) fn classes(&self) -> Vec<Class> {
+        self.ready.iter().map(|ready| ready.class).collect()
     }
 
     /// The same as a forecast sees them.
     pub(super) fn expected(&self, now: Timestamp) -> Vec<Expected> {
         let expected = |ready: &Ready| {
-            let Ready { lane, deadline, order, .. } = *ready;
-            Expected { lane, arrives: now, deadline, order }
+            let Ready { class, deadline, order, .. } = *ready;
+            Expected { class, arrives: now, deadline, order }
         };
         self.ready.iter().map(expected).chain(self.coming.iter().copied()).collect()
     }
@@ -185,11 +199,12 @@ impl BacklogScan {
     /// knows of more in the last lane that it has read.
     pub(super) fn first_left(&self, plan: &Plan) -> Option<Lane> {
         let left = self.ready.iter().zip(&plan.slots).filter(|(_, slot)| slot.is_none());
-        let paced = left.map(|(ready, _)| ready.lane).filter(|&lane| lane != Lane::Live).min();
+        let paced =
+            left.map(|(ready, _)| ready.class.lane).filter(|&lane| lane != Lane::Live).min();
         paced.or(match self.extent {
             Extent::All => None,
             Extent::First => {
-                let last = self.ready.iter().map(|ready| ready.lane).max();
+                let last = self.ready.iter().map(|ready| ready.class.lane).max();
                 Some(last.map_or(Lane::Inbound, |last| last.max(Lane::Inbound)))
             }
         })
@@ -297,22 +312,24 @@ impl BacklogScan {
         }
         match send.stage {
             Stage::Queued { due } if now < due + OVERDUE => {
-                self.outstanding.push((send.lane, due));
+                self.outstanding.push((send.class, due));
                 self.outstanding_at.push(at);
             }
-            Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => match wanted {
+            Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => match wanted
+                .not_before(send.not_before, now)
+            {
                 Clearance::Now => self.ready.push(Ready {
                     at,
                     outbox_key: self.outbox_key(at),
-                    lane: send.lane,
+                    class: send.class,
                     deadline: ends_at,
                     order: send.order,
                     send: Some(send),
                 }),
                 Clearance::Later(opens_at) => {
                     self.held_back += 1;
-                    let PendingSend { lane, order, .. } = send;
-                    let coming = |arrives| Expected { lane, arrives, deadline: ends_at, order };
+                    let PendingSend { class, order, .. } = send;
+                    let coming = |arrives| Expected { class, arrives, deadline: ends_at, order };
                     self.coming.extend(opens_at.map(coming));
                 }
             },
@@ -334,9 +351,10 @@ impl BacklogScanner<'_> {
     /// What can be released is given only as far as all before it was read.
     pub(super) async fn first(&self, enough: usize) -> Result<BacklogScan, StoreError> {
         let is_enough = |scan: &BacklogScan| {
-            let ahead = |&&(lane, due): &&(Lane, Timestamp)| lane != Lane::Live && due > self.now;
+            let ahead =
+                |&&(class, due): &&(Class, Timestamp)| class.lane != Lane::Live && due > self.now;
             let slots_taken = scan.outstanding.iter().filter(ahead).count();
-            let paced = scan.ready.iter().filter(|ready| ready.lane != Lane::Live).count();
+            let paced = scan.ready.iter().filter(|ready| ready.class.lane != Lane::Live).count();
             paced >= enough.saturating_sub(slots_taken).max(1) || scan.ready.len() >= READY_MAX
         };
         // A delivery of a few comments fills a part of a batch.
@@ -414,20 +432,17 @@ impl BacklogScanner<'_> {
         loop {
             let batches = self.sends.batches(self.account, after.as_ref(), BATCHES.1).await?;
             for batch in &batches {
-                let (lane, order) = batch.kind();
-                let ends_at = |line: &OutboxLine| self.cursor.deadline(lane, line.deadline);
+                let (class, order) = (batch.class, batch.order());
+                let ends_at = |line: &OutboxLine| self.cursor.deadline(class.lane, line.deadline);
                 let is_waiting =
                     |line: &&OutboxLine| line.slot.is_none() && ends_at(line) > self.now;
-                let arrives = match self.wanted(batch) {
-                    Clearance::Now => self.now,
-                    Clearance::Later(Some(opens_at)) => opens_at,
-                    Clearance::Later(None) => continue,
-                };
-                expected.extend(batch.lines.iter().filter(is_waiting).map(|line| Expected {
-                    lane,
-                    arrives,
-                    deadline: ends_at(line),
-                    order,
+                let wanted = self.wanted(batch);
+                expected.extend(batch.lines.iter().filter(is_waiting).filter_map(|line| {
+                    let arrives = match wanted.not_before(line.not_before, self.now) {
+                        Clearance::Now => self.now,
+                        Clearance::Later(opens_at) => opens_at?,
+                    };
+                    Some(Expected { class, arrives, deadline: ends_at(line), order })
                 }));
             }
             if batches.len() < BATCHES.1 || expected.len() >= most {
@@ -438,9 +453,9 @@ impl BacklogScanner<'_> {
     }
 
     fn wanted(&self, batch: &OutboxBatch) -> Clearance {
-        let held = self.holds.refusals.campaign_held_until(&batch.campaign, self.now);
+        let held = self.holds.refusals.campaign_held_until(&batch.content.campaign, self.now);
         match held {
-            _ if self.campaigns.is_paused(&batch.campaign) => Clearance::Later(None),
+            _ if self.campaigns.is_paused(&batch.content.campaign) => Clearance::Later(None),
             Some(until) => Clearance::Later(Some(until)),
             None => Clearance::Now,
         }
@@ -494,51 +509,53 @@ impl BacklogScanner<'_> {
         for batch in batches {
             let number = scan.batches.len();
             let wanted = self.wanted(&batch);
-            let (lane, order) = batch.kind();
+            let (class, order) = (batch.class, batch.order());
             scan.batches.push(batch);
             let batch = &scan.batches[number];
-            let (mut ready, mut outstanding) = (Vec::new(), Vec::new());
+            let mut outstanding = Vec::new();
             let mut outstanding_at = Vec::new();
-            let ends_at = |line: &OutboxLine| self.cursor.deadline(lane, line.deadline);
+            let (mut ready, mut held_back, mut coming) = (Vec::new(), 0, Vec::new());
+            let ends_at = |line: &OutboxLine| self.cursor.deadline(class.lane, line.deadline);
             for (index, line) in batch.lines.iter().enumerate() {
                 let at = LineIndex { batch: number, line: index };
                 match line.slot {
                     Some(Slot { due, .. }) if self.now < due => {
-                        outstanding.push((lane, due));
+                        outstanding.push((class, due));
                         outstanding_at.push(at);
                     }
-                    None if self.now < ends_at(line) => ready.push(Ready {
-                        at,
-                        outbox_key: batch.key_of(line),
-                        lane,
-                        deadline: ends_at(line),
-                        order,
-                        send: None,
-                    }),
+                    None if self.now < ends_at(line) => {
+                        let deadline = ends_at(line);
+                        match wanted.not_before(line.not_before, self.now) {
+                            Clearance::Now => ready.push(Ready {
+                                at,
+                                outbox_key: batch.key_of(line),
+                                class,
+                                deadline,
+                                order,
+                                send: None,
+                            }),
+                            Clearance::Later(opens_at) => {
+                                held_back += 1;
+                                let expected =
+                                    |arrives| Expected { class, arrives, deadline, order };
+                                coming.extend(opens_at.map(expected));
+                            }
+                        }
+                    }
                     Some(_) | None => unknown.push((at, wanted)),
                 }
             }
             let deadlines = batch.lines.iter().map(ends_at);
             let deadline = deadlines.filter(|&deadline| self.now < deadline).min();
-            if ready.len() + outstanding.len() > 0 {
+            if ready.len() + held_back + outstanding.len() > 0 {
                 scan.first_deadline = earliest(scan.first_deadline, deadline);
                 scan.oldest = earliest(scan.oldest, Some(batch.matched_at));
             }
             scan.outstanding.extend(outstanding);
             scan.outstanding_at.extend(outstanding_at);
-            match wanted {
-                Clearance::Now => scan.ready.extend(ready),
-                Clearance::Later(opens_at) => {
-                    scan.held_back += ready.len();
-                    scan.coming.extend(opens_at.into_iter().flat_map(|arrives| {
-                        let expected = move |ready: &Ready| {
-                            let Ready { lane, deadline, order, .. } = *ready;
-                            Expected { lane, arrives, deadline, order }
-                        };
-                        ready.iter().map(expected)
-                    }));
-                }
-            }
+            scan.ready.extend(ready);
+            scan.held_back += held_back;
+            scan.coming.extend(coming);
         }
         let lines: Vec<LineIndex> = unknown.iter().map(|&(at, _)| at).collect();
         for ((at, wanted), found) in
@@ -547,7 +564,7 @@ impl BacklogScanner<'_> {
             match found {
                 EntryState::Waiting(send) => {
                     let send = scan.line(at).stands(*send);
-                    let ends_at = self.cursor.deadline(send.lane, send.deadline);
+                    let ends_at = self.cursor.deadline(send.class.lane, send.deadline);
                     scan.sort_in(at, send, ends_at, wanted, self.now);
                 }
                 EntryState::Ended => scan.strike_out(at),

@@ -23,6 +23,7 @@ use spillway_core::forecast::{Expected, Outlook, forecast};
 use spillway_core::hold::{Gate, Holds};
 use spillway_core::id::AccountId;
 use spillway_core::pace::{self, Cursor, HORIZON, Plan, Probing};
+use spillway_core::quota::Action;
 use spillway_core::send::{Lane, PendingSend, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use tracing::{debug, info, warn};
@@ -249,8 +250,9 @@ impl Release {
             let due = match waiting {
                 0 if now.since(mark.marked_at) > MARK_KEPT => None,
                 _ => {
-                    let opens_at = budget.holds.refusals.campaign_opens_at(now);
                     let next = look_again_at(&plan, left, within, scan.first_deadline, now);
+                    let of_campaign = budget.holds.refusals.campaign_opens_at(now);
+                    let opens_at = of_campaign.into_iter().chain(scan.opens_at()).min();
                     Some(opens_at.map_or(next, |opens_at| next.min(opens_at)))
                 }
             };
@@ -282,7 +284,7 @@ impl Release {
         cursor: &Cursor,
         now: Timestamp,
     ) -> Result<BacklogScan, StoreError> {
-        let gap = account.rules.gap(Lane::Inbound.action(), now, Feedback::default());
+        let gap = account.rules.gap(Action::PrivateReply, now, Feedback::default());
         let enough = 1 + (HORIZON.as_millis() / gap.as_millis().max(1)) as usize;
         let newest_first = |campaign: &Campaign| campaign.overflow == Overflow::NewestFirst;
         let scanner = self.scanner(account, holds, cursor, now);
@@ -311,14 +313,14 @@ impl Release {
         };
         let account = changed.as_deref().unwrap_or(account);
         let budget = &budget.with_app(&account.rules, &account.id, &app, now);
-        self.meter.headroom(budget, &account.rules, Lane::Inbound.action(), now);
+        self.meter.headroom(budget, &account.rules, Action::PrivateReply, now);
         for _ in 0..CURSOR_TRIES {
             let Some(plan) = self.plan(account, budget, &cursor, now, scan).await? else {
                 break;
             };
             let left = scan.first_left(&plan);
             let outlook = match left {
-                None if !scan.is_more_to_come() => None,
+                None if scan.opens_at().is_none() => None,
                 None | Some(_) => {
                     let marked_at = mark.marked_at;
                     self.outlook(account, budget, &cursor, now, scan, marked_at).await?
@@ -366,9 +368,9 @@ impl Release {
                     Probing::Wanted
                 }
             };
-            let (outstanding, lanes) = (&scan.outstanding, scan.lanes());
+            let (outstanding, classes) = (&scan.outstanding, scan.classes());
             let rules = &account.rules;
-            let plan = pace::plan(rules, budget, cursor, now, outstanding, &lanes, probing);
+            let plan = pace::plan(rules, budget, cursor, now, outstanding, &classes, probing);
             if scanner.verify(scan, &plan.slots).await? {
                 let is_spent = scan.ready.is_empty() && scan.extent == Extent::First;
                 return Ok((!is_spent).then_some(plan));
@@ -418,7 +420,7 @@ impl Release {
         let bring = |(ready, slot): (Ready, &Option<Timestamp>)| {
             let Ready { at, outbox_key, send, .. } = ready;
             let (send, slot) = (send?, (*slot)?);
-            let due = pace::due(&account.rules, &send.id, send.lane, slot, now);
+            let due = pace::due(&account.rules, &send.id, send.class.action, slot, now);
             Some(self.bring(at, outbox_key, send, due))
         };
         let ready = std::mem::take(&mut scan.ready);

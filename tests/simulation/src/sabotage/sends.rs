@@ -41,8 +41,8 @@ impl Sends for Sabotaged {
         }
         Ok(Some(PendingSend {
             id: task.send.clone(),
-            lane: task.lane,
-            campaign: task.campaign.clone(),
+            class: task.class,
+            content: task.content.clone(),
             to: Address::Comment {
                 id: CommentId::new(task.send.event.as_str()),
                 author: task.recipient.clone(),
@@ -52,6 +52,7 @@ impl Sends for Sabotaged {
             username: None,
             keyword: None,
             matched_at: Timestamp::EPOCH,
+            not_before: None,
             deadline: task.deadline,
             stage: Stage::Sending { lease_until },
             epoch: task.epoch + 1,

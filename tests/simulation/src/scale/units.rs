@@ -111,7 +111,7 @@ pub(super) fn entry_bytes(outbox_key: &OutboxKey, send: &PendingSend) -> usize {
     FRAME
         + keys::entry(&send.id).len()
         + place_bytes(outbox_key)
-        + campaign(&send.campaign)
+        + campaign(&send.content.campaign)
         + comment
         + person
         + send.media.as_ref().map_or(0, |media| media.as_str().len())
@@ -125,7 +125,7 @@ pub(super) fn batch_bytes(batch: &OutboxBatch) -> usize {
         "pkskversioncampaignmatched_atwritten_atlinesexpires_at".len() + 4 * NUMBER;
     // Instants count from when the batch was written.
     let from = |at: Timestamp| at.as_millis().wrapping_sub(batch.written_at.as_millis()) as i64;
-    let line = |OutboxLine { event, deadline, slot }: &OutboxLine| match slot {
+    let line = |OutboxLine { event, deadline, slot, .. }: &OutboxLine| match slot {
         None => json_bytes(&(event, from(*deadline))),
         Some(Slot { due, epoch }) => json_bytes(&(event, from(*deadline), from(*due), epoch)),
     };
@@ -134,7 +134,7 @@ pub(super) fn batch_bytes(batch: &OutboxBatch) -> usize {
     FRAME
         + keys::waiting(&batch.account).len()
         + place_bytes(&batch.outbox_key)
-        + campaign(&batch.campaign)
+        + campaign(&batch.content.campaign)
         + lines
 }
 

@@ -177,8 +177,9 @@ fn account(
     let removed = dice.chance(0.03);
     let outbound = if dice.chance(0.25) { dice.between(1..=most) } else { 0 };
     let follow_ups = if dice.chance(0.25) { dice.between(1..=most / 2 + 1) } else { 0 };
+    let answers = if dice.chance(0.25) { dice.between(1..=most / 2 + 1) } else { 0 };
     let mut account = AccountPlan {
-        limits: limits(dice, count + outbound + follow_ups, app, lasting, start),
+        limits: limits(dice, count + outbound + follow_ups + answers, app, lasting, start),
         campaigns: campaigns(dice),
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),
         begins_at: dice.chance(0.1).then(|| start + dice.between(0..=10 * MINUTE)),
@@ -190,9 +191,17 @@ fn account(
     };
     let people = messages::people(dice, &account, nth);
     let mut posts = Vec::new();
-    for (lane, count) in [(MessageLane::Outbound, outbound), (MessageLane::FollowUp, follow_ups)] {
+    let lanes = [
+        (MessageLane::Outbound, outbound),
+        (MessageLane::FollowUp, follow_ups),
+        (MessageLane::Answer, answers),
+    ];
+    for (lane, count) in lanes {
         let at = start + dice.between(0..=2 * HOUR);
-        let messages = messages::messages(dice, nth, lane, &people, count, at);
+        let mut messages = messages::messages(dice, nth, lane, &people, count, at);
+        if lane != MessageLane::Answer {
+            messages::put_off(dice, &mut messages, at);
+        }
         posts.extend(messages::posts(dice, &account.id, &messages, at));
         account.messages.extend(messages);
     }

@@ -1,4 +1,5 @@
-//! Draws messages that no comment asks for: follow-ups and outbound campaigns.
+//! Draws messages that no comment asks for: answers in a conversation, follow-ups and outbound
+//! campaigns.
 
 use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, EventId, RecipientId};
@@ -35,6 +36,7 @@ pub(super) fn messages(
     at: u64,
 ) -> Vec<MessagePlan> {
     let (name, lasts) = match lane {
+        MessageLane::Answer => ("a", DAY),
         MessageLane::FollowUp => ("f", DAY),
         MessageLane::Outbound => ("o", dice.pick(&[2 * DAY, 20 * DAY, 40 * DAY])),
     };
@@ -47,11 +49,22 @@ pub(super) fn messages(
                 lane,
                 recipient: people[dice.index(people.len())].clone(),
                 campaign: "news".into(),
+                not_before: None,
                 deadline: Timestamp::from_millis(at + lasts),
             };
             MessagePlan { new, nature: nature(dice, at) }
         })
         .collect()
+}
+
+/// Some of the messages may not go at once, but only within half of their time.
+pub(super) fn put_off(dice: &mut Dice, messages: &mut [MessagePlan], at: u64) {
+    for MessagePlan { new, .. } in messages {
+        let half = (new.deadline.as_millis() - at) / 2;
+        let wait = dice.pick(&[10 * MINUTE, HOUR, half]);
+        let not_before = Timestamp::from_millis(at + dice.between(0..=wait.min(half)));
+        new.not_before = dice.chance(0.5).then_some(not_before);
+    }
 }
 
 fn nature(dice: &mut Dice, at: u64) -> Nature {

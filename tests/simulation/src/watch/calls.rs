@@ -6,7 +6,7 @@ use std::time::Duration;
 use spillway_core::id::{AccountId, SendId};
 use spillway_core::quota::{GRANT_LIFE, Quota, QuotaId, Unit};
 use spillway_core::send::{PendingSend, Stage};
-use spillway_core::time::Timestamp;
+use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_meta::error::{ThrottleScope, Verdict};
 use spillway_meta::graph::{Answered, CallError, Sent};
 use spillway_meta::usage::{Percent, Usage};
@@ -85,6 +85,7 @@ impl World {
             let send = SendId { account: account.clone(), event };
             self.check_claimed(caller, &send);
             self.check_needed(caller, &send);
+            self.check_not_early(caller, &send);
         }
         self.check_granted(caller, account, ask)
     }
@@ -100,6 +101,14 @@ impl World {
         let claimed = stands.zip(self.watch.claims.get(send));
         if !claimed.is_some_and(|(found, claim)| is_ours(found, claim)) {
             self.broken(format!("{} calls for {send} without a claim", caller.invocation));
+        }
+    }
+
+    /// What may not go at once is not called for before.
+    fn check_not_early(&mut self, caller: Caller, send: &SendId) {
+        let is_early = self.meta.not_before(send).is_some_and(|at| self.time() + CLOCK_BOUND < at);
+        if is_early && caller.clock == ClockState::Right && !self.had_wrong_clocks() {
+            self.broken(format!("{send} is called for too early"));
         }
     }
 
