@@ -57,12 +57,11 @@ pub(super) fn messages(
         .collect()
 }
 
-/// Some of the messages may not go at once, but only within half of their time.
+/// Some of the messages may not go at once.
 pub(super) fn put_off(dice: &mut Dice, messages: &mut [MessagePlan], at: u64) {
     for MessagePlan { new, .. } in messages {
-        let half = (new.deadline.as_millis() - at) / 2;
-        let wait = dice.pick(&[10 * MINUTE, HOUR, half]);
-        let not_before = Timestamp::from_millis(at + dice.between(0..=wait.min(half)));
+        let wait = dice.pick(&[10 * MINUTE, HOUR, 6 * HOUR]);
+        let not_before = Timestamp::from_millis(at + dice.between(0..=wait));
         new.not_before = dice.chance(0.5).then_some(not_before);
     }
 }
