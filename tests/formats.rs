@@ -20,7 +20,7 @@ use spillway_core::pace::Broadcast;
 use spillway_core::send::{Address, CancelReason, Earlier, Outcome, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
-use spillway_service::operate::{Ledger, State, Stored};
+use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
     LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded, Removal, UpkeepRequest,

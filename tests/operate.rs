@@ -12,7 +12,7 @@ use spillway_core::quota::GRANT_LIFE;
 use spillway_core::send::{NoRetry, Outcome, PendingSend, REPLY_WINDOW, Step};
 use spillway_core::time::Timestamp;
 use spillway_graph::{Fault, FaultKind};
-use spillway_service::operate::{Cancelled, Operator, RetryError};
+use spillway_service::admin::sends::{Cancelled, Operator, RetryError};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::Removal;

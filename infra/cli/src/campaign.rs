@@ -12,7 +12,7 @@ use spillway_core::profile::Profile;
 use spillway_core::rules::Terms;
 use spillway_service::account::Account;
 use spillway_service::accounts_file::{self, AccountsFileError, Mistake, NewAccount, Reason};
-use spillway_service::apply::{Change, Plan, Unnamed, plan};
+use spillway_service::admin::plan::{Change, Plan, Unnamed, plan};
 use spillway_service::port::MaintenanceRecords;
 
 use crate::account::{self, differences};
@@ -285,7 +285,7 @@ impl Planned {
                 Change::Left(id) => (id, "left", &[][..]),
                 Change::Removed(id) => (id, "removed", &[][..]),
             };
-            let field = |field: &spillway_service::apply::FieldChange| account::Change {
+            let field = |field: &spillway_service::admin::plan::FieldChange| account::Change {
                 name: field.name,
                 before: field.before.clone(),
                 after: field.after.clone(),

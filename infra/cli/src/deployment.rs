@@ -23,8 +23,8 @@ use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
+use spillway_service::admin::sends::Operator;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
-use spillway_service::operate::Operator;
 
 use crate::output::Output;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
 use spillway_core::send::{Earlier, FailReason, Lane, Outcome, PendingSend, Stage};
 use spillway_core::time::Timestamp;
-use spillway_service::operate::{Cancelled, CancelledAll, State, Stored};
+use spillway_service::admin::sends::{Cancelled, CancelledAll, State, Stored};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};

@@ -9,6 +9,7 @@ use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account_cache::AccountCache;
+use spillway_service::admin::overview::Overviews;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::deliver::Deliver;
@@ -17,7 +18,6 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
-use spillway_service::overview::Overviews;
 use spillway_service::port::{
     AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal,
     MaintenanceRecords, MaintenanceSchedule, ReleaseQueue, Removal, SendQueue, Sends, StoreError,

@@ -16,7 +16,7 @@ use spillway_core::load::ByHour;
 use spillway_core::send::Lane;
 use spillway_core::status::{Condition, State};
 use spillway_core::time::Timestamp;
-use spillway_service::overview::{Extent, Overview};
+use spillway_service::admin::overview::{Extent, Overview};
 use spillway_service::port::MaintenanceRecords;
 
 use crate::deployment::{Deployment, Where};

@@ -10,7 +10,7 @@ use ratatui::widgets::{
 };
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
-use spillway_service::overview::Overview;
+use spillway_service::admin::overview::Overview;
 
 use super::{state, text};
 
@@ -172,7 +172,7 @@ mod tests {
     use spillway_core::quota::{QuotaId, Tier};
     use spillway_core::status::{Condition, Next, Why};
     use spillway_core::upkeep::TokenLife;
-    use spillway_service::overview::{Backlog, LaneBacklog};
+    use spillway_service::admin::overview::{Backlog, LaneBacklog};
 
     use super::*;
 

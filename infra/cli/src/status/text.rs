@@ -7,7 +7,7 @@ use spillway_core::load::{ByHour, Headroom};
 use spillway_core::send::Lane;
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
-use spillway_service::overview::{Extent, Overview};
+use spillway_service::admin::overview::{Extent, Overview};
 
 use super::state;
 use crate::output::{Paint, paint, span, table, when};
