@@ -25,6 +25,7 @@ use spillway_local::setup::EXAMPLE;
 use spillway_meta::graph::GraphConfig;
 use spillway_service::accounts_file::{self, NewAccount};
 use spillway_service::clock::{Clock, SystemClock};
+use spillway_service::port::AccountChanges;
 use spillway_service::send_task::SendTask;
 
 fn example() -> NewAccount {

@@ -23,7 +23,8 @@ use spillway_core::upkeep::TokenLife;
 use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
-    LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded, Removal, UpkeepRequest,
+    AccountChanges, LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded, Removal,
+    UpkeepRequest,
 };
 use spillway_service::send_task::SendTask;
 
@@ -500,7 +501,8 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     let mut before = kept.clone();
     before.remove("aliases").unwrap();
     world.lay(&before).await;
-    maintenance.strike_off(&id).await.unwrap();
+    let due = maintenance.record(&id).await.unwrap().unwrap().due;
+    assert!(maintenance.strike_off(&id, due).await.unwrap());
     for item in [kept, alias] {
         assert_eq!(world.lies(item).await, Item::new());
     }
