@@ -71,8 +71,8 @@ pub(crate) struct State {
     pub(crate) revision: Option<Revision>,
     /// How many times it was changed before it was removed.
     pub(crate) last_revision: Revision,
-    /// What happens right before the store removes the account.
-    pub(crate) before_removal: Option<fn(&World)>,
+    /// What somebody else does right before the store does this.
+    pub(crate) meanwhile: Option<(&'static str, fn(&World))>,
     /// The codes of the deletions that are done.
     pub(crate) deleted: Vec<String>,
     /// When upkeep is due; nothing once it is off the list.
@@ -123,7 +123,7 @@ impl World {
         let state = State {
             revision: Some(Revision::default()),
             last_revision: Revision::default(),
-            before_removal: None,
+            meanwhile: None,
             deleted: Vec::new(),
             due: Some(START),
             record: MaintenanceRecord {
@@ -298,11 +298,30 @@ impl Accounts for World {
 }
 
 impl World {
-    /// Raises the account's revision.
+    /// Raises the account's revision, which connects it.
     fn revise(&self) {
         let mut state = self.state();
         state.last_revision = state.last_revision.next();
         state.revision = Some(state.last_revision);
+    }
+
+    /// The account is connected again: a deletion is done first, and it is due a minute later.
+    pub(crate) fn connect_again(&self) {
+        self.revise();
+        let now = self.now();
+        let mut state = self.state();
+        let deletion = state.record.delete.take();
+        state.deleted.extend(deletion);
+        state.record = MaintenanceRecord::default();
+        state.due = Some(now + Duration::from_secs(60));
+    }
+
+    /// Somebody else is first, once.
+    fn meanwhile(&self, what: &str) {
+        let meanwhile = self.state().meanwhile.take_if(|(before, _)| *before == what);
+        if let Some((_, act)) = meanwhile {
+            act(self);
+        }
     }
 }
 
@@ -553,6 +572,7 @@ impl MaintenanceSchedule for World {
     }
 
     async fn strike_off(&self, _: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
+        self.meanwhile("strike off");
         self.survive().await;
         let mut state = self.state();
         if state.due.is_some_and(|at| at != due) {
@@ -641,9 +661,7 @@ impl Removal for World {
     }
 
     async fn remove(&self, _: &AccountId, seen: Option<Revision>) -> Result<bool, StoreError> {
-        if let Some(meanwhile) = { self.state().before_removal.take() } {
-            meanwhile(self);
-        }
+        self.meanwhile("remove");
         self.survive().await;
         let mut state = self.state();
         let is_seen = state.revision.is_none() || state.revision == seen;
