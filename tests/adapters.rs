@@ -25,6 +25,7 @@ use spillway_local::setup::EXAMPLE;
 use spillway_meta::graph::GraphConfig;
 use spillway_service::accounts_file::{self, NewAccount};
 use spillway_service::clock::{Clock, SystemClock};
+use spillway_service::port::AccountChanges;
 use spillway_service::send_task::SendTask;
 
 fn example() -> NewAccount {
@@ -140,6 +141,8 @@ impl Adapters {
             backlogs: wiring.backlogs.clone(),
             queue: wiring.queue.clone(),
             runs: wiring.runs.clone(),
+            removal: wiring.removal.clone(),
+            maintenance: wiring.maintenance.clone(),
             clock: wiring.clock.clone(),
         };
         Self { clients, config, wiring, accounts, connected: account.id, ports }
@@ -154,6 +157,12 @@ impl Subject for Adapters {
 
     fn connected(&self) -> AccountId {
         self.connected.clone()
+    }
+
+    async fn connect_again(&self) {
+        let NewAccount { id, rules, campaigns, .. } = example();
+        let token = self.wiring.keys.seal(&id, &SecretString::from("token")).await.unwrap();
+        self.accounts.connect(&id, &rules, &token, &campaigns).await.unwrap();
     }
 
     async fn take_sends(&self) -> Vec<SendTask> {

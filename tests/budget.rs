@@ -17,7 +17,7 @@ use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::limiter::{Charged, Limiter};
-use spillway_service::port::{Budgets, Moved, Read, Saved, StoreError};
+use spillway_service::port::{AccountChanges, Budgets, Moved, Read, Saved, StoreError};
 
 use crate::harness::{CREATOR, World, quotas};
 

@@ -12,6 +12,7 @@ use spillway_local::lambda::Source;
 use spillway_local::setup::load_accounts;
 use spillway_local::stack::queues;
 use spillway_service::deliver::{Deliver, Job};
+use spillway_service::port::AccountChanges;
 use spillway_service::send_task::SendTask;
 use spillway_sqs::{NewMessage, Operation};
 

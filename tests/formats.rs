@@ -3,6 +3,7 @@
 //! ("Formats") says how one is made instead. Items are added to the file, none is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,15 +18,19 @@ use spillway_core::history::Past;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, SendId};
 use spillway_core::pace::Broadcast;
+use spillway_core::profile::Profile;
+use spillway_core::quota::Limit;
+use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::{
     Address, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage,
 };
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
-use spillway_service::operate::{Ledger, State, Stored};
+use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
-    LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded, Removal, UpkeepRequest,
+    AccountChanges, LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded, Removal,
+    UpkeepRequest,
 };
 use spillway_service::send_task::SendTask;
 
@@ -305,7 +310,10 @@ async fn stored_accounts_keep_their_form() {
     }
     let accounts = DynamoAccounts { table: world.stack.state_table() };
     accounts.connect(&id, &account.rules, &account.token, &[campaign]).await.unwrap();
-    let [settings, campaign] = items;
+    // Since removals decide on what they have read, a campaign names the revision of its account.
+    let [settings, _] = items;
+    let [_, _, later] = kept();
+    let campaign = find(&later, &pk, "campaign#guide");
     assert_eq!(world.lies(campaign).await, *campaign);
     // Since there are revisions, settings that are written again have one.
     let mut settings = settings.clone();
@@ -319,6 +327,13 @@ async fn stored_accounts_keep_their_form() {
     assert_eq!(world.lies(&budget).await, budget);
     let again = world.outside.accounts.load(&id).await.unwrap().unwrap();
     assert_eq!(again.revision, Revision(1));
+    // So does an account that leases from the app's quotas.
+    let mut profile = Profile::careful();
+    profile.quotas[0].limit = Limit::Fixed(const { NonZeroU32::new(400).unwrap() });
+    let leasing = Rules::new(profile, Terms::default()).unwrap();
+    assert!(accounts.set_rules(&id, &leasing).await.unwrap());
+    let item = find(&later, "app#leasing", CREATOR);
+    assert_eq!(world.lies(item).await, *item);
 }
 
 #[tokio::test]
@@ -510,7 +525,8 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     let mut before = kept.clone();
     before.remove("aliases").unwrap();
     world.lay(&before).await;
-    maintenance.strike_off(&id).await.unwrap();
+    let due = maintenance.record(&id).await.unwrap().unwrap().due;
+    assert!(maintenance.strike_off(&id, due).await.unwrap());
     for item in [kept, alias] {
         assert_eq!(world.lies(item).await, Item::new());
     }

@@ -136,13 +136,12 @@ async fn a_login_subscribes_nothing() {
     let login = Login::new(&world.stack.config.graph, secrets).unwrap();
     let logged_in = login.redeem(&app, &code.into(), "https://example.com/").await.unwrap();
     let account = load_accounts(None, &careful()).unwrap().remove(0);
-    let accounts = world.accounts();
     let before = world.calls().len();
     let wiring = slow(world.outside.clone());
-    let connected = login.connect(&wiring, &accounts, &logged_in, &account).await;
+    let connected = login.connect(&wiring, &logged_in, &account).await;
     assert!(matches!(connected, Ok(Subscribed::Later(_))), "{connected:?}");
     assert_eq!(world.calls().len(), before);
     IS_SLOW.set(false);
-    let connected = login.connect(&wiring, &accounts, &logged_in, &account).await;
+    let connected = login.connect(&wiring, &logged_in, &account).await;
     assert!(matches!(connected, Ok(Subscribed::Yes)), "{connected:?}");
 }

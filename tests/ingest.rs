@@ -24,7 +24,7 @@ use spillway_local::lambda::WEBHOOK_TIMEOUT;
 use spillway_local::stack::queues;
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
-use spillway_service::port::{Accounts, Read, StoreError};
+use spillway_service::port::{AccountChanges, Accounts, Read, StoreError};
 use spillway_sqs::{Fault, Operation};
 use tokio::task::JoinSet;
 

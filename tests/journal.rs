@@ -56,7 +56,7 @@ async fn a_hold_of_a_campaign_is_written_down_and_seen_and_planned_with() {
     };
     assert_eq!(campaign.as_str(), "guide");
     assert!(until.since(START) >= Duration::from_secs(3600));
-    let overviews = world.outside.overviews();
+    let overviews = world.outside.admin().overviews;
     let seen = overviews.of(&CREATOR.into(), world.now()).await.unwrap().unwrap();
     let [held] = &seen.conditions[..] else { panic!("{:?}", seen.conditions) };
     assert_eq!((held.state, held.next), (State::CampaignHeld, Next::Resumes(*until)));
@@ -90,7 +90,7 @@ async fn server_errors_of_meta_are_counted_and_told_once_an_hour() {
         .collect();
     let [(calls, 5)] = told[..] else { panic!("{told:?}") };
     assert!((5..15).contains(&calls), "{calls}");
-    let overviews = world.outside.overviews();
+    let overviews = world.outside.admin().overviews;
     let seen = overviews.of(&CREATOR.into(), world.now()).await.unwrap().unwrap();
     // The call after the last decision may not be written down yet.
     assert!((19..=20).contains(&seen.calls.calls), "{:?}", seen.calls);

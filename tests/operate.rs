@@ -1,18 +1,16 @@
 //! What operators do by hand, in virtual time: stops, pauses, cancelled sends and retries, against
 //! functions that are warm and at work.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
-use spillway_core::campaign::{Campaign, Running};
+use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::quota::GRANT_LIFE;
 use spillway_core::send::{NoRetry, Outcome, PendingSend, REPLY_WINDOW, Step};
 use spillway_core::time::Timestamp;
 use spillway_graph::{Fault, FaultKind};
-use spillway_service::operate::{Cancelled, Operator, RetryError};
+use spillway_service::admin::sends::{Cancelled, RetryError, SendAdmin};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::Removal;
@@ -22,27 +20,16 @@ use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn ledger(world: &World) -> Arc<DynamoSends> {
-    Arc::new(DynamoSends {
-        sends: world.stack.sends_table(),
-        state: world.stack.state_table(),
-        meter: Arc::default(),
-    })
+fn operator(world: &World) -> SendAdmin {
+    world.outside.admin().sends
 }
 
-fn operator(world: &World) -> Operator {
-    let outside = &world.outside;
-    Operator {
-        sends: outside.sends.clone(),
-        ledger: ledger(world),
-        backlogs: outside.backlogs.clone(),
-        ids: outside.ids.clone(),
-        clock: world.clock.clone(),
-    }
+async fn pause(world: &World, account: &AccountId, campaign: &CampaignId) -> bool {
+    world.outside.admin().accounts.pause(account, campaign).await.unwrap().changed
 }
 
-fn accounts(world: &World) -> DynamoAccounts {
-    DynamoAccounts { table: world.stack.state_table() }
+async fn resume(world: &World, account: &AccountId, campaign: &CampaignId) -> bool {
+    world.outside.admin().accounts.resume_campaign(account, campaign).await.unwrap().changed
 }
 
 fn send_of(said: &Said) -> SendId {
@@ -96,8 +83,7 @@ async fn what_waits_for_a_paused_campaign_waits_until_its_deadline_and_no_longer
     let written_at = world.now() + 3 * HOUR - REPLY_WINDOW;
     assert_eq!(world.post(&body(written_at.as_secs(), &comments)).await, 200);
     world.pass_secs(120).await;
-    let paused = world.now();
-    assert!(accounts(&world).set_running(&id, &guide, Running::PausedSince(paused)).await.unwrap());
+    assert!(pause(&world, &id, &guide).await);
     let before = world.calls().len();
     world.pass_secs(61).await;
     assert!(world.calls().len() <= before + 1, "a call may have been granted before");
@@ -110,12 +96,11 @@ async fn what_waits_for_a_paused_campaign_waits_until_its_deadline_and_no_longer
     let waiting = world.waiting(CREATOR).await.len();
     assert!(waiting >= 30, "{waiting}");
 
-    assert!(accounts(&world).set_running(&id, &guide, Running::Active).await.unwrap());
-    world.outside.backlogs.wake(&id, world.now()).await.unwrap();
+    assert!(resume(&world, &id, &guide).await);
     world.pass_secs(300).await;
     let resumed = world.calls().len();
     assert!(resumed > before + 5, "{resumed} after {before}: goes on at once");
-    assert!(accounts(&world).set_running(&id, &guide, Running::PausedSince(paused)).await.unwrap());
+    assert!(pause(&world, &id, &guide).await);
     world.settle().await;
     let report = world.report().await;
     assert_eq!((report.sent + report.expired, report.duplicates), (40, 0));
@@ -134,15 +119,14 @@ async fn a_comment_in_the_minute_after_a_pause_waits_like_those_before_it() {
     let reminder = [said(4)];
     world.say(&reminder).await;
     let calls = world.calls().len();
-    let paused = Running::PausedSince(world.now());
-    assert!(accounts(&world).set_running(&id, &guide, paused).await.unwrap());
+    assert!(pause(&world, &id, &guide).await);
     world.say(std::slice::from_ref(&meanwhile)).await;
     assert!(world.told(&meanwhile).await.is_some(), "the webhook has not heard of it");
     world.pass(HOUR).await;
     assert_eq!(world.calls().len(), calls, "the sender has");
     assert_eq!(world.waiting(CREATOR).await.len(), 2);
 
-    assert!(accounts(&world).set_running(&id, &guide, Running::Active).await.unwrap());
+    assert!(resume(&world, &id, &guide).await);
     world.pass(HOUR).await;
     let all: Vec<Said> = before.into_iter().chain(reminder).chain([meanwhile]).collect();
     world.each_got_one_dm(&all).await;
@@ -351,12 +335,13 @@ async fn a_person_who_is_forgotten_is_named_nowhere_and_not_written_to_again() {
     // also where the account was removed and is connected again.
     delete_what_is_over(&world).await;
     let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
-    world.outside.removal.remove(&id).await.unwrap();
+    assert!(world.outside.removal.remove(&id, Some(account.revision)).await.unwrap());
     for said in [&had, &waits] {
         assert_eq!(items_with(&world, &said.id).await, 0);
     }
     let campaigns: Vec<Campaign> = account.campaigns.iter().cloned().collect();
-    accounts(&world).connect(&id, &account.rules, &account.token, &campaigns).await.unwrap();
+    let changes = &world.outside.changes;
+    changes.connect(&id, &account.rules, &account.token, &campaigns).await.unwrap();
     let again = said(3);
     world.say(&[had, waits, again.clone()]).await;
     world.pass(2 * HOUR).await;

@@ -20,7 +20,7 @@ use spillway_core::id::AccountId;
 use spillway_core::upkeep::TokenLife;
 use spillway_graph::{Fault, FaultKind};
 use spillway_meta::signature::sign;
-use spillway_service::port::Failure;
+use spillway_service::port::{AccountChanges, Failure};
 use spillway_webhook::Webhook;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
-use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::meta::login::{Login, Subscribed};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::hold::HoldCause;
@@ -56,12 +55,18 @@ impl World {
         self.outside.tokens.load(&AccountId::new(CREATOR)).await.unwrap().unwrap()
     }
 
-    /// What the creator's journal says of all but holds.
+    /// What the creator's journal says of all but connections and holds.
     async fn told_of(&self) -> Vec<Event> {
         let lines = self.journal(CREATOR).await.into_iter().map(|line| line.what);
         lines
             .filter(|what| {
-                !matches!(what, Event::HoldSet { .. } | Event::HoldEnded | Event::LimitMet { .. })
+                !matches!(
+                    what,
+                    Event::Connected { .. }
+                        | Event::HoldSet { .. }
+                        | Event::HoldEnded
+                        | Event::LimitMet { .. }
+                )
             })
             .collect()
     }
@@ -73,13 +78,8 @@ impl World {
         let login = Login::new(&self.stack.config.graph, secrets).unwrap();
         let logged_in = login.redeem(&app, &code.into(), "https://example.com/").await.unwrap();
         let account = load_accounts(None, &careful()).unwrap().remove(0);
-        let accounts = self.accounts();
-        let connected = login.connect(&self.outside, &accounts, &logged_in, &account).await;
+        let connected = login.connect(&self.outside, &logged_in, &account).await;
         assert!(matches!(connected, Ok(Subscribed::Yes)), "{connected:?}");
-    }
-
-    pub(crate) fn accounts(&self) -> DynamoAccounts {
-        DynamoAccounts { table: self.stack.state_table() }
     }
 
     fn fields(&self) -> usize {
@@ -519,8 +519,7 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     // Its owner has asked for a deletion before, which upkeep has not come to.
     let request = UpkeepRequest::Delete { code: "c0de".into() };
     world.outside.maintenance.ask(&new.into(), &request, world.now()).await.unwrap();
-    let accounts = world.accounts();
-    let subscribed = login.connect(&world.outside, &accounts, &logged_in, &account).await.unwrap();
+    let subscribed = login.connect(&world.outside, &logged_in, &account).await.unwrap();
     assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");
     assert_eq!(world.stack.graph.fields(&new.into()).len(), WEBHOOK_FIELDS.len());
     let kept = world.outside.tokens.load(&new.into()).await.unwrap().unwrap();

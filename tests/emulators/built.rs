@@ -26,7 +26,7 @@ use spillway_local::lambda::{
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_meta::signature::sign;
 use spillway_service::clock::{Clock, SystemClock};
-use spillway_service::port::{Entry, Read};
+use spillway_service::port::{AccountChanges, Entry, Read};
 use tokio::net::TcpListener;
 
 use crate::adapters::{Clients, create_queue, take};

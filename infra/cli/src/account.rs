@@ -4,25 +4,24 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use spillway_core::active_hours::{TimeOfDay, Zone};
-use spillway_core::budget::Budget;
-use spillway_core::campaign::Running;
-use spillway_core::hold::{HoldCause, REASON_BYTES_MAX};
+use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
-use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::quota::Tier;
-use spillway_core::rules::{Rules, Terms};
+use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
-use spillway_service::account::Account;
-use spillway_service::port::{MaintenanceRecords, MaintenanceSchedule, Removal};
+use spillway_service::admin::accounts::{
+    AccountView, HoldView, LimitsError, NewLimits, differences,
+};
+use spillway_service::admin::removal::RemovedView;
+use spillway_service::admin::rfc3339;
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::limits;
-use crate::output::{Output, Paint, instant, note, paint, parse_span, span, table, when};
+use crate::output::{Output, Paint, note, paint, parse_span, span, table, when};
 use crate::progress::Progress;
 
 /// What is done with accounts.
@@ -130,38 +129,6 @@ pub(crate) struct SetOptions {
     dry_run: bool,
 }
 
-/// An account as it is printed.
-#[derive(Serialize)]
-struct Shown {
-    account: String,
-    profile: String,
-    tier: u8,
-    time_zone: String,
-    day_starts: String,
-    /// Seconds of each day in which it writes.
-    active_s: u64,
-    warm_up_since: Option<String>,
-    campaigns: Vec<ShownCampaign>,
-    holds: Vec<ShownHold>,
-}
-
-#[derive(Serialize)]
-struct ShownCampaign {
-    id: String,
-    paused_since: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ShownHold {
-    cause: HoldCause,
-    since: Option<String>,
-    /// `null` until somebody resumes it.
-    until: Option<String>,
-    reason: Option<String>,
-    #[serde(skip)]
-    until_at: Timestamp,
-}
-
 /// Runs one of them.
 pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
@@ -185,34 +152,17 @@ fn id(account: &str) -> AccountId {
     AccountId::new(account.trim())
 }
 
-impl Deployment {
-    /// A connected account.
-    pub(crate) async fn account(&self, id: &AccountId) -> Result<Account> {
-        self.wiring.accounts.load(id).await?.with_context(|| {
-            format!(
-                "account {id} is not connected here: `spillway account list` names those that are"
-            )
-        })
-    }
-}
-
 async fn list(deployment: &Deployment, output: Output) -> Result<()> {
     let now = deployment.clock.now();
-    let mut shown = Vec::new();
-    for id in deployment.wiring.maintenance.accounts().await? {
-        // It may have been removed meanwhile.
-        let Some(account) = deployment.wiring.accounts.load(&id).await? else { continue };
-        let budget = deployment.wiring.budgets.load(&id).await?;
-        shown.push(Shown::of(&account, &budget, now));
-    }
+    let shown = deployment.admin.accounts.views(None).await?;
     output.print(&serde_json::json!({ "accounts": shown }), || {
-        let row = |shown: &Shown| {
+        let row = |shown: &AccountView| {
             [
-                shown.account.clone(),
+                shown.account.to_string(),
                 shown.profile.clone(),
                 shown.tier.to_string(),
                 shown.campaigns.len().to_string(),
-                shown.state(now),
+                state(shown, now),
             ]
         };
         let rows: Vec<_> = shown.iter().map(row).collect();
@@ -222,23 +172,21 @@ async fn list(deployment: &Deployment, output: Output) -> Result<()> {
 }
 
 async fn show(deployment: &Deployment, id: &AccountId, output: Output) -> Result<()> {
-    let account = deployment.account(id).await?;
-    let budget = deployment.wiring.budgets.load(id).await?;
     let now = deployment.clock.now();
-    for warning in account.rules.profile().warnings(account.rules.terms().tier) {
-        note(format_args!("profile `{}`: {warning}", account.rules.profile().name));
+    for shown in deployment.admin.accounts.views(Some(id)).await? {
+        for warning in &shown.warnings {
+            note(format_args!("profile `{}`: {warning}", shown.profile));
+        }
+        output.print(&shown, || text(&shown, now))?;
     }
-    let shown = Shown::of(&account, &budget, now);
-    output.print(&shown, || shown.text(now))
+    Ok(())
 }
 
 async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Result<()> {
     let id = id(&options.account);
-    let account = deployment.account(&id).await?;
-    let before = account.rules.clone();
-    let now = deployment.clock.now();
-    let after = changed(&before, &options, now)?;
-    let changes = differences(&before, &after);
+    let account = deployment.admin.accounts.connected(&id).await?;
+    let after = changed(&account.rules, &options, deployment.clock.now())?;
+    let changes = differences(&account.rules, &after);
     let warnings =
         if changes.is_empty() { Vec::new() } else { after.profile().warnings(after.terms().tier) };
     for warning in warnings {
@@ -246,9 +194,7 @@ async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Re
     }
     let is_written = !changes.is_empty() && !options.dry_run;
     if is_written {
-        write_rules(deployment, &account, &after).await?;
-        // Other limits, other slots.
-        deployment.wiring.backlogs.wake(&id, now).await?;
+        deployment.admin.accounts.set(&account, &after).await?;
     }
     let shown = serde_json::json!({
         "account": id.as_str(),
@@ -269,65 +215,32 @@ async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Re
     })
 }
 
-/// Writes an account's limits, and a change of tier into its journal.
-pub(crate) async fn write_rules(
-    deployment: &Deployment,
-    account: &Account,
-    rules: &Rules,
-) -> Result<()> {
-    if !deployment.accounts.set_rules(&account.id, rules).await? {
-        bail!("account {} was removed meanwhile", account.id);
-    }
-    let (from, to) = (account.rules.terms().tier, rules.terms().tier);
-    if from != to {
-        deployment.note(&account.id, Event::TierChanged { from, to }).await?;
-    }
-    Ok(())
-}
-
-impl Deployment {
-    /// Writes what happened into an account's journal.
-    async fn note(&self, id: &AccountId, what: Event) -> Result<()> {
-        let entry = JournalEntry { at: self.clock.now(), account: id.clone(), what };
-        Ok(self.wiring.journal.append(&entry).await?)
-    }
-}
-
-/// One setting, before and after.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Change {
-    pub(crate) name: &'static str,
-    pub(crate) before: String,
-    pub(crate) after: String,
-}
-
 fn changed(before: &Rules, options: &SetOptions, now: Timestamp) -> Result<Rules> {
     let profile = match &options.profile {
-        None => before.profile().clone(),
-        Some(name) => limits::profile(name, options.profiles.as_deref())?,
+        None => None,
+        Some(name) => Some(limits::profile(name, options.profiles.as_deref())?),
     };
-    let old = before.terms();
+    let zone = options.time_zone.as_ref().unwrap_or(&before.terms().time_zone);
     let warm_up_since = match options.warm_up_since.as_deref() {
-        None => old.warm_up_since,
-        Some("none") => None,
-        Some("now") => Some(now),
-        Some(date) => Some(date_in(date, options.time_zone.as_ref().unwrap_or(&old.time_zone))?),
+        None => None,
+        Some("none") => Some(None),
+        Some("now") => Some(Some(now)),
+        Some(date) => Some(Some(date_in(date, zone)?)),
     };
-    if options.warm_up_since.is_some() && warm_up_since.is_some() {
-        ensure!(
-            profile.warm_up.is_some(),
-            "profile `{}` has no warm-up: leave --warm-up-since out, or choose another profile",
-            profile.name
-        );
-        ensure!(warm_up_since.is_none_or(|since| since <= now), "--warm-up-since is in the future");
-    }
-    let terms = Terms {
-        tier: options.tier.unwrap_or(old.tier),
-        time_zone: options.time_zone.clone().unwrap_or_else(|| old.time_zone.clone()),
-        day_starts: options.day_starts.unwrap_or(old.day_starts),
+    let new = NewLimits {
+        tier: options.tier,
+        time_zone: options.time_zone.clone(),
+        day_starts: options.day_starts,
         warm_up_since,
+        profile,
     };
-    Ok(Rules::new(profile, terms)?)
+    new.applied_to(before, now).map_err(|error| match error {
+        LimitsError::NoWarmUp(profile) => anyhow!(
+            "profile `{profile}` has no warm-up: leave --warm-up-since out, or choose another profile"
+        ),
+        LimitsError::Future => anyhow!("--warm-up-since is in the future"),
+        LimitsError::Profile(error) => error.into(),
+    })
 }
 
 fn date_in(date: &str, zone: &Zone) -> Result<Timestamp> {
@@ -342,33 +255,6 @@ fn date_in(date: &str, zone: &Zone) -> Result<Timestamp> {
         })
 }
 
-/// What differs between two sets of rules, for people.
-pub(crate) fn differences(before: &Rules, after: &Rules) -> Vec<Change> {
-    let (old, new) = (before.terms(), after.terms());
-    let since = |terms: &Terms| {
-        terms.warm_up_since.and_then(instant).unwrap_or_else(|| "not warming up".into())
-    };
-    let tier = |terms: &Terms| u8::from(terms.tier).to_string();
-    let (before_profile, after_profile) = (before.profile(), after.profile());
-    let is_same_name = before_profile.name == after_profile.name;
-    let rows = if is_same_name && before_profile != after_profile { "other figures" } else { "" };
-    let profile = |rules: &Rules, with: &str| match with {
-        "" => rules.profile().name.clone(),
-        with => format!("{} ({with})", rules.profile().name),
-    };
-    [
-        ("profile", profile(before, ""), profile(after, rows)),
-        ("tier", tier(old), tier(new)),
-        ("time_zone", old.time_zone.to_string(), new.time_zone.to_string()),
-        ("day_starts", old.day_starts.to_string(), new.day_starts.to_string()),
-        ("warm_up_since", since(old), since(new)),
-    ]
-    .into_iter()
-    .filter(|(_, before, after)| before != after)
-    .map(|(name, before, after)| Change { name, before, after })
-    .collect()
-}
-
 async fn hold(
     deployment: &Deployment,
     id: &AccountId,
@@ -376,16 +262,10 @@ async fn hold(
     reason: Option<&str>,
     output: Output,
 ) -> Result<()> {
-    ensure!(
-        reason.is_none_or(|reason| reason.len() <= REASON_BYTES_MAX),
-        "the reason has more than {REASON_BYTES_MAX} bytes: shorten it"
-    );
-    deployment.account(id).await?;
     let now = deployment.clock.now();
     let until = lasts.map_or(Timestamp::NEVER, |lasts| now + lasts);
-    deployment.wiring.limiter().stop(id, until, reason).await?;
-    let shown = serde_json::json!({ "account": id.as_str(), "until": instant(until) });
-    output.print(&shown, || match lasts {
+    let held = deployment.admin.accounts.hold(id, until, reason).await?;
+    output.print(&held, || match lasts {
         Some(_) => format!("{id} is on hold until {}\n", when(until, now)),
         None => format!("{id} is on hold until `spillway account resume {id}`\n"),
     })
@@ -397,31 +277,24 @@ async fn resume(
     consent: Consent,
     output: Output,
 ) -> Result<()> {
-    deployment.account(id).await?;
+    let admin = &deployment.admin.accounts;
+    admin.connected(id).await?;
     let now = deployment.clock.now();
-    let limiter = deployment.wiring.limiter();
-    let app = deployment.wiring.app.load().await?;
-    let of_app = app
-        .holds
-        .current
-        .as_ref()
-        .map(|hold| serde_json::json!({ "cause": hold.cause, "until": instant(hold.until) }));
-    if let Some(hold) = &app.holds.current {
+    let app = admin.app_hold().await?;
+    if let Some(hold) = &app {
         consent.ask(&format!(
             "the whole app is on hold since Meta's answer ({}) until {}; the next call of any account \
              finds out whether that is over",
             name(hold.cause),
             when(hold.until, now)
         ))?;
-        limiter.resume_app().await?;
-        deployment.wiring.backlogs.wake(id, now).await?;
+        admin.resume_app(id).await?;
         note("the hold of the whole app is looked into by the next call");
     }
-    let budget = deployment.wiring.budgets.load(id).await?;
-    let holds = shown_holds(&budget, now);
+    let holds = admin.holds(id).await?;
     if holds.is_empty() {
-        let shown = serde_json::json!({ "account": id.as_str(), "ended": [], "app": of_app });
-        return output.print(&shown, || match &app.holds.current {
+        let shown = serde_json::json!({ "account": id.as_str(), "ended": [], "app": app });
+        return output.print(&shown, || match &app {
             None => format!("{id} is not on hold: there is nothing to end\n"),
             Some(hold) => format!(
                 "{id} itself is not on hold, but the whole app is ({}) until {}. The next call of any \
@@ -437,13 +310,12 @@ async fn resume(
             "{id} is on hold since Meta's answer ({}) until {}; one call goes now and finds out \
              whether that is over",
             name(hold.cause),
-            when(hold.until_at, now)
+            when(hold.until, now)
         ))?;
     }
-    limiter.resume(id).await?;
-    deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
+    admin.resume(id).await?;
     let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
-    let shown = serde_json::json!({ "account": id.as_str(), "ended": ended, "app": of_app });
+    let shown = serde_json::json!({ "account": id.as_str(), "ended": ended, "app": app });
     output.print(&shown, || {
         let names: Vec<&str> = ended.iter().map(|&cause| name(cause)).collect();
         format!("{id} goes on within a minute; ended: {}\n", names.join(", "))
@@ -456,42 +328,19 @@ async fn remove(
     consent: Consent,
     output: Output,
 ) -> Result<()> {
-    let account = deployment.account(id).await?;
-    let waiting = deployment.operator.waiting(id, |_| true, usize::MAX).await?.len();
+    let removable = deployment.admin.removable(id).await?;
     consent.ask(&format!(
         "account {id} with {} campaigns is removed, and {} waiting sends are cancelled",
-        account.campaigns.iter().count(),
-        waiting
+        removable.campaigns, removable.waiting
     ))?;
-    let limiter = deployment.wiring.limiter();
-    let budget = deployment.wiring.budgets.load(id).await?;
-    let stopped = budget.holds.stopped_until(deployment.clock.now());
-    if stopped.is_none() {
-        limiter.stop(id, Timestamp::NEVER, Some("being removed")).await?;
-    }
-    let progress = Progress::new("cancelled", waiting);
-    let operator = &deployment.operator;
-    let first = operator.cancel_waiting(id, |_| true, |done| progress.advance(done)).await?;
+    let progress = Progress::new("cancelled", removable.waiting);
+    let removed = deployment.admin.remove(&removable, |sends| progress.advance(sends)).await?;
     progress.finish();
-    deployment.wiring.removal.remove(id).await?;
-    deployment.wiring.maintenance.strike_off(id).await?;
-    deployment.note(id, Event::Removed { by: RemovedBy::Operator }).await?;
-    // What came meanwhile; the release function cancels what comes to light later.
-    let more = operator.cancel_waiting(id, |_| true, |_| ()).await?;
-    let cancelled = first.done + more.done;
-    deployment.wiring.backlogs.wake(id, deployment.clock.now()).await?;
-    if stopped.is_none() {
-        limiter.resume_stop(id).await?;
-    }
-    let shown = serde_json::json!({
-        "account": id.as_str(),
-        "cancelled": cancelled,
-        "under_way": more.left,
-    });
-    output.print(&shown, || {
+    output.print(&removed, || {
+        let RemovedView { cancelled, under_way, .. } = removed;
         let mut text = format!("{id} is removed; {cancelled} waiting sends are cancelled\n");
-        if more.left > 0 {
-            let _ = writeln!(text, "{} had a call under way: they end by themselves", more.left);
+        if under_way > 0 {
+            let _ = writeln!(text, "{under_way} had a call under way: they end by themselves");
         }
         text
     })
@@ -511,89 +360,45 @@ pub(crate) fn name(cause: HoldCause) -> &'static str {
     }
 }
 
-fn shown_holds(budget: &Budget, now: Timestamp) -> Vec<ShownHold> {
-    let at = now.max(budget.decided_at);
-    let by_hand = budget.holds.by_hand.iter().map(|stop| ShownHold {
-        cause: HoldCause::Operator,
-        since: instant(stop.since),
-        until: instant(stop.until),
-        reason: stop.reason.clone(),
-        until_at: stop.until,
-    });
-    let others = budget.holds.current.iter().map(|hold| ShownHold {
-        cause: hold.cause,
-        since: instant(hold.since),
-        until: instant(hold.until),
-        reason: None,
-        until_at: hold.until,
-    });
-    by_hand.chain(others).filter(|hold| at < hold.until_at).collect()
+fn state(shown: &AccountView, now: Timestamp) -> String {
+    let hold = |hold: &HoldView| {
+        if hold.until == Timestamp::NEVER {
+            format!("on hold, {}", name(hold.cause))
+        } else {
+            format!("on hold, {}, for {}", name(hold.cause), span(hold.until.since(now)))
+        }
+    };
+    match shown.holds.iter().max_by_key(|hold| hold.until) {
+        None => paint(Paint::Good, "sending"),
+        Some(longest) if longest.cause == HoldCause::Operator => paint(Paint::Warn, &hold(longest)),
+        Some(longest) => paint(Paint::Bad, &hold(longest)),
+    }
 }
 
-impl Shown {
-    fn of(account: &Account, budget: &Budget, now: Timestamp) -> Self {
-        let (profile, terms) = (account.rules.profile(), account.rules.terms());
-        let campaigns = account.campaigns.iter().map(|campaign| ShownCampaign {
-            id: campaign.id.to_string(),
-            paused_since: match account.campaigns.running(&campaign.id) {
-                Running::Active => None,
-                Running::PausedSince(since) => instant(since),
-            },
-        });
-        let day = Duration::from_secs(86_400);
-        Self {
-            account: account.id.to_string(),
-            profile: profile.name.clone(),
-            tier: terms.tier.into(),
-            time_zone: terms.time_zone.to_string(),
-            day_starts: terms.day_starts.to_string(),
-            active_s: profile.spread.map_or(day, |spread| spread.active).as_secs(),
-            warm_up_since: terms.warm_up_since.and_then(instant),
-            campaigns: campaigns.collect(),
-            holds: shown_holds(budget, now),
+fn text(shown: &AccountView, now: Timestamp) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<14} {value}");
+    };
+    line("account", shown.account.as_str());
+    line("state", &state(shown, now));
+    for hold in &shown.holds {
+        let until = when(hold.until, now);
+        let reason = hold.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
+        let since = rfc3339(hold.since).unwrap_or_default();
+        line("hold", &format!("{} since {since}, until {until}{reason}", name(hold.cause)));
+    }
+    line("profile", &shown.profile);
+    line("tier", &shown.tier.to_string());
+    let active = span(Duration::from_secs(shown.active_s));
+    line("day", &format!("from {} {}, {active}", shown.day_starts, shown.time_zone));
+    let warm_up_since = shown.warm_up_since.and_then(rfc3339);
+    line("warm-up since", warm_up_since.as_deref().unwrap_or("not warming up"));
+    for campaign in &shown.campaigns {
+        match campaign.paused_since.and_then(rfc3339) {
+            None => line("campaign", campaign.id.as_str()),
+            Some(since) => line("campaign", &format!("{}, paused since {since}", campaign.id)),
         }
     }
-
-    fn state(&self, now: Timestamp) -> String {
-        let hold = |hold: &ShownHold| match hold.until {
-            None => format!("on hold, {}", name(hold.cause)),
-            Some(_) => {
-                format!("on hold, {}, for {}", name(hold.cause), span(hold.until_at.since(now)))
-            }
-        };
-        match self.holds.iter().max_by_key(|hold| hold.until_at) {
-            None => paint(Paint::Good, "sending"),
-            Some(longest) if longest.cause == HoldCause::Operator => {
-                paint(Paint::Warn, &hold(longest))
-            }
-            Some(longest) => paint(Paint::Bad, &hold(longest)),
-        }
-    }
-
-    fn text(&self, now: Timestamp) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: &str| {
-            let _ = writeln!(text, "{name:<14} {value}");
-        };
-        line("account", &self.account);
-        line("state", &self.state(now));
-        for hold in &self.holds {
-            let until = when(hold.until_at, now);
-            let reason = hold.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
-            let since = hold.since.as_deref().unwrap_or_default();
-            line("hold", &format!("{} since {since}, until {until}{reason}", name(hold.cause)));
-        }
-        line("profile", &self.profile);
-        line("tier", &self.tier.to_string());
-        let active = span(Duration::from_secs(self.active_s));
-        line("day", &format!("from {} {}, {active}", self.day_starts, self.time_zone));
-        line("warm-up since", self.warm_up_since.as_deref().unwrap_or("not warming up"));
-        for campaign in &self.campaigns {
-            match &campaign.paused_since {
-                None => line("campaign", &campaign.id),
-                Some(since) => line("campaign", &format!("{}, paused since {since}", campaign.id)),
-            }
-        }
-        text
-    }
+    text
 }

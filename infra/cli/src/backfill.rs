@@ -1,9 +1,9 @@
 //! `spillway backfill`: asks upkeep to read an account's comments.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use clap::Args;
 use spillway_core::id::AccountId;
-use spillway_service::port::{MaintenanceSchedule, UpkeepRequest};
+use spillway_service::admin::AdminError;
 
 use crate::deployment::Where;
 use crate::output::Output;
@@ -28,11 +28,12 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
     let id = AccountId::from(options.account.as_str());
-    deployment.wiring.accounts.load(&id).await?.with_context(|| {
-        format!("account {id} is not connected; `spillway account list` names those that are")
-    })?;
-    let now = deployment.clock.now();
-    deployment.wiring.maintenance.ask(&id, &UpkeepRequest::Backfill, now).await?;
+    let now = match deployment.admin.accounts.backfill(&id).await {
+        Err(AdminError::NotConnected(id)) => {
+            bail!("account {id} is not connected; `spillway account list` names those that are")
+        }
+        asked => asked?,
+    };
     output.print(&serde_json::json!({ "account": id.as_str(), "asked_at": now }), || {
         format!("the comments of account {id} are read within a quarter of an hour\n")
     })

@@ -3,23 +3,23 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use spillway_core::campaign::{Campaign, Running};
+use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::profile::Profile;
 use spillway_core::rules::Terms;
 use spillway_service::account::Account;
-use spillway_service::accounts_file::{self, AccountsFileError, Mistake, NewAccount, Reason};
-use spillway_service::apply::{Change, Plan, Unnamed, plan};
-use spillway_service::port::MaintenanceRecords;
+use spillway_service::accounts_file::{self, AccountsFileError, Mistake};
+use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
+use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
+use spillway_service::admin::rfc3339;
 
-use crate::account::{self, differences};
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::exit::Refused;
-use crate::output::{Output, Paint, instant, paint, table};
+use crate::output::{Output, Paint, paint, table};
 
 /// What is done with campaigns.
 #[derive(Subcommand)]
@@ -85,6 +85,16 @@ pub(crate) struct Named {
     account: String,
 }
 
+impl Named {
+    fn account(&self) -> AccountId {
+        AccountId::new(self.account.trim())
+    }
+
+    fn campaign(&self) -> CampaignId {
+        CampaignId::new(self.campaign.as_str())
+    }
+}
+
 /// What to apply.
 #[derive(Args)]
 #[command(after_help = "\
@@ -129,14 +139,8 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         Command::Apply(options) => apply(&options, place, output).await,
         Command::List { account } => list(&place.open().await?, account.as_deref(), output).await,
         Command::Show(named) => show(&place.open().await?, &named, output).await,
-        Command::Pause(named) => {
-            let deployment = place.open().await?;
-            let now = deployment.clock.now();
-            set_running(&deployment, &named, Running::PausedSince(now), output).await
-        }
-        Command::Resume(named) => {
-            set_running(&place.open().await?, &named, Running::Active, output).await
-        }
+        Command::Pause(named) => pause(&place.open().await?, &named, output).await,
+        Command::Resume(named) => resume(&place.open().await?, &named, output).await,
         Command::Export { account } => {
             export(&place.open().await?, account.as_deref(), output).await
         }
@@ -172,20 +176,14 @@ pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyho
     Refused { file: file.to_owned(), reasons: reasons.trim_end().to_owned() }.into()
 }
 
-/// What is planned for one account.
-struct Planned {
-    account: Account,
-    line: usize,
-    plan: Plan,
-}
-
 async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<()> {
     let (text, shown) = read(&options.file)?;
     let wanted = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
     let deployment = place.open().await?;
     let unnamed = if options.prune { Unnamed::Go } else { Unnamed::Stay };
-    let (planned, mistakes) = plans(&deployment, &wanted, unnamed).await?;
+    let admin = &deployment.admin.accounts;
+    let (planned, mistakes) = admin.plans(&wanted, unnamed).await?;
     if !mistakes.is_empty() {
         return Err(refuse(&shown, &text, &AccountsFileError { mistakes }));
     }
@@ -193,7 +191,7 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     let removed: usize = planned.iter().map(|planned| planned.plan.removed().len()).sum();
     // What will change is seen before anybody is asked.
     if output == Output::People {
-        output.print(&(), || planned.iter().map(Planned::text).collect())?;
+        output.print(&(), || planned.iter().map(plan_text).collect())?;
     }
     if removed > 0 && !options.dry_run {
         options.consent.ask(&format!(
@@ -203,10 +201,10 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     let is_written = !is_empty && !options.dry_run;
     if is_written {
         for planned in planned.iter().filter(|planned| !planned.plan.is_empty()) {
-            write(&deployment, planned).await?;
+            admin.apply(planned).await?;
         }
     }
-    let accounts: Vec<ShownPlan> = planned.iter().map(Planned::shown).collect();
+    let accounts: Vec<PlanView> = planned.iter().map(Planned::view).collect();
     let report = serde_json::json!({ "changed": is_written, "accounts": accounts });
     output.print(&report, || {
         match (is_empty, options.dry_run) {
@@ -218,178 +216,69 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     })
 }
 
-/// Compares each account of the file with what is stored. Also returns every reason why the file
-/// cannot be applied.
-async fn plans(
-    deployment: &Deployment,
-    wanted: &[NewAccount],
-    unnamed: Unnamed,
-) -> Result<(Vec<Planned>, Vec<Mistake>)> {
-    let (mut planned, mut mistakes) = (Vec::new(), Vec::new());
-    for account in wanted {
-        let line = account.line;
-        let Some(stored) = deployment.wiring.accounts.load(&account.id).await? else {
-            let reason = Reason::NotConnected(account.id.clone());
-            mistakes.push(Mistake { line, reason });
-            continue;
-        };
-        match plan(&stored, account, unnamed) {
-            Ok(plan) => planned.push(Planned { account: stored, line, plan }),
-            Err(reason) => mistakes.push(Mistake { line, reason }),
-        }
+fn plan_text(planned: &Planned) -> String {
+    let mut text = format!("account {} (line {})\n", planned.account.id, planned.line);
+    let mut line = |sign: &str, what: &str| {
+        let _ = writeln!(text, "  {sign} {what}");
+    };
+    for FieldChange { name, before, after } in planned.settings() {
+        line(&paint(Paint::Warn, "~"), &format!("{name}: {before} -> {after}"));
     }
-    Ok((planned, mistakes))
-}
-
-async fn write(deployment: &Deployment, planned: &Planned) -> Result<()> {
-    let Planned { account, plan, .. } = planned;
-    let (put, removed) = (plan.put(), plan.removed());
-    if !put.is_empty() || !removed.is_empty() {
-        deployment.accounts.change_campaigns(&account.id, &put, &removed).await?;
-    }
-    if let Some(rules) = &plan.rules {
-        account::write_rules(deployment, account, rules).await?;
-    }
-    deployment.wiring.backlogs.wake(&account.id, deployment.clock.now()).await?;
-    Ok(())
-}
-
-#[derive(Serialize)]
-struct ShownPlan {
-    account: String,
-    campaigns: Vec<ShownChange>,
-    settings: Vec<account::Change>,
-}
-
-#[derive(Serialize)]
-struct ShownChange {
-    id: String,
-    change: &'static str,
-    fields: Vec<account::Change>,
-}
-
-impl Planned {
-    fn settings(&self) -> Vec<account::Change> {
-        self.plan
-            .rules
-            .as_ref()
-            .map_or_else(Vec::new, |rules| differences(&self.account.rules, rules))
-    }
-
-    fn shown(&self) -> ShownPlan {
-        let shown = |change: &Change| {
-            let (id, change, fields) = match change {
-                Change::Added(campaign) => (&campaign.id, "added", &[][..]),
-                Change::Changed { to, fields } => (&to.id, "changed", &fields[..]),
-                Change::Same(id) => (id, "same", &[][..]),
-                Change::Left(id) => (id, "left", &[][..]),
-                Change::Removed(id) => (id, "removed", &[][..]),
-            };
-            let field = |field: &spillway_service::apply::FieldChange| account::Change {
-                name: field.name,
-                before: field.before.clone(),
-                after: field.after.clone(),
-            };
-            ShownChange { id: id.to_string(), change, fields: fields.iter().map(field).collect() }
-        };
-        ShownPlan {
-            account: self.account.id.to_string(),
-            campaigns: self.plan.campaigns.iter().map(shown).collect(),
-            settings: self.settings(),
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut text = format!("account {} (line {})\n", self.account.id, self.line);
-        let mut line = |sign: &str, what: &str| {
-            let _ = writeln!(text, "  {sign} {what}");
-        };
-        for account::Change { name, before, after } in self.settings() {
-            line(&paint(Paint::Warn, "~"), &format!("{name}: {before} -> {after}"));
-        }
-        for change in &self.plan.campaigns {
-            match change {
-                Change::Added(campaign) => line(
-                    &paint(Paint::Good, "+"),
-                    &format!("campaign {}, {} messages", campaign.id, campaign.messages.len()),
-                ),
-                Change::Changed { to, fields } => {
-                    line(&paint(Paint::Warn, "~"), &format!("campaign {}", to.id));
-                    for field in fields {
-                        let (name, before, after) = (field.name, &field.before, &field.after);
-                        line(" ", &format!("  {name}: {before} -> {after}"));
-                    }
+    for change in &planned.plan.campaigns {
+        match change {
+            Change::Added(campaign) => line(
+                &paint(Paint::Good, "+"),
+                &format!("campaign {}, {} messages", campaign.id, campaign.messages.len()),
+            ),
+            Change::Changed { to, fields } => {
+                line(&paint(Paint::Warn, "~"), &format!("campaign {}", to.id));
+                for field in fields {
+                    let (name, before, after) = (field.name, &field.before, &field.after);
+                    line(" ", &format!("  {name}: {before} -> {after}"));
                 }
-                Change::Same(id) => line("=", &format!("campaign {id}")),
-                Change::Left(id) => {
-                    line(
-                        "=",
-                        &format!("campaign {id}, which the file does not name: --prune removes it"),
-                    );
-                }
-                Change::Removed(id) => line(&paint(Paint::Bad, "-"), &format!("campaign {id}")),
             }
+            Change::Same(id) => line("=", &format!("campaign {id}")),
+            Change::Left(id) => {
+                line(
+                    "=",
+                    &format!("campaign {id}, which the file does not name: --prune removes it"),
+                );
+            }
+            Change::Removed(id) => line(&paint(Paint::Bad, "-"), &format!("campaign {id}")),
         }
-        text
+    }
+    text
+}
+
+fn state(shown: &CampaignView) -> String {
+    match shown.paused_since {
+        None => paint(Paint::Good, "active"),
+        Some(_) => paint(Paint::Warn, "paused"),
     }
 }
 
-impl Deployment {
-    /// One account, or all of them.
-    pub(crate) async fn accounts_named(&self, account: Option<&str>) -> Result<Vec<Account>> {
-        if let Some(id) = account {
-            return Ok(vec![self.account(&AccountId::new(id.trim())).await?]);
-        }
-        let mut accounts = Vec::new();
-        for id in self.wiring.maintenance.accounts().await? {
-            // It may have been removed meanwhile.
-            accounts.extend(self.wiring.accounts.load(&id).await?);
-        }
-        Ok(accounts)
+fn keywords(campaign: &Campaign) -> String {
+    if campaign.keywords.is_empty() {
+        "(every comment)".into()
+    } else {
+        campaign.keywords.join(", ")
     }
 }
 
-#[derive(Serialize)]
-struct Shown {
-    account: String,
-    #[serde(flatten)]
-    campaign: Campaign,
-    paused_since: Option<String>,
-}
-
-impl Shown {
-    fn of(account: &Account, campaign: &Campaign) -> Self {
-        let paused_since = match account.campaigns.running(&campaign.id) {
-            Running::Active => None,
-            Running::PausedSince(since) => instant(since),
-        };
-        Self { account: account.id.to_string(), campaign: campaign.clone(), paused_since }
-    }
-
-    fn state(&self) -> String {
-        match self.paused_since {
-            None => paint(Paint::Good, "active"),
-            Some(_) => paint(Paint::Warn, "paused"),
-        }
-    }
-
-    fn keywords(&self) -> String {
-        if self.campaign.keywords.is_empty() {
-            "(every comment)".into()
-        } else {
-            self.campaign.keywords.join(", ")
-        }
-    }
+/// One account, or all of them.
+async fn accounts_named(deployment: &Deployment, account: Option<&str>) -> Result<Vec<Account>> {
+    let only = account.map(|id| AccountId::new(id.trim()));
+    Ok(deployment.admin.accounts.all_connected(only.as_ref()).await?)
 }
 
 async fn list(deployment: &Deployment, account: Option<&str>, output: Output) -> Result<()> {
-    let accounts = deployment.accounts_named(account).await?;
-    let all: Vec<Shown> = accounts
+    let accounts = accounts_named(deployment, account).await?;
+    let all: Vec<CampaignView> = accounts
         .iter()
-        .flat_map(|account| account.campaigns.iter().map(|one| Shown::of(account, one)))
+        .flat_map(|account| account.campaigns.iter().map(|one| CampaignView::of(account, one)))
         .collect();
     output.print(&serde_json::json!({ "campaigns": all }), || {
-        let row = |shown: &Shown| {
+        let row = |shown: &CampaignView| {
             let Campaign { id, media, messages, .. } = &shown.campaign;
             let media = match media.len() {
                 0 => "all".to_owned(),
@@ -397,12 +286,12 @@ async fn list(deployment: &Deployment, account: Option<&str>, output: Output) ->
             };
             let messages = messages.len().to_string();
             [
-                shown.account.clone(),
+                shown.account.to_string(),
                 id.to_string(),
-                shown.keywords(),
+                keywords(&shown.campaign),
                 media,
                 messages,
-                shown.state(),
+                state(shown),
             ]
         };
         let rows: Vec<_> = all.iter().map(row).collect();
@@ -412,22 +301,22 @@ async fn list(deployment: &Deployment, account: Option<&str>, output: Output) ->
 }
 
 async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
-    let account = deployment.account(&AccountId::new(named.account.trim())).await?;
-    let id = CampaignId::new(named.campaign.as_str());
-    let campaign = account.campaigns.get(&id).with_context(|| unknown(named))?;
-    let shown = Shown::of(&account, campaign);
+    let account = named.account();
+    let account = deployment.admin.accounts.connected(&account).await?;
+    let campaign = account.campaigns.get(&named.campaign()).with_context(|| unknown(named))?;
+    let shown = CampaignView::of(&account, campaign);
     output.print(&shown, || {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "{name:<10} {value}");
         };
-        line("account", &shown.account);
+        line("account", shown.account.as_str());
         line("campaign", campaign.id.as_str());
-        match &shown.paused_since {
-            None => line("state", &shown.state()),
-            Some(since) => line("state", &format!("{} since {since}", shown.state())),
+        match shown.paused_since.and_then(rfc3339) {
+            None => line("state", &state(&shown)),
+            Some(since) => line("state", &format!("{} since {since}", state(&shown))),
         }
-        line("keywords", &shown.keywords());
+        line("keywords", &keywords(campaign));
         line("matching", &format!("{:?}", campaign.matching).to_lowercase());
         for word in &campaign.except {
             line("except", word);
@@ -449,40 +338,39 @@ fn unknown(named: &Named) -> String {
     )
 }
 
-async fn set_running(
-    deployment: &Deployment,
-    named: &Named,
-    running: Running,
-    output: Output,
-) -> Result<()> {
-    let account = deployment.account(&AccountId::new(named.account.trim())).await?;
-    let id = CampaignId::new(named.campaign.as_str());
-    if account.campaigns.get(&id).is_none() {
-        bail!(unknown(named));
+/// Says why a campaign was not paused or resumed.
+fn not_changed(named: &Named, error: RunningError) -> anyhow::Error {
+    match error {
+        RunningError::Unknown => anyhow!(unknown(named)),
+        RunningError::Removed => anyhow!("campaign `{}` was removed meanwhile", named.campaign),
+        RunningError::Account(error) => error.into(),
     }
-    let is_paused = account.campaigns.is_paused(&id);
-    let is_changed = is_paused != matches!(running, Running::PausedSince(_));
-    if is_changed && !deployment.accounts.set_running(&account.id, &id, running).await? {
-        bail!("campaign `{id}` was removed meanwhile");
-    }
-    if is_changed {
-        deployment.wiring.backlogs.wake(&account.id, deployment.clock.now()).await?;
-    }
-    let state = match running {
-        Running::Active => "active",
-        Running::PausedSince(_) => "paused",
-    };
-    let shown = serde_json::json!({
-        "account": account.id.as_str(),
-        "campaign": id.as_str(),
-        "state": state,
-        "changed": is_changed,
-    });
-    output.print(&shown, || match (is_changed, running) {
-        (false, _) => format!("campaign {id} is {state} already\n"),
-        (true, Running::Active) => format!("campaign {id} goes on within a minute\n"),
-        (true, Running::PausedSince(_)) => {
-            format!("campaign {id} is paused; what waits for it is held back until its deadline\n")
+}
+
+async fn pause(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
+    let (account, campaign) = (named.account(), named.campaign());
+    let changed = deployment.admin.accounts.pause(&account, &campaign).await;
+    let changed = changed.map_err(|error| not_changed(named, error))?;
+    output.print(&changed, || {
+        if changed.changed {
+            format!(
+                "campaign {campaign} is paused; what waits for it is held back until its deadline\n"
+            )
+        } else {
+            format!("campaign {campaign} is paused already\n")
+        }
+    })
+}
+
+async fn resume(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
+    let (account, campaign) = (named.account(), named.campaign());
+    let changed = deployment.admin.accounts.resume_campaign(&account, &campaign).await;
+    let changed = changed.map_err(|error| not_changed(named, error))?;
+    output.print(&changed, || {
+        if changed.changed {
+            format!("campaign {campaign} goes on within a minute\n")
+        } else {
+            format!("campaign {campaign} is active already\n")
         }
     })
 }
@@ -503,7 +391,7 @@ struct ExportedAccount {
 }
 
 async fn export(deployment: &Deployment, account: Option<&str>, output: Output) -> Result<()> {
-    let accounts = deployment.accounts_named(account).await?;
+    let accounts = accounts_named(deployment, account).await?;
     if accounts.is_empty() {
         bail!("no account is connected: there is nothing to export");
     }
@@ -546,6 +434,8 @@ mod tests {
     use serde_json::Value;
     use spillway_core::campaign::Campaigns;
     use spillway_service::account::SealedToken;
+    use spillway_service::accounts_file::NewAccount;
+    use spillway_service::admin::plan::plan;
 
     use super::*;
 

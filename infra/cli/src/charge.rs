@@ -6,11 +6,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use spillway_core::id::AccountId;
 use spillway_core::quota::{Action, GRANT_LIFE};
+use spillway_service::admin::rfc3339;
 use spillway_service::limiter::Charged;
 
 use crate::deployment::Where;
 use crate::exit::Ended;
-use crate::output::{Output, instant, when};
+use crate::output::{Output, when};
 
 /// What is to be done at Meta, and by whom.
 #[derive(Args)]
@@ -44,7 +45,7 @@ fn action(text: &str) -> Result<Action, String> {
 pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<Ended> {
     let deployment = place.open().await?;
     let id = AccountId::new(options.account.trim());
-    let account = deployment.account(&id).await?;
+    let account = deployment.admin.accounts.connected(&id).await?;
     let limiter = deployment.wiring.limiter();
     let Options { action, units, .. } = options;
     if let Some(row) = account.rules.never_fits(action, units) {
@@ -60,8 +61,8 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
                 "account": id.as_str(),
                 "action": action,
                 "units": units,
-                "at": instant(grant.at),
-                "use_before": instant(until),
+                "at": rfc3339(grant.at),
+                "use_before": rfc3339(until),
             });
             output.print(&shown, || {
                 format!("granted: {action:?} x {units}, to be used until {}\n", when(until, now))
@@ -75,10 +76,10 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
                 "action": action,
                 "units": units,
                 "bound": denial.reason.to_string(),
-                "retry_at": instant(denial.retry_at),
+                "retry_at": rfc3339(denial.retry_at),
             });
             output.print(&shown, || {
-                let fits = match instant(denial.retry_at) {
+                let fits = match rfc3339(denial.retry_at) {
                     Some(_) => format!("it fits at {}", when(denial.retry_at, now)),
                     None => format!("until `spillway account resume {id}`"),
                 };

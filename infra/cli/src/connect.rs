@@ -11,14 +11,12 @@ use spillway_cloud::meta::login::{self, Login, Subscribed};
 use spillway_cloud::secrets::SecretSource;
 use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
-use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::profile::Profile;
-use spillway_core::upkeep::TokenLife;
 use spillway_service::accounts_file::{self, NewAccount};
-use spillway_service::port::MaintenanceSchedule;
+use spillway_service::admin::connect::Connection;
 
 use crate::campaign;
-use crate::deployment::{Deployment, Where};
+use crate::deployment::Where;
 use crate::output::{Output, note};
 
 /// What to connect, and where.
@@ -143,8 +141,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
             );
             let account = chosen(accounts, Some(id), &shown)?;
             warn_of(&account);
-            let Deployment { wiring, accounts, .. } = &deployment;
-            let subscribed = login.connect(wiring, accounts, &logged_in, &account).await?;
+            let subscribed = login.connect(&deployment.wiring, &logged_in, &account).await?;
             if let Subscribed::Later(reason) = &subscribed {
                 note(format_args!(
                     "not subscribed to its webhooks yet: {reason}; upkeep does it within a quarter \
@@ -157,19 +154,16 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
             let account = chosen(accounts, wanted.as_ref(), &shown)?;
             warn_of(&account);
             let token = read_token()?;
-            let Deployment { wiring, accounts, clock, .. } = place.open().await?;
-            let now = clock.now();
-            wiring.finish_deletion(&account.id, now).await?;
-            let token = wiring.keys.seal(&account.id, &token).await?;
-            accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
-            let life = TokenLife { obtained_at: Some(now), ends_at: None };
-            wiring.tokens.note_life(&account.id, &token, life).await?;
-            wiring.limiter().renew_token(&account.id, NewToken::Untried).await?;
-            wiring.backlogs.wake(&account.id, now).await?;
-            wiring.maintenance.enroll(&account.id, now).await?;
-            let what = Event::Connected { token_ends: None };
-            let line = JournalEntry { at: now, account: account.id.clone(), what };
-            wiring.journal.append(&line).await?;
+            let deployment = place.open().await?;
+            let token = deployment.wiring.keys.seal(&account.id, &token).await?;
+            let connection = Connection {
+                account: &account,
+                token: &token,
+                lasts: None,
+                proof: NewToken::Untried,
+                app_scoped: None,
+            };
+            deployment.admin.accounts.connect(&connection).await?;
             tell(&account, output)
         }
     }

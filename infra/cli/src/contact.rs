@@ -43,7 +43,7 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     let (account, person) = (AccountId::new(account), RecipientId::new(person));
     let progress = Progress::unbounded("entries looked at");
     let looked_at = |entries| progress.advance(entries);
-    let forgotten = deployment.operator.forget(&account, &person, looked_at).await?;
+    let forgotten = deployment.admin.sends.forget(&account, &person, looked_at).await?;
     progress.finish();
     let shown = serde_json::json!({
         "account": account.as_str(),

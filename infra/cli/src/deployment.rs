@@ -17,14 +17,13 @@ use clap::Args;
 use serde_json::Value;
 use spillway_cloud::config::Config;
 use spillway_cloud::dead_letters::DeadLetters;
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends, Table};
 use spillway_cloud::http;
 use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
+use spillway_service::admin::Admin;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
-use spillway_service::operate::Operator;
 
 use crate::output::Output;
 
@@ -118,10 +117,10 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>> {
 pub(crate) struct Deployment {
     /// The use cases' parts.
     pub(crate) wiring: Wiring,
-    /// Accounts, to be changed.
-    pub(crate) accounts: DynamoAccounts,
-    /// What is done to sends by hand.
-    pub(crate) operator: Operator,
+    /// What operators do.
+    pub(crate) admin: Admin,
+    /// DynamoDB.
+    pub(crate) dynamo: aws_sdk_dynamodb::Client,
     /// The dead-letter queue.
     pub(crate) dead_letters: DeadLetters,
     /// Where its parts are.
@@ -223,42 +222,20 @@ impl Deployment {
         sqs: aws_sdk_sqs::Client,
         secrets: aws_sdk_secretsmanager::Client,
     ) -> Self {
-        let ledger = DynamoSends {
-            sends: Table::new(&dynamo, &config.sends_table),
-            state: Table::new(&dynamo, &config.state_table),
-            meter: wiring.meter.clone(),
-        };
-        let operator = Operator {
-            sends: wiring.sends.clone(),
-            ledger: Arc::new(ledger),
-            backlogs: wiring.backlogs.clone(),
-            ids: wiring.ids.clone(),
-            clock: wiring.clock.clone(),
-        };
+        let admin = wiring.admin();
         let dead_letters = DeadLetters {
             client: sqs,
             url: config.dead_letter_queue_url.clone(),
             send_url: config.send_queue_url.clone(),
         };
         let secrets = SecretsManager { client: secrets, id: config.secret_id.clone() };
-        let accounts = DynamoAccounts { table: Table::new(&dynamo, &config.state_table) };
         let webhook_url = names.get("SPILLWAY_WEBHOOK_URL").map(str::to_owned);
         let services = match names.get("AWS_ENDPOINT_URL_DYNAMODB") {
             Some(_) => Services::Local,
             None => Services::Aws,
         };
         let clock = wiring.clock.clone();
-        Self {
-            wiring,
-            accounts,
-            operator,
-            dead_letters,
-            config,
-            webhook_url,
-            services,
-            secrets,
-            clock,
-        }
+        Self { wiring, admin, dynamo, dead_letters, config, webhook_url, services, secrets, clock }
     }
 }
 

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use spillway_cloud::dead_letters::{DeadLetter, DeadLetters, Fate};
+use spillway_cloud::dead_letters::DeadLetters;
+use spillway_core::id::CampaignId;
+use spillway_service::admin::dead_letters::{self, DeadLetter, DeadLetterView, Redriven};
+use spillway_service::admin::rfc3339;
 
 use crate::confirm::Consent;
 use crate::deployment::Where;
-use crate::output::{Output, instant, table};
+use crate::output::{Output, table};
 use crate::progress::Progress;
 
 /// What is done with the dead-letter queue.
@@ -76,31 +78,6 @@ impl Which {
     }
 }
 
-/// A message as it is printed.
-#[derive(Serialize)]
-struct Shown {
-    message: String,
-    sent_at: Option<String>,
-    send: Option<String>,
-    campaign: Option<String>,
-    epoch: Option<u32>,
-    body: String,
-}
-
-impl From<&DeadLetter> for Shown {
-    fn from(letter: &DeadLetter) -> Self {
-        let task = letter.task.as_ref();
-        Self {
-            message: letter.id.clone(),
-            sent_at: instant(letter.sent_at),
-            send: task.map(|task| task.send.to_string()),
-            campaign: task.map(|task| task.content.campaign.to_string()),
-            epoch: task.map(|task| task.epoch),
-            body: letter.body.clone(),
-        }
-    }
-}
-
 /// Runs one of them.
 pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
     let letters = place.open().await?.dead_letters;
@@ -113,18 +90,13 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
 }
 
 async fn list(letters: &DeadLetters, limit: usize, output: Output) -> Result<()> {
-    let mut shown: Vec<Shown> = Vec::new();
-    letters
-        .each(limit, |letter| {
-            shown.push(letter.into());
-            Fate::Stays
-        })
-        .await?;
+    let shown = dead_letters::list(letters, limit).await?;
     output.print(&serde_json::json!({ "messages": shown }), || {
-        let row = |shown: &Shown| {
+        let row = |shown: &DeadLetterView| {
             let send = shown.send.clone().unwrap_or_else(|| "(cannot be read)".into());
-            let sent_at = shown.sent_at.clone().unwrap_or_default();
-            [shown.message.clone(), sent_at, send, shown.campaign.clone().unwrap_or_default()]
+            let sent_at = rfc3339(shown.sent_at).unwrap_or_default();
+            let campaign = shown.campaign.as_ref().map(ToString::to_string).unwrap_or_default();
+            [shown.message.clone(), sent_at, send, campaign]
         };
         let rows: Vec<_> = shown.iter().map(row).collect();
         let mut text =
@@ -137,15 +109,7 @@ async fn list(letters: &DeadLetters, limit: usize, output: Output) -> Result<()>
 }
 
 async fn show(letters: &DeadLetters, message: &str, output: Output) -> Result<()> {
-    let mut found: Option<Shown> = None;
-    letters
-        .each(usize::MAX, |letter| {
-            if letter.id == message {
-                found = Some(letter.into());
-            }
-            Fate::Stays
-        })
-        .await?;
+    let found = dead_letters::find(letters, message).await?;
     let Some(shown) = found else { anyhow::bail!(missing(message)) };
     output.print(&shown, || {
         let mut text = String::new();
@@ -155,9 +119,9 @@ async fn show(letters: &DeadLetters, message: &str, output: Output) -> Result<()
             }
         };
         line("message", Some(&shown.message));
-        line("sent", shown.sent_at.as_deref());
+        line("sent", rfc3339(shown.sent_at).as_deref());
         line("send", Some(shown.send.as_deref().unwrap_or("(cannot be read)")));
-        line("campaign", shown.campaign.as_deref());
+        line("campaign", shown.campaign.as_ref().map(CampaignId::as_str));
         line("body", Some(&shown.body));
         text
     })
@@ -169,27 +133,12 @@ fn missing(message: &str) -> String {
 
 async fn redrive(letters: &DeadLetters, which: &Which, output: Output) -> Result<()> {
     let progress = Progress::unbounded("messages looked at");
-    let (mut moved, mut unread, mut found) = (0, 0, 0);
-    letters
-        .each(usize::MAX, |letter| {
-            progress.advance(1);
-            match (which.has(letter), &letter.task) {
-                (false, _) => Fate::Stays,
-                (true, Some(_)) => {
-                    (moved, found) = (moved + 1, found + 1);
-                    Fate::Redriven
-                }
-                (true, None) => {
-                    (unread, found) = (unread + 1, found + 1);
-                    Fate::Stays
-                }
-            }
-        })
-        .await?;
+    let looked_at = |messages| progress.advance(messages);
+    let all = dead_letters::redrive(letters, |letter| which.has(letter), looked_at).await?;
     progress.finish();
-    ensure!(which.all || found == which.messages.len(), missing("of one of these ids"));
-    let shown = serde_json::json!({ "redriven": moved, "unreadable": unread });
-    output.print(&shown, || {
+    let Redriven { redriven: moved, unreadable: unread } = all;
+    ensure!(which.all || moved + unread == which.messages.len(), missing("of one of these ids"));
+    output.print(&all, || {
         let mut text = format!("{moved} messages moved back to the queue of sends\n");
         if unread > 0 {
             let _ = writeln!(
@@ -213,18 +162,8 @@ async fn drop_some(
         format!("{} messages are deleted", which.messages.len())
     })?;
     let progress = Progress::unbounded("messages looked at");
-    let mut dropped = 0;
-    letters
-        .each(usize::MAX, |letter| {
-            progress.advance(1);
-            if which.has(letter) {
-                dropped += 1;
-                Fate::Dropped
-            } else {
-                Fate::Stays
-            }
-        })
-        .await?;
+    let looked_at = |messages| progress.advance(messages);
+    let dropped = dead_letters::drop_wanted(letters, |letter| which.has(letter), looked_at).await?;
     progress.finish();
     ensure!(which.all || dropped == which.messages.len(), missing("of one of these ids"));
     output.print(&serde_json::json!({ "dropped": dropped }), || {

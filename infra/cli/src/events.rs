@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
-use spillway_core::journal::{Event, JournalEntry, RemovedBy};
+use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::time::Timestamp;
-use spillway_service::app::app_journal;
-use spillway_service::port::MaintenanceRecords;
+use spillway_service::admin::events::EventView;
 
 use crate::deployment::Where;
-use crate::output::{Output, instant, parse_span, table, when};
+use crate::output::{Output, parse_span, table, when};
 
 /// Whose events, and how far back.
 #[derive(Args)]
@@ -37,56 +35,27 @@ pub(crate) struct Options {
     limit: usize,
 }
 
-/// Journals that are read at a time.
-const AT_ONCE: usize = 8;
-
 #[derive(Serialize)]
-struct Report<'a> {
-    events: Vec<Row<'a>>,
-}
-
-#[derive(Serialize)]
-struct Row<'a> {
-    at: Option<String>,
-    account: &'a AccountId,
-    #[serde(flatten)]
-    what: &'a Event,
+struct Report {
+    events: Vec<EventView>,
 }
 
 /// Tells.
 pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
-    let mut accounts = match &options.account {
-        Some(account) => vec![AccountId::new(account)],
-        None => deployment.wiring.maintenance.accounts().await?,
-    };
-    // A hold of the whole app concerns each of them.
-    accounts.push(app_journal());
     let now = deployment.clock.now();
-    let journal = &deployment.wiring.journal;
-    let reads = accounts.iter().map(|account| async move {
-        let read = journal.list(account, now - options.since, options.limit).await;
-        read.with_context(|| format!("account {account}"))
-    });
-    let read: Vec<Vec<JournalEntry>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
-    let mut entries: Vec<JournalEntry> = read.into_iter().flatten().collect();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
-    entries.truncate(options.limit);
-    let report = Report { events: entries.iter().map(row).collect() };
+    let only = options.account.as_deref().map(AccountId::from);
+    let admin = &deployment.admin.accounts;
+    let events = admin.events(only.as_ref(), now - options.since, options.limit).await?;
+    let report = Report { events };
     output.print(&report, || {
-        let rows: Vec<[String; 3]> = entries
-            .iter()
-            .map(|JournalEntry { at, account, what }| {
-                [when(*at, now), account.to_string(), said(what, now)]
-            })
-            .collect();
+        let row = |EventView { at, account, what }: &EventView| {
+            [when(*at, now), account.to_string(), said(what, now)]
+        };
+        let rows: Vec<[String; 3]> = report.events.iter().map(row).collect();
         let empty = "nothing happened in that time; --since looks further back";
         table(["WHEN", "ACCOUNT", "WHAT"], &rows, empty)
     })
-}
-
-fn row(entry: &JournalEntry) -> Row<'_> {
-    Row { at: instant(entry.at), account: &entry.account, what: &entry.what }
 }
 
 /// What happened, in words.

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use spillway_cloud::secrets::SecretsError;
+use spillway_service::admin::AdminError;
 use spillway_service::port::{Failure, StoreError};
 
 /// What `--help` says about them.
@@ -83,7 +84,11 @@ fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
         SecretsError::Unavailable { source, .. } => Some(source),
         SecretsError::Malformed(_) | SecretsError::NoRandomness(_) => None,
     };
-    of_store.or_else(of_secret).or_else(|| error.downcast_ref())
+    let of_admin = || match error.downcast_ref()? {
+        AdminError::Store(StoreError::Unavailable { source, .. }) => Some(source),
+        _ => None,
+    };
+    of_store.or_else(of_secret).or_else(of_admin).or_else(|| error.downcast_ref())
 }
 
 #[cfg(test)]

@@ -83,13 +83,6 @@ pub(crate) fn cell(count: u32, most: u32) -> char {
     EIGHTHS[(u64::from(count) * 8).div_ceil(u64::from(most)).min(8) as usize]
 }
 
-/// An instant for programs: RFC 3339 in UTC; nothing where it never comes.
-pub(crate) fn instant(at: Timestamp) -> Option<String> {
-    let millis = i64::try_from(at.as_millis()).ok()?;
-    let at = jiff::Timestamp::from_millisecond(millis).ok()?;
-    Some(at.to_string())
-}
-
 /// An instant for people, in UTC, with how far from `now` it is.
 pub(crate) fn when(at: Timestamp, now: Timestamp) -> String {
     let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
@@ -137,8 +130,6 @@ mod tests {
     fn times_are_written_for_people_and_programs() {
         let now = Timestamp::from_secs(1_790_000_000);
         let later = now + Duration::from_secs(7260);
-        assert_eq!(instant(now).as_deref(), Some("2026-09-21T14:13:20Z"));
-        assert_eq!(instant(Timestamp::NEVER), None);
         assert_eq!(when(later, now), "2026-09-21 16:14:20 UTC, in 2 h 1 min");
         assert_eq!(when(now, later), "2026-09-21 14:13:20 UTC, 2 h 1 min ago");
         assert_eq!(when(Timestamp::NEVER, now), "never");

@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
 use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
-use spillway_core::send::{Earlier, FailReason, Lane, Outcome, PendingSend, Stage};
+use spillway_core::send::{Lane, PendingSend, Stage};
 use spillway_core::time::Timestamp;
-use spillway_service::operate::{Cancelled, CancelledAll, State, Stored};
+use spillway_service::admin::rfc3339;
+use spillway_service::admin::send_view::{Happened, SendHistory, SendView};
+use spillway_service::admin::sends::{Cancelled, CancelledAll, RetriedView, State, Stored};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
-use crate::output::{Output, Paint, instant, note, paint, table, when};
+use crate::output::{Output, Paint, note, paint, table, when};
 use crate::progress::Progress;
 
 /// What is done with sends.
@@ -150,130 +151,39 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     }
 }
 
-/// A send as it is printed. What is not known of it, or not any more, is `null`.
-#[derive(Serialize)]
-struct Shown {
-    send: String,
-    /// parked, queued or sending while it waits, else how it ended.
-    state: &'static str,
-    campaign: String,
-    lane: Option<&'static str>,
-    matched_at: Option<String>,
-    deadline: Option<String>,
-    /// The slot of a queued send.
-    slot: Option<String>,
-    /// Until when a claimed one may be under way.
-    lease_until: Option<String>,
-    epoch: u32,
-    attempts: u32,
-    failures: u32,
-    /// Whether an earlier attempt may have arrived.
-    maybe_sent: Option<bool>,
-    ended_at: Option<String>,
-    /// Why it failed or was cancelled.
-    cause: Option<String>,
-    #[serde(skip)]
-    times: Times,
+fn state(shown: &SendView) -> String {
+    let colour = match shown.state {
+        "sent" => Paint::Good,
+        "failed" | "expired" => Paint::Bad,
+        _ => Paint::Warn,
+    };
+    paint(colour, shown.state)
 }
 
-struct Times {
-    slot: Option<Timestamp>,
-    ended: Option<Timestamp>,
-    deadline: Option<Timestamp>,
-    matched: Timestamp,
-}
-
-impl Shown {
-    fn waiting(send: &PendingSend) -> Self {
-        let (state, slot, lease) = match send.stage {
-            Stage::Parked => ("parked", None, None),
-            Stage::Queued { due } => ("queued", Some(due), None),
-            Stage::Sending { lease_until } => ("sending", None, Some(lease_until)),
-        };
-        Self {
-            send: send.id.to_string(),
-            state,
-            campaign: send.content.campaign.to_string(),
-            lane: Some(lane(send.class.lane)),
-            matched_at: instant(send.matched_at),
-            deadline: instant(send.deadline),
-            slot: slot.and_then(instant),
-            lease_until: lease.and_then(instant),
-            epoch: send.epoch,
-            attempts: send.attempt,
-            failures: send.failures,
-            maybe_sent: Some(send.earlier == Earlier::Unknown),
-            ended_at: None,
-            cause: None,
-            times: Times {
-                slot,
-                ended: None,
-                deadline: Some(send.deadline),
-                matched: send.matched_at,
-            },
+fn text(shown: &SendView, now: Timestamp) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{name:<10} {value}");
         }
-    }
-
-    fn stored(stored: &Stored) -> Self {
-        let (outcome, ended) = match &stored.state {
-            State::Waiting(send) => return Self::waiting(send),
-            State::Ended { outcome, at } => (outcome, *at),
-        };
-        let parts = stored.outbox_key.parts();
-        let deadline = parts.map(|(_, _, deadline)| deadline);
-        Self {
-            send: stored.id.to_string(),
-            state: stored.state.name(),
-            campaign: stored.content.campaign.to_string(),
-            lane: parts.map(|(of, _, _)| lane(of)),
-            matched_at: instant(stored.matched_at),
-            deadline: deadline.and_then(instant),
-            slot: None,
-            lease_until: None,
-            epoch: stored.epoch,
-            attempts: stored.attempts,
-            failures: stored.failures,
-            maybe_sent: None,
-            ended_at: instant(ended),
-            cause: cause(outcome),
-            times: Times { slot: None, ended: Some(ended), deadline, matched: stored.matched_at },
-        }
-    }
-
-    fn state(&self) -> String {
-        let colour = match self.state {
-            "sent" => Paint::Good,
-            "failed" | "expired" => Paint::Bad,
-            _ => Paint::Warn,
-        };
-        paint(colour, self.state)
-    }
-
-    fn text(&self, now: Timestamp) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                let _ = writeln!(text, "{name:<10} {value}");
-            }
-        };
-        let Times { slot, ended, deadline, matched } = self.times;
-        line("send", Some(self.send.clone()));
-        line("state", Some(self.state()));
-        line("cause", self.cause.clone());
-        line("campaign", Some(self.campaign.clone()));
-        line("lane", self.lane.map(str::to_owned));
-        line("matched", Some(when(matched, now)));
-        line("slot", slot.map(|at| when(at, now)));
-        line("ended", ended.map(|at| when(at, now)));
-        line("deadline", deadline.map(|at| when(at, now)));
-        line("lease", self.lease_until.clone());
-        line("attempts", Some(self.attempts.to_string()));
-        line("failures", Some(self.failures.to_string()));
-        let unclear = self.maybe_sent == Some(true);
-        line("note", unclear.then(|| "an earlier attempt may have arrived".to_owned()));
-        line("epoch", Some(self.epoch.to_string()));
-        text
-    }
+    };
+    line("send", Some(shown.send.clone()));
+    line("state", Some(state(shown)));
+    line("cause", shown.cause.clone());
+    line("campaign", Some(shown.campaign.to_string()));
+    line("lane", Some(lane(shown.lane).to_owned()));
+    line("matched", Some(when(shown.matched_at, now)));
+    line("not before", shown.not_before.map(|at| when(at, now)));
+    line("slot", shown.slot.map(|at| when(at, now)));
+    line("ended", shown.ended_at.map(|at| when(at, now)));
+    line("deadline", shown.deadline.map(|at| when(at, now)));
+    line("lease", shown.lease_until.and_then(rfc3339));
+    line("attempts", Some(shown.attempts.to_string()));
+    line("failures", Some(shown.failures.to_string()));
+    let unclear = shown.maybe_sent == Some(true);
+    line("note", unclear.then(|| "an earlier attempt may have arrived".to_owned()));
+    line("epoch", Some(shown.epoch.to_string()));
+    text
 }
 
 fn lane(lane: Lane) -> &'static str {
@@ -285,22 +195,12 @@ fn lane(lane: Lane) -> &'static str {
     }
 }
 
-/// Why it failed or was cancelled, as the stores have it.
-fn cause(outcome: &Outcome) -> Option<String> {
-    let reason = match outcome {
-        Outcome::Failed { reason } => serde_json::to_value(reason),
-        Outcome::Cancelled { reason } => serde_json::to_value(reason),
-        Outcome::Sent { .. } | Outcome::Expired => return None,
-    };
-    reason.ok()?.as_str().map(str::to_owned)
-}
-
 async fn list(deployment: &Deployment, options: &ListOptions, output: Output) -> Result<()> {
     let account = AccountId::new(options.account.trim());
     let campaign = options.campaign.as_deref().map(CampaignId::new);
     let is_wanted = |id: &CampaignId| campaign.as_ref().is_none_or(|campaign| campaign == id);
     let limit = options.limit;
-    let shown: Vec<Shown> = match options.state {
+    let shown: Vec<SendView> = match options.state {
         Wanted::Waiting | Wanted::Parked | Wanted::Queued | Wanted::Sending => {
             let stands = |send: &PendingSend| match (options.state, send.stage) {
                 (Wanted::Parked, stage) => stage == Stage::Parked,
@@ -309,8 +209,8 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
                 _ => true,
             };
             let wanted = |send: &PendingSend| is_wanted(&send.content.campaign) && stands(send);
-            let found = deployment.operator.waiting(&account, wanted, limit).await?;
-            found.iter().map(|(_, send)| Shown::waiting(send)).collect()
+            let found = deployment.admin.sends.waiting(&account, wanted, limit).await?;
+            found.iter().map(|(_, send)| SendView::from(send)).collect()
         }
         Wanted::Sent | Wanted::Failed | Wanted::Expired | Wanted::Cancelled => {
             let state = match options.state {
@@ -322,21 +222,24 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
             let wanted = |stored: &Stored| {
                 stored.state.name() == state && is_wanted(&stored.content.campaign)
             };
-            ended(deployment, &account, wanted, limit).await?
+            let progress = Progress::unbounded("entries read");
+            let looked_at = |entries| progress.advance(entries);
+            let found = deployment.admin.sends.ended(&account, wanted, limit, looked_at).await?;
+            progress.finish();
+            found.iter().map(SendView::from).collect()
         }
     };
     let now = deployment.clock.now();
     output.print(&serde_json::json!({ "sends": shown }), || {
-        let row = |shown: &Shown| {
-            let Times { slot, ended, deadline, .. } = shown.times;
-            let at = slot.or(ended).map_or("-".into(), |at| when(at, now));
+        let row = |shown: &SendView| {
+            let at = shown.slot.or(shown.ended_at).map_or("-".into(), |at| when(at, now));
             [
                 shown.send.clone(),
-                shown.state(),
-                shown.campaign.clone(),
-                shown.lane.unwrap_or("-").to_owned(),
+                state(shown),
+                shown.campaign.to_string(),
+                lane(shown.lane).to_owned(),
                 at,
-                deadline.map_or("-".into(), |at| when(at, now)),
+                shown.deadline.map_or("-".into(), |at| when(at, now)),
                 shown.cause.clone().unwrap_or_default(),
             ]
         };
@@ -350,90 +253,23 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
     })
 }
 
-/// Looks the whole table of entries through: an index of those that have ended would cost a write
-/// unit more for each DM, and nobody but an operator asks.
-async fn ended(
-    deployment: &Deployment,
-    account: &AccountId,
-    wanted: impl Fn(&Stored) -> bool,
-    limit: usize,
-) -> Result<Vec<Shown>> {
-    let progress = Progress::unbounded("entries read");
-    let mut found = Vec::new();
-    let mut after: Option<String> = None;
-    while found.len() < limit {
-        let page = deployment.operator.ledger.ended(account, after.as_deref()).await?;
-        progress.advance(page.looked_at);
-        found.extend(page.sends.iter().filter(|stored| wanted(stored)).map(Shown::stored));
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    progress.finish();
-    found.truncate(limit);
-    Ok(found)
-}
-
 async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
-    deployment.operator.find(send).await?.with_context(|| {
+    deployment.admin.sends.find(send).await?.with_context(|| {
         format!("send {send} is not stored: entries are kept for ten days, and only of comments that a campaign wanted")
     })
 }
 
-/// A send with all that happened to it.
-#[derive(Serialize)]
-struct Told {
-    #[serde(flatten)]
-    shown: Shown,
-    /// In order. Of many steps the last ones are kept.
-    history: Vec<Happened>,
-}
-
-/// Something that happened to a send.
-#[derive(Serialize)]
-struct Happened {
-    at: Option<String>,
-    what: String,
-    #[serde(skip)]
-    instant: Timestamp,
-}
-
-impl Told {
-    fn of(stored: &Stored) -> Self {
-        let happened =
-            |instant_at, what| Happened { at: instant(instant_at), what, instant: instant_at };
-        let mut history = vec![happened(stored.matched_at, "matched".to_owned())];
-        let first = stored.steps.first().map_or(1, |step| step.epoch);
-        if first > 1 {
-            let steps = first - 1;
-            history.push(happened(stored.matched_at, format!("{steps} steps that are not kept")));
-        }
-        for step in &stored.steps {
-            history.extend(step.slot.map(|slot| happened(slot, "its slot".to_owned())));
-            history.push(happened(step.at, step.what.to_string()));
-        }
-        if let State::Ended { outcome, at } = &stored.state {
-            let cause = cause(outcome).map(|cause| format!(": {cause}")).unwrap_or_default();
-            history.push(happened(*at, format!("{}{cause}", outcome.state())));
-        }
-        Self { shown: Shown::stored(stored), history }
-    }
-
-    fn text(&self, now: Timestamp) -> String {
-        let mut text = self.shown.text(now);
+async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<()> {
+    let told = SendHistory::from(&find(deployment, send).await?);
+    let now = deployment.clock.now();
+    output.print(&told, || {
+        let mut text = text(&told.send, now);
         text.push_str("history\n");
-        for Happened { instant, what, .. } in &self.history {
-            let _ = writeln!(text, "  {}  {what}", when(*instant, now));
+        for Happened { at, what } in &told.history {
+            let _ = writeln!(text, "  {}  {what}", when(*at, now));
         }
         text
-    }
-}
-
-async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<()> {
-    let told = Told::of(&find(deployment, send).await?);
-    let now = deployment.clock.now();
-    output.print(&told, || told.text(now))
+    })
 }
 
 async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output) -> Result<()> {
@@ -445,14 +281,14 @@ async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output)
     let wanted = |send: &PendingSend| {
         campaign.as_ref().is_none_or(|campaign| *campaign == send.content.campaign)
     };
-    let waiting = deployment.operator.waiting(&account, wanted, usize::MAX).await?.len();
+    let admin = &deployment.admin.sends;
+    let waiting = admin.waiting(&account, wanted, usize::MAX).await?.len();
     if waiting == 0 {
         return shown_cancelled(CancelledAll::default(), output);
     }
     options.consent.ask(&format!("{waiting} waiting sends are cancelled for good"))?;
     let progress = Progress::new("cancelled", waiting);
-    let operator = &deployment.operator;
-    let all = operator.cancel_waiting(&account, wanted, |done| progress.advance(done)).await?;
+    let all = admin.cancel_waiting(&account, wanted, |done| progress.advance(done)).await?;
     progress.finish();
     shown_cancelled(all, output)
 }
@@ -477,7 +313,7 @@ async fn cancel_named(
     let mut all = CancelledAll::default();
     for (outbox_key, send) in &waiting {
         let id = &send.id;
-        match deployment.operator.cancel(outbox_key, send).await? {
+        match deployment.admin.sends.cancel(outbox_key, send).await? {
             Cancelled::Done => all.done += 1,
             Cancelled::Claimed(until) => {
                 let until = when(until, deployment.clock.now());
@@ -497,18 +333,11 @@ async fn cancel_named(
 
 fn shown_cancelled(all: CancelledAll, output: Output) -> Result<()> {
     let CancelledAll { done, left } = all;
-    output.print(&serde_json::json!({ "cancelled": done, "left": left }), || match (done, left) {
+    output.print(&all, || match (done, left) {
         (0, 0) => "nothing waits: nothing to cancel\n".into(),
         (_, 0) => format!("cancelled: {done}\n"),
         _ => format!("cancelled: {done}; {left} had a call under way, or moved on: look again\n"),
     })
-}
-
-#[derive(Serialize)]
-struct Retried {
-    send: String,
-    retried: bool,
-    reason: Option<String>,
 }
 
 async fn retry(
@@ -517,30 +346,18 @@ async fn retry(
     consent: Consent,
     output: Output,
 ) -> Result<()> {
-    let mut unknown = 0;
-    for send in sends {
-        let stored = deployment.operator.find(send).await?;
-        let ended = stored.and_then(|stored| match stored.state {
-            State::Ended { outcome, .. } => Some(outcome),
-            State::Waiting(_) => None,
-        });
-        unknown += usize::from(ended == Some(Outcome::Failed { reason: FailReason::Unknown }));
-    }
+    let admin = &deployment.admin.sends;
+    let unknown = admin.may_have_arrived(sends).await?;
     if unknown > 0 {
         consent.ask(&format!(
             "{unknown} of {} may have arrived although Meta's servers failed, and would arrive twice",
             sends.len()
         ))?;
     }
-    let mut all = Vec::new();
-    for send in sends {
-        let result = deployment.operator.retry(send).await;
-        let reason = result.as_ref().err().map(ToString::to_string);
-        all.push(Retried { send: send.to_string(), retried: result.is_ok(), reason });
-    }
+    let all = admin.retry_all(sends).await;
     let done = all.iter().filter(|one| one.retried).count();
     output.print(&serde_json::json!({ "sends": all }), || {
-        let line = |one: &Retried| match &one.reason {
+        let line = |one: &RetriedView| match &one.reason {
             None => format!("{}: waits again\n", one.send),
             Some(reason) => format!("{}: not retried: {reason}\n", one.send),
         };

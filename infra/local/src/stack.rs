@@ -11,19 +11,19 @@ use dynoxide::Database;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoMaintenance, Table};
+use spillway_cloud::dynamo::Table;
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretStore, Secrets, process_number};
-use spillway_cloud::token::TokenKeys;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::hold::NewToken;
 use spillway_core::seed::seed;
 use spillway_graph::GraphSim;
 use spillway_meta::graph::GraphConfig;
 use spillway_release::Releaser;
 use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
+use spillway_service::admin::connect::Connection;
 use spillway_service::clock::Clock;
-use spillway_service::port::MaintenanceSchedule;
 use spillway_sqs::{LongPoll, Sqs, redrive_policy};
 use spillway_upkeep::Upkeep;
 use spillway_webhook::Webhook;
@@ -225,17 +225,28 @@ impl Stack {
             let poller = Clients::new(&dynamodb_url, &sqs_url, pace, &poller_faults);
             let outside = Clients::new(&dynamodb_url, &sqs_url, pace, &FaultInjector::default());
             schema::create_tables(&outside.dynamo, SENDS_TABLE, STATE_TABLE).await?;
-            let state = Table::new(&outside.dynamo, STATE_TABLE);
-            let connector = DynamoAccounts { table: state.clone() };
-            let maintenance = DynamoMaintenance { table: state.clone() };
             let keys = Arc::new(LocalKeys::default());
-            let sealing = TokenKeys::new(state, keys.clone());
+            let wiring = Wiring::new(
+                &config,
+                keys.clone(),
+                &outside.dynamo,
+                &outside.sqs,
+                clock.clone(),
+                process_number()?,
+            )?;
+            let admin = wiring.admin();
             for account in &accounts {
                 let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
                 sim.add_account(account.id.clone(), token.expose_secret());
-                let token = sealing.seal(&account.id, &token).await?;
-                maintenance.enroll(&account.id, clock.now()).await?;
-                connector.connect(&account.id, &account.rules, &token, &account.campaigns).await?;
+                let token = wiring.keys.seal(&account.id, &token).await?;
+                let connection = Connection {
+                    account,
+                    token: &token,
+                    lasts: None,
+                    proof: NewToken::Untried,
+                    app_scoped: None,
+                };
+                admin.accounts.connect(&connection).await?;
             }
 
             let wire = Wire {

@@ -4,11 +4,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
 };
 use spillway_core::time::Timestamp;
+use spillway_service::admin::dead_letters::{DeadLetter, DeadLetterQueue, Fate, Judge};
 use spillway_service::port::StoreError;
 use spillway_service::send_task::SendTask;
 
@@ -24,29 +26,10 @@ pub struct DeadLetters {
     pub send_url: String,
 }
 
-/// A message of it.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// The queue's id for it.
-    pub id: String,
-    /// Its body.
-    pub body: String,
-    /// When it was first sent.
-    pub sent_at: Timestamp,
-    /// What it says, where it can be read.
-    pub task: Option<SendTask>,
+/// A message as it was received.
+struct Received {
+    letter: DeadLetter,
     handle: String,
-}
-
-/// What to do with a message that was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It stays, to be seen again at once.
-    Stays,
-    /// It goes back to the queue of sends.
-    Redriven,
-    /// It is deleted.
-    Dropped,
 }
 
 /// Messages of a receive, and of a batch.
@@ -63,55 +46,47 @@ const LOOK: &str = "look at the dead-letter queue";
 const MOVE: &str = "move a dead letter";
 const DROP: &str = "drop a dead letter";
 
-impl DeadLetters {
-    /// Looks at up to `limit` messages, a page at a time, and asks `judge` for the fate of each.
-    /// What stays is visible again when this returns, with or without an error. Gives how many were
-    /// seen.
-    ///
-    /// # Errors
-    /// When the queue does not answer. What was done until then remains.
-    pub async fn each(
-        &self,
-        limit: usize,
-        mut judge: impl FnMut(&DeadLetter) -> Fate,
-    ) -> Result<usize, StoreError> {
+#[async_trait]
+impl DeadLetterQueue for DeadLetters {
+    async fn each(&self, limit: usize, judge: &mut Judge<'_>) -> Result<(), StoreError> {
         let mut kept: Vec<String> = Vec::new();
-        let worked = self.work(limit, &mut judge, &mut kept).await;
+        let worked = self.work(limit, judge, &mut kept).await;
         let shown = self.show(&kept).await;
-        let seen = worked?;
-        shown.map(|()| seen)
+        worked.and(shown)
     }
+}
 
+impl DeadLetters {
     async fn work(
         &self,
         limit: usize,
-        judge: &mut impl FnMut(&DeadLetter) -> Fate,
+        judge: &mut Judge<'_>,
         kept: &mut Vec<String>,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<(), StoreError> {
         let mut seen: HashSet<String> = HashSet::new();
         let mut empty = 0;
         while seen.len() < limit && empty < EMPTY_RECEIVES {
             let page = self.receive(limit - seen.len()).await?;
             // Should one fail, the rest of the page is shown again.
-            kept.extend(page.iter().map(|letter| letter.handle.clone()));
+            kept.extend(page.iter().map(|received| received.handle.clone()));
             // Where looking takes longer than messages are hidden, the first come again.
-            let new = page.into_iter().filter(|letter| seen.insert(letter.id.clone()));
-            let new: Vec<DeadLetter> = new.collect();
+            let new = page.into_iter().filter(|received| seen.insert(received.letter.id.clone()));
+            let new: Vec<Received> = new.collect();
             empty = if new.is_empty() { empty + 1 } else { 0 };
-            for letter in new {
+            for Received { letter, handle } in new {
                 match judge(&letter) {
                     Fate::Stays => continue,
                     Fate::Redriven => self.send_back(&letter).await?,
                     Fate::Dropped => {}
                 }
-                self.delete(&letter).await?;
-                kept.retain(|handle| *handle != letter.handle);
+                self.delete(&handle).await?;
+                kept.retain(|kept| *kept != handle);
             }
         }
-        Ok(seen.len())
+        Ok(())
     }
 
-    async fn receive(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn receive(&self, limit: usize) -> Result<Vec<Received>, StoreError> {
         let answer = self
             .client
             .receive_message()
@@ -123,7 +98,7 @@ impl DeadLetters {
             .send()
             .await
             .map_err(|error| unavailable(LOOK, error))?;
-        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(letter).collect())
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(received).collect())
     }
 
     /// Its send is acted on once, whatever happens here: the message names the send's epoch.
@@ -140,9 +115,9 @@ impl DeadLetters {
         Ok(())
     }
 
-    async fn delete(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+    async fn delete(&self, handle: &str) -> Result<(), StoreError> {
         let delete = self.client.delete_message().queue_url(&self.url);
-        let deleted = delete.receipt_handle(&letter.handle).send().await;
+        let deleted = delete.receipt_handle(handle).send().await;
         deleted.map(|_| ()).map_err(|error| unavailable(DROP, error))
     }
 
@@ -165,16 +140,16 @@ impl DeadLetters {
     }
 }
 
-fn letter(message: Message) -> Option<DeadLetter> {
+fn received(message: Message) -> Option<Received> {
     let sent = message.attributes.as_ref().and_then(|attributes| {
         attributes.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()
     });
     let body = message.body.unwrap_or_default();
-    Some(DeadLetter {
+    let letter = DeadLetter {
         id: message.message_id?,
         task: SendTask::decode(&body).ok(),
         body,
         sent_at: Timestamp::from_millis(sent.unwrap_or(0)),
-        handle: message.receipt_handle?,
-    })
+    };
+    Some(Received { letter, handle: message.receipt_handle? })
 }

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures::future::BoxFuture;
-use spillway_core::id::AccountId;
-use spillway_core::time::Timestamp;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account_cache::AccountCache;
+use spillway_service::admin::Admin;
+use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::overview::Overviews;
+use spillway_service::admin::removal::Remover;
+use spillway_service::admin::sends::{Ledger, SendAdmin};
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::deliver::Deliver;
@@ -17,11 +20,9 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
-use spillway_service::overview::Overviews;
 use spillway_service::port::{
-    AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal,
-    MaintenanceRecords, MaintenanceSchedule, ReleaseQueue, Removal, SendQueue, Sends, StoreError,
-    Tokens,
+    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal,
+    ReleaseQueue, SendQueue, Sends, Tokens,
 };
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -66,8 +67,12 @@ pub struct Wiring {
     pub tokens: Arc<dyn Tokens>,
     /// Which accounts upkeep visits.
     pub maintenance: Arc<DynamoMaintenance>,
+    /// What changes them by hand.
+    pub changes: Arc<dyn AccountChanges>,
     /// What removes them.
     pub removal: Arc<DynamoRemoval>,
+    /// Their sends with all that is kept of those that have ended.
+    pub ledger: Arc<dyn Ledger>,
     /// The queue of sends.
     pub queue: Arc<dyn SendQueue>,
     /// The queue of accounts to release.
@@ -169,25 +174,6 @@ impl Environment {
 }
 
 impl Wiring {
-    /// Does the deletion that an account's owner has asked for, where upkeep has not done it yet.
-    /// It comes before the account is connected again: upkeep would else delete the new one.
-    ///
-    /// # Errors
-    /// When the store does not answer; doing it again is right.
-    pub fn finish_deletion<'a>(
-        &'a self,
-        account: &'a AccountId,
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let record = self.maintenance.record(account).await?;
-            let Some(code) = record.and_then(|record| record.delete) else { return Ok(()) };
-            self.removal.remove(account).await?;
-            self.removal.deleted(&code, now).await?;
-            self.maintenance.strike_off(account).await
-        })
-    }
-
     /// Wires everything to the given clients. Lines of metrics go nowhere.
     ///
     /// # Errors
@@ -206,12 +192,16 @@ impl Wiring {
         let meter = Arc::<Meter>::default();
         let graph = GraphClient::new(config.graph.clone())?;
         let graph = Arc::new(MetaGraph { client: graph, keys: keys.clone() });
+        let accounts = Arc::new(DynamoAccounts { table: table.clone() });
+        let sends = Arc::new(DynamoSends { sends, state: table.clone(), meter: meter.clone() });
         Ok(Self {
-            accounts: Arc::new(DynamoAccounts { table: table.clone() }),
+            accounts: accounts.clone(),
+            changes: accounts,
             budgets: Arc::new(DynamoBudgets { table: table.clone() }),
             app: Arc::new(DynamoAppBudgets { table: table.clone() }),
             cursors: Arc::new(DynamoCursors { table: table.clone() }),
-            sends: Arc::new(DynamoSends { sends, state: table.clone(), meter: meter.clone() }),
+            sends: sends.clone(),
+            ledger: sends,
             journal: Arc::new(DynamoJournal { table: table.clone() }),
             tokens: Arc::new(DynamoTokens { table: table.clone() }),
             maintenance: Arc::new(DynamoMaintenance { table: table.clone() }),
@@ -349,7 +339,13 @@ impl Wiring {
             backlogs: self.backlogs.clone(),
             maintenance: self.maintenance.clone(),
             tokens: self.tokens.clone(),
-            removal: self.removal.clone(),
+            remover: Remover {
+                removal: self.removal.clone(),
+                maintenance: self.maintenance.clone(),
+                backlogs: self.backlogs.clone(),
+                journal: self.journal.clone(),
+                clock: self.clock.clone(),
+            },
             journal: self.journal.clone(),
             graph: self.account_graph.clone(),
             intake: Arc::new(self.ingest()),
@@ -359,16 +355,38 @@ impl Wiring {
         }
     }
 
-    /// What an operator sees of accounts.
-    pub fn overviews(&self) -> Overviews {
-        Overviews {
-            accounts: self.accounts.clone(),
-            budgets: self.budgets.clone(),
-            app: self.app.clone(),
-            cursors: self.cursors.clone(),
-            sends: self.sends.clone(),
-            maintenance: self.maintenance.clone(),
-            tokens: self.tokens.clone(),
+    /// What operators do.
+    pub fn admin(&self) -> Admin {
+        Admin {
+            accounts: AccountAdmin {
+                accounts: self.accounts.clone(),
+                changes: self.changes.clone(),
+                removal: self.removal.clone(),
+                tokens: self.tokens.clone(),
+                budgets: self.budgets.clone(),
+                app: self.app.clone(),
+                limiter: Arc::new(self.limiter()),
+                backlogs: self.backlogs.clone(),
+                maintenance: self.maintenance.clone(),
+                journal: self.journal.clone(),
+                clock: self.clock.clone(),
+            },
+            sends: SendAdmin {
+                sends: self.sends.clone(),
+                ledger: self.ledger.clone(),
+                backlogs: self.backlogs.clone(),
+                ids: self.ids.clone(),
+                clock: self.clock.clone(),
+            },
+            overviews: Overviews {
+                accounts: self.accounts.clone(),
+                budgets: self.budgets.clone(),
+                app: self.app.clone(),
+                cursors: self.cursors.clone(),
+                sends: self.sends.clone(),
+                maintenance: self.maintenance.clone(),
+                tokens: self.tokens.clone(),
+            },
         }
     }
 

@@ -7,7 +7,7 @@
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
 //! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
 //! | [`upkeep`] | tokens are renewed, subscriptions repaired, missed comments found |
-//! | [`operate`], [`apply`], [`overview`] | what operators do to sends and campaigns, and what they see |
+//! | [`admin`] | what operators do to accounts, campaigns and sends, and what they see |
 //!
 //! | module | what the use cases share |
 //! |---|---|
@@ -23,8 +23,8 @@
 pub mod account;
 pub mod account_cache;
 pub mod accounts_file;
+pub mod admin;
 pub mod app;
-pub mod apply;
 pub mod backoff;
 pub mod clock;
 pub mod deliver;
@@ -34,10 +34,8 @@ pub mod ingest;
 pub mod keys;
 pub mod limiter;
 pub mod metrics;
-pub mod operate;
 pub mod outbox_batch;
 pub mod outbox_key;
-pub mod overview;
 pub mod port;
 pub mod release;
 pub mod send_task;

@@ -12,9 +12,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
-use spillway_core::id::{AccountId, CommentId, EventId, MediaId, RecipientId, SendId};
+use spillway_core::campaign::{Campaign, Running};
+use spillway_core::id::{AccountId, CampaignId, CommentId, EventId, MediaId, RecipientId, SendId};
 use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
+use spillway_core::rules::Rules;
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_core::upkeep::{TokenLife, Upkeep};
@@ -61,6 +63,43 @@ pub trait Accounts: Send + Sync {
     /// How many times the account has been changed, as it stood some moments ago; `None` when it
     /// was not connected.
     async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError>;
+}
+
+/// Changes to connected accounts. Each raises the account's revision, so that no process decides by
+/// what it remembers of an earlier one.
+#[async_trait]
+pub trait AccountChanges: Send + Sync {
+    /// Connects an account, or replaces the limits and the token of a connected one. Its campaigns
+    /// are added or replaced; one that is paused stays paused. They are written before the
+    /// account, so that no comment finds an account without them. Repeating it is safe.
+    async fn connect(
+        &self,
+        account: &AccountId,
+        rules: &Rules,
+        token: &SealedToken,
+        campaigns: &[Campaign],
+    ) -> Result<(), StoreError>;
+
+    /// Changes the limits of a connected account. Returns `false` if it is not connected.
+    async fn set_rules(&self, account: &AccountId, rules: &Rules) -> Result<bool, StoreError>;
+
+    /// Adds or replaces the campaigns `put`, and deletes those `removed`, whose waiting sends are
+    /// cancelled when their slots come. Returns `false` if the account is not connected. After an
+    /// error some may be changed; repeating it is safe.
+    async fn change_campaigns(
+        &self,
+        account: &AccountId,
+        put: &[Campaign],
+        removed: &[CampaignId],
+    ) -> Result<bool, StoreError>;
+
+    /// Pauses or resumes a campaign. Returns `false` if the account has no such campaign.
+    async fn set_running(
+        &self,
+        account: &AccountId,
+        campaign: &CampaignId,
+        running: Running,
+    ) -> Result<bool, StoreError>;
 }
 
 /// Budgets, one an account.
@@ -377,7 +416,7 @@ pub trait MaintenanceRecords: Send + Sync {
 
 /// The accounts that upkeep visits, and what it knows about each.
 #[async_trait]
-pub trait MaintenanceSchedule: LastSeen {
+pub trait MaintenanceSchedule: LastSeen + MaintenanceRecords {
     /// Puts the account on the list, due at once.
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
@@ -417,8 +456,10 @@ pub trait MaintenanceSchedule: LastSeen {
     /// Stores the app-scoped id of an account, by which Meta's requests name it.
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError>;
 
-    /// Takes the account and its app-scoped ids off the list.
-    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError>;
+    /// Takes the account and its app-scoped ids off the list if it is still due at `due`. Returns
+    /// whether it is off the list. It stays if a visit, a request or a connection has made it due
+    /// at another instant since.
+    async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError>;
 }
 
 /// A request to upkeep.
@@ -438,6 +479,8 @@ pub enum UpkeepRequest {
 /// The stored record of an account at the beginning of a visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaintenanceRecord {
+    /// When the account is due.
+    pub due: Timestamp,
     /// What the last visit stored.
     pub upkeep: Upkeep,
     /// When its last webhook arrived; up to an hour late.
@@ -504,8 +547,15 @@ pub struct NextToken {
 /// Removes an account's settings, token and campaigns. Release then cancels its waiting sends.
 #[async_trait]
 pub trait Removal: Send + Sync {
-    /// Removes it. Removing it again changes nothing.
-    async fn remove(&self, account: &AccountId) -> Result<(), StoreError>;
+    /// Returns the revision of the account as it is stored now, or `None` if it is not connected.
+    /// This reads no more of it: one that cannot be read can be removed.
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError>;
+
+    /// Removes the account that was read at the revision `seen`, or what an earlier removal has
+    /// left of it (`None`: it was not connected). Returns `false`, and removes nothing, if it has
+    /// been changed or connected since. Removing it again changes nothing.
+    async fn remove(&self, account: &AccountId, seen: Option<Revision>)
+    -> Result<bool, StoreError>;
 
     /// Notes that the deletion with this code is done.
     async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError>;

@@ -21,6 +21,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a case ends where something is not as it must be")]
 
+pub mod accounts;
 pub mod backlogs;
 pub mod budgets;
 pub mod queues;
@@ -35,7 +36,8 @@ use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, ReleaseQueue, SendQueue, Sends,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule, ReleaseQueue, Removal,
+    SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -57,6 +59,10 @@ pub struct Ports {
     pub queue: Arc<dyn SendQueue>,
     /// The queue of accounts to release.
     pub runs: Arc<dyn ReleaseQueue>,
+    /// What removes accounts.
+    pub removal: Arc<dyn Removal>,
+    /// Upkeep's list.
+    pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -68,6 +74,8 @@ pub trait Subject: Send + Sync {
     fn ports(&self) -> &Ports;
     /// An account that is connected.
     fn connected(&self) -> AccountId;
+    /// Connects it again.
+    async fn connect_again(&self);
     /// Takes what can be received now from the queue of sends.
     async fn take_sends(&self) -> Vec<SendTask>;
     /// Takes what can be received now from the queue of accounts to release.
@@ -81,6 +89,11 @@ pub trait Subject: Send + Sync {
 macro_rules! cases {
     ($play:path) => {
         $crate::cases! { $play,
+            accounts: [
+                accounts_are_found_when_connected,
+                an_account_that_was_connected_since_it_was_read_is_not_removed,
+                an_account_that_is_due_at_another_instant_stays_on_upkeeps_list,
+            ],
             backlogs: [
                 a_mark_is_listed_with_the_instant_it_is_due,
                 a_lease_is_one_runs_until_it_ends,
@@ -101,7 +114,6 @@ macro_rules! cases {
                 fifty_deciders_are_granted_exactly_what_there_is,
             ],
             queues: [
-                accounts_are_found_when_connected,
                 every_message_is_answered_for_and_arrives_once,
                 a_message_is_hidden_for_its_delay,
                 accounts_to_release_arrive,

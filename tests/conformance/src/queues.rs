@@ -1,4 +1,4 @@
-//! Queues, and the accounts that are connected.
+//! Queues.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,19 +9,6 @@ use spillway_service::send_task::SendTask;
 
 use crate::sends::{outbox_key, send};
 use crate::{Subject, eventually};
-
-/// Who is connected is found, time and again, and nobody else.
-pub async fn accounts_are_found_when_connected(subject: &dyn Subject) {
-    let accounts = &subject.ports().accounts;
-    let id = subject.connected();
-    let account = accounts.load(&id).await.unwrap().unwrap();
-    assert_eq!(account.id, id);
-    assert!(account.campaigns.iter().count() > 0);
-    let again = accounts.load(&id).await.unwrap().unwrap();
-    assert_eq!(again.rules, account.rules);
-    assert!(again.campaigns.iter().eq(account.campaigns.iter()));
-    assert!(accounts.load(&AccountId::new("nobody")).await.unwrap().is_none());
-}
 
 fn messages(subject: &dyn Subject, n: u32, delay: Duration) -> Vec<Queued> {
     let message = |nth| {

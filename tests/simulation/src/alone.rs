@@ -10,14 +10,15 @@ use std::time::Duration;
 use spillway_core::id::AccountId;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, ReleaseQueue, SendQueue, Sends,
+    Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule, ReleaseQueue, Removal,
+    SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
 use crate::meta::millis;
 use crate::queue::Received;
-use crate::scenario::{Rates, Scenario, Theme};
+use crate::scenario::{Asked, Rates, Scenario, Theme};
 use crate::world::{Shared, World};
 
 /// A process, and its world.
@@ -57,6 +58,8 @@ impl Alone {
         + Backlogs
         + SendQueue
         + ReleaseQueue
+        + Removal
+        + MaintenanceSchedule
         + use<>,
     > {
         self.host.clone()
@@ -70,6 +73,11 @@ impl Alone {
     /// One of the accounts.
     pub fn connected(&self) -> AccountId {
         self.connected.clone()
+    }
+
+    /// That account is connected again.
+    pub fn connect_again(&self) {
+        self.shared.world().asked(&self.connected, Asked::Connect);
     }
 
     /// Does the work to its end; time passes only where it waits.

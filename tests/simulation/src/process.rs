@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use spillway_service::account_cache::AccountCache;
+use spillway_service::admin::removal::Remover;
 use spillway_service::app::App;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Deliver;
@@ -166,7 +167,13 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             backlogs: host.clone(),
             maintenance: sabotage.maintenance(host.clone()),
             tokens: sabotage.tokens(host.clone()),
-            removal: host.clone(),
+            remover: Remover {
+                removal: host.clone(),
+                maintenance: sabotage.maintenance(host.clone()),
+                backlogs: host.clone(),
+                journal: host.clone(),
+                clock: clock.clone(),
+            },
             journal: host.clone(),
             graph: sabotage.graph(host.clone()),
             clock,

@@ -32,7 +32,7 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
 }
 
 async fn look(deployment: &Deployment, name: &str, keys: &[(&str, KeyType)]) -> Vec<Finding> {
-    let client = &deployment.accounts.table.client;
+    let client = &deployment.dynamo;
     let described = client.describe_table().table_name(name).send().await;
     let table = match described {
         Ok(described) => table(name, described.table.as_ref(), keys),

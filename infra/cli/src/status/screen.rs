@@ -10,9 +10,9 @@ use ratatui::widgets::{
 };
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
-use spillway_service::overview::Overview;
+use spillway_service::admin::overview::Overview;
 
-use super::{state, text};
+use super::text;
 
 /// What is on the screen.
 pub(super) struct Screen {
@@ -81,7 +81,7 @@ fn draw_list(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     let head =
         ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
     let rows = screen.overviews.iter().map(|overview| {
-        let style = Style::new().fg(colour(state(overview)));
+        let style = Style::new().fg(colour(overview.state()));
         Row::new(text::cells(overview, screen.now)).style(style)
     });
     let widths = [18, 14, 26, 8, 14, 14, 6, 14, 14].map(Constraint::Max);
@@ -172,7 +172,7 @@ mod tests {
     use spillway_core::quota::{QuotaId, Tier};
     use spillway_core::status::{Condition, Next, Why};
     use spillway_core::upkeep::TokenLife;
-    use spillway_service::overview::{Backlog, LaneBacklog};
+    use spillway_service::admin::overview::{Backlog, LaneBacklog};
 
     use super::*;
 

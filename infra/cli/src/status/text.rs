@@ -7,9 +7,8 @@ use spillway_core::load::{ByHour, Headroom};
 use spillway_core::send::Lane;
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
-use spillway_service::overview::{Extent, Overview};
+use spillway_service::admin::overview::{Extent, Overview};
 
-use super::state;
 use crate::output::{Paint, paint, span, table, when};
 
 /// A line for each account, and what is wrong in words.
@@ -47,7 +46,7 @@ pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; 9] {
     let ago = |at: Timestamp| format!("{} ago", span(now.since(at)));
     [
         overview.account.to_string(),
-        state(overview).to_string(),
+        overview.state().to_string(),
         tightest(overview).map_or_else(dash, |row| format!("{}% {}", row.percent(), row.quota)),
         waiting(overview),
         overview.next_at.map_or_else(dash, ahead),

@@ -7,7 +7,6 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use secrecy::SecretString;
-use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::meta::login::{LoggedIn, Login};
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
@@ -247,9 +246,8 @@ impl Drill {
         };
         let new = &self.accounts[account];
         ensure!(logged_in.me.account == new.id, "another account has logged in");
-        let accounts = DynamoAccounts { table: self.stack.state_table() };
         let login = self.login()?;
-        login.connect(&self.outside, &accounts, &logged_in, new).await?;
+        login.connect(&self.outside, &logged_in, new).await?;
         Ok(())
     }
 

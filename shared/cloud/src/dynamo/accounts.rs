@@ -5,12 +5,14 @@
 //! pauses continues with the campaign instead of failing to read the account. A webhook may
 //! match for it for the minute that it remembers the account. Such a comment waits like those
 //! before it.
+//!
+//! Every item but tombstones names the revision of the account at which it was written. So a
+//! removal deletes what it has read, and nothing of an account that was connected since.
 
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures::future::BoxFuture;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
@@ -18,7 +20,9 @@ use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::keys;
-use spillway_service::port::{Accounts, AppBudgets, Budgets, Read, Saved, StoreError};
+use spillway_service::port::{
+    AccountChanges, Accounts, AppBudgets, Budgets, Read, Saved, StoreError,
+};
 use spillway_service::tombstones::Tombstones;
 use spillway_service::versioned::{AppBudgetOf, BudgetOf, measure_and_replace};
 
@@ -77,55 +81,87 @@ impl Accounts for DynamoAccounts {
     }
 }
 
-impl DynamoAccounts {
-    /// Connects an account with its token, sealed by [`TokenKeys`](crate::token::TokenKeys), or
-    /// replaces what is known of it; its campaigns are added or replaced. An account whose limits
-    /// exceed its share of the app's is counted among those that lease.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub fn connect<'a>(
-        &'a self,
-        id: &'a AccountId,
-        rules: &'a Rules,
-        token: &'a SealedToken,
-        campaigns: &'a [Campaign],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            // The settings make the account: with them come all of its campaigns, or comments and
-            // waiting sends that look for one would be dropped.
-            self.put_campaigns(id, campaigns).await?;
-            let mut settings = settings_key(id);
-            settings.extend([
-                ("rules".into(), json(rules)),
-                ("token".into(), b(token.sealed.as_slice())),
-                ("token_key".into(), n(token.key)),
-            ]);
-            self.join_leasing(id, rules).await?;
-            let revision = self.put_settings(id, settings).await?;
-            self.announce(id, revision).await?;
-            self.count_leasing(id, rules).await
-        })
-    }
-
-    /// Changes the limits of a connected account; `false` where it is not connected.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn set_rules(&self, id: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
+#[async_trait]
+impl AccountChanges for DynamoAccounts {
+    /// An account whose limits exceed its share of the app's is counted among those that lease.
+    async fn connect(
+        &self,
+        id: &AccountId,
+        rules: &Rules,
+        token: &SealedToken,
+        campaigns: &[Campaign],
+    ) -> Result<(), StoreError> {
+        let mut settings = settings_key(id);
+        settings.extend([
+            ("rules".into(), json(rules)),
+            ("token".into(), b(token.sealed.as_slice())),
+            ("token_key".into(), n(token.key)),
+        ]);
         self.join_leasing(id, rules).await?;
-        if !self.revise(id, Some(rules)).await? {
-            return Ok(false);
-        }
-        self.count_leasing(id, rules).await.map(|()| true)
+        let revision = self.put_account(id, settings, campaigns).await?;
+        self.announce(id, revision).await?;
+        self.count_leasing(id, rules, revision).await
     }
 
+    async fn set_rules(&self, id: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
+        self.join_leasing(id, rules).await?;
+        let Some(revision) = self.revise(id, Some(rules)).await? else { return Ok(false) };
+        self.count_leasing(id, rules, revision).await.map(|()| true)
+    }
+
+    async fn change_campaigns(
+        &self,
+        id: &AccountId,
+        put: &[Campaign],
+        removed: &[CampaignId],
+    ) -> Result<bool, StoreError> {
+        let Some(stored) = self.stored_revision(id, Read::Consistent).await? else {
+            return Ok(false);
+        };
+        self.put_campaigns(id, put, stored).await?;
+        for campaign in removed {
+            self.table.delete(campaign_key(id, campaign)).ask(REMOVE).await?;
+        }
+        if self.revise(id, None).await?.is_some() {
+            return Ok(true);
+        }
+        // Removed meanwhile, perhaps before these were written.
+        for campaign in put {
+            self.delete_up_to(campaign_key(id, &campaign.id), stored).await?;
+        }
+        Ok(false)
+    }
+
+    async fn set_running(
+        &self,
+        id: &AccountId,
+        campaign: &CampaignId,
+        running: Running,
+    ) -> Result<bool, StoreError> {
+        let update = self.table.update(campaign_key(id, campaign));
+        let update = update.condition_expression("attribute_exists(pk)");
+        let update = match running {
+            Running::Active => update.update_expression(format!("REMOVE {PAUSED_AT}")),
+            Running::PausedSince(since) => update
+                .update_expression(format!("SET {PAUSED_AT} = :at"))
+                .expression_attribute_values(":at", at(since)),
+        };
+        let is_known = update.ask(CAMPAIGN).await?.is_done();
+        if is_known { Ok(self.revise(id, None).await?.is_some()) } else { Ok(false) }
+    }
+}
+
+impl DynamoAccounts {
     /// Raises the revision of a connected account, whose campaigns have been changed, or whose
-    /// limits are changed with it; `false` where it is not connected.
-    async fn revise(&self, id: &AccountId, rules: Option<&Rules>) -> Result<bool, StoreError> {
+    /// limits are changed with it. Returns the new revision, or `None` if it is not connected.
+    async fn revise(
+        &self,
+        id: &AccountId,
+        rules: Option<&Rules>,
+    ) -> Result<Option<Revision>, StoreError> {
         loop {
             let Some(stored) = self.stored_revision(id, Read::Consistent).await? else {
-                return Ok(false);
+                return Ok(None);
             };
             let next = stored.next();
             let mut update = self
@@ -145,71 +181,42 @@ impl DynamoAccounts {
             // Where it is refused, somebody else has changed or removed it in between.
             if update.ask(SET).await?.is_done() {
                 self.announce(id, next).await?;
-                return Ok(true);
+                return Ok(Some(next));
             }
         }
     }
 
-    /// Adds or replaces campaigns, of which one that is paused stays so, and removes others, of
-    /// which what waits is cancelled when its slot comes.
-    ///
-    /// # Errors
-    /// When the store does not answer. Some may be changed then; doing it again is right.
-    pub async fn change_campaigns(
-        &self,
-        id: &AccountId,
-        put: &[Campaign],
-        removed: &[CampaignId],
-    ) -> Result<(), StoreError> {
-        self.put_campaigns(id, put).await?;
-        for campaign in removed {
-            self.table.delete(campaign_key(id, campaign)).ask(REMOVE).await?;
-        }
-        self.revise(id, None).await.map(|_| ())
-    }
-
+    /// Writes campaigns of the account as it is at `revision`.
     async fn put_campaigns(
         &self,
         id: &AccountId,
         campaigns: &[Campaign],
+        revision: Revision,
     ) -> Result<(), StoreError> {
         for campaign in campaigns {
             self.table
                 .update(campaign_key(id, &campaign.id))
-                .update_expression("SET campaign = :campaign")
+                .update_expression("SET campaign = :campaign, revision = :revision")
                 .expression_attribute_values(":campaign", json(campaign))
+                .expression_attribute_values(":revision", n(revision.0))
                 .ask(CAMPAIGN)
                 .await?;
         }
         Ok(())
     }
 
-    /// Pauses a campaign or lets it go on; `false` where there is none.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn set_running(
+    /// Writes campaigns and settings under the revision after every one that there was, which it
+    /// returns. The settings make the account: with them come all of its campaigns, or comments
+    /// and waiting sends that look for one would be dropped.
+    async fn put_account(
         &self,
         id: &AccountId,
-        campaign: &CampaignId,
-        running: Running,
-    ) -> Result<bool, StoreError> {
-        let update = self.table.update(campaign_key(id, campaign));
-        let update = update.condition_expression("attribute_exists(pk)");
-        let update = match running {
-            Running::Active => update.update_expression(format!("REMOVE {PAUSED_AT}")),
-            Running::PausedSince(since) => update
-                .update_expression(format!("SET {PAUSED_AT} = :at"))
-                .expression_attribute_values(":at", at(since)),
-        };
-        let is_known = update.ask(CAMPAIGN).await?.is_done();
-        if is_known { self.revise(id, None).await } else { Ok(false) }
-    }
-
-    /// Writes settings under the revision after every one that there was, and gives it.
-    async fn put_settings(&self, id: &AccountId, settings: Item) -> Result<Revision, StoreError> {
+        settings: Item,
+        campaigns: &[Campaign],
+    ) -> Result<Revision, StoreError> {
         loop {
             let next = self.next_revision(id).await?;
+            self.put_campaigns(id, campaigns, next).await?;
             let mut item = settings.clone();
             item.insert("revision".into(), n(next.0));
             let put = self
@@ -217,24 +224,41 @@ impl DynamoAccounts {
                 .put(item)
                 .condition_expression("attribute_not_exists(revision) OR revision < :next")
                 .expression_attribute_values(":next", n(next.0));
-            // Where it is refused, somebody else has changed it in between.
-            if put.ask(CONNECT).await?.is_done() {
+            // Where it is refused, somebody else has changed it in between. Where this revision was
+            // announced before, a removal may be deleting what was written at it.
+            if put.ask(CONNECT).await?.is_done() && self.announced_revision(id).await? < next {
                 return Ok(next);
             }
         }
     }
 
+    /// Deletes an item of the account that was written at `revision` or before. Returns `false` if
+    /// it was written later: then it is another connection's.
+    pub(super) async fn delete_up_to(
+        &self,
+        item: Item,
+        revision: Revision,
+    ) -> Result<bool, StoreError> {
+        let delete = self
+            .table
+            .delete(item)
+            .condition_expression("attribute_not_exists(revision) OR revision <= :seen")
+            .expression_attribute_values(":seen", n(revision.0));
+        Ok(delete.ask(REMOVE).await?.is_done())
+    }
+
     /// The revision after every one that there was.
     pub(super) async fn next_revision(&self, id: &AccountId) -> Result<Revision, StoreError> {
-        let budgets = DynamoBudgets { table: self.table.clone() };
         // An account that is connected again has no settings, and still has its budget.
-        let decided = budgets.load(id).await?.revision;
-        Ok(self
-            .stored_revision(id, Read::Consistent)
-            .await?
-            .unwrap_or_default()
-            .max(decided)
-            .next())
+        let announced = self.announced_revision(id).await?;
+        let stored = self.stored_revision(id, Read::Consistent).await?;
+        Ok(stored.unwrap_or_default().max(announced).next())
+    }
+
+    /// The latest revision that those who decide know of.
+    pub(super) async fn announced_revision(&self, id: &AccountId) -> Result<Revision, StoreError> {
+        let budgets = DynamoBudgets { table: self.table.clone() };
+        Ok(budgets.load(id).await?.revision)
     }
 
     /// The revision of a connected account.
@@ -295,25 +319,36 @@ impl DynamoAccounts {
         measure_and_replace(&AppBudgetOf(&budgets), budget, usize::MAX, join).await.map(|_| ())
     }
 
-    /// Lists the account among those that lease from the app's quotas, or not, and writes how many
-    /// there are into the app's budget.
-    async fn count_leasing(&self, id: &AccountId, rules: &Rules) -> Result<(), StoreError> {
+    /// Lists the account as it is at `revision` among those that lease from the app's quotas, or
+    /// not, and writes how many there are into the app's budget.
+    async fn count_leasing(
+        &self,
+        id: &AccountId,
+        rules: &Rules,
+        revision: Revision,
+    ) -> Result<(), StoreError> {
         if rules.leased().next().is_none() {
-            return self.stop_leasing(id).await;
+            return self.stop_leasing(id, revision).await;
         }
         let quotas = rules.leased().map(|quota| quota.id.to_string());
         let mut listed = leasing_key(id);
         listed.extend([
             ("tier".into(), n(u8::from(rules.terms().tier))),
             ("quotas".into(), AttributeValue::Ss(quotas.collect())),
+            ("revision".into(), n(revision.0)),
         ]);
         self.table.put(listed).ask(CONNECT).await?;
         self.recount_leasing().await
     }
 
-    /// Takes the account off those that lease from the app's quotas.
-    pub(super) async fn stop_leasing(&self, id: &AccountId) -> Result<(), StoreError> {
-        self.table.delete(leasing_key(id)).ask(CONNECT).await?;
+    /// Takes the account off those that lease from the app's quotas, unless it was listed at a
+    /// later revision.
+    pub(super) async fn stop_leasing(
+        &self,
+        id: &AccountId,
+        revision: Revision,
+    ) -> Result<(), StoreError> {
+        self.delete_up_to(leasing_key(id), revision).await?;
         self.recount_leasing().await
     }
 

@@ -8,7 +8,7 @@ use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
 use spillway_core::send::{Outcome, PendingSend};
 use spillway_core::time::Timestamp;
-use spillway_service::operate::{Ledger, Part, State, Stored};
+use spillway_service::admin::sends::{Ledger, Part, State, Stored};
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::StoreError;
 

@@ -167,19 +167,30 @@ impl MaintenanceSchedule for DynamoMaintenance {
             // Taken off the list meanwhile.
             return Ok(());
         }
-        let mut item = alias_key(app_scoped);
-        item.insert("account".into(), s(account.as_str()));
-        self.table.put(item).ask(ENROLL).await.map(drop)
+        self.put_alias(account, app_scoped).await
     }
 
-    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError> {
-        let entry = self.entry(account, STRIKE).await?.unwrap_or_default();
-        let aliases = aliases(&entry)?.into_iter().map(|id| alias_key(&id));
-        // Last what names them: a try that dies can be gone on with.
-        for key in aliases.chain([upkeep_key(account)]) {
-            self.table.delete(key).ask(STRIKE).await?;
+    async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
+        let Some(entry) = self.entry(account, STRIKE).await? else { return Ok(true) };
+        if (Reader { item: &entry, what: STRIKE }).at("due")? != due {
+            return Ok(false);
         }
-        Ok(())
+        for id in aliases(&entry)? {
+            self.table.delete(alias_key(&id)).ask(STRIKE).await?;
+        }
+        // Last what names them: a try that dies can be gone on with.
+        let strike = self
+            .table
+            .delete(upkeep_key(account))
+            .condition_expression("attribute_not_exists(sk) OR due = :due")
+            .expression_attribute_values(":due", at(due))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Written::Refused(entry) = strike.ask(STRIKE).await? else { return Ok(true) };
+        // Connected meanwhile, or asked for something: it is named as it was.
+        for id in aliases(&entry)? {
+            self.put_alias(account, &id).await?;
+        }
+        Ok(false)
     }
 }
 
@@ -207,6 +218,12 @@ impl DynamoMaintenance {
             return Ok(None);
         };
         Reader { item: &item, what: ASK }.text("account").map(|id| Some(AccountId::new(id)))
+    }
+
+    async fn put_alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
+        let mut item = alias_key(app_scoped);
+        item.insert("account".into(), s(account.as_str()));
+        self.table.put(item).ask(ENROLL).await.map(drop)
     }
 
     async fn entry(
@@ -266,6 +283,7 @@ fn alias_key(app_scoped: &str) -> Item {
 fn record(item: &Item) -> Result<MaintenanceRecord, StoreError> {
     let reader = Reader { item, what: VISIT };
     Ok(MaintenanceRecord {
+        due: reader.at("due")?,
         upkeep: match reader.opt_text("upkeep") {
             Some(_) => reader.json("upkeep")?,
             None => Upkeep::default(),

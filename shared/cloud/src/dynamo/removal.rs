@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use spillway_core::budget::Revision;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::keys;
-use spillway_service::port::{Removal, StoreError};
+use spillway_service::port::{Read, Removal, StoreError};
 
 use super::DynamoAccounts;
+use super::accounts::settings_key;
 use super::item::{Item, Reader, at, n};
 use super::table::{Ask, Table, key};
 use crate::schema::EXPIRES_AT;
@@ -36,23 +38,47 @@ pub struct Deletion {
 
 #[async_trait]
 impl Removal for DynamoRemoval {
-    async fn remove(&self, account: &AccountId) -> Result<(), StoreError> {
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
         let accounts = DynamoAccounts { table: self.table.clone() };
-        let revision = accounts.next_revision(account).await?;
-        let sort_keys = self.sort_keys(account).await?;
-        // Tombstones stay: who was forgotten is not written to by an account that is connected
-        // again.
-        let sort_keys = sort_keys.into_iter().filter(|sk| !sk.starts_with(keys::FORGOTTEN_SK));
+        accounts.stored_revision(account, Read::Consistent).await
+    }
+
+    async fn remove(
+        &self,
+        account: &AccountId,
+        seen: Option<Revision>,
+    ) -> Result<bool, StoreError> {
+        let accounts = DynamoAccounts { table: self.table.clone() };
+        // Known before the settings are gone: whoever connects the account from here on writes
+        // its items at a later revision.
+        let seen = match seen {
+            Some(seen) => {
+                accounts.announce(account, seen).await?;
+                seen
+            }
+            None => {
+                let announced = accounts.announced_revision(account).await?;
+                if self.revision(account).await?.is_some() {
+                    return Ok(false);
+                }
+                announced
+            }
+        };
         // The settings make the account. What is left of it when this dies is removed by the next
         // try; without settings nothing uses it.
-        let (settings, others): (Vec<_>, Vec<_>) =
-            sort_keys.partition(|sk| sk == keys::SETTINGS_SK);
-        for sk in settings.into_iter().chain(others) {
-            self.table.delete(key(keys::account(account), sk)).ask(REMOVE).await?;
+        if !accounts.delete_up_to(settings_key(account), seen).await? {
+            return Ok(false);
+        }
+        // Tombstones stay: who was forgotten is not written to by an account that is connected
+        // again.
+        let sort_keys = self.sort_keys(account).await?;
+        for sk in sort_keys.into_iter().filter(|sk| sk.starts_with(keys::CAMPAIGN_SK_PREFIX)) {
+            accounts.delete_up_to(key(keys::account(account), sk), seen).await?;
         }
         // From here on nobody decides by what they remember of it.
-        accounts.announce(account, revision).await?;
-        accounts.stop_leasing(account).await
+        accounts.announce(account, seen.next()).await?;
+        accounts.stop_leasing(account, seen).await?;
+        Ok(true)
     }
 
     async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {

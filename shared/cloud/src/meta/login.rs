@@ -9,17 +9,16 @@ use reqwest::Url;
 use secrecy::SecretString;
 use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
-use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::quota::Action;
-use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
+use spillway_core::upkeep::WEBHOOK_FIELDS;
 use spillway_meta::error::Verdict;
 use spillway_meta::graph::{App, CallError, GraphClient, GraphConfig, GraphConfigError, Me};
 use spillway_service::accounts_file::NewAccount;
+use spillway_service::admin::connect::Connection;
 use spillway_service::gateway::read::{Ends, IfDead, NoAnswer};
-use spillway_service::port::{MaintenanceSchedule, StoreError};
+use spillway_service::port::StoreError;
 
 use crate::config::GRAPH_URL;
-use crate::dynamo::DynamoAccounts;
 use crate::wiring::Wiring;
 
 /// Where people log in (Meta, Business Login for Instagram, 13 March 2026).
@@ -222,28 +221,21 @@ impl Login {
     pub fn connect<'a>(
         &'a self,
         wiring: &'a Wiring,
-        accounts: &'a DynamoAccounts,
         logged_in: &'a LoggedIn,
         account: &'a NewAccount,
     ) -> BoxFuture<'a, Result<Subscribed, StoreError>> {
         Box::pin(async move {
-            let (id, now) = (&account.id, wiring.clock.now());
-            wiring.finish_deletion(id, now).await?;
-            let token = wiring.keys.seal(id, &logged_in.token).await?;
-            accounts.connect(id, &account.rules, &token, &account.campaigns).await?;
-            let ends_at = logged_in.lasts.map(|lasts| now + lasts);
-            let life = TokenLife { obtained_at: Some(now), ends_at };
-            wiring.tokens.note_life(id, &token, life).await?;
-            // It has told whose it is.
-            wiring.limiter().renew_token(id, NewToken::Works).await?;
-            wiring.backlogs.wake(id, now).await?;
-            wiring.maintenance.enroll(id, now).await?;
-            if let Some(app_scoped) = &logged_in.me.app_scoped {
-                wiring.maintenance.alias(id, app_scoped).await?;
-            }
-            let what = Event::Connected { token_ends: ends_at };
-            wiring.journal.append(&JournalEntry { at: now, account: id.clone(), what }).await?;
-            self.subscribe(wiring, id, &logged_in.token).await
+            let token = wiring.keys.seal(&account.id, &logged_in.token).await?;
+            let connection = Connection {
+                account,
+                token: &token,
+                lasts: logged_in.lasts,
+                // It has told whose it is.
+                proof: NewToken::Works,
+                app_scoped: logged_in.me.app_scoped.as_deref(),
+            };
+            wiring.admin().accounts.connect(&connection).await?;
+            self.subscribe(wiring, &account.id, &logged_in.token).await
         })
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
-use spillway_core::campaign::Campaigns;
-use spillway_core::id::{AccountId, MediaId, RecipientId};
+use spillway_core::campaign::{Campaign, Campaigns, Running};
+use spillway_core::id::{AccountId, CampaignId, MediaId, RecipientId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::pace::Cursor;
 use spillway_core::rules::Rules;
@@ -24,6 +24,7 @@ use spillway_meta::webhook::CommentEvent;
 use super::{Intake, Kept, Upkeeper};
 use crate::account::{Account, SealedToken};
 use crate::account_cache::AccountCache;
+use crate::admin::removal::Remover;
 use crate::app::App;
 use crate::clock::{Clock, ClockCheck};
 use crate::gateway::Gateway;
@@ -32,9 +33,9 @@ use crate::ingest::Ingested;
 use crate::limiter::Limiter;
 use crate::metrics::Meter;
 use crate::port::{
-    AccountGraph, Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Journal,
-    KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, Moved, NextToken, Read, Removal,
-    Saved, StoreError, Tokens, UpkeepRequest,
+    AccountChanges, AccountGraph, Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors,
+    Journal, KeptToken, LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule,
+    Moved, NextToken, Read, Removal, Saved, StoreError, Tokens, UpkeepRequest,
 };
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -66,6 +67,14 @@ pub(crate) enum Mood {
 
 /// Everything there is.
 pub(crate) struct State {
+    /// How many times the account was changed; nothing once it is removed.
+    pub(crate) revision: Option<Revision>,
+    /// How many times it was changed before it was removed.
+    pub(crate) last_revision: Revision,
+    /// What somebody else does right before the store does this.
+    pub(crate) meanwhile: Option<(&'static str, fn(&World))>,
+    /// The codes of the deletions that are done.
+    pub(crate) deleted: Vec<String>,
     /// When upkeep is due; nothing once it is off the list.
     pub(crate) due: Option<Timestamp>,
     pub(crate) record: MaintenanceRecord,
@@ -112,6 +121,10 @@ impl World {
             ..Upkeep::default()
         };
         let state = State {
+            revision: Some(Revision::default()),
+            last_revision: Revision::default(),
+            meanwhile: None,
+            deleted: Vec::new(),
             due: Some(START),
             record: MaintenanceRecord {
                 upkeep,
@@ -179,6 +192,16 @@ impl World {
         (account_cache, limiter.with_journal(self.clone()))
     }
 
+    pub(crate) fn remover(self: &Arc<Self>) -> Remover {
+        Remover {
+            removal: self.clone(),
+            maintenance: self.clone(),
+            backlogs: self.clone(),
+            journal: self.clone(),
+            clock: self.clone(),
+        }
+    }
+
     fn upkeeper(self: &Arc<Self>) -> Upkeeper {
         let (check, meter) = (Arc::default(), Arc::default());
         let (account_cache, limiter) = self.limiter(Arc::clone(&check), Arc::clone(&meter));
@@ -196,7 +219,7 @@ impl World {
             backlogs: self.clone(),
             maintenance: self.clone(),
             tokens: self.clone(),
-            removal: self.clone(),
+            remover: self.remover(),
             journal: self.clone(),
             graph: self.clone(),
             intake: self.clone(),
@@ -258,9 +281,10 @@ impl Accounts for World {
     async fn read(&self, account: &AccountId, _: Read) -> Result<Option<Account>, StoreError> {
         self.survive().await;
         let state = self.state();
+        let Some(revision) = state.revision else { return Ok(None) };
         Ok(Some(Account {
             id: account.clone(),
-            revision: Revision::default(),
+            revision,
             rules: state.rules.clone(),
             campaigns: Campaigns::default(),
             token: state.kept.token.clone(),
@@ -269,7 +293,85 @@ impl Accounts for World {
     }
 
     async fn revision(&self, _: &AccountId) -> Result<Option<Revision>, StoreError> {
-        Ok(Some(Revision::default()))
+        Ok(self.state().revision)
+    }
+}
+
+impl World {
+    /// Raises the account's revision, which connects it.
+    fn revise(&self) {
+        let mut state = self.state();
+        state.last_revision = state.last_revision.next();
+        state.revision = Some(state.last_revision);
+    }
+
+    /// The account is connected again: a deletion is done first, and it is due a minute later.
+    pub(crate) fn connect_again(&self) {
+        self.revise();
+        let now = self.now();
+        let mut state = self.state();
+        let deletion = state.record.delete.take();
+        state.deleted.extend(deletion);
+        state.record = MaintenanceRecord::default();
+        state.due = Some(now + Duration::from_secs(60));
+    }
+
+    /// Somebody else is first, once.
+    fn meanwhile(&self, what: &str) {
+        let meanwhile = self.state().meanwhile.take_if(|(before, _)| *before == what);
+        if let Some((_, act)) = meanwhile {
+            act(self);
+        }
+    }
+}
+
+/// Its campaigns are not kept.
+#[async_trait]
+impl AccountChanges for World {
+    async fn connect(
+        &self,
+        _: &AccountId,
+        rules: &Rules,
+        token: &SealedToken,
+        _: &[Campaign],
+    ) -> Result<(), StoreError> {
+        self.survive().await;
+        self.revise();
+        let mut state = self.state();
+        state.rules = rules.clone();
+        let life = TokenLife::default();
+        state.kept = KeptToken { token: token.clone(), life, next: None };
+        Ok(())
+    }
+
+    async fn set_rules(&self, _: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
+        self.survive().await;
+        if self.state().revision.is_none() {
+            return Ok(false);
+        }
+        self.revise();
+        self.state().rules = rules.clone();
+        Ok(true)
+    }
+
+    async fn change_campaigns(
+        &self,
+        _: &AccountId,
+        _: &[Campaign],
+        _: &[CampaignId],
+    ) -> Result<bool, StoreError> {
+        self.survive().await;
+        Ok(false)
+    }
+
+    async fn set_running(
+        &self,
+        _: &AccountId,
+        _: &CampaignId,
+        _: Running,
+    ) -> Result<bool, StoreError> {
+        self.survive().await;
+        Ok(false)
     }
 }
 
@@ -422,7 +524,7 @@ impl MaintenanceSchedule for World {
             return Ok(None);
         }
         state.due = Some(until);
-        Ok(Some(state.record.clone()))
+        Ok(Some(MaintenanceRecord { due: until, ..state.record.clone() }))
     }
 
     async fn note(&self, _: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
@@ -469,10 +571,29 @@ impl MaintenanceSchedule for World {
         Ok(())
     }
 
-    async fn strike_off(&self, _: &AccountId) -> Result<(), StoreError> {
+    async fn strike_off(&self, _: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
+        self.meanwhile("strike off");
         self.survive().await;
-        self.state().due = None;
-        Ok(())
+        let mut state = self.state();
+        if state.due.is_some_and(|at| at != due) {
+            return Ok(false);
+        }
+        (state.due, state.record) = (None, MaintenanceRecord::default());
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl MaintenanceRecords for World {
+    async fn record(&self, _: &AccountId) -> Result<Option<MaintenanceRecord>, StoreError> {
+        self.survive().await;
+        let state = self.state();
+        Ok(state.due.map(|due| MaintenanceRecord { due, ..state.record.clone() }))
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        self.survive().await;
+        Ok(self.state().due.map(|_| id()).into_iter().collect())
     }
 }
 
@@ -534,13 +655,25 @@ impl Tokens for World {
 
 #[async_trait]
 impl Removal for World {
-    async fn remove(&self, _: &AccountId) -> Result<(), StoreError> {
+    async fn revision(&self, _: &AccountId) -> Result<Option<Revision>, StoreError> {
         self.survive().await;
-        Ok(())
+        Ok(self.state().revision)
     }
 
-    async fn deleted(&self, _: &str, _: Timestamp) -> Result<(), StoreError> {
+    async fn remove(&self, _: &AccountId, seen: Option<Revision>) -> Result<bool, StoreError> {
+        self.meanwhile("remove");
         self.survive().await;
+        let mut state = self.state();
+        let is_seen = state.revision.is_none() || state.revision == seen;
+        if is_seen {
+            state.revision = None;
+        }
+        Ok(is_seen)
+    }
+
+    async fn deleted(&self, code: &str, _: Timestamp) -> Result<(), StoreError> {
+        self.survive().await;
+        self.state().deleted.push(code.to_owned());
         Ok(())
     }
 }

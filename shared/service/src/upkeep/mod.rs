@@ -27,7 +27,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
-use spillway_core::journal::{Event, JournalEntry, RemovedBy};
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{
     BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, TokenDuty, TokenLife, Upkeep,
@@ -40,6 +40,7 @@ use self::caller::Caller;
 pub use self::examine::{CommentsRead, Examined};
 use crate::account::Account;
 use crate::account_cache::AccountCache;
+use crate::admin::removal::Remover;
 use crate::clock::{Clock, ClockCheck};
 use crate::gateway::Gateway;
 pub use crate::gateway::read::NoAnswer;
@@ -47,7 +48,7 @@ use crate::gateway::read::{Ends, IfDead};
 use crate::metrics::Meter;
 use crate::port::{
     AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken, MaintenanceRecord,
-    MaintenanceSchedule, Removal, StoreError, Tokens,
+    MaintenanceSchedule, StoreError, Tokens,
 };
 
 /// Accounts visited at a time.
@@ -75,8 +76,8 @@ pub struct Upkeeper {
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// Their tokens.
     pub tokens: Arc<dyn Tokens>,
-    /// What removes an account.
-    pub removal: Arc<dyn Removal>,
+    /// What removes an account at its owner's request.
+    pub remover: Remover,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
     /// Meta.
@@ -191,14 +192,14 @@ impl Upkeeper {
         until: Timestamp,
         deadline: Timestamp,
     ) -> Result<(), StoreError> {
-        if let Some(code) = &record.delete {
-            return self.delete(id, code).await;
+        if record.delete.is_some() {
+            return self.remover.finish_deletion(id).await;
         }
         let account = self.account_cache.refresh(id).await?;
         let kept = self.tokens.load(id).await?;
         let (Some(account), Some(kept)) = (account, kept) else {
             info!(account = %id, "not connected any more: upkeep of it ends");
-            return self.maintenance.strike_off(id).await;
+            return self.remover.strike_off(id).await;
         };
         let mut upkeep = record.upkeep.clone();
         let next = self.duties(&account, kept, &record, &mut upkeep, deadline).await;
@@ -321,19 +322,6 @@ impl Upkeeper {
             upkeep.counts.clear();
             upkeep.backfill = Some(Backfill::new(Reason::Asked, now - BACKFILL_MAX, now));
         }
-    }
-
-    /// Its owner wants it gone. Without settings nothing is matched or sent any more, whoever had
-    /// the account in memory has it for a minute at most, and release cancels what waits.
-    async fn delete(&self, id: &AccountId, code: &str) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        self.removal.remove(id).await?;
-        self.backlogs.wake(id, now).await?;
-        self.tell(id, Event::Removed { by: RemovedBy::Owner }).await;
-        self.removal.deleted(code, now).await?;
-        self.maintenance.strike_off(id).await?;
-        info!(account = %id, "deleted, as its owner has asked");
-        Ok(())
     }
 
     /// Writes into the account's journal; a failure is only logged.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
 use spillway_core::hold::HoldCause;
-use spillway_core::journal::Event;
+use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::profile::Profile;
 use spillway_core::quota::{Action, Limit, Quota, Unit};
 use spillway_core::rules::Rules;
@@ -372,6 +372,45 @@ fn the_token_of_a_restricted_account_that_ends_is_told_of() {
     let state = world.state();
     assert_eq!(state.told, [Event::TokenDead]);
     assert_eq!(state.record.upkeep.dead_since, Some(START));
+}
+
+/// The race of a visit that has read the request with a new connection, which does it first.
+#[test]
+fn an_account_that_is_connected_while_a_visit_deletes_it_stays() {
+    for step in ["remove", "strike off"] {
+        let world = World::new();
+        {
+            let mut state = world.state();
+            state.record.delete = Some("c0de".into());
+            state.meanwhile = Some((step, World::connect_again));
+        }
+        assert_eq!(world.run(), VISITED);
+        let state = world.state();
+        assert!(state.revision.is_some(), "{step}: the new account was removed");
+        assert_eq!(state.due, Some(START + Duration::from_secs(60)), "{step}: it is off the list");
+        assert!(state.deleted.iter().all(|code| code == "c0de") && !state.deleted.is_empty());
+    }
+}
+
+#[test]
+fn a_deletion_is_finished_wherever_upkeep_is_killed() {
+    for asks in 0..30 {
+        let world = World::new();
+        world.state().record.delete = Some("c0de".into());
+        world.state().asks_left = Some(asks);
+        let has_lived = world.run().is_some();
+        world.state().asks_left = None;
+        world.pass(VISIT);
+        assert!(world.run().is_some());
+        let state = world.state();
+        assert_eq!((state.revision, state.due), (None, None), "{asks}");
+        assert_eq!(state.deleted.first().map(String::as_str), Some("c0de"), "{asks}");
+        assert!(state.told.contains(&Event::Removed { by: RemovedBy::Owner }), "{asks}");
+        if has_lived {
+            return;
+        }
+    }
+    panic!("it never lived to the end");
 }
 
 fn refused() -> CallError {

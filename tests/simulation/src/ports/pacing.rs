@@ -155,6 +155,12 @@ impl World {
         Revision(plan.revision(as_of).0 + others)
     }
 
+    /// The revision of an account as it is now, if it is connected.
+    pub(crate) fn revision_now(&self, account: &AccountId) -> Option<Revision> {
+        let plan = self.scenario.account(account)?;
+        self.is_connected(account).then(|| self.revision(plan, self.now))
+    }
+
     /// Whether an account was connected as of then.
     pub(crate) fn was_connected(&self, account: &AccountId, as_of: u64) -> bool {
         let plan = self.scenario.account(account);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use spillway_core::budget::Revision;
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::journal::JournalEntry;
 use spillway_core::time::Timestamp;
@@ -11,8 +12,8 @@ use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_service::account::SealedToken;
 use spillway_service::port::{
-    AccountGraph, Journal, KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, NextToken,
-    Removal, StoreError, Tokens, UpkeepRequest,
+    AccountGraph, Journal, KeptToken, LastSeen, MaintenanceRecord, MaintenanceRecords,
+    MaintenanceSchedule, NextToken, Removal, StoreError, Tokens, UpkeepRequest,
 };
 
 use crate::host::Host;
@@ -123,13 +124,34 @@ impl MaintenanceSchedule for Host {
         Ok(())
     }
 
-    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError> {
+    async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
         self.store("take the account off upkeep's list", |world| {
+            let listed = world.tables.kept.listed.get(account);
+            if listed.is_some_and(|listed| listed.due != due) {
+                return false;
+            }
             world.event(format_args!("{account} is struck off"));
             world.saw_struck_off(account);
             world.tables.kept.listed.remove(account);
+            true
         })
         .await
+    }
+}
+
+#[async_trait]
+impl MaintenanceRecords for Host {
+    async fn record(&self, account: &AccountId) -> Result<Option<MaintenanceRecord>, StoreError> {
+        self.store("look at the account on upkeep's list", |world| {
+            let listed = world.tables.kept.listed.get(account);
+            listed.map(|listed| MaintenanceRecord { due: listed.due, ..listed.record.clone() })
+        })
+        .await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        self.store("list the accounts", |world| world.tables.kept.listed.keys().cloned().collect())
+            .await
     }
 }
 
@@ -200,13 +222,30 @@ impl Tokens for Host {
 
 #[async_trait]
 impl Removal for Host {
-    async fn remove(&self, account: &AccountId) -> Result<(), StoreError> {
-        self.store("remove the account", |world| {
-            world.saw_removed(account);
-            world.remove(account);
-        })
-        .await?;
-        self.store("announce the change", |world| world.announce(account)).await
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
+        self.store("look up the account's revision", |world| world.revision_now(account)).await
+    }
+
+    async fn remove(
+        &self,
+        account: &AccountId,
+        seen: Option<Revision>,
+    ) -> Result<bool, StoreError> {
+        let is_removed = self
+            .store("remove the account", |world| {
+                let stored = world.revision_now(account);
+                let is_seen = stored.is_none() || stored == seen;
+                if is_seen {
+                    world.saw_removed(account);
+                    world.remove(account);
+                }
+                is_seen
+            })
+            .await?;
+        if is_removed {
+            self.store("announce the change", |world| world.announce(account)).await?;
+        }
+        Ok(is_removed)
     }
 
     async fn deleted(&self, code: &str, _: Timestamp) -> Result<(), StoreError> {

@@ -12,8 +12,8 @@ use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page
 use spillway_meta::usage::Usage;
 use spillway_service::account::SealedToken;
 use spillway_service::port::{
-    AccountGraph, KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, NextToken,
-    StoreError, Tokens, UpkeepRequest,
+    AccountGraph, KeptToken, LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule,
+    NextToken, StoreError, Tokens, UpkeepRequest,
 };
 
 use super::Sabotaged;
@@ -72,8 +72,19 @@ impl MaintenanceSchedule for Sabotaged {
         self.host.alias(account, app_scoped).await
     }
 
-    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError> {
-        self.host.strike_off(account).await
+    async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
+        self.host.strike_off(account, due).await
+    }
+}
+
+#[async_trait]
+impl MaintenanceRecords for Sabotaged {
+    async fn record(&self, account: &AccountId) -> Result<Option<MaintenanceRecord>, StoreError> {
+        self.host.record(account).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        MaintenanceRecords::accounts(&*self.host).await
     }
 }
 

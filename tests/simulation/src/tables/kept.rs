@@ -137,7 +137,8 @@ impl Kept {
         if listed.due == due {
             (listed.due, listed.visited_by) = (until, Some(request));
         }
-        (listed.visited_by == Some(request)).then(|| listed.record.clone())
+        let record = || MaintenanceRecord { due: listed.due, ..listed.record.clone() };
+        (listed.visited_by == Some(request)).then(record)
     }
 
     /// Writes down what is known of an account on the list.

@@ -24,6 +24,10 @@ impl Subject for Simulated {
         self.alone.connected()
     }
 
+    async fn connect_again(&self) {
+        self.alone.connect_again();
+    }
+
     async fn take_sends(&self) -> Vec<SendTask> {
         self.alone.take_sends()
     }
@@ -50,7 +54,9 @@ pub(crate) fn play(case: impl for<'a> Fn(&'a dyn Subject) -> LocalBoxFuture<'a, 
             sends: ports.clone(),
             backlogs: ports.clone(),
             queue: ports.clone(),
-            runs: ports,
+            runs: ports.clone(),
+            removal: ports.clone(),
+            maintenance: ports,
             clock: alone.clock(),
         };
         let subject = Simulated { alone, ports };

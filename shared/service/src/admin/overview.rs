@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::answers::Tally;
 use spillway_core::budget::Budget;
 use spillway_core::campaign::Overflow;
@@ -13,10 +14,11 @@ use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
 use spillway_core::send::{Class, Lane, PendingSend, Stage};
-use spillway_core::status::{Condition, Facts};
+use spillway_core::status::{Condition, Facts, State};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 
+use super::AdminError;
 use crate::outbox_batch::Slot;
 use crate::outbox_key::OutboxKey;
 use crate::port::{
@@ -29,6 +31,9 @@ const WAITING_MAX: usize = 20_000;
 
 /// Batches read at a time.
 const BATCHES: usize = 200;
+
+/// Accounts that are looked at at a time.
+const AT_ONCE: usize = 8;
 
 /// Looks at accounts. It writes nothing.
 pub struct Overviews {
@@ -119,7 +124,43 @@ impl Backlog {
     }
 }
 
+impl Overview {
+    /// The gravest condition.
+    pub fn worst(&self) -> Option<&Condition> {
+        self.conditions.first()
+    }
+
+    /// The state that the gravest condition puts it in.
+    pub fn state(&self) -> State {
+        self.worst().map_or(State::Healthy, |condition| condition.state)
+    }
+}
+
 impl Overviews {
+    /// Looks at these accounts, and leaves out those that are not connected. The gravest come
+    /// first; within a state the order stays. `progress` is told of each that was looked at.
+    ///
+    /// # Errors
+    /// When the store does not answer; names the account.
+    pub async fn of_all(
+        &self,
+        accounts: &[AccountId],
+        now: Timestamp,
+        progress: impl Fn(usize),
+    ) -> Result<Vec<Overview>, AdminError> {
+        let progress = &progress;
+        let looks = accounts.iter().map(|account| async move {
+            let overview = self.of(account, now).await;
+            progress(1);
+            overview.map_err(|error| AdminError::Account(account.clone(), error))
+        });
+        let found: Vec<Option<Overview>> =
+            stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        let mut found: Vec<Overview> = found.into_iter().flatten().collect();
+        found.sort_by_key(Overview::state);
+        Ok(found)
+    }
+
     /// Looks at an account; `None` where it is not connected.
     ///
     /// # Errors

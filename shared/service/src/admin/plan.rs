@@ -1,6 +1,7 @@
 //! What applying an accounts file to a connected account changes: found out before anything is
 //! written, so that it can be shown, refused as a whole, or be nothing at all.
 
+use serde::Serialize;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::CampaignId;
 use spillway_core::profile::ProfileError;
@@ -38,8 +39,8 @@ pub enum Change {
     Removed(CampaignId),
 }
 
-/// A part of a campaign, before and after.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A part of a campaign or of an account's limits, before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldChange {
     /// Its name in the file.
     pub name: &'static str,

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
 use spillway_core::history::PastStep;
 use spillway_core::id::{AccountId, CommentId, RecipientId, SendId};
 use spillway_core::send::{
-    Address, CancelReason, Class, Content, NoRetry, Outcome, PendingSend, Stage,
+    Address, CancelReason, Class, Content, FailReason, NoRetry, Outcome, PendingSend, Stage,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
@@ -137,9 +138,10 @@ pub struct Forgotten {
 }
 
 /// How many were cancelled, and how many were not because a call of theirs may be under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CancelledAll {
     /// Cancelled.
+    #[serde(rename = "cancelled")]
     pub done: usize,
     /// Claimed, or moved on.
     pub left: usize,
@@ -162,8 +164,19 @@ pub enum RetryError {
     Store(#[from] StoreError),
 }
 
+/// What became of an order to retry a send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RetriedView {
+    /// The send: account/comment.
+    pub send: String,
+    /// Whether it waits again.
+    pub retried: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
 /// Works on sends for operators.
-pub struct Operator {
+pub struct SendAdmin {
     /// Sends.
     pub sends: Arc<dyn Sends>,
     /// The same with their ends.
@@ -185,7 +198,7 @@ const ROUNDS: usize = 3;
 /// Sends cancelled at a time.
 const AT_ONCE: usize = 16;
 
-impl Operator {
+impl SendAdmin {
     /// All waiting sends of an account, first to last, up to `limit`.
     ///
     /// # Errors
@@ -207,6 +220,36 @@ impl Operator {
             after = batches.last().map(|batch| batch.outbox_key.clone());
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Ended sends of an account that are `wanted`, up to `limit`. `progress` is told how many
+    /// entries were looked at.
+    ///
+    /// The whole table of sends is looked through: an index of those that have ended would cost a
+    /// write unit more for each DM, and nobody but an operator asks.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn ended(
+        &self,
+        account: &AccountId,
+        wanted: impl Fn(&Stored) -> bool,
+        limit: usize,
+        mut progress: impl FnMut(usize),
+    ) -> Result<Vec<Stored>, StoreError> {
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        while found.len() < limit {
+            let part = self.ledger.ended(account, after.as_deref()).await?;
+            progress(part.looked_at);
+            found.extend(part.sends.into_iter().filter(&wanted));
+            after = part.next;
+            if after.is_none() {
+                break;
+            }
+        }
         found.truncate(limit);
         Ok(found)
     }
@@ -404,6 +447,35 @@ impl Operator {
         }
         self.ledger.forget_unit(account, person).await?;
         Ok(Forgotten { waiting, entries })
+    }
+
+    /// Returns how many of these sends may have arrived although they failed: repeated, they would
+    /// arrive twice.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn may_have_arrived(&self, sends: &[SendId]) -> Result<usize, StoreError> {
+        let mut unknown = 0;
+        for send in sends {
+            let stored = self.find(send).await?;
+            let ended = stored.and_then(|stored| match stored.state {
+                State::Ended { outcome, .. } => Some(outcome),
+                State::Waiting(_) => None,
+            });
+            unknown += usize::from(ended == Some(Outcome::Failed { reason: FailReason::Unknown }));
+        }
+        Ok(unknown)
+    }
+
+    /// Retries each of these sends, and says what became of it.
+    pub async fn retry_all(&self, sends: &[SendId]) -> Vec<RetriedView> {
+        let mut all = Vec::new();
+        for send in sends {
+            let result = self.retry(send).await;
+            let reason = result.as_ref().err().map(ToString::to_string);
+            all.push(RetriedView { send: send.to_string(), retried: result.is_ok(), reason });
+        }
+        all
     }
 
     /// Lets a failed send wait again, parked, where no second DM can come of it.

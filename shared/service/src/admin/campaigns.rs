@@ -1,0 +1,234 @@
+//! Campaigns by hand: accounts files are applied, and campaigns shown, paused and resumed.
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use spillway_core::campaign::{Campaign, Running};
+use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::time::Timestamp;
+
+use super::AdminError;
+use super::accounts::{AccountAdmin, differences, paused_since};
+use super::instant::optional;
+use super::plan::{Change, FieldChange, Plan, Unnamed, plan};
+use crate::account::Account;
+use crate::accounts_file::{Mistake, NewAccount, Reason};
+use crate::port::StoreError;
+
+/// A campaign as operators see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct CampaignView {
+    /// Its account.
+    pub account: AccountId,
+    /// What it says.
+    #[serde(flatten)]
+    pub campaign: Campaign,
+    /// Since when it is paused.
+    #[serde(serialize_with = "optional")]
+    pub paused_since: Option<Timestamp>,
+}
+
+impl CampaignView {
+    /// Shows a campaign of the account.
+    pub fn of(account: &Account, campaign: &Campaign) -> Self {
+        Self {
+            account: account.id.clone(),
+            campaign: campaign.clone(),
+            paused_since: paused_since(account, &campaign.id),
+        }
+    }
+}
+
+/// What applying a file changes for one account.
+pub struct Planned {
+    /// The account as it is.
+    pub account: Account,
+    /// The line of the file that defines it.
+    pub line: usize,
+    /// The changes.
+    pub plan: Plan,
+}
+
+/// The same, as programs read it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanView {
+    /// The account.
+    pub account: AccountId,
+    /// Its campaigns, those of the file first.
+    pub campaigns: Vec<ChangeView>,
+    /// Changes of its limits.
+    pub settings: Vec<FieldChange>,
+}
+
+/// What happens to one campaign, as programs read it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangeView {
+    /// The campaign.
+    pub id: CampaignId,
+    /// added, changed, same, left or removed.
+    pub change: &'static str,
+    /// What changes in it.
+    pub fields: Vec<FieldChange>,
+}
+
+impl Planned {
+    /// Returns the changes of its limits, for people.
+    pub fn settings(&self) -> Vec<FieldChange> {
+        let rules = self.plan.rules.as_ref();
+        rules.map_or_else(Vec::new, |rules| differences(&self.account.rules, rules))
+    }
+
+    /// Shows it.
+    pub fn view(&self) -> PlanView {
+        let view = |change: &Change| {
+            let (id, change, fields) = match change {
+                Change::Added(campaign) => (&campaign.id, "added", &[][..]),
+                Change::Changed { to, fields } => (&to.id, "changed", &fields[..]),
+                Change::Same(id) => (id, "same", &[][..]),
+                Change::Left(id) => (id, "left", &[][..]),
+                Change::Removed(id) => (id, "removed", &[][..]),
+            };
+            ChangeView { id: id.clone(), change, fields: fields.to_vec() }
+        };
+        PlanView {
+            account: self.account.id.clone(),
+            campaigns: self.plan.campaigns.iter().map(view).collect(),
+            settings: self.settings(),
+        }
+    }
+}
+
+/// A campaign that was paused or resumed, or was so already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunningChange {
+    /// Its account.
+    pub account: AccountId,
+    /// Which.
+    pub campaign: CampaignId,
+    /// Whether that is new.
+    pub changed: bool,
+    /// active or paused.
+    pub state: &'static str,
+}
+
+/// Why a campaign was not paused or resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunningError {
+    /// The account has none of that name.
+    #[error("there is no such campaign")]
+    Unknown,
+    /// It was removed after it was read.
+    #[error("the campaign was removed meanwhile")]
+    Removed,
+    /// It is the account, or the store.
+    #[error(transparent)]
+    Account(#[from] AdminError),
+}
+
+impl From<StoreError> for RunningError {
+    fn from(error: StoreError) -> Self {
+        Self::Account(error.into())
+    }
+}
+
+impl AccountAdmin {
+    /// Compares each account of a file with what is stored. Also returns every reason why the file
+    /// cannot be applied; then nothing of it should be.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn plans<'a>(
+        &'a self,
+        wanted: &'a [NewAccount],
+        unnamed: Unnamed,
+    ) -> BoxFuture<'a, Result<(Vec<Planned>, Vec<Mistake>), StoreError>> {
+        Box::pin(async move {
+            let (mut planned, mut mistakes) = (Vec::new(), Vec::new());
+            for account in wanted {
+                let line = account.line;
+                let Some(stored) = self.accounts.load(&account.id).await? else {
+                    let reason = Reason::NotConnected(account.id.clone());
+                    mistakes.push(Mistake { line, reason });
+                    continue;
+                };
+                match plan(&stored, account, unnamed) {
+                    Ok(plan) => planned.push(Planned { account: stored, line, plan }),
+                    Err(reason) => mistakes.push(Mistake { line, reason }),
+                }
+            }
+            Ok((planned, mistakes))
+        })
+    }
+
+    /// Writes what is planned for an account: campaigns, then limits. Release is woken last, for
+    /// new slots and for what waits for a removed campaign. Applying the file again finishes what
+    /// died.
+    ///
+    /// # Errors
+    /// When the account was removed since it was read, or the store does not answer.
+    pub fn apply<'a>(&'a self, planned: &'a Planned) -> BoxFuture<'a, Result<(), AdminError>> {
+        Box::pin(async move {
+            let Planned { account, plan, .. } = planned;
+            let (put, removed) = (plan.put(), plan.removed());
+            let is_changed = !put.is_empty() || !removed.is_empty();
+            if is_changed && !self.changes.change_campaigns(&account.id, &put, &removed).await? {
+                return Err(AdminError::Removed(account.id.clone()));
+            }
+            if let Some(rules) = &plan.rules {
+                self.write_rules(account, rules).await?;
+            }
+            Ok(self.backlogs.wake(&account.id, self.clock.now()).await?)
+        })
+    }
+
+    /// Stops matching comments for a campaign, and keeps its sends waiting.
+    ///
+    /// # Errors
+    /// When there is no such campaign, or the store does not answer.
+    pub fn pause<'a>(
+        &'a self,
+        account: &'a AccountId,
+        campaign: &'a CampaignId,
+    ) -> BoxFuture<'a, Result<RunningChange, RunningError>> {
+        self.set_running(account, campaign, Running::PausedSince(self.clock.now()))
+    }
+
+    /// Resumes a paused campaign. Its waiting sends get slots within a minute.
+    ///
+    /// # Errors
+    /// When there is no such campaign, or the store does not answer.
+    pub fn resume_campaign<'a>(
+        &'a self,
+        account: &'a AccountId,
+        campaign: &'a CampaignId,
+    ) -> BoxFuture<'a, Result<RunningChange, RunningError>> {
+        self.set_running(account, campaign, Running::Active)
+    }
+
+    fn set_running<'a>(
+        &'a self,
+        account: &'a AccountId,
+        campaign: &'a CampaignId,
+        running: Running,
+    ) -> BoxFuture<'a, Result<RunningChange, RunningError>> {
+        Box::pin(async move {
+            let stored = self.connected(account).await?;
+            if stored.campaigns.get(campaign).is_none() {
+                return Err(RunningError::Unknown);
+            }
+            let is_paused = stored.campaigns.is_paused(campaign);
+            let changed = is_paused != matches!(running, Running::PausedSince(_));
+            if changed {
+                if !self.changes.set_running(account, campaign, running).await? {
+                    return Err(RunningError::Removed);
+                }
+                self.backlogs.wake(account, self.clock.now()).await?;
+            }
+            let state = match running {
+                Running::Active => "active",
+                Running::PausedSince(_) => "paused",
+            };
+            let (account, campaign) = (account.clone(), campaign.clone());
+            Ok(RunningChange { account, campaign, changed, state })
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! What operators do to accounts, campaigns and sends, and what they see: the one place for it. The
+//! operator's tool parses, asks and prints; what it asks about, does and shows is here.
+//!
+//! An operation of several writes says why they come in their order. Each is safe to be the last
+//! one: a repeat, upkeep or release finishes what is left.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`connect`], [`removal`] | brings an account into the deployment, and out of it |
+//! | [`accounts`] | shows, holds and resumes accounts, changes their limits, asks for a backfill |
+//! | [`plan`], [`campaigns`] | applies accounts files, shows, pauses and resumes campaigns |
+//! | [`sends`], [`send_view`] | finds, cancels, retries and forgets sends, and shows them |
+//! | [`dead_letters`] | moves dead letters back, or drops them |
+//! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
+
+pub mod accounts;
+pub mod campaigns;
+pub mod connect;
+pub mod dead_letters;
+pub mod events;
+mod instant;
+pub mod overview;
+pub mod plan;
+pub mod removal;
+pub mod send_view;
+pub mod sends;
+pub mod status;
+#[cfg(test)]
+mod tests;
+
+use spillway_core::hold::REASON_BYTES_MAX;
+use spillway_core::id::AccountId;
+
+use self::accounts::AccountAdmin;
+pub use self::instant::rfc3339;
+use self::overview::Overviews;
+use self::sends::SendAdmin;
+use crate::port::StoreError;
+
+/// Everything that operators do.
+pub struct Admin {
+    /// To accounts and campaigns.
+    pub accounts: AccountAdmin,
+    /// To sends.
+    pub sends: SendAdmin,
+    /// Looks at accounts.
+    pub overviews: Overviews,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// There is no such account.
+    #[error("account {0} is not connected here: `spillway account list` names those that are")]
+    NotConnected(AccountId),
+    /// It was removed after it was read.
+    #[error("account {0} was removed meanwhile")]
+    Removed(AccountId),
+    /// It was changed, or connected again, after it was read.
+    #[error("account {0} was changed meanwhile, and is still connected: look at it and try again")]
+    Changed(AccountId),
+    /// The note of a hold is too long.
+    #[error("the reason has more than {REASON_BYTES_MAX} bytes: shorten it")]
+    LongReason,
+    /// The store, about this account.
+    #[error("account {0}")]
+    Account(AccountId, #[source] StoreError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

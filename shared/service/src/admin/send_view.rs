@@ -1,0 +1,159 @@
+//! Sends as operators see them, with what happened to each. Names and texts are not shown.
+
+use serde::Serialize;
+use spillway_core::id::CampaignId;
+use spillway_core::quota::Action;
+use spillway_core::send::{Earlier, Lane, Outcome, PendingSend, Stage};
+use spillway_core::time::Timestamp;
+
+use super::instant::{instant, optional};
+use super::sends::{State, Stored};
+
+/// A send. What is not known of it, or not any more, is `null`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SendView {
+    /// Its id: account/comment.
+    pub send: String,
+    /// parked, queued or sending while it waits, else how it ended.
+    pub state: &'static str,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// Its lane.
+    pub lane: Lane,
+    /// The call that it makes.
+    pub action: Action,
+    /// When its comment was matched.
+    #[serde(serialize_with = "instant")]
+    pub matched_at: Timestamp,
+    /// The first instant at which it may be sent, if it may not go at once.
+    #[serde(serialize_with = "optional")]
+    pub not_before: Option<Timestamp>,
+    /// The last instant at which it may be sent.
+    #[serde(serialize_with = "optional")]
+    pub deadline: Option<Timestamp>,
+    /// The slot of a queued send.
+    #[serde(serialize_with = "optional")]
+    pub slot: Option<Timestamp>,
+    /// Until when a claimed one may be under way.
+    #[serde(serialize_with = "optional")]
+    pub lease_until: Option<Timestamp>,
+    /// Steps so far.
+    pub epoch: u32,
+    /// Claims so far.
+    pub attempts: u32,
+    /// Attempts that failed without a clear answer.
+    pub failures: u32,
+    /// Whether an earlier attempt may have arrived.
+    pub maybe_sent: Option<bool>,
+    /// When it ended.
+    #[serde(serialize_with = "optional")]
+    pub ended_at: Option<Timestamp>,
+    /// Why it failed or was cancelled.
+    pub cause: Option<String>,
+}
+
+/// A send with all that happened to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SendHistory {
+    /// The send.
+    #[serde(flatten)]
+    pub send: SendView,
+    /// What happened, in order. Of many steps the last ones are kept.
+    pub history: Vec<Happened>,
+}
+
+/// Something that happened to a send.
+#[derive(Clone, Debug, Serialize)]
+pub struct Happened {
+    /// When.
+    #[serde(serialize_with = "instant")]
+    pub at: Timestamp,
+    /// What, in words.
+    pub what: String,
+}
+
+impl From<&PendingSend> for SendView {
+    fn from(send: &PendingSend) -> Self {
+        let (state, slot, lease_until) = match send.stage {
+            Stage::Parked => ("parked", None, None),
+            Stage::Queued { due } => ("queued", Some(due), None),
+            Stage::Sending { lease_until } => ("sending", None, Some(lease_until)),
+        };
+        Self {
+            send: send.id.to_string(),
+            state,
+            campaign: send.content.campaign.clone(),
+            lane: send.class.lane,
+            action: send.class.action,
+            matched_at: send.matched_at,
+            not_before: send.not_before,
+            deadline: Some(send.deadline),
+            slot,
+            lease_until,
+            epoch: send.epoch,
+            attempts: send.attempt,
+            failures: send.failures,
+            maybe_sent: Some(send.earlier == Earlier::Unknown),
+            ended_at: None,
+            cause: None,
+        }
+    }
+}
+
+impl From<&Stored> for SendView {
+    fn from(stored: &Stored) -> Self {
+        let (outcome, ended_at) = match &stored.state {
+            State::Waiting(send) => return Self::from(&**send),
+            State::Ended { outcome, at } => (outcome, *at),
+        };
+        Self {
+            send: stored.id.to_string(),
+            state: stored.state.name(),
+            campaign: stored.content.campaign.clone(),
+            lane: stored.class.lane,
+            action: stored.class.action,
+            matched_at: stored.matched_at,
+            not_before: None,
+            deadline: stored.outbox_key.parts().map(|(_, _, deadline)| deadline),
+            slot: None,
+            lease_until: None,
+            epoch: stored.epoch,
+            attempts: stored.attempts,
+            failures: stored.failures,
+            maybe_sent: None,
+            ended_at: Some(ended_at),
+            cause: cause(outcome),
+        }
+    }
+}
+
+impl From<&Stored> for SendHistory {
+    fn from(stored: &Stored) -> Self {
+        let happened = |at, what| Happened { at, what };
+        let mut history = vec![happened(stored.matched_at, "matched".to_owned())];
+        let first = stored.steps.first().map_or(1, |step| step.epoch);
+        if first > 1 {
+            let steps = first - 1;
+            history.push(happened(stored.matched_at, format!("{steps} steps that are not kept")));
+        }
+        for step in &stored.steps {
+            history.extend(step.slot.map(|slot| happened(slot, "its slot".to_owned())));
+            history.push(happened(step.at, step.what.to_string()));
+        }
+        if let State::Ended { outcome, at } = &stored.state {
+            let cause = cause(outcome).map(|cause| format!(": {cause}")).unwrap_or_default();
+            history.push(happened(*at, format!("{}{cause}", outcome.state())));
+        }
+        Self { send: SendView::from(stored), history }
+    }
+}
+
+/// Why it failed or was cancelled, as the stores have it.
+fn cause(outcome: &Outcome) -> Option<String> {
+    let reason = match outcome {
+        Outcome::Failed { reason } => serde_json::to_value(reason),
+        Outcome::Cancelled { reason } => serde_json::to_value(reason),
+        Outcome::Sent { .. } | Outcome::Expired => return None,
+    };
+    reason.ok()?.as_str().map(str::to_owned)
+}

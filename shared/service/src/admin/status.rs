@@ -1,0 +1,187 @@
+//! What accounts are doing, as programs read it. What the figures mean, [`Overview`] says.
+
+use serde::Serialize;
+use spillway_core::id::AccountId;
+use spillway_core::load::ByHour;
+use spillway_core::send::Lane;
+use spillway_core::status::{Condition, State};
+use spillway_core::time::Timestamp;
+
+use super::instant::{instant, optional};
+use super::overview::{Extent, Overview};
+
+/// What was seen.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatusView {
+    /// When.
+    #[serde(serialize_with = "instant")]
+    pub seen_at: Timestamp,
+    /// The accounts, the gravest first.
+    pub accounts: Vec<AccountStatus>,
+}
+
+/// An account.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountStatus {
+    /// Its id.
+    pub account: AccountId,
+    /// Its gravest state.
+    pub state: State,
+    /// Since when.
+    #[serde(serialize_with = "optional")]
+    pub since: Option<Timestamp>,
+    /// Why, in words.
+    pub why: String,
+    /// What happens next by itself, in words.
+    pub next: String,
+    /// When that happens.
+    #[serde(serialize_with = "optional")]
+    pub next_at: Option<Timestamp>,
+    /// All that it is, the gravest first.
+    pub conditions: Vec<ConditionView>,
+    /// Its tier.
+    pub tier: u8,
+    /// The name of its profile.
+    pub profile: String,
+    /// What is left of each quota.
+    pub quotas: Vec<QuotaView>,
+    /// What waits, by lane.
+    pub backlog: Vec<LaneView>,
+    /// Whether the backlog has been read to its end.
+    pub backlog_is_complete: bool,
+    /// When the next DM goes out.
+    #[serde(serialize_with = "optional")]
+    pub next_dm_at: Option<Timestamp>,
+    /// When the last one does: a forecast.
+    #[serde(serialize_with = "optional")]
+    pub last_dm_at: Option<Timestamp>,
+    /// Of those that wait for a slot, how many will probably be too late.
+    pub late: Option<u32>,
+    /// When its token ends.
+    #[serde(serialize_with = "optional")]
+    pub token_ends_at: Option<Timestamp>,
+    /// When a webhook last told of it.
+    #[serde(serialize_with = "optional")]
+    pub last_webhook_at: Option<Timestamp>,
+    /// Its calls.
+    pub calls: CallsView,
+    /// DMs in each of the last 24 hours, the latest last.
+    pub sent_by_hour: Option<ByHour>,
+    /// DMs planned for each of the next 24 hours.
+    pub planned_by_hour: ByHour,
+}
+
+/// A condition of an account.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConditionView {
+    /// The state that it puts the account in.
+    pub state: State,
+    /// Since when.
+    #[serde(serialize_with = "optional")]
+    pub since: Option<Timestamp>,
+    /// Why, in words.
+    pub why: String,
+    /// What happens next by itself, in words.
+    pub next: String,
+    /// When that happens.
+    #[serde(serialize_with = "optional")]
+    pub next_at: Option<Timestamp>,
+}
+
+/// A quota of an account.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuotaView {
+    /// Its name.
+    pub quota: String,
+    /// Units that are taken.
+    pub used: u32,
+    /// Units that there are.
+    pub limit: u32,
+    /// When the next unit fits.
+    #[serde(serialize_with = "instant")]
+    pub fits_at: Timestamp,
+}
+
+/// Calls of this hour and the one before it. Each process writes down those that it made with its
+/// next decision: the last ones may be missing.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallsView {
+    /// The begin of these two hours.
+    #[serde(serialize_with = "instant")]
+    pub since: Timestamp,
+    /// How many were made.
+    pub made: u32,
+    /// Of these, calls that ended in a 5xx.
+    pub server_errors: u32,
+}
+
+/// Sends of a lane that wait.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneView {
+    /// The lane.
+    pub lane: Lane,
+    /// Have a slot, or are being sent.
+    pub queued: u32,
+    /// Wait for a slot.
+    pub parked: u32,
+}
+
+impl StatusView {
+    /// Shows accounts that were looked at.
+    pub fn of(overviews: &[Overview], seen_at: Timestamp) -> Self {
+        Self { seen_at, accounts: overviews.iter().map(AccountStatus::from).collect() }
+    }
+}
+
+impl From<&Condition> for ConditionView {
+    fn from(condition: &Condition) -> Self {
+        Self {
+            state: condition.state,
+            since: condition.since,
+            why: condition.why.to_string(),
+            next: condition.next.to_string(),
+            next_at: condition.next.at(),
+        }
+    }
+}
+
+impl From<&Overview> for AccountStatus {
+    fn from(overview: &Overview) -> Self {
+        let first = overview.worst();
+        let lanes = Lane::ALL.into_iter().zip(overview.backlog.lanes);
+        let quotas = overview.headroom.iter().map(|headroom| QuotaView {
+            quota: headroom.quota.to_string(),
+            used: headroom.used,
+            limit: headroom.limit.get(),
+            fits_at: headroom.fits_at,
+        });
+        Self {
+            account: overview.account.clone(),
+            state: overview.state(),
+            since: first.and_then(|first| first.since),
+            why: first.map(|first| first.why.to_string()).unwrap_or_default(),
+            next: first.map(|first| first.next.to_string()).unwrap_or_default(),
+            next_at: first.and_then(|first| first.next.at()),
+            conditions: overview.conditions.iter().map(ConditionView::from).collect(),
+            tier: overview.tier.into(),
+            profile: overview.profile.clone(),
+            quotas: quotas.collect(),
+            backlog: lanes
+                .map(|(lane, of)| LaneView { lane, queued: of.queued, parked: of.parked })
+                .collect(),
+            backlog_is_complete: overview.backlog.extent == Extent::All,
+            next_dm_at: overview.next_at,
+            last_dm_at: overview.outlook.map(|outlook| outlook.last),
+            late: overview.outlook.map(|outlook| outlook.late),
+            token_ends_at: overview.token.ends_at,
+            last_webhook_at: overview.last_seen,
+            calls: CallsView {
+                since: overview.calls_since,
+                made: overview.calls.calls,
+                server_errors: overview.calls.server_errors,
+            },
+            sent_by_hour: overview.sent_by_hour,
+            planned_by_hour: overview.planned_by_hour,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What is done to accounts, in memory, and that a repeat finishes what has died.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use spillway_core::budget::GrantId;
+use spillway_core::hold::{HoldCause, NewToken};
+use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
+use spillway_core::journal::{Event, RemovedBy};
+use spillway_core::profile::Profile;
+use spillway_core::quota::Tier;
+use spillway_core::rules::Rules;
+use spillway_core::send::{Outcome, PendingSend, Step};
+use spillway_core::time::Timestamp;
+
+use super::accounts::{AccountAdmin, LimitsError, NewLimits};
+use super::connect::Connection;
+use super::overview::Overviews;
+use super::removal::BEING_REMOVED;
+use super::sends::{Ledger, Part, SendAdmin, Stored};
+use super::{Admin, AdminError};
+use crate::accounts_file::{NewAccount, parse};
+use crate::grant::GrantIds;
+use crate::outbox_batch::OutboxBatch;
+use crate::outbox_key::OutboxKey;
+use crate::port::{Entry, Read, Recorded, Sends, StoreError};
+use crate::send_task::SendTask;
+use crate::upkeep::fakes::{DAY, HOUR, START, World, id, token};
+
+/// Nothing waits, and nothing ever did.
+struct NoSends;
+
+#[async_trait]
+impl Sends for NoSends {
+    async fn known(&self, _: &AccountId, _: &[EventId]) -> Result<HashSet<EventId>, StoreError> {
+        Ok(HashSet::new())
+    }
+
+    async fn put_batches(&self, _: &[OutboxBatch]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn record(&self, _: &[(OutboxKey, PendingSend)]) -> Vec<Result<Recorded, StoreError>> {
+        Vec::new()
+    }
+
+    async fn step(
+        &self,
+        _: &SendTask,
+        _: Step,
+        _: Timestamp,
+    ) -> Result<Option<PendingSend>, StoreError> {
+        Ok(None)
+    }
+
+    async fn finish(&self, _: &SendTask, _: &Outcome, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn finish_unclaimed(
+        &self,
+        _: &SendTask,
+        _: &Outcome,
+        _: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn entries(&self, _: &[SendId], _: Read) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn batches(
+        &self,
+        _: &AccountId,
+        _: Option<&OutboxKey>,
+        _: usize,
+    ) -> Result<Vec<OutboxBatch>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn rewrite(&self, _: &OutboxBatch) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+#[async_trait]
+impl Ledger for NoSends {
+    async fn find(&self, _: &SendId) -> Result<Option<Stored>, StoreError> {
+        Ok(None)
+    }
+
+    async fn ended(&self, _: &AccountId, _: Option<&str>) -> Result<Part, StoreError> {
+        Ok(Part::default())
+    }
+
+    async fn reopen(
+        &self,
+        _: &Stored,
+        _: &OutboxKey,
+        _: &PendingSend,
+        _: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn write_tombstone(&self, _: &Stored, _: Timestamp) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn forget_unit(&self, _: &AccountId, _: &RecipientId) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// The tool, started anew.
+fn admin(world: &Arc<World>) -> Admin {
+    let (_, limiter) = world.limiter(Arc::default(), Arc::default());
+    Admin {
+        accounts: AccountAdmin {
+            accounts: world.clone(),
+            changes: world.clone(),
+            removal: world.clone(),
+            tokens: world.clone(),
+            budgets: world.clone(),
+            app: world.clone(),
+            limiter: Arc::new(limiter),
+            backlogs: world.clone(),
+            maintenance: world.clone(),
+            journal: world.clone(),
+            clock: world.clone(),
+        },
+        sends: SendAdmin {
+            sends: Arc::new(NoSends),
+            ledger: Arc::new(NoSends),
+            backlogs: world.clone(),
+            ids: Arc::new(GrantIds::new(1)),
+            clock: world.clone(),
+        },
+        overviews: Overviews {
+            accounts: world.clone(),
+            budgets: world.clone(),
+            app: world.clone(),
+            cursors: world.clone(),
+            sends: Arc::new(NoSends),
+            maintenance: world.clone(),
+            tokens: world.clone(),
+        },
+    }
+}
+
+/// What an operation comes to; `None` where it dies.
+fn done<T>(operation: impl Future<Output = T>) -> Option<T> {
+    operation.now_or_never()
+}
+
+fn new_account() -> NewAccount {
+    let file = format!(
+        "[[account]]\nid = \"{}\"\n[[account.campaign]]\nid = \"a\"\nmessages = [\"Hi\"]",
+        id()
+    );
+    parse(&file, &Profile::careful()).unwrap().swap_remove(0)
+}
+
+/// Connects the account with token 2.
+fn connect(world: &Arc<World>) -> Option<()> {
+    let (account, token) = (new_account(), token(2));
+    let connection = Connection {
+        account: &account,
+        token: &token,
+        lasts: Some(60 * DAY),
+        proof: NewToken::Works,
+        app_scoped: Some("99001"),
+    };
+    done(admin(world).accounts.connect(&connection)).map(Result::unwrap)
+}
+
+fn stop(world: &Arc<World>, reason: &str) {
+    let accounts = admin(world).accounts;
+    done(accounts.hold(&id(), Timestamp::NEVER, Some(reason))).unwrap().unwrap();
+}
+
+#[test]
+fn a_connection_that_dies_anywhere_is_finished_by_a_repeat() {
+    for asks in 0..60 {
+        let world = World::new();
+        {
+            let mut state = world.state();
+            let (rules, grant) = (Rules::careful(), GrantId::new(7, 7));
+            state.budget = state.budget.hold(&rules, HoldCause::TokenDead, START, None, grant);
+            state.record.delete = Some("c0de".into());
+        }
+        stop(&world, BEING_REMOVED);
+        world.state().asks_left = Some(asks);
+        let has_lived = connect(&world).is_some();
+        world.state().asks_left = None;
+        world.pass(HOUR);
+        if !has_lived {
+            connect(&world).unwrap();
+        }
+        let state = world.state();
+        assert!(state.revision.is_some() && state.due.is_some(), "{asks}");
+        assert_eq!(state.kept.token, token(2));
+        assert!(state.kept.life.ends_at >= Some(START + 60 * DAY), "{asks}");
+        assert_eq!((&state.record.delete, state.deleted.is_empty()), (&None, false), "{asks}");
+        assert_eq!((&state.budget.holds.current, &state.budget.holds.by_hand), (&None, &None));
+        assert!(matches!(state.told.last(), Some(Event::Connected { .. })), "{asks}");
+        if has_lived {
+            return;
+        }
+    }
+    panic!("it never lived to the end");
+}
+
+#[test]
+fn a_stop_by_hand_outlasts_a_new_connection() {
+    let world = World::new();
+    stop(&world, "checking a text");
+    connect(&world).unwrap();
+    assert!(world.state().budget.holds.by_hand.is_some());
+}
+
+fn remove(world: &Arc<World>) -> Option<Result<(), AdminError>> {
+    let admin = admin(world);
+    let removable = match done(admin.removable(&id()))? {
+        Ok(removable) => removable,
+        Err(error) => return Some(Err(error)),
+    };
+    done(admin.remove(&removable, |_| ())).map(|removed| removed.map(drop))
+}
+
+#[test]
+fn a_removal_that_dies_anywhere_is_finished_by_a_repeat_upkeep_or_a_connection() {
+    for asks in 0..60 {
+        let world = World::new();
+        world.state().asks_left = Some(asks);
+        let has_lived = remove(&world).is_some_and(|removed| removed.is_ok());
+        world.state().asks_left = None;
+        if !has_lived {
+            let again = remove(&world).unwrap();
+            assert!(matches!(again, Ok(()) | Err(AdminError::NotConnected(_))), "{again:?}");
+        }
+        world.run().unwrap();
+        assert_eq!((world.state().revision, world.state().due), (None, None), "{asks}");
+        connect(&world).unwrap();
+        assert_eq!(world.state().budget.holds.by_hand, None, "{asks}");
+        if has_lived {
+            let removed = Event::Removed { by: RemovedBy::Operator };
+            assert!(world.state().told.contains(&removed));
+            return;
+        }
+    }
+    panic!("it never lived to the end");
+}
+
+#[test]
+fn an_account_that_was_changed_since_it_was_looked_at_is_not_removed() {
+    for is_late in [false, true] {
+        let world = World::new();
+        let admin = admin(&world);
+        let removable = done(admin.removable(&id())).unwrap().unwrap();
+        if is_late {
+            world.state().meanwhile = Some(("remove", World::connect_again));
+        } else {
+            world.connect_again();
+        }
+        let removed = done(admin.remove(&removable, |_| ())).unwrap();
+        assert!(matches!(removed, Err(AdminError::Changed(_))), "{removed:?}");
+        let state = world.state();
+        assert!(state.revision.is_some() && state.due.is_some(), "it stays connected");
+        assert_eq!(state.budget.holds.by_hand, None, "it goes on");
+    }
+}
+
+#[test]
+fn a_hold_is_shown_until_it_is_resumed() {
+    let world = World::new();
+    let accounts = admin(&world).accounts;
+    let until = START + HOUR;
+    let long = "x".repeat(121);
+    let refused = done(accounts.hold(&id(), until, Some(&long))).unwrap();
+    assert!(matches!(refused, Err(AdminError::LongReason)), "{refused:?}");
+    done(accounts.hold(&id(), until, Some("a test"))).unwrap().unwrap();
+    let holds = done(accounts.holds(&id())).unwrap().unwrap();
+    let shown = serde_json::to_string(&holds).unwrap();
+    let expected = r#"[{"cause":"operator","since":"2026-09-21T14:13:20Z","until":"2026-09-21T15:13:20Z","reason":"a test"}]"#;
+    assert_eq!(shown, expected);
+    assert_eq!(done(accounts.app_hold()).unwrap().unwrap(), None);
+    done(accounts.resume(&id())).unwrap().unwrap();
+    assert_eq!(done(accounts.holds(&id())).unwrap().unwrap(), []);
+}
+
+#[test]
+fn limits_are_changed_where_they_are_given_and_a_new_tier_is_told() {
+    let world = World::new();
+    let accounts = admin(&world).accounts;
+    let account = done(accounts.connected(&id())).unwrap().unwrap();
+    let new = NewLimits { tier: Some(Tier::Two), ..NewLimits::default() };
+    let rules = new.applied_to(&account.rules, START).unwrap();
+    assert_eq!(rules.profile(), account.rules.profile());
+    done(accounts.set(&account, &rules)).unwrap().unwrap();
+    assert_eq!(world.state().rules, rules);
+    assert_eq!(world.state().told, [Event::TierChanged { from: Tier::One, to: Tier::Two }]);
+    world.state().revision = None;
+    let removed = done(accounts.set(&account, &rules)).unwrap();
+    assert!(matches!(removed, Err(AdminError::Removed(_))), "{removed:?}");
+}
+
+#[test]
+fn a_warm_up_begins_in_the_past_and_needs_a_profile_that_has_one() {
+    let since = |at, profile| NewLimits {
+        warm_up_since: Some(Some(at)),
+        profile: Some(profile),
+        ..NewLimits::default()
+    };
+    let rules = Rules::careful();
+    let without = Profile { warm_up: None, ..Profile::careful() };
+    let refused = since(START, without).applied_to(&rules, START).unwrap_err();
+    assert!(matches!(refused, LimitsError::NoWarmUp(_)), "{refused:?}");
+    let later = START + Duration::from_secs(1);
+    let refused = since(later, Profile::careful()).applied_to(&rules, START).unwrap_err();
+    assert!(matches!(refused, LimitsError::Future), "{refused:?}");
+}
