@@ -8,8 +8,12 @@ use crate::message::Template;
 use crate::time::Timestamp;
 
 /// A creator's campaign: comments that match it get one of its messages.
+///
+/// This is the one declaration of its fields. What a file may say, the stored form, the JSON schema
+/// and what the operator's tool shows and compares all follow from it. Deserializing checks the
+/// types alone: see [`Self::check`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, try_from = "Unchecked")]
+#[serde(deny_unknown_fields)]
 pub struct Campaign {
     /// Unique within the account.
     pub id: CampaignId,
@@ -57,23 +61,6 @@ pub enum Overflow {
     PublicReply,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unchecked {
-    id: CampaignId,
-    #[serde(default)]
-    keywords: Vec<String>,
-    #[serde(default)]
-    matching: Matching,
-    #[serde(default)]
-    except: Vec<String>,
-    #[serde(default)]
-    media: Vec<MediaId>,
-    #[serde(default)]
-    overflow: Overflow,
-    messages: Vec<Template>,
-}
-
 /// A fault of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CampaignError {
@@ -95,16 +82,6 @@ pub enum CampaignError {
     /// A text that is listed twice, so that it could be sent twice in a row.
     #[error("campaign `{0}` has the message «{1}» twice: change one of them")]
     SameMessage(CampaignId, String),
-}
-
-impl TryFrom<Unchecked> for Campaign {
-    type Error = CampaignError;
-
-    fn try_from(given: Unchecked) -> Result<Self, CampaignError> {
-        let Unchecked { id, keywords, matching, except, media, overflow, messages } = given;
-        let campaign = Self { id, keywords, matching, except, media, overflow, messages };
-        campaign.check().map(|()| campaign)
-    }
 }
 
 impl Campaign {
@@ -251,18 +228,13 @@ impl Ready {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn campaign(id: &str, keywords: &[&str], media: &[&str]) -> Campaign {
-        Campaign {
-            id: id.into(),
-            keywords: keywords.iter().map(|&word| word.into()).collect(),
-            matching: Matching::Word,
-            except: Vec::new(),
-            media: media.iter().map(|&id| id.into()).collect(),
-            overflow: Overflow::OldestFirst,
-            messages: vec![Template::parse("hi").unwrap()],
-        }
+        let fields = json!({ "id": id, "keywords": keywords, "media": media, "messages": ["hi"] });
+        serde_json::from_value(fields).unwrap()
     }
 
     fn matched(campaigns: &Campaigns, text: &str, media: &str) -> Option<String> {
@@ -337,27 +309,21 @@ mod tests {
 
     #[test]
     fn mistakes_are_refused() {
-        let unchecked = |keywords: &[&str], messages: &[&str]| Unchecked {
-            id: "c".into(),
-            keywords: keywords.iter().map(|&word| word.into()).collect(),
-            matching: Matching::Word,
-            except: Vec::new(),
-            media: Vec::new(),
-            overflow: Overflow::OldestFirst,
-            messages: messages.iter().map(|text| Template::parse(text).unwrap()).collect(),
+        let with = |keywords: &[&str], messages: &[&str]| {
+            let messages = messages.iter().map(|text| Template::parse(text).unwrap()).collect();
+            Campaign { messages, ..campaign("c", keywords, &[]) }
         };
-        let error = |keywords: &[&str], messages: &[&str]| {
-            Campaign::try_from(unchecked(keywords, messages)).unwrap_err()
-        };
+        let error =
+            |keywords: &[&str], messages: &[&str]| with(keywords, messages).check().unwrap_err();
         assert_eq!(error(&["link"], &[]), CampaignError::Messages("c".into()));
         assert_eq!(error(&[" "], &["hi"]), CampaignError::EmptyKeyword("c".into()));
         assert_eq!(
             error(&["link"], &["hi", "hi"]),
             CampaignError::SameMessage("c".into(), "hi".into())
         );
-        assert!(Campaign::try_from(unchecked(&[], &["hi"])).is_ok());
-        let public = Unchecked { overflow: Overflow::PublicReply, ..unchecked(&[], &["hi"]) };
-        let error = Campaign::try_from(public).unwrap_err();
+        assert_eq!(with(&[], &["hi"]).check(), Ok(()));
+        let public = Campaign { overflow: Overflow::PublicReply, ..with(&[], &["hi"]) };
+        let error = public.check().unwrap_err();
         assert!(error.to_string().contains("not possible yet"), "{error}");
     }
 }

@@ -402,14 +402,9 @@ mod tests {
     }
 
     fn campaigns() -> Campaigns {
-        let campaign = |id: &str| Campaign {
-            id: id.into(),
-            keywords: Vec::new(),
-            matching: Matching::Word,
-            except: Vec::new(),
-            media: Vec::new(),
-            overflow: Overflow::OldestFirst,
-            messages: vec![Template::parse("Hi").unwrap()],
+        let campaign = |id: &str| {
+            let fields = serde_json::json!({ "id": id, "messages": ["Hi"] });
+            serde_json::from_value::<Campaign>(fields).unwrap()
         };
         Campaigns::new([campaign("guide"), campaign("menu")])
     }
