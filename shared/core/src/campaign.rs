@@ -13,26 +13,37 @@ use crate::time::Timestamp;
 /// and what the operator's tool shows and compares all follow from it. Deserializing checks the
 /// types alone: see [`Self::check`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Campaign {
     /// Unique within the account.
+    #[cfg_attr(feature = "schema", schemars(with = "String", length(min = 1, max = 64)))]
     pub id: CampaignId,
     /// The comment must contain one of these. If empty, every comment matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(transform = words))]
     pub keywords: Vec<String>,
     /// How a comment must contain a keyword or an exception.
     #[serde(default)]
     pub matching: Matching,
     /// A comment that contains one of these does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(transform = words))]
     pub except: Vec<String>,
     /// Posts, Reels or broadcasts whose comments match. If empty, all do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", transform = ids))]
     pub media: Vec<MediaId>,
     /// Which sends go first if not all can go in time.
     #[serde(default)]
     pub overflow: Overflow,
-    /// The texts, one for each send in turn; 1 to 255 of them.
+    /// The texts, one for each send in turn; 1 to 255 of them. Each has at most 1,000 bytes when it
+    /// is filled in. Placeholders are `{username|fallback}` and `{keyword|fallback}`; `{{` and `}}`
+    /// are braces.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<String>", length(min = 1, max = 255), transform = words)
+    )]
     pub messages: Vec<Template>,
 }
 
@@ -50,6 +61,7 @@ pub enum Running {
 
 /// Which of a campaign's sends go if not all can go in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
     /// The oldest comments first.
@@ -58,7 +70,23 @@ pub enum Overflow {
     /// The newest comments first: an answer within minutes is worth more than one after days.
     NewestFirst,
     /// The oldest comments first. Those that would be too late get a public reply instead.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     PublicReply,
+}
+
+/// Describes a list of different texts that are not blank.
+#[cfg(feature = "schema")]
+fn words(list: &mut schemars::Schema) {
+    list.insert("uniqueItems".into(), true.into());
+    list.insert("items".into(), [("type", "string"), ("pattern", r"\S")].into_iter().collect());
+}
+
+/// Describes a list of different ids.
+#[cfg(feature = "schema")]
+fn ids(list: &mut schemars::Schema) {
+    list.insert("uniqueItems".into(), true.into());
+    let id = [("type", "string"), ("pattern", crate::id::DIGITS)];
+    list.insert("items".into(), id.into_iter().collect());
 }
 
 /// A fault of a campaign.

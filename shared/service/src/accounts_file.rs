@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use serde::Deserialize;
 use spillway_core::campaign::{Campaign, CampaignError, Overflow};
+#[cfg(feature = "schema")]
+use spillway_core::id::DIGITS;
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::keyword::Folded;
 use spillway_core::message::{Template, TemplateError, VALUE_BYTES_MAX};
@@ -223,38 +225,79 @@ pub enum Reason {
     Rules(AccountId, ProfileError),
 }
 
+/// Accounts, their campaigns and the limits they keep.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(title = "Spillway accounts file", extend("required" = ["account"]))
+)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Profiles beside those that come with Spillway.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<CustomProfile>"))]
     profile: Vec<Spanned<CustomProfile>>,
+    /// The accounts.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Entry>", length(min = 1)))]
     account: Vec<Spanned<Entry>>,
 }
 
 /// A profile of the file: a base with some parts replaced.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Profile"))]
 #[serde(deny_unknown_fields)]
 struct CustomProfile {
+    /// Its name.
+    #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = r"\S")))]
     name: Spanned<String>,
     /// The base. Without one, the profile starts empty.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     base: Option<Spanned<String>>,
     /// Rows to add, or to replace those of the same name.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Quota>", length(max = 12)))]
     quota: Vec<Spanned<Quota>>,
+    /// How the day's DMs are spread.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Spread>"))]
     spread: Option<Spanned<Spread>>,
+    /// How a new account begins.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<WarmUp>"))]
     warm_up: Option<Spanned<WarmUp>>,
+    /// At which reported usage the account slows down and stops.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<SlowDown>"))]
     slow_down: Option<Spanned<SlowDown>>,
 }
 
+/// An account, its limits and its campaigns.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Account"))]
 #[serde(deny_unknown_fields)]
 struct Entry {
+    /// The account's id as webhooks name it (`user_id`).
+    #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = DIGITS)))]
     id: Spanned<AccountId>,
+    /// `careful`, `meta` or the name of a `[[profile]]`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     profile: Option<Spanned<String>>,
+    /// What applies to this account, whatever its profile.
     terms: Option<Terms>,
+    /// Its campaigns.
     #[serde(default)]
     campaign: Vec<Campaign>,
+}
+
+/// Returns the JSON schema of an accounts file. It follows from the types that the file is read
+/// into, and refuses what it can of what [`parse`] refuses.
+#[cfg(feature = "schema")]
+pub fn schema() -> serde_json::Value {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<File>()
+        .to_value()
 }
 
 /// Collects mistakes, and knows the lines of the file.
