@@ -7,11 +7,10 @@ use crate::keyword::{Folded, Matching};
 use crate::message::Template;
 use crate::time::Timestamp;
 
+// This is the one declaration of a campaign's fields. What a file may say, the stored form, the JSON
+// schema and what the operator's tool shows and compares all follow from it. Deserializing checks
+// the types alone, `check` the rest.
 /// A creator's campaign: comments that match it get one of its messages.
-///
-/// This is the one declaration of its fields. What a file may say, the stored form, the JSON schema
-/// and what the operator's tool shows and compares all follow from it. Deserializing checks the
-/// types alone: see [`Self::check`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -39,8 +39,8 @@ pub struct Terms {
         schemars(with = "String", regex(pattern = "^[0-9]{2}:[0-9]{2}$"))
     )]
     pub day_starts: TimeOfDay,
-    /// When it began to send through software, in milliseconds since 1970. `None` means that it is
-    /// not warmed up.
+    /// When it began to send through software, in milliseconds since 1970. Without it, the account
+    /// is not warmed up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<u64>"))]
     pub warm_up_since: Option<Timestamp>,

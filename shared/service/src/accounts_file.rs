@@ -13,7 +13,7 @@ use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::keyword::Folded;
 use spillway_core::message::{Template, TemplateError, VALUE_BYTES_MAX};
 use spillway_core::profile::{Profile, ProfileError, SlowDown, Spread, WarmUp};
-use spillway_core::quota::{Quota, QuotaId};
+use spillway_core::quota::{Action, Quota, QuotaId};
 use spillway_core::rules::{Rules, Terms};
 use toml::Spanned;
 
@@ -220,6 +220,13 @@ pub enum Reason {
     /// A profile that cannot be counted or would never send.
     #[error("profile `{0}`: {1}")]
     Profile(String, ProfileError),
+    /// No row of a profile counts this action.
+    #[error(
+        "profile `{0}`: no row counts `{1}`, so these calls would have no limit: add a \
+         [[profile.quota]] with id = \"{1}_hour\", actions = [\"{1}\"], unit = \"calls\", \
+         window = \"1h\" and limit = 200, or add `{1}` to the actions of another row"
+    )]
+    Unlimited(String, &'static str),
     /// An account's own limits cannot be kept.
     #[error("account {0}: {1}")]
     Rules(AccountId, ProfileError),
@@ -593,6 +600,13 @@ fn profiles(custom: Vec<Spanned<CustomProfile>>, mistakes: &mut Mistakes<'_>) ->
             mistakes.add(at.unwrap_or(span), Reason::Profile(name.clone(), error));
             known.push(Profile { name, ..Profile::careful() });
             continue;
+        }
+        // Rules that are stored may lack these rows: so this is no fault of a profile as such.
+        for (action, named) in [(Action::Message, "message"), (Action::PublicReply, "public_reply")]
+        {
+            if !profile.quotas.iter().any(|quota| quota.counts(action)) {
+                mistakes.add(span.clone(), Reason::Unlimited(name.clone(), named));
+            }
         }
         known.push(profile);
     }
