@@ -362,10 +362,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::campaign::{Campaign, Overflow};
+    use crate::campaign::Campaign;
     use crate::feedback::Lowered;
-    use crate::keyword::Matching;
-    use crate::message::Template;
     use crate::profile::Profile;
     use crate::refusal::{Evidence, Party};
     use crate::rules::Terms;
