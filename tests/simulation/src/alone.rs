@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use spillway_core::id::AccountId;
+use spillway_memory::Ports;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
     Accounts, AppBudgets, Backlogs, Budgets, Cursors, ReleaseQueue, SendQueue, Sends,
@@ -45,20 +46,13 @@ impl Alone {
         Self { shared, host, connected }
     }
 
-    /// The ports.
-    pub fn ports(
-        &self,
-    ) -> Arc<
-        impl Accounts
-        + Budgets
-        + AppBudgets
-        + Cursors
-        + Sends
-        + Backlogs
-        + SendQueue
-        + ReleaseQueue
-        + use<>,
-    > {
+    /// The ports over the tables.
+    pub fn ports(&self) -> Arc<impl Budgets + AppBudgets + Cursors + Backlogs + use<>> {
+        Arc::new(Ports(self.host.clone()))
+    }
+
+    /// The other ports.
+    pub fn host(&self) -> Arc<impl Accounts + Sends + SendQueue + ReleaseQueue + use<>> {
         self.host.clone()
     }
 

@@ -1,5 +1,6 @@
 //! The derived schema against the parser: it accepts what the parser accepts, and refuses what a
 //! schema can refuse.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 use serde_json::{Map, Value, json};
 use spillway_core::profile::Profile;

@@ -1,246 +1,19 @@
-//! What upkeep needs beside: its list of accounts, their tokens and journals, and what it asks
-//! Meta.
+//! What upkeep asks Meta, and what people do with accounts.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_core::id::{AccountId, MediaId};
-use spillway_core::journal::JournalEntry;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{TokenLife, Upkeep};
+use spillway_core::upkeep::TokenLife;
 use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_service::account::SealedToken;
-use spillway_service::port::{
-    AccountGraph, Journal, KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, NextToken,
-    Removal, StoreError, Tokens, UpkeepRequest,
-};
+use spillway_service::port::{AccountGraph, KeptToken, StoreError, UpkeepRequest};
 
 use crate::host::Host;
 use crate::meta::{Ask, Keep, Told};
 use crate::scenario::Asked;
-use crate::tables::Listed;
 use crate::world::World;
-
-const SETTLE: &str = "end the visit";
-
-#[async_trait]
-impl LastSeen for Host {
-    async fn record_seen(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
-        self.store("note that webhooks come", |world| {
-            world.event(format_args!("{account} was heard of at {at}"));
-            world.saw_heard(account, at);
-            let listed = world.tables.kept.listed.entry(account.clone());
-            let listed = listed.or_insert_with(|| Listed { due: at, ..Listed::default() });
-            listed.record.last_seen = Some(at).max(listed.record.last_seen);
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl MaintenanceSchedule for Host {
-    async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        self.store("put the account on upkeep's list", |world| {
-            world.tables.kept.listed.entry(account.clone()).or_default().due = now;
-        })
-        .await
-    }
-
-    async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        self.store("list the accounts due for upkeep", |world| {
-            let listed = world.tables.kept.listed.iter();
-            let due = listed.filter(|(_, listed)| listed.due <= now);
-            let mut due: Vec<_> = due.map(|(id, listed)| (id.clone(), listed.due)).collect();
-            due.sort_by_key(|&(_, due)| due);
-            due
-        })
-        .await
-    }
-
-    async fn visit(
-        &self,
-        account: &AccountId,
-        due: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<MaintenanceRecord>, StoreError> {
-        let by = self.caller().invocation;
-        let request = self.shared.world().dice.any();
-        self.store("visit the account", |world| {
-            let record = world.tables.kept.visit(account, due, until, request);
-            world.event(format_args!("{by} visits {account}: {record:?}"));
-            record
-        })
-        .await
-    }
-
-    async fn note(&self, account: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
-        let by = self.caller().invocation;
-        self.store(SETTLE, |world| {
-            world.event(format_args!("{by} notes of {account}: {upkeep:?}"));
-            world.tables.kept.note(account, upkeep);
-        })
-        .await
-    }
-
-    async fn settle(
-        &self,
-        account: &AccountId,
-        until: Timestamp,
-        upkeep: &Upkeep,
-        due: Timestamp,
-    ) -> Result<(), StoreError> {
-        let by = self.caller().invocation;
-        let is_settled = self
-            .store(SETTLE, |world| {
-                let is_settled = world.tables.kept.settle(account, until, upkeep, due);
-                world.event(format_args!(
-                    "{by} settles upkeep of {account} until {due}, {is_settled}: {upkeep:?}"
-                ));
-                is_settled
-            })
-            .await?;
-        // Else somebody has asked for something: it stays due.
-        if is_settled { Ok(()) } else { self.note(account, upkeep).await }
-    }
-
-    async fn ask(
-        &self,
-        account: &AccountId,
-        request: &UpkeepRequest,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.store("ask upkeep", |world| world.request(account, request, now)).await
-    }
-
-    async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
-        // The name on the account's own entry, then the entry of the name: two requests.
-        for _ in 0..2 {
-            self.store("put the account on upkeep's list", |world| {
-                world.event(format_args!("{account} is named {app_scoped}"));
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError> {
-        self.store("take the account off upkeep's list", |world| {
-            world.event(format_args!("{account} is struck off"));
-            world.saw_struck_off(account);
-            world.tables.kept.listed.remove(account);
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Tokens for Host {
-    async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError> {
-        self.store("load the account's token", |world| {
-            let is_connected = world.is_connected(account);
-            world.tables.kept.tokens.get(account).filter(|_| is_connected).cloned()
-        })
-        .await
-    }
-
-    async fn note_life(
-        &self,
-        account: &AccountId,
-        token: &SealedToken,
-        life: TokenLife,
-    ) -> Result<(), StoreError> {
-        self.store("change the account's token", |world| {
-            let kept = world.tables.kept.tokens.get_mut(account);
-            if let Some(kept) = kept.filter(|kept| kept.token == *token) {
-                kept.life = life;
-            }
-        })
-        .await
-    }
-
-    async fn keep_next(
-        &self,
-        account: &AccountId,
-        token: &SealedToken,
-        next: &NextToken,
-    ) -> Result<bool, StoreError> {
-        let by = self.caller().invocation;
-        self.store("change the account's token", |world| {
-            let is_kept =
-                world.is_connected(account) && world.tables.kept.keep_next(account, token, next);
-            world.event(format_args!("{by} keeps the next token of {account}: {is_kept}"));
-            is_kept
-        })
-        .await
-    }
-
-    async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
-        let by = self.caller().invocation;
-        let is_there = self
-            .store("change the account's token", |world| {
-                let is_there =
-                    world.is_connected(account) && world.tables.kept.swap(account, next, world.now);
-                world.event(format_args!("{by} swaps the token of {account}: {is_there}"));
-                is_there
-            })
-            .await?;
-        if is_there {
-            self.store("announce the change", |world| world.announce(account)).await?;
-        }
-        Ok(is_there)
-    }
-
-    async fn drop_next(&self, account: &AccountId, next: &NextToken) -> Result<(), StoreError> {
-        self.store("change the account's token", |world| {
-            world.tables.kept.drop_next(account, next);
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Removal for Host {
-    async fn remove(&self, account: &AccountId) -> Result<(), StoreError> {
-        self.store("remove the account", |world| {
-            world.saw_removed(account);
-            world.remove(account);
-        })
-        .await?;
-        self.store("announce the change", |world| world.announce(account)).await
-    }
-
-    async fn deleted(&self, code: &str, _: Timestamp) -> Result<(), StoreError> {
-        self.store("note the deletion", |world| {
-            world.event(format_args!("the deletion {code} is done"));
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Journal for Host {
-    async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError> {
-        let caller = self.caller();
-        self.store("write into the journal", |world| {
-            world.event(format_args!(
-                "{} tells of {}: {:?}",
-                caller.invocation, entry.account, entry.what
-            ));
-            world.saw_told(caller, entry);
-        })
-        .await
-    }
-
-    async fn list(
-        &self,
-        _: &AccountId,
-        _: Timestamp,
-        _: usize,
-    ) -> Result<Vec<JournalEntry>, StoreError> {
-        // Only people read it.
-        Ok(Vec::new())
-    }
-}
 
 impl Host {
     /// Asks Meta for something that upkeep needs, and takes from the answer what `of` finds there.
@@ -413,12 +186,6 @@ impl World {
     /// Something is asked of upkeep; the account is due at once.
     fn request(&mut self, account: &AccountId, request: &UpkeepRequest, now: Timestamp) {
         self.event(format_args!("asked of upkeep for {account}: {request:?}"));
-        let listed = self.tables.kept.listed.entry(account.clone()).or_default();
-        listed.due = now;
-        match request {
-            UpkeepRequest::Backfill => listed.record.backfill_asked_at = Some(now),
-            UpkeepRequest::Deauthorize => listed.record.deauthorized_at = Some(now),
-            UpkeepRequest::Delete { code } => listed.record.delete = Some(code.clone()),
-        }
+        self.tables.kept.ask(account, request, now);
     }
 }

@@ -1,5 +1,4 @@
-//! All that upkeep asks of the world, in memory: one account, what is stored of it, and a Meta that
-//! does as it is told.
+//! One account, what is stored of it, and a Meta that does as it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,35 +6,35 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
 use spillway_core::campaign::Campaigns;
-use spillway_core::id::{AccountId, MediaId, RecipientId};
-use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::id::{AccountId, MediaId};
+use spillway_core::journal::Event;
 use spillway_core::pace::Cursor;
 use spillway_core::rules::Rules;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, Upkeep, WEBHOOK_FIELDS};
+use spillway_memory::tables::{Listed, Tables};
+use spillway_memory::{self as memory, Did, Ports, Requests};
 use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_meta::usage::Usage;
 use spillway_meta::webhook::CommentEvent;
-
-use super::{Intake, Kept, Upkeeper};
-use crate::account::{Account, SealedToken};
-use crate::account_cache::AccountCache;
-use crate::app::App;
-use crate::clock::{Clock, ClockCheck};
-use crate::gateway::Gateway;
-use crate::grant::GrantIds;
-use crate::ingest::Ingested;
-use crate::limiter::Limiter;
-use crate::metrics::Meter;
-use crate::port::{
-    AccountGraph, Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Journal,
-    KeptToken, LastSeen, MaintenanceRecord, MaintenanceSchedule, Moved, NextToken, Read, Removal,
-    Saved, StoreError, Tokens, UpkeepRequest,
+use spillway_service::account::{Account, SealedToken};
+use spillway_service::account_cache::AccountCache;
+use spillway_service::app::App;
+use spillway_service::clock::{Clock, ClockCheck};
+use spillway_service::gateway::Gateway;
+use spillway_service::grant::GrantIds;
+use spillway_service::ingest::Ingested;
+use spillway_service::limiter::Limiter;
+use spillway_service::metrics::Meter;
+use spillway_service::port::{
+    AccountGraph, Accounts, KeptToken, MaintenanceRecord, Read, StoreError,
 };
+use spillway_service::upkeep::{Intake, Kept, Upkeeper};
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_790_000_000);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -66,17 +65,12 @@ pub(crate) enum Mood {
 
 /// Everything there is.
 pub(crate) struct State {
-    /// When upkeep is due; nothing once it is off the list.
-    pub(crate) due: Option<Timestamp>,
-    pub(crate) record: MaintenanceRecord,
-    pub(crate) kept: KeptToken,
+    tables: Tables,
+    now: Timestamp,
     pub(crate) rules: Rules,
-    pub(crate) budget: Budget,
-    pub(crate) app: AppBudget,
-    pub(crate) cursor: Cursor,
     pub(crate) told: Vec<Event>,
-    /// Tokens cannot be read.
-    pub(crate) is_gone: bool,
+    /// A request that the store does not answer.
+    pub(crate) unanswered: Option<&'static str>,
     /// What Meta was asked, and with which token.
     pub(crate) calls: Vec<(&'static str, u8)>,
     pub(crate) moods: BTreeMap<u8, Mood>,
@@ -92,13 +86,118 @@ pub(crate) struct State {
     pub(crate) taken: BTreeSet<String>,
     /// How long a call takes.
     pub(crate) call_takes: Duration,
-    /// How many more things upkeep may ask for before it dies; nothing where it lives.
+    /// How many more things a process may ask for before it dies; nothing where it lives.
     pub(crate) asks_left: Option<u32>,
 }
 
+impl State {
+    fn listed(&self) -> &Listed {
+        &self.tables.kept.listed[&id()]
+    }
+
+    /// When upkeep is due.
+    pub(crate) fn due(&self) -> Timestamp {
+        self.listed().due
+    }
+
+    /// What upkeep knows of the account.
+    pub(crate) fn record(&self) -> &MaintenanceRecord {
+        &self.listed().record
+    }
+
+    pub(crate) fn record_mut(&mut self) -> &mut MaintenanceRecord {
+        &mut self.tables.kept.listed.get_mut(&id()).unwrap().record
+    }
+
+    /// The account's token, and the next one.
+    pub(crate) fn kept(&self) -> &KeptToken {
+        &self.tables.kept.tokens[&id()]
+    }
+
+    pub(crate) fn life_mut(&mut self) -> &mut TokenLife {
+        &mut self.tables.kept.tokens.get_mut(&id()).unwrap().life
+    }
+
+    /// The account's budget.
+    pub(crate) fn budget(&self) -> Budget {
+        self.tables.budgets.get(&id()).cloned().unwrap_or_default()
+    }
+
+    /// Changes the account's budget.
+    pub(crate) fn set_budget(&mut self, budget: Budget) {
+        self.tables.budgets.insert(id(), budget);
+        self.tables.see_budget(&id(), self.now.as_millis());
+    }
+
+    /// The app's budget.
+    pub(crate) fn app(&self) -> AppBudget {
+        self.tables.app.clone().unwrap_or_default()
+    }
+
+    pub(crate) fn app_mut(&mut self) -> &mut AppBudget {
+        self.tables.app.get_or_insert_default()
+    }
+
+    pub(crate) fn cursor_mut(&mut self) -> &mut Cursor {
+        self.tables.cursors.entry(id()).or_default()
+    }
+}
+
+impl memory::World for State {
+    type Caller = ();
+
+    fn tables(&mut self) -> &mut Tables {
+        &mut self.tables
+    }
+
+    fn now(&self) -> u64 {
+        self.now.as_millis()
+    }
+
+    fn read_as_of(&mut self, _: Read) -> u64 {
+        self.now.as_millis()
+    }
+
+    fn is_connected(&self, _: &AccountId) -> bool {
+        true
+    }
+
+    fn announce(&mut self, _: &AccountId) {}
+
+    fn saw(&mut self, (): (), did: Did<'_>) {
+        if let Did::Tells(entry) = did {
+            self.told.push(entry.what.clone());
+        }
+    }
+}
+
+/// The world, in which the processes of a test run one after another.
 pub(crate) struct World {
-    seconds: AtomicU64,
+    requests: AtomicU64,
     state: Mutex<State>,
+}
+
+impl Requests for World {
+    type World = State;
+
+    fn caller(&self) {}
+
+    fn request_id(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn request<R: Send>(
+        &self,
+        what: &'static str,
+        mut effect: impl FnMut(&mut State) -> R + Send,
+    ) -> Result<R, StoreError> {
+        self.survive().await;
+        let mut state = self.state();
+        if state.unanswered == Some(what) {
+            return Err(StoreError::unavailable(what, "no answer"));
+        }
+        Ok(effect(&mut state))
+    }
 }
 
 impl World {
@@ -111,20 +210,17 @@ impl World {
             whole_at: Some(START),
             ..Upkeep::default()
         };
+        let record =
+            MaintenanceRecord { upkeep, last_seen: Some(START), ..MaintenanceRecord::default() };
+        let mut tables = Tables::default();
+        tables.kept.listed.insert(id(), Listed { due: START, record, visited_by: None });
+        tables.kept.tokens.insert(id(), KeptToken { token: token(1), life, next: None });
         let state = State {
-            due: Some(START),
-            record: MaintenanceRecord {
-                upkeep,
-                last_seen: Some(START),
-                ..MaintenanceRecord::default()
-            },
-            kept: KeptToken { token: token(1), life, next: None },
+            tables,
+            now: START,
             rules: Rules::careful(),
-            budget: Budget::default(),
-            app: AppBudget::default(),
-            cursor: Cursor::default(),
             told: Vec::new(),
-            is_gone: false,
+            unanswered: None,
             calls: Vec::new(),
             moods: BTreeMap::new(),
             comments: Vec::new(),
@@ -135,7 +231,7 @@ impl World {
             call_takes: Duration::ZERO,
             asks_left: None,
         };
-        Arc::new(Self { seconds: AtomicU64::new(0), state: Mutex::new(state) })
+        Arc::new(Self { requests: AtomicU64::new(0), state: Mutex::new(state) })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -143,7 +239,8 @@ impl World {
     }
 
     pub(crate) fn pass(&self, span: Duration) {
-        self.seconds.fetch_add(span.as_secs(), Ordering::Relaxed);
+        let mut state = self.state();
+        state.now = state.now + span;
     }
 
     /// A run of a new process; `None` when it dies in a call that Meta never answers.
@@ -153,7 +250,6 @@ impl World {
 
     /// One that ends after this time.
     pub(crate) fn run_for(self: &Arc<Self>, span: Duration) -> Option<Kept> {
-        use futures::FutureExt;
         let upkeeper = self.upkeeper();
         let run = upkeeper.run(self.now() + span);
         run.now_or_never().map(Result::unwrap)
@@ -171,33 +267,42 @@ impl World {
         meter: Arc<Meter>,
     ) -> (Arc<AccountCache>, Limiter) {
         let clock: Arc<dyn Clock> = self.clone();
+        let ports = Arc::new(Ports(self.clone()));
         let account_cache = Arc::new(AccountCache::new(self.clone(), &clock));
         let ids = Arc::new(GrantIds::new(self.now().as_millis()));
-        let app = App::new(self.clone(), ids.clone(), self.clone(), Arc::clone(&meter));
-        let limiter =
-            Limiter::new(account_cache.clone(), self.clone(), app, ids, self.clone(), check, meter);
-        (account_cache, limiter.with_journal(self.clone()))
+        let app = App::new(ports.clone(), ids.clone(), self.clone(), Arc::clone(&meter));
+        let limiter = Limiter::new(
+            account_cache.clone(),
+            ports.clone(),
+            app,
+            ids,
+            self.clone(),
+            check,
+            meter,
+        );
+        (account_cache, limiter.with_journal(ports))
     }
 
     fn upkeeper(self: &Arc<Self>) -> Upkeeper {
         let (check, meter) = (Arc::default(), Arc::default());
+        let ports = Arc::new(Ports(self.clone()));
         let (account_cache, limiter) = self.limiter(Arc::clone(&check), Arc::clone(&meter));
         Upkeeper {
             account_cache,
             gateway: Gateway {
                 limiter,
-                backlogs: self.clone(),
+                backlogs: ports.clone(),
                 clock: self.clone(),
                 check: Arc::clone(&check),
                 meter: Arc::clone(&meter),
             },
-            budgets: self.clone(),
-            cursors: self.clone(),
-            backlogs: self.clone(),
-            maintenance: self.clone(),
-            tokens: self.clone(),
-            removal: self.clone(),
-            journal: self.clone(),
+            budgets: ports.clone(),
+            cursors: ports.clone(),
+            backlogs: ports.clone(),
+            maintenance: ports.clone(),
+            tokens: ports.clone(),
+            removal: ports.clone(),
+            journal: ports.clone(),
             graph: self.clone(),
             intake: self.clone(),
             clock: self.clone(),
@@ -206,7 +311,7 @@ impl World {
         }
     }
 
-    /// Where upkeep dies, before it is answered what it asks for now.
+    /// Where a process dies, before it is answered what it asks for now.
     async fn survive(&self) {
         let is_over = {
             let left = &mut self.state().asks_left;
@@ -245,11 +350,11 @@ impl World {
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        START + self.monotonic()
+        self.state().now
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_secs(self.seconds.load(Ordering::Relaxed))
+        self.state().now.since(START)
     }
 }
 
@@ -263,304 +368,13 @@ impl Accounts for World {
             revision: Revision::default(),
             rules: state.rules.clone(),
             campaigns: Campaigns::default(),
-            token: state.kept.token.clone(),
+            token: state.kept().token.clone(),
             forgotten: Default::default(),
         }))
     }
 
     async fn revision(&self, _: &AccountId) -> Result<Option<Revision>, StoreError> {
         Ok(Some(Revision::default()))
-    }
-}
-
-#[async_trait]
-impl Budgets for World {
-    async fn read(&self, _: &AccountId, _: Read) -> Result<Budget, StoreError> {
-        self.survive().await;
-        Ok(self.state().budget.clone())
-    }
-
-    async fn save(&self, _: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
-        self.survive().await;
-        let mut state = self.state();
-        if next.version != state.budget.version + 1 {
-            return Ok(Saved::Conflict(state.budget.clone()));
-        }
-        state.budget = next.clone();
-        Ok(Saved::Done)
-    }
-
-    async fn save_moved(
-        &self,
-        account: &AccountId,
-        next: &Budget,
-        _: &Moved<'_>,
-    ) -> Result<Saved<Budget>, StoreError> {
-        self.survive().await;
-        Budgets::save(self, account, next).await
-    }
-
-    async fn counted_at(
-        &self,
-        _: &AccountId,
-        _: &RecipientId,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        self.survive().await;
-        Ok(None)
-    }
-
-    async fn note_counted(
-        &self,
-        _: &AccountId,
-        _: &RecipientId,
-        _: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.survive().await;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl AppBudgets for World {
-    async fn load(&self) -> Result<AppBudget, StoreError> {
-        self.survive().await;
-        Ok(self.state().app.clone())
-    }
-
-    async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
-        self.survive().await;
-        self.state().app = next.clone();
-        Ok(Saved::Done)
-    }
-}
-
-#[async_trait]
-impl Cursors for World {
-    async fn load(&self, _: &AccountId) -> Result<Cursor, StoreError> {
-        self.survive().await;
-        Ok(self.state().cursor.clone())
-    }
-
-    async fn save(&self, _: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
-        self.survive().await;
-        self.state().cursor = next.clone();
-        Ok(Saved::Done)
-    }
-}
-
-#[async_trait]
-impl Backlogs for World {
-    async fn mark(&self, _: &AccountId, _: Timestamp) -> Result<(), StoreError> {
-        self.survive().await;
-        Ok(())
-    }
-
-    async fn wake(&self, _: &AccountId, _: Timestamp) -> Result<(), StoreError> {
-        self.survive().await;
-        Ok(())
-    }
-
-    async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        self.survive().await;
-        Ok(Vec::new())
-    }
-
-    async fn lease(
-        &self,
-        _: &AccountId,
-        _: Timestamp,
-        _: Timestamp,
-    ) -> Result<Option<BacklogMarker>, StoreError> {
-        self.survive().await;
-        Ok(None)
-    }
-
-    async fn settle(
-        &self,
-        _: &AccountId,
-        _: &BacklogMarker,
-        _: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        self.survive().await;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl LastSeen for World {
-    async fn record_seen(&self, _: &AccountId, at: Timestamp) -> Result<(), StoreError> {
-        self.survive().await;
-        let last_seen = &mut self.state().record.last_seen;
-        *last_seen = Some(at).max(*last_seen);
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl MaintenanceSchedule for World {
-    async fn enroll(&self, _: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        self.survive().await;
-        self.state().due = Some(now);
-        Ok(())
-    }
-
-    async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        self.survive().await;
-        let due = self.state().due.filter(|due| *due <= now);
-        Ok(due.map(|due| (id(), due)).into_iter().collect())
-    }
-
-    async fn visit(
-        &self,
-        _: &AccountId,
-        due: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<MaintenanceRecord>, StoreError> {
-        self.survive().await;
-        let mut state = self.state();
-        if state.due != Some(due) {
-            return Ok(None);
-        }
-        state.due = Some(until);
-        Ok(Some(state.record.clone()))
-    }
-
-    async fn note(&self, _: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
-        self.survive().await;
-        self.state().record.upkeep = upkeep.clone();
-        Ok(())
-    }
-
-    async fn settle(
-        &self,
-        _: &AccountId,
-        until: Timestamp,
-        upkeep: &Upkeep,
-        due: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.survive().await;
-        let mut state = self.state();
-        state.record.upkeep = upkeep.clone();
-        if state.due == Some(until) {
-            state.due = Some(due);
-        }
-        Ok(())
-    }
-
-    async fn ask(
-        &self,
-        _: &AccountId,
-        request: &UpkeepRequest,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.survive().await;
-        let mut state = self.state();
-        state.due = Some(now);
-        match request {
-            UpkeepRequest::Backfill => state.record.backfill_asked_at = Some(now),
-            UpkeepRequest::Deauthorize => state.record.deauthorized_at = Some(now),
-            UpkeepRequest::Delete { code } => state.record.delete = Some(code.clone()),
-        }
-        Ok(())
-    }
-
-    async fn alias(&self, _: &AccountId, _: &str) -> Result<(), StoreError> {
-        self.survive().await;
-        Ok(())
-    }
-
-    async fn strike_off(&self, _: &AccountId) -> Result<(), StoreError> {
-        self.survive().await;
-        self.state().due = None;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Tokens for World {
-    async fn load(&self, _: &AccountId) -> Result<Option<KeptToken>, StoreError> {
-        self.survive().await;
-        let state = self.state();
-        if state.is_gone {
-            Err(StoreError::unavailable("load the token", "gone"))
-        } else {
-            Ok(Some(state.kept.clone()))
-        }
-    }
-
-    async fn note_life(
-        &self,
-        _: &AccountId,
-        _: &SealedToken,
-        life: TokenLife,
-    ) -> Result<(), StoreError> {
-        self.survive().await;
-        self.state().kept.life = life;
-        Ok(())
-    }
-
-    async fn keep_next(
-        &self,
-        _: &AccountId,
-        token: &SealedToken,
-        next: &NextToken,
-    ) -> Result<bool, StoreError> {
-        self.survive().await;
-        let mut state = self.state();
-        let is_in_use = state.kept.token == *token;
-        if is_in_use {
-            state.kept.next = Some(next.clone());
-        }
-        Ok(is_in_use)
-    }
-
-    async fn swap(&self, _: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
-        self.survive().await;
-        let mut state = self.state();
-        let is_next = state.kept.next.as_ref() == Some(next);
-        if is_next {
-            let NextToken { token, life } = next.clone();
-            state.kept = KeptToken { token, life, next: None };
-        }
-        Ok(is_next)
-    }
-
-    async fn drop_next(&self, _: &AccountId, _: &NextToken) -> Result<(), StoreError> {
-        self.survive().await;
-        self.state().kept.next = None;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Removal for World {
-    async fn remove(&self, _: &AccountId) -> Result<(), StoreError> {
-        self.survive().await;
-        Ok(())
-    }
-
-    async fn deleted(&self, _: &str, _: Timestamp) -> Result<(), StoreError> {
-        self.survive().await;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Journal for World {
-    async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError> {
-        self.survive().await;
-        self.state().told.push(entry.what.clone());
-        Ok(())
-    }
-
-    async fn list(
-        &self,
-        _: &AccountId,
-        _: Timestamp,
-        _: usize,
-    ) -> Result<Vec<JournalEntry>, StoreError> {
-        self.survive().await;
-        Ok(Vec::new())
     }
 }
 
@@ -677,7 +491,7 @@ impl AccountGraph for World {
         let (items, next) = {
             let mut state = self.state();
             if state.parks_after_a_page {
-                state.cursor.parked = Some(Lane::Inbound);
+                state.cursor_mut().parked = Some(Lane::Inbound);
             }
             let page = state.comments.iter().skip(from).take(PAGE);
             let item = |at: &Timestamp| CommentItem {
