@@ -153,8 +153,9 @@ fn dependencies_run_one_way() {
                 functions += 1;
                 &[CORE, META, SERVICE, CLOUD]
             }
-            // It must build without the SDK, and share nothing with what it stands in for.
-            "spillway-simulation" => &[CORE, META, SERVICE, "spillway-judge"],
+            // They must build without the SDK, and share nothing with what they stand in for.
+            "spillway-memory" => &[CORE, SERVICE],
+            "spillway-simulation" => &[CORE, META, SERVICE, "spillway-judge", "spillway-memory"],
             // They replace AWS and Meta: the clock is all that they share with what calls
             // them.
             "spillway-sqs" => &[CORE, SERVICE],
