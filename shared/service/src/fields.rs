@@ -80,29 +80,34 @@ impl<'de> Deserializer<'de> for Names<'_> {
 
 #[cfg(test)]
 mod tests {
-    use spillway_core::campaign::Campaign;
+    use serde::Deserialize;
 
     use super::*;
 
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    struct Thing {
+        words: Vec<String>,
+        texts: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<String>,
+        #[serde(rename = "count")]
+        number: u32,
+    }
+
     #[test]
-    fn fields_are_named_in_the_order_of_their_declaration() {
-        let campaign = serde_json::json!({
-            "id": "guide", "keywords": ["guide", "guía"], "matching": "exact", "messages": ["Hi you"],
-        });
-        let campaign: Campaign = serde_json::from_value(campaign).unwrap();
-        let shown: Vec<_> =
-            of(&campaign).iter().map(|f| format!("{} {}", f.name, f.text())).collect();
-        assert_eq!(
-            shown,
-            [
-                "id guide",
-                "keywords guide, guía",
-                "matching exact",
-                "except none",
-                "media none",
-                "overflow oldest_first",
-                "messages «Hi you»",
-            ]
-        );
+    fn fields_are_named_as_in_a_file_and_in_the_order_of_their_declaration() {
+        let words = ["guide", "guía"].map(str::to_owned).to_vec();
+        let texts = ["Hi", "Hi you"].map(str::to_owned).to_vec();
+        let thing = Thing { words, texts, left_out: Vec::new(), number: 7 };
+        let fields = of(&thing);
+        let shown: Vec<_> = fields.iter().map(|field| (field.name, field.text())).collect();
+        let expected = [
+            ("words", "guide, guía"),
+            ("texts", "«Hi», «Hi you»"),
+            ("left_out", "none"),
+            ("count", "7"),
+        ];
+        assert_eq!(shown, expected.map(|(name, text)| (name, text.to_owned())));
     }
 }
