@@ -69,10 +69,20 @@ fn the_core_is_made_of_nothing_that_does_io_or_reads_a_clock() {
     let dependencies = normal_dependencies(&metadata);
     let name = |id: &PackageId| metadata[id].name.to_string();
     let core = metadata.packages.iter().find(|package| package.name == "spillway-core").unwrap();
+    // Tools switch these on: see `functions_link_no_schema`.
+    let optional: Vec<&str> = core
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.optional)
+        .map(|dependency| dependency.name.as_str())
+        .collect();
     let mut reached = BTreeSet::new();
     let mut next = vec![&core.id];
     while let Some(id) = next.pop() {
         for dependency in &dependencies[id] {
+            if *id == core.id && optional.contains(&metadata[*dependency].name.as_str()) {
+                continue;
+            }
             if reached.insert(name(dependency)) {
                 next.push(dependency);
             }
@@ -97,6 +107,30 @@ fn the_core_reads_no_clock_no_file_no_environment_and_draws_nothing() {
     }
 }
 
+/// The JSON schema of files is for tools. `sam build` builds each function for itself, so another
+/// package's features do not reach it.
+#[test]
+fn functions_link_no_schema() {
+    let metadata = metadata();
+    let mut looked_at = 0;
+    for package in metadata.workspace_packages() {
+        let folder = package.manifest_path.strip_prefix(root()).unwrap().as_str();
+        if !folder.starts_with("functions/") && !folder.starts_with("shared/") {
+            continue;
+        }
+        for dependency in &package.dependencies {
+            let name = &package.name;
+            let is_on = dependency.features.iter().any(|feature| feature == "schema");
+            assert!(!is_on, "{name} switches on the schema of {}", dependency.name);
+            assert!(dependency.name != "schemars" || dependency.optional, "{name}");
+            looked_at += 1;
+        }
+        let default = package.features.get("default");
+        assert!(default.is_none_or(Vec::is_empty), "{} has features by default", package.name);
+    }
+    assert!(looked_at > 20, "{looked_at}");
+}
+
 #[test]
 fn dependencies_run_one_way() {
     const CORE: &str = "spillway-core";
@@ -119,8 +153,9 @@ fn dependencies_run_one_way() {
                 functions += 1;
                 &[CORE, META, SERVICE, CLOUD]
             }
-            // It must build without the SDK, and share nothing with what it stands in for.
-            "spillway-simulation" => &[CORE, META, SERVICE, "spillway-judge"],
+            // They must build without the SDK, and share nothing with what they stand in for.
+            "spillway-memory" => &[CORE, SERVICE],
+            "spillway-simulation" => &[CORE, META, SERVICE, "spillway-judge", "spillway-memory"],
             // They replace AWS and Meta: the clock is all that they share with what calls
             // them.
             "spillway-sqs" => &[CORE, SERVICE],

@@ -15,6 +15,7 @@ use spillway_service::accounts_file::{self, AccountsFileError, Mistake};
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
 use spillway_service::admin::rfc3339;
+use spillway_service::fields::{self, Field};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -145,15 +146,11 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
             export(&place.open().await?, account.as_deref(), output).await
         }
         Command::Schema => {
-            let schema: serde_json::Value = serde_json::from_str(SCHEMA)?;
-            output.print(&schema, || SCHEMA.to_owned())
+            let schema = accounts_file::schema();
+            output.print(&schema, || format!("{schema:#}\n"))
         }
     }
 }
-
-/// The schema of accounts files. A derived one would have to come from the types that the functions
-/// are built of, and could not tell what these check by hand.
-const SCHEMA: &str = include_str!("campaign.schema.json");
 
 /// A file's text, and how it is called.
 fn read(file: &Path) -> Result<(String, String)> {
@@ -316,16 +313,14 @@ async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<
             None => line("state", &state(&shown)),
             Some(since) => line("state", &format!("{} since {since}", state(&shown))),
         }
-        line("keywords", &keywords(campaign));
-        line("matching", &format!("{:?}", campaign.matching).to_lowercase());
-        for word in &campaign.except {
-            line("except", word);
+        if campaign.keywords.is_empty() {
+            line("keywords", &keywords(campaign));
         }
-        for media in &campaign.media {
-            line("media", media.as_str());
-        }
-        for message in &campaign.messages {
-            line("message", &message.to_string());
+        for Field { name, values } in fields::of(campaign).iter().filter(|field| field.name != "id")
+        {
+            for value in values {
+                line(name, value);
+            }
         }
         text
     })
@@ -429,9 +424,6 @@ fn exported(accounts: &[Account]) -> Exported {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::Value;
     use spillway_core::campaign::Campaigns;
     use spillway_service::account::SealedToken;
     use spillway_service::accounts_file::NewAccount;
@@ -505,47 +497,5 @@ messages = ["Thanks!"]
         assert_eq!(exported.account[0].profile, "careful_kept");
         let text = toml::to_string(&exported).unwrap();
         assert!(accounts_file::parse(&text, &Profile::careful()).is_ok(), "{text}");
-    }
-
-    /// The keys that the parser takes in a table, as it says them when it meets another.
-    fn taken(text: &str) -> BTreeSet<String> {
-        let error = accounts_file::parse(text, &Profile::careful()).unwrap_err().to_string();
-        let (_, keys) = error.split_once("expected one of ").expect("a list of keys");
-        keys.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
-    }
-
-    #[test]
-    fn the_schema_knows_the_keys_that_the_parser_takes() {
-        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let known = |name: &str| -> BTreeSet<String> {
-            let table = &schema["$defs"][name];
-            assert_eq!(table["additionalProperties"], false, "{name}");
-            table["properties"].as_object().unwrap().keys().cloned().collect()
-        };
-        let account = "[[account]]\nid = \"1\"\n";
-        let profile = "[[profile]]\nname = \"a\"\n";
-        for (name, text) in [
-            ("account", format!("{account}x = 1")),
-            ("campaign", format!("{account}[[account.campaign]]\nx = 1")),
-            ("terms", format!("{account}terms = {{ x = 1 }}")),
-            ("profile", format!("{profile}x = 1")),
-            ("quota", format!("{profile}[[profile.quota]]\nx = 1")),
-            ("spread", format!("{profile}spread = {{ x = 1 }}")),
-            ("warm_up", format!("{profile}warm_up = {{ x = 1 }}")),
-            ("slow_down", format!("{profile}slow_down = {{ x = 1 }}")),
-        ] {
-            if let ("spread" | "slow_down", error) =
-                (name, accounts_file::parse(&text, &Profile::careful()).unwrap_err().to_string())
-            {
-                // With two keys serde lists them otherwise.
-                for key in known(name) {
-                    assert!(error.contains(&format!("`{key}`")), "{error}");
-                }
-                continue;
-            }
-            assert_eq!(known(name), taken(&text), "{name}");
-        }
-        let top: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(top, ["account", "profile"]);
     }
 }

@@ -7,28 +7,42 @@ use crate::keyword::{Folded, Matching};
 use crate::message::Template;
 use crate::time::Timestamp;
 
+// This is the one declaration of a campaign's fields. What a file may say, the stored form, the JSON
+// schema and what the operator's tool shows and compares all follow from it. Deserializing checks
+// the types alone, `check` the rest.
 /// A creator's campaign: comments that match it get one of its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, try_from = "Unchecked")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Campaign {
     /// Unique within the account.
+    #[cfg_attr(feature = "schema", schemars(with = "String", length(min = 1, max = 64)))]
     pub id: CampaignId,
     /// The comment must contain one of these. If empty, every comment matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(transform = words))]
     pub keywords: Vec<String>,
     /// How a comment must contain a keyword or an exception.
     #[serde(default)]
     pub matching: Matching,
     /// A comment that contains one of these does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(transform = words))]
     pub except: Vec<String>,
     /// Posts, Reels or broadcasts whose comments match. If empty, all do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", transform = ids))]
     pub media: Vec<MediaId>,
     /// Which sends go first if not all can go in time.
     #[serde(default)]
     pub overflow: Overflow,
-    /// The texts, one for each send in turn; 1 to 255 of them.
+    /// The texts, one for each send in turn; 1 to 255 of them. Each has at most 1,000 bytes when it
+    /// is filled in. Placeholders are `{username|fallback}` and `{keyword|fallback}`; `{{` and `}}`
+    /// are braces.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<String>", length(min = 1, max = 255), transform = words)
+    )]
     pub messages: Vec<Template>,
 }
 
@@ -46,6 +60,7 @@ pub enum Running {
 
 /// Which of a campaign's sends go if not all can go in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
     /// The oldest comments first.
@@ -54,24 +69,23 @@ pub enum Overflow {
     /// The newest comments first: an answer within minutes is worth more than one after days.
     NewestFirst,
     /// The oldest comments first. Those that would be too late get a public reply instead.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     PublicReply,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unchecked {
-    id: CampaignId,
-    #[serde(default)]
-    keywords: Vec<String>,
-    #[serde(default)]
-    matching: Matching,
-    #[serde(default)]
-    except: Vec<String>,
-    #[serde(default)]
-    media: Vec<MediaId>,
-    #[serde(default)]
-    overflow: Overflow,
-    messages: Vec<Template>,
+/// Describes a list of different texts that are not blank.
+#[cfg(feature = "schema")]
+fn words(list: &mut schemars::Schema) {
+    list.insert("uniqueItems".into(), true.into());
+    list.insert("items".into(), [("type", "string"), ("pattern", r"\S")].into_iter().collect());
+}
+
+/// Describes a list of different ids.
+#[cfg(feature = "schema")]
+fn ids(list: &mut schemars::Schema) {
+    list.insert("uniqueItems".into(), true.into());
+    let id = [("type", "string"), ("pattern", crate::id::DIGITS)];
+    list.insert("items".into(), id.into_iter().collect());
 }
 
 /// A fault of a campaign.
@@ -95,16 +109,6 @@ pub enum CampaignError {
     /// A text that is listed twice, so that it could be sent twice in a row.
     #[error("campaign `{0}` has the message «{1}» twice: change one of them")]
     SameMessage(CampaignId, String),
-}
-
-impl TryFrom<Unchecked> for Campaign {
-    type Error = CampaignError;
-
-    fn try_from(given: Unchecked) -> Result<Self, CampaignError> {
-        let Unchecked { id, keywords, matching, except, media, overflow, messages } = given;
-        let campaign = Self { id, keywords, matching, except, media, overflow, messages };
-        campaign.check().map(|()| campaign)
-    }
 }
 
 impl Campaign {
@@ -251,18 +255,13 @@ impl Ready {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn campaign(id: &str, keywords: &[&str], media: &[&str]) -> Campaign {
-        Campaign {
-            id: id.into(),
-            keywords: keywords.iter().map(|&word| word.into()).collect(),
-            matching: Matching::Word,
-            except: Vec::new(),
-            media: media.iter().map(|&id| id.into()).collect(),
-            overflow: Overflow::OldestFirst,
-            messages: vec![Template::parse("hi").unwrap()],
-        }
+        let fields = json!({ "id": id, "keywords": keywords, "media": media, "messages": ["hi"] });
+        serde_json::from_value(fields).unwrap()
     }
 
     fn matched(campaigns: &Campaigns, text: &str, media: &str) -> Option<String> {
@@ -337,27 +336,21 @@ mod tests {
 
     #[test]
     fn mistakes_are_refused() {
-        let unchecked = |keywords: &[&str], messages: &[&str]| Unchecked {
-            id: "c".into(),
-            keywords: keywords.iter().map(|&word| word.into()).collect(),
-            matching: Matching::Word,
-            except: Vec::new(),
-            media: Vec::new(),
-            overflow: Overflow::OldestFirst,
-            messages: messages.iter().map(|text| Template::parse(text).unwrap()).collect(),
+        let with = |keywords: &[&str], messages: &[&str]| {
+            let messages = messages.iter().map(|text| Template::parse(text).unwrap()).collect();
+            Campaign { messages, ..campaign("c", keywords, &[]) }
         };
-        let error = |keywords: &[&str], messages: &[&str]| {
-            Campaign::try_from(unchecked(keywords, messages)).unwrap_err()
-        };
+        let error =
+            |keywords: &[&str], messages: &[&str]| with(keywords, messages).check().unwrap_err();
         assert_eq!(error(&["link"], &[]), CampaignError::Messages("c".into()));
         assert_eq!(error(&[" "], &["hi"]), CampaignError::EmptyKeyword("c".into()));
         assert_eq!(
             error(&["link"], &["hi", "hi"]),
             CampaignError::SameMessage("c".into(), "hi".into())
         );
-        assert!(Campaign::try_from(unchecked(&[], &["hi"])).is_ok());
-        let public = Unchecked { overflow: Overflow::PublicReply, ..unchecked(&[], &["hi"]) };
-        let error = Campaign::try_from(public).unwrap_err();
+        assert_eq!(with(&[], &["hi"]).check(), Ok(()));
+        let public = Campaign { overflow: Overflow::PublicReply, ..with(&[], &["hi"]) };
+        let error = public.check().unwrap_err();
         assert!(error.to_string().contains("not possible yet"), "{error}");
     }
 }

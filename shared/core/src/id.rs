@@ -5,6 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The ids that Meta gives, as a regular expression.
+#[cfg(feature = "schema")]
+pub const DIGITS: &str = "^[0-9]{1,32}$";
+
 macro_rules! string_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

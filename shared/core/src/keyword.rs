@@ -7,6 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// How a comment must contain a keyword.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Matching {
     /// As whole words, one after the other: `link` is in «the link, please», not in «linked».

@@ -31,10 +31,12 @@ pub struct Profile {
 
 /// Spreads the day's DMs evenly over its active hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Spread {
     /// How long a day is active, at most `24h`.
     #[serde(with = "crate::span")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub active: Duration,
     /// DMs that may exceed the even pace in any ten minutes; at least a twentieth of that pace.
     pub burst: u32,
@@ -47,11 +49,14 @@ impl Spread {
 
 /// The first weeks of a new account, in which each day's figures are a share of the full ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WarmUp {
     /// Percent of the full figures on the first day.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub from_percent: u8,
     /// Percent of the full figures on the last day of the warm-up.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub to_percent: u8,
     /// Length of the warm-up in days.
     pub days: NonZeroU32,
@@ -86,11 +91,14 @@ impl WarmUp {
 /// The reported usage from which an account slows down, and at which it stops, in percent of Meta's
 /// limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SlowDown {
     /// The account slows down from this usage on.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
     pub from_percent: u8,
     /// The account stops at this usage.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub stop_percent: u8,
 }
 

@@ -21,6 +21,7 @@ pub(crate) const PACE_SLACK: Duration = Duration::from_secs(2);
 
 /// A kind of call to Meta that a quota may count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// The one DM that answers a comment on a post or Reel.
@@ -70,6 +71,7 @@ impl Action {
 
 /// What one action takes from a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// One unit for each call.
@@ -118,6 +120,8 @@ impl From<Tier> for u8 {
 
 /// The units that a window may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 #[serde(untagged, expecting = "a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`")]
 pub enum Limit {
     /// The same for every tier.
@@ -151,6 +155,7 @@ impl Limit {
 
 /// Whose calls a quota counts together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// The calls of one account.
@@ -192,11 +197,14 @@ impl fmt::Debug for QuotaId {
 
 /// Allows at most `limit` units of `actions` in any window of this length, wherever it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
     /// Its name.
+    #[cfg_attr(feature = "schema", schemars(with = "String", length(min = 1, max = 32)))]
     pub id: QuotaId,
     /// The actions it counts.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub actions: Vec<Action>,
     /// What one action takes.
     pub unit: Unit,
@@ -205,6 +213,7 @@ pub struct Quota {
     pub scope: Scope,
     /// The rolling window's length, written as `1h` or `24h`.
     #[serde(with = "crate::span")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub window: Duration,
     /// Units in any one window.
     pub limit: Limit,

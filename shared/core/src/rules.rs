@@ -21,19 +21,28 @@ use crate::time::{CLOCK_BOUND, Timestamp};
 
 /// What applies to one account, whatever its profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
-    /// Its tier.
+    /// Its tier: Meta lets it write to 1,000, 10,000 or 100,000 people a day.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "u8", range(min = 1, max = 3)))]
     pub tier: Tier,
-    /// The time zone of its day.
+    /// The time zone of its day: a name of the IANA database, such as `Europe/Berlin`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub time_zone: Zone,
-    /// When its active hours begin, in that time zone.
+    /// When its active hours begin, in that time zone, such as `08:00`.
     #[serde(default = "eight")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "String", regex(pattern = "^[0-9]{2}:[0-9]{2}$"))
+    )]
     pub day_starts: TimeOfDay,
-    /// When it began to send through software. `None` means that it is not warmed up.
+    /// When it began to send through software, in milliseconds since 1970. Without it, the account
+    /// is not warmed up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>"))]
     pub warm_up_since: Option<Timestamp>,
 }
 

@@ -362,10 +362,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::campaign::{Campaign, Overflow};
+    use crate::campaign::Campaign;
     use crate::feedback::Lowered;
-    use crate::keyword::Matching;
-    use crate::message::Template;
     use crate::profile::Profile;
     use crate::refusal::{Evidence, Party};
     use crate::rules::Terms;
@@ -402,14 +400,9 @@ mod tests {
     }
 
     fn campaigns() -> Campaigns {
-        let campaign = |id: &str| Campaign {
-            id: id.into(),
-            keywords: Vec::new(),
-            matching: Matching::Word,
-            except: Vec::new(),
-            media: Vec::new(),
-            overflow: Overflow::OldestFirst,
-            messages: vec![Template::parse("Hi").unwrap()],
+        let campaign = |id: &str| {
+            let fields = serde_json::json!({ "id": id, "messages": ["Hi"] });
+            serde_json::from_value::<Campaign>(fields).unwrap()
         };
         Campaigns::new([campaign("guide"), campaign("menu")])
     }

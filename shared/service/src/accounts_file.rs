@@ -7,13 +7,19 @@ use std::ops::Range;
 
 use serde::Deserialize;
 use spillway_core::campaign::{Campaign, CampaignError, Overflow};
+#[cfg(feature = "schema")]
+use spillway_core::id::DIGITS;
 use spillway_core::id::{AccountId, CampaignId, MediaId};
-use spillway_core::keyword::{Folded, Matching};
+use spillway_core::keyword::Folded;
 use spillway_core::message::{Template, TemplateError, VALUE_BYTES_MAX};
 use spillway_core::profile::{Profile, ProfileError, SlowDown, Spread, WarmUp};
-use spillway_core::quota::{Quota, QuotaId};
+use spillway_core::quota::{Action, Quota, QuotaId};
 use spillway_core::rules::{Rules, Terms};
 use toml::Spanned;
+
+use self::tree::{Place, Tree};
+
+mod tree;
 
 /// An account to connect.
 #[derive(Clone, Debug)]
@@ -214,60 +220,91 @@ pub enum Reason {
     /// A profile that cannot be counted or would never send.
     #[error("profile `{0}`: {1}")]
     Profile(String, ProfileError),
+    /// No row of a profile counts this action.
+    #[error(
+        "profile `{0}`: no row counts `{1}`, so these calls would have no limit: add a \
+         [[profile.quota]] with id = \"{1}_hour\", actions = [\"{1}\"], unit = \"calls\", \
+         window = \"1h\" and limit = 200, or add `{1}` to the actions of another row"
+    )]
+    Unlimited(String, &'static str),
     /// An account's own limits cannot be kept.
     #[error("account {0}: {1}")]
     Rules(AccountId, ProfileError),
 }
 
+/// Accounts, their campaigns and the limits they keep.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(title = "Spillway accounts file", extend("required" = ["account"]))
+)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Profiles beside those that come with Spillway.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<CustomProfile>"))]
     profile: Vec<Spanned<CustomProfile>>,
+    /// The accounts.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Entry>", length(min = 1)))]
     account: Vec<Spanned<Entry>>,
 }
 
 /// A profile of the file: a base with some parts replaced.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Profile"))]
 #[serde(deny_unknown_fields)]
 struct CustomProfile {
+    /// Its name.
+    #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = r"\S")))]
     name: Spanned<String>,
     /// The base. Without one, the profile starts empty.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     base: Option<Spanned<String>>,
     /// Rows to add, or to replace those of the same name.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Quota>", length(max = 12)))]
     quota: Vec<Spanned<Quota>>,
+    /// How the day's DMs are spread.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Spread>"))]
     spread: Option<Spanned<Spread>>,
+    /// How a new account begins.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<WarmUp>"))]
     warm_up: Option<Spanned<WarmUp>>,
+    /// At which reported usage the account slows down and stops.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<SlowDown>"))]
     slow_down: Option<Spanned<SlowDown>>,
 }
 
+/// An account, its limits and its campaigns.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Account"))]
 #[serde(deny_unknown_fields)]
 struct Entry {
+    /// The account's id as webhooks name it (`user_id`).
+    #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = DIGITS)))]
     id: Spanned<AccountId>,
+    /// `careful`, `meta` or the name of a `[[profile]]`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     profile: Option<Spanned<String>>,
+    /// What applies to this account, whatever its profile.
     terms: Option<Terms>,
+    /// Its campaigns.
     #[serde(default)]
-    campaign: Vec<Spanned<CampaignEntry>>,
+    campaign: Vec<Campaign>,
 }
 
-/// A [`Campaign`] and the position of each of its parts in the file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CampaignEntry {
-    id: Spanned<CampaignId>,
-    #[serde(default)]
-    keywords: Vec<Spanned<String>>,
-    #[serde(default)]
-    matching: Matching,
-    #[serde(default)]
-    except: Vec<Spanned<String>>,
-    #[serde(default)]
-    media: Vec<Spanned<MediaId>>,
-    overflow: Option<Spanned<Overflow>>,
-    messages: Spanned<Vec<Spanned<String>>>,
+/// Returns the JSON schema of an accounts file. It follows from the types that the file is read
+/// into, and refuses what it can of what [`parse`] refuses.
+#[cfg(feature = "schema")]
+pub fn schema() -> serde_json::Value {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<File>()
+        .to_value()
 }
 
 /// Collects mistakes, and knows the lines of the file.
@@ -295,10 +332,17 @@ impl Mistakes<'_> {
     }
 }
 
-fn read<'a>(text: &'a str) -> Result<(File, Mistakes<'a>), AccountsFileError> {
+/// Returns what a file says, without the messages that are no templates, and where it says it.
+fn read(text: &str) -> Result<(File, Tree<'_>, Mistakes<'_>), AccountsFileError> {
     let mut mistakes = Mistakes { text, found: Vec::new() };
-    match toml::from_str::<File>(text) {
-        Ok(file) => Ok((file, mistakes)),
+    let parsed = Tree::parse(text).and_then(|tree| {
+        let mut sound = tree.clone();
+        // A text that is no template would end the reading. It gets its own mistake later.
+        sound.retain_messages(|text| Template::parse(text).is_ok());
+        Ok((sound.read()?, tree))
+    });
+    match parsed {
+        Ok((file, tree)) => Ok((file, tree, mistakes)),
         Err(error) => {
             let mut reason = error.message().replace('\n', ", ");
             if reason == "invalid type: map, expected a sequence" {
@@ -319,13 +363,13 @@ fn read<'a>(text: &'a str) -> Result<(File, Mistakes<'a>), AccountsFileError> {
 /// # Errors
 /// Returns every mistake with its line.
 pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsFileError> {
-    let (file, mut mistakes) = read(text)?;
+    let (file, tree, mut mistakes) = read(text)?;
     let profiles = profiles(file.profile, &mut mistakes);
     let mut accounts: Vec<NewAccount> = Vec::new();
     if file.account.is_empty() {
         mistakes.add(0..0, Reason::Empty);
     }
-    for entry in file.account {
+    for (nth, entry) in file.account.into_iter().enumerate() {
         let span = entry.span();
         let Entry { id, profile: name, terms, campaign } = entry.into_inner();
         let id_span = id.span();
@@ -348,7 +392,8 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
             }),
             terms,
         };
-        let campaigns = campaigns(&id, campaign, &mut mistakes);
+        let places = (0..).map(|at| tree.campaign(nth, at));
+        let campaigns = campaigns(&id, campaign.into_iter().zip(places), &mut mistakes);
         if let Err(much) = check_together(campaigns.iter()) {
             mistakes.add(id_span, Reason::TooMuch(id.clone(), much));
         }
@@ -369,46 +414,47 @@ fn is_number(id: &str) -> bool {
     (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn campaigns(
+fn campaigns<'t>(
     account: &AccountId,
-    entries: Vec<Spanned<CampaignEntry>>,
+    entries: impl Iterator<Item = (Campaign, Place<'t>)>,
     mistakes: &mut Mistakes<'_>,
 ) -> Vec<Campaign> {
     let mut campaigns: Vec<Campaign> = Vec::new();
-    for entry in entries {
-        let span = entry.span();
-        let entry = entry.into_inner();
-        let id = entry.id.get_ref().clone();
+    for (campaign, place) in entries {
+        let id = campaign.id.clone();
         let name = id.as_str();
         if name.trim() != name || !(1..=64).contains(&name.chars().count()) {
-            mistakes.add(entry.id.span(), Reason::CampaignId(id.clone()));
+            mistakes.add(place.field("id").span(), Reason::CampaignId(id.clone()));
         } else if campaigns.iter().any(|known| known.id == id) {
-            mistakes.add(entry.id.span(), Reason::SameCampaign(account.clone(), id.clone()));
+            let same = Reason::SameCampaign(account.clone(), id.clone());
+            mistakes.add(place.field("id").span(), same);
             continue;
         }
-        let is_sound = check_words(&entry, mistakes) & check_media(&entry.media, mistakes);
-        let Some(messages) = checked_messages(&entry, mistakes).filter(|_| is_sound) else {
+        let before = mistakes.found.len();
+        check_words(&campaign, place, mistakes);
+        check_media(&campaign.media, place.field("media"), mistakes);
+        check_messages(&campaign, place, mistakes);
+        if mistakes.found.len() > before {
             continue;
-        };
-        let campaign = entry.campaign(messages);
+        }
         match campaign.check() {
             Ok(()) => {}
             // This was reported at the line of its id.
             Err(CampaignError::NoId) => continue,
             Err(error) => {
-                mistakes.add(span, error);
+                mistakes.add(place.span(), error);
                 continue;
             }
         }
         for other in &campaigns {
             let Some(word) = campaign.clash(other) else { continue };
             let (first, second) = (other.id.clone(), campaign.id.clone());
-            let spanned = entry.keywords.iter().find(|known| known.get_ref() == word);
-            match spanned {
-                Some(known) => {
-                    mistakes.add(known.span(), Reason::Clash(first, second, word.to_owned()));
+            match campaign.keywords.iter().position(|known| known == word) {
+                Some(at) => {
+                    let clash = Reason::Clash(first, second, word.to_owned());
+                    mistakes.add(place.field("keywords").item(at).span(), clash);
                 }
-                None => mistakes.add(span.clone(), Reason::BothTakeAll(first, second)),
+                None => mistakes.add(place.span(), Reason::BothTakeAll(first, second)),
             }
         }
         campaigns.push(campaign);
@@ -416,89 +462,65 @@ fn campaigns(
     campaigns
 }
 
-impl CampaignEntry {
-    fn campaign(&self, messages: Vec<Template>) -> Campaign {
-        fn plain<T: Clone>(spanned: &[Spanned<T>]) -> Vec<T> {
-            spanned.iter().map(|value| value.get_ref().clone()).collect()
-        }
-        Campaign {
-            id: self.id.get_ref().clone(),
-            keywords: plain(&self.keywords),
-            matching: self.matching,
-            except: plain(&self.except),
-            media: plain(&self.media),
-            overflow: self.overflow.as_ref().map(|order| *order.get_ref()).unwrap_or_default(),
-            messages,
-        }
-    }
-}
-
-/// Each of these says whether it found nothing wrong.
-fn check_words(entry: &CampaignEntry, mistakes: &mut Mistakes<'_>) -> bool {
-    let before = mistakes.found.len();
-    let mut seen: Vec<(Folded, bool)> = Vec::new();
-    let words = entry.keywords.iter().map(|word| (word, true));
-    for (word, is_keyword) in words.chain(entry.except.iter().map(|word| (word, false))) {
-        let (span, text) = (word.span(), word.get_ref().clone());
-        let folded = Folded::new(&text);
-        if folded.is_empty() {
-            mistakes.add(span, Reason::EmptyKeyword);
-            continue;
-        }
-        match seen.iter().find(|(known, _)| *known == folded) {
-            Some((_, known)) if *known == is_keyword => {
-                mistakes.add(span, Reason::SameKeyword(text));
+fn check_words(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_>) {
+    let mut seen: Vec<(Folded, &str)> = Vec::new();
+    for (field, words) in [("keywords", &campaign.keywords), ("except", &campaign.except)] {
+        for (at, word) in words.iter().enumerate() {
+            let span = place.field(field).item(at).span();
+            let folded = Folded::new(word);
+            if folded.is_empty() {
+                mistakes.add(span, Reason::EmptyKeyword);
+                continue;
             }
-            Some(_) => mistakes.add(span, Reason::Excepted(text)),
-            None => seen.push((folded, is_keyword)),
+            match seen.iter().find(|(known, _)| *known == folded) {
+                Some((_, known)) if *known == field => {
+                    mistakes.add(span, Reason::SameKeyword(word.clone()));
+                }
+                Some(_) => mistakes.add(span, Reason::Excepted(word.clone())),
+                None => seen.push((folded, field)),
+            }
         }
     }
-    mistakes.found.len() == before
 }
 
-fn check_media(media: &[Spanned<MediaId>], mistakes: &mut Mistakes<'_>) -> bool {
-    let before = mistakes.found.len();
+fn check_media(media: &[MediaId], place: Place<'_>, mistakes: &mut Mistakes<'_>) {
     for (at, one) in media.iter().enumerate() {
-        if !is_number(one.get_ref().as_str()) {
-            mistakes.add(one.span(), Reason::Media(one.get_ref().clone()));
-        } else if media[..at].iter().any(|known| known.get_ref() == one.get_ref()) {
-            mistakes.add(one.span(), Reason::SameMedia(one.get_ref().clone()));
+        if !is_number(one.as_str()) {
+            mistakes.add(place.item(at).span(), Reason::Media(one.clone()));
+        } else if media[..at].contains(one) {
+            mistakes.add(place.item(at).span(), Reason::SameMedia(one.clone()));
         }
     }
-    mistakes.found.len() == before
 }
 
-/// The texts, if nothing is wrong with them.
-fn checked_messages(entry: &CampaignEntry, mistakes: &mut Mistakes<'_>) -> Option<Vec<Template>> {
-    let before = mistakes.found.len();
-    let (id, messages) = (entry.id.get_ref(), entry.messages.get_ref());
-    if messages.is_empty() || messages.len() > 255 {
-        mistakes.add(entry.messages.span(), CampaignError::Messages(id.clone()));
+fn check_messages(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_>) {
+    let (id, messages) = (&campaign.id, place.field("messages"));
+    let count = messages.texts().count();
+    if count == 0 || count > 255 {
+        mistakes.add(messages.span(), CampaignError::Messages(id.clone()));
     }
     let mut templates: Vec<Template> = Vec::new();
-    for message in messages {
-        match Template::parse(message.get_ref()) {
+    for (text, span) in messages.texts() {
+        match Template::parse(text) {
             Ok(template) if templates.contains(&template) => {
                 let same = CampaignError::SameMessage(id.clone(), template.to_string());
-                mistakes.add(message.span(), same);
+                mistakes.add(span, same);
             }
             Ok(template) => templates.push(template),
-            Err(error) => mistakes.add(message.span(), error),
+            Err(error) => mistakes.add(span, error),
         }
     }
     if templates.iter().any(Template::tells_keyword) {
-        for keyword in &entry.keywords {
-            let bytes = keyword.get_ref().len();
-            if bytes > VALUE_BYTES_MAX {
-                let reason = Reason::LongKeyword(keyword.get_ref().clone(), bytes);
-                mistakes.add(keyword.span(), reason);
+        for (at, keyword) in campaign.keywords.iter().enumerate() {
+            if keyword.len() > VALUE_BYTES_MAX {
+                let reason = Reason::LongKeyword(keyword.clone(), keyword.len());
+                mistakes.add(place.field("keywords").item(at).span(), reason);
             }
         }
     }
-    if let Some(order) = entry.overflow.as_ref().filter(|o| *o.get_ref() == Overflow::PublicReply) {
-        mistakes.add(order.span(), CampaignError::PublicReply(id.clone()));
+    if campaign.overflow == Overflow::PublicReply {
+        mistakes.add(place.field("overflow").span(), CampaignError::PublicReply(id.clone()));
     }
-    (mistakes.found.len() == before).then_some(templates)
 }
 
 /// Parses the profiles of a file, with or without accounts, and returns them together with the
@@ -507,7 +529,7 @@ fn checked_messages(entry: &CampaignEntry, mistakes: &mut Mistakes<'_>) -> Optio
 /// # Errors
 /// As [`parse`].
 pub fn parse_profiles(text: &str) -> Result<Vec<Profile>, AccountsFileError> {
-    let (file, mut mistakes) = read(text)?;
+    let (file, _, mut mistakes) = read(text)?;
     let profiles = profiles(file.profile, &mut mistakes);
     mistakes.end().map(|()| profiles)
 }
@@ -578,6 +600,13 @@ fn profiles(custom: Vec<Spanned<CustomProfile>>, mistakes: &mut Mistakes<'_>) ->
             mistakes.add(at.unwrap_or(span), Reason::Profile(name.clone(), error));
             known.push(Profile { name, ..Profile::careful() });
             continue;
+        }
+        // Rules that are stored may lack these rows: so this is no fault of a profile as such.
+        for (action, named) in [(Action::Message, "message"), (Action::PublicReply, "public_reply")]
+        {
+            if !profile.quotas.iter().any(|quota| quota.counts(action)) {
+                mistakes.add(span.clone(), Reason::Unlimited(name.clone(), named));
+            }
         }
         known.push(profile);
     }

@@ -14,7 +14,7 @@
 //! | [`port`] | what they need from the world |
 //! | [`gateway`] | calls to Meta, within the budgets |
 //! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
-//! | [`account_cache`], [`account`], [`accounts_file`] | accounts, and the files that describe them |
+//! | [`account_cache`], [`account`], [`accounts_file`], [`fields`] | accounts, the files that describe them, and their fields by name |
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`keys`] | the keys under which stores keep things |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
@@ -28,6 +28,7 @@ pub mod app;
 pub mod backoff;
 pub mod clock;
 pub mod deliver;
+pub mod fields;
 pub mod gateway;
 pub mod grant;
 pub mod ingest;

@@ -88,8 +88,7 @@ pub struct Limiter {
 
 /// Returns which of its campaign's texts a send gets, and notes it in the rotation, which is
 /// stored with the grant.
-pub(crate) type ChooseText<'a> =
-    &'a (dyn Fn(&Account, &SendTask, &mut Rotation) -> usize + Send + Sync);
+pub type ChooseText<'a> = &'a (dyn Fn(&Account, &SendTask, &mut Rotation) -> usize + Send + Sync);
 
 /// What is asked of the budget.
 struct Request<'a> {
@@ -125,23 +124,25 @@ impl Request<'_> {
 
 /// A decision that has been written, and what was not granted.
 #[derive(Default)]
-pub(crate) struct Reserved {
-    pub(crate) reservation: Option<Reservation>,
+pub struct Reserved {
+    /// The decision, if it granted anything.
+    pub reservation: Option<Reservation>,
     /// For which of the tasks, by index, and why.
-    pub(crate) denied: Vec<(usize, Denial)>,
+    pub denied: Vec<(usize, Denial)>,
     /// The account as it was decided by, where that is a later one than was asked with.
     pub(crate) changed: Option<Arc<Account>>,
 }
 
 /// Units taken for some of the tasks.
-pub(crate) struct Reservation {
-    pub(crate) grant: Grant,
+pub struct Reservation {
+    /// The units that were taken.
+    pub grant: Grant,
     /// The version of the budget that the grant is written in.
     version: u64,
     /// The granted tasks, by index, each with the text it gets.
-    pub(crate) granted: Vec<(usize, usize)>,
+    pub granted: Vec<(usize, usize)>,
     /// Whether its outcome also ends or lengthens the hold of the whole app.
-    pub(crate) app_role: Role,
+    pub app_role: Role,
     /// What was taken of the app's slices.
     pub(crate) of_app: Taken,
     /// On the monotonic clock: no call starts after this. A connection may take
@@ -160,7 +161,7 @@ pub enum Charged {
 
 /// Why there is no grant.
 #[derive(Debug)]
-pub(crate) enum NoGrant {
+pub enum NoGrant {
     /// The budget has no room, for now.
     Denied(Denial),
     /// Whether it has is not known.
@@ -229,7 +230,10 @@ impl Limiter {
     }
 
     /// Takes units for as many of the tasks, all of one class, as fit, in one write.
-    pub(crate) async fn reserve(
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn reserve(
         &self,
         account: &Account,
         tasks: &[&SendTask],
@@ -316,7 +320,10 @@ impl Limiter {
     }
 
     /// Takes the unit of one call that is no send.
-    pub(crate) async fn reserve_call(
+    ///
+    /// # Errors
+    /// When the budget has no room, or the store does not answer.
+    pub async fn reserve_call(
         &self,
         account: &Account,
         action: Action,
@@ -572,7 +579,7 @@ impl Limiter {
 
     /// Puts the account on hold and says until when. This process stops at once, all others with
     /// the write.
-    pub(crate) async fn hold(
+    pub async fn hold(
         &self,
         account: &Account,
         cause: HoldCause,
@@ -818,7 +825,7 @@ impl Limiter {
     /// The hold that this process has learned of since it made the reservation, from another call
     /// or decision of its own: of the app, of the account, or of the person or campaign of the
     /// send. The call waits.
-    pub(crate) fn known_hold(
+    pub fn known_hold(
         &self,
         account: &AccountId,
         reservation: &Reservation,
@@ -868,16 +875,12 @@ impl Limiter {
     }
 
     /// Puts every account of the app on hold.
-    pub(crate) async fn hold_app(
-        &self,
-        cause: HoldCause,
-        regain: Option<Duration>,
-    ) -> Option<Timestamp> {
+    pub async fn hold_app(&self, cause: HoldCause, regain: Option<Duration>) -> Option<Timestamp> {
         self.app.hold(cause, regain).await
     }
 
     /// Sends nothing to `recipient` for a while, and says until when.
-    pub(crate) async fn hold_recipient(
+    pub async fn hold_recipient(
         &self,
         account: &Account,
         recipient: &RecipientId,
@@ -1106,6 +1109,3 @@ fn all_held(budget: &Budget, tasks: &[&SendTask], now: Timestamp) -> Denial {
     let retry_at = now + CONTENDED_WAIT;
     soonest.unwrap_or(Denial { reason: DenialReason::RecipientHold, retry_at })
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use spillway_core::id::AccountId;
+use spillway_memory::Ports;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
     Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule, ReleaseQueue, Removal,
@@ -46,22 +47,16 @@ impl Alone {
         Self { shared, host, connected }
     }
 
-    /// The ports.
+    /// The ports over the tables.
     pub fn ports(
         &self,
-    ) -> Arc<
-        impl Accounts
-        + Budgets
-        + AppBudgets
-        + Cursors
-        + Sends
-        + Backlogs
-        + SendQueue
-        + ReleaseQueue
-        + Removal
-        + MaintenanceSchedule
-        + use<>,
-    > {
+    ) -> Arc<impl Budgets + AppBudgets + Cursors + Backlogs + Removal + MaintenanceSchedule + use<>>
+    {
+        Arc::new(Ports(self.host.clone()))
+    }
+
+    /// The other ports.
+    pub fn host(&self) -> Arc<impl Accounts + Sends + SendQueue + ReleaseQueue + use<>> {
         self.host.clone()
     }
 

@@ -11,8 +11,8 @@ use crate::record::Elapsed;
 use crate::scenario::{
     AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Scenario, Surface, Theme, Told, Trouble,
 };
-use crate::tables::Recording;
 use crate::world::World;
+use spillway_memory::tables::Recording;
 
 /// Attempts that end in nothing sent before a send fails.
 const TRANSIENT_TRIES: u32 = 5;

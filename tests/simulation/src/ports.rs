@@ -1,7 +1,8 @@
 //! The ports of a process, over what all processes share.
 
+mod accounts;
 mod graph;
-mod pacing;
 mod queues;
 mod sends;
+mod tables;
 mod upkeep;

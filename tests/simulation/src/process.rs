@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use spillway_memory::Ports;
 use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::removal::Remover;
 use spillway_service::app::App;
@@ -121,6 +122,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let budgets: Arc<dyn Budgets> = sabotage.budgets(host.clone());
     let sends: Arc<dyn Sends> = sabotage.sends(host.clone());
     let cursors: Arc<dyn Cursors> = sabotage.cursors(host.clone());
+    let ports = Arc::new(Ports(host.clone()));
     let clock: Arc<dyn Clock> = host.clock.clone();
     let ids = Arc::new(GrantIds::new(process));
     let account_cache = Arc::new(AccountCache::new(accounts, &clock));
@@ -137,7 +139,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     };
     let gateway = |limiter: Limiter| Gateway {
         limiter,
-        backlogs: host.clone(),
+        backlogs: ports.clone(),
         clock: clock.clone(),
         check: host.check.clone(),
         meter: Arc::default(),
@@ -146,9 +148,9 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         account_cache: account_cache.clone(),
         sends: sends.clone(),
         cursors: cursors.clone(),
-        backlogs: host.clone(),
+        backlogs: ports.clone(),
         queue: host.clone(),
-        last_seen: host.clone(),
+        last_seen: ports.clone(),
         ids: ids.clone(),
         warm: Warm::new(&clock),
         clock: clock.clone(),
@@ -159,22 +161,22 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         Function::Tool => Work::Tool(Tool { limiter: limiter(), account_cache, sabotage }),
         Function::Webhook => Work::Webhook(ingest()),
         Function::Upkeep => Work::Upkeep(Upkeeper {
-            gateway: gateway(limiter().with_journal(host.clone())),
+            gateway: gateway(limiter().with_journal(ports.clone())),
             intake: Arc::new(ingest()),
             account_cache,
             budgets,
             cursors,
-            backlogs: host.clone(),
+            backlogs: ports.clone(),
             maintenance: sabotage.maintenance(host.clone()),
             tokens: sabotage.tokens(host.clone()),
             remover: Remover {
-                removal: host.clone(),
+                removal: ports.clone(),
                 maintenance: sabotage.maintenance(host.clone()),
-                backlogs: host.clone(),
-                journal: host.clone(),
+                backlogs: ports.clone(),
+                journal: ports.clone(),
                 clock: clock.clone(),
             },
-            journal: host.clone(),
+            journal: ports.clone(),
             graph: sabotage.graph(host.clone()),
             clock,
             check: host.check.clone(),
@@ -185,7 +187,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             account_cache,
             cursors: cursors.clone(),
             sends,
-            backlogs: host.clone(),
+            backlogs: ports.clone(),
             queue: host.clone(),
             graph: host.clone(),
             ids,
@@ -199,7 +201,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             app: sabotage.app(function, host.clone()),
             cursors: cursors.clone(),
             sends,
-            backlogs: host.clone(),
+            backlogs: ports.clone(),
             queue: host.clone(),
             runs: host.clone(),
             ids,

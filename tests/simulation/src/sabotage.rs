@@ -10,6 +10,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
+use spillway_memory::Ports;
 use spillway_service::port::{
     AccountGraph, Accounts, AppBudgets, Budgets, Cursors, MaintenanceSchedule, Sends, Tokens,
 };
@@ -87,7 +88,7 @@ impl Sabotage {
             | Self::PeopleHolds
             | Self::People
             | Self::Rows => Arc::new(Sabotaged { host, by: self }),
-            _ => host,
+            _ => Arc::new(Ports(host)),
         }
     }
 
@@ -96,21 +97,21 @@ impl Sabotage {
             (Self::AppHolds | Self::AppCondition, _) | (Self::UpkeepProbe, Function::Upkeep) => {
                 Arc::new(Sabotaged { host, by: self })
             }
-            _ => host,
+            _ => Arc::new(Ports(host)),
         }
     }
 
     pub(crate) fn maintenance(self, host: Arc<Host>) -> Arc<dyn MaintenanceSchedule> {
         match self {
             Self::Unread => Arc::new(Sabotaged { host, by: self }),
-            _ => host,
+            _ => Arc::new(Ports(host)),
         }
     }
 
     pub(crate) fn tokens(self, host: Arc<Host>) -> Arc<dyn Tokens> {
         match self {
             Self::HeldTokens => Arc::new(Sabotaged { host, by: self }),
-            _ => host,
+            _ => Arc::new(Ports(host)),
         }
     }
 
@@ -124,7 +125,7 @@ impl Sabotage {
     pub(crate) fn cursors(self, host: Arc<Host>) -> Arc<dyn Cursors> {
         match self {
             Self::Lanes => Arc::new(Sabotaged { host, by: self }),
-            _ => host,
+            _ => Arc::new(Ports(host)),
         }
     }
 
@@ -140,4 +141,11 @@ impl Sabotage {
 struct Sabotaged {
     host: Arc<Host>,
     by: Sabotage,
+}
+
+impl Sabotaged {
+    /// The ports over the tables.
+    fn ports(&self) -> Ports<Host> {
+        Ports(self.host.clone())
+    }
 }

@@ -18,8 +18,9 @@ use crate::process::Process;
 use crate::queue::{Queue, Receipt, Settings};
 use crate::record::{Listener, Record};
 use crate::scenario::{Outage, Scenario};
-use crate::tables::Tables;
+use crate::stored;
 use crate::watch::Watch;
+use spillway_memory::tables::Tables;
 
 /// The world, and the time in it.
 pub(crate) struct Shared {
@@ -78,7 +79,7 @@ impl Shared {
             now: start,
             dice: Dice::new(scenario.seed ^ 0x0005_1111_0000_2222),
             scenario: scenario.clone(),
-            tables: Tables::new(scenario),
+            tables: stored::tables(scenario),
             sends: Queue::new(SENDS),
             releases: Queue::new(RELEASES),
             meta: Meta::new(scenario),

@@ -404,7 +404,10 @@ fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {
     } else {
         Running::Active
     };
-    Ok((reader.json("campaign")?, running))
+    let campaign: Campaign = reader.json("campaign")?;
+    // The fault itself may quote a text of the campaign.
+    campaign.check().map_err(|_| reader.corrupt("attribute `campaign` breaks a rule"))?;
+    Ok((campaign, running))
 }
 
 /// Beside a campaign, not in it: a version that does not know it goes on with the campaign.

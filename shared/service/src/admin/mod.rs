@@ -25,8 +25,6 @@ pub mod removal;
 pub mod send_view;
 pub mod sends;
 pub mod status;
-#[cfg(test)]
-mod tests;
 
 use spillway_core::hold::REASON_BYTES_MAX;
 use spillway_core::id::AccountId;

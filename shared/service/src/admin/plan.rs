@@ -9,6 +9,7 @@ use spillway_core::rules::Rules;
 
 use crate::account::Account;
 use crate::accounts_file::{self, NewAccount, Reason};
+use crate::fields::{self, Field};
 
 /// What happens to campaigns that the file does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,23 +138,14 @@ fn change(stored: &Campaigns, wanted: &Campaign) -> Change {
     if known == wanted {
         return Change::Same(wanted.id.clone());
     }
-    let list =
-        |words: Vec<&str>| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
-    let words = |words: &[String]| list(words.iter().map(String::as_str).collect());
-    let media = |campaign: &Campaign| list(campaign.media.iter().map(|id| id.as_str()).collect());
-    let texts = |campaign: &Campaign| {
-        campaign.messages.iter().map(|text| format!("«{text}»")).collect::<Vec<_>>().join(", ")
+    let pairs = fields::of(known).into_iter().zip(fields::of(wanted));
+    let differ = pairs.filter(|(before, after)| before != after);
+    let field = |(before, after): (Field, Field)| FieldChange {
+        name: before.name,
+        before: before.text(),
+        after: after.text(),
     };
-    let fields = [
-        ("keywords", words(&known.keywords), words(&wanted.keywords)),
-        ("matching", format!("{:?}", known.matching), format!("{:?}", wanted.matching)),
-        ("except", words(&known.except), words(&wanted.except)),
-        ("media", media(known), media(wanted)),
-        ("overflow", format!("{:?}", known.overflow), format!("{:?}", wanted.overflow)),
-        ("messages", texts(known), texts(wanted)),
-    ];
-    let differ = fields.into_iter().filter(|(_, before, after)| before != after);
-    let fields = differ.map(|(name, before, after)| FieldChange { name, before, after }).collect();
+    let fields = differ.map(field).collect();
     Change::Changed { to: wanted.clone(), fields }
 }
 
@@ -209,12 +201,12 @@ messages = ["Hello"]
 
     #[test]
     fn what_differs_is_named_and_what_the_file_lacks_goes_only_if_asked() {
-        let text = FILE.replace("\"Hi\"", "\"Hi\", \"Hey\"").replace("link", "bio");
+        let text = FILE.replace("\"Hi\"", "\"Hi\", \"Hey you\"").replace("link", "bio");
         let plan = planned(&text, Unnamed::Stay);
         let Change::Changed { fields, .. } = &plan.campaigns[0] else { panic!("{plan:?}") };
         let messages =
             FieldChange {
-                name: "messages", before: "«Hi»".into(), after: "«Hi», «Hey»".into()
+                name: "messages", before: "Hi".into(), after: "«Hi», «Hey you»".into()
             };
         assert_eq!(*fields, [messages]);
         assert!(

@@ -13,11 +13,7 @@
 mod backfill;
 mod caller;
 mod examine;
-#[cfg(test)]
-pub(crate) mod fakes;
 mod subscription;
-#[cfg(test)]
-mod tests;
 mod token;
 
 use std::sync::Arc;
@@ -55,7 +51,7 @@ use crate::port::{
 const ACCOUNTS_AT_ONCE: usize = 8;
 
 /// How long a visit may take. An account whose visit did not end is due again then.
-const VISIT: Duration = Duration::from_secs(600);
+pub const VISIT: Duration = Duration::from_secs(600);
 
 /// What a run keeps back for visits that are under way when it stops beginning new ones.
 const LAST_VISITS: Duration = Duration::from_secs(60);

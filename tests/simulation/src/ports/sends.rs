@@ -17,9 +17,9 @@ use spillway_service::send_task::SendTask;
 use crate::host::Host;
 use crate::meta::millis;
 use crate::scenario::Outage;
-use crate::tables::Tables;
 use crate::watch::Caller;
 use crate::world::World;
+use spillway_memory::tables::Tables;
 
 /// Items that one request reads or writes, and requests under way at a time.
 const BATCH_GET: usize = 100;

@@ -20,7 +20,7 @@ fn endless(mut budget: AppBudget) -> AppBudget {
 #[async_trait]
 impl AppBudgets for Sabotaged {
     async fn load(&self) -> Result<AppBudget, StoreError> {
-        let budget = AppBudgets::load(&*self.host).await?;
+        let budget = AppBudgets::load(&self.ports()).await?;
         Ok(match self.by {
             Sabotage::AppHolds => AppBudget { holds: Holds::default(), ..budget },
             Sabotage::UpkeepProbe => endless(budget),
@@ -31,7 +31,7 @@ impl AppBudgets for Sabotaged {
     async fn save(&self, next: &AppBudget) -> Result<Saved<AppBudget>, StoreError> {
         let mut next = next.clone();
         loop {
-            match AppBudgets::save(&*self.host, &next).await? {
+            match AppBudgets::save(&self.ports(), &next).await? {
                 Saved::Conflict(current) if self.by == Sabotage::AppCondition => {
                     next.version = current.version + 1;
                 }

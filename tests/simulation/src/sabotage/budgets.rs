@@ -52,13 +52,13 @@ fn of_account(account: &Holds, people: Holds) -> Holds {
 #[async_trait]
 impl Budgets for Sabotaged {
     async fn read(&self, account: &AccountId, how: Read) -> Result<Budget, StoreError> {
-        Ok(self.shown(Budgets::read(&*self.host, account, how).await?))
+        Ok(self.shown(Budgets::read(&self.ports(), account, how).await?))
     }
 
     async fn save(&self, account: &AccountId, next: &Budget) -> Result<Saved<Budget>, StoreError> {
         let mut next = self.written(account, next.clone());
         loop {
-            match Budgets::save(&*self.host, account, &next).await? {
+            match Budgets::save(&self.ports(), account, &next).await? {
                 Saved::Done => return Ok(Saved::Done),
                 Saved::Conflict(current) if self.by == Sabotage::BudgetCondition => {
                     next.version = current.version + 1;
@@ -78,7 +78,7 @@ impl Budgets for Sabotaged {
             Sabotage::People => self.save(account, next).await,
             _ => {
                 let next = self.written(account, next.clone());
-                self.host.save_moved(account, &next, moved).await
+                self.ports().save_moved(account, &next, moved).await
             }
         }
     }
@@ -89,7 +89,7 @@ impl Budgets for Sabotaged {
         person: &RecipientId,
     ) -> Result<Option<Timestamp>, StoreError> {
         if self.by != Sabotage::People {
-            return self.host.counted_at(account, person).await;
+            return self.ports().counted_at(account, person).await;
         }
         let world = self.host.shared.world();
         let of_account = world.tables.counted.iter().filter(|((of, _), _)| of == account);
@@ -102,6 +102,6 @@ impl Budgets for Sabotaged {
         person: &RecipientId,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.host.note_counted(account, person, at).await
+        self.ports().note_counted(account, person, at).await
     }
 }

@@ -16,12 +16,12 @@ fn without_lanes(mut cursor: Cursor) -> Cursor {
 #[async_trait]
 impl Cursors for Sabotaged {
     async fn load(&self, account: &AccountId) -> Result<Cursor, StoreError> {
-        Ok(without_lanes(Cursors::load(&*self.host, account).await?))
+        Ok(without_lanes(Cursors::load(&self.ports(), account).await?))
     }
 
     async fn save(&self, account: &AccountId, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
         let next = without_lanes(next.clone());
-        Ok(match Cursors::save(&*self.host, account, &next).await? {
+        Ok(match Cursors::save(&self.ports(), account, &next).await? {
             Saved::Done => Saved::Done,
             Saved::Conflict(current) => Saved::Conflict(without_lanes(current)),
         })

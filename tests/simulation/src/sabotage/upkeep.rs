@@ -21,7 +21,7 @@ use super::Sabotaged;
 #[async_trait]
 impl LastSeen for Sabotaged {
     async fn record_seen(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
-        self.host.record_seen(account, at).await
+        self.ports().record_seen(account, at).await
     }
 }
 
@@ -29,11 +29,11 @@ impl LastSeen for Sabotaged {
 #[async_trait]
 impl MaintenanceSchedule for Sabotaged {
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        self.host.enroll(account, now).await
+        self.ports().enroll(account, now).await
     }
 
     async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        self.host.due(now).await
+        self.ports().due(now).await
     }
 
     async fn visit(
@@ -42,11 +42,11 @@ impl MaintenanceSchedule for Sabotaged {
         due: Timestamp,
         until: Timestamp,
     ) -> Result<Option<MaintenanceRecord>, StoreError> {
-        self.host.visit(account, due, until).await
+        self.ports().visit(account, due, until).await
     }
 
     async fn note(&self, account: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
-        self.host.note(account, &Upkeep { unread_since: None, ..upkeep.clone() }).await
+        self.ports().note(account, &Upkeep { unread_since: None, ..upkeep.clone() }).await
     }
 
     async fn settle(
@@ -56,7 +56,7 @@ impl MaintenanceSchedule for Sabotaged {
         upkeep: &Upkeep,
         due: Timestamp,
     ) -> Result<(), StoreError> {
-        MaintenanceSchedule::settle(&*self.host, account, until, upkeep, due).await
+        MaintenanceSchedule::settle(&self.ports(), account, until, upkeep, due).await
     }
 
     async fn ask(
@@ -65,26 +65,26 @@ impl MaintenanceSchedule for Sabotaged {
         request: &UpkeepRequest,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        MaintenanceSchedule::ask(&*self.host, account, request, now).await
+        MaintenanceSchedule::ask(&self.ports(), account, request, now).await
     }
 
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
-        self.host.alias(account, app_scoped).await
+        self.ports().alias(account, app_scoped).await
     }
 
     async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
-        self.host.strike_off(account, due).await
+        self.ports().strike_off(account, due).await
     }
 }
 
 #[async_trait]
 impl MaintenanceRecords for Sabotaged {
     async fn record(&self, account: &AccountId) -> Result<Option<MaintenanceRecord>, StoreError> {
-        self.host.record(account).await
+        self.ports().record(account).await
     }
 
     async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
-        MaintenanceRecords::accounts(&*self.host).await
+        MaintenanceRecords::accounts(&self.ports()).await
     }
 }
 
@@ -92,7 +92,7 @@ impl MaintenanceRecords for Sabotaged {
 #[async_trait]
 impl Tokens for Sabotaged {
     async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError> {
-        let Some(kept) = Tokens::load(&*self.host, account).await? else { return Ok(None) };
+        let Some(kept) = Tokens::load(&self.ports(), account).await? else { return Ok(None) };
         let world = self.host.shared.world();
         let budget = world.tables.budgets.get(account);
         let is_held = budget.is_some_and(|budget| budget.holds.current.is_some());
@@ -111,7 +111,7 @@ impl Tokens for Sabotaged {
         token: &SealedToken,
         life: TokenLife,
     ) -> Result<(), StoreError> {
-        self.host.note_life(account, token, life).await
+        self.ports().note_life(account, token, life).await
     }
 
     async fn keep_next(
@@ -120,15 +120,15 @@ impl Tokens for Sabotaged {
         token: &SealedToken,
         next: &NextToken,
     ) -> Result<bool, StoreError> {
-        self.host.keep_next(account, token, next).await
+        self.ports().keep_next(account, token, next).await
     }
 
     async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
-        self.host.swap(account, next).await
+        self.ports().swap(account, next).await
     }
 
     async fn drop_next(&self, account: &AccountId, next: &NextToken) -> Result<(), StoreError> {
-        self.host.drop_next(account, next).await
+        self.ports().drop_next(account, next).await
     }
 }
 

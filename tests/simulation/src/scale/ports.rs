@@ -1,5 +1,8 @@
 //! The ports of a process: each request is answered at once, and counted as the adapters of
 //! `shared/cloud` would make it.
+//!
+//! The tables are those of `spillway-memory`. The ports are not: a request is counted under its key
+//! and with the bytes that DynamoDB would bill, which differ with what it reads and writes.
 
 mod pacing;
 mod queues;

@@ -17,7 +17,7 @@ use super::stopwatch::{Server, Stopwatch};
 use crate::dice::Dice;
 use crate::process::Function;
 use crate::queue::{Queue, Received, Settings};
-use crate::tables::Tables;
+use spillway_memory::tables::Tables;
 
 /// The queues as template.yaml sets them up.
 const SENDS: Settings =

@@ -14,8 +14,8 @@ use spillway_meta::usage::{Percent, Usage};
 use super::sends::Claim;
 use super::{Caller, ClockState, Watch};
 use crate::meta::{Ask, Effect, THERE_MAX, millis};
-use crate::tables::Recording;
 use crate::world::World;
+use spillway_memory::tables::Recording;
 
 /// Units that an invocation was granted and has not called with.
 pub(super) struct Granted {

@@ -10,7 +10,7 @@ use spillway_service::send_task::SendTask;
 use super::{Caller, ClockState, Watch};
 use crate::meta::millis;
 use crate::scenario::{Post, Told};
-use crate::tables::LAG_MAX;
+use crate::stored::LAG_MAX;
 use crate::world::World;
 
 /// The last claim of a send.
@@ -212,7 +212,7 @@ impl World {
             let stays =
                 plan.is_some_and(|plan| plan.removed_at.is_none() && plan.unreadable.is_none());
             // Whoever looks finds it connected, or not, at some instant in between.
-            let stays = stays && !self.tables.kept.was_away(&send.account, began);
+            let stays = stays && !self.tables.kept.was_away(&send.account, began, LAG_MAX);
             if !stays || self.tables.entries.contains_key(&send) {
                 continue;
             }

@@ -45,18 +45,18 @@ impl Subject for Simulated {
 pub(crate) fn play(case: impl for<'a> Fn(&'a dyn Subject) -> LocalBoxFuture<'a, ()>) {
     for seed in 0..10 {
         let alone = Alone::new(seed);
-        let ports = alone.ports();
+        let (ports, host) = (alone.ports(), alone.host());
         let ports = Ports {
-            accounts: ports.clone(),
+            accounts: host.clone(),
             budgets: ports.clone(),
             app: ports.clone(),
             cursors: ports.clone(),
-            sends: ports.clone(),
+            sends: host.clone(),
             backlogs: ports.clone(),
-            queue: ports.clone(),
-            runs: ports.clone(),
             removal: ports.clone(),
             maintenance: ports,
+            queue: host.clone(),
+            runs: host,
             clock: alone.clock(),
         };
         let subject = Simulated { alone, ports };

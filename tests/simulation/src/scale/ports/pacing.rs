@@ -20,7 +20,7 @@ use crate::scale::units::{
     CONSISTENT, TRANSACTED, WRITE, app_bytes, budget_bytes, consistent, mark_bytes, read,
     transacted, write,
 };
-use crate::tables::{self, Settled};
+use spillway_memory::tables::{self, Settled};
 
 #[async_trait]
 impl Accounts for Ports {

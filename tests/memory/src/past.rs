@@ -2,23 +2,23 @@
 
 /// A value with its past.
 #[derive(Clone, Debug)]
-pub(crate) struct Past<T> {
+pub struct Past<T> {
     /// Its state.
-    pub(crate) stands: T,
+    pub stands: T,
     /// Since when, in milliseconds since 1970.
-    pub(crate) since: u64,
+    pub since: u64,
     /// How it stood, and since when, as far as a read may still find it so.
     before: Vec<(u64, T)>,
 }
 
 impl<T> Past<T> {
     /// A value that is new at `now`.
-    pub(crate) fn new(value: T, now: u64) -> Self {
+    pub fn new(value: T, now: u64) -> Self {
         Self { stands: value, since: now, before: Vec::new() }
     }
 
     /// The value becomes another one. How it stood up to `lag_max` milliseconds ago can be read.
-    pub(crate) fn turn(&mut self, next: T, now: u64, lag_max: u64) {
+    pub fn turn(&mut self, next: T, now: u64, lag_max: u64) {
         let stood = std::mem::replace(&mut self.stands, next);
         self.before.push((std::mem::replace(&mut self.since, now), stood));
         if lag_max == 0 {
@@ -33,7 +33,7 @@ impl<T> Past<T> {
     }
 
     /// How it stood at `instant`; `None` before it was new.
-    pub(crate) fn at(&self, instant: u64) -> Option<&T> {
+    pub fn at(&self, instant: u64) -> Option<&T> {
         if self.since <= instant {
             return Some(&self.stands);
         }

@@ -17,50 +17,46 @@ use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{BacklogMarker, DUE_AHEAD, Entry, Moved, Recorded, Saved};
 use spillway_service::send_task::SendTask;
 
-pub(crate) use self::kept::{Kept, Listed};
+pub use self::kept::{Kept, Listed};
 use crate::past::Past;
-use crate::scenario::Scenario;
 
 /// The tables.
 #[derive(Default)]
-pub(crate) struct Tables {
+pub struct Tables {
     /// Budgets, by account.
-    pub(crate) budgets: BTreeMap<AccountId, Budget>,
+    pub budgets: BTreeMap<AccountId, Budget>,
     /// The same, as eventual reads find them.
-    pub(crate) budgets_seen: BTreeMap<AccountId, Past<Budget>>,
+    pub budgets_seen: BTreeMap<AccountId, Past<Budget>>,
     /// Where the units of people lie, by account and person.
-    pub(crate) counted: BTreeMap<(AccountId, RecipientId), Timestamp>,
+    pub counted: BTreeMap<(AccountId, RecipientId), Timestamp>,
     /// The app's budget, where it was written.
-    pub(crate) app: Option<AppBudget>,
+    pub app: Option<AppBudget>,
     /// Cursors, by account.
-    pub(crate) cursors: BTreeMap<AccountId, Cursor>,
+    pub cursors: BTreeMap<AccountId, Cursor>,
     /// Entries, one an event.
-    pub(crate) entries: BTreeMap<SendId, Recording>,
+    pub entries: BTreeMap<SendId, Recording>,
     /// How many of them wait.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
     /// Batches, by account and outbox key.
-    pub(crate) batches: BTreeMap<AccountId, BTreeMap<OutboxKey, OutboxBatch>>,
+    pub batches: BTreeMap<AccountId, BTreeMap<OutboxKey, OutboxBatch>>,
     /// Marks, by account.
-    pub(crate) marks: BTreeMap<AccountId, Marked>,
+    pub marks: BTreeMap<AccountId, Marked>,
     /// What upkeep stores.
-    pub(crate) kept: Kept,
+    pub kept: Kept,
     /// How far an eventual read may lag, in milliseconds: so long it is kept how entries and
     /// budgets stood.
-    pub(crate) lag_max: u64,
+    pub lag_max: u64,
 }
-
-/// How far an eventual read may lag in a scenario, in milliseconds.
-pub(crate) const LAG_MAX: u64 = 2000;
 
 /// An entry.
 #[derive(Clone, Debug)]
-pub(crate) struct Recording {
+pub struct Recording {
     /// The outbox key of its send.
-    pub(crate) outbox_key: OutboxKey,
+    pub outbox_key: OutboxKey,
     /// Its lane.
-    pub(crate) lane: Lane,
+    pub lane: Lane,
     /// When its own time ends.
-    pub(crate) deadline: Timestamp,
+    pub deadline: Timestamp,
     /// Its state.
     stands: Past<State>,
 }
@@ -86,7 +82,7 @@ impl Recording {
     }
 
     /// The send, while it waits.
-    pub(crate) fn waiting(&self) -> Option<&PendingSend> {
+    pub fn waiting(&self) -> Option<&PendingSend> {
         match &self.stands.stands {
             State::Waiting(send) => Some(send),
             State::Ended(_) => None,
@@ -94,7 +90,7 @@ impl Recording {
     }
 
     /// How it ended, and when.
-    pub(crate) fn ended(&self) -> Option<(&Outcome, u64)> {
+    pub fn ended(&self) -> Option<(&Outcome, u64)> {
         match &self.stands.stands {
             State::Waiting(_) => None,
             State::Ended(outcome) => Some((outcome, self.stands.since)),
@@ -104,16 +100,16 @@ impl Recording {
 
 /// A mark with its lease.
 #[derive(Clone, Debug)]
-pub(crate) struct Marked {
+pub struct Marked {
     version: u64,
     marked_at: Timestamp,
     /// When the account is due for a look.
-    pub(crate) due: Timestamp,
+    pub due: Timestamp,
     lease_until: Option<Timestamp>,
 }
 
 /// A value that is written on the condition of its version.
-pub(crate) trait Versioned: Clone + Default {
+pub trait Versioned: Clone + Default {
     /// Its version, 0 before the first write.
     fn version(&self) -> u64;
     /// Its last write.
@@ -170,7 +166,7 @@ enum Condition<T> {
 }
 
 /// Writes `next` into a table where [`condition`] allows it.
-pub(crate) fn save<T: Versioned>(
+pub fn save<T: Versioned>(
     table: &mut BTreeMap<AccountId, T>,
     account: &AccountId,
     next: &T,
@@ -186,28 +182,14 @@ pub(crate) fn save<T: Versioned>(
 }
 
 impl Tables {
-    /// The tables when all accounts of a scenario have been connected.
-    pub(crate) fn new(scenario: &Scenario) -> Self {
-        let leasing = scenario.accounts.iter().filter(|account| account.limits.leases());
-        let mut tiers = [0; 3];
-        leasing.for_each(|account| tiers[account.limits.first_tier() as usize] += 1);
-        let app = AppBudget::default().with_leasing(tiers, GrantId::default());
-        Self {
-            app: (app.leasing > 0).then_some(app),
-            kept: Kept::new(scenario),
-            lag_max: LAG_MAX,
-            ..Self::default()
-        }
-    }
-
     /// A budget as it stood at `as_of`: an eventual read.
-    pub(crate) fn budget(&self, account: &AccountId, as_of: u64) -> Budget {
+    pub fn budget(&self, account: &AccountId, as_of: u64) -> Budget {
         let seen = self.budgets_seen.get(account).and_then(|budget| budget.at(as_of));
         seen.cloned().unwrap_or_default()
     }
 
     /// The account's budget has been written.
-    pub(crate) fn see_budget(&mut self, account: &AccountId, now: u64) {
+    pub fn see_budget(&mut self, account: &AccountId, now: u64) {
         let Some(budget) = self.budgets.get(account).cloned() else { return };
         match self.budgets_seen.get_mut(account) {
             Some(past) => past.turn(budget, now, self.lag_max),
@@ -216,7 +198,7 @@ impl Tables {
     }
 
     /// Writes the app's budget on the condition of its version.
-    pub(crate) fn save_app(&mut self, next: &AppBudget) -> Saved<AppBudget> {
+    pub fn save_app(&mut self, next: &AppBudget) -> Saved<AppBudget> {
         match condition(self.app.as_ref(), next) {
             Condition::Failed(current) => return Saved::Conflict(current),
             Condition::Written => {}
@@ -226,7 +208,7 @@ impl Tables {
     }
 
     /// Writes a budget and where a person's unit lies, or neither.
-    pub(crate) fn save_moved(
+    pub fn save_moved(
         &mut self,
         account: &AccountId,
         next: &Budget,
@@ -249,25 +231,20 @@ impl Tables {
     }
 
     /// Notes where a person's unit lies, unless a later one is known.
-    pub(crate) fn note_counted(
-        &mut self,
-        account: &AccountId,
-        person: &RecipientId,
-        at: Timestamp,
-    ) {
+    pub fn note_counted(&mut self, account: &AccountId, person: &RecipientId, at: Timestamp) {
         let lies = self.counted.entry((account.clone(), person.clone())).or_insert(at);
         *lies = at.max(*lies);
     }
 
     /// Writes a new batch.
-    pub(crate) fn put_batch(&mut self, batch: &OutboxBatch) {
+    pub fn put_batch(&mut self, batch: &OutboxBatch) {
         let batches = self.batches.entry(batch.account.clone()).or_default();
         batches.insert(batch.outbox_key.clone(), batch.clone());
     }
 
     /// Writes a batch on the condition of its version, or removes it when it has no lines; gives
     /// what was there, or `None` where the condition fails.
-    pub(crate) fn rewrite(&mut self, next: &OutboxBatch) -> Option<OutboxBatch> {
+    pub fn rewrite(&mut self, next: &OutboxBatch) -> Option<OutboxBatch> {
         let batches = self.batches.get_mut(&next.account)?;
         let stored =
             batches.get(&next.outbox_key).filter(|batch| batch.version + 1 == next.version)?;
@@ -284,7 +261,7 @@ impl Tables {
     }
 
     /// An account's batches in order.
-    pub(crate) fn batches(
+    pub fn batches(
         &self,
         account: &AccountId,
         after: Option<&OutboxKey>,
@@ -297,7 +274,7 @@ impl Tables {
     }
 
     /// Whether a batch of its account lists a send at this outbox key.
-    pub(crate) fn is_listed(&self, send: &SendId, outbox_key: &OutboxKey) -> bool {
+    pub fn is_listed(&self, send: &SendId, outbox_key: &OutboxKey) -> bool {
         let mut batches = self.batches.get(&send.account).into_iter().flat_map(BTreeMap::values);
         batches.any(|batch| {
             let mut of_event = batch.lines.iter().filter(|line| line.event == send.event);
@@ -306,12 +283,7 @@ impl Tables {
     }
 
     /// Makes an entry for an event that has none.
-    pub(crate) fn put_entry(
-        &mut self,
-        outbox_key: &OutboxKey,
-        send: &PendingSend,
-        now: u64,
-    ) -> Recorded {
+    pub fn put_entry(&mut self, outbox_key: &OutboxKey, send: &PendingSend, now: u64) -> Recorded {
         match self.entries.get(&send.id) {
             // The write's own, tried again.
             Some(entry) if entry.outbox_key == *outbox_key => Recorded::New,
@@ -325,12 +297,12 @@ impl Tables {
     }
 
     /// The send, if it waits at this outbox key.
-    pub(crate) fn waiting_at(&self, outbox_key: &OutboxKey, send: &SendId) -> Option<&PendingSend> {
+    pub fn waiting_at(&self, outbox_key: &OutboxKey, send: &SendId) -> Option<&PendingSend> {
         self.entries.get(send).filter(|entry| entry.outbox_key == *outbox_key)?.waiting()
     }
 
     /// Takes a step where the send waits at the task's outbox key and epoch.
-    pub(crate) fn step(&mut self, task: &SendTask, step: Step, now: u64) -> Option<PendingSend> {
+    pub fn step(&mut self, task: &SendTask, step: Step, now: u64) -> Option<PendingSend> {
         let send = self.waiting_at(&task.outbox_key, &task.send)?;
         let after = (send.epoch == task.epoch).then(|| send.after(step))?;
         let entry = self.entries.get_mut(&task.send)?;
@@ -339,7 +311,7 @@ impl Tables {
     }
 
     /// Ends a send that waits at the task's outbox key; whether it did.
-    pub(crate) fn end(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
+    pub fn end(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
         if self.waiting_at(&task.outbox_key, &task.send).is_none() {
             return false;
         }
@@ -350,18 +322,13 @@ impl Tables {
     }
 
     /// Ends a send that waits at the task's outbox key and epoch; whether it did.
-    pub(crate) fn end_at_epoch(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
+    pub fn end_at_epoch(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
         let send = self.waiting_at(&task.outbox_key, &task.send);
         send.is_some_and(|send| send.epoch == task.epoch) && self.end(task, outcome, now)
     }
 
     /// The events that had an entry at `as_of`: an eventual read.
-    pub(crate) fn known(
-        &self,
-        account: &AccountId,
-        events: &[EventId],
-        as_of: u64,
-    ) -> BTreeSet<EventId> {
+    pub fn known(&self, account: &AccountId, events: &[EventId], as_of: u64) -> BTreeSet<EventId> {
         let has_entry = |event: &&EventId| {
             let send = SendId { account: account.clone(), event: (*event).clone() };
             self.entries.get(&send).is_some_and(|entry| entry.stands.at(as_of).is_some())
@@ -370,7 +337,7 @@ impl Tables {
     }
 
     /// An entry as it stood at `as_of`: an eventual read. [`u64::MAX`] makes it a consistent one.
-    pub(crate) fn entry(&self, send: &SendId, as_of: u64) -> Entry {
+    pub fn entry(&self, send: &SendId, as_of: u64) -> Entry {
         let Some(entry) = self.entries.get(send) else { return Entry::Missing };
         let outbox_key = entry.outbox_key.clone();
         match entry.stands.at(as_of) {
@@ -381,7 +348,7 @@ impl Tables {
     }
 
     /// The sends of an account that wait.
-    pub(crate) fn waiting_of(&self, account: &AccountId) -> impl Iterator<Item = &PendingSend> {
+    pub fn waiting_of(&self, account: &AccountId) -> impl Iterator<Item = &PendingSend> {
         let first = SendId { account: account.clone(), event: EventId::new("") };
         let entries = self.entries.range(first..);
         entries
@@ -390,7 +357,7 @@ impl Tables {
     }
 
     /// Marks an account.
-    pub(crate) fn mark(&mut self, account: &AccountId, now: Timestamp) {
+    pub fn mark(&mut self, account: &AccountId, now: Timestamp) {
         let marked = self.marks.entry(account.clone());
         let blank = Marked { version: 0, marked_at: now, due: now, lease_until: None };
         let marked = marked.or_insert(blank);
@@ -399,7 +366,7 @@ impl Tables {
     }
 
     /// Marks an account that is to be looked at now.
-    pub(crate) fn wake(&mut self, account: &AccountId, now: Timestamp) {
+    pub fn wake(&mut self, account: &AccountId, now: Timestamp) {
         self.mark(account, now);
         if let Some(marked) = self.marks.get_mut(account) {
             marked.due = now;
@@ -407,7 +374,7 @@ impl Tables {
     }
 
     /// Leases a marked account that is due and whose lease has ended.
-    pub(crate) fn lease(
+    pub fn lease(
         &mut self,
         account: &AccountId,
         now: Timestamp,
@@ -425,7 +392,7 @@ impl Tables {
 
     /// Ends a lease on the condition of the mark's version: due again, or unmarked where `due` is
     /// `None`.
-    pub(crate) fn settle(
+    pub fn settle(
         &mut self,
         account: &AccountId,
         mark: &BacklogMarker,
@@ -449,7 +416,7 @@ impl Tables {
     }
 
     /// Ends the lease of an account that was marked meanwhile, if it is still that one.
-    pub(crate) fn end_lease(&mut self, account: &AccountId, lease_until: Timestamp) {
+    pub fn end_lease(&mut self, account: &AccountId, lease_until: Timestamp) {
         if let Some(marked) = self.marks.get_mut(account)
             && marked.lease_until == Some(lease_until)
         {
@@ -460,7 +427,7 @@ impl Tables {
 
 /// What settling came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub enum Settled {
     /// The mark stays, due at another time.
     Due,
     /// The mark is gone.

@@ -19,8 +19,9 @@ use spillway_meta::error::GraphError;
 use spillway_meta::graph::CallError;
 use spillway_meta::usage::Usage;
 
-use super::fakes::{DAY, HOUR, Mood, START, World, token};
-use super::{Kept, VISIT};
+use spillway_service::upkeep::{Kept, VISIT};
+
+use crate::world::{DAY, HOUR, Mood, START, World, token};
 
 const VISITED: Option<Kept> = Some(Kept { visited: 1, failed: 0, left: 0 });
 
@@ -34,7 +35,7 @@ fn token_dead() -> Mood {
 fn with_an_old_token() -> Arc<World> {
     let world = World::new();
     let life = TokenLife { obtained_at: Some(START - 45 * DAY), ends_at: Some(START + 15 * DAY) };
-    world.state().kept.life = life;
+    *world.state().life_mut() = life;
     world
 }
 
@@ -46,21 +47,21 @@ fn the_old_token_stays_in_use_until_a_call_with_the_new_one_has_worked() {
     assert_eq!(world.calls(), [("refresh", 1), ("me", 2)]);
     {
         let state = world.state();
-        assert_eq!(state.kept.token, token(1));
-        assert_eq!(state.kept.next.as_ref().map(|next| &next.token), Some(&token(2)));
-        assert_eq!((&state.told[..], state.due), (&[][..], Some(START)), "the next run goes on");
+        assert_eq!(state.kept().token, token(1));
+        assert_eq!(state.kept().next.as_ref().map(|next| &next.token), Some(&token(2)));
+        assert_eq!((&state.told[..], state.due()), (&[][..], Some(START)), "the next run goes on");
     }
     // What else there is to do is done with the old one; no third token is asked for.
-    world.state().record.upkeep.checked_at = None;
+    world.state().record_mut().upkeep.checked_at = None;
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("me", 2), ("subscription", 1)]);
 
     world.state().moods.clear();
-    world.state().record.upkeep.checked_at = None;
+    world.state().record_mut().upkeep.checked_at = None;
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("me", 2), ("subscription", 2)]);
     let state = world.state();
-    assert_eq!((&state.kept.token, &state.kept.next), (&token(2), &None));
+    assert_eq!((&state.kept().token, &state.kept().next), (&token(2), &None));
     assert_eq!(state.told, [Event::TokenRefreshed { token_ends: START + 60 * DAY }]);
 }
 
@@ -73,24 +74,26 @@ fn app_hold_over() -> AppBudget {
 #[test]
 fn a_call_of_upkeep_ends_a_hold_of_the_whole_app_without_any_send() {
     let world = with_an_old_token();
-    world.state().app = app_hold_over();
+    *world.state().app_mut() = app_hold_over();
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls()[0], ("refresh", 1));
     let state = world.state();
-    assert_eq!((&state.app.holds.current, state.app.returned_at), (&None, Some(START)));
+    let app = state.app();
+    assert_eq!((app.holds.current, app.returned_at), (None, Some(START)));
     assert!(state.told.contains(&Event::HoldEnded));
 }
 
 #[test]
 fn an_account_that_is_on_hold_itself_is_not_the_probe_of_the_app() {
     let world = with_an_old_token();
-    world.state().app = app_hold_over();
+    *world.state().app_mut() = app_hold_over();
     let rules = spillway_core::rules::Rules::careful();
     let id = GrantId::new(1, 1);
-    world.state().budget = Budget::default().hold(&rules, HoldCause::Blocked, START, None, id);
+    let held = Budget::default().hold(&rules, HoldCause::Blocked, START, None, id);
+    world.state().set_budget(held);
     world.run();
     assert_eq!(world.calls(), []);
-    assert!(!world.state().app.holds.is_probed());
+    assert!(!world.state().app().holds.is_probed());
 }
 
 #[test]
@@ -102,8 +105,8 @@ fn a_new_token_that_does_not_work_is_dropped_and_holds_nothing_up() {
         assert_eq!(world.calls(), [("refresh", 1), ("me", 2)]);
         {
             let state = world.state();
-            assert_eq!((&state.kept.token, &state.kept.next), (&token(1), &None));
-            assert_eq!((&state.budget.holds.current, state.due), (&None, Some(START + HOUR)));
+            assert_eq!((&state.kept().token, &state.kept().next), (&token(1), &None));
+            assert_eq!((&state.budget().holds.current, state.due()), (&None, Some(START + HOUR)));
             assert!(matches!(&state.told[..], [Event::TokenRefreshFailed { .. }]));
         }
         // Another is asked for an hour later, and the failure told once a day.
@@ -118,19 +121,19 @@ fn a_new_token_that_does_not_work_is_dropped_and_holds_nothing_up() {
 fn a_token_that_is_found_dead_is_called_with_no_more_and_holds_the_account() {
     let world = with_an_old_token();
     world.state().moods.insert(1, token_dead());
-    world.state().record.upkeep.checked_at = None;
+    world.state().record_mut().upkeep.checked_at = None;
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("refresh", 1)], "not even the subscription is asked for");
     let state = world.state();
-    assert!(state.budget.holds.current.is_some());
+    assert!(state.budget().holds.current.is_some());
     assert_eq!(state.told.iter().filter(|event| **event == Event::TokenDead).count(), 1);
-    assert_eq!(state.record.upkeep.dead_since, Some(START));
+    assert_eq!(state.record().upkeep.dead_since, Some(START));
 }
 
 #[test]
 fn a_visit_that_dies_or_fails_is_due_again_when_its_time_is_over_and_not_before() {
     let hangs: fn(&World) = |world| drop(world.state().moods.insert(1, Mood::Hangs));
-    let is_gone: fn(&World) = |world| world.state().is_gone = true;
+    let is_gone: fn(&World) = |world| world.state().unanswered = Some("load the account's token");
     let failed = Some(Kept { visited: 1, failed: 1, left: 0 });
     for (trouble, ran) in [(hangs, None), (is_gone, failed)] {
         let world = with_an_old_token();
@@ -138,9 +141,9 @@ fn a_visit_that_dies_or_fails_is_due_again_when_its_time_is_over_and_not_before(
         assert_eq!(world.run(), ran);
         {
             let mut state = world.state();
-            assert_eq!(state.due, Some(START + VISIT));
+            assert_eq!(state.due(), Some(START + VISIT));
             state.moods.clear();
-            state.is_gone = false;
+            state.unanswered = None;
             state.calls.clear();
         }
         world.pass(VISIT / 2);
@@ -148,7 +151,7 @@ fn a_visit_that_dies_or_fails_is_due_again_when_its_time_is_over_and_not_before(
         world.pass(VISIT / 2);
         assert_eq!(world.run(), VISITED);
         assert_eq!(world.calls(), [("refresh", 1), ("me", 2)]);
-        assert_eq!(world.state().kept.token, token(2));
+        assert_eq!(world.state().kept().token, token(2));
     }
 }
 
@@ -158,16 +161,16 @@ fn a_backfill_stops_while_sends_are_parked_and_goes_on_behind_the_last_page() {
     {
         let mut state = world.state();
         let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
-        state.record.upkeep.backfill = Some(backfill);
+        state.record_mut().upkeep.backfill = Some(backfill);
         state.comments = (1..=3).map(|hours| START - HOUR * hours).collect();
-        state.cursor.parked = Some(Lane::Inbound);
+        state.cursor_mut().parked = Some(Lane::Inbound);
     }
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [], "what is live goes first");
     {
         let mut state = world.state();
-        assert_eq!(state.due, Some(START), "the next run looks again");
-        state.cursor.parked = None;
+        assert_eq!(state.due(), Some(START), "the next run looks again");
+        state.cursor_mut().parked = None;
         state.parks_after_a_page = true;
     }
     assert_eq!(world.run(), VISITED);
@@ -176,13 +179,13 @@ fn a_backfill_stops_while_sends_are_parked_and_goes_on_behind_the_last_page() {
     assert_eq!(world.calls(), []);
     {
         let mut state = world.state();
-        state.cursor.parked = None;
+        state.cursor_mut().parked = None;
         state.parks_after_a_page = false;
     }
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("more comments", 1)]);
     let state = world.state();
-    assert_eq!((&state.record.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
+    assert_eq!((&state.record().upkeep.backfill, state.due()), (&None, Some(START + HOUR)));
     assert!(matches!(state.told[..], [Event::Backfilled { read: 3, found: 3, .. }]));
 }
 
@@ -192,7 +195,7 @@ fn a_page_that_tells_nothing_of_the_order_does_not_end_its_media() {
     {
         let mut state = world.state();
         let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
-        state.record.upkeep.backfill = Some(backfill);
+        state.record_mut().upkeep.backfill = Some(backfill);
         state.comments = vec![START - 2 * DAY, START - 2 * DAY, START - HOUR];
     }
     assert_eq!(world.run(), VISITED);
@@ -206,8 +209,8 @@ fn unsubscribed() -> Arc<World> {
     {
         let mut state = world.state();
         state.is_unsubscribed = true;
-        state.record.last_seen = Some(START - 3 * HOUR);
-        state.record.upkeep.checked_at = Some(START - HOUR);
+        state.record_mut().last_seen = Some(START - 3 * HOUR);
+        state.record_mut().upkeep.checked_at = Some(START - HOUR);
         state.comments = (1..=5).map(|half| START - HOUR * half / 2).collect();
     }
     world
@@ -232,7 +235,7 @@ fn what_was_missed_is_read_wherever_upkeep_is_killed() {
         assert!(told(|event| matches!(event, Event::SubscriptionLost { .. })), "after {asked}");
         assert!(told(|event| matches!(event, Event::Resubscribed)), "after {asked}");
         assert!(told(|event| matches!(event, Event::Backfilled { .. })), "after {asked}");
-        let upkeep = &state.record.upkeep;
+        let upkeep = &state.record().upkeep;
         assert_eq!((&upkeep.backfill, upkeep.unread_since, upkeep.lost_at), (&None, None, None));
         if ran.is_some() {
             assert!(asked > 20, "{asked}");
@@ -260,12 +263,12 @@ fn one_call_a_minute() -> Rules {
 fn an_account_that_may_make_one_call_a_minute_is_subscribed_again() {
     let is_lost: fn(&World) = |world| world.state().is_unsubscribed = true;
     let is_silent: fn(&World) = |world| {
-        world.state().record.upkeep.silent_since = Some(START - HOUR);
+        world.state().record_mut().upkeep.silent_since = Some(START - HOUR);
     };
     for trouble in [is_lost, is_silent] {
         let world = World::new();
         world.state().rules = one_call_a_minute();
-        world.state().record.upkeep.checked_at = Some(START - HOUR);
+        world.state().record_mut().upkeep.checked_at = Some(START - HOUR);
         trouble(&world);
         let mut calls = Vec::new();
         for _ in 0..2 {
@@ -289,7 +292,7 @@ fn a_token_is_renewed_wherever_upkeep_is_killed() {
         world.pass(VISIT);
         world.run();
         let state = world.state();
-        assert!(state.kept.token != token(1) && state.kept.next.is_none(), "after {asked}");
+        assert!(state.kept().token != token(1) && state.kept().next.is_none(), "after {asked}");
         if ran.is_some() {
             return;
         }
@@ -303,12 +306,12 @@ fn no_call_begins_without_time_for_its_answer() {
     {
         let mut state = world.state();
         state.is_unsubscribed = true;
-        state.record.upkeep.checked_at = None;
+        state.record_mut().upkeep.checked_at = None;
         state.call_takes = Duration::from_secs(20);
     }
     assert_eq!(world.run_for(Duration::from_secs(70)), VISITED);
     assert_eq!(world.calls(), [("refresh", 1), ("me", 2), ("subscription", 2)]);
-    assert_eq!(world.state().due, Some(START + Duration::from_secs(60)), "the next run goes on");
+    assert_eq!(world.state().due(), Some(START + Duration::from_secs(60)), "the next run goes on");
     world.state().call_takes = Duration::ZERO;
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls()[0], ("subscribe", 2));
@@ -321,23 +324,24 @@ fn a_token_is_renewed_between_the_holds_of_a_restricted_account() {
     let until = {
         let mut state = world.state();
         let (rules, id) = (Rules::careful(), GrantId::new(7, 7));
-        state.budget = state.budget.hold(&rules, HoldCause::Blocked, START, None, id);
-        state.cursor.parked = Some(Lane::Inbound);
-        state.budget.holds.current.as_ref().unwrap().until
+        let held = state.budget().hold(&rules, HoldCause::Blocked, START, None, id);
+        state.set_budget(held);
+        state.cursor_mut().parked = Some(Lane::Inbound);
+        state.budget().holds.current.as_ref().unwrap().until
     };
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [], "nothing is called during a hold");
-    assert_eq!(world.state().due, Some(START), "the next run looks again");
+    assert_eq!(world.state().due(), Some(START), "the next run looks again");
     world.pass(until.since(START) + Duration::from_secs(60));
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("refresh", 1)]);
-    assert!(world.state().budget.holds.current.is_some(), "it tells nothing of sends");
+    assert!(world.state().budget().holds.current.is_some(), "it tells nothing of sends");
     world.pass(HOUR / 4);
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("me", 2)]);
     let state = world.state();
-    assert_eq!(state.kept.token, token(2));
-    assert!(state.budget.holds.current.is_some());
+    assert_eq!(state.kept().token, token(2));
+    assert!(state.budget().holds.current.is_some());
 }
 
 /// An answer that says nothing of the token does not make it wait like one of a kind that is never
@@ -345,7 +349,7 @@ fn a_token_is_renewed_between_the_holds_of_a_restricted_account() {
 #[test]
 fn a_token_that_nobody_knows_to_end_is_asked_for_again_in_an_hour_if_meta_did_not_answer() {
     let world = World::new();
-    world.state().kept.life = TokenLife { obtained_at: Some(START - DAY), ends_at: None };
+    *world.state().life_mut() = TokenLife { obtained_at: Some(START - DAY), ends_at: None };
     world.state().moods.insert(1, Mood::Fails(CallError::Unknown));
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("refresh", 1)]);
@@ -354,7 +358,7 @@ fn a_token_that_nobody_knows_to_end_is_asked_for_again_in_an_hour_if_meta_did_no
     world.pass(HOUR);
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls()[..2], [("refresh", 1), ("me", 2)]);
-    assert_eq!(world.state().kept.token, token(2));
+    assert_eq!(world.state().kept().token, token(2));
 }
 
 /// Nothing that is due for the token is put off for ever.
@@ -364,30 +368,35 @@ fn the_token_of_a_restricted_account_that_ends_is_told_of() {
     {
         let mut state = world.state();
         let (rules, id) = (Rules::careful(), GrantId::new(7, 7));
-        state.budget = state.budget.hold(&rules, HoldCause::Blocked, START, None, id);
-        state.cursor.parked = Some(Lane::Inbound);
-        state.kept.life.ends_at = Some(START);
+        let held = state.budget().hold(&rules, HoldCause::Blocked, START, None, id);
+        state.set_budget(held);
+        state.cursor_mut().parked = Some(Lane::Inbound);
+        state.life_mut().ends_at = Some(START);
     }
     assert_eq!(world.run(), VISITED);
     let state = world.state();
     assert_eq!(state.told, [Event::TokenDead]);
-    assert_eq!(state.record.upkeep.dead_since, Some(START));
+    assert_eq!(state.record().upkeep.dead_since, Some(START));
 }
 
 /// The race of a visit that has read the request with a new connection, which does it first.
 #[test]
 fn an_account_that_is_connected_while_a_visit_deletes_it_stays() {
-    for step in ["remove", "strike off"] {
+    for step in ["remove the account", "take the account off upkeep's list"] {
         let world = World::new();
         {
             let mut state = world.state();
-            state.record.delete = Some("c0de".into());
+            state.record_mut().delete = Some("c0de".into());
             state.meanwhile = Some((step, World::connect_again));
         }
         assert_eq!(world.run(), VISITED);
         let state = world.state();
         assert!(state.revision.is_some(), "{step}: the new account was removed");
-        assert_eq!(state.due, Some(START + Duration::from_secs(60)), "{step}: it is off the list");
+        assert_eq!(
+            state.due(),
+            Some(START + Duration::from_secs(60)),
+            "{step}: it is off the list"
+        );
         assert!(state.deleted.iter().all(|code| code == "c0de") && !state.deleted.is_empty());
     }
 }
@@ -396,14 +405,14 @@ fn an_account_that_is_connected_while_a_visit_deletes_it_stays() {
 fn a_deletion_is_finished_wherever_upkeep_is_killed() {
     for asks in 0..30 {
         let world = World::new();
-        world.state().record.delete = Some("c0de".into());
+        world.state().record_mut().delete = Some("c0de".into());
         world.state().asks_left = Some(asks);
         let has_lived = world.run().is_some();
         world.state().asks_left = None;
         world.pass(VISIT);
         assert!(world.run().is_some());
         let state = world.state();
-        assert_eq!((state.revision, state.due), (None, None), "{asks}");
+        assert_eq!((state.revision, state.due()), (None, None), "{asks}");
         assert_eq!(state.deleted.first().map(String::as_str), Some("c0de"), "{asks}");
         assert!(state.told.contains(&Event::Removed { by: RemovedBy::Owner }), "{asks}");
         if has_lived {
@@ -424,7 +433,7 @@ fn with_failing_pages(failing: u32, failure: CallError) -> Arc<World> {
     {
         let mut state = world.state();
         let backfill = Backfill::new(Reason::Resubscribed, START - DAY, START);
-        state.record.upkeep.backfill = Some(backfill);
+        state.record_mut().upkeep.backfill = Some(backfill);
         state.comments = (1..=5).map(|hours| START - HOUR * hours).collect();
         state.failing_pages = (failing, failure);
     }
@@ -451,10 +460,10 @@ fn media_that_meta_refuses_to_page_are_kept_shown_and_gone_on_with() {
         let state = world.state();
         assert_eq!(state.taken.len(), 2);
         assert!(matches!(state.told[..], [Event::Backfilled { found: 2, unfinished: 1, .. }]));
-        let upkeep = &state.record.upkeep;
+        let upkeep = &state.record().upkeep;
         assert!(upkeep.counts.is_empty(), "they do not count as read");
         assert_eq!((upkeep.unfinished.len(), &upkeep.backfill), (1, &None));
-        assert_eq!(state.due, Some(START + HOUR));
+        assert_eq!(state.due(), Some(START + HOUR));
     }
     world.calls();
     world.pass(HOUR);
@@ -462,7 +471,7 @@ fn media_that_meta_refuses_to_page_are_kept_shown_and_gone_on_with() {
     let pages = [("subscription", 1), ("comments", 1), ("more comments", 1), ("more comments", 1)];
     assert_eq!(world.calls(), pages, "the media are known");
     let state = world.state();
-    assert_eq!((state.taken.len(), state.record.upkeep.unfinished.len()), (5, 0));
+    assert_eq!((state.taken.len(), state.record().upkeep.unfinished.len()), (5, 0));
     assert!(matches!(state.told[1..], [Event::Backfilled { found: 3, unfinished: 0, .. }]));
 }
 
@@ -473,7 +482,7 @@ fn a_page_that_never_answers_does_not_hold_the_backfill_up_for_ever() {
         assert_eq!(world.run(), VISITED);
     }
     let state = world.state();
-    assert_eq!((&state.record.upkeep.backfill, state.due), (&None, Some(START + HOUR)));
+    assert_eq!((&state.record().upkeep.backfill, state.due()), (&None, Some(START + HOUR)));
     assert!(matches!(state.told[..], [Event::Backfilled { found: 2, unfinished: 1, .. }]));
 }
 
@@ -482,7 +491,7 @@ fn quiet(comment_made: Timestamp) -> Arc<World> {
     let world = World::new();
     {
         let mut state = world.state();
-        state.record.last_seen = Some(START - 7 * HOUR);
+        state.record_mut().last_seen = Some(START - 7 * HOUR);
         state.comments = vec![comment_made];
     }
     world
@@ -495,7 +504,7 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
     assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
     {
         let state = world.state();
-        assert_eq!(state.record.upkeep.silent_since, Some(START));
+        assert_eq!(state.record().upkeep.silent_since, Some(START));
         assert!(matches!(state.told[..], [Event::Silent { .. }, Event::Backfilled { .. }]));
     }
     // It is subscribed again, whatever Meta says of it, and comments are read.
@@ -505,10 +514,10 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
     assert_eq!(world.calls(), again, "it has no comment beyond those known");
 
     world.pass(HOUR);
-    world.state().record.last_seen = Some(START + 2 * HOUR);
+    world.state().record_mut().last_seen = Some(START + 2 * HOUR);
     world.state().comments.insert(0, START + HOUR * 3 / 2);
     assert_eq!(world.run(), VISITED);
-    assert_eq!(world.state().record.upkeep.silent_since, None);
+    assert_eq!(world.state().record().upkeep.silent_since, None);
     assert!(world.state().told.contains(&Event::HeardAgain));
     assert_eq!(world.state().taken.len(), 2, "what was written before the first webhook is read");
     world.calls();
@@ -521,10 +530,10 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
 fn an_account_that_was_connected_since_its_owner_removed_the_app_is_not_held() {
     for (removed_at, is_held) in [(START - 2 * DAY, false), (START - HOUR, true)] {
         let world = World::new();
-        world.state().record.deauthorized_at = Some(removed_at);
+        world.state().record_mut().deauthorized_at = Some(removed_at);
         assert_eq!(world.run(), VISITED);
         let state = world.state();
-        assert_eq!(state.budget.holds.current.is_some(), is_held);
+        assert_eq!(state.budget().holds.current.is_some(), is_held);
         assert_eq!(state.told.contains(&Event::Deauthorized), is_held);
     }
 }
@@ -532,10 +541,10 @@ fn an_account_that_was_connected_since_its_owner_removed_the_app_is_not_held() {
 #[test]
 fn comments_are_read_of_an_account_that_no_webhook_has_ever_told_of() {
     let world = quiet(START - 3 * HOUR);
-    world.state().record.last_seen = None;
+    world.state().record_mut().last_seen = None;
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
-    assert_eq!(world.state().record.upkeep.silent_since, Some(START));
+    assert_eq!(world.state().record().upkeep.silent_since, Some(START));
     assert_eq!(world.state().taken.len(), 1);
 }
 
@@ -547,7 +556,7 @@ fn neither_a_quiet_night_nor_a_webhook_on_its_way_is_silence() {
         assert_eq!(world.run(), VISITED);
         assert_eq!(world.calls(), [("media", 1), ("comments", 1)]);
         let state = world.state();
-        assert_eq!(state.record.upkeep.silent_since, None);
+        assert_eq!(state.record().upkeep.silent_since, None);
         assert!(!state.told.iter().any(|event| matches!(event, Event::Silent { .. })));
     }
 }

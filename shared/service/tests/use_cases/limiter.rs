@@ -1,12 +1,22 @@
 //! What one process knows of holds, and what it lets go.
 
-use futures::FutureExt;
-use spillway_core::id::{EventId, SendId};
-use spillway_core::send::{Address, Content, Earlier, PendingSend, Stage};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::*;
-use crate::outbox_key::OutboxKey;
-use crate::upkeep::fakes::{START, World, id, token};
+use futures::FutureExt;
+use spillway_core::budget::{DenialReason, Role};
+use spillway_core::hold::HoldCause;
+use spillway_core::id::{EventId, SendId};
+use spillway_core::quota::Action;
+use spillway_core::send::{Address, Class, Content, Earlier, PendingSend, Stage};
+use spillway_core::time::Timestamp;
+use spillway_service::account::Account;
+use spillway_service::clock::Clock;
+use spillway_service::limiter::{Limiter, Reservation, Reserved};
+use spillway_service::outbox_key::OutboxKey;
+use spillway_service::send_task::SendTask;
+
+use crate::world::{START, World, id, token};
 
 /// A minute.
 const MINUTE: Duration = Duration::from_secs(60);

@@ -4,21 +4,17 @@ use std::collections::BTreeMap;
 
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{TokenLife, Upkeep};
+use spillway_core::upkeep::Upkeep;
 use spillway_service::account::SealedToken;
-use spillway_service::port::{KeptToken, MaintenanceRecord, NextToken};
-
-use super::LAG_MAX;
-use crate::meta::{first_token, issued_at};
-use crate::scenario::{AccountPlan, KeptUp, Scenario};
+use spillway_service::port::{KeptToken, MaintenanceRecord, NextToken, UpkeepRequest};
 
 /// The list, and the tokens.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub struct Kept {
     /// The list.
-    pub(crate) listed: BTreeMap<AccountId, Listed>,
+    pub listed: BTreeMap<AccountId, Listed>,
     /// The tokens in use, each with its next one.
-    pub(crate) tokens: BTreeMap<AccountId, KeptToken>,
+    pub tokens: BTreeMap<AccountId, KeptToken>,
     /// When each token in use took the place of another, in milliseconds since 1970, and which it
     /// was.
     renewed: BTreeMap<AccountId, Vec<(u64, SealedToken)>>,
@@ -35,53 +31,31 @@ enum Connection {
 
 /// An account on the list.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Listed {
+pub struct Listed {
     /// When it is due.
-    pub(crate) due: Timestamp,
+    pub due: Timestamp,
     /// What is known of it.
-    pub(crate) record: MaintenanceRecord,
+    pub record: MaintenanceRecord,
     /// The request that took it for a visit last.
-    pub(crate) visited_by: Option<u64>,
+    pub visited_by: Option<u64>,
+}
+
+impl Listed {
+    /// What a reader of the list is told.
+    pub fn record(&self) -> MaintenanceRecord {
+        MaintenanceRecord { due: self.due, ..self.record.clone() }
+    }
 }
 
 impl Kept {
-    /// The accounts of a scenario that are kept up, some while after they were connected.
-    pub(super) fn new(scenario: &Scenario) -> Self {
-        let start = Timestamp::from_millis(scenario.start);
-        let mut kept = Self::default();
-        for AccountPlan { id, kept: plan, .. } in &scenario.accounts {
-            let Some(KeptUp { token_ends, is_end_known, .. }) = plan else { continue };
-            let life = if *is_end_known {
-                TokenLife {
-                    obtained_at: Some(Timestamp::from_millis(issued_at(*token_ends))),
-                    ends_at: Some(Timestamp::from_millis(*token_ends)),
-                }
-            } else {
-                TokenLife::default()
-            };
-            kept.tokens.insert(id.clone(), KeptToken { token: first_token(), life, next: None });
-            let upkeep =
-                Upkeep { checked_at: Some(start), whole_at: Some(start), ..Upkeep::default() };
-            let record = MaintenanceRecord {
-                upkeep,
-                last_seen: Some(start),
-                ..MaintenanceRecord::default()
-            };
-            kept.listed.insert(id.clone(), Listed { due: start, record, visited_by: None });
-        }
-        kept
-    }
-
-    /// The account's token as it stood at `as_of`; `None` of an account that is not kept up.
-    pub(crate) fn token_at(&self, account: &AccountId, as_of: u64) -> Option<SealedToken> {
-        self.tokens.get(account)?;
+    /// The token that had last taken the place of another at `as_of`.
+    pub fn renewed_token(&self, account: &AccountId, as_of: u64) -> Option<&SealedToken> {
         let renewed = self.renewed.get(account).into_iter().flatten();
-        let last = renewed.take_while(|(at, _)| *at <= as_of).last();
-        Some(last.map_or_else(first_token, |(_, token)| token.clone()))
+        renewed.take_while(|(at, _)| *at <= as_of).last().map(|(_, token)| token)
     }
 
     /// When the account was changed: its token was renewed, or it was removed or connected.
-    pub(crate) fn changed_at(&self, account: &AccountId) -> Vec<u64> {
+    pub fn changed_at(&self, account: &AccountId) -> Vec<u64> {
         let renewed = self.renewed.get(account).into_iter().flatten().map(|&(at, _)| at);
         let connections = self.connections.get(account).into_iter().flatten();
         // To connect it changes the token too.
@@ -90,33 +64,33 @@ impl Kept {
     }
 
     /// Whether the account was not removed as of then, or has been connected again.
-    pub(crate) fn is_connected(&self, account: &AccountId, as_of: u64) -> bool {
+    pub fn is_connected(&self, account: &AccountId, as_of: u64) -> bool {
         let connections = self.connections.get(account).into_iter().flatten();
         let last = connections.take_while(|(at, _)| *at <= as_of).last();
         last.is_none_or(|(_, is)| *is == Connection::Connected)
     }
 
     /// Whether the account has ever been removed by `now`.
-    pub(crate) fn was_removed(&self, account: &AccountId, now: u64) -> bool {
+    pub fn was_removed(&self, account: &AccountId, now: u64) -> bool {
         let mut connections = self.connections.get(account).into_iter().flatten();
         connections.any(|&(at, is)| is == Connection::Removed && at <= now)
     }
 
-    /// Whether the account was not connected at some instant since `since`, or just before: a
-    /// read may lag.
-    pub(crate) fn was_away(&self, account: &AccountId, since: u64) -> bool {
+    /// Whether the account was not connected at some instant since `since`, or up to `lag_max`
+    /// before.
+    pub fn was_away(&self, account: &AccountId, since: u64, lag_max: u64) -> bool {
         let mut connections = self.connections.get(account).into_iter().flatten();
         !self.is_connected(account, since)
-            || connections.any(|&(at, _)| since.saturating_sub(LAG_MAX) <= at)
+            || connections.any(|&(at, _)| since.saturating_sub(lag_max) <= at)
     }
 
     /// Removes an account.
-    pub(crate) fn remove(&mut self, account: &AccountId, now: u64) {
+    pub fn remove(&mut self, account: &AccountId, now: u64) {
         self.connections.entry(account.clone()).or_default().push((now, Connection::Removed));
     }
 
     /// Connects an account again, with that token.
-    pub(crate) fn connect(&mut self, account: &AccountId, kept: KeptToken, now: Timestamp) {
+    pub fn connect(&mut self, account: &AccountId, kept: KeptToken, now: Timestamp) {
         let at = now.as_millis();
         self.connections.entry(account.clone()).or_default().push((at, Connection::Connected));
         self.renewed.entry(account.clone()).or_default().push((at, kept.token.clone()));
@@ -126,7 +100,7 @@ impl Kept {
 
     /// Takes an account that is due at `due` for the visit of that request; one that the request
     /// has taken already stays its own.
-    pub(crate) fn visit(
+    pub fn visit(
         &mut self,
         account: &AccountId,
         due: Timestamp,
@@ -137,19 +111,29 @@ impl Kept {
         if listed.due == due {
             (listed.due, listed.visited_by) = (until, Some(request));
         }
-        let record = || MaintenanceRecord { due: listed.due, ..listed.record.clone() };
-        (listed.visited_by == Some(request)).then(record)
+        (listed.visited_by == Some(request)).then(|| listed.record())
     }
 
     /// Writes down what is known of an account on the list.
-    pub(crate) fn note(&mut self, account: &AccountId, upkeep: &Upkeep) {
+    pub fn note(&mut self, account: &AccountId, upkeep: &Upkeep) {
         if let Some(listed) = self.listed.get_mut(account) {
             listed.record.upkeep = upkeep.clone();
         }
     }
 
+    /// Writes down what is asked of upkeep; the account is due at once.
+    pub fn ask(&mut self, account: &AccountId, request: &UpkeepRequest, now: Timestamp) {
+        let listed = self.listed.entry(account.clone()).or_default();
+        listed.due = now;
+        match request {
+            UpkeepRequest::Backfill => listed.record.backfill_asked_at = Some(now),
+            UpkeepRequest::Deauthorize => listed.record.deauthorized_at = Some(now),
+            UpkeepRequest::Delete { code } => listed.record.delete = Some(code.clone()),
+        }
+    }
+
     /// Ends the visit that was to last `until`. Says whether it did, or had already.
-    pub(crate) fn settle(
+    pub fn settle(
         &mut self,
         account: &AccountId,
         until: Timestamp,
@@ -164,7 +148,7 @@ impl Kept {
     }
 
     /// Stores the next token beside the one in use, where that is `token`.
-    pub(crate) fn keep_next(
+    pub fn keep_next(
         &mut self,
         account: &AccountId,
         token: &SealedToken,
@@ -175,7 +159,7 @@ impl Kept {
     }
 
     /// Puts the next token in the place of the one in use. Says whether it is there.
-    pub(crate) fn swap(&mut self, account: &AccountId, next: &NextToken, now: u64) -> bool {
+    pub fn swap(&mut self, account: &AccountId, next: &NextToken, now: u64) -> bool {
         let Some(kept) = self.tokens.get_mut(account) else { return false };
         if kept.token == next.token {
             return true;
@@ -190,7 +174,7 @@ impl Kept {
     }
 
     /// Forgets the next token, where it is this one.
-    pub(crate) fn drop_next(&mut self, account: &AccountId, next: &NextToken) {
+    pub fn drop_next(&mut self, account: &AccountId, next: &NextToken) {
         if let Some(kept) = self.tokens.get_mut(account) {
             kept.next.take_if(|kept| kept.token == next.token);
         }

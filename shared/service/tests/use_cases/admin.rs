@@ -15,20 +15,20 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
+use spillway_memory::Ports;
 
-use super::accounts::{AccountAdmin, LimitsError, NewLimits};
-use super::connect::Connection;
-use super::overview::Overviews;
-use super::removal::BEING_REMOVED;
-use super::sends::{Ledger, Part, SendAdmin, Stored};
-use super::{Admin, AdminError};
-use crate::accounts_file::{NewAccount, parse};
-use crate::grant::GrantIds;
-use crate::outbox_batch::OutboxBatch;
-use crate::outbox_key::OutboxKey;
-use crate::port::{Entry, Read, Recorded, Sends, StoreError};
-use crate::send_task::SendTask;
-use crate::upkeep::fakes::{DAY, HOUR, START, World, id, token};
+use crate::world::{DAY, HOUR, START, World, id, token};
+use spillway_service::accounts_file::{NewAccount, parse};
+use spillway_service::admin::accounts::{AccountAdmin, LimitsError, NewLimits};
+use spillway_service::admin::connect::Connection;
+use spillway_service::admin::overview::Overviews;
+use spillway_service::admin::sends::{Ledger, Part, SendAdmin, Stored};
+use spillway_service::admin::{Admin, AdminError};
+use spillway_service::grant::GrantIds;
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
+use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
+use spillway_service::send_task::SendTask;
 
 /// Nothing waits, and nothing ever did.
 struct NoSends;
@@ -119,35 +119,36 @@ impl Ledger for NoSends {
 /// The tool, started anew.
 fn admin(world: &Arc<World>) -> Admin {
     let (_, limiter) = world.limiter(Arc::default(), Arc::default());
+    let ports = Arc::new(Ports(world.clone()));
     Admin {
         accounts: AccountAdmin {
             accounts: world.clone(),
             changes: world.clone(),
-            removal: world.clone(),
-            tokens: world.clone(),
-            budgets: world.clone(),
-            app: world.clone(),
+            removal: ports.clone(),
+            tokens: ports.clone(),
+            budgets: ports.clone(),
+            app: ports.clone(),
             limiter: Arc::new(limiter),
-            backlogs: world.clone(),
-            maintenance: world.clone(),
-            journal: world.clone(),
+            backlogs: ports.clone(),
+            maintenance: ports.clone(),
+            journal: ports.clone(),
             clock: world.clone(),
         },
         sends: SendAdmin {
             sends: Arc::new(NoSends),
             ledger: Arc::new(NoSends),
-            backlogs: world.clone(),
+            backlogs: ports.clone(),
             ids: Arc::new(GrantIds::new(1)),
             clock: world.clone(),
         },
         overviews: Overviews {
             accounts: world.clone(),
-            budgets: world.clone(),
-            app: world.clone(),
-            cursors: world.clone(),
+            budgets: ports.clone(),
+            app: ports.clone(),
+            cursors: ports.clone(),
             sends: Arc::new(NoSends),
-            maintenance: world.clone(),
-            tokens: world.clone(),
+            maintenance: ports.clone(),
+            tokens: ports.clone(),
         },
     }
 }
@@ -190,10 +191,11 @@ fn a_connection_that_dies_anywhere_is_finished_by_a_repeat() {
         {
             let mut state = world.state();
             let (rules, grant) = (Rules::careful(), GrantId::new(7, 7));
-            state.budget = state.budget.hold(&rules, HoldCause::TokenDead, START, None, grant);
-            state.record.delete = Some("c0de".into());
+            let budget = state.budget().hold(&rules, HoldCause::TokenDead, START, None, grant);
+            state.set_budget(budget);
+            state.record_mut().delete = Some("c0de".into());
         }
-        stop(&world, BEING_REMOVED);
+        stop(&world, "being removed");
         world.state().asks_left = Some(asks);
         let has_lived = connect(&world).is_some();
         world.state().asks_left = None;
@@ -202,11 +204,11 @@ fn a_connection_that_dies_anywhere_is_finished_by_a_repeat() {
             connect(&world).unwrap();
         }
         let state = world.state();
-        assert!(state.revision.is_some() && state.due.is_some(), "{asks}");
-        assert_eq!(state.kept.token, token(2));
-        assert!(state.kept.life.ends_at >= Some(START + 60 * DAY), "{asks}");
-        assert_eq!((&state.record.delete, state.deleted.is_empty()), (&None, false), "{asks}");
-        assert_eq!((&state.budget.holds.current, &state.budget.holds.by_hand), (&None, &None));
+        assert!(state.revision.is_some() && state.due().is_some(), "{asks}");
+        assert_eq!(state.kept().token, token(2));
+        assert!(state.kept().life.ends_at >= Some(START + 60 * DAY), "{asks}");
+        assert_eq!((&state.record().delete, state.deleted.is_empty()), (&None, false), "{asks}");
+        assert_eq!((&state.budget().holds.current, &state.budget().holds.by_hand), (&None, &None));
         assert!(matches!(state.told.last(), Some(Event::Connected { .. })), "{asks}");
         if has_lived {
             return;
@@ -220,7 +222,7 @@ fn a_stop_by_hand_outlasts_a_new_connection() {
     let world = World::new();
     stop(&world, "checking a text");
     connect(&world).unwrap();
-    assert!(world.state().budget.holds.by_hand.is_some());
+    assert!(world.state().budget().holds.by_hand.is_some());
 }
 
 fn remove(world: &Arc<World>) -> Option<Result<(), AdminError>> {
@@ -244,9 +246,9 @@ fn a_removal_that_dies_anywhere_is_finished_by_a_repeat_upkeep_or_a_connection()
             assert!(matches!(again, Ok(()) | Err(AdminError::NotConnected(_))), "{again:?}");
         }
         world.run().unwrap();
-        assert_eq!((world.state().revision, world.state().due), (None, None), "{asks}");
+        assert_eq!((world.state().revision, world.state().due()), (None, None), "{asks}");
         connect(&world).unwrap();
-        assert_eq!(world.state().budget.holds.by_hand, None, "{asks}");
+        assert_eq!(world.state().budget().holds.by_hand, None, "{asks}");
         if has_lived {
             let removed = Event::Removed { by: RemovedBy::Operator };
             assert!(world.state().told.contains(&removed));
@@ -263,15 +265,15 @@ fn an_account_that_was_changed_since_it_was_looked_at_is_not_removed() {
         let admin = admin(&world);
         let removable = done(admin.removable(&id())).unwrap().unwrap();
         if is_late {
-            world.state().meanwhile = Some(("remove", World::connect_again));
+            world.state().meanwhile = Some(("remove the account", World::connect_again));
         } else {
             world.connect_again();
         }
         let removed = done(admin.remove(&removable, |_| ())).unwrap();
         assert!(matches!(removed, Err(AdminError::Changed(_))), "{removed:?}");
         let state = world.state();
-        assert!(state.revision.is_some() && state.due.is_some(), "it stays connected");
-        assert_eq!(state.budget.holds.by_hand, None, "it goes on");
+        assert!(state.revision.is_some() && state.due().is_some(), "it stays connected");
+        assert_eq!(state.budget().holds.by_hand, None, "it goes on");
     }
 }
 

@@ -3,7 +3,7 @@
 use spillway_core::profile::Profile;
 use spillway_service::accounts_file::parse;
 
-const GOOD: &str = r#"[[profile]]
+pub(crate) const GOOD: &str = r#"[[profile]]
 name = "agency"
 base = "careful"
 
@@ -35,7 +35,7 @@ messages = ["Thanks!"]
 "#;
 
 /// What is replaced in the good file, by what, and what is then said.
-const MISTAKES: &[(&str, &str, &str)] = &[
+pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     ("[[profile]]", "[[profile]", "line 1: unclosed array table, expected `]`"),
     (
         "name = \"agency\"",
@@ -67,6 +67,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "base = \"careful\"",
         "warm_up = { from_percent = 50, to_percent = 20, days = 3, ramp_days = 1 }\nbase = \"careful\"",
         "line 3: profile `agency`: the warm-up must rise: 1 <= from_percent <= to_percent <= 100",
+    ),
+    (
+        "base = \"careful\"",
+        "base = \"meta\"",
+        "line 1: profile `agency`: no row counts `public_reply`, so these calls would have no limit: add a [[profile.quota]] with id = \"public_reply_hour\", actions = [\"public_reply\"], unit = \"calls\", window = \"1h\" and limit = 200, or add `public_reply` to the actions of another row",
+    ),
+    (
+        "base = \"careful\"\n",
+        "",
+        "line 1: profile `agency`: no row counts `message`, so these calls would have no limit: add a [[profile.quota]] with id = \"message_hour\", actions = [\"message\"], unit = \"calls\", window = \"1h\" and limit = 200, or add `message` to the actions of another row\nline 1: profile `agency`: no row counts `public_reply`, so these calls would have no limit: add a [[profile.quota]] with id = \"public_reply_hour\", actions = [\"public_reply\"], unit = \"calls\", window = \"1h\" and limit = 200, or add `public_reply` to the actions of another row",
     ),
     (
         "id = \"calls_hour\"",

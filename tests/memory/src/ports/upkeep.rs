@@ -1,0 +1,285 @@
+//! Upkeep's list of accounts, their tokens and their journals.
+
+use async_trait::async_trait;
+use spillway_core::budget::Revision;
+use spillway_core::id::AccountId;
+use spillway_core::journal::JournalEntry;
+use spillway_core::time::Timestamp;
+use spillway_core::upkeep::{TokenLife, Upkeep};
+use spillway_service::account::SealedToken;
+use spillway_service::port::{
+    Journal, KeptToken, LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule,
+    NextToken, Removal, StoreError, Tokens, UpkeepRequest,
+};
+
+use super::{Did, Ports, Requests, World};
+use crate::tables::Listed;
+
+const ENROLL: &str = "put the account on upkeep's list";
+const SETTLE: &str = "end the visit";
+const TOKEN: &str = "change the account's token";
+const ANNOUNCE: &str = "announce the change";
+
+#[async_trait]
+impl<A: Requests> LastSeen for Ports<A> {
+    async fn record_seen(&self, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        self.0
+            .request("note that webhooks come", |world| {
+                world.saw(by, Did::Hears(account, at));
+                let listed = world.tables().kept.listed.entry(account.clone());
+                let listed = listed.or_insert_with(|| Listed { due: at, ..Listed::default() });
+                listed.record.last_seen = Some(at).max(listed.record.last_seen);
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl<A: Requests> MaintenanceSchedule for Ports<A> {
+    async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        self.0
+            .request(ENROLL, |world| {
+                world.tables().kept.listed.entry(account.clone()).or_default().due = now;
+            })
+            .await
+    }
+
+    async fn due(&self, now: Timestamp) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        self.0
+            .request("list the accounts due for upkeep", |world| {
+                let listed = world.tables().kept.listed.iter();
+                let due = listed.filter(|(_, listed)| listed.due <= now);
+                let mut due: Vec<_> = due.map(|(id, listed)| (id.clone(), listed.due)).collect();
+                due.sort_by_key(|&(_, due)| due);
+                due
+            })
+            .await
+    }
+
+    async fn visit(
+        &self,
+        account: &AccountId,
+        due: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<MaintenanceRecord>, StoreError> {
+        let by = self.0.caller();
+        let request = self.0.request_id();
+        self.0
+            .request("visit the account", |world| {
+                let record = world.tables().kept.visit(account, due, until, request);
+                world.saw(by, Did::Visits(account, record.as_ref()));
+                record
+            })
+            .await
+    }
+
+    async fn note(&self, account: &AccountId, upkeep: &Upkeep) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        self.0
+            .request(SETTLE, |world| {
+                world.saw(by, Did::Notes(account, upkeep));
+                world.tables().kept.note(account, upkeep);
+            })
+            .await
+    }
+
+    async fn settle(
+        &self,
+        account: &AccountId,
+        until: Timestamp,
+        upkeep: &Upkeep,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        let is_settled = self
+            .0
+            .request(SETTLE, |world| {
+                let is_settled = world.tables().kept.settle(account, until, upkeep, due);
+                world.saw(by, Did::EndsVisit { account, upkeep, due, is_settled });
+                is_settled
+            })
+            .await?;
+        // Else somebody has asked for something: it stays due.
+        if is_settled { Ok(()) } else { self.note(account, upkeep).await }
+    }
+
+    async fn ask(
+        &self,
+        account: &AccountId,
+        request: &UpkeepRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        self.0
+            .request("ask upkeep", |world| {
+                world.saw(by, Did::Asks(account, request));
+                world.tables().kept.ask(account, request, now);
+            })
+            .await
+    }
+
+    async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        // The name on the account's own entry, then the entry of the name: two requests.
+        for _ in 0..2 {
+            self.0.request(ENROLL, |world| world.saw(by, Did::Names(account, app_scoped))).await?;
+        }
+        Ok(())
+    }
+
+    async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
+        let by = self.0.caller();
+        self.0
+            .request("take the account off upkeep's list", |world| {
+                let listed = world.tables().kept.listed.get(account);
+                if listed.is_some_and(|listed| listed.due != due) {
+                    return false;
+                }
+                world.saw(by, Did::StrikesOff(account));
+                world.tables().kept.listed.remove(account);
+                true
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl<A: Requests> MaintenanceRecords for Ports<A> {
+    async fn record(&self, account: &AccountId) -> Result<Option<MaintenanceRecord>, StoreError> {
+        self.0
+            .request("look at the account on upkeep's list", |world| {
+                world.tables().kept.listed.get(account).map(Listed::record)
+            })
+            .await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        let ids = |world: &mut A::World| world.tables().kept.listed.keys().cloned().collect();
+        self.0.request("list the accounts", ids).await
+    }
+}
+
+#[async_trait]
+impl<A: Requests> Tokens for Ports<A> {
+    async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError> {
+        self.0
+            .request("load the account's token", |world| {
+                let is_connected = world.revision(account).is_some();
+                world.tables().kept.tokens.get(account).filter(|_| is_connected).cloned()
+            })
+            .await
+    }
+
+    async fn note_life(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        life: TokenLife,
+    ) -> Result<(), StoreError> {
+        self.0
+            .request(TOKEN, |world| {
+                let kept = world.tables().kept.tokens.get_mut(account);
+                if let Some(kept) = kept.filter(|kept| kept.token == *token) {
+                    kept.life = life;
+                }
+            })
+            .await
+    }
+
+    async fn keep_next(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        next: &NextToken,
+    ) -> Result<bool, StoreError> {
+        let by = self.0.caller();
+        self.0
+            .request(TOKEN, |world| {
+                let is_kept = world.revision(account).is_some()
+                    && world.tables().kept.keep_next(account, token, next);
+                world.saw(by, Did::KeepsNext(account, is_kept));
+                is_kept
+            })
+            .await
+    }
+
+    async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
+        let by = self.0.caller();
+        let is_there = self
+            .0
+            .request(TOKEN, |world| {
+                let now = world.now();
+                let is_there = world.revision(account).is_some()
+                    && world.tables().kept.swap(account, next, now);
+                world.saw(by, Did::Swaps(account, is_there));
+                is_there
+            })
+            .await?;
+        if is_there {
+            self.0.request(ANNOUNCE, |world| world.announce(account)).await?;
+        }
+        Ok(is_there)
+    }
+
+    async fn drop_next(&self, account: &AccountId, next: &NextToken) -> Result<(), StoreError> {
+        self.0.request(TOKEN, |world| world.tables().kept.drop_next(account, next)).await
+    }
+}
+
+#[async_trait]
+impl<A: Requests> Removal for Ports<A> {
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
+        self.0.request("look up the account's revision", |world| world.revision(account)).await
+    }
+
+    async fn remove(
+        &self,
+        account: &AccountId,
+        seen: Option<Revision>,
+    ) -> Result<bool, StoreError> {
+        let by = self.0.caller();
+        let is_removed = self
+            .0
+            .request("remove the account", |world| {
+                let stored = world.revision(account);
+                if stored.is_some() && stored != seen {
+                    return false;
+                }
+                world.saw(by, Did::Removes(account));
+                if stored.is_some() {
+                    let now = world.now();
+                    world.tables().kept.remove(account, now);
+                }
+                true
+            })
+            .await?;
+        if is_removed {
+            self.0.request(ANNOUNCE, |world| world.announce(account)).await?;
+        }
+        Ok(is_removed)
+    }
+
+    async fn deleted(&self, code: &str, _: Timestamp) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        self.0.request("note the deletion", |world| world.saw(by, Did::Deletes(code))).await
+    }
+}
+
+#[async_trait]
+impl<A: Requests> Journal for Ports<A> {
+    async fn append(&self, entry: &JournalEntry) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        self.0.request("write into the journal", |world| world.saw(by, Did::Tells(entry))).await
+    }
+
+    async fn list(
+        &self,
+        _: &AccountId,
+        _: Timestamp,
+        _: usize,
+    ) -> Result<Vec<JournalEntry>, StoreError> {
+        // Only people read it.
+        Ok(Vec::new())
+    }
+}
