@@ -18,6 +18,8 @@ impl World {
         let mut lines =
             journal.list(&AccountId::new(account), Timestamp::EPOCH, 1000).await.unwrap();
         lines.reverse();
+        // That the stack has connected it.
+        lines.retain(|line| line.what != Event::Connected { token_ends: None });
         lines
     }
 }

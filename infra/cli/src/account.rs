@@ -13,7 +13,7 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::accounts::{
-    AccountView, HoldView, LimitsError, NewLimits, differences,
+    AccountView, HoldView, LimitsError, LimitsView, NewLimits, ResumedView, differences,
 };
 use spillway_service::admin::removal::RemovedView;
 use spillway_service::admin::rfc3339;
@@ -196,17 +196,13 @@ async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Re
     if is_written {
         deployment.admin.accounts.set(&account, &after).await?;
     }
-    let shown = serde_json::json!({
-        "account": id.as_str(),
-        "changed": is_written,
-        "changes": changes,
-    });
-    output.print(&shown, || {
+    let shown = LimitsView { account: id, changed: is_written, changes };
+    output.print(&serde_json::json!(shown), || {
         let mut text = String::new();
-        for change in &changes {
+        for change in &shown.changes {
             let _ = writeln!(text, "{:<14} {} -> {}", change.name, change.before, change.after);
         }
-        text.push_str(match (changes.is_empty(), options.dry_run) {
+        text.push_str(match (shown.changes.is_empty(), options.dry_run) {
             (true, _) => "nothing changes\n",
             (false, true) => "not written: --dry-run\n",
             (false, false) => "written\n",
@@ -293,8 +289,8 @@ async fn resume(
     }
     let holds = admin.holds(id).await?;
     if holds.is_empty() {
-        let shown = serde_json::json!({ "account": id.as_str(), "ended": [], "app": app });
-        return output.print(&shown, || match &app {
+        let shown = ResumedView { account: id.clone(), app, ended: Vec::new() };
+        return output.print(&shown, || match &shown.app {
             None => format!("{id} is not on hold: there is nothing to end\n"),
             Some(hold) => format!(
                 "{id} itself is not on hold, but the whole app is ({}) until {}. The next call of any \
@@ -315,9 +311,9 @@ async fn resume(
     }
     admin.resume(id).await?;
     let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
-    let shown = serde_json::json!({ "account": id.as_str(), "ended": ended, "app": app });
+    let shown = ResumedView { account: id.clone(), app, ended };
     output.print(&shown, || {
-        let names: Vec<&str> = ended.iter().map(|&cause| name(cause)).collect();
+        let names: Vec<&str> = shown.ended.iter().map(|&cause| name(cause)).collect();
         format!("{id} goes on within a minute; ended: {}\n", names.join(", "))
     })
 }

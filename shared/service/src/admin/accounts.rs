@@ -126,6 +126,28 @@ pub struct HeldView {
     pub until: Timestamp,
 }
 
+/// An account whose holds were ended, or handed to the next call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResumedView {
+    /// Which.
+    pub account: AccountId,
+    /// The hold of the whole app, which the next call looks into.
+    pub app: Option<AppHoldView>,
+    /// The account's own holds.
+    pub ended: Vec<HoldCause>,
+}
+
+/// An account whose limits were changed, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitsView {
+    /// Which.
+    pub account: AccountId,
+    /// Whether the changes were written.
+    pub changed: bool,
+    /// What differs.
+    pub changes: Vec<FieldChange>,
+}
+
 /// New limits of an account. What is not given stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct NewLimits {

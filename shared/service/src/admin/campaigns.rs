@@ -48,7 +48,10 @@ pub struct Planned {
     pub plan: Plan,
 }
 
-/// The same, as programs read it.
+/// What applying a file changes for each account, and every reason why it cannot be applied.
+pub type Plans = (Vec<Planned>, Vec<Mistake>);
+
+/// What applying a file changes for one account, as programs read it.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlanView {
     /// The account.
@@ -140,7 +143,7 @@ impl AccountAdmin {
         &'a self,
         wanted: &'a [NewAccount],
         unnamed: Unnamed,
-    ) -> BoxFuture<'a, Result<(Vec<Planned>, Vec<Mistake>), StoreError>> {
+    ) -> BoxFuture<'a, Result<Plans, StoreError>> {
         Box::pin(async move {
             let (mut planned, mut mistakes) = (Vec::new(), Vec::new());
             for account in wanted {

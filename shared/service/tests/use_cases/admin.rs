@@ -246,7 +246,10 @@ fn a_removal_that_dies_anywhere_is_finished_by_a_repeat_upkeep_or_a_connection()
             assert!(matches!(again, Ok(()) | Err(AdminError::NotConnected(_))), "{again:?}");
         }
         world.run().unwrap();
-        assert_eq!((world.state().revision, world.state().due()), (None, None), "{asks}");
+        {
+            let state = world.state();
+            assert_eq!((state.revision, state.due()), (None, None), "{asks}");
+        }
         connect(&world).unwrap();
         assert_eq!(world.state().budget().holds.by_hand, None, "{asks}");
         if has_lived {

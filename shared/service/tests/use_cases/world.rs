@@ -64,6 +64,9 @@ pub(crate) enum Mood {
     Hangs,
 }
 
+/// A request to the store, and what somebody else does right before it.
+pub(crate) type Meanwhile = (&'static str, fn(&World));
+
 /// Everything there is.
 pub(crate) struct State {
     tables: Tables,
@@ -73,7 +76,7 @@ pub(crate) struct State {
     /// How many times it was changed before it was removed.
     last_revision: Revision,
     /// What somebody else does right before the store does this.
-    pub(crate) meanwhile: Option<(&'static str, fn(&World))>,
+    pub(crate) meanwhile: Option<Meanwhile>,
     /// The codes of the deletions that are done.
     pub(crate) deleted: Vec<String>,
     pub(crate) rules: Rules,
