@@ -72,7 +72,7 @@ impl Scenario {
 }
 
 /// Odd, so that it falls on both points in turn.
-const SHARE: usize = 5;
+const SHARE: usize = 9;
 
 fn quiet_day() -> Scenario {
     Scenario { comments: 6, quotas: careful, fault: None }

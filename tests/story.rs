@@ -79,8 +79,9 @@ async fn play_clean(seed: u64) -> Report {
 
 #[tokio::test]
 async fn every_comment_gets_one_dm_within_every_limit_close_to_the_optimum() {
-    for seed in [1, 2, 3] {
-        let report = play_clean(seed).await;
+    let (first, second) = (play_clean(1).await, play_clean(2).await);
+    assert_ne!(Report { seed: 1, ..second.clone() }, first);
+    for (seed, report) in [(1, first), (2, second)] {
         let expected = u64::from(COMMENTS);
         assert!(report.is_clean(expected), "{report:#?}");
         assert_eq!((report.matched, report.sent), (expected, expected), "{report:#?}");
@@ -104,10 +105,7 @@ async fn every_comment_gets_one_dm_within_every_limit_close_to_the_optimum() {
 /// On several threads, as the program runs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_seed_plays_the_same_story() {
-    let first = play_clean(4).await;
-    assert_eq!(play_clean(4).await, first);
-    let other = play_clean(5).await;
-    assert_ne!(Report { seed: 4, ..other }, first);
+    assert_eq!(play_clean(3).await, play_clean(3).await);
 }
 
 /// A queue that brings every message twice, as SQS may: the second time once the first is done.
