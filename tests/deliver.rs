@@ -299,7 +299,7 @@ async fn jobs(world: &World) -> Vec<Job> {
     let waiting = world.waiting(CREATOR).await.into_iter();
     waiting
         .map(|(outbox_key, send)| Job {
-            message_id: send.id.event.to_string(),
+            message_id: send.id.key.to_string(),
             task: SendTask::new(&send, outbox_key),
         })
         .collect()

@@ -165,7 +165,7 @@ impl World {
 fn send_id(item: &Item) -> SendId {
     let id = text(item, "id");
     let (account, event) = id.split_once('/').unwrap();
-    SendId { account: account.into(), event: event.into() }
+    SendId { account: account.into(), key: event.into() }
 }
 
 /// A send that has ended, as it may have been recorded: of what its end takes away nothing is
@@ -176,7 +176,7 @@ fn recorded(ended: &Stored) -> PendingSend {
         id: ended.id.clone(),
         class: ended.class,
         content: ended.content.clone(),
-        to: Address::Comment { id: ended.id.event.as_str().into(), author: None },
+        to: Address::Comment { id: ended.id.key.as_str().into(), author: None },
         order,
         media: None,
         username: None,
@@ -422,7 +422,7 @@ async fn what_is_stored_by_hand_keeps_its_form() {
     assert_eq!(stored.state, State::Ended { outcome, at: START });
 
     // Its person was forgotten.
-    assert!(account.forgotten.holds(&stored.id.event));
+    assert!(account.forgotten.holds(&stored.id.key));
     let pk = format!("account#{OTHER}");
     let is_left =
         |item: &&Item| text(item, "pk") == pk && text(item, "sk").starts_with("forgotten");

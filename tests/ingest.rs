@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::budget::Revision;
-use spillway_core::id::{AccountId, EventId};
+use spillway_core::id::AccountId;
 use spillway_core::send::{Lane, Stage};
 use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;

@@ -33,7 +33,7 @@ async fn resume(world: &World, account: &AccountId, campaign: &CampaignId) -> bo
 }
 
 fn send_of(said: &Said) -> SendId {
-    SendId { account: said.account.into(), event: said.id.as_str().into() }
+    SendId { account: said.account.into(), key: said.id.as_str().into() }
 }
 
 #[tokio::test]
@@ -168,11 +168,11 @@ async fn what_is_cancelled_is_listed_no_more() {
     let comments = all_said(0..60);
     world.say(&comments).await;
     let (operator, id) = (operator(&world), AccountId::new(CREATOR));
-    let is_even = |send: &PendingSend| send.id.event.as_str().ends_with(['0', '2', '4', '6', '8']);
+    let is_even = |send: &PendingSend| send.id.key.as_str().ends_with(['0', '2', '4', '6', '8']);
     let cancelled = operator.cancel_waiting(&id, is_even, |_| ()).await.unwrap();
     assert_eq!((cancelled.done, cancelled.left), (30, 0));
     let lines = world.batches(CREATOR).await.into_iter().flat_map(|batch| batch.lines);
-    assert_eq!(lines.filter(|line| line.event.as_str().ends_with('4')).count(), 0);
+    assert_eq!(lines.filter(|line| line.key.as_str().ends_with('4')).count(), 0);
     assert_eq!(world.waiting(CREATOR).await.len(), 30);
     let cancelled = operator.cancel_waiting(&id, |_| true, |_| ()).await.unwrap();
     assert_eq!((cancelled.done, cancelled.left), (30, 0));
@@ -235,7 +235,7 @@ async fn a_retry_that_died_halfway_leaves_nothing_and_can_be_made_again() {
     let failed = &comments[usize::from(world.state_of(&comments[0]).await != "failed")];
     assert_eq!(world.state_of(failed).await, "failed");
 
-    batch.lines.retain(|line| line.event.as_str() == failed.id);
+    batch.lines.retain(|line| line.key.as_str() == failed.id);
     batch.lines[0].slot = None;
     let outbox_key = OutboxKey::from_stored(format!("{}f", batch.key_of(&batch.lines[0]).as_str()));
     let batch = OutboxBatch { outbox_key, written_at: world.now(), ..batch };

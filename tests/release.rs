@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
-use spillway_core::id::{AccountId, CommentId, EventId, SendId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
 use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::stack::queues;
@@ -25,7 +25,7 @@ impl World {
     /// The send of a comment, where it waits.
     async fn send_of(&self, said: &Said) -> (OutboxKey, PendingSend) {
         let waiting = self.waiting(CREATOR).await;
-        waiting.into_iter().find(|(_, send)| send.id.event.as_str() == said.id).unwrap()
+        waiting.into_iter().find(|(_, send)| send.id.key.as_str() == said.id).unwrap()
     }
 
     /// A process takes a step of the send, and dies.
@@ -60,9 +60,9 @@ impl World {
     }
 
     /// The events that the batches list.
-    async fn listed(&self) -> Vec<EventId> {
+    async fn listed(&self) -> Vec<OnceKey> {
         let batches = self.batches(CREATOR).await;
-        batches.into_iter().flat_map(|batch| batch.lines).map(|line| line.event).collect()
+        batches.into_iter().flat_map(|batch| batch.lines).map(|line| line.key).collect()
     }
 
     /// A batch as another delivery of the same comments would have left it, now.
@@ -104,7 +104,7 @@ async fn parked_sends_come_back_by_their_deadlines() {
     world.settle().await;
     world.over(70).await;
     world.each_got_one_dm(&all).await;
-    let comment = |send: PendingSend| CommentId::new(send.id.event.as_str());
+    let comment = |send: PendingSend| CommentId::new(send.id.key.as_str());
     let order: Vec<_> = parked.into_iter().map(|(_, send)| comment(send)).collect();
     let dms = world.dms().into_iter().map(|(comment, _)| comment);
     let came: Vec<_> = dms.filter(|comment| order.contains(comment)).collect();
@@ -188,7 +188,7 @@ async fn slots_without_messages_are_given_anew() {
         let mut next = OutboxBatch { version: batch.version + 1, ..batch };
         for line in next.lines.iter_mut().filter(|line| line.slot.is_none()) {
             line.slot = Some(Slot { due, epoch: 0 });
-            slotted.push(line.event.clone());
+            slotted.push(line.key.clone());
         }
         assert!(world.outside.sends.rewrite(&next).await.unwrap());
     }
@@ -378,8 +378,8 @@ impl Sends for Lagging {
     async fn known(
         &self,
         account: &AccountId,
-        events: &[EventId],
-    ) -> Result<HashSet<EventId>, StoreError> {
+        events: &[OnceKey],
+    ) -> Result<HashSet<OnceKey>, StoreError> {
         self.0.known(account, events).await
     }
 

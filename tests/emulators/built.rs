@@ -389,7 +389,7 @@ async fn built_functions_send_each_dm_once_whatever_dies() {
     let each_once = all.iter().map(|&n| (comment(n), 1)).collect::<BTreeMap<_, _>>();
     assert_eq!(deployment.dms(), each_once);
     assert_eq!(deployment.graph.calls().len(), 9, "the seventh was asked about, and no other");
-    let send = |n: &u32| SendId { account: ACCOUNT.into(), event: comment(*n).as_str().into() };
+    let send = |n: &u32| SendId { account: ACCOUNT.into(), key: comment(*n).as_str().into() };
     let sends: Vec<SendId> = all.iter().map(send).collect();
     let entries = deployment.outside.sends.entries(&sends, Read::Consistent).await.unwrap();
     assert!(entries.iter().all(|entry| matches!(entry, Entry::Ended(_))), "{entries:?}");

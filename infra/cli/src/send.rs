@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
+use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
 use spillway_core::send::{Lane, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::rfc3339;
@@ -137,7 +137,7 @@ pub(crate) fn send_id(text: &str) -> Result<SendId, String> {
         !account.is_empty() && !event.is_empty() && !event.contains('/')
     });
     let (account, event) = parts.ok_or("a send is named account/comment, as logs have it")?;
-    Ok(SendId { account: AccountId::new(account), event: EventId::new(event) })
+    Ok(SendId { account: AccountId::new(account), key: OnceKey::new(event) })
 }
 
 /// Runs one of them.
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn sends_are_named_as_in_logs() {
         let send = send_id("178/179").unwrap();
-        assert_eq!((send.account.as_str(), send.event.as_str()), ("178", "179"));
+        assert_eq!((send.account.as_str(), send.key.as_str()), ("178", "179"));
         assert!(["", "178", "/1", "1/", "1/2/3"].iter().all(|text| send_id(text).is_err()));
     }
 }

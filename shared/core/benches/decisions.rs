@@ -33,7 +33,7 @@ fn rules() -> Rules {
 }
 
 fn send() -> SendId {
-    SendId { account: "17841400000000001".into(), event: "17890000000000001".into() }
+    SendId { account: "17841400000000001".into(), key: "17890000000000001".into() }
 }
 
 fn want(send: &SendId) -> BudgetRequest<'_> {

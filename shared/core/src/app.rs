@@ -280,7 +280,7 @@ mod tests {
         let until = held.holds.current.as_ref().unwrap().until;
         assert_eq!(held.holds.gate(NOW), Gate::Closed(HoldCause::Throttled, until));
         assert_eq!((held.version, held.grant, held.decided_at), (1, id(1), NOW));
-        let send = SendId { account: "a".into(), event: "c".into() };
+        let send = SendId { account: "a".into(), key: "c".into() };
         let lease = until + SLICE_LIFE;
         let probe = Probe { send: Some(send), lease_until: lease };
         let other = Probe { send: None, lease_until: lease };

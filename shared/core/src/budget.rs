@@ -569,7 +569,7 @@ mod tests {
     }
 
     fn send() -> SendId {
-        SendId { account: "a".into(), event: "c".into() }
+        SendId { account: "a".into(), key: "c".into() }
     }
 
     fn want(send: &SendId, units: u32) -> BudgetRequest<'_> {

@@ -480,7 +480,7 @@ mod tests {
         assert_eq!(holds.gate(just_before), Gate::Closed(HoldCause::Throttled, until));
         assert_eq!(holds.gate(until), Gate::Probe);
         let lease = until + Duration::from_secs(30);
-        holds.start_probe(Some(SendId { account: "a".into(), event: "c".into() }), lease);
+        holds.start_probe(Some(SendId { account: "a".into(), key: "c".into() }), lease);
         let over = lease + CLOCK_BOUND;
         assert_eq!(holds.gate(until), Gate::Closed(HoldCause::Throttled, over));
         assert_eq!(holds.gate(over), Gate::Probe);

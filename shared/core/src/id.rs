@@ -69,35 +69,118 @@ string_id! {
     /// A campaign, unique within its account.
     CampaignId
 }
-string_id! {
-    /// The event that asks for a send, unique within its account: a comment's id.
-    EventId
-}
 
-impl From<&CommentId> for EventId {
-    fn from(comment: &CommentId) -> Self {
+/// What may happen only once in an account: the key of a send. A repeat of what asked for it has the
+/// same key, and is known by it.
+///
+/// The key of a comment is its id. Every other key begins with a letter and a dot, which no id of
+/// Meta's does, so no two kinds of key are the same. No key has a `#` or a `/`, which stored keys
+/// are divided by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OnceKey(String);
+
+impl OnceKey {
+    /// Wraps a key as it is stored.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    /// The answer to a comment.
+    pub fn comment(comment: &CommentId) -> Self {
         Self(comment.0.clone())
+    }
+
+    /// The answer to a person for what they write under a post, however often they do.
+    pub fn person_for_post(person: &RecipientId, post: &MediaId) -> Self {
+        Self(format!("p.{post}.{person}"))
+    }
+
+    /// A step of the conversation that `origin` has begun. `step` has neither a `#` nor a `/`.
+    pub fn step(origin: &Self, step: &str) -> Self {
+        Self(format!("s.{step}.{origin}"))
+    }
+
+    /// The public reply to a comment.
+    pub fn public_reply(comment: &CommentId) -> Self {
+        Self(format!("r.{comment}"))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-/// A send: one DM to be made. There is at most one for an account and event, however often the
-/// event is delivered.
+impl fmt::Display for OnceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for OnceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for OnceKey {
+    fn from(key: &str) -> Self {
+        Self(key.to_owned())
+    }
+}
+
+/// A send: one message to be made. There is at most one for an account and key, however often what
+/// asks for it is told.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SendId {
     /// The account that sends.
     pub account: AccountId,
-    /// What asked for it.
-    pub event: EventId,
+    /// What may happen only once.
+    #[serde(rename = "event")]
+    pub key: OnceKey,
 }
 
 impl fmt::Display for SendId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.account, self.event)
+        write!(f, "{}/{}", self.account, self.key)
     }
 }
 
 impl fmt::Debug for SendId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_different_kinds_are_different() {
+        let comment = CommentId::new("17890000000000001");
+        let (person, post) = (RecipientId::new("526"), MediaId::new("179"));
+        let origin = OnceKey::person_for_post(&person, &post);
+        let keys = [
+            OnceKey::comment(&comment),
+            OnceKey::public_reply(&comment),
+            OnceKey::step(&OnceKey::comment(&comment), "delivery"),
+            OnceKey::step(&origin, "delivery"),
+            origin,
+        ];
+        let texts = keys.each_ref().map(OnceKey::as_str);
+        assert_eq!(
+            texts,
+            [
+                "17890000000000001",
+                "r.17890000000000001",
+                "s.delivery.17890000000000001",
+                "s.delivery.p.179.526",
+                "p.179.526",
+            ]
+        );
+        let distinct: std::collections::BTreeSet<&OnceKey> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len());
     }
 }

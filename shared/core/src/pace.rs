@@ -217,7 +217,7 @@ pub fn due(
     if !action.is_paced() || slot <= now {
         return slot;
     }
-    let draw = seed(&[send.account.as_str(), send.event.as_str(), "jitter"]);
+    let draw = seed(&[send.account.as_str(), send.key.as_str(), "jitter"]);
     let moved = slot + rules::jitter(rules.gap(action, slot, Feedback::default()), draw);
     // The last slot of a day stays inside it.
     if rules.active_from(action, moved) == moved { moved } else { slot }
@@ -556,7 +556,7 @@ mod tests {
     #[test]
     fn a_full_day_gets_its_next_slot_when_the_day_has_room() {
         let day = one_quota(crate::quota::DAY, 2);
-        let send = SendId { account: "a".into(), event: "c".into() };
+        let send = SendId { account: "a".into(), key: "c".into() };
         let want = BudgetRequest {
             action: Action::PrivateReply,
             lane: Some(Lane::Inbound),
@@ -608,7 +608,7 @@ mod tests {
     fn sends_are_moved_inside_their_slots() {
         const BEFORE: Timestamp = Timestamp::from_secs(1_790_596_700);
         let rules = hourly();
-        let send = |n: u32| SendId { account: "a".into(), event: n.to_string().as_str().into() };
+        let send = |n: u32| SendId { account: "a".into(), key: n.to_string().as_str().into() };
         let moved: Vec<_> = (0..200)
             .map(|n| {
                 due(&rules, &send(n), Action::PrivateReply, NOW, BEFORE).since(NOW).as_millis()
@@ -643,7 +643,7 @@ mod tests {
             ),
         ) {
             let rules = one_quota(secs(3600), limit);
-            let send = SendId { account: "a".into(), event: "c".into() };
+            let send = SendId { account: "a".into(), key: "c".into() };
             let gap = rules.gap(Action::PrivateReply, NOW, Feedback::default());
             let mut budget = Budget::default();
             let mut slot = NOW;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::hold::HoldCause;
-use crate::id::{CampaignId, EventId, MediaId, RecipientId};
+use crate::id::{CampaignId, MediaId, OnceKey, RecipientId};
 use crate::seed::seed;
 use crate::send::PendingSend;
 use crate::time::Timestamp;
@@ -46,16 +46,16 @@ pub struct Party {
 }
 
 impl Party {
-    /// The party of an event. A person who is not known is taken for somebody of their own.
+    /// The party of a send. A person who is not known is taken for somebody of their own.
     pub fn new(
-        event: &EventId,
+        once: &OnceKey,
         person: Option<&RecipientId>,
         campaign: &CampaignId,
         media: Option<&MediaId>,
     ) -> Self {
         Self {
-            send: hash(event.as_str()),
-            person: hash(person.map_or(event.as_str(), RecipientId::as_str)),
+            send: hash(once.as_str()),
+            person: hash(person.map_or(once.as_str(), RecipientId::as_str)),
             campaign: hash(campaign.as_str()),
             media: hash(media.map_or("", MediaId::as_str)),
         }
@@ -63,7 +63,7 @@ impl Party {
 
     /// The party of a send.
     pub fn of(send: &PendingSend) -> Self {
-        Self::new(&send.id.event, send.to.recipient(), &send.content.campaign, send.media.as_ref())
+        Self::new(&send.id.key, send.to.recipient(), &send.content.campaign, send.media.as_ref())
     }
 }
 
@@ -367,8 +367,8 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
     fn party(n: u32, person: &str, campaign: &str, media: &str) -> Party {
-        let event = EventId::new(n.to_string());
-        Party::new(&event, Some(&person.into()), &campaign.into(), Some(&media.into()))
+        let once = OnceKey::new(n.to_string());
+        Party::new(&once, Some(&person.into()), &campaign.into(), Some(&media.into()))
     }
 
     fn refuse(refusals: &mut Refusals, evidence: Evidence, party: &Party) -> Finding {

@@ -25,7 +25,7 @@ impl Rotation {
         let key = seed(&[campaign.as_str()]) as u32;
         let known = self.last.iter().position(|&(hash, _)| hash == key);
         let last = known.map(|at| usize::from(self.last.remove(at).1));
-        let draw = seed(&[send.account.as_str(), send.event.as_str(), campaign.as_str()]);
+        let draw = seed(&[send.account.as_str(), send.key.as_str(), campaign.as_str()]);
         let picked = match last {
             // One of the others: count past the last one.
             Some(last) if variants > 1 && last < variants => {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn send(n: u32) -> SendId {
-        SendId { account: "a".into(), event: n.to_string().as_str().into() }
+        SendId { account: "a".into(), key: n.to_string().as_str().into() }
     }
 
     #[test]

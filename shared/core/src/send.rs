@@ -313,7 +313,7 @@ impl PendingSend {
     pub fn backoff(&self) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(10);
         let wait = Duration::from_secs(30 << doublings).min(Duration::from_secs(720));
-        let draw = seed(&[self.id.account.as_str(), self.id.event.as_str()]) % 1000;
+        let draw = seed(&[self.id.account.as_str(), self.id.key.as_str()]) % 1000;
         wait + wait.mul_f64(draw as f64 / 4000.0)
     }
 }
@@ -513,7 +513,7 @@ mod tests {
 
     fn waiting() -> PendingSend {
         PendingSend {
-            id: SendId { account: "a".into(), event: "c".into() },
+            id: SendId { account: "a".into(), key: "c".into() },
             class: Class::PRIVATE_REPLY,
             content: Content::opening("guide"),
             to: Address::Comment { id: "c".into(), author: None },

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, CampaignId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{
     Address, Class, Content, Earlier, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
@@ -119,7 +119,7 @@ impl Warm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMessage {
     /// Names it: entered twice, it is sent once.
-    pub event: EventId,
+    pub key: OnceKey,
     /// When it goes, beside others.
     pub lane: MessageLane,
     /// Whom it is for.
@@ -397,13 +397,13 @@ impl Ingest {
             let mut seen = HashSet::new();
             let mut wanted = Vec::new();
             for message in messages {
-                if !seen.insert(message.event.clone()) {
+                if !seen.insert(message.key.clone()) {
                     counts.duplicate += 1;
                     continue;
                 }
                 let campaign = account.campaigns.get(&message.campaign);
                 wanted.push(PendingSend {
-                    id: SendId { account: account.id.clone(), event: message.event },
+                    id: SendId { account: account.id.clone(), key: message.key },
                     class: message.lane.into(),
                     order: campaign.map_or(Overflow::OldestFirst, |campaign| campaign.overflow),
                     content: Content::opening(message.campaign),
@@ -439,21 +439,21 @@ impl Ingest {
     ) -> Result<(), StoreError> {
         // Their entries may be gone; tombstones say that these were answered, or are not to be.
         let asked = wanted.len();
-        wanted.retain(|send| !account.forgotten.holds(&send.id.event));
+        wanted.retain(|send| !account.forgotten.holds(&send.id.key));
         counts.duplicate += asked - wanted.len();
         if wanted.is_empty() {
             return Ok(());
         }
-        let events: Vec<EventId> = wanted.iter().map(|send| send.id.event.clone()).collect();
-        let known = self.sends.known(&account.id, &events).await?;
+        let keys: Vec<OnceKey> = wanted.iter().map(|send| send.id.key.clone()).collect();
+        let known = self.sends.known(&account.id, &keys).await?;
         wanted.retain(|send| {
-            let is_known = known.contains(&send.id.event);
+            let is_known = known.contains(&send.id.key);
             if is_known {
                 debug!(send = %send.id, "recorded before");
             }
             !is_known
         });
-        counts.duplicate += events.len() - wanted.len();
+        counts.duplicate += keys.len() - wanted.len();
         if wanted.is_empty() {
             return Ok(());
         }
@@ -507,7 +507,7 @@ impl Ingest {
             let (author, username) =
                 comment.from.map_or((None, None), |from| (from.id, from.username));
             wanted.push(PendingSend {
-                id: SendId { account: account.id.clone(), event: EventId::from(&comment.id) },
+                id: SendId { account: account.id.clone(), key: OnceKey::comment(&comment.id) },
                 class,
                 content: Content::opening(found.campaign.id.clone()),
                 order: found.campaign.overflow,

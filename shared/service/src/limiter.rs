@@ -1089,7 +1089,7 @@ fn free_tasks(budget: &Budget, tasks: &[&SendTask], now: Timestamp) -> Vec<usize
 }
 
 fn party(task: &SendTask) -> Party {
-    Party::new(&task.send.event, task.recipient.as_ref(), &task.content.campaign, None)
+    Party::new(&task.send.key, task.recipient.as_ref(), &task.content.campaign, None)
 }
 
 /// How many units to ask for; nothing where every person or campaign is on hold.

@@ -1,7 +1,7 @@
 //! Outbox batches: which sends of an account may still wait, a batch for those that were recorded
 //! together. A send itself lies in its entry alone; a batch is how the release function finds it.
 //!
-//! An entry proves that an event was seen, holds its send while the send waits, and tells
+//! An entry proves that what may happen once was asked for, holds its send while the send waits, and tells
 //! afterwards how it ended. What waits must also be found in order and by account. An index
 //! would cost one write when a send arrives and one when it ends. A batch costs this once for up
 //! to 18 sends that were recorded together. So a DM costs a share of a batch, an entry, a
@@ -12,7 +12,7 @@
 //! messages name one epoch, and one of them is claimed.
 
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::send::{Class, Content, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 
@@ -48,8 +48,8 @@ pub struct OutboxBatch {
 /// A send that a batch lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxLine {
-    /// Its event.
-    pub event: EventId,
+    /// What may happen only once.
+    pub key: OnceKey,
     /// No attempt before this instant; `None` where it may go at once.
     pub not_before: Option<Timestamp>,
     /// No attempt after this instant.
@@ -71,7 +71,7 @@ pub struct Slot {
 impl OutboxBatch {
     /// Batches for new sends of one account and class, which are given in order; each batch with its
     /// sends, and each send with its outbox key. Every batch takes a `nonce` of its own, so that no
-    /// other recording of the same event has the same outbox key.
+    /// other recording of the same send has the same outbox key.
     pub fn of(
         sends: Vec<PendingSend>,
         now: Timestamp,
@@ -86,7 +86,7 @@ impl OutboxBatch {
             match open {
                 Some((batch, sends)) => {
                     batch.lines.push(OutboxLine::new(&send));
-                    sends.push((batch.outbox_key.beside(&send.id.event, send.deadline), send));
+                    sends.push((batch.outbox_key.beside(&send.id.key, send.deadline), send));
                 }
                 None => {
                     let outbox_key = OutboxKey::new(&send, nonce());
@@ -122,12 +122,12 @@ impl OutboxBatch {
 
     /// The outbox key of one of its sends.
     pub fn key_of(&self, line: &OutboxLine) -> OutboxKey {
-        self.outbox_key.beside(&line.event, line.deadline)
+        self.outbox_key.beside(&line.key, line.deadline)
     }
 
     /// The id of one of its sends.
     pub fn id_of(&self, line: &OutboxLine) -> SendId {
-        SendId { account: self.account.clone(), event: line.event.clone() }
+        SendId { account: self.account.clone(), key: line.key.clone() }
     }
 }
 
@@ -142,7 +142,7 @@ impl OutboxLine {
     fn new(send: &PendingSend) -> Self {
         let slot = send.stage.slot().map(|due| Slot { due, epoch: send.epoch });
         let PendingSend { id, not_before, deadline, .. } = send;
-        Self { event: id.event.clone(), not_before: *not_before, deadline: *deadline, slot }
+        Self { key: id.key.clone(), not_before: *not_before, deadline: *deadline, slot }
     }
 
     /// The send as it stands, given what its entry holds: who gives it a slot writes no more than
@@ -167,7 +167,7 @@ mod tests {
 
     fn send(n: u64, campaign: &str, order: Overflow) -> PendingSend {
         PendingSend {
-            id: SendId { account: "178".into(), event: EventId::new(format!("179{n:03}")) },
+            id: SendId { account: "178".into(), key: OnceKey::new(format!("179{n:03}")) },
             class: Class::PRIVATE_REPLY,
             content: Content::opening(campaign),
             to: Address::Comment { id: "179".into(), author: None },

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use spillway_core::campaign::Overflow;
-use spillway_core::id::EventId;
+use spillway_core::id::OnceKey;
 use spillway_core::send::{Lane, PendingSend};
 use spillway_core::time::Timestamp;
 
@@ -16,12 +16,12 @@ use spillway_core::time::Timestamp;
 pub struct OutboxKey(String);
 
 impl OutboxKey {
-    /// Makes an outbox key for `send`. `nonce` differs between recordings of one event, so two
+    /// Makes an outbox key for `send`. `nonce` differs between recordings of one send, so two
     /// deliveries of one comment cannot overwrite each other's send.
     pub fn new(send: &PendingSend, nonce: u64) -> Self {
         let PendingSend { class, deadline, order, id, .. } = send;
         let key = Self::key(*order, *deadline);
-        Self(format!("{}#{key:014}#{}#{nonce:016x}", class.lane.rank(), id.event))
+        Self(format!("{}#{key:014}#{}#{nonce:016x}", class.lane.rank(), id.key))
     }
 
     fn key(order: Overflow, deadline: Timestamp) -> u64 {
@@ -33,11 +33,11 @@ impl OutboxKey {
     }
 
     /// Returns the outbox key of another send that was recorded together with this one.
-    pub fn beside(&self, event: &EventId, deadline: Timestamp) -> Self {
+    pub fn beside(&self, once: &OnceKey, deadline: Timestamp) -> Self {
         let (rank, rest) = self.0.split_once('#').unwrap_or_default();
         let nonce = rest.rsplit('#').next().unwrap_or_default();
         let order = self.parts().map_or(Overflow::OldestFirst, |(_, order, _)| order);
-        Self(format!("{rank}#{:014}#{event}#{nonce}", Self::key(order, deadline)))
+        Self(format!("{rank}#{:014}#{once}#{nonce}", Self::key(order, deadline)))
     }
 
     /// Fourteen digits: until the year 5138.
@@ -86,7 +86,7 @@ mod tests {
     fn keys_sort_by_lane_and_deadline_and_the_newest_first_where_a_campaign_wants_it() {
         let outbox_key = |class: Class, order, deadline| {
             let send = PendingSend {
-                id: SendId { account: "178".into(), event: "179".into() },
+                id: SendId { account: "178".into(), key: "179".into() },
                 class,
                 content: Content::opening("guide"),
                 to: Address::Comment { id: "179".into(), author: None },

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
 use spillway_core::campaign::{Campaign, Running};
-use spillway_core::id::{AccountId, CampaignId, CommentId, EventId, MediaId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, MediaId, OnceKey, RecipientId, SendId};
 use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
 use spillway_core::rules::Rules;
@@ -179,14 +179,14 @@ pub trait Cursors: Send + Sync {
 pub enum Recorded {
     /// The send is recorded.
     New,
-    /// Its event was recorded before, so this recording has no effect.
+    /// It was recorded before, so this recording has no effect.
     Duplicate,
 }
 
-/// What is known of an event.
+/// What is known of what may happen only once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// There is no entry: the event was never recorded, or not to its end.
+    /// There is no entry: it was never recorded, or not to its end.
     Missing,
     /// Its send waits at this outbox key.
     Waiting(OutboxKey, Box<PendingSend>),
@@ -208,18 +208,18 @@ impl Entry {
     }
 }
 
-/// Sends: an entry for each event that was ever matched, and batches that list those that may wait.
+/// Sends: an entry for each key that was ever asked for, and batches that list those that may wait.
 ///
 /// A batch is written *before* the entries of its sends, so that everything that waits is found by
-/// the release function. The entry decides which of two recordings of one event lives.
+/// the release function. The entry decides which of two recordings of one send lives.
 #[async_trait]
 pub trait Sends: Send + Sync {
-    /// Returns those of `events` that have an entry. The read may lag, so this only saves work.
+    /// Returns those of `keys` that have an entry. The read may lag, so this only saves work.
     async fn known(
         &self,
         account: &AccountId,
-        events: &[EventId],
-    ) -> Result<HashSet<EventId>, StoreError>;
+        keys: &[OnceKey],
+    ) -> Result<HashSet<OnceKey>, StoreError>;
 
     /// Writes new batches.
     async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError>;

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_message_is_read_back_and_its_format_is_kept() {
         let task = SendTask {
-            send: SendId { account: "178".into(), event: "179".into() },
+            send: SendId { account: "178".into(), key: "179".into() },
             outbox_key: OutboxKey::from_stored("1#00001790000000#179#ab".into()),
             epoch: 3,
             class: Class::PRIVATE_REPLY,

@@ -6,7 +6,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use spillway_core::id::EventId;
+use spillway_core::id::OnceKey;
 
 /// The tombstones of an account.
 #[derive(Clone, Default)]
@@ -21,9 +21,9 @@ impl Tombstones {
         Self { key, tombstones }
     }
 
-    /// Whether the event is one of somebody who was forgotten.
-    pub fn holds(&self, event: &EventId) -> bool {
-        !self.tombstones.is_empty() && self.tombstones.contains(&tombstone(&self.key, event))
+    /// Whether a send of somebody who was forgotten had this key.
+    pub fn holds(&self, once: &OnceKey) -> bool {
+        !self.tombstones.is_empty() && self.tombstones.contains(&tombstone(&self.key, once))
     }
 }
 
@@ -34,11 +34,11 @@ impl fmt::Debug for Tombstones {
     }
 }
 
-/// The tombstone of an event under an account's key: half of an HMAC-SHA256, in hex.
-pub fn tombstone(key: &[u8], event: &EventId) -> String {
+/// The tombstone of a send's key under an account's own: half of an HMAC-SHA256, in hex.
+pub fn tombstone(key: &[u8], once: &OnceKey) -> String {
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key length");
-    mac.update(event.as_str().as_bytes());
+    mac.update(once.as_str().as_bytes());
     hex::encode(&mac.finalize().into_bytes()[..16])
 }
 
@@ -47,14 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_known_by_its_tombstone_under_the_same_key_alone() {
-        let event = EventId::new("17900000000000001");
-        let made = HashSet::from([tombstone(b"key", &event)]);
-        assert!(Tombstones::new(b"key".to_vec(), made.clone()).holds(&event));
-        assert!(!Tombstones::new(b"another".to_vec(), made.clone()).holds(&event));
-        assert!(!Tombstones::new(b"key".to_vec(), made).holds(&EventId::new("17900000000000002")));
-        assert!(!Tombstones::default().holds(&event));
+    fn a_key_is_known_by_its_tombstone_under_the_same_key_alone() {
+        let once = OnceKey::new("17900000000000001");
+        let made = HashSet::from([tombstone(b"key", &once)]);
+        assert!(Tombstones::new(b"key".to_vec(), made.clone()).holds(&once));
+        assert!(!Tombstones::new(b"another".to_vec(), made.clone()).holds(&once));
+        assert!(!Tombstones::new(b"key".to_vec(), made).holds(&OnceKey::new("17900000000000002")));
+        assert!(!Tombstones::default().holds(&once));
         // A hash that is stored is found again by later versions.
-        assert_eq!(tombstone(b"key", &event), "9c9b625e3a126a1f7453b3db93ff16fc");
+        assert_eq!(tombstone(b"key", &once), "9c9b625e3a126a1f7453b3db93ff16fc");
     }
 }

@@ -162,7 +162,7 @@ pub async fn the_apps_budget_is_written_on_its_version_alone(subject: &dyn Subje
 /// With units taken, a hold, its probe and a person's hold in it.
 pub async fn a_budget_is_read_as_it_was_written(subject: &dyn Subject) {
     let (rules, at) = (rules(40), now(subject));
-    let send = SendId { account: account(), event: "e".into() };
+    let send = SendId { account: account(), key: "e".into() };
     let want = BudgetRequest {
         action: Action::PrivateReply,
         lane: Some(Lane::Inbound),

@@ -34,7 +34,7 @@ pub async fn every_message_is_answered_for_and_arrives_once(subject: &dyn Subjec
         (arrived.len() >= 25).then_some(())
     })
     .await;
-    let key = |task: &SendTask| task.send.event.to_string();
+    let key = |task: &SendTask| task.send.key.to_string();
     arrived.sort_by_key(key);
     let mut sent: Vec<SendTask> = messages.into_iter().map(|message| message.task).collect();
     sent.sort_by_key(key);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::join_all;
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, CampaignId, EventId, SendId};
+use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
 use spillway_core::send::{
     Address, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage, Step,
 };
@@ -24,7 +24,7 @@ fn account() -> AccountId {
 pub(crate) fn send(subject: &dyn Subject, n: u32) -> PendingSend {
     let event = format!("1789{n:06}");
     PendingSend {
-        id: SendId { account: account(), event: event.as_str().into() },
+        id: SendId { account: account(), key: event.as_str().into() },
         class: Class::PRIVATE_REPLY,
         content: Content::opening("guide"),
         to: Address::Comment { id: event.as_str().into(), author: Some("526".into()) },
@@ -183,7 +183,7 @@ pub async fn a_recorded_send_has_an_entry_that_holds_it(subject: &dyn Subject) {
     for (outbox_key, send) in &recorded {
         assert_eq!(case.entry(send).await, waits(outbox_key, send));
     }
-    let events: Vec<EventId> = [1, 2, 99].map(|n| send(subject, n).id.event).to_vec();
+    let events: Vec<OnceKey> = [1, 2, 99].map(|n| send(subject, n).id.key).to_vec();
     let known = eventually(subject, "the lookup", async || {
         let known = sends.known(&account(), &events).await.unwrap();
         (known.len() == 2).then_some(known)

@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
-use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Lane, Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
@@ -277,7 +277,7 @@ impl Tables {
     pub fn is_listed(&self, send: &SendId, outbox_key: &OutboxKey) -> bool {
         let mut batches = self.batches.get(&send.account).into_iter().flat_map(BTreeMap::values);
         batches.any(|batch| {
-            let mut of_event = batch.lines.iter().filter(|line| line.event == send.event);
+            let mut of_event = batch.lines.iter().filter(|line| line.key == send.key);
             of_event.any(|line| batch.key_of(line) == *outbox_key)
         })
     }
@@ -328,9 +328,9 @@ impl Tables {
     }
 
     /// The events that had an entry at `as_of`: an eventual read.
-    pub fn known(&self, account: &AccountId, events: &[EventId], as_of: u64) -> BTreeSet<EventId> {
-        let has_entry = |event: &&EventId| {
-            let send = SendId { account: account.clone(), event: (*event).clone() };
+    pub fn known(&self, account: &AccountId, events: &[OnceKey], as_of: u64) -> BTreeSet<OnceKey> {
+        let has_entry = |event: &&OnceKey| {
+            let send = SendId { account: account.clone(), key: (*event).clone() };
             self.entries.get(&send).is_some_and(|entry| entry.stands.at(as_of).is_some())
         };
         events.iter().filter(has_entry).cloned().collect()
@@ -349,7 +349,7 @@ impl Tables {
 
     /// The sends of an account that wait.
     pub fn waiting_of(&self, account: &AccountId) -> impl Iterator<Item = &PendingSend> {
-        let first = SendId { account: account.clone(), event: EventId::new("") };
+        let first = SendId { account: account.clone(), key: OnceKey::new("") };
         let entries = self.entries.range(first..);
         entries
             .take_while(move |(send, _)| send.account == *account)

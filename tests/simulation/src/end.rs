@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::send::{CancelReason, FailReason, LIVE_REPLY_WINDOW, Lane, Outcome};
 use spillway_core::time::Timestamp;
 
@@ -71,12 +71,12 @@ impl World {
                     .filter(|comment| scenario.is_prompt(&comment.account, &comment.id))
                     .map(|comment| SendId {
                         account: comment.account.clone(),
-                        event: EventId::from(&comment.id),
+                        key: OnceKey::comment(&comment.id),
                     })
                     .collect(),
                 Told::Messages(account, messages) if scenario.theme == Theme::Refusals => messages
                     .iter()
-                    .map(|new| SendId { account: account.clone(), event: new.event.clone() })
+                    .map(|new| SendId { account: account.clone(), key: new.key.clone() })
                     .collect(),
                 Told::Messages(..) => Vec::new(),
             };
@@ -145,8 +145,8 @@ impl World {
     }
 
     fn check_message(&mut self, account: &AccountPlan, message: &MessagePlan) {
-        let event = message.new.event.clone();
-        let send = SendId { account: account.id.clone(), event };
+        let event = message.new.key.clone();
+        let send = SendId { account: account.id.clone(), key: event };
         let problem = match self.tables.entries.get(&send) {
             None if account.unreadable.is_some() => None,
             None if account.removed_at.is_none() => Some("it was never recorded".to_owned()),
@@ -217,7 +217,7 @@ impl World {
         let mut told: Vec<u64> = self
             .tables
             .entries
-            .range(SendId { account: send.account.clone(), event: EventId::new("") }..)
+            .range(SendId { account: send.account.clone(), key: OnceKey::new("") }..)
             .take_while(|(other, _)| other.account == send.account)
             .filter(|(_, entry)| entry.lane == Lane::Live)
             .map(|(_, entry)| entry.deadline.as_millis())
@@ -313,5 +313,5 @@ fn is_refused_alone(nature: Nature) -> bool {
 }
 
 fn send_id(account: &AccountPlan, comment: &CommentPlan) -> SendId {
-    SendId { account: account.id.clone(), event: EventId::from(&comment.id) }
+    SendId { account: account.id.clone(), key: OnceKey::comment(&comment.id) }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::quota;
 use spillway_core::time::Timestamp;
 use spillway_judge::{Action, Arrival, Judge};
@@ -54,7 +54,7 @@ pub(crate) enum Ask {
     /// A message to somebody.
     Message {
         /// What asked for it.
-        event: EventId,
+        event: OnceKey,
         /// Whom.
         person: RecipientId,
     },
@@ -143,8 +143,8 @@ impl Meta {
             .collect();
         let messages = scenario.accounts.iter().flat_map(|account| {
             account.messages.iter().map(|plan| {
-                let event = plan.new.event.clone();
-                let send = SendId { account: account.id.clone(), event };
+                let event = plan.new.key.clone();
+                let send = SendId { account: account.id.clone(), key: event };
                 let not_before = plan.new.not_before;
                 (send, Message { nature: plan.nature, not_before, accepted: 0 })
             })
@@ -390,8 +390,8 @@ impl World {
         }
     }
 
-    fn accept_message(&mut self, account: &AccountId, event: &EventId) -> Result<(), Refusal> {
-        let send = SendId { account: account.clone(), event: event.clone() };
+    fn accept_message(&mut self, account: &AccountId, event: &OnceKey) -> Result<(), Refusal> {
+        let send = SendId { account: account.clone(), key: event.clone() };
         let now = self.now;
         let Some(known) = self.meta.messages.get_mut(&send) else {
             self.broken(format!("nobody entered the message {send}"));
@@ -440,9 +440,9 @@ impl Ask {
     }
 
     /// The event that it is for, where it sends something.
-    pub(crate) fn event(&self) -> Option<EventId> {
+    pub(crate) fn event(&self) -> Option<OnceKey> {
         match self {
-            Self::Reply(comment) => Some(comment.into()),
+            Self::Reply(comment) => Some(OnceKey::comment(comment)),
             Self::Message { event, .. } => Some(event.clone()),
             Self::Age(_) | Self::Tool(_) | Self::Keep(_) => None,
         }

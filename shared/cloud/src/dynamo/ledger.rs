@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
-use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::send::{Outcome, PendingSend};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::sends::{Ledger, Part, State, Stored};
@@ -55,9 +55,9 @@ impl Ledger for DynamoSends {
         let sends = page.items().iter().map(|item| {
             let reader = Reader { item, what: LIST };
             let id = reader.text("id")?;
-            let event = id.split_once('/').map(|(_, event)| EventId::new(event));
-            let event = event.ok_or_else(|| reader.corrupt(format!("`{id}` names no send")))?;
-            stored(item, SendId { account: account.clone(), event }, LIST)
+            let key = id.split_once('/').map(|(_, key)| OnceKey::new(key));
+            let key = key.ok_or_else(|| reader.corrupt(format!("`{id}` names no send")))?;
+            stored(item, SendId { account: account.clone(), key }, LIST)
         });
         Ok(Part {
             sends: sends.collect::<Result<_, _>>()?,

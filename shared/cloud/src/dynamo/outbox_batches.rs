@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use spillway_core::id::{AccountId, EventId};
+use spillway_core::id::{AccountId, OnceKey};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
 use spillway_service::keys;
@@ -29,47 +29,45 @@ const BATCH_WRITE: usize = 25;
 const PUT: &str = "write batches";
 const READ: &str = "read batches";
 
-/// A line as its batch's item has it: event, deadline, and where it has a slot, that and its epoch;
+/// A line as its batch's item has it: key, deadline, and where it has a slot, that and its epoch;
 /// one that may not go at once begins with the instant before which it may not. Instants are in
 /// milliseconds from when the batch was written, so that a full batch is one write unit.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Stored {
-    Parked(EventId, i64),
-    Queued(EventId, i64, i64, u32),
-    ParkedLater(i64, EventId, i64),
-    QueuedLater(i64, EventId, i64, i64, u32),
+    Parked(OnceKey, i64),
+    Queued(OnceKey, i64, i64, u32),
+    ParkedLater(i64, OnceKey, i64),
+    QueuedLater(i64, OnceKey, i64, i64, u32),
 }
 
 impl Stored {
     fn of(line: &OutboxLine, written_at: Timestamp) -> Self {
         let from = |at: Timestamp| at.as_millis().wrapping_sub(written_at.as_millis()) as i64;
-        let (event, deadline) = (line.event.clone(), from(line.deadline));
+        let (key, deadline) = (line.key.clone(), from(line.deadline));
         let slot = line.slot.map(|Slot { due, epoch }| (from(due), epoch));
         match (line.not_before.map(from), slot) {
-            (None, None) => Self::Parked(event, deadline),
-            (None, Some((due, epoch))) => Self::Queued(event, deadline, due, epoch),
-            (Some(later), None) => Self::ParkedLater(later, event, deadline),
+            (None, None) => Self::Parked(key, deadline),
+            (None, Some((due, epoch))) => Self::Queued(key, deadline, due, epoch),
+            (Some(later), None) => Self::ParkedLater(later, key, deadline),
             (Some(later), Some((due, epoch))) => {
-                Self::QueuedLater(later, event, deadline, due, epoch)
+                Self::QueuedLater(later, key, deadline, due, epoch)
             }
         }
     }
 
     fn read(self, written_at: Timestamp) -> OutboxLine {
         let at = |from| Timestamp::from_millis(written_at.as_millis().wrapping_add_signed(from));
-        let (not_before, event, deadline, slot) = match self {
-            Self::Parked(event, deadline) => (None, event, deadline, None),
-            Self::Queued(event, deadline, due, epoch) => {
-                (None, event, deadline, Some((due, epoch)))
-            }
-            Self::ParkedLater(later, event, deadline) => (Some(later), event, deadline, None),
-            Self::QueuedLater(later, event, deadline, due, epoch) => {
-                (Some(later), event, deadline, Some((due, epoch)))
+        let (not_before, key, deadline, slot) = match self {
+            Self::Parked(key, deadline) => (None, key, deadline, None),
+            Self::Queued(key, deadline, due, epoch) => (None, key, deadline, Some((due, epoch))),
+            Self::ParkedLater(later, key, deadline) => (Some(later), key, deadline, None),
+            Self::QueuedLater(later, key, deadline, due, epoch) => {
+                (Some(later), key, deadline, Some((due, epoch)))
             }
         };
         let slot = slot.map(|(due, epoch)| Slot { due: at(due), epoch });
-        OutboxLine { event, not_before: not_before.map(at), deadline: at(deadline), slot }
+        OutboxLine { key, not_before: not_before.map(at), deadline: at(deadline), slot }
     }
 }
 
@@ -237,7 +235,7 @@ mod tests {
         let written_at = Timestamp::from_millis(1_790_000_000_123);
         let outbox_key = "1#01790604800000#17890000000000001#0123456789abcdef";
         let line = |n: u64| OutboxLine {
-            event: EventId::new(format!("178900000000000{n:03}")),
+            key: OnceKey::new(format!("178900000000000{n:03}")),
             not_before: None,
             deadline: written_at + std::time::Duration::from_secs(601_200 + n),
             slot: Some(Slot {

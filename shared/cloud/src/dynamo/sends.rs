@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::seed::seed;
 use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
@@ -70,17 +70,15 @@ impl Sends for DynamoSends {
     async fn known(
         &self,
         account: &AccountId,
-        events: &[EventId],
-    ) -> Result<HashSet<EventId>, StoreError> {
-        let sends: Vec<SendId> = events
-            .iter()
-            .map(|event| SendId { account: account.clone(), event: event.clone() })
-            .collect();
+        keys: &[OnceKey],
+    ) -> Result<HashSet<OnceKey>, StoreError> {
+        let sends: Vec<SendId> =
+            keys.iter().map(|key| SendId { account: account.clone(), key: key.clone() }).collect();
         let found = self.lookup(&sends, Read::Eventual, Some("id")).await?;
         Ok(sends
             .into_iter()
             .filter(|send| found.contains_key(&keys::entry(send)))
-            .map(|send| send.event)
+            .map(|send| send.key)
             .collect())
     }
 

@@ -23,7 +23,7 @@ impl DynamoSends {
         expires_at: u64,
     ) -> Result<(), StoreError> {
         let hash_key = self.tombstone_key(&send.account, expires_at).await?;
-        let sort = keys::tombstone_sk(&tombstone(&hash_key, &send.event));
+        let sort = keys::tombstone_sk(&tombstone(&hash_key, &send.key));
         let mut item = key(keys::account(&send.account), sort);
         item.insert(EXPIRES_AT.into(), n(expires_at));
         self.state.put(item).ask(TOMBSTONE).await.map(drop)

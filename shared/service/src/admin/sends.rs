@@ -87,7 +87,7 @@ pub struct Part {
 /// Stored sends as operators see them.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// One send, consistently read; `None` where its event was never recorded.
+    /// One send, consistently read; `None` where it was never recorded.
     async fn find(&self, send: &SendId) -> Result<Option<Stored>, StoreError>;
 
     /// Entries of an account's sends that have ended. There is no index by account, which
@@ -254,7 +254,7 @@ impl SendAdmin {
         Ok(found)
     }
 
-    /// One send, as it is now; `None` where its event was never recorded.
+    /// One send, as it is now; `None` where it was never recorded.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -509,8 +509,8 @@ fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
         id: stored.id.clone(),
         class: stored.class,
         content: stored.content.clone(),
-        // A comment's id is its event's.
-        to: Address::Comment { id: CommentId::new(stored.id.event.as_str()), author: None },
+        // The key of a comment is its id.
+        to: Address::Comment { id: CommentId::new(stored.id.key.as_str()), author: None },
         order,
         media: None,
         username: None,

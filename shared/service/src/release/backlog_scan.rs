@@ -174,7 +174,7 @@ impl BacklogScan {
 
     /// Whom a line is for, as far as the batch tells.
     fn party_of(&self, at: LineIndex) -> Party {
-        Party::new(&self.line(at).event, None, &self.batch(at).content.campaign, None)
+        Party::new(&self.line(at).key, None, &self.batch(at).content.campaign, None)
     }
 
     fn outbox_key(&self, at: LineIndex) -> OutboxKey {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use spillway_core::budget::GrantId;
 use spillway_core::hold::{HoldCause, NewToken};
-use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::profile::Profile;
 use spillway_core::quota::Tier;
@@ -35,7 +35,7 @@ struct NoSends;
 
 #[async_trait]
 impl Sends for NoSends {
-    async fn known(&self, _: &AccountId, _: &[EventId]) -> Result<HashSet<EventId>, StoreError> {
+    async fn known(&self, _: &AccountId, _: &[OnceKey]) -> Result<HashSet<OnceKey>, StoreError> {
         Ok(HashSet::new())
     }
 

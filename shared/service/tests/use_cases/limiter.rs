@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use spillway_core::budget::{DenialReason, Role};
 use spillway_core::hold::HoldCause;
-use spillway_core::id::{EventId, SendId};
+use spillway_core::id::{OnceKey, SendId};
 use spillway_core::quota::Action;
 use spillway_core::send::{Address, Class, Content, Earlier, PendingSend, Stage};
 use spillway_core::time::Timestamp;
@@ -43,7 +43,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 /// A task for an answer to this person.
 fn task(person: &str, campaign: &str) -> SendTask {
     let send = PendingSend {
-        id: SendId { account: id(), event: EventId::new(format!("of-{person}")) },
+        id: SendId { account: id(), key: OnceKey::new(format!("of-{person}")) },
         class: Class::PRIVATE_REPLY,
         content: Content::opening(campaign),
         to: Address::Comment { id: person.into(), author: Some(person.into()) },

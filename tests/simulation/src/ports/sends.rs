@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
@@ -37,8 +37,8 @@ impl Sends for Host {
     async fn known(
         &self,
         account: &AccountId,
-        events: &[EventId],
-    ) -> Result<HashSet<EventId>, StoreError> {
+        events: &[OnceKey],
+    ) -> Result<HashSet<OnceKey>, StoreError> {
         let parts = events.chunks(BATCH_GET).map(|batch| {
             self.batch(KNOWN, batch, move |world, part| {
                 let as_of = world.read_as_of(Read::Eventual);

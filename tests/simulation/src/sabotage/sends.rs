@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, CommentId, EventId, SendId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
 use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_batch::OutboxBatch;
@@ -44,7 +44,7 @@ impl Sends for Sabotaged {
             class: task.class,
             content: task.content.clone(),
             to: Address::Comment {
-                id: CommentId::new(task.send.event.as_str()),
+                id: CommentId::new(task.send.key.as_str()),
                 author: task.recipient.clone(),
             },
             order: Overflow::OldestFirst,
@@ -66,8 +66,8 @@ impl Sends for Sabotaged {
     async fn known(
         &self,
         account: &AccountId,
-        events: &[EventId],
-    ) -> Result<HashSet<EventId>, StoreError> {
+        events: &[OnceKey],
+    ) -> Result<HashSet<OnceKey>, StoreError> {
         self.host.known(account, events).await
     }
 

@@ -125,9 +125,9 @@ pub(super) fn batch_bytes(batch: &OutboxBatch) -> usize {
         "pkskversioncampaignmatched_atwritten_atlinesexpires_at".len() + 4 * NUMBER;
     // Instants count from when the batch was written.
     let from = |at: Timestamp| at.as_millis().wrapping_sub(batch.written_at.as_millis()) as i64;
-    let line = |OutboxLine { event, deadline, slot, .. }: &OutboxLine| match slot {
-        None => json_bytes(&(event, from(*deadline))),
-        Some(Slot { due, epoch }) => json_bytes(&(event, from(*deadline), from(*due), epoch)),
+    let line = |OutboxLine { key, deadline, slot, .. }: &OutboxLine| match slot {
+        None => json_bytes(&(key, from(*deadline))),
+        Some(Slot { due, epoch }) => json_bytes(&(key, from(*deadline), from(*due), epoch)),
     };
     // And a comma or a bracket.
     let lines = batch.lines.iter().map(|of| 1 + line(of)).sum::<usize>() + 1;

@@ -2,7 +2,7 @@
 //! campaigns.
 
 use spillway_core::campaign::Campaign;
-use spillway_core::id::{AccountId, EventId, RecipientId};
+use spillway_core::id::{AccountId, OnceKey, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_service::ingest::{MessageLane, NewMessage};
 
@@ -17,7 +17,7 @@ const DAY: u64 = 24 * HOUR;
 /// Messages that are entered at once, at most.
 const BATCH: usize = 50;
 
-/// The campaign that messages take their texts from. Each ends with the name of its event, so that
+/// The campaign that messages take their texts from. Each ends with the name of its key, so that
 /// Meta can tell them apart.
 pub(super) fn campaign() -> Campaign {
     let messages = ["News for {username}", "Have a look, {username}", "Still there? {username}"];
@@ -42,10 +42,10 @@ pub(super) fn messages(
     };
     (0..count)
         .map(|n| {
-            let event = EventId::new(format!("{name}{nth}-{n}"));
+            let key = OnceKey::new(format!("{name}{nth}-{n}"));
             let new = NewMessage {
-                username: Some(event.as_str().to_owned()),
-                event,
+                username: Some(key.as_str().to_owned()),
+                key,
                 lane,
                 recipient: people[dice.index(people.len())].clone(),
                 campaign: "news".into(),

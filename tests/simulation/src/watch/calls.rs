@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spillway_core::id::{AccountId, SendId};
+use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::quota::{GRANT_LIFE, Quota, QuotaId, Unit};
 use spillway_core::send::{PendingSend, Stage};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
@@ -82,7 +82,7 @@ impl World {
         ask: &Ask,
     ) -> Option<Timestamp> {
         if let Some(event) = ask.event() {
-            let send = SendId { account: account.clone(), event };
+            let send = SendId { account: account.clone(), key: event };
             self.check_claimed(caller, &send);
             self.check_needed(caller, &send);
             self.check_not_early(caller, &send);
@@ -125,7 +125,7 @@ impl World {
     /// person never again where nobody knows of an earlier one.
     pub(crate) fn sees_attempt(&mut self, account: &AccountId, ask: &Ask, timeout: u64) {
         if let Some(event) = ask.event() {
-            let send = SendId { account: account.clone(), event };
+            let send = SendId { account: account.clone(), key: event };
             self.watch.open_claims.remove(&send);
             if timeout < ANSWER_TIME {
                 self.broken(format!("{send} is called for with {timeout} ms for the answer"));
@@ -135,13 +135,13 @@ impl World {
             self.saw_upkeep(account);
         }
         if let Ask::Age(comment) = ask {
-            let send = SendId { account: account.clone(), event: comment.into() };
+            let send = SendId { account: account.clone(), key: OnceKey::comment(comment) };
             if !self.watch.aged.insert(send.clone()) {
                 self.broken(format!("the age of {send} is asked for again"));
             }
         }
         let Ask::Message { event, .. } = ask else { return };
-        let send = SendId { account: account.clone(), event: event.clone() };
+        let send = SendId { account: account.clone(), key: event.clone() };
         if !self.watch.unknown.insert(send.clone()) {
             self.broken(format!("{send} is made again, and may have arrived before"));
         }
@@ -189,7 +189,7 @@ impl World {
     /// A call has taken effect.
     pub(crate) fn saw_accepted(&mut self, caller: Caller, account: &AccountId, ask: &Ask) {
         let Some(event) = ask.event() else { return };
-        let send = SendId { account: account.clone(), event };
+        let send = SendId { account: account.clone(), key: event };
         let accepted = Accepted {
             invocation: caller.invocation,
             at: self.now,
@@ -225,12 +225,12 @@ impl World {
         says: &Result<Answered<Sent>, CallError>,
     ) {
         if let (Effect::Done, Err(_), Some(event)) = (effect, says, ask.event()) {
-            self.saw_unknown(&SendId { account: account.clone(), event });
+            self.saw_unknown(&SendId { account: account.clone(), key: event });
         }
         if let (Ask::Message { .. }, Some(event)) = (ask, ask.event())
             && is_clear(says)
         {
-            self.watch.unknown.remove(&SendId { account: account.clone(), event });
+            self.watch.unknown.remove(&SendId { account: account.clone(), key: event });
         }
         // Tools have nobody to tell.
         if matches!(ask, Ask::Tool(_)) {

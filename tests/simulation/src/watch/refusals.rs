@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spillway_core::id::{AccountId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::time::Timestamp;
 
 use crate::meta::{Ask, Refusal, millis};
@@ -14,9 +14,9 @@ pub(super) struct Refused {
     /// The people whose sends were refused since one went through.
     people: BTreeSet<RecipientId>,
     /// Sends that have put the account on hold.
-    sends: BTreeSet<EventId>,
+    sends: BTreeSet<OnceKey>,
     /// The last send that was refused.
-    last: Option<EventId>,
+    last: Option<OnceKey>,
     /// Until when each hold lasts that was earned, by when it began.
     earned: BTreeMap<Timestamp, Timestamp>,
 }

@@ -1,6 +1,6 @@
 //! Sends: their entries and the batches that list them, claims, and ends.
 
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::send::{CancelReason, Outcome, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
@@ -199,12 +199,12 @@ impl World {
                 .filter(|comment| self.meta.is_wanted(&comment.id))
                 .map(|comment| SendId {
                     account: comment.account.clone(),
-                    event: EventId::from(&comment.id),
+                    key: OnceKey::comment(&comment.id),
                 })
                 .collect(),
             Told::Messages(account, messages) => messages
                 .iter()
-                .map(|new| SendId { account: account.clone(), event: new.event.clone() })
+                .map(|new| SendId { account: account.clone(), key: new.key.clone() })
                 .collect(),
         };
         for send in wanted {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
-use spillway_core::id::{AccountId, CommentId, EventId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
@@ -84,7 +84,7 @@ measured! { Cursors:
 }
 
 measured! { Sends:
-    fn known(account: &AccountId, events: &[EventId]) -> Stored<HashSet<EventId>>;
+    fn known(account: &AccountId, events: &[OnceKey]) -> Stored<HashSet<OnceKey>>;
     fn put_batches(batches: &[OutboxBatch]) -> Stored<()>;
     fn record(sends: &[(OutboxKey, PendingSend)]) -> Vec<Result<Recorded, StoreError>>;
     fn step(task: &SendTask, step: Step, at: Timestamp) -> Stored<Option<PendingSend>>;

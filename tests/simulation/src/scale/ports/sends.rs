@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use spillway_core::id::{AccountId, EventId, SendId};
+use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::keys;
@@ -30,12 +30,12 @@ impl Sends for Ports {
     async fn known(
         &self,
         account: &AccountId,
-        events: &[EventId],
-    ) -> Result<HashSet<EventId>, StoreError> {
+        events: &[OnceKey],
+    ) -> Result<HashSet<OnceKey>, StoreError> {
         let known = {
             let mut store = self.shared.store();
             for event in events {
-                let send = SendId { account: account.clone(), event: event.clone() };
+                let send = SendId { account: account.clone(), key: event.clone() };
                 let cost = read(Read::Eventual, stored_bytes(&store, &send));
                 store.ask(self.function, Table::Sends, &keys::entry(&send), cost);
             }
