@@ -9,8 +9,10 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
 use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
+use spillway_graph::CallRecord;
 use spillway_local::stack::queues;
 use spillway_meta::graph::{Answered, Sent};
+use spillway_service::ingest::{MessageLane, NewMessage};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
@@ -481,4 +483,37 @@ async fn nothing_is_done_on_the_word_of_an_older_state() {
         world.each_got_one_dm(&all).await;
         assert_eq!(world.calls().len(), 25);
     }
+}
+
+/// A message that may not go yet waits for its time, keeps no comment waiting, and is charged to
+/// messages though it goes in the lane of answers to comments.
+#[tokio::test]
+async fn a_message_that_may_not_go_yet_waits_for_its_time_and_keeps_nobody_waiting() {
+    let mut world = World::start(careful()).await;
+    let (id, later) = (AccountId::new(CREATOR), world.now() + HOUR);
+    world.stack.graph.open_window(CREATOR, "5260000000000077");
+    let message = NewMessage {
+        key: OnceKey::new("s.delivery.17890000000000099"),
+        lane: MessageLane::Answer,
+        recipient: "5260000000000077".into(),
+        username: None,
+        campaign: "guide".into(),
+        not_before: Some(later),
+        deadline: later + HOUR,
+    };
+    let entered = world.outside.ingest().enter(&id, vec![message]).await.unwrap();
+    assert_eq!((entered.queued, entered.parked), (0, 1));
+    assert_eq!(world.say(&[said(1)]).await, 200);
+    world.pass(HOUR - Duration::from_secs(1)).await;
+    let sends = |world: &World| -> Vec<CallRecord> {
+        world.calls().into_iter().filter(|call| call.recipient_id.is_some()).collect()
+    };
+    assert_eq!(sends(&world).len(), 1, "the comment's alone");
+    world.pass_secs(181).await;
+    let [reply, answer] = sends(&world).try_into().unwrap();
+    assert!(reply.comment_id.is_some() && answer.comment_id.is_none());
+    assert_eq!(answer.recipient_id, Some("5260000000000077".into()));
+    assert!(answer.at_ms >= later.as_millis(), "{} ms early", later.as_millis() - answer.at_ms);
+    world.settle().await;
+    world.nothing_is_left().await;
 }

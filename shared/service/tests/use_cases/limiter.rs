@@ -1,5 +1,6 @@
 //! What one process knows of holds, and what it lets go.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use futures::FutureExt;
 use spillway_core::budget::{DenialReason, Role};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{OnceKey, SendId};
-use spillway_core::quota::Action;
+use spillway_core::profile::Profile;
+use spillway_core::quota::{Action, Limit, Quota, Unit};
+use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::{Address, Class, Content, Earlier, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
@@ -25,7 +28,7 @@ fn account() -> Account {
     Account {
         id: id(),
         revision: Default::default(),
-        rules: spillway_core::rules::Rules::careful(),
+        rules: Rules::careful(),
         campaigns: Default::default(),
         token: token(1),
         forgotten: Default::default(),
@@ -174,4 +177,28 @@ fn somebody_on_hold_does_not_keep_the_accounts_hold_from_being_probed() {
     assert_eq!(reserved.reservation.unwrap().grant.role, Role::Probe);
     let [(0, denial)] = &reserved.denied[..] else { panic!("{:?}", reserved.denied) };
     assert_eq!(denial.reason, DenialReason::RecipientHold);
+}
+
+/// Both lie in the lane of what somebody is waiting for.
+#[test]
+fn an_answer_in_a_conversation_is_charged_to_messages_and_not_to_private_replies() {
+    let quota = |id: &str, actions: &[Action]| {
+        Quota::new(id, actions, Unit::Calls, 60 * MINUTE, Limit::Fixed(NonZeroU32::MIN))
+    };
+    let quotas = vec![
+        quota("replies", &[Action::PrivateReply, Action::LiveReply]),
+        quota("messages", &[Action::Message]),
+    ];
+    let profile = Profile { quotas, spread: None, warm_up: None, ..Profile::careful() };
+    let rules = Rules::new(profile, Terms::default()).unwrap();
+    let (world, account) = (World::new(), Account { rules, ..account() });
+    let limiter = process(&world);
+    let reply = task("1", "guide");
+    let answer = SendTask { class: Class::ANSWER, ..task("2", "guide") };
+    let is_granted = |task: &SendTask| {
+        let (tasks, lease_until) = ([task], world.now() + MINUTE);
+        let reserved = now(limiter.reserve(&account, &tasks, lease_until, &|_, _, _| 0));
+        !granted(&reserved.unwrap()).is_empty()
+    };
+    assert_eq!([&reply, &reply, &answer, &answer].map(is_granted), [true, false, true, false]);
 }

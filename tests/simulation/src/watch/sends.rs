@@ -85,7 +85,9 @@ impl World {
 
     /// Whoever gives a send a slot knows where it stands, or stood a moment ago.
     fn check_slot(&mut self, caller: Caller, batch: &OutboxBatch, line: &OutboxLine) {
-        let Some(Slot { due, epoch }) = line.slot else { return };
+        // Its entry was missing when it was looked up, and may have been made since.
+        let known = line.slot.filter(|&slot| slot != Slot::UNKNOWN);
+        let Some(Slot { due, epoch }) = known else { return };
         let send = batch.id_of(line);
         self.check_due(caller, &send, due);
         let stands = self.tables.waiting_at(&batch.key_of(line), &send).map(|send| send.epoch);
