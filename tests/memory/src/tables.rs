@@ -165,7 +165,7 @@ enum Condition<T> {
     Failed(T),
 }
 
-/// Writes `next` into a table where [`condition`] allows it.
+/// Writes `next` into a table where its version allows it.
 pub fn save<T: Versioned>(
     table: &mut BTreeMap<AccountId, T>,
     account: &AccountId,
