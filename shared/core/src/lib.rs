@@ -63,13 +63,13 @@
 //! use spillway_core::budget::GrantId;
 //! use spillway_core::pace::Cursor;
 //! use spillway_core::rules::Rules;
-//! use spillway_core::send::Lane;
+//! use spillway_core::send::{Class, Lane};
 //! use spillway_core::time::Timestamp;
 //!
 //! let now = Timestamp::from_secs(1_790_596_800);
 //! let deadlines = vec![now + Duration::from_secs(7 * 86_400); 100];
-//! let taken =
-//!     Cursor::default().take(&Rules::careful(), Lane::Inbound, now, &deadlines, GrantId::new(1, 1));
+//! let (rules, id) = (Rules::careful(), GrantId::new(1, 1));
+//! let taken = Cursor::default().take(&rules, Class::PRIVATE_REPLY, now, &deadlines, id);
 //! // The day's 1,000 DMs over 16 hours: one every 58 s, and ten minutes are planned ahead.
 //! assert_eq!(taken.slots.len(), 11);
 //! assert_eq!(taken.cursor.unwrap().parked, Some(Lane::Inbound));
