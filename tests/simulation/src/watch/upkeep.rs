@@ -63,8 +63,9 @@ impl World {
 
     /// What upkeep acts on is what the account's owner has done last.
     fn check_left(&mut self, account: &AccountId, asked: Asked) {
-        let left = self.scenario.account(account).and_then(|plan| plan.left(self.now));
-        if left.is_none_or(|(_, last)| last != asked) {
+        let left = self.left(account);
+        // While somebody connects it again, what was asked for before may be done first.
+        if left.is_none_or(|left| left.is_some_and(|last| last != asked)) {
             self.broken(format!("{account}: {asked:?} is acted on, and the last was {left:?}"));
         }
     }
@@ -94,7 +95,9 @@ impl World {
 
     /// An account is taken off upkeep's list.
     pub(crate) fn saw_struck_off(&mut self, account: &AccountId) {
-        if self.is_connected(account) {
+        // Whoever connects it puts it back.
+        let is_settled = self.left(account).is_none_or(|left| left.is_some());
+        if self.is_connected(account) && is_settled {
             self.broken(format!("{account} is connected, and upkeep of it ends"));
         }
     }
@@ -142,7 +145,7 @@ impl World {
             }
             self.check_not_alone(&plan.id);
             // Until the account is connected again its token is dead.
-            if plan.left(self.now).is_none_or(|(_, asked)| asked == Asked::Connect) {
+            if self.left(&plan.id).is_none_or(|left| left == Some(Asked::Connect)) {
                 self.check_token(&plan.id);
             }
         }
@@ -183,9 +186,11 @@ impl World {
         let scenario = self.scenario.clone();
         for plan in scenario.accounts.iter().filter(|plan| plan.kept.is_some()) {
             let (account, now) = (&plan.id, self.now);
-            if let Some((_, Asked::Delete)) = plan.left(now)
-                && self.is_connected(account)
-            {
+            let left = self.left(account);
+            if left == Some(None) {
+                self.broken(format!("{account} was to be connected again, and is not"));
+            }
+            if left == Some(Some(Asked::Delete)) && self.is_connected(account) {
                 self.broken(format!("{account} was to be deleted, and is connected"));
             }
             if !self.is_connected(account) {
