@@ -22,6 +22,17 @@ pub(crate) struct ByHand {
     connected_at: BTreeMap<AccountId, u64>,
 }
 
+/// What an account's owner has done with it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnerState {
+    /// Nothing yet.
+    Untouched,
+    /// The owner wants it connected again, and the operator's tool is yet to do it.
+    Connecting,
+    /// This. Upkeep may be yet to act on it.
+    Asked(Asked),
+}
+
 impl World {
     /// An invocation of the operator's tool begins.
     pub(crate) fn works_by_hand(&mut self, invocation: u64) {
@@ -72,12 +83,15 @@ impl World {
         self.by_hand.connected_at.insert(account.clone(), self.now);
     }
 
-    /// What the account's owner has done with it last, as far as it is done; `None` for what the
-    /// operator's tool is yet to do.
-    pub(crate) fn left(&self, account: &AccountId) -> Option<Option<Asked>> {
-        let (at, asked) = self.scenario.account(account)?.left(self.now)?;
-        let is_done =
-            asked != Asked::Connect || self.by_hand.connected_at.get(account) >= Some(&at);
-        Some(is_done.then_some(asked))
+    /// What the account's owner has done with it last.
+    pub(crate) fn owner_state(&self, account: &AccountId) -> OwnerState {
+        let plan = self.scenario.account(account);
+        match plan.and_then(|plan| plan.left(self.now)) {
+            None => OwnerState::Untouched,
+            Some((at, Asked::Connect)) if self.by_hand.connected_at.get(account) < Some(&at) => {
+                OwnerState::Connecting
+            }
+            Some((_, asked)) => OwnerState::Asked(asked),
+        }
     }
 }
