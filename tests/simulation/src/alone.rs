@@ -8,18 +8,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use spillway_core::id::AccountId;
+use spillway_core::rules::Rules;
 use spillway_memory::Ports;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule, ReleaseQueue, Removal,
-    SendQueue, Sends,
+    AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule,
+    ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
-use crate::meta::millis;
+use crate::meta::{first_token, millis};
 use crate::queue::Received;
-use crate::scenario::{Asked, Rates, Scenario, Theme};
+use crate::scenario::{Rates, Scenario, Theme};
 use crate::world::{Shared, World};
 
 /// A process, and its world.
@@ -71,8 +72,10 @@ impl Alone {
     }
 
     /// That account is connected again.
-    pub fn connect_again(&self) {
-        self.shared.world().asked(&self.connected, Asked::Connect);
+    pub async fn connect_again(&self) {
+        let (rules, token) = (Rules::careful(), first_token());
+        let connected = self.host.connect(&self.connected, &rules, &token, &[]).await;
+        connected.unwrap_or_else(|error| panic!("not connected: {error}"));
     }
 
     /// Does the work to its end; time passes only where it waits.

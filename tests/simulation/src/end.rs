@@ -128,6 +128,7 @@ impl World {
             None if account.unreadable.is_some() || self.watch.early.contains(&send) => None,
             None if self.may_be_missed(&account.id, comment) => None,
             None if account.may_be_forgotten(comment.made_at) => None,
+            None if !self.tables.kept.is_connected(&account.id, comment.made_at) => None,
             None if comment.asks == Asks::Wanted && account.removed_at.is_none() => {
                 let made_at = Elapsed(comment.made_at - self.scenario.start);
                 Some(format!("it was never recorded, and made at {made_at}"))

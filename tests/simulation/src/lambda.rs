@@ -4,9 +4,12 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentKind, Delivery, Event};
+use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::connect::Connection;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Job;
 use spillway_service::ingest::{Ingest, Ingested};
@@ -24,6 +27,9 @@ const WEBHOOK_TIMEOUT: u64 = 15_000;
 const SENDER_TIMEOUT: u64 = 30_000;
 const RELEASE_TIMEOUT: u64 = 60_000;
 const UPKEEP_TIMEOUT: u64 = 600_000;
+
+/// After so long, in milliseconds, somebody interrupts the operator's tool.
+const OPERATOR_PATIENCE: u64 = 60_000;
 
 /// An invocation that may die does so at one of its first so many requests.
 const DIES_WITHIN: u64 = 60;
@@ -45,6 +51,8 @@ pub(crate) enum Call {
     Tool(ToolJob),
     /// The schedule of upkeep.
     Upkeep,
+    /// Somebody connects an account.
+    Connect(AccountId),
 }
 
 /// Attempts to make a delivery.
@@ -64,6 +72,8 @@ pub(crate) struct Ended {
     pub(crate) process: Option<Process>,
     /// What was told and not taken.
     pub(crate) refused: Option<(Post, Attempts)>,
+    /// The account that was to be connected, and may not be.
+    pub(crate) unconnected: Option<AccountId>,
 }
 
 impl Call {
@@ -75,6 +85,7 @@ impl Call {
             Self::Release(_) | Self::Tick => Function::Release,
             Self::Tool(_) => Function::Tool,
             Self::Upkeep => Function::Upkeep,
+            Self::Connect(_) => Function::Operator,
         }
     }
 }
@@ -84,7 +95,7 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
     let function = call.function();
     let invocation = begin(&process, function);
     let host = process.host.clone();
-    let mut refused = None;
+    let (mut refused, mut unconnected) = (None, None);
     let survived = match (&process.work, call) {
         (Work::Webhook(ingest), Call::Post(post, attempts)) => {
             let deadline = deadline(&host, WEBHOOK_TIMEOUT);
@@ -124,13 +135,23 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
             let work = upkeep.run(deadline(&host, UPKEEP_TIMEOUT));
             until_over(&host, UPKEEP_TIMEOUT, work).await.is_some()
         }
+        (Work::Operator(accounts), Call::Connect(account)) => {
+            let work = connect(accounts, &host, &account);
+            let answer = until_over(&host, OPERATOR_PATIENCE, work).await;
+            let survived = answer.is_some();
+            match answer {
+                Some(Ok(())) => host.shared.world().is_connected_by_hand(&account),
+                Some(Err(_)) | None => unconnected = Some(account),
+            }
+            survived
+        }
         (Work::Release(release), Call::Tick) => {
             until_over(&host, RELEASE_TIMEOUT, release.dispatch()).await.is_some()
         }
         _ => false,
     };
     ended(&host, invocation, if survived { End::Over } else { End::Dead });
-    Ended { function, process: survived.then_some(process), refused }
+    Ended { function, process: survived.then_some(process), refused, unconnected }
 }
 
 fn begin(process: &Process, function: Function) -> u64 {
@@ -144,6 +165,9 @@ fn begin(process: &Process, function: Function) -> u64 {
         world.dice.between(0..=within)
     });
     world.event(format_args!("{invocation} begins: {function:?}"));
+    if function == Function::Operator {
+        world.works_by_hand(invocation);
+    }
     process.host.begin(invocation, dies_at);
     invocation
 }
@@ -176,6 +200,24 @@ async fn until_over<T>(host: &Host, timeout: u64, work: impl Future<Output = T>)
         Poll::Pending
     })
     .await
+}
+
+/// Connects an account as the operator's tool does, with the token of its owner's login.
+async fn connect(
+    accounts: &AccountAdmin,
+    host: &Host,
+    account: &AccountId,
+) -> Result<(), StoreError> {
+    let login = host.shared.world().log_in(account);
+    let Some((account, token, lasts)) = login else { return Ok(()) };
+    let connection = Connection {
+        account: &account,
+        token: &token,
+        lasts,
+        proof: NewToken::Works,
+        app_scoped: None,
+    };
+    accounts.connect(&connection).await
 }
 
 async fn take_in(ingest: &Ingest, told: Told, deadline: Timestamp) -> Result<Ingested, StoreError> {

@@ -9,6 +9,7 @@
 
 pub mod alone;
 pub mod bill;
+mod by_hand;
 mod dice;
 mod end;
 mod host;

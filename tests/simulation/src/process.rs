@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use spillway_memory::Ports;
 use spillway_service::account_cache::AccountCache;
+use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::removal::Remover;
 use spillway_service::app::App;
 use spillway_service::clock::Clock;
@@ -36,6 +37,8 @@ pub(crate) enum Function {
     Tool,
     /// Keeps accounts up.
     Upkeep,
+    /// The operator's tool, which connects accounts.
+    Operator,
 }
 
 /// A process of one of the functions.
@@ -60,6 +63,8 @@ pub(crate) enum Work {
     Tool(Tool),
     /// Upkeep.
     Upkeep(Upkeeper),
+    /// What the operator's tool does.
+    Operator(AccountAdmin),
 }
 
 /// How far a clock beyond the bound is off, in milliseconds: what a server's date can tell even
@@ -160,6 +165,19 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     match function {
         Function::Tool => Work::Tool(Tool { limiter: limiter(), account_cache, sabotage }),
         Function::Webhook => Work::Webhook(ingest()),
+        Function::Operator => Work::Operator(AccountAdmin {
+            accounts: host.clone(),
+            changes: host.clone(),
+            removal: ports.clone(),
+            tokens: ports.clone(),
+            budgets: budgets.clone(),
+            app: ports.clone(),
+            limiter: Arc::new(limiter().with_journal(ports.clone())),
+            backlogs: ports.clone(),
+            maintenance: ports.clone(),
+            journal: ports.clone(),
+            clock,
+        }),
         Function::Upkeep => Work::Upkeep(Upkeeper {
             gateway: gateway(limiter().with_journal(ports.clone())),
             intake: Arc::new(ingest()),

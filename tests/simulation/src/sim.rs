@@ -1,5 +1,6 @@
 //! The run of one seed: time goes from one event to the next until all has ended or broken.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -126,6 +127,7 @@ impl Sim {
                 (Function::Release, pool(release)),
                 (Function::Tool, pool(tool)),
                 (Function::Upkeep, pool(upkeep)),
+                (Function::Operator, pool(1)),
             ]),
             posts: BTreeMap::new(),
             posted: 0,
@@ -187,7 +189,7 @@ impl Sim {
     }
 
     fn take_back(&mut self, ended: Ended) {
-        let Ended { function, process, refused } = ended;
+        let Ended { function, process, refused, unconnected } = ended;
         let now = self.shared.now();
         if let Some(pool) = self.pools.get_mut(&function) {
             pool.busy -= 1;
@@ -195,6 +197,12 @@ impl Sim {
         }
         if let Some((post, attempts)) = refused {
             self.post_again(now, post, attempts);
+        }
+        if let Some(account) = unconnected {
+            // Whoever does it sees that, and does it again.
+            let wait = self.shared.world().dice.between(SECOND..=2 * MINUTE);
+            self.requests.push((now + wait, account, Asked::Connect));
+            self.requests.sort_by_key(|&(at, ..)| Reverse(at));
         }
     }
 
@@ -280,8 +288,15 @@ impl Sim {
     fn start_upkeep(&mut self, now: u64) -> bool {
         if let Some((at, account, asked)) = self.requests.last()
             && *at <= now
+            && (*asked != Asked::Connect || self.has_room(Function::Operator))
         {
-            self.shared.world().asked(account, *asked);
+            match asked {
+                Asked::Connect => {
+                    let account = account.clone();
+                    self.start(Call::Connect(account));
+                }
+                asked => self.shared.world().asked(account, *asked),
+            }
             self.requests.pop();
             return true;
         }

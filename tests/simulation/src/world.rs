@@ -12,6 +12,7 @@ use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::send_task::SendTask;
 
+use crate::by_hand::ByHand;
 use crate::dice::Dice;
 use crate::meta::Meta;
 use crate::process::Process;
@@ -44,6 +45,8 @@ pub(crate) struct World {
     pub(crate) releases: Queue<AccountId>,
     /// Meta.
     pub(crate) meta: Meta,
+    /// What is done by hand.
+    pub(crate) by_hand: ByHand,
     /// What looks at every step.
     pub(crate) watch: Watch,
     /// What is written down.
@@ -83,6 +86,7 @@ impl Shared {
             sends: Queue::new(SENDS),
             releases: Queue::new(RELEASES),
             meta: Meta::new(scenario),
+            by_hand: ByHand::default(),
             watch: Watch::default(),
             record: Record::new(start, listener),
             timers: BTreeMap::new(),

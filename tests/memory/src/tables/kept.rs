@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::Upkeep;
+use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_service::account::SealedToken;
 use spillway_service::port::{KeptToken, MaintenanceRecord, NextToken, UpkeepRequest};
 
@@ -89,13 +89,12 @@ impl Kept {
         self.connections.entry(account.clone()).or_default().push((now, Connection::Removed));
     }
 
-    /// Connects an account again, with that token.
-    pub fn connect(&mut self, account: &AccountId, kept: KeptToken, now: Timestamp) {
-        let at = now.as_millis();
-        self.connections.entry(account.clone()).or_default().push((at, Connection::Connected));
-        self.renewed.entry(account.clone()).or_default().push((at, kept.token.clone()));
-        self.tokens.insert(account.clone(), kept);
-        self.listed.entry(account.clone()).or_default().due = now;
+    /// Connects an account, or connects it again, with that token.
+    pub fn connect(&mut self, account: &AccountId, token: &SealedToken, now: u64) {
+        self.connections.entry(account.clone()).or_default().push((now, Connection::Connected));
+        self.renewed.entry(account.clone()).or_default().push((now, token.clone()));
+        let (token, life) = (token.clone(), TokenLife::default());
+        self.tokens.insert(account.clone(), KeptToken { token, life, next: None });
     }
 
     /// Takes an account that is due at `due` for the visit of that request; one that the request

@@ -15,7 +15,9 @@ pub(super) const fn memory_mb(function: Function) -> u32 {
     match function {
         // It waits for Meta for most of its time.
         Function::Sender => 256,
-        Function::Webhook | Function::Release | Function::Tool | Function::Upkeep => 512,
+        Function::Webhook | Function::Release | Function::Upkeep => 512,
+        // They are no functions of Lambda's.
+        Function::Tool | Function::Operator => 512,
     }
 }
 

@@ -204,18 +204,19 @@ impl Meta {
         }
     }
 
-    /// The account's owner connects it again at `at`. Gives its token.
-    pub(crate) fn connect(
-        &mut self,
-        account: &AccountId,
-        at: u64,
-        is_subscribed: bool,
-    ) -> SealedToken {
+    /// The account's owner logs in at `at`. Gives the token.
+    pub(crate) fn log_in(&mut self, account: &AccountId, at: u64) -> SealedToken {
         let Some(known) = self.accounts.get_mut(account) else { return first_token() };
         let next = known.tokens.len() as u64 + FIRST_TOKEN;
         known.tokens.insert(next, (at, at + TOKEN_LASTS));
-        known.subscribed.extend(is_subscribed.then_some(at));
         sealed(next)
+    }
+
+    /// The account is subscribed at `at`.
+    pub(crate) fn subscribe(&mut self, account: &AccountId, at: u64) {
+        if let Some(known) = self.accounts.get_mut(account) {
+            known.subscribed.push(at);
+        }
     }
 
     /// Meta ends the account's subscription at `at`, as its deliveries have failed for too long.

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use spillway_core::budget::{GrantId, Revision};
-use spillway_core::hold::NewToken;
-use spillway_core::id::AccountId;
-use spillway_service::account::Account;
-use spillway_service::port::{Accounts, Read, StoreError};
+use spillway_core::campaign::{Campaign, Running};
+use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::rules::Rules;
+use spillway_service::account::{Account, SealedToken};
+use spillway_service::port::{AccountChanges, Accounts, Read, StoreError};
 
 use crate::host::Host;
 use crate::meta::first_token;
@@ -37,6 +38,49 @@ impl Accounts for Host {
             world.was_connected(account, as_of).then(|| world.revision(plan, as_of))
         })
         .await
+    }
+}
+
+/// Limits and campaigns change as the scenario plans it.
+#[async_trait]
+impl AccountChanges for Host {
+    async fn connect(
+        &self,
+        account: &AccountId,
+        _: &Rules,
+        token: &SealedToken,
+        _: &[Campaign],
+    ) -> Result<(), StoreError> {
+        self.store("connect the account", |world| {
+            world.event(format_args!("{account} is connected"));
+            let now = world.now;
+            world.tables.kept.connect(account, token, now);
+            world.saw_connected(account);
+        })
+        .await?;
+        self.store("announce the change", |world| world.announce(account)).await
+    }
+
+    async fn set_rules(&self, _: &AccountId, _: &Rules) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn change_campaigns(
+        &self,
+        _: &AccountId,
+        _: &[Campaign],
+        _: &[CampaignId],
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn set_running(
+        &self,
+        _: &AccountId,
+        _: &CampaignId,
+        _: Running,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }
 
@@ -95,17 +139,5 @@ impl World {
             self.tables.see_budget(account, now);
         }
         self.saw_change_announced(account);
-    }
-
-    /// The operator, who has just connected the account, ends the hold of its dead token, or has
-    /// one call find out at once whether another hold is over.
-    pub(crate) fn renew_token(&mut self, account: &AccountId) {
-        let now = self.now;
-        let id = GrantId::new(u64::MAX - 1, now);
-        let Some(budget) = self.tables.budgets.get_mut(account) else { return };
-        let Some(next) = budget.with_token(NewToken::Works, id) else { return };
-        *budget = next;
-        self.tables.see_budget(account, now);
-        self.judge_lift(account);
     }
 }

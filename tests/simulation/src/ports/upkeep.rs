@@ -5,10 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::TokenLife;
 use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_service::account::SealedToken;
-use spillway_service::port::{AccountGraph, KeptToken, StoreError, UpkeepRequest};
+use spillway_service::port::{AccountGraph, StoreError, UpkeepRequest};
 
 use crate::host::Host;
 use crate::meta::{Ask, Keep, Told};
@@ -148,39 +147,9 @@ impl World {
                     now,
                 );
             }
-            Asked::Connect => self.connect(account),
+            // The operator's tool does it.
+            Asked::Connect => {}
         }
-    }
-
-    /// The account's settings are gone.
-    fn remove(&mut self, account: &AccountId) {
-        if self.is_connected(account) {
-            self.event(format_args!("{account} is removed"));
-            self.tables.kept.remove(account, self.now);
-        }
-    }
-
-    /// The account is connected again, as the operator's tool does it.
-    fn connect(&mut self, account: &AccountId) {
-        let now = self.time();
-        let listed = self.tables.kept.listed.get(account);
-        if listed.is_some_and(|listed| listed.record.delete.is_some()) {
-            // What was asked for before is done before.
-            self.remove(account);
-            self.announce(account);
-            self.tables.kept.listed.remove(account);
-        }
-        // Meta may not answer when it is to be subscribed.
-        let is_subscribed = self.dice.chance(0.8);
-        let token = self.meta.connect(account, self.now, is_subscribed);
-        self.event(format_args!("{account} is connected again, subscribed {is_subscribed}"));
-        let ends_at = self.meta.token_ends(account, &token).map(Timestamp::from_millis);
-        let life = TokenLife { obtained_at: Some(now), ends_at };
-        self.tables.kept.connect(account, KeptToken { token, life, next: None }, now);
-        self.announce(account);
-        self.renew_token(account);
-        self.tables.wake(account, now);
-        self.saw_connected(account);
     }
 
     /// Something is asked of upkeep; the account is due at once.

@@ -132,6 +132,14 @@ impl World {
         before: &Budget,
         after: &Budget,
     ) {
+        if self.is_by_hand(caller.invocation) {
+            // Whoever connects an account with a new token ends the hold of the old one, or has
+            // one call find out at once whether another hold is over.
+            if before.holds.current != after.holds.current {
+                self.judge_lift(account);
+            }
+            return;
+        }
         match (&before.holds.current, &after.holds.current) {
             (None, None) => {}
             (Some(_), None) => {

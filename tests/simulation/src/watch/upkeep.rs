@@ -8,6 +8,7 @@ use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::time::Timestamp;
 
 use super::{Caller, ClockState};
+use crate::by_hand::OwnerState;
 use crate::meta::Refusal;
 use crate::scenario::{Asked, CommentPlan, Surface};
 use crate::world::World;
@@ -63,8 +64,9 @@ impl World {
 
     /// What upkeep acts on is what the account's owner has done last.
     fn check_left(&mut self, account: &AccountId, asked: Asked) {
-        let left = self.scenario.account(account).and_then(|plan| plan.left(self.now));
-        if left.is_none_or(|(_, last)| last != asked) {
+        let left = self.owner_state(account);
+        // While somebody connects it again, what was asked for before may be done first.
+        if left != OwnerState::Asked(asked) && left != OwnerState::Connecting {
             self.broken(format!("{account}: {asked:?} is acted on, and the last was {left:?}"));
         }
     }
@@ -94,7 +96,8 @@ impl World {
 
     /// An account is taken off upkeep's list.
     pub(crate) fn saw_struck_off(&mut self, account: &AccountId) {
-        if self.is_connected(account) {
+        // Whoever connects it puts it back.
+        if self.is_connected(account) && self.owner_state(account) != OwnerState::Connecting {
             self.broken(format!("{account} is connected, and upkeep of it ends"));
         }
     }
@@ -142,7 +145,10 @@ impl World {
             }
             self.check_not_alone(&plan.id);
             // Until the account is connected again its token is dead.
-            if plan.left(self.now).is_none_or(|(_, asked)| asked == Asked::Connect) {
+            if matches!(
+                self.owner_state(&plan.id),
+                OwnerState::Untouched | OwnerState::Asked(Asked::Connect)
+            ) {
                 self.check_token(&plan.id);
             }
         }
@@ -183,9 +189,11 @@ impl World {
         let scenario = self.scenario.clone();
         for plan in scenario.accounts.iter().filter(|plan| plan.kept.is_some()) {
             let (account, now) = (&plan.id, self.now);
-            if let Some((_, Asked::Delete)) = plan.left(now)
-                && self.is_connected(account)
-            {
+            let left = self.owner_state(account);
+            if left == OwnerState::Connecting {
+                self.broken(format!("{account} was to be connected again, and is not"));
+            }
+            if left == OwnerState::Asked(Asked::Delete) && self.is_connected(account) {
                 self.broken(format!("{account} was to be deleted, and is connected"));
             }
             if !self.is_connected(account) {

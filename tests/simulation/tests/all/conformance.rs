@@ -25,7 +25,7 @@ impl Subject for Simulated {
     }
 
     async fn connect_again(&self) {
-        self.alone.connect_again();
+        self.alone.connect_again().await;
     }
 
     async fn take_sends(&self) -> Vec<SendTask> {
