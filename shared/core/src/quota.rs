@@ -57,7 +57,7 @@ impl Action {
     /// ceiling.
     pub const PACED: [Self; 2] = [Self::PrivateReply, Self::Message];
 
-    /// Whether the action answers a comment by a DM, of which Meta makes one a comment.
+    /// Whether the action answers a comment by a DM. Meta allows one for each comment.
     pub fn is_private_reply(self) -> bool {
         matches!(self, Self::PrivateReply | Self::LiveReply)
     }

@@ -199,7 +199,7 @@ impl Sim {
             self.post_again(now, post, attempts);
         }
         if let Some(account) = unconnected {
-            // Whoever does it sees that, and does it again.
+            // The operator sees that it may have failed, and does it again.
             let wait = self.shared.world().dice.between(SECOND..=2 * MINUTE);
             self.requests.push((now + wait, account, Asked::Connect));
             self.requests.sort_by_key(|&(at, ..)| Reverse(at));

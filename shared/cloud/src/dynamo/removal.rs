@@ -49,7 +49,7 @@ impl Removal for DynamoRemoval {
         seen: Option<Revision>,
     ) -> Result<bool, StoreError> {
         let accounts = DynamoAccounts { table: self.table.clone() };
-        // Known before the settings are gone: whoever connects the account from here on writes
+        // Announced before the settings are gone: a connection from here on writes
         // its items at a later revision.
         let seen = match seen {
             Some(seen) => {
