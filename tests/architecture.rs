@@ -153,7 +153,7 @@ fn dependencies_run_one_way() {
                 functions += 1;
                 &[CORE, META, SERVICE, CLOUD]
             }
-            // They must build without the SDK, and share nothing with what they stand in for.
+            // They must build without the SDK, and share no code with what they replace.
             "spillway-memory" => &[CORE, SERVICE],
             "spillway-simulation" => &[CORE, META, SERVICE, "spillway-judge", "spillway-memory"],
             // They replace AWS and Meta: the clock is all that they share with what calls

@@ -47,7 +47,7 @@ pub trait World: Send + 'static {
     /// Returns the instant, in milliseconds since 1970.
     fn now(&self) -> u64;
 
-    /// Returns the instant as of which a read sees what is stored, in milliseconds since 1970.
+    /// Returns the instant whose state a read sees, in milliseconds since 1970.
     fn read_as_of(&mut self, how: Read) -> u64;
 
     /// Returns an account's revision as it is now, or `None` if the account is not connected.

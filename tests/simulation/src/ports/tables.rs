@@ -95,7 +95,7 @@ impl memory::World for World {
 }
 
 impl World {
-    /// The instant as of which a read sees what is stored, in milliseconds since 1970.
+    /// The instant whose state a read sees, in milliseconds since 1970.
     pub(crate) fn read_as_of(&mut self, how: Read) -> u64 {
         match how {
             Read::Consistent => self.now,

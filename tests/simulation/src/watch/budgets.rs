@@ -133,8 +133,8 @@ impl World {
         after: &Budget,
     ) {
         if self.is_by_hand(caller.invocation) {
-            // Whoever connects an account with a new token ends the hold of the old one, or has
-            // one call find out at once whether another hold is over.
+            // Connecting an account with a new token ends the hold of the old one, or lets one call
+            // find out at once whether another hold is over.
             if before.holds.current != after.holds.current {
                 self.judge_lift(account);
             }

@@ -96,7 +96,7 @@ impl World {
 
     /// An account is taken off upkeep's list.
     pub(crate) fn saw_struck_off(&mut self, account: &AccountId) {
-        // Whoever connects it puts it back.
+        // Connecting it puts it back.
         if self.is_connected(account) && self.owner_state(account) != OwnerState::Connecting {
             self.broken(format!("{account} is connected, and upkeep of it ends"));
         }
