@@ -196,8 +196,8 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
         ))?;
     }
     let is_written = !is_empty && !options.dry_run;
-    if is_written {
-        for planned in planned.iter().filter(|planned| !planned.plan.is_empty()) {
+    if !options.dry_run {
+        for planned in &planned {
             admin.apply(planned).await?;
         }
     }

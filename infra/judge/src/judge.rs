@@ -12,7 +12,7 @@ use crate::log::{
     Violation,
 };
 use crate::row::Row;
-use crate::rules::Limits;
+use crate::rules::{Limits, Rules};
 
 /// What the judge says of a call when it arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,15 @@ impl Judge {
             throttles: Throttles::default(),
             report: Report::default(),
         }
+    }
+
+    /// Holds an account to other figures of the same rows from now on. Figures of the past must
+    /// stay as they are: what was judged by them is not judged again.
+    pub fn set_figures(&mut self, account: &AccountId, rules: Rules) {
+        for (row, limit) in self.accounts.get_mut(account).into_iter().flatten().zip(&rules.rows) {
+            row.limit = limit.clone();
+        }
+        self.limits.own.insert(account.clone(), rules);
     }
 
     /// Writes a call into the log and judges it, whatever will be answered.

@@ -377,6 +377,7 @@ impl Wiring {
                 backlogs: self.backlogs.clone(),
                 ids: self.ids.clone(),
                 clock: self.clock.clone(),
+                check: self.check.clone(),
             },
             overviews: Overviews {
                 accounts: self.accounts.clone(),

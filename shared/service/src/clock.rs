@@ -6,6 +6,8 @@ use std::time::Duration;
 use spillway_core::time::{Timestamp, clock_agrees, clock_surely_agrees};
 use tracing::{error, warn};
 
+use crate::port::StoreError;
+
 /// The source of time of a use case.
 pub trait Clock: Send + Sync {
     /// The wall clock. It may be off true time by up to [`spillway_core::time::CLOCK_BOUND`].
@@ -63,6 +65,18 @@ const DATE_BELIEVED: Duration = Duration::from_secs(600);
 const DISTRUSTED: Duration = Duration::from_secs(600);
 
 impl ClockCheck {
+    /// Stops an operation `what` that must not go by a clock that is off.
+    ///
+    /// # Errors
+    /// When the clock cannot be trusted.
+    pub fn require(&self, what: &'static str) -> Result<(), StoreError> {
+        if self.is_trusted() {
+            return Ok(());
+        }
+        let detail = "this machine's clock is off by more than a second: set it";
+        Err(StoreError::unavailable(what, detail))
+    }
+
     /// Compares the clock with the whole second `date` that the store named in its answer. The
     /// clock showed `before` when the request was made.
     pub fn compare(&self, before: Timestamp, date: Timestamp, clock: &dyn Clock) {

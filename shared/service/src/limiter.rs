@@ -866,10 +866,7 @@ impl Limiter {
     ) -> Result<(Budget, Budget), StoreError> {
         // The answer tells whether the clock is right: decisions never go back behind this one.
         self.budgets.load(account).await?;
-        if !self.check.is_trusted() {
-            let detail = "this machine's clock is off by more than a second: set it";
-            return Err(StoreError::unavailable("change the budget", detail));
-        }
+        self.check.require("change the budget")?;
         let now = self.clock.now();
         self.change(account, |budget, id| Some(change(budget, now, id))).await
     }

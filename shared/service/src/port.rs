@@ -84,8 +84,9 @@ pub trait AccountChanges: Send + Sync {
     async fn set_rules(&self, account: &AccountId, rules: &Rules) -> Result<bool, StoreError>;
 
     /// Adds or replaces the campaigns `put`, and deletes those `removed`, whose waiting sends are
-    /// cancelled when their slots come. Returns `false` if the account is not connected. After an
-    /// error some may be changed; repeating it is safe.
+    /// cancelled when their slots come. Returns `false` if the account is not connected. A campaign
+    /// and the account's revision change together. After an error some may be changed; repeating
+    /// it is safe.
     async fn change_campaigns(
         &self,
         account: &AccountId,
@@ -100,6 +101,12 @@ pub trait AccountChanges: Send + Sync {
         campaign: &CampaignId,
         running: Running,
     ) -> Result<bool, StoreError>;
+
+    /// Makes the stored settings of an account known to all that decide by them, which every
+    /// change does at its end. Without it they are known within
+    /// [`REMEMBERED`](crate::account_cache::REMEMBERED). Does nothing if the account is not
+    /// connected.
+    async fn announce(&self, account: &AccountId) -> Result<(), StoreError>;
 }
 
 /// Budgets, one an account.

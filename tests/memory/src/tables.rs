@@ -12,6 +12,7 @@ use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Lane, Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
+use spillway_service::admin::sends::{State as Stands, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{BacklogMarker, DUE_AHEAD, Entry, Moved, Recorded, Saved};
@@ -51,14 +52,14 @@ pub struct Tables {
 /// An entry.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// The outbox key of its send.
-    pub outbox_key: OutboxKey,
     /// Its lane.
     pub lane: Lane,
     /// When its own time ends.
     pub deadline: Timestamp,
-    /// Its state.
-    stands: Past<State>,
+    /// When it was recorded, in milliseconds since 1970.
+    pub recorded_at: u64,
+    /// The outbox key of its send, and its state.
+    stands: Past<(OutboxKey, State)>,
 }
 
 /// The state of an entry.
@@ -67,33 +68,74 @@ enum State {
     /// Its send waits.
     Waiting(Box<PendingSend>),
     /// Its send has ended.
-    Ended(Outcome),
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// When, in milliseconds since 1970.
+        at: u64,
+        /// How it stood before.
+        send: Box<PendingSend>,
+    },
 }
 
 impl Recording {
     fn new(outbox_key: &OutboxKey, send: &PendingSend, now: u64) -> Self {
-        let stands = Past::new(State::Waiting(Box::new(send.clone())), now);
-        Self {
-            outbox_key: outbox_key.clone(),
-            lane: send.class.lane,
-            deadline: send.deadline,
-            stands,
-        }
+        let waiting = State::Waiting(Box::new(send.clone()));
+        let stands = Past::new((outbox_key.clone(), waiting), now);
+        Self { lane: send.class.lane, deadline: send.deadline, recorded_at: now, stands }
+    }
+
+    /// The outbox key of its send.
+    pub fn outbox_key(&self) -> &OutboxKey {
+        &self.stands.stands.0
+    }
+
+    fn state(&self) -> &State {
+        &self.stands.stands.1
+    }
+
+    /// The entry becomes another one, at the same outbox key.
+    fn turn(&mut self, state: State, now: u64, lag_max: u64) {
+        let outbox_key = self.outbox_key().clone();
+        self.stands.turn((outbox_key, state), now, lag_max);
     }
 
     /// The send, while it waits.
     pub fn waiting(&self) -> Option<&PendingSend> {
-        match &self.stands.stands {
+        match self.state() {
             State::Waiting(send) => Some(send),
-            State::Ended(_) => None,
+            State::Ended { .. } => None,
         }
     }
 
     /// How it ended, and when.
     pub fn ended(&self) -> Option<(&Outcome, u64)> {
-        match &self.stands.stands {
+        match self.state() {
             State::Waiting(_) => None,
-            State::Ended(outcome) => Some((outcome, self.stands.since)),
+            State::Ended { outcome, at, .. } => Some((outcome, *at)),
+        }
+    }
+
+    /// What operators read of it. Its steps are not kept.
+    pub fn stored(&self, id: &SendId) -> Stored {
+        let (send, state) = match self.state() {
+            State::Waiting(send) => (send, Stands::Waiting(send.clone())),
+            State::Ended { outcome, at, send } => {
+                let (outcome, at) = (outcome.clone(), Timestamp::from_millis(*at));
+                (send, Stands::Ended { outcome, at })
+            }
+        };
+        Stored {
+            id: id.clone(),
+            class: send.class,
+            content: send.content.clone(),
+            matched_at: send.matched_at,
+            outbox_key: self.outbox_key().clone(),
+            epoch: send.epoch,
+            attempts: send.attempt,
+            failures: send.failures,
+            steps: Vec::new(),
+            state,
         }
     }
 }
@@ -286,7 +328,7 @@ impl Tables {
     pub fn put_entry(&mut self, outbox_key: &OutboxKey, send: &PendingSend, now: u64) -> Recorded {
         match self.entries.get(&send.id) {
             // The write's own, tried again.
-            Some(entry) if entry.outbox_key == *outbox_key => Recorded::New,
+            Some(entry) if entry.outbox_key() == outbox_key => Recorded::New,
             Some(_) => Recorded::Duplicate,
             None => {
                 self.entries.insert(send.id.clone(), Recording::new(outbox_key, send, now));
@@ -298,7 +340,7 @@ impl Tables {
 
     /// The send, if it waits at this outbox key.
     pub fn waiting_at(&self, outbox_key: &OutboxKey, send: &SendId) -> Option<&PendingSend> {
-        self.entries.get(send).filter(|entry| entry.outbox_key == *outbox_key)?.waiting()
+        self.entries.get(send).filter(|entry| entry.outbox_key() == outbox_key)?.waiting()
     }
 
     /// Takes a step where the send waits at the task's outbox key and epoch.
@@ -306,17 +348,17 @@ impl Tables {
         let send = self.waiting_at(&task.outbox_key, &task.send)?;
         let after = (send.epoch == task.epoch).then(|| send.after(step))?;
         let entry = self.entries.get_mut(&task.send)?;
-        entry.stands.turn(State::Waiting(Box::new(after.clone())), now, self.lag_max);
+        entry.turn(State::Waiting(Box::new(after.clone())), now, self.lag_max);
         Some(after)
     }
 
     /// Ends a send that waits at the task's outbox key; whether it did.
     pub fn end(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
-        if self.waiting_at(&task.outbox_key, &task.send).is_none() {
-            return false;
-        }
+        let Some(send) = self.waiting_at(&task.outbox_key, &task.send) else { return false };
+        let send = Box::new(send.clone());
         let Some(entry) = self.entries.get_mut(&task.send) else { return false };
-        entry.stands.turn(State::Ended(outcome.clone()), now, self.lag_max);
+        let ended = State::Ended { outcome: outcome.clone(), at: now, send };
+        entry.turn(ended, now, self.lag_max);
         self.waiting -= 1;
         true
     }
@@ -325,6 +367,39 @@ impl Tables {
     pub fn end_at_epoch(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
         let send = self.waiting_at(&task.outbox_key, &task.send);
         send.is_some_and(|send| send.epoch == task.epoch) && self.end(task, outcome, now)
+    }
+
+    /// Lets a send wait again at `outbox_key` that has ended as `old` says; whether it did.
+    pub fn reopen(
+        &mut self,
+        old: &Stored,
+        outbox_key: &OutboxKey,
+        send: &PendingSend,
+        now: u64,
+    ) -> bool {
+        let Some(entry) = self.entries.get_mut(&old.id) else { return false };
+        let has_ended_so = entry.stored(&old.id).state == old.state;
+        if !has_ended_so || *entry.outbox_key() != old.outbox_key || entry.waiting().is_some() {
+            return false;
+        }
+        let waiting = State::Waiting(Box::new(send.clone()));
+        entry.stands.turn((outbox_key.clone(), waiting), now, self.lag_max);
+        self.waiting += 1;
+        true
+    }
+
+    /// Takes the person out of an entry that has ended as `old` says; whether it has.
+    pub fn forget(&mut self, old: &Stored, now: u64) -> bool {
+        let Some(entry) = self.entries.get_mut(&old.id) else { return false };
+        let State::Ended { outcome, at, send } = entry.state() else { return false };
+        if !matches!(&old.state, Stands::Ended { at: old, .. } if old.as_millis() == *at) {
+            return false;
+        }
+        if let Some(outcome) = outcome.without_person() {
+            let ended = State::Ended { outcome, at: *at, send: send.clone() };
+            entry.turn(ended, now, self.lag_max);
+        }
+        true
     }
 
     /// The events that had an entry at `as_of`: an eventual read.
@@ -339,11 +414,12 @@ impl Tables {
     /// An entry as it stood at `as_of`: an eventual read. [`u64::MAX`] makes it a consistent one.
     pub fn entry(&self, send: &SendId, as_of: u64) -> Entry {
         let Some(entry) = self.entries.get(send) else { return Entry::Missing };
-        let outbox_key = entry.outbox_key.clone();
         match entry.stands.at(as_of) {
             None => Entry::Missing,
-            Some(State::Waiting(send)) => Entry::Waiting(outbox_key, send.clone()),
-            Some(State::Ended(_)) => Entry::Ended(outbox_key),
+            Some((outbox_key, State::Waiting(send))) => {
+                Entry::Waiting(outbox_key.clone(), send.clone())
+            }
+            Some((outbox_key, State::Ended { .. })) => Entry::Ended(outbox_key.clone()),
         }
     }
 

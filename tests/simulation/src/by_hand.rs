@@ -20,6 +20,8 @@ pub(crate) struct ByHand {
     logins: BTreeMap<AccountId, SealedToken>,
     /// When each account was last known to be connected, in milliseconds since 1970.
     connected_at: BTreeMap<AccountId, u64>,
+    /// Accounts of which everybody knows that their limits were changed.
+    pub(crate) changed_limits: BTreeSet<AccountId>,
 }
 
 /// What an account's owner has done with it last.
@@ -50,7 +52,7 @@ impl World {
         &mut self,
         account: &AccountId,
     ) -> Option<(NewAccount, SealedToken, Option<Duration>)> {
-        let stored = self.scenario.account(account)?.account(self.now);
+        let stored = self.of_before(account)?;
         let token = match self.by_hand.logins.get(account) {
             Some(token) => token.clone(),
             None => {

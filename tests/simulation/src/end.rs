@@ -53,7 +53,8 @@ impl World {
         self.check_kept_to_the_end();
         let dead = self.sends.dead();
         self.record.add("dead letter", dead);
-        if scenario.trouble == Trouble::None && scenario.spells.is_empty() {
+        let has_orders = scenario.accounts.iter().any(|account| !account.orders.is_empty());
+        if scenario.trouble == Trouble::None && scenario.spells.is_empty() && !has_orders {
             self.check_calm();
         }
         if let Some(within) = scenario.prompt {
@@ -274,8 +275,14 @@ impl World {
                 }
             }
             Outcome::Cancelled {
-                reason: CancelReason::CampaignRemoved | CancelReason::Operator,
-            } => wrong("was cancelled"),
+                reason: reason @ (CancelReason::CampaignRemoved | CancelReason::Operator),
+            } => {
+                if self.was_cancelled_by_hand(&account.id, &comment.author, *reason, at) {
+                    None
+                } else {
+                    wrong("was cancelled")
+                }
+            }
             Outcome::Failed { reason } => {
                 let reason = *reason;
                 let is_due = match (reason, comment.nature) {

@@ -4,12 +4,9 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentKind, Delivery, Event};
-use spillway_service::admin::accounts::AccountAdmin;
-use spillway_service::admin::connect::Connection;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Job;
 use spillway_service::ingest::{Ingest, Ingested};
@@ -17,9 +14,10 @@ use spillway_service::port::StoreError;
 use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
+use crate::orders;
 use crate::process::{Function, Process, Work};
 use crate::queue::Received;
-use crate::scenario::{Job as ToolJob, Post, Told};
+use crate::scenario::{Job as ToolJob, Order, Post, Told};
 use crate::watch::End;
 
 /// The functions' timeouts in milliseconds, as in template.yaml.
@@ -51,8 +49,8 @@ pub(crate) enum Call {
     Tool(ToolJob),
     /// The schedule of upkeep.
     Upkeep,
-    /// Somebody connects an account.
-    Connect(AccountId),
+    /// An operator does something with an account.
+    Order(AccountId, Order),
 }
 
 /// Attempts to make a delivery.
@@ -72,8 +70,8 @@ pub(crate) struct Ended {
     pub(crate) process: Option<Process>,
     /// What was told and not taken.
     pub(crate) refused: Option<(Post, Attempts)>,
-    /// The account that was to be connected, and may not be.
-    pub(crate) unconnected: Option<AccountId>,
+    /// What an operator has done with which account, and whether it is done.
+    pub(crate) order: Option<(AccountId, Order, bool)>,
 }
 
 impl Call {
@@ -85,7 +83,7 @@ impl Call {
             Self::Release(_) | Self::Tick => Function::Release,
             Self::Tool(_) => Function::Tool,
             Self::Upkeep => Function::Upkeep,
-            Self::Connect(_) => Function::Operator,
+            Self::Order(..) => Function::Operator,
         }
     }
 }
@@ -95,7 +93,7 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
     let function = call.function();
     let invocation = begin(&process, function);
     let host = process.host.clone();
-    let (mut refused, mut unconnected) = (None, None);
+    let (mut refused, mut given) = (None, None);
     let survived = match (&process.work, call) {
         (Work::Webhook(ingest), Call::Post(post, attempts)) => {
             let deadline = deadline(&host, WEBHOOK_TIMEOUT);
@@ -135,15 +133,15 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
             let work = upkeep.run(deadline(&host, UPKEEP_TIMEOUT));
             until_over(&host, UPKEEP_TIMEOUT, work).await.is_some()
         }
-        (Work::Operator(accounts), Call::Connect(account)) => {
-            let work = connect(accounts, &host, &account);
-            let answer = until_over(&host, OPERATOR_PATIENCE, work).await;
-            let survived = answer.is_some();
-            match answer {
-                Some(Ok(())) => host.shared.world().is_connected_by_hand(&account),
-                Some(Err(_)) | None => unconnected = Some(account),
+        (Work::Operator(admin), Call::Order(account, order)) => {
+            host.shared.world().saw_order(&account, &order);
+            let work = orders::carry_out(admin, &host, &account, &order);
+            let is_done = until_over(&host, OPERATOR_PATIENCE, work).await;
+            if is_done == Some(true) {
+                host.shared.world().saw_order_done(&account, &order);
             }
-            survived
+            given = Some((account, order, is_done == Some(true)));
+            is_done.is_some()
         }
         (Work::Release(release), Call::Tick) => {
             until_over(&host, RELEASE_TIMEOUT, release.dispatch()).await.is_some()
@@ -151,7 +149,7 @@ pub(crate) async fn invoke(process: Process, call: Call) -> Ended {
         _ => false,
     };
     ended(&host, invocation, if survived { End::Over } else { End::Dead });
-    Ended { function, process: survived.then_some(process), refused, unconnected }
+    Ended { function, process: survived.then_some(process), refused, order: given }
 }
 
 fn begin(process: &Process, function: Function) -> u64 {
@@ -200,24 +198,6 @@ async fn until_over<T>(host: &Host, timeout: u64, work: impl Future<Output = T>)
         Poll::Pending
     })
     .await
-}
-
-/// Connects an account as the operator's tool does, with the token of its owner's login.
-async fn connect(
-    accounts: &AccountAdmin,
-    host: &Host,
-    account: &AccountId,
-) -> Result<(), StoreError> {
-    let login = host.shared.world().log_in(account);
-    let Some((account, token, lasts)) = login else { return Ok(()) };
-    let connection = Connection {
-        account: &account,
-        token: &token,
-        lasts,
-        proof: NewToken::Works,
-        app_scoped: None,
-    };
-    accounts.connect(&connection).await
 }
 
 async fn take_in(ingest: &Ingest, told: Told, deadline: Timestamp) -> Result<Ingested, StoreError> {

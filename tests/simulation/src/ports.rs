@@ -2,6 +2,7 @@
 
 mod accounts;
 mod graph;
+mod ledger;
 mod queues;
 mod sends;
 mod tables;

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use spillway_memory::Ports;
 use spillway_service::account_cache::AccountCache;
+use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
+use spillway_service::admin::sends::SendAdmin;
 use spillway_service::app::App;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Deliver;
@@ -37,7 +40,7 @@ pub(crate) enum Function {
     Tool,
     /// Keeps accounts up.
     Upkeep,
-    /// The operator's tool, which connects accounts.
+    /// The operator's tool.
     Operator,
 }
 
@@ -64,7 +67,7 @@ pub(crate) enum Work {
     /// Upkeep.
     Upkeep(Upkeeper),
     /// What the operator's tool does.
-    Operator(AccountAdmin),
+    Operator(Box<Admin>),
 }
 
 /// How far a clock beyond the bound is off, in milliseconds: what a server's date can tell even
@@ -165,19 +168,38 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     match function {
         Function::Tool => Work::Tool(Tool { limiter: limiter(), account_cache, sabotage }),
         Function::Webhook => Work::Webhook(ingest()),
-        Function::Operator => Work::Operator(AccountAdmin {
-            accounts: host.clone(),
-            changes: host.clone(),
-            removal: ports.clone(),
-            tokens: ports.clone(),
-            budgets: budgets.clone(),
-            app: ports.clone(),
-            limiter: Arc::new(limiter().with_journal(ports.clone())),
-            backlogs: ports.clone(),
-            maintenance: ports.clone(),
-            journal: ports.clone(),
-            clock,
-        }),
+        Function::Operator => Work::Operator(Box::new(Admin {
+            accounts: AccountAdmin {
+                accounts: host.clone(),
+                changes: host.clone(),
+                removal: ports.clone(),
+                tokens: ports.clone(),
+                budgets: budgets.clone(),
+                app: ports.clone(),
+                limiter: Arc::new(limiter().with_journal(ports.clone())),
+                backlogs: ports.clone(),
+                maintenance: ports.clone(),
+                journal: ports.clone(),
+                clock: clock.clone(),
+            },
+            sends: SendAdmin {
+                sends: sends.clone(),
+                ledger: host.clone(),
+                backlogs: ports.clone(),
+                ids,
+                clock,
+                check: host.check.clone(),
+            },
+            overviews: Overviews {
+                accounts: host.clone(),
+                budgets,
+                app: ports.clone(),
+                cursors,
+                sends,
+                maintenance: ports.clone(),
+                tokens: ports.clone(),
+            },
+        })),
         Function::Upkeep => Work::Upkeep(Upkeeper {
             gateway: gateway(limiter().with_journal(ports.clone())),
             intake: Arc::new(ingest()),

@@ -70,6 +70,7 @@ impl Run {
             Theme::Refusals => " --theme refusals",
             Theme::Crowd => " --theme crowd",
             Theme::Upkeep => " --theme upkeep",
+            Theme::Administration => " --theme administration",
         };
         format!(
             "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",

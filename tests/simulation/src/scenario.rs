@@ -1,6 +1,7 @@
 //! What a run is about: accounts and their quotas, comments and how Meta tells of them, processes,
 //! and what goes wrong. All of it is drawn from the seed before anything happens.
 
+mod administration;
 mod burst;
 mod campaign;
 mod crowd;
@@ -23,12 +24,13 @@ use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::quota::Action;
-use spillway_core::rules::Rules;
 use spillway_meta::webhook::CommentEvent;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::ingest::NewMessage;
 
+pub(crate) use self::administration::{File, Order};
 pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape, quotas_of};
+pub(crate) use self::people::CAMPAIGN;
 use crate::meta::Refusal;
 use crate::record::Elapsed;
 
@@ -85,6 +87,8 @@ pub enum Theme {
     /// Days of upkeep: subscriptions are lost, tokens end, and comments come that no webhook tells
     /// of.
     Upkeep,
+    /// What operators do while comments come.
+    Administration,
 }
 
 /// What goes wrong in a run.
@@ -129,6 +133,8 @@ pub(crate) struct AccountPlan {
     pub(crate) unreadable: Option<Range<u64>>,
     /// What there is to keep up of it, where it is.
     pub(crate) kept: Option<KeptUp>,
+    /// What an operator does with it and when, ascending.
+    pub(crate) orders: Vec<(u64, Order)>,
 }
 
 /// What upkeep finds of an account at Meta. Instants are in milliseconds since 1970.
@@ -176,14 +182,14 @@ pub(crate) struct Listing {
     /// How many are on a page.
     pub(crate) page: usize,
     /// Which of them come first.
-    pub(crate) order: Order,
+    pub(crate) order: ListOrder,
     /// Whether it says how many comments a media has.
     pub(crate) tells_counts: bool,
 }
 
 /// Which comments Meta lists first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum ListOrder {
     /// The newest.
     NewestFirst,
     /// The oldest.
@@ -393,11 +399,11 @@ const HOLD_MAX: u64 = 60 * 3_600_000;
 const REPLIES_UNTIL: u64 = 7 * 24 * 3_600_000 - 3_600_000;
 
 impl AccountPlan {
-    /// The account as it is stored at `now`.
+    /// The account as the scenario plans it for `now`, before anybody changes it.
     pub(crate) fn account(&self, now: u64) -> Account {
         Account {
             id: self.id.clone(),
-            revision: self.revision(now),
+            revision: Revision::default(),
             rules: self.limits.rules(now).clone(),
             campaigns: Campaigns::new(
                 self.campaigns.iter().skip(usize::from(self.begins_at > Some(now))).cloned(),
@@ -410,22 +416,6 @@ impl AccountPlan {
     /// Whether what is stored of it cannot be read at `now`.
     pub(crate) fn is_unreadable(&self, now: u64) -> bool {
         self.unreadable.as_ref().is_some_and(|span| span.contains(&now))
-    }
-
-    /// How many times it has been changed by `now`.
-    pub(crate) fn revision(&self, now: u64) -> Revision {
-        Revision(self.changed_at().filter(|&at| at <= now).count() as u64)
-    }
-
-    /// The limiter's rules by which a budget of that revision was decided on, of an account that
-    /// upkeep and its owner have changed at the instants of `others`.
-    pub(crate) fn rules_of(&self, revision: Revision, others: &[u64]) -> &Rules {
-        // The nth change makes the nth revision.
-        let mut changes: Vec<u64> = self.changed_at().chain(others.iter().copied()).collect();
-        changes.sort_unstable();
-        let last = usize::try_from(revision.0).ok().and_then(|nth| nth.checked_sub(1));
-        let last = last.and_then(|nth| changes.get(nth));
-        self.limits.rules(last.copied().unwrap_or_default())
     }
 
     /// What its owner has done with it last by `now`, and when.
@@ -484,6 +474,7 @@ impl Scenario {
             Theme::Refusals => Self::refusals(seed),
             Theme::Crowd => Self::crowd(seed),
             Theme::Upkeep => Self::upkeep(seed),
+            Theme::Administration => Self::administration(seed),
         }
     }
 

@@ -1,7 +1,6 @@
 //! The run of one seed: time goes from one event to the next until all has ended or broken.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,7 +11,7 @@ use crate::process::{Function, Process};
 use crate::queue::Received;
 use crate::record::{Counts, Failure, Listener};
 use crate::sabotage::Sabotage;
-use crate::scenario::{Asked, Job, Post, Processes, Scenario, Theme, Told};
+use crate::scenario::{AccountPlan, Asked, Job, Order, Post, Processes, Scenario, Theme, Told};
 use crate::tasks::Tasks;
 use crate::watch::Tally;
 use crate::world::{Shared, World};
@@ -33,8 +32,27 @@ pub(crate) struct Sim {
     changes: Vec<(u64, AccountId)>,
     /// What people do with accounts that are kept up, the next thing last.
     requests: Vec<(u64, AccountId, Asked)>,
+    /// What operators do with each account.
+    orders: BTreeMap<AccountId, Orders>,
     last_tick: u64,
     last_upkeep: u64,
+}
+
+/// What an operator does with one account, one thing after the other.
+#[derive(Default)]
+struct Orders {
+    /// When each thing is due, in milliseconds since 1970.
+    due: VecDeque<(u64, Order)>,
+    /// Whether somebody is at work on the first one.
+    is_busy: bool,
+}
+
+impl Orders {
+    /// Those of an account.
+    fn of(account: &AccountPlan) -> (AccountId, Self) {
+        let due = account.orders.iter().cloned().collect();
+        (account.id.clone(), Self { due, is_busy: false })
+    }
 }
 
 /// The processes of one function.
@@ -127,13 +145,14 @@ impl Sim {
                 (Function::Release, pool(release)),
                 (Function::Tool, pool(tool)),
                 (Function::Upkeep, pool(upkeep)),
-                (Function::Operator, pool(1)),
+                (Function::Operator, pool(2)),
             ]),
             posts: BTreeMap::new(),
             posted: 0,
             changes: scenario.changes(),
             jobs: scenario.jobs.iter().rev().cloned().collect(),
             requests: scenario.requests(),
+            orders: scenario.accounts.iter().map(Orders::of).collect(),
             last_tick: scenario.start,
             last_upkeep: scenario.start,
             scenario: scenario.clone(),
@@ -151,6 +170,11 @@ impl Sim {
         let goes_on = |sim: &Self| sim.shared.world().record.failures().len() < most;
         while goes_on(self) && self.step() {}
         if goes_on(self) {
+            for (account, orders) in &self.orders {
+                if let Some((_, order)) = orders.due.front() {
+                    self.shared.world().broken(format!("{account}: {order:?} is never done"));
+                }
+            }
             self.shared.world().check_end();
         }
     }
@@ -189,7 +213,7 @@ impl Sim {
     }
 
     fn take_back(&mut self, ended: Ended) {
-        let Ended { function, process, refused, unconnected } = ended;
+        let Ended { function, process, refused, order } = ended;
         let now = self.shared.now();
         if let Some(pool) = self.pools.get_mut(&function) {
             pool.busy -= 1;
@@ -198,11 +222,14 @@ impl Sim {
         if let Some((post, attempts)) = refused {
             self.post_again(now, post, attempts);
         }
-        if let Some(account) = unconnected {
-            // The operator sees that it may have failed, and does it again.
-            let wait = self.shared.world().dice.between(SECOND..=2 * MINUTE);
-            self.requests.push((now + wait, account, Asked::Connect));
-            self.requests.sort_by_key(|&(at, ..)| Reverse(at));
+        if let Some((account, order, is_done)) = order {
+            let orders = self.orders.entry(account).or_default();
+            orders.is_busy = false;
+            if !is_done {
+                // The operator sees that it may have failed, and does it again.
+                let wait = self.shared.world().dice.between(SECOND..=2 * MINUTE);
+                orders.due.push_front((now + wait, order));
+            }
         }
     }
 
@@ -286,18 +313,18 @@ impl Sim {
     }
 
     fn start_upkeep(&mut self, now: u64) -> bool {
-        if let Some((at, account, asked)) = self.requests.last()
-            && *at <= now
-            && (*asked != Asked::Connect || self.has_room(Function::Operator))
+        if self.requests.last().is_some_and(|&(at, ..)| at <= now)
+            && let Some((at, account, asked)) = self.requests.pop()
         {
             match asked {
                 Asked::Connect => {
-                    let account = account.clone();
-                    self.start(Call::Connect(account));
+                    self.orders.entry(account).or_default().due.push_back((at, Order::Connect));
                 }
-                asked => self.shared.world().asked(account, *asked),
+                asked => self.shared.world().asked(&account, asked),
             }
-            self.requests.pop();
+            return true;
+        }
+        if self.start_order(now) {
             return true;
         }
         if !self.has_room(Function::Upkeep) || self.next_upkeep().is_none_or(|at| at > now) {
@@ -315,6 +342,28 @@ impl Sim {
         if is_repeated && self.has_room(Function::Upkeep) {
             self.start(Call::Upkeep);
         }
+        true
+    }
+
+    /// When an operator does the next thing with some account.
+    fn next_order(&self) -> Option<u64> {
+        let idle = self.orders.values().filter(|orders| !orders.is_busy);
+        idle.filter_map(|orders| orders.due.front()).map(|&(at, _)| at).min()
+    }
+
+    fn start_order(&mut self, now: u64) -> bool {
+        if !self.has_room(Function::Operator) {
+            return false;
+        }
+        let is_due = |orders: &Orders| {
+            !orders.is_busy && orders.due.front().is_some_and(|&(at, _)| at <= now)
+        };
+        let due = self.orders.iter_mut().find(|(_, orders)| is_due(orders));
+        let Some((account, orders)) = due else { return false };
+        let Some((_, order)) = orders.due.pop_front() else { return false };
+        orders.is_busy = true;
+        let account = account.clone();
+        self.start(Call::Order(account, order));
         true
     }
 
@@ -403,14 +452,16 @@ impl Sim {
         let change = self.changes.last().map(|&(at, _)| at);
         let upkeep = self.next_upkeep().filter(|_| self.has_room(Function::Upkeep));
         let request = self.requests.last().map(|&(at, ..)| at);
+        let order = self.next_order().filter(|_| self.has_room(Function::Operator));
         let job = self.jobs.last().map(|job| job.at).filter(|_| self.has_room(Function::Tool));
         let world = self.shared.world();
         let sends = world.sends.next_visible().filter(|_| self.has_room(Function::Sender));
         let releases = world.releases.next_visible().filter(|_| self.has_room(Function::Release));
-        let next = [world.next_alarm(), tick, post, job, sends, releases, change, upkeep, request]
-            .into_iter()
-            .flatten()
-            .min();
+        let next =
+            [world.next_alarm(), tick, post, job, sends, releases, change, upkeep, request, order]
+                .into_iter()
+                .flatten()
+                .min();
         drop(world);
         let Some(next) = next else { return false };
         if next > self.scenario.end || self.shared.world().invocations() > INVOCATIONS_MAX {

@@ -4,6 +4,7 @@ mod app;
 mod budgets;
 mod calls;
 mod marks;
+mod orders;
 mod refusals;
 mod sends;
 mod upkeep;
@@ -16,6 +17,7 @@ use spillway_core::time::Timestamp;
 
 use self::app::AppHold;
 use self::calls::{Accepted, Granted};
+use self::orders::Orders;
 use self::refusals::Refused;
 use self::sends::Claim;
 use self::upkeep::Kept;
@@ -73,6 +75,8 @@ pub(crate) struct Watch {
     refused: BTreeMap<AccountId, Refused>,
     /// Upkeep.
     kept: Kept,
+    /// What operators do.
+    orders: Orders,
     /// When everybody knew of each account that is not connected any more that it is not.
     removed: BTreeMap<AccountId, u64>,
     /// Comments that no campaign wanted when they were told of.

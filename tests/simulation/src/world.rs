@@ -19,6 +19,7 @@ use crate::process::Process;
 use crate::queue::{Queue, Receipt, Settings};
 use crate::record::{Listener, Record};
 use crate::scenario::{Outage, Scenario};
+use crate::settings::Changes;
 use crate::stored;
 use crate::watch::Watch;
 use spillway_memory::tables::Tables;
@@ -47,6 +48,8 @@ pub(crate) struct World {
     pub(crate) meta: Meta,
     /// What is done by hand.
     pub(crate) by_hand: ByHand,
+    /// The limits and campaigns that were changed by hand.
+    pub(crate) settings: Changes,
     /// What looks at every step.
     pub(crate) watch: Watch,
     /// What is written down.
@@ -87,6 +90,7 @@ impl Shared {
             releases: Queue::new(RELEASES),
             meta: Meta::new(scenario),
             by_hand: ByHand::default(),
+            settings: Changes::default(),
             watch: Watch::default(),
             record: Record::new(start, listener),
             timers: BTreeMap::new(),

@@ -12,7 +12,8 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem, Update};
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
@@ -28,7 +29,8 @@ use spillway_service::versioned::{AppBudgetOf, BudgetOf, measure_and_replace};
 
 use super::item::{Item, Reader, at, b, json, n};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
-use super::table::{Ask, Table, key};
+use super::table::{Ask, Cancelled, Table, cancelled, key};
+use crate::failure::{incomplete, unavailable};
 use crate::secrets::process_number;
 
 /// Accounts in the `state` table.
@@ -99,13 +101,21 @@ impl AccountChanges for DynamoAccounts {
         ]);
         self.join_leasing(id, rules).await?;
         let revision = self.put_account(id, settings, campaigns).await?;
-        self.announce(id, revision).await?;
+        self.announce_revision(id, revision).await?;
         self.count_leasing(id, rules, revision).await
     }
 
     async fn set_rules(&self, id: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
         self.join_leasing(id, rules).await?;
-        let Some(revision) = self.revise(id, Some(rules)).await? else { return Ok(false) };
+        let change = |settings: UpdateBuilder| {
+            settings
+                .update_expression("SET revision = :next, #rules = :rules")
+                .expression_attribute_names("#rules", "rules")
+                .expression_attribute_values(":rules", json(rules))
+        };
+        let Revised::To(revision) = self.revise(id, change, |_| Ok(Vec::new())).await? else {
+            return Ok(false);
+        };
         self.count_leasing(id, rules, revision).await.map(|()| true)
     }
 
@@ -115,21 +125,17 @@ impl AccountChanges for DynamoAccounts {
         put: &[Campaign],
         removed: &[CampaignId],
     ) -> Result<bool, StoreError> {
-        let Some(stored) = self.stored_revision(id, Read::Consistent).await? else {
-            return Ok(false);
-        };
-        self.put_campaigns(id, put, stored).await?;
-        for campaign in removed {
-            self.table.delete(campaign_key(id, campaign)).ask(REMOVE).await?;
+        let changes: Vec<Change<'_>> =
+            put.iter().map(Change::Put).chain(removed.iter().map(Change::Remove)).collect();
+        for changes in changes.chunks(CHANGES_MAX) {
+            let writes = |next: Revision| {
+                changes.iter().map(|change| self.campaign_write(id, change, next)).collect()
+            };
+            if self.revise(id, |settings| settings, writes).await? == Revised::NotConnected {
+                return Ok(false);
+            }
         }
-        if self.revise(id, None).await?.is_some() {
-            return Ok(true);
-        }
-        // Removed meanwhile, perhaps before these were written.
-        for campaign in put {
-            self.delete_up_to(campaign_key(id, &campaign.id), stored).await?;
-        }
-        Ok(false)
+        Ok(true)
     }
 
     async fn set_running(
@@ -138,52 +144,127 @@ impl AccountChanges for DynamoAccounts {
         campaign: &CampaignId,
         running: Running,
     ) -> Result<bool, StoreError> {
-        let update = self.table.update(campaign_key(id, campaign));
-        let update = update.condition_expression("attribute_exists(pk)");
-        let update = match running {
-            Running::Active => update.update_expression(format!("REMOVE {PAUSED_AT}")),
-            Running::PausedSince(since) => update
-                .update_expression(format!("SET {PAUSED_AT} = :at"))
-                .expression_attribute_values(":at", at(since)),
-        };
-        let is_known = update.ask(CAMPAIGN).await?.is_done();
-        if is_known { Ok(self.revise(id, None).await?.is_some()) } else { Ok(false) }
+        let change = Change::Run(campaign, running);
+        let write = |next: Revision| Ok(vec![self.campaign_write(id, &change, next)?]);
+        let revised = self.revise(id, |settings| settings, write).await?;
+        Ok(matches!(revised, Revised::To(_)))
+    }
+
+    async fn announce(&self, id: &AccountId) -> Result<(), StoreError> {
+        match self.stored_revision(id, Read::Consistent).await? {
+            Some(revision) => self.announce_revision(id, revision).await,
+            None => Ok(()),
+        }
     }
 }
 
+/// Campaigns that change at once at most: a transaction has a hundred items, and one is the
+/// account's settings.
+const CHANGES_MAX: usize = 99;
+
+/// A change of one campaign.
+enum Change<'a> {
+    /// It is added or replaced. One that is paused stays paused.
+    Put(&'a Campaign),
+    /// It is removed.
+    Remove(&'a CampaignId),
+    /// It is paused or resumed, if it is there.
+    Run(&'a CampaignId, Running),
+}
+
+/// What became of a change of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Revised {
+    /// It has this revision.
+    To(Revision),
+    /// It is not connected.
+    NotConnected,
+    /// There is no such campaign.
+    NoCampaign,
+}
+
 impl DynamoAccounts {
-    /// Raises the revision of a connected account, whose campaigns have been changed, or whose
-    /// limits are changed with it. Returns the new revision, or `None` if it is not connected.
+    /// Raises the revision of a connected account with what `change` does to its settings, writes
+    /// campaigns at this revision, and makes it known.
+    ///
+    /// One transaction writes all of it. Nobody finds a campaign changed at the revision before,
+    /// which a process that remembers the account would take for what it knows.
     async fn revise(
         &self,
         id: &AccountId,
-        rules: Option<&Rules>,
-    ) -> Result<Option<Revision>, StoreError> {
+        change: impl Fn(UpdateBuilder) -> UpdateBuilder,
+        campaigns: impl Fn(Revision) -> Result<Vec<TransactWriteItem>, StoreError>,
+    ) -> Result<Revised, StoreError> {
         loop {
             let Some(stored) = self.stored_revision(id, Read::Consistent).await? else {
-                return Ok(None);
+                return Ok(Revised::NotConnected);
             };
             let next = stored.next();
-            let mut update = self
-                .table
-                .update(settings_key(id))
+            let settings = Update::builder()
+                .table_name(&self.table.name)
+                .set_key(Some(settings_key(id)))
                 .update_expression("SET revision = :next")
                 .condition_expression(
                     "attribute_exists(pk) AND (attribute_not_exists(revision) OR revision < :next)",
                 )
                 .expression_attribute_values(":next", n(next.0));
-            if let Some(rules) = rules {
-                update = update
-                    .update_expression("SET revision = :next, #rules = :rules")
-                    .expression_attribute_names("#rules", "rules")
-                    .expression_attribute_values(":rules", json(rules));
-            }
-            // Where it is refused, somebody else has changed or removed it in between.
-            if update.ask(SET).await?.is_done() {
-                self.announce(id, next).await?;
-                return Ok(Some(next));
+            let settings = change(settings).build().map_err(|error| incomplete(SET, error))?;
+            let settings = TransactWriteItem::builder().update(settings).build();
+            let answer = self
+                .table
+                .client
+                .transact_write_items()
+                .set_transact_items(Some([vec![settings], campaigns(next)?].concat()))
+                .send()
+                .await;
+            let Err(error) = answer else {
+                self.announce_revision(id, next).await?;
+                return Ok(Revised::To(next));
+            };
+            let reasons = cancelled(&error).ok_or_else(|| unavailable(SET, error))?;
+            // Where the settings refuse it, somebody else has changed or removed the account in
+            // between.
+            let [settings, campaigns @ ..] = &reasons[..] else { continue };
+            let is_refused = |reason: &Cancelled| *reason == Cancelled::Condition;
+            if !is_refused(settings) && campaigns.iter().any(is_refused) {
+                return Ok(Revised::NoCampaign);
             }
         }
+    }
+
+    /// The write that changes a campaign of an account at its revision `next`.
+    fn campaign_write(
+        &self,
+        id: &AccountId,
+        change: &Change<'_>,
+        next: Revision,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let update = |campaign: &CampaignId| {
+            Update::builder().table_name(&self.table.name).set_key(Some(campaign_key(id, campaign)))
+        };
+        let update = match change {
+            Change::Put(campaign) => update(&campaign.id)
+                .update_expression("SET campaign = :campaign, revision = :revision")
+                .expression_attribute_values(":campaign", json(campaign))
+                .expression_attribute_values(":revision", n(next.0)),
+            Change::Remove(campaign) => {
+                let delete = Delete::builder()
+                    .table_name(&self.table.name)
+                    .set_key(Some(campaign_key(id, campaign)))
+                    .build()
+                    .map_err(|error| incomplete(REMOVE, error))?;
+                return Ok(TransactWriteItem::builder().delete(delete).build());
+            }
+            Change::Run(campaign, Running::Active) => update(campaign)
+                .condition_expression("attribute_exists(pk)")
+                .update_expression(format!("REMOVE {PAUSED_AT}")),
+            Change::Run(campaign, Running::PausedSince(since)) => update(campaign)
+                .condition_expression("attribute_exists(pk)")
+                .update_expression(format!("SET {PAUSED_AT} = :at"))
+                .expression_attribute_values(":at", at(*since)),
+        };
+        let update = update.build().map_err(|error| incomplete(CAMPAIGN, error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
     }
 
     /// Writes campaigns of the account as it is at `revision`.
@@ -281,7 +362,7 @@ impl DynamoAccounts {
     /// Makes a change of the account known to all that decide on its budget: from here on none
     /// decides by what it remembers of an earlier revision. Should this fail, they notice within
     /// [`REMEMBERED`](spillway_service::account_cache::REMEMBERED).
-    pub(super) async fn announce(
+    pub(super) async fn announce_revision(
         &self,
         id: &AccountId,
         revision: Revision,

@@ -42,6 +42,7 @@ impl Ledger for DynamoSends {
             .client
             .scan()
             .table_name(&self.sends.name)
+            .consistent_read(true)
             .filter_expression("begins_with(id, :account) AND #state <> :waiting")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":account", s(format!("{account}/")))

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Put, ReturnConsumedCapacity,
-    ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    AttributeValue, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem,
 };
 use spillway_core::answers::Answers;
 use spillway_core::app::AppBudget;
@@ -22,7 +21,7 @@ use spillway_service::keys;
 use spillway_service::port::{AppBudgets, Budgets, Cursors, Moved, Read, Saved, StoreError};
 
 use super::item::{Item, Reader, at, b, json, n};
-use super::table::{Ask, Table, key};
+use super::table::{Ask, Table, cancelled, key};
 use crate::failure::{incomplete, unavailable};
 use crate::schema::EXPIRES_AT;
 
@@ -315,17 +314,10 @@ impl Budgets for DynamoBudgets {
             .send()
             .await;
         let Err(error) = answer else { return Ok(Saved::Done) };
-        let lost_race = |reason: &CancellationReason| {
-            matches!(reason.code(), Some("ConditionalCheckFailed" | "TransactionConflict"))
-        };
-        match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
-                if cancelled.cancellation_reasons().iter().any(lost_race) =>
-            {
-                Ok(conflict(load(&self.table, &pk).await?, next))
-            }
-            _ => Err(unavailable(MOVE, error)),
+        if cancelled(&error).is_some() {
+            return Ok(conflict(load(&self.table, &pk).await?, next));
         }
+        Err(unavailable(MOVE, error))
     }
 
     async fn counted_at(

@@ -53,7 +53,7 @@ impl Removal for DynamoRemoval {
         // its items at a later revision.
         let seen = match seen {
             Some(seen) => {
-                accounts.announce(account, seen).await?;
+                accounts.announce_revision(account, seen).await?;
                 seen
             }
             None => {
@@ -76,7 +76,7 @@ impl Removal for DynamoRemoval {
             accounts.delete_up_to(key(keys::account(account), sk), seen).await?;
         }
         // From here on nobody decides by what they remember of it.
-        accounts.announce(account, seen.next()).await?;
+        accounts.announce_revision(account, seen.next()).await?;
         accounts.stop_leasing(account, seen).await?;
         Ok(true)
     }

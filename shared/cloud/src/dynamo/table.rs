@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
@@ -173,4 +174,36 @@ fn written<E: ProvideErrorMetadata + Error + Send + Sync + 'static>(
             None => Err(unavailable(what, error)),
         },
     }
+}
+
+/// Why an item of a transaction is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// Its condition does not hold.
+    Condition,
+    /// Somebody else was writing it.
+    Conflict,
+    /// Another item is not written.
+    Not,
+}
+
+/// Why each item of a transaction is not written, where DynamoDB refused it because of others.
+/// `None` if the transaction failed for another reason.
+pub(crate) fn cancelled(
+    error: &SdkError<TransactWriteItemsError, HttpResponse>,
+) -> Option<Vec<Cancelled>> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
+        return None;
+    };
+    let reasons = cancelled.cancellation_reasons().iter();
+    let reasons: Vec<Cancelled> = reasons
+        .map(|reason| match reason.code() {
+            Some("ConditionalCheckFailed") => Cancelled::Condition,
+            Some("TransactionConflict") => Cancelled::Conflict,
+            _ => Cancelled::Not,
+        })
+        .collect();
+    reasons.iter().any(|reason| *reason != Cancelled::Not).then_some(reasons)
 }

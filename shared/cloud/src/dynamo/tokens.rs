@@ -78,7 +78,7 @@ impl Tokens for DynamoTokens {
                 // Our own write, whose answer was lost and which the SDK tried again, or that of a
                 // visit which died before it could announce it.
                 if let Some(revision) = accounts.stored_revision(account, Read::Consistent).await? {
-                    accounts.announce(account, revision).await?;
+                    accounts.announce_revision(account, revision).await?;
                 }
                 return Ok(true);
             }
@@ -97,7 +97,7 @@ impl Tokens for DynamoTokens {
                 .expression_attribute_values(":revision", n(revision.0));
             let set = vec!["#token = :next", "token_key = :key", "revision = :revision"];
             if change(with_life(update, "token", next.life, set, FORGET_NEXT)).await? {
-                accounts.announce(account, revision).await?;
+                accounts.announce_revision(account, revision).await?;
                 return Ok(true);
             }
         }

@@ -163,8 +163,11 @@ impl AccountAdmin {
     }
 
     /// Writes what is planned for an account: campaigns, then limits. Release is woken last, for
-    /// new slots and for what waits for a removed campaign. Applying the file again finishes what
-    /// died.
+    /// new slots and for what waits for a removed campaign.
+    ///
+    /// Applying the file again finishes what died. Where everything is written already, it still
+    /// announces the account's settings and wakes release, which the first attempt may not have
+    /// come to.
     ///
     /// # Errors
     /// When the account was removed since it was read, or the store does not answer.
@@ -178,6 +181,9 @@ impl AccountAdmin {
             }
             if let Some(rules) = &plan.rules {
                 self.write_rules(account, rules).await?;
+            }
+            if plan.is_empty() {
+                self.changes.announce(&account.id).await?;
             }
             Ok(self.backlogs.wake(&account.id, self.clock.now()).await?)
         })
@@ -220,12 +226,13 @@ impl AccountAdmin {
             }
             let is_paused = stored.campaigns.is_paused(campaign);
             let changed = is_paused != matches!(running, Running::PausedSince(_));
-            if changed {
-                if !self.changes.set_running(account, campaign, running).await? {
-                    return Err(RunningError::Removed);
-                }
-                self.backlogs.wake(account, self.clock.now()).await?;
+            if !changed {
+                // An earlier attempt may have died before it came to this.
+                self.changes.announce(account).await?;
+            } else if !self.changes.set_running(account, campaign, running).await? {
+                return Err(RunningError::Removed);
             }
+            self.backlogs.wake(account, self.clock.now()).await?;
             let state = match running {
                 Running::Active => "active",
                 Running::PausedSince(_) => "paused",

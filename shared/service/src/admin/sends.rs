@@ -17,7 +17,7 @@ use spillway_core::send::{
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
@@ -90,8 +90,9 @@ pub trait Ledger: Send + Sync {
     /// One send, consistently read; `None` where it was never recorded.
     async fn find(&self, send: &SendId) -> Result<Option<Stored>, StoreError>;
 
-    /// Entries of an account's sends that have ended. There is no index by account, which
-    /// would cost a write unit a DM: each part is one of the whole table.
+    /// Entries of an account's sends that have ended, consistently read: who was written to a
+    /// moment ago must not be missed. There is no index by account, which would cost a write unit
+    /// a DM: each part is one of the whole table.
     async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Part, StoreError>;
 
     /// Lets a send wait again at `outbox_key`, where a batch lists it, that ended as `old` says;
@@ -187,6 +188,8 @@ pub struct SendAdmin {
     pub ids: Arc<GrantIds>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether it can be trusted: nothing is changed by a clock that is off.
+    pub check: Arc<ClockCheck>,
 }
 
 /// Batches read at a time.
@@ -307,12 +310,13 @@ impl SendAdmin {
     /// would claim it, one comes first: both name its epoch.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store does not answer, or this machine's clock is off.
     pub async fn cancel(
         &self,
         outbox_key: &OutboxKey,
         send: &PendingSend,
     ) -> Result<Cancelled, StoreError> {
+        self.check.require("cancel sends")?;
         let now = self.clock.now();
         if let Stage::Sending { lease_until } = send.stage
             && now < lease_until + CLOCK_BOUND
@@ -332,7 +336,7 @@ impl SendAdmin {
     /// moved on meanwhile are looked at again.
     ///
     /// # Errors
-    /// When the store does not answer. What was cancelled stays so.
+    /// When the store does not answer, or this machine's clock is off. What was cancelled stays so.
     pub async fn cancel_waiting(
         &self,
         account: &AccountId,
@@ -405,7 +409,7 @@ impl SendAdmin {
     /// told of entries that were looked at.
     ///
     /// # Errors
-    /// When the store does not answer. Doing it again is right.
+    /// When the store does not answer, or this machine's clock is off. Doing it again is right.
     pub async fn forget(
         &self,
         account: &AccountId,
@@ -422,6 +426,7 @@ impl SendAdmin {
             is_theirs
         };
         let waiting = self.cancel_waiting(account, is_theirs, |_| ()).await?;
+        self.check.require("forget a person")?;
         let now = self.clock.now();
         for id in waited.into_inner().unwrap_or_else(PoisonError::into_inner) {
             if let Some(stored) = self.ledger.find(&id).await? {
@@ -484,6 +489,7 @@ impl SendAdmin {
     /// Says why it is not brought back: see [`RetryError`].
     pub async fn retry(&self, id: &SendId) -> Result<PendingSend, RetryError> {
         let stored = self.ledger.find(id).await?.ok_or(RetryError::Unknown)?;
+        self.check.require("retry sends")?;
         let now = self.clock.now();
         let send = again(&stored, now)?;
         // Marked first: a waiting send without a marker would never be looked at.

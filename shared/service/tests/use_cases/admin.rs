@@ -140,6 +140,7 @@ fn admin(world: &Arc<World>) -> Admin {
             backlogs: ports.clone(),
             ids: Arc::new(GrantIds::new(1)),
             clock: world.clone(),
+            check: Arc::default(),
         },
         overviews: Overviews {
             accounts: world.clone(),

@@ -482,6 +482,10 @@ impl AccountChanges for World {
     ) -> Result<bool, StoreError> {
         Ok(false)
     }
+
+    async fn announce(&self, _: &AccountId) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -13,7 +13,7 @@ use spillway_service::account::SealedToken;
 
 use super::{Meta, Refusal, millis};
 use crate::scenario::{
-    AccountPlan, Asks, KeptUp, Listing, Order, Post, Scenario, Surface, Told as Tells,
+    AccountPlan, Asks, KeptUp, ListOrder, Listing, Post, Scenario, Surface, Told as Tells,
 };
 use crate::world::World;
 
@@ -161,8 +161,8 @@ impl KnownAccount {
         let made = comments.iter().filter(|(made_at, _)| *made_at <= now).map(|(_, id)| id);
         let Listing { page, order, .. } = self.kept.listing;
         let listed: Vec<&CommentId> = match order {
-            Order::NewestFirst => made.rev().collect(),
-            Order::OldestFirst => made.collect(),
+            ListOrder::NewestFirst => made.rev().collect(),
+            ListOrder::OldestFirst => made.collect(),
         };
         let from = match after {
             None => 0,

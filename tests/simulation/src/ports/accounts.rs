@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use spillway_core::budget::{GrantId, Revision};
-use spillway_core::campaign::{Campaign, Running};
+use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
@@ -11,6 +11,7 @@ use spillway_service::port::{AccountChanges, Accounts, Read, StoreError};
 use crate::host::Host;
 use crate::meta::first_token;
 use crate::scenario::AccountPlan;
+use crate::settings::Settings;
 use crate::world::World;
 
 #[async_trait]
@@ -41,53 +42,166 @@ impl Accounts for Host {
     }
 }
 
-/// Limits and campaigns change as the scenario plans it.
+/// An operator changes what the scenario has planned, with the requests of the adapter.
 #[async_trait]
 impl AccountChanges for Host {
     async fn connect(
         &self,
         account: &AccountId,
-        _: &Rules,
+        rules: &Rules,
         token: &SealedToken,
-        _: &[Campaign],
+        campaigns: &[Campaign],
     ) -> Result<(), StoreError> {
         self.store("connect the account", |world| {
             world.event(format_args!("{account} is connected"));
             let now = world.now;
+            world.connect_settings(account, rules, campaigns);
             world.tables.kept.connect(account, token, now);
             world.saw_connected(account);
         })
         .await?;
-        self.store("announce the change", |world| world.announce(account)).await
+        self.store(ANNOUNCE, |world| world.announce(account)).await
     }
 
-    async fn set_rules(&self, _: &AccountId, _: &Rules) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn set_rules(&self, account: &AccountId, rules: &Rules) -> Result<bool, StoreError> {
+        let set = |of: &mut Settings| {
+            of.rules.clone_from(rules);
+            true
+        };
+        self.revise(account, set).await
     }
 
     async fn change_campaigns(
         &self,
-        _: &AccountId,
-        _: &[Campaign],
-        _: &[CampaignId],
+        account: &AccountId,
+        put: &[Campaign],
+        removed: &[CampaignId],
     ) -> Result<bool, StoreError> {
-        Ok(false)
+        let change = |of: &mut Settings| {
+            put.iter().for_each(|campaign| of.put(campaign));
+            removed.iter().for_each(|campaign| of.remove(campaign));
+            true
+        };
+        self.revise(account, change).await
     }
 
     async fn set_running(
         &self,
-        _: &AccountId,
-        _: &CampaignId,
-        _: Running,
+        account: &AccountId,
+        campaign: &CampaignId,
+        running: Running,
     ) -> Result<bool, StoreError> {
-        Ok(false)
+        self.revise(account, |of| of.set_running(campaign, running)).await
+    }
+
+    async fn announce(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.store(ANNOUNCE, |world| {
+            if world.is_connected(account) {
+                world.announce(account);
+            }
+        })
+        .await
+    }
+}
+
+const ANNOUNCE: &str = "announce the change";
+
+impl Host {
+    /// Changes the settings of a connected account, raises its revision, and makes it known.
+    /// Returns `false` if it is not connected, or the change is refused.
+    async fn revise(
+        &self,
+        account: &AccountId,
+        change: impl Fn(&mut Settings) -> bool + Send + Sync,
+    ) -> Result<bool, StoreError> {
+        loop {
+            let seen = self
+                .store("look up the account's revision", |world| world.revision_now(account))
+                .await?;
+            if seen.is_none() {
+                return Ok(false);
+            }
+            let revised = self
+                .store("change the account", |world| {
+                    let is_as_seen = world.revision_now(account) == seen;
+                    is_as_seen.then(|| world.set(account, true, &change))
+                })
+                .await?;
+            if let Some(is_done) = revised {
+                if is_done {
+                    self.announce(account).await?;
+                }
+                return Ok(is_done);
+            }
+        }
     }
 }
 
 impl World {
+    /// Changes what is stored of an account's settings, unless that is refused; whether it is done.
+    fn set(
+        &mut self,
+        account: &AccountId,
+        is_revision: bool,
+        change: impl FnOnce(&mut Settings) -> bool,
+    ) -> bool {
+        let scenario = self.scenario.clone();
+        let Some(plan) = scenario.account(account) else { return false };
+        let mut settings = Settings::of(&self.stored(plan, self.now));
+        if !change(&mut settings) {
+            return false;
+        }
+        self.event(format_args!("the settings of {account} are written"));
+        self.settings.write(account, self.now, settings, is_revision);
+        self.saw_settings(account);
+        true
+    }
+
+    /// Connects an account with these settings; the token that comes with them raises its
+    /// revision.
+    fn connect_settings(&mut self, account: &AccountId, rules: &Rules, campaigns: &[Campaign]) {
+        let was_connected = self.is_connected(account);
+        self.set(account, false, |of| {
+            of.rules.clone_from(rules);
+            if !was_connected {
+                of.campaigns.clear();
+            }
+            campaigns.iter().for_each(|campaign| of.put(campaign));
+            true
+        });
+    }
+
+    /// What an account is held to at `as_of`.
+    pub(crate) fn rules<'a>(&'a self, plan: &'a AccountPlan, as_of: u64) -> &'a Rules {
+        let changed = self.settings.at(&plan.id, as_of);
+        changed.map_or_else(|| plan.limits.rules(as_of), |settings| &settings.rules)
+    }
+
+    /// The rules by which a budget of that revision was decided on.
+    pub(crate) fn rules_of(&self, account: &AccountId, revision: Revision) -> Option<&Rules> {
+        let plan = self.scenario.account(account)?;
+        // The nth change makes the nth revision.
+        let mut changes = self.changed_at(plan);
+        changes.sort_unstable();
+        let last = usize::try_from(revision.0).ok().and_then(|nth| nth.checked_sub(1));
+        let last = last.and_then(|nth| changes.get(nth));
+        Some(self.rules(plan, last.copied().unwrap_or_default()))
+    }
+
+    /// When an account was or will be changed: by plan, by upkeep and its owner, and by an
+    /// operator.
+    fn changed_at(&self, plan: &AccountPlan) -> Vec<u64> {
+        let kept = self.tables.kept.changed_at(&plan.id);
+        plan.changed_at().chain(kept).chain(self.settings.revised_at(&plan.id)).collect()
+    }
+
     /// An account as it was stored at `as_of`.
     fn stored(&self, plan: &AccountPlan, as_of: u64) -> Account {
         let mut account = plan.account(as_of);
+        if let Some(settings) = self.settings.at(&plan.id, as_of) {
+            account.rules = settings.rules.clone();
+            account.campaigns = Campaigns::as_they_run(settings.campaigns.iter().cloned());
+        }
         let kept = &self.tables.kept;
         if kept.tokens.contains_key(&plan.id) {
             let renewed = kept.renewed_token(&plan.id, as_of).cloned();
@@ -102,11 +216,10 @@ impl World {
         Some(self.stored(plan, self.now))
     }
 
-    /// How many times an account had been changed by `as_of`; upkeep and its owner change it too.
+    /// How many times an account had been changed by `as_of`.
     fn revision(&self, plan: &AccountPlan, as_of: u64) -> Revision {
-        let others = self.tables.kept.changed_at(&plan.id);
-        let others = others.into_iter().filter(|&at| at <= as_of).count() as u64;
-        Revision(plan.revision(as_of).0 + others)
+        let changes = self.changed_at(plan).into_iter();
+        Revision(changes.filter(|&at| at <= as_of).count() as u64)
     }
 
     /// The revision of an account as it is now, if it is connected.
@@ -137,6 +250,7 @@ impl World {
         if let Some(next) = budget.with_revision(revision, GrantId::new(u64::MAX, revision.0)) {
             *budget = next;
             self.tables.see_budget(account, now);
+            self.saw_revision(account, revision);
         }
         self.saw_change_announced(account);
     }

@@ -136,7 +136,7 @@ impl World {
                 self.event(format_args!("{by} swaps the token of {account}: {is_there}"));
             }
             Did::Removes(account) => {
-                self.saw_removed(account);
+                self.saw_removed(caller, account);
                 if self.is_connected(account) {
                     self.event(format_args!("{account} is removed"));
                 }

@@ -30,6 +30,7 @@ impl Scenario {
             removed_at: None,
             unreadable: None,
             kept: None,
+            orders: Vec::new(),
         };
         let accounts = vec![account];
         Self {

@@ -53,6 +53,7 @@ impl Scenario {
             removed_at: None,
             unreadable: None,
             kept: None,
+            orders: Vec::new(),
         };
         let crowd: Vec<RecipientId> =
             (0..count).map(|n| RecipientId::new(format!("6{n:09}"))).collect();

@@ -56,6 +56,7 @@ impl Scenario {
                 removed_at: None,
                 unreadable: None,
                 kept: None,
+                orders: Vec::new(),
             })
             .collect();
         if dice.chance(0.5) {

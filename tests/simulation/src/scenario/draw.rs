@@ -185,6 +185,7 @@ fn account(
         begins_at: dice.chance(0.1).then(|| start + dice.between(0..=10 * MINUTE)),
         unreadable: None,
         kept: None,
+        orders: Vec::new(),
         id,
         comments,
         messages: Vec::new(),
@@ -266,7 +267,7 @@ fn limits(dice: &mut Dice, dms: u64, app: Option<Row>, lasting: Lasting, start: 
 
 /// Other rows for an account that has those of `base`: another profile, or a row that is new, has
 /// another name, counts something else, or counts for longer or less long.
-fn other_base(dice: &mut Dice, base: &Base, spread: bool) -> Option<Base> {
+pub(super) fn other_base(dice: &mut Dice, base: &Base, spread: bool) -> Option<Base> {
     let mut rows = match base {
         Base::Careful => return Some(Base::Meta),
         Base::Meta => return spread.then_some(Base::Careful),
@@ -342,7 +343,7 @@ fn row(
     Row::new(id, counts, window, limit(dice.between(limits)))
 }
 
-fn small_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
+pub(super) fn small_rows(dice: &mut Dice, dms: u64) -> Vec<Row> {
     let least = dms / 100 + 1;
     let people = dms / 8 + 1;
     vec![

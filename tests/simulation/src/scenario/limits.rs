@@ -19,6 +19,7 @@ use crate::meta::millis;
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     shape: Shape,
+    start: u64,
     first: Rules,
     then: Option<Rules>,
     /// As the judge has them.
@@ -47,7 +48,8 @@ pub(crate) struct Shape {
 /// What limits change to.
 #[derive(Clone, Debug)]
 pub(crate) struct Other {
-    /// From this instant on, in milliseconds since 1970 as all instants here.
+    /// From this instant on, in milliseconds since 1970 as all instants here: [`BY_HAND`] where an
+    /// operator changes them, and nobody knows when.
     pub(crate) from: u64,
     /// The tier.
     pub(crate) tier: Tier,
@@ -105,6 +107,9 @@ pub(crate) enum Counted {
     Recipients,
 }
 
+/// Later than any run: limits that an operator changes are changed when that is done.
+pub(crate) const BY_HAND: u64 = 253_402_300_799_000;
+
 /// How far ahead active hours are known, in days.
 const DAYS_AHEAD: u32 = 60;
 
@@ -120,8 +125,20 @@ impl Limits {
             first: shape.rules(),
             then: shape.after().map(|after| after.rules()),
             judged: shape.judged(start),
+            start,
             shape,
         }
+    }
+
+    /// What an operator changes them to.
+    pub(crate) fn then(&self) -> Option<&Rules> {
+        self.then.as_ref()
+    }
+
+    /// As the judge has them where they are changed at `from`.
+    pub(crate) fn judged_from(&self, from: u64) -> judge::Rules {
+        let other = self.shape.other.clone().map(|other| Other { from, ..other });
+        Shape { other, ..self.shape.clone() }.judged(self.start)
     }
 
     /// The limiter's rules as they are stored at `now`.
@@ -132,9 +149,9 @@ impl Limits {
         }
     }
 
-    /// When they are changed.
+    /// When they are changed, where nobody has to do it.
     pub(crate) fn changed_at(&self) -> Option<u64> {
-        self.shape.other.as_ref().map(|other| other.from)
+        self.shape.other.as_ref().map(|other| other.from).filter(|&from| from != BY_HAND)
     }
 
     /// The quotas that are counted for the account: at first, and then.

@@ -29,10 +29,13 @@ pub(super) fn campaign(dice: &mut Dice) -> Campaign {
     campaign_of(overflow, messages)
 }
 
+/// The campaign that comments ask for.
+pub(crate) const CAMPAIGN: &str = "guide";
+
 /// A campaign that answers with these texts.
 pub(super) fn campaign_of(overflow: &str, messages: &[&str]) -> Campaign {
     let campaign = serde_json::json!({
-        "id": "guide", "keywords": ["guide"], "overflow": overflow, "messages": messages,
+        "id": CAMPAIGN, "keywords": ["guide"], "overflow": overflow, "messages": messages,
     });
     serde_json::from_value(campaign).expect("a campaign")
 }

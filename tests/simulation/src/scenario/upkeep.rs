@@ -9,7 +9,7 @@ use spillway_core::quota::Tier;
 
 use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
 use super::{
-    AccountPlan, Asked, Asks, CommentPlan, HOLD_MAX, Headers, KeptUp, Listing, Nature, Order,
+    AccountPlan, Asked, Asks, CommentPlan, HOLD_MAX, Headers, KeptUp, ListOrder, Listing, Nature,
     Processes, Rates, Scenario, Spell, Struck, Surface, Theme, Trouble,
 };
 use super::{draw, people};
@@ -154,6 +154,7 @@ fn account(dice: &mut Dice, nth: u64, start: u64, lasts: u64) -> AccountPlan {
         removed_at: None,
         unreadable: None,
         kept: None,
+        orders: Vec::new(),
         id,
     }
 }
@@ -213,7 +214,11 @@ pub(super) fn kept(
         listing: Listing {
             media: dice.between(1..=4),
             page: dice.pick(&[1, 3, 50]),
-            order: dice.pick(&[Order::NewestFirst, Order::NewestFirst, Order::OldestFirst]),
+            order: dice.pick(&[
+                ListOrder::NewestFirst,
+                ListOrder::NewestFirst,
+                ListOrder::OldestFirst,
+            ]),
             tells_counts: dice.chance(0.8),
         },
         requests: if dice.chance(0.1) {

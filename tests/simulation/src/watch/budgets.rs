@@ -36,7 +36,13 @@ impl World {
         if after.decided_at < before.decided_at {
             self.broken(format!("time in the budget of {account} goes back"));
         }
+        if before.revision != after.revision {
+            self.saw_revision(account, after.revision);
+        }
         let granted = self.granted(caller, account, before, after);
+        if granted.units > 0 {
+            self.check_stop(caller, account, before);
+        }
         let probe = |budget: &Budget| budget.holds.current.clone().and_then(|hold| hold.probe);
         // A probe may be of a kind that no quota counts.
         if granted.units > 0 || probe(after).is_some() && probe(before) != probe(after) {
@@ -62,9 +68,7 @@ impl World {
         before: &Budget,
         after: &Budget,
     ) -> Granted {
-        let plan = self.scenario.account(account);
-        let others = self.tables.kept.changed_at(account);
-        let rules = plan.map(|plan| plan.rules_of(after.revision, &others));
+        let rules = self.rules_of(account, after.revision);
         let taken: Vec<(&Quota, u32)> = rules
             .into_iter()
             .flat_map(|rules| quotas_of(rules).into_iter().map(move |quota| (rules, quota)))
@@ -104,6 +108,15 @@ impl World {
             if until.is_none() && left < PEOPLE_HELD_MAX {
                 self.broken(format!("the hold of {person} is forgotten, and there is room for it"));
             }
+        }
+    }
+
+    /// Nothing is granted while an operator has stopped the account.
+    fn check_stop(&mut self, caller: Caller, account: &AccountId, before: &Budget) {
+        let stop = before.holds.by_hand.as_ref();
+        let lasts = stop.is_some_and(|stop| self.time() + CLOCK_BOUND < stop.until);
+        if lasts && caller.clock == ClockState::Right {
+            self.broken(format!("{account} is granted a call, and an operator has stopped it"));
         }
     }
 

@@ -87,7 +87,11 @@ impl World {
             self.check_needed(caller, &send);
             self.check_not_early(caller, &send);
         }
-        self.check_granted(caller, account, ask)
+        let granted = self.check_granted(caller, account, ask);
+        if let Some(granted) = granted {
+            self.check_running(account, ask, granted);
+        }
+        granted
     }
 
     /// Whoever calls has the send claimed, and nobody has it since.
@@ -250,7 +254,7 @@ impl World {
     /// An answer said how full the limits are: just below them the account stops, or the app.
     fn heard_usage(&mut self, caller: Caller, account: &AccountId, usage: &Usage) {
         let Some(plan) = self.scenario.account(account) else { return };
-        let stop = plan.limits.rules(self.now).profile().slow_down.stop_percent;
+        let stop = self.rules(plan, self.now).profile().slow_down.stop_percent;
         let is_full =
             |share: Option<Percent>| share.is_some_and(|share| share.get() >= stop.into());
         if is_full(usage.app) {

@@ -31,7 +31,7 @@ const UNDER_WAY_MAX: u64 = 60_000;
 
 /// How long a campaign may be unknown to a process, in milliseconds: it looks every five seconds,
 /// and a read may lag.
-const CAMPAIGN_UNKNOWN: u64 = 5000 + LAG_MAX;
+pub(super) const CAMPAIGN_UNKNOWN: u64 = 5000 + LAG_MAX;
 
 impl Watch {
     /// How often a send was claimed.
@@ -55,6 +55,16 @@ impl World {
         // Until now it did not wait, and whoever dropped its line did not know better.
         if !self.tables.is_listed(send, outbox_key) {
             self.broken(format!("{send} waits, and no batch lists it"));
+        }
+    }
+
+    /// A send that had failed waits again.
+    pub(crate) fn saw_reopened(&mut self, send: &SendId, outbox_key: &OutboxKey) {
+        self.watch.tally.failed -= 1;
+        self.watch.tally.waiting += 1;
+        self.check_mark(&send.account, format_args!("{send} waits again"));
+        if !self.tables.is_listed(send, outbox_key) {
+            self.broken(format!("{send} waits again, and no batch lists it"));
         }
     }
 
@@ -215,7 +225,15 @@ impl World {
                 plan.is_some_and(|plan| plan.removed_at.is_none() && plan.unreadable.is_none());
             // Whoever looks finds it connected, or not, at some instant in between.
             let stays = stays && !self.tables.kept.was_away(&send.account, began, LAG_MAX);
-            if !stays || self.tables.entries.contains_key(&send) {
+            if self.tables.entries.contains_key(&send) {
+                continue;
+            }
+            if self.was_unwanted(&send.account, began, self.now) {
+                self.record.count("told of while its campaign stopped");
+                self.watch.early.insert(send);
+                continue;
+            }
+            if !stays {
                 continue;
             }
             let is_unknown = |begins_at| began < begins_at + CAMPAIGN_UNKNOWN;

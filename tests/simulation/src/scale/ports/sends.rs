@@ -172,6 +172,6 @@ impl Ports {
 /// The size of an entry. What is left of one that has ended, and none at all, count as small.
 fn stored_bytes(store: &Store, send: &SendId) -> usize {
     let entry = store.tables.entries.get(send);
-    let waiting = entry.and_then(|entry| Some((&entry.outbox_key, entry.waiting()?)));
+    let waiting = entry.and_then(|entry| Some((entry.outbox_key(), entry.waiting()?)));
     waiting.map_or(0, |(outbox_key, send)| entry_bytes(outbox_key, send))
 }

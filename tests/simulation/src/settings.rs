@@ -1,0 +1,93 @@
+//! What is stored of accounts' limits and campaigns: what the scenario plans, until an operator
+//! changes it.
+
+use std::collections::BTreeMap;
+
+use spillway_core::campaign::{Campaign, Running};
+use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::rules::Rules;
+use spillway_service::account::Account;
+
+/// The limits and campaigns of one account.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    /// Its limits.
+    pub(crate) rules: Rules,
+    /// Its campaigns, and whether each runs.
+    pub(crate) campaigns: Vec<(Campaign, Running)>,
+}
+
+/// What operators have changed.
+#[derive(Default)]
+pub(crate) struct Changes(BTreeMap<AccountId, Vec<Change>>);
+
+struct Change {
+    /// When, in milliseconds since 1970.
+    at: u64,
+    /// How the settings stand since.
+    settings: Settings,
+    /// Whether it raised the account's revision.
+    is_revision: bool,
+}
+
+impl Settings {
+    /// Those of an account.
+    pub(crate) fn of(account: &Account) -> Self {
+        let campaigns = account.campaigns.iter();
+        let running = |campaign: &Campaign| account.campaigns.running(&campaign.id);
+        Self {
+            rules: account.rules.clone(),
+            campaigns: campaigns.map(|one| (one.clone(), running(one))).collect(),
+        }
+    }
+
+    /// Adds or replaces a campaign. One that is paused stays so.
+    pub(crate) fn put(&mut self, campaign: &Campaign) {
+        match self.campaigns.iter_mut().find(|(known, _)| known.id == campaign.id) {
+            Some((known, _)) => known.clone_from(campaign),
+            None => self.campaigns.push((campaign.clone(), Running::Active)),
+        }
+    }
+
+    /// Removes a campaign.
+    pub(crate) fn remove(&mut self, campaign: &CampaignId) {
+        self.campaigns.retain(|(known, _)| known.id != *campaign);
+    }
+
+    /// Pauses or resumes a campaign. Returns `false` if there is none of that name.
+    pub(crate) fn set_running(&mut self, campaign: &CampaignId, running: Running) -> bool {
+        let known = self.campaigns.iter_mut().find(|(known, _)| known.id == *campaign);
+        known.map(|(_, runs)| *runs = running).is_some()
+    }
+
+    /// Whether a campaign is there, and not paused.
+    pub(crate) fn is_active(&self, campaign: &CampaignId) -> bool {
+        self.campaigns.iter().any(|(one, runs)| one.id == *campaign && *runs == Running::Active)
+    }
+}
+
+impl Changes {
+    /// How the settings stood at `as_of`; `None` if nobody had changed them.
+    pub(crate) fn at(&self, account: &AccountId, as_of: u64) -> Option<&Settings> {
+        let changes = self.0.get(account).into_iter().flatten();
+        changes.take_while(|change| change.at <= as_of).last().map(|change| &change.settings)
+    }
+
+    /// When the account's revision was raised with them, in milliseconds since 1970.
+    pub(crate) fn revised_at(&self, account: &AccountId) -> impl Iterator<Item = u64> {
+        let changes = self.0.get(account).into_iter().flatten();
+        changes.filter(|change| change.is_revision).map(|change| change.at)
+    }
+
+    /// The settings become others at `now`.
+    pub(crate) fn write(
+        &mut self,
+        account: &AccountId,
+        now: u64,
+        settings: Settings,
+        is_revision: bool,
+    ) {
+        let change = Change { at: now, settings, is_revision };
+        self.0.entry(account.clone()).or_default().push(change);
+    }
+}
