@@ -134,10 +134,12 @@ impl Adapters {
         accounts.connect(&account.id, &account.rules, &token, &account.campaigns).await.unwrap();
         let ports = Ports {
             accounts: wiring.accounts.clone(),
+            changes: wiring.changes.clone(),
             budgets: wiring.budgets.clone(),
             app: wiring.app.clone(),
             cursors: wiring.cursors.clone(),
             sends: wiring.sends.clone(),
+            ledger: wiring.ledger.clone(),
             backlogs: wiring.backlogs.clone(),
             queue: wiring.queue.clone(),
             runs: wiring.runs.clone(),

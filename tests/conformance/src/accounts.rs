@@ -1,6 +1,10 @@
 //! Accounts: connected, removed, and on upkeep's list.
 
-use spillway_core::id::AccountId;
+use spillway_core::budget::Revision;
+use spillway_core::campaign::{Campaign, Running};
+use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::rules::Rules;
+use spillway_service::account::Account;
 
 use crate::{SECOND, Subject, now};
 
@@ -65,4 +69,90 @@ pub async fn an_account_that_is_due_at_another_instant_stays_on_upkeeps_list(
     assert_eq!(maintenance.record(&id).await.unwrap(), None);
     assert!(!maintenance.accounts().await.unwrap().contains(&id));
     assert!(maintenance.strike_off(&id, until).await.unwrap(), "once more changes nothing");
+}
+
+fn campaign(id: &str, keyword: &str) -> Campaign {
+    let campaign = serde_json::json!({ "id": id, "keywords": [keyword], "messages": ["Hi"] });
+    serde_json::from_value(campaign).unwrap()
+}
+
+/// The connected account, whose revision everybody who decides knows.
+async fn announced(subject: &dyn Subject) -> Account {
+    let (ports, id) = (subject.ports(), subject.connected());
+    let account = ports.accounts.load(&id).await.unwrap().unwrap();
+    assert_eq!(ports.budgets.load(&id).await.unwrap().revision, account.revision);
+    account
+}
+
+/// Whatever changes an account raises its revision with it, and makes that known.
+pub async fn a_change_of_an_account_raises_its_revision(subject: &dyn Subject) {
+    let (changes, id) = (&subject.ports().changes, subject.connected());
+    let first = subject.ports().accounts.load(&id).await.unwrap().unwrap();
+    let mut seen = first.revision;
+    let mut rises = |account: &Account| {
+        assert_eq!(account.revision, Revision(seen.0 + 1));
+        seen = account.revision;
+    };
+
+    let two = [campaign("link", "link"), campaign("bio", "bio")];
+    assert!(changes.change_campaigns(&id, &two, &[]).await.unwrap());
+    let account = announced(subject).await;
+    rises(&account);
+    assert_eq!(account.campaigns.iter().count(), first.campaigns.iter().count() + 2);
+
+    let other = [campaign("bio", "about")];
+    assert!(changes.change_campaigns(&id, &other, &["link".into()]).await.unwrap());
+    let account = announced(subject).await;
+    rises(&account);
+    assert_eq!(account.campaigns.get(&"link".into()), None);
+    assert_eq!(account.campaigns.get(&"bio".into()), Some(&other[0]));
+
+    assert!(changes.set_rules(&id, &Rules::careful()).await.unwrap());
+    let account = announced(subject).await;
+    rises(&account);
+    assert_eq!(account.rules, Rules::careful());
+
+    changes.announce(&id).await.unwrap();
+    assert_eq!(announced(subject).await.revision, account.revision, "nothing has changed");
+}
+
+/// A campaign is paused until it is resumed, whatever else becomes of it.
+pub async fn a_paused_campaign_stays_paused_when_it_changes(subject: &dyn Subject) {
+    let (changes, id) = (&subject.ports().changes, subject.connected());
+    let bio = CampaignId::new("bio");
+    assert!(changes.change_campaigns(&id, &[campaign("bio", "bio")], &[]).await.unwrap());
+    let paused = Running::PausedSince(now(subject));
+    assert!(changes.set_running(&id, &bio, paused).await.unwrap());
+    let before = announced(subject).await;
+    assert_eq!(before.campaigns.running(&bio), paused);
+
+    assert!(changes.change_campaigns(&id, &[campaign("bio", "about")], &[]).await.unwrap());
+    let account = announced(subject).await;
+    assert_eq!(account.campaigns.running(&bio), paused);
+    assert!(account.revision > before.revision);
+
+    assert!(!changes.set_running(&id, &"nobody's".into(), Running::Active).await.unwrap());
+    assert_eq!(announced(subject).await.revision, account.revision, "nothing has changed");
+    assert!(changes.set_running(&id, &bio, Running::Active).await.unwrap());
+    assert_eq!(announced(subject).await.campaigns.running(&bio), Running::Active);
+}
+
+/// Of an account that is not connected nothing is written that a later connection would find.
+pub async fn nothing_of_an_account_that_is_not_connected_changes(subject: &dyn Subject) {
+    let (ports, id) = (subject.ports(), subject.connected());
+    let before = ports.accounts.load(&id).await.unwrap().unwrap();
+    let seen = ports.removal.revision(&id).await.unwrap();
+    assert!(ports.removal.remove(&id, seen).await.unwrap());
+    let changes = &ports.changes;
+    assert!(!changes.change_campaigns(&id, &[campaign("bio", "bio")], &[]).await.unwrap());
+    assert!(!changes.set_rules(&id, &Rules::careful()).await.unwrap());
+    let first = before.campaigns.iter().next().unwrap().id.clone();
+    assert!(!changes.set_running(&id, &first, Running::PausedSince(now(subject))).await.unwrap());
+    changes.announce(&id).await.unwrap();
+    assert!(ports.accounts.load(&id).await.unwrap().is_none());
+
+    subject.connect_again().await;
+    let again = ports.accounts.load(&id).await.unwrap().unwrap();
+    assert!(again.campaigns.iter().eq(before.campaigns.iter()));
+    assert_eq!(again.campaigns.running(&first), Running::Active);
 }

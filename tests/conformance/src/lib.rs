@@ -24,6 +24,7 @@
 pub mod accounts;
 pub mod backlogs;
 pub mod budgets;
+pub mod ledger;
 pub mod queues;
 pub mod sends;
 
@@ -34,10 +35,11 @@ use async_trait::async_trait;
 use spillway_core::budget::GrantId;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
+use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule, ReleaseQueue, Removal,
-    SendQueue, Sends,
+    AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule,
+    ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -45,6 +47,8 @@ use spillway_service::send_task::SendTask;
 pub struct Ports {
     /// Accounts.
     pub accounts: Arc<dyn Accounts>,
+    /// What changes them.
+    pub changes: Arc<dyn AccountChanges>,
     /// Budgets.
     pub budgets: Arc<dyn Budgets>,
     /// The app's budget.
@@ -53,6 +57,8 @@ pub struct Ports {
     pub cursors: Arc<dyn Cursors>,
     /// Sends.
     pub sends: Arc<dyn Sends>,
+    /// Sends as operators see them.
+    pub ledger: Arc<dyn Ledger>,
     /// Marks.
     pub backlogs: Arc<dyn Backlogs>,
     /// The queue of sends.
@@ -93,6 +99,9 @@ macro_rules! cases {
                 accounts_are_found_when_connected,
                 an_account_that_was_connected_since_it_was_read_is_not_removed,
                 an_account_that_is_due_at_another_instant_stays_on_upkeeps_list,
+                a_change_of_an_account_raises_its_revision,
+                a_paused_campaign_stays_paused_when_it_changes,
+                nothing_of_an_account_that_is_not_connected_changes,
             ],
             backlogs: [
                 a_mark_is_listed_with_the_instant_it_is_due,
@@ -112,6 +121,10 @@ macro_rules! cases {
                 of_moves_that_race_one_is_done,
                 the_later_unit_of_a_person_is_kept,
                 fifty_deciders_are_granted_exactly_what_there_is,
+            ],
+            ledger: [
+                a_failed_send_waits_again_once,
+                a_forgotten_person_is_named_by_no_entry,
             ],
             queues: [
                 every_message_is_answered_for_and_arrives_once,

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use spillway_core::campaign::Campaign;
 use spillway_core::id::AccountId;
-use spillway_core::rules::Rules;
 use spillway_memory::Ports;
+use spillway_service::account::Account;
+use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
     AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule,
@@ -57,7 +59,10 @@ impl Alone {
     }
 
     /// The other ports.
-    pub fn host(&self) -> Arc<impl Accounts + Sends + SendQueue + ReleaseQueue + use<>> {
+    pub fn host(
+        &self,
+    ) -> Arc<impl Accounts + AccountChanges + Sends + Ledger + SendQueue + ReleaseQueue + use<>>
+    {
         self.host.clone()
     }
 
@@ -71,10 +76,14 @@ impl Alone {
         self.connected.clone()
     }
 
-    /// That account is connected again.
+    /// That account is connected again, as it was at first.
     pub async fn connect_again(&self) {
-        let (rules, token) = (Rules::careful(), first_token());
-        let connected = self.host.connect(&self.connected, &rules, &token, &[]).await;
+        let scenario = self.shared.world().scenario.clone();
+        let planned = scenario.account(&self.connected).map(|plan| plan.account(scenario.start));
+        let Some(Account { rules, campaigns, .. }) = planned else { panic!("nobody plans it") };
+        let campaigns: Vec<Campaign> = campaigns.iter().cloned().collect();
+        let connected =
+            self.host.connect(&self.connected, &rules, &first_token(), &campaigns).await;
         connected.unwrap_or_else(|error| panic!("not connected: {error}"));
     }
 

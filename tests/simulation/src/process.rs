@@ -184,7 +184,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             },
             sends: SendAdmin {
                 sends: sends.clone(),
-                ledger: host.clone(),
+                ledger: sabotage.ledger(host.clone()),
                 backlogs: ports.clone(),
                 ids,
                 clock,

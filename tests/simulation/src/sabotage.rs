@@ -5,12 +5,14 @@ mod accounts;
 mod app;
 mod budgets;
 mod cursors;
+mod ledger;
 mod sends;
 mod upkeep;
 
 use std::sync::Arc;
 
 use spillway_memory::Ports;
+use spillway_service::admin::sends::Ledger;
 use spillway_service::port::{
     AccountGraph, Accounts, AppBudgets, Budgets, Cursors, MaintenanceSchedule, Sends, Tokens,
 };
@@ -68,14 +70,21 @@ pub enum Sabotage {
     HeldTokens,
     /// That accounts are removed: they are read as if they were connected.
     Removal,
+    /// That campaigns are paused: they are read as if all were active.
+    Pauses,
+    /// That people are forgotten: the entries of their DMs stay as they are.
+    Forgetting,
 }
 
 impl Sabotage {
     pub(crate) fn accounts(self, host: Arc<Host>) -> Arc<dyn Accounts> {
         match self {
-            Self::Quota | Self::Spread | Self::WarmUp | Self::LowerTier | Self::Removal => {
-                Arc::new(Sabotaged { host, by: self })
-            }
+            Self::Quota
+            | Self::Spread
+            | Self::WarmUp
+            | Self::LowerTier
+            | Self::Removal
+            | Self::Pauses => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
     }
@@ -105,6 +114,13 @@ impl Sabotage {
         match self {
             Self::Unread => Arc::new(Sabotaged { host, by: self }),
             _ => Arc::new(Ports(host)),
+        }
+    }
+
+    pub(crate) fn ledger(self, host: Arc<Host>) -> Arc<dyn Ledger> {
+        match self {
+            Self::Forgetting => Arc::new(Sabotaged { host, by: self }),
+            _ => host,
         }
     }
 

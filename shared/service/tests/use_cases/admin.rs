@@ -22,7 +22,7 @@ use spillway_service::accounts_file::{NewAccount, parse};
 use spillway_service::admin::accounts::{AccountAdmin, LimitsError, NewLimits};
 use spillway_service::admin::connect::Connection;
 use spillway_service::admin::overview::Overviews;
-use spillway_service::admin::sends::{Ledger, Part, SendAdmin, Stored};
+use spillway_service::admin::sends::{Ledger, Part, RetryError, SendAdmin, Stored};
 use spillway_service::admin::{Admin, AdminError};
 use spillway_service::grant::GrantIds;
 use spillway_service::outbox_batch::OutboxBatch;
@@ -329,4 +329,16 @@ fn a_warm_up_begins_in_the_past_and_needs_a_profile_that_has_one() {
     let later = START + Duration::from_secs(1);
     let refused = since(later, Profile::careful()).applied_to(&rules, START).unwrap_err();
     assert!(matches!(refused, LimitsError::Future), "{refused:?}");
+}
+
+#[test]
+fn sends_are_left_alone_while_the_clock_is_off() {
+    let world = World::new();
+    let sends = admin(&world).sends;
+    sends.check.compare(START, START + HOUR, &*world);
+    let send = SendId { account: id(), key: "178".into() };
+    let retried = done(sends.retry(&send)).unwrap();
+    assert!(matches!(retried, Err(RetryError::Unknown)), "it was never recorded: {retried:?}");
+    let forgotten = done(sends.forget(&id(), &"526".into(), |_| ())).unwrap();
+    assert!(forgotten.unwrap_err().to_string().contains("forget a person"));
 }

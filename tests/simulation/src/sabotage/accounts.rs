@@ -1,7 +1,8 @@
-//! Accounts whose rules lack something, or that seem to be connected for ever.
+//! Accounts whose rules lack something, or that seem to be connected, or active, for ever.
 
 use async_trait::async_trait;
 use spillway_core::budget::Revision;
+use spillway_core::campaign::Campaigns;
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
 use spillway_service::account::Account;
@@ -31,6 +32,10 @@ impl Accounts for Sabotaged {
                     .account(&account.id)
                     .map(|plan| plan.limits.rules(world.scenario.start).terms().clone());
                 terms = first.unwrap_or(terms);
+            }
+            Sabotage::Pauses => {
+                let campaigns: Vec<_> = account.campaigns.iter().cloned().collect();
+                account.campaigns = Campaigns::new(campaigns);
             }
             _ => {}
         }

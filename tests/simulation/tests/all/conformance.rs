@@ -48,10 +48,12 @@ pub(crate) fn play(case: impl for<'a> Fn(&'a dyn Subject) -> LocalBoxFuture<'a, 
         let (ports, host) = (alone.ports(), alone.host());
         let ports = Ports {
             accounts: host.clone(),
+            changes: host.clone(),
             budgets: ports.clone(),
             app: ports.clone(),
             cursors: ports.clone(),
             sends: host.clone(),
+            ledger: host.clone(),
             backlogs: ports.clone(),
             removal: ports.clone(),
             maintenance: ports,

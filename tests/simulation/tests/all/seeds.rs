@@ -212,3 +212,38 @@ fn with_a_promise_of_upkeep_switched_off_it_breaks() {
         expect_broken(Theme::Upkeep, sabotage, &[says]);
     }
 }
+
+#[test]
+fn what_operators_do_holds_whatever_fails() {
+    let mut broken = Vec::new();
+    let mut totals = Totals::default();
+    seeds::play_all(Theme::Administration, 501..601, Sabotage::None, |run| {
+        totals.add(&run);
+        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    for what in [
+        "cancelled",
+        "clock wrong",
+        "done: connected",
+        "done: file applied",
+        "done: forgotten",
+        "done: limits changed",
+        "done: paused",
+        "done: removed",
+        "done: resumed",
+        "done: retried",
+        "killed",
+        "told of while its campaign stopped",
+    ] {
+        assert!(totals.counts.contains_key(what), "{what}");
+    }
+    for (sabotage, says) in [
+        (Sabotage::Pauses, &["after its campaign stopped"][..]),
+        (Sabotage::Forgetting, &["is forgotten", "names them"]),
+        (Sabotage::LowerTier, &[OVER]),
+        (Sabotage::Removal, &["after it was removed"]),
+    ] {
+        expect_broken(Theme::Administration, sabotage, says);
+    }
+}

@@ -1,0 +1,92 @@
+//! Sends as operators see and change them.
+
+use spillway_core::id::SendId;
+use spillway_core::send::{FailReason, Outcome, PendingSend, Stage};
+use spillway_service::admin::sends::{State, Stored};
+use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::port::{Entry, Read, Recorded};
+use spillway_service::send_task::SendTask;
+
+use crate::sends::{outbox_key, send};
+use crate::{SECOND, Subject, now};
+
+/// A send that is recorded and ends like this.
+async fn ended(subject: &dyn Subject, n: u32, outcome: &Outcome) -> Stored {
+    let sends = &subject.ports().sends;
+    let (send, at) = (send(subject, n), now(subject));
+    let key = outbox_key(&send, 1);
+    sends.put_batches(&[OutboxBatch::new(&send, key.clone(), at)]).await.unwrap();
+    let recorded = sends.record(&[(key.clone(), send.clone())]).await;
+    assert!(matches!(recorded[..], [Ok(Recorded::New)]));
+    sends.finish(&SendTask::new(&send, key), outcome, at + SECOND).await.unwrap();
+    found(subject, &send.id).await
+}
+
+async fn found(subject: &dyn Subject, id: &SendId) -> Stored {
+    subject.ports().ledger.find(id).await.unwrap().unwrap()
+}
+
+async fn entry(subject: &dyn Subject, id: &SendId) -> Entry {
+    let ids = std::slice::from_ref(id);
+    subject.ports().sends.entries(ids, Read::Consistent).await.unwrap().remove(0)
+}
+
+/// A failed send is brought back as it was found, by one of those who found it so.
+pub async fn a_failed_send_waits_again_once(subject: &dyn Subject) {
+    let outcome = Outcome::Failed { reason: FailReason::CommentGone };
+    let old = ended(subject, 1, &outcome).await;
+    assert!(matches!(&old.state, State::Ended { outcome: found, .. } if *found == outcome));
+    let again = PendingSend { epoch: old.epoch + 2, ..send(subject, 1) };
+    let (key, other) = (outbox_key(&again, 2), outbox_key(&again, 3));
+    let ledger = &subject.ports().ledger;
+    assert!(ledger.reopen(&old, &key, &again, now(subject)).await.unwrap());
+    assert!(!ledger.reopen(&old, &other, &again, now(subject)).await.unwrap());
+    let Entry::Waiting(waits_at, waits) = entry(subject, &again.id).await else {
+        panic!("it does not wait")
+    };
+    assert_eq!((waits_at, waits.epoch, waits.stage), (key.clone(), again.epoch, Stage::Parked));
+
+    // What it was before is void.
+    let task = SendTask::new(&send(subject, 1), old.outbox_key.clone());
+    let lease = spillway_core::send::Step::Claim { lease_until: now(subject) + 60 * SECOND };
+    assert_eq!(subject.ports().sends.step(&task, lease, now(subject)).await.unwrap(), None);
+    let task = SendTask::new(&again, key);
+    subject.ports().sends.finish(&task, &outcome, now(subject) + 2 * SECOND).await.unwrap();
+    assert!(!ledger.reopen(&old, &other, &again, now(subject)).await.unwrap(), "another end");
+}
+
+/// Who is forgotten is named by no entry of a send that has ended, and the entry stays.
+pub async fn a_forgotten_person_is_named_by_no_entry(subject: &dyn Subject) {
+    let sent = Outcome::Sent {
+        recipient: Some("526".into()),
+        message: Some("mid".into()),
+        variant: Some(2),
+    };
+    let old = ended(subject, 2, &sent).await;
+    let waits = ended(subject, 3, &Outcome::Expired).await;
+    let ledger = &subject.ports().ledger;
+    for nth in ["first", "once more"] {
+        assert!(ledger.write_tombstone(&old, now(subject)).await.unwrap(), "{nth}");
+        let State::Ended { outcome, .. } = found(subject, &old.id).await.state else {
+            panic!("it has ended")
+        };
+        let nobody = Outcome::Sent { recipient: None, message: None, variant: Some(2) };
+        assert_eq!(outcome, nobody);
+    }
+    ledger.forget_unit(&old.id.account, &"526".into()).await.unwrap();
+
+    // Both are still found, by whoever looks for one and by whoever looks for all.
+    let mut all = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let part = ledger.ended(&old.id.account, after.as_deref()).await.unwrap();
+        all.extend(part.sends.into_iter().map(|stored| stored.id));
+        after = part.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    all.sort();
+    assert_eq!(all, [old.id.clone(), waits.id]);
+    assert!(matches!(entry(subject, &old.id).await, Entry::Ended(key) if key == old.outbox_key));
+}
