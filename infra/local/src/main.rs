@@ -12,8 +12,8 @@ use spillway_local::drill::{Drill, DrillOptions};
 use spillway_local::driver::Progress;
 use spillway_local::report::Report;
 use spillway_local::serve::{self, ServeOptions};
-use spillway_local::setup::QuotaOptions;
-use spillway_local::story::{Story, StoryOptions};
+use spillway_local::setup::{AccountLimits, ProfileArgs, QuotaArgs};
+use spillway_local::story::{START, Story, StoryOptions};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -33,6 +33,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 Examples:
   spillway-local                                        the viral Reel, 3,000 comments
   spillway-local --comments 500 --seed 7 --json         a smaller one, as JSON
+  spillway-local --tier 2                               an account that may write to 10,000 a day
+  spillway-local --comments 300 --warm-up               an account in its first days
   spillway-local drill                                  a day with outages, tokens that end, kills
   spillway-local drill --days 7                         a week of them, several at once
   spillway-local serve --calls 20/10s --replies 20/10s  in real time, with a small quota
@@ -44,7 +46,9 @@ struct Cli {
     #[command(flatten)]
     story: StoryOptions,
     #[command(flatten)]
-    quotas: QuotaOptions,
+    limits: ProfileArgs,
+    #[command(flatten)]
+    quotas: QuotaArgs,
     /// Print JSON: a report, or with `serve` the addresses
     #[arg(long, global = true)]
     json: bool,
@@ -106,15 +110,18 @@ async fn main() -> ExitCode {
 
 #[expect(clippy::print_stdout, reason = "the report is this program's output")]
 async fn play(cli: &Cli) -> Result<ExitCode> {
-    let mut story = Story::new(&cli.story, &cli.quotas).await?;
-    let limits = cli.quotas.limits();
+    let limits = match cli.quotas.given() {
+        Some(quotas) => AccountLimits::from(&quotas),
+        None => cli.limits.limits(START)?,
+    };
+    let mut story = Story::new(&cli.story, limits.clone()).await?;
     let mut shown = Shown::new(story.expected);
     let report: Report = story.play(&mut |progress| shown.update(progress)).await?;
     shown.finish();
     if cli.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
-        print!("{}", report.render(&limits));
+        print!("{}", report.render(&limits.judged));
     }
     let clean = report.is_clean(story.expected);
     if !clean {
@@ -131,7 +138,7 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
 
 #[expect(clippy::print_stdout, reason = "the report is this command's output")]
 async fn drill(cli: &Cli, options: &DrillOptions) -> Result<ExitCode> {
-    let mut drill = Drill::new(options, &cli.quotas).await?;
+    let mut drill = Drill::new(options, &cli.quotas.given().unwrap_or_default()).await?;
     let mut shown = Shown::new(u64::from(options.comments * options.days));
     let report = drill.play(&mut |progress| shown.update(progress)).await?;
     shown.finish();
@@ -153,7 +160,7 @@ async fn drill(cli: &Cli, options: &DrillOptions) -> Result<ExitCode> {
 
 #[expect(clippy::print_stdout, reason = "where to go is this command's output")]
 async fn serve(cli: &Cli, options: &ServeOptions) -> Result<ExitCode> {
-    let served = serve::start(options, &cli.quotas).await?;
+    let served = serve::start(options, &cli.quotas.given().unwrap_or_default()).await?;
     if cli.json {
         println!("{}", serde_json::to_string(&served.addresses)?);
     } else {

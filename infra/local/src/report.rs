@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
-use serde::Serialize;
-use spillway_core::send::{FailReason, Outcome};
+use serde::{Serialize, Serializer};
+use spillway_core::send::{FailReason, Outcome, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
 use spillway_graph::Limits;
-use spillway_judge::{Action, optimum};
+use spillway_judge::{Action, Perishable, most_in_time};
 
 use crate::stack::Stack;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// The report object. `matched = sent + waiting + failed + expired + cancelled`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,6 +38,8 @@ pub struct Report {
     pub finish_s: f64,
     /// The same by the exact planner, which knew all arrivals in advance.
     pub optimum_s: f64,
+    /// How many that planner answers before they are too old.
+    pub optimum_sent: u64,
     /// Requests to DynamoDB and SQS for each DM.
     pub aws_requests_per_dm: f64,
     /// DynamoDB write units for each DM.
@@ -44,7 +48,10 @@ pub struct Report {
     pub graph_calls: u64,
     /// What the run was drawn from; 0 where nothing was drawn.
     pub seed: u64,
-    /// DMs in each hour since the first match.
+    /// The hour of the first match, which `sent_per_hour` begins with.
+    #[serde(serialize_with = "rfc3339")]
+    pub first_hour: Timestamp,
+    /// DMs in each hour of the clock.
     pub sent_per_hour: Vec<u64>,
     /// Sends recorded as sent that the judge never accepted, and the other way round. Must be 0.
     pub disagreements: u64,
@@ -86,7 +93,15 @@ impl Report {
             let first = entries.matched_at.first().copied().unwrap_or_default();
             let since_first =
                 |at: Option<&Timestamp>| at.map_or(0.0, |at| at.since(first).as_secs_f64());
-            let optimum = optimum(&entries.matched_at, &stack.graph.limits().each);
+            let wanted: Vec<Perishable> = entries
+                .matched_at
+                .iter()
+                .map(|&arrival| Perishable { arrival, deadline: arrival + REPLY_WINDOW })
+                .collect();
+            let optimum: Vec<Timestamp> =
+                most_in_time(&wanted, &stack.graph.limits().each).into_iter().flatten().collect();
+            let first_hour =
+                Timestamp::from_secs(first.as_secs() - first.as_secs() % HOUR.as_secs());
             let (functions, pollers) = (stack.faults.counts(), stack.poller_faults.counts());
             let per_dm =
                 |count: f64| if entries.sent == 0 { 0.0 } else { count / entries.sent as f64 };
@@ -101,23 +116,29 @@ impl Report {
                 violations: judged.violations.len() as u64,
                 finish_s: since_first(dm_at.iter().max()),
                 optimum_s: since_first(optimum.last()),
+                optimum_sent: optimum.len() as u64,
                 aws_requests_per_dm: rounded(per_dm(
                     (functions.requests + pollers.requests) as f64,
                 )),
                 write_units_per_dm: rounded(per_dm(functions.write_units)),
                 graph_calls: judged.calls,
                 seed: 0,
-                sent_per_hour: per_hour(first, &dm_at),
+                first_hour,
+                sent_per_hour: per_hour(first_hour, &dm_at),
                 disagreements: entries.sent.saturating_sub(judged.accepted)
                     + judged.accepted.saturating_sub(entries.sent + entries.unknown),
             })
         })
     }
 
-    /// Whether nothing was lost, doubled or over a limit, given how many sends should be there.
+    /// Whether nothing was lost, doubled or over a limit, given how many sends should be there. A
+    /// comment that is too old before the limits allow its DM is not lost: the planner expires as
+    /// many, less one in fifty.
     pub fn is_clean(&self, expected: u64) -> bool {
         let ended = self.sent + self.failed + self.expired + self.cancelled;
+        let too_many = self.matched.saturating_sub(self.optimum_sent);
         self.matched == expected
+            && self.expired <= too_many + self.matched / 50
             && ended + self.waiting == self.matched
             && self.waiting == 0
             && self.duplicates == 0
@@ -153,6 +174,9 @@ impl Report {
             hours(self.finish_s),
             hours(self.optimum_s)
         );
+        if self.expired > 0 {
+            out.push_str(&self.why_expired(limits));
+        }
         let _ = writeln!(
             out,
             "per DM      {:>8}   requests to DynamoDB and SQS",
@@ -163,15 +187,32 @@ impl Report {
             .each
             .rows
             .iter()
+            .filter(|row| row.counts.actions.contains(Action::PrivateReply))
             .map(|row| format!("{} {}/{}", row.name, row.limit.first, short(row.window)))
             .collect();
         let _ = writeln!(out, "limits      {}", rows.join(", "));
         if self.sent_per_hour.len() > 1 {
-            let _ = writeln!(out, "\nDMs per hour, {} hours", self.sent_per_hour.len());
-            out.push_str(&chart(&self.sent_per_hour));
+            let _ = writeln!(out, "\nDMs in each hour of the day (UTC)");
+            out.push_str(&chart(&self.sent_per_hour, self.first_hour));
         }
         out
     }
+
+    /// Why sends were too late, and what would help.
+    fn why_expired(&self, limits: &Limits) -> String {
+        let day = limits.each.day_figure().map(|figure| figure.first);
+        let day = day.map_or(String::new(), |day| format!(" at {day} a day"));
+        format!(
+            "            {:>8}   were too old before their turn: a comment can be answered for seven days.\n\
+             {:24}{} is the most that the limits allow{day}. A higher tier allows\n\
+             {:24}more; `overflow = \"newest_first\"` in a campaign answers the last ones first.\n",
+            self.expired, "", self.optimum_sent, ""
+        )
+    }
+}
+
+fn rfc3339<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    spillway_service::admin::rfc3339(*at).serialize(to)
 }
 
 /// An entry of the `sends` table.
@@ -278,8 +319,9 @@ pub(crate) fn bar(value: u64, top: u64) -> char {
     EIGHTHS[(value * 8).div_ceil(top).min(8) as usize]
 }
 
-/// A column for each hour, or for several where there are more than fit a terminal.
-fn chart(hours: &[u64]) -> String {
+/// A column for each hour, or for several where there are more than fit a terminal. The axis names
+/// days at their midnight, and hours between.
+fn chart(hours: &[u64], first_hour: Timestamp) -> String {
     const COLUMNS: usize = 72;
     const ROWS: u64 = 6;
     let per_column = hours.len().div_ceil(COLUMNS).max(1);
@@ -297,16 +339,44 @@ fn chart(hours: &[u64]) -> String {
         out.push('\n');
     }
     let _ = writeln!(out, "{:>6} └{}", 0, "─".repeat(columns.len()));
+    let _ = writeln!(out, "        {}", axis(columns.len(), per_column as u64, first_hour));
     out
+}
+
+/// The labels under the columns.
+fn axis(columns: usize, per_column: u64, first_hour: Timestamp) -> String {
+    /// 1 January 1970 was a Thursday.
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let every = match per_column {
+        1 => 6,
+        2 => 12,
+        _ => 24,
+    };
+    let first = first_hour.as_secs() / HOUR.as_secs();
+    let mut labels = String::new();
+    for column in 0..columns {
+        let from = first + column as u64 * per_column;
+        let Some(hour) = (from..from + per_column).find(|hour| hour % every == 0) else { continue };
+        let label = match hour % 24 {
+            0 => DAYS[(hour / 24 % 7) as usize].to_owned(),
+            hour => format!("{hour:02}"),
+        };
+        // A label that would not fit is left out.
+        if labels.len() <= column && column + label.len() <= columns {
+            let _ = write!(labels, "{:1$}{label}", "", column - labels.len());
+        }
+    }
+    labels
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::QuotaOptions;
 
-    #[test]
-    fn what_is_lost_doubled_or_over_a_limit_is_not_clean() {
-        let clean = Report {
+    /// Four comments, of which one was too late: the planner does no better.
+    fn clean() -> Report {
+        Report {
             matched: 4,
             sent: 1,
             waiting: 0,
@@ -317,13 +387,20 @@ mod tests {
             violations: 0,
             finish_s: 1.0,
             optimum_s: 1.0,
+            optimum_sent: 3,
             aws_requests_per_dm: 1.0,
             write_units_per_dm: 1.0,
             graph_calls: 1,
             seed: 1,
+            first_hour: MONDAY,
             sent_per_hour: vec![1],
             disagreements: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn what_is_lost_doubled_or_over_a_limit_is_not_clean() {
+        let clean = clean();
         assert!(clean.is_clean(4));
         assert!(!clean.is_clean(5));
         for unclean in [
@@ -331,15 +408,38 @@ mod tests {
             Report { sent: 0, waiting: 1, ..clean.clone() },
             Report { duplicates: 1, ..clean.clone() },
             Report { violations: 1, ..clean.clone() },
+            Report { optimum_sent: 4, ..clean.clone() },
             Report { disagreements: 1, ..clean.clone() },
         ] {
             assert!(!unclean.is_clean(4), "{unclean:?}");
         }
     }
 
+    /// Monday, 7 September 2026, 17:00 UTC.
+    const MONDAY: Timestamp = Timestamp::from_secs(1_788_800_400);
+
+    #[test]
+    fn the_chart_names_days_and_hours() {
+        let drawn = chart(&[1; 40], MONDAY);
+        assert_eq!(drawn.lines().last(), Some("         18    Tue   06    12    18    Wed   06"));
+        // Two hours a column, and then several.
+        let drawn = chart(&[1; 80], MONDAY);
+        assert_eq!(drawn.lines().last(), Some("           Tue   12    Wed   12    Thu   12"));
+        assert_eq!(axis(20, 12, MONDAY), "Tue Thu Sat Mon Wed");
+    }
+
+    #[test]
+    fn what_is_too_old_before_the_limits_allow_it_is_explained() {
+        let report = Report { matched: 100, expired: 70, optimum_sent: 30, ..clean() };
+        let limits = QuotaOptions::default().limits();
+        let text = report.render(&limits);
+        assert!(text.contains("30 is the most that the limits allow at 1000 a day"), "{text}");
+        assert!(!Report { expired: 0, ..clean() }.render(&limits).contains("too old"));
+    }
+
     #[test]
     fn the_chart_shows_full_and_empty_hours() {
-        let drawn = chart(&[200, 0, 100]);
+        let drawn = chart(&[200, 0, 100], MONDAY);
         let lines: Vec<&str> = drawn.lines().collect();
         assert_eq!(lines[0], "   200 │█  ");
         assert_eq!(lines[3], "       │█ █");
@@ -348,12 +448,12 @@ mod tests {
 
     #[test]
     fn long_runs_fit_a_terminal() {
-        let drawn = chart(&vec![5; 1000]);
+        let drawn = chart(&vec![5; 1000], MONDAY);
         assert!(drawn.lines().all(|line| line.chars().count() <= 80));
     }
 
     #[test]
     fn a_small_count_is_still_seen() {
-        assert!(chart(&[1000, 1]).lines().nth(5).unwrap().ends_with('▁'));
+        assert!(chart(&[1000, 1], MONDAY).lines().nth(5).unwrap().ends_with('▁'));
     }
 }

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use clap::Args;
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
 use spillway_core::profile::{Profile, SlowDown};
-use spillway_core::quota::{self, Action, Quota, Unit};
-use spillway_judge::{Counted, Limit, Limits, Rules};
+use spillway_core::quota::{self, Action, Quota, Tier, Unit};
+use spillway_core::rules::{Rules as KeptRules, Terms};
+use spillway_core::time::Timestamp;
+use spillway_judge::{Active, Counted, Limit, Limits, Rules, WarmUp, profile};
 use spillway_service::accounts_file::{self, NewAccount};
 
 /// `LIMIT/WINDOW`, as in `200/1h` or `20/10s`.
@@ -58,23 +60,61 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The account's quotas. The simulated Meta enforces the same figures by an exact log of its own.
+/// Quotas of one's own, from options.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Quotas")]
+pub struct QuotaArgs {
+    /// API calls of every kind, by default 200/1h
+    ///
+    /// With this option or the next two, accounts keep these quotas alone, around the clock.
+    #[arg(long, value_name = "LIMIT/WINDOW", global = true)]
+    pub calls: Option<Rate>,
+    /// Private replies to posts and Reels, by default 750/1h
+    #[arg(long, value_name = "LIMIT/WINDOW", global = true)]
+    pub replies: Option<Rate>,
+    /// Distinct recipients of DMs, by default 1000/24h
+    #[arg(long, value_name = "LIMIT/WINDOW", global = true)]
+    pub recipients: Option<Rate>,
+}
+
+impl QuotaArgs {
+    /// Returns the quotas that are given, with the others at their defaults; `None` if none is.
+    pub fn given(&self) -> Option<QuotaOptions> {
+        let Self { calls, replies, recipients } = *self;
+        calls.or(replies).or(recipients)?;
+        let default = QuotaOptions::default();
+        Some(QuotaOptions {
+            calls: calls.unwrap_or(default.calls),
+            replies: replies.unwrap_or(default.replies),
+            recipients: recipients.unwrap_or(default.recipients),
+        })
+    }
+}
+
+/// Quotas that an account keeps instead of a profile's: these alone, around the clock, so that each
+/// can be seen to bind. The simulated Meta enforces the same figures by an exact log of its own.
+#[derive(Clone, Copy, Debug)]
 pub struct QuotaOptions {
-    /// API calls of every kind
-    #[arg(long, value_name = "LIMIT/WINDOW", default_value = "200/1h", global = true)]
+    /// API calls of every kind.
     pub calls: Rate,
-    /// Private replies to posts and Reels
-    #[arg(long, value_name = "LIMIT/WINDOW", default_value = "750/1h", global = true)]
+    /// Private replies to posts and Reels.
     pub replies: Rate,
-    /// Distinct recipients of DMs
-    #[arg(long, value_name = "LIMIT/WINDOW", default_value = "1000/24h", global = true)]
+    /// Distinct recipients of DMs.
     pub recipients: Rate,
 }
 
+impl Default for QuotaOptions {
+    fn default() -> Self {
+        let rate = |limit, hours: u64| Rate {
+            limit: NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN),
+            window: Duration::from_secs(hours * 3600),
+        };
+        Self { calls: rate(200, 1), replies: rate(750, 1), recipients: rate(1000, 24) }
+    }
+}
+
 impl QuotaOptions {
-    /// As a profile: these quotas alone, around the clock, so that each can be seen to bind.
+    /// As a profile.
     pub fn profile(&self) -> Profile {
         let row = |id, actions: &[Action], unit, rate: Rate| {
             Quota::new(id, actions, unit, rate.window, quota::Limit::Fixed(rate.limit))
@@ -109,6 +149,82 @@ impl QuotaOptions {
             Limit::new("live replies", Counted::LIVE_REPLIES, second, 100),
             row("recipients", Counted::DM_RECIPIENTS, self.recipients),
         ]))
+    }
+}
+
+/// A profile by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProfileName {
+    /// The default of every account: within Meta's limits, spread over 16 hours of the day
+    #[default]
+    Careful,
+    /// Meta's own figures, around the clock
+    Meta,
+}
+
+/// The profile that an account keeps, from options.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct ProfileArgs {
+    /// What the account keeps to
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: ProfileName,
+    /// Meta lets it write to 1,000 people in 24 hours (1), to 10,000 (2) or to 100,000 (3)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub tier: u8,
+    /// Play an account's first days: it begins with a fifth of its limit
+    #[arg(long)]
+    pub warm_up: bool,
+}
+
+/// What an account keeps, twice: as the limiter has it and, in words that share no code with it, as
+/// the simulated Meta does.
+#[derive(Clone, Debug)]
+pub struct AccountLimits {
+    /// For the limiter.
+    pub rules: KeptRules,
+    /// For the simulated Meta.
+    pub judged: Limits,
+}
+
+/// Active hours are known for so many days.
+const DAYS_AHEAD: u32 = 60;
+
+impl ProfileArgs {
+    /// The limits of an account whose story begins at `start`.
+    ///
+    /// # Errors
+    /// When the profile and the tier contradict each other.
+    pub fn limits(&self, start: Timestamp) -> Result<AccountLimits> {
+        let tier = Tier::try_from(self.tier)?;
+        let terms =
+            Terms { tier, warm_up_since: self.warm_up.then_some(start), ..Terms::default() };
+        let day = profile::TIERS[usize::from(self.tier) - 1];
+        let (own, judged) = match self.profile {
+            ProfileName::Careful => {
+                let eight = jiff::civil::time(8, 0, 0, 0);
+                let ramp_days = const { NonZeroU32::new(14).unwrap() };
+                let standing = profile::Standing {
+                    day: day.into(),
+                    warm_up: self.warm_up.then_some(WarmUp { since: start, ramp_days }),
+                    active: Active::daily(&jiff::tz::TimeZone::UTC, eight, start, DAYS_AHEAD),
+                };
+                (Profile::careful(), profile::careful(&standing))
+            }
+            ProfileName::Meta if self.warm_up => {
+                bail!("the profile `meta` has no warm-up: leave --warm-up out, or play `careful`")
+            }
+            ProfileName::Meta => (Profile::meta(), profile::meta(day.into())),
+        };
+        let rules = KeptRules::new(own, terms)?;
+        Ok(AccountLimits { rules, judged: judged.into() })
+    }
+}
+
+impl From<&QuotaOptions> for AccountLimits {
+    fn from(quotas: &QuotaOptions) -> Self {
+        let rules = KeptRules::new(quotas.profile(), Terms::default());
+        Self { rules: rules.expect("quotas alone are sound"), judged: quotas.limits() }
     }
 }
 
@@ -150,15 +266,6 @@ pub fn load_accounts(path: Option<&Path>, quotas: &QuotaOptions) -> Result<Vec<N
 mod tests {
     use super::*;
 
-    fn quotas() -> QuotaOptions {
-        let rate = |text: &str| text.parse().unwrap();
-        QuotaOptions {
-            calls: rate("200/1h"),
-            replies: rate("750/1h"),
-            recipients: rate("1000/24h"),
-        }
-    }
-
     #[test]
     fn rates_and_spans_are_read_or_refused() {
         let rate: Rate = "20/10s".parse().unwrap();
@@ -170,8 +277,30 @@ mod tests {
 
     #[test]
     fn the_example_is_a_good_file() {
-        let accounts = load_accounts(None, &quotas()).unwrap();
+        let accounts = load_accounts(None, &QuotaOptions::default()).unwrap();
         assert_eq!(accounts.len(), 2);
         assert_eq!(accounts[0].campaigns[0].messages.len(), 3);
+    }
+
+    #[test]
+    fn quotas_are_kept_where_one_is_given() {
+        let none = QuotaArgs { calls: None, replies: None, recipients: None };
+        assert!(none.given().is_none());
+        let given = QuotaArgs { calls: "20/10s".parse().ok(), ..none }.given().unwrap();
+        assert_eq!(given.calls, "20/10s".parse().unwrap());
+        assert_eq!(given.replies, "750/1h".parse().unwrap());
+    }
+
+    #[test]
+    fn the_judge_is_told_what_the_limiter_keeps() {
+        let at = Timestamp::from_secs(1_788_800_400);
+        let of = |profile, tier, warm_up| ProfileArgs { profile, tier, warm_up }.limits(at);
+        let careful = of(ProfileName::Careful, 2, false).unwrap();
+        assert_eq!(careful.rules.terms().tier, Tier::Two);
+        let day = |limits: &AccountLimits| limits.judged.each.day_figure().unwrap().at(at);
+        assert_eq!(day(&careful), 10_000);
+        assert_eq!(day(&of(ProfileName::Careful, 1, true).unwrap()), 200);
+        assert_eq!(day(&of(ProfileName::Meta, 3, false).unwrap()), 100_000);
+        assert!(of(ProfileName::Meta, 1, true).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! The local story: a Reel goes viral, and two to three days of pacing are over in seconds of
-//! virtual time.
+//! The local story: a Reel goes viral, and three days of pacing are over in a minute. Time is
+//! virtual.
 
 pub mod trace;
 
@@ -11,11 +11,12 @@ use clap::Args;
 use futures::future::BoxFuture;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::time::Timestamp;
+use spillway_service::accounts_file;
 
 use crate::clock::SteppedClock;
 use crate::driver::{Driver, Progress, Watch};
 use crate::report::Report;
-use crate::setup::{QuotaOptions, load_accounts, parse_span};
+use crate::setup::{AccountLimits, EXAMPLE, parse_span};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
 use spillway_graph::UnknownComments;
 use trace::{Arrivals, REEL, Shape, Trace};
@@ -34,8 +35,8 @@ pub struct StoryOptions {
     pub seed: u64,
 }
 
-/// Monday, 7 September 2026, 17:00 UTC.
-const START: Timestamp = Timestamp::from_secs(1_788_800_400);
+/// When the story begins: Monday, 7 September 2026, 17:00 UTC.
+pub const START: Timestamp = Timestamp::from_secs(1_788_800_400);
 
 /// After this much virtual time the story is over, whatever waits: nothing takes longer than a
 /// comment can be answered.
@@ -56,8 +57,8 @@ impl Story {
     ///
     /// # Errors
     /// When the stack does not start.
-    pub async fn new(options: &StoryOptions, quotas: &QuotaOptions) -> Result<Self> {
-        Self::wrapped(options, quotas, std::convert::identity).await
+    pub async fn new(options: &StoryOptions, limits: impl Into<AccountLimits>) -> Result<Self> {
+        Self::wrapped(options, limits, std::convert::identity).await
     }
 
     /// As [`Self::new`], with something between the use cases and their ports.
@@ -66,19 +67,21 @@ impl Story {
     /// As [`Self::new`].
     pub fn wrapped<'a>(
         options: &'a StoryOptions,
-        quotas: &'a QuotaOptions,
+        limits: impl Into<AccountLimits>,
         wrap: fn(Wiring) -> Wiring,
     ) -> BoxFuture<'a, Result<Self>> {
+        let AccountLimits { rules, judged } = limits.into();
         Box::pin(async move {
             let clock = Arc::new(SteppedClock::new(START));
-            let accounts = load_accounts(None, quotas)?;
+            let mut accounts = accounts_file::parse(EXAMPLE, rules.profile())?;
+            accounts.iter_mut().for_each(|account| account.rules = rules.clone());
             let account = accounts.first().context("the example has no account")?.id.clone();
             let stack = Stack::start(Blueprint {
                 clock: clock.clone(),
                 pace: Pace::Stepped,
                 accounts,
                 graph: spillway_graph::GraphConfig {
-                    limits: quotas.limits(),
+                    limits: judged,
                     seed: options.seed,
                     unknown_comments: UnknownComments::Refuse,
                     ..spillway_graph::GraphConfig::default()
