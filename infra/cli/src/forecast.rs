@@ -203,16 +203,26 @@ impl Report {
         let shown =
             |at: Option<&Timestamp>| at.map(|&at| local(at, zone).strftime("%F %H:%M").to_string());
         let warnings = rules.profile().warnings(rules.terms().tier);
+        let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let too_late = fates.len() - sent_at.len() - in_public;
+        if too_late > 0 {
+            let tier = u8::from(rules.terms().tier);
+            warnings.push(format!(
+                "a comment can be answered for seven days, and at tier {tier} {too_late} have not \
+                 had their turn by then. A higher tier makes room for more; `overflow` chooses who \
+                 goes first"
+            ));
+        }
         Self {
             comments: fates.len(),
             sent: sent_at.len(),
             in_public,
-            too_late: fates.len() - sent_at.len() - in_public,
+            too_late,
             first_at: shown(sent_at.first()),
             last_at: shown(sent_at.last()),
             finish_s: sent_at.last().map_or(0.0, |last| last.since(start).as_secs_f64()),
             days,
-            warnings: warnings.iter().map(ToString::to_string).collect(),
+            warnings,
         }
     }
 

@@ -53,7 +53,7 @@ fn the_report_for_people_names_every_state_and_the_limits() {
     assert!(output.status.success());
     let stdout = text(&output.stdout);
     for word in
-        ["matched", "sent", "waiting", "failed", "duplicates", "violations", "calls 200/1 h"]
+        ["matched", "sent", "waiting", "failed", "duplicates", "violations", "calls / hour 200/1 h"]
     {
         assert!(stdout.contains(word), "`{word}` is missing:\n{stdout}");
     }
