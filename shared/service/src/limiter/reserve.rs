@@ -320,7 +320,9 @@ impl Limiter {
         let id = self.ids.next();
         let mut changed: Option<Arc<Account>> = None;
         for _ in 0..BUDGET_TRIES {
-            if budget.revision > account.revision && changed.is_none() {
+            // Each lost race may have been lost to another change.
+            let known = changed.as_deref().unwrap_or(account).revision;
+            if budget.revision > known {
                 changed = self.account_cache.refresh(&account.id).await?;
                 if changed.is_none() {
                     let retry_at = self.clock.now() + CONTENDED_WAIT;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use spillway_core::budget::{DenialReason, Role};
+use spillway_core::budget::{DenialReason, GrantId, Revision, Role};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{OnceKey, SendId};
 use spillway_core::profile::Profile;
@@ -201,4 +201,32 @@ fn an_answer_in_a_conversation_is_charged_to_messages_and_not_to_private_replies
         !granted(&reserved.unwrap()).is_empty()
     };
     assert_eq!([&reply, &reply, &answer, &answer].map(is_granted), [true, false, true, false]);
+}
+
+/// Somebody changes the account, and announces it in the budget.
+fn announce(world: &World, revision: Revision) {
+    let mut state = world.state();
+    let budget = state.budget().with_revision(revision, GrantId::new(7, revision.0)).unwrap();
+    state.set_budget(budget);
+}
+
+#[test]
+fn every_change_that_is_met_in_a_decision_is_read() {
+    let world = World::new();
+    let limiter = process(&world);
+    // Changed right before the first write, and removed right before the second.
+    fn remove(world: &World) {
+        world.state().revision = None;
+        announce(world, Revision(2));
+    }
+    fn change(world: &World) {
+        world.state().revision = Some(Revision(1));
+        announce(world, Revision(1));
+        world.state().meanwhile = Some(("save the budget", remove));
+    }
+    world.state().meanwhile = Some(("save the budget", change));
+    let task = task("1", "guide");
+    let reserved = now(limiter.reserve(&account(), &[&task], world.now() + MINUTE, &|_, _, _| 0));
+    let reserved = reserved.unwrap();
+    assert!(granted(&reserved).is_empty(), "it is not connected any more");
 }
