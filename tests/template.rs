@@ -527,3 +527,30 @@ fn lambda_drops_no_line_whatever_its_level() {
         );
     }
 }
+
+#[test]
+fn what_samconfig_sets_the_template_has() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samconfig.toml");
+    let config: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
+    let template = template();
+    let mut seen = BTreeSet::new();
+    for (environment, of) in config.iter().filter(|(name, _)| *name != "version") {
+        let deploy = &of["deploy"]["parameters"];
+        assert!(seen.insert(deploy["stack_name"].as_str().unwrap().to_owned()), "{environment}");
+        for set in deploy["parameter_overrides"].as_str().unwrap().split(' ') {
+            let (name, value) = set.split_once('=').unwrap();
+            let parameter = &template["Parameters"][name];
+            assert!(parameter.is_object(), "{environment}: there is no parameter {name}");
+            let allowed = parameter["AllowedValues"].as_array();
+            let is_allowed = |allowed: &Value| match allowed {
+                Value::String(text) => text == value,
+                other => other.to_string() == value,
+            };
+            assert!(
+                allowed.is_none_or(|allowed| allowed.iter().any(is_allowed)),
+                "{environment}: {name} may not be {value}"
+            );
+        }
+    }
+    assert_eq!(seen.len(), 2, "development and production");
+}

@@ -83,7 +83,9 @@ fn legend(models: &[Row]) -> String {
     }
     out.push_str(
         "in hold: calls made while a limit response said to stop. per DM: requests to queues and\n\
-         stores, as modelled. fullest window: calls, refused ones too, against the limit.\n",
+         stores, as modelled. fullest window: calls, refused ones too, against the limit.\n\
+         Spillway's schedule runs each minute, for all accounts together. Here one account's DMs\n\
+         bear all of it, which is most of what they cost where few comments come in a day.\n",
     );
     out
 }
