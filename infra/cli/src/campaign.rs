@@ -9,18 +9,18 @@ use serde::Serialize;
 use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::profile::Profile;
-use spillway_core::rules::Terms;
 use spillway_service::account::Account;
 use spillway_service::accounts_file::{self, AccountsFileError, Mistake};
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
 use spillway_service::admin::rfc3339;
 use spillway_service::fields::{self, Field};
+use spillway_service::new_limits::NewTerms;
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::exit::Refused;
-use crate::output::{Output, Paint, paint, table};
+use crate::output::{Output, Paint, counted, paint, table};
 
 /// What is done with campaigns.
 #[derive(Subcommand)]
@@ -213,7 +213,7 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     })
 }
 
-fn plan_text(planned: &Planned) -> String {
+pub(crate) fn plan_text(planned: &Planned) -> String {
     let mut text = format!("account {} (line {})\n", planned.account.id, planned.line);
     let mut line = |sign: &str, what: &str| {
         let _ = writeln!(text, "  {sign} {what}");
@@ -225,7 +225,11 @@ fn plan_text(planned: &Planned) -> String {
         match change {
             Change::Added(campaign) => line(
                 &paint(Paint::Good, "+"),
-                &format!("campaign {}, {} messages", campaign.id, campaign.messages.len()),
+                &format!(
+                    "campaign {}, {}",
+                    campaign.id,
+                    counted(campaign.messages.len(), "message")
+                ),
             ),
             Change::Changed { to, fields } => {
                 line(&paint(Paint::Warn, "~"), &format!("campaign {}", to.id));
@@ -381,7 +385,7 @@ struct Exported {
 struct ExportedAccount {
     id: AccountId,
     profile: String,
-    terms: Terms,
+    terms: NewTerms,
     campaign: Vec<Campaign>,
 }
 
@@ -415,7 +419,7 @@ fn exported(accounts: &[Account]) -> Exported {
         out.push(ExportedAccount {
             id: account.id.clone(),
             profile: profile.name,
-            terms: account.rules.terms().clone(),
+            terms: account.rules.terms().into(),
             campaign: account.campaigns.iter().cloned().collect(),
         });
     }
@@ -425,6 +429,8 @@ fn exported(accounts: &[Account]) -> Exported {
 #[cfg(test)]
 mod tests {
     use spillway_core::campaign::Campaigns;
+    use spillway_core::rules::Terms;
+    use spillway_core::time::Timestamp;
     use spillway_service::account::SealedToken;
     use spillway_service::accounts_file::NewAccount;
     use spillway_service::admin::plan::plan;
@@ -481,7 +487,7 @@ messages = ["Thanks!"]
         let again = accounts_file::parse(&text, &Profile::meta()).unwrap();
         assert_eq!(again.len(), 2, "{text}");
         for (stored, wanted) in accounts.iter().zip(&again) {
-            let plan = plan(stored, wanted, Unnamed::Go).unwrap();
+            let plan = plan(stored, wanted, Unnamed::Go, Timestamp::NEVER).unwrap();
             assert!(plan.is_empty(), "{plan:?}\n{text}");
         }
     }

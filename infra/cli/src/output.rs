@@ -59,6 +59,12 @@ pub(crate) fn paint(paint: Paint, text: &str) -> String {
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
+/// A number of things: `1 campaign`, `2 campaigns`.
+pub(crate) fn counted(n: usize, thing: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
+}
+
 /// Columns under their heads; `empty` where there is no row.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], empty: &str) -> String {
     if rows.is_empty() {

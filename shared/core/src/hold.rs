@@ -191,7 +191,7 @@ impl Holds {
         true
     }
 
-    /// The probe was given back, and was no call.
+    /// The probe was given back, or has told nothing.
     pub(crate) fn drop_probe(&mut self) {
         if let Some(hold) = &mut self.current {
             hold.probe = None;

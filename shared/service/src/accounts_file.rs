@@ -18,6 +18,7 @@ use spillway_core::rules::{Rules, Terms};
 use toml::Spanned;
 
 use self::tree::{Place, Tree};
+use crate::new_limits::{LimitsError, NewLimits, NewTerms};
 
 mod tree;
 
@@ -31,18 +32,9 @@ pub struct NewAccount {
     /// The limits it keeps.
     pub rules: Rules,
     /// Those of the limits that the file names.
-    pub given: Given,
+    pub given: NewLimits,
     /// Its campaigns.
     pub campaigns: Vec<Campaign>,
-}
-
-/// The limits that a file names. The others are the defaults, or stay as they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// The profile.
-    pub profile: Option<Profile>,
-    /// Tier, day and warm-up.
-    pub terms: Option<Terms>,
 }
 
 /// Why a file is refused. Nothing of a refused file is used.
@@ -229,7 +221,7 @@ pub enum Reason {
     Unlimited(String, &'static str),
     /// An account's own limits cannot be kept.
     #[error("account {0}: {1}")]
-    Rules(AccountId, ProfileError),
+    Limits(AccountId, LimitsError),
 }
 
 /// Accounts, their campaigns and the limits they keep.
@@ -291,7 +283,8 @@ struct Entry {
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     profile: Option<Spanned<String>>,
     /// What applies to this account, whatever its profile.
-    terms: Option<Terms>,
+    #[serde(default)]
+    terms: NewTerms,
     /// Its campaigns.
     #[serde(default)]
     campaign: Vec<Campaign>,
@@ -382,7 +375,7 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
             mistakes.add(id_span, Reason::SameAccount(id));
             continue;
         }
-        let given = Given {
+        let given = NewLimits {
             profile: name.and_then(|name| {
                 let found = profiles.iter().find(|profile| profile.name == *name.get_ref());
                 if found.is_none() {
@@ -397,13 +390,13 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
         if let Err(much) = check_together(campaigns.iter()) {
             mistakes.add(id_span, Reason::TooMuch(id.clone(), much));
         }
-        let of_account = given.profile.clone().unwrap_or_else(|| profile.clone());
-        match Rules::new(of_account, given.terms.clone().unwrap_or_default()) {
+        let rules = Rules::new(profile.clone(), Terms::default());
+        match rules.and_then(|rules| given.over(&rules)) {
             Ok(rules) => {
                 let line = mistakes.line(span.start);
                 accounts.push(NewAccount { id, line, rules, given, campaigns });
             }
-            Err(error) => mistakes.add(span, Reason::Rules(id, error)),
+            Err(error) => mistakes.add(span, Reason::Limits(id, error.into())),
         }
     }
     mistakes.end().map(|()| accounts)

@@ -8,8 +8,9 @@ use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentKind, Delivery, Event};
+use spillway_service::admin::AdminError;
 use spillway_service::admin::accounts::AccountAdmin;
-use spillway_service::admin::connect::Connection;
+use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Job;
 use spillway_service::ingest::{Ingest, Ingested};
@@ -207,11 +208,11 @@ async fn connect(
     accounts: &AccountAdmin,
     host: &Host,
     account: &AccountId,
-) -> Result<(), StoreError> {
+) -> Result<(), AdminError> {
     let login = host.shared.world().log_in(account);
     let Some((account, token, lasts)) = login else { return Ok(()) };
     let connection = Connection {
-        account: &account,
+        settings: &NewSettings::from(&account),
         token: &token,
         lasts,
         proof: NewToken::Works,

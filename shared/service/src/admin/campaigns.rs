@@ -146,6 +146,7 @@ impl AccountAdmin {
     ) -> BoxFuture<'a, Result<Plans, StoreError>> {
         Box::pin(async move {
             let (mut planned, mut mistakes) = (Vec::new(), Vec::new());
+            let now = self.clock.now();
             for account in wanted {
                 let line = account.line;
                 let Some(stored) = self.accounts.load(&account.id).await? else {
@@ -153,7 +154,7 @@ impl AccountAdmin {
                     mistakes.push(Mistake { line, reason });
                     continue;
                 };
-                match plan(&stored, account, unnamed) {
+                match plan(&stored, account, unnamed, now) {
                     Ok(plan) => planned.push(Planned { account: stored, line, plan }),
                     Err(reason) => mistakes.push(Mistake { line, reason }),
                 }

@@ -158,7 +158,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "tier = 2",
         "tier = 2, warm_up_since = -1",
-        "line 15: invalid value: integer `-1`, expected u64",
+        "line 15: invalid value: integer `-1`, expected a date such as 2026-11-01, or \"none\"",
     ),
     (
         "tier = 2",
