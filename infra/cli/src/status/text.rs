@@ -11,13 +11,22 @@ use spillway_service::admin::overview::{Extent, Overview};
 
 use crate::output::{Paint, paint, span, table, when};
 
+/// How many cells an account's line has.
+pub(super) const COLUMNS: usize = 9;
+
+/// What they are called.
+pub(super) const HEAD: [&str; COLUMNS] =
+    ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
+
+/// The columns that go where there is little room, the least important first.
+pub(super) const LEAST_FIRST: [usize; COLUMNS - 2] = [8, 7, 5, 2, 6, 4, 3];
+
 /// A line for each account, and what is wrong in words.
 pub(super) fn all(overviews: &[Overview], now: Timestamp) -> String {
-    let head =
-        ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
-    let rows: Vec<[String; 9]> = overviews.iter().map(|overview| cells(overview, now)).collect();
+    let rows: Vec<[String; COLUMNS]> =
+        overviews.iter().map(|overview| cells(overview, now)).collect();
     let empty = "no account is connected: `spillway connect --help` says how";
-    let mut out = table(head, &rows, empty);
+    let mut out = table(HEAD, &rows, empty);
     for overview in overviews {
         for condition in &overview.conditions {
             if condition.state == State::Healthy {
@@ -37,7 +46,7 @@ pub(super) fn all(overviews: &[Overview], now: Timestamp) -> String {
 }
 
 /// The cells of an account's line.
-pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; 9] {
+pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; COLUMNS] {
     let dash = || "-".to_owned();
     let ahead = |at: Timestamp| match at.since(now) {
         ahead if ahead.is_zero() => "now".to_owned(),
