@@ -1,7 +1,7 @@
 //! `spillway campaign`: what the accounts answer to, from files and back into files.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -20,7 +20,8 @@ use spillway_service::new_limits::NewTerms;
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::exit::Refused;
-use crate::output::{Output, Paint, counted, paint, table};
+use crate::output::{Output, Paint, counted, note, paint, table};
+use crate::text_file;
 
 /// What is done with campaigns.
 #[derive(Subcommand)]
@@ -152,17 +153,6 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     }
 }
 
-/// A file's text, and how it is called.
-fn read(file: &Path) -> Result<(String, String)> {
-    if file == Path::new("-") {
-        let text = std::io::read_to_string(std::io::stdin()).context("read standard input")?;
-        return Ok((text, "standard input".into()));
-    }
-    let shown = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-    Ok((text, shown))
-}
-
 /// Refuses a file for its mistakes, each with the line that it is about.
 pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyhow::Error {
     let mut reasons = String::new();
@@ -174,7 +164,7 @@ pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyho
 }
 
 async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<()> {
-    let (text, shown) = read(&options.file)?;
+    let (text, shown) = text_file::read(&options.file)?;
     let wanted = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
     let deployment = place.open().await?;
@@ -186,6 +176,11 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     }
     let is_empty = planned.iter().all(|planned| planned.plan.is_empty());
     let removed: usize = planned.iter().map(|planned| planned.plan.removed().len()).sum();
+    for rules in planned.iter().filter_map(|planned| planned.plan.rules.as_ref()) {
+        for warning in rules.profile().warnings(rules.terms().tier) {
+            note(format_args!("profile `{}`: {warning}", rules.profile().name));
+        }
+    }
     // What will change is seen before anybody is asked.
     if output == Output::People {
         output.print(&(), || planned.iter().map(plan_text).collect())?;

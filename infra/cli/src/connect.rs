@@ -2,7 +2,7 @@
 //! by a login or with a token at hand; and `spillway new-key`, a new key to seal tokens with.
 
 use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,6 +23,7 @@ use crate::campaign;
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::output::{Output, counted, note};
+use crate::text_file;
 
 /// What to connect, and where.
 #[derive(Args)]
@@ -133,8 +134,11 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
         return output.print(&serde_json::json!({ "login_url": url }), || format!("{url}\n"));
     }
     let path = options.file.as_deref().context("name the file of accounts and campaigns")?;
-    let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    ensure!(
+        path != Path::new("-"),
+        "name the file of accounts and campaigns: standard input is for the token"
+    );
+    let (text, shown) = text_file::read(path)?;
     let accounts = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| campaign::refuse(&shown, &text, &error))?;
     let wanted = options.account.as_deref().map(|id| AccountId::new(id.trim()));
