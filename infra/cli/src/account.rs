@@ -272,7 +272,7 @@ async fn resume(
         consent.ask(&format!(
             "the whole app is on hold since Meta's answer ({}) until {}; the next call of any account \
              finds out whether that is over",
-            name(hold.cause),
+            hold.cause,
             when(hold.until, now)
         ))?;
         admin.resume_app(id).await?;
@@ -287,7 +287,7 @@ async fn resume(
                 "{id} itself is not on hold, but the whole app is ({}) until {}. The next call of any \
                  account finds out now whether that is over, and if it is, the others follow within \
                  minutes: `spillway status {id}` shows it\n",
-                name(hold.cause),
+                hold.cause,
                 when(hold.until, now)
             ),
         });
@@ -296,7 +296,7 @@ async fn resume(
         consent.ask(&format!(
             "{id} is on hold since Meta's answer ({}) until {}; one call goes now and finds out \
              whether that is over",
-            name(hold.cause),
+            hold.cause,
             when(hold.until, now)
         ))?;
     }
@@ -304,7 +304,7 @@ async fn resume(
     let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
     let shown = ResumedView { account: id.clone(), app, ended };
     output.print(&shown, || {
-        let names: Vec<&str> = shown.ended.iter().map(|&cause| name(cause)).collect();
+        let names: Vec<String> = shown.ended.iter().map(ToString::to_string).collect();
         format!("{id} goes on within a minute; ended: {}\n", names.join(", "))
     })
 }
@@ -333,26 +333,12 @@ async fn remove(
     })
 }
 
-/// A cause as people and programs read it.
-pub(crate) fn name(cause: HoldCause) -> &'static str {
-    match cause {
-        HoldCause::Throttled => "throttled",
-        HoldCause::Blocked => "blocked",
-        HoldCause::TokenDead => "token dead",
-        HoldCause::Permission => "permission missing",
-        HoldCause::NearLimit => "near limit",
-        HoldCause::Refusing => "refusing everybody",
-        HoldCause::Failing => "failing",
-        HoldCause::Operator => "by hand",
-    }
-}
-
 fn state(shown: &AccountView, now: Timestamp) -> String {
     let hold = |hold: &HoldView| {
         if hold.until == Timestamp::NEVER {
-            format!("on hold, {}", name(hold.cause))
+            format!("on hold, {}", hold.cause)
         } else {
-            format!("on hold, {}, for {}", name(hold.cause), span(hold.until.since(now)))
+            format!("on hold, {}, for {}", hold.cause, span(hold.until.since(now)))
         }
     };
     match shown.holds.iter().max_by_key(|hold| hold.until) {
@@ -373,7 +359,7 @@ fn text(shown: &AccountView, now: Timestamp) -> String {
         let until = when(hold.until, now);
         let reason = hold.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
         let since = rfc3339(hold.since).unwrap_or_default();
-        line("hold", &format!("{} since {since}, until {until}{reason}", name(hold.cause)));
+        line("hold", &format!("{} since {since}, until {until}{reason}", hold.cause));
     }
     line("profile", &shown.profile);
     line("tier", &shown.tier.to_string());

@@ -182,8 +182,8 @@ impl fmt::Display for DenialReason {
             Self::Hours => f.write_str("active hours"),
             Self::Pace => f.write_str("pace"),
             Self::Hold(HoldCause::Operator) => f.write_str("hold by hand"),
-            Self::Hold(cause) => write!(f, "hold {cause:?}"),
-            Self::AppHold(cause) => write!(f, "hold of the app {cause:?}"),
+            Self::Hold(cause) => write!(f, "hold ({cause})"),
+            Self::AppHold(cause) => write!(f, "hold of the app ({cause})"),
             Self::RecipientHold => f.write_str("hold of the recipient"),
             Self::CampaignHold => f.write_str("hold of the campaign"),
             Self::Clock => f.write_str("the process's clock"),
@@ -677,7 +677,7 @@ mod tests {
             DenialReason::Hours,
         ]
         .map(|bound| bound.to_string());
-        assert_eq!(shown, ["quota hour", "hold Blocked", "active hours"]);
+        assert_eq!(shown, ["quota hour", "hold (blocked)", "active hours"]);
     }
 
     #[test]

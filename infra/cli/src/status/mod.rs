@@ -46,7 +46,7 @@ pub(crate) struct Options {
 /// Looks, once or again and again.
 pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
-    let only = options.account.as_deref().map(AccountId::from);
+    let only = options.account.as_deref().map(|id| AccountId::new(id.trim()));
     if options.watch {
         return watch::run(&deployment, only.as_ref(), options.every).await;
     }

@@ -52,6 +52,7 @@ fn colour(state: State) -> Color {
         | State::Slowed
         | State::TokenExpiring
         | State::CampaignHeld
+        | State::CampaignPaused
         | State::Held => Color::Yellow,
         State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Color::Red,
     }

@@ -9,7 +9,7 @@ use spillway_core::status::State;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::{Extent, Overview};
 
-use crate::output::{Paint, paint, span, table, when};
+use crate::output::{Paint, heard, paint, span, table, when};
 
 /// How many cells an account's line has.
 pub(super) const COLUMNS: usize = 9;
@@ -52,7 +52,6 @@ pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; COLUMNS] {
         ahead if ahead.is_zero() => "now".to_owned(),
         ahead => format!("in {}", span(ahead)),
     };
-    let ago = |at: Timestamp| format!("{} ago", span(now.since(at)));
     [
         overview.account.to_string(),
         overview.state().to_string(),
@@ -62,7 +61,7 @@ pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; COLUMNS] {
         overview.outlook.map_or_else(dash, |outlook| format!("~{}", ahead(outlook.last))),
         overview.outlook.map_or_else(dash, |outlook| outlook.late.to_string()),
         overview.token.ends_at.map_or_else(|| "?".to_owned(), ahead),
-        overview.last_seen.map_or_else(|| "never".to_owned(), ago),
+        overview.last_seen.map_or_else(|| "never".to_owned(), |at| heard(at, now)),
     ]
 }
 
@@ -93,6 +92,7 @@ fn said(state: State) -> String {
         | State::Slowed
         | State::TokenExpiring
         | State::CampaignHeld
+        | State::CampaignPaused
         | State::Held => Paint::Warn,
         State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Paint::Bad,
     };
@@ -159,7 +159,8 @@ pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
     };
     out += &line("token ends", unknown(overview.token.ends_at, "not known before it is renewed"));
     out += &line("calls", server_errors(overview, now));
-    out += &line("last webhook", unknown(overview.last_seen, "none yet"));
+    let last = overview.last_seen.map_or_else(|| "none yet".to_owned(), |at| heard(at, now));
+    out += &line("last webhook", last);
     out += "\n  DMs an hour, 24 hours back and 24 ahead\n";
     let _ =
         writeln!(out, "  {}│{}", past(overview), bars(&overview.planned_by_hour, most(overview)));

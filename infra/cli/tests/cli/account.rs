@@ -125,7 +125,9 @@ async fn an_account_is_removed_with_all_that_waits() {
     let left = left["accounts"].as_array().unwrap().iter().map(|account| &account["account"]);
     assert_eq!(left.collect::<Vec<_>>(), [OTHER]);
     let list = ["send", "list", "--account", CREATOR];
-    assert_eq!(stand.json(&list).await["sends"], json!([]));
+    stand.run(&list).await.failed(1, "is not connected");
+    let cancelled = [&list[..], &["--state", "cancelled"]].concat();
+    assert_eq!(stand.json(&cancelled).await["sends"].as_array().unwrap().len(), 30);
     let shown = stand.json(&["send", "show", &send_id(CREATOR, 3)]).await;
     assert_snapshot!("send_cancelled", steady(&shown));
     assert_eq!(stand.calls(), 0);
@@ -282,6 +284,9 @@ async fn a_new_token_takes_the_place_of_a_dead_one() {
     stand.comment(OTHER, "hello", 0..2).await;
     let held = |shown: &Value| shown["holds"][0]["cause"] == "token_dead";
     stand.until(&["account", "show", OTHER], held).await;
+    let status = stand.json(&["status", OTHER]).await["accounts"][0].clone();
+    assert_eq!((&status["state"], &status["next_dm_at"]), (&json!("token_dead"), &Value::Null));
+    assert_eq!(status["conditions"].as_array().unwrap().len(), 1, "one cause, told once: {status}");
     let text = format!("[[account]]\nid = \"{OTHER}\"\n");
     let accounts = file("dead.toml", &text).to_str().unwrap().to_owned();
     stand.run_with(&["connect", &accounts], "tok").await.failed(1, "does not take the token");

@@ -4,6 +4,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::time::Timestamp;
 
 use super::AdminError;
@@ -225,7 +226,15 @@ impl AccountAdmin {
                 if !self.changes.set_running(account, campaign, running).await? {
                     return Err(RunningError::Removed);
                 }
-                self.backlogs.wake(account, self.clock.now()).await?;
+                let now = self.clock.now();
+                self.backlogs.wake(account, now).await?;
+                let of = campaign.clone();
+                let what = match running {
+                    Running::Active => Event::CampaignResumed { campaign: of },
+                    Running::PausedSince(_) => Event::CampaignPaused { campaign: of },
+                };
+                let entry = JournalEntry { at: now, account: account.clone(), what };
+                self.journal.append(&entry).await?;
             }
             let state = match running {
                 Running::Active => "active",
