@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use spillway_cloud::meta::login::{Login, Subscribed};
+use spillway_cloud::meta::login::{Login, Payer, Subscribed};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, RecipientId};
@@ -14,6 +14,7 @@ use spillway_core::quota::GRANT_LIFE;
 use spillway_core::time::Timestamp;
 use spillway_local::clock::SteppedClock;
 use spillway_local::setup::load_accounts;
+use spillway_service::admin::connect::NewSettings;
 use spillway_service::port::{Budgets, Moved, Read, Saved, StoreError};
 
 use crate::harness::{CREATOR, World, all_said, careful};
@@ -134,14 +135,15 @@ async fn a_login_subscribes_nothing() {
     let (app, code) = world.stack.graph.log_in(&AccountId::new(CREATOR)).unwrap();
     let secrets = world.stack.secrets.app_secrets.clone();
     let login = Login::new(&world.stack.config.graph, secrets).unwrap();
-    let logged_in = login.redeem(&app, &code.into(), "https://example.com/").await.unwrap();
-    let account = load_accounts(None, &careful()).unwrap().remove(0);
+    let logged_in =
+        login.redeem(&app, &code.into(), "https://example.com/", Payer::Unknown).await.unwrap();
+    let settings = NewSettings::from(&load_accounts(None, &careful()).unwrap()[0]);
     let before = world.calls().len();
     let wiring = slow(world.outside.clone());
-    let connected = login.connect(&wiring, &logged_in, &account).await;
+    let connected = login.connect(&wiring, &logged_in, &settings).await;
     assert!(matches!(connected, Ok(Subscribed::Later(_))), "{connected:?}");
     assert_eq!(world.calls().len(), before);
     IS_SLOW.set(false);
-    let connected = login.connect(&wiring, &logged_in, &account).await;
+    let connected = login.connect(&wiring, &logged_in, &settings).await;
     assert!(matches!(connected, Ok(Subscribed::Yes)), "{connected:?}");
 }

@@ -13,7 +13,7 @@ use lambda_http::http::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::{DynamoAccounts, Table};
-use spillway_cloud::meta::login::Login;
+use spillway_cloud::meta::login::{Login, Payer};
 use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError};
 use spillway_cloud::token::{Kms, TokenKeys};
 use spillway_core::id::AccountId;
@@ -309,7 +309,11 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
     let renewed = keys.open(&id, &renewed).unwrap().expose_secret().to_owned();
     let login = Login::new(&world.stack.config.graph, world.stack.secrets.app_secrets.clone());
     let code = SecretString::from(CODE);
-    let refused = login.unwrap().redeem("990", &code, "https://example.com/").await.unwrap_err();
+    let refused = login
+        .unwrap()
+        .redeem("990", &code, "https://example.com/", Payer::Unknown)
+        .await
+        .unwrap_err();
     let refused = format!("{refused} {refused:?}");
     let canaries = [TOKEN, verify.as_str(), app.as_str(), renewed.as_str(), CODE];
     let mode = ("hub.mode", "subscribe");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
-use spillway_cloud::meta::login::{Login, Subscribed};
+use spillway_cloud::meta::login::{Login, Payer, Subscribed};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
@@ -17,6 +17,7 @@ use spillway_graph::{Fault, FaultKind, app_scoped};
 use spillway_local::lambda::WEBHOOK_PATH;
 use spillway_local::setup::load_accounts;
 use spillway_meta::signed_request;
+use spillway_service::admin::connect::NewSettings;
 use spillway_service::port::{KeptToken, MaintenanceSchedule, UpkeepRequest};
 use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 
@@ -76,9 +77,10 @@ impl World {
         let (app, code) = self.stack.graph.log_in(&AccountId::new(CREATOR)).unwrap();
         let secrets = self.stack.secrets.app_secrets.clone();
         let login = Login::new(&self.stack.config.graph, secrets).unwrap();
-        let logged_in = login.redeem(&app, &code.into(), "https://example.com/").await.unwrap();
-        let account = load_accounts(None, &careful()).unwrap().remove(0);
-        let connected = login.connect(&self.outside, &logged_in, &account).await;
+        let logged_in =
+            login.redeem(&app, &code.into(), "https://example.com/", Payer::Unknown).await.unwrap();
+        let settings = NewSettings::from(&load_accounts(None, &careful()).unwrap()[0]);
+        let connected = login.connect(&self.outside, &logged_in, &settings).await;
         assert!(matches!(connected, Ok(Subscribed::Yes)), "{connected:?}");
     }
 
@@ -512,19 +514,24 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     let turned = vec![secrets[1].clone(), secrets[0].clone()];
     let login = Login::new(&world.stack.config.graph, turned).unwrap();
     let redirect = "https://example.com/";
-    let wrong = login.redeem(&app, &"AQB0".into(), redirect).await.unwrap_err().to_string();
+    let wrong =
+        login.redeem(&app, &"AQB0".into(), redirect, Payer::Unknown).await.unwrap_err().to_string();
     assert!(wrong.contains("Log in again"), "{wrong}");
-    let logged_in = login.redeem(&app, &code, redirect).await.unwrap();
+    let logged_in = login.redeem(&app, &code, redirect, Payer::Unknown).await.unwrap();
     assert_eq!(logged_in.me.account.as_str(), new);
     // Its owner has asked for a deletion before, which upkeep has not come to.
     let request = UpkeepRequest::Delete { code: "c0de".into() };
     world.outside.maintenance.ask(&new.into(), &request, world.now()).await.unwrap();
-    let subscribed = login.connect(&world.outside, &logged_in, &account).await.unwrap();
+    let subscribed =
+        login.connect(&world.outside, &logged_in, &NewSettings::from(&account)).await.unwrap();
     assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");
     assert_eq!(world.stack.graph.fields(&new.into()).len(), WEBHOOK_FIELDS.len());
     let kept = world.outside.tokens.load(&new.into()).await.unwrap().unwrap();
     assert_eq!(kept.life.ends_at.unwrap().since(world.now()), 60 * DAY);
-    assert!(login.redeem(&app, &code, redirect).await.is_err(), "a code is good once");
+    assert!(
+        login.redeem(&app, &code, redirect, Payer::Unknown).await.is_err(),
+        "a code is good once"
+    );
 
     let asked = [said(7).on("17841400000000003")];
     world.plan(world.now() + MINUTE, &asked);

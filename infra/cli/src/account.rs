@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use spillway_core::active_hours::{TimeOfDay, Zone};
 use spillway_core::hold::HoldCause;
@@ -13,10 +13,11 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::accounts::{
-    AccountView, HoldView, LimitsError, LimitsView, NewLimits, ResumedView, differences,
+    AccountView, HoldView, LimitsView, ResumedView, differences,
 };
 use spillway_service::admin::removal::RemovedView;
 use spillway_service::admin::rfc3339;
+use spillway_service::new_limits::{NewLimits, NewTerms, WarmUpSince};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -116,8 +117,8 @@ pub(crate) struct SetOptions {
     #[arg(long, value_name = "HH:MM")]
     day_starts: Option<TimeOfDay>,
     /// When it began to send through software: a date such as 2026-11-01, `now`, or `none`
-    #[arg(long, value_name = "DATE")]
-    warm_up_since: Option<String>,
+    #[arg(long, value_name = "DATE", value_parser = since)]
+    warm_up_since: Option<Since>,
     /// The limits: careful, meta, or a profile of --profiles
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
@@ -216,39 +217,29 @@ fn changed(before: &Rules, options: &SetOptions, now: Timestamp) -> Result<Rules
         None => None,
         Some(name) => Some(limits::profile(name, options.profiles.as_deref())?),
     };
-    let zone = options.time_zone.as_ref().unwrap_or(&before.terms().time_zone);
-    let warm_up_since = match options.warm_up_since.as_deref() {
-        None => None,
-        Some("none") => Some(None),
-        Some("now") => Some(Some(now)),
-        Some(date) => Some(Some(date_in(date, zone)?)),
-    };
-    let new = NewLimits {
-        tier: options.tier,
-        time_zone: options.time_zone.clone(),
-        day_starts: options.day_starts,
-        warm_up_since,
-        profile,
-    };
-    new.applied_to(before, now).map_err(|error| match error {
-        LimitsError::NoWarmUp(profile) => anyhow!(
-            "profile `{profile}` has no warm-up: leave --warm-up-since out, or choose another profile"
-        ),
-        LimitsError::Future => anyhow!("--warm-up-since is in the future"),
-        LimitsError::Profile(error) => error.into(),
-    })
+    let warm_up_since = options.warm_up_since.map(|since| match since {
+        Since::Now => WarmUpSince::At(now),
+        Since::Said(since) => since,
+    });
+    let SetOptions { tier, ref time_zone, day_starts, .. } = *options;
+    let terms = NewTerms { tier, time_zone: time_zone.clone(), day_starts, warm_up_since };
+    Ok(NewLimits { profile, terms }.applied_to(before, now)?)
 }
 
-fn date_in(date: &str, zone: &Zone) -> Result<Timestamp> {
-    let day: Option<jiff::civil::Date> = date.parse().ok();
-    let zone = jiff::tz::TimeZoneDatabase::bundled().get(&zone.to_string()).ok();
-    day.zip(zone)
-        .and_then(|(day, zone)| day.to_zoned(zone).ok())
-        .and_then(|at| u64::try_from(at.timestamp().as_millisecond()).ok())
-        .map(Timestamp::from_millis)
-        .with_context(|| {
-            format!("--warm-up-since `{date}`: write a date such as 2026-11-01, `now` or `none`")
-        })
+/// When an account began to send through software, as the command line says it.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    Now,
+    Said(WarmUpSince),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    match text {
+        "now" => Ok(Since::Now),
+        text => text.parse().map(Since::Said).map_err(|_| {
+            format!("`{text}` is not a date: write one such as 2026-11-01, `now` or `none`")
+        }),
+    }
 }
 
 async fn hold(
@@ -281,7 +272,7 @@ async fn resume(
         consent.ask(&format!(
             "the whole app is on hold since Meta's answer ({}) until {}; the next call of any account \
              finds out whether that is over",
-            name(hold.cause),
+            hold.cause,
             when(hold.until, now)
         ))?;
         admin.resume_app(id).await?;
@@ -296,7 +287,7 @@ async fn resume(
                 "{id} itself is not on hold, but the whole app is ({}) until {}. The next call of any \
                  account finds out now whether that is over, and if it is, the others follow within \
                  minutes: `spillway status {id}` shows it\n",
-                name(hold.cause),
+                hold.cause,
                 when(hold.until, now)
             ),
         });
@@ -305,7 +296,7 @@ async fn resume(
         consent.ask(&format!(
             "{id} is on hold since Meta's answer ({}) until {}; one call goes now and finds out \
              whether that is over",
-            name(hold.cause),
+            hold.cause,
             when(hold.until, now)
         ))?;
     }
@@ -313,7 +304,7 @@ async fn resume(
     let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
     let shown = ResumedView { account: id.clone(), app, ended };
     output.print(&shown, || {
-        let names: Vec<&str> = shown.ended.iter().map(|&cause| name(cause)).collect();
+        let names: Vec<String> = shown.ended.iter().map(ToString::to_string).collect();
         format!("{id} goes on within a minute; ended: {}\n", names.join(", "))
     })
 }
@@ -342,26 +333,12 @@ async fn remove(
     })
 }
 
-/// A cause as people and programs read it.
-pub(crate) fn name(cause: HoldCause) -> &'static str {
-    match cause {
-        HoldCause::Throttled => "throttled",
-        HoldCause::Blocked => "blocked",
-        HoldCause::TokenDead => "token dead",
-        HoldCause::Permission => "permission missing",
-        HoldCause::NearLimit => "near limit",
-        HoldCause::Refusing => "refusing everybody",
-        HoldCause::Failing => "failing",
-        HoldCause::Operator => "by hand",
-    }
-}
-
 fn state(shown: &AccountView, now: Timestamp) -> String {
     let hold = |hold: &HoldView| {
         if hold.until == Timestamp::NEVER {
-            format!("on hold, {}", name(hold.cause))
+            format!("on hold, {}", hold.cause)
         } else {
-            format!("on hold, {}, for {}", name(hold.cause), span(hold.until.since(now)))
+            format!("on hold, {}, for {}", hold.cause, span(hold.until.since(now)))
         }
     };
     match shown.holds.iter().max_by_key(|hold| hold.until) {
@@ -382,7 +359,7 @@ fn text(shown: &AccountView, now: Timestamp) -> String {
         let until = when(hold.until, now);
         let reason = hold.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
         let since = rfc3339(hold.since).unwrap_or_default();
-        line("hold", &format!("{} since {since}, until {until}{reason}", name(hold.cause)));
+        line("hold", &format!("{} since {since}, until {until}{reason}", hold.cause));
     }
     line("profile", &shown.profile);
     line("tier", &shown.tier.to_string());

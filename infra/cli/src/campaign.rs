@@ -1,7 +1,7 @@
 //! `spillway campaign`: what the accounts answer to, from files and back into files.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -9,18 +9,19 @@ use serde::Serialize;
 use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::profile::Profile;
-use spillway_core::rules::Terms;
 use spillway_service::account::Account;
 use spillway_service::accounts_file::{self, AccountsFileError, Mistake};
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
 use spillway_service::admin::rfc3339;
 use spillway_service::fields::{self, Field};
+use spillway_service::new_limits::NewTerms;
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::exit::Refused;
-use crate::output::{Output, Paint, paint, table};
+use crate::output::{Output, Paint, counted, note, paint, table};
+use crate::text_file;
 
 /// What is done with campaigns.
 #[derive(Subcommand)]
@@ -152,17 +153,6 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     }
 }
 
-/// A file's text, and how it is called.
-fn read(file: &Path) -> Result<(String, String)> {
-    if file == Path::new("-") {
-        let text = std::io::read_to_string(std::io::stdin()).context("read standard input")?;
-        return Ok((text, "standard input".into()));
-    }
-    let shown = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-    Ok((text, shown))
-}
-
 /// Refuses a file for its mistakes, each with the line that it is about.
 pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyhow::Error {
     let mut reasons = String::new();
@@ -174,7 +164,7 @@ pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyho
 }
 
 async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<()> {
-    let (text, shown) = read(&options.file)?;
+    let (text, shown) = text_file::read(&options.file)?;
     let wanted = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
     let deployment = place.open().await?;
@@ -186,6 +176,11 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     }
     let is_empty = planned.iter().all(|planned| planned.plan.is_empty());
     let removed: usize = planned.iter().map(|planned| planned.plan.removed().len()).sum();
+    for rules in planned.iter().filter_map(|planned| planned.plan.rules.as_ref()) {
+        for warning in rules.profile().warnings(rules.terms().tier) {
+            note(format_args!("profile `{}`: {warning}", rules.profile().name));
+        }
+    }
     // What will change is seen before anybody is asked.
     if output == Output::People {
         output.print(&(), || planned.iter().map(plan_text).collect())?;
@@ -213,7 +208,7 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     })
 }
 
-fn plan_text(planned: &Planned) -> String {
+pub(crate) fn plan_text(planned: &Planned) -> String {
     let mut text = format!("account {} (line {})\n", planned.account.id, planned.line);
     let mut line = |sign: &str, what: &str| {
         let _ = writeln!(text, "  {sign} {what}");
@@ -225,7 +220,11 @@ fn plan_text(planned: &Planned) -> String {
         match change {
             Change::Added(campaign) => line(
                 &paint(Paint::Good, "+"),
-                &format!("campaign {}, {} messages", campaign.id, campaign.messages.len()),
+                &format!(
+                    "campaign {}, {}",
+                    campaign.id,
+                    counted(campaign.messages.len(), "message")
+                ),
             ),
             Change::Changed { to, fields } => {
                 line(&paint(Paint::Warn, "~"), &format!("campaign {}", to.id));
@@ -381,7 +380,7 @@ struct Exported {
 struct ExportedAccount {
     id: AccountId,
     profile: String,
-    terms: Terms,
+    terms: NewTerms,
     campaign: Vec<Campaign>,
 }
 
@@ -415,7 +414,7 @@ fn exported(accounts: &[Account]) -> Exported {
         out.push(ExportedAccount {
             id: account.id.clone(),
             profile: profile.name,
-            terms: account.rules.terms().clone(),
+            terms: account.rules.terms().into(),
             campaign: account.campaigns.iter().cloned().collect(),
         });
     }
@@ -425,6 +424,8 @@ fn exported(accounts: &[Account]) -> Exported {
 #[cfg(test)]
 mod tests {
     use spillway_core::campaign::Campaigns;
+    use spillway_core::rules::Terms;
+    use spillway_core::time::Timestamp;
     use spillway_service::account::SealedToken;
     use spillway_service::accounts_file::NewAccount;
     use spillway_service::admin::plan::plan;
@@ -481,7 +482,7 @@ messages = ["Thanks!"]
         let again = accounts_file::parse(&text, &Profile::meta()).unwrap();
         assert_eq!(again.len(), 2, "{text}");
         for (stored, wanted) in accounts.iter().zip(&again) {
-            let plan = plan(stored, wanted, Unnamed::Go).unwrap();
+            let plan = plan(stored, wanted, Unnamed::Go, Timestamp::NEVER).unwrap();
             assert!(plan.is_empty(), "{plan:?}\n{text}");
         }
     }

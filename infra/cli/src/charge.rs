@@ -65,7 +65,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
                 "use_before": rfc3339(until),
             });
             output.print(&shown, || {
-                format!("granted: {action:?} x {units}, to be used until {}\n", when(until, now))
+                format!("granted: {units} x {action}, to be used until {}\n", when(until, now))
             })?;
             Ok(Ended::Done)
         }

@@ -2,22 +2,28 @@
 //! by a login or with a token at hand; and `spillway new-key`, a new key to seal tokens with.
 
 use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
-use spillway_cloud::meta::login::{self, Login, Subscribed};
+use spillway_cloud::meta::login::{self, Login, Payer, Subscribed};
 use spillway_cloud::secrets::SecretSource;
 use spillway_core::hold::NewToken;
 use spillway_core::id::AccountId;
 use spillway_core::profile::Profile;
-use spillway_service::accounts_file::{self, NewAccount};
-use spillway_service::admin::connect::Connection;
+use spillway_core::rules::Rules;
+use spillway_service::accounts_file::{self, AccountsFileError, NewAccount};
+use spillway_service::admin::campaigns::Planned;
+use spillway_service::admin::connect::{ConnectError, ConnectPlan, Connection, History};
+use spillway_service::admin::rfc3339;
 
 use crate::campaign;
-use crate::deployment::Where;
-use crate::output::{Output, note};
+use crate::confirm::Consent;
+use crate::deployment::{Deployment, Where};
+use crate::output::{Output, counted, note};
+use crate::text_file;
 
 /// What to connect, and where.
 #[derive(Args)]
@@ -34,10 +40,14 @@ With a login, for your own app (no page has to exist at the redirect URI: the br
 The code is exchanged for a token of 60 days, which upkeep renews, and the account is subscribed to
 its webhooks. The app's secret is read from the deployment's secret.
 
-With a token that you have. It is read from standard input, so that no process list or shell history
-contains it. Upkeep subscribes the account within 15 minutes, and renews the token:
+With a token that you have. It is read from standard input, or from the terminal without being shown,
+so that no process list or shell history contains it. One call asks Meta whose it is before anything is
+stored. Upkeep subscribes the account within 15 minutes, and renews the token:
 
   spillway connect accounts.toml --account 17841400000000001 < token.txt
+
+A connected account gets the new token, and keeps what the file does not name. What the file changes is
+shown and asked about; --yes is for scripts.
 
 A file with mistakes is refused as a whole, with every line and reason, before anything is written:
 
@@ -49,12 +59,13 @@ A file with mistakes is refused as a whole, with every line and reason, before a
   keywords = [\"guide\"]            # leave out to answer every comment
   messages = [\"Hi {username|there}! https://example.com/guide\"]
 
-An account keeps the profile `careful`, tier 1, in UTC, unless the file says otherwise:
+A new account has the profile `careful`, tier 1, in UTC, and warms up from now on, unless the file says
+otherwise. --established is for an account that has sent through software before:
 
   [[account]]
   id = \"17841400000000001\"
   profile = \"meta\"                # or the name of a [[profile]] of the file
-  terms = { tier = 2, time_zone = \"Europe/Berlin\", day_starts = \"09:00\" }
+  terms = { tier = 2, time_zone = \"Europe/Berlin\", day_starts = \"09:00\", warm_up_since = 2026-11-01 }
 
 New limits apply from the next decision on, new campaigns within a minute."
 )]
@@ -76,6 +87,11 @@ pub(crate) struct Options {
     /// The redirect URI of the login
     #[arg(long, value_name = "URI", requires = "code")]
     redirect_uri: Option<String>,
+    /// The account has sent through software before: a new account with a history needs no warm-up
+    #[arg(long)]
+    established: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Subcommand)]
@@ -117,105 +133,222 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
         let url = login::login_url(app_id, redirect_uri)?;
         return output.print(&serde_json::json!({ "login_url": url }), || format!("{url}\n"));
     }
-    let file = options.file.as_deref().context("name the file of accounts and campaigns")?;
-    let shown = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let path = options.file.as_deref().context("name the file of accounts and campaigns")?;
+    ensure!(
+        path != Path::new("-"),
+        "name the file of accounts and campaigns: standard input is for the token"
+    );
+    let (text, shown) = text_file::read(path)?;
     let accounts = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| campaign::refuse(&shown, &text, &error))?;
-    let wanted = options.account.as_deref().map(AccountId::from);
+    let wanted = options.account.as_deref().map(|id| AccountId::new(id.trim()));
+    let history = if options.established { History::Established } else { History::None };
+    let job = Job {
+        file: File { shown, text, accounts },
+        history,
+        consent: options.consent,
+        output,
+        deployment: place.open().await?,
+    };
     match (options.code, options.app_id, options.redirect_uri) {
         (Some(code), Some(app_id), Some(redirect_uri)) => {
-            let deployment = place.open().await?;
-            let secrets = deployment.secrets.read().await.context(
-                "the app's secret is needed to exchange the code: let this user read the \
-                 deployment's secret",
-            )?;
-            let login = Login::new(&deployment.config.graph, secrets.app_secrets)?;
-            let code = login::code_in(&code);
-            let logged_in = login.redeem(&app_id, &code, &redirect_uri).await?;
-            let id = &logged_in.me.account;
-            ensure!(
-                wanted.is_none_or(|wanted| wanted == *id),
-                "account {id} has logged in, and --account names another one: log out of Instagram \
-                 and in again with the right one"
-            );
-            let account = chosen(accounts, Some(id), &shown)?;
-            warn_of(&account);
-            let subscribed = login.connect(&deployment.wiring, &logged_in, &account).await?;
-            if let Subscribed::Later(reason) = &subscribed {
-                note(format_args!(
-                    "not subscribed to its webhooks yet: {reason}; upkeep does it within a quarter \
-                     of an hour"
-                ));
+            job.by_login(wanted.as_ref(), &app_id, &login::code_in(&code), &redirect_uri).await
+        }
+        _ => job.by_token(wanted.as_ref()).await,
+    }
+}
+
+/// The file of accounts and campaigns.
+struct File {
+    shown: String,
+    text: String,
+    accounts: Vec<NewAccount>,
+}
+
+/// An account of a file to be connected.
+struct Job {
+    file: File,
+    history: History,
+    consent: Consent,
+    output: Output,
+    deployment: Deployment,
+}
+
+impl Job {
+    async fn by_login(
+        &self,
+        wanted: Option<&AccountId>,
+        app_id: &str,
+        code: &SecretString,
+        redirect_uri: &str,
+    ) -> Result<()> {
+        let deployment = &self.deployment;
+        let secrets = deployment.secrets.read().await.context(
+            "the app's secret is needed to exchange the code: let this user read the deployment's \
+             secret",
+        )?;
+        let login = Login::new(&deployment.config.graph, secrets.app_secrets)?;
+        let gateway = deployment.wiring.gateway();
+        // A code is good once: everything that can be asked before it is used is.
+        let planned = match (wanted, &self.file.accounts[..]) {
+            (None, [_, _, ..]) => None,
+            _ => Some(self.plan(self.file.account(wanted)?).await?),
+        };
+        let account = match &planned {
+            Some(plan) => Some(deployment.admin.accounts.payer(&gateway, plan).await?),
+            None => None,
+        };
+        let payer = account.as_ref().map_or(Payer::Unknown, |one| Payer::Account(&gateway, one));
+        let logged_in = login.redeem(app_id, code, redirect_uri, payer).await?;
+        let id = &logged_in.me.account;
+        let plan = match planned {
+            Some(plan) => {
+                ensure!(
+                    plan.settings.account == *id,
+                    "account {id} has logged in, and {} is to be connected: log out of Instagram \
+                     and in again with the right one",
+                    plan.settings.account
+                );
+                plan
             }
-            tell(&account, output)
+            None => self.plan(self.file.account(Some(id))?).await?,
+        };
+        let connected = login.connect(&deployment.wiring, &logged_in, &plan.settings).await?;
+        if let Subscribed::Later(reason) = &connected {
+            note(format_args!(
+                "not subscribed to its webhooks yet: {reason}; upkeep does it within a quarter of \
+                 an hour"
+            ));
         }
-        _ => {
-            let account = chosen(accounts, wanted.as_ref(), &shown)?;
-            warn_of(&account);
-            let token = read_token()?;
-            let deployment = place.open().await?;
-            let token = deployment.wiring.keys.seal(&account.id, &token).await?;
-            let connection = Connection {
-                account: &account,
-                token: &token,
-                lasts: None,
-                proof: NewToken::Untried,
-                app_scoped: None,
-            };
-            deployment.admin.accounts.connect(&connection).await?;
-            tell(&account, output)
+        self.tell(&plan)
+    }
+
+    async fn by_token(&self, wanted: Option<&AccountId>) -> Result<()> {
+        let deployment = &self.deployment;
+        let plan = self.plan(self.file.account(wanted)?).await?;
+        let id = &plan.settings.account;
+        let token = read_token()?;
+        let gateway = deployment.wiring.gateway();
+        let account = deployment.admin.accounts.payer(&gateway, &plan).await?;
+        let me = login::check_token(&deployment.config.graph, &gateway, &account, &token).await?;
+        let connection = Connection {
+            settings: &plan.settings,
+            token: &deployment.wiring.keys.seal(id, &token).await?,
+            lasts: None,
+            proof: NewToken::Works,
+            app_scoped: me.app_scoped.as_deref(),
+        };
+        deployment.admin.accounts.connect(&connection).await?;
+        self.tell(&plan)
+    }
+
+    /// Shows what connecting changes, and asks about it if the account is connected already.
+    async fn plan(&self, account: &NewAccount) -> Result<ConnectPlan> {
+        let admin = &self.deployment.admin.accounts;
+        let plan = admin.plan_connection(account, self.history).await;
+        let plan = plan.map_err(|error| match error {
+            ConnectError::Refused(mistake) => {
+                let error = AccountsFileError { mistakes: vec![mistake] };
+                campaign::refuse(&self.file.shown, &self.file.text, &error)
+            }
+            ConnectError::Store(error) => error.into(),
+        })?;
+        if let Some(rules) = plan.rules() {
+            let profile = rules.profile();
+            for warning in profile.warnings(rules.terms().tier) {
+                note(format_args!("profile `{}`: {warning}", profile.name));
+            }
+        }
+        let Some(planned) = &plan.changes else { return Ok(plan) };
+        if self.history == History::Established {
+            note("the account is connected already: --established changes nothing");
+        }
+        if !planned.plan.is_empty() {
+            if self.output == Output::People {
+                self.output.print(&(), || campaign::plan_text(planned))?;
+            }
+            let id = &planned.account.id;
+            self.consent.ask(&format!("account {id} is connected, and the file changes it"))?;
+        }
+        Ok(plan)
+    }
+
+    fn tell(&self, plan: &ConnectPlan) -> Result<()> {
+        let ConnectPlan { settings, changes } = plan;
+        let campaigns: Vec<&str> =
+            settings.campaigns.iter().map(|campaign| campaign.id.as_str()).collect();
+        let rules = plan.rules();
+        let since = rules.and_then(|rules| rules.terms().warm_up_since);
+        let connected = serde_json::json!({
+            "account": settings.account,
+            "is_new": changes.is_none(),
+            "profile": rules.map(|rules| &rules.profile().name),
+            "warm_up_since": since.and_then(rfc3339),
+            "campaigns": campaigns,
+            "changes": changes.as_ref().map(Planned::view),
+        });
+        self.output.print(&connected, || {
+            let id = &settings.account;
+            match changes {
+                Some(planned) if planned.plan.is_empty() => {
+                    format!("{id} has a new token; nothing else changes\n")
+                }
+                Some(_) => format!("{id} has a new token, and what is shown above is written\n"),
+                None => {
+                    let n = counted(campaigns.len(), "campaign");
+                    let names = campaigns.join(", ");
+                    let warm_up = rules.map_or_else(String::new, |rules| warming_up(id, rules));
+                    format!("connected {id} with {n}: {names}\n{warm_up}")
+                }
+            }
+        })
+    }
+}
+
+/// Says how a new account warms up.
+fn warming_up(id: &AccountId, rules: &Rules) -> String {
+    let Some((warm_up, since)) = rules.profile().warm_up.zip(rules.terms().warm_up_since) else {
+        return String::new();
+    };
+    const DAY: Duration = Duration::from_secs(86_400);
+    let over = since + DAY * u32::try_from(warm_up.over_on()).unwrap_or(u32::MAX);
+    let over = rfc3339(over).map_or_else(String::new, |over| over[..10].to_owned());
+    format!(
+        "it warms up: {}% of its limits on the first day, all of them from {over} on. For an \
+         account that has sent through software before: `spillway account set {id} \
+         --warm-up-since none`\n",
+        warm_up.from_percent
+    )
+}
+
+impl File {
+    /// The account with this id, or the only one.
+    fn account(&self, id: Option<&AccountId>) -> Result<&NewAccount> {
+        match (id, &self.accounts[..]) {
+            (Some(id), accounts) => {
+                accounts.iter().find(|account| account.id == *id).with_context(|| {
+                    format!("{} has no account {id}: add an [[account]] with this id", self.shown)
+                })
+            }
+            (None, [account]) => Ok(account),
+            (None, _) => {
+                bail!("{} has several accounts: say which one with --account", self.shown)
+            }
         }
     }
 }
 
-/// The account of the file with this id, or the only one.
-fn chosen(
-    mut accounts: Vec<NewAccount>,
-    id: Option<&AccountId>,
-    shown: &str,
-) -> Result<NewAccount> {
-    match id {
-        Some(id) => {
-            let at = accounts.iter().position(|account| account.id == *id);
-            let at = at.with_context(|| {
-                format!("{shown} has no account {id}: add an [[account]] with this id")
-            })?;
-            Ok(accounts.swap_remove(at))
-        }
-        None if accounts.len() == 1 => Ok(accounts.swap_remove(0)),
-        None => bail!("{shown} has several accounts: say which one with --account"),
-    }
-}
-
-fn warn_of(account: &NewAccount) {
-    let (profile, tier) = (account.rules.profile(), account.rules.terms().tier);
-    for warning in profile.warnings(tier) {
-        note(format_args!("profile `{}`: {warning}", profile.name));
-    }
-}
-
-fn tell(account: &NewAccount, output: Output) -> Result<()> {
-    let campaigns: Vec<&str> =
-        account.campaigns.iter().map(|campaign| campaign.id.as_str()).collect();
-    let connected = serde_json::json!({
-        "account": account.id.as_str(),
-        "profile": account.rules.profile().name,
-        "campaigns": campaigns,
-    });
-    output.print(&connected, || {
-        let (id, n, names) = (&account.id, campaigns.len(), campaigns.join(", "));
-        format!("connected {id} with {n} campaigns: {names}\n")
-    })
-}
-
+/// Reads the token: from a terminal without showing it.
 fn read_token() -> Result<SecretString> {
     let mut stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        eprintln!("Paste the account's long-lived access token, then Enter and Ctrl-D:");
-    }
-    let mut text = String::new();
-    stdin.read_to_string(&mut text).context("read the token from standard input")?;
+    let text = if stdin.is_terminal() {
+        let prompt = "Paste the account's long-lived access token, then Enter (it is not shown): ";
+        rpassword::prompt_password(prompt).context("read the token from the terminal")?
+    } else {
+        let mut text = String::new();
+        stdin.read_to_string(&mut text).context("read the token from standard input")?;
+        text
+    };
     let token = SecretString::from(text.trim());
     ensure!(
         !token.expose_secret().is_empty() && !token.expose_secret().contains(char::is_whitespace),

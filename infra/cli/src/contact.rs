@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use spillway_core::id::{AccountId, RecipientId};
+use spillway_service::admin::sends::Forgotten;
 
 use crate::confirm::Consent;
 use crate::deployment::Where;
@@ -40,11 +41,19 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     consent.ask(&format!(
         "what waits for person {person} is cancelled, and account {account} forgets them"
     ))?;
-    let (account, person) = (AccountId::new(account), RecipientId::new(person));
+    let (account, person) = (AccountId::new(account.trim()), RecipientId::new(person.trim()));
     let progress = Progress::unbounded("entries looked at");
     let looked_at = |entries| progress.advance(entries);
     let forgotten = deployment.admin.sends.forget(&account, &person, looked_at).await?;
     progress.finish();
+    if forgotten == Forgotten::default() {
+        // What an account that was removed has left can be forgotten too.
+        deployment.admin.accounts.connected(&account).await?;
+        bail!(
+            "nothing of account {account} names person {person}: is it the id that webhooks carry \
+             (`from.id`)? Entries are kept for ten days"
+        );
+    }
     let shown = serde_json::json!({
         "account": account.as_str(),
         "cancelled": forgotten.waiting.done,

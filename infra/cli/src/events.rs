@@ -5,14 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::events::EventView;
 
 use crate::deployment::Where;
-use crate::output::{Output, parse_span, table, when};
+use crate::output::{Output, heard, parse_span, table, when};
 
 /// Whose events, and how far back.
 #[derive(Args)]
@@ -44,9 +43,15 @@ struct Report {
 pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
     let now = deployment.clock.now();
-    let only = options.account.as_deref().map(AccountId::from);
+    let only = options.account.as_deref().map(|id| AccountId::new(id.trim()));
     let admin = &deployment.admin.accounts;
     let events = admin.events(only.as_ref(), now - options.since, options.limit).await?;
+    if let Some(account) = &only
+        && events.iter().all(|event| event.account != *account)
+    {
+        // One that was removed has a journal too.
+        admin.connected(account).await?;
+    }
     let report = Report { events };
     output.print(&report, || {
         let row = |EventView { at, account, what }: &EventView| {
@@ -81,7 +86,7 @@ fn said(event: &Event, now: Timestamp) -> String {
         }
         Event::Resubscribed => "subscribed again".into(),
         Event::Silent { last_seen } => {
-            let last = last_seen.map_or_else(|| "never".into(), |at| when(at, now));
+            let last = last_seen.map_or_else(|| "never".into(), |at| heard(at, now));
             format!("comments came without a webhook; the last webhook: {last}")
         }
         Event::HeardAgain => "webhooks come again".into(),
@@ -94,7 +99,11 @@ fn said(event: &Event, now: Timestamp) -> String {
             format!("comments read back to {since}: {read}, of which {found} had been missed{rest}")
         }
         Event::HoldSet { cause, until } => {
-            format!("on hold ({}) until {}", cause_said(*cause), when(*until, now))
+            let until = match *until {
+                Timestamp::NEVER => "`spillway account resume`".to_owned(),
+                until => when(until, now),
+            };
+            format!("on hold ({cause}) until {until}")
         }
         Event::HoldEnded => "the hold ended".into(),
         Event::LimitMet { percent } => {
@@ -104,6 +113,8 @@ fn said(event: &Event, now: Timestamp) -> String {
             "campaign `{campaign}` is on hold (Meta refuses its link or text) until {}",
             when(*until, now)
         ),
+        Event::CampaignPaused { campaign } => format!("campaign `{campaign}` was paused by hand"),
+        Event::CampaignResumed { campaign } => format!("campaign `{campaign}` was resumed by hand"),
         Event::ServerErrors { calls, server_errors } => format!(
             "{server_errors} of about {calls} calls of this hour ended in a 5xx of Meta's: those DMs may \
              have been made, and `send list` names them as failed (unknown)"
@@ -117,21 +128,10 @@ fn said(event: &Event, now: Timestamp) -> String {
     }
 }
 
-const fn cause_said(cause: HoldCause) -> &'static str {
-    match cause {
-        HoldCause::Throttled => "throttled",
-        HoldCause::Blocked => "blocked",
-        HoldCause::TokenDead => "token dead",
-        HoldCause::Permission => "permission missing",
-        HoldCause::NearLimit => "near a limit",
-        HoldCause::Refusing => "Meta refuses everybody",
-        HoldCause::Failing => "Meta fails",
-        HoldCause::Operator => "by hand",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use spillway_core::hold::HoldCause;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);

@@ -7,6 +7,8 @@ use spillway_cloud::secrets::SecretsError;
 use spillway_service::admin::AdminError;
 use spillway_service::port::{Failure, StoreError};
 
+use crate::output::complain;
+
 /// What `--help` says about them.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -50,7 +52,7 @@ pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {
         Ok(Ended::Unwell) => return ExitCode::from(6),
         Err(error) => error,
     };
-    eprintln!("error: {}", readable(&error));
+    complain(format_args!("error: {}", readable(&error)));
     if error.is::<Refused>() {
         ExitCode::from(4)
     } else if error.is::<NotConfirmed>() {

@@ -7,6 +7,8 @@ use spillway_core::profile::Profile;
 use spillway_core::quota::Tier;
 use spillway_service::accounts_file;
 
+use crate::text_file;
+
 /// Reads a tier.
 pub(crate) fn tier(text: &str) -> Result<Tier, String> {
     let number: u8 = text.parse().map_err(|_| "a tier is 1, 2 or 3".to_owned())?;
@@ -18,9 +20,7 @@ pub(crate) fn profile(name: &str, file: Option<&Path>) -> Result<Profile> {
     let profiles = match file {
         None => vec![Profile::careful(), Profile::meta()],
         Some(path) => {
-            let shown = path.display();
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+            let (text, shown) = text_file::read(path)?;
             accounts_file::parse_profiles(&text).with_context(|| format!("{shown} is refused"))?
         }
     };

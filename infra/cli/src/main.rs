@@ -18,6 +18,7 @@ mod output;
 mod progress;
 mod send;
 mod status;
+mod text_file;
 
 use std::process::ExitCode;
 
@@ -117,7 +118,9 @@ async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "spillway", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "spillway", &mut script);
+            output::write(&script)?;
         }
     }
     Ok(Ended::Done)

@@ -23,18 +23,26 @@ impl Output {
             Self::Json => serde_json::to_string(value)? + "\n",
             Self::People => text(),
         };
-        let written = std::io::stdout().write_all(text.as_bytes());
-        match written {
-            // The reader has seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.context("write to standard output"),
-        }
+        write(text.as_bytes())
+    }
+}
+
+/// Writes to standard output, until its reader has seen enough.
+pub(crate) fn write(bytes: &[u8]) -> Result<()> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("write to standard output"),
     }
 }
 
 /// Something beside the result, for people: on standard error.
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("note: {text}");
+    complain(format_args!("note: {text}"));
+}
+
+/// Writes a line on standard error. Nobody may read it any more.
+pub(crate) fn complain(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// What a colour says.
@@ -57,6 +65,12 @@ pub(crate) fn paint(paint: Paint, text: &str) -> String {
         Paint::Warn => 33,
     };
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
+/// A number of things: `1 campaign`, `2 campaigns`.
+pub(crate) fn counted(n: usize, thing: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
 }
 
 /// Columns under their heads; `empty` where there is no row.
@@ -95,6 +109,16 @@ pub(crate) fn when(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// When the last webhook came. It is written down once an hour: it may have come up to an hour
+/// later than `noted_at`.
+pub(crate) fn heard(noted_at: Timestamp, now: Timestamp) -> String {
+    match now.since(noted_at).as_secs().div_ceil(3600) {
+        0 | 1 => "within the hour".to_owned(),
+        hours @ 2..=47 => format!("within {hours} h"),
+        hours => format!("within {} d", hours.div_ceil(24)),
+    }
+}
+
 /// A length of time for people, to its two greatest units.
 pub(crate) fn span(span: Duration) -> String {
     let secs = span.as_millis().div_ceil(1000);
@@ -124,6 +148,15 @@ mod tests {
         let rows = [["1".to_owned(), "ü".into()], ["12345".into(), "b".into()]];
         assert_eq!(table(["ID", "NAME"], &rows, "none"), "ID     NAME\n1      ü\n12345  b\n");
         assert_eq!(table(["ID"], &[], "none"), "none\n");
+    }
+
+    #[test]
+    fn the_last_webhook_is_told_as_exactly_as_it_is_known() {
+        let now = Timestamp::from_secs(1_790_000_000);
+        let said = |secs| heard(now - Duration::from_secs(secs), now);
+        assert_eq!([0, 3600].map(said), ["within the hour", "within the hour"]);
+        let later = [3601, 47 * 3600, 47 * 3600 + 1, 7 * 86_400].map(said);
+        assert_eq!(later, ["within 2 h", "within 47 h", "within 2 d", "within 7 d"]);
     }
 
     #[test]

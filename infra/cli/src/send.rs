@@ -10,6 +10,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::rfc3339;
 use spillway_service::admin::send_view::{Happened, SendHistory, SendView};
 use spillway_service::admin::sends::{Cancelled, CancelledAll, RetriedView, State, Stored};
+use spillway_service::admin::wait::Wait;
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -229,6 +230,9 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
             found.iter().map(SendView::from).collect()
         }
     };
+    if shown.is_empty() {
+        known(deployment, &account, campaign.as_ref()).await?;
+    }
     let now = deployment.clock.now();
     output.print(&serde_json::json!({ "sends": shown }), || {
         let row = |shown: &SendView| {
@@ -253,6 +257,22 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
     })
 }
 
+/// Refuses an account or a campaign that does not exist. What was removed may have left sends.
+async fn known(
+    deployment: &Deployment,
+    account: &AccountId,
+    campaign: Option<&CampaignId>,
+) -> Result<()> {
+    let connected = deployment.admin.accounts.connected(account).await?;
+    if let Some(campaign) = campaign.filter(|id| connected.campaigns.get(id).is_none()) {
+        bail!(
+            "account {account} has no campaign `{campaign}`: `spillway campaign list` names those \
+             there are"
+        );
+    }
+    Ok(())
+}
+
 async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
     deployment.admin.sends.find(send).await?.with_context(|| {
         format!("send {send} is not stored: entries are kept for ten days, and only of comments that a campaign wanted")
@@ -260,10 +280,22 @@ async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
 }
 
 async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<()> {
-    let told = SendHistory::from(&find(deployment, send).await?);
+    let stored = find(deployment, send).await?;
     let now = deployment.clock.now();
+    let waits = match &stored.state {
+        State::Waiting(send) => deployment.admin.overviews.wait_of(send, now).await?,
+        State::Ended { .. } => None,
+    };
+    let told = SendHistory { waits, ..SendHistory::from(&stored) };
     output.print(&told, || {
         let mut text = text(&told.send, now);
+        if let Some(Wait { why, until, expected_at }) = &told.waits {
+            let until = until.map_or_else(String::new, |at| format!(", until {}", when(at, now)));
+            let _ = writeln!(text, "{:<10} {why}{until}", "waits for");
+            if let Some(at) = expected_at {
+                let _ = writeln!(text, "{:<10} ~{}", "goes out", when(*at, now));
+            }
+        }
         text.push_str("history\n");
         for Happened { at, what } in &told.history {
             let _ = writeln!(text, "  {}  {what}", when(*at, now));
@@ -284,6 +316,7 @@ async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output)
     let admin = &deployment.admin.sends;
     let waiting = admin.waiting(&account, wanted, usize::MAX).await?.len();
     if waiting == 0 {
+        known(deployment, &account, campaign.as_ref()).await?;
         return shown_cancelled(CancelledAll::default(), output);
     }
     options.consent.ask(&format!("{waiting} waiting sends are cancelled for good"))?;

@@ -22,7 +22,7 @@ use spillway_meta::graph::GraphConfig;
 use spillway_release::Releaser;
 use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
-use spillway_service::admin::connect::Connection;
+use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::clock::Clock;
 use spillway_sqs::{LongPoll, Sqs, redrive_policy};
 use spillway_upkeep::Upkeep;
@@ -240,7 +240,7 @@ impl Stack {
                 sim.add_account(account.id.clone(), token.expose_secret());
                 let token = wiring.keys.seal(&account.id, &token).await?;
                 let connection = Connection {
-                    account,
+                    settings: &NewSettings::from(account),
                     token: &token,
                     lasts: None,
                     proof: NewToken::Untried,

@@ -21,6 +21,17 @@ pub struct Zone(TimeZone);
 impl Zone {
     /// Coordinated universal time.
     pub const UTC: Self = Self(TimeZone::UTC);
+
+    /// Returns when `day` begins by the clocks of this zone; `None` before 1970.
+    pub fn midnight(&self, day: civil::Date) -> Option<Timestamp> {
+        self.instant(day.to_datetime(civil::Time::midnight()))
+    }
+
+    /// Returns when these clocks show `time`: the later instant where they jump over it.
+    fn instant(&self, time: civil::DateTime) -> Option<Timestamp> {
+        let millis = self.0.to_ambiguous_timestamp(time).compatible().ok()?.as_millisecond();
+        u64::try_from(millis).ok().map(Timestamp::from_millis)
+    }
 }
 
 impl Default for Zone {
@@ -149,9 +160,7 @@ impl ActiveHours {
     }
 
     fn start_of(&self, day: civil::Date) -> Option<Timestamp> {
-        let start = self.zone.0.to_ambiguous_timestamp(day.to_datetime(self.starts.0));
-        let millis = start.compatible().ok()?.as_millisecond();
-        u64::try_from(millis).ok().map(Timestamp::from_millis)
+        self.zone.instant(day.to_datetime(self.starts.0))
     }
 }
 

@@ -223,6 +223,16 @@ impl Budget {
         next.holds.give_turn().then_some(next)
     }
 
+    /// Lets another call be the probe of the hold in force: the last one has told nothing of it.
+    /// `None` where there was none.
+    pub fn without_probe(&self, id: GrantId) -> Option<Self> {
+        let mut next = self.next(id);
+        next.holds.is_probed().then(|| {
+            next.holds.drop_probe();
+            next
+        })
+    }
+
     /// Ends the hold whose probe went through; one that was met since then stays. The pace returns
     /// step by step.
     pub fn lift(&self, now: Timestamp, id: GrantId) -> Self {

@@ -1,6 +1,7 @@
 //! Holds: after a limit response, a policy block or a dead token nothing of the account is called
 //! until the hold ends; then one probe goes first.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,21 @@ pub enum HoldCause {
     /// Somebody who operates the account stopped it by hand: see [`ByHand`]. No strike, and no
     /// probe after it.
     Operator,
+}
+
+impl fmt::Display for HoldCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Throttled => "throttled",
+            Self::Blocked => "blocked",
+            Self::TokenDead => "token dead",
+            Self::Permission => "permission missing",
+            Self::NearLimit => "near limit",
+            Self::Refusing => "refusing everybody",
+            Self::Failing => "failing",
+            Self::Operator => "by hand",
+        })
+    }
 }
 
 impl HoldCause {
@@ -191,7 +207,7 @@ impl Holds {
         true
     }
 
-    /// The probe was given back, and was no call.
+    /// The probe was given back, or has told nothing.
     pub(crate) fn drop_probe(&mut self) {
         if let Some(hold) = &mut self.current {
             hold.probe = None;

@@ -99,6 +99,16 @@ pub enum Event {
         /// Nothing of it is sent before this instant.
         until: Timestamp,
     },
+    /// A campaign was paused by hand.
+    CampaignPaused {
+        /// Which campaign.
+        campaign: CampaignId,
+    },
+    /// A paused campaign was resumed by hand.
+    CampaignResumed {
+        /// Which campaign.
+        campaign: CampaignId,
+    },
     /// Many calls of one hour ended in a 5xx. Told once an hour.
     ServerErrors {
         /// Calls of the hour so far. Those that no process has written down yet are missing.
@@ -155,6 +165,9 @@ mod tests {
         let held = Event::CampaignHeld { campaign: "guide".into(), until };
         assert_eq!(serde_json::to_string(&held).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
+        let text = r#"{"event":"campaign_paused","campaign":"guide"}"#;
+        let paused = Event::CampaignPaused { campaign: "guide".into() };
+        assert_eq!(serde_json::to_string(&paused).unwrap(), text);
         let text = r#"{"event":"server_errors","calls":721,"server_errors":216}"#;
         let failing = Event::ServerErrors { calls: 721, server_errors: 216 };
         assert_eq!(serde_json::to_string(&failing).unwrap(), text);

@@ -57,6 +57,17 @@ pub enum TemplateError {
         /// Where.
         column: usize,
     },
+    /// A placeholder in double braces, which would be sent as it is.
+    #[error(
+        "column {column}: `{{{{{name}}}}}` would be sent with its braces; write `{{{name}}}` for the \
+         value"
+    )]
+    DoubleBraces {
+        /// Where.
+        column: usize,
+        /// What is between them.
+        name: String,
+    },
     /// A placeholder that does not exist.
     #[error(
         "column {column}: `{{{name}}}` is not known; there are `{{username}}` and `{{keyword}}`"
@@ -101,6 +112,9 @@ impl Template {
     /// Says what is wrong and where: see [`TemplateError`].
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let template = Self::read(source)?;
+        if let Some((column, name)) = in_double_braces(source) {
+            return Err(TemplateError::DoubleBraces { column, name: name.to_owned() });
+        }
         let fallbacks = template.pieces.iter().filter_map(|piece| match piece {
             Piece::Text(_) => None,
             Piece::Value { fallback, column, .. } => Some((fallback, *column)),
@@ -195,6 +209,23 @@ impl Template {
     }
 }
 
+/// Returns the first placeholder in double braces, with its column.
+fn in_double_braces(source: &str) -> Option<(usize, &str)> {
+    let mut begin = 0;
+    while let Some(at) = source[begin..].find("{{") {
+        let open = begin + at;
+        let inside = source[open + 2..].split_once("}}").map(|(inside, _)| inside);
+        let name = |inside: &str| inside.split('|').next().unwrap_or_default().trim().to_owned();
+        if let Some(inside) =
+            inside.filter(|inside| ["username", "keyword"].contains(&&*name(inside)))
+        {
+            return Some((1 + source[..open].chars().count(), inside));
+        }
+        begin = open + 2;
+    }
+    None
+}
+
 impl Piece {
     fn bytes_max(&self) -> usize {
         match self {
@@ -268,6 +299,11 @@ mod tests {
             error("{user}"),
             TemplateError::UnknownPlaceholder { column: 1, name: "user".into() }
         );
+        let doubled =
+            |name: &str, column| TemplateError::DoubleBraces { column, name: name.into() };
+        assert_eq!(error("é {{username}}"), doubled("username", 3));
+        assert_eq!(error("{{ keyword|it }}"), doubled(" keyword|it ", 1));
+        assert!(Template::parse("{{name}} and {{{username}}}").is_ok());
         assert_eq!(error(&"é".repeat(501)), TemplateError::TooLong { bytes: 1002 });
         assert_eq!(
             error("{user}").to_string(),

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::quota::{
@@ -190,6 +191,17 @@ pub enum ProfileWarning {
         /// What that one allows in the first one's window.
         at_most: u64,
     },
+    /// A limit of Meta's that the profile lets an account exceed: Meta then throttles it.
+    AboveMeta {
+        /// Meta's limit, by the name that the profile `meta` has for it.
+        quota: QuotaId,
+        /// Its figure.
+        limit: u32,
+        /// Its window.
+        window: Duration,
+        /// What the profile allows in that window; `None` if no row bounds it.
+        allowed: Option<u64>,
+    },
     /// A day's figure that cannot be reached in the active hours.
     DayUnreachable {
         /// The row.
@@ -208,6 +220,14 @@ impl std::fmt::Display for ProfileWarning {
         match self {
             Self::NeverBinds { quota, because_of, at_most } => {
                 write!(f, "`{quota}` never binds: `{because_of}` allows {at_most} in its window")
+            }
+            Self::AboveMeta { quota, limit, window, allowed } => {
+                let window = SignedDuration::try_from(*window).unwrap_or(SignedDuration::MAX);
+                write!(f, "Meta allows {limit} in {window:#} (`{quota}`), and this profile ")?;
+                match allowed {
+                    Some(allowed) => write!(f, "{allowed}"),
+                    None => f.write_str("has no limit for them"),
+                }
             }
             Self::DayUnreachable { quota, limit, because_of, at_most } => write!(
                 f,
@@ -404,11 +424,13 @@ impl Profile {
         Ok(())
     }
 
-    /// Returns the rows that never limit an account of `tier`, and the day's figures that it cannot
-    /// reach.
+    /// Returns the limits of Meta's that it lets an account of `tier` exceed, the rows that never
+    /// limit such an account, and the day's figures that it cannot reach. The profiles that come
+    /// with Spillway have rows for other tiers, which are no cause for a warning.
     pub fn warnings(&self, tier: Tier) -> Vec<ProfileWarning> {
+        let is_built_in = [Self::careful(), Self::meta()].contains(self);
         let active = self.spread.map_or(DAY, |spread| spread.active);
-        let mut warnings = Vec::new();
+        let mut warnings = self.above_meta(tier, active);
         for quota in self.account_quotas() {
             let limit = quota.limit.of(tier).get();
             let tighter =
@@ -424,11 +446,25 @@ impl Profile {
             let quota_id = quota.id.clone();
             warnings.push(if quota.is_day_figure() && at_most < u64::from(limit) {
                 ProfileWarning::DayUnreachable { quota: quota_id, limit, because_of, at_most }
+            } else if is_built_in {
+                continue;
             } else {
                 ProfileWarning::NeverBinds { quota: quota_id, because_of, at_most }
             });
         }
         warnings
+    }
+
+    fn above_meta(&self, tier: Tier, active: Duration) -> Vec<ProfileWarning> {
+        let above = |of_meta: Quota| {
+            let limit = of_meta.limit.of(tier).get();
+            let rows = self.account_quotas();
+            let allowed = rows.filter_map(|row| reachable(&of_meta, row, tier, active)).min();
+            let Quota { id: quota, window, .. } = of_meta;
+            let is_within = allowed.is_some_and(|allowed| allowed <= limit.into());
+            (!is_within).then_some(ProfileWarning::AboveMeta { quota, limit, window, allowed })
+        };
+        Self::documented().into_iter().filter_map(above).collect()
     }
 
     fn stands_before(&self, one: &Quota, other: &Quota) -> bool {
@@ -577,12 +613,39 @@ mod tests {
     }
 
     #[test]
+    fn limits_above_metas_own_are_named_with_its_figure() {
+        let mut profile = Profile::careful();
+        for quota in &mut profile.quotas {
+            quota.limit = Limit::Fixed(nonzero(5000));
+        }
+        let warnings = profile.warnings(Tier::One);
+        let shown: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown[..2],
+            [
+                "Meta allows 750 in 1h (`private_replies_hour`), and this profile 5000",
+                "Meta allows 100 in 1s (`live_replies_second`), and this profile 5000",
+            ]
+        );
+        profile.quotas.retain(|quota| !quota.counts(Action::Publish));
+        let unbounded = ProfileWarning::AboveMeta {
+            quota: QuotaId::new("posts_day"),
+            limit: 50,
+            window: DAY,
+            allowed: None,
+        };
+        assert!(profile.warnings(Tier::One).contains(&unbounded));
+        assert!(unbounded.to_string().ends_with("and this profile has no limit for them"));
+    }
+
+    #[test]
     fn rows_that_cannot_bind_are_named_with_what_binds_instead() {
         let shown = |profile: Profile, tier| -> Vec<String> {
             profile.warnings(tier).iter().map(ToString::to_string).collect()
         };
+        assert_eq!(shown(Profile::careful(), Tier::One), Vec::<String>::new());
         assert_eq!(
-            shown(Profile::careful(), Tier::One),
+            shown(Profile { name: "mine".into(), ..Profile::careful() }, Tier::One),
             [
                 "`private_replies_hour` never binds: `calls_hour` allows 200 in its window",
                 "`recipients_day` never binds: `messages_day` allows 1000 in its window",
@@ -592,7 +655,6 @@ mod tests {
             shown(Profile::careful(), Tier::Two),
             [
                 "the 10000 of `messages_day` cannot be reached: `calls_hour` allows 3200 a day",
-                "`private_replies_hour` never binds: `calls_hour` allows 200 in its window",
                 "the 10000 of `recipients_day` cannot be reached: `calls_hour` allows 3200 a day",
             ]
         );
@@ -602,7 +664,10 @@ mod tests {
             Quota::new(id, actions, unit, Duration::from_secs(secs), limit)
         };
         let of = |quotas: Vec<Quota>| {
-            shown(Profile { quotas, spread: None, ..Profile::careful() }, Tier::One)
+            let mut shown =
+                shown(Profile { quotas, spread: None, ..Profile::careful() }, Tier::One);
+            shown.retain(|warning| !warning.starts_with("Meta allows"));
+            shown
         };
         let (all, dms) = (&Action::ALL, &Action::DIRECT_MESSAGES);
         assert_eq!(

@@ -69,6 +69,21 @@ impl Action {
     }
 }
 
+impl fmt::Display for Action {
+    /// Writes it as files and the command line name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PrivateReply => "private_reply",
+            Self::LiveReply => "live_reply",
+            Self::Message => "message",
+            Self::PublicReply => "public_reply",
+            Self::Read => "read",
+            Self::Publish => "publish",
+            Self::Follow => "follow",
+        })
+    }
+}
+
 /// What one action takes from a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -279,6 +294,14 @@ mod tests {
         assert_eq!(over(Duration::from_secs(3600)).bucket(), Duration::from_millis(36_070));
         assert_eq!(over(DAY).bucket(), Duration::from_millis(576_047));
         assert_eq!(over(Duration::from_secs(1)).bucket(), Duration::from_millis(80));
+    }
+
+    #[test]
+    fn an_action_is_shown_as_it_is_read() {
+        for action in Action::ALL {
+            let read = serde_json::from_value(serde_json::Value::String(action.to_string()));
+            assert_eq!(read.ok(), Some(action));
+        }
     }
 
     #[test]

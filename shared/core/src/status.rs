@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::campaign::Campaigns;
+use crate::campaign::{Campaigns, Running};
 use crate::feedback::{Feedback, Usage};
 use crate::hold::{ByHand, Hold, HoldCause, Holds};
 use crate::id::CampaignId;
@@ -29,6 +29,8 @@ pub enum State {
     Held,
     /// Nothing of one of its campaigns is sent for a while.
     CampaignHeld,
+    /// Nothing of one of its campaigns is sent until somebody resumes it.
+    CampaignPaused,
     /// Its token ends soon, and should have been renewed.
     TokenExpiring,
     /// It sends slower than it could.
@@ -48,6 +50,7 @@ impl fmt::Display for State {
             Self::Silent => "silent",
             Self::Held => "held",
             Self::CampaignHeld => "campaign held",
+            Self::CampaignPaused => "campaign paused",
             Self::TokenExpiring => "token expiring",
             Self::Slowed => "slowed",
             Self::WarmingUp => "warming up",
@@ -80,6 +83,8 @@ pub enum Why {
     AnswerToApp(HoldCause),
     /// Meta refuses what this campaign sends.
     CampaignRefused(CampaignId),
+    /// Somebody has paused this campaign.
+    CampaignPaused(CampaignId),
     /// Somebody stopped it, for this reason.
     ByHand(Option<String>),
     /// The token ended, or Meta refuses it.
@@ -121,6 +126,9 @@ impl fmt::Display for Why {
             Self::CampaignRefused(campaign) => {
                 write!(f, "Meta refuses the link or the text of campaign `{campaign}`")
             }
+            Self::CampaignPaused(campaign) => {
+                write!(f, "campaign `{campaign}` is paused: it matches nothing, and its sends wait")
+            }
             Self::ByHand(None) => f.write_str("stopped by hand"),
             Self::ByHand(Some(reason)) => write!(f, "stopped by hand: {reason}"),
             Self::TokenOver => f.write_str("the token has ended or was withdrawn"),
@@ -157,8 +165,11 @@ pub enum Next {
     Resumes(Timestamp),
     /// Nothing: somebody must resume it.
     Stopped,
-    /// Nothing: somebody must log in again.
-    Login,
+    /// Nothing: somebody must resume the campaign.
+    Paused,
+    /// Somebody must log in again. At this instant, if there is one, a call finds out whether the
+    /// token works again.
+    Login(Option<Timestamp>),
     /// The token is renewed within the hour, if Meta does it.
     Renewal,
     /// The subscription is made again at this instant at the latest.
@@ -178,7 +189,8 @@ impl Next {
             | Self::Subscription(at)
             | Self::Reading(at)
             | Self::Rises(at) => Some(at),
-            Self::GoesOn | Self::Stopped | Self::Login | Self::Renewal => None,
+            Self::Login(at) => at,
+            Self::GoesOn | Self::Stopped | Self::Paused | Self::Renewal => None,
         }
     }
 }
@@ -190,7 +202,11 @@ impl fmt::Display for Next {
             Self::Probe(_) => "one call tries; if it goes through, the others follow step by step",
             Self::Resumes(_) => "sending resumes",
             Self::Stopped => "nothing by itself: end it with `spillway account resume`",
-            Self::Login => "nothing by itself: log in again with `spillway connect`",
+            Self::Paused => "nothing by itself: end it with `spillway campaign resume`",
+            Self::Login(None) => "nothing by itself: log in again with `spillway connect`",
+            Self::Login(Some(_)) => {
+                "log in again with `spillway connect`; one call tries whether the token works again"
+            }
             Self::Renewal => "it is renewed within the hour, if Meta does it; else log in again",
             Self::Subscription(_) => "it is subscribed again, and what was missed is read",
             Self::Reading(_) => "comments are read instead of heard; check the webhook's URL",
@@ -225,8 +241,8 @@ impl Facts<'_> {
     pub fn conditions(&self, now: Timestamp) -> Vec<Condition> {
         let mut found: Vec<Condition> = [
             self.token(now),
-            self.hold(self.holds, Why::Answer, now),
-            self.hold(self.app, Why::AnswerToApp, now),
+            self.hold(self.own_hold(), Why::Answer, now),
+            self.hold(self.app.current.as_ref(), Why::AnswerToApp, now),
             self.by_hand(now),
             self.subscription(now),
             self.silence(now),
@@ -237,6 +253,7 @@ impl Facts<'_> {
         .into_iter()
         .flatten()
         .chain(self.held_campaigns(now))
+        .chain(self.paused_campaigns())
         .collect();
         if found.is_empty() {
             let (state, next) = (State::Healthy, Next::GoesOn);
@@ -247,10 +264,15 @@ impl Facts<'_> {
     }
 
     fn token(&self, now: Timestamp) -> Option<Condition> {
-        let ended = self.token.ends_at.filter(|&ends| ends <= now);
-        if let Some(since) = self.upkeep.dead_since.or(ended) {
-            let (state, why) = (State::TokenDead, Why::TokenOver);
-            return Some(Condition { state, since: Some(since), why, next: Next::Login });
+        let refused = self.refused_token();
+        let over = self.token_over(now);
+        if let Some(since) = over.or(refused.map(|hold| hold.since)) {
+            let why = match over {
+                Some(_) => Why::TokenOver,
+                None => Why::Answer(HoldCause::TokenDead),
+            };
+            let next = Next::Login(refused.map(|hold| hold.until.max(now)));
+            return Some(Condition { state: State::TokenDead, since: Some(since), why, next });
         }
         let ends_at = self.token.ends_at.filter(|_| self.token.is_ending(now))?;
         let why = match self.upkeep.renewal_failed_at {
@@ -261,13 +283,55 @@ impl Facts<'_> {
         Some(Condition { state: State::TokenExpiring, since, why, next: Next::Renewal })
     }
 
+    /// Since when the token is over, as upkeep or its own end tells.
+    fn token_over(&self, now: Timestamp) -> Option<Timestamp> {
+        let ended = self.token.ends_at.filter(|&ends| ends <= now);
+        self.upkeep.dead_since.or(ended)
+    }
+
+    /// The hold that follows from a refused token.
+    fn refused_token(&self) -> Option<&Hold> {
+        self.holds.current.as_ref().filter(|hold| hold.cause == HoldCause::TokenDead)
+    }
+
+    /// The account's hold, but for one that its dead token tells of already.
+    fn own_hold(&self) -> Option<&Hold> {
+        self.holds.current.as_ref().filter(|hold| hold.cause != HoldCause::TokenDead)
+    }
+
+    /// Returns what keeps the account from sending for the longest time, if anything does.
+    pub fn holding(&self, now: Timestamp) -> Option<Why> {
+        if let Some(dead) = self.token(now).filter(|found| found.state == State::TokenDead) {
+            return Some(dead.why);
+        }
+        let of_account = self.own_hold().map(|hold| (hold.until, Why::Answer(hold.cause)));
+        let of_app = self.app.current.as_ref();
+        let of_app = of_app.map(|hold| (hold.until, Why::AnswerToApp(hold.cause)));
+        let by_hand = self.holds.by_hand.as_ref();
+        let by_hand = by_hand.map(|stop| (stop.until, Why::ByHand(stop.reason.clone())));
+        let all = [of_account, of_app, by_hand].into_iter().flatten();
+        let in_force = all.filter(|&(until, _)| until > now);
+        in_force.max_by_key(|&(until, _)| until).map(|(_, why)| why)
+    }
+
+    /// Returns the first instant, not before `now`, at which the account may send, as far as holds
+    /// tell; [`Timestamp::NEVER`] where somebody must do something first.
+    pub fn opens_at(&self, now: Timestamp) -> Timestamp {
+        if self.token_over(now).is_some() || self.refused_token().is_some() {
+            return Timestamp::NEVER;
+        }
+        let of_answers = [self.own_hold(), self.app.current.as_ref()];
+        let ends = of_answers.into_iter().flatten().map(|hold| hold.until);
+        ends.chain(self.holds.stopped_until(now)).fold(now, Timestamp::max)
+    }
+
     fn hold(
         &self,
-        holds: &Holds,
+        hold: Option<&Hold>,
         why: impl FnOnce(HoldCause) -> Why,
         now: Timestamp,
     ) -> Option<Condition> {
-        let Hold { cause, since, until, .. } = *holds.current.as_ref()?;
+        let Hold { cause, since, until, .. } = *hold?;
         let state = match cause {
             HoldCause::TokenDead => State::TokenDead,
             HoldCause::Blocked => State::Blocked,
@@ -297,6 +361,16 @@ impl Facts<'_> {
             let until = self.holds.refusals.campaign_held_until(&campaign.id, now)?;
             let (state, why) = (State::CampaignHeld, Why::CampaignRefused(campaign.id.clone()));
             Some(Condition { state, since: None, why, next: Next::Resumes(until) })
+        })
+    }
+
+    fn paused_campaigns(&self) -> impl Iterator<Item = Condition> {
+        self.campaigns.iter().filter_map(|campaign| {
+            let Running::PausedSince(since) = self.campaigns.running(&campaign.id) else {
+                return None;
+            };
+            let (state, why) = (State::CampaignPaused, Why::CampaignPaused(campaign.id.clone()));
+            Some(Condition { state, since: Some(since), why, next: Next::Paused })
         })
     }
 
@@ -384,6 +458,14 @@ mod tests {
 
     /// What an account is of which all is well but for what `change` does.
     fn conditions(change: impl FnOnce(&mut Known)) -> Vec<Condition> {
+        found(&campaigns(), change).0
+    }
+
+    /// The same of an account with these campaigns, and when it may send.
+    fn found(
+        campaigns: &Campaigns,
+        change: impl FnOnce(&mut Known),
+    ) -> (Vec<Condition>, Timestamp) {
         let mut known = Known {
             rules: Rules::careful(),
             holds: Holds::default(),
@@ -395,8 +477,8 @@ mod tests {
         change(&mut known);
         let Known { rules, holds, app, feedback, token, upkeep } = &known;
         let (feedback, token, last_seen) = (*feedback, *token, Some(NOW));
-        let campaigns = &campaigns();
-        Facts { rules, campaigns, holds, app, feedback, token, upkeep, last_seen }.conditions(NOW)
+        let facts = Facts { rules, campaigns, holds, app, feedback, token, upkeep, last_seen };
+        (facts.conditions(NOW), facts.opens_at(NOW))
     }
 
     fn campaigns() -> Campaigns {
@@ -417,6 +499,52 @@ mod tests {
         let why = Why::CampaignRefused("menu".into());
         assert_eq!((condition.state, condition.why), (State::CampaignHeld, why));
         assert_eq!(condition.next, Next::Resumes(NOW + HOUR));
+    }
+
+    #[test]
+    fn a_paused_campaign_is_named() {
+        let since = Running::PausedSince(NOW - HOUR);
+        let paused = campaigns()
+            .iter()
+            .cloned()
+            .map(|campaign| (campaign, since))
+            .take(1)
+            .collect::<Vec<_>>();
+        let condition = one(found(&Campaigns::as_they_run(paused), |_| {}).0);
+        assert_eq!(condition.state, State::CampaignPaused);
+        assert_eq!((condition.since, condition.next), (Some(NOW - HOUR), Next::Paused));
+    }
+
+    #[test]
+    fn a_dead_token_is_told_once_and_lets_nothing_go() {
+        let mut holds = Holds::default();
+        holds.strike(HoldCause::TokenDead, NOW - HOUR, None, 0);
+        let until = holds.current.clone().unwrap().until;
+        let (conditions, opens_at) = found(&campaigns(), |known| {
+            known.holds = holds;
+            known.upkeep = Upkeep { dead_since: Some(NOW - HOUR / 2), ..Upkeep::default() };
+        });
+        let condition = one(conditions);
+        assert_eq!((condition.since, condition.why), (Some(NOW - HOUR / 2), Why::TokenOver));
+        assert_eq!(condition.next, Next::Login(Some(until.max(NOW))));
+        assert_eq!(opens_at, Timestamp::NEVER);
+    }
+
+    #[test]
+    fn an_account_may_send_when_its_last_hold_has_ended() {
+        let opens_at = |change: fn(&mut Known)| found(&campaigns(), change).1;
+        assert_eq!(opens_at(|_| {}), NOW);
+        assert_eq!(
+            opens_at(|known| known.holds.stop(NOW, Timestamp::NEVER, None)),
+            Timestamp::NEVER
+        );
+        let until = opens_at(|known| {
+            known.app.strike(HoldCause::Throttled, NOW, None, 0);
+            known.holds.stop(NOW, NOW + HOUR, None);
+        });
+        assert_eq!(until, NOW + HOUR);
+        let throttled = opens_at(|known| known.app.strike(HoldCause::Throttled, NOW, None, 0));
+        assert!(throttled > NOW && throttled < NOW + HOUR);
     }
 
     fn one(conditions: Vec<Condition>) -> Condition {
@@ -447,7 +575,11 @@ mod tests {
             let condition = one(conditions(|known| known.holds = holds.clone()));
             assert_eq!((condition.state, condition.why), (state, Why::Answer(cause)));
             assert_eq!(condition.since, Some(NOW - HOUR / 60));
-            assert_eq!(condition.next, Next::Probe(until.max(NOW)));
+            let next = match cause {
+                HoldCause::TokenDead => Next::Login(Some(until.max(NOW))),
+                _ => Next::Probe(until.max(NOW)),
+            };
+            assert_eq!(condition.next, next);
             let condition = one(conditions(|known| known.app = holds));
             assert_eq!(condition.why, Why::AnswerToApp(cause));
         }
@@ -474,7 +606,7 @@ mod tests {
         assert_eq!((ending.state, ending.since), (State::TokenExpiring, Some(NOW - HOUR)));
         assert_eq!((ending.why, ending.next), (Why::NotRenewed, Next::Renewal));
         let dead = at(Duration::ZERO);
-        assert_eq!((dead.state, dead.next), (State::TokenDead, Next::Login));
+        assert_eq!((dead.state, dead.next), (State::TokenDead, Next::Login(None)));
         let failed = Upkeep { renewal_failed_at: Some(NOW), ..Upkeep::default() };
         let ending = one(conditions(|known| {
             known.token.ends_at = Some(NOW + HOUR);

@@ -18,6 +18,7 @@ use spillway_core::rules::{Rules, Terms};
 use toml::Spanned;
 
 use self::tree::{Place, Tree};
+use crate::new_limits::{LimitsError, NewLimits, NewTerms};
 
 mod tree;
 
@@ -31,18 +32,9 @@ pub struct NewAccount {
     /// The limits it keeps.
     pub rules: Rules,
     /// Those of the limits that the file names.
-    pub given: Given,
+    pub given: NewLimits,
     /// Its campaigns.
     pub campaigns: Vec<Campaign>,
-}
-
-/// The limits that a file names. The others are the defaults, or stay as they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// The profile.
-    pub profile: Option<Profile>,
-    /// Tier, day and warm-up.
-    pub terms: Option<Terms>,
 }
 
 /// Why a file is refused. Nothing of a refused file is used.
@@ -137,6 +129,22 @@ pub enum Reason {
     /// It is not TOML, or has an unexpected key or value.
     #[error("{0}")]
     Toml(String),
+    /// It is in another format, as its first line tells.
+    #[error(
+        "this looks like {0}, and accounts files are TOML: `spillway campaign apply --help` shows one"
+    )]
+    OtherFormat(&'static str),
+    /// More mistakes than are reported.
+    #[error("there are more than {0} mistakes: mend these first")]
+    More(usize),
+    /// A character that is not seen.
+    #[error("there is the control character U+{:04X}: remove it", u32::from(*.0))]
+    Control(char),
+    /// A placeholder that nothing takes the place of.
+    #[error(
+        "the campaign has no `keywords`, so nothing takes the place of `{{keyword}}`: write the text itself"
+    )]
+    NoKeyword,
     /// It names no account.
     #[error("there is no [[account]]: add one with its `id`")]
     Empty,
@@ -229,7 +237,7 @@ pub enum Reason {
     Unlimited(String, &'static str),
     /// An account's own limits cannot be kept.
     #[error("account {0}: {1}")]
-    Rules(AccountId, ProfileError),
+    Limits(AccountId, LimitsError),
 }
 
 /// Accounts, their campaigns and the limits they keep.
@@ -291,7 +299,8 @@ struct Entry {
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     profile: Option<Spanned<String>>,
     /// What applies to this account, whatever its profile.
-    terms: Option<Terms>,
+    #[serde(default)]
+    terms: NewTerms,
     /// Its campaigns.
     #[serde(default)]
     campaign: Vec<Campaign>,
@@ -323,38 +332,87 @@ impl Mistakes<'_> {
         1 + before.iter().filter(|&&byte| byte == b'\n').count()
     }
 
-    fn end(mut self) -> Result<(), AccountsFileError> {
+    /// Adds what the TOML reader has said.
+    fn add_toml(&mut self, span: Option<Range<usize>>, mut message: String) {
+        if message == "invalid type: map, expected a sequence" {
+            message =
+                "write [[account]] before its [[account.campaign]], and all of these names in \
+                       double brackets"
+                    .into();
+        }
+        self.add(span.unwrap_or(0..0), Reason::Toml(message));
+    }
+
+    fn refused(mut self) -> AccountsFileError {
         self.found.sort_by_key(|&(offset, _)| offset);
         let found = std::mem::take(&mut self.found);
         let mistake = |(offset, reason)| Mistake { line: self.line(offset), reason };
-        let mistakes: Vec<Mistake> = found.into_iter().map(mistake).collect();
-        if mistakes.is_empty() { Ok(()) } else { Err(AccountsFileError { mistakes }) }
+        AccountsFileError { mistakes: found.into_iter().map(mistake).collect() }
+    }
+
+    fn end(self) -> Result<(), AccountsFileError> {
+        if self.found.is_empty() { Ok(()) } else { Err(self.refused()) }
     }
 }
 
-/// Returns what a file says, without the messages that are no templates, and where it says it.
+/// The most mistakes that are reported: each costs another look at the file.
+const MISTAKES_MAX: usize = 100;
+
+/// Returns what a file says, and where it says it. What cannot be read of it is a mistake, and
+/// missing; so are messages that are no templates, which get their mistakes later.
 fn read(text: &str) -> Result<(File, Tree<'_>, Mistakes<'_>), AccountsFileError> {
     let mut mistakes = Mistakes { text, found: Vec::new() };
-    let parsed = Tree::parse(text).and_then(|tree| {
-        let mut sound = tree.clone();
-        // A text that is no template would end the reading. It gets its own mistake later.
-        sound.retain_messages(|text| Template::parse(text).is_ok());
-        Ok((sound.read()?, tree))
-    });
-    match parsed {
-        Ok((file, tree)) => Ok((file, tree, mistakes)),
-        Err(error) => {
-            let mut reason = error.message().replace('\n', ", ");
-            if reason == "invalid type: map, expected a sequence" {
-                reason =
-                    "write [[account]] before its [[account.campaign]], and all of these names \
-                          in double brackets"
-                        .into();
+    let mut tree = match Tree::parse(text) {
+        Ok(tree) => tree,
+        Err(errors) => {
+            match other_format(text) {
+                Some(format) => mistakes.add(0..0, Reason::OtherFormat(format)),
+                None => {
+                    for error in errors {
+                        mistakes.add_toml(error.span(), error.message().replace('\n', ", "));
+                    }
+                }
             }
-            let reason = Reason::Toml(reason);
-            mistakes.add(error.span().unwrap_or(0..0), reason);
-            Err(mistakes.end().err().unwrap_or(AccountsFileError { mistakes: Vec::new() }))
+            return Err(mistakes.refused());
         }
+    };
+    loop {
+        let mut sound = tree.clone();
+        sound.retain_messages(|text| Template::parse(text).is_ok());
+        let error = match sound.read() {
+            Ok(file) => return Ok((file, tree, mistakes)),
+            Err(error) => error,
+        };
+        match tree.take_out(&error) {
+            Some(fault) if mistakes.found.len() < MISTAKES_MAX => {
+                if let Some(message) = fault.message {
+                    mistakes.add_toml(Some(fault.span), message);
+                }
+            }
+            Some(_) => {
+                mistakes.add(text.len()..text.len(), Reason::More(MISTAKES_MAX));
+                return Err(mistakes.refused());
+            }
+            None => {
+                mistakes.add_toml(error.span(), error.message().replace('\n', ", "));
+                return Err(mistakes.refused());
+            }
+        }
+    }
+}
+
+/// Returns the format that a file is in, as far as its first line tells, where that is not TOML.
+fn other_format(text: &str) -> Option<&'static str> {
+    let is_said = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let first = text.lines().map(str::trim).find(is_said)?;
+    let key = first.split_once(':').map(|(key, _)| key.trim_start_matches("- "));
+    let is_word = |key: &str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if first.starts_with('{') || first == "[" || first.starts_with("[{") {
+        Some("JSON")
+    } else if first == "---" || first.starts_with("- ") || key.is_some_and(is_word) {
+        Some("YAML")
+    } else {
+        None
     }
 }
 
@@ -364,9 +422,9 @@ fn read(text: &str) -> Result<(File, Tree<'_>, Mistakes<'_>), AccountsFileError>
 /// Returns every mistake with its line.
 pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsFileError> {
     let (file, tree, mut mistakes) = read(text)?;
-    let profiles = profiles(file.profile, &mut mistakes);
+    let profiles = profiles(file.profile, &tree, &mut mistakes);
     let mut accounts: Vec<NewAccount> = Vec::new();
-    if file.account.is_empty() {
+    if file.account.is_empty() && mistakes.found.is_empty() {
         mistakes.add(0..0, Reason::Empty);
     }
     for (nth, entry) in file.account.into_iter().enumerate() {
@@ -382,28 +440,36 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
             mistakes.add(id_span, Reason::SameAccount(id));
             continue;
         }
-        let given = Given {
+        let given = NewLimits {
             profile: name.and_then(|name| {
                 let found = profiles.iter().find(|profile| profile.name == *name.get_ref());
-                if found.is_none() {
+                // One that cannot be read is not to be missed too.
+                if found.is_none() && !tree.is_touched("profile") {
                     mistakes.add(name.span(), Reason::NoProfile(name.into_inner()));
                 }
                 found.cloned()
             }),
             terms,
         };
+        if campaign.len() > CAMPAIGNS_MAX {
+            let much = TooMuch::Campaigns(campaign.len());
+            mistakes.add(id_span, Reason::TooMuch(id, much));
+            continue;
+        }
         let places = (0..).map(|at| tree.campaign(nth, at));
-        let campaigns = campaigns(&id, campaign.into_iter().zip(places), &mut mistakes);
+        let campaigns = campaigns(&id, campaign.into_iter().zip(places), &tree, &mut mistakes);
         if let Err(much) = check_together(campaigns.iter()) {
             mistakes.add(id_span, Reason::TooMuch(id.clone(), much));
         }
-        let of_account = given.profile.clone().unwrap_or_else(|| profile.clone());
-        match Rules::new(of_account, given.terms.clone().unwrap_or_default()) {
+        let rules = Rules::new(profile.clone(), Terms::default());
+        match rules.and_then(|rules| given.over(&rules)) {
             Ok(rules) => {
                 let line = mistakes.line(span.start);
                 accounts.push(NewAccount { id, line, rules, given, campaigns });
             }
-            Err(error) => mistakes.add(span, Reason::Rules(id, error)),
+            // Where something of the limits was not read, that is their mistake.
+            Err(_) if tree.is_wounded(&span) || tree.is_touched("profile") => {}
+            Err(error) => mistakes.add(span, Reason::Limits(id, error.into())),
         }
     }
     mistakes.end().map(|()| accounts)
@@ -417,13 +483,16 @@ fn is_number(id: &str) -> bool {
 fn campaigns<'t>(
     account: &AccountId,
     entries: impl Iterator<Item = (Campaign, Place<'t>)>,
+    tree: &Tree<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> Vec<Campaign> {
     let mut campaigns: Vec<Campaign> = Vec::new();
     for (campaign, place) in entries {
         let id = campaign.id.clone();
         let name = id.as_str();
-        if name.trim() != name || !(1..=64).contains(&name.chars().count()) {
+        if let Some(control) = name.chars().find(|c| c.is_control()) {
+            mistakes.add(place.field("id").span(), Reason::Control(control));
+        } else if name.trim() != name || !(1..=64).contains(&name.chars().count()) {
             mistakes.add(place.field("id").span(), Reason::CampaignId(id.clone()));
         } else if campaigns.iter().any(|known| known.id == id) {
             let same = Reason::SameCampaign(account.clone(), id.clone());
@@ -433,8 +502,9 @@ fn campaigns<'t>(
         let before = mistakes.found.len();
         check_words(&campaign, place, mistakes);
         check_media(&campaign.media, place.field("media"), mistakes);
-        check_messages(&campaign, place, mistakes);
-        if mistakes.found.len() > before {
+        check_messages(&campaign, place, tree, mistakes);
+        // What it takes is not known of one that could not be read as a whole.
+        if mistakes.found.len() > before || tree.is_wounded(&place.span()) {
             continue;
         }
         match campaign.check() {
@@ -467,6 +537,10 @@ fn check_words(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_
     for (field, words) in [("keywords", &campaign.keywords), ("except", &campaign.except)] {
         for (at, word) in words.iter().enumerate() {
             let span = place.field(field).item(at).span();
+            if let Some(control) = word.chars().find(|c| c.is_control()) {
+                mistakes.add(span, Reason::Control(control));
+                continue;
+            }
             let folded = Folded::new(word);
             if folded.is_empty() {
                 mistakes.add(span, Reason::EmptyKeyword);
@@ -493,15 +567,31 @@ fn check_media(media: &[MediaId], place: Place<'_>, mistakes: &mut Mistakes<'_>)
     }
 }
 
-fn check_messages(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_>) {
+fn check_messages(
+    campaign: &Campaign,
+    place: Place<'_>,
+    tree: &Tree<'_>,
+    mistakes: &mut Mistakes<'_>,
+) {
     let (id, messages) = (&campaign.id, place.field("messages"));
+    let is_wounded = tree.is_wounded(&place.span());
     let count = messages.texts().count();
-    if count == 0 || count > 255 {
+    if (count == 0 && !is_wounded) || count > 255 {
         mistakes.add(messages.span(), CampaignError::Messages(id.clone()));
     }
     let mut templates: Vec<Template> = Vec::new();
     for (text, span) in messages.texts() {
+        // Lines may end in either way.
+        let is_odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        if let Some(control) = text.chars().find(is_odd) {
+            mistakes.add(span.clone(), Reason::Control(control));
+        }
         match Template::parse(text) {
+            Ok(template)
+                if template.tells_keyword() && campaign.keywords.is_empty() && !is_wounded =>
+            {
+                mistakes.add(span, Reason::NoKeyword);
+            }
             Ok(template) if templates.contains(&template) => {
                 let same = CampaignError::SameMessage(id.clone(), template.to_string());
                 mistakes.add(span, same);
@@ -529,16 +619,21 @@ fn check_messages(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes
 /// # Errors
 /// As [`parse`].
 pub fn parse_profiles(text: &str) -> Result<Vec<Profile>, AccountsFileError> {
-    let (file, _, mut mistakes) = read(text)?;
-    let profiles = profiles(file.profile, &mut mistakes);
+    let (file, tree, mut mistakes) = read(text)?;
+    let profiles = profiles(file.profile, &tree, &mut mistakes);
     mistakes.end().map(|()| profiles)
 }
 
 /// The profiles there are: those that come with Spillway, and the file's.
-fn profiles(custom: Vec<Spanned<CustomProfile>>, mistakes: &mut Mistakes<'_>) -> Vec<Profile> {
+fn profiles(
+    custom: Vec<Spanned<CustomProfile>>,
+    tree: &Tree<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Vec<Profile> {
     let mut known = vec![Profile::careful(), Profile::meta()];
     for profile in custom {
         let span = profile.span();
+        let is_wounded = tree.is_wounded(&span);
         let CustomProfile { name, base, quota, spread, warm_up, slow_down } = profile.into_inner();
         let (name_span, name) = (name.span(), name.into_inner());
         if name.trim().is_empty() {
@@ -561,7 +656,9 @@ fn profiles(custom: Vec<Spanned<CustomProfile>>, mistakes: &mut Mistakes<'_>) ->
             Some(base) => match known.iter().find(|profile| profile.name == *base.get_ref()) {
                 Some(base) => Profile { name: name.clone(), ..base.clone() },
                 None => {
-                    mistakes.add(base.span(), Reason::NoBase(base.into_inner()));
+                    if !tree.is_touched("profile") {
+                        mistakes.add(base.span(), Reason::NoBase(base.into_inner()));
+                    }
                     // Accounts that name it are not to blame.
                     known.push(Profile { name, ..Profile::careful() });
                     continue;
@@ -585,6 +682,10 @@ fn profiles(custom: Vec<Spanned<CustomProfile>>, mistakes: &mut Mistakes<'_>) ->
         profile.spread = spread.map(Spanned::into_inner).or(profile.spread);
         profile.warm_up = warm_up.map(Spanned::into_inner).or(profile.warm_up);
         profile.slow_down = slow_down.map_or(profile.slow_down, Spanned::into_inner);
+        if is_wounded {
+            known.push(profile);
+            continue;
+        }
         if let Err(error) = profile.validate() {
             let of_row = |id: &str| {
                 let row = quota.iter().find(|row| row.get_ref().id.as_str() == id);

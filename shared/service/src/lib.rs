@@ -14,7 +14,7 @@
 //! | [`port`] | what they need from the world |
 //! | [`gateway`] | calls to Meta, within the budgets |
 //! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
-//! | [`account_cache`], [`account`], [`accounts_file`], [`fields`] | accounts, the files that describe them, and their fields by name |
+//! | [`account_cache`], [`account`], [`accounts_file`], [`new_limits`], [`fields`] | accounts, the files that describe them, and their fields by name |
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`keys`] | the keys under which stores keep things |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
@@ -35,6 +35,7 @@ pub mod ingest;
 pub mod keys;
 pub mod limiter;
 pub mod metrics;
+pub mod new_limits;
 pub mod outbox_batch;
 pub mod outbox_key;
 pub mod port;

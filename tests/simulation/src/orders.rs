@@ -3,10 +3,11 @@
 use spillway_core::hold::NewToken;
 use spillway_core::id::{AccountId, CampaignId, SendId};
 use spillway_core::send::{FailReason, Outcome};
-use spillway_service::accounts_file::{Given, NewAccount};
-use spillway_service::admin::connect::Connection;
+use spillway_service::accounts_file::NewAccount;
+use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::admin::sends::{RetryError, State, Stored};
 use spillway_service::admin::{Admin, AdminError};
+use spillway_service::new_limits::NewLimits;
 
 use crate::host::Host;
 use crate::scenario::{CAMPAIGN, File, Order};
@@ -39,9 +40,10 @@ async fn apply(admin: &Admin, host: &Host, account: &AccountId, file: &File) -> 
         let world = host.shared.world();
         let limits = world.scenario.account(account).map(|plan| &plan.limits);
         let Some(rules) = limits.and_then(|limits| limits.then()).cloned() else { return true };
-        let given = Given {
-            profile: file.has_limits.then(|| rules.profile().clone()),
-            terms: file.has_limits.then(|| rules.terms().clone()),
+        let given = if file.has_limits {
+            NewLimits { profile: Some(rules.profile().clone()), terms: rules.terms().into() }
+        } else {
+            NewLimits::default()
         };
         NewAccount { id: account.clone(), line: 1, rules, given, campaigns: file.campaigns.clone() }
     };
@@ -91,7 +93,7 @@ async fn connect(admin: &Admin, host: &Host, account: &AccountId) -> bool {
     let login = host.shared.world().log_in(account);
     let Some((new, token, lasts)) = login else { return true };
     let connection = Connection {
-        account: &new,
+        settings: &NewSettings::from(&new),
         token: &token,
         lasts,
         proof: NewToken::Works,

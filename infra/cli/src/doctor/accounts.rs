@@ -4,6 +4,7 @@
 use spillway_cloud::meta::login::SCOPES;
 use spillway_core::campaign::{Campaigns, Running};
 use spillway_core::id::AccountId;
+use spillway_core::profile::ProfileWarning;
 use spillway_core::status::{Condition, Facts, Next, State};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
@@ -14,7 +15,7 @@ use spillway_service::port::{MaintenanceRecords, StoreError};
 use spillway_service::upkeep::{CommentsRead, Examined, NoAnswer};
 
 use super::finding::Finding;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Services};
 use crate::output::when;
 use crate::status;
 
@@ -64,7 +65,7 @@ pub(super) async fn check(deployment: &Deployment, id: &AccountId) -> Vec<Findin
 
 async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     let wiring = &deployment.wiring;
-    let mut findings = quotas(account);
+    let mut findings = quotas(account, deployment.services);
     findings.push(campaigns(&account.campaigns));
     findings.extend(record(deployment, account).await);
     if let Err(error) = wiring.account_graph.prepare(&account.id, &account.token).await {
@@ -87,9 +88,16 @@ async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     findings
 }
 
-fn quotas(account: &Account) -> Vec<Finding> {
+fn quotas(account: &Account, services: Services) -> Vec<Finding> {
     let profile = account.rules.profile();
-    let warnings = profile.warnings(account.rules.terms().tier);
+    let mut warnings = profile.warnings(account.rules.terms().tier);
+    // A day that is kept below Meta's figure is meant to be.
+    warnings.retain(|warning| match warning {
+        ProfileWarning::DayUnreachable { .. } => false,
+        // A local stack's Meta has limits of its own.
+        ProfileWarning::AboveMeta { .. } => services == Services::Aws,
+        ProfileWarning::NeverBinds { .. } => true,
+    });
     if warnings.is_empty() {
         return vec![Finding::good(
             QUOTAS,
@@ -167,7 +175,7 @@ async fn record(deployment: &Deployment, account: &Account) -> Vec<Finding> {
 fn state(condition: &Condition, now: Timestamp) -> Finding {
     let said = format!("{}: {}", condition.state, status::sentence(condition, now));
     let do_this = || match (condition.state, condition.next) {
-        (State::TokenDead, _) | (_, Next::Login) => LOGIN,
+        (State::TokenDead, _) | (_, Next::Login(_)) => LOGIN,
         (State::Blocked, _) => {
             "look into Instagram for what it says, and change the texts before it goes on"
         }
@@ -183,7 +191,7 @@ fn state(condition: &Condition, now: Timestamp) -> Finding {
     };
     match condition.state {
         State::Healthy => Finding::good(STATE, condition.state.to_string()),
-        State::WarmingUp | State::Slowed => Finding::good(STATE, said),
+        State::WarmingUp | State::Slowed | State::CampaignPaused => Finding::good(STATE, said),
         State::Held | State::CampaignHeld | State::TokenExpiring => {
             Finding::warning(STATE, said, do_this())
         }

@@ -31,11 +31,25 @@ pub(super) struct Finding {
     pub(super) said: String,
     /// What to do about it.
     pub(super) do_this: Option<String>,
+    /// Other checks that could not be made for the same cause.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) hides: Vec<&'static str>,
+    /// Why AWS could not be asked, where it could not.
+    #[serde(skip)]
+    pub(super) failed: Option<FailureKind>,
 }
 
 impl Finding {
     pub(super) fn good(check: &'static str, said: impl Into<String>) -> Self {
-        Self { check, account: None, verdict: Verdict::Good, said: said.into(), do_this: None }
+        Self {
+            check,
+            account: None,
+            verdict: Verdict::Good,
+            said: said.into(),
+            do_this: None,
+            hides: Vec::new(),
+            failed: None,
+        }
     }
 
     pub(super) fn skipped(check: &'static str, said: impl Into<String>) -> Self {
@@ -79,10 +93,33 @@ impl Finding {
         let hint = kind.hint();
         let hint =
             hint.unwrap_or("try again; if it stays, look at this service in the AWS console");
-        match kind {
+        let finding = match kind {
             FailureKind::Forbidden => Self::skipped(check, said).advising(hint),
             _ => Self::wrong(check, said, hint),
+        };
+        Self { failed: Some(kind), ..finding }
+    }
+
+    /// Tells a cause once that keeps several checks from being made: the first finding names the
+    /// others. Without credentials that is every check; without a connection, where nothing of the
+    /// store can be read either.
+    pub(super) fn told_once(findings: Vec<Self>) -> Vec<Self> {
+        let is_of_all = |kind| match kind {
+            FailureKind::Credentials | FailureKind::Unreachable => true,
+            FailureKind::Forbidden | FailureKind::Missing | FailureKind::Other => false,
+        };
+        let mut told: Vec<Self> = Vec::new();
+        for finding in findings {
+            let cause = finding.failed.filter(|&kind| is_of_all(kind));
+            let first = told.iter_mut().find(|known| cause.is_some() && known.failed == cause);
+            match first {
+                Some(first)
+                    if first.check == finding.check || first.hides.contains(&finding.check) => {}
+                Some(first) => first.hides.push(finding.check),
+                None => told.push(finding),
+            }
         }
+        told
     }
 
     /// With what to do.
@@ -99,6 +136,27 @@ impl Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_cause_is_told_once_with_what_it_hides() {
+        let unread = |check, kind| {
+            let source = Failure { kind, ..Failure::other("no") };
+            Finding::unread(check, &StoreError::Unavailable { what: "open", source })
+        };
+        let missing = FailureKind::Credentials;
+        let findings = vec![
+            unread("store", missing),
+            unread("table", missing),
+            unread("table", missing),
+            unread("kms", FailureKind::Forbidden),
+            unread("queue", FailureKind::Forbidden),
+            Finding::good("clock", "right"),
+        ];
+        let told = Finding::told_once(findings);
+        let checks: Vec<&str> = told.iter().map(|finding| finding.check).collect();
+        assert_eq!(checks, ["store", "kms", "queue", "clock"]);
+        assert_eq!(told[0].hides, ["table"]);
+    }
 
     #[test]
     fn what_somebody_may_not_see_is_no_fault() {

@@ -71,7 +71,7 @@ struct Report {
 /// Looks, and says what was found.
 pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<Ended> {
     let deployment = place.open().await?;
-    let only = options.account.as_deref().map(AccountId::from);
+    let only = options.account.as_deref().map(|id| AccountId::new(id.trim()));
     let findings = look(&deployment, only).await;
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Good);
     let report = Report { verdict, findings };
@@ -85,7 +85,9 @@ async fn look(deployment: &Deployment, only: Option<AccountId>) -> Vec<Finding> 
     let is_open = store.iter().all(|finding| finding.verdict == Verdict::Good);
     let of_store = async {
         if !is_open {
-            let skipped = |check| Finding::skipped(check, "the store cannot be asked");
+            let failed = store.iter().find_map(|finding| finding.failed);
+            let said = "the store cannot be asked";
+            let skipped = |check| Finding { failed, ..Finding::skipped(check, said) };
             return [SCHEDULES, KEYS, ACCOUNTS].map(skipped).to_vec();
         }
         let (schedules, keys, accounts) = futures::join!(
@@ -104,7 +106,7 @@ async fn look(deployment: &Deployment, only: Option<AccountId>) -> Vec<Finding> 
     progress.finish();
     // Last: by now every answer has told its date.
     let clock = clock(deployment, is_open);
-    [store, tables, queues, webhook, of_store, vec![clock]].concat()
+    Finding::told_once([store, tables, queues, webhook, of_store, vec![clock]].concat())
 }
 
 /// What is found within a while.
@@ -178,7 +180,7 @@ fn clock(deployment: &Deployment, is_told: bool) -> Finding {
 
 fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
-    for Finding { check, account, verdict, said, do_this } in findings {
+    for Finding { check, account, verdict, said, do_this, hides, .. } in findings {
         let mark = match verdict {
             Verdict::Good => paint(Paint::Good, "good   "),
             Verdict::Skipped => "skipped".to_owned(),
@@ -189,6 +191,10 @@ fn text(findings: &[Finding]) -> String {
         let _ = writeln!(text, "{mark}  {account}{check}: {said}");
         if let Some(do_this) = do_this {
             let _ = writeln!(text, "         -> {do_this}");
+        }
+        if !hides.is_empty() {
+            let _ =
+                writeln!(text, "         not looked at for the same cause: {}", hides.join(", "));
         }
     }
     let count = |of| findings.iter().filter(|finding| finding.verdict == of).count();

@@ -46,11 +46,11 @@ pub(crate) struct Options {
 /// Looks, once or again and again.
 pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
-    let only = options.account.as_deref().map(AccountId::from);
+    let only = options.account.as_deref().map(|id| AccountId::new(id.trim()));
     if options.watch {
         return watch::run(&deployment, only.as_ref(), options.every).await;
     }
-    let overviews = look(&deployment, only.as_ref()).await?;
+    let overviews = look_once(&deployment, only.as_ref()).await?;
     let now = deployment.clock.now();
     output.print(&StatusView::of(&overviews, now), || match (&only, overviews.as_slice()) {
         (Some(_), [overview]) => text::one(overview, now),
@@ -58,17 +58,32 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     })
 }
 
-/// Looks at all accounts, or at `only` that one; the gravest first.
-async fn look(deployment: &Deployment, only: Option<&AccountId>) -> Result<Vec<Overview>> {
-    let accounts = match only {
-        Some(account) => vec![account.clone()],
-        None => deployment.wiring.maintenance.accounts().await?,
-    };
+/// The accounts to look at: all, or `only` that one.
+async fn accounts(deployment: &Deployment, only: Option<&AccountId>) -> Result<Vec<AccountId>> {
+    match only {
+        Some(account) => Ok(vec![account.clone()]),
+        None => Ok(deployment.wiring.maintenance.accounts().await?),
+    }
+}
+
+/// Looks at accounts with a progress bar on standard error.
+async fn look_once(deployment: &Deployment, only: Option<&AccountId>) -> Result<Vec<Overview>> {
+    let accounts = accounts(deployment, only).await?;
     let progress = Progress::new("accounts", accounts.len());
-    let now = deployment.clock.now();
-    let looked_at = |accounts| progress.advance(accounts);
-    let found = deployment.admin.overviews.of_all(&accounts, now, looked_at).await?;
+    let found = look(deployment, only, &accounts, |looked_at| progress.advance(looked_at)).await;
     progress.finish();
+    found
+}
+
+/// Looks at these accounts, and writes nothing on the terminal; the gravest come first.
+async fn look(
+    deployment: &Deployment,
+    only: Option<&AccountId>,
+    accounts: &[AccountId],
+    looked_at: impl Fn(usize),
+) -> Result<Vec<Overview>> {
+    let now = deployment.clock.now();
+    let found = deployment.admin.overviews.of_all(accounts, now, looked_at).await?;
     if let (Some(account), []) = (only, found.as_slice()) {
         bail!("account {account} is not connected: `spillway account list` names those that are");
     }

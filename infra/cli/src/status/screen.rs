@@ -13,6 +13,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::Overview;
 
 use super::text;
+use crate::output::counted;
 
 /// What is on the screen.
 pub(super) struct Screen {
@@ -51,6 +52,7 @@ fn colour(state: State) -> Color {
         | State::Slowed
         | State::TokenExpiring
         | State::CampaignHeld
+        | State::CampaignPaused
         | State::Held => Color::Yellow,
         State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Color::Red,
     }
@@ -58,13 +60,13 @@ fn colour(state: State) -> Color {
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
+    let [above, foot] =
+        Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
     let lines = u16::try_from(screen.overviews.len()).unwrap_or(u16::MAX).saturating_add(3);
-    let [list, detail, foot] = Layout::vertical([
-        Constraint::Max(lines.max(4)),
-        Constraint::Min(12),
-        Constraint::Length(1),
-    ])
-    .areas(frame.area());
+    // The list always has room for an account; the rest of it gives way to the details.
+    let most = above.height.saturating_sub(12).max(4);
+    let [list, detail] =
+        Layout::vertical([Constraint::Max(lines.clamp(4, most)), Constraint::Fill(1)]).areas(above);
     draw_list(frame, screen, list);
     if let Some(overview) = screen.overviews.get(screen.selected) {
         draw_one(frame, overview, screen.now, detail);
@@ -78,19 +80,70 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
 }
 
 fn draw_list(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
-    let head =
-        ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
-    let rows = screen.overviews.iter().map(|overview| {
+    let title = format!(" {} ", counted(screen.overviews.len(), "account"));
+    let block = Block::bordered().title(title);
+    let cells: Vec<[String; text::COLUMNS]> =
+        screen.overviews.iter().map(|overview| text::cells(overview, screen.now)).collect();
+    let columns = fitting(&cells, block.inner(area).width.into());
+    let rows = screen.overviews.iter().zip(&cells).map(|(overview, cells)| {
         let style = Style::new().fg(colour(overview.state()));
-        Row::new(text::cells(overview, screen.now)).style(style)
+        let cells = columns.iter().map(|&(column, width)| middle(&cells[column], width));
+        Row::new(cells).style(style)
     });
-    let widths = [18, 14, 26, 8, 14, 14, 6, 14, 14].map(Constraint::Max);
+    let widths = columns
+        .iter()
+        .map(|&(_, width)| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX)));
+    let head = columns.iter().map(|&(column, _)| text::HEAD[column]);
     let table = Table::new(rows, widths)
         .header(Row::new(head).style(Modifier::DIM))
+        .column_spacing(GAP)
         .row_highlight_style(Modifier::REVERSED)
-        .block(Block::bordered().title(format!(" {} accounts ", screen.overviews.len())));
+        .block(block);
     let mut selected = TableState::new().with_selected(Some(screen.selected));
     frame.render_stateful_widget(table, area, &mut selected);
+}
+
+/// Cells between two columns.
+const GAP: u16 = 2;
+
+/// The columns that fit into `width` cells, each with its own width. The first to go are those that
+/// matter least; of the last one the first, the account's, is made shorter.
+fn fitting(cells: &[[String; text::COLUMNS]], width: usize) -> Vec<(usize, usize)> {
+    let width_of = |column: usize| {
+        let cells = cells.iter().map(|row| row[column].chars().count());
+        cells.chain([text::HEAD[column].len()]).max().unwrap_or(0)
+    };
+    let mut columns: Vec<(usize, usize)> =
+        (0..text::COLUMNS).map(|column| (column, width_of(column))).collect();
+    let total = |columns: &[(usize, usize)]| {
+        columns
+            .iter()
+            .map(|&(_, width)| width + usize::from(GAP))
+            .sum::<usize>()
+            .saturating_sub(GAP.into())
+    };
+    for dropped in text::LEAST_FIRST {
+        if total(&columns) <= width {
+            break;
+        }
+        columns.retain(|&(column, _)| column != dropped);
+    }
+    let over = total(&columns).saturating_sub(width);
+    columns[0].1 = columns[0].1.saturating_sub(over).max(1);
+    columns
+}
+
+/// A text in `width` cells: what is too long loses its middle, so that ids that begin alike still
+/// differ.
+fn middle(text: &str, width: usize) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= width {
+        return text.to_owned();
+    }
+    let (head, tail) = (width.saturating_sub(1) / 2, width.saturating_sub(1).div_ceil(2));
+    let head: String = chars[..head].iter().collect();
+    let tail: String = chars[chars.len() - tail..].iter().collect();
+    format!("{head}…{tail}")
 }
 
 fn draw_one(frame: &mut Frame<'_>, overview: &Overview, now: Timestamp, area: Rect) {
@@ -223,18 +276,36 @@ mod tests {
     }
 
     fn drawn(screen: &Screen) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(140, 30)).unwrap();
+        drawn_on(screen, 140)
+    }
+
+    fn drawn_on(screen: &Screen, width: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, 30)).unwrap();
         terminal.draw(|frame| draw(frame, screen)).unwrap();
         let cells = terminal.backend().buffer().content();
         let line = |cells: &[ratatui::buffer::Cell]| {
             cells.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned()
         };
-        cells.chunks(140).map(line).collect::<Vec<_>>().join("\n") + "\n"
+        cells.chunks(width.into()).map(line).collect::<Vec<_>>().join("\n") + "\n"
     }
 
     #[test]
     fn the_view_shows_all_accounts_and_the_selected_one() {
         insta::assert_snapshot!("view", drawn(&screen()));
+    }
+
+    #[test]
+    fn where_there_is_little_room_columns_go_and_ids_still_differ() {
+        let mut screen = screen();
+        screen.overviews[0].account = "17841400000000001".into();
+        screen.overviews[1].account = "17841400000000002".into();
+        let narrow = drawn_on(&screen, 80);
+        assert!(narrow.contains("17841400000000001  held"), "{narrow}");
+        assert!(narrow.contains("NEXT DM") && !narrow.contains("HEARD"), "{narrow}");
+        let narrowest = drawn_on(&screen, 20);
+        assert!(narrowest.contains("1784…0001  held"), "{narrowest}");
+        assert!(narrowest.contains("1784…0002  healthy"), "{narrowest}");
+        assert_eq!([9, 4, 1].map(|width| middle("17841400", width)), ["17841400", "1…00", "…"]);
     }
 
     #[test]

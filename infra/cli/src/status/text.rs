@@ -9,15 +9,24 @@ use spillway_core::status::State;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::{Extent, Overview};
 
-use crate::output::{Paint, paint, span, table, when};
+use crate::output::{Paint, heard, paint, span, table, when};
+
+/// How many cells an account's line has.
+pub(super) const COLUMNS: usize = 9;
+
+/// What they are called.
+pub(super) const HEAD: [&str; COLUMNS] =
+    ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
+
+/// The columns that go where there is little room, the least important first.
+pub(super) const LEAST_FIRST: [usize; COLUMNS - 2] = [8, 7, 5, 2, 6, 4, 3];
 
 /// A line for each account, and what is wrong in words.
 pub(super) fn all(overviews: &[Overview], now: Timestamp) -> String {
-    let head =
-        ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
-    let rows: Vec<[String; 9]> = overviews.iter().map(|overview| cells(overview, now)).collect();
+    let rows: Vec<[String; COLUMNS]> =
+        overviews.iter().map(|overview| cells(overview, now)).collect();
     let empty = "no account is connected: `spillway connect --help` says how";
-    let mut out = table(head, &rows, empty);
+    let mut out = table(HEAD, &rows, empty);
     for overview in overviews {
         for condition in &overview.conditions {
             if condition.state == State::Healthy {
@@ -37,13 +46,12 @@ pub(super) fn all(overviews: &[Overview], now: Timestamp) -> String {
 }
 
 /// The cells of an account's line.
-pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; 9] {
+pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; COLUMNS] {
     let dash = || "-".to_owned();
     let ahead = |at: Timestamp| match at.since(now) {
         ahead if ahead.is_zero() => "now".to_owned(),
         ahead => format!("in {}", span(ahead)),
     };
-    let ago = |at: Timestamp| format!("{} ago", span(now.since(at)));
     [
         overview.account.to_string(),
         overview.state().to_string(),
@@ -53,7 +61,7 @@ pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; 9] {
         overview.outlook.map_or_else(dash, |outlook| format!("~{}", ahead(outlook.last))),
         overview.outlook.map_or_else(dash, |outlook| outlook.late.to_string()),
         overview.token.ends_at.map_or_else(|| "?".to_owned(), ahead),
-        overview.last_seen.map_or_else(|| "never".to_owned(), ago),
+        overview.last_seen.map_or_else(|| "never".to_owned(), |at| heard(at, now)),
     ]
 }
 
@@ -84,6 +92,7 @@ fn said(state: State) -> String {
         | State::Slowed
         | State::TokenExpiring
         | State::CampaignHeld
+        | State::CampaignPaused
         | State::Held => Paint::Warn,
         State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Paint::Bad,
     };
@@ -150,7 +159,8 @@ pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
     };
     out += &line("token ends", unknown(overview.token.ends_at, "not known before it is renewed"));
     out += &line("calls", server_errors(overview, now));
-    out += &line("last webhook", unknown(overview.last_seen, "none yet"));
+    let last = overview.last_seen.map_or_else(|| "none yet".to_owned(), |at| heard(at, now));
+    out += &line("last webhook", last);
     out += "\n  DMs an hour, 24 hours back and 24 ahead\n";
     let _ =
         writeln!(out, "  {}│{}", past(overview), bars(&overview.planned_by_hour, most(overview)));

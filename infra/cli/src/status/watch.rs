@@ -8,8 +8,8 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 use spillway_core::id::AccountId;
 use tokio::time::{Instant, sleep_until};
 
-use super::look;
 use super::screen::{Screen, draw};
+use super::{accounts, look, look_once};
 use crate::deployment::Deployment;
 
 /// How often keys are looked for.
@@ -34,7 +34,7 @@ pub(super) async fn run(
         "--watch draws on a terminal: use `spillway status --json` in a pipe"
     );
     // Before the terminal is taken over: what is wrong from the start is said on it.
-    let overviews = look(deployment, only).await?;
+    let overviews = look_once(deployment, only).await?;
     let mut screen = Screen { overviews, selected: 0, failed: None, now: deployment.clock.now() };
     let mut terminal = ratatui::try_init().context("draw on the terminal")?;
     let result = turn(&mut terminal, deployment, only, every, &mut screen).await;
@@ -53,7 +53,10 @@ async fn turn(
     loop {
         screen.now = deployment.clock.now();
         terminal.draw(|frame| draw(frame, screen))?;
-        let looking = look(deployment, only);
+        let looking = async {
+            let accounts = accounts(deployment, only).await?;
+            look(deployment, only, &accounts, |_| ()).await
+        };
         tokio::pin!(looking);
         let mut is_looking = false;
         loop {

@@ -2,8 +2,11 @@
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use spillway_cloud::dynamo::DynamoMaintenance;
+use spillway_cloud::dynamo::{DynamoBudgets, DynamoMaintenance};
+use spillway_core::quota::Action;
+use spillway_core::rules::Rules;
 use spillway_graph::app_scoped;
+use spillway_service::port::Budgets;
 
 use crate::snapshot::steady;
 use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
@@ -122,7 +125,9 @@ async fn an_account_is_removed_with_all_that_waits() {
     let left = left["accounts"].as_array().unwrap().iter().map(|account| &account["account"]);
     assert_eq!(left.collect::<Vec<_>>(), [OTHER]);
     let list = ["send", "list", "--account", CREATOR];
-    assert_eq!(stand.json(&list).await["sends"], json!([]));
+    stand.run(&list).await.failed(1, "is not connected");
+    let cancelled = [&list[..], &["--state", "cancelled"]].concat();
+    assert_eq!(stand.json(&cancelled).await["sends"].as_array().unwrap().len(), 30);
     let shown = stand.json(&["send", "show", &send_id(CREATOR, 3)]).await;
     assert_snapshot!("send_cancelled", steady(&shown));
     assert_eq!(stand.calls(), 0);
@@ -168,20 +173,125 @@ async fn an_account_is_connected_by_a_login() {
     assert_eq!(maintenance.named(&requests_name).await.unwrap(), None);
 }
 
+const NEW: &str = "17841400000000003";
+const CAMPAIGN: &str = "[[account.campaign]]\nid = \"all\"\nmessages = [\"Hi\"]\n";
+
+/// A file of the new account with these lines about it.
+fn accounts_file(name: &str, lines: &str) -> String {
+    let text = format!("[[account]]\nid = \"{NEW}\"\n{lines}\n{CAMPAIGN}");
+    file(name, &text).to_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_connected_and_its_token_sealed_by_the_stacks_own_keys() {
     let stand = Stand::start().await;
     assert_eq!(stand.json(&["new-key"]).await, json!({ "token_key": 2 }));
-    let accounts = file(
-        "connect.toml",
-        "[[account]]\nid = \"17841400000000003\"\n[[account.campaign]]\nid = \"all\"\nmessages = [\"Hi\"]\n",
-    );
-    let accounts = accounts.to_str().unwrap();
-    let connected = stand.run_with(&["--json", "connect", accounts], "IGA-token\n").await.ok();
-    assert_eq!(connected.json()["account"], "17841400000000003");
+    stand.served.stack.graph.add_account(NEW, "IGA-token");
+    let accounts = accounts_file("connect.toml", "");
+    let connected = stand.run_with(&["--json", "connect", &accounts], "IGA-token\n").await.ok();
+    assert_eq!(connected.json()["account"], NEW);
     let list = stand.run(&["account", "list"]).await.ok().stdout;
     assert!(list.contains("17841400000000003  careful"), "{list}");
     let broken = file("broken.toml", "[[account]]\nid = 3\n");
     let broken = broken.to_str().unwrap();
     stand.run_with(&["connect", broken], "IGA-token").await.failed(4, "broken.toml:2: ");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_asked_whose_it_is_before_anything_is_stored() {
+    let stand = Stand::start().await;
+    let accounts = accounts_file("whose.toml", "");
+    let connect = ["connect", accounts.as_str()];
+    stand.run_with(&connect, "tok").await.failed(1, "Meta does not take the token");
+    stand.served.stack.graph.add_account("17841400000000004", "IGA-another");
+    let said = "the token is account 17841400000000004's, not account 17841400000000003's";
+    stand.run_with(&connect, "IGA-another").await.failed(1, said);
+    stand.run(&["account", "show", NEW]).await.failed(1, "is not connected");
+    let budgets = DynamoBudgets { table: stand.served.stack.state_table() };
+    let budget = budgets.load(&NEW.into()).await.unwrap();
+    let (rules, now) = (Rules::careful(), stand.served.stack.clock.now());
+    let (_, left) = budget.tightest(&rules, Action::Read, now).unwrap();
+    assert!(left < 100, "both calls were charged to the account");
+    stand.served.stack.graph.add_account(NEW, "IGA-token");
+    stand.run_with(&connect, "IGA-token").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_account_warms_up_unless_it_has_a_history() {
+    let stand = Stand::start().await;
+    stand.served.stack.graph.add_account(NEW, "IGA-token");
+    let accounts = accounts_file("new.toml", "");
+    let connected = stand.run_with(&["connect", &accounts], "IGA-token").await.ok().stdout;
+    assert!(connected.contains("with 1 campaign: all\nit warms up: "), "{connected}");
+    let since = stand.json(&["account", "show", NEW]).await["warm_up_since"].clone();
+    assert!(since.is_string());
+    // A second connection does not begin it anew, nor end it.
+    let again = stand.run_with(&["connect", &accounts, "--established"], "IGA-token").await.ok();
+    assert!(again.stderr.contains("--established changes nothing"), "{}", again.stderr);
+    assert_eq!(stand.json(&["account", "show", NEW]).await["warm_up_since"], since);
+
+    for (lines, options, since) in [
+        ("", &["--established"][..], Value::Null),
+        ("terms = { warm_up_since = \"none\" }", &[], Value::Null),
+        (
+            "terms = { warm_up_since = 2026-11-01, time_zone = \"Europe/Berlin\" }",
+            &[],
+            json!("2026-10-31T23:00:00Z"),
+        ),
+        ("profile = \"meta\"", &[], Value::Null),
+    ] {
+        stand.run(&["account", "remove", NEW, "--yes"]).await.ok();
+        let accounts = accounts_file("history.toml", lines);
+        let arguments = [&["--json", "connect", &accounts], options].concat();
+        let connected = stand.run_with(&arguments, "IGA-token").await.ok().json();
+        assert_eq!(connected["warm_up_since"], since, "{lines}");
+        assert_eq!(stand.json(&["account", "show", NEW]).await["warm_up_since"], since, "{lines}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_token_changes_nothing_that_the_file_does_not_name() {
+    let stand = Stand::start().await;
+    stand.served.stack.graph.add_account(NEW, "IGA-token");
+    let accounts = accounts_file("first.toml", "");
+    stand.run_with(&["connect", &accounts], "IGA-token").await.ok();
+    let limits = ["--tier", "3", "--time-zone", "Europe/Berlin", "--day-starts", "09:30"];
+    stand.run(&[&["account", "set", NEW], &limits[..]].concat()).await.ok();
+    let before = stand.json(&["account", "show", NEW]).await;
+    let again = stand.run_with(&["connect", &accounts], "IGA-token").await.ok().stdout;
+    assert!(again.contains("has a new token; nothing else changes"), "{again}");
+    assert_eq!(stand.json(&["account", "show", NEW]).await, before);
+
+    let changed = accounts_file("changed.toml", "terms = { tier = 2 }");
+    let connect = ["connect", &changed];
+    let asked = stand.run_with(&connect, "IGA-token").await.failed(5, "the file changes it");
+    assert!(asked.stdout.contains("~ tier: 3 -> 2"), "{}", asked.stdout);
+    assert_eq!(stand.json(&["account", "show", NEW]).await, before);
+    let with_yes = [&["--json"], &connect[..], &["--yes"]].concat();
+    let changed = stand.run_with(&with_yes, "IGA-token").await.ok().json();
+    assert_eq!(
+        changed["changes"]["settings"],
+        json!([{ "name": "tier", "before": "3", "after": "2" }])
+    );
+    let after = stand.json(&["account", "show", NEW]).await;
+    assert_eq!((&after["tier"], &after["time_zone"]), (&json!(2), &json!("Europe/Berlin")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_token_takes_the_place_of_a_dead_one() {
+    let stand = Stand::start().await;
+    stand.fault(json!({ "kind": "token_dead", "action": "private_reply" })).await;
+    stand.comment(OTHER, "hello", 0..2).await;
+    let held = |shown: &Value| shown["holds"][0]["cause"] == "token_dead";
+    stand.until(&["account", "show", OTHER], held).await;
+    let status = stand.json(&["status", OTHER]).await["accounts"][0].clone();
+    assert_eq!((&status["state"], &status["next_dm_at"]), (&json!("token_dead"), &Value::Null));
+    assert_eq!(status["conditions"].as_array().unwrap().len(), 1, "one cause, told once: {status}");
+    let text = format!("[[account]]\nid = \"{OTHER}\"\n");
+    let accounts = file("dead.toml", &text).to_str().unwrap().to_owned();
+    stand.run_with(&["connect", &accounts], "tok").await.failed(1, "does not take the token");
+    stand.served.stack.graph.add_account(OTHER, "IGA-new");
+    let sent = |sent: &Value| sent["sends"].as_array().unwrap().len() == 2;
+    stand.run_with(&["connect", &accounts], "IGA-new").await.ok();
+    stand.until(&["send", "list", "--account", OTHER, "--state", "sent"], sent).await;
 }

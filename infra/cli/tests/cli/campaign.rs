@@ -138,6 +138,15 @@ async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() 
     assert!(all_parked(&stand.json(&list).await));
     assert_eq!(stand.calls(), 0);
 
+    // Nothing pretends that they go by themselves.
+    let status = stand.json(&["status", CREATOR]).await["accounts"][0].clone();
+    assert_eq!(status["state"], "campaign_paused", "{status}");
+    assert!(status["next"].as_str().unwrap().contains("`spillway campaign resume`"), "{status}");
+    assert_eq!((&status["next_dm_at"], &status["last_dm_at"]), (&Value::Null, &Value::Null));
+    let shown = stand.json(&["send", "show", &send_id(CREATOR, 0)]).await["waits"].clone();
+    assert!(shown["why"].as_str().unwrap().starts_with("its campaign is paused"), "{shown}");
+    assert_eq!(shown["expected_at"], Value::Null);
+
     // Applied again it stays paused.
     let path = file("paused.toml", FILE);
     stand.run(&["campaign", "apply", path.to_str().unwrap()]).await.ok();
@@ -146,6 +155,11 @@ async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() 
 
     stand.run(&[&["campaign", "resume"], &guide[..]].concat()).await.ok();
     stand.until(&["send", "show", &send_id(CREATOR, 0)], |send| send["state"] == "sent").await;
+    let events = stand.json(&["events", CREATOR]).await;
+    let named = |event: &Value| event["campaign"] == "guide";
+    let told = events["events"].as_array().unwrap().iter().filter(|event| named(event));
+    let told: Vec<&str> = told.map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(told, ["campaign_resumed", "campaign_paused"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

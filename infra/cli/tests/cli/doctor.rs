@@ -182,7 +182,12 @@ async fn what_cannot_be_looked_at_stops_nothing_else() {
     };
     assert_eq!(of("store")["verdict"], "wrong");
     assert!(of("store")["do_this"].as_str().unwrap().contains("cannot be reached"));
-    assert_eq!(of("accounts")["verdict"], "skipped");
+    let hidden = of("store")["hides"].clone();
+    for check in ["table", "schedules", "token key", "accounts"] {
+        assert!(hidden.as_array().unwrap().contains(&json!(check)), "{check}: {hidden}");
+    }
+    let wrong = found.as_array().unwrap().iter().filter(|found| found["verdict"] == "wrong");
+    assert_eq!(wrong.count(), 1, "one cause is told once: {found}");
     assert_eq!(of("queue of sends")["verdict"], "good");
     assert_eq!(of("forged delivery")["verdict"], "good");
 

@@ -67,6 +67,19 @@ fn every_help_text_is_as_kept_and_has_an_example() {
     assert_snapshot!("help", all);
 }
 
+/// What is read in part ends without a complaint.
+#[test]
+fn a_pipe_that_is_closed_early_ends_quietly() {
+    for arguments in [&["completions", "bash"][..], &["--help"], &["campaign", "schema"]] {
+        let mut program = program();
+        program.args(arguments).stdout(std::process::Stdio::piped());
+        let mut child = program.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let ran = Ran::from(child.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}");
+    }
+}
+
 #[test]
 fn exit_codes_are_documented() {
     let help = run(&["--help"]).ok().stdout;

@@ -13,3 +13,5 @@ mod readme;
 mod send;
 mod snapshot;
 mod stand;
+mod terminal;
+mod watch;

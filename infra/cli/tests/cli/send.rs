@@ -20,13 +20,26 @@ async fn waiting_sends_are_listed_shown_and_cancelled() {
     stand.until(&list, parked).await;
     let limited = stand.run(&[&list[..], &["--limit", "3"]].concat()).await.ok().stdout;
     assert!(limited.contains("(the first 3: --limit shows more)"), "{limited}");
-    let none = stand.json(&[&list[..], &["--campaign", "other"]].concat()).await;
-    assert_eq!(none["sends"], json!([]));
+    let other = [&list[..], &["--campaign", "other"]].concat();
+    stand.run(&other).await.failed(1, "has no campaign `other`");
+    stand.run(&["send", "list", "--account", "1"]).await.failed(1, "is not connected");
+    stand.run(&["send", "cancel", "--account", "1"]).await.failed(1, "is not connected");
+    stand.run(&["events", "1"]).await.failed(1, "is not connected");
+    let forget = |person: &'static str, account: &'static str| {
+        ["contact", "forget", person, "--account", account, "--yes"]
+    };
+    stand.run(&forget("77", "1")).await.failed(1, "is not connected");
+    stand.run(&forget("77", CREATOR)).await.failed(1, "names person 77");
     let mut shown = stand.json(&["send", "show", &send_id(CREATOR, 39)]).await;
     // It may have been put off more than once.
     shown["epoch"] = Value::Null;
     shown["history"] = Value::Null;
     assert_snapshot!("waiting", steady(&shown));
+
+    let why = &shown["waits"]["why"];
+    assert_eq!(why, "the account is on hold: stopped by hand");
+    let status = stand.json(&["status", CREATOR]).await["accounts"][0].clone();
+    assert_eq!((&status["state"], &status["next_dm_at"]), (&json!("held"), &Value::Null));
 
     let one = send_id(CREATOR, 7);
     stand.run(&["send", "cancel", &one]).await.failed(5, "1 waiting sends are cancelled for good");

@@ -12,6 +12,8 @@ use spillway_local::serve::{self, ServeOptions, Served};
 use spillway_local::setup::QuotaOptions;
 use spillway_meta::signature::sign;
 
+use crate::terminal::{Size, Terminal};
+
 /// The account with the campaign `guide`.
 pub(crate) const CREATOR: &str = "17841400000000001";
 /// The account whose campaign `everything` takes every comment.
@@ -108,6 +110,12 @@ impl Stand {
     /// Runs the program for this stack.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, "").await
+    }
+
+    /// Runs the program for this stack on a terminal of its own.
+    pub(crate) fn run_on(&self, size: Size, arguments: &[&str]) -> Terminal {
+        let file = self.file.to_str().unwrap();
+        Terminal::run(size, &[&["--deployment", file], arguments].concat())
     }
 
     /// The same, with something on its standard input.

@@ -7,11 +7,12 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use secrecy::SecretString;
-use spillway_cloud::meta::login::{LoggedIn, Login};
+use spillway_cloud::meta::login::{LoggedIn, Login, Payer};
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 use spillway_graph::{Fault, FaultKind};
+use spillway_service::admin::connect::NewSettings;
 use spillway_service::clock::Clock;
 
 use super::plan::Planned;
@@ -247,7 +248,7 @@ impl Drill {
         let new = &self.accounts[account];
         ensure!(logged_in.me.account == new.id, "another account has logged in");
         let login = self.login()?;
-        login.connect(&self.outside, &logged_in, new).await?;
+        login.connect(&self.outside, &logged_in, &NewSettings::from(new)).await?;
         Ok(())
     }
 
@@ -260,7 +261,11 @@ impl Drill {
     async fn redeem(&self, account: usize) -> Result<Option<LoggedIn>> {
         let login = self.stack.graph.log_in(self.account(account));
         let (app, code) = login.context("nobody can log in")?;
-        Ok(self.login()?.redeem(&app, &SecretString::from(code), REDIRECT).await.ok())
+        Ok(self
+            .login()?
+            .redeem(&app, &SecretString::from(code), REDIRECT, Payer::Unknown)
+            .await
+            .ok())
     }
 
     /// While functions are killed, the next one follows when the last has struck.

@@ -7,15 +7,19 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use reqwest::Url;
 use secrecy::SecretString;
-use spillway_core::hold::NewToken;
+use spillway_core::budget::DenialReason;
+use spillway_core::hold::{HoldCause, NewToken};
 use spillway_core::id::AccountId;
 use spillway_core::quota::Action;
 use spillway_core::upkeep::WEBHOOK_FIELDS;
 use spillway_meta::error::Verdict;
 use spillway_meta::graph::{App, CallError, GraphClient, GraphConfig, GraphConfigError, Me};
-use spillway_service::accounts_file::NewAccount;
-use spillway_service::admin::connect::Connection;
+use spillway_service::account::Account;
+use spillway_service::admin::AdminError;
+use spillway_service::admin::connect::{Connection, NewSettings};
+use spillway_service::gateway::Gateway;
 use spillway_service::gateway::read::{Ends, IfDead, NoAnswer};
+use spillway_service::limiter::Charged;
 use spillway_service::port::StoreError;
 
 use crate::config::GRAPH_URL;
@@ -36,9 +40,6 @@ pub const SCOPES: [&str; 3] = [
 
 /// How long Meta may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Calls that a login has made by the time the account is known: two exchanges, and who it is.
-const CALLS_MADE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
 /// The URL at which an account's owner logs in and allows the app what it needs.
 ///
@@ -113,6 +114,35 @@ pub enum LoginError {
         "the account is of the kind {0}, and only professional ones can be connected: in Instagram, choose Settings, Account type, Switch to professional account"
     )]
     Kind(String),
+    /// The token is not taken.
+    #[error(
+        "Meta does not take the token ({0}): nothing was stored. Make a new one, or log in with `spillway connect login-url`"
+    )]
+    Token(CallError),
+    /// It is somebody else's.
+    #[error("the token is account {of}'s, not account {wanted}'s: nothing was stored")]
+    OfAnother {
+        /// Whose it is.
+        of: AccountId,
+        /// Whose it should be.
+        wanted: AccountId,
+    },
+    /// No call can be made now.
+    #[error("no call can be made now, so nothing was stored: {0}")]
+    NotNow(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who the calls of a login are charged to.
+#[derive(Clone, Copy)]
+pub enum Payer<'a> {
+    /// This account: before each call.
+    Account(&'a Gateway, &'a Account),
+    /// Only the last of the calls tells whose login it is: all are charged when the account is
+    /// stored.
+    Unknown,
 }
 
 /// An account whose owner has logged in.
@@ -122,6 +152,8 @@ pub struct LoggedIn {
     pub me: Me,
     token: SecretString,
     lasts: Option<Duration>,
+    /// Calls that were made and not charged yet.
+    uncharged: u32,
 }
 
 /// Whether the account was subscribed to its webhooks.
@@ -157,25 +189,33 @@ impl Login {
 
     /// Exchanges the code for a token of 60 days, and finds out whose it is.
     ///
+    /// Each call is charged before it is made if the payer is known. A hold of the payer's dead
+    /// token lets only its probe be charged; the other calls are then charged by
+    /// [`Self::connect`], after the hold.
+    ///
     /// # Errors
-    /// Says what to do.
+    /// Says what to do. When a call cannot be charged now, it is not made.
     pub fn redeem<'a>(
         &'a self,
         app_id: &'a str,
         code: &'a SecretString,
         redirect_uri: &'a str,
+        payer: Payer<'a>,
     ) -> BoxFuture<'a, Result<LoggedIn, LoginError>> {
         Box::pin(async move {
             login_url(app_id, redirect_uri)?;
-            let mut refused = None;
+            let (mut refused, mut uncharged) = (None, 0);
             for secret in &self.secrets {
+                uncharged += payer.charge().await?;
                 let app = App { id: app_id.to_owned(), secret: secret.clone() };
                 let granted = self
                     .client
                     .exchange_code(&self.code_url, &app, code, redirect_uri, TIMEOUT)
                     .await;
                 match granted {
-                    Ok(granted) => return self.long_lived(&app, granted.value).await,
+                    Ok(granted) => {
+                        return self.long_lived(&app, granted.value, payer, uncharged).await;
+                    }
                     // Another secret may be the app's; what has no answer may have used the code
                     // up.
                     Err(error @ CallError::Refused { .. })
@@ -194,6 +234,8 @@ impl Login {
         &self,
         app: &App,
         granted: spillway_meta::graph::Granted,
+        payer: Payer<'_>,
+        mut uncharged: u32,
     ) -> Result<LoggedIn, LoginError> {
         let is_missing =
             |scope: &&&str| !granted.permissions.iter().any(|permission| permission == **scope);
@@ -202,15 +244,13 @@ impl Login {
         if !granted.permissions.is_empty() && !missing.is_empty() {
             return Err(LoginError::Permissions(missing));
         }
+        uncharged += payer.charge().await?;
         let long = self.client.long_lived_token(app, &granted.token, TIMEOUT).await;
         let long = long.map_err(LoginError::LongLived)?.value;
+        uncharged += payer.charge().await?;
         let me = self.client.me(&long.token, TIMEOUT).await.map_err(LoginError::Me)?.value;
-        match &me.kind {
-            Some(kind) if kind.eq_ignore_ascii_case("personal") => {
-                Err(LoginError::Kind(kind.clone()))
-            }
-            _ => Ok(LoggedIn { me, token: long.token, lasts: long.lasts }),
-        }
+        professional(&me)?;
+        Ok(LoggedIn { me, token: long.token, lasts: long.lasts, uncharged })
     }
 
     /// Stores the account with its token, and subscribes it. What connecting calls is charged to
@@ -222,12 +262,12 @@ impl Login {
         &'a self,
         wiring: &'a Wiring,
         logged_in: &'a LoggedIn,
-        account: &'a NewAccount,
-    ) -> BoxFuture<'a, Result<Subscribed, StoreError>> {
+        settings: &'a NewSettings,
+    ) -> BoxFuture<'a, Result<Subscribed, AdminError>> {
         Box::pin(async move {
-            let token = wiring.keys.seal(&account.id, &logged_in.token).await?;
+            let token = wiring.keys.seal(&settings.account, &logged_in.token).await?;
             let connection = Connection {
-                account,
+                settings,
                 token: &token,
                 lasts: logged_in.lasts,
                 // It has told whose it is.
@@ -235,7 +275,7 @@ impl Login {
                 app_scoped: logged_in.me.app_scoped.as_deref(),
             };
             wiring.admin().accounts.connect(&connection).await?;
-            self.subscribe(wiring, &account.id, &logged_in.token).await
+            Ok(self.subscribe(wiring, &settings.account, logged_in).await?)
         })
     }
 
@@ -243,15 +283,15 @@ impl Login {
         &self,
         wiring: &Wiring,
         id: &AccountId,
-        token: &SecretString,
+        &LoggedIn { ref token, uncharged, .. }: &LoggedIn,
     ) -> Result<Subscribed, StoreError> {
         let Some(stored) = wiring.accounts.load(id).await? else {
             return Ok(Subscribed::Later("the account was removed meanwhile".into()));
         };
         let gateway = wiring.gateway();
-        // These could not be charged before: whose token it is, only the last of them told, and a
-        // budget that a dead token holds would have refused them.
-        gateway.limiter.charge(&stored, Action::Read, CALLS_MADE).await?;
+        if let Some(uncharged) = NonZeroU32::new(uncharged) {
+            gateway.limiter.charge(&stored, Action::Read, uncharged).await?;
+        }
         let subscribed = gateway
             .read(&stored, TIMEOUT, IfDead::Hold, Ends::Hold, async |timeout| {
                 self.client.subscribe(id, token, &WEBHOOK_FIELDS, timeout).await
@@ -262,6 +302,58 @@ impl Login {
             Err(NoAnswer::Store(error)) => Err(error),
             Err(no_answer) => Ok(Subscribed::Later(no_answer.reason())),
         }
+    }
+}
+
+impl Payer<'_> {
+    /// Charges one call that is about to be made; returns 1 if it is to be charged later.
+    async fn charge(self) -> Result<u32, LoginError> {
+        let Self::Account(gateway, account) = self else { return Ok(1) };
+        match gateway.limiter.charge(account, Action::Read, NonZeroU32::MIN).await? {
+            Charged::Granted(_) => Ok(0),
+            Charged::Denied(denial) => match denial.reason {
+                DenialReason::Hold(HoldCause::TokenDead | HoldCause::Permission) => Ok(1),
+                _ => Err(LoginError::NotNow(NoAnswer::Denied(denial).reason())),
+            },
+        }
+    }
+}
+
+/// Asks Meta whose token this is, in a call that is charged to `account`.
+///
+/// # Errors
+/// When Meta does not take the token, it is not this account's, or the call cannot be made now.
+pub fn check_token<'a>(
+    config: &'a GraphConfig,
+    gateway: &'a Gateway,
+    account: &'a Account,
+    token: &'a SecretString,
+) -> BoxFuture<'a, Result<Me, LoginError>> {
+    Box::pin(async move {
+        let client = GraphClient::new(config.clone())?;
+        // The token in use is another one: its hold ends when this one is stored.
+        let me = gateway
+            .read(account, TIMEOUT, IfDead::Tell, Ends::AppHold, async |timeout| {
+                client.me(token, timeout).await
+            })
+            .await
+            .map_err(|no_answer| match no_answer {
+                NoAnswer::Failed(error) => LoginError::Token(error),
+                NoAnswer::Store(error) => LoginError::Store(error),
+                no_answer => LoginError::NotNow(no_answer.reason()),
+            })?;
+        if me.account != account.id {
+            return Err(LoginError::OfAnother { of: me.account, wanted: account.id.clone() });
+        }
+        professional(&me).map(|()| me)
+    })
+}
+
+/// Refuses an account that cannot use the API.
+fn professional(me: &Me) -> Result<(), LoginError> {
+    match &me.kind {
+        Some(kind) if kind.eq_ignore_ascii_case("personal") => Err(LoginError::Kind(kind.clone())),
+        _ => Ok(()),
     }
 }
 

@@ -113,7 +113,7 @@ fn a_bound_says_what_it_is() {
         DenialReason::Hours,
     ]
     .map(|bound| bound.to_string());
-    assert_eq!(shown, ["quota hour", "hold Blocked", "active hours"]);
+    assert_eq!(shown, ["quota hour", "hold (blocked)", "active hours"]);
 }
 
 #[test]

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::Serialize;
-use spillway_core::active_hours::{TimeOfDay, Zone};
 use spillway_core::budget::Budget;
 use spillway_core::campaign::Running;
 use spillway_core::hold::{HoldCause, REASON_BYTES_MAX};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::journal::{Event, JournalEntry};
-use spillway_core::profile::{Profile, ProfileError, ProfileWarning};
-use spillway_core::quota::Tier;
+use spillway_core::profile::ProfileWarning;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::time::Timestamp;
 
@@ -146,61 +144,6 @@ pub struct LimitsView {
     pub changed: bool,
     /// What differs.
     pub changes: Vec<FieldChange>,
-}
-
-/// New limits of an account. What is not given stays as it is.
-#[derive(Clone, Debug, Default)]
-pub struct NewLimits {
-    /// The tier.
-    pub tier: Option<Tier>,
-    /// The time zone of its day.
-    pub time_zone: Option<Zone>,
-    /// When its day begins.
-    pub day_starts: Option<TimeOfDay>,
-    /// When it began to send through software; `Some(None)` ends the warm-up.
-    pub warm_up_since: Option<Option<Timestamp>>,
-    /// The profile.
-    pub profile: Option<Profile>,
-}
-
-/// Why an account cannot have these limits.
-#[derive(Debug, thiserror::Error)]
-pub enum LimitsError {
-    /// The profile named here has no warm-up to begin.
-    #[error("profile `{0}` has no warm-up")]
-    NoWarmUp(String),
-    /// The warm-up begins later than now.
-    #[error("the warm-up begins in the future")]
-    Future,
-    /// They contradict each other.
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-}
-
-impl NewLimits {
-    /// Returns the limits that an account with those of `before` has from `now` on.
-    ///
-    /// # Errors
-    /// Says why it cannot have them.
-    pub fn applied_to(self, before: &Rules, now: Timestamp) -> Result<Rules, LimitsError> {
-        let profile = self.profile.unwrap_or_else(|| before.profile().clone());
-        if let Some(Some(since)) = self.warm_up_since {
-            if profile.warm_up.is_none() {
-                return Err(LimitsError::NoWarmUp(profile.name));
-            }
-            if since > now {
-                return Err(LimitsError::Future);
-            }
-        }
-        let old = before.terms();
-        let terms = Terms {
-            tier: self.tier.unwrap_or(old.tier),
-            time_zone: self.time_zone.unwrap_or_else(|| old.time_zone.clone()),
-            day_starts: self.day_starts.unwrap_or(old.day_starts),
-            warm_up_since: self.warm_up_since.unwrap_or(old.warm_up_since),
-        };
-        Ok(Rules::new(profile, terms)?)
-    }
 }
 
 impl AccountAdmin {

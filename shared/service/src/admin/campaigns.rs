@@ -4,6 +4,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::time::Timestamp;
 
 use super::AdminError;
@@ -146,6 +147,7 @@ impl AccountAdmin {
     ) -> BoxFuture<'a, Result<Plans, StoreError>> {
         Box::pin(async move {
             let (mut planned, mut mistakes) = (Vec::new(), Vec::new());
+            let now = self.clock.now();
             for account in wanted {
                 let line = account.line;
                 let Some(stored) = self.accounts.load(&account.id).await? else {
@@ -153,7 +155,7 @@ impl AccountAdmin {
                     mistakes.push(Mistake { line, reason });
                     continue;
                 };
-                match plan(&stored, account, unnamed) {
+                match plan(&stored, account, unnamed, now) {
                     Ok(plan) => planned.push(Planned { account: stored, line, plan }),
                     Err(reason) => mistakes.push(Mistake { line, reason }),
                 }
@@ -232,7 +234,17 @@ impl AccountAdmin {
             } else if !self.changes.set_running(account, campaign, running).await? {
                 return Err(RunningError::Removed);
             }
-            self.backlogs.wake(account, self.clock.now()).await?;
+            let now = self.clock.now();
+            self.backlogs.wake(account, now).await?;
+            if changed {
+                let campaign = campaign.clone();
+                let what = match running {
+                    Running::Active => Event::CampaignResumed { campaign },
+                    Running::PausedSince(_) => Event::CampaignPaused { campaign },
+                };
+                let entry = JournalEntry { at: now, account: account.clone(), what };
+                self.journal.append(&entry).await?;
+            }
             let state = match running {
                 Running::Active => "active",
                 Running::PausedSince(_) => "paused",

@@ -4,21 +4,88 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::hold::NewToken;
+use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::rules::{Rules, Terms};
 use spillway_core::upkeep::TokenLife;
 
+use super::AdminError;
 use super::accounts::AccountAdmin;
+use super::campaigns::Planned;
+use super::plan::{Unnamed, plan};
 use super::removal::BEING_REMOVED;
-use crate::account::SealedToken;
-use crate::accounts_file::NewAccount;
+use crate::account::{Account, SealedToken};
+use crate::accounts_file::{Mistake, NewAccount, Reason};
+use crate::gateway::Gateway;
+use crate::new_limits::WarmUpSince;
 use crate::port::StoreError;
+use crate::tombstones::Tombstones;
+
+/// Whether an account that is new to the deployment has sent through software before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// It has not: its warm-up begins.
+    None,
+    /// It has: the full limits apply at once.
+    Established,
+}
+
+/// What connecting writes of an account, beside its token.
+#[derive(Clone, Debug)]
+pub struct NewSettings {
+    /// The account.
+    pub account: AccountId,
+    /// Its limits; `None` leaves those of a connected account as they are.
+    pub rules: Option<Rules>,
+    /// Campaigns to add or to replace.
+    pub campaigns: Vec<Campaign>,
+}
+
+impl From<&NewAccount> for NewSettings {
+    /// Everything that a file says, and the defaults for the rest.
+    fn from(account: &NewAccount) -> Self {
+        Self {
+            account: account.id.clone(),
+            rules: Some(account.rules.clone()),
+            campaigns: account.campaigns.clone(),
+        }
+    }
+}
+
+/// What connecting an account of a file does.
+pub struct ConnectPlan {
+    /// What is written.
+    pub settings: NewSettings,
+    /// The connected account, and what changes in it; `None` for one that is new.
+    pub changes: Option<Planned>,
+}
+
+impl ConnectPlan {
+    /// Returns the limits that the account then has.
+    pub fn rules(&self) -> Option<&Rules> {
+        let stored = self.changes.as_ref().map(|planned| &planned.account.rules);
+        self.settings.rules.as_ref().or(stored)
+    }
+}
+
+/// Why an account of a file cannot be connected.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The file says what the account cannot have.
+    #[error("{0}")]
+    Refused(Mistake),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// An account to connect, with a new token.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection<'a> {
     /// The account, its limits and its campaigns.
-    pub account: &'a NewAccount,
+    pub settings: &'a NewSettings,
     /// Its token, sealed for it.
     pub token: &'a SealedToken,
     /// How long the token is valid from now on, if Meta has said so.
@@ -30,8 +97,77 @@ pub struct Connection<'a> {
 }
 
 impl AccountAdmin {
-    /// Connects an account, or replaces a connected one's token and limits, and adds or replaces
-    /// its campaigns.
+    /// Plans the connection of an account of a file. What the file does not name stays as it is in
+    /// a connected account, and is the default in a new one, whose warm-up begins unless it has a
+    /// history or the file says since when.
+    ///
+    /// # Errors
+    /// When the account cannot have what the file says, or the store does not answer.
+    pub fn plan_connection<'a>(
+        &'a self,
+        wanted: &'a NewAccount,
+        history: History,
+    ) -> BoxFuture<'a, Result<ConnectPlan, ConnectError>> {
+        Box::pin(async move {
+            let (line, now) = (wanted.line, self.clock.now());
+            let refused = |reason| ConnectError::Refused(Mistake { line, reason });
+            let (account, campaigns) = (wanted.id.clone(), wanted.campaigns.clone());
+            if let Some(stored) = self.accounts.load(&wanted.id).await? {
+                let plan = plan(&stored, wanted, Unnamed::Stay, now).map_err(refused)?;
+                let settings = NewSettings { account, rules: plan.rules.clone(), campaigns };
+                let changes = Some(Planned { account: stored, line, plan });
+                return Ok(ConnectPlan { settings, changes });
+            }
+            let mut limits = wanted.given.clone();
+            let can_warm_up = wanted.rules.profile().warm_up.is_some();
+            if history == History::None && can_warm_up && limits.terms.warm_up_since.is_none() {
+                limits.terms.warm_up_since = Some(WarmUpSince::At(now));
+            }
+            let profile = wanted.rules.profile().clone();
+            let rules = Rules::new(profile, Terms::default())
+                .map_err(Into::into)
+                .and_then(|defaults| limits.applied_to(&defaults, now))
+                .map_err(|error| refused(Reason::Limits(account.clone(), error)))?;
+            let settings = NewSettings { account, rules: Some(rules), campaigns };
+            Ok(ConnectPlan { settings, changes: None })
+        })
+    }
+
+    /// Returns the account as the calls with its new token are charged before it is stored.
+    ///
+    /// Where the account is on hold for its dead token or a missing permission, one of these calls
+    /// may be made now, as the hold's probe. The stop that a removal has left is ended.
+    ///
+    /// # Errors
+    /// When the store does not answer, or this machine's clock is off.
+    pub fn payer<'a>(
+        &'a self,
+        gateway: &'a Gateway,
+        plan: &'a ConnectPlan,
+    ) -> BoxFuture<'a, Result<Account, StoreError>> {
+        Box::pin(async move {
+            let id = &plan.settings.account;
+            let stored = plan.changes.as_ref().map(|planned| &planned.account);
+            let budget = self.budgets.load(id).await?;
+            let stop = budget.holds.by_hand.and_then(|stop| stop.reason);
+            if stored.is_none() && stop.as_deref() == Some(BEING_REMOVED) {
+                gateway.limiter.resume_stop(id).await?;
+            }
+            gateway.limiter.renew_token(id, NewToken::Untried).await?;
+            let rules = stored.map(|account| &account.rules).or(plan.settings.rules.as_ref());
+            Ok(Account {
+                id: id.clone(),
+                revision: stored.map_or(budget.revision, |account| account.revision),
+                rules: rules.cloned().unwrap_or_else(Rules::careful),
+                campaigns: Campaigns::default(),
+                token: SealedToken { key: 0, sealed: Vec::new() },
+                forgotten: Tombstones::default(),
+            })
+        })
+    }
+
+    /// Connects an account, or replaces a connected one's token and, where they are given, its
+    /// limits; its campaigns are added or replaced.
     ///
     /// Every step is safe to be the last one; a repeat finishes the rest. The order is this:
     ///
@@ -47,16 +183,23 @@ impl AccountAdmin {
     /// 8. The journal tells what is done.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off.
+    /// When no limits are given and the account is not connected, the store does not answer, or
+    /// this machine's clock is off.
     pub fn connect<'a>(
         &'a self,
         connection: &'a Connection<'a>,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    ) -> BoxFuture<'a, Result<(), AdminError>> {
         Box::pin(async move {
-            let Connection { account, token, lasts, proof, app_scoped } = *connection;
-            let (id, now) = (&account.id, self.clock.now());
+            let Connection { settings, token, lasts, proof, app_scoped } = *connection;
+            let NewSettings { account: id, campaigns, .. } = settings;
+            let now = self.clock.now();
+            let rules = match &settings.rules {
+                Some(rules) => rules.clone(),
+                // Read again: they may have been changed since the connection was planned.
+                None => self.connected(id).await?.rules,
+            };
             self.remover().finish_deletion(id).await?;
-            self.changes.connect(id, &account.rules, token, &account.campaigns).await?;
+            self.changes.connect(id, &rules, token, campaigns).await?;
             let ends_at = lasts.map(|lasts| now + lasts);
             let life = TokenLife { obtained_at: Some(now), ends_at };
             self.tokens.note_life(id, token, life).await?;
@@ -71,7 +214,8 @@ impl AccountAdmin {
                 self.maintenance.alias(id, app_scoped).await?;
             }
             let what = Event::Connected { token_ends: ends_at };
-            self.journal.append(&JournalEntry { at: now, account: id.clone(), what }).await
+            let entry = JournalEntry { at: now, account: id.clone(), what };
+            Ok(self.journal.append(&entry).await?)
         })
     }
 }

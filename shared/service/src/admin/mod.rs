@@ -9,7 +9,7 @@
 //! | [`connect`], [`removal`] | brings an account into the deployment, and out of it |
 //! | [`accounts`] | shows, holds and resumes accounts, changes their limits, asks for a backfill |
 //! | [`plan`], [`campaigns`] | applies accounts files, shows, pauses and resumes campaigns |
-//! | [`sends`], [`send_view`] | finds, cancels, retries and forgets sends, and shows them |
+//! | [`sends`], [`send_view`], [`wait`] | finds, cancels, retries and forgets sends, shows them and why they wait |
 //! | [`dead_letters`] | moves dead letters back, or drops them |
 //! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
 
@@ -25,6 +25,7 @@ pub mod removal;
 pub mod send_view;
 pub mod sends;
 pub mod status;
+pub mod wait;
 
 use spillway_core::hold::REASON_BYTES_MAX;
 use spillway_core::id::AccountId;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use spillway_core::answers::Tally;
+use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
-use spillway_core::campaign::Overflow;
+use spillway_core::campaign::{Campaigns, Overflow};
 use spillway_core::forecast::{Expected, Forecast, Outlook, forecast};
-use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
 use spillway_core::load::{ByHour, Headroom, planned_by_hour};
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
@@ -16,9 +17,11 @@ use spillway_core::rules::Rules;
 use spillway_core::send::{Class, Lane, PendingSend, Stage};
 use spillway_core::status::{Condition, Facts, State};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::TokenLife;
+use spillway_core::upkeep::{TokenLife, Upkeep};
 
 use super::AdminError;
+use super::wait::Wait;
+use crate::account::Account;
 use crate::outbox_batch::Slot;
 use crate::outbox_key::OutboxKey;
 use crate::port::{
@@ -166,28 +169,9 @@ impl Overviews {
     /// # Errors
     /// When the store does not answer.
     pub async fn of(&self, id: &AccountId, now: Timestamp) -> Result<Option<Overview>, StoreError> {
-        let Some(account) = self.accounts.load(id).await? else { return Ok(None) };
-        let rules = &account.rules;
-        let (budget, app, cursor, record, token, (waiting, extent)) = futures::try_join!(
-            self.budgets.load(id),
-            self.app.load(),
-            self.cursors.load(id),
-            self.maintenance.record(id),
-            self.tokens.load(id),
-            self.waiting(id, now),
-        )?;
-        let MaintenanceRecord { upkeep, last_seen, .. } = record.unwrap_or_default();
-        let token = token.map_or_else(TokenLife::default, |KeptToken { life, .. }| life);
-        let facts = Facts {
-            rules,
-            campaigns: &account.campaigns,
-            holds: &budget.holds,
-            app: &app.holds,
-            feedback: budget.feedback,
-            token,
-            upkeep: &upkeep,
-            last_seen,
-        };
+        let Some(seen) = self.look(id, now).await? else { return Ok(None) };
+        let Seen { account, budget, token, last_seen, extent, .. } = &seen;
+        let (rules, facts) = (&account.rules, seen.facts());
         let (calls_since, calls) = budget.answers.lately(now);
         let mut overview = Overview {
             account: id.clone(),
@@ -199,15 +183,50 @@ impl Overviews {
             backlog: Backlog::default(),
             next_at: None,
             outlook: None,
-            token,
-            last_seen,
+            token: *token,
+            last_seen: *last_seen,
             calls,
             calls_since,
             sent_by_hour: budget.sent_by_hour(rules, now),
             planned_by_hour: ByHour::default(),
         };
-        overview.plan(&account.rules, &budget, &cursor, &waiting, extent);
+        overview.plan(&seen.plan(now), &seen.waiting, *extent);
         Ok(Some(overview))
+    }
+
+    /// Says what a waiting send waits for, and when it will probably go; `None` where its account
+    /// is not connected.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn wait_of(
+        &self,
+        send: &PendingSend,
+        now: Timestamp,
+    ) -> Result<Option<Wait>, StoreError> {
+        let Some(seen) = self.look(&send.id.account, now).await? else { return Ok(None) };
+        let plan = seen.plan(now);
+        let planned = plan.of(&seen.waiting).at;
+        let index = seen.waiting.iter().position(|listed| listed.key == send.id.key);
+        let expected_at = index.and_then(|index| planned[index]);
+        let before = expected_at
+            .map_or(0, |own| planned.iter().flatten().filter(|&&other| other < own).count());
+        Ok(Some(Wait::of(send, &seen.facts(), plan.opens_at, before, expected_at, now)))
+    }
+
+    async fn look(&self, id: &AccountId, now: Timestamp) -> Result<Option<Seen>, StoreError> {
+        let Some(account) = self.accounts.load(id).await? else { return Ok(None) };
+        let (budget, app, cursor, record, token, (waiting, extent)) = futures::try_join!(
+            self.budgets.load(id),
+            self.app.load(),
+            self.cursors.load(id),
+            self.maintenance.record(id),
+            self.tokens.load(id),
+            self.waiting(id, now),
+        )?;
+        let MaintenanceRecord { upkeep, last_seen, .. } = record.unwrap_or_default();
+        let token = token.map_or_else(TokenLife::default, |KeptToken { life, .. }| life);
+        Ok(Some(Seen { account, budget, app, cursor, upkeep, last_seen, token, waiting, extent }))
     }
 
     /// What the account's batches list. Of what was due by now the entries are read: most of it has
@@ -235,8 +254,8 @@ impl Overviews {
                         }
                     };
                     let (campaign, deadline) = (campaign.clone(), line.deadline);
-                    let not_before = line.not_before;
-                    found.push(Listed { class, campaign, order, not_before, deadline, stage });
+                    let (not_before, key) = (line.not_before, line.key.clone());
+                    found.push(Listed { key, class, campaign, order, not_before, deadline, stage });
                 }
             }
             let ids: Vec<SendId> = due.iter().map(|(batch, line)| batch.id_of(line)).collect();
@@ -245,8 +264,8 @@ impl Overviews {
                 if let Some(send) = entry.waiting_at(&batch.key_of(line)) {
                     let send = line.stands(send);
                     let PendingSend { class, order, not_before, deadline, stage, .. } = send;
-                    let campaign = send.content.campaign;
-                    found.push(Listed { class, campaign, order, not_before, deadline, stage });
+                    let (campaign, key) = (send.content.campaign, send.id.key);
+                    found.push(Listed { key, class, campaign, order, not_before, deadline, stage });
                 }
             }
             if batches.len() < BATCHES {
@@ -260,6 +279,7 @@ impl Overviews {
 
 /// A send that waits.
 struct Listed {
+    key: OnceKey,
     class: Class,
     campaign: CampaignId,
     order: Overflow,
@@ -268,55 +288,134 @@ struct Listed {
     stage: Stage,
 }
 
-impl Overview {
-    /// Takes in what waits: counts it, and plans it as the release function does.
-    fn plan(
-        &mut self,
-        rules: &Rules,
-        budget: &Budget,
-        cursor: &Cursor,
-        waiting: &[Listed],
-        extent: Extent,
-    ) {
-        let now = self.seen_at;
-        self.backlog.extent = extent;
-        let (mut outstanding, mut expected) = (Vec::new(), Vec::new());
-        for &Listed { class, ref campaign, order, not_before, deadline, stage } in waiting {
-            let of_lane = &mut self.backlog.lanes[usize::from(class.lane.rank())];
-            match stage {
-                Stage::Queued { due } => {
-                    of_lane.queued += 1;
+/// All that was read of an account.
+struct Seen {
+    account: Account,
+    budget: Budget,
+    app: AppBudget,
+    cursor: Cursor,
+    upkeep: Upkeep,
+    last_seen: Option<Timestamp>,
+    token: TokenLife,
+    waiting: Vec<Listed>,
+    extent: Extent,
+}
+
+impl Seen {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            rules: &self.account.rules,
+            campaigns: &self.account.campaigns,
+            holds: &self.budget.holds,
+            app: &self.app.holds,
+            feedback: self.budget.feedback,
+            token: self.token,
+            upkeep: &self.upkeep,
+            last_seen: self.last_seen,
+        }
+    }
+
+    fn plan(&self, now: Timestamp) -> Plan<'_> {
+        Plan {
+            rules: &self.account.rules,
+            campaigns: &self.account.campaigns,
+            budget: &self.budget,
+            cursor: &self.cursor,
+            opens_at: self.facts().opens_at(now),
+            now,
+        }
+    }
+}
+
+/// What the plan of an account's pending sends follows from.
+struct Plan<'a> {
+    rules: &'a Rules,
+    campaigns: &'a Campaigns,
+    budget: &'a Budget,
+    cursor: &'a Cursor,
+    /// The first instant at which no hold keeps the account from sending.
+    opens_at: Timestamp,
+    now: Timestamp,
+}
+
+/// When pending sends will go out, as far as that is known.
+struct PlannedSends {
+    /// In the order given; `None` for one that will be too late, or waits until somebody does
+    /// something.
+    at: Vec<Option<Timestamp>>,
+    /// What becomes of those without a slot.
+    forecasts: Vec<Forecast>,
+}
+
+impl Plan<'_> {
+    /// Plans these sends as the release function does.
+    fn of(&self, waiting: &[Listed]) -> PlannedSends {
+        let mut at = vec![None; waiting.len()];
+        let (mut outstanding, mut expected, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, listed) in waiting.iter().enumerate() {
+            let &Listed { class, order, deadline, .. } = listed;
+            let Some(free_at) = self.free_at(listed) else { continue };
+            match listed.stage {
+                Stage::Sending { .. } => {}
+                Stage::Queued { due } if due >= free_at || free_at <= self.now => {
                     outstanding.push((class, due));
+                    at[index] = Some(due.max(self.now));
                 }
-                Stage::Sending { .. } => of_lane.queued += 1,
-                Stage::Parked => {
-                    of_lane.parked += 1;
-                    // One of a campaign on hold waits for the hold's end first.
-                    let held_until = budget.holds.refusals.campaign_held_until(campaign, now);
-                    let arrives =
-                        held_until.into_iter().chain(not_before).fold(now, Timestamp::max);
-                    expected.push(Expected { class, arrives, deadline, order });
+                // One whose slot comes during a hold is parked, and gets another one.
+                Stage::Queued { .. } | Stage::Parked => {
+                    expected.push(Expected { class, arrives: free_at, deadline, order });
+                    indexes.push(index);
                 }
             }
         }
-        let forecasts = forecast(rules, budget, cursor, now, &outstanding, &expected);
-        let planned = forecasts.iter().filter_map(|forecast| match forecast {
-            Forecast::Sent(at) => Some(*at),
-            Forecast::AnsweredInPublic(_) | Forecast::Expired(_) => None,
-        });
-        let all: Vec<Timestamp> =
-            outstanding.iter().map(|&(_, due)| due.max(now)).chain(planned).collect();
+        let forecasts =
+            forecast(self.rules, self.budget, self.cursor, self.now, &outstanding, &expected);
+        for (&index, forecast) in indexes.iter().zip(&forecasts) {
+            if let Forecast::Sent(sent_at) = forecast {
+                at[index] = Some(*sent_at);
+            }
+        }
+        PlannedSends { at, forecasts }
+    }
+
+    /// The first instant at which nothing but its turn keeps a send from going; `None` where
+    /// somebody must do something first.
+    fn free_at(&self, listed: &Listed) -> Option<Timestamp> {
+        if self.opens_at == Timestamp::NEVER || self.campaigns.is_paused(&listed.campaign) {
+            return None;
+        }
+        let refusals = &self.budget.holds.refusals;
+        let of_campaign = refusals.campaign_held_until(&listed.campaign, self.now);
+        let waits = of_campaign.into_iter().chain(listed.not_before);
+        Some(waits.fold(self.opens_at, Timestamp::max))
+    }
+}
+
+impl Overview {
+    /// Takes in what waits: counts it, and when it will go.
+    fn plan(&mut self, plan: &Plan<'_>, waiting: &[Listed], extent: Extent) {
+        self.backlog.extent = extent;
+        for listed in waiting {
+            let of_lane = &mut self.backlog.lanes[usize::from(listed.class.lane.rank())];
+            match listed.stage {
+                Stage::Queued { .. } | Stage::Sending { .. } => of_lane.queued += 1,
+                Stage::Parked => of_lane.parked += 1,
+            }
+        }
+        let PlannedSends { at, forecasts } = plan.of(waiting);
+        let all: Vec<Timestamp> = at.into_iter().flatten().collect();
         self.next_at = all.iter().min().copied();
         let last = all.iter().max().copied();
-        self.planned_by_hour = planned_by_hour(all, now);
-        self.outlook = match (self.backlog.extent, self.backlog.total()) {
-            (_, 0) => None,
+        self.planned_by_hour = planned_by_hour(all, plan.now);
+        let is_planned = last.is_some() || !forecasts.is_empty();
+        self.outlook = match self.backlog.extent {
             // Release has read them all.
-            (Extent::First, _) => cursor.outlook,
-            (Extent::All, _) => {
-                let seen = Outlook::of(&forecasts, now);
+            Extent::First if plan.opens_at != Timestamp::NEVER => plan.cursor.outlook,
+            Extent::All if is_planned => {
+                let seen = Outlook::of(&forecasts, plan.now);
                 Some(Outlook { last: last.map_or(seen.last, |last| last.max(seen.last)), ..seen })
             }
+            Extent::First | Extent::All => None,
         };
     }
 }

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::CampaignId;
-use spillway_core::profile::ProfileError;
 use spillway_core::rules::Rules;
+use spillway_core::time::Timestamp;
 
 use crate::account::Account;
 use crate::accounts_file::{self, NewAccount, Reason};
@@ -87,12 +87,17 @@ impl Plan {
     }
 }
 
-/// Plans the changes from `stored` to `wanted`.
+/// Plans the changes from `stored` to `wanted` at `now`.
 ///
 /// # Errors
 /// Fails if a campaign that stays wants the same comments as one of the file, if there would be too
 /// many campaigns, or if the limits contradict each other.
-pub fn plan(stored: &Account, wanted: &NewAccount, unnamed: Unnamed) -> Result<Plan, Reason> {
+pub fn plan(
+    stored: &Account,
+    wanted: &NewAccount,
+    unnamed: Unnamed,
+    now: Timestamp,
+) -> Result<Plan, Reason> {
     let others: Vec<&Campaign> = stored
         .campaigns
         .iter()
@@ -122,15 +127,9 @@ pub fn plan(stored: &Account, wanted: &NewAccount, unnamed: Unnamed) -> Result<P
         Unnamed::Stay => Change::Left(other.id.clone()),
         Unnamed::Go => Change::Removed(other.id.clone()),
     }));
-    let rules = rules(&stored.rules, wanted);
-    let rules = rules.map_err(|error| Reason::Rules(stored.id.clone(), error))?;
+    let rules = wanted.given.applied_to(&stored.rules, now);
+    let rules = rules.map_err(|error| Reason::Limits(stored.id.clone(), error))?;
     Ok(Plan { campaigns, rules: Some(rules).filter(|rules| *rules != stored.rules) })
-}
-
-fn rules(stored: &Rules, wanted: &NewAccount) -> Result<Rules, ProfileError> {
-    let profile = wanted.given.profile.clone().unwrap_or_else(|| stored.profile().clone());
-    let terms = wanted.given.terms.clone().unwrap_or_else(|| stored.terms().clone());
-    Rules::new(profile, terms)
 }
 
 fn change(stored: &Campaigns, wanted: &Campaign) -> Change {
@@ -171,6 +170,8 @@ keywords = ["link"]
 messages = ["Hello"]
 "#;
 
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
     fn wanted(text: &str) -> NewAccount {
         parse(text, &Profile::careful()).unwrap().swap_remove(0)
     }
@@ -189,7 +190,7 @@ messages = ["Hello"]
     }
 
     fn planned(text: &str, unnamed: Unnamed) -> Plan {
-        plan(&stored(FILE), &wanted(text), unnamed).unwrap()
+        plan(&stored(FILE), &wanted(text), unnamed, NOW).unwrap()
     }
 
     #[test]
@@ -223,15 +224,19 @@ messages = ["Hello"]
         let text = FILE.replace("\"178\"", "\"178\"\nterms = { tier = 2 }");
         let rules = planned(&text, Unnamed::Stay).rules.unwrap();
         assert_eq!((rules.terms().tier, rules.profile().name.as_str()), (Tier::Two, "careful"));
-        let same = plan(&stored(&text), &wanted(FILE), Unnamed::Stay).unwrap();
+        let same = plan(&stored(&text), &wanted(FILE), Unnamed::Stay, NOW).unwrap();
         assert_eq!(same.rules, None, "what the file does not name stays");
+        let zone = FILE.replace("\"178\"", "\"178\"\nterms = { time_zone = \"Asia/Tokyo\" }");
+        let rules =
+            plan(&stored(&text), &wanted(&zone), Unnamed::Stay, NOW).unwrap().rules.unwrap();
+        assert_eq!(rules.terms().tier, Tier::Two, "a term that the file does not name stays");
     }
 
     #[test]
     fn a_campaign_that_stays_must_not_want_the_same_comments() {
         let text = FILE.replace("id = \"link\"", "id = \"bio\"");
-        let clash = plan(&stored(FILE), &wanted(&text), Unnamed::Stay).unwrap_err();
+        let clash = plan(&stored(FILE), &wanted(&text), Unnamed::Stay, NOW).unwrap_err();
         assert_eq!(clash, Reason::Clash("link".into(), "bio".into(), "link".into()));
-        assert!(plan(&stored(FILE), &wanted(&text), Unnamed::Go).is_ok());
+        assert!(plan(&stored(FILE), &wanted(&text), Unnamed::Go, NOW).is_ok());
     }
 }

@@ -8,6 +8,7 @@ use spillway_core::time::Timestamp;
 
 use super::instant::{instant, optional};
 use super::sends::{State, Stored};
+use super::wait::Wait;
 
 /// A send. What is not known of it, or not any more, is `null`.
 #[derive(Clone, Debug, Serialize)]
@@ -58,6 +59,8 @@ pub struct SendHistory {
     /// The send.
     #[serde(flatten)]
     pub send: SendView,
+    /// What it waits for, and when it will probably go, while it waits.
+    pub waits: Option<Wait>,
     /// What happened, in order. Of many steps the last ones are kept.
     pub history: Vec<Happened>,
 }
@@ -144,7 +147,7 @@ impl From<&Stored> for SendHistory {
             let cause = cause(outcome).map(|cause| format!(": {cause}")).unwrap_or_default();
             history.push(happened(*at, format!("{}{cause}", outcome.state())));
         }
-        Self { send: SendView::from(stored), history }
+        Self { send: SendView::from(stored), waits: None, history }
     }
 }
 

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::Gateway;
 use super::consequence::Consequence;
 use crate::account::Account;
+use crate::admin::rfc3339;
 use crate::limiter::{NoGrant, Reservation};
 use crate::port::StoreError;
 
@@ -140,7 +141,10 @@ impl Gateway {
                 warn!(account = %account.id, error = %failed, "a permission for a read is missing");
             }
             Consequence::Refused(Evidence::Clear(HoldCause::TokenDead), _)
-                if if_dead == IfDead::Tell => {}
+                if if_dead == IfDead::Tell =>
+            {
+                self.limiter.give_up_probe(account, reservation.grant.role).await;
+            }
             Consequence::Refused(Evidence::Clear(cause), _) => {
                 self.limiter.hold(account, cause, regain).await;
             }
@@ -185,7 +189,10 @@ impl NoAnswer {
     /// Says why, for people.
     pub fn reason(&self) -> String {
         match self {
-            Self::Denied(denial) => format!("no room for the call: {:?}", denial.reason),
+            Self::Denied(Denial { reason, retry_at }) => match rfc3339(*retry_at) {
+                Some(retry_at) => format!("{reason}, until {retry_at}"),
+                None => format!("{reason}, until somebody ends it"),
+            },
             Self::NoTime => "no time left for the call".into(),
             Self::Failed(error) => error.to_string(),
             Self::Store(error) => error.to_string(),

@@ -369,6 +369,17 @@ impl Limiter {
         }
     }
 
+    /// Lets another call be the probe: this one was made with a token that is not in use, which
+    /// tells nothing of the hold.
+    pub(crate) async fn give_up_probe(&self, account: &Account, role: Role) {
+        if role != Role::Probe {
+            return;
+        }
+        if let Err(error) = self.change(&account.id, Budget::without_probe).await {
+            warn!(account = %account.id, %error, "the next probe waits for the end of the lease");
+        }
+    }
+
     /// Counts a call of the account, and how it failed if it did.
     pub(crate) fn count_call(&self, account: &AccountId, failed: Option<&CallError>) {
         let is_server_error = match failed {

@@ -142,7 +142,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[[account]]",
         "[[accounts]]",
-        "line 17: write [[account]] before its [[account.campaign]], and all of these names in double brackets",
+        "line 12: unknown field `accounts`, expected `profile` or `account`\nline 17: write [[account]] before its [[account.campaign]], and all of these names in double brackets",
     ),
     ("tier = 2", "tier = 4", "line 15: 4 is not a tier: it is 1, 2 or 3"),
     (
@@ -158,7 +158,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "tier = 2",
         "tier = 2, warm_up_since = -1",
-        "line 15: invalid value: integer `-1`, expected u64",
+        "line 15: invalid value: integer `-1`, expected a date such as 2026-11-01, or \"none\"",
     ),
     (
         "tier = 2",
@@ -343,6 +343,97 @@ fn all_mistakes_are_said_at_once_in_the_order_of_the_file() {
     let said = said(&text);
     let lines: Vec<&str> = said.lines().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(lines, ["line 19", "line 19", "line 23", "line 24", "line 29"], "{said}");
+}
+
+#[test]
+fn every_key_type_and_term_that_cannot_be_read_is_said() {
+    let text = GOOD
+        .replace("base = \"careful\"", "bases = \"careful\"")
+        .replace("limit = 150", "limit = 0")
+        .replace("tier = 2", "tier = 4, tiers = 2")
+        .replace("Europe/Berlin", "Berlin")
+        .replace("\"guía\"", "7, 8")
+        .replace("except", "excepts")
+        .replace("Hi {username|there}", "Hi {user}")
+        .replace("[\"Thanks!\"]", "\"Thanks!\"");
+    let said = said(&text);
+    let lines: Vec<&str> = said.lines().map(|line| line.split(':').next().unwrap()).collect();
+    let expected = [3, 10, 15, 15, 15, 19, 19, 20, 23, 29].map(|line| format!("line {line}"));
+    assert_eq!(lines, expected, "{said}");
+}
+
+#[test]
+fn what_follows_from_a_mistake_is_not_said_too() {
+    // A profile, a campaign and an account that cannot be read are not missed elsewhere.
+    for (from, to, expected) in [
+        ("name = \"agency\"", "name = 7", "line 2: invalid type: integer `7`, expected a string"),
+        ("id = \"guide\"", "id = 7", "line 18: invalid type: integer `7`, expected a string"),
+        (
+            "keywords = [\"guide\", \"guía\"]\nexcept = [\"spam\"]\nmedia = [\"17900000000000001\"]",
+            "keywords = 7",
+            "line 19: invalid type: integer `7`, expected a sequence",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        assert_eq!(said(&GOOD.replacen(from, to, 1)), expected);
+    }
+}
+
+#[test]
+fn what_a_message_cannot_say_is_refused() {
+    for (from, to, expected) in [
+        (
+            "Hi {username|there}!",
+            "Hi {{username}}!",
+            "line 23: column 4: `{{username}}` would be sent with its braces; write `{username}` for the value",
+        ),
+        (
+            "Thanks!",
+            "Thanks for {keyword}!",
+            "line 29: the campaign has no `keywords`, so nothing takes the place of `{keyword}`: write the text itself",
+        ),
+        ("Thanks!", "Thanks\\u0007", "line 29: there is the control character U+0007: remove it"),
+        ("guía", "gu\\u0085a", "line 19: there is the control character U+0085: remove it"),
+        (
+            "id = \"guide\"",
+            "id = \"gui\\nde\"",
+            "line 18: there is the control character U+000A: remove it",
+        ),
+    ] {
+        assert_eq!(said(&GOOD.replacen(from, to, 1)), expected);
+    }
+    assert_eq!(said(&GOOD.replace("Thanks!", "Thanks!\\r\\n\\tYours")), "accepted");
+}
+
+#[test]
+fn other_formats_are_named() {
+    let yaml = "account:\n  - id: \"17841400000000001\"\n";
+    for (text, format) in [
+        ("{\"account\": []}", "JSON"),
+        ("[\n  {\"id\": 1}\n]", "JSON"),
+        (yaml, "YAML"),
+        ("# accounts\n---\naccount: x\n", "YAML"),
+    ] {
+        let expected = format!("line 1: this looks like {format}, and accounts files are TOML");
+        assert!(said(text).starts_with(&expected), "{text}: {}", said(text));
+    }
+    assert!(said("account = [").contains("line 1: "));
+    assert!(!said("account = [").contains("looks like"));
+}
+
+#[test]
+fn as_many_mistakes_are_said_as_somebody_reads_and_ten_thousand_campaigns_are_refused_at_once() {
+    let account = "[[account]]\nid = \"17841400000000001\"\n";
+    let campaigns = |count: usize, line: &str| -> String {
+        let one = |n| format!("[[account.campaign]]\nid = \"c{n}\"\n{line}\nmessages = [\"Hi\"]\n");
+        (0..count).map(one).collect()
+    };
+    let many = said(&format!("{account}{}", campaigns(150, "keyword = [\"a\"]")));
+    assert_eq!(many.lines().count(), 101);
+    assert!(many.ends_with("there are more than 100 mistakes: mend these first"), "{many}");
+    let huge = said(&format!("{account}{}", campaigns(10_000, "keywords = [\"a\"]")));
+    assert!(huge.starts_with("line 2: account 17841400000000001: 10000 campaigns"), "{huge}");
+    assert_eq!(huge.lines().count(), 1);
 }
 
 #[test]

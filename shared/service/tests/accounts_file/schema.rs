@@ -23,7 +23,7 @@ quota = [
 [[account]]
 id = "17841400000000001"
 profile = "mine"
-terms = { tier = 3, time_zone = "Asia/Tokyo", day_starts = "07:05", warm_up_since = 1790000000000 }
+terms = { tier = 3, time_zone = "Asia/Tokyo", day_starts = "07:05", warm_up_since = "2026-11-01" }
 
 [[account.campaign]]
 id = "guide"

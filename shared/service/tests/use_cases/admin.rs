@@ -19,12 +19,13 @@ use spillway_memory::Ports;
 
 use crate::world::{DAY, HOUR, START, World, id, token};
 use spillway_service::accounts_file::{NewAccount, parse};
-use spillway_service::admin::accounts::{AccountAdmin, LimitsError, NewLimits};
-use spillway_service::admin::connect::Connection;
+use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::sends::{Ledger, Part, RetryError, SendAdmin, Stored};
 use spillway_service::admin::{Admin, AdminError};
 use spillway_service::grant::GrantIds;
+use spillway_service::new_limits::{LimitsError, NewLimits, NewTerms, WarmUpSince};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
@@ -169,9 +170,9 @@ fn new_account() -> NewAccount {
 
 /// Connects the account with token 2.
 fn connect(world: &Arc<World>) -> Option<()> {
-    let (account, token) = (new_account(), token(2));
+    let (settings, token) = (NewSettings::from(&new_account()), token(2));
     let connection = Connection {
-        account: &account,
+        settings: &settings,
         token: &token,
         lasts: Some(60 * DAY),
         proof: NewToken::Works,
@@ -304,7 +305,8 @@ fn limits_are_changed_where_they_are_given_and_a_new_tier_is_told() {
     let world = World::new();
     let accounts = admin(&world).accounts;
     let account = done(accounts.connected(&id())).unwrap().unwrap();
-    let new = NewLimits { tier: Some(Tier::Two), ..NewLimits::default() };
+    let terms = NewTerms { tier: Some(Tier::Two), ..NewTerms::default() };
+    let new = NewLimits { profile: None, terms };
     let rules = new.applied_to(&account.rules, START).unwrap();
     assert_eq!(rules.profile(), account.rules.profile());
     done(accounts.set(&account, &rules)).unwrap().unwrap();
@@ -318,9 +320,8 @@ fn limits_are_changed_where_they_are_given_and_a_new_tier_is_told() {
 #[test]
 fn a_warm_up_begins_in_the_past_and_needs_a_profile_that_has_one() {
     let since = |at, profile| NewLimits {
-        warm_up_since: Some(Some(at)),
+        terms: NewTerms { warm_up_since: Some(WarmUpSince::At(at)), ..NewTerms::default() },
         profile: Some(profile),
-        ..NewLimits::default()
     };
     let rules = Rules::careful();
     let without = Profile { warm_up: None, ..Profile::careful() };

@@ -1,0 +1,113 @@
+//! What a waiting send waits for, and when it will probably go out.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use spillway_core::hold::HoldCause;
+use spillway_core::send::{PendingSend, Stage};
+use spillway_core::status::{Facts, Why};
+use spillway_core::time::Timestamp;
+
+use super::instant::optional;
+
+/// Why a send waits, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// What keeps it.
+    pub why: Waits,
+    /// When that ends; `null` where somebody must do something first, or it is its turn.
+    #[serde(serialize_with = "optional")]
+    pub until: Option<Timestamp>,
+    /// When the send will probably go; `null` where it will be too late, or that is not known.
+    #[serde(serialize_with = "optional")]
+    pub expected_at: Option<Timestamp>,
+}
+
+/// What keeps a send from going.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// What the account is: on hold, or with a dead token.
+    Account(Why),
+    /// Its campaign is paused.
+    CampaignPaused,
+    /// Meta refuses what its campaign sends.
+    CampaignHeld,
+    /// Its person has had too many messages.
+    RecipientHeld,
+    /// It may not go before an instant.
+    NotBefore,
+    /// Its slot has not come.
+    Slot,
+    /// Its call may be under way.
+    Call,
+    /// So many sends go before it.
+    Turn(usize),
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(Why::Answer(HoldCause::TokenDead) | Why::TokenOver) => {
+                f.write_str("the account's token is dead: log in again with `spillway connect`")
+            }
+            Self::Account(why) => write!(f, "the account is on hold: {why}"),
+            Self::CampaignPaused => {
+                f.write_str("its campaign is paused: `spillway campaign resume` lets it go")
+            }
+            Self::CampaignHeld => f.write_str("Meta refuses the link or the text of its campaign"),
+            Self::RecipientHeld => f.write_str("Meta says that its person had too many messages"),
+            Self::NotBefore => f.write_str("it may not go before then"),
+            Self::Slot => f.write_str("its slot has not come"),
+            Self::Call => f.write_str("its call may be under way"),
+            Self::Turn(0) => f.write_str("the limits: it is the next to go"),
+            Self::Turn(before) => write!(f, "the limits: {before} go before it"),
+        }
+    }
+}
+
+impl Serialize for Waits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Wait {
+    /// Says why `send` waits at `now`: what lasts longest comes first. `before` others go before
+    /// it.
+    pub(super) fn of(
+        send: &PendingSend,
+        facts: &Facts<'_>,
+        opens_at: Timestamp,
+        before: usize,
+        expected_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        let ends = |at: Timestamp| Some(at).filter(|&at| at != Timestamp::NEVER);
+        let wait = |why, until| Self { why, until, expected_at };
+        if let Stage::Sending { lease_until } = send.stage {
+            return wait(Waits::Call, Some(lease_until));
+        }
+        let campaign = &send.content.campaign;
+        if facts.campaigns.is_paused(campaign) {
+            return wait(Waits::CampaignPaused, None);
+        }
+        if opens_at > now
+            && let Some(why) = facts.holding(now)
+        {
+            return wait(Waits::Account(why), ends(opens_at));
+        }
+        let person = send.to.recipient();
+        let of_person = person.and_then(|person| facts.holds.recipient_held_until(person, now));
+        let reasons = [
+            (Waits::CampaignHeld, facts.holds.refusals.campaign_held_until(campaign, now)),
+            (Waits::RecipientHeld, of_person),
+            (Waits::NotBefore, send.not_before.filter(|&at| at > now)),
+        ];
+        let longest = reasons.into_iter().filter(|(_, until)| until.is_some());
+        match (longest.max_by_key(|&(_, until)| until), send.stage) {
+            (Some((why, until)), _) => wait(why, until),
+            (None, Stage::Queued { due }) => wait(Waits::Slot, Some(due)),
+            (None, _) => wait(Waits::Turn(before), None),
+        }
+    }
+}
