@@ -19,8 +19,8 @@ use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;
 use spillway_local::stack::{Stack, queues};
 use spillway_local::story::{Story, StoryOptions};
-use spillway_service::port::{Queued, SendQueue, StoreError};
-use spillway_service::release::{MARK_KEPT, Released};
+use spillway_service::port::{MARK_KEPT, Queued, SendQueue, StoreError};
+use spillway_service::release::Released;
 use spillway_service::send_task::SendTask;
 
 use crate::harness::waiting;

@@ -11,7 +11,7 @@ use crate::log::{
     Answered, Arrival, Broken, CallRecord, DuplicateCall, Fate, HoldRecord, Over, Report, Scope,
     Violation,
 };
-use crate::row::Row;
+use crate::row::{Breach, Row};
 use crate::rules::{Limits, Rules};
 
 /// What the judge says of a call when it arrives.
@@ -21,19 +21,6 @@ pub struct Verdict {
     pub call: usize,
     /// The limits that it goes over, the accounts' own first, each with what a refusal needs.
     pub breaches: Vec<Breach>,
-}
-
-/// A limit that a call goes over, with what a refusal needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Breach {
-    /// Which limit and by how much.
-    pub over: Over,
-    /// What that limit counts.
-    pub counts: Counted,
-    /// Whose limit it is.
-    pub scope: Scope,
-    /// From when on one more would fit; `None` where the limit is zero.
-    pub fits_at: Option<Timestamp>,
 }
 
 /// The judge. It keeps everything, so that nothing that was counted can be lost.

@@ -26,11 +26,12 @@ pub mod profile;
 pub use action::{Action, ActionSet, Counted, Unit};
 pub use active::{AWAKE, Active, Span};
 pub use figure::{Figure, Stretch, WarmUp};
-pub use judge::{Breach, Judge, Verdict};
+pub use judge::{Judge, Verdict};
 pub use log::{
     Answered, Arrival, Broken, CallRecord, DuplicateCall, Fate, HoldRecord, Over, Report, Scope,
     Violation,
 };
 pub use planner::{Perishable, most_in_time, optimum};
 pub use recount::recount;
+pub use row::Breach;
 pub use rules::{GRANT_TO_CALL_MAX, Limit, Limits, Rules};

@@ -5,11 +5,23 @@ use std::collections::HashMap;
 use spillway_core::id::RecipientId;
 use spillway_core::time::Timestamp;
 
-use crate::action::Unit;
-use crate::judge::Breach;
+use crate::action::{Counted, Unit};
 use crate::log::{Arrival, Over, Scope};
 use crate::rules::Limit;
 use crate::window::SlidingWindow;
+
+/// A limit that a call goes over, with what a refusal needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Which limit and by how much.
+    pub over: Over,
+    /// What that limit counts.
+    pub counts: Counted,
+    /// Whose limit it is.
+    pub scope: Scope,
+    /// From when on one more would fit; `None` where the limit is zero.
+    pub fits_at: Option<Timestamp>,
+}
 
 pub(crate) struct Row {
     pub(crate) limit: Limit,

@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::budget::Budget;
 use crate::campaign::Overflow;
+pub use crate::outlook::Outlook;
 use crate::pace::{Cursor, Slots};
 use crate::quota::Action;
 use crate::rules::Rules;
@@ -28,19 +29,6 @@ pub struct Expected {
     pub deadline: Timestamp,
     /// Which of its campaign's sends go first.
     pub order: Overflow,
-}
-
-/// What is to be expected of all that waits for an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outlook {
-    /// When it was found out.
-    pub seen_at: Timestamp,
-    /// Sends that wait without a slot.
-    pub waiting: u32,
-    /// How many of them will probably be too late.
-    pub late: u32,
-    /// When the last of the others goes out.
-    pub last: Timestamp,
 }
 
 impl Outlook {

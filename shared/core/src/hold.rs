@@ -1,59 +1,16 @@
 //! Holds: after a limit response, a policy block or a dead token nothing of the account is called
 //! until the hold ends; then one probe goes first.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::hold_cause::HoldCause;
 use crate::id::{RecipientId, SendId};
 use crate::refusal::{Party, Refusals, Suspicion};
 use crate::seed::seed;
 use crate::send::PendingSend;
 use crate::time::{CLOCK_BOUND, Timestamp};
-
-/// Why an account is on hold. The cause decides how long the hold lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldCause {
-    /// Meta answered that a limit is reached: wait as long as it says, or a minute, doubling up to
-    /// an hour.
-    Throttled,
-    /// Meta restricts the account for what it sent: six hours, doubling up to two days.
-    Blocked,
-    /// The token is dead; only a new login helps. Probed after an hour, doubling up to a day, so
-    /// that a repaired account resumes by itself.
-    TokenDead,
-    /// A permission or an account setting is missing. Probed like a dead token.
-    Permission,
-    /// Meta reports a usage just below its limit: stopped before the limit is met, for five minutes
-    /// or as long as Meta says. No strike.
-    NearLimit,
-    /// Meta refuses the requests of one person after the other: ten minutes, doubling up to six
-    /// hours.
-    Refusing,
-    /// Meta's servers fail for one person after the other, and each call may have made its DM all
-    /// the same: five minutes, doubling up to an hour.
-    Failing,
-    /// Somebody who operates the account stopped it by hand: see [`ByHand`]. No strike, and no
-    /// probe after it.
-    Operator,
-}
-
-impl fmt::Display for HoldCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Throttled => "throttled",
-            Self::Blocked => "blocked",
-            Self::TokenDead => "token dead",
-            Self::Permission => "permission missing",
-            Self::NearLimit => "near limit",
-            Self::Refusing => "refusing everybody",
-            Self::Failing => "failing",
-            Self::Operator => "by hand",
-        })
-    }
-}
 
 impl HoldCause {
     /// Returns the first and the longest wait, for when Meta names none.

@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, GrantId};
 use crate::feedback::Feedback;
-use crate::forecast::Outlook;
 use crate::hold::{Gate, HoldCause};
 use crate::id::SendId;
+use crate::outlook::Outlook;
 use crate::quota::Action;
 use crate::rules::{self, Rules};
 use crate::seed::seed;

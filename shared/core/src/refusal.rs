@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hold::HoldCause;
+use crate::hold_cause::HoldCause;
 use crate::id::{CampaignId, MediaId, OnceKey, RecipientId};
 use crate::seed::seed;
 use crate::send::PendingSend;

@@ -80,7 +80,10 @@ struct Counts {
 
 impl Counts {
     /// The bit of a row that counts recipients instead of calls.
-    const PEOPLE: u8 = 1 << 7;
+    const PEOPLE: u8 = {
+        assert!(Action::ALL.len() < 8, "the stored byte has a bit for each action and this one");
+        1 << 7
+    };
 
     fn of(quota: &Quota) -> Self {
         let people = if quota.unit == Unit::Recipients { Self::PEOPLE } else { 0 };

@@ -36,8 +36,9 @@ use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
-use crate::port::{Backlogs, Cursors, LastSeen, Queued, Recorded, SendQueue, Sends, StoreError};
-use crate::release::MARK_KEPT;
+use crate::port::{
+    Backlogs, Cursors, LastSeen, MARK_KEPT, Queued, Recorded, SendQueue, Sends, StoreError,
+};
 use crate::send_task::SendTask;
 use crate::ttl_cache::TtlCache;
 use crate::versioned::{CursorOf, Measured, measure_and_replace};

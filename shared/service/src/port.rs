@@ -109,6 +109,10 @@ pub trait AccountChanges: Send + Sync {
     async fn announce(&self, account: &AccountId) -> Result<(), StoreError>;
 }
 
+/// A mark stays at least this long after the account was last marked, so that a process that has
+/// marked it lately need not do so again.
+pub const MARK_KEPT: Duration = Duration::from_secs(600);
+
 /// Budgets, one an account.
 #[async_trait]
 pub trait Budgets: Send + Sync {

@@ -1,5 +1,7 @@
 //! Entries: how a send lies in one, while it waits and when it has ended.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use spillway_core::campaign::Overflow;
@@ -13,9 +15,22 @@ use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, StoreError};
 
 use super::item::{Item, Reader, at, json, n, s, word};
-use super::sends::expires_at;
 use super::table::entry_key;
 use crate::schema::EXPIRES_AT;
+
+/// How long an entry lives at least: past the 7 days in which a comment can be answered and the 36
+/// hours in which Meta sends a delivery again.
+const ENTRY_LIFE: Duration = Duration::from_secs(10 * 24 * 3600);
+
+/// How long what lists or holds a send outlives its deadline at least.
+const BEYOND_DEADLINE: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// When DynamoDB may delete what is kept of a send.
+pub(super) fn expires_at(matched_at: Timestamp, deadline: Timestamp) -> u64 {
+    (matched_at + ENTRY_LIFE)
+        .max(deadline.min(Timestamp::NEVER - BEYOND_DEADLINE) + BEYOND_DEADLINE)
+        .as_secs()
+}
 
 /// What of a waiting send never changes, but for what its entry tells beside it.
 #[derive(Serialize, Deserialize)]

@@ -12,10 +12,10 @@ use spillway_service::admin::sends::{Ledger, Part, State, Stored};
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::StoreError;
 
-use super::entry;
+use super::entry::{self, expires_at};
 use super::item::{Item, Reader, at, json, n, s};
 use super::pacing::person_key;
-use super::sends::{DynamoSends, expires_at};
+use super::sends::DynamoSends;
 use super::table::{Ask, Written, entry_key};
 use crate::failure::unavailable;
 use crate::schema::EXPIRES_AT;

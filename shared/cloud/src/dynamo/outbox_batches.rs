@@ -16,9 +16,9 @@ use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::StoreError;
 use tracing::error;
 
-use super::entry::{read_class, read_content, said};
+use super::entry::{expires_at, read_class, read_content, said};
 use super::item::{Item, Reader, WRITTEN_BY, at, b, json, n, s, writer};
-use super::sends::{DynamoSends, expires_at, wait_before_rest};
+use super::sends::{DynamoSends, wait_before_rest};
 use super::table::{Ask, key};
 use crate::failure::{incomplete, unavailable};
 use crate::schema::EXPIRES_AT;

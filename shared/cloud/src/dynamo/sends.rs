@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{
@@ -39,13 +38,6 @@ pub struct DynamoSends {
     pub meter: Arc<Meter>,
 }
 
-/// How long an entry lives at least: past the 7 days in which a comment can be answered and the 36
-/// hours in which Meta sends a delivery again.
-const ENTRY_LIFE: Duration = Duration::from_secs(10 * 24 * 3600);
-
-/// How long what lists or holds a send outlives its deadline at least.
-const BEYOND_DEADLINE: Duration = Duration::from_secs(3 * 24 * 3600);
-
 /// DynamoDB's own limit.
 const BATCH_GET: usize = 100;
 
@@ -57,13 +49,6 @@ const KNOWN: &str = "look up entries";
 const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
 const FINISH: &str = "finish a send";
-
-/// When DynamoDB may delete what is kept of a send.
-pub(super) fn expires_at(matched_at: Timestamp, deadline: Timestamp) -> u64 {
-    (matched_at + ENTRY_LIFE)
-        .max(deadline.min(Timestamp::NEVER - BEYOND_DEADLINE) + BEYOND_DEADLINE)
-        .as_secs()
-}
 
 #[async_trait]
 impl Sends for DynamoSends {

@@ -38,14 +38,10 @@ use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::Slot;
 use crate::outbox_key::OutboxKey;
 use crate::port::{
-    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Queued, ReleaseQueue, Saved, SendQueue,
-    Sends, StoreError,
+    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, MARK_KEPT, Queued, ReleaseQueue, Saved,
+    SendQueue, Sends, StoreError,
 };
 use crate::send_task::SendTask;
-
-/// A mark stays at least this long after the account was last marked, so that a process that has
-/// marked it lately need not do so again.
-pub const MARK_KEPT: Duration = Duration::from_secs(600);
 
 /// How long a queued send may be overdue before its message is taken for lost. The queue brings a
 /// message again within a few minutes of a crash.
