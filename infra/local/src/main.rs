@@ -43,15 +43,15 @@ Examples:
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Print JSON: a report, or with `serve` the addresses
+    #[arg(long, global = true)]
+    json: bool,
     #[command(flatten)]
     story: StoryOptions,
     #[command(flatten)]
     limits: ProfileArgs,
     #[command(flatten)]
     quotas: QuotaArgs,
-    /// Print JSON: a report, or with `serve` the addresses
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 #[derive(Subcommand)]

@@ -66,7 +66,7 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
 pub struct QuotaArgs {
     /// API calls of every kind, by default 200/1h
     ///
-    /// With this option or the next two, accounts keep these quotas alone, around the clock.
+    /// This option and the next two replace the profile: these quotas alone hold, around the clock.
     #[arg(long, value_name = "LIMIT/WINDOW", global = true)]
     pub calls: Option<Rate>,
     /// Private replies to posts and Reels, by default 750/1h
@@ -166,7 +166,7 @@ pub enum ProfileName {
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct ProfileArgs {
-    /// What the account keeps to
+    /// The limits that the account keeps
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
     /// Meta lets it write to 1,000 people in 24 hours (1), to 10,000 (2) or to 100,000 (3)

@@ -289,7 +289,7 @@ fn corrupt(detail: String) -> StoreError {
     StoreError::Corrupt { what: OPEN, detail }
 }
 
-/// Where a data key lies.
+/// Returns the key of the item that holds data key `number`.
 fn key_of(number: u32) -> Item {
     key(keys::DATA_KEYS, keys::data_key_sk(number))
 }

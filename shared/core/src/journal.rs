@@ -51,7 +51,7 @@ pub enum Event {
     Deauthorized,
     /// The account was no longer subscribed to these webhook fields.
     SubscriptionLost {
-        /// Which.
+        /// The missing fields.
         fields: Vec<String>,
     },
     /// It is subscribed to its webhook fields again.

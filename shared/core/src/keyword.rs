@@ -61,8 +61,8 @@ impl Folded {
     }
 }
 
-/// Plain letters have nothing to them but case, and with what stands beside them only accents
-/// combine, which are ignored. So a text is folded run by run, and little of most texts takes long.
+/// Folds a text for comparison: case, width and accents are ignored. Runs of ASCII are folded by
+/// case alone, which is fast, and only the rest is normalised.
 fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let mut rest = text;

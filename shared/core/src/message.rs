@@ -137,8 +137,7 @@ impl Template {
         self.pieces.iter().any(tells)
     }
 
-    /// Reads a template that is stored: those of earlier versions may be as none is written any
-    /// more.
+    /// Reads a stored template. An earlier version may have stored one that `parse` now refuses.
     fn read(source: &str) -> Result<Self, TemplateError> {
         if source.trim().is_empty() {
             return Err(TemplateError::Empty);

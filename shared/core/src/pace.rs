@@ -274,7 +274,7 @@ impl<'r> Slots<'r> {
 pub struct Plan {
     /// For each of them, in the order given: a slot inside the horizon, or none yet.
     pub slots: Vec<Option<Timestamp>>,
-    /// Where the lanes' slots have come to.
+    /// The next free slot of each lane.
     pub next: NextSlots,
     /// When there may be another one for what is paced.
     pub opens_at: Timestamp,

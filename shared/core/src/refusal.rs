@@ -46,7 +46,7 @@ pub struct Party {
 }
 
 impl Party {
-    /// The party of a send. A person who is not known is taken for somebody of their own.
+    /// The party of a send. A send to an unknown person counts as one to another person.
     pub fn new(
         once: &OnceKey,
         person: Option<&RecipientId>,
@@ -327,7 +327,7 @@ impl Refusals {
         self.sends.iter_mut().for_each(|refused| refused.passed = true);
     }
 
-    /// How little a send is fit to be a probe.
+    /// Ranks a send as a candidate for the probe: the lowest goes first.
     pub fn suspicion(&self, party: &Party) -> Suspicion {
         let people = self.streak.iter().flat_map(|streak| &streak.people);
         let mut refused = self.sends.iter().map(|refused| refused.party);

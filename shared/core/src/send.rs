@@ -349,7 +349,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The same without the person, and without the message that they have: `None` where it names
+    /// Returns the outcome without the ids of the person and of the message, or `None` if it has
     /// neither.
     pub fn without_person(&self) -> Option<Self> {
         match self {
@@ -466,7 +466,7 @@ pub enum FailReason {
 }
 
 impl FailReason {
-    /// All of them.
+    /// Every reason.
     pub const ALL: [Self; 9] = [
         Self::ReplyRefused,
         Self::CommentGone,

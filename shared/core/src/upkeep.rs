@@ -108,10 +108,10 @@ pub struct Upkeep {
     /// When the subscription was last looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checked_at: Option<Timestamp>,
-    /// When it was last found whole.
+    /// When the subscription was last found complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whole_at: Option<Timestamp>,
-    /// Since when it is not.
+    /// When the subscription was found missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_at: Option<Timestamp>,
     /// When renewing the token last failed.
@@ -161,8 +161,7 @@ pub struct Upkeep {
 pub struct Unfinished {
     /// Comments made before this are known, or too old.
     pub since: Timestamp,
-    /// When a backfill last looked for new ones in vain: those made after this are told by
-    /// webhooks.
+    /// When a backfill last found no new comment. Webhooks report those made after this.
     pub until: Timestamp,
     /// How many backfills have failed to read it to the end.
     pub tries: u32,
@@ -218,7 +217,7 @@ pub enum Reason {
 /// A media whose comments are to be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaCursor {
-    /// Which.
+    /// The id of the media.
     pub id: MediaId,
     /// Where the next page begins; `None` for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -57,9 +57,9 @@ impl Window {
         self.total
     }
 
-    /// Adds the units of `other` that count for `span` still. A unit may come to count for longer,
-    /// never for less: it goes where the end of its old bucket lies, or to the `latest` instant at
-    /// which any was counted.
+    /// Adds the units of `other` that still count within `span`. Each is added at the end of its
+    /// old bucket, but not after `latest`, the last instant at which a unit was counted. So a unit
+    /// may count for longer than before, never for less.
     pub fn take_over(&mut self, other: &Self, latest: Timestamp, span: Duration) {
         // Now is in its last bucket at the earliest.
         let needed = other.kept_since(span) - Duration::from_millis(other.width);

@@ -17,7 +17,7 @@ use crate::window::{Window, get_varint, put_varint};
 /// What is left of each quota for others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reserve {
-    /// Nothing.
+    /// All of it may be used.
     Nothing,
     /// A fiftieth, at least two units: a person who asks for a DM now does not wait for a campaign
     /// that nobody asked for just now.

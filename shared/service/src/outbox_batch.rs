@@ -1,8 +1,8 @@
 //! Outbox batches: which sends of an account may still wait, a batch for those that were recorded
 //! together. A send itself lies in its entry alone; a batch is how the release function finds it.
 //!
-//! An entry proves that what may happen once was asked for, holds its send while the send waits, and tells
-//! afterwards how it ended. What waits must also be found in order and by account. An index
+//! An entry keeps its event from being recorded twice. It holds the send while that waits, and its outcome
+//! afterwards. What waits must also be found in order and by account. An index
 //! would cost one write when a send arrives and one when it ends. A batch costs this once for up
 //! to 18 sends that were recorded together. So a DM costs a share of a batch, an entry, a
 //! reserve, a claim and an outcome: a little over four write units, however long it waits.
@@ -61,7 +61,7 @@ pub struct OutboxLine {
 /// A slot, and the task for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// When.
+    /// The instant at which the send may go.
     pub due: Timestamp,
     /// The epoch that the task names. Once the send has moved on, its entry tells where it
     /// stands.

@@ -45,7 +45,8 @@ pub enum Saved<T> {
 pub enum Read {
     /// All of it.
     Consistent,
-    /// As it stood some moments ago, for half of the price.
+    /// As it is stored now, or was a moment ago: an eventually consistent read, at half the read
+    /// units.
     Eventual,
 }
 
@@ -360,8 +361,8 @@ pub trait Backlogs: Send + Sync {
 /// The calls to Meta's Graph API that delivering needs. Each call gives up after `timeout`.
 #[async_trait]
 pub trait Graph: Send + Sync {
-    /// Opens the account's token. Called before a unit is taken, so that no grant runs out
-    /// meanwhile.
+    /// Decrypts the account's token. It is called before a unit is taken, because it may take
+    /// longer than a grant lasts.
     async fn prepare(&self, account: &Account) -> Result<(), StoreError>;
 
     /// Answers a comment with a DM.
@@ -575,7 +576,8 @@ pub trait Removal: Send + Sync {
 /// The calls to Meta's Graph API that upkeep needs. Each call gives up after `timeout`.
 #[async_trait]
 pub trait AccountGraph: Send + Sync {
-    /// Opens the token, so that no grant runs out meanwhile.
+    /// Decrypts the token. It is called before a unit is taken, because it may take longer than a
+    /// grant lasts.
     async fn prepare(&self, account: &AccountId, token: &SealedToken) -> Result<(), StoreError>;
 
     /// Returns the next token, sealed, and for how long it is valid.

@@ -30,7 +30,7 @@ pub struct StoryOptions {
     /// The time in which they are written, for instance 10m
     #[arg(long, default_value = "10m", value_parser = parse_span)]
     pub span: Duration,
-    /// What everything is drawn from: the same seed, the same story
+    /// Seed of all random choices: the same seed plays the same story
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }

@@ -14,7 +14,7 @@ use crate::send::Lane;
 use crate::time::{Timestamp, millis};
 use crate::windows::{Need, Reserve};
 
-/// What is asked for: as many as fit, up to `units`.
+/// A request for up to `units` calls: as many as fit are granted.
 #[derive(Clone, Debug)]
 pub struct BudgetRequest<'a> {
     /// The kind of call.
@@ -116,10 +116,10 @@ impl fmt::Display for DenialReason {
     }
 }
 
-/// Not now.
+/// Why no call is granted now, and when to ask again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// What bound.
+    /// The quota, hold or other condition that denies it.
     pub reason: DenialReason,
     /// The earliest instant at which one more call fits; always in the future.
     pub retry_at: Timestamp,

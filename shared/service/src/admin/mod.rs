@@ -38,11 +38,11 @@ use crate::port::StoreError;
 
 /// Everything that operators do.
 pub struct Admin {
-    /// To accounts and campaigns.
+    /// Operations on accounts and campaigns.
     pub accounts: AccountAdmin,
-    /// To sends.
+    /// Operations on sends.
     pub sends: SendAdmin,
-    /// Looks at accounts.
+    /// What accounts are doing.
     pub overviews: Overviews,
 }
 

@@ -67,7 +67,7 @@ pub struct Overview {
     pub tier: Tier,
     /// The name of its profile.
     pub profile: String,
-    /// All that it is, the gravest first; never empty.
+    /// Every condition that applies, the worst first; never empty.
     pub conditions: Vec<Condition>,
     /// What is left of each of its quotas.
     pub headroom: Vec<Headroom>,
@@ -84,7 +84,7 @@ pub struct Overview {
     /// Calls of this hour and the one before it, and those that ended in a 5xx. Calls that a
     /// process has not written down yet are missing.
     pub calls: Tally,
-    /// The begin of these two hours.
+    /// When the counted span of two hours began.
     pub calls_since: Timestamp,
     /// DMs of the last hours, the latest last, where a quota of a day counts them.
     pub sent_by_hour: Option<ByHour>,

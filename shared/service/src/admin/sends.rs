@@ -90,9 +90,9 @@ pub trait Ledger: Send + Sync {
     /// One send, consistently read; `None` where it was never recorded.
     async fn find(&self, send: &SendId) -> Result<Option<Stored>, StoreError>;
 
-    /// Entries of an account's sends that have ended, consistently read: who was written to a
-    /// moment ago must not be missed. There is no index by account, which would cost a write unit
-    /// a DM: each part is one of the whole table.
+    /// Entries of an account's sends that have ended, consistently read, so that a DM of a moment
+    /// ago is among them. There is no index by account, which would cost a write unit a DM: each
+    /// part is one of the whole table.
     async fn ended(&self, account: &AccountId, after: Option<&str>) -> Result<Part, StoreError>;
 
     /// Lets a send wait again at `outbox_key`, where a batch lists it, that ended as `old` says;
@@ -144,7 +144,7 @@ pub struct CancelledAll {
     /// Cancelled.
     #[serde(rename = "cancelled")]
     pub done: usize,
-    /// Claimed, or moved on.
+    /// Left alone, because a call is under way or the send changed in between.
     pub left: usize,
 }
 
@@ -403,10 +403,10 @@ impl SendAdmin {
         Ok((ended, left))
     }
 
-    /// Forgets a person: cancels what waits for them, then takes them out of the entries of what
-    /// they were sent, which go within the hour. Tombstones stay until these would have gone, so
-    /// that no repeated delivery and no backfill matches a comment of theirs again. `progress` is
-    /// told of entries that were looked at.
+    /// Forgets a person: cancels the sends that wait for them, then removes their ids from the
+    /// entries of sends that have ended. These entries expire within the hour. A tombstone takes
+    /// the place of each until it would have expired, so that no repeated delivery and no backfill
+    /// matches the comment again. `progress` is told of entries that were looked at.
     ///
     /// # Errors
     /// When the store does not answer, or this machine's clock is off. Doing it again is right.

@@ -37,7 +37,7 @@ pub struct AccountStatus {
     /// When that happens.
     #[serde(serialize_with = "optional")]
     pub next_at: Option<Timestamp>,
-    /// All that it is, the gravest first.
+    /// Every condition that applies, the worst first.
     pub conditions: Vec<ConditionView>,
     /// Its tier.
     pub tier: u8,
@@ -106,7 +106,7 @@ pub struct QuotaView {
 /// next decision: the last ones may be missing.
 #[derive(Clone, Debug, Serialize)]
 pub struct CallsView {
-    /// The begin of these two hours.
+    /// When the counted span of two hours began.
     #[serde(serialize_with = "instant")]
     pub since: Timestamp,
     /// How many were made.

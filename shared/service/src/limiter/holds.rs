@@ -222,8 +222,8 @@ impl Limiter {
         Ok(resumed)
     }
 
-    /// Has the next call find out whether a hold of the whole app is over; says whether there was
-    /// one.
+    /// Makes the next call the probe of a hold of the whole app. Returns whether there is such a
+    /// hold.
     ///
     /// # Errors
     /// When the store does not answer.

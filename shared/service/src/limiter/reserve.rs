@@ -423,7 +423,8 @@ impl Limiter {
         Err(Denial { reason: DenialReason::Contention, retry_at }.into())
     }
 
-    /// Writes the budget of a grant; of one to somebody whose unit moves, with where it lies.
+    /// Writes the budget of a grant. If the grant moves a person's unit, one transaction writes
+    /// both.
     async fn save(
         &self,
         account: &Account,

@@ -187,7 +187,8 @@ impl Release {
     /// Works on one account until `deadline` at most. Does nothing when another run has it.
     ///
     /// # Errors
-    /// When the store does not answer. What was done so far remains; the account stays marked.
+    /// When the store does not answer. What was done so far remains, and the account keeps its
+    /// backlog marker, so that a later run goes on.
     pub fn run<'a>(
         &'a self,
         id: &'a AccountId,
