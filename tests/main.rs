@@ -20,6 +20,7 @@ mod loopback;
 mod observe;
 mod operate;
 mod privileges;
+mod recursion;
 mod release;
 mod secrets;
 mod serve;

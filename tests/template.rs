@@ -27,6 +27,10 @@ use spillway_service::clock::SystemClock;
 use spillway_service::metrics::{Definition, Kind, Metric, name_of};
 use spillway_service::release::OVERDUE;
 
+/// The functions' names in the template.
+pub(crate) const FUNCTIONS: [&str; 4] =
+    ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"];
+
 /// The template as JSON, with CloudFormation's short forms written out: `!Ref X` is `{"Ref": "X"}`
 /// and `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
 pub(crate) fn template() -> Value {
@@ -79,7 +83,7 @@ fn the_functions_get_exactly_the_variables_that_the_configuration_reads() {
     let mut set: BTreeSet<String> = set.keys().cloned().collect();
     assert!(set.remove("RUST_LOG"), "logging reads it");
     assert_eq!(read.into_inner(), set);
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
+    for function in FUNCTIONS {
         let properties = resource(&template, function);
         assert_eq!(properties["Environment"], Value::Null, "{function} sets variables of its own");
     }
@@ -136,6 +140,28 @@ fn timeouts_and_batches_are_those_of_the_local_stack() {
         let visibility = resource(&template, queue)["VisibilityTimeout"].as_u64().unwrap();
         let timeout = resource(&template, name)["Timeout"].as_u64().unwrap();
         assert_eq!(visibility, 6 * timeout, "{queue} hides a message for six timeouts");
+    }
+}
+
+/// Lambda ends loops between a function and a queue after 16 invocations by default, and with them
+/// the retries of sends that are put off.
+#[test]
+fn exactly_the_functions_that_enqueue_for_themselves_may_do_so_for_ever() {
+    let template = template();
+    for function in FUNCTIONS {
+        let properties = resource(&template, function);
+        let role = properties["Role"]["Fn::GetAtt"].as_str().unwrap().replace(".Arn", "");
+        let enqueues = granted(&template, &role, "sqs:SendMessage");
+        let events = properties["Events"].as_object().into_iter().flatten();
+        let feeds = events.map(|(_, event)| event["Properties"]["Queue"].to_string());
+        let mut feeds = feeds.filter(|queue| queue.contains("Queue"));
+        let is_loop = feeds.any(|queue| enqueues.iter().any(|e| e.to_string().contains(&queue)));
+        let expected = if is_loop { json!("Allow") } else { Value::Null };
+        assert_eq!(properties["RecursiveLoop"], expected, "{function}");
+        if is_loop {
+            let watched = resource(&template, "RecursionAlarm")["Metrics"].to_string();
+            assert!(watched.contains(function), "{function}");
+        }
     }
 }
 
@@ -222,7 +248,7 @@ fn the_generated_secret_answers_the_handshake() {
 fn each_function_is_deployed_by_an_alias_that_its_errors_roll_back() {
     let template = template();
     assert_eq!(template["Globals"]["Function"]["AutoPublishAlias"], "live");
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
+    for function in FUNCTIONS {
         let properties = resource(&template, function);
         assert_eq!(properties["AutoPublishAliasAllProperties"], true, "{function}");
         let deployment = &properties["DeploymentPreference"];
@@ -447,7 +473,7 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
     // Those that move an alias back act on the deployment alone; errors tell somebody by another.
     let (rollbacks, alarms): (Vec<_>, Vec<_>) =
         alarms(&template).into_iter().partition(|(name, _)| name.ends_with("RollbackAlarm"));
-    assert_eq!((rollbacks.len(), alarms.len()), (4, 15));
+    assert_eq!((rollbacks.len(), alarms.len()), (4, 16));
     for (name, alarm) in alarms {
         assert_eq!(alarm["AlarmActions"], topic, "{name}");
         let text = alarm["AlarmDescription"].as_str().unwrap();
@@ -519,7 +545,7 @@ fn the_dashboard_shows_every_metric_that_is_written_and_no_other() {
 #[test]
 fn lambda_drops_no_line_whatever_its_level() {
     let template = template();
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
+    for function in FUNCTIONS {
         let logging = &resource(&template, function)["LoggingConfig"];
         assert_eq!(
             (&logging["LogFormat"], &logging["ApplicationLogLevel"]),

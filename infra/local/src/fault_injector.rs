@@ -19,6 +19,8 @@ use serde_json::Value;
 use spillway_core::seed::seed;
 use tokio::sync::Notify;
 
+use crate::lineage::Lineage;
+
 /// What went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counts {
@@ -153,12 +155,17 @@ pub struct Call {
 }
 
 tokio::task_local! {
-    static FUNCTION: Function;
+    static INVOCATION: (Function, Lineage);
 }
 
-/// Runs an invocation of `function`: what it asks of AWS is noted as the function's.
-pub(crate) async fn run_as<T>(function: Function, invocation: impl Future<Output = T>) -> T {
-    FUNCTION.scope(function, invocation).await
+/// Runs an invocation of `function`: what it asks of AWS is noted as the function's, and what it
+/// enqueues continues `lineage`.
+pub(crate) async fn run_as<T>(
+    function: Function,
+    lineage: Lineage,
+    invocation: impl Future<Output = T>,
+) -> T {
+    INVOCATION.scope((function, lineage), invocation).await
 }
 
 /// Counts and notes requests, and kills.
@@ -273,7 +280,7 @@ struct Injecting {
 }
 
 impl HttpConnector for Injecting {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let (faults, inner) = (self.faults.clone(), self.inner.clone());
         HttpConnectorFuture::new(async move {
             let number = faults.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -287,9 +294,11 @@ impl HttpConnector for Injecting {
                 return unavailable();
             }
             let asked = Asked::read(&request);
-            if let (Some(asked), Ok(function)) = (&asked, FUNCTION.try_get()) {
+            if let (Some(asked), Ok((function, lineage))) = (&asked, INVOCATION.try_get()) {
                 let mut calls = faults.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
                 calls.extend(asked.calls(function));
+                // On AWS the SDK takes the header from the function's environment.
+                request.headers_mut().insert("x-amzn-trace-id", lineage.header());
             }
             let mut response = inner.call(request).await?;
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());

@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::fault_injector::{Function, run_as};
+use crate::lineage::Lineage;
 use crate::stack::{Pace, Stack, queues};
 
 /// The path the webhook is served on. (A function URL serves every path.)
@@ -79,6 +80,14 @@ impl Source {
             Self::Releases => queues::RELEASE,
         }
     }
+
+    /// The function that it feeds.
+    const fn function(self) -> Function {
+        match self {
+            Self::Sends => Function::Sender,
+            Self::Releases => Function::Release,
+        }
+    }
 }
 
 /// What polling a queue came to.
@@ -90,6 +99,8 @@ pub enum Polled {
     Ran,
     /// SQS did not answer.
     Unanswered,
+    /// Lambda took the batch for a loop and did not invoke the function: the messages come again.
+    Refused,
 }
 
 impl Stack {
@@ -160,7 +171,8 @@ impl Stack {
         };
         let functions = self.functions();
         let invocation = functions.webhook.handle(request);
-        let Some(answer) = self.until_killed(Function::Webhook, invocation).await else {
+        let ended = self.until_killed(Function::Webhook, Lineage::default(), invocation);
+        let Some(answer) = ended.await else {
             return StatusCode::BAD_GATEWAY.into_response();
         };
         let (parts, body) = answer.into_parts();
@@ -202,6 +214,11 @@ impl Stack {
             if messages.is_empty() {
                 return Ok(Polled::Empty);
             }
+            let lineage = Lineage::of(messages);
+            if self.loops.refuses(source.function(), &lineage) {
+                warn!(queue = source.queue(), "a recursive loop: the function is not invoked");
+                return Ok(Polled::Refused);
+            }
             let event = sqs_event(messages, source.queue());
             let functions = self.functions();
             let failed = match source {
@@ -209,12 +226,13 @@ impl Stack {
                     let payload: SqsEvent = serde_json::from_value(event).context("SQS event")?;
                     let event = LambdaEvent::new(payload, self.context(Function::Sender));
                     let invocation = functions.sender.handle(event);
-                    self.until_killed(Function::Sender, invocation).await.map(failed_items)
+                    let ended = self.until_killed(Function::Sender, lineage, invocation);
+                    ended.await.map(failed_items)
                 }
                 Source::Releases => {
                     let event = LambdaEvent::new(event, self.context(Function::Release));
                     let invocation = functions.release.handle(event);
-                    match self.until_killed(Function::Release, invocation).await {
+                    match self.until_killed(Function::Release, lineage, invocation).await {
                         Some(Ok(spillway_release::Answer::Batch(response))) => {
                             Some(failed_items(response))
                         }
@@ -239,7 +257,8 @@ impl Stack {
                 LambdaEvent::new(json!({ "dispatch": true }), self.context(Function::Release));
             let functions = self.functions();
             let invocation = functions.release.handle(event);
-            if let Some(Err(error)) = self.until_killed(Function::Release, invocation).await {
+            let ended = self.until_killed(Function::Release, Lineage::default(), invocation);
+            if let Some(Err(error)) = ended.await {
                 warn!(%error, "the schedule's invocation failed; the next one tries again");
             }
         })
@@ -251,7 +270,8 @@ impl Stack {
             let event = LambdaEvent::new(json!({ "upkeep": true }), self.context(Function::Upkeep));
             let functions = self.functions();
             let invocation = functions.upkeep.handle(event);
-            if let Some(Err(error)) = self.until_killed(Function::Upkeep, invocation).await {
+            let ended = self.until_killed(Function::Upkeep, Lineage::default(), invocation);
+            if let Some(Err(error)) = ended.await {
                 warn!(%error, "upkeep's invocation failed; the next one tries again");
             }
         })
@@ -280,13 +300,15 @@ impl Stack {
         Ok(())
     }
 
-    /// Runs an invocation, unless it is killed or its time is over; a new process takes its place
-    /// then.
+    /// Runs an invocation that the events of `lineage` led to, unless it is killed or its time is
+    /// over; a new process takes its place then.
     async fn until_killed<T>(
         &self,
         function: Function,
+        lineage: Lineage,
         invocation: impl Future<Output = T>,
     ) -> Option<T> {
+        let invocation = run_as(function, lineage.and(function), invocation);
         tokio::select! {
             biased;
             () = self.faults.killed() => {
@@ -296,7 +318,7 @@ impl Stack {
                 }
                 None
             }
-            answer = self.in_time(function, self.busy.with(run_as(function, invocation))) => {
+            answer = self.in_time(function, self.busy.with(invocation)) => {
                 if answer.is_none() {
                     info!(?function, "the function ran out of time");
                     if let Err(error) = self.replace_process() {

@@ -6,7 +6,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`stack`], [`driver`], [`lambda`] | the stack, its virtual time, and the Lambda service |
+//! | [`stack`], [`driver`], [`lambda`], [`lineage`] | the stack, its virtual time, and the Lambda service |
 //! | [`kms`], [`secrets_manager`] | the services that it replaces |
 //! | [`story`], [`drill`], [`serve`] | what it plays |
 //! | [`fault_injector`], [`clock`], [`report`] | faults and counts between SDK and services, time, results |
@@ -20,6 +20,7 @@ pub mod fault_injector;
 pub mod keys;
 pub mod kms;
 pub mod lambda;
+pub mod lineage;
 pub mod report;
 pub mod secrets_manager;
 pub mod serve;

@@ -34,6 +34,7 @@ use crate::busy::Busy;
 use crate::fault_injector::FaultInjector;
 use crate::keys::LocalKeys;
 use crate::kms;
+use crate::lineage::LoopDetection;
 use crate::secrets_manager;
 
 /// Names of the queues.
@@ -117,6 +118,8 @@ pub struct Stack {
     pub faults: FaultInjector,
     /// Between Lambda's pollers and SQS.
     pub poller_faults: FaultInjector,
+    /// What becomes of functions that enqueue for themselves.
+    pub loops: LoopDetection,
     /// How time passes.
     pub pace: Pace,
     /// For how long invocations have kept a core busy.
@@ -263,6 +266,7 @@ impl Stack {
                 graph: sim,
                 faults,
                 poller_faults,
+                loops: LoopDetection::default(),
                 pace,
                 busy: Busy::new(),
                 config,
