@@ -73,7 +73,7 @@ impl Changed {
     async fn start() -> Self {
         let world = World::start(careful()).await;
         let secret = Changing::default();
-        let store = SecretStore::new(Arc::new(secret.clone()), world.clock.clone());
+        let store = SecretStore::new(Arc::new(secret.clone()), world.clock.clone(), Arc::default());
         let webhook = Webhook::new(&world.outside, store);
         Self { world, secret, webhook }
     }

@@ -152,6 +152,9 @@ pub struct Call {
     pub target: String,
     /// The table's name or the queue's URL.
     pub resource: String,
+    /// The partition of the state table that it is about, as IAM's `dynamodb:LeadingKeys` may name
+    /// it: `waiting#*`. Empty for everything else.
+    pub partition: String,
 }
 
 tokio::task_local! {
@@ -326,6 +329,18 @@ fn unavailable() -> Result<HttpResponse, ConnectorError> {
     Ok(HttpResponse::new(status, SdkBody::from(body)))
 }
 
+/// The partition that a request is about: what is before the name of an account or of another
+/// thing, and a star.
+fn partition(request: &Value) -> String {
+    let places = [&request["Key"]["pk"], &request["Item"]["pk"]];
+    let query = &request["ExpressionAttributeValues"][":pk"];
+    let key = places.into_iter().chain([query]).find_map(|key| key["S"].as_str());
+    match key.unwrap_or_default().split_once('#') {
+        Some(("app", _)) | None => key.unwrap_or_default().to_owned(),
+        Some((kind, _)) => format!("{kind}#*"),
+    }
+}
+
 /// A request to one of the services.
 struct Asked {
     target: String,
@@ -342,10 +357,11 @@ impl Asked {
 
     /// What it asks for, by operation and resource.
     fn calls(&self, function: Function) -> Vec<Call> {
-        let call = |target: String, resource: &str| Call {
+        let call = |target: String, resource: &str, about: &Value| Call {
             function,
             target,
             resource: resource.to_owned(),
+            partition: partition(about),
         };
         if let Some(parts) = self.body["TransactItems"].as_array() {
             let service = self.target.split('.').next().unwrap_or_default();
@@ -353,15 +369,16 @@ impl Asked {
             let part = |(kind, part): (&String, &Value)| {
                 let operation = if kind == "ConditionCheck" { "" } else { "Item" };
                 let table = part["TableName"].as_str().unwrap_or_default();
-                call(format!("{service}.{kind}{operation}"), table)
+                call(format!("{service}.{kind}{operation}"), table, part)
             };
             return parts.map(part).collect();
         }
         if let Some(tables) = self.body["RequestItems"].as_object() {
-            return tables.keys().map(|table| call(self.target.clone(), table)).collect();
+            let tables = tables.iter();
+            return tables.map(|(table, part)| call(self.target.clone(), table, part)).collect();
         }
         let resource = self.body["TableName"].as_str().or(self.body["QueueUrl"].as_str());
-        vec![call(self.target.clone(), resource.unwrap_or_default())]
+        vec![call(self.target.clone(), resource.unwrap_or_default(), &self.body)]
     }
 
     fn write_units(&self, answer: &[u8]) -> f64 {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
 use axum::Router;
 use axum::body::Bytes;
@@ -23,11 +22,13 @@ use futures::future::BoxFuture;
 use lambda_http::RequestExt;
 use lambda_runtime::{Context as LambdaContext, LambdaEvent};
 use serde_json::{Value, json};
+use spillway_cloud::failure::failure;
 use spillway_core::time::Timestamp;
 use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+use crate::cloudwatch::LambdaMetric;
 use crate::fault_injector::{Function, run_as};
 use crate::lineage::Lineage;
 use crate::stack::{Pace, Stack, queues};
@@ -173,9 +174,13 @@ impl Stack {
         let invocation = functions.webhook.handle(request);
         let ended = self.until_killed(Function::Webhook, Lineage::default(), invocation);
         let Some(answer) = ended.await else {
+            self.observe(Function::Webhook, LambdaMetric::Url5xxCount);
             return StatusCode::BAD_GATEWAY.into_response();
         };
         let (parts, body) = answer.into_parts();
+        if parts.status.is_server_error() {
+            self.observe(Function::Webhook, LambdaMetric::Url5xxCount);
+        }
         let body: &[u8] = &body;
         (parts.status, parts.headers, body.to_vec()).into_response()
     }
@@ -206,7 +211,7 @@ impl Stack {
             let received = match received {
                 Ok(received) => received,
                 Err(error) => {
-                    warn!(error = %DisplayErrorContext(&error), "no messages received");
+                    warn!(error = %failure(error), "no messages received");
                     return Ok(Polled::Unanswered);
                 }
             };
@@ -217,6 +222,7 @@ impl Stack {
             let lineage = Lineage::of(messages);
             if self.loops.refuses(source.function(), &lineage) {
                 warn!(queue = source.queue(), "a recursive loop: the function is not invoked");
+                self.observe(source.function(), LambdaMetric::RecursiveInvocationsDropped);
                 return Ok(Polled::Refused);
             }
             let event = sqs_event(messages, source.queue());
@@ -236,7 +242,9 @@ impl Stack {
                         Some(Ok(spillway_release::Answer::Batch(response))) => {
                             Some(failed_items(response))
                         }
-                        Some(Ok(spillway_release::Answer::Dispatched { .. }) | Err(_)) | None => {
+                        Some(Ok(spillway_release::Answer::Dispatched { .. })) | None => None,
+                        Some(Err(_)) => {
+                            self.observe(Function::Release, LambdaMetric::Errors);
                             None
                         }
                     }
@@ -259,6 +267,7 @@ impl Stack {
             let invocation = functions.release.handle(event);
             let ended = self.until_killed(Function::Release, Lineage::default(), invocation);
             if let Some(Err(error)) = ended.await {
+                self.observe(Function::Release, LambdaMetric::Errors);
                 warn!(%error, "the schedule's invocation failed; the next one tries again");
             }
         })
@@ -272,6 +281,7 @@ impl Stack {
             let invocation = functions.upkeep.handle(event);
             let ended = self.until_killed(Function::Upkeep, Lineage::default(), invocation);
             if let Some(Err(error)) = ended.await {
+                self.observe(Function::Upkeep, LambdaMetric::Errors);
                 warn!(%error, "upkeep's invocation failed; the next one tries again");
             }
         })
@@ -295,7 +305,7 @@ impl Stack {
             );
         }
         if let Err(error) = delete.send().await {
-            warn!(error = %DisplayErrorContext(&error), "not deleted: the messages come again");
+            warn!(error = %failure(error), "not deleted: the messages come again");
         }
         Ok(())
     }
@@ -308,8 +318,9 @@ impl Stack {
         lineage: Lineage,
         invocation: impl Future<Output = T>,
     ) -> Option<T> {
+        self.observe(function, LambdaMetric::Invocations);
         let invocation = run_as(function, lineage.and(function), invocation);
-        tokio::select! {
+        let answer = tokio::select! {
             biased;
             () = self.faults.killed() => {
                 info!("the function was killed");
@@ -327,7 +338,15 @@ impl Stack {
                 }
                 answer
             }
+        };
+        if answer.is_none() {
+            self.observe(function, LambdaMetric::Errors);
         }
+        answer
+    }
+
+    fn observe(&self, function: Function, metric: LambdaMetric) {
+        self.lambda_metrics.add(self.clock.now(), function, metric);
     }
 
     /// Runs an invocation until its time is over, by the stack's clock: `None` then.

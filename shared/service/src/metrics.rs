@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use spillway_core::budget::{Budget, DenialReason};
+use spillway_core::hold::HoldCause;
 use spillway_core::quota::Action;
 use spillway_core::rules::Rules;
 use spillway_core::send::Outcome;
@@ -38,6 +39,8 @@ pub enum Metric {
     Sent,
     /// Sends that failed for good, by reason.
     Failed,
+    /// Sends that failed for good, whatever the reason.
+    FailedSends,
     /// Sends that were too late.
     Expired,
     /// Sends that are not wanted any more.
@@ -48,10 +51,17 @@ pub enum Metric {
     DeadTokens,
     /// Answers that Meta restricts an account.
     BlockedAccounts,
+    /// Holds that began or were lengthened and that need somebody: a permission is missing, Meta
+    /// refuses one person's DM after the other, or its servers failed again after a first hold.
+    StoppedAccounts,
     /// What calls of the Graph API took.
     GraphLatency,
     /// Calls of the Graph API that did not succeed, by what the answer means.
     GraphErrors,
+    /// Calls of the Graph API that were not answered, or only with a 5xx.
+    MetaFailures,
+    /// Times that an account's token could not be opened.
+    KeyFailures,
     /// What is left of the quota that an account has least left of, by quota.
     Headroom,
     /// The age of an account's oldest waiting send.
@@ -74,6 +84,10 @@ pub enum Metric {
     Resubscribed,
     /// Looks at accounts whose token ends within a week, or has ended.
     EndingTokens,
+    /// Visits of upkeep to an account that failed.
+    FailedVisits,
+    /// Times that the secret of the Meta app could not be read.
+    SecretFailures,
     /// Invocations that ended with a clock that cannot be trusted.
     ClockDistrusted,
     /// Stored items that could not be read.
@@ -135,7 +149,7 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::Accepted,
         Self::Matched,
         Self::Duplicates,
@@ -145,13 +159,17 @@ impl Metric {
         Self::Denied,
         Self::Sent,
         Self::Failed,
+        Self::FailedSends,
         Self::Expired,
         Self::Cancelled,
         Self::Held,
         Self::DeadTokens,
         Self::BlockedAccounts,
+        Self::StoppedAccounts,
         Self::GraphLatency,
         Self::GraphErrors,
+        Self::MetaFailures,
+        Self::KeyFailures,
         Self::Headroom,
         Self::OldestWaiting,
         Self::OldestDue,
@@ -163,6 +181,8 @@ impl Metric {
         Self::SilentAccounts,
         Self::Resubscribed,
         Self::EndingTokens,
+        Self::FailedVisits,
+        Self::SecretFailures,
         Self::ClockDistrusted,
         Self::CorruptItems,
     ];
@@ -180,13 +200,17 @@ impl Metric {
             Self::Denied => D::count("Denied").by("Bound"),
             Self::Sent => D::count("Sent"),
             Self::Failed => D::count("Failed").by("Reason"),
+            Self::FailedSends => D::count("FailedSends"),
             Self::Expired => D::count("Expired"),
             Self::Cancelled => D::count("Cancelled"),
             Self::Held => D::count("Held").by("Hold"),
             Self::DeadTokens => D::count("DeadTokens"),
             Self::BlockedAccounts => D::count("BlockedAccounts"),
+            Self::StoppedAccounts => D::count("StoppedAccounts"),
             Self::GraphLatency => D::new("GraphLatency", Unit::Milliseconds, Kind::Each),
             Self::GraphErrors => D::count("GraphErrors").by("Class"),
+            Self::MetaFailures => D::count("MetaFailures"),
+            Self::KeyFailures => D::count("KeyFailures"),
             Self::Headroom => D::new("Headroom", Unit::Percent, Kind::Lowest).by("Quota"),
             Self::OldestWaiting => D::new("OldestWaiting", Unit::Seconds, Kind::Highest),
             Self::OldestDue => D::new("OldestDue", Unit::Seconds, Kind::Highest),
@@ -198,6 +222,8 @@ impl Metric {
             Self::SilentAccounts => D::count("SilentAccounts"),
             Self::Resubscribed => D::count("Resubscribed"),
             Self::EndingTokens => D::count("EndingTokens"),
+            Self::FailedVisits => D::count("FailedVisits"),
+            Self::SecretFailures => D::count("SecretFailures"),
             Self::ClockDistrusted => D::count("ClockDistrusted"),
             Self::CorruptItems => D::count("CorruptItems"),
         }
@@ -256,7 +282,10 @@ impl Meter {
     pub fn ended(&self, outcome: &Outcome) {
         match outcome {
             Outcome::Sent { .. } => self.count(Metric::Sent, 1),
-            Outcome::Failed { reason } => self.count_by(Metric::Failed, name_of(reason)),
+            Outcome::Failed { reason } => {
+                self.count_by(Metric::Failed, name_of(reason));
+                self.count(Metric::FailedSends, 1);
+            }
             Outcome::Expired => self.count(Metric::Expired, 1),
             Outcome::Cancelled { .. } => self.count(Metric::Cancelled, 1),
         }
@@ -289,11 +318,31 @@ impl Meter {
             (_, verdict) => name_of(&verdict),
         };
         self.count_by(Metric::GraphErrors, label);
+        let is_unanswered = match call {
+            CallError::Refused { error, .. } => error.status >= 500,
+            _ => true,
+        };
+        self.count(Metric::MetaFailures, usize::from(is_unanswered));
         match verdict {
             Verdict::TokenDead => self.count(Metric::DeadTokens, 1),
             Verdict::Blocked => self.count(Metric::BlockedAccounts, 1),
             _ => {}
         }
+    }
+
+    /// A hold of an account that began or was lengthened, the `strikes`th within a day of others.
+    pub(crate) fn held(&self, cause: HoldCause, strikes: u32) {
+        let needs_somebody = match cause {
+            HoldCause::Permission | HoldCause::Refusing => true,
+            HoldCause::Failing => strikes > 1,
+            HoldCause::Throttled
+            | HoldCause::NearLimit
+            | HoldCause::Operator
+            // These have metrics of their own.
+            | HoldCause::Blocked
+            | HoldCause::TokenDead => false,
+        };
+        self.count(Metric::StoppedAccounts, usize::from(needs_somebody));
     }
 
     /// How near the nearest quota is.
@@ -350,7 +399,6 @@ pub fn name_of(variant: &impl Debug) -> Label {
 mod tests {
     use std::collections::BTreeSet;
 
-    use spillway_core::hold::HoldCause;
     use spillway_core::quota::QuotaId;
     use spillway_meta::error::GraphError;
     use spillway_meta::usage::Usage;
@@ -449,7 +497,12 @@ mod tests {
         let mut recorded = taken(&meter);
         recorded.retain(|(metric, ..)| *metric != Metric::GraphErrors);
         let met = |metric, n| (metric, String::new(), vec![(n, 1)]);
-        assert_eq!(recorded, [met(Metric::DeadTokens, 2), met(Metric::BlockedAccounts, 1)]);
+        let expected = [
+            met(Metric::DeadTokens, 2),
+            met(Metric::BlockedAccounts, 1),
+            met(Metric::MetaFailures, 2),
+        ];
+        assert_eq!(recorded, expected);
 
         meter.call_failed(&CallError::Unknown);
         meter.call_failed(&refused(4));
