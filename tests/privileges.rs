@@ -60,7 +60,8 @@ const AT_START: [(Function, &str, &str); 5] = [
 /// What functions ask of the state table in cases that [`everything`] does not play: requests of
 /// owners, holds of the app, people with windows of their own, renewed tokens, and entries of
 /// journals. Other tests do, and check that it is allowed.
-const RARELY: [(Function, &str, &str); 10] = [
+const RARELY: [(Function, &str, &str); 11] = [
+    (Function::Webhook, "dynamodb:GetItem", "account#*"),
     (Function::Webhook, "dynamodb:GetItem", "alias#*"),
     (Function::Webhook, "dynamodb:GetItem", "deletion#*"),
     (Function::Webhook, "dynamodb:UpdateItem", "deletion#*"),

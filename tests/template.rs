@@ -209,9 +209,10 @@ fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
     let reads = granted(&template, "WebhookRole", "secretsmanager:");
     assert_eq!(reads.len(), 1);
     assert_eq!(reads[0]["Action"], "secretsmanager:GetSecretValue");
-    // With the key of the tables every role would need KMS.
+    // By default the tables are under DynamoDB's own key, which does not depend on KMS.
     for table in ["SendsTable", "StateTable"] {
-        assert_eq!(resource(&template, table)["SSESpecification"], json!({ "SSEEnabled": true }));
+        let key = &resource(&template, table)["SSESpecification"]["Fn::If"];
+        assert_eq!((&key[0], &key[2]), (&json!("HasTablesKey"), &json!({ "Ref": "AWS::NoValue" })));
     }
     for kept in ["TokenKey", "SendsTable", "StateTable"] {
         assert_eq!(template["Resources"][kept]["DeletionPolicy"], "Retain", "{kept}");
@@ -243,27 +244,55 @@ fn the_generated_secret_answers_the_handshake() {
     assert_eq!((secrets.app_secrets.len(), secrets.verify_tokens.len()), (0, 1));
 }
 
-/// A deployment moves the alias that everything calls, and goes back when the function fails.
+/// A deployment moves the alias that everything calls, and goes back when the function fails, or
+/// answers for itself that it has.
 #[test]
-fn each_function_is_deployed_by_an_alias_that_its_errors_roll_back() {
+fn each_function_is_deployed_by_an_alias_that_its_failures_roll_back() {
     let template = template();
     assert_eq!(template["Globals"]["Function"]["AutoPublishAlias"], "live");
-    for function in FUNCTIONS {
+    for (function, answered, period) in [
+        ("WebhookFunction", "Url5xxCount", 60),
+        ("SenderFunction", "FailedRecords", 60),
+        ("ReleaseFunction", "FailedRecords", 300),
+        ("UpkeepFunction", "FailedVisits", 900),
+    ] {
         let properties = resource(&template, function);
         assert_eq!(properties["AutoPublishAliasAllProperties"], true, "{function}");
         let deployment = &properties["DeploymentPreference"];
         assert_eq!(deployment["Type"], json!({ "Ref": "DeploymentType" }));
         let alarm = deployment["Alarms"][0]["Ref"].as_str().unwrap();
-        let alarm = resource(&template, alarm);
-        assert_eq!(alarm["MetricName"], "Errors");
-        let of: BTreeMap<&str, &Value> = alarm["Dimensions"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|dimension| (dimension["Name"].as_str().unwrap(), &dimension["Value"]))
-            .collect();
-        assert_eq!(*of["FunctionName"], json!({ "Ref": function }));
-        assert_eq!(*of["Resource"], json!({ "Fn::Sub": format!("${{{function}}}:live") }));
+        let metrics = &resource(&template, alarm)["Metrics"];
+        let errors = &metrics[0]["MetricStat"];
+        assert_eq!(errors["Metric"]["MetricName"], "Errors");
+        assert_eq!(errors["Period"], period, "{function}: one that it runs in");
+        let dimensions = json!([
+            { "Name": "FunctionName", "Value": { "Ref": function } },
+            { "Name": "Resource", "Value": { "Fn::Sub": format!("${{{function}}}:live") } },
+        ]);
+        assert_eq!(errors["Metric"]["Dimensions"], dimensions);
+        let own = metrics[1]["MetricStat"]["Metric"]["MetricName"].to_string();
+        assert!(own.contains(answered), "{function}: {own}");
+    }
+    // It runs every fifteen minutes: one failure in such a span is all there may be.
+    assert_eq!(resource(&template, "UpkeepRollbackAlarm")["Threshold"], 0);
+}
+
+/// China and others have ARNs and hosts of their own.
+#[test]
+fn nothing_names_a_partition() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("AllowedPattern"));
+    for line in lines.filter(|line| !line.starts_with("aws: ")) {
+        assert!(!line.contains("arn:aws"), "{line}");
+        assert!(
+            !line.contains("amazonaws.com")
+                || line.contains("Service: ")
+                || line.contains("Principal: ")
+                || line.starts_with("aws-"),
+            "{line}"
+        );
+        assert!(!line.contains("console.aws"), "{line}");
     }
 }
 
@@ -454,7 +483,8 @@ fn every_alarm_is_about_a_metric_that_is_written() {
         assert!(fits(metric.kind, alarm["Statistic"].as_str().unwrap()), "{name}");
     }
     assert!(ours >= 7, "{ours} alarms of our own metrics");
-    let forged = &resource(&template, "SignatureAlarm")["Dimensions"][1]["Value"];
+    let signed = &resource(&template, "SignatureAlarm")["Metrics"][0]["MetricStat"]["Metric"];
+    let forged = &signed["Dimensions"][1]["Value"];
     assert_eq!(*forged, *name_of(&SignatureError::Mismatch));
     // Release brings back what is overdue for longer, and a sender that died is made good before.
     let overdue = resource(&template, "OverdueAlarm")["Threshold"].as_u64().unwrap();

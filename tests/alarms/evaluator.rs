@@ -210,9 +210,20 @@ impl Alarm {
     }
 }
 
+/// What a choice of the template comes to by default.
+fn by_default(value: &Value) -> &Value {
+    match value["Fn::If"].as_array() {
+        Some(choice) => {
+            assert_eq!(choice[0], "IsFunctionUrl", "say here what {choice:?} is by default");
+            &choice[1]
+        }
+        None => value,
+    }
+}
+
 /// The series that a metric of the template means: resources go by their names there.
 fn series(metric: &Value) -> Series {
-    let named = |value: &Value| match value {
+    let named = |value: &Value| match by_default(value) {
         Value::String(text) => text.clone(),
         reference => {
             let name = reference["Ref"].as_str().or_else(|| {
@@ -225,13 +236,10 @@ fn series(metric: &Value) -> Series {
     };
     let dimensions = metric["Dimensions"].as_array().unwrap().iter();
     Series {
-        namespace: metric["Namespace"].as_str().unwrap().to_owned(),
-        name: metric["MetricName"].as_str().unwrap().to_owned(),
+        namespace: named(&metric["Namespace"]),
+        name: named(&metric["MetricName"]),
         dimensions: dimensions
-            .map(|dimension| {
-                let name = dimension["Name"].as_str().unwrap().to_owned();
-                (name, named(&dimension["Value"]))
-            })
+            .map(|dimension| (named(&dimension["Name"]), named(&dimension["Value"])))
             .collect(),
     }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 use serde_json::Value;
 use spillway_cloud::telemetry;
 use spillway_cloud::wiring::Wiring;
@@ -21,6 +22,7 @@ use spillway_local::clock::SteppedClock;
 use spillway_local::fault_injector::{Function, Outage, Service};
 use spillway_local::stack::queues;
 use spillway_meta::graph::{Answered, CallError, Sent};
+use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
 use spillway_service::port::{Graph, StoreError};
@@ -372,6 +374,32 @@ async fn a_dynamodb_that_is_out_is_told() {
     for alarm in ["WebhookError", "FunctionError"] {
         assert!(told[alarm].since(out_at) <= TOLD_WITHIN, "{told:?}");
     }
+}
+
+/// POSTs a delivery that no app secret has signed.
+async fn forge(play: &Play) {
+    let body = br#"{"object":"instagram","entry":[]}"#;
+    let forged = sign(&SecretString::from("a guess"), body);
+    assert_eq!(play.world.post_raw(body, Some(&forged)).await, 401);
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_told_and_forged_deliveries_among_right_ones_are_not() {
+    let mut play = Play::start().await;
+    for n in 1..=10 {
+        forge(&play).await;
+        play.world.say(&[said(n)]).await;
+        // So does `spillway doctor`, from cron.
+        forge(&play).await;
+        play.pass(2 * MINUTE, 2 * MINUTE).await;
+    }
+    assert_eq!(play.told_since(START), BTreeMap::new());
+    let wrong_since = play.world.now();
+    for _ in 0..10 {
+        forge(&play).await;
+        play.pass(2 * MINUTE, 2 * MINUTE).await;
+    }
+    play.assert_told(wrong_since, &["Signature"]);
 }
 
 /// Some comments a day, now and then with a call that fails, as they do.

@@ -5,7 +5,7 @@
 //! and a URL already. It only writes the request down, which takes no right that recording comments
 //! does not; upkeep, which may delete, acts on it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lambda_http::http::{StatusCode, header};
@@ -13,6 +13,7 @@ use lambda_http::{Body, Request};
 use spillway_cloud::dynamo::{Deletion, DynamoMaintenance, DynamoRemoval};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
 use spillway_meta::signed_request::{self, SignedRequest, SignedRequestError};
 use spillway_service::clock::Clock;
 use spillway_service::metrics::{Metric, name_of};
@@ -34,12 +35,34 @@ const FORM_BYTES_MAX: usize = 16 * 1024;
 /// again. Meta sends again what was not taken for a day and a half at most.
 const NOTICE_KEPT: Duration = Duration::from_secs(36 * 3600);
 
+/// Questions how a deletion goes that a process answers in a minute.
+const LOOKUPS_A_MINUTE: u32 = 30;
+
 /// What is needed to write requests down.
 pub(crate) struct Owners {
     accounts: Arc<dyn Accounts>,
     maintenance: Arc<DynamoMaintenance>,
     removal: Arc<DynamoRemoval>,
     clock: Arc<dyn Clock>,
+    lookups: Lookups,
+}
+
+/// Bounds the reads that anybody can cause without a signature.
+#[derive(Default)]
+struct Lookups(Mutex<(Timestamp, u32)>);
+
+impl Lookups {
+    /// Takes one of the minute's look-ups; `false` when none is left.
+    fn take(&self, now: Timestamp) -> bool {
+        let mut lookups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, taken) = &mut *lookups;
+        if now.since(*since) >= Duration::from_secs(60) {
+            (*since, *taken) = (now, 0);
+        }
+        let is_left = *taken < LOOKUPS_A_MINUTE;
+        *taken += u32::from(is_left);
+        is_left
+    }
 }
 
 impl Owners {
@@ -49,6 +72,7 @@ impl Owners {
             maintenance: wiring.maintenance.clone(),
             removal: wiring.removal.clone(),
             clock: wiring.clock.clone(),
+            lookups: Lookups::default(),
         }
     }
 
@@ -130,9 +154,14 @@ impl Webhook {
         let query = request.uri().query().unwrap_or_default();
         let code = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "code");
         let code = code.map(|(_, code)| code.into_owned()).unwrap_or_default();
-        let is_code = (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_code {
+        if !signed_request::is_code(&code) {
             return Answer::text(StatusCode::BAD_REQUEST, "name the confirmation code: ?code=…");
+        }
+        if !self.owners.lookups.take(self.owners.clock.now()) {
+            return Answer::text(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many questions: ask again in a minute",
+            );
         }
         match self.owners.removal.status(&code).await {
             Ok(Some(Deletion { done_at: Some(_), .. })) => Answer::text(

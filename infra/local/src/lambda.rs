@@ -13,7 +13,7 @@ use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemA
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use base64::Engine;
@@ -390,7 +390,8 @@ fn failed_items(response: SqsBatchResponse) -> Vec<String> {
     response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
 }
 
-/// The event of a function URL, payload format 2.0.
+/// The event of a function URL, payload format 2.0. The values of a repeated header are joined with
+/// commas.
 pub fn function_url_event(
     method: &Method,
     uri: &Uri,
@@ -398,12 +399,13 @@ pub fn function_url_event(
     body: &[u8],
     now: Timestamp,
 ) -> Value {
-    let headers: serde_json::Map<String, Value> = headers
-        .iter()
-        .map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into())
-        })
-        .collect();
+    let joined = |name: &HeaderName| {
+        let values = headers.get_all(name).iter();
+        let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        values.collect::<Vec<String>>().join(",")
+    };
+    let headers: serde_json::Map<String, Value> =
+        headers.keys().map(|name| (name.to_string(), joined(name).into())).collect();
     // What is not text comes in base64.
     let (body, base64) = match std::str::from_utf8(body) {
         Ok(text) => (text.to_owned(), false),
@@ -465,4 +467,20 @@ pub fn sqs_event(messages: &[Message], queue: &str) -> Value {
         })
         .collect();
     json!({ "Records": records })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_a_repeated_header_are_joined() {
+        let mut headers = HeaderMap::new();
+        for value in ["sha256=a", "sha256=b"] {
+            headers.append("x-hub-signature-256", value.parse().unwrap());
+        }
+        let uri = Uri::from_static("/webhook");
+        let event = function_url_event(&Method::POST, &uri, &headers, b"{}", Timestamp::EPOCH);
+        assert_eq!(event["headers"], json!({ "x-hub-signature-256": "sha256=a,sha256=b" }));
+    }
 }

@@ -21,6 +21,8 @@ use crate::port::StoreError;
 /// Something that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
+    /// Deliveries with a right signature.
+    Deliveries,
     /// Comments in deliveries with a right signature.
     Accepted,
     /// Sends recorded: comments that a campaign wants.
@@ -86,6 +88,8 @@ pub enum Metric {
     EndingTokens,
     /// Visits of upkeep to an account that failed.
     FailedVisits,
+    /// Records that sender or release handed back to their queue.
+    FailedRecords,
     /// Times that the secret of the Meta app could not be read.
     SecretFailures,
     /// Invocations that ended with a clock that cannot be trusted.
@@ -149,7 +153,8 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
+        Self::Deliveries,
         Self::Accepted,
         Self::Matched,
         Self::Duplicates,
@@ -182,6 +187,7 @@ impl Metric {
         Self::Resubscribed,
         Self::EndingTokens,
         Self::FailedVisits,
+        Self::FailedRecords,
         Self::SecretFailures,
         Self::ClockDistrusted,
         Self::CorruptItems,
@@ -191,6 +197,7 @@ impl Metric {
     pub const fn definition(self) -> Definition {
         use Definition as D;
         match self {
+            Self::Deliveries => D::count("Deliveries"),
             Self::Accepted => D::count("Accepted"),
             Self::Matched => D::count("Matched"),
             Self::Duplicates => D::count("Duplicates"),
@@ -223,6 +230,7 @@ impl Metric {
             Self::Resubscribed => D::count("Resubscribed"),
             Self::EndingTokens => D::count("EndingTokens"),
             Self::FailedVisits => D::count("FailedVisits"),
+            Self::FailedRecords => D::count("FailedRecords"),
             Self::SecretFailures => D::count("SecretFailures"),
             Self::ClockDistrusted => D::count("ClockDistrusted"),
             Self::CorruptItems => D::count("CorruptItems"),
