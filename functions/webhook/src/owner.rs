@@ -17,7 +17,9 @@ use spillway_core::time::Timestamp;
 use spillway_meta::signed_request::{self, SignedRequest, SignedRequestError};
 use spillway_service::clock::Clock;
 use spillway_service::metrics::{Metric, name_of};
-use spillway_service::port::{Accounts, MaintenanceSchedule, Removal, StoreError, UpkeepRequest};
+use spillway_service::port::{
+    Accounts, MaintenanceSchedule, Removal, StoreError, Tokens, UpkeepRequest,
+};
 use tracing::{error, info, warn};
 
 use crate::{Answer, Webhook, no_secrets};
@@ -38,11 +40,16 @@ const NOTICE_KEPT: Duration = Duration::from_secs(36 * 3600);
 /// Questions how a deletion goes that a process answers in a minute.
 const LOOKUPS_A_MINUTE: u32 = 30;
 
+/// A token that was obtained within this after a request for deletion is still what the request is
+/// about.
+const NEW_LOGIN: Duration = Duration::from_secs(60);
+
 /// What is needed to write requests down.
 pub(crate) struct Owners {
     accounts: Arc<dyn Accounts>,
     maintenance: Arc<DynamoMaintenance>,
     removal: Arc<DynamoRemoval>,
+    tokens: Arc<dyn Tokens>,
     clock: Arc<dyn Clock>,
     lookups: Lookups,
 }
@@ -71,6 +78,7 @@ impl Owners {
             accounts: wiring.accounts.clone(),
             maintenance: wiring.maintenance.clone(),
             removal: wiring.removal.clone(),
+            tokens: wiring.tokens.clone(),
             clock: wiring.clock.clone(),
             lookups: Lookups::default(),
         }
@@ -95,6 +103,10 @@ impl Owners {
         let account = self.account(&request.user).await?;
         self.removal.asked(code, now).await?;
         match account {
+            Some(account) if self.is_connected_since(&account, request.issued_at).await? => {
+                warn!(%account, "an old request for deletion: the account was connected after it");
+                self.removal.deleted(code, now).await
+            }
             Some(account) => {
                 warn!(%account, "its owner wants the account deleted");
                 self.maintenance
@@ -106,6 +118,20 @@ impl Owners {
                 self.removal.deleted(code, now).await
             }
         }
+    }
+
+    /// Whether the account's token was obtained after a request for deletion was made: by a new login,
+    /// since the owner's removal of the app ends the old one. What there was before that is gone.
+    async fn is_connected_since(
+        &self,
+        account: &AccountId,
+        issued_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let (Some(issued_at), Some(kept)) = (issued_at, self.tokens.load(account).await?) else {
+            return Ok(false);
+        };
+        let obtained_at = kept.life.obtained_at;
+        Ok(obtained_at.is_some_and(|obtained_at| issued_at + NEW_LOGIN <= obtained_at))
     }
 
     async fn deauthorize(&self, request: &SignedRequest) -> Result<(), StoreError> {
@@ -167,7 +193,10 @@ impl Webhook {
             Ok(Some(Deletion { done_at: Some(_), .. })) => Answer::text(
                 StatusCode::OK,
                 format!(
-                    "Deletion {code} is done: nothing is kept of the account but, for ten days, the ids of the messages it has sent."
+                    "Deletion {code} is done: the account's token, settings and campaigns are deleted, and what \
+                     waited to be sent is cancelled within minutes. These remain: the ids of its messages for \
+                     ten days, the journal of its operation for ninety days, and the counters of its limits, \
+                     which name nobody. Backups hold what was deleted for 35 days."
                 ),
             ),
             Ok(Some(_)) => Answer::text(
