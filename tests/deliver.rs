@@ -139,7 +139,7 @@ async fn what_meta_refuses_for_good_fails_at_once() {
 #[tokio::test]
 async fn a_send_that_never_gets_an_answer_is_given_up() {
     let mut world = World::start(careful()).await;
-    world.stack.graph.order_fault(Fault::new(FaultKind::NoAnswerBeforeEffect).times(100));
+    world.stack.graph.order_fault(Fault::new(FaultKind::NoAnswerBeforeEffect).times(1000));
     assert_eq!(world.say(&[said(1)]).await, 200);
     world.settle().await;
     let report = world.over(1).await;

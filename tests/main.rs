@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 mod adapters;
+mod alarms;
 mod architecture;
 mod budget;
 mod clock;
@@ -20,6 +21,7 @@ mod loopback;
 mod observe;
 mod operate;
 mod privileges;
+mod recursion;
 mod release;
 mod secrets;
 mod serve;

@@ -157,8 +157,12 @@ async fn nothing_is_written_where_nothing_happened() {
     world.pass_secs(3600).await;
     assert!(!lines().is_empty());
     world.stack.tick().await;
-    assert_eq!(world.post(&body(world.now().as_secs(), &[])).await, 200);
     assert_eq!(lines(), [Value::Null; 0]);
+    // That something came, and was signed, is told of an empty delivery.
+    assert_eq!(world.post(&body(world.now().as_secs(), &[])).await, 200);
+    let lines = lines();
+    let written = Metrics::read(&lines);
+    assert_eq!((lines.len(), written.0.len(), written.sum(Metric::Deliveries)), (1, 1, 1));
 }
 
 /// In the stores' words and in the metrics'.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use spillway_core::id::AccountId;
 use spillway_graph::{Fault, FaultKind};
 use spillway_local::fault_injector::Function;
@@ -25,12 +25,14 @@ struct Permission {
     action: String,
     /// The template's name of the table, queue, log group or parameter.
     resource: String,
+    /// The partitions that it is limited to, as in `waiting#*`; empty without a limit.
+    partition: String,
 }
 
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { function, action, resource } = self;
-        write!(f, "{function:?}: {action} on {resource}")
+        let Self { function, action, resource, partition } = self;
+        write!(f, "{function:?}: {action} on {resource} {partition}")
     }
 }
 
@@ -43,6 +45,33 @@ const IN_PROCESS: [(Function, &str, &str); 3] = [
     (Function::Webhook, "secretsmanager:GetSecretValue", "Secret"),
     (Function::Sender, "kms:Decrypt", "TokenKey"),
     (Function::Upkeep, "kms:Decrypt", "TokenKey"),
+];
+
+/// What functions ask of the state table while they start, before any event: whether the clock is
+/// right, and the newest data key.
+const AT_START: [(Function, &str, &str); 5] = [
+    (Function::Sender, "dynamodb:GetItem", "app"),
+    (Function::Sender, "dynamodb:Query", "token-keys"),
+    (Function::Release, "dynamodb:GetItem", "app"),
+    (Function::Upkeep, "dynamodb:GetItem", "app"),
+    (Function::Upkeep, "dynamodb:Query", "token-keys"),
+];
+
+/// What functions ask of the state table in cases that [`everything`] does not play: requests of
+/// owners, holds of the app, people with windows of their own, renewed tokens, and entries of
+/// journals. Other tests do, and check that it is allowed.
+const RARELY: [(Function, &str, &str); 11] = [
+    (Function::Webhook, "dynamodb:GetItem", "account#*"),
+    (Function::Webhook, "dynamodb:GetItem", "alias#*"),
+    (Function::Webhook, "dynamodb:GetItem", "deletion#*"),
+    (Function::Webhook, "dynamodb:UpdateItem", "deletion#*"),
+    (Function::Sender, "dynamodb:PutItem", "app"),
+    (Function::Sender, "dynamodb:GetItem", "person#*"),
+    (Function::Sender, "dynamodb:PutItem", "person#*"),
+    (Function::Sender, "dynamodb:PutItem", "journal#*"),
+    (Function::Upkeep, "dynamodb:UpdateItem", "account#*"),
+    (Function::Upkeep, "dynamodb:GetItem", "token-keys"),
+    (Function::Upkeep, "dynamodb:PutItem", "app"),
 ];
 
 /// What Lambda asks for in the function's name to record a trace, where it is asked to. Traces have
@@ -91,12 +120,19 @@ fn granted(template: &Value) -> BTreeSet<Permission> {
                 for action in each(&statement["Action"]) {
                     let action = action.as_str().unwrap().to_owned();
                     assert!(!action.contains('*'), "{function:?} may {action}: name the actions");
-                    let of = |resource| Permission {
-                        function,
-                        action: action.clone(),
-                        resource: referred(resource).to_owned(),
+                    let conditions = &statement["Condition"]["ForAllValues:StringLike"];
+                    let partitions = match &conditions["dynamodb:LeadingKeys"] {
+                        Value::Null => vec![""],
+                        keys => each(keys).into_iter().map(|key| key.as_str().unwrap()).collect(),
                     };
-                    granted.extend(each(&statement["Resource"]).into_iter().map(of));
+                    for resource in each(&statement["Resource"]) {
+                        granted.extend(partitions.iter().map(|partition| Permission {
+                            function,
+                            action: action.clone(),
+                            resource: referred(resource).to_owned(),
+                            partition: (*partition).to_owned(),
+                        }));
+                    }
                 }
             }
         }
@@ -125,7 +161,8 @@ fn used(stack: &Stack) -> BTreeSet<Permission> {
                 url if *url == config.release_queue_url => "ReleaseQueue",
                 other => panic!("{call:?}: what is {other}?"),
             };
-            Permission { function: call.function, action, resource: resource.to_owned() }
+            let (resource, partition) = (resource.to_owned(), call.partition);
+            Permission { function: call.function, action, resource, partition }
         })
         .collect()
 }
@@ -135,10 +172,17 @@ fn used_beside(template: &Value) -> BTreeSet<Permission> {
     let mut used = BTreeSet::new();
     for function in FUNCTIONS {
         let properties = resource(template, &name(function));
-        let mut add = |action: &str, resource: &str| {
+        let mut add_of = |action: &str, resource: &str, partition: &str| {
             let (action, resource) = (action.to_owned(), resource.to_owned());
-            used.insert(Permission { function, action, resource });
+            let partition = partition.to_owned();
+            used.insert(Permission { function, action, resource, partition });
         };
+        for (_, action, partition) in
+            AT_START.into_iter().chain(RARELY).filter(|(of, ..)| *of == function)
+        {
+            add_of(action, "StateTable", partition);
+        }
+        let mut add = |action: &str, resource: &str| add_of(action, resource, "");
         for (_, action, resource) in IN_PROCESS.into_iter().filter(|(of, ..)| *of == function) {
             add(action, resource);
         }
@@ -223,20 +267,43 @@ async fn each_role_allows_what_its_function_does_and_no_more() {
     assert!(differences.is_empty(), "template.yaml:\n{}", differences.join("\n"));
 }
 
+/// Without the account of the source, others could have these services act in their names with it.
+#[test]
+fn roles_of_services_are_for_this_aws_account_alone() {
+    let template = template();
+    for role in ["ScheduleRole", "DeploymentRole"] {
+        let trust = &resource(&template, role)["AssumeRolePolicyDocument"]["Statement"][0];
+        let source = &trust["Condition"]["StringEquals"]["aws:SourceAccount"];
+        assert_eq!(*source, json!({ "Ref": "AWS::AccountId" }), "{role}");
+    }
+    for function in FUNCTIONS.map(name) {
+        let properties = resource(&template, &function);
+        let role = &properties["DeploymentPreference"]["Role"];
+        assert_eq!(*role, json!({ "Fn::GetAtt": "DeploymentRole.Arn" }), "{function}");
+        for (name, event) in properties["Events"].as_object().into_iter().flatten() {
+            if event["Type"] == "ScheduleV2" {
+                let role = &event["Properties"]["RoleArn"];
+                assert_eq!(*role, json!({ "Fn::GetAtt": "ScheduleRole.Arn" }), "{name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_surplus_and_a_gap_are_named() {
     let permission = |action: &str| Permission {
         function: Function::Sender,
         action: action.to_owned(),
         resource: "StateTable".to_owned(),
+        partition: "pace#*".to_owned(),
     };
     let granted = BTreeSet::from([permission("dynamodb:Query"), permission("dynamodb:Scan")]);
     let used = BTreeSet::from([permission("dynamodb:Query"), permission("dynamodb:PutItem")]);
     assert_eq!(
         differences(&granted, &used),
         [
-            "Sender: dynamodb:PutItem on StateTable is not allowed",
-            "Sender: dynamodb:Scan on StateTable is never used",
+            "Sender: dynamodb:PutItem on StateTable pace#* is not allowed",
+            "Sender: dynamodb:Scan on StateTable pace#* is never used",
         ]
     );
 }

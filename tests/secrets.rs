@@ -73,7 +73,7 @@ impl Changed {
     async fn start() -> Self {
         let world = World::start(careful()).await;
         let secret = Changing::default();
-        let store = SecretStore::new(Arc::new(secret.clone()), world.clock.clone());
+        let store = SecretStore::new(Arc::new(secret.clone()), world.clock.clone(), Arc::default());
         let webhook = Webhook::new(&world.outside, store);
         Self { world, secret, webhook }
     }
@@ -368,4 +368,41 @@ async fn no_secret_shows_in_logs_errors_or_tables() {
         }
     }
     assert!(seen > 8, "{seen} items");
+}
+
+/// Anybody can send what nobody has signed: it must cost no more than the invocation.
+#[tokio::test]
+async fn a_wrong_signature_costs_no_call_of_aws() {
+    let world = World::start(careful()).await;
+    let body = body(world.now().as_secs(), &[]);
+    let forged = sign(&SecretString::from("a guess"), &body);
+    let before = world.stack.faults.counts();
+    for _ in 0..100 {
+        assert_eq!(world.post_raw(&body, Some(&forged)).await, 401);
+        assert_eq!(world.post_raw(&body, None).await, 401);
+    }
+    assert_eq!(world.stack.faults.counts(), before);
+}
+
+/// A question how a deletion goes needs no signature and costs a read.
+#[tokio::test]
+async fn questions_how_deletions_go_are_bounded() {
+    let world = World::start(careful()).await;
+    let (origin, _) = world.driver.webhook_url.rsplit_once('/').unwrap();
+    let ask = async |code: &str| {
+        let url = format!("{origin}/deletion?code={code}");
+        world.driver.http.get(url).send().await.unwrap().status().as_u16()
+    };
+    let code = "0123456789abcdef01234567";
+    let before = world.stack.faults.counts().requests;
+    assert_eq!(ask(&code[1..]).await, 400);
+    for _ in 0..30 {
+        assert_eq!(ask(code).await, 404);
+    }
+    for _ in 0..30 {
+        assert_eq!(ask(code).await, 429);
+    }
+    assert_eq!(world.stack.faults.counts().requests, before + 30);
+    world.clock.step(Duration::from_secs(60));
+    assert_eq!(ask(code).await, 404);
 }

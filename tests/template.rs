@@ -27,6 +27,10 @@ use spillway_service::clock::SystemClock;
 use spillway_service::metrics::{Definition, Kind, Metric, name_of};
 use spillway_service::release::OVERDUE;
 
+/// The functions' names in the template.
+pub(crate) const FUNCTIONS: [&str; 4] =
+    ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"];
+
 /// The template as JSON, with CloudFormation's short forms written out: `!Ref X` is `{"Ref": "X"}`
 /// and `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
 pub(crate) fn template() -> Value {
@@ -79,7 +83,7 @@ fn the_functions_get_exactly_the_variables_that_the_configuration_reads() {
     let mut set: BTreeSet<String> = set.keys().cloned().collect();
     assert!(set.remove("RUST_LOG"), "logging reads it");
     assert_eq!(read.into_inner(), set);
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
+    for function in FUNCTIONS {
         let properties = resource(&template, function);
         assert_eq!(properties["Environment"], Value::Null, "{function} sets variables of its own");
     }
@@ -139,6 +143,28 @@ fn timeouts_and_batches_are_those_of_the_local_stack() {
     }
 }
 
+/// Lambda ends loops between a function and a queue after 16 invocations by default, and with them
+/// the retries of sends that are put off.
+#[test]
+fn exactly_the_functions_that_enqueue_for_themselves_may_do_so_for_ever() {
+    let template = template();
+    for function in FUNCTIONS {
+        let properties = resource(&template, function);
+        let role = properties["Role"]["Fn::GetAtt"].as_str().unwrap().replace(".Arn", "");
+        let enqueues = granted(&template, &role, "sqs:SendMessage");
+        let events = properties["Events"].as_object().into_iter().flatten();
+        let feeds = events.map(|(_, event)| event["Properties"]["Queue"].to_string());
+        let mut feeds = feeds.filter(|queue| queue.contains("Queue"));
+        let is_loop = feeds.any(|queue| enqueues.iter().any(|e| e.to_string().contains(&queue)));
+        let expected = if is_loop { json!("Allow") } else { Value::Null };
+        assert_eq!(properties["RecursiveLoop"], expected, "{function}");
+        if is_loop {
+            let watched = resource(&template, "RecursionAlarm")["Metrics"].to_string();
+            assert!(watched.contains(function), "{function}");
+        }
+    }
+}
+
 #[test]
 fn the_schedule_sends_what_the_release_function_takes_for_it() {
     let template = template();
@@ -183,9 +209,10 @@ fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
     let reads = granted(&template, "WebhookRole", "secretsmanager:");
     assert_eq!(reads.len(), 1);
     assert_eq!(reads[0]["Action"], "secretsmanager:GetSecretValue");
-    // With the key of the tables every role would need KMS.
+    // By default the tables are under DynamoDB's own key, which does not depend on KMS.
     for table in ["SendsTable", "StateTable"] {
-        assert_eq!(resource(&template, table)["SSESpecification"], json!({ "SSEEnabled": true }));
+        let key = &resource(&template, table)["SSESpecification"]["Fn::If"];
+        assert_eq!((&key[0], &key[2]), (&json!("HasTablesKey"), &json!({ "Ref": "AWS::NoValue" })));
     }
     for kept in ["TokenKey", "SendsTable", "StateTable"] {
         assert_eq!(template["Resources"][kept]["DeletionPolicy"], "Retain", "{kept}");
@@ -217,27 +244,55 @@ fn the_generated_secret_answers_the_handshake() {
     assert_eq!((secrets.app_secrets.len(), secrets.verify_tokens.len()), (0, 1));
 }
 
-/// A deployment moves the alias that everything calls, and goes back when the function fails.
+/// A deployment moves the alias that everything calls, and goes back when the function fails, or
+/// answers for itself that it has.
 #[test]
-fn each_function_is_deployed_by_an_alias_that_its_errors_roll_back() {
+fn each_function_is_deployed_by_an_alias_that_its_failures_roll_back() {
     let template = template();
     assert_eq!(template["Globals"]["Function"]["AutoPublishAlias"], "live");
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
+    for (function, answered, period) in [
+        ("WebhookFunction", "Url5xxCount", 60),
+        ("SenderFunction", "FailedRecords", 60),
+        ("ReleaseFunction", "FailedRecords", 300),
+        ("UpkeepFunction", "FailedVisits", 900),
+    ] {
         let properties = resource(&template, function);
         assert_eq!(properties["AutoPublishAliasAllProperties"], true, "{function}");
         let deployment = &properties["DeploymentPreference"];
         assert_eq!(deployment["Type"], json!({ "Ref": "DeploymentType" }));
         let alarm = deployment["Alarms"][0]["Ref"].as_str().unwrap();
-        let alarm = resource(&template, alarm);
-        assert_eq!(alarm["MetricName"], "Errors");
-        let of: BTreeMap<&str, &Value> = alarm["Dimensions"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|dimension| (dimension["Name"].as_str().unwrap(), &dimension["Value"]))
-            .collect();
-        assert_eq!(*of["FunctionName"], json!({ "Ref": function }));
-        assert_eq!(*of["Resource"], json!({ "Fn::Sub": format!("${{{function}}}:live") }));
+        let metrics = &resource(&template, alarm)["Metrics"];
+        let errors = &metrics[0]["MetricStat"];
+        assert_eq!(errors["Metric"]["MetricName"], "Errors");
+        assert_eq!(errors["Period"], period, "{function}: one that it runs in");
+        let dimensions = json!([
+            { "Name": "FunctionName", "Value": { "Ref": function } },
+            { "Name": "Resource", "Value": { "Fn::Sub": format!("${{{function}}}:live") } },
+        ]);
+        assert_eq!(errors["Metric"]["Dimensions"], dimensions);
+        let own = metrics[1]["MetricStat"]["Metric"]["MetricName"].to_string();
+        assert!(own.contains(answered), "{function}: {own}");
+    }
+    // It runs every fifteen minutes: one failure in such a span is all there may be.
+    assert_eq!(resource(&template, "UpkeepRollbackAlarm")["Threshold"], 0);
+}
+
+/// China and others have ARNs and hosts of their own.
+#[test]
+fn nothing_names_a_partition() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("AllowedPattern"));
+    for line in lines.filter(|line| !line.starts_with("aws: ")) {
+        assert!(!line.contains("arn:aws"), "{line}");
+        assert!(
+            !line.contains("amazonaws.com")
+                || line.contains("Service: ")
+                || line.contains("Principal: ")
+                || line.starts_with("aws-"),
+            "{line}"
+        );
+        assert!(!line.contains("console.aws"), "{line}");
     }
 }
 
@@ -428,7 +483,8 @@ fn every_alarm_is_about_a_metric_that_is_written() {
         assert!(fits(metric.kind, alarm["Statistic"].as_str().unwrap()), "{name}");
     }
     assert!(ours >= 7, "{ours} alarms of our own metrics");
-    let forged = &resource(&template, "SignatureAlarm")["Dimensions"][1]["Value"];
+    let signed = &resource(&template, "SignatureAlarm")["Metrics"][0]["MetricStat"]["Metric"];
+    let forged = &signed["Dimensions"][1]["Value"];
     assert_eq!(*forged, *name_of(&SignatureError::Mismatch));
     // Release brings back what is overdue for longer, and a sender that died is made good before.
     let overdue = resource(&template, "OverdueAlarm")["Threshold"].as_u64().unwrap();
@@ -447,7 +503,7 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
     // Those that move an alias back act on the deployment alone; errors tell somebody by another.
     let (rollbacks, alarms): (Vec<_>, Vec<_>) =
         alarms(&template).into_iter().partition(|(name, _)| name.ends_with("RollbackAlarm"));
-    assert_eq!((rollbacks.len(), alarms.len()), (4, 15));
+    assert_eq!((rollbacks.len(), alarms.len()), (4, 22));
     for (name, alarm) in alarms {
         assert_eq!(alarm["AlarmActions"], topic, "{name}");
         let text = alarm["AlarmDescription"].as_str().unwrap();
@@ -519,7 +575,7 @@ fn the_dashboard_shows_every_metric_that_is_written_and_no_other() {
 #[test]
 fn lambda_drops_no_line_whatever_its_level() {
     let template = template();
-    for function in ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"] {
+    for function in FUNCTIONS {
         let logging = &resource(&template, function)["LoggingConfig"];
         assert_eq!(
             (&logging["LogFormat"], &logging["ApplicationLogLevel"]),

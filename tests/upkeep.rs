@@ -500,6 +500,25 @@ async fn what_meta_has_not_signed_is_refused_and_what_nobody_knows_is_done_at_on
     assert_eq!(world.deletion_status("no code").await.0, 400);
 }
 
+/// Meta sends again for a day and a half what was not taken, and owners come back.
+#[tokio::test]
+async fn an_old_request_does_not_delete_a_newer_connection() {
+    let mut world = World::kept_up().await;
+    world.pass(QUARTER + MINUTE).await;
+    let secret = world.stack.secrets.app_secrets[0].clone();
+    let account = AccountId::new(CREATOR);
+    let life = world.outside.tokens.load(&account).await.unwrap().unwrap().life;
+    let obtained_at = life.obtained_at.unwrap();
+    let old = signed_request::sign(&secret, &app_scoped(CREATOR), obtained_at - HOUR);
+    assert_eq!(world.ask_as_meta(DELETION_PATH, &old).await.0, 200);
+    world.pass(HOUR).await;
+    assert!(world.outside.accounts.load(&account).await.unwrap().is_some());
+    let new = signed_request::sign(&secret, &app_scoped(CREATOR), obtained_at);
+    assert_eq!(world.ask_as_meta(DELETION_PATH, &new).await.0, 200);
+    world.pass(HOUR).await;
+    assert!(world.outside.accounts.load(&account).await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     let mut world = World::kept_up().await;

@@ -14,6 +14,7 @@ use spillway_cloud::sqs::ReleaseMessage;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
+use spillway_service::metrics::Metric;
 use spillway_service::release::Release;
 use tracing::error;
 
@@ -105,6 +106,8 @@ impl Releaser {
                 response.batch_item_failures.push(failure);
             }
         }
+        let failed = response.batch_item_failures.len();
+        self.metrics.meter.count(Metric::FailedRecords, failed);
         Ok(Answer::Batch(response))
     }
 

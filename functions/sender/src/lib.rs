@@ -12,6 +12,7 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::{Deliver, Job};
+use spillway_service::metrics::Metric;
 use spillway_service::port::SendQueue;
 use spillway_service::send_task::SendTask;
 use tracing::error;
@@ -62,8 +63,9 @@ impl Sender {
             let buried =
                 join_all(unreadable.iter().map(|(id, record)| self.dead_letter(id, record))).await;
             let mut again = self.deliver.deliver(jobs, deadline).await;
-            self.metrics.flush();
             again.extend(buried.into_iter().flatten());
+            self.metrics.meter.count(Metric::FailedRecords, again.len());
+            self.metrics.flush();
             let mut response = SqsBatchResponse::default();
             response.batch_item_failures = again
                 .into_iter()

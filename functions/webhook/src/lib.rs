@@ -2,6 +2,7 @@
 
 mod owner;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::time::Timestamp;
 use spillway_meta::signature::SignatureError;
 use spillway_meta::webhook::handshake::{self, HandshakeError};
-use spillway_meta::webhook::parse;
+use spillway_meta::webhook::{Skipped, parse};
 use spillway_service::clock::Clock;
 use spillway_service::ingest::Ingest;
 use spillway_service::metrics::{Metric, name_of};
@@ -141,9 +142,7 @@ impl Webhook {
                 return Answer::text(StatusCode::BAD_REQUEST, error.to_string());
             }
         };
-        for skipped in &delivery.skipped {
-            warn!(account = ?skipped.account, field = ?skipped.field, reason = skipped.reason.as_str(), "event skipped");
-        }
+        tell_skipped(&delivery.skipped);
         let deadline = match request.lambda_context_ref().map_or(0, |context| context.deadline) {
             0 => self.clock.now() + DEADLINE_FALLBACK,
             millis => Timestamp::from_millis(millis),
@@ -167,7 +166,10 @@ impl Webhook {
             verified = newer.signing().verify(signature, raw);
             secrets = newer;
         }
-        let Err(error) = verified else { return Ok(()) };
+        let Err(error) = verified else {
+            self.metrics.meter.count(Metric::Deliveries, 1);
+            return Ok(());
+        };
         if secrets.app_secrets.is_empty() {
             error!(
                 "no app secret is stored, so no delivery can be checked: put the Meta app's into \
@@ -182,6 +184,21 @@ impl Webhook {
         self.metrics.meter.count_by(Metric::SignatureFailures, name_of(&error));
         Err(Answer::text(StatusCode::UNAUTHORIZED, error.to_string()))
     }
+}
+
+/// Logs what of a delivery could not be read, in one line however much it is.
+fn tell_skipped(skipped: &[Skipped]) {
+    let Some(first) = skipped.first() else { return };
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for skipped in skipped {
+        *reasons.entry(skipped.reason.as_str()).or_default() += 1;
+    }
+    warn!(events = skipped.len(), ?reasons, account = ?first.account, field = ?first.field.as_deref().map(shortened), "events skipped");
+}
+
+/// The beginning of a text of unknown length.
+fn shortened(text: &str) -> &str {
+    text.get(..64).unwrap_or(text)
 }
 
 fn no_secrets(error: &SecretsError) -> Answer {

@@ -19,9 +19,10 @@ async fn main() -> Result<(), Error> {
 
 async fn webhook() -> Result<Webhook, StartError> {
     let environment = Environment::load().await?;
-    let (wiring, secrets) = (environment.wiring()?, environment.secrets());
-    // Without secrets it can do nothing.
-    let ((), read) = tokio::join!(wiring.warm(), secrets.current());
-    read?;
+    let wiring = environment.wiring()?;
+    let secrets = environment.secrets(&wiring);
+    // Without secrets it can do nothing. Nothing else is asked of AWS before a signature is right: a
+    // process may have been started by somebody who forges one.
+    secrets.current().await?;
     Ok(Webhook::new(&wiring, secrets))
 }

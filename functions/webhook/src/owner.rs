@@ -5,7 +5,7 @@
 //! and a URL already. It only writes the request down, which takes no right that recording comments
 //! does not; upkeep, which may delete, acts on it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lambda_http::http::{StatusCode, header};
@@ -13,10 +13,13 @@ use lambda_http::{Body, Request};
 use spillway_cloud::dynamo::{Deletion, DynamoMaintenance, DynamoRemoval};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::AccountId;
+use spillway_core::time::Timestamp;
 use spillway_meta::signed_request::{self, SignedRequest, SignedRequestError};
 use spillway_service::clock::Clock;
 use spillway_service::metrics::{Metric, name_of};
-use spillway_service::port::{Accounts, MaintenanceSchedule, Removal, StoreError, UpkeepRequest};
+use spillway_service::port::{
+    Accounts, MaintenanceSchedule, Removal, StoreError, Tokens, UpkeepRequest,
+};
 use tracing::{error, info, warn};
 
 use crate::{Answer, Webhook, no_secrets};
@@ -34,12 +37,39 @@ const FORM_BYTES_MAX: usize = 16 * 1024;
 /// again. Meta sends again what was not taken for a day and a half at most.
 const NOTICE_KEPT: Duration = Duration::from_secs(36 * 3600);
 
+/// Questions how a deletion goes that a process answers in a minute.
+const LOOKUPS_A_MINUTE: u32 = 30;
+
+/// A token that was obtained within this after a request for deletion is still what the request is
+/// about.
+const NEW_LOGIN: Duration = Duration::from_secs(60);
+
 /// What is needed to write requests down.
 pub(crate) struct Owners {
     accounts: Arc<dyn Accounts>,
     maintenance: Arc<DynamoMaintenance>,
     removal: Arc<DynamoRemoval>,
+    tokens: Arc<dyn Tokens>,
     clock: Arc<dyn Clock>,
+    lookups: Lookups,
+}
+
+/// Bounds the reads that anybody can cause without a signature.
+#[derive(Default)]
+struct Lookups(Mutex<(Timestamp, u32)>);
+
+impl Lookups {
+    /// Takes one of the minute's look-ups; `false` when none is left.
+    fn take(&self, now: Timestamp) -> bool {
+        let mut lookups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, taken) = &mut *lookups;
+        if now.since(*since) >= Duration::from_secs(60) {
+            (*since, *taken) = (now, 0);
+        }
+        let is_left = *taken < LOOKUPS_A_MINUTE;
+        *taken += u32::from(is_left);
+        is_left
+    }
 }
 
 impl Owners {
@@ -48,7 +78,9 @@ impl Owners {
             accounts: wiring.accounts.clone(),
             maintenance: wiring.maintenance.clone(),
             removal: wiring.removal.clone(),
+            tokens: wiring.tokens.clone(),
             clock: wiring.clock.clone(),
+            lookups: Lookups::default(),
         }
     }
 
@@ -71,6 +103,10 @@ impl Owners {
         let account = self.account(&request.user).await?;
         self.removal.asked(code, now).await?;
         match account {
+            Some(account) if self.is_connected_since(&account, request.issued_at).await? => {
+                warn!(%account, "an old request for deletion: the account was connected after it");
+                self.removal.deleted(code, now).await
+            }
             Some(account) => {
                 warn!(%account, "its owner wants the account deleted");
                 self.maintenance
@@ -82,6 +118,20 @@ impl Owners {
                 self.removal.deleted(code, now).await
             }
         }
+    }
+
+    /// Whether the account's token was obtained after a request for deletion was made: by a new login,
+    /// since the owner's removal of the app ends the old one. What there was before that is gone.
+    async fn is_connected_since(
+        &self,
+        account: &AccountId,
+        issued_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let (Some(issued_at), Some(kept)) = (issued_at, self.tokens.load(account).await?) else {
+            return Ok(false);
+        };
+        let obtained_at = kept.life.obtained_at;
+        Ok(obtained_at.is_some_and(|obtained_at| issued_at + NEW_LOGIN <= obtained_at))
     }
 
     async fn deauthorize(&self, request: &SignedRequest) -> Result<(), StoreError> {
@@ -130,15 +180,23 @@ impl Webhook {
         let query = request.uri().query().unwrap_or_default();
         let code = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "code");
         let code = code.map(|(_, code)| code.into_owned()).unwrap_or_default();
-        let is_code = (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_code {
+        if !signed_request::is_code(&code) {
             return Answer::text(StatusCode::BAD_REQUEST, "name the confirmation code: ?code=…");
+        }
+        if !self.owners.lookups.take(self.owners.clock.now()) {
+            return Answer::text(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many questions: ask again in a minute",
+            );
         }
         match self.owners.removal.status(&code).await {
             Ok(Some(Deletion { done_at: Some(_), .. })) => Answer::text(
                 StatusCode::OK,
                 format!(
-                    "Deletion {code} is done: nothing is kept of the account but, for ten days, the ids of the messages it has sent."
+                    "Deletion {code} is done: the account's token, settings and campaigns are deleted, and what \
+                     waited to be sent is cancelled within minutes. These remain: the ids of its messages for \
+                     ten days, the journal of its operation for ninety days, and the counters of its limits, \
+                     which name nobody. Backups hold what was deleted for 35 days."
                 ),
             ),
             Ok(Some(_)) => Answer::text(

@@ -197,7 +197,7 @@ impl Driver {
                     match self.stack.poll(source).await? {
                         Polled::Ran => self.clock.step(takes),
                         Polled::Unanswered => self.clock.step(POLLER_WAITS),
-                        Polled::Empty => {}
+                        Polled::Empty | Polled::Refused => {}
                     }
                 }
             }

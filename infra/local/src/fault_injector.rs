@@ -19,6 +19,8 @@ use serde_json::Value;
 use spillway_core::seed::seed;
 use tokio::sync::Notify;
 
+use crate::lineage::Lineage;
+
 /// What went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counts {
@@ -150,15 +152,23 @@ pub struct Call {
     pub target: String,
     /// The table's name or the queue's URL.
     pub resource: String,
+    /// The partition of the state table that it is about, as IAM's `dynamodb:LeadingKeys` may name
+    /// it: `waiting#*`. Empty for everything else.
+    pub partition: String,
 }
 
 tokio::task_local! {
-    static FUNCTION: Function;
+    static INVOCATION: (Function, Lineage);
 }
 
-/// Runs an invocation of `function`: what it asks of AWS is noted as the function's.
-pub(crate) async fn run_as<T>(function: Function, invocation: impl Future<Output = T>) -> T {
-    FUNCTION.scope(function, invocation).await
+/// Runs an invocation of `function`: what it asks of AWS is noted as the function's, and what it
+/// enqueues continues `lineage`.
+pub(crate) async fn run_as<T>(
+    function: Function,
+    lineage: Lineage,
+    invocation: impl Future<Output = T>,
+) -> T {
+    INVOCATION.scope((function, lineage), invocation).await
 }
 
 /// Counts and notes requests, and kills.
@@ -273,7 +283,7 @@ struct Injecting {
 }
 
 impl HttpConnector for Injecting {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let (faults, inner) = (self.faults.clone(), self.inner.clone());
         HttpConnectorFuture::new(async move {
             let number = faults.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -287,9 +297,11 @@ impl HttpConnector for Injecting {
                 return unavailable();
             }
             let asked = Asked::read(&request);
-            if let (Some(asked), Ok(function)) = (&asked, FUNCTION.try_get()) {
+            if let (Some(asked), Ok((function, lineage))) = (&asked, INVOCATION.try_get()) {
                 let mut calls = faults.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
                 calls.extend(asked.calls(function));
+                // On AWS the SDK takes the header from the function's environment.
+                request.headers_mut().insert("x-amzn-trace-id", lineage.header());
             }
             let mut response = inner.call(request).await?;
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());
@@ -317,6 +329,18 @@ fn unavailable() -> Result<HttpResponse, ConnectorError> {
     Ok(HttpResponse::new(status, SdkBody::from(body)))
 }
 
+/// The partition that a request is about: what is before the name of an account or of another
+/// thing, and a star.
+fn partition(request: &Value) -> String {
+    let places = [&request["Key"]["pk"], &request["Item"]["pk"]];
+    let query = &request["ExpressionAttributeValues"][":pk"];
+    let key = places.into_iter().chain([query]).find_map(|key| key["S"].as_str());
+    match key.unwrap_or_default().split_once('#') {
+        Some(("app", _)) | None => key.unwrap_or_default().to_owned(),
+        Some((kind, _)) => format!("{kind}#*"),
+    }
+}
+
 /// A request to one of the services.
 struct Asked {
     target: String,
@@ -333,10 +357,11 @@ impl Asked {
 
     /// What it asks for, by operation and resource.
     fn calls(&self, function: Function) -> Vec<Call> {
-        let call = |target: String, resource: &str| Call {
+        let call = |target: String, resource: &str, about: &Value| Call {
             function,
             target,
             resource: resource.to_owned(),
+            partition: partition(about),
         };
         if let Some(parts) = self.body["TransactItems"].as_array() {
             let service = self.target.split('.').next().unwrap_or_default();
@@ -344,15 +369,16 @@ impl Asked {
             let part = |(kind, part): (&String, &Value)| {
                 let operation = if kind == "ConditionCheck" { "" } else { "Item" };
                 let table = part["TableName"].as_str().unwrap_or_default();
-                call(format!("{service}.{kind}{operation}"), table)
+                call(format!("{service}.{kind}{operation}"), table, part)
             };
             return parts.map(part).collect();
         }
         if let Some(tables) = self.body["RequestItems"].as_object() {
-            return tables.keys().map(|table| call(self.target.clone(), table)).collect();
+            let tables = tables.iter();
+            return tables.map(|(table, part)| call(self.target.clone(), table, part)).collect();
         }
         let resource = self.body["TableName"].as_str().or(self.body["QueueUrl"].as_str());
-        vec![call(self.target.clone(), resource.unwrap_or_default())]
+        vec![call(self.target.clone(), resource.unwrap_or_default(), &self.body)]
     }
 
     fn write_units(&self, answer: &[u8]) -> f64 {

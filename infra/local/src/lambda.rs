@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use base64::Engine;
@@ -23,12 +22,15 @@ use futures::future::BoxFuture;
 use lambda_http::RequestExt;
 use lambda_runtime::{Context as LambdaContext, LambdaEvent};
 use serde_json::{Value, json};
+use spillway_cloud::failure::failure;
 use spillway_core::time::Timestamp;
 use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+use crate::cloudwatch::LambdaMetric;
 use crate::fault_injector::{Function, run_as};
+use crate::lineage::Lineage;
 use crate::stack::{Pace, Stack, queues};
 
 /// The path the webhook is served on. (A function URL serves every path.)
@@ -79,6 +81,14 @@ impl Source {
             Self::Releases => queues::RELEASE,
         }
     }
+
+    /// The function that it feeds.
+    const fn function(self) -> Function {
+        match self {
+            Self::Sends => Function::Sender,
+            Self::Releases => Function::Release,
+        }
+    }
 }
 
 /// What polling a queue came to.
@@ -90,6 +100,8 @@ pub enum Polled {
     Ran,
     /// SQS did not answer.
     Unanswered,
+    /// Lambda took the batch for a loop and did not invoke the function: the messages come again.
+    Refused,
 }
 
 impl Stack {
@@ -160,10 +172,15 @@ impl Stack {
         };
         let functions = self.functions();
         let invocation = functions.webhook.handle(request);
-        let Some(answer) = self.until_killed(Function::Webhook, invocation).await else {
+        let ended = self.until_killed(Function::Webhook, Lineage::default(), invocation);
+        let Some(answer) = ended.await else {
+            self.observe(Function::Webhook, LambdaMetric::Url5xxCount);
             return StatusCode::BAD_GATEWAY.into_response();
         };
         let (parts, body) = answer.into_parts();
+        if parts.status.is_server_error() {
+            self.observe(Function::Webhook, LambdaMetric::Url5xxCount);
+        }
         let body: &[u8] = &body;
         (parts.status, parts.headers, body.to_vec()).into_response()
     }
@@ -194,13 +211,19 @@ impl Stack {
             let received = match received {
                 Ok(received) => received,
                 Err(error) => {
-                    warn!(error = %DisplayErrorContext(&error), "no messages received");
+                    warn!(error = %failure(error), "no messages received");
                     return Ok(Polled::Unanswered);
                 }
             };
             let messages = received.messages();
             if messages.is_empty() {
                 return Ok(Polled::Empty);
+            }
+            let lineage = Lineage::of(messages);
+            if self.loops.refuses(source.function(), &lineage) {
+                warn!(queue = source.queue(), "a recursive loop: the function is not invoked");
+                self.observe(source.function(), LambdaMetric::RecursiveInvocationsDropped);
+                return Ok(Polled::Refused);
             }
             let event = sqs_event(messages, source.queue());
             let functions = self.functions();
@@ -209,16 +232,19 @@ impl Stack {
                     let payload: SqsEvent = serde_json::from_value(event).context("SQS event")?;
                     let event = LambdaEvent::new(payload, self.context(Function::Sender));
                     let invocation = functions.sender.handle(event);
-                    self.until_killed(Function::Sender, invocation).await.map(failed_items)
+                    let ended = self.until_killed(Function::Sender, lineage, invocation);
+                    ended.await.map(failed_items)
                 }
                 Source::Releases => {
                     let event = LambdaEvent::new(event, self.context(Function::Release));
                     let invocation = functions.release.handle(event);
-                    match self.until_killed(Function::Release, invocation).await {
+                    match self.until_killed(Function::Release, lineage, invocation).await {
                         Some(Ok(spillway_release::Answer::Batch(response))) => {
                             Some(failed_items(response))
                         }
-                        Some(Ok(spillway_release::Answer::Dispatched { .. }) | Err(_)) | None => {
+                        Some(Ok(spillway_release::Answer::Dispatched { .. })) | None => None,
+                        Some(Err(_)) => {
+                            self.observe(Function::Release, LambdaMetric::Errors);
                             None
                         }
                     }
@@ -239,7 +265,9 @@ impl Stack {
                 LambdaEvent::new(json!({ "dispatch": true }), self.context(Function::Release));
             let functions = self.functions();
             let invocation = functions.release.handle(event);
-            if let Some(Err(error)) = self.until_killed(Function::Release, invocation).await {
+            let ended = self.until_killed(Function::Release, Lineage::default(), invocation);
+            if let Some(Err(error)) = ended.await {
+                self.observe(Function::Release, LambdaMetric::Errors);
                 warn!(%error, "the schedule's invocation failed; the next one tries again");
             }
         })
@@ -251,7 +279,9 @@ impl Stack {
             let event = LambdaEvent::new(json!({ "upkeep": true }), self.context(Function::Upkeep));
             let functions = self.functions();
             let invocation = functions.upkeep.handle(event);
-            if let Some(Err(error)) = self.until_killed(Function::Upkeep, invocation).await {
+            let ended = self.until_killed(Function::Upkeep, Lineage::default(), invocation);
+            if let Some(Err(error)) = ended.await {
+                self.observe(Function::Upkeep, LambdaMetric::Errors);
                 warn!(%error, "upkeep's invocation failed; the next one tries again");
             }
         })
@@ -275,19 +305,22 @@ impl Stack {
             );
         }
         if let Err(error) = delete.send().await {
-            warn!(error = %DisplayErrorContext(&error), "not deleted: the messages come again");
+            warn!(error = %failure(error), "not deleted: the messages come again");
         }
         Ok(())
     }
 
-    /// Runs an invocation, unless it is killed or its time is over; a new process takes its place
-    /// then.
+    /// Runs an invocation that the events of `lineage` led to, unless it is killed or its time is
+    /// over; a new process takes its place then.
     async fn until_killed<T>(
         &self,
         function: Function,
+        lineage: Lineage,
         invocation: impl Future<Output = T>,
     ) -> Option<T> {
-        tokio::select! {
+        self.observe(function, LambdaMetric::Invocations);
+        let invocation = run_as(function, lineage.and(function), invocation);
+        let answer = tokio::select! {
             biased;
             () = self.faults.killed() => {
                 info!("the function was killed");
@@ -296,7 +329,7 @@ impl Stack {
                 }
                 None
             }
-            answer = self.in_time(function, self.busy.with(run_as(function, invocation))) => {
+            answer = self.in_time(function, self.busy.with(invocation)) => {
                 if answer.is_none() {
                     info!(?function, "the function ran out of time");
                     if let Err(error) = self.replace_process() {
@@ -305,7 +338,15 @@ impl Stack {
                 }
                 answer
             }
+        };
+        if answer.is_none() {
+            self.observe(function, LambdaMetric::Errors);
         }
+        answer
+    }
+
+    fn observe(&self, function: Function, metric: LambdaMetric) {
+        self.lambda_metrics.add(self.clock.now(), function, metric);
     }
 
     /// Runs an invocation until its time is over, by the stack's clock: `None` then.
@@ -349,7 +390,8 @@ fn failed_items(response: SqsBatchResponse) -> Vec<String> {
     response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
 }
 
-/// The event of a function URL, payload format 2.0.
+/// The event of a function URL, payload format 2.0. The values of a repeated header are joined with
+/// commas.
 pub fn function_url_event(
     method: &Method,
     uri: &Uri,
@@ -357,12 +399,13 @@ pub fn function_url_event(
     body: &[u8],
     now: Timestamp,
 ) -> Value {
-    let headers: serde_json::Map<String, Value> = headers
-        .iter()
-        .map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into())
-        })
-        .collect();
+    let joined = |name: &HeaderName| {
+        let values = headers.get_all(name).iter();
+        let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        values.collect::<Vec<String>>().join(",")
+    };
+    let headers: serde_json::Map<String, Value> =
+        headers.keys().map(|name| (name.to_string(), joined(name).into())).collect();
     // What is not text comes in base64.
     let (body, base64) = match std::str::from_utf8(body) {
         Ok(text) => (text.to_owned(), false),
@@ -424,4 +467,20 @@ pub fn sqs_event(messages: &[Message], queue: &str) -> Value {
         })
         .collect();
     json!({ "Records": records })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_a_repeated_header_are_joined() {
+        let mut headers = HeaderMap::new();
+        for value in ["sha256=a", "sha256=b"] {
+            headers.append("x-hub-signature-256", value.parse().unwrap());
+        }
+        let uri = Uri::from_static("/webhook");
+        let event = function_url_event(&Method::POST, &uri, &headers, b"{}", Timestamp::EPOCH);
+        assert_eq!(event["headers"], json!({ "x-hub-signature-256": "sha256=a,sha256=b" }));
+    }
 }

@@ -6,20 +6,22 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`stack`], [`driver`], [`lambda`] | the stack, its virtual time, and the Lambda service |
+//! | [`stack`], [`driver`], [`lambda`], [`lineage`] | the stack, its virtual time, and the Lambda service |
 //! | [`kms`], [`secrets_manager`] | the services that it replaces |
 //! | [`story`], [`drill`], [`serve`] | what it plays |
-//! | [`fault_injector`], [`clock`], [`report`] | faults and counts between SDK and services, time, results |
+//! | [`fault_injector`], [`clock`], [`cloudwatch`], [`report`] | faults and counts between SDK and services, time, results |
 
 pub mod aws_json;
 pub mod busy;
 pub mod clock;
+pub mod cloudwatch;
 pub mod drill;
 pub mod driver;
 pub mod fault_injector;
 pub mod keys;
 pub mod kms;
 pub mod lambda;
+pub mod lineage;
 pub mod report;
 pub mod secrets_manager;
 pub mod serve;

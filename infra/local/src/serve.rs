@@ -190,7 +190,7 @@ async fn drive(stack: Arc<Stack>, source: Source) {
             continue;
         }
         match stack.poll(source).await {
-            Ok(Polled::Ran) => {}
+            Ok(Polled::Ran | Polled::Refused) => {}
             // Another poller took it.
             Ok(Polled::Empty) => tokio::task::yield_now().await,
             Ok(Polled::Unanswered) => tokio::time::sleep(IDLE).await,

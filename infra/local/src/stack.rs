@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
+use async_trait::async_trait;
 use dynoxide::Database;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
 use spillway_cloud::dynamo::Table;
 use spillway_cloud::schema;
-use spillway_cloud::secrets::{SecretStore, Secrets, process_number};
+use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError, process_number};
 use spillway_cloud::wiring::Wiring;
 use spillway_core::hold::NewToken;
 use spillway_core::seed::seed;
@@ -31,9 +33,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::busy::Busy;
+use crate::cloudwatch::LambdaMetrics;
 use crate::fault_injector::FaultInjector;
 use crate::keys::LocalKeys;
 use crate::kms;
+use crate::lineage::LoopDetection;
 use crate::secrets_manager;
 
 /// Names of the queues.
@@ -117,6 +121,12 @@ pub struct Stack {
     pub faults: FaultInjector,
     /// Between Lambda's pollers and SQS.
     pub poller_faults: FaultInjector,
+    /// What Lambda counts of the functions.
+    pub lambda_metrics: LambdaMetrics,
+    /// Whether Secrets Manager gives nothing from now on.
+    pub secret_gone: Arc<AtomicBool>,
+    /// What becomes of functions that enqueue for themselves.
+    pub loops: LoopDetection,
     /// How time passes.
     pub pace: Pace,
     /// For how long invocations have kept a core busy.
@@ -157,6 +167,7 @@ struct Wire {
     dynamo: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
     processes: Mutex<u64>,
+    secret_gone: Arc<AtomicBool>,
     wrap: fn(Wiring) -> Wiring,
 }
 
@@ -249,10 +260,12 @@ impl Stack {
                 admin.accounts.connect(&connection).await?;
             }
 
+            let secret_gone = Arc::<AtomicBool>::default();
             let wire = Wire {
                 dynamo: counted.dynamo,
                 sqs: counted.sqs,
                 processes: Mutex::new(root),
+                secret_gone: secret_gone.clone(),
                 wrap,
             };
             let functions = wire.process(&config, &secrets, keys.clone(), clock.clone())?;
@@ -263,6 +276,9 @@ impl Stack {
                 graph: sim,
                 faults,
                 poller_faults,
+                lambda_metrics: LambdaMetrics::default(),
+                secret_gone,
+                loops: LoopDetection::default(),
                 pace,
                 busy: Busy::new(),
                 config,
@@ -326,7 +342,8 @@ impl Wire {
             seed(&["process", &next.to_string()])
         };
         let wiring = Wiring::new(config, keys, &self.dynamo, &self.sqs, clock.clone(), process)?;
-        let secrets = SecretStore::new(Arc::new(secrets.clone()), clock);
+        let secret = LocalSecret { secrets: secrets.clone(), gone: self.secret_gone.clone() };
+        let secrets = SecretStore::new(Arc::new(secret), clock, wiring.meter.clone());
         let wiring = (self.wrap)(wiring);
         Ok(Functions {
             webhook: Webhook::new(&wiring, secrets),
@@ -334,6 +351,22 @@ impl Wire {
             release: Releaser::new(&wiring),
             upkeep: Upkeep::new(&wiring),
         })
+    }
+}
+
+/// In the place of Secrets Manager.
+struct LocalSecret {
+    secrets: Secrets,
+    gone: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl SecretSource for LocalSecret {
+    async fn read(&self) -> Result<Secrets, SecretsError> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(SecretsError::Malformed("it is gone".into()));
+        }
+        Ok(self.secrets.clone())
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Api<'a> {
     pub(crate) sqs: &'a Sqs,
     /// Scheme and authority.
     pub(crate) base: String,
+    /// The X-Ray trace that the call belongs to: a message without one of its own joins it.
+    pub(crate) trace: Option<String>,
 }
 
 impl Api<'_> {
@@ -165,9 +167,10 @@ impl Api<'_> {
     fn send(
         &self,
         queue: &str,
-        message: NewMessage,
+        mut message: NewMessage,
     ) -> Result<wire::SendMessageResponse, SqsError> {
         let trace = message.trace_header.as_deref().map(trace_attribute).unwrap_or_default();
+        message.trace_header = message.trace_header.or_else(|| self.trace.clone());
         let md5_of_body = md5_of_body(&message.body);
         let digest = md5_of_attributes(&message.attributes);
         let message_id = self.sqs.send(queue, message)?;

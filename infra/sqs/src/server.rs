@@ -30,6 +30,10 @@ use super::wire::{ErrorResponse, Operation};
 /// Room for a full batch: escapes and base64 make a mebibyte of messages longer on the wire.
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// The request header with the X-Ray trace that a call belongs to. The SDK sets it in a Lambda
+/// function.
+const TRACE_HEADER: &str = "x-amzn-trace-id";
+
 /// Serves until `shutdown`. Calls under way are answered; long polls then end with nothing.
 pub fn serve(
     sqs: Sqs,
@@ -98,7 +102,9 @@ impl Server {
             Some(Fault::Internal) => return Err(SqsError::InternalFailure),
             Some(Fault::LostAnswer) | None => {}
         }
-        let api = Api { sqs: &self.sqs, base: self.base(headers) };
+        let trace = headers.get(TRACE_HEADER).and_then(|value| value.to_str().ok());
+        let trace = trace.map(str::to_owned);
+        let api = Api { sqs: &self.sqs, base: self.base(headers), trace };
         let mut stopping = self.stopping.clone();
         let result = tokio::select! {
             // The call first: what it took from a queue must not be dropped.

@@ -253,6 +253,21 @@ async fn attributes_are_set_and_read() {
     stack.stop().await;
 }
 
+/// In a Lambda function the SDK names the trace in a header, and Lambda finds it in the messages.
+#[tokio::test]
+async fn a_message_without_a_trace_of_its_own_joins_that_of_its_request() {
+    let stack = Stack::stepped().await;
+    let url = stack.queue("q", []).await;
+    let sent = stack.client.send_message().queue_url(&url).message_body("hello").customize();
+    let sent = sent.mutate_request(|request| {
+        request.headers_mut().insert("x-amzn-trace-id", "Root=1-0-0;Lineage=a:1");
+    });
+    assert_eq!(sent.send().await.unwrap().md5_of_message_system_attributes(), None);
+    let received = stack.receive(&url).await.remove(0);
+    let attributes = received.attributes().unwrap();
+    assert_eq!(attributes[&System::AwsTraceHeader], "Root=1-0-0;Lineage=a:1");
+}
+
 #[tokio::test]
 async fn a_message_arrives_with_what_was_asked_for() {
     let stack = Stack::stepped().await;

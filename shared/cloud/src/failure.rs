@@ -36,7 +36,13 @@ where
         }
         _ => FailureKind::Other,
     };
-    Failure { kind, said: said(&error), source: Some(error.into()) }
+    let said = said(&error);
+    // What has a response may hold a body with a secret in it, and say so in its `Debug`.
+    let source = match error {
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => None,
+        _ => Some(error.into()),
+    };
+    Failure { kind, said, source }
 }
 
 /// The codes as the services write them (AWS, common errors of DynamoDB, SQS, KMS and Secrets
@@ -64,8 +70,32 @@ fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
+/// What is told of an error. Of an answer these are code, message and request id, never its body.
+fn said<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(refusal) => {
+            let meta = refusal.err().meta();
+            let code = meta.code().unwrap_or("an error without a code");
+            let message = meta.message().map(|message| format!(": {message}"));
+            let request = meta.extra(REQUEST_ID).map(|id| format!(" (request {id})"));
+            format!("{code}{}{}", message.unwrap_or_default(), request.unwrap_or_default())
+        }
+        SdkError::ResponseError(_) => "the answer cannot be read: it was cut off, or is no AWS \
+                                       answer"
+            .to_owned(),
+        _ => chain(error),
+    }
+}
+
+/// Where the SDK puts the id of a request, to be named to AWS.
+const REQUEST_ID: &str = "aws_request_id";
+
 /// What each link says, once.
-fn said(error: &(dyn Error + 'static)) -> String {
+fn chain(error: &(dyn Error + 'static)) -> String {
     let mut said = String::new();
     for link in links(error) {
         let link = link.to_string();
@@ -117,5 +147,22 @@ mod tests {
         assert_eq!(gone.kind, FailureKind::Unreachable);
         assert_eq!(gone.to_string(), "dispatch failure: io error: connection refused");
         assert!(gone.source().is_some());
+    }
+
+    #[test]
+    fn of_an_answer_only_code_message_and_request_id_are_told() {
+        let body = || SdkBody::from(r#"{"SecretString":"hunter2"#);
+        let response =
+            |status: u16| HttpResponse::new(StatusCode::try_from(status).unwrap(), body());
+        let meta = ErrorMetadata::builder().code("Throttling").message("slow down");
+        let meta = meta.custom(REQUEST_ID, "R1").build();
+        let refused = SdkError::service_error(GetItemError::generic(meta), response(400));
+        let refused = failure(refused);
+        assert_eq!(refused.to_string(), "Throttling: slow down (request R1)");
+        let cut_off: SdkError<GetItemError, HttpResponse> =
+            SdkError::response_error("unexpected end", response(200));
+        for failure in [refused, failure(cut_off)] {
+            assert!(!format!("{failure} {failure:?}").contains("hunter2"), "{failure:?}");
+        }
     }
 }

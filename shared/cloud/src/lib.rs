@@ -17,6 +17,7 @@ pub mod emf;
 pub mod failure;
 pub mod http;
 pub mod meta;
+mod repeats;
 pub mod schema;
 pub mod secrets;
 pub mod server_date;

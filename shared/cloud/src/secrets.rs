@@ -11,6 +11,7 @@ use serde::Deserialize;
 use spillway_core::time::Timestamp;
 use spillway_meta::signature::AppSecrets;
 use spillway_service::clock::Clock;
+use spillway_service::metrics::{Meter, Metric};
 use spillway_service::port::Failure;
 use tokio::sync::Mutex;
 use tracing::{error, info};
@@ -135,14 +136,6 @@ impl SecretSource for SecretsManager {
     }
 }
 
-/// Secrets that never change: the local stack's.
-#[async_trait]
-impl SecretSource for Secrets {
-    async fn read(&self) -> Result<Secrets, SecretsError> {
-        Ok(self.clone())
-    }
-}
-
 /// How long a process goes on with the secrets it has read.
 pub const BELIEVED: Duration = Duration::from_secs(5 * 60);
 
@@ -154,6 +147,7 @@ pub const REREAD_AFTER: Duration = Duration::from_secs(60);
 pub struct SecretStore {
     source: Arc<dyn SecretSource>,
     clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
     last: Mutex<Option<Reading>>,
 }
 
@@ -165,9 +159,9 @@ struct Reading {
 }
 
 impl SecretStore {
-    /// A store that has read nothing yet.
-    pub fn new(source: Arc<dyn SecretSource>, clock: Arc<dyn Clock>) -> Self {
-        Self { source, clock, last: Mutex::default() }
+    /// A store that has read nothing yet. `meter` records readings that fail.
+    pub fn new(source: Arc<dyn SecretSource>, clock: Arc<dyn Clock>, meter: Arc<Meter>) -> Self {
+        Self { source, clock, meter, last: Mutex::default() }
     }
 
     /// The secrets. Those that were read once are gone on with for as long as none can be read.
@@ -185,7 +179,7 @@ impl SecretStore {
                 Ok(reading.secrets.clone())
             }
             None => {
-                let secrets = Arc::new(self.source.read().await?);
+                let secrets = Arc::new(self.read().await?);
                 *last = Some(Reading { secrets: secrets.clone(), read_at: now, asked_at: now });
                 Ok(secrets)
             }
@@ -202,12 +196,18 @@ impl SecretStore {
         (!Arc::ptr_eq(&reading.secrets, tried)).then(|| reading.secrets.clone())
     }
 
+    async fn read(&self) -> Result<Secrets, SecretsError> {
+        let secrets = self.source.read().await;
+        self.meter.count(Metric::SecretFailures, usize::from(secrets.is_err()));
+        secrets
+    }
+
     async fn reread(&self, reading: &mut Reading, now: Timestamp) {
         if now.since(reading.asked_at) < REREAD_AFTER {
             return;
         }
         reading.asked_at = now;
-        match self.source.read().await {
+        match self.read().await {
             Ok(secrets) => {
                 info!("secrets read again");
                 reading.secrets = Arc::new(secrets);

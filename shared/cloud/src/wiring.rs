@@ -165,11 +165,11 @@ impl Environment {
         Ok(Wiring { check, write_metrics: emf::to_stdout, ..wiring })
     }
 
-    /// The Meta app's secrets.
-    pub fn secrets(&self) -> SecretStore {
+    /// The Meta app's secrets. Readings that fail are recorded with what `wiring` records.
+    pub fn secrets(&self, wiring: &Wiring) -> SecretStore {
         let client = aws_sdk_secretsmanager::Client::new(&self.aws);
         let source = SecretsManager { client, id: self.config.secret_id.clone() };
-        SecretStore::new(Arc::new(source), self.clock.clone())
+        SecretStore::new(Arc::new(source), self.clock.clone(), wiring.meter.clone())
     }
 }
 

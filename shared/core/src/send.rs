@@ -145,10 +145,10 @@ pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 /// assumed to last ten minutes beyond its last comment.
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
 
-/// Failures after which a send is given up that Meta never answered clearly. With
-/// [`PendingSend::backoff`] this is an outage of some twelve hours. No other send is given up
-/// before its deadline.
-pub const FAILURES_MAX: u32 = 60;
+/// Failures after which a send is given up that Meta never answered clearly, or refused only for
+/// now. With [`PendingSend::backoff`] this is an outage of three and a half days at least. No other
+/// send is given up before its deadline.
+pub const FAILURES_MAX: u32 = 420;
 
 /// The recipient of a DM, as the call names them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -562,6 +562,18 @@ mod tests {
         assert!((30..=38).contains(&send.backoff().as_secs()));
         send.failures = 40;
         assert!((720..=900).contains(&send.backoff().as_secs()));
+    }
+
+    #[test]
+    fn no_outage_of_sixty_hours_ends_a_send() {
+        let mut send = waiting();
+        let mut lasted = Duration::ZERO;
+        for failures in 1..FAILURES_MAX {
+            send.failures = failures;
+            lasted += send.backoff();
+        }
+        assert!(lasted > Duration::from_secs(60 * 3600), "{lasted:?}");
+        assert!(lasted < REPLY_WINDOW, "{lasted:?}");
     }
 
     #[test]

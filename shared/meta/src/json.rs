@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 /// The longest id that is taken for one, in bytes. Meta's have about 17 digits.
 const ID_BYTES_MAX: usize = 128;
 
+/// The longest name that is taken for one, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+
 /// The members of an object that are not `null`, unread, in their order.
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -122,6 +125,12 @@ pub(crate) fn is_id(id: &str) -> bool {
     id.len() <= ID_BYTES_MAX
         && id.starts_with(|first: char| first.is_ascii_alphanumeric())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// Whether this can be somebody's name on Instagram, which is stored with a comment: those have at
+/// most 30 characters.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX
 }
 
 /// Replaces the lone surrogates among the escapes of a JSON string by U+FFFD.

@@ -70,6 +70,11 @@ pub fn read(secrets: &AppSecrets, request: &str) -> Result<SignedRequest, Signed
     })
 }
 
+/// Whether this can be the code of a request.
+pub fn is_code(code: &str) -> bool {
+    code.len() == 2 * CODE_BYTES && code.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The request that Meta would send for `user`: for stand-ins of Meta and for tests.
 pub fn sign(secret: &SecretString, user: &str, issued_at: Timestamp) -> String {
     let payload = serde_json::json!({

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use spillway_core::budget::{Budget, DenialReason};
+use spillway_core::hold::HoldCause;
 use spillway_core::quota::Action;
 use spillway_core::rules::Rules;
 use spillway_core::send::Outcome;
@@ -20,6 +21,8 @@ use crate::port::StoreError;
 /// Something that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
+    /// Deliveries with a right signature.
+    Deliveries,
     /// Comments in deliveries with a right signature.
     Accepted,
     /// Sends recorded: comments that a campaign wants.
@@ -38,6 +41,8 @@ pub enum Metric {
     Sent,
     /// Sends that failed for good, by reason.
     Failed,
+    /// Sends that failed for good, whatever the reason.
+    FailedSends,
     /// Sends that were too late.
     Expired,
     /// Sends that are not wanted any more.
@@ -48,10 +53,17 @@ pub enum Metric {
     DeadTokens,
     /// Answers that Meta restricts an account.
     BlockedAccounts,
+    /// Holds that began or were lengthened and that need somebody: a permission is missing, Meta
+    /// refuses one person's DM after the other, or its servers failed again after a first hold.
+    StoppedAccounts,
     /// What calls of the Graph API took.
     GraphLatency,
     /// Calls of the Graph API that did not succeed, by what the answer means.
     GraphErrors,
+    /// Calls of the Graph API that were not answered, or only with a 5xx.
+    MetaFailures,
+    /// Times that an account's token could not be opened.
+    KeyFailures,
     /// What is left of the quota that an account has least left of, by quota.
     Headroom,
     /// The age of an account's oldest waiting send.
@@ -74,6 +86,12 @@ pub enum Metric {
     Resubscribed,
     /// Looks at accounts whose token ends within a week, or has ended.
     EndingTokens,
+    /// Visits of upkeep to an account that failed.
+    FailedVisits,
+    /// Records that sender or release handed back to their queue.
+    FailedRecords,
+    /// Times that the secret of the Meta app could not be read.
+    SecretFailures,
     /// Invocations that ended with a clock that cannot be trusted.
     ClockDistrusted,
     /// Stored items that could not be read.
@@ -135,7 +153,8 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 37] = [
+        Self::Deliveries,
         Self::Accepted,
         Self::Matched,
         Self::Duplicates,
@@ -145,13 +164,17 @@ impl Metric {
         Self::Denied,
         Self::Sent,
         Self::Failed,
+        Self::FailedSends,
         Self::Expired,
         Self::Cancelled,
         Self::Held,
         Self::DeadTokens,
         Self::BlockedAccounts,
+        Self::StoppedAccounts,
         Self::GraphLatency,
         Self::GraphErrors,
+        Self::MetaFailures,
+        Self::KeyFailures,
         Self::Headroom,
         Self::OldestWaiting,
         Self::OldestDue,
@@ -163,6 +186,9 @@ impl Metric {
         Self::SilentAccounts,
         Self::Resubscribed,
         Self::EndingTokens,
+        Self::FailedVisits,
+        Self::FailedRecords,
+        Self::SecretFailures,
         Self::ClockDistrusted,
         Self::CorruptItems,
     ];
@@ -171,6 +197,7 @@ impl Metric {
     pub const fn definition(self) -> Definition {
         use Definition as D;
         match self {
+            Self::Deliveries => D::count("Deliveries"),
             Self::Accepted => D::count("Accepted"),
             Self::Matched => D::count("Matched"),
             Self::Duplicates => D::count("Duplicates"),
@@ -180,13 +207,17 @@ impl Metric {
             Self::Denied => D::count("Denied").by("Bound"),
             Self::Sent => D::count("Sent"),
             Self::Failed => D::count("Failed").by("Reason"),
+            Self::FailedSends => D::count("FailedSends"),
             Self::Expired => D::count("Expired"),
             Self::Cancelled => D::count("Cancelled"),
             Self::Held => D::count("Held").by("Hold"),
             Self::DeadTokens => D::count("DeadTokens"),
             Self::BlockedAccounts => D::count("BlockedAccounts"),
+            Self::StoppedAccounts => D::count("StoppedAccounts"),
             Self::GraphLatency => D::new("GraphLatency", Unit::Milliseconds, Kind::Each),
             Self::GraphErrors => D::count("GraphErrors").by("Class"),
+            Self::MetaFailures => D::count("MetaFailures"),
+            Self::KeyFailures => D::count("KeyFailures"),
             Self::Headroom => D::new("Headroom", Unit::Percent, Kind::Lowest).by("Quota"),
             Self::OldestWaiting => D::new("OldestWaiting", Unit::Seconds, Kind::Highest),
             Self::OldestDue => D::new("OldestDue", Unit::Seconds, Kind::Highest),
@@ -198,6 +229,9 @@ impl Metric {
             Self::SilentAccounts => D::count("SilentAccounts"),
             Self::Resubscribed => D::count("Resubscribed"),
             Self::EndingTokens => D::count("EndingTokens"),
+            Self::FailedVisits => D::count("FailedVisits"),
+            Self::FailedRecords => D::count("FailedRecords"),
+            Self::SecretFailures => D::count("SecretFailures"),
             Self::ClockDistrusted => D::count("ClockDistrusted"),
             Self::CorruptItems => D::count("CorruptItems"),
         }
@@ -256,7 +290,10 @@ impl Meter {
     pub fn ended(&self, outcome: &Outcome) {
         match outcome {
             Outcome::Sent { .. } => self.count(Metric::Sent, 1),
-            Outcome::Failed { reason } => self.count_by(Metric::Failed, name_of(reason)),
+            Outcome::Failed { reason } => {
+                self.count_by(Metric::Failed, name_of(reason));
+                self.count(Metric::FailedSends, 1);
+            }
             Outcome::Expired => self.count(Metric::Expired, 1),
             Outcome::Cancelled { .. } => self.count(Metric::Cancelled, 1),
         }
@@ -289,11 +326,31 @@ impl Meter {
             (_, verdict) => name_of(&verdict),
         };
         self.count_by(Metric::GraphErrors, label);
+        let is_unanswered = match call {
+            CallError::Refused { error, .. } => error.status >= 500,
+            _ => true,
+        };
+        self.count(Metric::MetaFailures, usize::from(is_unanswered));
         match verdict {
             Verdict::TokenDead => self.count(Metric::DeadTokens, 1),
             Verdict::Blocked => self.count(Metric::BlockedAccounts, 1),
             _ => {}
         }
+    }
+
+    /// A hold of an account that began or was lengthened, the `strikes`th within a day of others.
+    pub(crate) fn held(&self, cause: HoldCause, strikes: u32) {
+        let needs_somebody = match cause {
+            HoldCause::Permission | HoldCause::Refusing => true,
+            HoldCause::Failing => strikes > 1,
+            HoldCause::Throttled
+            | HoldCause::NearLimit
+            | HoldCause::Operator
+            // These have metrics of their own.
+            | HoldCause::Blocked
+            | HoldCause::TokenDead => false,
+        };
+        self.count(Metric::StoppedAccounts, usize::from(needs_somebody));
     }
 
     /// How near the nearest quota is.
@@ -350,7 +407,6 @@ pub fn name_of(variant: &impl Debug) -> Label {
 mod tests {
     use std::collections::BTreeSet;
 
-    use spillway_core::hold::HoldCause;
     use spillway_core::quota::QuotaId;
     use spillway_meta::error::GraphError;
     use spillway_meta::usage::Usage;
@@ -449,7 +505,12 @@ mod tests {
         let mut recorded = taken(&meter);
         recorded.retain(|(metric, ..)| *metric != Metric::GraphErrors);
         let met = |metric, n| (metric, String::new(), vec![(n, 1)]);
-        assert_eq!(recorded, [met(Metric::DeadTokens, 2), met(Metric::BlockedAccounts, 1)]);
+        let expected = [
+            met(Metric::DeadTokens, 2),
+            met(Metric::BlockedAccounts, 1),
+            met(Metric::MetaFailures, 2),
+        ];
+        assert_eq!(recorded, expected);
 
         meter.call_failed(&CallError::Unknown);
         meter.call_failed(&refused(4));

@@ -1,15 +1,10 @@
 //! Batches: which sends of an account may wait.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::{
-    PutRequest, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, WriteRequest,
-};
-use futures::future::try_join_all;
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use spillway_core::id::{AccountId, OnceKey};
 use spillway_core::time::Timestamp;
-use spillway_service::backoff::Backoff;
 use spillway_service::keys;
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
@@ -18,13 +13,13 @@ use tracing::error;
 
 use super::entry::{expires_at, read_class, read_content, said};
 use super::item::{Item, Reader, WRITTEN_BY, at, b, json, n, s, writer};
-use super::sends::{DynamoSends, wait_before_rest};
+use super::sends::DynamoSends;
 use super::table::{Ask, key};
-use crate::failure::{incomplete, unavailable};
+use crate::failure::unavailable;
 use crate::schema::EXPIRES_AT;
 
-/// DynamoDB's own limit.
-const BATCH_WRITE: usize = 25;
+/// Batches written at a time.
+const PUTS_AT_ONCE: usize = 25;
 
 const PUT: &str = "write batches";
 const READ: &str = "read batches";
@@ -110,40 +105,16 @@ fn read(item: &Item, account: &AccountId) -> Result<OutboxBatch, StoreError> {
 }
 
 impl DynamoSends {
+    /// Writes new batches, each by a request of its own: the right to write a batch of items would
+    /// be a right to delete them too.
     pub(super) async fn put_new_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
-        let put = |batch| {
-            let request = PutRequest::builder().set_item(Some(item(batch)));
-            let request = request.build().map_err(|error| incomplete(PUT, error))?;
-            Ok(WriteRequest::builder().put_request(request).build())
-        };
-        let puts: Vec<WriteRequest> = batches.iter().map(put).collect::<Result<_, StoreError>>()?;
-        try_join_all(puts.chunks(BATCH_WRITE).map(|chunk| self.put_chunk(chunk.to_vec()))).await?;
-        Ok(())
+        let puts: Vec<_> = batches.iter().map(|batch| self.put_new_batch(batch)).collect();
+        stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect().await
     }
 
-    async fn put_chunk(&self, chunk: Vec<WriteRequest>) -> Result<(), StoreError> {
-        let first = chunk.first().and_then(WriteRequest::put_request);
-        let first = first.and_then(|put| put.item().get("sk")?.as_s().ok()).cloned();
-        let mut left = HashMap::from([(self.state.name.clone(), chunk)]);
-        let mut backoff = Backoff::default();
-        loop {
-            let answer = self
-                .state
-                .client
-                .batch_write_item()
-                .set_request_items(Some(left))
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|error| unavailable(PUT, error))?;
-            left = answer.unprocessed_items.unwrap_or_default();
-            if left.is_empty() {
-                return Ok(());
-            }
-            let count = left.values().map(Vec::len).sum::<usize>().to_string();
-            let first = first.as_deref().unwrap_or_default();
-            wait_before_rest(&mut backoff, PUT, &[first, &count]).await?;
-        }
+    async fn put_new_batch(&self, batch: &OutboxBatch) -> Result<(), StoreError> {
+        let put = self.state.put(item(batch));
+        put.return_consumed_capacity(ReturnConsumedCapacity::Total).ask(PUT).await.map(drop)
     }
 
     pub(super) async fn query_batches(

@@ -302,7 +302,7 @@ impl DynamoSends {
 
 /// Waits until it is time to ask for what DynamoDB has left undone of a batch, which these parts
 /// tell from others.
-pub(super) async fn wait_before_rest(
+async fn wait_before_rest(
     backoff: &mut Backoff,
     what: &'static str,
     batch: &[&str],

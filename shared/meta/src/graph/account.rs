@@ -72,7 +72,7 @@ impl GraphClient {
             Some(Me {
                 account: AccountId::new(me.id("user_id")?),
                 app_scoped: me.id("id"),
-                username: me.text("username"),
+                username: me.text("username").filter(|name| json::is_name(name)),
                 kind: me.text("account_type"),
             })
         })

@@ -66,6 +66,9 @@ pub enum CallError {
     },
 }
 
+/// The longest message id that is kept, in bytes. Meta's have some 180.
+const MESSAGE_ID_BYTES_MAX: usize = 1024;
+
 impl CallError {
     /// What the caller must do.
     pub fn verdict(&self) -> Verdict {
@@ -119,7 +122,10 @@ impl Success {
         let ids = Object::parse(&self.body);
         let value = Sent {
             recipient: ids.as_ref().and_then(|ids| ids.id("recipient_id")).map(RecipientId::new),
-            message_id: ids.as_ref().and_then(|ids| ids.text("message_id")),
+            message_id: ids
+                .as_ref()
+                .and_then(|ids| ids.text("message_id"))
+                .filter(|id| id.len() <= MESSAGE_ID_BYTES_MAX),
         };
         Answered { value, usage: self.usage, server_date: self.server_date }
     }

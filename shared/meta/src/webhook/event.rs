@@ -5,6 +5,8 @@ use std::fmt;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 
+use crate::json::is_name;
+
 /// One webhook POST, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
@@ -110,8 +112,9 @@ pub struct Commenter {
 }
 
 impl Commenter {
-    /// Who is named by what is there; `None` where nothing is.
+    /// Who is named by what is there; `None` where nothing is. What cannot be a name is none.
     pub(crate) fn named(id: Option<RecipientId>, username: Option<String>) -> Option<Self> {
+        let username = username.filter(|name| is_name(name));
         (id.is_some() || username.is_some()).then_some(Self { id, username })
     }
 }

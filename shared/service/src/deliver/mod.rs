@@ -148,6 +148,7 @@ impl Deliver {
             return again;
         }
         if let Err(error) = self.graph.prepare(&account).await {
+            self.meter.count(Metric::KeyFailures, 1);
             error!(account = %id, %error, "the account's token cannot be opened: put off");
             let waits = jobs.iter().map(|job| self.wait_on_queue(job, UNREACHABLE_WAIT));
             again.extend(join_all(waits).await.into_iter().flatten());

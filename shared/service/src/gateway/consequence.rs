@@ -57,9 +57,6 @@ pub(crate) enum Own {
     Unknown,
 }
 
-/// Attempts where Meta says that it failed and nothing was sent.
-const FEW: u32 = 5;
-
 /// Attempts of a send that is refused alone, an hour apart.
 pub(crate) const SPACED: u32 = 3;
 
@@ -99,7 +96,10 @@ impl Consequence {
                     Own::Retry(Retry::Lost, FAILURES_MAX, FailReason::NoAnswer)
                 }
             }),
-            Verdict::Transient => Self::Own(Own::Retry(Retry::Failed, FEW, FailReason::NoAnswer)),
+            // Nothing was sent, and no outage of Meta's is to cost a DM.
+            Verdict::Transient => {
+                Self::Own(Own::Retry(Retry::Failed, FAILURES_MAX, FailReason::NoAnswer))
+            }
             Verdict::FetchFailed => {
                 Self::Own(Own::Retry(Retry::Failed, TWO, FailReason::BadRequest))
             }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn few_tries_are_made_where_nothing_was_sent() {
+    fn what_was_not_sent_is_tried_again_as_often_as_its_refusal_allows() {
         let tries = |code, subcode| match of(&refused(400, code, subcode), &comment()) {
             Consequence::Own(Own::Retry(_, tries, _))
             | Consequence::Refused(_, Own::Retry(_, tries, _)) => tries,
@@ -198,7 +198,7 @@ mod tests {
         };
         assert_eq!(tries(2, 0), 1, "also of somebody who has blocked the account");
         assert_eq!([2_018_008, 2_018_047, 2_018_294].map(|subcode| tries(100, subcode)), [2; 3]);
-        assert_eq!([tries(1200, 0), tries(2_018_321, 0)], [FEW; 2]);
+        assert_eq!([tries(1200, 0), tries(2_018_321, 0)], [FAILURES_MAX; 2]);
         assert_eq!([tries(10, 0), tries(200, 99), tries(3, 0)], [SPACED; 3]);
     }
 

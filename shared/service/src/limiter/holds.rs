@@ -60,6 +60,9 @@ impl Limiter {
     ) -> Timestamp {
         let Feedback { lowered, .. } = budget.feedback;
         let until = budget.holds.current.as_ref().map_or(now, |hold| hold.until);
+        if before.holds.last_strike != budget.holds.last_strike {
+            self.meter.held(cause, budget.holds.strikes);
+        }
         // Calls in flight meet the limit too; it is one hold.
         if before.holds.is_open(now.max(before.decided_at)) {
             self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
@@ -185,6 +188,7 @@ impl Limiter {
             };
             warn!(account = %account.id, campaign = %campaign.id, hold_s = until.since(now).as_secs(), "the campaign is on hold");
             self.meter.count_by(Metric::Held, "Campaign");
+            self.meter.count(Metric::StoppedAccounts, 1);
             let what = Event::CampaignHeld { campaign: campaign.id.clone(), until };
             self.note(&account.id, what).await;
         }

@@ -41,7 +41,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::gateway::Gateway;
 pub use crate::gateway::read::NoAnswer;
 use crate::gateway::read::{Ends, IfDead};
-use crate::metrics::Meter;
+use crate::metrics::{Meter, Metric};
 use crate::port::{
     AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken, MaintenanceRecord,
     MaintenanceSchedule, StoreError, Tokens,
@@ -177,6 +177,7 @@ impl Upkeeper {
         outcome.await.unwrap_or_else(|error: StoreError| {
             error!(account = %id, %error, "upkeep of the account failed; it is tried again");
             self.meter.store_failed(&error);
+            self.meter.count(Metric::FailedVisits, 1);
             Visit::Failed
         })
     }

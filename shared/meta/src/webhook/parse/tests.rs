@@ -37,6 +37,26 @@ fn by(id: &str, username: &str) -> Option<Commenter> {
     Some(Commenter { id: Some(id.into()), username: Some(username.to_owned()) })
 }
 
+/// What is stored with a comment is bounded, whatever a body holds.
+#[test]
+fn a_name_that_cannot_be_one_is_left_out() {
+    for (length, is_name) in [(256, true), (257, false), (500_000, false)] {
+        let name = "n".repeat(length);
+        let value = serde_json::json!({ "id": "178", "from": { "id": "5", "username": name } });
+        for entry in [
+            serde_json::json!({ "id": "1", "changes": [{ "field": "comments", "value": value }] }),
+            serde_json::json!({ "id": 1, "field": "comments", "value": value }),
+        ] {
+            let body = serde_json::json!({ "object": "instagram", "entry": [entry] });
+            let delivery = parse(body.to_string().as_bytes()).unwrap();
+            let [Event::Comment(comment)] = &delivery.events[..] else { panic!("{delivery:?}") };
+            let commenter = comment.from.as_ref().unwrap();
+            assert_eq!(commenter.username.is_some(), is_name, "{length}");
+            assert!(commenter.id.is_some());
+        }
+    }
+}
+
 fn other(account: &str, field: &str) -> Event {
     Event::Other { account: account.into(), field: field.to_owned() }
 }

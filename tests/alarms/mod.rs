@@ -1,0 +1,421 @@
+//! Outages against the template's own alarms: which of them tells, and how soon. Metrics are those
+//! that the functions write in virtual time; none of this asks CloudWatch.
+
+mod evaluator;
+mod expression;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde_json::Value;
+use spillway_cloud::telemetry;
+use spillway_cloud::wiring::Wiring;
+use spillway_core::id::{CommentId, RecipientId};
+use spillway_core::time::Timestamp;
+use spillway_graph::{Fault, FaultKind};
+use spillway_local::clock::SteppedClock;
+use spillway_local::fault_injector::{Function, Outage, Service};
+use spillway_local::stack::queues;
+use spillway_meta::graph::{Answered, CallError, Sent};
+use spillway_meta::signature::sign;
+use spillway_service::account::Account;
+use spillway_service::clock::Clock;
+use spillway_service::port::{Graph, StoreError};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+
+use self::evaluator::{Alarm, Recorded, Series};
+use crate::harness::{START, World, all_said, careful, log_to, said};
+use crate::template::template;
+
+/// The local stack's name, which its metrics are counted under.
+const STACK_NAME: &str = "local";
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const QUARTER: Duration = Duration::from_secs(900);
+
+/// Within this an alarm must tell of an outage.
+const TOLD_WITHIN: Duration = QUARTER;
+
+thread_local! {
+    /// Lines of metrics that the functions have written: each test has a thread of its own.
+    static LINES: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
+    /// Whether calls of sends reach Meta.
+    static IS_CUT_OFF: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Writes down metrics, and can cut functions off from Meta.
+fn observed(wiring: Wiring) -> Wiring {
+    let write_metrics = |line: &str| {
+        let line = serde_json::from_str(line).unwrap();
+        LINES.with_borrow_mut(|lines| lines.push(line));
+    };
+    let graph = Arc::new(CutOff(wiring.graph.clone()));
+    Wiring { write_metrics, graph, ..wiring }
+}
+
+/// A world whose metrics are recorded.
+struct Play {
+    world: World,
+    recorded: Recorded,
+    alarms: BTreeMap<String, Alarm>,
+    /// How much of what Lambda has observed is recorded.
+    taken_in: usize,
+    /// Until when the schedule's minutes are.
+    seen_until: Timestamp,
+}
+
+impl Play {
+    async fn start() -> Self {
+        let mut world = World::wrapped(careful(), observed).await;
+        world.driver.keeps_up_every = Some(QUARTER);
+        let template = template();
+        let resources = template["Resources"].as_object().unwrap().iter();
+        let alarms = resources
+            .filter(|(name, resource)| {
+                resource["Type"] == "AWS::CloudWatch::Alarm" && !name.ends_with("RollbackAlarm")
+            })
+            .map(|(name, alarm)| {
+                let name = name.strip_suffix("Alarm").unwrap();
+                (name.to_owned(), Alarm::read(&alarm["Properties"]))
+            })
+            .collect();
+        Self { world, recorded: Recorded::default(), alarms, taken_in: 0, seen_until: START }
+    }
+
+    /// Lets `span` pass in steps of `slice`, and notes the dead letters after each.
+    async fn pass(&mut self, span: Duration, slice: Duration) {
+        let end = self.world.now() + span;
+        while self.world.now() < end {
+            self.world.pass(slice.min(end.since(self.world.now()))).await;
+            let dead = self.world.queue(queues::DEAD_LETTERS).total();
+            let of = [("QueueName", "DeadLetterQueue")];
+            self.add("AWS/SQS", "ApproximateNumberOfMessagesVisible", of, self.world.now(), dead);
+        }
+    }
+
+    fn add(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        dimensions: [(&str, &str); 1],
+        at: Timestamp,
+        value: usize,
+    ) {
+        let dimensions = dimensions.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let series = Series { namespace: namespace.into(), name: name.into(), dimensions };
+        self.recorded.add(series, at, value as f64, 1.0);
+    }
+
+    /// Takes in what the functions and Lambda have written until now. The driver steps over minutes
+    /// in which the schedule would find nothing to do; Lambda counts those too.
+    fn take_in(&mut self) {
+        for line in LINES.take() {
+            self.recorded.read(&line);
+        }
+        let observed = self.world.stack.lambda_metrics.observed();
+        for observed in &observed[self.taken_in..] {
+            let function = format!("{:?}Function", observed.function);
+            let name = format!("{:?}", observed.metric);
+            self.add("AWS/Lambda", &name, [("FunctionName", &function)], observed.at, 1);
+        }
+        self.taken_in = observed.len();
+        let release = format!("{:?}Function", Function::Release);
+        while self.seen_until < self.world.now() {
+            let of = [("FunctionName", release.as_str())];
+            self.add("AWS/Lambda", "Invocations", of, self.seen_until, 1);
+            self.seen_until = self.seen_until + MINUTE;
+        }
+    }
+
+    /// The alarms that go on between `from` and now, and when.
+    fn told_since(&mut self, from: Timestamp) -> BTreeMap<String, Timestamp> {
+        self.take_in();
+        let now = self.world.now();
+        let alarms = self.alarms.iter();
+        alarms
+            .filter_map(|(name, alarm)| {
+                // Before there is a whole range of minutes nothing can be said of stopped schedules.
+                let from = if name.ends_with("Stopped") { from + alarm.range() } else { from };
+                Some((name.clone(), alarm.first_on(&self.recorded, from, now)?))
+            })
+            .collect()
+    }
+
+    /// Exactly these alarms go on after `from`, the first of them in time.
+    fn assert_told(&mut self, from: Timestamp, expected: &[&str]) {
+        let told = self.told_since(from);
+        let names: BTreeSet<&str> = told.keys().map(String::as_str).collect();
+        assert_eq!(names, expected.iter().copied().collect(), "{told:?}");
+        let first = told.values().min().unwrap();
+        assert!(first.since(from) <= TOLD_WITHIN, "only after {:?}: {told:?}", first.since(from));
+    }
+
+    /// Whether an alarm is on now.
+    fn is_on(&mut self, name: &str) -> bool {
+        self.take_in();
+        self.alarms[name].is_on(&self.recorded, self.world.now())
+    }
+
+    fn fault(&self, kind: FaultKind, span: Duration) {
+        self.world.stack.graph.order_fault(Fault::new(kind).lasting(span));
+    }
+}
+
+/// Meta as the sender reaches it, or does not.
+struct CutOff(Arc<dyn Graph>);
+
+#[async_trait]
+impl Graph for CutOff {
+    async fn prepare(&self, account: &Account) -> Result<(), StoreError> {
+        self.0.prepare(account).await
+    }
+
+    async fn private_reply(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Answered<Sent>, CallError> {
+        if IS_CUT_OFF.get() {
+            return Err(CallError::NotWritten);
+        }
+        self.0.private_reply(account, comment, text, timeout).await
+    }
+
+    async fn message(
+        &self,
+        account: &Account,
+        recipient: &RecipientId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Answered<Sent>, CallError> {
+        self.0.message(account, recipient, text, timeout).await
+    }
+
+    async fn comment_timestamp(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<Timestamp>>, CallError> {
+        self.0.comment_timestamp(account, comment, timeout).await
+    }
+}
+
+/// Later hours of an outage are like these.
+const OUTAGE: Duration = Duration::from_secs(8 * 3600);
+
+#[tokio::test]
+async fn server_errors_of_metas_are_told() {
+    let mut play = Play::start().await;
+    play.fault(FaultKind::ServerError, OUTAGE);
+    play.world.say(&all_said(1..=10)).await;
+    play.pass(OUTAGE, HOUR).await;
+    play.assert_told(START, &["StoppedAccount", "MetaFailing", "SendsFailing"]);
+    assert!(play.is_on("StoppedAccount"), "until its end");
+}
+
+/// What Meta did not answer is tried again: it takes a second reply to a comment for none.
+#[tokio::test]
+async fn a_meta_that_does_not_answer_is_told_and_loses_nothing() {
+    let mut play = Play::start().await;
+    play.fault(FaultKind::NoAnswerBeforeEffect, OUTAGE);
+    play.world.say(&all_said(1..=2)).await;
+    play.pass(OUTAGE, HOUR).await;
+    play.assert_told(START, &["MetaFailing"]);
+    play.world.driver.keeps_up_every = None;
+    play.world.settle().await;
+    assert_eq!(play.world.over_but_for_duplicates(2).await.sent, 2);
+}
+
+#[tokio::test]
+async fn a_meta_that_cannot_be_reached_is_told_and_loses_nothing() {
+    let mut play = Play::start().await;
+    IS_CUT_OFF.set(true);
+    play.world.say(&all_said(1..=3)).await;
+    play.pass(2 * HOUR, HOUR).await;
+    assert!(play.is_on("MetaFailing"), "as long as it lasts");
+    play.assert_told(START, &["MetaFailing"]);
+    IS_CUT_OFF.set(false);
+    play.world.driver.keeps_up_every = None;
+    play.world.settle().await;
+    assert_eq!(play.world.over(3).await.sent, 3);
+}
+
+#[tokio::test]
+async fn a_permission_that_is_withdrawn_is_told() {
+    let mut play = Play::start().await;
+    play.fault(FaultKind::Permission, 8 * 24 * HOUR);
+    play.world.say(&all_said(1..=20)).await;
+    play.pass(6 * HOUR, HOUR).await;
+    play.assert_told(START, &["StoppedAccount"]);
+    assert!(play.is_on("StoppedAccount"));
+}
+
+#[tokio::test]
+async fn a_dead_token_and_a_restricted_account_are_told() {
+    for (kind, alarm) in [
+        (FaultKind::TokenDead { subcode: 463 }, "DeadToken"),
+        (FaultKind::Blocked, "BlockedAccount"),
+    ] {
+        let mut play = Play::start().await;
+        play.fault(kind, 24 * HOUR);
+        play.world.say(&all_said(1..=5)).await;
+        play.pass(2 * HOUR, HOUR).await;
+        let told = play.told_since(START);
+        assert!(told[alarm].since(START) <= TOLD_WITHIN, "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn dms_that_are_all_refused_are_told() {
+    for kind in [FaultKind::RecipientUnavailable, FaultKind::LinkRefused] {
+        let mut play = Play::start().await;
+        play.fault(kind.clone(), 24 * HOUR);
+        play.world.say(&all_said(1..=30)).await;
+        play.pass(2 * HOUR, HOUR).await;
+        let expected = match kind {
+            FaultKind::LinkRefused => "StoppedAccount",
+            _ => "SendsFailing",
+        };
+        play.assert_told(START, &[expected]);
+    }
+}
+
+thread_local! {
+    /// What the functions have logged.
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The time by which repeated lines are left out.
+    static CLOCK: RefCell<Option<Arc<SteppedClock>>> = const { RefCell::new(None) };
+}
+
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The clock of this thread's play.
+struct OfPlay;
+
+impl Clock for OfPlay {
+    fn now(&self) -> Timestamp {
+        CLOCK.with_borrow(|clock| clock.as_ref().map_or(START, |clock| clock.now()))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.now().since(START)
+    }
+}
+
+#[tokio::test]
+async fn a_kms_that_is_gone_is_told_in_a_line_a_minute_and_loses_nothing() {
+    let levels = Targets::new().with_target("spillway_service", LevelFilter::WARN);
+    let _logs = log_to(telemetry::limited(levels, || Log, Arc::new(OfPlay)));
+    let mut play = Play::start().await;
+    CLOCK.set(Some(play.world.clock.clone()));
+    play.world.stack.keys.set_gone(true);
+    play.world.stack.replace_process().unwrap();
+    play.world.say(&all_said(1..=4)).await;
+    let lasts = HOUR;
+    play.pass(lasts, lasts).await;
+    play.assert_told(START, &["TokenKey", "FailedVisit"]);
+    assert!(play.is_on("TokenKey"));
+    let log = LOG.take();
+    let lines = std::str::from_utf8(&log).unwrap().lines().filter(|line| line.contains("put off"));
+    let lines = lines.count() as u64;
+    // Each minute's line, and how many were left out since the one before.
+    let minutes = lasts.as_secs() / 60;
+    assert!((minutes / 2..=2 * minutes + 2).contains(&lines), "{lines} lines in {minutes} minutes");
+    play.world.stack.keys.set_gone(false);
+    play.pass(HOUR / 6, HOUR).await;
+    assert_eq!(play.world.report().await.sent, 4);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_any_more_is_told() {
+    let mut play = Play::start().await;
+    play.world.say(&[said(1)]).await;
+    play.world.stack.secret_gone.store(true, Ordering::Relaxed);
+    let gone_at = play.world.now();
+    for n in 2..=15 {
+        play.pass(2 * MINUTE, 2 * MINUTE).await;
+        assert_eq!(play.world.say(&[said(n)]).await, 200, "it goes on with what it has read");
+    }
+    play.assert_told(gone_at, &["Secret"]);
+}
+
+#[tokio::test]
+async fn a_dynamodb_that_is_out_is_told() {
+    let mut play = Play::start().await;
+    play.world.say(&all_said(1..=10)).await;
+    play.world.stack.faults.take_out(Service::DynamoDb, Outage::Whole);
+    let out_at = play.world.now();
+    for n in 11..=18 {
+        let at = play.world.now() + MINUTE;
+        play.world.plan(at, &[said(n)]);
+        play.pass(2 * MINUTE, 2 * MINUTE).await;
+    }
+    let told = play.told_since(out_at);
+    for alarm in ["WebhookError", "FunctionError"] {
+        assert!(told[alarm].since(out_at) <= TOLD_WITHIN, "{told:?}");
+    }
+}
+
+/// POSTs a delivery that no app secret has signed.
+async fn forge(play: &Play) {
+    let body = br#"{"object":"instagram","entry":[]}"#;
+    let forged = sign(&SecretString::from("a guess"), body);
+    assert_eq!(play.world.post_raw(body, Some(&forged)).await, 401);
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_told_and_forged_deliveries_among_right_ones_are_not() {
+    let mut play = Play::start().await;
+    for n in 1..=10 {
+        forge(&play).await;
+        play.world.say(&[said(n)]).await;
+        // So does `spillway doctor`, from cron.
+        forge(&play).await;
+        play.pass(2 * MINUTE, 2 * MINUTE).await;
+    }
+    assert_eq!(play.told_since(START), BTreeMap::new());
+    let wrong_since = play.world.now();
+    for _ in 0..10 {
+        forge(&play).await;
+        play.pass(2 * MINUTE, 2 * MINUTE).await;
+    }
+    play.assert_told(wrong_since, &["Signature"]);
+}
+
+/// Some comments a day, now and then with a call that fails, as they do.
+#[tokio::test]
+async fn a_healthy_month_raises_no_alarm() {
+    const DAYS: u32 = 30;
+    let mut play = Play::start().await;
+    play.world.driver.keeps_up_every = Some(HOUR);
+    for day in 0..DAYS {
+        if day % 7 == 3 {
+            play.fault(FaultKind::NoAnswer, HOUR);
+        }
+        let morning = START + Duration::from_secs(u64::from(day) * 24 * 3600 + 60);
+        play.world.plan(morning, &all_said(day * 10..day * 10 + 6));
+        play.pass(24 * HOUR, 6 * HOUR).await;
+    }
+    assert_eq!(play.told_since(START), BTreeMap::new());
+    assert_eq!(play.world.report().await.sent, u64::from(DAYS) * 6);
+}
