@@ -22,7 +22,7 @@ use spillway_service::new_limits::{NewLimits, NewTerms, WarmUpSince};
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::limits;
-use crate::output::{Output, Paint, note, paint, parse_span, span, table, when};
+use crate::output::{Output, Paint, counted, note, paint, parse_span, span, table, when};
 use crate::progress::Progress;
 
 /// What is done with accounts.
@@ -317,17 +317,19 @@ async fn remove(
 ) -> Result<()> {
     let removable = deployment.admin.removable(id).await?;
     consent.ask(&format!(
-        "account {id} with {} campaigns is removed, and {} waiting sends are cancelled",
-        removable.campaigns, removable.waiting
+        "this removes account {id} with {}, and cancels {}",
+        counted(removable.campaigns, "campaign"),
+        counted(removable.waiting, "waiting send")
     ))?;
     let progress = Progress::new("cancelled", removable.waiting);
     let removed = deployment.admin.remove(&removable, |sends| progress.advance(sends)).await?;
     progress.finish();
     output.print(&removed, || {
         let RemovedView { cancelled, under_way, .. } = removed;
-        let mut text = format!("{id} is removed; {cancelled} waiting sends are cancelled\n");
+        let sends = counted(cancelled, "waiting send");
+        let mut text = format!("{id} is removed, and {sends} cancelled\n");
         if under_way > 0 {
-            let _ = writeln!(text, "{under_way} had a call under way: they end by themselves");
+            let _ = writeln!(text, "calls under way, which end by themselves: {under_way}");
         }
         text
     })

@@ -186,9 +186,8 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
         output.print(&(), || planned.iter().map(plan_text).collect())?;
     }
     if removed > 0 && !options.dry_run {
-        options.consent.ask(&format!(
-            "{removed} campaigns are removed, and what waits for them is cancelled"
-        ))?;
+        let removed = counted(removed, "campaign");
+        options.consent.ask(&format!("this removes {removed}, and cancels what waits there"))?;
     }
     let is_written = !is_empty && !options.dry_run;
     if !options.dry_run {

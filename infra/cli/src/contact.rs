@@ -7,7 +7,7 @@ use spillway_service::admin::sends::Forgotten;
 
 use crate::confirm::Consent;
 use crate::deployment::Where;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::progress::Progress;
 
 /// What is done with people.
@@ -62,8 +62,9 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     });
     output.print(&shown, || {
         format!(
-            "{} waiting sends are cancelled; {} entries name the person no more\n",
-            forgotten.waiting.done, forgotten.entries
+            "cancelled: {}; forgotten: {}\n",
+            counted(forgotten.waiting.done, "waiting send"),
+            counted(forgotten.entries, "DM")
         )
     })?;
     if forgotten.waiting.left > 0 {

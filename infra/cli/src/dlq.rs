@@ -11,7 +11,7 @@ use spillway_service::admin::rfc3339;
 
 use crate::confirm::Consent;
 use crate::deployment::Where;
-use crate::output::{Output, table};
+use crate::output::{Output, parse_limit, table};
 use crate::progress::Progress;
 
 /// What is done with the dead-letter queue.
@@ -28,7 +28,7 @@ message that cannot be read is not Spillway's, or was written by a version long 
 visible to others again when this command ends.")]
     List {
         /// At most this many
-        #[arg(long, default_value_t = 100, value_name = "N")]
+        #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_limit, allow_negative_numbers = true)]
         limit: usize,
     },
     /// Show one message with its body

@@ -11,14 +11,14 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::events::EventView;
 
 use crate::deployment::Where;
-use crate::output::{Output, heard, parse_span, table, when};
+use crate::output::{Output, heard, parse_limit, parse_span, table, when};
 
 /// Whose events, and how far back.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   spillway events                                    all accounts, the last day
-  spillway events 17841400000000001 --since 168h     one account, the last week
+  spillway events 17841400000000001 --since 7d       one account, the last week
   spillway events --json | jq -c '.events[] | select(.event == \"limit_met\")'
 
 The newest come first. Holds of the whole app have the name `app` in place of an account. Journals are
@@ -30,7 +30,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_span)]
     since: Duration,
     /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = parse_limit, allow_negative_numbers = true)]
     limit: usize,
 }
 

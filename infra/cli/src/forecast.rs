@@ -91,10 +91,9 @@ impl From<Order> for Overflow {
 }
 
 fn span(text: &str) -> Result<Duration, String> {
-    let span: Option<jiff::SignedDuration> = text.parse().ok();
-    span.and_then(|span| Duration::try_from(span).ok())
+    spillway_core::span::parse(text)
         .filter(|span| *span <= Duration::from_secs(30 * 86_400))
-        .ok_or_else(|| "write a time such as 90s, 5m or 2h, at most 720h".to_owned())
+        .ok_or_else(|| "write a time such as 90s, 5m, 2h or 1d, at most 30d".to_owned())
 }
 
 /// What is printed.

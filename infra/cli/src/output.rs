@@ -131,12 +131,20 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// Reads a length of time such as `90s`, `30m` or `2h`.
+/// Reads a length of time such as `90s`, `30m`, `2h` or `1d`.
 pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
-    let span: Option<jiff::SignedDuration> = text.parse().ok();
-    span.and_then(|span| Duration::try_from(span).ok())
+    spillway_core::span::parse(text)
         .filter(|span| !span.is_zero() && *span <= Duration::from_secs(365 * 86_400))
-        .ok_or_else(|| "write a time such as 90s, 30m or 48h, at most 8760h".to_owned())
+        .ok_or_else(|| {
+            "write a time such as 90s, 30m, 48h or 7d, above 0 and at most 365d".to_owned()
+        })
+}
+
+/// Reads how many things are listed at most.
+pub(crate) fn parse_limit(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1_000_000;
+    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+    limit.ok_or_else(|| format!("write a number from 1 to {MOST}"))
 }
 
 #[cfg(test)]
@@ -169,6 +177,9 @@ mod tests {
         let spans = [59, 60, 3600, 90_000].map(|secs| span(Duration::from_secs(secs)));
         assert_eq!(spans, ["59 s", "1 min 0 s", "1 h 0 min", "1 d 1 h"]);
         assert_eq!(parse_span("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(parse_span("1d"), Ok(Duration::from_secs(86_400)));
+        assert!(["0", "-1", "1000001", "many"].iter().all(|text| parse_limit(text).is_err()));
+        assert_eq!((parse_limit("1"), parse_limit("1000000")), (Ok(1), Ok(1_000_000)));
         assert!(["", "2", "-2h", "0s", "9999h"].iter().all(|text| parse_span(text).is_err()));
     }
 }

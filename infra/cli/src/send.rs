@@ -14,7 +14,7 @@ use spillway_service::admin::wait::Wait;
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
-use crate::output::{Output, Paint, note, paint, table, when};
+use crate::output::{Output, Paint, counted, note, paint, parse_limit, table, when};
 use crate::progress::Progress;
 
 /// What is done with sends.
@@ -85,7 +85,7 @@ pub(crate) struct ListOptions {
     #[arg(long, value_name = "CAMPAIGN")]
     campaign: Option<String>,
     /// At most this many
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = parse_limit, allow_negative_numbers = true)]
     limit: usize,
 }
 
@@ -319,7 +319,7 @@ async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output)
         known(deployment, &account, campaign.as_ref()).await?;
         return shown_cancelled(CancelledAll::default(), output);
     }
-    options.consent.ask(&format!("{waiting} waiting sends are cancelled for good"))?;
+    options.consent.ask(&format!("this cancels {} for good", counted(waiting, "waiting send")))?;
     let progress = Progress::new("cancelled", waiting);
     let all = admin.cancel_waiting(&account, wanted, |done| progress.advance(done)).await?;
     progress.finish();
@@ -342,7 +342,7 @@ async fn cancel_named(
             }
         }
     }
-    consent.ask(&format!("{} waiting sends are cancelled for good", waiting.len()))?;
+    consent.ask(&format!("this cancels {} for good", counted(waiting.len(), "waiting send")))?;
     let mut all = CancelledAll::default();
     for (outbox_key, send) in &waiting {
         let id = &send.id;

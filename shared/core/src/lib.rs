@@ -13,7 +13,7 @@
 //! | [`send`], [`history`], [`journal`] | the life of a send, and what people are told |
 //! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
 //! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
-//! | [`id`], [`seed`], [`time`] | ids, seeds and instants |
+//! | [`id`], [`seed`], [`time`], [`span`] | ids, seeds, instants and spans |
 //!
 //! # A budget decision
 //!
@@ -126,7 +126,7 @@ pub mod rotation;
 pub mod rules;
 pub mod seed;
 pub mod send;
-mod span;
+pub mod span;
 pub mod status;
 pub mod time;
 pub mod upkeep;

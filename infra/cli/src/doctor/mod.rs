@@ -22,7 +22,7 @@ use spillway_service::port::MaintenanceRecords;
 use self::finding::{Finding, Verdict};
 use crate::deployment::{Deployment, Where};
 use crate::exit::Ended;
-use crate::output::{Output, Paint, paint, span};
+use crate::output::{Output, Paint, counted, paint, span};
 use crate::progress::Progress;
 
 /// What to look at.
@@ -200,10 +200,10 @@ fn text(findings: &[Finding]) -> String {
     let count = |of| findings.iter().filter(|finding| finding.verdict == of).count();
     let _ = writeln!(
         text,
-        "\n{} good, {} skipped, {} warnings, {} wrong",
+        "\n{} good, {} skipped, {}, {} wrong",
         count(Verdict::Good),
         count(Verdict::Skipped),
-        count(Verdict::Warning),
+        counted(count(Verdict::Warning), "warning"),
         count(Verdict::Wrong)
     );
     text

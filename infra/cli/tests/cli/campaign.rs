@@ -55,7 +55,7 @@ async fn a_file_is_shown_applied_and_the_second_time_changes_nothing() {
         (&left["changed"], &left["accounts"][0]["campaigns"][1]["change"]),
         (&json!(false), &json!("left"))
     );
-    stand.run(&["campaign", "apply", one, "--prune"]).await.failed(5, "1 campaigns are removed");
+    stand.run(&["campaign", "apply", one, "--prune"]).await.failed(5, "this removes 1 campaign, ");
     stand.run(&["campaign", "apply", one, "--prune", "--yes"]).await.ok();
     stand
         .run(&["campaign", "show", "course", "--account", CREATOR])

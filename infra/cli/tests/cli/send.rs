@@ -42,7 +42,7 @@ async fn waiting_sends_are_listed_shown_and_cancelled() {
     assert_eq!((&status["state"], &status["next_dm_at"]), (&json!("held"), &Value::Null));
 
     let one = send_id(CREATOR, 7);
-    stand.run(&["send", "cancel", &one]).await.failed(5, "1 waiting sends are cancelled for good");
+    stand.run(&["send", "cancel", &one]).await.failed(5, "this cancels 1 waiting send for good");
     stand.run(&["send", "cancel", &one, "--yes"]).await.ok();
     let shown = stand.json(&["send", "show", &one]).await;
     assert_eq!((&shown["state"], &shown["cause"]), (&json!("cancelled"), &json!("operator")));

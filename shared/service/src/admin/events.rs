@@ -2,14 +2,15 @@
 
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::time::Timestamp;
 
 use super::AdminError;
 use super::accounts::AccountAdmin;
-use super::instant::instant;
+use super::instant::{instant, rfc3339};
 use crate::app::app_journal;
 
 /// Journals that are read at a time.
@@ -24,8 +25,24 @@ pub struct EventView {
     /// The account, or `app`.
     pub account: AccountId,
     /// What.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "with_instants")]
     pub what: Event,
+}
+
+/// The fields of events that are instants, in milliseconds in the store.
+const INSTANTS: [&str; 4] = ["token_ends", "last_seen", "since", "until"];
+
+/// Serialises an event with its instants as [`rfc3339`] writes them; one that never comes is `null`.
+fn with_instants<S: Serializer>(what: &Event, to: S) -> Result<S::Ok, S::Error> {
+    let mut event = serde_json::to_value(what).map_err(S::Error::custom)?;
+    for name in INSTANTS {
+        if let Some(at) = event.get_mut(name)
+            && let Some(millis) = at.as_u64()
+        {
+            *at = rfc3339(Timestamp::from_millis(millis)).into();
+        }
+    }
+    event.serialize(to)
 }
 
 impl From<JournalEntry> for EventView {
@@ -64,5 +81,47 @@ impl AccountAdmin {
             events.truncate(limit);
             Ok(events)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spillway_core::hold::HoldCause;
+    use spillway_core::quota::Tier;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    #[test]
+    fn every_instant_of_an_event_is_written_as_a_date() {
+        let campaign = || "guide".into();
+        let events = [
+            Event::Connected { token_ends: Some(NOW) },
+            Event::TokenRefreshed { token_ends: NOW },
+            Event::TokenRefreshFailed { reason: "no".into(), token_ends: Some(NOW) },
+            Event::Silent { last_seen: Some(NOW) },
+            Event::Backfilled { since: NOW, read: 1, found: 1, unfinished: 0 },
+            Event::HoldSet { cause: HoldCause::Operator, until: Timestamp::NEVER },
+            Event::CampaignHeld { campaign: campaign(), until: NOW },
+            Event::CampaignPaused { campaign: campaign() },
+            Event::ServerErrors { calls: 721, server_errors: 216 },
+            Event::TierChanged { from: Tier::One, to: Tier::Two },
+        ];
+        for what in events {
+            let view = EventView { at: NOW, account: "178".into(), what };
+            let json = serde_json::to_value(&view).unwrap();
+            for (name, value) in json.as_object().unwrap() {
+                assert!(value.as_u64().is_none_or(|n| n < 1_000_000), "{name}: {json}");
+            }
+            assert_eq!(json["at"], "2026-09-21T14:13:20Z");
+        }
+        let until = |until| {
+            let what = Event::HoldSet { cause: HoldCause::Operator, until };
+            let view = EventView { at: NOW, account: "178".into(), what };
+            serde_json::to_value(view).unwrap()["until"].clone()
+        };
+        assert_eq!(until(NOW), "2026-09-21T14:13:20Z");
+        assert_eq!(until(Timestamp::NEVER), serde_json::Value::Null);
     }
 }

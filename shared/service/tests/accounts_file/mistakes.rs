@@ -93,7 +93,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
         "unit = \"recipients\"",
         "line 5: profile `agency`: quota `calls_hour` counts recipients: name private_reply, live_reply and message all three",
     ),
-    ("\"1h\"", "\"soon\"", "line 9: `soon` is not a length of time: write `10m` or `24h`"),
+    ("\"1h\"", "\"soon\"", "line 9: `soon` is not a length of time: write `10m`, `24h` or `1d`"),
     (
         "\"1h\"",
         "\"0s\"",

@@ -174,6 +174,11 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^[0-9]{2}:[0-9]{2}$" => text
             .split_once(':')
             .is_some_and(|(hour, minute)| digits(hour, 2..=2) && digits(minute, 2..=2)),
+        "^(none|[0-9]{4}-[0-9]{2}-[0-9]{2}.*)$" => {
+            let day = text.get(..10).unwrap_or_default();
+            let is_number = |(part, long): (&str, usize)| digits(part, long..=long);
+            text == "none" || day.split('-').zip([4, 2, 2]).all(is_number)
+        }
         other => panic!("pattern `{other}` is not known here"),
     }
 }
