@@ -217,10 +217,13 @@ fn with_a_promise_of_upkeep_switched_off_it_breaks() {
 fn what_operators_do_holds_whatever_fails() {
     let mut broken = Vec::new();
     let mut totals = Totals::default();
-    seeds::play_all(Theme::Administration, 501..601, Sabotage::None, |run| {
-        totals.add(&run);
-        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
-    });
+    // In the last one upkeep reads comments before it knows how the account is named.
+    for seeds in [501..601, 3373..3374] {
+        seeds::play_all(Theme::Administration, seeds, Sabotage::None, |run| {
+            totals.add(&run);
+            broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+        });
+    }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     for what in [
         "cancelled",
