@@ -83,12 +83,19 @@ impl Consequence {
             Verdict::Blocked => clear(HoldCause::Blocked),
             Verdict::TokenDead => clear(HoldCause::TokenDead),
             Verdict::Permission => clear(HoldCause::Permission),
+            Verdict::Transient
+            | Verdict::FetchFailed
+            | Verdict::Ambiguous
+            | Verdict::PermissionUnclear
+            | Verdict::MediaUnclear
+            | Verdict::BadRequest
+                if is_server_error =>
+            {
+                doubt(Doubt::Server, Own::Unknown)
+            }
             Verdict::PermissionUnclear => doubt(Doubt::Permission, Own::Space),
             Verdict::MediaUnclear => doubt(Doubt::Media, Own::Space),
             Verdict::LinkBlocked => Self::Refused(Evidence::Campaign, Own::Space),
-            Verdict::Transient | Verdict::FetchFailed | Verdict::Ambiguous if is_server_error => {
-                doubt(Doubt::Server, Own::Unknown)
-            }
             Verdict::Ambiguous if error.is_some() => Self::Own(Own::Unknown),
             Verdict::Ambiguous => Self::Own(match to {
                 Some(Address::Person(_)) => Own::End(FailReason::NoAnswer),
@@ -158,7 +165,18 @@ mod tests {
         assert_eq!(of(&CallError::Unknown, &person), no_answer);
         let server = Consequence::Refused(Evidence::Doubt(Doubt::Server), Own::Unknown);
         for to in [comment(), person] {
-            for (code, subcode) in [(0, 0), (1, 0), (2, 0), (1, 99), (1, 1_357_046), (1200, 0)] {
+            for (code, subcode) in [
+                (0, 0),
+                (1, 0),
+                (2, 0),
+                (1, 99),
+                (1, 1_357_046),
+                (1200, 0),
+                (3, 0),
+                (10, 0),
+                (100, 0),
+                (200, 99),
+            ] {
                 assert_eq!(of(&refused(500, code, subcode), &to), server, "{code}/{subcode}");
             }
             for (code, subcode) in [(1, 0), (2, 0), (1, 1_357_046)] {
