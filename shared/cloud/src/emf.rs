@@ -155,6 +155,7 @@ mod tests {
                         "Dimensions": [["Stack"]],
                         "Metrics": [
                             { "Name": "Sent", "Unit": "Count" },
+                            { "Name": "FailedSends", "Unit": "Count" },
                             { "Name": "GraphLatency", "Unit": "Milliseconds" },
                         ],
                     },
@@ -167,6 +168,7 @@ mod tests {
             },
             "Stack": "prod",
             "Sent": 1,
+            "FailedSends": 1,
             "GraphLatency": 312,
             "Reason": "CommentGone",
             "Failed": 1,
