@@ -36,7 +36,7 @@ texts are not shown; the text of a DM is stored nowhere.")]
     },
     /// Cancel waiting sends
     Cancel(CancelOptions),
-    /// Repeat failed sends, where no second DM can result
+    /// Repeat failed sends; it asks where the DM may have arrived
     #[command(after_help = "\
 Examples:
   spillway send retry 17841400000000001/17890000000000001

@@ -139,8 +139,8 @@ impl SecretSource for SecretsManager {
 /// How long a process goes on with the secrets it has read.
 pub const BELIEVED: Duration = Duration::from_secs(5 * 60);
 
-/// The shortest time between two readings while there are secrets to go on with: anybody can send
-/// what does not match.
+/// The shortest time between two reads while there are secrets to use: anybody can send forged
+/// deliveries, and each must not cost a read.
 pub const REREAD_AFTER: Duration = Duration::from_secs(60);
 
 /// The secrets of a process.
@@ -164,7 +164,7 @@ impl SecretStore {
         Self { source, clock, meter, last: Mutex::default() }
     }
 
-    /// The secrets. Those that were read once are gone on with for as long as none can be read.
+    /// Returns the secrets. If none can be read, the last ones that were read stay in use.
     ///
     /// # Errors
     /// When none were read yet and none can be.

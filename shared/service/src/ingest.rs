@@ -47,8 +47,8 @@ use crate::versioned::{CursorOf, Measured, measure_and_replace};
 /// mark stays.
 const MARK_REMEMBERED: Duration = Duration::from_secs(300);
 
-/// How long a process does not write down again that webhooks tell of an account: one write an
-/// hour, an account and a process. Upkeep allows for it
+/// How long after one write a process does not note again that an account's webhooks come: one
+/// write an hour, an account and a process. Upkeep allows for it
 /// ([`HEARD_SLACK`](spillway_core::upkeep::HEARD_SLACK)).
 const HEARD_REMEMBERED: Duration = Duration::from_secs(3600);
 

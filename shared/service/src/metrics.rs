@@ -260,24 +260,24 @@ type Recorded = BTreeMap<(Metric, Option<Label>), BTreeMap<u64, u64>>;
 pub struct Meter(Mutex<Recorded>);
 
 impl Meter {
-    /// So many more; none is no news.
+    /// Adds `n` to a counter. Nothing is written for 0.
     pub fn count(&self, metric: Metric, n: usize) {
         if n > 0 {
             self.record(metric, None, n as u64);
         }
     }
 
-    /// One more under this label.
+    /// Adds one to a counter under this label.
     pub fn count_by(&self, metric: Metric, label: impl Into<Label>) {
         self.record(metric, Some(label.into()), 1);
     }
 
-    /// A value.
+    /// Records a value.
     pub fn see(&self, metric: Metric, value: u64) {
         self.record(metric, None, value);
     }
 
-    /// A span, in the metric's unit.
+    /// Records a span, in the metric's unit.
     pub fn see_span(&self, metric: Metric, span: Duration) {
         let value = match metric.definition().unit {
             Unit::Milliseconds => u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
@@ -286,7 +286,7 @@ impl Meter {
         self.record(metric, None, value);
     }
 
-    /// How a send ended.
+    /// Counts a send that has ended.
     pub fn ended(&self, outcome: &Outcome) {
         match outcome {
             Outcome::Sent { .. } => self.count(Metric::Sent, 1),

@@ -295,7 +295,8 @@ fn record(item: &Item) -> Result<MaintenanceRecord, StoreError> {
     })
 }
 
-/// By which ids apps name the account. An item of before has its one among what upkeep knows.
+/// Returns the app-scoped ids of the account. An earlier version kept the only one with what upkeep
+/// knows.
 fn aliases(item: &Item) -> Result<BTreeSet<String>, StoreError> {
     let known = record(item)?.upkeep.app_scoped;
     let reader = Reader { item, what: STRIKE };
