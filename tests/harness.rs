@@ -220,7 +220,7 @@ impl World {
 
     /// A webhook has died with batches of these comments written, and none of their entries.
     pub(crate) async fn half_recorded(quotas: QuotaOptions, said: &[Said]) -> Self {
-        for requests in 1..20 {
+        for requests in 1..80 {
             let world = Self::start(quotas).await;
             world.stack.faults.kill_at(requests, KillPoint::Before);
             assert_eq!(world.say(said).await, 502);
