@@ -600,7 +600,7 @@ fn what_samconfig_sets_the_template_has() {
             let allowed = parameter["AllowedValues"].as_array();
             let is_allowed = |allowed: &Value| match allowed {
                 Value::String(text) => text == value,
-                other => other.to_string() == value,
+                other => value.parse().ok() == other.as_u64(),
             };
             assert!(
                 allowed.is_none_or(|allowed| allowed.iter().any(is_allowed)),

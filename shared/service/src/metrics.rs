@@ -514,7 +514,8 @@ mod tests {
 
         meter.call_failed(&CallError::Unknown);
         meter.call_failed(&refused(4));
-        let labels: Vec<_> = taken(&meter).into_iter().map(|(_, label, _)| label).collect();
+        let errors = taken(&meter).into_iter().filter(|(of, ..)| *of == Metric::GraphErrors);
+        let labels: Vec<_> = errors.map(|(_, label, _)| label).collect();
         assert_eq!(labels, ["AppThrottled", "NoAnswer"]);
     }
 }
