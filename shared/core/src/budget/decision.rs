@@ -30,7 +30,7 @@ pub struct BudgetRequest<'a> {
     /// How long the calls may take at most. A probe is waited for until then.
     pub lease_until: Timestamp,
     /// Where the unit of the person lies who is written to, of a single one: see
-    /// [`Unit::Recipients`].
+    /// [`Unit::Recipients`](crate::quota::Unit::Recipients).
     pub counted_at: Option<Timestamp>,
     /// A usage that Meta reported and that is not in the budget yet.
     pub usage: Option<Usage>,

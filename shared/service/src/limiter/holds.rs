@@ -195,7 +195,8 @@ impl Limiter {
     }
 
     /// Stops the account by hand until `until`, and gives its budget before and after: once this
-    /// returns nothing more is granted. A call that was granted within the [`GRANT_LIFE`] before
+    /// returns nothing more is granted. A call that was granted within the
+    /// [`GRANT_LIFE`](spillway_core::quota::GRANT_LIFE) before
     /// may still be made.
     ///
     /// # Errors
