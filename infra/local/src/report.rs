@@ -374,7 +374,7 @@ mod tests {
     use super::*;
     use crate::setup::QuotaOptions;
 
-    /// Four comments, of which one was too late: the planner does no better.
+    /// Four comments, one of them too late. The best plan also expires one.
     fn clean() -> Report {
         Report {
             matched: 4,

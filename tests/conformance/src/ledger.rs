@@ -55,7 +55,7 @@ pub async fn a_failed_send_waits_again_once(subject: &dyn Subject) {
     assert!(!ledger.reopen(&old, &other, &again, now(subject)).await.unwrap(), "another end");
 }
 
-/// Who is forgotten is named by no entry of a send that has ended, and the entry stays.
+/// After a person is forgotten the entries of their ended sends stay, without their ids.
 pub async fn a_forgotten_person_is_named_by_no_entry(subject: &dyn Subject) {
     let sent = Outcome::Sent {
         recipient: Some("526".into()),
@@ -75,7 +75,7 @@ pub async fn a_forgotten_person_is_named_by_no_entry(subject: &dyn Subject) {
     }
     ledger.forget_unit(&old.id.account, &"526".into()).await.unwrap();
 
-    // Both are still found, by whoever looks for one and by whoever looks for all.
+    // Both entries are still found, one by one and in the list.
     let mut all = Vec::new();
     let mut after: Option<String> = None;
     loop {

@@ -20,7 +20,7 @@ pub(crate) struct ByHand {
     logins: BTreeMap<AccountId, SealedToken>,
     /// When each account was last known to be connected, in milliseconds since 1970.
     connected_at: BTreeMap<AccountId, u64>,
-    /// Accounts of which everybody knows that their limits were changed.
+    /// Accounts whose changed limits are announced in their budgets.
     pub(crate) changed_limits: BTreeSet<AccountId>,
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Changes(BTreeMap<AccountId, Vec<Change>>);
 struct Change {
     /// When, in milliseconds since 1970.
     at: u64,
-    /// How the settings stand since.
+    /// The settings from then on.
     settings: Settings,
     /// Whether it raised the account's revision.
     is_revision: bool,

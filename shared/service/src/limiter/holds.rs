@@ -196,8 +196,7 @@ impl Limiter {
 
     /// Stops the account by hand until `until`, and gives its budget before and after: once this
     /// returns nothing more is granted. A call that was granted within the
-    /// [`GRANT_LIFE`](spillway_core::quota::GRANT_LIFE) before
-    /// may still be made.
+    /// [`GRANT_LIFE`](spillway_core::quota::GRANT_LIFE) before may still be made.
     ///
     /// # Errors
     /// When the store does not answer, or this machine's clock is off.
