@@ -1,4 +1,4 @@
-//! What a decision, a plan and a forecast cost: `cargo bench -p spillway-core`.
+//! What a match, a decision, a plan and a forecast cost: `cargo bench -p spillway-core`.
 //!
 //! Times are of this machine. What must hold anywhere: a decision on an account whose windows are
 //! full takes microseconds, and a plan of 100,000 sends a fraction of a second.
@@ -7,10 +7,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
+use serde_json::json;
 use spillway_core::budget::{Budget, BudgetRequest, Decision, GrantId};
-use spillway_core::campaign::Overflow;
+use spillway_core::campaign::{Campaign, Campaigns, Overflow};
 use spillway_core::forecast::{Expected, forecast};
-use spillway_core::id::SendId;
+use spillway_core::id::{MediaId, SendId};
 use spillway_core::pace::{Cursor, Probing, plan};
 use spillway_core::profile::{Profile, Spread};
 use spillway_core::quota::{Action, Tier};
@@ -122,4 +123,28 @@ fn a_forecast(bencher: Bencher<'_, '_>, sends: usize) {
     let order = Overflow::OldestFirst;
     let sends = vec![Expected { class: Class::PRIVATE_REPLY, arrives: at, deadline, order }; sends];
     bencher.bench(|| forecast(&rules, &budget, &Cursor::default(), at, &[], black_box(&sends)));
+}
+
+/// 1,000 comments against 50 campaigns of two keywords each, one comment in ten a match.
+#[divan::bench]
+fn a_thousand_comments_for_fifty_campaigns(bencher: Bencher<'_, '_>) {
+    let campaign = |n: u32| {
+        let keywords = [format!("guide{n}"), format!("leitfaden {n}")];
+        let fields = json!({ "id": n.to_string(), "keywords": keywords, "messages": ["hi"] });
+        serde_json::from_value::<Campaign>(fields).expect("a campaign")
+    };
+    let campaigns = Campaigns::new((0..50).map(campaign));
+    let comments: Vec<String> = (0..1000)
+        .map(|n| match n % 10 {
+            0 => format!("GUIDE{} please!", n % 50),
+            1 => "Quiero la guía, ¡gracias! 🔥🔥".to_owned(),
+            2 => "l'ebook svp 🙏".to_owned(),
+            3 => "أريد الرابط من فضلك".to_owned(),
+            _ => "this is so good, I have been looking for it everywhere".to_owned(),
+        })
+        .collect();
+    let media = MediaId::from("17900000000000021");
+    bencher.bench(|| {
+        comments.iter().filter(|text| campaigns.matching(text, &[&media]).is_some()).count()
+    });
 }

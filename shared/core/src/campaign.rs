@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CampaignId, MediaId};
-use crate::keyword::{Folded, Matching};
+use crate::keyword::{Comment, Keyword, Matching, Tolerance};
 use crate::message::Template;
 use crate::time::Timestamp;
 
@@ -25,6 +25,10 @@ pub struct Campaign {
     /// How a comment must contain a keyword or an exception.
     #[serde(default)]
     pub matching: Matching,
+    /// What may be different in a comment's words from the keyword's. Exceptions are exact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(transform = different))]
+    pub tolerate: Vec<Tolerance>,
     /// A comment that contains one of these does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(transform = words))]
@@ -80,6 +84,12 @@ fn words(list: &mut schemars::Schema) {
     list.insert("items".into(), [("type", "string"), ("pattern", r"\S")].into_iter().collect());
 }
 
+/// Describes a list of different values.
+#[cfg(feature = "schema")]
+fn different(list: &mut schemars::Schema) {
+    list.insert("uniqueItems".into(), true.into());
+}
+
 /// Describes a list of different ids.
 #[cfg(feature = "schema")]
 fn ids(list: &mut schemars::Schema) {
@@ -124,7 +134,7 @@ impl Campaign {
         if messages.is_empty() || messages.len() > 255 {
             return Err(CampaignError::Messages(id.clone()));
         }
-        if keywords.iter().chain(except).any(|word| Folded::new(word).is_empty()) {
+        if keywords.iter().chain(except).any(|word| Keyword::new(word).is_empty()) {
             return Err(CampaignError::EmptyKeyword(id.clone()));
         }
         if self.overflow == Overflow::PublicReply {
@@ -153,8 +163,8 @@ impl Campaign {
         if self.keywords.is_empty() && other.keywords.is_empty() {
             return Some("");
         }
-        let theirs: Vec<Folded> = other.keywords.iter().map(|word| Folded::new(word)).collect();
-        let is_theirs = |word: &&String| theirs.contains(&Folded::new(word));
+        let theirs: Vec<Keyword> = other.keywords.iter().map(|word| Keyword::new(word)).collect();
+        let is_theirs = |word: &&String| theirs.contains(&Keyword::new(word));
         self.keywords.iter().find(is_theirs).map(String::as_str)
     }
 }
@@ -167,8 +177,8 @@ pub struct Campaigns(Vec<Ready>);
 struct Ready {
     campaign: Campaign,
     running: Running,
-    keywords: Vec<Folded>,
-    except: Vec<Folded>,
+    keywords: Vec<Keyword>,
+    except: Vec<Keyword>,
 }
 
 /// A comment that a campaign wants.
@@ -189,7 +199,7 @@ impl Campaigns {
 
     /// Prepares campaigns, some of them paused: see [`Self::new`].
     pub fn as_they_run(campaigns: impl IntoIterator<Item = (Campaign, Running)>) -> Self {
-        let fold = |words: &[String]| words.iter().map(|word| Folded::new(word)).collect();
+        let fold = |words: &[String]| words.iter().map(|word| Keyword::new(word)).collect();
         let mut ready: Vec<Ready> = campaigns
             .into_iter()
             .map(|(campaign, running)| Ready {
@@ -199,7 +209,7 @@ impl Campaigns {
                 running,
             })
             .collect();
-        let all = |words: &[Folded]| words.is_empty();
+        let all = |words: &[Keyword]| words.is_empty();
         ready.sort_by_key(|ready| (ready.campaign.media.is_empty(), all(&ready.keywords)));
         Self(ready)
     }
@@ -229,15 +239,15 @@ impl Campaigns {
     /// Returns the first campaign that matches a comment with this text on any of `media`. (A
     /// comment on an ad also belongs to the post that the ad promotes.)
     pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
-        let comment = Folded::new(text);
+        let comment = Comment::new(text);
         let mut active = self.0.iter().filter(|ready| ready.running == Running::Active);
         active.find_map(|ready| ready.wants(&comment, media))
     }
 }
 
 impl Ready {
-    fn wants(&self, comment: &Folded, media: &[&MediaId]) -> Option<Match<'_>> {
-        let Campaign { matching, media: only, keywords, .. } = &self.campaign;
+    fn wants(&self, comment: &Comment, media: &[&MediaId]) -> Option<Match<'_>> {
+        let Campaign { matching, tolerate, media: only, keywords, .. } = &self.campaign;
         if !only.is_empty() && !media.iter().any(|media| only.contains(media)) {
             return None;
         }
@@ -248,7 +258,9 @@ impl Ready {
         if keywords.is_empty() {
             return Some(Match { campaign, keyword: None });
         }
-        let hit = self.keywords.iter().position(|word| comment.has(word, *matching))?;
+        let hit = self.keywords.iter().position(|word| {
+            comment.has(word, *matching) || comment.has_nearly(word, *matching, tolerate)
+        })?;
         Some(Match { campaign, keyword: Some(&keywords[hit]) })
     }
 }

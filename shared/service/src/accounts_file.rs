@@ -10,7 +10,7 @@ use spillway_core::campaign::{Campaign, CampaignError, Overflow};
 #[cfg(feature = "schema")]
 use spillway_core::id::DIGITS;
 use spillway_core::id::{AccountId, CampaignId, MediaId};
-use spillway_core::keyword::Folded;
+use spillway_core::keyword::Keyword;
 use spillway_core::message::{Template, TemplateError, VALUE_BYTES_MAX};
 use spillway_core::profile::{Profile, ProfileError, SlowDown, Spread, WarmUp};
 use spillway_core::quota::{Action, Quota, QuotaId};
@@ -533,7 +533,7 @@ fn campaigns<'t>(
 }
 
 fn check_words(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_>) {
-    let mut seen: Vec<(Folded, &str)> = Vec::new();
+    let mut seen: Vec<(Keyword, &str)> = Vec::new();
     for (field, words) in [("keywords", &campaign.keywords), ("except", &campaign.except)] {
         for (at, word) in words.iter().enumerate() {
             let span = place.field(field).item(at).span();
@@ -541,7 +541,7 @@ fn check_words(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_
                 mistakes.add(span, Reason::Control(control));
                 continue;
             }
-            let folded = Folded::new(word);
+            let folded = Keyword::new(word);
             if folded.is_empty() {
                 mistakes.add(span, Reason::EmptyKeyword);
                 continue;

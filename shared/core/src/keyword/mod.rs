@@ -1,0 +1,140 @@
+//! Keywords in comments, in any script.
+//!
+//! Case, accents, width, the look of an emoji, keyboards, the digits of a script and what cannot be
+//! seen do not matter. A comment and a keyword are folded in the same way:
+//!
+//! - [`atoms`] cuts a text into words, symbols and what is in between; [`address`] finds URLs, e-mail
+//!   addresses and user names, which are never cut.
+//! - [`letters`] makes letters the same that count as the same.
+//! - [`form`] puts the pieces together again and knows where a match may begin and end.
+//! - [`affix`] knows what Hebrew and Korean write onto a word, [`tolerance`] what a campaign may let
+//!   pass.
+
+mod address;
+mod affix;
+mod atoms;
+mod form;
+mod letters;
+mod tolerance;
+
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
+use self::affix::{begins_word, ends_word};
+use self::atoms::{Atoms, Kind};
+use self::form::{Detail, Edge, Form, Letters};
+pub use self::tolerance::Tolerance;
+
+/// How a comment must contain a keyword.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Matching {
+    /// As whole words, one after the other: `link` is in «the link, please» and in «link's», not in
+    /// «linked».
+    #[default]
+    Word,
+    /// Anywhere, inside a word too, but not inside a number, an emoji, a URL or an e-mail address.
+    Contains,
+    /// The comment is the keyword, punctuation aside.
+    Exact,
+}
+
+/// A keyword, ready to be looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyword {
+    text: String,
+    words: Vec<String>,
+    letters: Letters,
+    detail: Detail,
+}
+
+impl Keyword {
+    /// Folds a keyword. Its emoji and its signs that can belong to a word (`C++`, `50%`) must be in
+    /// the comment; its punctuation need not, unless there is nothing else.
+    pub fn new(word: &str) -> Self {
+        let atoms = Atoms::new(word);
+        let detail = if atoms.has(Kind::Symbol) {
+            Detail::Symbols
+        } else if atoms.has(Kind::Word) || atoms.has(Kind::Address) {
+            Detail::Words
+        } else {
+            Detail::Punctuation
+        };
+        let form = Form::new(&atoms, detail);
+        let words = form.words().map(str::to_owned).collect();
+        let text = form.as_str();
+        Self { text: text.into(), words, letters: Letters::of(text), detail }
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+/// A comment, ready to be searched for keywords.
+#[derive(Clone, Debug)]
+pub struct Comment {
+    atoms: Atoms,
+    words: Form,
+    symbols: OnceLock<Form>,
+    punctuation: OnceLock<Form>,
+}
+
+impl Comment {
+    /// Folds a comment.
+    pub fn new(text: &str) -> Self {
+        let atoms = Atoms::new(text);
+        let words = Form::new(&atoms, Detail::Words);
+        Self { atoms, words, symbols: OnceLock::new(), punctuation: OnceLock::new() }
+    }
+
+    fn form(&self, detail: Detail) -> &Form {
+        let built = match detail {
+            Detail::Words => return &self.words,
+            Detail::Symbols => &self.symbols,
+            Detail::Punctuation => &self.punctuation,
+        };
+        built.get_or_init(|| Form::new(&self.atoms, detail))
+    }
+
+    /// Whether this comment contains a keyword.
+    pub fn has(&self, keyword: &Keyword, matching: Matching) -> bool {
+        if keyword.is_empty() {
+            return false;
+        }
+        let form = self.form(keyword.detail);
+        if !form.may_have(keyword.letters) {
+            return false;
+        }
+        match matching {
+            Matching::Exact => form.as_str() == keyword.text,
+            Matching::Word => form
+                .find(&keyword.text)
+                .any(|at| begins_word(form, at.start) && ends_word(form, at.end)),
+            Matching::Contains => form
+                .find(&keyword.text)
+                .any(|at| form.edge(at.start) >= Edge::Letter && form.edge(at.end) >= Edge::Letter),
+        }
+    }
+
+    /// Whether this comment contains a keyword but for what may be different.
+    pub fn has_nearly(
+        &self,
+        keyword: &Keyword,
+        matching: Matching,
+        tolerate: &[Tolerance],
+    ) -> bool {
+        if keyword.is_empty() || tolerate.is_empty() {
+            return false;
+        }
+        let words: Vec<&str> = self.form(keyword.detail).words().collect();
+        let wanted: Vec<&str> = keyword.words.iter().map(String::as_str).collect();
+        tolerance::nearly(&words, &wanted, matching == Matching::Exact, tolerate)
+    }
+}
+
+#[cfg(test)]
+mod tests;
