@@ -134,6 +134,22 @@ impl Comment {
         let wanted: Vec<&str> = keyword.words.iter().map(String::as_str).collect();
         tolerance::nearly(&words, &wanted, matching == Matching::Exact, tolerate)
     }
+
+    /// Returns how many letters this comment is away from containing a keyword; `None` if that is
+    /// more than one letter, or more than a third of the keyword. A keyword within a word is 0 away.
+    pub fn distance(&self, keyword: &Keyword) -> Option<usize> {
+        if keyword.is_empty() {
+            return None;
+        }
+        if self.has(keyword, Matching::Contains) {
+            return Some(0);
+        }
+        let words: Vec<&str> = self.form(keyword.detail).words().collect();
+        let wanted = keyword.words.concat();
+        let runs = words.windows(keyword.words.len());
+        let distance = runs.map(|run| strsim::osa_distance(&run.concat(), &wanted)).min()?;
+        (distance <= (wanted.chars().count() / 3).max(1)).then_some(distance)
+    }
 }
 
 #[cfg(test)]

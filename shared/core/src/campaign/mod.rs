@@ -1,9 +1,12 @@
 //! Campaigns: which comments get a DM, and with which texts.
 
+mod set;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::set::{Campaigns, Match, Miss, Verdict};
 use crate::id::{CampaignId, MediaId};
-use crate::keyword::{Comment, Keyword, Matching, Tolerance};
+use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
 use crate::time::Timestamp;
 
@@ -169,102 +172,6 @@ impl Campaign {
     }
 }
 
-/// An account's campaigns, with their keywords folded for matching.
-#[derive(Clone, Debug, Default)]
-pub struct Campaigns(Vec<Ready>);
-
-#[derive(Clone, Debug)]
-struct Ready {
-    campaign: Campaign,
-    running: Running,
-    keywords: Vec<Keyword>,
-    except: Vec<Keyword>,
-}
-
-/// A comment that a campaign wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Match<'a> {
-    /// The campaign.
-    pub campaign: &'a Campaign,
-    /// The keyword that the comment contains. `None` if the campaign matches every comment.
-    pub keyword: Option<&'a str>,
-}
-
-impl Campaigns {
-    /// Prepares active campaigns. Those for certain media come first. Within both groups, campaigns
-    /// that match every comment come last. Otherwise the given order is kept.
-    pub fn new(campaigns: impl IntoIterator<Item = Campaign>) -> Self {
-        Self::as_they_run(campaigns.into_iter().map(|campaign| (campaign, Running::Active)))
-    }
-
-    /// Prepares campaigns, some of them paused: see [`Self::new`].
-    pub fn as_they_run(campaigns: impl IntoIterator<Item = (Campaign, Running)>) -> Self {
-        let fold = |words: &[String]| words.iter().map(|word| Keyword::new(word)).collect();
-        let mut ready: Vec<Ready> = campaigns
-            .into_iter()
-            .map(|(campaign, running)| Ready {
-                keywords: fold(&campaign.keywords),
-                except: fold(&campaign.except),
-                campaign,
-                running,
-            })
-            .collect();
-        let all = |words: &[Keyword]| words.is_empty();
-        ready.sort_by_key(|ready| (ready.campaign.media.is_empty(), all(&ready.keywords)));
-        Self(ready)
-    }
-
-    /// Returns the campaign with this id.
-    pub fn get(&self, id: &CampaignId) -> Option<&Campaign> {
-        self.0.iter().map(|ready| &ready.campaign).find(|campaign| campaign.id == *id)
-    }
-
-    /// Returns whether a campaign is active. A campaign that was removed counts as active, so that
-    /// its sends are looked at and end.
-    pub fn running(&self, id: &CampaignId) -> Running {
-        let found = self.0.iter().find(|ready| ready.campaign.id == *id);
-        found.map_or(Running::Active, |ready| ready.running)
-    }
-
-    /// Whether a campaign's sends must wait.
-    pub fn is_paused(&self, id: &CampaignId) -> bool {
-        matches!(self.running(id), Running::PausedSince(_))
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Campaign> {
-        self.0.iter().map(|ready| &ready.campaign)
-    }
-
-    /// Returns the first campaign that matches a comment with this text on any of `media`. (A
-    /// comment on an ad also belongs to the post that the ad promotes.)
-    pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
-        let comment = Comment::new(text);
-        let mut active = self.0.iter().filter(|ready| ready.running == Running::Active);
-        active.find_map(|ready| ready.wants(&comment, media))
-    }
-}
-
-impl Ready {
-    fn wants(&self, comment: &Comment, media: &[&MediaId]) -> Option<Match<'_>> {
-        let Campaign { matching, tolerate, media: only, keywords, .. } = &self.campaign;
-        if !only.is_empty() && !media.iter().any(|media| only.contains(media)) {
-            return None;
-        }
-        if self.except.iter().any(|word| comment.has(word, *matching)) {
-            return None;
-        }
-        let campaign = &self.campaign;
-        if keywords.is_empty() {
-            return Some(Match { campaign, keyword: None });
-        }
-        let hit = self.keywords.iter().position(|word| {
-            comment.has(word, *matching) || comment.has_nearly(word, *matching, tolerate)
-        })?;
-        Some(Match { campaign, keyword: Some(&keywords[hit]) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -274,50 +181,6 @@ mod tests {
     fn campaign(id: &str, keywords: &[&str], media: &[&str]) -> Campaign {
         let fields = json!({ "id": id, "keywords": keywords, "media": media, "messages": ["hi"] });
         serde_json::from_value(fields).unwrap()
-    }
-
-    fn matched(campaigns: &Campaigns, text: &str, media: &str) -> Option<String> {
-        let found = campaigns.matching(text, &[&media.into()])?;
-        Some(format!("{} {}", found.campaign.id, found.keyword.unwrap_or("-")))
-    }
-
-    #[test]
-    fn the_campaign_for_this_post_goes_before_the_one_for_all() {
-        let campaigns =
-            Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m1"])]);
-        assert_eq!(matched(&campaigns, "LINK", "m1").as_deref(), Some("reel link"));
-        assert_eq!(matched(&campaigns, "LINK", "m2").as_deref(), Some("all link"));
-        assert_eq!(matched(&campaigns, "hello", "m1"), None);
-    }
-
-    #[test]
-    fn no_keywords_take_every_comment_but_the_exceptions() {
-        let mut any = campaign("any", &[], &[]);
-        any.except = vec!["spam".into()];
-        let campaigns = Campaigns::new([any]);
-        assert_eq!(matched(&campaigns, "", "m").as_deref(), Some("any -"));
-        assert_eq!(matched(&campaigns, "SPAM!", "m"), None);
-    }
-
-    #[test]
-    fn who_takes_every_comment_goes_last() {
-        let campaigns =
-            Campaigns::new([campaign("any", &[], &[]), campaign("link", &["link"], &[])]);
-        assert_eq!(matched(&campaigns, "link", "m").as_deref(), Some("link link"));
-        assert_eq!(matched(&campaigns, "hello", "m").as_deref(), Some("any -"));
-    }
-
-    #[test]
-    fn a_paused_campaign_matches_nothing_and_is_still_known() {
-        let paused = Running::PausedSince(Timestamp::from_secs(1_790_000_000));
-        let campaigns = Campaigns::as_they_run([
-            (campaign("link", &["link"], &["m"]), paused),
-            (campaign("any", &[], &[]), Running::Active),
-        ]);
-        assert_eq!(matched(&campaigns, "link", "m").as_deref(), Some("any -"));
-        assert!(campaigns.get(&"link".into()).is_some());
-        let is_paused = |id: &str| campaigns.is_paused(&id.into());
-        assert_eq!(["link", "any", "gone"].map(is_paused), [true, false, false]);
     }
 
     #[test]
@@ -337,13 +200,6 @@ mod tests {
         assert!(none.iter().all(|(one, other)| clash(one, other).is_none()));
         let (a, b) = (campaign("a", &["x"], &["m1", "m2"]), campaign("b", &["x"], &["m2"]));
         assert_eq!(clash(&a, &b).as_deref(), Some("x"));
-    }
-
-    #[test]
-    fn a_comment_on_an_ad_counts_for_the_post_it_promotes() {
-        let campaigns = Campaigns::new([campaign("reel", &["link"], &["m1"])]);
-        let media = ["ad".into(), "m1".into()];
-        assert!(campaigns.matching("link", &[&media[0], &media[1]]).is_some());
     }
 
     #[test]

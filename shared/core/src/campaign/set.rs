@@ -1,0 +1,291 @@
+//! The campaigns of an account: which of them answers a comment, and why the others do not.
+
+use super::{Campaign, Running};
+use crate::id::{CampaignId, MediaId};
+use crate::keyword::{Comment, Keyword};
+
+/// An account's campaigns, with their keywords folded for matching.
+#[derive(Clone, Debug, Default)]
+pub struct Campaigns(Vec<Ready>);
+
+#[derive(Clone, Debug)]
+struct Ready {
+    campaign: Campaign,
+    running: Running,
+    keywords: Vec<Keyword>,
+    except: Vec<Keyword>,
+}
+
+/// A comment that a campaign wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match<'a> {
+    /// The campaign.
+    pub campaign: &'a Campaign,
+    /// The keyword that the comment contains. `None` if the campaign matches every comment.
+    pub keyword: Option<&'a str>,
+}
+
+impl Campaigns {
+    /// Prepares active campaigns. Those for certain media come first. Within both groups, campaigns
+    /// that match every comment come last. Otherwise the given order is kept.
+    pub fn new(campaigns: impl IntoIterator<Item = Campaign>) -> Self {
+        Self::as_they_run(campaigns.into_iter().map(|campaign| (campaign, Running::Active)))
+    }
+
+    /// Prepares campaigns, some of them paused: see [`Self::new`].
+    pub fn as_they_run(campaigns: impl IntoIterator<Item = (Campaign, Running)>) -> Self {
+        let fold = |words: &[String]| words.iter().map(|word| Keyword::new(word)).collect();
+        let mut ready: Vec<Ready> = campaigns
+            .into_iter()
+            .map(|(campaign, running)| Ready {
+                keywords: fold(&campaign.keywords),
+                except: fold(&campaign.except),
+                campaign,
+                running,
+            })
+            .collect();
+        let all = |words: &[Keyword]| words.is_empty();
+        ready.sort_by_key(|ready| (ready.campaign.media.is_empty(), all(&ready.keywords)));
+        Self(ready)
+    }
+
+    /// Returns the campaign with this id.
+    pub fn get(&self, id: &CampaignId) -> Option<&Campaign> {
+        self.0.iter().map(|ready| &ready.campaign).find(|campaign| campaign.id == *id)
+    }
+
+    /// Returns whether a campaign is active. A campaign that was removed counts as active, so that
+    /// its sends are looked at and end.
+    pub fn running(&self, id: &CampaignId) -> Running {
+        let found = self.0.iter().find(|ready| ready.campaign.id == *id);
+        found.map_or(Running::Active, |ready| ready.running)
+    }
+
+    /// Whether a campaign's sends must wait.
+    pub fn is_paused(&self, id: &CampaignId) -> bool {
+        matches!(self.running(id), Running::PausedSince(_))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Campaign> {
+        self.0.iter().map(|ready| &ready.campaign)
+    }
+
+    /// Returns the first campaign that matches a comment with this text on any of `media`. (A
+    /// comment on an ad also belongs to the post that the ad promotes.)
+    pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
+        let comment = Comment::new(text);
+        self.0.iter().find_map(|ready| match ready.verdict(&comment, Some(media)) {
+            Verdict::Wants(keyword) => Some(Match { campaign: &ready.campaign, keyword }),
+            Verdict::Misses(_) => None,
+        })
+    }
+
+    /// Tells of each campaign whether it wants a comment with this text, in the order in which they
+    /// are asked: the first that does answers it. Without `media`, any media will do.
+    pub fn verdicts(
+        &self,
+        text: &str,
+        media: Option<&[&MediaId]>,
+    ) -> Vec<(&Campaign, Verdict<'_>)> {
+        let comment = Comment::new(text);
+        let all = self.0.iter();
+        all.map(|ready| (&ready.campaign, ready.verdict(&comment, media))).collect()
+    }
+
+    /// Returns the campaign that came nearest to wanting a comment with this text, and what it
+    /// missed; `None` if a campaign wants the comment or none came near. A campaign that the
+    /// comment was for, but for its media, a pause or an exception, is nearer than a campaign with a
+    /// keyword that almost is in the comment.
+    pub fn nearest(&self, text: &str, media: Option<&[&MediaId]>) -> Option<(&Campaign, Miss<'_>)> {
+        let comment = Comment::new(text);
+        let mut nearest: Option<(usize, &Campaign, Miss<'_>)> = None;
+        for ready in &self.0 {
+            let Verdict::Misses(miss) = ready.verdict(&comment, media) else { return None };
+            let (distance, miss) = match miss {
+                Miss::NoKeyword => match ready.near(&comment) {
+                    Some((distance, keyword)) => (distance + 1, Miss::Almost(keyword)),
+                    None => continue,
+                },
+                _ if !ready.is_told_by(&comment) => continue,
+                _ => (0, miss),
+            };
+            if nearest.as_ref().is_none_or(|(least, ..)| distance < *least) {
+                nearest = Some((distance, &ready.campaign, miss));
+            }
+        }
+        nearest.map(|(_, campaign, miss)| (campaign, miss))
+    }
+}
+
+/// Whether a campaign wants a comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It does, for this keyword; `None` if it takes every comment.
+    Wants(Option<&'a str>),
+    /// It does not.
+    Misses(Miss<'a>),
+}
+
+/// Why a campaign does not want a comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss<'a> {
+    /// It is paused.
+    Paused,
+    /// It is for other media.
+    OtherMedia,
+    /// The comment contains this exception.
+    Exception(&'a str),
+    /// The comment contains none of its keywords.
+    NoKeyword,
+    /// The comment almost contains this keyword.
+    Almost(&'a str),
+}
+
+impl Ready {
+    fn verdict(&self, comment: &Comment, media: Option<&[&MediaId]>) -> Verdict<'_> {
+        let Campaign { matching, media: only, except, .. } = &self.campaign;
+        if self.running != Running::Active {
+            return Verdict::Misses(Miss::Paused);
+        }
+        let is_elsewhere = |media: &[&MediaId]| !media.iter().any(|media| only.contains(media));
+        if !only.is_empty() && media.is_some_and(is_elsewhere) {
+            return Verdict::Misses(Miss::OtherMedia);
+        }
+        if let Some(at) = self.except.iter().position(|word| comment.has(word, *matching)) {
+            return Verdict::Misses(Miss::Exception(&except[at]));
+        }
+        if self.keywords.is_empty() {
+            return Verdict::Wants(None);
+        }
+        match self.keyword_in(comment) {
+            Some(keyword) => Verdict::Wants(Some(keyword)),
+            None => Verdict::Misses(Miss::NoKeyword),
+        }
+    }
+
+    /// Returns the first keyword that a comment contains.
+    fn keyword_in(&self, comment: &Comment) -> Option<&str> {
+        let Campaign { matching, tolerate, keywords, .. } = &self.campaign;
+        let is_in = |word: &Keyword| {
+            comment.has(word, *matching) || comment.has_nearly(word, *matching, tolerate)
+        };
+        self.keywords.iter().position(is_in).map(|at| keywords[at].as_str())
+    }
+
+    /// Whether a comment is for this campaign, its media and exceptions aside.
+    fn is_told_by(&self, comment: &Comment) -> bool {
+        self.keywords.is_empty() || self.keyword_in(comment).is_some()
+    }
+
+    /// Returns the keyword that a comment almost contains, and how many letters apart it is.
+    fn near(&self, comment: &Comment) -> Option<(usize, &str)> {
+        let words = self.keywords.iter().zip(&self.campaign.keywords);
+        let near = words.filter_map(|(word, text)| Some((comment.distance(word)?, text.as_str())));
+        near.min_by_key(|(distance, _)| *distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn campaign(id: &str, keywords: &[&str], media: &[&str]) -> Campaign {
+        let fields = json!({ "id": id, "keywords": keywords, "media": media, "messages": ["hi"] });
+        serde_json::from_value(fields).unwrap()
+    }
+
+    fn matched(campaigns: &Campaigns, text: &str, media: &str) -> Option<String> {
+        let found = campaigns.matching(text, &[&media.into()])?;
+        Some(format!("{} {}", found.campaign.id, found.keyword.unwrap_or("-")))
+    }
+
+    #[test]
+    fn the_campaign_for_this_post_goes_before_the_one_for_all() {
+        let campaigns =
+            Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m1"])]);
+        assert_eq!(matched(&campaigns, "LINK", "m1").as_deref(), Some("reel link"));
+        assert_eq!(matched(&campaigns, "LINK", "m2").as_deref(), Some("all link"));
+        assert_eq!(matched(&campaigns, "hello", "m1"), None);
+    }
+
+    #[test]
+    fn no_keywords_take_every_comment_but_the_exceptions() {
+        let mut any = campaign("any", &[], &[]);
+        any.except = vec!["spam".into()];
+        let campaigns = Campaigns::new([any]);
+        assert_eq!(matched(&campaigns, "", "m").as_deref(), Some("any -"));
+        assert_eq!(matched(&campaigns, "SPAM!", "m"), None);
+    }
+
+    #[test]
+    fn who_takes_every_comment_goes_last() {
+        let campaigns =
+            Campaigns::new([campaign("any", &[], &[]), campaign("link", &["link"], &[])]);
+        assert_eq!(matched(&campaigns, "link", "m").as_deref(), Some("link link"));
+        assert_eq!(matched(&campaigns, "hello", "m").as_deref(), Some("any -"));
+    }
+
+    #[test]
+    fn a_paused_campaign_matches_nothing_and_is_still_known() {
+        let paused = Running::PausedSince(Timestamp::from_secs(1_790_000_000));
+        let campaigns = Campaigns::as_they_run([
+            (campaign("link", &["link"], &["m"]), paused),
+            (campaign("any", &[], &[]), Running::Active),
+        ]);
+        assert_eq!(matched(&campaigns, "link", "m").as_deref(), Some("any -"));
+        assert!(campaigns.get(&"link".into()).is_some());
+        let is_paused = |id: &str| campaigns.is_paused(&id.into());
+        assert_eq!(["link", "any", "gone"].map(is_paused), [true, false, false]);
+    }
+
+    #[test]
+    fn a_comment_on_an_ad_counts_for_the_post_it_promotes() {
+        let campaigns = Campaigns::new([campaign("reel", &["link"], &["m1"])]);
+        let media = ["ad".into(), "m1".into()];
+        assert!(campaigns.matching("link", &[&media[0], &media[1]]).is_some());
+    }
+
+    #[test]
+    fn what_came_nearest_and_why() {
+        let paused = Running::PausedSince(Timestamp::from_secs(1_790_000_000));
+        let mut spared = campaign("spared", &["price"], &[]);
+        spared.except = vec!["spam".into()];
+        let campaigns = Campaigns::as_they_run([
+            (campaign("reel", &["recipe"], &["m1"]), Running::Active),
+            (campaign("guide", &["guide", "08"], &[]), Running::Active),
+            (campaign("paused", &["offer"], &[]), paused),
+            (spared, Running::Active),
+        ]);
+        let other = MediaId::from("m2");
+        let media = [&other];
+        let nearest = |text: &str| {
+            let (campaign, miss) = campaigns.nearest(text, Some(&media))?;
+            Some((campaign.id.to_string(), format!("{miss:?}")))
+        };
+        let is = |campaign: &str, miss: Miss<'_>| Some((campaign.to_owned(), format!("{miss:?}")));
+        assert_eq!(nearest("recipe!"), is("reel", Miss::OtherMedia));
+        assert_eq!(nearest("the offer"), is("paused", Miss::Paused));
+        assert_eq!(nearest("price spam"), is("spared", Miss::Exception("spam")));
+        assert_eq!(nearest("giude please"), is("guide", Miss::Almost("guide")));
+        assert_eq!(nearest("guidebook"), is("guide", Miss::Almost("guide")));
+        assert_eq!(nearest("O8"), is("guide", Miss::Almost("08")));
+        assert_eq!(nearest("so nice"), None);
+        assert_eq!(nearest("spam"), None);
+        assert_eq!(nearest("guide"), None, "it is answered");
+        assert!(campaigns.nearest("recipe", None).is_none(), "any media will do");
+    }
+
+    #[test]
+    fn the_verdicts_name_who_comes_later() {
+        let campaigns =
+            Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m"])]);
+        let verdicts = campaigns.verdicts("link", None);
+        let verdicts: Vec<_> = verdicts.iter().map(|(one, how)| (one.id.as_str(), *how)).collect();
+        let wants = Verdict::Wants(Some("link"));
+        assert_eq!(verdicts, [("reel", wants), ("all", wants)]);
+    }
+}
