@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
+use spillway_core::meta_error::MetaError;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::events::EventView;
 
@@ -98,20 +99,21 @@ fn said(event: &Event, now: Timestamp) -> String {
             };
             format!("comments read back to {since}: {read}, of which {found} had been missed{rest}")
         }
-        Event::HoldSet { cause, until } => {
+        Event::HoldSet { cause, until, error } => {
             let until = match *until {
                 Timestamp::NEVER => "`spillway account resume`".to_owned(),
                 until => when(until, now),
             };
-            format!("on hold ({cause}) until {until}")
+            format!("on hold ({cause}) until {until}{}", answered(error.as_ref()))
         }
         Event::HoldEnded => "the hold ended".into(),
         Event::LimitMet { percent } => {
             format!("a limit was met: those of an hour are lowered to {percent}%")
         }
-        Event::CampaignHeld { campaign, until } => format!(
-            "campaign `{campaign}` is on hold (Meta refuses its link or text) until {}",
-            when(*until, now)
+        Event::CampaignHeld { campaign, until, error } => format!(
+            "campaign `{campaign}` is on hold (Meta refuses its link or text) until {}{}",
+            when(*until, now),
+            answered(error.as_ref())
         ),
         Event::CampaignPaused { campaign } => format!("campaign `{campaign}` was paused by hand"),
         Event::CampaignResumed { campaign } => format!("campaign `{campaign}` was resumed by hand"),
@@ -128,6 +130,11 @@ fn said(event: &Event, now: Timestamp) -> String {
     }
 }
 
+/// Meta's answer, where one led to the event.
+fn answered(error: Option<&MetaError>) -> String {
+    error.map_or_else(String::new, |error| format!("; Meta answered {error}"))
+}
+
 #[cfg(test)]
 mod tests {
     use spillway_core::hold::HoldCause;
@@ -139,9 +146,12 @@ mod tests {
     #[test]
     fn events_are_told_in_words() {
         let until = NOW + Duration::from_secs(60);
-        let held = Event::HoldSet { cause: HoldCause::Throttled, until };
+        let held = Event::HoldSet { cause: HoldCause::Throttled, until, error: None };
         let told = "on hold (throttled) until 2026-09-21 14:14:20 UTC, in 1 min 0 s";
         assert_eq!(said(&held, NOW), told);
+        let error = MetaError { status: 400, code: Some(4), ..MetaError::default() };
+        let held = Event::HoldSet { cause: HoldCause::Throttled, until, error: Some(error) };
+        assert_eq!(said(&held, NOW), format!("{told}; Meta answered status 400, code 4"));
         let silent = Event::Silent { last_seen: None };
         assert!(said(&silent, NOW).ends_with("the last webhook: never"));
         let failing = said(&Event::ServerErrors { calls: 721, server_errors: 216 }, NOW);
@@ -150,7 +160,7 @@ mod tests {
             "{failing}"
         );
         let until = NOW + Duration::from_secs(3600);
-        let link = said(&Event::CampaignHeld { campaign: "guide".into(), until }, NOW);
+        let link = said(&Event::CampaignHeld { campaign: "guide".into(), until, error: None }, NOW);
         assert!(link.starts_with("campaign `guide` is on hold (Meta refuses its link"), "{link}");
         let fields = vec!["comments".to_owned(), "messages".to_owned()];
         let lost = said(&Event::SubscriptionLost { fields }, NOW);

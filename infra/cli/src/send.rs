@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::{Lane, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::rfc3339;
@@ -295,6 +296,9 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
             if let Some(at) = expected_at {
                 let _ = writeln!(text, "{:<10} ~{}", "goes out", when(*at, now));
             }
+        }
+        if let Some(LastRefusal { at, error }) = &stored.last_refusal {
+            let _ = writeln!(text, "{:<10} {error}, {}", "refused", when(*at, now));
         }
         text.push_str("history\n");
         for Happened { at, what } in &told.history {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use spillway_core::answers::Tally;
 use spillway_core::load::{ByHour, Headroom};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::Lane;
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
@@ -159,6 +160,9 @@ pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
     };
     out += &line("token ends", unknown(overview.token.ends_at, "not known before it is renewed"));
     out += &line("calls", server_errors(overview, now));
+    if let Some(LastRefusal { at, error }) = &overview.last_refusal {
+        out += &line("last refusal", format!("{error}, {}", when(*at, now)));
+    }
     let last = overview.last_seen.map_or_else(|| "none yet".to_owned(), |at| heard(at, now));
     out += &line("last webhook", last);
     out += "\n  DMs an hour, 24 hours back and 24 ahead\n";
