@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use spillway_core::active_hours::Zone;
 use spillway_core::answers::Tally;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
@@ -76,6 +77,8 @@ pub struct Overview {
     pub seen_at: Timestamp,
     /// Its tier.
     pub tier: Tier,
+    /// The time zone of its day.
+    pub time_zone: Zone,
     /// The name of its profile.
     pub profile: String,
     /// Every condition that applies, the worst first; never empty.
@@ -190,6 +193,7 @@ impl Overviews {
             account: id.clone(),
             seen_at: now,
             tier: rules.terms().tier,
+            time_zone: rules.terms().time_zone.clone(),
             profile: rules.profile().name.clone(),
             conditions: facts.conditions(now),
             headroom: budget.headroom(rules, now),
