@@ -108,9 +108,13 @@ async fn a_write_whose_answer_is_lost_and_that_is_sent_again_has_succeeded() {
     let task = SendTask::new(&send, outbox_key);
     let claim = Step::Claim { lease_until: until };
     gate.wait_for(is_update, Then::Repeat);
-    let claimed = sends.step(&task, claim, now).await.unwrap();
+    let claimed = sends.step(&task, claim, now.into()).await.unwrap();
     assert_eq!(claimed, Some(send.after(claim)));
-    assert_eq!(sends.step(&task, claim, now).await.unwrap(), None, "another's, in all equal");
+    assert_eq!(
+        sends.step(&task, claim, now.into()).await.unwrap(),
+        None,
+        "another's, in all equal"
+    );
 
     // An end.
     let task = task.renewed(&claimed.unwrap());

@@ -14,7 +14,7 @@ use spillway_cloud::dynamo::{Deletion, DynamoAccounts, DynamoSends};
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::Running;
-use spillway_core::history::Past;
+use spillway_core::history::{Past, StepNote};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, SendId};
 use spillway_core::journal::Event;
@@ -142,7 +142,7 @@ impl World {
         let mut task = SendTask::new(&fresh, stored.outbox_key.clone());
         for past in &stored.steps {
             let Past::Step(step) = past.what else { panic!("{past:?}") };
-            let after = sends.step(&task, step, past.at).await.unwrap().unwrap();
+            let after = sends.step(&task, step, past.at.into()).await.unwrap().unwrap();
             task = task.renewed(&after);
         }
         task
@@ -358,7 +358,9 @@ async fn stored_sends_and_marks_keep_their_form() {
             }
             State::Ended { outcome, at } => {
                 let task = world.replay(&stored, &recorded(&stored)).await;
-                world.outside.sends.finish(&task, outcome, *at).await.unwrap();
+                let error = stored.last_refusal.as_ref().map(|refusal| &refusal.error);
+                let note = StepNote { at: *at, error };
+                world.outside.sends.finish(&task, outcome, note).await.unwrap();
             }
         }
         // Who has written a step or an end is drawn anew; items of before have none.

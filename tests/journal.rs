@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use spillway_core::hold::HoldCause;
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, SendId};
 use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::status::{Next, State};
 use spillway_core::time::Timestamp;
 use spillway_graph::{Fault, FaultKind};
@@ -34,11 +35,26 @@ async fn a_hold_is_written_down_once_with_its_cause_and_its_end() {
     world.over(20).await;
     let lines = world.journal(CREATOR).await;
     assert_eq!(lines.len(), 3, "{lines:?}");
-    let set = lines.iter().find_map(|line| match line.what {
-        Event::HoldSet { cause: HoldCause::Throttled, until } => Some((line.at, until)),
+    let set = lines.iter().find_map(|line| match &line.what {
+        Event::HoldSet { cause: HoldCause::Throttled, until, error } => {
+            Some((line.at, *until, error.clone().unwrap()))
+        }
         _ => None,
     });
-    let (set_at, until) = set.unwrap();
+    let (set_at, until, error) = set.unwrap();
+    assert_eq!((error.status, error.code), (400, Some(613)));
+    assert!(error.trace_id.is_some(), "{error}");
+    let overviews = world.outside.admin().overviews;
+    let seen = overviews.of(&CREATOR.into(), world.now()).await.unwrap().unwrap();
+    assert_eq!(seen.last_refusal, Some(LastRefusal { at: set_at, error: error.clone() }));
+    // The send that met the limit keeps its answer too, though it went through later.
+    let admin = world.outside.admin().sends;
+    let mut kept = Vec::new();
+    for said in all_said(1..=20) {
+        let send = SendId { account: CREATOR.into(), key: said.id.as_str().into() };
+        kept.extend(admin.find(&send).await.unwrap().unwrap().last_refusal);
+    }
+    assert!(kept.iter().any(|refusal| refusal.error == error), "{kept:?}");
     assert!(until.since(set_at) >= Duration::from_secs(420), "{lines:?}");
     let is_met = |line: &JournalEntry| matches!(line.what, Event::LimitMet { percent: 1..=99 });
     assert!(lines.iter().any(is_met), "{lines:?}");
@@ -53,10 +69,12 @@ async fn a_hold_of_a_campaign_is_written_down_and_seen_and_planned_with() {
     assert_eq!(world.say(&all_said(1..=4)).await, 200);
     world.pass(Duration::from_secs(600)).await;
     let lines = world.journal(CREATOR).await;
-    let [JournalEntry { what: Event::CampaignHeld { campaign, until }, .. }] = &lines[..] else {
+    let [JournalEntry { what: Event::CampaignHeld { campaign, until, error }, .. }] = &lines[..]
+    else {
         panic!("{lines:?}")
     };
     assert_eq!(campaign.as_str(), "guide");
+    assert_eq!(error.as_ref().unwrap().code, Some(508));
     assert!(until.since(START) >= Duration::from_secs(3600));
     let overviews = world.outside.admin().overviews;
     let seen = overviews.of(&CREATOR.into(), world.now()).await.unwrap().unwrap();

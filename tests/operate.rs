@@ -151,7 +151,7 @@ async fn of_a_sender_and_whoever_cancels_one_is_first() {
     let lease_until = world.now() + Duration::from_secs(60);
     let task = SendTask::new(send, outbox_key.clone());
     let claim = Step::Claim { lease_until };
-    let claimed = world.outside.sends.step(&task, claim, world.now()).await.unwrap();
+    let claimed = world.outside.sends.step(&task, claim, world.now().into()).await.unwrap();
     assert_eq!(operator.cancel(outbox_key, send).await.unwrap(), Cancelled::MovedOn);
     let answer = operator.cancel(outbox_key, &claimed.unwrap()).await.unwrap();
     assert_eq!(answer, Cancelled::Claimed(lease_until));
@@ -192,7 +192,7 @@ async fn the_first_end_of_a_send_stays() {
     assert_eq!(operator(&world).cancel(&task.outbox_key, &send).await.unwrap(), Cancelled::Done);
     let first = world.told(&said(0)).await.unwrap();
     let sends = &world.outside.sends;
-    sends.finish(&task, &Outcome::Expired, world.now() + HOUR).await.unwrap();
+    sends.finish(&task, &Outcome::Expired, (world.now() + HOUR).into()).await.unwrap();
     assert!(!sends.finish_unclaimed(&task, &Outcome::Expired, world.now()).await.unwrap());
     assert_eq!(world.told(&said(0)).await.unwrap(), first);
     world.settle().await;

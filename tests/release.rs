@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
 use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
@@ -34,7 +35,7 @@ impl World {
     async fn step(&self, said: &Said, step: Step) -> PendingSend {
         let (outbox_key, send) = self.send_of(said).await;
         let task = SendTask::new(&send, outbox_key);
-        self.outside.sends.step(&task, step, self.now()).await.unwrap().unwrap()
+        self.outside.sends.step(&task, step, self.now().into()).await.unwrap().unwrap()
     }
 
     /// A process claims the send, and dies.
@@ -400,18 +401,18 @@ impl Sends for Lagging {
         &self,
         task: &SendTask,
         step: Step,
-        at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
-        self.0.step(task, step, at).await
+        self.0.step(task, step, note).await
     }
 
     async fn finish(
         &self,
         task: &SendTask,
         outcome: &Outcome,
-        at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<(), StoreError> {
-        self.0.finish(task, outcome, at).await
+        self.0.finish(task, outcome, note).await
     }
 
     async fn finish_unclaimed(

@@ -52,7 +52,7 @@ async fn post_comments(http: &Client, served: &Served, from: u64, to: u64) {
         })
         .collect();
     let body = json!({ "object": "instagram", "entry": [{
-        "id": served.example_account,
+        "id": served.addresses.accounts[0].account,
         "time": served.stack.clock.now().as_secs(),
         "changes": changes,
     }]})
@@ -107,7 +107,7 @@ async fn comments_are_answered_in_pace_and_a_throttle_is_waited_out() {
     let served = served().await;
     let http = spillway_meta::http::client().no_proxy().build().unwrap();
     let addresses = &served.addresses;
-    let report_url = addresses.webhook_url.replace("/webhook", "/_report");
+    let report_url = addresses.report_url.clone();
 
     // Meta's handshake.
     let handshake = |token: &str| {

@@ -404,7 +404,8 @@ async fn a_claimed_send_keeps_its_account_marked() {
     let [(outbox_key, send)] = waiting(&*wiring.sends, &account).await.try_into().unwrap();
     let now = stack.clock.now();
     let claim = Step::Claim { lease_until: now + SENDER_TIMEOUT };
-    let claimed = wiring.sends.step(&SendTask::new(&send, outbox_key), claim, now).await.unwrap();
+    let claimed =
+        wiring.sends.step(&SendTask::new(&send, outbox_key), claim, now.into()).await.unwrap();
     assert!(claimed.is_some());
     let deadline = stack.clock.now() + RELEASE_TIMEOUT;
     let released = wiring.release().run(&account, deadline).await.unwrap();

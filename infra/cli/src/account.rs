@@ -16,13 +16,12 @@ use spillway_service::admin::accounts::{
     AccountView, HoldView, LimitsView, ResumedView, differences,
 };
 use spillway_service::admin::removal::RemovedView;
-use spillway_service::admin::rfc3339;
 use spillway_service::new_limits::{NewLimits, NewTerms, WarmUpSince};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::limits;
-use crate::output::{Output, Paint, counted, note, paint, parse_span, span, table, when};
+use crate::output::{Columns, Output, Paint, Times, counted, note, paint, parse_span, span};
 use crate::progress::Progress;
 
 /// What is done with accounts.
@@ -44,16 +43,16 @@ This reads the whole state table, since there is no index of accounts.")]
     },
     /// Change an account's limits, day or warm-up; shows the change
     Set(SetOptions),
-    /// Stop an account by hand: nothing is called until it is resumed
+    /// Pause an account by hand: nothing is called until it is resumed
     #[command(after_help = "\
 Examples:
-  spillway account hold 17841400000000001 --reason \"checking a text\"
-  spillway account hold 17841400000000001 --for 2h
+  spillway account pause 17841400000000001 --reason \"checking a text\"
+  spillway account pause 17841400000000001 --for 2h
 
 New comments are still recorded, and wait. A call that was granted in the last 5 seconds may still be
 made. Then none is made until the time is over or `spillway account resume`. Sends that wait beyond their
-deadline expire, so do not forget a hold without an end.")]
-    Hold {
+deadline expire, so do not forget a pause without an end.")]
+    Pause {
         /// The account's id
         account: String,
         /// How long, such as 30m or 2h [default: until it is resumed]
@@ -63,13 +62,13 @@ deadline expire, so do not forget a hold without an end.")]
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// End a hold
+    /// End a pause, or look into another hold at once
     #[command(after_help = "\
 Examples:
   spillway account resume 17841400000000001
   spillway account resume 17841400000000001 --yes    after a new token, in a script
 
-A hold by hand ends at once. A hold that follows from an answer of Meta's (throttled, blocked, dead
+A pause ends at once. A hold that follows from an answer of Meta's (throttled, blocked, dead
 token, missing permission) has an end of its own: resumed, one call goes first and finds out whether it
 is over, and if it is not the next hold is longer. That is asked about first, and so is a hold of the
 whole app, which the next call of any account then looks into.")]
@@ -137,8 +136,8 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         Command::List => list(&deployment, output).await,
         Command::Show { account } => show(&deployment, &id(&account), output).await,
         Command::Set(options) => set(&deployment, options, output).await,
-        Command::Hold { account, lasts, reason } => {
-            hold(&deployment, &id(&account), lasts, reason.as_deref(), output).await
+        Command::Pause { account, lasts, reason } => {
+            pause(&deployment, &id(&account), lasts, reason.as_deref(), output).await
         }
         Command::Resume { account, consent } => {
             resume(&deployment, &id(&account), consent, output).await
@@ -152,6 +151,11 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
 fn id(account: &str) -> AccountId {
     AccountId::new(account.trim())
 }
+
+const COLUMNS: Columns<5> = Columns {
+    heads: ["ACCOUNT", "PROFILE", "TIER", "CAMPAIGNS", "STATE"],
+    least_first: &[1, 3, 2],
+};
 
 async fn list(deployment: &Deployment, output: Output) -> Result<()> {
     let now = deployment.clock.now();
@@ -168,17 +172,17 @@ async fn list(deployment: &Deployment, output: Output) -> Result<()> {
         };
         let rows: Vec<_> = shown.iter().map(row).collect();
         let none = "no account is connected: `spillway connect --help` says how";
-        table(["ACCOUNT", "PROFILE", "TIER", "CAMPAIGNS", "STATE"], &rows, none)
+        output.table(&COLUMNS, &rows, none)
     })
 }
 
 async fn show(deployment: &Deployment, id: &AccountId, output: Output) -> Result<()> {
-    let now = deployment.clock.now();
+    let times = deployment.times_of(id).await?;
     for shown in deployment.admin.accounts.views(Some(id)).await? {
         for warning in &shown.warnings {
             note(format_args!("profile `{}`: {warning}", shown.profile));
         }
-        output.print(&shown, || text(&shown, now))?;
+        output.print(&shown, || text(&shown, &times))?;
     }
     Ok(())
 }
@@ -242,19 +246,19 @@ fn since(text: &str) -> Result<Since, String> {
     }
 }
 
-async fn hold(
+async fn pause(
     deployment: &Deployment,
     id: &AccountId,
     lasts: Option<Duration>,
     reason: Option<&str>,
     output: Output,
 ) -> Result<()> {
-    let now = deployment.clock.now();
-    let until = lasts.map_or(Timestamp::NEVER, |lasts| now + lasts);
+    let times = deployment.times_of(id).await?;
+    let until = lasts.map_or(Timestamp::NEVER, |lasts| times.now + lasts);
     let held = deployment.admin.accounts.hold(id, until, reason).await?;
     output.print(&held, || match lasts {
-        Some(_) => format!("{id} is on hold until {}\n", when(until, now)),
-        None => format!("{id} is on hold until `spillway account resume {id}`\n"),
+        Some(_) => format!("{id} is paused until {}\n", times.when(until)),
+        None => format!("{id} is paused until `spillway account resume {id}`\n"),
     })
 }
 
@@ -266,14 +270,14 @@ async fn resume(
 ) -> Result<()> {
     let admin = &deployment.admin.accounts;
     admin.connected(id).await?;
-    let now = deployment.clock.now();
+    let times = deployment.times_of(id).await?;
     let app = admin.app_hold().await?;
     if let Some(hold) = &app {
         consent.ask(&format!(
             "the whole app is on hold since Meta's answer ({}) until {}; the next call of any account \
              finds out whether that is over",
             hold.cause,
-            when(hold.until, now)
+            times.when(hold.until)
         ))?;
         admin.resume_app(id).await?;
         note("the hold of the whole app is looked into by the next call");
@@ -288,7 +292,7 @@ async fn resume(
                  account finds out now whether that is over, and if it is, the others follow within \
                  minutes: `spillway status {id}` shows it\n",
                 hold.cause,
-                when(hold.until, now)
+                times.when(hold.until)
             ),
         });
     }
@@ -297,7 +301,7 @@ async fn resume(
             "{id} is on hold since Meta's answer ({}) until {}; one call goes now and finds out \
              whether that is over",
             hold.cause,
-            when(hold.until, now)
+            times.when(hold.until)
         ))?;
     }
     admin.resume(id).await?;
@@ -350,27 +354,27 @@ fn state(shown: &AccountView, now: Timestamp) -> String {
     }
 }
 
-fn text(shown: &AccountView, now: Timestamp) -> String {
+fn text(shown: &AccountView, times: &Times) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<14} {value}");
     };
     line("account", shown.account.as_str());
-    line("state", &state(shown, now));
+    line("state", &state(shown, times.now));
     for hold in &shown.holds {
-        let until = when(hold.until, now);
+        let until = times.when(hold.until);
         let reason = hold.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
-        let since = rfc3339(hold.since).unwrap_or_default();
+        let since = times.at(hold.since);
         line("hold", &format!("{} since {since}, until {until}{reason}", hold.cause));
     }
     line("profile", &shown.profile);
     line("tier", &shown.tier.to_string());
     let active = span(Duration::from_secs(shown.active_s));
     line("day", &format!("from {} {}, {active}", shown.day_starts, shown.time_zone));
-    let warm_up_since = shown.warm_up_since.and_then(rfc3339);
+    let warm_up_since = shown.warm_up_since.map(|since| times.at(since));
     line("warm-up since", warm_up_since.as_deref().unwrap_or("not warming up"));
     for campaign in &shown.campaigns {
-        match campaign.paused_since.and_then(rfc3339) {
+        match campaign.paused_since.map(|since| times.at(since)) {
             None => line("campaign", campaign.id.as_str()),
             Some(since) => line("campaign", &format!("{}, paused since {since}", campaign.id)),
         }

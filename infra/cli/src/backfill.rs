@@ -21,7 +21,6 @@ does this by itself after an outage of the webhooks. Ask for it after a mistake 
 for example. The account's journal says when it is done.")]
 pub(crate) struct Options {
     /// The account
-    #[arg(value_name = "ACCOUNT")]
     account: String,
 }
 

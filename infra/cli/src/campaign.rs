@@ -9,18 +9,18 @@ use serde::Serialize;
 use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::profile::Profile;
+use spillway_core::send::PendingSend;
 use spillway_service::account::Account;
 use spillway_service::accounts_file::{self, AccountsFileError, Mistake};
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
-use spillway_service::admin::rfc3339;
 use spillway_service::fields::{self, Field};
 use spillway_service::new_limits::NewTerms;
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::exit::Refused;
-use crate::output::{Output, Paint, counted, note, paint, table};
+use crate::output::{Columns, Output, Paint, Times, counted, note, paint};
 use crate::text_file;
 
 /// What is done with campaigns.
@@ -32,19 +32,18 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   spillway campaign list
-  spillway campaign list --account 17841400000000001 --json")]
+  spillway campaign list 17841400000000001 --json")]
     List {
         /// Only this account's
-        #[arg(long, value_name = "ID")]
         account: Option<String>,
     },
     /// Show one campaign
-    #[command(after_help = "Example:\n  spillway campaign show guide --account 17841400000000001")]
+    #[command(after_help = "Example:\n  spillway campaign show 17841400000000001 guide")]
     Show(Named),
     /// Stop matching comments, and keep its sends waiting
     #[command(after_help = "\
 Example:
-  spillway campaign pause guide --account 17841400000000001
+  spillway campaign pause 17841400000000001 guide
 
 Within a minute the campaign matches no new comment; another campaign that wants the comment gets it.
 Sends that already wait stay until `spillway campaign resume`, or expire at their deadline (seven days
@@ -53,18 +52,31 @@ after the comment). A DM whose call is under way is still sent. Applying a file 
     /// Resume a paused campaign
     #[command(after_help = "\
 Example:
-  spillway campaign resume guide --account 17841400000000001
+  spillway campaign resume 17841400000000001 guide
 
 Its waiting sends get slots within a minute. Comments made during the pause were not matched.")]
     Resume(Named),
+    /// Remove a campaign, and cancel its waiting sends
+    #[command(after_help = "\
+Example:
+  spillway campaign remove 17841400000000001 guide --yes
+
+Within a minute the campaign matches no new comment. Its waiting sends are cancelled as their slots come,
+as when a file is applied with --prune; `spillway send cancel` cancels them at once. A DM whose call is under
+way is still sent. `spillway campaign pause` keeps them waiting.")]
+    Remove {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Write accounts, limits and campaigns as a file that `apply` reads
     #[command(after_help = "\
 Examples:
   spillway campaign export > accounts.toml
-  spillway campaign export --account 17841400000000001 | spillway campaign apply -")]
+  spillway campaign export 17841400000000001 | spillway campaign apply -")]
     Export {
         /// Only this account
-        #[arg(long, value_name = "ID")]
         account: Option<String>,
     },
     /// Print the JSON schema of such files, for editors
@@ -80,11 +92,10 @@ Then write this as the first line of a file, for editors with Taplo or Even Bett
 /// A campaign of an account.
 #[derive(Args)]
 pub(crate) struct Named {
+    /// The account
+    account: String,
     /// The campaign's id
     campaign: String,
-    /// Its account
-    #[arg(long, value_name = "ID")]
-    account: String,
 }
 
 impl Named {
@@ -143,6 +154,9 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         Command::Show(named) => show(&place.open().await?, &named, output).await,
         Command::Pause(named) => pause(&place.open().await?, &named, output).await,
         Command::Resume(named) => resume(&place.open().await?, &named, output).await,
+        Command::Remove { named, consent } => {
+            remove(&place.open().await?, &named, consent, output).await
+        }
         Command::Export { account } => {
             export(&place.open().await?, account.as_deref(), output).await
         }
@@ -182,9 +196,7 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
         }
     }
     // What will change is seen before anybody is asked.
-    if output == Output::People {
-        output.print(&(), || planned.iter().map(plan_text).collect())?;
-    }
+    output.print_text(|| planned.iter().map(plan_text).collect())?;
     if removed > 0 && !options.dry_run {
         let removed = counted(removed, "campaign");
         options.consent.ask(&format!("this removes {removed}, and cancels what waits there"))?;
@@ -266,6 +278,11 @@ async fn accounts_named(deployment: &Deployment, account: Option<&str>) -> Resul
     Ok(deployment.admin.accounts.all_connected(only.as_ref()).await?)
 }
 
+const COLUMNS: Columns<6> = Columns {
+    heads: ["ACCOUNT", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "KEYWORDS"],
+    least_first: &[4, 3],
+};
+
 async fn list(deployment: &Deployment, account: Option<&str>, output: Output) -> Result<()> {
     let accounts = accounts_named(deployment, account).await?;
     let all: Vec<CampaignView> = accounts
@@ -283,15 +300,15 @@ async fn list(deployment: &Deployment, account: Option<&str>, output: Output) ->
             [
                 shown.account.to_string(),
                 id.to_string(),
-                keywords(&shown.campaign),
+                state(shown),
                 media,
                 messages,
-                state(shown),
+                keywords(&shown.campaign),
             ]
         };
         let rows: Vec<_> = all.iter().map(row).collect();
         let none = "there is no campaign: `spillway campaign apply --help` shows a file with one";
-        table(["ACCOUNT", "CAMPAIGN", "KEYWORDS", "MEDIA", "MESSAGES", "STATE"], &rows, none)
+        output.table(&COLUMNS, &rows, none)
     })
 }
 
@@ -300,6 +317,8 @@ async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<
     let account = deployment.admin.accounts.connected(&account).await?;
     let campaign = account.campaigns.get(&named.campaign()).with_context(|| unknown(named))?;
     let shown = CampaignView::of(&account, campaign);
+    let zone = account.rules.terms().time_zone.clone();
+    let times = Times { now: deployment.clock.now(), zone };
     output.print(&shown, || {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
@@ -307,9 +326,11 @@ async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<
         };
         line("account", shown.account.as_str());
         line("campaign", campaign.id.as_str());
-        match shown.paused_since.and_then(rfc3339) {
+        match shown.paused_since {
             None => line("state", &state(&shown)),
-            Some(since) => line("state", &format!("{} since {since}", state(&shown))),
+            Some(since) => {
+                line("state", &format!("{} since {}", state(&shown), times.when(since)));
+            }
         }
         if campaign.keywords.is_empty() {
             line("keywords", &keywords(campaign));
@@ -365,6 +386,32 @@ async fn resume(deployment: &Deployment, named: &Named, output: Output) -> Resul
         } else {
             format!("campaign {campaign} is active already\n")
         }
+    })
+}
+
+async fn remove(
+    deployment: &Deployment,
+    named: &Named,
+    consent: Consent,
+    output: Output,
+) -> Result<()> {
+    let (account, campaign) = (named.account(), named.campaign());
+    let admin = &deployment.admin;
+    if admin.accounts.connected(&account).await?.campaigns.get(&campaign).is_none() {
+        bail!(unknown(named));
+    }
+    let of_campaign = |send: &PendingSend| send.content.campaign == campaign;
+    let waiting = admin.sends.waiting(&account, of_campaign, usize::MAX).await?.len();
+    consent.ask(&format!(
+        "this removes campaign {campaign} of account {account}, and cancels {}",
+        counted(waiting, "waiting send")
+    ))?;
+    let removed = admin.accounts.remove_campaign(&account, &campaign).await;
+    let removed = removed.map_err(|error| not_changed(named, error))?;
+    output.print(&removed, || {
+        format!(
+            "campaign {campaign} is removed; its waiting sends are cancelled as their slots come\n"
+        )
     })
 }
 

@@ -11,25 +11,24 @@ use spillway_service::limiter::Charged;
 
 use crate::deployment::Where;
 use crate::exit::Ended;
-use crate::output::{Output, when};
+use crate::output::{Output, counted};
 
 /// What is to be done at Meta, and by whom.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  spillway charge publish --account 17841400000000001 && ./publish-the-post
-  spillway charge read --account 17841400000000001 --units 3 --json
+  spillway charge 17841400000000001 publish && ./publish-the-post
+  spillway charge 17841400000000001 read --units 3 --json
 
 Actions: private_reply, live_reply, message, public_reply, read, publish, follow. Either all units are
 granted or none. Make the calls within 5 seconds of the printed instant. If the units are denied, the exit
 code is 3, and the printed instant is the first at which one more unit fits, if nobody else takes it.")]
 pub(crate) struct Options {
+    /// The account that is charged
+    account: String,
     /// What the calls do
     #[arg(value_parser = action)]
     action: Action,
-    /// The account that is charged
-    #[arg(long, value_name = "ID")]
-    account: String,
     /// How many calls
     #[arg(long, default_value = "1", value_name = "N")]
     units: NonZeroU32,
@@ -49,10 +48,15 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let limiter = deployment.wiring.limiter();
     let Options { action, units, .. } = options;
     if let Some(row) = account.rules.never_fits(action, units) {
-        bail!("{units} units never fit at once: quota `{}` allows {} in its window", row.0, row.1);
+        bail!(
+            "{} never fit at once: quota `{}` allows {} in its window",
+            counted(units.get() as usize, "unit"),
+            row.0,
+            row.1
+        );
     }
     let charged = limiter.charge(&account, action, units).await?;
-    let now = deployment.clock.now();
+    let times = deployment.times_of(&id).await?;
     match charged {
         Charged::Granted(grant) => {
             let until = grant.at + GRANT_LIFE;
@@ -65,7 +69,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
                 "use_before": rfc3339(until),
             });
             output.print(&shown, || {
-                format!("granted: {units} x {action}, to be used until {}\n", when(until, now))
+                format!("granted: {units} x {action}, to be used until {}\n", times.when(until))
             })?;
             Ok(Ended::Done)
         }
@@ -80,7 +84,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
             });
             output.print(&shown, || {
                 let fits = match rfc3339(denial.retry_at) {
-                    Some(_) => format!("it fits at {}", when(denial.retry_at, now)),
+                    Some(_) => format!("it fits at {}", times.when(denial.retry_at)),
                     None => format!("until `spillway account resume {id}`"),
                 };
                 format!("denied: {}; {fits}\n", denial.reason)

@@ -44,7 +44,7 @@ With a token that you have. It is read from standard input, or from the terminal
 so that no process list or shell history contains it. One call asks Meta whose it is before anything is
 stored. Upkeep subscribes the account within 15 minutes, and renews the token:
 
-  spillway connect accounts.toml --account 17841400000000001 < token.txt
+  spillway connect accounts.toml 17841400000000001 < token.txt
 
 A connected account gets the new token, and keeps what the file does not name. What the file changes is
 shown and asked about; --yes is for scripts.
@@ -76,7 +76,6 @@ pub(crate) struct Options {
     #[arg(required = true)]
     file: Option<PathBuf>,
     /// The account of the file to connect, if the file has several and none has logged in
-    #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// The result of a login: the code, or the URL that the browser shows
     #[arg(long, value_name = "CODE", requires_all = ["app_id", "redirect_uri"])]
@@ -264,9 +263,7 @@ impl Job {
             note("the account is connected already: --established changes nothing");
         }
         if !planned.plan.is_empty() {
-            if self.output == Output::People {
-                self.output.print(&(), || campaign::plan_text(planned))?;
-            }
+            self.output.print_text(|| campaign::plan_text(planned))?;
             let id = &planned.account.id;
             self.consent.ask(&format!("account {id} is connected, and the file changes it"))?;
         }
@@ -332,7 +329,7 @@ impl File {
             }
             (None, [account]) => Ok(account),
             (None, _) => {
-                bail!("{} has several accounts: say which one with --account", self.shown)
+                bail!("{} has several accounts: name one after the file", self.shown)
             }
         }
     }

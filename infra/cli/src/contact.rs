@@ -16,7 +16,7 @@ pub(crate) enum Command {
     /// Forget a person: cancel their waiting sends, and remove them from what is stored
     #[command(after_help = "\
 Example:
-  spillway contact forget 2978593885678283 --account 17841400000000001 --yes
+  spillway contact forget 17841400000000001 2978593885678283 --yes
 
 Name the person by their id, as webhooks do (`from.id`). Their waiting sends are cancelled. Then their id is
 removed from the entries of their DMs, which expire within the hour (DynamoDB may take two days to delete
@@ -24,11 +24,10 @@ them). A keyed hash of each comment's id stays for ten days after the comment, s
 delivery nor a backfill writes to them again. A call under way is not stopped: run the command again if it
 says so. It reads the whole table of sends, which has no index by person.")]
     Forget {
+        /// The account that wrote to the person
+        account: String,
         /// The person's id
         person: String,
-        /// The account that wrote to the person
-        #[arg(long, value_name = "ID")]
-        account: String,
         #[command(flatten)]
         consent: Consent,
     },
@@ -36,7 +35,7 @@ says so. It reads the whole table of sends, which has no index by person.")]
 
 /// Forgets.
 pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
-    let Command::Forget { person, account, consent } = command;
+    let Command::Forget { account, person, consent } = command;
     let deployment = place.open().await?;
     consent.ask(&format!(
         "what waits for person {person} is cancelled, and account {account} forgets them"
@@ -69,8 +68,8 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     })?;
     if forgotten.waiting.left > 0 {
         bail!(
-            "{} calls are under way: forget the person again in a minute",
-            forgotten.waiting.left
+            "{} under way: forget the person again in a minute",
+            counted(forgotten.waiting.left, "call")
         );
     }
     Ok(())

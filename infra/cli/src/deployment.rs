@@ -22,10 +22,11 @@ use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::id::AccountId;
 use spillway_service::admin::Admin;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 
-use crate::output::Output;
+use crate::output::{Output, Times};
 
 /// Which deployment a command is for.
 #[derive(Args, Clone, Debug)]
@@ -236,6 +237,15 @@ impl Deployment {
         };
         let clock = wiring.clock.clone();
         Self { wiring, admin, dynamo, dead_letters, config, webhook_url, services, secrets, clock }
+    }
+}
+
+impl Deployment {
+    /// Tells times by the account's zone; in UTC if the account is not connected.
+    pub(crate) async fn times_of(&self, account: &AccountId) -> Result<Times> {
+        let account = self.wiring.accounts.load(account).await?;
+        let zone = account.map(|account| account.rules.terms().time_zone.clone());
+        Ok(Times { now: self.clock.now(), zone: zone.unwrap_or_default() })
     }
 }
 

@@ -7,11 +7,10 @@ use clap::{Args, Subcommand};
 use spillway_cloud::dead_letters::DeadLetters;
 use spillway_core::id::CampaignId;
 use spillway_service::admin::dead_letters::{self, DeadLetter, DeadLetterView, Redriven};
-use spillway_service::admin::rfc3339;
 
 use crate::confirm::Consent;
 use crate::deployment::Where;
-use crate::output::{Output, parse_limit, table};
+use crate::output::{Columns, Output, Times, counted, parse_limit};
 use crate::progress::Progress;
 
 /// What is done with the dead-letter queue.
@@ -80,27 +79,30 @@ impl Which {
 
 /// Runs one of them.
 pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
-    let letters = place.open().await?.dead_letters;
+    let deployment = place.open().await?;
+    let (letters, times) = (deployment.dead_letters, Times::utc(deployment.clock.now()));
     match command {
-        Command::List { limit } => list(&letters, limit, output).await,
-        Command::Show { message } => show(&letters, &message, output).await,
+        Command::List { limit } => list(&letters, limit, &times, output).await,
+        Command::Show { message } => show(&letters, &message, &times, output).await,
         Command::Redrive(which) => redrive(&letters, &which, output).await,
         Command::Drop { which, consent } => drop_some(&letters, &which, consent, output).await,
     }
 }
 
-async fn list(letters: &DeadLetters, limit: usize, output: Output) -> Result<()> {
+const COLUMNS: Columns<4> =
+    Columns { heads: ["MESSAGE", "SENT", "SEND", "CAMPAIGN"], least_first: &[3, 1] };
+
+async fn list(letters: &DeadLetters, limit: usize, times: &Times, output: Output) -> Result<()> {
     let shown = dead_letters::list(letters, limit).await?;
     output.print(&serde_json::json!({ "messages": shown }), || {
         let row = |shown: &DeadLetterView| {
             let send = shown.send.clone().unwrap_or_else(|| "(cannot be read)".into());
-            let sent_at = rfc3339(shown.sent_at).unwrap_or_default();
+            let sent_at = times.at(shown.sent_at);
             let campaign = shown.campaign.as_ref().map(ToString::to_string).unwrap_or_default();
             [shown.message.clone(), sent_at, send, campaign]
         };
         let rows: Vec<_> = shown.iter().map(row).collect();
-        let mut text =
-            table(["MESSAGE", "SENT", "SEND", "CAMPAIGN"], &rows, "the dead-letter queue is empty");
+        let mut text = output.table(&COLUMNS, &rows, "the dead-letter queue is empty");
         if shown.len() == limit {
             let _ = writeln!(text, "(the first {limit}: --limit shows more)");
         }
@@ -108,7 +110,7 @@ async fn list(letters: &DeadLetters, limit: usize, output: Output) -> Result<()>
     })
 }
 
-async fn show(letters: &DeadLetters, message: &str, output: Output) -> Result<()> {
+async fn show(letters: &DeadLetters, message: &str, times: &Times, output: Output) -> Result<()> {
     let found = dead_letters::find(letters, message).await?;
     let Some(shown) = found else { anyhow::bail!(missing(message)) };
     output.print(&shown, || {
@@ -119,7 +121,7 @@ async fn show(letters: &DeadLetters, message: &str, output: Output) -> Result<()
             }
         };
         line("message", Some(&shown.message));
-        line("sent", rfc3339(shown.sent_at).as_deref());
+        line("sent", Some(&times.when(shown.sent_at)));
         line("send", Some(shown.send.as_deref().unwrap_or("(cannot be read)")));
         line("campaign", shown.campaign.as_ref().map(CampaignId::as_str));
         line("body", Some(&shown.body));
@@ -139,11 +141,12 @@ async fn redrive(letters: &DeadLetters, which: &Which, output: Output) -> Result
     let Redriven { redriven: moved, unreadable: unread } = all;
     ensure!(which.all || moved + unread == which.messages.len(), missing("of one of these ids"));
     output.print(&all, || {
-        let mut text = format!("{moved} messages moved back to the queue of sends\n");
+        let mut text = format!("moved back to the queue of sends: {}\n", counted(moved, "message"));
         if unread > 0 {
             let _ = writeln!(
                 text,
-                "{unread} cannot be read and stay: `spillway dlq show`, then `drop`"
+                "left, since it cannot be read: {} (`spillway dlq show`, then `drop`)",
+                counted(unread, "message")
             );
         }
         text
@@ -157,9 +160,9 @@ async fn drop_some(
     output: Output,
 ) -> Result<()> {
     consent.ask(&if which.all {
-        "all messages of the dead-letter queue are deleted".to_owned()
+        "this deletes all messages of the dead-letter queue".to_owned()
     } else {
-        format!("{} messages are deleted", which.messages.len())
+        format!("this deletes {}", counted(which.messages.len(), "message"))
     })?;
     let progress = Progress::unbounded("messages looked at");
     let looked_at = |messages| progress.advance(messages);
@@ -167,6 +170,6 @@ async fn drop_some(
     progress.finish();
     ensure!(which.all || dropped == which.messages.len(), missing("of one of these ids"));
     output.print(&serde_json::json!({ "dropped": dropped }), || {
-        format!("{dropped} messages are deleted\n")
+        format!("deleted: {}\n", counted(dropped, "message"))
     })
 }

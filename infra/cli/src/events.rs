@@ -1,5 +1,6 @@
 //! `spillway events`: what happened to accounts, from their journals.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -7,11 +8,12 @@ use clap::Args;
 use serde::Serialize;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
+use spillway_core::meta_error::MetaError;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::events::EventView;
 
 use crate::deployment::Where;
-use crate::output::{Output, heard, parse_limit, parse_span, table, when};
+use crate::output::{Columns, Output, Times, heard, parse_limit, parse_span};
 
 /// Whose events, and how far back.
 #[derive(Args)]
@@ -53,22 +55,32 @@ pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Res
         admin.connected(account).await?;
     }
     let report = Report { events };
+    let mut zones: BTreeMap<AccountId, Times> = BTreeMap::new();
+    for event in &report.events {
+        if !zones.contains_key(&event.account) {
+            let times = deployment.times_of(&event.account).await?;
+            zones.insert(event.account.clone(), times);
+        }
+    }
     output.print(&report, || {
         let row = |EventView { at, account, what }: &EventView| {
-            [when(*at, now), account.to_string(), said(what, now)]
+            let times = zones.get(account).cloned().unwrap_or(Times::utc(now));
+            [times.at(*at), account.to_string(), said(what, &times)]
         };
         let rows: Vec<[String; 3]> = report.events.iter().map(row).collect();
         let empty = "nothing happened in that time; --since looks further back";
-        table(["WHEN", "ACCOUNT", "WHAT"], &rows, empty)
+        output.table(&COLUMNS, &rows, empty)
     })
 }
 
+const COLUMNS: Columns<3> = Columns { heads: ["WHEN", "ACCOUNT", "WHAT"], least_first: &[] };
+
 /// What happened, in words.
-fn said(event: &Event, now: Timestamp) -> String {
+fn said(event: &Event, times: &Times) -> String {
     let ends = |at: &Option<Timestamp>| {
         at.map_or_else(
             || "its end is not known yet".into(),
-            |at| format!("it ends {}", when(at, now)),
+            |at| format!("it ends {}", times.when(at)),
         )
     };
     match event {
@@ -86,32 +98,33 @@ fn said(event: &Event, now: Timestamp) -> String {
         }
         Event::Resubscribed => "subscribed again".into(),
         Event::Silent { last_seen } => {
-            let last = last_seen.map_or_else(|| "never".into(), |at| heard(at, now));
+            let last = last_seen.map_or_else(|| "never".into(), |at| heard(at, times.now));
             format!("comments came without a webhook; the last webhook: {last}")
         }
         Event::HeardAgain => "webhooks come again".into(),
         Event::Backfilled { since, read, found, unfinished } => {
-            let since = when(*since, now);
+            let since = times.when(*since);
             let rest = match unfinished {
                 0 => String::new(),
                 n => format!("; Meta refused those of {n} media, which are tried again"),
             };
             format!("comments read back to {since}: {read}, of which {found} had been missed{rest}")
         }
-        Event::HoldSet { cause, until } => {
+        Event::HoldSet { cause, until, error } => {
             let until = match *until {
                 Timestamp::NEVER => "`spillway account resume`".to_owned(),
-                until => when(until, now),
+                until => times.when(until),
             };
-            format!("on hold ({cause}) until {until}")
+            format!("on hold ({cause}) until {until}{}", answered(error.as_ref()))
         }
         Event::HoldEnded => "the hold ended".into(),
         Event::LimitMet { percent } => {
             format!("a limit was met: those of an hour are lowered to {percent}%")
         }
-        Event::CampaignHeld { campaign, until } => format!(
-            "campaign `{campaign}` is on hold (Meta refuses its link or text) until {}",
-            when(*until, now)
+        Event::CampaignHeld { campaign, until, error } => format!(
+            "campaign `{campaign}` is on hold (Meta refuses its link or text) until {}{}",
+            times.when(*until),
+            answered(error.as_ref())
         ),
         Event::CampaignPaused { campaign } => format!("campaign `{campaign}` was paused by hand"),
         Event::CampaignResumed { campaign } => format!("campaign `{campaign}` was resumed by hand"),
@@ -128,6 +141,11 @@ fn said(event: &Event, now: Timestamp) -> String {
     }
 }
 
+/// Meta's answer, where one led to the event.
+fn answered(error: Option<&MetaError>) -> String {
+    error.map_or_else(String::new, |error| format!("; Meta answered {error}"))
+}
+
 #[cfg(test)]
 mod tests {
     use spillway_core::hold::HoldCause;
@@ -138,22 +156,27 @@ mod tests {
 
     #[test]
     fn events_are_told_in_words() {
+        let utc = Times::utc(NOW);
         let until = NOW + Duration::from_secs(60);
-        let held = Event::HoldSet { cause: HoldCause::Throttled, until };
+        let held = Event::HoldSet { cause: HoldCause::Throttled, until, error: None };
         let told = "on hold (throttled) until 2026-09-21 14:14:20 UTC, in 1 min 0 s";
-        assert_eq!(said(&held, NOW), told);
+        assert_eq!(said(&held, &utc), told);
+        let error = MetaError { status: 400, code: Some(4), ..MetaError::default() };
+        let held = Event::HoldSet { cause: HoldCause::Throttled, until, error: Some(error) };
+        assert_eq!(said(&held, &utc), format!("{told}; Meta answered status 400, code 4"));
         let silent = Event::Silent { last_seen: None };
-        assert!(said(&silent, NOW).ends_with("the last webhook: never"));
-        let failing = said(&Event::ServerErrors { calls: 721, server_errors: 216 }, NOW);
+        assert!(said(&silent, &utc).ends_with("the last webhook: never"));
+        let failing = said(&Event::ServerErrors { calls: 721, server_errors: 216 }, &utc);
         assert!(
             failing.starts_with("216 of about 721 calls of this hour ended in a 5xx"),
             "{failing}"
         );
         let until = NOW + Duration::from_secs(3600);
-        let link = said(&Event::CampaignHeld { campaign: "guide".into(), until }, NOW);
+        let link =
+            said(&Event::CampaignHeld { campaign: "guide".into(), until, error: None }, &utc);
         assert!(link.starts_with("campaign `guide` is on hold (Meta refuses its link"), "{link}");
         let fields = vec!["comments".to_owned(), "messages".to_owned()];
-        let lost = said(&Event::SubscriptionLost { fields }, NOW);
+        let lost = said(&Event::SubscriptionLost { fields }, &utc);
         assert_eq!(lost, "no longer subscribed to comments, messages");
     }
 }

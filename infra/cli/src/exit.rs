@@ -44,6 +44,11 @@ pub(crate) struct Refused {
 #[error("{0}; nothing was changed")]
 pub(crate) struct NotConfirmed(pub(crate) String);
 
+/// The parts of the command line contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongUsage(pub(crate) String);
+
 /// Says on standard error why a command failed, and gives the exit code.
 pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {
     let error = match result {
@@ -57,6 +62,8 @@ pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {
         ExitCode::from(4)
     } else if error.is::<NotConfirmed>() {
         ExitCode::from(5)
+    } else if error.is::<WrongUsage>() {
+        ExitCode::from(2)
     } else {
         ExitCode::FAILURE
     }

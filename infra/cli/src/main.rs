@@ -14,6 +14,7 @@ mod events;
 mod exit;
 mod forecast;
 mod limits;
+mod logs;
 mod output;
 mod progress;
 mod send;
@@ -29,7 +30,8 @@ use spillway_service::clock::{Clock, SystemClock};
 
 use crate::deployment::Where;
 use crate::exit::Ended;
-use crate::output::Output;
+use crate::logs::LogArgs;
+use crate::output::{Output, OutputArgs};
 
 /// Operates a Spillway deployment on AWS, or a local stack.
 ///
@@ -42,9 +44,10 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     place: Where,
-    /// Print JSON instead of text
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    logs: LogArgs,
 }
 
 #[derive(Subcommand)]
@@ -56,10 +59,10 @@ enum Command {
     /// Make a new data key, which seals the tokens of accounts that are connected from now on
     #[command(after_help = "Example:\n  spillway --deployment prod.env new-key")]
     NewKey,
-    /// List, show, change, stop, resume and remove accounts
+    /// List, show, change, pause, resume and remove accounts
     #[command(subcommand)]
     Account(account::Command),
-    /// Apply, list, show, pause, resume and export campaigns
+    /// Apply, list, show, pause, resume, remove and export campaigns
     #[command(subcommand)]
     Campaign(campaign::Command),
     /// List, show, cancel and retry sends
@@ -94,13 +97,23 @@ Examples:
     },
 }
 
+impl Command {
+    /// Whether the command draws on the whole terminal, where logs would run through the picture.
+    fn draws(&self) -> bool {
+        matches!(self, Self::Status(options) if options.draws())
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     exit::code(run(Cli::parse()).await)
 }
 
-async fn run(Cli { command, place, json }: Cli) -> Result<Ended> {
-    let output = if json { Output::Json } else { Output::People };
+async fn run(Cli { command, place, output, logs }: Cli) -> Result<Ended> {
+    let output = Output::from(output);
+    if !command.draws() {
+        logs.start();
+    }
     match command {
         Command::Charge(options) => return charge::run(options, &place, output).await,
         Command::Doctor(options) => return doctor::run(options, &place, output).await,

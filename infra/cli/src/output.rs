@@ -1,30 +1,205 @@
-//! What commands print: one JSON value, or text for people; tables, times, colours on a terminal.
+//! What commands print: one JSON value, or text for people; tables, times, colours.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
+use spillway_core::active_hours::Zone;
 use spillway_core::time::Timestamp;
+use unicode_width::UnicodeWidthStr;
+
+/// The widest a table is where nothing tells how wide the terminal is, in cells.
+const TABLE_WIDTH: usize = 100;
+
+/// How results are printed, as the command line says it.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Print JSON instead of text: one line, with times in UTC
+    #[arg(long, global = true)]
+    json: bool,
+    /// Leave out the heads of tables
+    #[arg(long, global = true)]
+    no_headers: bool,
+    /// When to print colours; `auto` prints them on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    color: Color,
+}
+
+/// When colours are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
 
 /// How results are printed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    format: Format,
+    heads: Heads,
+    color: ColorChoice,
+    /// The room for a table, in cells.
+    width: usize,
+}
+
+/// What results look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
+enum Format {
     /// One line of JSON.
     Json,
     /// Text.
-    People,
+    Text,
+}
+
+/// Whether tables have heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heads {
+    Shown,
+    LeftOut,
+}
+
+impl From<OutputArgs> for Output {
+    fn from(args: OutputArgs) -> Self {
+        let color = match args.color {
+            Color::Auto => AutoStream::choice(&std::io::stdout()),
+            Color::Always => ColorChoice::AlwaysAnsi,
+            Color::Never => ColorChoice::Never,
+        };
+        let terminal = std::io::stdout().is_terminal().then(ratatui::crossterm::terminal::size);
+        let width =
+            terminal.and_then(Result::ok).map_or(TABLE_WIDTH, |(columns, _)| columns.into());
+        Self {
+            format: if args.json { Format::Json } else { Format::Text },
+            heads: if args.no_headers { Heads::LeftOut } else { Heads::Shown },
+            color,
+            width,
+        }
+    }
 }
 
 impl Output {
     /// Prints a result.
     pub(crate) fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
-        let text = match self {
-            Self::Json => serde_json::to_string(value)? + "\n",
-            Self::People => text(),
-        };
-        write(text.as_bytes())
+        match self.format {
+            Format::Json => write((serde_json::to_string(value)? + "\n").as_bytes()),
+            Format::Text => self.print_text(text),
+        }
     }
+
+    /// Prints what only people read, and nothing as JSON.
+    pub(crate) fn print_text(self, text: impl FnOnce() -> String) -> Result<()> {
+        if self.format == Format::Json {
+            return Ok(());
+        }
+        let mut painted = AutoStream::new(Vec::new(), self.color);
+        painted.write_all(text().as_bytes()).context("paint the text")?;
+        write(&painted.into_inner())
+    }
+
+    /// Breaks a sentence into lines that fit, the later ones indented by four cells more.
+    pub(crate) fn wrapped(self, indent: usize, sentence: &str) -> String {
+        let parts = broken(sentence, self.width.saturating_sub(indent + 4));
+        let line = |(nth, part)| {
+            let indent = if nth == 0 { indent } else { indent + 4 };
+            format!("{:indent$}{part}\n", "")
+        };
+        parts.into_iter().enumerate().map(line).collect()
+    }
+
+    /// Returns `rows` in columns under their heads, or `empty` if there is no row. If the table is
+    /// too wide, columns are left out, and then the last column is broken into lines.
+    pub(crate) fn table<const N: usize>(
+        self,
+        columns: &Columns<N>,
+        rows: &[[String; N]],
+        empty: &str,
+    ) -> String {
+        if rows.is_empty() {
+            return format!("{empty}\n");
+        }
+        let head = columns.heads.map(str::to_owned);
+        let all: Vec<&[String; N]> = match self.heads {
+            Heads::Shown => std::iter::once(&head).chain(rows).collect(),
+            Heads::LeftOut => rows.iter().collect(),
+        };
+        let mut widths = [0; N];
+        for row in &all {
+            for (width, cell) in widths.iter_mut().zip(row.iter()) {
+                *width = cells(cell).max(*width);
+            }
+        }
+        let kept = fitting(&widths, columns.least_first, self.width);
+        let [before @ .., last] = kept.as_slice() else { return String::new() };
+        let indent: usize = before.iter().map(|&column| widths[column] + GAP).sum();
+        let room = self.width.saturating_sub(indent).max(LAST_COLUMN_MIN);
+        let mut out = String::new();
+        for row in all {
+            let mut line = String::new();
+            for &column in before {
+                let padding = widths[column] - cells(&row[column]) + GAP;
+                line += &format!("{}{:padding$}", row[column], "");
+            }
+            for part in broken(&row[*last], room) {
+                out += (line + part).trim_end();
+                out.push('\n');
+                line = " ".repeat(indent);
+            }
+        }
+        out
+    }
+}
+
+/// A table's columns.
+pub(crate) struct Columns<const N: usize> {
+    /// Their heads.
+    pub(crate) heads: [&'static str; N],
+    /// Those that are left out if there is little room, the least important first.
+    pub(crate) least_first: &'static [usize],
+}
+
+/// Cells between two columns.
+pub(crate) const GAP: usize = 2;
+
+/// The least room for the last column of a table, in cells.
+const LAST_COLUMN_MIN: usize = 20;
+
+/// The width of a text on a terminal, in cells.
+pub(crate) fn cells(text: &str) -> usize {
+    anstream::adapter::strip_str(text).map(UnicodeWidthStr::width).sum()
+}
+
+/// Returns the columns that fit into `room` cells: those of `least_first` go in that order.
+pub(crate) fn fitting(widths: &[usize], least_first: &[usize], room: usize) -> Vec<usize> {
+    let mut kept: Vec<usize> = (0..widths.len()).collect();
+    for dropped in least_first {
+        let total: usize = kept.iter().map(|&column| widths[column] + GAP).sum();
+        if total.saturating_sub(GAP) <= room {
+            break;
+        }
+        kept.retain(|column| column != dropped);
+    }
+    kept
+}
+
+/// Breaks a text between words into lines of at most `room` cells. A longer word keeps its line.
+fn broken(text: &str, room: usize) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let (mut start, mut end) = (0, 0);
+    for (at, _) in text.match_indices(' ').chain([(text.len(), "")]) {
+        if end > start && cells(&text[start..at]) > room {
+            lines.push(&text[start..end]);
+            start = end + 1;
+        }
+        end = at;
+    }
+    lines.push(&text[start..]);
+    lines
 }
 
 /// Writes to standard output, until its reader has seen enough.
@@ -53,12 +228,8 @@ pub(crate) enum Paint {
     Warn,
 }
 
-/// Colours `text` where standard output is a terminal whose owner wants colours.
+/// Colours `text`. Where no colours are wanted, [`Output`] leaves them out.
 pub(crate) fn paint(paint: Paint, text: &str) -> String {
-    let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if !std::io::stdout().is_terminal() || !is_wanted {
-        return text.to_owned();
-    }
     let code = match paint {
         Paint::Good => 32,
         Paint::Bad => 31,
@@ -73,39 +244,46 @@ pub(crate) fn counted(n: usize, thing: &str) -> String {
     format!("{n} {thing}{plural}")
 }
 
-/// Columns under their heads; `empty` where there is no row.
-pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], empty: &str) -> String {
-    if rows.is_empty() {
-        return format!("{empty}\n");
-    }
-    let head = head.map(str::to_owned);
-    let width = |column: usize| {
-        let cells = std::iter::once(&head).chain(rows).map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    std::iter::once(&head).chain(rows).map(line).collect()
-}
-
 /// A cell for an hour: empty only if nothing is sent in it.
 pub(crate) fn cell(count: u32, most: u32) -> char {
     const EIGHTHS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     EIGHTHS[(u64::from(count) * 8).div_ceil(u64::from(most)).min(8) as usize]
 }
 
-/// An instant for people, in UTC, with how far from `now` it is.
-pub(crate) fn when(at: Timestamp, now: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    let Ok(shown) = jiff::Timestamp::from_millisecond(millis) else { return "never".into() };
-    let shown = shown.strftime("%F %H:%M:%S");
-    match (at.since(now), now.since(at)) {
-        (Duration::ZERO, Duration::ZERO) => format!("{shown} UTC, now"),
-        (ahead, Duration::ZERO) => format!("{shown} UTC, in {}", span(ahead)),
-        (_, ago) => format!("{shown} UTC, {} ago", span(ago)),
+/// By which times are told to people.
+#[derive(Clone, Debug)]
+pub(crate) struct Times {
+    /// Now.
+    pub(crate) now: Timestamp,
+    /// The time zone, which is the account's where a time is about an account.
+    pub(crate) zone: Zone,
+}
+
+impl Times {
+    /// In UTC.
+    pub(crate) fn utc(now: Timestamp) -> Self {
+        Self { now, zone: Zone::UTC }
+    }
+
+    /// Tells an instant by date, clock and offset, with how far from now it is.
+    pub(crate) fn when(&self, at: Timestamp) -> String {
+        let Some(shown) = self.clock(at) else { return "never".into() };
+        match (at.since(self.now), self.now.since(at)) {
+            (Duration::ZERO, Duration::ZERO) => format!("{shown}, now"),
+            (ahead, Duration::ZERO) => format!("{shown}, in {}", span(ahead)),
+            (_, ago) => format!("{shown}, {} ago", span(ago)),
+        }
+    }
+
+    /// Tells an instant by date, clock and offset; `-` if it never comes.
+    pub(crate) fn at(&self, at: Timestamp) -> String {
+        self.clock(at).unwrap_or_else(|| "-".into())
+    }
+
+    fn clock(&self, at: Timestamp) -> Option<String> {
+        let local = self.zone.local(at)?;
+        let offset = if self.zone == Zone::UTC { "UTC" } else { "%:z" };
+        Some(local.strftime(&format!("%F %H:%M:%S {offset}")).to_string())
     }
 }
 
@@ -151,11 +329,45 @@ pub(crate) fn parse_limit(text: &str) -> Result<usize, String> {
 mod tests {
     use super::*;
 
+    fn wide(width: usize) -> Output {
+        let (format, heads, color) = (Format::Text, Heads::Shown, ColorChoice::Never);
+        Output { format, heads, color, width }
+    }
+
     #[test]
     fn tables_line_up_and_say_when_they_are_empty() {
+        let columns = Columns { heads: ["ID", "NAME"], least_first: &[] };
         let rows = [["1".to_owned(), "ü".into()], ["12345".into(), "b".into()]];
-        assert_eq!(table(["ID", "NAME"], &rows, "none"), "ID     NAME\n1      ü\n12345  b\n");
-        assert_eq!(table(["ID"], &[], "none"), "none\n");
+        assert_eq!(wide(80).table(&columns, &rows, "none"), "ID     NAME\n1      ü\n12345  b\n");
+        assert_eq!(wide(80).table(&columns, &[], "none"), "none\n");
+        let bare = Output { heads: Heads::LeftOut, ..wide(80) };
+        assert_eq!(bare.table(&columns, &rows, "none"), "1      ü\n12345  b\n");
+        let rows = [[paint(Paint::Good, "好"), "x".into()], ["12345".into(), "y".into()]];
+        let painted = "ID     NAME\n\u{1b}[32m好\u{1b}[0m     x\n12345  y\n";
+        assert_eq!(wide(80).table(&columns, &rows, "none"), painted);
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_loses_columns_by_rank_and_then_breaks_its_last() {
+        let columns = Columns { heads: ["ACCOUNT", "LANE", "WHAT"], least_first: &[1] };
+        let rows = [["178".to_owned(), "inbound".into(), "on hold until somebody ends it".into()]];
+        assert_eq!(
+            wide(48).table(&columns, &rows, ""),
+            "ACCOUNT  LANE     WHAT\n178      inbound  on hold until somebody ends it\n"
+        );
+        assert_eq!(
+            wide(40).table(&columns, &rows, ""),
+            "ACCOUNT  WHAT\n178      on hold until somebody ends it\n"
+        );
+        assert_eq!(
+            wide(30).table(&columns, &rows, ""),
+            "ACCOUNT  WHAT\n178      on hold until\n         somebody ends it\n"
+        );
+        assert_eq!(
+            broken("https://example.com/guide is it", 5),
+            ["https://example.com/guide", "is it"]
+        );
+        assert_eq!(broken("", 5), [""]);
     }
 
     #[test]
@@ -171,9 +383,16 @@ mod tests {
     fn times_are_written_for_people_and_programs() {
         let now = Timestamp::from_secs(1_790_000_000);
         let later = now + Duration::from_secs(7260);
-        assert_eq!(when(later, now), "2026-09-21 16:14:20 UTC, in 2 h 1 min");
-        assert_eq!(when(now, later), "2026-09-21 14:13:20 UTC, 2 h 1 min ago");
-        assert_eq!(when(Timestamp::NEVER, now), "never");
+        let utc = Times::utc(now);
+        assert_eq!(utc.when(later), "2026-09-21 16:14:20 UTC, in 2 h 1 min");
+        assert_eq!(Times::utc(later).when(now), "2026-09-21 14:13:20 UTC, 2 h 1 min ago");
+        assert_eq!(
+            (utc.when(Timestamp::NEVER), utc.at(Timestamp::NEVER)),
+            ("never".into(), "-".into())
+        );
+        let berlin = Times { now, zone: "Europe/Berlin".parse().unwrap() };
+        assert_eq!(berlin.when(later), "2026-09-21 18:14:20 +02:00, in 2 h 1 min");
+        assert_eq!(berlin.at(now), "2026-09-21 16:13:20 +02:00");
         let spans = [59, 60, 3600, 90_000].map(|secs| span(Duration::from_secs(secs)));
         assert_eq!(spans, ["59 s", "1 min 0 s", "1 h 0 min", "1 d 1 h"]);
         assert_eq!(parse_span("2h"), Ok(Duration::from_secs(7200)));

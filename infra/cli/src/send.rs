@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::{Lane, PendingSend, Stage};
 use spillway_core::time::Timestamp;
-use spillway_service::admin::rfc3339;
 use spillway_service::admin::send_view::{Happened, SendHistory, SendView};
 use spillway_service::admin::sends::{Cancelled, CancelledAll, RetriedView, State, Stored};
 use spillway_service::admin::wait::Wait;
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
-use crate::output::{Output, Paint, counted, note, paint, parse_limit, table, when};
+use crate::exit::WrongUsage;
+use crate::output::{Columns, Output, Paint, Times, counted, note, paint, parse_limit};
 use crate::progress::Progress;
 
 /// What is done with sends.
@@ -40,7 +41,7 @@ texts are not shown; the text of a DM is stored nowhere.")]
     #[command(after_help = "\
 Examples:
   spillway send retry 17841400000000001/17890000000000001
-  spillway send list --account 17841400000000001 --state failed --json |
+  spillway send list 17841400000000001 --state failed --json |
     jq -r '.sends[].send' | xargs spillway send retry
 
 Only answers to comments can be repeated: Meta refuses a second private reply to a comment, unless its
@@ -68,15 +69,14 @@ the text uses the fallbacks of its placeholders.")]
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  spillway send list --account 17841400000000001
-  spillway send list --account 17841400000000001 --state failed --limit 500 --json
-  spillway send list --account 17841400000000001 --campaign guide --state parked
+  spillway send list 17841400000000001
+  spillway send list 17841400000000001 --state failed --limit 500 --json
+  spillway send list 17841400000000001 --campaign guide --state parked
 
 Waiting sends are listed in the order in which they will go out. Ended sends are kept for ten days and have
 no index: the whole table of sends is read for them, until the limit is reached.")]
 pub(crate) struct ListOptions {
     /// Whose sends
-    #[arg(long, value_name = "ID")]
     account: String,
     /// Only sends in this state
     #[arg(long, value_enum, default_value_t = Wanted::Waiting)]
@@ -114,26 +114,62 @@ enum Wanted {
 #[command(after_help = "\
 Examples:
   spillway send cancel 17841400000000001/17890000000000001 --yes
-  spillway send cancel --account 17841400000000001 --campaign guide
+  spillway send cancel 17841400000000001 --campaign guide
 
 A send whose call may be under way is left alone: it ends within two minutes. A cancelled send cannot be
 repeated, and its comment is known for ten days, so it gets no other DM.")]
 pub(crate) struct CancelOptions {
-    /// Sends: account/comment
-    #[arg(value_parser = send_id, conflicts_with = "account", required_unless_present = "account")]
-    sends: Vec<SendId>,
-    /// All waiting sends of this account
-    #[arg(long, value_name = "ID")]
-    account: Option<String>,
-    /// Only those of this campaign
-    #[arg(long, value_name = "CAMPAIGN", requires = "account")]
+    /// Sends (account/comment), or an account: all that wait for it
+    #[arg(required = true, value_name = "SEND|ACCOUNT", value_parser = target)]
+    targets: Vec<Target>,
+    /// Of an account, only the sends of this campaign
+    #[arg(long, value_name = "CAMPAIGN")]
     campaign: Option<String>,
     #[command(flatten)]
     consent: Consent,
 }
 
+/// What is to be cancelled.
+#[derive(Clone, Debug)]
+enum Target {
+    /// All sends that wait for an account.
+    Account(AccountId),
+    /// One.
+    Send(SendId),
+}
+
+impl CancelOptions {
+    /// Returns the account whose sends are cancelled; `None` if sends are named.
+    fn account(&self) -> Result<Option<&AccountId>, WrongUsage> {
+        let wrong = |text: &str| Err(WrongUsage(text.to_owned()));
+        let accounts = self.targets.iter().filter(|target| matches!(target, Target::Account(_)));
+        match (accounts.count(), self.targets.as_slice()) {
+            (1, [Target::Account(account)]) => Ok(Some(account)),
+            (0, _) if self.campaign.is_none() => Ok(None),
+            (0, _) => wrong("--campaign chooses among the sends of an account: name the account"),
+            _ => wrong("name one account alone, or sends as account/comment"),
+        }
+    }
+
+    fn sends(&self) -> Vec<&SendId> {
+        let sends = self.targets.iter().filter_map(|target| match target {
+            Target::Send(send) => Some(send),
+            Target::Account(_) => None,
+        });
+        sends.collect()
+    }
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if text.contains('/') {
+        send_id(text).map(Target::Send)
+    } else {
+        Ok(Target::Account(AccountId::new(text.trim())))
+    }
+}
+
 /// Reads account/comment.
-pub(crate) fn send_id(text: &str) -> Result<SendId, String> {
+fn send_id(text: &str) -> Result<SendId, String> {
     let parts = text.split_once('/').filter(|(account, event)| {
         !account.is_empty() && !event.is_empty() && !event.contains('/')
     });
@@ -143,12 +179,22 @@ pub(crate) fn send_id(text: &str) -> Result<SendId, String> {
 
 /// Runs one of them.
 pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
-    let deployment = place.open().await?;
     match command {
-        Command::List(options) => list(&deployment, &options, output).await,
-        Command::Show { send } => show(&deployment, &send, output).await,
-        Command::Cancel(options) => cancel(&deployment, options, output).await,
-        Command::Retry { sends, consent } => retry(&deployment, &sends, consent, output).await,
+        Command::List(options) => list(&place.open().await?, &options, output).await,
+        Command::Show { send } => show(&place.open().await?, &send, output).await,
+        Command::Cancel(options) => {
+            let consent = options.consent;
+            match options.account()? {
+                Some(account) => {
+                    let campaign = options.campaign.as_deref().map(CampaignId::new);
+                    cancel_all(&place.open().await?, account, campaign, consent, output).await
+                }
+                None => cancel(&place.open().await?, &options.sends(), consent, output).await,
+            }
+        }
+        Command::Retry { sends, consent } => {
+            retry(&place.open().await?, &sends, consent, output).await
+        }
     }
 }
 
@@ -161,7 +207,7 @@ fn state(shown: &SendView) -> String {
     paint(colour, shown.state)
 }
 
-fn text(shown: &SendView, now: Timestamp) -> String {
+fn text(shown: &SendView, times: &Times) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -173,12 +219,12 @@ fn text(shown: &SendView, now: Timestamp) -> String {
     line("cause", shown.cause.clone());
     line("campaign", Some(shown.campaign.to_string()));
     line("lane", Some(lane(shown.lane).to_owned()));
-    line("matched", Some(when(shown.matched_at, now)));
-    line("not before", shown.not_before.map(|at| when(at, now)));
-    line("slot", shown.slot.map(|at| when(at, now)));
-    line("ended", shown.ended_at.map(|at| when(at, now)));
-    line("deadline", shown.deadline.map(|at| when(at, now)));
-    line("lease", shown.lease_until.and_then(rfc3339));
+    line("matched", Some(times.when(shown.matched_at)));
+    line("not before", shown.not_before.map(|at| times.when(at)));
+    line("slot", shown.slot.map(|at| times.when(at)));
+    line("ended", shown.ended_at.map(|at| times.when(at)));
+    line("deadline", shown.deadline.map(|at| times.when(at)));
+    line("lease", shown.lease_until.map(|at| times.when(at)));
     line("attempts", Some(shown.attempts.to_string()));
     line("failures", Some(shown.failures.to_string()));
     let unclear = shown.maybe_sent == Some(true);
@@ -195,6 +241,11 @@ fn lane(lane: Lane) -> &'static str {
         Lane::Outbound => "outbound",
     }
 }
+
+const COLUMNS: Columns<7> = Columns {
+    heads: ["SEND", "STATE", "CAUSE", "SLOT OR END", "CAMPAIGN", "LANE", "DEADLINE"],
+    least_first: &[6, 5, 4, 3],
+};
 
 async fn list(deployment: &Deployment, options: &ListOptions, output: Output) -> Result<()> {
     let account = AccountId::new(options.account.trim());
@@ -233,23 +284,22 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
     if shown.is_empty() {
         known(deployment, &account, campaign.as_ref()).await?;
     }
-    let now = deployment.clock.now();
+    let times = deployment.times_of(&account).await?;
     output.print(&serde_json::json!({ "sends": shown }), || {
         let row = |shown: &SendView| {
-            let at = shown.slot.or(shown.ended_at).map_or("-".into(), |at| when(at, now));
+            let shown_at = |at: Option<Timestamp>| at.map_or("-".into(), |at| times.at(at));
             [
                 shown.send.clone(),
                 state(shown),
+                shown.cause.clone().unwrap_or_else(|| "-".into()),
+                shown_at(shown.slot.or(shown.ended_at)),
                 shown.campaign.to_string(),
                 lane(shown.lane).to_owned(),
-                at,
-                shown.deadline.map_or("-".into(), |at| when(at, now)),
-                shown.cause.clone().unwrap_or_default(),
+                shown_at(shown.deadline),
             ]
         };
         let rows: Vec<_> = shown.iter().map(row).collect();
-        let head = ["SEND", "STATE", "CAMPAIGN", "LANE", "SLOT OR END", "DEADLINE", "CAUSE"];
-        let mut text = table(head, &rows, "none");
+        let mut text = output.table(&COLUMNS, &rows, "none");
         if shown.len() == limit {
             let _ = writeln!(text, "(the first {limit}: --limit shows more)");
         }
@@ -281,54 +331,58 @@ async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
 
 async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<()> {
     let stored = find(deployment, send).await?;
-    let now = deployment.clock.now();
+    let times = deployment.times_of(&send.account).await?;
     let waits = match &stored.state {
-        State::Waiting(send) => deployment.admin.overviews.wait_of(send, now).await?,
+        State::Waiting(send) => deployment.admin.overviews.wait_of(send, times.now).await?,
         State::Ended { .. } => None,
     };
     let told = SendHistory { waits, ..SendHistory::from(&stored) };
     output.print(&told, || {
-        let mut text = text(&told.send, now);
+        let mut text = text(&told.send, &times);
         if let Some(Wait { why, until, expected_at }) = &told.waits {
-            let until = until.map_or_else(String::new, |at| format!(", until {}", when(at, now)));
+            let until = until.map_or_else(String::new, |at| format!(", until {}", times.when(at)));
             let _ = writeln!(text, "{:<10} {why}{until}", "waits for");
             if let Some(at) = expected_at {
-                let _ = writeln!(text, "{:<10} ~{}", "goes out", when(*at, now));
+                let _ = writeln!(text, "{:<10} ~{}", "goes out", times.when(*at));
             }
+        }
+        if let Some(LastRefusal { at, error }) = &stored.last_refusal {
+            let _ = writeln!(text, "{:<10} {error}, {}", "refused", times.when(*at));
         }
         text.push_str("history\n");
         for Happened { at, what } in &told.history {
-            let _ = writeln!(text, "  {}  {what}", when(*at, now));
+            let _ = writeln!(text, "  {}  {what}", times.when(*at));
         }
         text
     })
 }
 
-async fn cancel(deployment: &Deployment, options: CancelOptions, output: Output) -> Result<()> {
-    let Some(account) = &options.account else {
-        return cancel_named(deployment, &options.sends, options.consent, output).await;
-    };
-    let account = AccountId::new(account.trim());
-    let campaign = options.campaign.as_deref().map(CampaignId::new);
+async fn cancel_all(
+    deployment: &Deployment,
+    account: &AccountId,
+    campaign: Option<CampaignId>,
+    consent: Consent,
+    output: Output,
+) -> Result<()> {
     let wanted = |send: &PendingSend| {
         campaign.as_ref().is_none_or(|campaign| *campaign == send.content.campaign)
     };
     let admin = &deployment.admin.sends;
-    let waiting = admin.waiting(&account, wanted, usize::MAX).await?.len();
+    let waiting = admin.waiting(account, wanted, usize::MAX).await?.len();
     if waiting == 0 {
-        known(deployment, &account, campaign.as_ref()).await?;
+        known(deployment, account, campaign.as_ref()).await?;
         return shown_cancelled(CancelledAll::default(), output);
     }
-    options.consent.ask(&format!("this cancels {} for good", counted(waiting, "waiting send")))?;
+    consent.ask(&format!("this cancels {} for good", counted(waiting, "waiting send")))?;
     let progress = Progress::new("cancelled", waiting);
-    let all = admin.cancel_waiting(&account, wanted, |done| progress.advance(done)).await?;
+    let all = admin.cancel_waiting(account, wanted, |done| progress.advance(done)).await?;
     progress.finish();
     shown_cancelled(all, output)
 }
 
-async fn cancel_named(
+async fn cancel(
     deployment: &Deployment,
-    sends: &[SendId],
+    sends: &[&SendId],
     consent: Consent,
     output: Output,
 ) -> Result<()> {
@@ -349,7 +403,7 @@ async fn cancel_named(
         match deployment.admin.sends.cancel(outbox_key, send).await? {
             Cancelled::Done => all.done += 1,
             Cancelled::Claimed(until) => {
-                let until = when(until, deployment.clock.now());
+                let until = deployment.times_of(&id.account).await?.when(until);
                 note(format_args!("{id} is left alone: its call may be under way until {until}"));
                 all.left += 1;
             }
@@ -360,7 +414,7 @@ async fn cancel_named(
         }
     }
     shown_cancelled(all, output)?;
-    ensure!(all.done > 0, "none of {} was cancelled", sends.len());
+    ensure!(all.done > 0, "none of {} was cancelled", counted(sends.len(), "send"));
     Ok(())
 }
 
@@ -384,7 +438,7 @@ async fn retry(
     if unknown > 0 {
         consent.ask(&format!(
             "{unknown} of {} may have arrived although Meta's servers failed, and would arrive twice",
-            sends.len()
+            counted(sends.len(), "send")
         ))?;
     }
     let all = admin.retry_all(sends).await;
@@ -396,7 +450,7 @@ async fn retry(
         };
         all.iter().map(line).collect()
     })?;
-    ensure!(done > 0, "none of {} was retried", sends.len());
+    ensure!(done > 0, "none of {} was retried", counted(sends.len(), "send"));
     Ok(())
 }
 

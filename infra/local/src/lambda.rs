@@ -15,7 +15,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get, post};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::BoxFuture;
@@ -29,12 +29,16 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::cloudwatch::LambdaMetric;
+use crate::comments::{self, COMMENTS_PATH};
 use crate::fault_injector::{Function, run_as};
 use crate::lineage::Lineage;
 use crate::stack::{Pace, Stack, queues};
 
 /// The path the webhook is served on. (A function URL serves every path.)
 pub const WEBHOOK_PATH: &str = "/webhook";
+
+/// The path of the report of what became of all comments.
+pub const REPORT_PATH: &str = "/_report";
 
 /// The longest event Lambda takes, in bytes of JSON.
 const EVENT_BYTES_MAX: usize = 6 * 1024 * 1024;
@@ -106,7 +110,7 @@ pub enum Polled {
 
 impl Stack {
     /// Serves the function URL on `listener` until the stack is dropped. `inspect` sees each body
-    /// first; `GET /_report` answers with the report.
+    /// first. `GET /_report` answers with the report, `POST /_comments` posts a comment.
     pub async fn serve_function_url(
         self: Arc<Self>,
         listener: TcpListener,
@@ -142,7 +146,8 @@ impl Stack {
             }
         };
         let app = Router::new()
-            .route("/_report", axum::routing::get(report))
+            .route(REPORT_PATH, get(report))
+            .route(COMMENTS_PATH, post(comments::post))
             .route(WEBHOOK_PATH, any(invoke.clone()))
             .route(DELETION_PATH, any(invoke.clone()))
             .route(DEAUTHORIZE_PATH, any(invoke))
@@ -152,7 +157,7 @@ impl Stack {
     }
 
     /// Invokes the webhook function with a request, as a function URL does.
-    async fn invoke_webhook(
+    pub(crate) async fn invoke_webhook(
         &self,
         method: &Method,
         uri: &Uri,

@@ -8,13 +8,14 @@
 //! |---|---|
 //! | [`stack`], [`driver`], [`lambda`], [`lineage`] | the stack, its virtual time, and the Lambda service |
 //! | [`kms`], [`secrets_manager`] | the services that it replaces |
-//! | [`story`], [`drill`], [`serve`] | what it plays |
+//! | [`story`], [`drill`], [`serve`], [`comments`] | what it plays |
 //! | [`fault_injector`], [`clock`], [`cloudwatch`], [`report`] | faults and counts between SDK and services, time, results |
 
 pub mod aws_json;
 pub mod busy;
 pub mod clock;
 pub mod cloudwatch;
+pub mod comments;
 pub mod drill;
 pub mod driver;
 pub mod fault_injector;

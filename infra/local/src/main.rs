@@ -1,10 +1,10 @@
 //! `spillway-local`: plays the viral Reel, drills troubles, or serves the stack.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use spillway_cloud::telemetry;
@@ -78,21 +78,45 @@ Accounts are read from a TOML file like this:
   [[account.campaign]]
   id = \"guide\"
   keywords = [\"guide\"]            # leave out to answer every comment
-  messages = [\"Hi {username|there}! https://example.com/guide\"]")]
+  messages = [\"Hi {username|there}! https://example.com/guide\"]
+
+Everything is kept in memory, and is gone when the program ends. It takes no data of a real account.
+
+To post a comment as anybody, signed and delivered as Meta would:
+
+  curl -sS WEBHOOK/_comments -d '{\"account\": \"17841400000000001\", \"text\": \"guide\", \"username\": \"ana\"}'
+
+`person` (an id) and `media` can be given too. The answer names the comment, and the send that answers it.
+`GET WEBHOOK/_report` counts what became of all comments, and what the simulated Meta found wrong.
+
+To let the simulated Meta fail, POST an order, or an array of them, to GRAPH/_faults:
+
+  curl -sS GRAPH/_faults -d '{\"kind\": \"throttled\", \"code\": 4, \"regain_minutes\": 1}'
+  curl -sS GRAPH/_faults -d '{\"kind\": \"server_error\", \"count\": 3, \"action\": \"private_reply\"}'
+
+  throttled (code, regain_minutes), blocked, token_dead (subcode), permission, account_unseen,
+  link_refused, recipient_unavailable, transient, ambiguous (effect), server_error,
+  server_error_after_effect, no_answer, no_answer_before_effect, slow (delay_ms),
+  usage (percent, app_percent)
+
+Each strikes the next call that it fits, or as said by `count`, `for_ms`, `probability` (with `seed`).
+`account`, `comment_id` and `action` limit it. GET lists what still stands, DELETE clears it.
+`GET GRAPH/_calls` lists the calls, `GET GRAPH/_judge` what was wrong with them.")]
     Serve(ServeOptions),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The story has its report; a served stack says what happens to each comment.
+    // The story has its report; a served stack says what happens to each comment. What its
+    // dependencies warn of is nobody's concern here.
     let levels = match cli.command {
         None => Targets::new().with_default(LevelFilter::ERROR),
         // Errors are what it is about.
         Some(Command::Drill(_)) => Targets::new().with_default(LevelFilter::OFF),
-        Some(Command::Serve(_)) => Targets::new()
-            .with_default(LevelFilter::INFO)
-            .with_target("spillway_service", Level::DEBUG),
+        Some(Command::Serve(_)) => {
+            Targets::new().with_default(LevelFilter::ERROR).with_target("spillway", Level::INFO)
+        }
     };
     let to_stderr =
         fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
@@ -103,12 +127,11 @@ async fn main() -> ExitCode {
         Some(Command::Serve(options)) => serve(&cli, options).await,
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        complain(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the report is this program's output")]
 async fn play(cli: &Cli) -> Result<ExitCode> {
     let limits = match cli.quotas.given() {
         Some(quotas) => AccountLimits::from(&quotas),
@@ -119,55 +142,67 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
     let report: Report = story.play(&mut |progress| shown.update(progress)).await?;
     shown.finish();
     if cli.json {
-        println!("{}", serde_json::to_string(&report)?);
+        print(&(serde_json::to_string(&report)? + "\n"))?;
     } else {
-        print!("{}", report.render(&limits.judged));
+        print(&report.render(&limits.judged))?;
     }
     let clean = report.is_clean(story.expected);
     if !clean {
-        eprintln!(
+        complain(format_args!(
             "NOT CLEAN: something was lost, doubled or over a limit. Again: \
              spillway-local --comments {} --span {}s --seed {}",
             cli.story.comments,
             cli.story.span.as_secs(),
             cli.story.seed
-        );
+        ));
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-#[expect(clippy::print_stdout, reason = "the report is this command's output")]
 async fn drill(cli: &Cli, options: &DrillOptions) -> Result<ExitCode> {
     let mut drill = Drill::new(options, &cli.quotas.given().unwrap_or_default()).await?;
     let mut shown = Shown::new(u64::from(options.comments * options.days));
     let report = drill.play(&mut |progress| shown.update(progress)).await?;
     shown.finish();
     if cli.json {
-        println!("{}", serde_json::to_string(&report)?);
+        print(&(serde_json::to_string(&report)? + "\n"))?;
     } else {
-        print!("{}", report.render());
+        print(&report.render())?;
     }
     let clean = report.is_clean();
     if !clean {
-        eprintln!(
+        complain(format_args!(
             "NOT CLEAN: something was lost, given up, doubled or over a limit. Again: \
              spillway-local drill --days {} --comments {} --seed {}",
             options.days, options.comments, options.seed
-        );
+        ));
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-#[expect(clippy::print_stdout, reason = "where to go is this command's output")]
 async fn serve(cli: &Cli, options: &ServeOptions) -> Result<ExitCode> {
     let served = serve::start(options, &cli.quotas.given().unwrap_or_default()).await?;
     if cli.json {
-        println!("{}", serde_json::to_string(&served.addresses)?);
+        print(&(serde_json::to_string(&served.addresses)? + "\n"))?;
     } else {
-        println!("{}", served.welcome());
+        print(&served.welcome())?;
     }
     tokio::signal::ctrl_c().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output, until its reader has seen enough.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("write to standard output"),
+    }
+}
+
+/// Writes a line on standard error. Nobody may read it any more.
+fn complain(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Progress: a bar on a terminal, elsewhere a line for every tenth.
@@ -192,7 +227,7 @@ impl Shown {
         let tenths = sent * 10 / self.expected.max(1);
         if self.bar.is_hidden() {
             if tenths > self.tenths {
-                eprintln!("{clock}  {sent}/{} sent, {queued} queued", self.expected);
+                complain(format_args!("{clock}  {sent}/{} sent, {queued} queued", self.expected));
             }
         } else {
             self.bar.set_position(sent);

@@ -9,17 +9,20 @@ use clap::Args;
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use spillway_core::campaign::Campaign;
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::time::Timestamp;
 use spillway_graph::{Comment, GraphConfig, Surface, UnknownComments};
-use spillway_meta::signature::sign;
+use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::SystemClock;
 use spillway_sqs::REGION;
 use tracing::warn;
 
 use crate::aws_json;
+use crate::comments::COMMENTS_PATH;
 use crate::kms::Kms;
-use crate::lambda::{Polled, Source, WEBHOOK_PATH};
+use crate::lambda::{Polled, REPORT_PATH, Source, WEBHOOK_PATH};
 use crate::secrets_manager::SecretsManager;
 use crate::setup::{QuotaOptions, load_accounts};
 use crate::stack::{Blueprint, Pace, Ports, Stack, listen};
@@ -52,6 +55,10 @@ pub struct ServeOptions {
 pub struct Addresses {
     /// For Meta's GET and POST.
     pub webhook_url: String,
+    /// Takes comments as anybody writes them.
+    pub comments_url: String,
+    /// Counts what became of all comments.
+    pub report_url: String,
     /// The simulated Graph API.
     pub graph_url: String,
     /// DynamoDB.
@@ -66,6 +73,37 @@ pub struct Addresses {
     pub verify_token: String,
     /// For signatures.
     pub app_secret: String,
+    /// Who is connected.
+    pub accounts: Vec<ServedAccount>,
+}
+
+/// An account that the stack begins with.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServedAccount {
+    /// Its id.
+    pub account: AccountId,
+    /// Its campaigns.
+    pub campaigns: Vec<ServedCampaign>,
+}
+
+/// A campaign that the stack begins with.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServedCampaign {
+    /// Its id.
+    pub campaign: CampaignId,
+    /// Comments must contain one of these; if empty, it answers every comment.
+    pub keywords: Vec<String>,
+}
+
+impl From<&NewAccount> for ServedAccount {
+    fn from(account: &NewAccount) -> Self {
+        let campaign = |campaign: &Campaign| ServedCampaign {
+            campaign: campaign.id.clone(),
+            keywords: campaign.keywords.clone(),
+        };
+        let campaigns = account.campaigns.iter().map(campaign).collect();
+        Self { account: account.id.clone(), campaigns }
+    }
 }
 
 /// The schedule's period. In AWS it is a minute; here nobody wants to wait.
@@ -86,8 +124,6 @@ pub struct Served {
     pub stack: Arc<Stack>,
     /// Where it is.
     pub addresses: Addresses,
-    /// The first account and a text that its campaign wants, for an example.
-    pub example_account: String,
 }
 
 /// Starts the stack and all that drives it.
@@ -100,8 +136,7 @@ pub fn start<'a>(
 ) -> BoxFuture<'a, Result<Served>> {
     Box::pin(async move {
         let accounts = load_accounts(options.accounts.as_deref(), quotas)?;
-        let example_account =
-            accounts.first().map(|account| account.id.to_string()).unwrap_or_default();
+        let served_accounts = accounts.iter().map(ServedAccount::from).collect();
         let stack = Stack::start(Blueprint {
             clock: Arc::new(SystemClock::new()),
             pace: Pace::Real,
@@ -153,6 +188,8 @@ pub fn start<'a>(
         };
         let addresses = Addresses {
             webhook_url: format!("{origin}{WEBHOOK_PATH}"),
+            comments_url: format!("{origin}{COMMENTS_PATH}"),
+            report_url: format!("{origin}{REPORT_PATH}"),
             graph_url: stack.config.graph.base_url.clone(),
             dynamodb_url: stack.dynamodb_url.clone(),
             sqs_url: stack.sqs_url.clone(),
@@ -160,8 +197,9 @@ pub fn start<'a>(
             secrets_manager_url,
             verify_token: first(&stack.secrets.verify_tokens),
             app_secret: first(&stack.secrets.app_secrets),
+            accounts: served_accounts,
         };
-        let served = Served { stack, addresses, example_account };
+        let served = Served { stack, addresses };
         if let Some(path) = &options.write_deployment {
             std::fs::write(path, served.deployment())
                 .with_context(|| format!("cannot write {}", path.display()))?;
@@ -204,7 +242,7 @@ async fn drive(stack: Arc<Stack>, source: Source) {
 
 /// Tells the simulated Meta of the comments in a body, signed or not, so that it knows who wrote
 /// them and when. Comments it has not seen are made up when they are answered.
-fn observe_comments(stack: &Stack, body: &[u8]) {
+pub(crate) fn observe_comments(stack: &Stack, body: &[u8]) {
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return };
     let Some(entries) = body["entry"].as_array() else { return };
     for entry in entries {
@@ -267,22 +305,25 @@ impl Served {
     pub fn welcome(&self) -> String {
         let Addresses {
             webhook_url,
+            comments_url,
+            report_url,
             graph_url,
             dynamodb_url,
             sqs_url,
             verify_token,
             app_secret,
+            accounts,
             ..
         } = &self.addresses;
-        let account = &self.example_account;
-        let body = format!(
-            r#"{{"object":"instagram","entry":[{{"id":"{account}","time":{},"changes":[{{"field":"comments","value":{{"id":"17890000000000001","from":{{"id":"526000000000001","username":"ana"}},"media":{{"id":"17900000000000001"}},"text":"guide please"}}}}]}}]}}"#,
-            self.stack.clock.now().as_secs(),
-        );
-        let signature = match self.stack.secrets.app_secrets.first() {
-            Some(secret) => sign(secret, body.as_bytes()),
-            None => String::new(),
-        };
+        let connected: String = accounts.iter().map(ServedAccount::line).collect();
+        let example = accounts.first().map_or_else(String::new, |account| {
+            let wanted = account.campaigns.first().and_then(|campaign| campaign.keywords.first());
+            let text = wanted.map_or("hello", String::as_str);
+            json!({ "account": account.account, "username": "ana", "text": text }).to_string()
+        });
+        // For a shell's single quotes.
+        let example = example.replace('\'', "'\\''");
+        let table = &self.stack.config.sends_table;
         format!(
             "webhook       {webhook_url}\n\
              Graph API     {graph_url}   (calls: /_calls, faults: /_faults, judge: /_judge, logins: /_logins)\n\
@@ -291,18 +332,44 @@ impl Served {
              verify token  {verify_token}\n\
              app secret    {app_secret}\n\
              \n\
+             Connected:\n\
+             {connected}\
+             \n\
              Post a comment:\n\
              \n\
-             curl -i '{webhook_url}' -H 'content-type: application/json' \\\n  \
-             -H 'x-hub-signature-256: {signature}' \\\n  \
-             -d '{body}'\n\
+             curl -sS {comments_url} -d '{example}'\n\
              \n\
-             See what became of it:  curl '{}'\n\
-             Look inside:            AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local \\\n                        \
-             aws --region {REGION} --endpoint-url {dynamodb_url} dynamodb scan --table-name {}\n\
-             Stop with Ctrl-C.\n",
-            webhook_url.replace(WEBHOOK_PATH, "/_report"),
-            self.stack.config.sends_table,
+             See what became of all comments:\n\
+             \n\
+             curl -sS {report_url}\n\
+             \n\
+             Let Meta refuse the next call (`serve --help` lists what else can go wrong):\n\
+             \n\
+             curl -sS {graph_url}/_faults -d '{{\"kind\": \"throttled\", \"regain_minutes\": 1}}'\n\
+             \n\
+             Look inside:\n\
+             \n\
+             AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws --region {REGION} \\\n  \
+             --endpoint-url {dynamodb_url} dynamodb scan --table-name {table}\n\
+             \n\
+             Everything is kept in memory, and is gone when this program ends. Stop with Ctrl-C.\n",
         )
+    }
+}
+
+impl ServedAccount {
+    /// What it answers, for people.
+    fn line(&self) -> String {
+        let campaign = |ServedCampaign { campaign, keywords }: &ServedCampaign| {
+            let wanted = match keywords.as_slice() {
+                [] => "every comment".to_owned(),
+                keywords => keywords.join(", "),
+            };
+            format!("  {}  campaign `{campaign}` answers: {wanted}\n", self.account)
+        };
+        match self.campaigns.as_slice() {
+            [] => format!("  {}  no campaign: nothing is answered\n", self.account),
+            campaigns => campaigns.iter().map(campaign).collect(),
+        }
     }
 }

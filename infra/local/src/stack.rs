@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
@@ -147,6 +147,7 @@ pub struct Stack {
     pub poller: aws_sdk_sqs::Client,
     functions: Mutex<Arc<Functions>>,
     wire: Wire,
+    comments_posted: AtomicU64,
     stop: watch::Sender<()>,
 }
 
@@ -290,6 +291,7 @@ impl Stack {
                 poller: poller.sqs,
                 functions,
                 wire,
+                comments_posted: AtomicU64::new(0),
                 stop,
             })
         })
@@ -320,6 +322,11 @@ impl Stack {
         let functions = self.wire.process(config, secrets, keys.clone(), clock.clone())?;
         *self.functions.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(functions);
         Ok(())
+    }
+
+    /// The number of the next comment that somebody posts, from 1.
+    pub(crate) fn next_comment(&self) -> u64 {
+        self.comments_posted.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Resolves when the stack is dropped.

@@ -387,6 +387,7 @@ impl Wiring {
                 sends: self.sends.clone(),
                 maintenance: self.maintenance.clone(),
                 tokens: self.tokens.clone(),
+                journal: self.journal.clone(),
             },
         }
     }

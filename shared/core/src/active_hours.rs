@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::civil;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{Zoned, civil};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
@@ -25,6 +25,12 @@ impl Zone {
     /// Returns when `day` begins by the clocks of this zone; `None` before 1970.
     pub fn midnight(&self, day: civil::Date) -> Option<Timestamp> {
         self.instant(day.to_datetime(civil::Time::midnight()))
+    }
+
+    /// Returns what these clocks show at `at`; `None` after the year 9999.
+    pub fn local(&self, at: Timestamp) -> Option<Zoned> {
+        let millis = i64::try_from(at.as_millis()).ok()?;
+        Some(jiff::Timestamp::from_millisecond(millis).ok()?.to_zoned(self.0.clone()))
     }
 
     /// Returns when these clocks show `time`: the later instant where they jump over it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::meta_error::MetaError;
 use crate::send::{FailReason, Stage, Step};
 use crate::time::Timestamp;
 
@@ -16,6 +17,22 @@ pub struct PastStep {
     pub what: Past,
     /// The slot of a claim, if its message named one.
     pub slot: Option<Timestamp>,
+}
+
+/// What is recorded with a step or an end, for people to read.
+#[derive(Clone, Copy, Debug)]
+pub struct StepNote<'a> {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What Meta answered, if it refused the attempt.
+    pub error: Option<&'a MetaError>,
+}
+
+/// A step that follows from no refusal.
+impl From<Timestamp> for StepNote<'_> {
+    fn from(at: Timestamp) -> Self {
+        Self { at, error: None }
+    }
 }
 
 /// What happened to a send.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hold::HoldCause;
 use crate::id::{AccountId, CampaignId};
+use crate::meta_error::MetaError;
 use crate::quota::Tier;
 use crate::time::Timestamp;
 use crate::upkeep::is_zero;
@@ -83,6 +84,9 @@ pub enum Event {
         cause: HoldCause,
         /// No call before this instant.
         until: Timestamp,
+        /// Meta's answer that led to it, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<MetaError>,
     },
     /// The hold ended: a call went through.
     HoldEnded,
@@ -98,6 +102,9 @@ pub enum Event {
         campaign: CampaignId,
         /// Nothing of it is sent before this instant.
         until: Timestamp,
+        /// Meta's answer that led to it, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<MetaError>,
     },
     /// A campaign was paused by hand.
     CampaignPaused {
@@ -133,6 +140,16 @@ pub enum Event {
     Unknown,
 }
 
+impl Event {
+    /// Returns Meta's answer that led to the event, if there was one.
+    pub fn error(&self) -> Option<&MetaError> {
+        match self {
+            Self::HoldSet { error, .. } | Self::CampaignHeld { error, .. } => error.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// Who removed an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -157,12 +174,18 @@ mod tests {
     #[test]
     fn the_form_of_an_event_is_kept() {
         let until = Timestamp::from_secs(1_790_000_000);
-        let held = Event::HoldSet { cause: HoldCause::TokenDead, until };
+        let held = Event::HoldSet { cause: HoldCause::TokenDead, until, error: None };
         let text = r#"{"event":"hold_set","cause":"token_dead","until":1790000000000}"#;
         assert_eq!(serde_json::to_string(&held).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
         let text = r#"{"event":"campaign_held","campaign":"guide","until":1790000000000}"#;
-        let held = Event::CampaignHeld { campaign: "guide".into(), until };
+        let held = Event::CampaignHeld { campaign: "guide".into(), until, error: None };
+        assert_eq!(serde_json::to_string(&held).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
+        let error = MetaError { status: 400, code: Some(368), ..MetaError::default() };
+        let cause = HoldCause::Blocked;
+        let held = Event::HoldSet { cause, until, error: Some(error) };
+        let text = r#"{"event":"hold_set","cause":"blocked","until":1790000000000,"error":{"status":400,"code":368}}"#;
         assert_eq!(serde_json::to_string(&held).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
         let text = r#"{"event":"campaign_paused","campaign":"guide"}"#;

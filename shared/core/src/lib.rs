@@ -8,7 +8,7 @@
 //! | [`quota`], [`window`], [`windows`] | what is counted, over which rolling window |
 //! | [`profile`], [`rules`], [`active_hours`] | the limits of an account at an instant, and its active hours |
 //! | [`budget`], [`app`] | decisions on an account's calls, and on those of the whole app |
-//! | [`hold`], [`refusal`], [`feedback`], [`answers`] | what happens after Meta refuses a call |
+//! | [`hold`], [`refusal`], [`meta_error`], [`feedback`], [`answers`] | what happens after Meta refuses a call |
 //! | [`pace`], [`forecast`], [`load`] | slots, and when waiting sends will go out |
 //! | [`send`], [`history`], [`journal`] | the life of a send, and what people are told |
 //! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
@@ -117,6 +117,7 @@ pub mod journal;
 pub mod keyword;
 pub mod load;
 pub mod message;
+pub mod meta_error;
 mod outlook;
 pub mod pace;
 pub mod profile;

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use spillway_core::meta_error::MetaError;
+
 use crate::json::Object;
 
 /// From this number on, a number means the same whether it comes as code or as subcode.
@@ -122,19 +124,16 @@ impl GraphError {
     }
 }
 
+impl From<&GraphError> for MetaError {
+    fn from(error: &GraphError) -> Self {
+        let GraphError { status, code, subcode, ref trace_id, .. } = *error;
+        Self { status, code, subcode, trace_id: trace_id.clone() }
+    }
+}
+
 impl fmt::Display for GraphError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "status {}", self.status)?;
-        if let Some(code) = self.code {
-            write!(f, ", code {code}")?;
-        }
-        if let Some(subcode) = self.subcode {
-            write!(f, "/{subcode}")?;
-        }
-        if let Some(trace_id) = &self.trace_id {
-            write!(f, ", fbtrace {trace_id}")?;
-        }
-        Ok(())
+        MetaError::from(self).fmt(f)
     }
 }
 

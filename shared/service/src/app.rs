@@ -21,6 +21,7 @@ use tracing::{error, warn};
 
 use crate::clock::Clock;
 use crate::grant::GrantIds;
+use crate::limiter::AnswerDetails;
 use crate::metrics::{Meter, Metric, name_of};
 use crate::port::{AppBudgets, Journal, Saved, StoreError};
 use crate::versioned::{Measured, Versioned, measure_and_replace};
@@ -309,7 +310,7 @@ impl App {
     pub(crate) async fn hold(
         &self,
         cause: HoldCause,
-        regain: Option<Duration>,
+        AnswerDetails { regain, error }: AnswerDetails,
     ) -> Option<Timestamp> {
         let now = self.clock.now();
         match self.change(|budget, id| Some(budget.hold(cause, now, regain, id))).await {
@@ -317,7 +318,7 @@ impl App {
                 let until = budget.holds.current.map_or(now, |hold| hold.until);
                 if before.holds.is_open(now.max(before.decided_at)) {
                     self.meter.count_by(Metric::Held, format!("App{}", name_of(&cause)));
-                    self.note(Event::HoldSet { cause, until }).await;
+                    self.note(Event::HoldSet { cause, until, error }).await;
                 }
                 warn!(?cause, hold_s = until.since(now).as_secs(), "the whole app is on hold");
                 Some(until)
@@ -511,7 +512,7 @@ mod tests {
         let stored = Mutex::default();
         let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after: 0 });
         let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
-        app.hold(HoldCause::Throttled, None).now_or_never().unwrap().unwrap();
+        app.hold(HoldCause::Throttled, AnswerDetails::default()).now_or_never().unwrap().unwrap();
         app.remember(AppBudget::default(), clock.monotonic());
         let gate = app.gate().now_or_never().unwrap().unwrap();
         assert!(matches!(gate, AppGate::Closed(_)));

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
 use spillway_core::campaign::{Campaign, Running};
+use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CampaignId, CommentId, MediaId, OnceKey, RecipientId, SendId};
 use spillway_core::journal::JournalEntry;
 use spillway_core::pace::Cursor;
@@ -242,13 +243,13 @@ pub trait Sends: Send + Sync {
     -> Vec<Result<Recorded, StoreError>>;
 
     /// Takes `step` if the send still waits at the task's outbox key and epoch, and returns the
-    /// send after the step. Returns `None` if it has moved on or ended. `at` is kept for people to
-    /// read.
+    /// send after the step. Returns `None` if it has moved on or ended. `note` is kept for people
+    /// to read.
     async fn step(
         &self,
         task: &SendTask,
         step: Step,
-        at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError>;
 
     /// Ends a send that the caller has claimed, even if it has moved on since.
@@ -256,7 +257,7 @@ pub trait Sends: Send + Sync {
         &self,
         task: &SendTask,
         outcome: &Outcome,
-        at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<(), StoreError>;
 
     /// Ends a send that nobody has claimed, if it is still at the task's epoch. Returns whether

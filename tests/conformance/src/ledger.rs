@@ -18,7 +18,7 @@ async fn ended(subject: &dyn Subject, n: u32, outcome: &Outcome) -> Stored {
     sends.put_batches(&[OutboxBatch::new(&send, key.clone(), at)]).await.unwrap();
     let recorded = sends.record(&[(key.clone(), send.clone())]).await;
     assert!(matches!(recorded[..], [Ok(Recorded::New)]));
-    sends.finish(&SendTask::new(&send, key), outcome, at + SECOND).await.unwrap();
+    sends.finish(&SendTask::new(&send, key), outcome, (at + SECOND).into()).await.unwrap();
     found(subject, &send.id).await
 }
 
@@ -49,9 +49,14 @@ pub async fn a_failed_send_waits_again_once(subject: &dyn Subject) {
     // What it was before is void.
     let task = SendTask::new(&send(subject, 1), old.outbox_key.clone());
     let lease = spillway_core::send::Step::Claim { lease_until: now(subject) + 60 * SECOND };
-    assert_eq!(subject.ports().sends.step(&task, lease, now(subject)).await.unwrap(), None);
+    assert_eq!(subject.ports().sends.step(&task, lease, now(subject).into()).await.unwrap(), None);
     let task = SendTask::new(&again, key);
-    subject.ports().sends.finish(&task, &outcome, now(subject) + 2 * SECOND).await.unwrap();
+    subject
+        .ports()
+        .sends
+        .finish(&task, &outcome, (now(subject) + 2 * SECOND).into())
+        .await
+        .unwrap();
     assert!(!ledger.reopen(&old, &other, &again, now(subject)).await.unwrap(), "another end");
 }
 

@@ -126,7 +126,7 @@ impl Case<'_> {
     }
 
     async fn step(&self, task: &SendTask, step: Step) -> Option<PendingSend> {
-        self.subject.ports().sends.step(task, step, now(self.subject)).await.unwrap()
+        self.subject.ports().sends.step(task, step, now(self.subject).into()).await.unwrap()
     }
 
     async fn finish(&self, task: &SendTask) {
@@ -135,7 +135,7 @@ impl Case<'_> {
             message: Some("mid".into()),
             variant: Some(2),
         };
-        self.subject.ports().sends.finish(task, &outcome, self.end()).await.unwrap();
+        self.subject.ports().sends.finish(task, &outcome, self.end().into()).await.unwrap();
     }
 
     async fn finish_unclaimed(&self, task: &SendTask) -> bool {

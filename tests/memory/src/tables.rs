@@ -116,7 +116,7 @@ impl Recording {
         }
     }
 
-    /// What operators read of it. Its steps are not kept.
+    /// What operators read of it. Its steps and refusals are not kept.
     pub fn stored(&self, id: &SendId) -> Stored {
         let (send, state) = match self.state() {
             State::Waiting(send) => (send, Stands::Waiting(send.clone())),
@@ -135,6 +135,7 @@ impl Recording {
             attempts: send.attempt,
             failures: send.failures,
             steps: Vec::new(),
+            last_refusal: None,
             state,
         }
     }

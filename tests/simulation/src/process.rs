@@ -198,6 +198,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                 sends,
                 maintenance: ports.clone(),
                 tokens: ports.clone(),
+                journal: ports.clone(),
             },
         })),
         Function::Upkeep => Work::Upkeep(Upkeeper {

@@ -6,7 +6,6 @@ use spillway_core::campaign::{Campaigns, Running};
 use spillway_core::id::AccountId;
 use spillway_core::profile::ProfileWarning;
 use spillway_core::status::{Condition, Facts, Next, State};
-use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
 use spillway_meta::error::Verdict as Answered;
 use spillway_meta::graph::{CallError, Me, Subscription};
@@ -16,7 +15,7 @@ use spillway_service::upkeep::{CommentsRead, Examined, NoAnswer};
 
 use super::finding::Finding;
 use crate::deployment::{Deployment, Services};
-use crate::output::when;
+use crate::output::Times;
 use crate::status;
 
 const SETTINGS: &str = "settings";
@@ -167,13 +166,14 @@ async fn record(deployment: &Deployment, account: &Account) -> Vec<Finding> {
         last_seen: record.last_seen,
     };
     let now = deployment.clock.now();
-    findings.extend(facts.conditions(now).iter().map(|condition| state(condition, now)));
-    findings.push(ends(life, now));
+    let times = Times { now, zone: account.rules.terms().time_zone.clone() };
+    findings.extend(facts.conditions(now).iter().map(|condition| state(condition, &times)));
+    findings.push(ends(life, &times));
     findings
 }
 
-fn state(condition: &Condition, now: Timestamp) -> Finding {
-    let said = format!("{}: {}", condition.state, status::sentence(condition, now));
+fn state(condition: &Condition, times: &Times) -> Finding {
+    let said = format!("{}: {}", condition.state, status::sentence(condition, times));
     let do_this = || match (condition.state, condition.next) {
         (State::TokenDead, _) | (_, Next::Login(_)) => LOGIN,
         (State::Blocked, _) => {
@@ -202,9 +202,9 @@ fn state(condition: &Condition, now: Timestamp) -> Finding {
 }
 
 /// When the token ends; what follows from that is told by the state.
-fn ends(life: TokenLife, now: Timestamp) -> Finding {
+fn ends(life: TokenLife, times: &Times) -> Finding {
     match life.ends_at {
-        Some(ends_at) => Finding::good(TOKEN, format!("it ends {}", when(ends_at, now))),
+        Some(ends_at) => Finding::good(TOKEN, format!("it ends {}", times.when(ends_at))),
         None => Finding::skipped(TOKEN, "nobody knows when it ends before upkeep renews it"),
     }
 }
@@ -356,6 +356,7 @@ mod tests {
     use spillway_core::budget::{Denial, DenialReason};
     use spillway_core::hold::HoldCause;
     use spillway_core::status::Why;
+    use spillway_core::time::Timestamp;
     use spillway_meta::error::GraphError;
     use spillway_meta::usage::Usage;
 
@@ -447,7 +448,7 @@ mod tests {
     fn a_state_is_judged_by_what_it_keeps_from_going_out() {
         let verdict = |of: State| {
             let (why, next) = (Why::Nothing, Next::GoesOn);
-            state(&Condition { state: of, since: None, why, next }, NOW).verdict
+            state(&Condition { state: of, since: None, why, next }, &Times::utc(NOW)).verdict
         };
         assert_eq!(verdict(State::Healthy), Good);
         assert_eq!(verdict(State::WarmingUp), Good);

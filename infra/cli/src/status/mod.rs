@@ -43,6 +43,13 @@ pub(crate) struct Options {
     every: Duration,
 }
 
+impl Options {
+    /// Whether it draws on the whole terminal.
+    pub(crate) fn draws(&self) -> bool {
+        self.watch
+    }
+}
+
 /// Looks, once or again and again.
 pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
@@ -53,8 +60,8 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let overviews = look_once(&deployment, only.as_ref()).await?;
     let now = deployment.clock.now();
     output.print(&StatusView::of(&overviews, now), || match (&only, overviews.as_slice()) {
-        (Some(_), [overview]) => text::one(overview, now),
-        _ => text::all(&overviews, now),
+        (Some(_), [overview]) => text::one(overview, now, output),
+        _ => text::all(&overviews, now, output),
     })
 }
 

@@ -13,7 +13,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::Overview;
 
 use super::text;
-use crate::output::counted;
+use crate::output::{self, GAP, counted, fitting};
 
 /// What is on the screen.
 pub(super) struct Screen {
@@ -84,7 +84,7 @@ fn draw_list(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     let block = Block::bordered().title(title);
     let cells: Vec<[String; text::COLUMNS]> =
         screen.overviews.iter().map(|overview| text::cells(overview, screen.now)).collect();
-    let columns = fitting(&cells, block.inner(area).width.into());
+    let columns = columns_in(&cells, block.inner(area).width.into());
     let rows = screen.overviews.iter().zip(&cells).map(|(overview, cells)| {
         let style = Style::new().fg(colour(overview.state()));
         let cells = columns.iter().map(|&(column, width)| middle(&cells[column], width));
@@ -93,42 +93,29 @@ fn draw_list(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     let widths = columns
         .iter()
         .map(|&(_, width)| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX)));
-    let head = columns.iter().map(|&(column, _)| text::HEAD[column]);
+    let head = columns.iter().map(|&(column, _)| text::LIST.heads[column]);
     let table = Table::new(rows, widths)
         .header(Row::new(head).style(Modifier::DIM))
-        .column_spacing(GAP)
+        .column_spacing(GAP as u16)
         .row_highlight_style(Modifier::REVERSED)
         .block(block);
     let mut selected = TableState::new().with_selected(Some(screen.selected));
     frame.render_stateful_widget(table, area, &mut selected);
 }
 
-/// Cells between two columns.
-const GAP: u16 = 2;
-
 /// The columns that fit into `width` cells, each with its own width. The first to go are those that
 /// matter least; of the last one the first, the account's, is made shorter.
-fn fitting(cells: &[[String; text::COLUMNS]], width: usize) -> Vec<(usize, usize)> {
+fn columns_in(cells: &[[String; text::COLUMNS]], width: usize) -> Vec<(usize, usize)> {
     let width_of = |column: usize| {
-        let cells = cells.iter().map(|row| row[column].chars().count());
-        cells.chain([text::HEAD[column].len()]).max().unwrap_or(0)
+        let cells = cells.iter().map(|row| output::cells(&row[column]));
+        cells.chain([text::LIST.heads[column].len()]).max().unwrap_or(0)
     };
+    let widths: Vec<usize> = (0..text::COLUMNS).map(width_of).collect();
+    let kept = fitting(&widths, text::LIST.least_first, width);
+    let total: usize = kept.iter().map(|&column| widths[column] + GAP).sum();
     let mut columns: Vec<(usize, usize)> =
-        (0..text::COLUMNS).map(|column| (column, width_of(column))).collect();
-    let total = |columns: &[(usize, usize)]| {
-        columns
-            .iter()
-            .map(|&(_, width)| width + usize::from(GAP))
-            .sum::<usize>()
-            .saturating_sub(GAP.into())
-    };
-    for dropped in text::LEAST_FIRST {
-        if total(&columns) <= width {
-            break;
-        }
-        columns.retain(|&(column, _)| column != dropped);
-    }
-    let over = total(&columns).saturating_sub(width);
+        kept.into_iter().map(|column| (column, widths[column])).collect();
+    let over = total.saturating_sub(GAP).saturating_sub(width);
     columns[0].1 = columns[0].1.saturating_sub(over).max(1);
     columns
 }
@@ -147,6 +134,7 @@ fn middle(text: &str, width: usize) -> String {
 }
 
 fn draw_one(frame: &mut Frame<'_>, overview: &Overview, now: Timestamp, area: Rect) {
+    let times = text::times(overview, now);
     let lines = u16::try_from(overview.conditions.len()).unwrap_or(u16::MAX).saturating_mul(2);
     let errors = u16::from(overview.calls.server_errors > 0) * 2;
     let [why, below] =
@@ -155,10 +143,10 @@ fn draw_one(frame: &mut Frame<'_>, overview: &Overview, now: Timestamp, area: Re
         Layout::horizontal([Constraint::Length(44), Constraint::Min(20)]).areas(below);
     let conditions = overview.conditions.iter().map(|condition| {
         let state = Span::styled(condition.state.to_string(), colour(condition.state));
-        Line::from(vec![state, Span::raw(format!(": {}", text::sentence(condition, now)))])
+        Line::from(vec![state, Span::raw(format!(": {}", text::sentence(condition, &times)))])
     });
     let server_errors = (overview.calls.server_errors > 0)
-        .then(|| Line::styled(text::server_errors(overview, now), Color::Yellow));
+        .then(|| Line::styled(text::server_errors(overview, &times), Color::Yellow));
     let title = format!(
         " {}, tier {}, profile {} ",
         overview.account,
@@ -227,6 +215,8 @@ mod tests {
     use spillway_core::upkeep::TokenLife;
     use spillway_service::admin::overview::{Backlog, LaneBacklog};
 
+    use spillway_core::active_hours::Zone;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -247,6 +237,7 @@ mod tests {
             account: account.into(),
             seen_at: NOW,
             tier: Tier::Two,
+            time_zone: Zone::UTC,
             profile: "careful".into(),
             conditions: vec![condition],
             headroom: vec![quota("calls_hour", 198, 200), quota("messages_day", 296, 10_000)],
@@ -257,6 +248,7 @@ mod tests {
             last_seen: Some(NOW - HOUR),
             calls: Tally { calls: 721, server_errors: 216 },
             calls_since: NOW - HOUR,
+            last_refusal: None,
             sent_by_hour: Some(sent),
             planned_by_hour: [98; 24],
         }

@@ -4,45 +4,50 @@ use std::fmt::Write as _;
 
 use spillway_core::answers::Tally;
 use spillway_core::load::{ByHour, Headroom};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::Lane;
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::{Extent, Overview};
 
-use crate::output::{Paint, heard, paint, span, table, when};
+use crate::output::{Columns, Output, Paint, Times, heard, paint, span};
 
 /// How many cells an account's line has.
 pub(super) const COLUMNS: usize = 9;
 
-/// What they are called.
-pub(super) const HEAD: [&str; COLUMNS] =
-    ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"];
+/// What they are called, and which go where there is little room.
+pub(super) const LIST: Columns<COLUMNS> = Columns {
+    heads: ["ACCOUNT", "STATE", "LEFT", "WAITING", "NEXT DM", "LAST DM", "LATE", "TOKEN", "HEARD"],
+    least_first: &[8, 7, 5, 2, 6, 4, 3],
+};
 
-/// The columns that go where there is little room, the least important first.
-pub(super) const LEAST_FIRST: [usize; COLUMNS - 2] = [8, 7, 5, 2, 6, 4, 3];
+/// By which times of the account are told.
+pub(super) fn times(overview: &Overview, now: Timestamp) -> Times {
+    Times { now, zone: overview.time_zone.clone() }
+}
 
 /// A line for each account, and what is wrong in words.
-pub(super) fn all(overviews: &[Overview], now: Timestamp) -> String {
+pub(super) fn all(overviews: &[Overview], now: Timestamp, output: Output) -> String {
     let rows: Vec<[String; COLUMNS]> =
         overviews.iter().map(|overview| cells(overview, now)).collect();
     let empty = "no account is connected: `spillway connect --help` says how";
-    let mut out = table(HEAD, &rows, empty);
+    let mut sentences = String::new();
     for overview in overviews {
         for condition in &overview.conditions {
             if condition.state == State::Healthy {
                 continue;
             }
-            let _ = write!(out, "\n{}: {}", overview.account, said(condition.state));
-            let _ = write!(out, ": {}", sentence(condition, now));
+            let sentence = sentence(condition, &times(overview, now));
+            let state = said(condition.state);
+            sentences += &output.wrapped(0, &format!("{}: {state}: {sentence}", overview.account));
         }
         if overview.calls.is_alarming() {
-            let _ = write!(out, "\n{}: {}", overview.account, server_errors(overview, now));
+            let errors = server_errors(overview, &times(overview, now));
+            sentences += &output.wrapped(0, &format!("{}: {errors}", overview.account));
         }
     }
-    if !out.ends_with('\n') {
-        out.push('\n');
-    }
-    out
+    let list = output.table(&LIST, &rows, empty);
+    if sentences.is_empty() { list } else { format!("{list}\n{sentences}") }
 }
 
 /// The cells of an account's line.
@@ -76,12 +81,12 @@ fn waiting(overview: &Overview) -> String {
 }
 
 /// How many calls ended in a 5xx.
-pub(super) fn server_errors(overview: &Overview, now: Timestamp) -> String {
+pub(super) fn server_errors(overview: &Overview, times: &Times) -> String {
     let Tally { calls, server_errors } = overview.calls;
     format!(
         "{server_errors} of about {calls} calls ({}%) ended in a 5xx of Meta's, since {}",
         overview.calls.percent(),
-        when(overview.calls_since, now)
+        times.when(overview.calls_since)
     )
 }
 
@@ -100,25 +105,30 @@ fn said(state: State) -> String {
 }
 
 /// Why, since when, and what is next.
-pub(crate) fn sentence(condition: &spillway_core::status::Condition, now: Timestamp) -> String {
+pub(crate) fn sentence(condition: &spillway_core::status::Condition, times: &Times) -> String {
     let mut out = condition.why.to_string();
     if let Some(since) = condition.since {
-        let _ = write!(out, ", since {}", when(since, now));
+        let _ = write!(out, ", since {}", times.when(since));
     }
     let _ = write!(out, ". Next: {}", condition.next);
     if let Some(at) = condition.next.at() {
-        let _ = write!(out, ", {}", when(at, now));
+        let _ = write!(out, ", {}", times.when(at));
     }
     out
 }
 
+const QUOTAS: Columns<4> = Columns { heads: ["  QUOTA", "USED", "", ""], least_first: &[] };
+const LANES: Columns<3> = Columns { heads: ["  LANE", "QUEUED", "PARKED"], least_first: &[] };
+
 /// All of one account.
-pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
+pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String {
+    let times = times(overview, now);
     let mut out = String::new();
     let Overview { account, tier, profile, .. } = overview;
     let _ = writeln!(out, "{account}  tier {}, profile {profile}", u8::from(*tier));
     for condition in &overview.conditions {
-        let _ = writeln!(out, "  {}: {}", said(condition.state), sentence(condition, now));
+        let sentence = sentence(condition, &times);
+        out += &output.wrapped(2, &format!("{}: {sentence}", said(condition.state)));
     }
     let rows: Vec<[String; 4]> = overview
         .headroom
@@ -127,38 +137,41 @@ pub(super) fn one(overview: &Overview, now: Timestamp) -> String {
             let fits = if row.used < row.limit.get() {
                 String::new()
             } else {
-                format!("next fits {}", when(row.fits_at, now))
+                format!("next fits {}", times.when(row.fits_at))
             };
             let used = format!("{}/{}", row.used, row.limit);
             [format!("  {}", row.quota), used, bar(row), fits]
         })
         .collect();
-    let _ = write!(out, "\n{}", table(["  QUOTA", "USED", "", ""], &rows, ""));
+    let _ = write!(out, "\n{}", output.table(&QUOTAS, &rows, ""));
     let lanes = Lane::ALL.into_iter().zip(overview.backlog.lanes);
     let rows: Vec<[String; 3]> = lanes
         .map(|(lane, of)| {
             [format!("  {}", name(lane)), of.queued.to_string(), of.parked.to_string()]
         })
         .collect();
-    let _ = write!(out, "\n{}", table(["  LANE", "QUEUED", "PARKED"], &rows, ""));
+    let _ = write!(out, "\n{}", output.table(&LANES, &rows, ""));
     if overview.backlog.extent == Extent::First {
         let _ = writeln!(out, "  more wait than were read: these are the first");
     }
     out.push('\n');
     let line = |name: &str, value: String| format!("  {name:<12}  {value}\n");
     if let Some(at) = overview.next_at {
-        out += &line("next DM", when(at, now));
+        out += &line("next DM", times.when(at));
     }
     if let Some(outlook) = overview.outlook {
-        out += &line("last DM", format!("~{}", when(outlook.last, now)));
+        out += &line("last DM", format!("~{}", times.when(outlook.last)));
         out +=
             &line("too late", format!("~{} of {} without a slot", outlook.late, outlook.waiting));
     }
     let unknown = |at: Option<Timestamp>, unknown: &str| {
-        at.map_or_else(|| unknown.to_owned(), |at| when(at, now))
+        at.map_or_else(|| unknown.to_owned(), |at| times.when(at))
     };
     out += &line("token ends", unknown(overview.token.ends_at, "not known before it is renewed"));
-    out += &line("calls", server_errors(overview, now));
+    out += &line("calls", server_errors(overview, &times));
+    if let Some(LastRefusal { at, error }) = &overview.last_refusal {
+        out += &line("last refusal", format!("{error}, {}", times.when(*at)));
+    }
     let last = overview.last_seen.map_or_else(|| "none yet".to_owned(), |at| heard(at, now));
     out += &line("last webhook", last);
     out += "\n  DMs an hour, 24 hours back and 24 ahead\n";

@@ -45,18 +45,18 @@ async fn accounts_are_listed_shown_and_changed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_hold_nothing_is_called_until_it_is_resumed() {
     let stand = Stand::start().await;
-    let held = ["account", "hold", CREATOR, "--reason", "checking a text"];
+    let held = ["account", "pause", CREATOR, "--reason", "checking a text"];
     assert_snapshot!("hold", steady(&stand.json(&held).await));
     stand.comment(CREATOR, "guide please", 0..5).await;
     // The first of them had a slot at once: its sender finds the hold.
-    let list = ["send", "list", "--account", CREATOR];
+    let list = ["send", "list", CREATOR];
     let parked =
         |sends: &Value| sends["sends"].as_array().unwrap().iter().any(|s| s["state"] == "parked");
     stand.until(&list, parked).await;
     assert_eq!(stand.calls(), 0);
     let shown = stand.json(&["account", "show", CREATOR]).await;
     assert_snapshot!("held", steady(&shown["holds"]));
-    let charged = stand.run(&["charge", "read", "--account", CREATOR]).await;
+    let charged = stand.run(&["charge", CREATOR, "read"]).await;
     assert_eq!(charged.code, 3);
     assert!(charged.stdout.contains("until `spillway account resume"), "{}", charged.stdout);
 
@@ -67,8 +67,8 @@ async fn on_hold_nothing_is_called_until_it_is_resumed() {
     assert!(again.contains("not on hold"), "{again}");
 
     let long = "x".repeat(121);
-    stand.run(&["account", "hold", CREATOR, "--reason", &long]).await.failed(1, "120 bytes");
-    let short = stand.json(&["account", "hold", CREATOR, "--for", "2h"]).await;
+    stand.run(&["account", "pause", CREATOR, "--reason", &long]).await.failed(1, "120 bytes");
+    let short = stand.json(&["account", "pause", CREATOR, "--for", "2h"]).await;
     assert!(short["until"].is_string());
 }
 
@@ -85,7 +85,7 @@ async fn a_hold_that_meta_caused_ends_by_hand_only_if_that_is_confirmed() {
     assert_eq!(ended["ended"], json!(["token_dead"]));
     // The probe goes through, and the rest follows.
     stand
-        .until(&["send", "list", "--account", OTHER, "--state", "sent"], |sent| {
+        .until(&["send", "list", OTHER, "--state", "sent"], |sent| {
             sent["sends"].as_array().unwrap().len() == 2
         })
         .await;
@@ -105,7 +105,7 @@ async fn a_hold_of_the_app_alone_is_named_with_its_end() {
     assert!(resumed.contains(said) && resumed.contains("The next call"), "{resumed}");
     assert!(!resumed.contains("nothing to end"), "{resumed}");
     let sent = |sent: &Value| sent["sends"].as_array().unwrap().len() == 2;
-    stand.until(&["send", "list", "--account", OTHER, "--state", "sent"], sent).await;
+    stand.until(&["send", "list", OTHER, "--state", "sent"], sent).await;
     // The end of the hold is written down after the calls that follow it.
     stand.until(&["status", CREATOR], |status| !held(status)).await;
     let resumed = stand.json(&["account", "resume", CREATOR]).await;
@@ -115,7 +115,7 @@ async fn a_hold_of_the_app_alone_is_named_with_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_removed_with_all_that_waits() {
     let stand = Stand::start().await;
-    stand.run(&["account", "hold", CREATOR]).await.ok();
+    stand.run(&["account", "pause", CREATOR]).await.ok();
     stand.comment(CREATOR, "guide", 0..30).await;
     stand.run(&["account", "remove", CREATOR]).await.failed(5, "30 waiting sends");
     let removed = stand.json(&["account", "remove", CREATOR, "--yes"]).await;
@@ -124,7 +124,7 @@ async fn an_account_is_removed_with_all_that_waits() {
     let left = stand.json(&["account", "list"]).await;
     let left = left["accounts"].as_array().unwrap().iter().map(|account| &account["account"]);
     assert_eq!(left.collect::<Vec<_>>(), [OTHER]);
-    let list = ["send", "list", "--account", CREATOR];
+    let list = ["send", "list", CREATOR];
     stand.run(&list).await.failed(1, "is not connected");
     let cancelled = [&list[..], &["--state", "cancelled"]].concat();
     assert_eq!(stand.json(&cancelled).await["sends"].as_array().unwrap().len(), 30);
@@ -160,7 +160,7 @@ async fn an_account_is_connected_by_a_login() {
     assert_eq!(stand.served.stack.graph.fields(&new.into()).len(), 3, "subscribed");
     stand.comment(new, "hello", 0..1).await;
     stand
-        .until(&["send", "list", "--account", new, "--state", "sent"], |sent| {
+        .until(&["send", "list", new, "--state", "sent"], |sent| {
             sent["sends"].as_array().unwrap().len() == 1
         })
         .await;
@@ -293,5 +293,5 @@ async fn a_new_token_takes_the_place_of_a_dead_one() {
     stand.served.stack.graph.add_account(OTHER, "IGA-new");
     let sent = |sent: &Value| sent["sends"].as_array().unwrap().len() == 2;
     stand.run_with(&["connect", &accounts], "IGA-new").await.ok();
-    stand.until(&["send", "list", "--account", OTHER, "--state", "sent"], sent).await;
+    stand.until(&["send", "list", OTHER, "--state", "sent"], sent).await;
 }

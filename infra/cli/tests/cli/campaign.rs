@@ -37,10 +37,7 @@ async fn a_file_is_shown_applied_and_the_second_time_changes_nothing() {
     assert_eq!(again["changed"], false);
     let text = stand.run(&["campaign", "apply", path]).await.ok().stdout;
     assert!(text.ends_with("nothing changes\n"), "{text}");
-    assert_snapshot!(
-        "show",
-        steady(&stand.json(&["campaign", "show", "guide", "--account", CREATOR]).await)
-    );
+    assert_snapshot!("show", steady(&stand.json(&["campaign", "show", CREATOR, "guide"]).await));
 
     // New keywords hold for new comments at once in a process that has not seen the account yet.
     stand.served.stack.replace_process().unwrap();
@@ -57,10 +54,7 @@ async fn a_file_is_shown_applied_and_the_second_time_changes_nothing() {
     );
     stand.run(&["campaign", "apply", one, "--prune"]).await.failed(5, "this removes 1 campaign, ");
     stand.run(&["campaign", "apply", one, "--prune", "--yes"]).await.ok();
-    stand
-        .run(&["campaign", "show", "course", "--account", CREATOR])
-        .await
-        .failed(1, "no campaign `course`");
+    stand.run(&["campaign", "show", CREATOR, "course"]).await.failed(1, "no campaign `course`");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,9 +107,9 @@ async fn a_file_with_a_mistake_is_refused_as_a_whole() {
 async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() {
     let stand = Stand::start().await;
     // Two comments wait, the second with a slot some seconds ahead.
-    stand.run(&["account", "hold", CREATOR]).await.ok();
+    stand.run(&["account", "pause", CREATOR]).await.ok();
     stand.comment(CREATOR, "guide", 0..2).await;
-    let guide = ["guide", "--account", CREATOR];
+    let guide = [CREATOR, "guide"];
     assert_snapshot!(
         "pause",
         steady(&stand.json(&[&["campaign", "pause"], &guide[..]].concat()).await)
@@ -127,7 +121,7 @@ async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() 
 
     stand.comment(CREATOR, "guide", 2..3).await;
     stand.run(&["send", "show", &send_id(CREATOR, 2)]).await.failed(1, "is not stored");
-    let list = ["send", "list", "--account", CREATOR];
+    let list = ["send", "list", CREATOR];
     let all_parked = |sends: &Value| {
         sends["sends"].as_array().unwrap().iter().filter(|send| send["state"] == "parked").count()
             == 2
@@ -167,4 +161,28 @@ async fn the_schema_is_json() {
     let schema = crate::stand::program().args(["campaign", "schema"]).output().unwrap();
     let schema: Value = serde_json::from_slice(&schema.stdout).unwrap();
     assert_eq!(schema["title"], "Spillway accounts file");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_campaign_matches_nothing_and_what_waits_for_it_is_cancelled() {
+    let stand = Stand::start().await;
+    stand.run(&["campaign", "pause", CREATOR, "guide"]).await.ok();
+    stand.run(&["campaign", "resume", CREATOR, "guide"]).await.ok();
+    stand.run(&["account", "pause", CREATOR]).await.ok();
+    stand.comment(CREATOR, "guide", 0..2).await;
+    let remove = ["campaign", "remove", CREATOR, "guide"];
+    let asked =
+        "this removes campaign guide of account 17841400000000001, and cancels 2 waiting sends";
+    stand.run(&remove).await.failed(5, asked);
+    let removed = stand.json(&[&remove[..], &["--yes"]].concat()).await;
+    let expected = serde_json::json!({
+        "account": CREATOR, "campaign": "guide", "changed": true, "state": "removed"
+    });
+    assert_eq!(removed, expected);
+    stand.run(&[&remove[..], &["--yes"]].concat()).await.failed(1, "has no campaign `guide`");
+    stand.run(&["account", "resume", CREATOR]).await.ok();
+    let show = send_id(CREATOR, 0);
+    let ended = stand.until(&["send", "show", &show], |send| send["state"] == "cancelled").await;
+    assert_eq!(ended["cause"], "campaign_removed");
+    assert_eq!(stand.calls(), 0);
 }

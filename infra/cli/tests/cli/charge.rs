@@ -8,7 +8,7 @@ use crate::stand::{CREATOR, Stand};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn units_are_granted_until_the_quota_is_full_and_then_denied_with_an_instant() {
     let stand = Stand::with_calls("200/1h").await;
-    let charge = ["charge", "publish", "--account", CREATOR];
+    let charge = ["charge", CREATOR, "publish"];
     assert_snapshot!("granted", steady(&stand.json(&charge).await));
     // Upkeep takes some as well.
     stand.run(&[&charge[..], &["--units", "180"]].concat()).await.ok();

@@ -66,7 +66,7 @@ async fn dead_letters_are_seen_moved_back_and_dropped() {
     assert_eq!(rest, json!({ "redriven": 23, "unreadable": 1 }));
     assert_eq!(stand.buried(), (1, 0));
 
-    stand.run(&["dlq", "drop", "--all"]).await.failed(5, "are deleted");
+    stand.run(&["dlq", "drop", "--all"]).await.failed(5, "this deletes");
     let nobody = "5fea7756-0ea4-451a-a703-a558b933e274";
     stand.run(&["dlq", "drop", nobody, "--yes"]).await.failed(1, "there is no message");
     assert_eq!(stand.json(&["dlq", "drop", "--all", "--yes"]).await, json!({ "dropped": 1 }));

@@ -14,4 +14,5 @@ mod send;
 mod snapshot;
 mod stand;
 mod terminal;
+mod text;
 mod watch;

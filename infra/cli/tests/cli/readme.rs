@@ -152,11 +152,13 @@ fn whoever_follows_the_readme_sees_a_dm_go_out() {
 
     let mut serving = terminal.serve(&lines[serve]);
     let welcome = serving.welcome();
-    let printed = welcome.split("Post a comment:").nth(1).unwrap().trim();
-    let post = printed.split("\n\n").next().unwrap();
-    assert!(terminal.run(post).contains("200 OK"), "{welcome}");
-    let look = welcome.lines().find_map(|line| line.strip_prefix("See what became of it:"));
-    let look = look.expect("how to see what became of it");
+    let printed = |said: &str| {
+        let (_, command) = welcome.split_once(said).unwrap_or_else(|| panic!("{welcome}"));
+        command.trim().split("\n\n").next().unwrap().to_owned()
+    };
+    let posted: Value = serde_json::from_str(&terminal.run(&printed("Post a comment:"))).unwrap();
+    assert_eq!(posted["send"]["send"], "17841400000000001/17890000000000001", "{posted}");
+    let look = &printed("See what became of all comments:");
     let is_sent = (0..LOOKS).any(|_| {
         std::thread::sleep(LOOK_AFTER);
         let report: Value = serde_json::from_str(&terminal.run(look)).unwrap();

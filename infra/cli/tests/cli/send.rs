@@ -9,9 +9,9 @@ use crate::stand::{CREATOR, OTHER, Stand, send_id};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_sends_are_listed_shown_and_cancelled() {
     let stand = Stand::start().await;
-    stand.run(&["account", "hold", CREATOR]).await.ok();
+    stand.run(&["account", "pause", CREATOR]).await.ok();
     stand.comment(CREATOR, "guide", 0..40).await;
-    let list = ["send", "list", "--account", CREATOR];
+    let list = ["send", "list", CREATOR];
     // Those with a slot find the hold.
     let parked = |sends: &Value| {
         let sends = sends["sends"].as_array().unwrap();
@@ -22,11 +22,11 @@ async fn waiting_sends_are_listed_shown_and_cancelled() {
     assert!(limited.contains("(the first 3: --limit shows more)"), "{limited}");
     let other = [&list[..], &["--campaign", "other"]].concat();
     stand.run(&other).await.failed(1, "has no campaign `other`");
-    stand.run(&["send", "list", "--account", "1"]).await.failed(1, "is not connected");
-    stand.run(&["send", "cancel", "--account", "1"]).await.failed(1, "is not connected");
+    stand.run(&["send", "list", "1"]).await.failed(1, "is not connected");
+    stand.run(&["send", "cancel", "1"]).await.failed(1, "is not connected");
     stand.run(&["events", "1"]).await.failed(1, "is not connected");
     let forget = |person: &'static str, account: &'static str| {
-        ["contact", "forget", person, "--account", account, "--yes"]
+        ["contact", "forget", account, person, "--yes"]
     };
     stand.run(&forget("77", "1")).await.failed(1, "is not connected");
     stand.run(&forget("77", CREATOR)).await.failed(1, "names person 77");
@@ -47,8 +47,8 @@ async fn waiting_sends_are_listed_shown_and_cancelled() {
     let shown = stand.json(&["send", "show", &one]).await;
     assert_eq!((&shown["state"], &shown["cause"]), (&json!("cancelled"), &json!("operator")));
     stand.run(&["send", "cancel", &one, "--yes"]).await.failed(1, "does not wait: it is cancelled");
-    stand.run(&["send", "retry", &one]).await.failed(1, "none of 1 was retried");
-    let rest = ["send", "cancel", "--account", CREATOR, "--campaign", "guide", "--yes"];
+    stand.run(&["send", "retry", &one]).await.failed(1, "none of 1 send was retried");
+    let rest = ["send", "cancel", CREATOR, "--campaign", "guide", "--yes"];
     assert_eq!(stand.json(&rest).await, json!({ "cancelled": 39, "left": 0 }));
     assert_eq!(stand.json(&rest).await, json!({ "cancelled": 0, "left": 0 }));
     assert_eq!(stand.json(&list).await["sends"], json!([]));
@@ -73,12 +73,12 @@ async fn a_failed_send_is_brought_back_and_sent_once() {
     let (slot, claimed, retried) = ("its slot", "claimed: its call begins", "brought back by hand");
     let whole = ["matched", slot, claimed, "failed: recipient", retried, slot, claimed, "sent"];
     assert_eq!(history, whole);
-    let again = stand.run(&["--json", "send", "retry", &id]).await.failed(1, "none of 1");
+    let again = stand.run(&["--json", "send", "retry", &id]).await.failed(1, "none of 1 send");
     assert!(again.stdout.contains("it was sent"), "{}", again.stdout);
     assert_eq!(stand.served.stack.graph.recount(), []);
     assert_eq!(stand.calls(), 2);
     // Meta delivers it again: it is known.
     stand.comment(OTHER, "hello", 0..1).await;
-    let waiting = stand.json(&["send", "list", "--account", OTHER]).await;
+    let waiting = stand.json(&["send", "list", OTHER]).await;
     assert_eq!(waiting["sends"], json!([]));
 }

@@ -136,13 +136,16 @@ fn serve_prints_its_addresses_as_the_first_line() {
     let mut line = String::new();
     BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let addresses: Value = serde_json::from_str(&line).unwrap();
-    for name in ["webhook_url", "graph_url", "dynamodb_url", "sqs_url"] {
+    for name in
+        ["webhook_url", "comments_url", "report_url", "graph_url", "dynamodb_url", "sqs_url"]
+    {
         let url = addresses[name].as_str().unwrap_or_else(|| panic!("no {name}: {line}"));
         assert!(url.starts_with("http://127.0.0.1:"), "{name}: {url}");
     }
     for name in ["verify_token", "app_secret"] {
         assert!(addresses[name].as_str().is_some_and(|secret| secret.len() >= 16), "{name}");
     }
+    assert_eq!(addresses["accounts"][0]["campaigns"][0]["keywords"][0], "guide");
     assert!(serving.0.try_wait().unwrap().is_none(), "it must go on serving");
 }
 

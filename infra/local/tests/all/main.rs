@@ -3,4 +3,5 @@
 
 mod cli;
 mod drill;
+mod serve;
 mod week;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use spillway_core::campaign::Overflow;
 use spillway_core::history::PastStep;
 use spillway_core::id::{CampaignId, MediaId, SendId};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::{
     Address, CampaignStep, Class, Content, Earlier, Lane, PendingSend, Stage,
 };
@@ -175,6 +176,11 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
         earlier,
         made_at: reader.opt_at("made_at")?,
     })
+}
+
+/// Meta's last refusal of the send. What cannot be read is left out, as of [`steps`].
+pub(super) fn last_refusal(item: &Item) -> Option<LastRefusal> {
+    serde_json::from_str(item.get("refused")?.as_s().ok()?).ok()
 }
 
 /// The steps that an entry has kept, in order. What is none is left out: nothing is decided on

@@ -156,6 +156,7 @@ fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreEr
         attempts: reader.number("attempt")?,
         failures: reader.number("failures")?,
         steps: entry::steps(item),
+        last_refusal: entry::last_refusal(item),
         state,
     })
 }

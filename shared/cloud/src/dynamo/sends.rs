@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{
-    KeysAndAttributes, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure,
 };
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
-use spillway_core::history::{Past, PastStep, STEPS_KEPT};
+use spillway_core::history::{Past, PastStep, STEPS_KEPT, StepNote};
 use spillway_core::id::{AccountId, OnceKey, SendId};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::seed::seed;
 use spillway_core::send::{Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
@@ -84,7 +86,7 @@ impl Sends for DynamoSends {
         &self,
         task: &SendTask,
         step: Step,
-        now: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
         let (stage, counts) = match step {
             Step::Claim { lease_until } => {
@@ -100,14 +102,16 @@ impl Sends for DynamoSends {
         let (name, instant) = stage_attributes(stage);
         let epoch = task.epoch + 1;
         let slot = task.slot.filter(|_| matches!(step, Step::Claim { .. }));
-        let past = PastStep { epoch, at: now, what: Past::Step(step), slot };
+        let past = PastStep { epoch, at: note.at, what: Past::Step(step), slot };
+        let refused = refused(note);
+        let refusal = refused.as_ref().map_or("", |_| SET_REFUSED);
         let writer = writer(STEP)?;
         let mut update = self
             .sends
             .update(entry_key(&task.send))
             .update_expression(format!(
                 "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past, \
-                 {WRITTEN_BY} = :writer{counts}"
+                 {WRITTEN_BY} = :writer{counts}{refusal}"
             ))
             .condition_expression(format!("{IS_OURS} AND epoch = :epoch"))
             .expression_attribute_names("#state", "state")
@@ -123,6 +127,9 @@ impl Sends for DynamoSends {
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        if let Some(refused) = refused {
+            update = update.expression_attribute_values(":refused", refused);
+        }
         if let Step::Dated { made_at, .. } = step {
             update = update.expression_attribute_values(":made_at", at(made_at));
         }
@@ -146,10 +153,10 @@ impl Sends for DynamoSends {
         &self,
         task: &SendTask,
         outcome: &Outcome,
-        ended_at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<(), StoreError> {
         // Where it has ended already, it was by us, with the answer lost, or by another.
-        self.end(task, IS_OURS, outcome, ended_at).await.map(|_| ())
+        self.end(task, IS_OURS, outcome, note).await.map(|_| ())
     }
 
     async fn finish_unclaimed(
@@ -159,7 +166,7 @@ impl Sends for DynamoSends {
         ended_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let condition = format!("{IS_OURS} AND epoch = :epoch");
-        self.end(task, &condition, outcome, ended_at).await
+        self.end(task, &condition, outcome, ended_at.into()).await
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
@@ -190,8 +197,10 @@ impl Sends for DynamoSends {
 }
 
 /// Ends an entry. What it told of a person beyond its outcome goes.
-const END: &str = "SET #state = :state, outcome = :outcome, ended_at = :at, written_by = :writer \
-                   REMOVE body, stage, due, earlier, made_at";
+const END: &str = "SET #state = :state, outcome = :outcome, ended_at = :at, written_by = :writer";
+const END_REMOVES: &str = " REMOVE body, stage, due, earlier, made_at";
+/// What is kept of Meta's last refusal. A later step leaves it.
+const SET_REFUSED: &str = ", refused = :refused";
 /// The entry waits, at this outbox key.
 const IS_OURS: &str = "#state = :waiting AND place = :place";
 
@@ -201,23 +210,28 @@ impl DynamoSends {
         task: &SendTask,
         condition: &str,
         outcome: &Outcome,
-        ended_at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<bool, StoreError> {
         let writer = writer(FINISH)?;
+        let refused = refused(note);
+        let refusal = refused.as_ref().map_or("", |_| SET_REFUSED);
         let mut update = self
             .sends
             .update(entry_key(&task.send))
-            .update_expression(END)
+            .update_expression(format!("{END}{refusal}{END_REMOVES}"))
             .condition_expression(condition)
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":state", s(outcome.state()))
             .expression_attribute_values(":outcome", json(outcome))
-            .expression_attribute_values(":at", at(ended_at))
+            .expression_attribute_values(":at", at(note.at))
             .expression_attribute_values(":writer", b(writer.as_slice()))
             .expression_attribute_values(":waiting", s("waiting"))
             .expression_attribute_values(":place", s(task.outbox_key.as_str()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        if let Some(refused) = refused {
+            update = update.expression_attribute_values(":refused", refused);
+        }
         if condition.contains(":epoch") {
             update = update.expression_attribute_values(":epoch", n(task.epoch));
         }
@@ -298,6 +312,11 @@ impl DynamoSends {
             wait_before_rest(&mut backoff, KNOWN, &[first, &found.len().to_string()]).await?;
         }
     }
+}
+
+/// The attribute for Meta's refusal of an attempt, if it was refused.
+fn refused(StepNote { at, error }: StepNote<'_>) -> Option<AttributeValue> {
+    error.map(|error| json(&LastRefusal { at, error: error.clone() }))
 }
 
 /// Waits until it is time to ask for what DynamoDB has left undone of a batch, which these parts

@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 use reqwest::Response;
 use reqwest::header::{DATE, HeaderMap};
 use spillway_core::id::RecipientId;
+use spillway_core::meta_error::MetaError;
 use spillway_core::time::Timestamp;
 
 use crate::error::{GraphError, Verdict};
@@ -86,6 +87,14 @@ impl CallError {
         match self {
             Self::Refused { usage, .. } => *usage,
             _ => Usage::default(),
+        }
+    }
+
+    /// Returns the numbers of Meta's answer, if it refused the call.
+    pub fn meta_error(&self) -> Option<MetaError> {
+        match self {
+            Self::Refused { error, .. } => Some(error.into()),
+            _ => None,
         }
     }
 

@@ -101,7 +101,7 @@ impl Planned {
     }
 }
 
-/// A campaign that was paused or resumed, or was so already.
+/// A campaign that was paused, resumed or removed, or was paused or active already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunningChange {
     /// Its account.
@@ -110,11 +110,11 @@ pub struct RunningChange {
     pub campaign: CampaignId,
     /// Whether that is new.
     pub changed: bool,
-    /// active or paused.
+    /// active, paused or removed.
     pub state: &'static str,
 }
 
-/// Why a campaign was not paused or resumed.
+/// Why a campaign was not paused, resumed or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunningError {
     /// The account has none of that name.
@@ -213,6 +213,31 @@ impl AccountAdmin {
         campaign: &'a CampaignId,
     ) -> BoxFuture<'a, Result<RunningChange, RunningError>> {
         self.set_running(account, campaign, Running::Active)
+    }
+
+    /// Removes a campaign, as applying a file without it does: it matches nothing from then on, and
+    /// its waiting sends are cancelled as their slots come.
+    ///
+    /// # Errors
+    /// When there is no such campaign, or the store does not answer.
+    pub fn remove_campaign<'a>(
+        &'a self,
+        account: &'a AccountId,
+        campaign: &'a CampaignId,
+    ) -> BoxFuture<'a, Result<RunningChange, RunningError>> {
+        Box::pin(async move {
+            let stored = self.connected(account).await?;
+            if stored.campaigns.get(campaign).is_none() {
+                return Err(RunningError::Unknown);
+            }
+            let removed = std::slice::from_ref(campaign);
+            if !self.changes.change_campaigns(account, &[], removed).await? {
+                return Err(AdminError::Removed(account.clone()).into());
+            }
+            self.backlogs.wake(account, self.clock.now()).await?;
+            let (account, campaign) = (account.clone(), campaign.clone());
+            Ok(RunningChange { account, campaign, changed: true, state: "removed" })
+        })
     }
 
     fn set_running<'a>(

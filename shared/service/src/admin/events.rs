@@ -102,8 +102,8 @@ mod tests {
             Event::TokenRefreshFailed { reason: "no".into(), token_ends: Some(NOW) },
             Event::Silent { last_seen: Some(NOW) },
             Event::Backfilled { since: NOW, read: 1, found: 1, unfinished: 0 },
-            Event::HoldSet { cause: HoldCause::Operator, until: Timestamp::NEVER },
-            Event::CampaignHeld { campaign: campaign(), until: NOW },
+            Event::HoldSet { cause: HoldCause::Operator, until: Timestamp::NEVER, error: None },
+            Event::CampaignHeld { campaign: campaign(), until: NOW, error: None },
             Event::CampaignPaused { campaign: campaign() },
             Event::ServerErrors { calls: 721, server_errors: 216 },
             Event::TierChanged { from: Tier::One, to: Tier::Two },
@@ -117,7 +117,7 @@ mod tests {
             assert_eq!(json["at"], "2026-09-21T14:13:20Z");
         }
         let until = |until| {
-            let what = Event::HoldSet { cause: HoldCause::Operator, until };
+            let what = Event::HoldSet { cause: HoldCause::Operator, until, error: None };
             let view = EventView { at: NOW, account: "178".into(), what };
             serde_json::to_value(view).unwrap()["until"].clone()
         };

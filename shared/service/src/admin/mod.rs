@@ -21,6 +21,7 @@ pub mod events;
 mod instant;
 pub mod overview;
 pub mod plan;
+mod refusal;
 pub mod removal;
 pub mod send_view;
 pub mod sends;
@@ -33,6 +34,7 @@ use spillway_core::id::AccountId;
 use self::accounts::AccountAdmin;
 pub use self::instant::rfc3339;
 use self::overview::Overviews;
+pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
 use crate::port::StoreError;
 

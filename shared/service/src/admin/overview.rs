@@ -2,15 +2,19 @@
 //! the next DM goes out and when the last.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use spillway_core::active_hours::Zone;
 use spillway_core::answers::Tally;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
 use spillway_core::campaign::{Campaigns, Overflow};
 use spillway_core::forecast::{Expected, Forecast, Outlook, forecast};
 use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
+use spillway_core::journal::JournalEntry;
 use spillway_core::load::{ByHour, Headroom, planned_by_hour};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
@@ -25,8 +29,8 @@ use crate::account::Account;
 use crate::outbox_batch::Slot;
 use crate::outbox_key::OutboxKey;
 use crate::port::{
-    Accounts, AppBudgets, Budgets, Cursors, KeptToken, MaintenanceRecord, MaintenanceRecords, Read,
-    Sends, StoreError, Tokens,
+    Accounts, AppBudgets, Budgets, Cursors, Journal, KeptToken, MaintenanceRecord,
+    MaintenanceRecords, Read, Sends, StoreError, Tokens,
 };
 
 /// Pending sends that are read at most: a look must not cost more than what is looked at.
@@ -34,6 +38,12 @@ const WAITING_MAX: usize = 20_000;
 
 /// Batches read at a time.
 const BATCHES: usize = 200;
+
+/// How old a refusal may be that is shown.
+const REFUSAL_SHOWN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Lines of a journal that are looked through for a refusal.
+const JOURNAL_LINES: usize = 100;
 
 /// Accounts that are looked at at a time.
 const AT_ONCE: usize = 8;
@@ -54,6 +64,8 @@ pub struct Overviews {
     pub maintenance: Arc<dyn MaintenanceRecords>,
     /// Their tokens' lives.
     pub tokens: Arc<dyn Tokens>,
+    /// What happened to them.
+    pub journal: Arc<dyn Journal>,
 }
 
 /// What is to be seen of an account.
@@ -65,6 +77,8 @@ pub struct Overview {
     pub seen_at: Timestamp,
     /// Its tier.
     pub tier: Tier,
+    /// The time zone of its day.
+    pub time_zone: Zone,
     /// The name of its profile.
     pub profile: String,
     /// Every condition that applies, the worst first; never empty.
@@ -86,6 +100,8 @@ pub struct Overview {
     pub calls: Tally,
     /// When the counted span of two hours began.
     pub calls_since: Timestamp,
+    /// The last refusal by Meta that held the account or a campaign, of the last seven days.
+    pub last_refusal: Option<LastRefusal>,
     /// DMs of the last hours, the latest last, where a quota of a day counts them.
     pub sent_by_hour: Option<ByHour>,
     /// DMs that are planned for the hours to come, of those that wait.
@@ -177,6 +193,7 @@ impl Overviews {
             account: id.clone(),
             seen_at: now,
             tier: rules.terms().tier,
+            time_zone: rules.terms().time_zone.clone(),
             profile: rules.profile().name.clone(),
             conditions: facts.conditions(now),
             headroom: budget.headroom(rules, now),
@@ -187,6 +204,7 @@ impl Overviews {
             last_seen: *last_seen,
             calls,
             calls_since,
+            last_refusal: seen.last_refusal.clone(),
             sent_by_hour: budget.sent_by_hour(rules, now),
             planned_by_hour: ByHour::default(),
         };
@@ -216,17 +234,41 @@ impl Overviews {
 
     async fn look(&self, id: &AccountId, now: Timestamp) -> Result<Option<Seen>, StoreError> {
         let Some(account) = self.accounts.load(id).await? else { return Ok(None) };
-        let (budget, app, cursor, record, token, (waiting, extent)) = futures::try_join!(
+        let (budget, app, cursor, record, token, (waiting, extent), last_refusal) = futures::try_join!(
             self.budgets.load(id),
             self.app.load(),
             self.cursors.load(id),
             self.maintenance.record(id),
             self.tokens.load(id),
             self.waiting(id, now),
+            self.last_refusal(id, now),
         )?;
         let MaintenanceRecord { upkeep, last_seen, .. } = record.unwrap_or_default();
         let token = token.map_or_else(TokenLife::default, |KeptToken { life, .. }| life);
-        Ok(Some(Seen { account, budget, app, cursor, upkeep, last_seen, token, waiting, extent }))
+        Ok(Some(Seen {
+            account,
+            budget,
+            app,
+            cursor,
+            upkeep,
+            last_seen,
+            token,
+            waiting,
+            extent,
+            last_refusal,
+        }))
+    }
+
+    /// The last event of the account's journal that an answer of Meta's led to.
+    async fn last_refusal(
+        &self,
+        id: &AccountId,
+        now: Timestamp,
+    ) -> Result<Option<LastRefusal>, StoreError> {
+        let lines = self.journal.list(id, now - REFUSAL_SHOWN, JOURNAL_LINES).await?;
+        Ok(lines.into_iter().find_map(|JournalEntry { at, what, .. }| {
+            Some(LastRefusal { at, error: what.error()?.clone() })
+        }))
     }
 
     /// What the account's batches list. Of what was due by now the entries are read: most of it has
@@ -299,6 +341,7 @@ struct Seen {
     token: TokenLife,
     waiting: Vec<Listed>,
     extent: Extent,
+    last_refusal: Option<LastRefusal>,
 }
 
 impl Seen {

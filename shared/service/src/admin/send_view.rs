@@ -7,6 +7,7 @@ use spillway_core::send::{Earlier, Lane, Outcome, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 
 use super::instant::{instant, optional};
+use super::refusal::RefusalView;
 use super::sends::{State, Stored};
 use super::wait::Wait;
 
@@ -61,6 +62,8 @@ pub struct SendHistory {
     pub send: SendView,
     /// What it waits for, and when it will probably go, while it waits.
     pub waits: Option<Wait>,
+    /// Meta's last refusal of it, which a later attempt may have overcome.
+    pub last_refusal: Option<RefusalView>,
     /// What happened, in order. Of many steps the last ones are kept.
     pub history: Vec<Happened>,
 }
@@ -147,7 +150,8 @@ impl From<&Stored> for SendHistory {
             let cause = cause(outcome).map(|cause| format!(": {cause}")).unwrap_or_default();
             history.push(happened(*at, format!("{}{cause}", outcome.state())));
         }
-        Self { send: SendView::from(stored), waits: None, history }
+        let last_refusal = stored.last_refusal.as_ref().map(RefusalView::from);
+        Self { send: SendView::from(stored), waits: None, last_refusal, history }
     }
 }
 

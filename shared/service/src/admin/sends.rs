@@ -12,6 +12,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use spillway_core::history::PastStep;
 use spillway_core::id::{AccountId, CommentId, RecipientId, SendId};
+use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::{
     Address, CancelReason, Class, Content, FailReason, NoRetry, Outcome, PendingSend, Stage,
 };
@@ -45,6 +46,8 @@ pub struct Stored {
     pub failures: u32,
     /// The last of its steps, in order.
     pub steps: Vec<PastStep>,
+    /// Meta's last refusal of it.
+    pub last_refusal: Option<LastRefusal>,
     /// Its state.
     pub state: State,
 }

@@ -9,6 +9,7 @@ use spillway_core::time::Timestamp;
 
 use super::instant::{instant, optional};
 use super::overview::{Extent, Overview};
+use super::refusal::RefusalView;
 
 /// What was seen.
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +66,8 @@ pub struct AccountStatus {
     pub last_webhook_at: Option<Timestamp>,
     /// Its calls.
     pub calls: CallsView,
+    /// The last refusal by Meta that held the account or a campaign, of the last seven days.
+    pub last_refusal: Option<RefusalView>,
     /// DMs in each of the last 24 hours, the latest last.
     pub sent_by_hour: Option<ByHour>,
     /// DMs planned for each of the next 24 hours.
@@ -180,6 +183,7 @@ impl From<&Overview> for AccountStatus {
                 made: overview.calls.calls,
                 server_errors: overview.calls.server_errors,
             },
+            last_refusal: overview.last_refusal.as_ref().map(RefusalView::from),
             sent_by_hour: overview.sent_by_hour,
             planned_by_hour: overview.planned_by_hour,
         }

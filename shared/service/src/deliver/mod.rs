@@ -16,8 +16,10 @@ use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::Campaign;
 use spillway_core::feedback::Feedback;
+use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::message::{Template, Values};
+use spillway_core::meta_error::MetaError;
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Action;
 use spillway_core::rotation::Rotation;
@@ -301,7 +303,7 @@ impl Deliver {
 
     /// Parks one send; gives the message's id if that could not be recorded.
     async fn park_one(&self, job: &Job) -> Option<String> {
-        match self.sends.step(&job.task, Step::To(Stage::Parked), self.clock.now()).await {
+        match self.sends.step(&job.task, Step::To(Stage::Parked), self.clock.now().into()).await {
             Ok(after) => {
                 self.meter.count(Metric::Parked, usize::from(after.is_some()));
                 None
@@ -351,7 +353,7 @@ impl Deliver {
         let wait = wait.min(QUEUE_DELAY_MAX);
         let now = self.clock.now();
         let due = now + wait;
-        match self.sends.step(&job.task, Step::To(Stage::Queued { due }), now).await {
+        match self.sends.step(&job.task, Step::To(Stage::Queued { due }), now.into()).await {
             Ok(Some(next)) => self.enqueue(job.task.renewed(&next), wait).await,
             Ok(None) => info!(send = %job.task.send, "not ours to put off: moved on"),
             Err(error) => {
@@ -453,13 +455,13 @@ impl Deliver {
         let Claimed { task, send } = &claimed;
         let unused = match called {
             Err(NotSent::Uncalled(resolution)) => {
-                self.apply(task, send, resolution).await;
+                self.apply(task, send, resolution, None).await;
                 1
             }
             // Recorded at once, so that a crash leaves no doubt about it.
             Ok(Answered { value, usage, .. }) => {
                 info!(send = %send.id, attempt = send.attempt, "sent");
-                self.apply(task, send, Resolution::sent(value, variant)).await;
+                self.apply(task, send, Resolution::sent(value, variant), None).await;
                 let held_until = self.gateway.sent(account, reservation, send, &usage).await;
                 self.close_cursor(&account.id, held_until).await;
                 0
@@ -474,7 +476,7 @@ impl Deliver {
                 if let Resolution::Finish(Outcome::Sent { .. }) = resolution {
                     info!(send = %send.id, "sent: an earlier attempt had arrived");
                 }
-                self.apply(task, send, resolution).await;
+                self.apply(task, send, resolution, failed.meta_error().as_ref()).await;
                 u32::from(ruling == Ruling::Untried)
             }
         };
@@ -484,7 +486,7 @@ impl Deliver {
     /// Takes the send for this invocation.
     async fn claim(&self, task: &SendTask, deadline: Timestamp) -> Result<Claimed, Fate> {
         let claim = Step::Claim { lease_until: lease_until(deadline) };
-        match self.sends.step(task, claim, self.clock.now()).await {
+        match self.sends.step(task, claim, self.clock.now().into()).await {
             Ok(Some(send)) => Ok(Claimed { task: task.renewed(&send), send }),
             Ok(None) => {
                 info!(send = %task.send, epoch = task.epoch, "not ours to send: moved on");
@@ -583,7 +585,7 @@ impl Deliver {
             Err(_) => return Ok(()),
         };
         let dated = Step::Dated { made_at, lease_until: lease_until(deadline) };
-        match self.sends.step(task, dated, self.clock.now()).await {
+        match self.sends.step(task, dated, self.clock.now().into()).await {
             Ok(Some(next)) => (*task, *send) = (task.renewed(&next), next),
             Ok(None) => {
                 warn!(send = %send.id, "moved on while it was claimed");
@@ -628,18 +630,25 @@ impl Deliver {
         }
     }
 
-    /// Records what becomes of a claimed send.
-    async fn apply(&self, task: &SendTask, send: &PendingSend, resolution: Resolution) {
+    /// Records what becomes of a claimed send, with the answer by which Meta refused it.
+    async fn apply(
+        &self,
+        task: &SendTask,
+        send: &PendingSend,
+        resolution: Resolution,
+        error: Option<&MetaError>,
+    ) {
+        let note = StepNote { at: self.clock.now(), error };
         match resolution {
-            Resolution::Finish(outcome) => self.finish(task, &outcome).await,
-            Resolution::Requeue(retry, wait) => self.requeue(task, send, retry, wait).await,
-            Resolution::Park => self.park(task).await,
+            Resolution::Finish(outcome) => self.finish(task, &outcome, note).await,
+            Resolution::Requeue(retry, wait) => self.requeue(task, send, (retry, wait), note).await,
+            Resolution::Park => self.park(task, note).await,
             Resolution::Leave => {}
         }
     }
 
-    async fn finish(&self, task: &SendTask, outcome: &Outcome) {
-        match self.sends.finish(task, outcome, self.clock.now()).await {
+    async fn finish(&self, task: &SendTask, outcome: &Outcome, note: StepNote<'_>) {
+        match self.sends.finish(task, outcome, note).await {
             Ok(()) => self.note_end(task, outcome),
             // The lease ends, and release finds the send with an unknown outcome. The message is
             // void: its epoch has passed.
@@ -657,8 +666,8 @@ impl Deliver {
         }
     }
 
-    async fn park(&self, task: &SendTask) {
-        match self.sends.step(task, Step::To(Stage::Parked), self.clock.now()).await {
+    async fn park(&self, task: &SendTask, note: StepNote<'_>) {
+        match self.sends.step(task, Step::To(Stage::Parked), note).await {
             Ok(Some(_)) => {
                 info!(send = %task.send, "parked");
                 self.meter.count(Metric::Parked, 1);
@@ -674,10 +683,15 @@ impl Deliver {
     }
 
     /// Back on the queue after `wait`.
-    async fn requeue(&self, task: &SendTask, send: &PendingSend, retry: Retry, wait: Duration) {
-        let now = self.clock.now();
-        let due = now + wait;
-        match self.sends.step(task, retry.step(Stage::Queued { due }), now).await {
+    async fn requeue(
+        &self,
+        task: &SendTask,
+        send: &PendingSend,
+        (retry, wait): (Retry, Duration),
+        note: StepNote<'_>,
+    ) {
+        let due = note.at + wait;
+        match self.sends.step(task, retry.step(Stage::Queued { due }), note).await {
             Ok(Some(next)) => self.enqueue(task.renewed(&next), wait).await,
             Ok(None) => warn!(send = %send.id, "moved on while it was claimed"),
             Err(error) => error!(send = %send.id, %error, "could not requeue; the lease will end"),

@@ -150,7 +150,7 @@ impl Gateway {
         }
         match Consequence::of(failed, &account.id, Some(&send.to)) {
             Consequence::HoldApp => {
-                let held_until = self.limiter.hold_app(HoldCause::Throttled, usage.regain).await;
+                let held_until = self.limiter.hold_app(HoldCause::Throttled, failed.into()).await;
                 Ruled { ruling: Ruling::Held, held_until }
             }
             Consequence::HoldRecipient => {
@@ -183,7 +183,7 @@ impl Gateway {
         (evidence, own): (Evidence, Own),
     ) -> Ruled {
         let (party, usage) = (Party::of(send), failed.usage());
-        let (finding, until) = self.limiter.refused(account, party, evidence, usage.regain).await;
+        let (finding, until) = self.limiter.refused(account, party, evidence, failed.into()).await;
         // That the token does not see the account is said in other words than that it is dead.
         let is_told = failed.verdict() == Verdict::TokenDead;
         if finding == Finding::Account(HoldCause::TokenDead) && !is_told {

@@ -126,14 +126,14 @@ impl Gateway {
         failed: &CallError,
         if_dead: IfDead,
     ) {
-        let (regain, verdict) = (failed.usage().regain, failed.verdict());
+        let verdict = failed.verdict();
         debug!(account = %account.id, error = %failed, ?verdict, "a read failed");
         if *failed == CallError::NotWritten {
             return self.unused(account, reservation).await;
         }
         match Consequence::of(failed, &account.id, None) {
             Consequence::HoldApp => {
-                self.limiter.hold_app(HoldCause::Throttled, regain).await;
+                self.limiter.hold_app(HoldCause::Throttled, failed.into()).await;
             }
             // It says nothing of sends: another permission may be missing than theirs.
             Consequence::Refused(Evidence::Clear(HoldCause::Permission), _)
@@ -146,7 +146,7 @@ impl Gateway {
                 self.limiter.give_up_probe(account, reservation.grant.role).await;
             }
             Consequence::Refused(Evidence::Clear(cause), _) => {
-                self.limiter.hold(account, cause, regain).await;
+                self.limiter.hold(account, cause, failed.into()).await;
             }
             Consequence::Refused(Evidence::Doubt(_) | Evidence::Campaign, _)
             | Consequence::HoldRecipient

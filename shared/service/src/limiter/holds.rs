@@ -9,6 +9,7 @@ use spillway_core::feedback::{Feedback, Usage as Reported};
 use spillway_core::hold::{Gate, HoldCause, NewToken};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::journal::Event;
+use spillway_core::meta_error::MetaError;
 use spillway_core::refusal::{Evidence, Finding, Party};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::CallError;
@@ -21,6 +22,28 @@ use crate::metrics::{Metric, name_of};
 use crate::port::StoreError;
 use crate::send_task::SendTask;
 
+/// What Meta's answer says beside its verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AnswerDetails {
+    /// For how long Meta asks not to be called.
+    pub regain: Option<Duration>,
+    /// The numbers of a refusal.
+    pub error: Option<MetaError>,
+}
+
+impl From<&CallError> for AnswerDetails {
+    fn from(failed: &CallError) -> Self {
+        Self { regain: failed.usage().regain, error: failed.meta_error() }
+    }
+}
+
+/// Of an answer that is no refusal.
+impl From<&Usage> for AnswerDetails {
+    fn from(usage: &Usage) -> Self {
+        Self { regain: usage.regain, error: None }
+    }
+}
+
 impl Limiter {
     /// Puts the account on hold and says until when. This process stops at once, all others with
     /// the write.
@@ -28,7 +51,7 @@ impl Limiter {
         &self,
         account: &Account,
         cause: HoldCause,
-        regain: Option<Duration>,
+        answer: AnswerDetails,
     ) -> Option<Timestamp> {
         let now = self.clock.now();
         let stop = Denial { reason: DenialReason::Hold(cause), retry_at: now + BUDGET_FRESH };
@@ -37,11 +60,13 @@ impl Limiter {
         }
         let held = self
             .change(&account.id, |budget, id| {
-                Some(budget.hold(&account.rules, cause, now, regain, id))
+                Some(budget.hold(&account.rules, cause, now, answer.regain, id))
             })
             .await;
         match held {
-            Ok((before, budget)) => Some(self.held(account, cause, &before, &budget, now).await),
+            Ok((before, budget)) => {
+                Some(self.held(account, (cause, answer.error), &before, &budget, now).await)
+            }
             Err(error) => {
                 error!(account = %account.id, %error, "could not record the hold");
                 None
@@ -53,7 +78,7 @@ impl Limiter {
     async fn held(
         &self,
         account: &Account,
-        cause: HoldCause,
+        (cause, error): (HoldCause, Option<MetaError>),
         before: &Budget,
         budget: &Budget,
         now: Timestamp,
@@ -66,7 +91,7 @@ impl Limiter {
         // Calls in flight meet the limit too; it is one hold.
         if before.holds.is_open(now.max(before.decided_at)) {
             self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
-            self.note(&account.id, Event::HoldSet { cause, until }).await;
+            self.note(&account.id, Event::HoldSet { cause, until, error }).await;
             if let Some(lowered) = lowered.filter(|_| lowered != before.feedback.lowered) {
                 let met = Event::LimitMet { percent: lowered.percent };
                 self.note(&account.id, met).await;
@@ -84,7 +109,7 @@ impl Limiter {
         account: &Account,
         party: Party,
         evidence: Evidence,
-        regain: Option<Duration>,
+        AnswerDetails { regain, error }: AnswerDetails,
     ) -> (Finding, Option<Timestamp>) {
         let now = self.clock.now();
         let stop = |cause| {
@@ -114,13 +139,13 @@ impl Limiter {
                 return (finding, None);
             }
         };
-        self.tell_of_campaigns(account, &before, &after, now).await;
+        self.tell_of_campaigns(account, &before, &after, now, error.as_ref()).await;
         let at = now.max(before.decided_at);
         let finding = before.holds.refusals.finding(evidence, &party, regain, at);
         match finding {
             Finding::Account(cause) => {
                 stop(cause);
-                (finding, Some(self.held(account, cause, &before, &after, now).await))
+                (finding, Some(self.held(account, (cause, error), &before, &after, now).await))
             }
             Finding::Campaign | Finding::Send | Finding::Open => {
                 if let Evidence::Clear(_) = evidence {
@@ -164,19 +189,20 @@ impl Limiter {
                     warn!(account = %account.id, "hold ended: the probe went through");
                     self.note(&account.id, Event::HoldEnded).await;
                 }
-                self.tell_of_campaigns(account, &before, &after, now).await;
+                self.tell_of_campaigns(account, &before, &after, now, None).await;
             }
             Err(error) => error!(account = %account.id, %error, "could not end the hold"),
         }
     }
 
-    /// Tells of holds of campaigns that began with a change of the budget.
+    /// Tells of holds of campaigns that began with a change of the budget, which `error` led to.
     async fn tell_of_campaigns(
         &self,
         account: &Account,
         before: &Budget,
         after: &Budget,
         now: Timestamp,
+        error: Option<&MetaError>,
     ) {
         for campaign in account.campaigns.iter() {
             let held_until = |budget: &Budget| {
@@ -189,7 +215,8 @@ impl Limiter {
             warn!(account = %account.id, campaign = %campaign.id, hold_s = until.since(now).as_secs(), "the campaign is on hold");
             self.meter.count_by(Metric::Held, "Campaign");
             self.meter.count(Metric::StoppedAccounts, 1);
-            let what = Event::CampaignHeld { campaign: campaign.id.clone(), until };
+            let (campaign, error) = (campaign.id.clone(), error.cloned());
+            let what = Event::CampaignHeld { campaign, until, error };
             self.note(&account.id, what).await;
         }
     }
@@ -208,7 +235,8 @@ impl Limiter {
     ) -> Result<(Budget, Budget), StoreError> {
         let stopped =
             self.by_hand(account, |budget, now, id| budget.stop(until, reason, now, id)).await?;
-        self.note(account, Event::HoldSet { cause: HoldCause::Operator, until }).await;
+        let cause = HoldCause::Operator;
+        self.note(account, Event::HoldSet { cause, until, error: None }).await;
         Ok(stopped)
     }
 
@@ -321,8 +349,8 @@ impl Limiter {
     }
 
     /// Puts every account of the app on hold.
-    pub async fn hold_app(&self, cause: HoldCause, regain: Option<Duration>) -> Option<Timestamp> {
-        self.app.hold(cause, regain).await
+    pub async fn hold_app(&self, cause: HoldCause, answer: AnswerDetails) -> Option<Timestamp> {
+        self.app.hold(cause, answer).await
     }
 
     /// Sends nothing to `recipient` for a while, and says until when.
@@ -416,10 +444,10 @@ impl Limiter {
             self.reported.put(account.id.clone(), reported, 0, Feedback::USAGE_BELIEVED);
         }
         if of_app.is_some_and(|percent| percent >= stop) {
-            return self.hold_app(HoldCause::NearLimit, usage.regain).await;
+            return self.hold_app(HoldCause::NearLimit, usage.into()).await;
         }
         if of_account.is_some_and(|percent| percent >= stop) {
-            return self.hold(account, HoldCause::NearLimit, usage.regain).await;
+            return self.hold(account, HoldCause::NearLimit, usage.into()).await;
         }
         None
     }

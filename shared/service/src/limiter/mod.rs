@@ -28,6 +28,7 @@ use spillway_core::send::{Class, Lane};
 use spillway_core::time::Timestamp;
 use tracing::warn;
 
+pub use self::holds::AnswerDetails;
 pub use self::reserve::{Charged, ChooseText, NoGrant, Reservation, Reserved};
 use crate::account_cache::AccountCache;
 use crate::app::App;

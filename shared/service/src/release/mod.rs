@@ -469,7 +469,7 @@ impl Release {
         let mut task = SendTask::new(&send, outbox_key);
         if let Stage::Sending { .. } = send.stage {
             let lost = Step::Lost(Stage::Queued { due });
-            match self.sends.step(&task, lost, self.clock.now()).await? {
+            match self.sends.step(&task, lost, self.clock.now().into()).await? {
                 Some(after) => task = task.renewed(&after),
                 None => return Ok(None),
             }

@@ -41,6 +41,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::gateway::Gateway;
 pub use crate::gateway::read::NoAnswer;
 use crate::gateway::read::{Ends, IfDead};
+use crate::limiter::AnswerDetails;
 use crate::metrics::{Meter, Metric};
 use crate::port::{
     AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken, MaintenanceRecord,
@@ -315,7 +316,10 @@ impl Upkeeper {
             if life.obtained_at <= record.deauthorized_at {
                 upkeep.dead_since = upkeep.dead_since.or(Some(now));
                 self.tell(&account.id, Event::Deauthorized).await;
-                self.gateway.limiter.hold(account, HoldCause::TokenDead, None).await;
+                self.gateway
+                    .limiter
+                    .hold(account, HoldCause::TokenDead, AnswerDetails::default())
+                    .await;
             }
         }
         if record.backfill_asked_at > upkeep.asked_at {

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use super::caller::Caller;
 use super::{Next, Upkeeper};
 use crate::gateway::read::{IfDead, NoAnswer};
+use crate::limiter::AnswerDetails;
 use crate::metrics::Metric;
 use crate::port::{KeptToken, NextToken, StoreError};
 
@@ -49,7 +50,10 @@ impl Upkeeper {
             }
             TokenDuty::Ended => {
                 self.died(caller, upkeep).await;
-                self.gateway.limiter.hold(caller.account, HoldCause::TokenDead, None).await;
+                self.gateway
+                    .limiter
+                    .hold(caller.account, HoldCause::TokenDead, AnswerDetails::default())
+                    .await;
                 Ok(Next::Check)
             }
             TokenDuty::Renew => self.renew(caller, &kept, upkeep).await,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use spillway_core::budget::GrantId;
+use spillway_core::history::StepNote;
 use spillway_core::hold::{HoldCause, NewToken};
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::journal::{Event, RemovedBy};
@@ -52,12 +53,12 @@ impl Sends for NoSends {
         &self,
         _: &SendTask,
         _: Step,
-        _: Timestamp,
+        _: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
         Ok(None)
     }
 
-    async fn finish(&self, _: &SendTask, _: &Outcome, _: Timestamp) -> Result<(), StoreError> {
+    async fn finish(&self, _: &SendTask, _: &Outcome, _: StepNote<'_>) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -151,6 +152,7 @@ fn admin(world: &Arc<World>) -> Admin {
             sends: Arc::new(NoSends),
             maintenance: ports.clone(),
             tokens: ports.clone(),
+            journal: ports.clone(),
         },
     }
 }

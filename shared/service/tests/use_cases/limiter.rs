@@ -15,7 +15,7 @@ use spillway_core::send::{Address, Class, Content, Earlier, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
-use spillway_service::limiter::{Limiter, Reservation, Reserved};
+use spillway_service::limiter::{AnswerDetails, Limiter, Reservation, Reserved};
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::send_task::SendTask;
 
@@ -88,11 +88,15 @@ fn what_was_granted_waits_once_its_process_knows_of_a_hold() {
     type Learn = fn(&Limiter, &Account, &Arc<World>);
     let learn: [(Learn, DenialReason); 4] = [
         (
-            |limiter, _, _| _ = now(limiter.hold_app(HoldCause::Throttled, None)),
+            |limiter, _, _| {
+                _ = now(limiter.hold_app(HoldCause::Throttled, AnswerDetails::default()))
+            },
             DenialReason::AppHold(HoldCause::Throttled),
         ),
         (
-            |limiter, account, _| _ = now(limiter.hold(account, HoldCause::Blocked, None)),
+            |limiter, account, _| {
+                _ = now(limiter.hold(account, HoldCause::Blocked, AnswerDetails::default()))
+            },
             DenialReason::Hold(HoldCause::Blocked),
         ),
         (
@@ -102,7 +106,7 @@ fn what_was_granted_waits_once_its_process_knows_of_a_hold() {
         (
             // Another process holds the account, and the next decision of this one shows it.
             |limiter, account, world| {
-                now(process(world).hold(account, HoldCause::TokenDead, None));
+                now(process(world).hold(account, HoldCause::TokenDead, AnswerDetails::default()));
                 let denied = reserve(limiter, world, &[&task("5", "guide")]);
                 assert!(denied.reservation.is_none());
             },
@@ -125,25 +129,26 @@ fn what_was_granted_waits_once_its_process_knows_of_a_hold() {
 fn a_probe_goes_through_the_hold_that_it_is_for_and_waits_for_a_later_one() {
     let (world, account) = (World::new(), account());
     let limiter = process(&world);
-    let until = now(limiter.hold(&account, HoldCause::Throttled, None)).unwrap();
+    let until =
+        now(limiter.hold(&account, HoldCause::Throttled, AnswerDetails::default())).unwrap();
     world.pass(until.since(START) + Duration::from_secs(1));
     let probe = reserve_call(&limiter, &world);
     assert_eq!(probe.grant.role, Role::Probe);
     let denied = reserve(&limiter, &world, &[&task("5", "guide")]);
     assert!(denied.reservation.is_none(), "one call goes first");
     assert_eq!(limiter.known_hold(&account.id, &probe, None), None);
-    now(limiter.hold(&account, HoldCause::Blocked, None));
+    now(limiter.hold(&account, HoldCause::Blocked, AnswerDetails::default()));
     let known = limiter.known_hold(&account.id, &probe, None).unwrap();
     assert_eq!(known.reason, DenialReason::Hold(HoldCause::Blocked));
 
     let world = World::new();
     let limiter = process(&world);
-    let until = now(limiter.hold_app(HoldCause::Throttled, None)).unwrap();
+    let until = now(limiter.hold_app(HoldCause::Throttled, AnswerDetails::default())).unwrap();
     world.pass(until.since(START) + Duration::from_secs(1));
     let probe = reserve_call(&limiter, &world);
     assert_eq!(probe.app_role, Role::Probe);
     assert_eq!(limiter.known_hold(&account.id, &probe, None), None);
-    now(limiter.hold_app(HoldCause::Throttled, None));
+    now(limiter.hold_app(HoldCause::Throttled, AnswerDetails::default()));
     assert!(limiter.known_hold(&account.id, &probe, None).is_some());
 }
 
@@ -165,7 +170,8 @@ fn somebody_on_hold_does_not_keep_the_accounts_hold_from_being_probed() {
     let (world, account) = (World::new(), account());
     let limiter = process(&world);
     now(limiter.hold_recipient(&account, &"1".into())).unwrap();
-    let until = now(limiter.hold(&account, HoldCause::Throttled, None)).unwrap();
+    let until =
+        now(limiter.hold(&account, HoldCause::Throttled, AnswerDetails::default())).unwrap();
     world.pass(until.since(START) + Duration::from_secs(1));
     let limiter = process(&world);
     let (held, other) = (task("1", "guide"), task("2", "guide"));

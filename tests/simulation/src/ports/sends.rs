@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
+use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
@@ -75,7 +76,7 @@ impl Sends for Host {
         &self,
         task: &SendTask,
         step: Step,
-        _: Timestamp,
+        _: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
         let caller = self.caller();
         // As the adapter does: a write that is sent again knows its own earlier success.
@@ -98,7 +99,7 @@ impl Sends for Host {
         &self,
         task: &SendTask,
         outcome: &Outcome,
-        _: Timestamp,
+        _: StepNote<'_>,
     ) -> Result<(), StoreError> {
         let caller = self.caller();
         let ended = self.store(FINISH, |world| world.end(caller, task, outcome, Tables::end));

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use spillway_core::campaign::Overflow;
+use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
 use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
@@ -31,12 +32,12 @@ impl Sends for Sabotaged {
         &self,
         task: &SendTask,
         step: Step,
-        at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
         let (Step::Claim { lease_until }, Sabotage::Claims) = (step, self.by) else {
-            return self.host.step(task, step, at).await;
+            return self.host.step(task, step, note).await;
         };
-        if let Some(claimed) = self.host.step(task, step, at).await? {
+        if let Some(claimed) = self.host.step(task, step, note).await? {
             return Ok(Some(claimed));
         }
         Ok(Some(PendingSend {
@@ -86,9 +87,9 @@ impl Sends for Sabotaged {
         &self,
         task: &SendTask,
         outcome: &Outcome,
-        at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<(), StoreError> {
-        self.host.finish(task, outcome, at).await
+        self.host.finish(task, outcome, note).await
     }
 
     async fn finish_unclaimed(

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
+use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, PendingSend, Step};
@@ -87,8 +88,8 @@ measured! { Sends:
     fn known(account: &AccountId, events: &[OnceKey]) -> Stored<HashSet<OnceKey>>;
     fn put_batches(batches: &[OutboxBatch]) -> Stored<()>;
     fn record(sends: &[(OutboxKey, PendingSend)]) -> Vec<Result<Recorded, StoreError>>;
-    fn step(task: &SendTask, step: Step, at: Timestamp) -> Stored<Option<PendingSend>>;
-    fn finish(task: &SendTask, outcome: &Outcome, at: Timestamp) -> Stored<()>;
+    fn step(task: &SendTask, step: Step, note: StepNote<'_>) -> Stored<Option<PendingSend>>;
+    fn finish(task: &SendTask, outcome: &Outcome, note: StepNote<'_>) -> Stored<()>;
     fn finish_unclaimed(task: &SendTask, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
     fn entries(sends: &[SendId], read: Read) -> Stored<Vec<Entry>>;
     fn batches(account: &AccountId, after: Option<&OutboxKey>, limit: usize) -> Stored<Vec<OutboxBatch>>;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
+use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
@@ -78,7 +79,7 @@ impl Sends for Ports {
         &self,
         task: &SendTask,
         step: Step,
-        _: Timestamp,
+        _: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
         let cost = self.update(&task.send);
         Ok(self
@@ -90,11 +91,11 @@ impl Sends for Ports {
         &self,
         task: &SendTask,
         outcome: &Outcome,
-        at: Timestamp,
+        note: StepNote<'_>,
     ) -> Result<(), StoreError> {
         let cost = self.update(&task.send);
         self.sends(&keys::entry(&task.send), cost, |store| {
-            store.tables.end(task, outcome, at.as_millis())
+            store.tables.end(task, outcome, note.at.as_millis())
         })
         .await;
         Ok(())

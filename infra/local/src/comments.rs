@@ -1,0 +1,234 @@
+//! `POST /_comments`: posts a comment as anybody, signed and delivered as Meta would.
+
+use std::sync::{Arc, Weak};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
+use spillway_core::id::{AccountId, OnceKey, SendId};
+use spillway_core::seed::seed;
+use spillway_meta::signature::sign;
+use spillway_service::admin::send_view::SendView;
+use spillway_service::admin::sends::Ledger;
+use spillway_service::port::Accounts;
+
+use crate::lambda::WEBHOOK_PATH;
+use crate::serve::observe_comments;
+use crate::stack::Stack;
+
+/// The path that takes comments.
+pub const COMMENTS_PATH: &str = "/_comments";
+
+/// The media of a comment that names none.
+const MEDIA: &str = "17900000000000001";
+
+/// The most characters of a comment on Instagram.
+const TEXT_CHARS_MAX: usize = 2200;
+
+/// The most characters of a username on Instagram.
+const USERNAME_CHARS_MAX: usize = 30;
+
+/// A comment to post.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewComment {
+    /// The account under whose media it is written.
+    account: String,
+    /// What it says.
+    text: String,
+    /// The id of its author. Without one, a username has an id of its own, and everybody else is
+    /// somebody new.
+    person: Option<String>,
+    /// The name of its author.
+    username: Option<String>,
+    /// The post or Reel.
+    #[serde(default = "default_media")]
+    media: String,
+}
+
+fn default_media() -> String {
+    MEDIA.to_owned()
+}
+
+impl NewComment {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// Says which field is wrong, and what it takes.
+    fn parse(body: &[u8]) -> Result<Self, String> {
+        let example = r#"write for instance {"account": "17841400000000001", "text": "guide"}"#;
+        let comment: Self =
+            serde_json::from_slice(body).map_err(|error| format!("{error}: {example}"))?;
+        let person = comment.person.as_deref().map(|person| ("person", person));
+        let ids = [("account", &*comment.account), ("media", &*comment.media)];
+        for (field, id) in ids.into_iter().chain(person) {
+            if id.is_empty() || id.len() > 30 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(format!("`{field}` takes an id: up to 30 digits"));
+            }
+        }
+        let chars = comment.text.chars().count();
+        if comment.text.trim().is_empty() || chars > TEXT_CHARS_MAX {
+            return Err(format!("`text` takes 1 to {TEXT_CHARS_MAX} characters"));
+        }
+        let is_name = |name: &String| {
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+            (1..=USERNAME_CHARS_MAX).contains(&name.len()) && name.chars().all(is_of_name)
+        };
+        if !comment.username.as_ref().is_none_or(is_name) {
+            return Err(format!(
+                "`username` takes up to {USERNAME_CHARS_MAX} letters, digits, `.` and `_`"
+            ));
+        }
+        Ok(comment)
+    }
+
+    /// The id of the author of comment `number`.
+    fn author(&self, number: u64) -> String {
+        let named = || {
+            let name = self.username.as_deref()?;
+            Some(format!("5261{:011}", seed(&[name]) % 100_000_000_000))
+        };
+        self.person.clone().or_else(named).unwrap_or_else(|| format!("5260{number:011}"))
+    }
+
+    /// Meta's delivery of this comment.
+    fn delivery(&self, comment: &str, author: &str, now_secs: u64) -> String {
+        let mut from = json!({ "id": author });
+        if let Some(username) = &self.username {
+            from["username"] = username.as_str().into();
+        }
+        let value = json!({
+            "id": comment,
+            "from": from,
+            "media": { "id": self.media },
+            "text": self.text,
+        });
+        let changes = json!([{ "field": "comments", "value": value }]);
+        let entry = json!([{ "id": self.account, "time": now_secs, "changes": changes }]);
+        json!({ "object": "instagram", "entry": entry }).to_string()
+    }
+}
+
+/// What became of a posted comment.
+#[derive(Debug, Serialize)]
+struct PostedComment {
+    /// Its id.
+    comment: String,
+    /// Its author's id.
+    person: String,
+    /// The send that answers it, as `spillway send show` shows it; `null` if none does.
+    send: Option<SendView>,
+    /// Why no send answers it.
+    reason: Option<String>,
+}
+
+/// Posts the comment of the body, and answers with what became of it.
+pub(crate) async fn post(State(stack): State<Weak<Stack>>, body: Bytes) -> Response {
+    let Some(stack) = stack.upgrade() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    match deliver(&stack, &body).await {
+        Ok(posted) => Json(posted).into_response(),
+        Err((status, error)) => (status, Json(json!({ "error": error }))).into_response(),
+    }
+}
+
+type Refusal = (StatusCode, String);
+
+async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refusal> {
+    let new = NewComment::parse(body).map_err(|error| (StatusCode::BAD_REQUEST, error))?;
+    let failed = |error: &dyn std::fmt::Display| (StatusCode::BAD_GATEWAY, error.to_string());
+    let account = AccountId::new(new.account.as_str());
+    let accounts = DynamoAccounts { table: stack.state_table() };
+    if accounts.load(&account).await.map_err(|error| failed(&error))?.is_none() {
+        let error = format!("account {account} is not connected");
+        return Err((StatusCode::NOT_FOUND, error));
+    }
+    let ledger = DynamoSends {
+        sends: stack.sends_table(),
+        state: stack.state_table(),
+        meter: Arc::default(),
+    };
+    // A comment that was posted by hand may have the next number.
+    let (number, send) = loop {
+        let number = stack.next_comment();
+        let key = OnceKey::new(format!("1789{number:013}"));
+        let send = SendId { account: account.clone(), key };
+        if ledger.find(&send).await.map_err(|error| failed(&error))?.is_none() {
+            break (number, send);
+        }
+    };
+    let (comment, person) = (send.key.to_string(), new.author(number));
+    let delivery = new.delivery(&comment, &person, stack.clock.now().as_secs());
+    observe_comments(stack, delivery.as_bytes());
+    let answer = stack
+        .invoke_webhook(
+            &Method::POST,
+            &Uri::from_static(WEBHOOK_PATH),
+            &signed(stack, delivery.as_bytes()),
+            delivery.as_bytes(),
+        )
+        .await;
+    if !answer.status().is_success() {
+        return Err(failed(&format_args!("the webhook answered {}", answer.status())));
+    }
+    let stored = ledger.find(&send).await.map_err(|error| failed(&error))?;
+    let reason = stored.is_none().then(|| {
+        if person == new.account {
+            "an account's own comments are not answered".to_owned()
+        } else {
+            format!("no running campaign of account {account} wants it")
+        }
+    });
+    Ok(PostedComment { comment, person, send: stored.as_ref().map(SendView::from), reason })
+}
+
+/// The headers that Meta sends with a delivery.
+fn signed(stack: &Stack, delivery: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let signature = stack.secrets.app_secrets.first().map(|secret| sign(secret, delivery));
+    if let Some(signature) = signature.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert("x-hub-signature-256", signature);
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_username_is_one_person_and_nobody_named_is_somebody_new() {
+        let of = |json: &str| NewComment::parse(json.as_bytes()).unwrap();
+        let ana = of(r#"{"account":"178","text":"guide","username":"ana"}"#);
+        assert_eq!(ana.author(1), ana.author(2));
+        let nobody = of(r#"{"account":"178","text":"guide"}"#);
+        assert_ne!(nobody.author(1), nobody.author(2));
+        assert_eq!(nobody.media, MEDIA);
+        let person = of(r#"{"account":"178","text":"guide","person":"77","username":"ana"}"#);
+        assert_eq!(person.author(1), "77");
+    }
+
+    #[test]
+    fn a_wrong_body_is_refused_with_the_field() {
+        for (body, said) in [
+            ("guide", "write for instance"),
+            ("{}", "missing field `account`"),
+            (r#"{"account":"178"}"#, "missing field `text`"),
+            (r#"{"account":"178","text":"x","name":"ana"}"#, "unknown field `name`"),
+            (r#"{"account":"me","text":"x"}"#, "`account` takes an id"),
+            (r#"{"account":"178","text":"x","person":""}"#, "`person` takes an id"),
+            (r#"{"account":"178","text":" "}"#, "`text` takes 1 to 2200"),
+            (r#"{"account":"178","text":"x","username":"Ana B"}"#, "`username` takes"),
+        ] {
+            let error = NewComment::parse(body.as_bytes()).unwrap_err();
+            assert!(error.contains(said), "{body}: {error}");
+        }
+    }
+}
