@@ -144,6 +144,8 @@ impl Adapters {
             queue: wiring.queue.clone(),
             runs: wiring.runs.clone(),
             removal: wiring.removal.clone(),
+            deletions: wiring.deletions.clone(),
+            aliases: wiring.maintenance.clone(),
             maintenance: wiring.maintenance.clone(),
             clock: wiring.clock.clone(),
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use spillway_cloud::dynamo::{Deletion, DynamoAccounts, DynamoSends};
+use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::Running;
@@ -30,8 +30,8 @@ use spillway_core::upkeep::TokenLife;
 use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
-    AccountChanges, LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded, Removal,
-    UpkeepRequest,
+    AccountChanges, Aliases, Deletion, LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded,
+    UpkeepRequest, UpkeepRequests,
 };
 use spillway_service::send_task::SendTask;
 
@@ -485,8 +485,8 @@ async fn stored_tokens_keep_their_form() {
 #[tokio::test]
 async fn stored_upkeep_and_wishes_keep_their_form() {
     let (world, _, state) = laid().await;
-    let (id, maintenance, removal) =
-        (AccountId::new(KEPT), &world.outside.maintenance, &world.outside.removal);
+    let (id, maintenance, deletions) =
+        (AccountId::new(KEPT), &world.outside.maintenance, &world.outside.deletions);
     let found =
         |prefix: &str| state.iter().find(|item| text(item, "pk").starts_with(prefix)).unwrap();
     let (kept, alias, deletion) = (found("upkeep#"), found("alias#"), found("deletion#"));
@@ -497,7 +497,18 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     let record = maintenance.visit(&id, due, until).await.unwrap().unwrap();
     assert_eq!(maintenance.visit(&id, due, until).await.unwrap(), None, "one run has it");
     assert_eq!(maintenance.named("9178").await.unwrap(), Some(id.clone()));
-    let Deletion { asked_at, done_at } = removal.status("c0de").await.unwrap().unwrap();
+    let Deletion { asked_at, done_at, .. } = deletions.status("c0de").await.unwrap().unwrap();
+    let (set_aside, unmatched) = (found("deletion#5"), found("unmatched#"));
+    let [request] = &deletions.unmatched("9179").await.unwrap()[..] else { panic!("one is kept") };
+    let kept_until = deletions.status(&request.code).await.unwrap().unwrap().kept_until;
+    assert_eq!(kept_until, Some(request.kept_until));
+    for item in [set_aside, unmatched] {
+        world.remove(item).await;
+    }
+    deletions.set_aside("9179", request).await.unwrap();
+    for item in [set_aside, unmatched] {
+        assert_eq!(world.lies(item).await, *item);
+    }
     for item in [kept, alias, deletion] {
         world.remove(item).await;
     }
@@ -507,13 +518,13 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     maintenance.ask(&id, &UpkeepRequest::Backfill, backfill).await.unwrap();
     maintenance.ask(&id, &UpkeepRequest::Deauthorize, removed).await.unwrap();
     maintenance
-        .ask(&id, &UpkeepRequest::Delete { code: record.delete.unwrap() }, due)
+        .ask(&id, &UpkeepRequest::Delete { code: record.delete.first().unwrap().clone() }, due)
         .await
         .unwrap();
     maintenance.note(&id, &record.upkeep).await.unwrap();
     maintenance.alias(&id, "9178").await.unwrap();
-    removal.asked("c0de", asked_at.unwrap()).await.unwrap();
-    removal.deleted("c0de", done_at.unwrap()).await.unwrap();
+    deletions.asked("c0de", asked_at.unwrap()).await.unwrap();
+    deletions.deleted("c0de", done_at.unwrap()).await.unwrap();
     for item in [kept, alias, deletion] {
         assert_eq!(world.lies(item).await, *item);
     }
@@ -526,11 +537,15 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     maintenance.note(&account, &record.upkeep).await.unwrap();
     assert_eq!(world.lies(owed).await, *owed);
 
-    // Before, only what upkeep knows told by which id the app names the account.
+    // Before, only what upkeep knows told by which id the app names the account, and one deletion
+    // was known.
     let mut before = kept.clone();
     before.remove("aliases").unwrap();
+    before.remove("delete_codes").unwrap();
     world.lay(&before).await;
-    let due = maintenance.record(&id).await.unwrap().unwrap().due;
+    let before = maintenance.record(&id).await.unwrap().unwrap();
+    assert_eq!(before.delete, record.delete);
+    let due = before.due;
     assert!(maintenance.strike_off(&id, due).await.unwrap());
     for item in [kept, alias] {
         assert_eq!(world.lies(item).await, Item::new());

@@ -1,6 +1,7 @@
 //! What operators do by hand, in virtual time: stops, pauses, cancelled sends and retries, against
 //! functions that are warm and at work.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,14 +14,13 @@ use spillway_graph::{Fault, FaultKind};
 use spillway_service::admin::sends::{Cancelled, RetryError, SendAdmin};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::Removal;
 use spillway_service::send_task::SendTask;
 
 use crate::harness::{CREATOR, Said, World, all_said, body, careful, quotas, said};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn operator(world: &World) -> SendAdmin {
+fn operator(world: &World) -> Arc<SendAdmin> {
     world.outside.admin().sends
 }
 

@@ -13,7 +13,7 @@ use spillway_local::fault_injector::Function;
 use spillway_local::stack::{Stack, queues};
 use spillway_sqs::NewMessage;
 
-use spillway_service::port::{MaintenanceSchedule, UpkeepRequest};
+use spillway_service::port::{UpkeepRequest, UpkeepRequests};
 
 use crate::harness::{CREATOR, START, World, all_said, quotas, said};
 use crate::template::{resource, template};
@@ -60,11 +60,12 @@ const AT_START: [(Function, &str, &str); 5] = [
 /// What functions ask of the state table in cases that [`everything`] does not play: requests of
 /// owners, holds of the app, people with windows of their own, renewed tokens, and entries of
 /// journals. Other tests do, and check that it is allowed.
-const RARELY: [(Function, &str, &str); 11] = [
+const RARELY: [(Function, &str, &str); 13] = [
     (Function::Webhook, "dynamodb:GetItem", "account#*"),
     (Function::Webhook, "dynamodb:GetItem", "alias#*"),
     (Function::Webhook, "dynamodb:GetItem", "deletion#*"),
     (Function::Webhook, "dynamodb:UpdateItem", "deletion#*"),
+    (Function::Webhook, "dynamodb:PutItem", "unmatched#*"),
     (Function::Sender, "dynamodb:PutItem", "app"),
     (Function::Sender, "dynamodb:GetItem", "person#*"),
     (Function::Sender, "dynamodb:PutItem", "person#*"),
@@ -72,6 +73,7 @@ const RARELY: [(Function, &str, &str); 11] = [
     (Function::Upkeep, "dynamodb:UpdateItem", "account#*"),
     (Function::Upkeep, "dynamodb:GetItem", "token-keys"),
     (Function::Upkeep, "dynamodb:PutItem", "app"),
+    (Function::Upkeep, "dynamodb:DeleteItem", "unmatched#*"),
 ];
 
 /// What Lambda asks for in the function's name to record a trace, where it is asked to. Traces have
@@ -250,7 +252,7 @@ async fn everything() -> BTreeSet<Permission> {
     world.pass(Duration::from_secs(60)).await;
     let delete = UpkeepRequest::Delete { code: "code".into() };
     world.outside.maintenance.ask(&account, &delete, world.now()).await.unwrap();
-    world.pass(Duration::from_secs(900)).await;
+    world.pass(Duration::from_secs(2700)).await;
     world.driver.keeps_up_every = None;
     world.settle().await;
     let report = world.over(41).await;

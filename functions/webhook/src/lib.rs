@@ -19,9 +19,10 @@ use spillway_meta::webhook::{Skipped, parse};
 use spillway_service::clock::Clock;
 use spillway_service::ingest::Ingest;
 use spillway_service::metrics::{Metric, name_of};
+use spillway_service::owner::Owners;
 use tracing::{error, warn};
 
-use crate::owner::Owners;
+use crate::owner::Lookups;
 pub use crate::owner::{DEAUTHORIZE_PATH, DELETION_PATH};
 
 /// The longest body taken, in bytes. Meta publishes no figure for Instagram (3 MB for WhatsApp);
@@ -38,6 +39,7 @@ pub struct Webhook {
     ingest: Ingest,
     clock: Arc<dyn Clock>,
     owners: Owners,
+    lookups: Lookups,
     secrets: SecretStore,
     metrics: Metrics,
 }
@@ -65,7 +67,8 @@ impl Webhook {
         Self {
             ingest: wiring.ingest(),
             clock: wiring.clock.clone(),
-            owners: Owners::new(wiring),
+            owners: wiring.owners(),
+            lookups: Lookups::default(),
             secrets,
             metrics: wiring.metrics(),
         }

@@ -2,25 +2,20 @@
 //! app was removed. Both come as a form with a signed request, on paths of their own.
 //!
 //! They are routed here, and not in a function of their own, because this one has the app secrets
-//! and a URL already. It only writes the request down, which takes no right that recording comments
-//! does not; upkeep, which may delete, acts on it.
+//! and a URL already. What becomes of them is decided in `spillway_service::owner`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lambda_http::http::{StatusCode, header};
 use lambda_http::{Body, Request};
-use spillway_cloud::dynamo::{Deletion, DynamoMaintenance, DynamoRemoval};
-use spillway_cloud::wiring::Wiring;
-use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_meta::signed_request::{self, SignedRequest, SignedRequestError};
-use spillway_service::clock::Clock;
+use spillway_service::admin::rfc3339;
 use spillway_service::metrics::{Metric, name_of};
-use spillway_service::port::{
-    Accounts, MaintenanceSchedule, Removal, StoreError, Tokens, UpkeepRequest,
-};
-use tracing::{error, info, warn};
+use spillway_service::owner::OwnerRequest;
+use spillway_service::port::{Deletion, StoreError};
+use tracing::{error, warn};
 
 use crate::{Answer, Webhook, no_secrets};
 
@@ -33,30 +28,12 @@ pub const DEAUTHORIZE_PATH: &str = "/deauthorize";
 /// The longest form that is taken, in bytes. Meta's are below 1,000.
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
-/// A notice that is older says nothing of the present: the account may have been connected
-/// again. Meta sends again what was not taken for a day and a half at most.
-const NOTICE_KEPT: Duration = Duration::from_secs(36 * 3600);
-
 /// Questions how a deletion goes that a process answers in a minute.
 const LOOKUPS_A_MINUTE: u32 = 30;
 
-/// A token that was obtained within this after a request for deletion is still what the request is
-/// about.
-const NEW_LOGIN: Duration = Duration::from_secs(60);
-
-/// What is needed to write requests down.
-pub(crate) struct Owners {
-    accounts: Arc<dyn Accounts>,
-    maintenance: Arc<DynamoMaintenance>,
-    removal: Arc<DynamoRemoval>,
-    tokens: Arc<dyn Tokens>,
-    clock: Arc<dyn Clock>,
-    lookups: Lookups,
-}
-
 /// Bounds the reads that anybody can cause without a signature.
 #[derive(Default)]
-struct Lookups(Mutex<(Timestamp, u32)>);
+pub(crate) struct Lookups(Mutex<(Timestamp, u32)>);
 
 impl Lookups {
     /// Takes one of the minute's look-ups; `false` when none is left.
@@ -72,104 +49,65 @@ impl Lookups {
     }
 }
 
-impl Owners {
-    pub(crate) fn new(wiring: &Wiring) -> Self {
-        Self {
-            accounts: wiring.accounts.clone(),
-            maintenance: wiring.maintenance.clone(),
-            removal: wiring.removal.clone(),
-            tokens: wiring.tokens.clone(),
-            clock: wiring.clock.clone(),
-            lookups: Lookups::default(),
-        }
-    }
+fn request(signed: &SignedRequest) -> OwnerRequest<'_> {
+    let SignedRequest { user, issued_at, code, .. } = signed;
+    OwnerRequest { user, issued_at: *issued_at, code }
+}
 
-    /// The account that a request is about. Meta names it by the id that the app alone has for it.
-    async fn account(&self, user: &str) -> Result<Option<AccountId>, StoreError> {
-        let id = AccountId::new(user);
-        match self.accounts.load(&id).await? {
-            Some(_) => Ok(Some(id)),
-            None => self.maintenance.named(user).await,
-        }
-    }
-
-    async fn delete(&self, request: &SignedRequest) -> Result<(), StoreError> {
-        let (now, code) = (self.clock.now(), &request.code);
-        let known = self.removal.status(code).await?;
-        if known.is_some_and(|deletion| deletion.done_at.is_some()) {
-            // Sent again. The account may have been connected anew since.
-            return Ok(());
-        }
-        let account = self.account(&request.user).await?;
-        self.removal.asked(code, now).await?;
-        match account {
-            Some(account) if self.is_connected_since(&account, request.issued_at).await? => {
-                warn!(%account, "an old request for deletion: the account was connected after it");
-                self.removal.deleted(code, now).await
-            }
-            Some(account) => {
-                warn!(%account, "its owner wants the account deleted");
-                self.maintenance
-                    .ask(&account, &UpkeepRequest::Delete { code: code.clone() }, now)
-                    .await
-            }
-            None => {
-                info!("a deletion is asked for of an account of which nothing is kept");
-                self.removal.deleted(code, now).await
-            }
-        }
-    }
-
-    /// Whether the account's token was obtained after a request for deletion was made: by a new login,
-    /// since the owner's removal of the app ends the old one. What there was before that is gone.
-    async fn is_connected_since(
-        &self,
-        account: &AccountId,
-        issued_at: Option<Timestamp>,
-    ) -> Result<bool, StoreError> {
-        let (Some(issued_at), Some(kept)) = (issued_at, self.tokens.load(account).await?) else {
-            return Ok(false);
-        };
-        let obtained_at = kept.life.obtained_at;
-        Ok(obtained_at.is_some_and(|obtained_at| issued_at + NEW_LOGIN <= obtained_at))
-    }
-
-    async fn deauthorize(&self, request: &SignedRequest) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        if request.issued_at.is_some_and(|issued| now.since(issued) > NOTICE_KEPT) {
-            return Ok(());
-        }
-        let Some(account) = self.account(&request.user).await? else { return Ok(()) };
-        warn!(%account, "its owner has removed the app");
-        self.maintenance.ask(&account, &UpkeepRequest::Deauthorize, now).await
+/// What the page of a deletion says.
+fn told(code: &str, deletion: Option<Deletion>, now: Timestamp) -> String {
+    match deletion {
+        None => format!("There is no deletion {code}, or it was done more than a year ago."),
+        Some(Deletion { done_at: Some(_), .. }) => format!(
+            "Deletion {code} is done. The account's token, settings and campaigns are deleted, and \
+             what waited to be sent is cancelled. These remain, without texts and names: the ids of its messages and of their recipients for ten days; a keyed hash of \
+             each comment whose author was to be forgotten, for ten days; the counters of its \
+             limits for 32 days; the journal of its operation for ninety days; ids in messages on \
+             queues for up to fourteen days, and in logs for as long as this deployment keeps \
+             them; that this deletion was asked for, for a year. Backups hold what was deleted for \
+             35 days, and copies that the operator has made for as long as the operator keeps them."
+        ),
+        Some(Deletion { kept_until: Some(until), .. }) if until <= now => format!(
+            "Deletion {code} is over: no account was found to have the id that the request names, \
+             and nothing is kept of the request but this."
+        ),
+        Some(Deletion { kept_until: Some(until), .. }) => format!(
+            "Deletion {code} is kept: no account is known to have the id that the request names. If \
+             one turns out to have it before {}, and was connected before the request, it is deleted.",
+            rfc3339(until).unwrap_or_default()
+        ),
+        Some(_) => format!(
+            "Deletion {code} is under way. It is done when nothing waits to be sent any more, \
+             within the hour as a rule."
+        ),
     }
 }
 
 impl Webhook {
     /// Takes a request for deletion; answers as Meta documents, with a code and where to ask for
     /// it.
-    pub(crate) async fn take_deletion(&self, request: &Request) -> Answer {
-        let signed = match self.signed(request).await {
+    pub(crate) async fn take_deletion(&self, from: &Request) -> Answer {
+        let signed = match self.signed(from).await {
             Ok(signed) => signed,
             Err(refusal) => return refusal,
         };
-        if let Err(error) = self.owners.delete(&signed).await {
+        if let Err(error) = self.owners.delete(&request(&signed)).await {
             return self.not_noted(&error);
         }
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = request.uri().host().or(host).unwrap_or_default();
+        let host = from.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = from.uri().host().or(host).unwrap_or_default();
         let url = format!("https://{host}{DELETION_PATH}?code={}", signed.code);
         let answer = serde_json::json!({ "url": url, "confirmation_code": signed.code });
         Answer::json(StatusCode::OK, &answer)
     }
 
     /// Takes note that the app was removed.
-    pub(crate) async fn take_deauthorization(&self, request: &Request) -> Answer {
-        let signed = match self.signed(request).await {
+    pub(crate) async fn take_deauthorization(&self, from: &Request) -> Answer {
+        let signed = match self.signed(from).await {
             Ok(signed) => signed,
             Err(refusal) => return refusal,
         };
-        match self.owners.deauthorize(&signed).await {
+        match self.owners.deauthorize(&request(&signed)).await {
             Ok(()) => Answer::text(StatusCode::OK, "ok"),
             Err(error) => self.not_noted(&error),
         }
@@ -183,30 +121,19 @@ impl Webhook {
         if !signed_request::is_code(&code) {
             return Answer::text(StatusCode::BAD_REQUEST, "name the confirmation code: ?code=…");
         }
-        if !self.owners.lookups.take(self.owners.clock.now()) {
+        let now = self.clock.now();
+        if !self.lookups.take(now) {
             return Answer::text(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many questions: ask again in a minute",
             );
         }
-        match self.owners.removal.status(&code).await {
-            Ok(Some(Deletion { done_at: Some(_), .. })) => Answer::text(
-                StatusCode::OK,
-                format!(
-                    "Deletion {code} is done: the account's token, settings and campaigns are deleted, and what \
-                     waited to be sent is cancelled within minutes. These remain: the ids of its messages for \
-                     ten days, the journal of its operation for ninety days, and the counters of its limits, \
-                     which name nobody. Backups hold what was deleted for 35 days."
-                ),
-            ),
-            Ok(Some(_)) => Answer::text(
-                StatusCode::OK,
-                format!("Deletion {code} is under way; it is done within the hour."),
-            ),
-            Ok(None) => Answer::text(
-                StatusCode::NOT_FOUND,
-                format!("There is no deletion {code}, or it was done more than a year ago."),
-            ),
+        match self.owners.deletions.status(&code).await {
+            Ok(deletion) => {
+                let is_known = deletion.is_some();
+                let status = if is_known { StatusCode::OK } else { StatusCode::NOT_FOUND };
+                Answer::text(status, told(&code, deletion, now))
+            }
             Err(error) => self.not_noted(&error),
         }
     }

@@ -20,9 +20,10 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
+use spillway_service::owner::Owners;
 use spillway_service::port::{
-    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Graph, Journal,
-    ReleaseQueue, SendQueue, Sends, Tokens,
+    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
+    Graph, Journal, ReleaseQueue, Removal, SendQueue, Sends, Tokens,
 };
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -30,8 +31,9 @@ use tracing::warn;
 
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
-    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors, DynamoJournal,
-    DynamoMaintenance, DynamoRemoval, DynamoSends, DynamoTokens, Table,
+    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors,
+    DynamoDeletions, DynamoJournal, DynamoMaintenance, DynamoRemoval, DynamoSends, DynamoTokens,
+    Table,
 };
 use crate::emf::{self, Metrics};
 use crate::http;
@@ -70,7 +72,9 @@ pub struct Wiring {
     /// What changes them by hand.
     pub changes: Arc<dyn AccountChanges>,
     /// What removes them.
-    pub removal: Arc<DynamoRemoval>,
+    pub removal: Arc<dyn Removal>,
+    /// Their owners' requests for deletion.
+    pub deletions: Arc<dyn Deletions>,
     /// Their sends with all that is kept of those that have ended.
     pub ledger: Arc<dyn Ledger>,
     /// The queue of sends.
@@ -206,6 +210,7 @@ impl Wiring {
             tokens: Arc::new(DynamoTokens { table: table.clone() }),
             maintenance: Arc::new(DynamoMaintenance { table: table.clone() }),
             removal: Arc::new(DynamoRemoval { table: table.clone() }),
+            deletions: Arc::new(DynamoDeletions { table: table.clone() }),
             backlogs: Arc::new(DynamoBacklogs { table }),
             queue: Arc::new(SqsSendQueue {
                 client: sqs.clone(),
@@ -341,6 +346,7 @@ impl Wiring {
             tokens: self.tokens.clone(),
             remover: Remover {
                 removal: self.removal.clone(),
+                deletions: self.deletions.clone(),
                 maintenance: self.maintenance.clone(),
                 backlogs: self.backlogs.clone(),
                 journal: self.journal.clone(),
@@ -355,13 +361,35 @@ impl Wiring {
         }
     }
 
+    /// What writes down the requests of accounts' owners.
+    pub fn owners(&self) -> Owners {
+        Owners {
+            accounts: self.accounts.clone(),
+            aliases: self.maintenance.clone(),
+            tokens: self.tokens.clone(),
+            deletions: self.deletions.clone(),
+            upkeep: self.maintenance.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// What operators do.
     pub fn admin(&self) -> Admin {
+        let sends = Arc::new(SendAdmin {
+            sends: self.sends.clone(),
+            ledger: self.ledger.clone(),
+            backlogs: self.backlogs.clone(),
+            ids: self.ids.clone(),
+            clock: self.clock.clone(),
+            check: self.check.clone(),
+        });
         Admin {
             accounts: AccountAdmin {
                 accounts: self.accounts.clone(),
                 changes: self.changes.clone(),
                 removal: self.removal.clone(),
+                deletions: self.deletions.clone(),
+                sends: sends.clone(),
                 tokens: self.tokens.clone(),
                 budgets: self.budgets.clone(),
                 app: self.app.clone(),
@@ -371,14 +399,7 @@ impl Wiring {
                 journal: self.journal.clone(),
                 clock: self.clock.clone(),
             },
-            sends: SendAdmin {
-                sends: self.sends.clone(),
-                ledger: self.ledger.clone(),
-                backlogs: self.backlogs.clone(),
-                ids: self.ids.clone(),
-                clock: self.clock.clone(),
-                check: self.check.clone(),
-            },
+            sends,
             overviews: Overviews {
                 accounts: self.accounts.clone(),
                 budgets: self.budgets.clone(),

@@ -24,6 +24,7 @@
 //! | `upkeep#S` | A | when upkeep visits the account, what it knows of it, and its aliases |
 //! | `alias#I` | `account` | the account that the app alone, and so Meta's requests, name I |
 //! | `deletion#C` | `status` | how the deletion goes whose owner was told the code C |
+//! | `unmatched#I` | C | a request for deletion under the app-scoped id I, which no account is known by |
 //!
 //! Functions and constants for sort keys end in `sk`; the others are for partitions.
 
@@ -155,4 +156,9 @@ pub fn alias(app_scoped: &str) -> String {
 /// A deletion, by the code that its owner was told.
 pub fn deletion(code: &str) -> String {
     format!("deletion#{code}")
+}
+
+/// The requests for deletion under an app-scoped id that no account is known by.
+pub fn unmatched(app_scoped: &str) -> String {
+    format!("unmatched#{app_scoped}")
 }

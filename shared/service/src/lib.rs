@@ -7,6 +7,7 @@
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
 //! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
 //! | [`upkeep`] | tokens are renewed, subscriptions repaired, missed comments found |
+//! | [`owner`] | what Meta asks in an owner's name is written down for upkeep |
 //! | [`admin`] | what operators do to accounts, campaigns and sends, and what they see |
 //!
 //! | module | what the use cases share |
@@ -38,6 +39,7 @@ pub mod metrics;
 pub mod new_limits;
 pub mod outbox_batch;
 pub mod outbox_key;
+pub mod owner;
 pub mod port;
 pub mod release;
 pub mod send_task;

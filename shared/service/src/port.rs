@@ -6,7 +6,7 @@
 //! parked gets a slot; if it has moved on, its message names an old epoch. All other reads are
 //! consistent.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -427,9 +427,29 @@ pub trait MaintenanceRecords: Send + Sync {
     async fn accounts(&self) -> Result<Vec<AccountId>, StoreError>;
 }
 
+/// Takes requests to upkeep.
+#[async_trait]
+pub trait UpkeepRequests: Send + Sync {
+    /// Asks for something, and makes the account due at once.
+    async fn ask(
+        &self,
+        account: &AccountId,
+        request: &UpkeepRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+}
+
+/// The app-scoped ids of accounts, by which Meta's requests name them.
+#[async_trait]
+pub trait Aliases: Send + Sync {
+    /// Returns the account with this app-scoped id (consistently read), or `None` if no account is
+    /// known to have it.
+    async fn named(&self, app_scoped: &str) -> Result<Option<AccountId>, StoreError>;
+}
+
 /// The accounts that upkeep visits, and what it knows about each.
 #[async_trait]
-pub trait MaintenanceSchedule: LastSeen + MaintenanceRecords {
+pub trait MaintenanceSchedule: LastSeen + MaintenanceRecords + UpkeepRequests {
     /// Puts the account on the list, due at once.
     async fn enroll(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
 
@@ -456,14 +476,6 @@ pub trait MaintenanceSchedule: LastSeen + MaintenanceRecords {
         until: Timestamp,
         upkeep: &Upkeep,
         due: Timestamp,
-    ) -> Result<(), StoreError>;
-
-    /// Asks for something, and makes the account due at once.
-    async fn ask(
-        &self,
-        account: &AccountId,
-        request: &UpkeepRequest,
-        now: Timestamp,
     ) -> Result<(), StoreError>;
 
     /// Stores the app-scoped id of an account, by which Meta's requests name it.
@@ -502,8 +514,8 @@ pub struct MaintenanceRecord {
     pub backfill_asked_at: Option<Timestamp>,
     /// When its owner last removed the app.
     pub deauthorized_at: Option<Timestamp>,
-    /// The code of the deletion that was asked for.
-    pub delete: Option<String>,
+    /// The codes of the deletions that were asked for and are not done.
+    pub delete: BTreeSet<String>,
 }
 
 /// The tokens of accounts, and when they end.
@@ -557,7 +569,8 @@ pub struct NextToken {
     pub life: TokenLife,
 }
 
-/// Removes an account's settings, token and campaigns. Release then cancels its waiting sends.
+/// Removes an account's settings, token and campaigns. Release then cancels its waiting sends, and
+/// its counters come to an end.
 #[async_trait]
 pub trait Removal: Send + Sync {
     /// Returns the revision of the account as it is stored now, or `None` if it is not connected.
@@ -570,8 +583,60 @@ pub trait Removal: Send + Sync {
     async fn remove(&self, account: &AccountId, seen: Option<Revision>)
     -> Result<bool, StoreError>;
 
-    /// Notes that the deletion with this code is done.
+    /// Gives the budget and the cursor of an account that is not connected an end: 32 days after
+    /// `now`, when every window is over. Does nothing to a connected account. A later connection
+    /// keeps them.
+    async fn expire_counters(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// The requests of owners to delete their accounts, each by the code that the owner was told. What
+/// is known of one is kept for a year.
+#[async_trait]
+pub trait Deletions: Send + Sync {
+    /// Returns the state of the request with this code, or `None` if there is none.
+    async fn status(&self, code: &str) -> Result<Option<Deletion>, StoreError>;
+
+    /// Notes that the deletion is under way. Noting it again changes nothing.
+    async fn asked(&self, code: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Notes that the deletion is done.
     async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Keeps a request about an app-scoped id that no account is known to have, until
+    /// `request.kept_until`.
+    async fn set_aside(
+        &self,
+        app_scoped: &str,
+        request: &UnmatchedRequest,
+    ) -> Result<(), StoreError>;
+
+    /// Returns the requests that are kept for this app-scoped id (consistently read).
+    async fn unmatched(&self, app_scoped: &str) -> Result<Vec<UnmatchedRequest>, StoreError>;
+
+    /// Keeps a request no longer, because its account is known.
+    async fn matched(&self, app_scoped: &str, code: &str) -> Result<(), StoreError>;
+}
+
+/// The state of a request for deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// When it was asked for; unknown where nothing of the account was stored.
+    pub asked_at: Option<Timestamp>,
+    /// When it was done.
+    pub done_at: Option<Timestamp>,
+    /// Until when it is kept, if no account is known to have the id that it names.
+    pub kept_until: Option<Timestamp>,
+}
+
+/// A request for deletion that names an account by an id which is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmatchedRequest {
+    /// The code that the owner was told.
+    pub code: String,
+    /// When Meta made it, if it says so.
+    pub issued_at: Option<Timestamp>,
+    /// Until when it is kept.
+    pub kept_until: Timestamp,
 }
 
 /// The calls to Meta's Graph API that upkeep needs. Each call gives up after `timeout`.

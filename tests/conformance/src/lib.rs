@@ -24,6 +24,7 @@
 pub mod accounts;
 pub mod backlogs;
 pub mod budgets;
+pub mod deletions;
 pub mod ledger;
 pub mod queues;
 pub mod sends;
@@ -38,8 +39,8 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule,
-    ReleaseQueue, Removal, SendQueue, Sends,
+    AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
+    MaintenanceSchedule, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -67,6 +68,10 @@ pub struct Ports {
     pub runs: Arc<dyn ReleaseQueue>,
     /// What removes accounts.
     pub removal: Arc<dyn Removal>,
+    /// Requests of owners to delete their accounts.
+    pub deletions: Arc<dyn Deletions>,
+    /// The app-scoped ids of accounts.
+    pub aliases: Arc<dyn Aliases>,
     /// Upkeep's list.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// The time.
@@ -102,6 +107,12 @@ macro_rules! cases {
                 a_change_of_an_account_raises_its_revision,
                 a_paused_campaign_stays_paused_when_it_changes,
                 nothing_of_an_account_that_is_not_connected_changes,
+            ],
+            deletions: [
+                an_app_scoped_id_names_its_account_until_that_leaves_the_list,
+                every_request_for_deletion_is_known_until_it_is_done,
+                a_request_under_an_unknown_id_is_kept_until_it_is_matched,
+                counters_of_a_removed_account_stay_as_they_are_until_their_end,
             ],
             backlogs: [
                 a_mark_is_listed_with_the_instant_it_is_due,

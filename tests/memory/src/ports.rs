@@ -127,6 +127,8 @@ pub enum Did<'a> {
     Swaps(&'a AccountId, bool),
     /// It removes an account.
     Removes(&'a AccountId),
+    /// It gives the budget and the cursor of an account an end.
+    Expires(&'a AccountId),
     /// It notes that the deletion of this code is done.
     Deletes(&'a str),
     /// It writes into the journal.

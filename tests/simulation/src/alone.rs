@@ -14,8 +14,8 @@ use spillway_service::account::Account;
 use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Cursors, MaintenanceSchedule,
-    ReleaseQueue, Removal, SendQueue, Sends,
+    AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
+    MaintenanceSchedule, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -53,8 +53,17 @@ impl Alone {
     /// The ports over the tables.
     pub fn ports(
         &self,
-    ) -> Arc<impl Budgets + AppBudgets + Cursors + Backlogs + Removal + MaintenanceSchedule + use<>>
-    {
+    ) -> Arc<
+        impl Budgets
+        + AppBudgets
+        + Cursors
+        + Backlogs
+        + Removal
+        + Deletions
+        + Aliases
+        + MaintenanceSchedule
+        + use<>,
+    > {
         Arc::new(Ports(self.host.clone()))
     }
 

@@ -168,39 +168,44 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     match function {
         Function::Tool => Work::Tool(Tool { limiter: limiter(), account_cache, sabotage }),
         Function::Webhook => Work::Webhook(ingest()),
-        Function::Operator => Work::Operator(Box::new(Admin {
-            accounts: AccountAdmin {
-                accounts: host.clone(),
-                changes: host.clone(),
-                removal: ports.clone(),
-                tokens: ports.clone(),
-                budgets: budgets.clone(),
-                app: ports.clone(),
-                limiter: Arc::new(limiter().with_journal(ports.clone())),
-                backlogs: ports.clone(),
-                maintenance: ports.clone(),
-                journal: ports.clone(),
-                clock: clock.clone(),
-            },
-            sends: SendAdmin {
+        Function::Operator => {
+            let send_admin = Arc::new(SendAdmin {
                 sends: sends.clone(),
                 ledger: sabotage.ledger(host.clone()),
                 backlogs: ports.clone(),
-                ids,
-                clock,
+                ids: ids.clone(),
+                clock: clock.clone(),
                 check: host.check.clone(),
-            },
-            overviews: Overviews {
-                accounts: host.clone(),
-                budgets,
-                app: ports.clone(),
-                cursors,
-                sends,
-                maintenance: ports.clone(),
-                tokens: ports.clone(),
-                journal: ports.clone(),
-            },
-        })),
+            });
+            Work::Operator(Box::new(Admin {
+                accounts: AccountAdmin {
+                    accounts: host.clone(),
+                    changes: host.clone(),
+                    removal: ports.clone(),
+                    deletions: ports.clone(),
+                    sends: send_admin.clone(),
+                    tokens: ports.clone(),
+                    budgets: budgets.clone(),
+                    app: ports.clone(),
+                    limiter: Arc::new(limiter().with_journal(ports.clone())),
+                    backlogs: ports.clone(),
+                    maintenance: ports.clone(),
+                    journal: ports.clone(),
+                    clock: clock.clone(),
+                },
+                sends: send_admin,
+                overviews: Overviews {
+                    accounts: host.clone(),
+                    budgets,
+                    app: ports.clone(),
+                    cursors,
+                    sends,
+                    maintenance: ports.clone(),
+                    tokens: ports.clone(),
+                    journal: ports.clone(),
+                },
+            }))
+        }
         Function::Upkeep => Work::Upkeep(Upkeeper {
             gateway: gateway(limiter().with_journal(ports.clone())),
             intake: Arc::new(ingest()),
@@ -212,6 +217,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             tokens: sabotage.tokens(host.clone()),
             remover: Remover {
                 removal: ports.clone(),
+                deletions: ports.clone(),
                 maintenance: sabotage.maintenance(host.clone()),
                 backlogs: ports.clone(),
                 journal: ports.clone(),

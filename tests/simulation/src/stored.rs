@@ -45,7 +45,7 @@ fn kept(scenario: &Scenario) -> Kept {
         let upkeep = Upkeep { checked_at: Some(start), whole_at: Some(start), ..Upkeep::default() };
         let record =
             MaintenanceRecord { upkeep, last_seen: Some(start), ..MaintenanceRecord::default() };
-        kept.listed.insert(id.clone(), Listed { due: start, record, visited_by: None });
+        kept.listed.insert(id.clone(), Listed { due: start, record, ..Listed::default() });
     }
     kept
 }

@@ -6,7 +6,7 @@ use spillway_cloud::dynamo::{DynamoBudgets, DynamoMaintenance};
 use spillway_core::quota::Action;
 use spillway_core::rules::Rules;
 use spillway_graph::app_scoped;
-use spillway_service::port::Budgets;
+use spillway_service::port::{Aliases, Budgets};
 
 use crate::snapshot::steady;
 use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
@@ -165,12 +165,12 @@ async fn an_account_is_connected_by_a_login() {
         })
         .await;
 
-    // Removed, Meta's requests find it no more.
-    let requests_name = app_scoped(new);
+    // Meta's requests find it, also while upkeep ends a removal.
     let maintenance = DynamoMaintenance { table: stand.served.stack.state_table() };
-    assert_eq!(maintenance.named(&requests_name).await.unwrap(), Some(new.into()));
-    stand.run(&["account", "remove", new, "--yes"]).await.ok();
-    assert_eq!(maintenance.named(&requests_name).await.unwrap(), None);
+    for command in [&["account", "show", new][..], &["account", "remove", new, "--yes"]] {
+        stand.run(command).await.ok();
+        assert_eq!(maintenance.named(&app_scoped(new)).await.unwrap(), Some(new.into()));
+    }
 }
 
 const NEW: &str = "17841400000000003";

@@ -19,7 +19,8 @@ use spillway_core::time::Timestamp;
 use spillway_core::upkeep::Upkeep;
 use spillway_service::keys;
 use spillway_service::port::{
-    LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule, StoreError, UpkeepRequest,
+    Aliases, LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule, StoreError,
+    UpkeepRequest, UpkeepRequests,
 };
 
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, json_text, s, writer};
@@ -42,6 +43,12 @@ const STRIKE: &str = "take the account off upkeep's list";
 
 /// The set of ids by which apps name the account.
 const ALIASES: &str = "aliases";
+
+/// The code of the last deletion that was asked for.
+const DELETE: &str = "delete_code";
+
+/// The set of the codes of all deletions that were asked for.
+const DELETES: &str = "delete_codes";
 
 #[async_trait]
 impl LastSeen for DynamoMaintenance {
@@ -134,26 +141,6 @@ impl MaintenanceSchedule for DynamoMaintenance {
         if is_ours { Ok(()) } else { self.note(account, upkeep).await }
     }
 
-    async fn ask(
-        &self,
-        account: &AccountId,
-        request: &UpkeepRequest,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let (name, value) = match request {
-            UpkeepRequest::Backfill => ("backfill_asked_at", at(now)),
-            UpkeepRequest::Deauthorize => ("deauthorized_at", at(now)),
-            UpkeepRequest::Delete { code } => ("delete_code", s(code)),
-        };
-        self.update(account)
-            .update_expression(format!("SET {name} = :request, due = :now"))
-            .expression_attribute_values(":request", value)
-            .expression_attribute_values(":now", at(now))
-            .ask(ASK)
-            .await
-            .map(drop)
-    }
-
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
         // First where it is found when the account is struck off.
         let answer = self
@@ -195,6 +182,41 @@ impl MaintenanceSchedule for DynamoMaintenance {
 }
 
 #[async_trait]
+impl UpkeepRequests for DynamoMaintenance {
+    async fn ask(
+        &self,
+        account: &AccountId,
+        request: &UpkeepRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let update = self.update(account).expression_attribute_values(":now", at(now));
+        let update = match request {
+            UpkeepRequest::Backfill => {
+                update.update_expression("SET backfill_asked_at = :now, due = :now")
+            }
+            UpkeepRequest::Deauthorize => {
+                update.update_expression("SET deauthorized_at = :now, due = :now")
+            }
+            // The version before knows the last one only.
+            UpkeepRequest::Delete { code } => update
+                .update_expression(format!("SET {DELETE} = :code, due = :now ADD {DELETES} :codes"))
+                .expression_attribute_values(":code", s(code))
+                .expression_attribute_values(":codes", AttributeValue::Ss(vec![code.clone()])),
+        };
+        update.ask(ASK).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Aliases for DynamoMaintenance {
+    async fn named(&self, app_scoped: &str) -> Result<Option<AccountId>, StoreError> {
+        let get = self.table.get(alias_key(app_scoped)).consistent_read(true);
+        let Some(item) = get.ask(ASK).await? else { return Ok(None) };
+        Reader { item: &item, what: ASK }.text("account").map(|id| Some(AccountId::new(id)))
+    }
+}
+
+#[async_trait]
 impl MaintenanceRecords for DynamoMaintenance {
     async fn record(&self, account: &AccountId) -> Result<Option<MaintenanceRecord>, StoreError> {
         self.entry(account, VISIT).await?.as_ref().map(record).transpose()
@@ -209,17 +231,6 @@ impl MaintenanceRecords for DynamoMaintenance {
 }
 
 impl DynamoMaintenance {
-    /// The account that the app alone names so; `None` when there is none.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn named(&self, app_scoped: &str) -> Result<Option<AccountId>, StoreError> {
-        let Some(item) = self.table.get(alias_key(app_scoped)).ask(ASK).await? else {
-            return Ok(None);
-        };
-        Reader { item: &item, what: ASK }.text("account").map(|id| Some(AccountId::new(id)))
-    }
-
     async fn put_alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
         let mut item = alias_key(app_scoped);
         item.insert("account".into(), s(account.as_str()));
@@ -291,7 +302,10 @@ fn record(item: &Item) -> Result<MaintenanceRecord, StoreError> {
         last_seen: reader.opt_at("heard_at")?,
         backfill_asked_at: reader.opt_at("backfill_asked_at")?,
         deauthorized_at: reader.opt_at("deauthorized_at")?,
-        delete: reader.opt_text("delete_code").map(str::to_owned),
+        delete: {
+            let codes = reader.members(DELETES)?.iter().map(String::as_str);
+            codes.chain(reader.opt_text(DELETE)).map(str::to_owned).collect()
+        },
     })
 }
 

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod backlogs;
+mod deletions;
 mod entry;
 pub(crate) mod item;
 mod journal;
@@ -22,10 +23,11 @@ mod tombstones;
 
 pub use accounts::DynamoAccounts;
 pub use backlogs::DynamoBacklogs;
+pub use deletions::DynamoDeletions;
 pub use journal::DynamoJournal;
 pub use maintenance::DynamoMaintenance;
 pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors};
-pub use removal::{Deletion, DynamoRemoval};
+pub use removal::DynamoRemoval;
 pub use sends::DynamoSends;
 pub use table::Table;
 pub use tokens::DynamoTokens;

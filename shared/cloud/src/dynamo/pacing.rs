@@ -352,8 +352,9 @@ const MOVE: &str = "save the budget and a person's unit";
 const COUNTED: &str = "look up a person's unit";
 const NOTE: &str = "note a person's unit";
 
-/// No window is longer (see `Profile::validate`): a unit is forgotten after this.
-const UNIT_KEPT: Duration = Duration::from_secs(32 * 24 * 3600);
+/// No window is longer (see `Profile::validate`): after this a unit, and what a removed account has
+/// used, counts no more.
+pub(super) const COUNTED_MAX: Duration = Duration::from_secs(32 * 24 * 3600);
 
 /// The key of a person's unit.
 pub(super) fn person_key(account: &AccountId, person: &RecipientId) -> Item {
@@ -363,7 +364,7 @@ pub(super) fn person_key(account: &AccountId, person: &RecipientId) -> Item {
 fn person_item(account: &AccountId, person: &RecipientId, counted_at: Timestamp) -> Item {
     let mut item = person_key(account, person);
     item.insert("counted_at".into(), at(counted_at));
-    item.insert(EXPIRES_AT.into(), n((counted_at + UNIT_KEPT).as_secs()));
+    item.insert(EXPIRES_AT.into(), n((counted_at + COUNTED_MAX).as_secs()));
     item
 }
 

@@ -1,39 +1,25 @@
-//! Taking an account out of the deployment, and how that goes.
-
-use std::time::Duration;
+//! Taking an account out of the deployment.
 
 use async_trait::async_trait;
 use spillway_core::budget::Revision;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::keys;
-use spillway_service::port::{Read, Removal, StoreError};
+use spillway_service::port::{Budgets, Read, Removal, StoreError};
 
 use super::DynamoAccounts;
 use super::accounts::settings_key;
-use super::item::{Item, Reader, at, n};
+use super::item::{Reader, n};
+use super::pacing::{COUNTED_MAX, DynamoBudgets};
 use super::table::{Ask, Table, key};
 use crate::schema::EXPIRES_AT;
 
 const REMOVE: &str = "remove the account";
-const STATUS: &str = "look up a deletion";
-
-/// How long the owner of a deleted account can ask how that went.
-const STATUS_KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Removes accounts from the `state` table.
 pub struct DynamoRemoval {
     /// The `state` table.
     pub table: Table,
-}
-
-/// How a deletion goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deletion {
-    /// When it was asked for; unknown where nothing of the account was kept.
-    pub asked_at: Option<Timestamp>,
-    /// When it was done.
-    pub done_at: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -81,58 +67,47 @@ impl Removal for DynamoRemoval {
         Ok(true)
     }
 
-    async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.note(code, "done_at", now).await
+    async fn expire_counters(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
+        let budgets = DynamoBudgets { table: self.table.clone() };
+        let expires_at = (now + COUNTED_MAX).as_secs();
+        let expire = |sort: &str| {
+            self.table
+                .update(key(keys::pace(account), sort))
+                .update_expression(format!("SET {EXPIRES_AT} = :expires"))
+                .expression_attribute_values(":expires", n(expires_at))
+        };
+        loop {
+            let version = budgets.load(account).await?.version;
+            // Read after the budget, which a connection writes after the settings.
+            if self.revision(account).await?.is_some() {
+                return Ok(());
+            }
+            if version == 0 {
+                break;
+            }
+            // Refused where it was written meanwhile. Each write of it takes the end away again.
+            let expire = expire(keys::BUDGET_SK)
+                .condition_expression("version = :version")
+                .expression_attribute_values(":version", n(version));
+            if expire.ask(REMOVE).await?.is_done() {
+                break;
+            }
+        }
+        // A connection may be using the cursor by now. If it writes none in all this time, it has
+        // lost nothing.
+        expire(keys::CURSOR_SK)
+            .condition_expression("attribute_exists(pk)")
+            .ask(REMOVE)
+            .await
+            .map(drop)
     }
 }
 
 impl DynamoRemoval {
-    /// Notes that a deletion was asked for, under a code by which its owner can ask how it goes. A
-    /// second time changes nothing.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn asked(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.note(code, "asked_at", now).await
-    }
-
-    /// How the deletion goes that was asked for under this code; `None` when none was, or long ago.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn status(&self, code: &str) -> Result<Option<Deletion>, StoreError> {
-        let Some(item) = self.table.get(deletion_key(code)).ask(STATUS).await? else {
-            return Ok(None);
-        };
-        let reader = Reader { item: &item, what: STATUS };
-        Ok(Some(Deletion {
-            asked_at: reader.opt_at("asked_at")?,
-            done_at: reader.opt_at("done_at")?,
-        }))
-    }
-
-    async fn note(&self, code: &str, what: &str, now: Timestamp) -> Result<(), StoreError> {
-        let expires_at = (now + STATUS_KEPT).as_secs();
-        self.table
-            .update(deletion_key(code))
-            .update_expression(format!(
-                "SET {what} = if_not_exists({what}, :now), {EXPIRES_AT} = :expires"
-            ))
-            .expression_attribute_values(":now", at(now))
-            .expression_attribute_values(":expires", n(expires_at))
-            .ask(STATUS)
-            .await
-            .map(drop)
-    }
-
     async fn sort_keys(&self, account: &AccountId) -> Result<Vec<String>, StoreError> {
         let query = self.table.partition(keys::account(account)).projection_expression("sk");
         let items = query.consistent_read(true).ask(REMOVE).await?;
         let sort_key = |item| Reader { item, what: REMOVE }.text("sk").map(str::to_owned);
         items.iter().map(sort_key).collect()
     }
-}
-
-fn deletion_key(code: &str) -> Item {
-    key(keys::deletion(code), keys::DELETION_SK)
 }

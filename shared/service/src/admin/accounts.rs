@@ -18,12 +18,13 @@ use super::AdminError;
 use super::instant::{instant, optional, rfc3339};
 use super::plan::FieldChange;
 use super::removal::{BEING_REMOVED, Remover};
+use super::sends::SendAdmin;
 use crate::account::Account;
 use crate::clock::Clock;
 use crate::limiter::Limiter;
 use crate::port::{
-    AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Journal, MaintenanceSchedule, Removal,
-    StoreError, Tokens, UpkeepRequest,
+    AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Deletions, Journal,
+    MaintenanceSchedule, Removal, StoreError, Tokens, UpkeepRequest,
 };
 
 /// Works on accounts and campaigns for operators.
@@ -34,6 +35,10 @@ pub struct AccountAdmin {
     pub changes: Arc<dyn AccountChanges>,
     /// What deletes them.
     pub removal: Arc<dyn Removal>,
+    /// Their owners' requests for deletion.
+    pub deletions: Arc<dyn Deletions>,
+    /// Their sends: those of an account that was deleted are cancelled before it is connected.
+    pub sends: Arc<SendAdmin>,
     /// Their tokens.
     pub tokens: Arc<dyn Tokens>,
     /// Their budgets: read, to see their holds.
@@ -151,6 +156,7 @@ impl AccountAdmin {
     pub fn remover(&self) -> Remover {
         Remover {
             removal: self.removal.clone(),
+            deletions: self.deletions.clone(),
             maintenance: self.maintenance.clone(),
             backlogs: self.backlogs.clone(),
             journal: self.journal.clone(),

@@ -171,20 +171,21 @@ impl AccountAdmin {
     ///
     /// Every step is safe to be the last one; a repeat finishes the rest. The order is this:
     ///
-    /// 1. A deletion that the owner has asked for is finished. Upkeep would else delete what is
-    ///    connected now.
+    /// 1. A deletion that the owner has asked for is finished, and what waits is cancelled. Upkeep
+    ///    would else delete what is connected now, and the new connection send what waited.
     /// 2. The account is written: it answers comments, and has its token.
     /// 3. The token's life. Without it upkeep counts the life from its first visit.
     /// 4. A hold of the old token ends, and so does the stop that a removal has left. Both come
     ///    after the token that calls are then made with.
     /// 5. Release is woken for what waits.
     /// 6. Upkeep enrolls the account. Before it was written, upkeep would take it off its list.
-    /// 7. The app-scoped id, which is found through upkeep's list.
+    /// 7. The app-scoped id, which is found through upkeep's list. Requests for deletion that came
+    ///    before are about what was connected before.
     /// 8. The journal tells what is done.
     ///
     /// # Errors
-    /// When no limits are given and the account is not connected, the store does not answer, or
-    /// this machine's clock is off.
+    /// When no limits are given and the account is not connected, a call for an account that is
+    /// being deleted is under way, the store does not answer, or this machine's clock is off.
     pub fn connect<'a>(
         &'a self,
         connection: &'a Connection<'a>,
@@ -198,7 +199,7 @@ impl AccountAdmin {
                 // Read again: they may have been changed since the connection was planned.
                 None => self.connected(id).await?.rules,
             };
-            self.remover().finish_deletion(id).await?;
+            self.finish_deletion(id).await?;
             self.changes.connect(id, &rules, token, campaigns).await?;
             let ends_at = lasts.map(|lasts| now + lasts);
             let life = TokenLife { obtained_at: Some(now), ends_at };
@@ -211,11 +212,23 @@ impl AccountAdmin {
             self.backlogs.wake(id, now).await?;
             self.maintenance.enroll(id, now).await?;
             if let Some(app_scoped) = app_scoped {
-                self.maintenance.alias(id, app_scoped).await?;
+                self.remover().name(id, app_scoped, life).await?;
             }
             let what = Event::Connected { token_ends: ends_at };
             let entry = JournalEntry { at: now, account: id.clone(), what };
             Ok(self.journal.append(&entry).await?)
         })
+    }
+
+    /// Finishes the deletion that the account's owner has asked for, if there is one.
+    async fn finish_deletion(&self, id: &AccountId) -> Result<(), AdminError> {
+        let remover = self.remover();
+        if !remover.begin_deletion(id).await? {
+            return Ok(());
+        }
+        if self.sends.cancel_removed(id).await?.left > 0 {
+            return Err(AdminError::BeingDeleted(id.clone()));
+        }
+        Ok(remover.close(id).await?)
     }
 }

@@ -28,6 +28,8 @@ pub mod sends;
 pub mod status;
 pub mod wait;
 
+use std::sync::Arc;
+
 use spillway_core::hold::REASON_BYTES_MAX;
 use spillway_core::id::AccountId;
 
@@ -43,7 +45,7 @@ pub struct Admin {
     /// Operations on accounts and campaigns.
     pub accounts: AccountAdmin,
     /// Operations on sends.
-    pub sends: SendAdmin,
+    pub sends: Arc<SendAdmin>,
     /// What accounts are doing.
     pub overviews: Overviews,
 }
@@ -60,6 +62,12 @@ pub enum AdminError {
     /// It was changed, or connected again, after it was read.
     #[error("account {0} was changed meanwhile, and is still connected: look at it and try again")]
     Changed(AccountId),
+    /// Its owner has asked for its deletion, and calls for it are under way.
+    #[error(
+        "account {0} is being deleted, as its owner has asked, and calls for it are under way: \
+         connect it again in three minutes"
+    )]
+    BeingDeleted(AccountId),
     /// The note of a hold is too long.
     #[error("the reason has more than {REASON_BYTES_MAX} bytes: shorten it")]
     LongReason,

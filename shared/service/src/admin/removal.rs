@@ -14,11 +14,13 @@ use spillway_core::budget::Revision;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::time::Timestamp;
+use spillway_core::upkeep::TokenLife;
 use tracing::{info, warn};
 
 use super::{Admin, AdminError};
 use crate::clock::Clock;
-use crate::port::{Backlogs, Journal, MaintenanceSchedule, Removal, StoreError};
+use crate::owner::match_requests;
+use crate::port::{Backlogs, Deletions, Journal, MaintenanceSchedule, Removal, StoreError};
 
 /// The note of the stop that keeps an account from calling while it is removed by hand.
 pub(super) const BEING_REMOVED: &str = "being removed";
@@ -28,6 +30,8 @@ pub(super) const BEING_REMOVED: &str = "being removed";
 pub struct Remover {
     /// What deletes them.
     pub removal: Arc<dyn Removal>,
+    /// Their owners' requests.
+    pub deletions: Arc<dyn Deletions>,
     /// Upkeep's list of them.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// Marks of accounts with waiting sends.
@@ -39,69 +43,115 @@ pub struct Remover {
 }
 
 impl Remover {
-    /// Does the deletion that the account's owner has asked for, if it is not done yet.
+    /// Goes on with the removal of an account that its owner wants deleted, or that is not
+    /// connected any more: takes it out, and once nothing of it waits, notes that the deletion is
+    /// done, gives its counters an end, and takes it off upkeep's list.
     ///
-    /// The request goes last: whatever dies before has it done again by the next visit of upkeep.
+    /// Upkeep calls this at each visit until the account is off the list. Release removes the
+    /// marker of an account ten minutes after it was last set if nothing waits and no call is under
+    /// way. So the first visit sets it, and a later one finds it gone.
     ///
     /// # Errors
     /// When the store does not answer. Repeating it is safe.
-    pub fn finish_deletion<'a>(
-        &'a self,
-        account: &'a AccountId,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    pub fn go_on<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let code = loop {
-                let seen = self.removal.revision(account).await?;
-                // Read after the account. A connection finishes the deletion before it writes
-                // anything, so while the request is there, what was read is what is to go.
-                let record = self.maintenance.record(account).await?;
-                let Some(code) = record.and_then(|record| record.delete) else { return Ok(()) };
-                if self.take_out(account, seen, RemovedBy::Owner).await? {
-                    break code;
-                }
-            };
-            self.removal.deleted(&code, self.clock.now()).await?;
-            self.strike_off(account).await?;
-            info!(%account, "deleted, as its owner has asked");
-            Ok(())
+            let is_asked_for = self.begin_deletion(account).await?;
+            if !is_asked_for && self.removal.revision(account).await?.is_some() {
+                return Ok(());
+            }
+            let marked = self.backlogs.marked().await?;
+            if marked.iter().any(|(marked, _)| marked == account) {
+                return self.backlogs.wake(account, self.clock.now()).await;
+            }
+            self.removal.expire_counters(account, self.clock.now()).await?;
+            self.close(account).await
         })
+    }
+
+    /// Takes out the account if its owner has asked for its deletion. Returns whether that was so.
+    pub(super) async fn begin_deletion(&self, account: &AccountId) -> Result<bool, StoreError> {
+        loop {
+            let seen = self.removal.revision(account).await?;
+            // Read after the account. A connection finishes the deletion before it writes
+            // anything, so while the request is there, what was read is what is to go.
+            let record = self.maintenance.record(account).await?;
+            if record.is_none_or(|record| record.delete.is_empty()) {
+                return Ok(false);
+            }
+            if self.take_out(account, seen).await? {
+                return Ok(true);
+            }
+        }
     }
 
     /// Deletes the account that was read at the revision `seen`. Returns `false`, with nothing
     /// done, if it was changed or connected since.
     ///
     /// Without settings nothing is matched or sent any more. A process that remembers the account
-    /// does so for a minute at most. Release then cancels what waits, and is woken for it.
+    /// does so for a minute at most. Release then cancels what waits. The marker is set first: it
+    /// stays for ten minutes, so until then nobody takes the removal for over.
     async fn take_out(
         &self,
         account: &AccountId,
         seen: Option<Revision>,
-        by: RemovedBy,
     ) -> Result<bool, StoreError> {
-        if !self.removal.remove(account, seen).await? {
-            return Ok(false);
+        if seen.is_some() {
+            self.backlogs.wake(account, self.clock.now()).await?;
         }
-        let now = self.clock.now();
-        self.backlogs.wake(account, now).await?;
-        let what = Event::Removed { by };
-        let entry = JournalEntry { at: now, account: account.clone(), what };
-        // Nothing is decided on journals.
-        if let Err(error) = self.journal.append(&entry).await {
-            warn!(%account, %error, "not written into the journal");
-        }
-        Ok(true)
+        self.removal.remove(account, seen).await
     }
 
-    /// Takes an account that is not connected off upkeep's list.
-    pub(crate) async fn strike_off(&self, account: &AccountId) -> Result<(), StoreError> {
+    /// Notes that the deletions that were asked for are done, and takes the account off upkeep's
+    /// list if it is not connected.
+    ///
+    /// The list goes last: whatever dies before has it done again by the next visit.
+    pub(super) async fn close(&self, account: &AccountId) -> Result<(), StoreError> {
         while let Some(record) = self.maintenance.record(account).await? {
             // Read after the record: a connection writes the account before it makes it due.
-            let is_connected = self.removal.revision(account).await?.is_some();
-            if is_connected || self.maintenance.strike_off(account, record.due).await? {
+            if self.removal.revision(account).await?.is_some() {
+                break;
+            }
+            if !record.delete.is_empty() {
+                self.tell(account, RemovedBy::Owner).await;
+                info!(%account, "deleted, as its owner has asked");
+            }
+            for code in &record.delete {
+                self.deletions.deleted(code, self.clock.now()).await?;
+            }
+            if self.maintenance.strike_off(account, record.due).await? {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Writes into the journal who removed the account. Nothing is decided on journals, so a
+    /// failure is only logged.
+    async fn tell(&self, account: &AccountId, by: RemovedBy) {
+        let what = Event::Removed { by };
+        let entry = JournalEntry { at: self.clock.now(), account: account.clone(), what };
+        if let Err(error) = self.journal.append(&entry).await {
+            warn!(%account, %error, "not written into the journal");
+        }
+    }
+
+    /// Stores the app-scoped id of a connected account whose token has this life, and acts on the
+    /// requests for deletion that came before the id was known.
+    ///
+    /// # Errors
+    /// When the store does not answer. Repeating it is safe.
+    pub fn name<'a>(
+        &'a self,
+        account: &'a AccountId,
+        app_scoped: &'a str,
+        life: TokenLife,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.maintenance.alias(account, app_scoped).await?;
+            let (deletions, upkeep) = (&*self.deletions, &*self.maintenance);
+            let now = self.clock.now();
+            match_requests(deletions, upkeep, account, app_scoped, life, now).await
+        })
     }
 }
 
@@ -155,9 +205,9 @@ impl Admin {
     ///
     /// The account is stopped first, so that nothing is sent while its sends are cancelled, and
     /// its settings go when that is done, because without them release cancels sends for another
-    /// reason. Whatever dies before has it done by a repeat. After that upkeep takes the account
-    /// off its list and release cancels what is left; the stop ends when the account is connected
-    /// again.
+    /// reason. Whatever dies before has it done by a repeat. After that release cancels what is
+    /// left. Upkeep gives the counters their end and takes the account off its list when that is
+    /// done ([`Remover::go_on`]); the stop ends when the account is connected again.
     ///
     /// # Errors
     /// When the account was changed or connected since it was read, which leaves it connected, or
@@ -179,10 +229,10 @@ impl Admin {
                 limiter.stop(id, Timestamp::NEVER, Some(BEING_REMOVED)).await?;
             }
             let first = self.sends.cancel_waiting(id, |_| true, &mut progress).await?;
-            let is_out = remover.take_out(id, Some(seen), RemovedBy::Operator).await?;
+            let is_out = remover.take_out(id, Some(seen)).await?;
             let mut more = Default::default();
             if is_out {
-                remover.strike_off(id).await?;
+                remover.tell(id, RemovedBy::Operator).await;
                 // What came meanwhile; the release function cancels what comes to light later.
                 more = self.sends.cancel_waiting(id, |_| true, |_| ()).await?;
             }

@@ -319,6 +319,15 @@ impl SendAdmin {
         outbox_key: &OutboxKey,
         send: &PendingSend,
     ) -> Result<Cancelled, StoreError> {
+        self.cancel_for(CancelReason::Operator, outbox_key, send).await
+    }
+
+    async fn cancel_for(
+        &self,
+        reason: CancelReason,
+        outbox_key: &OutboxKey,
+        send: &PendingSend,
+    ) -> Result<Cancelled, StoreError> {
         self.check.require("cancel sends")?;
         let now = self.clock.now();
         if let Stage::Sending { lease_until } = send.stage
@@ -327,7 +336,7 @@ impl SendAdmin {
             return Ok(Cancelled::Claimed(lease_until));
         }
         let task = SendTask::new(send, outbox_key.clone());
-        let outcome = Outcome::Cancelled { reason: CancelReason::Operator };
+        let outcome = Outcome::Cancelled { reason };
         if self.sends.finish_unclaimed(&task, &outcome, now).await? {
             Ok(Cancelled::Done)
         } else {
@@ -344,6 +353,24 @@ impl SendAdmin {
         &self,
         account: &AccountId,
         wanted: impl Fn(&PendingSend) -> bool,
+        progress: impl FnMut(usize),
+    ) -> Result<CancelledAll, StoreError> {
+        self.cancel_waiting_for(CancelReason::Operator, account, wanted, progress).await
+    }
+
+    /// Cancels all that waits of an account that was removed.
+    pub(super) async fn cancel_removed(
+        &self,
+        account: &AccountId,
+    ) -> Result<CancelledAll, StoreError> {
+        self.cancel_waiting_for(CancelReason::AccountRemoved, account, |_| true, |_| ()).await
+    }
+
+    async fn cancel_waiting_for(
+        &self,
+        reason: CancelReason,
+        account: &AccountId,
+        wanted: impl Fn(&PendingSend) -> bool,
         mut progress: impl FnMut(usize),
     ) -> Result<CancelledAll, StoreError> {
         let mut all = CancelledAll::default();
@@ -353,7 +380,7 @@ impl SendAdmin {
             loop {
                 let batches = self.sends.batches(account, after.as_ref(), BATCHES).await?;
                 let waiting = self.listed(&batches, &wanted).await?;
-                let (done, left) = self.cancel_all(waiting, &mut progress).await?;
+                let (done, left) = self.cancel_all(reason, waiting, &mut progress).await?;
                 all.done += done.len();
                 all.left += left;
                 self.strike_out(&batches, &done).await?;
@@ -389,13 +416,14 @@ impl SendAdmin {
     /// Cancels sends; gives the keys of those that it has ended, and how many it has not.
     async fn cancel_all(
         &self,
+        reason: CancelReason,
         sends: Vec<(OutboxKey, PendingSend)>,
         mut progress: impl FnMut(usize),
     ) -> Result<(HashSet<OutboxKey>, usize), StoreError> {
         let mut ended = HashSet::new();
         for chunk in sends.chunks(AT_ONCE) {
             let orders: Vec<_> =
-                chunk.iter().map(|(outbox_key, send)| self.cancel(outbox_key, send)).collect();
+                chunk.iter().map(|(key, send)| self.cancel_for(reason, key, send)).collect();
             let done: Vec<Cancelled> = stream::iter(orders).buffered(AT_ONCE).try_collect().await?;
             let cancelled = chunk.iter().zip(done).filter(|(_, done)| *done == Cancelled::Done);
             let before = ended.len();

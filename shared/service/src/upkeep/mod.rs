@@ -190,14 +190,14 @@ impl Upkeeper {
         until: Timestamp,
         deadline: Timestamp,
     ) -> Result<(), StoreError> {
-        if record.delete.is_some() {
-            return self.remover.finish_deletion(id).await;
+        if !record.delete.is_empty() {
+            return self.remover.go_on(id).await;
         }
         let account = self.account_cache.refresh(id).await?;
         let kept = self.tokens.load(id).await?;
         let (Some(account), Some(kept)) = (account, kept) else {
-            info!(account = %id, "not connected any more: upkeep of it ends");
-            return self.remover.strike_off(id).await;
+            info!(account = %id, "not connected any more: upkeep of it ends when nothing waits");
+            return self.remover.go_on(id).await;
         };
         let mut upkeep = record.upkeep.clone();
         let next = self.duties(&account, kept, &record, &mut upkeep, deadline).await;
@@ -294,7 +294,8 @@ impl Upkeeper {
         if let Some(app_scoped) =
             me.app_scoped.filter(|new| upkeep.app_scoped.as_ref() != Some(new))
         {
-            self.maintenance.alias(id, &app_scoped).await?;
+            let life = self.tokens.load(id).await?.map(|kept| kept.life);
+            self.remover.name(id, &app_scoped, life.unwrap_or_default()).await?;
             upkeep.app_scoped = Some(app_scoped);
         }
         upkeep.username = Some(me.username.unwrap_or_default());

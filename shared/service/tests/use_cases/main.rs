@@ -3,5 +3,6 @@
 
 mod admin;
 mod limiter;
+mod owner;
 mod upkeep;
 mod world;

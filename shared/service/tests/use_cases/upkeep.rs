@@ -19,9 +19,10 @@ use spillway_meta::error::GraphError;
 use spillway_meta::graph::CallError;
 use spillway_meta::usage::Usage;
 
+use spillway_service::clock::Clock;
 use spillway_service::upkeep::{Kept, VISIT};
 
-use crate::world::{DAY, HOUR, Mood, START, World, token};
+use crate::world::{DAY, HOUR, Mood, START, World, id, token};
 
 const VISITED: Option<Kept> = Some(Kept { visited: 1, failed: 0, left: 0 });
 
@@ -382,22 +383,24 @@ fn the_token_of_a_restricted_account_that_ends_is_told_of() {
 /// The race of a visit that has read the request with a new connection, which does it first.
 #[test]
 fn an_account_that_is_connected_while_a_visit_deletes_it_stays() {
-    for step in ["remove the account", "take the account off upkeep's list"] {
+    let steps =
+        ["remove the account", "give the counters an end", "take the account off upkeep's list"];
+    for step in steps {
         let world = World::new();
-        {
-            let mut state = world.state();
-            state.record_mut().delete = Some("c0de".into());
-            state.meanwhile = Some((step, World::connect_again));
+        world.state().record_mut().delete.insert("c0de".into());
+        if step != "remove the account" {
+            assert_eq!(world.run(), VISITED);
+            world.release();
         }
+        world.state().meanwhile = Some((step, World::connect_again));
+        let now = world.now();
         assert_eq!(world.run(), VISITED);
         let state = world.state();
         assert!(state.revision.is_some(), "{step}: the new account was removed");
-        assert_eq!(
-            state.due(),
-            Some(START + Duration::from_secs(60)),
-            "{step}: it is off the list"
-        );
+        assert_eq!(state.due(), Some(now + Duration::from_secs(60)), "{step}: it is off the list");
         assert!(state.deleted.iter().all(|code| code == "c0de") && !state.deleted.is_empty());
+        let counters_end = step == "take the account off upkeep's list";
+        assert_eq!(state.counters_end, counters_end, "{step}");
     }
 }
 
@@ -405,21 +408,44 @@ fn an_account_that_is_connected_while_a_visit_deletes_it_stays() {
 fn a_deletion_is_finished_wherever_upkeep_is_killed() {
     for asks in 0..30 {
         let world = World::new();
-        world.state().record_mut().delete = Some("c0de".into());
-        world.state().asks_left = Some(asks);
-        let has_lived = world.run().is_some();
-        world.state().asks_left = None;
-        world.pass(VISIT);
-        assert!(world.run().is_some());
+        world.state().record_mut().delete.insert("c0de".into());
+        let mut has_lived = true;
+        // The first visit, and the second one.
+        for is_killed in [asks < 15, asks >= 15] {
+            world.state().asks_left = is_killed.then_some(asks % 15);
+            has_lived &= world.run().is_some();
+            world.state().asks_left = None;
+            world.release();
+        }
+        for _ in 0..2 {
+            assert!(world.run().is_some());
+            world.release();
+        }
         let state = world.state();
         assert_eq!((state.revision, state.due()), (None, None), "{asks}");
         assert_eq!(state.deleted.first().map(String::as_str), Some("c0de"), "{asks}");
         assert!(state.told.contains(&Event::Removed { by: RemovedBy::Owner }), "{asks}");
-        if has_lived {
-            return;
-        }
+        assert!(state.counters_end, "{asks}");
+        assert!(has_lived || asks % 15 < 14, "it never lived to the end");
     }
-    panic!("it never lived to the end");
+}
+
+#[test]
+fn a_deletion_is_done_when_nothing_waits_any_more() {
+    let world = World::new();
+    world.state().record_mut().delete.insert("c0de".into());
+    for _ in 0..4 {
+        assert_eq!(world.run(), VISITED);
+        let state = world.state();
+        assert_eq!((state.revision, &state.deleted[..]), (None, &[][..]), "release is not done");
+        assert!(state.due().is_some() && state.tables.marks.contains_key(&id()));
+        drop(state);
+        world.pass(VISIT);
+    }
+    world.release();
+    assert_eq!(world.run(), VISITED);
+    let state = world.state();
+    assert_eq!((&state.deleted[..], state.due()), (&["c0de".to_owned()][..], None));
 }
 
 fn refused() -> CallError {

@@ -32,10 +32,11 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::Ingested;
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
+use spillway_service::owner::Owners;
 use spillway_service::port::{
     AccountChanges, AccountGraph, Accounts, KeptToken, MaintenanceRecord, Read, StoreError,
 };
-use spillway_service::upkeep::{Intake, Kept, Upkeeper};
+use spillway_service::upkeep::{Intake, Kept, Upkeeper, VISIT};
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_790_000_000);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -69,7 +70,7 @@ pub(crate) type Meanwhile = (&'static str, fn(&World));
 
 /// Everything there is.
 pub(crate) struct State {
-    tables: Tables,
+    pub(crate) tables: Tables,
     now: Timestamp,
     /// How many times the account was changed; nothing once it is removed.
     pub(crate) revision: Option<Revision>,
@@ -79,6 +80,8 @@ pub(crate) struct State {
     pub(crate) meanwhile: Option<Meanwhile>,
     /// The codes of the deletions that are done.
     pub(crate) deleted: Vec<String>,
+    /// Whether the account's counters were given an end.
+    pub(crate) counters_end: bool,
     pub(crate) rules: Rules,
     pub(crate) told: Vec<Event>,
     /// A request that the store does not answer.
@@ -186,6 +189,7 @@ impl memory::World for State {
         match did {
             Did::Tells(entry) => self.told.push(entry.what.clone()),
             Did::Removes(_) => self.revision = None,
+            Did::Expires(_) => self.counters_end = true,
             Did::Deletes(code) => self.deleted.push(code.to_owned()),
             _ => {}
         }
@@ -235,7 +239,7 @@ impl World {
         let record =
             MaintenanceRecord { upkeep, last_seen: Some(START), ..MaintenanceRecord::default() };
         let mut tables = Tables::default();
-        tables.kept.listed.insert(id(), Listed { due: START, record, visited_by: None });
+        tables.kept.listed.insert(id(), Listed { due: START, record, ..Listed::default() });
         tables.kept.tokens.insert(id(), KeptToken { token: token(1), life, next: None });
         let state = State {
             tables,
@@ -244,6 +248,7 @@ impl World {
             last_revision: Revision::default(),
             meanwhile: None,
             deleted: Vec::new(),
+            counters_end: false,
             rules: Rules::careful(),
             told: Vec::new(),
             unanswered: None,
@@ -309,10 +314,30 @@ impl World {
         (account_cache, limiter.with_journal(ports))
     }
 
+    /// What takes the requests of the account's owner, in a new process.
+    pub(crate) fn owners(self: &Arc<Self>) -> Owners {
+        let ports = Arc::new(Ports(self.clone()));
+        Owners {
+            accounts: self.clone(),
+            aliases: ports.clone(),
+            tokens: ports.clone(),
+            deletions: ports.clone(),
+            upkeep: ports,
+            clock: self.clone(),
+        }
+    }
+
+    /// A visit's time passes, and release finds that nothing waits.
+    pub(crate) fn release(&self) {
+        self.pass(VISIT + HOUR / 4);
+        self.state().tables.marks.clear();
+    }
+
     pub(crate) fn remover(self: &Arc<Self>) -> Remover {
         let ports = Arc::new(Ports(self.clone()));
         Remover {
             removal: ports.clone(),
+            deletions: ports.clone(),
             maintenance: ports.clone(),
             backlogs: ports.clone(),
             journal: ports,
@@ -418,7 +443,7 @@ impl Accounts for World {
     async fn read(&self, account: &AccountId, _: Read) -> Result<Option<Account>, StoreError> {
         self.survive().await;
         let state = self.state();
-        let Some(revision) = state.revision else { return Ok(None) };
+        let Some(revision) = state.revision.filter(|_| *account == id()) else { return Ok(None) };
         Ok(Some(Account {
             id: account.clone(),
             revision,

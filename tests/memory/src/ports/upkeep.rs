@@ -1,5 +1,7 @@
 //! Upkeep's list of accounts, their tokens and their journals.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use spillway_core::budget::Revision;
 use spillway_core::id::AccountId;
@@ -8,8 +10,9 @@ use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_service::account::SealedToken;
 use spillway_service::port::{
-    Journal, KeptToken, LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule,
-    NextToken, Removal, StoreError, Tokens, UpkeepRequest,
+    Aliases, Deletion, Deletions, Journal, KeptToken, LastSeen, MaintenanceRecord,
+    MaintenanceRecords, MaintenanceSchedule, NextToken, Removal, StoreError, Tokens,
+    UnmatchedRequest, UpkeepRequest, UpkeepRequests,
 };
 
 use super::{Did, Ports, Requests, World};
@@ -18,6 +21,7 @@ use crate::tables::Listed;
 const ENROLL: &str = "put the account on upkeep's list";
 const SETTLE: &str = "end the visit";
 const TOKEN: &str = "change the account's token";
+const NOTE: &str = "note a request for deletion";
 const ANNOUNCE: &str = "announce the change";
 
 #[async_trait]
@@ -104,6 +108,45 @@ impl<A: Requests> MaintenanceSchedule for Ports<A> {
         if is_settled { Ok(()) } else { self.note(account, upkeep).await }
     }
 
+    async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        // The name on the account's own entry, then the entry of the name: two requests.
+        let is_listed = self
+            .0
+            .request(ENROLL, |world| {
+                let listed = world.tables().kept.listed.get_mut(account);
+                listed.map(|listed| listed.aliases.insert(app_scoped.to_owned())).is_some()
+            })
+            .await?;
+        if !is_listed {
+            return Ok(());
+        }
+        self.0
+            .request(ENROLL, |world| {
+                world.saw(by, Did::Names(account, app_scoped));
+                world.tables().kept.aliases.insert(app_scoped.to_owned(), account.clone());
+            })
+            .await
+    }
+
+    async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
+        let by = self.0.caller();
+        self.0
+            .request("take the account off upkeep's list", |world| {
+                let listed = world.tables().kept.listed.get(account);
+                if listed.is_some_and(|listed| listed.due != due) {
+                    return false;
+                }
+                world.saw(by, Did::StrikesOff(account));
+                world.tables().kept.strike_off(account);
+                true
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl<A: Requests> UpkeepRequests for Ports<A> {
     async fn ask(
         &self,
         account: &AccountId,
@@ -118,27 +161,14 @@ impl<A: Requests> MaintenanceSchedule for Ports<A> {
             })
             .await
     }
+}
 
-    async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
-        let by = self.0.caller();
-        // The name on the account's own entry, then the entry of the name: two requests.
-        for _ in 0..2 {
-            self.0.request(ENROLL, |world| world.saw(by, Did::Names(account, app_scoped))).await?;
-        }
-        Ok(())
-    }
-
-    async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
-        let by = self.0.caller();
+#[async_trait]
+impl<A: Requests> Aliases for Ports<A> {
+    async fn named(&self, app_scoped: &str) -> Result<Option<AccountId>, StoreError> {
         self.0
-            .request("take the account off upkeep's list", |world| {
-                let listed = world.tables().kept.listed.get(account);
-                if listed.is_some_and(|listed| listed.due != due) {
-                    return false;
-                }
-                world.saw(by, Did::StrikesOff(account));
-                world.tables().kept.listed.remove(account);
-                true
+            .request("look up an app-scoped id", |world| {
+                world.tables().kept.aliases.get(app_scoped).cloned()
             })
             .await
     }
@@ -260,9 +290,84 @@ impl<A: Requests> Removal for Ports<A> {
         Ok(is_removed)
     }
 
-    async fn deleted(&self, code: &str, _: Timestamp) -> Result<(), StoreError> {
+    async fn expire_counters(&self, account: &AccountId, _: Timestamp) -> Result<(), StoreError> {
         let by = self.0.caller();
-        self.0.request("note the deletion", |world| world.saw(by, Did::Deletes(code))).await
+        self.0
+            .request("give the counters an end", |world| {
+                if world.revision(account).is_none() {
+                    world.saw(by, Did::Expires(account));
+                }
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl<A: Requests> Deletions for Ports<A> {
+    async fn status(&self, code: &str) -> Result<Option<Deletion>, StoreError> {
+        self.0
+            .request("look up a deletion", |world| world.tables().kept.deletions.get(code).copied())
+            .await
+    }
+
+    async fn asked(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.0
+            .request(NOTE, |world| {
+                let deletion = world.tables().kept.deletion(code);
+                deletion.asked_at = deletion.asked_at.or(Some(now));
+                deletion.kept_until = None;
+            })
+            .await
+    }
+
+    async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        self.0
+            .request(NOTE, |world| {
+                world.saw(by, Did::Deletes(code));
+                let deletion = world.tables().kept.deletion(code);
+                deletion.done_at = deletion.done_at.or(Some(now));
+            })
+            .await
+    }
+
+    async fn set_aside(
+        &self,
+        app_scoped: &str,
+        request: &UnmatchedRequest,
+    ) -> Result<(), StoreError> {
+        let UnmatchedRequest { code, kept_until, .. } = request;
+        self.0
+            .request(NOTE, |world| {
+                world.tables().kept.deletion(code).kept_until = Some(*kept_until);
+            })
+            .await?;
+        self.0
+            .request(NOTE, |world| {
+                let requests = &mut world.tables().kept.unmatched;
+                let requests = requests.entry(app_scoped.to_owned()).or_default();
+                requests.insert(code.clone(), request.clone());
+            })
+            .await
+    }
+
+    async fn unmatched(&self, app_scoped: &str) -> Result<Vec<UnmatchedRequest>, StoreError> {
+        self.0
+            .request("look up the requests for deletion under an id", |world| {
+                let requests = world.tables().kept.unmatched.get(app_scoped);
+                requests.into_iter().flat_map(BTreeMap::values).cloned().collect()
+            })
+            .await
+    }
+
+    async fn matched(&self, app_scoped: &str, code: &str) -> Result<(), StoreError> {
+        self.0
+            .request(NOTE, |world| {
+                if let Some(requests) = world.tables().kept.unmatched.get_mut(app_scoped) {
+                    requests.remove(code);
+                }
+            })
+            .await
     }
 }
 

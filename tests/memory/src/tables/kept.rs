@@ -1,18 +1,26 @@
 //! What is stored for upkeep: its list of accounts, and their tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, Upkeep};
 use spillway_service::account::SealedToken;
-use spillway_service::port::{KeptToken, MaintenanceRecord, NextToken, UpkeepRequest};
+use spillway_service::port::{
+    Deletion, KeptToken, MaintenanceRecord, NextToken, UnmatchedRequest, UpkeepRequest,
+};
 
 /// The list, and the tokens.
 #[derive(Default)]
 pub struct Kept {
     /// The list.
     pub listed: BTreeMap<AccountId, Listed>,
+    /// Which account each app-scoped id names.
+    pub aliases: BTreeMap<String, AccountId>,
+    /// Requests for deletion, by code.
+    pub deletions: BTreeMap<String, Deletion>,
+    /// Requests for deletion whose accounts are not known, by app-scoped id and code.
+    pub unmatched: BTreeMap<String, BTreeMap<String, UnmatchedRequest>>,
     /// The tokens in use, each with its next one.
     pub tokens: BTreeMap<AccountId, KeptToken>,
     /// When each token in use took the place of another, in milliseconds since 1970, and which it
@@ -36,6 +44,8 @@ pub struct Listed {
     pub due: Timestamp,
     /// What is known of it.
     pub record: MaintenanceRecord,
+    /// Its app-scoped ids.
+    pub aliases: BTreeSet<String>,
     /// The request that took it for a visit last.
     pub visited_by: Option<u64>,
 }
@@ -127,8 +137,20 @@ impl Kept {
         match request {
             UpkeepRequest::Backfill => listed.record.backfill_asked_at = Some(now),
             UpkeepRequest::Deauthorize => listed.record.deauthorized_at = Some(now),
-            UpkeepRequest::Delete { code } => listed.record.delete = Some(code.clone()),
+            UpkeepRequest::Delete { code } => drop(listed.record.delete.insert(code.clone())),
         }
+    }
+
+    /// The request for deletion with this code.
+    pub fn deletion(&mut self, code: &str) -> &mut Deletion {
+        let unknown = Deletion { asked_at: None, done_at: None, kept_until: None };
+        self.deletions.entry(code.to_owned()).or_insert(unknown)
+    }
+
+    /// Takes an account and its app-scoped ids off the list.
+    pub fn strike_off(&mut self, account: &AccountId) {
+        self.listed.remove(account);
+        self.aliases.retain(|_, named| named != account);
     }
 
     /// Ends the visit that was to last `until`. Says whether it did, or had already.

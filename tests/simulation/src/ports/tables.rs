@@ -141,6 +141,10 @@ impl World {
                     self.event(format_args!("{account} is removed"));
                 }
             }
+            Did::Expires(account) => {
+                self.event(format_args!("the counters of {account} come to an end"));
+                self.saw_expiring(account);
+            }
             Did::Deletes(code) => self.event(format_args!("the deletion {code} is done")),
             Did::Tells(entry) => {
                 self.event(format_args!("{by} tells of {}: {:?}", entry.account, entry.what));

@@ -13,7 +13,7 @@ use spillway_meta::usage::Usage;
 use spillway_service::account::SealedToken;
 use spillway_service::port::{
     AccountGraph, KeptToken, LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule,
-    NextToken, StoreError, Tokens, UpkeepRequest,
+    NextToken, StoreError, Tokens, UpkeepRequest, UpkeepRequests,
 };
 
 use super::Sabotaged;
@@ -59,21 +59,24 @@ impl MaintenanceSchedule for Sabotaged {
         MaintenanceSchedule::settle(&self.ports(), account, until, upkeep, due).await
     }
 
-    async fn ask(
-        &self,
-        account: &AccountId,
-        request: &UpkeepRequest,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        MaintenanceSchedule::ask(&self.ports(), account, request, now).await
-    }
-
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
         self.ports().alias(account, app_scoped).await
     }
 
     async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
         self.ports().strike_off(account, due).await
+    }
+}
+
+#[async_trait]
+impl UpkeepRequests for Sabotaged {
+    async fn ask(
+        &self,
+        account: &AccountId,
+        request: &UpkeepRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.ports().ask(account, request, now).await
     }
 }
 

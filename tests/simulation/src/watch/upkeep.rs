@@ -104,6 +104,15 @@ impl World {
         }
     }
 
+    /// The counters of an account come to an end: nothing of it waits, and no call is under way.
+    pub(crate) fn saw_expiring(&mut self, account: &AccountId) {
+        self.record.count("counters expire");
+        let waiting = self.tables.waiting_of(account).next().map(|send| send.id.clone());
+        if let Some(send) = waiting {
+            self.broken(format!("the removal of {account} is over, and {send} waits"));
+        }
+    }
+
     /// People are told of an account.
     pub(crate) fn saw_told(&mut self, caller: Caller, entry: &JournalEntry) {
         let name = match &entry.what {
