@@ -1,5 +1,7 @@
 //! `spillway campaign`: what the accounts answer to, from files and back into files.
 
+mod matching;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -37,6 +39,8 @@ Examples:
         /// Only this account's
         account: Option<String>,
     },
+    /// Tell which campaign would answer a comment, and why
+    Match(matching::MatchOptions),
     /// Show one campaign
     #[command(after_help = "Example:\n  spillway campaign show 17841400000000001 guide")]
     Show(Named),
@@ -124,6 +128,7 @@ A file:
   id = \"guide\"
   keywords = [\"guide\", \"guía\"]    # any script; leave out to answer every comment
   matching = \"word\"               # or \"contains\", \"exact\"
+  tolerate = [\"plurals\"]         # or \"repeated_letters\", \"typos\"; leave out to be exact
   except = [\"spam\"]               # a comment with one of these is left alone
   media = [\"17900000000000001\"]   # leave out for all posts, Reels and broadcasts
   overflow = \"oldest_first\"       # or \"newest_first\", when not all can go in time
@@ -151,6 +156,7 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     match command {
         Command::Apply(options) => apply(&options, place, output).await,
         Command::List { account } => list(&place.open().await?, account.as_deref(), output).await,
+        Command::Match(options) => matching::run(&options, place, output).await,
         Command::Show(named) => show(&place.open().await?, &named, output).await,
         Command::Pause(named) => pause(&place.open().await?, &named, output).await,
         Command::Resume(named) => resume(&place.open().await?, &named, output).await,

@@ -10,9 +10,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
-use spillway_core::id::{AccountId, OnceKey, SendId};
+use spillway_core::id::{AccountId, MediaId, OnceKey, SendId};
 use spillway_core::seed::seed;
 use spillway_meta::signature::sign;
+use spillway_service::admin::matching::MatchView;
 use spillway_service::admin::send_view::SendView;
 use spillway_service::admin::sends::Ledger;
 use spillway_service::port::Accounts;
@@ -145,10 +146,10 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
     let failed = |error: &dyn std::fmt::Display| (StatusCode::BAD_GATEWAY, error.to_string());
     let account = AccountId::new(new.account.as_str());
     let accounts = DynamoAccounts { table: stack.state_table() };
-    if accounts.load(&account).await.map_err(|error| failed(&error))?.is_none() {
+    let Some(connected) = accounts.load(&account).await.map_err(|error| failed(&error))? else {
         let error = format!("account {account} is not connected");
         return Err((StatusCode::NOT_FOUND, error));
-    }
+    };
     let ledger = DynamoSends {
         sends: stack.sends_table(),
         state: stack.state_table(),
@@ -182,7 +183,8 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
         if person == new.account {
             "an account's own comments are not answered".to_owned()
         } else {
-            format!("no running campaign of account {account} wants it")
+            let media = MediaId::new(new.media.as_str());
+            MatchView::of(&connected.campaigns, &new.text, Some(&media)).why
         }
     });
     Ok(PostedComment { comment, person, send: stored.as_ref().map(SendView::from), reason })

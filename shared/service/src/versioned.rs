@@ -81,6 +81,30 @@ pub async fn measure_and_replace<T, R>(
     Ok(None)
 }
 
+/// Bounds a loop that reads, and then writes on the condition that nobody else has written in
+/// between.
+pub struct Races {
+    what: &'static str,
+    left: u32,
+}
+
+impl Races {
+    /// Allows 32 attempts at `what`.
+    pub fn new(what: &'static str) -> Self {
+        Self { what, left: 32 }
+    }
+
+    /// Begins an attempt.
+    ///
+    /// # Errors
+    /// After the last one. A caller may try again later.
+    pub fn enter(&mut self) -> Result<(), StoreError> {
+        let others = || StoreError::unavailable(self.what, "others wrote in between each time");
+        self.left = self.left.checked_sub(1).ok_or_else(others)?;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -124,5 +148,12 @@ mod tests {
     fn it_gives_up_after_so_many_races() {
         assert!(add_one(2, 2).is_none());
         assert!(add_one(1, 2).is_some());
+    }
+
+    #[test]
+    fn a_loop_of_lost_races_ends() {
+        let mut races = Races::new("test");
+        assert_eq!(std::iter::repeat_with(|| races.enter()).take_while(Result::is_ok).count(), 32);
+        assert!(races.enter().unwrap_err().is_retryable());
     }
 }

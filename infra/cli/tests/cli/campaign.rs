@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::snapshot::steady;
-use crate::stand::{CREATOR, OTHER, Stand, file, send_id};
+use crate::stand::{CREATOR, OTHER, Ran, Stand, file, program, send_id};
 
 const FILE: &str = r#"[[account]]
 id = "17841400000000001"
@@ -185,4 +185,50 @@ async fn a_removed_campaign_matches_nothing_and_what_waits_for_it_is_cancelled()
     let ended = stand.until(&["send", "show", &show], |send| send["state"] == "cancelled").await;
     assert_eq!(ended["cause"], "campaign_removed");
     assert_eq!(stand.calls(), 0);
+}
+
+#[test]
+fn a_text_is_tried_on_a_file_without_a_deployment() {
+    let path = file("match.toml", FILE);
+    let run = |arguments: &[&str]| {
+        let mut program = program();
+        program.args(["campaign", "match", "--file"]).arg(&path).args(arguments);
+        Ran::from(program.output().unwrap())
+    };
+    let why = "the comment has the keyword «guía»";
+    assert_eq!(run(&["quiero la GUIA"]).ok().stdout, format!("guide: {why}\n"));
+    assert_eq!(
+        run(&["--json", "la guía?"]).ok().json(),
+        json!({ "campaign": "guide", "why": why, "nearest": null })
+    );
+    let nearest = run(&["--json", "corse", "--on", "comment", "--media", "1"]).ok().json();
+    assert_eq!((&nearest["campaign"], &nearest["nearest"]), (&Value::Null, &json!("course")));
+    assert!(nearest["why"].as_str().unwrap().contains("almost has the keyword «course»"));
+    let none = run(&["so nice"]).ok().stdout;
+    assert!(none.starts_with("no campaign: no campaign has a keyword"), "{none}");
+
+    run(&["guide", "--account", OTHER]).failed(1, "does not name account");
+    let two = format!("{FILE}\n[[account]]\nid = \"{OTHER}\"\n");
+    let two = file("two.toml", &two);
+    let two = |arguments: &[&str]| {
+        let mut program = program();
+        program.args(["campaign", "match", "guide", "--file"]).arg(&two).args(arguments);
+        Ran::from(program.output().unwrap())
+    };
+    two(&[]).failed(1, "has 2 accounts: name one");
+    two(&["--account", CREATOR]).ok();
+    let none = two(&["--account", OTHER, "--json"]).ok().json();
+    assert_eq!(none["why"], "the account has no campaigns");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_is_tried_on_the_deployment() {
+    let stand = Stand::start().await;
+    stand.run(&["campaign", "match", "link"]).await.failed(1, "accounts: name one");
+    let tried = stand.json(&["campaign", "match", "the LINK", "--account", CREATOR]).await;
+    assert_eq!(tried["campaign"], "guide", "{tried}");
+    stand.run(&["campaign", "pause", CREATOR, "guide"]).await.ok();
+    let tried = stand.json(&["campaign", "match", "the LINK", "--account", CREATOR]).await;
+    assert_eq!((&tried["campaign"], &tried["nearest"]), (&Value::Null, &json!("guide")));
+    assert_eq!(tried["why"], "guide would take it, but is paused");
 }

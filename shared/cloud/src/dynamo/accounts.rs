@@ -25,7 +25,7 @@ use spillway_service::port::{
     AccountChanges, Accounts, AppBudgets, Budgets, Read, Saved, StoreError,
 };
 use spillway_service::tombstones::Tombstones;
-use spillway_service::versioned::{AppBudgetOf, BudgetOf, measure_and_replace};
+use spillway_service::versioned::{AppBudgetOf, BudgetOf, Races, measure_and_replace};
 
 use super::item::{Item, Reader, at, b, json, n};
 use super::pacing::{DynamoAppBudgets, DynamoBudgets, revision};
@@ -195,7 +195,9 @@ impl DynamoAccounts {
         change: impl Fn(UpdateBuilder) -> UpdateBuilder,
         campaigns: impl Fn(Revision) -> Result<Vec<TransactWriteItem>, StoreError>,
     ) -> Result<Revised, StoreError> {
+        let mut races = Races::new(SET);
         loop {
+            races.enter()?;
             let Some(stored) = self.stored_revision(id, Read::Consistent).await? else {
                 return Ok(Revised::NotConnected);
             };
@@ -295,7 +297,9 @@ impl DynamoAccounts {
         settings: Item,
         campaigns: &[Campaign],
     ) -> Result<Revision, StoreError> {
+        let mut races = Races::new(CONNECT);
         loop {
+            races.enter()?;
             let next = self.next_revision(id).await?;
             self.put_campaigns(id, campaigns, next).await?;
             let mut item = settings.clone();
@@ -437,7 +441,9 @@ impl DynamoAccounts {
         let budgets = DynamoAppBudgets { table: self.table.clone() };
         let mut budget = budgets.load().await?;
         let process = process()?;
+        let mut races = Races::new(CONNECT);
         for sequence in 0.. {
+            races.enter()?;
             // After the listing, so that of two that connect at once the later one counts both.
             let leasing = self.leasing().await?;
             let known = budget.tiers.unwrap_or_default();

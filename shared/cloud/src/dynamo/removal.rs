@@ -6,6 +6,7 @@ use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::keys;
 use spillway_service::port::{Budgets, Read, Removal, StoreError};
+use spillway_service::versioned::Races;
 
 use super::DynamoAccounts;
 use super::accounts::settings_key;
@@ -76,7 +77,9 @@ impl Removal for DynamoRemoval {
                 .update_expression(format!("SET {EXPIRES_AT} = :expires"))
                 .expression_attribute_values(":expires", n(expires_at))
         };
+        let mut races = Races::new(REMOVE);
         loop {
+            races.enter()?;
             let version = budgets.load(account).await?.version;
             // Read after the budget, which a connection writes after the settings.
             if self.revision(account).await?.is_some() {

@@ -7,6 +7,7 @@ use spillway_core::id::AccountId;
 use spillway_core::upkeep::TokenLife;
 use spillway_service::account::SealedToken;
 use spillway_service::port::{KeptToken, NextToken, Read, StoreError, Tokens};
+use spillway_service::versioned::Races;
 
 use super::DynamoAccounts;
 use super::accounts::settings_key;
@@ -72,7 +73,9 @@ impl Tokens for DynamoTokens {
 
     async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError> {
         let accounts = DynamoAccounts { table: self.table.clone() };
+        let mut races = Races::new(CHANGE);
         loop {
+            races.enter()?;
             let Some(kept) = self.load(account).await? else { return Ok(false) };
             if kept.token == next.token {
                 // Our own write, whose answer was lost and which the SDK tried again, or that of a

@@ -9,6 +9,7 @@
 //! | [`connect`], [`removal`] | brings an account into the deployment, and out of it |
 //! | [`accounts`] | shows, holds and resumes accounts, changes their limits, asks for a backfill |
 //! | [`plan`], [`campaigns`] | applies accounts files, shows, pauses and resumes campaigns |
+//! | [`matching`] | tells which campaign would answer a comment, and why |
 //! | [`sends`], [`send_view`], [`wait`] | finds, cancels, retries and forgets sends, shows them and why they wait |
 //! | [`dead_letters`] | moves dead letters back, or drops them |
 //! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
@@ -19,6 +20,7 @@ pub mod connect;
 pub mod dead_letters;
 pub mod events;
 mod instant;
+pub mod matching;
 pub mod overview;
 pub mod plan;
 mod refusal;

@@ -21,6 +21,9 @@ use super::{Admin, AdminError};
 use crate::clock::Clock;
 use crate::owner::match_requests;
 use crate::port::{Backlogs, Deletions, Journal, MaintenanceSchedule, Removal, StoreError};
+use crate::versioned::Races;
+
+const DELETE: &str = "delete the account";
 
 /// The note of the stop that keeps an account from calling while it is removed by hand.
 pub(super) const BEING_REMOVED: &str = "being removed";
@@ -70,7 +73,9 @@ impl Remover {
 
     /// Takes out the account if its owner has asked for its deletion. Returns whether that was so.
     pub(super) async fn begin_deletion(&self, account: &AccountId) -> Result<bool, StoreError> {
+        let mut races = Races::new(DELETE);
         loop {
+            races.enter()?;
             let seen = self.removal.revision(account).await?;
             // Read after the account. A connection finishes the deletion before it writes
             // anything, so while the request is there, what was read is what is to go.
@@ -106,7 +111,9 @@ impl Remover {
     ///
     /// The list goes last: whatever dies before has it done again by the next visit.
     pub(super) async fn close(&self, account: &AccountId) -> Result<(), StoreError> {
+        let mut races = Races::new(DELETE);
         while let Some(record) = self.maintenance.record(account).await? {
+            races.enter()?;
             // Read after the record: a connection writes the account before it makes it due.
             if self.removal.revision(account).await?.is_some() {
                 break;

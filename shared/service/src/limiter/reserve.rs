@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use spillway_core::budget::{
-    Budget, BudgetRequest, Decision, Denial, DenialReason, Grant, Recipients, Role,
+    Budget, BudgetRequest, Decision, Denial, DenialReason, Grant, GrantId, Recipients, Role,
 };
 use spillway_core::hold::{Gate, Probe};
 use spillway_core::id::RecipientId;
@@ -341,22 +341,7 @@ impl Limiter {
             let now = self.clock.now();
             let usable_until = self.clock.monotonic() + GRANT_LIFE - CONNECT_TIMEOUT;
             let free = free_tasks(&budget, request.tasks, now);
-            let decision = match units_for(request, &free, units) {
-                Ok(units) => {
-                    let want = BudgetRequest {
-                        action: request.action,
-                        lane: request.lane,
-                        units,
-                        least: request.least,
-                        first: free.first().map(|&index| &request.tasks[index].send),
-                        lease_until: request.lease_until,
-                        counted_at: request.counted_at,
-                        usage: self.reported.get(&account.id),
-                    };
-                    budget.decide(&account.rules, &want, now, id)
-                }
-                Err(()) => Decision::Denied(all_held(&budget, request.tasks, now)),
-            };
+            let decision = self.decide_now(account, request, &budget, (&free, units), now, id);
             match decision {
                 Decision::Denied(denial) => {
                     if now.since(seen_at) > BUDGET_FRESH {
@@ -373,21 +358,8 @@ impl Limiter {
                     *probe = self.app.start_probe(&named).await?.then_some(named);
                 }
                 Decision::Granted(grant, mut next, denial) => {
-                    let granted = free
-                        .into_iter()
-                        .take(grant.units as usize)
-                        .map(|index| {
-                            let task = request.tasks[index];
-                            (index, (request.choose)(account, task, &mut next.rotation))
-                        })
-                        .collect();
-                    next.revision = next.revision.max(account.revision);
-                    let counted = self.answers.take(&account.id).unwrap_or_default();
-                    next.answers = next.answers.and(counted, grant.at);
-                    let saved = self.save(account, request, &grant, &next).await;
-                    if !matches!(saved, Ok(Saved::Done)) {
-                        self.add_answers(&account.id, counted);
-                    }
+                    let granted = choose(account, request, &grant, free, &mut next);
+                    let saved = self.write(account, request, &grant, &mut next).await;
                     match saved? {
                         // The clock may have jumped since the last answer: this one tells. What
                         // was taken stays taken, which errs on the safe side.
@@ -421,6 +393,51 @@ impl Limiter {
         self.seen.forget(&account.id);
         let retry_at = self.clock.now() + CONTENDED_WAIT;
         Err(Denial { reason: DenialReason::Contention, retry_at }.into())
+    }
+
+    /// Decides on a budget, for those of the tasks that are free.
+    fn decide_now(
+        &self,
+        account: &Account,
+        request: &Request<'_>,
+        budget: &Budget,
+        (free, units): (&[usize], NonZeroU32),
+        now: Timestamp,
+        id: GrantId,
+    ) -> Decision {
+        let Ok(units) = units_for(request, free, units) else {
+            return Decision::Denied(all_held(budget, request.tasks, now));
+        };
+        let want = BudgetRequest {
+            action: request.action,
+            lane: request.lane,
+            units,
+            least: request.least,
+            first: free.first().map(|&index| &request.tasks[index].send),
+            lease_until: request.lease_until,
+            counted_at: request.counted_at,
+            usage: self.reported.get(&account.id),
+        };
+        budget.decide(&account.rules, &want, now, id)
+    }
+
+    /// Writes the budget of a grant, with the answers that this process has counted since its last
+    /// write. They stay counted here if it fails.
+    async fn write(
+        &self,
+        account: &Account,
+        request: &Request<'_>,
+        grant: &Grant,
+        next: &mut Budget,
+    ) -> Result<Saved<Budget>, StoreError> {
+        next.revision = next.revision.max(account.revision);
+        let counted = self.answers.take(&account.id).unwrap_or_default();
+        next.answers = next.answers.and(counted, grant.at);
+        let saved = self.save(account, request, grant, next).await;
+        if !matches!(saved, Ok(Saved::Done)) {
+            self.add_answers(&account.id, counted);
+        }
+        saved
     }
 
     /// Writes the budget of a grant. If the grant moves a person's unit, one transaction writes
@@ -482,6 +499,21 @@ impl Limiter {
             warn!(account = %account.id, units, %error, "units not given back");
         }
     }
+}
+
+/// Chooses what each of the granted tasks is sent.
+fn choose(
+    account: &Account,
+    request: &Request<'_>,
+    grant: &Grant,
+    free: Vec<usize>,
+    next: &mut Budget,
+) -> Vec<(usize, usize)> {
+    let chosen = |index: usize| {
+        let task = request.tasks[index];
+        (index, (request.choose)(account, task, &mut next.rotation))
+    };
+    free.into_iter().take(grant.units as usize).map(chosen).collect()
 }
 
 /// The tasks that no hold of their own stops; as a probe, those first that are the fittest for

@@ -1,0 +1,110 @@
+//! `spillway campaign match`: which campaign would answer a comment.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use spillway_core::campaign::Campaigns;
+use spillway_core::id::{AccountId, MediaId};
+use spillway_core::profile::Profile;
+use spillway_service::accounts_file;
+use spillway_service::admin::matching::MatchView;
+
+use super::refuse;
+use crate::deployment::Where;
+use crate::output::Output;
+use crate::text_file;
+
+/// What to look for.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  spillway campaign match \"l'ebook svp\" --account 17841400000000001
+  spillway campaign match GIUDE --file accounts.toml
+  spillway campaign match 🔥 --file accounts.toml --media 17900000000000001 --json
+
+Says why, and if no campaign would answer, which one came nearest. With --file it needs no deployment and no
+credentials. Nothing is sent. Matching depends on `keywords`, `matching`, `tolerate`, `except` and `media`;
+campaigns for certain media are asked first, and campaigns that take every comment last.")]
+pub(crate) struct MatchOptions {
+    /// The comment
+    text: String,
+    /// The account; needed if there are several
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// The post, Reel or broadcast of the comment; any if left out
+    #[arg(long, value_name = "ID")]
+    media: Option<String>,
+    /// What the text is
+    #[arg(long, value_enum, default_value_t)]
+    on: Trigger,
+    /// Look into this accounts file instead of the deployment; `-` for standard input
+    #[arg(long)]
+    file: Option<PathBuf>,
+}
+
+/// What somebody wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Trigger {
+    /// A comment on a post or Reel, or in a broadcast
+    #[default]
+    Comment,
+}
+
+/// Runs it.
+pub(super) async fn run(options: &MatchOptions, place: &Where, output: Output) -> Result<()> {
+    let account = options.account.as_deref().map(|id| AccountId::new(id.trim()));
+    let campaigns = match &options.file {
+        Some(file) => in_file(file, account.as_ref())?,
+        None => deployed(place, account.as_ref()).await?,
+    };
+    let media = options.media.as_deref().map(|id| MediaId::new(id.trim()));
+    let Trigger::Comment = options.on;
+    let view = MatchView::of(&campaigns, &options.text, media.as_ref());
+    output.print(&view, || match &view.campaign {
+        Some(campaign) => format!("{campaign}: {}\n", view.why),
+        None => format!("no campaign: {}\n", view.why),
+    })
+}
+
+/// Reads the campaigns of an account from a file.
+fn in_file(file: &std::path::Path, account: Option<&AccountId>) -> Result<Campaigns> {
+    let (text, shown) = text_file::read(file)?;
+    let accounts = accounts_file::parse(&text, &Profile::careful())
+        .map_err(|error| refuse(&shown, &text, &error))?;
+    let ids = accounts.iter().map(|account| account.id.clone());
+    let account = the_one(ids, account, &shown)?;
+    let found = accounts.into_iter().find(|known| known.id == account);
+    let found = found.with_context(|| format!("{shown} does not name account {account}"))?;
+    Ok(Campaigns::new(found.campaigns.into_iter()))
+}
+
+/// Reads the campaigns of a connected account.
+async fn deployed(place: &Where, account: Option<&AccountId>) -> Result<Campaigns> {
+    let deployment = place.open().await?;
+    let accounts = deployment.admin.accounts.all_connected(account).await?;
+    let ids = accounts.iter().map(|account| account.id.clone());
+    let account = the_one(ids, account, "the deployment")?;
+    let found = accounts.into_iter().find(|known| known.id == account);
+    found.map(|found| found.campaigns).context("the account was removed meanwhile")
+}
+
+/// Returns the account that is meant: the one that is named, or the only one there is.
+fn the_one(
+    accounts: impl Iterator<Item = AccountId>,
+    named: Option<&AccountId>,
+    place: &str,
+) -> Result<AccountId> {
+    if let Some(named) = named {
+        return Ok(named.clone());
+    }
+    let accounts: Vec<AccountId> = accounts.collect();
+    match &accounts[..] {
+        [only] => Ok(only.clone()),
+        [] => bail!("{place} has no accounts"),
+        [first, ..] => bail!(
+            "{place} has {} accounts: name one, for instance with `--account {first}`",
+            accounts.len()
+        ),
+    }
+}

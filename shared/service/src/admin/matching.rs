@@ -1,0 +1,116 @@
+//! Which campaign would answer a comment, and why.
+
+use serde::Serialize;
+use spillway_core::campaign::{Campaigns, Miss, Verdict};
+use spillway_core::id::{CampaignId, MediaId};
+
+/// What would become of a comment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MatchView {
+    /// The campaign that would answer it.
+    pub campaign: Option<CampaignId>,
+    /// Why, in a sentence.
+    pub why: String,
+    /// If none would answer, the one that came nearest.
+    pub nearest: Option<CampaignId>,
+}
+
+impl MatchView {
+    /// Looks for the campaign that would answer a comment with this text. Without `media`, any
+    /// media will do.
+    pub fn of(campaigns: &Campaigns, text: &str, media: Option<&MediaId>) -> Self {
+        let on = media.map(|media| [media]);
+        let on = on.as_ref().map(|media| &media[..]);
+        let verdicts = campaigns.verdicts(text, on);
+        let mut wanting = verdicts.iter().filter_map(|(campaign, verdict)| match verdict {
+            Verdict::Wants(keyword) => Some((campaign, keyword)),
+            Verdict::Misses(_) => None,
+        });
+        if let Some((campaign, keyword)) = wanting.next() {
+            let mut why = match keyword {
+                Some(keyword) => format!("the comment has the keyword «{keyword}»"),
+                None => "the campaign takes every comment".to_owned(),
+            };
+            if media.is_none() && !campaign.media.is_empty() {
+                why += ", if it is on the campaign's media";
+            }
+            let later: Vec<&str> = wanting.map(|(campaign, _)| campaign.id.as_str()).collect();
+            if !later.is_empty() {
+                why += &format!("; {} would take it too, but later in order", later.join(", "));
+            }
+            return Self { campaign: Some(campaign.id.clone()), why, nearest: None };
+        }
+        let Some((nearest, miss)) = campaigns.nearest(text, on) else {
+            let why = if verdicts.is_empty() {
+                "the account has no campaigns"
+            } else {
+                "no campaign has a keyword that is in the comment, or almost is"
+            };
+            return Self { campaign: None, why: why.into(), nearest: None };
+        };
+        let id = &nearest.id;
+        let why = match miss {
+            Miss::Paused => format!("{id} would take it, but is paused"),
+            Miss::OtherMedia => format!("{id} would take it, but only on other media"),
+            Miss::Exception(word) => {
+                format!("{id} would take it, but leaves comments with «{word}» alone")
+            }
+            Miss::Almost(keyword) => {
+                format!("the comment almost has the keyword «{keyword}» of {id}")
+            }
+            Miss::NoKeyword => format!("the comment has no keyword of {id}"),
+        };
+        Self { campaign: None, why, nearest: Some(id.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use spillway_core::campaign::Campaign;
+
+    use super::*;
+
+    fn campaigns(of: serde_json::Value) -> Campaigns {
+        Campaigns::new(serde_json::from_value::<Vec<Campaign>>(of).unwrap())
+    }
+
+    #[test]
+    fn who_answers_and_why() {
+        let campaigns = campaigns(json!([
+            { "id": "any", "except": ["spam"], "messages": ["hi"] },
+            { "id": "guide", "keywords": ["guide"], "media": ["1"], "messages": ["hi"] },
+        ]));
+        let of = |text: &str, media: Option<&MediaId>| {
+            let MatchView { campaign, why, nearest } = MatchView::of(&campaigns, text, media);
+            let name = |id: Option<CampaignId>| id.map(|id| id.to_string()).unwrap_or_default();
+            [name(campaign), why, name(nearest)]
+        };
+        let (one, two) = (MediaId::from("1"), MediaId::from("2"));
+        let later = "; any would take it too, but later in order";
+        let has = "the comment has the keyword «guide»";
+        assert_eq!(of("GUIDE!", Some(&one)), ["guide", &format!("{has}{later}"), ""]);
+        let why = format!("{has}, if it is on the campaign's media{later}");
+        assert_eq!(of("GUIDE!", None), ["guide", &why, ""]);
+        assert_eq!(of("GUIDE!", Some(&two)), ["any", "the campaign takes every comment", ""]);
+        let why = "any would take it, but leaves comments with «spam» alone";
+        assert_eq!(of("spam", Some(&two)), ["", why, "any"]);
+        let why = "guide would take it, but only on other media";
+        assert_eq!(of("guide spam", Some(&two)), ["", why, "guide"]);
+    }
+
+    #[test]
+    fn who_came_nearest() {
+        let campaigns = campaigns(json!([
+            { "id": "code", "keywords": ["08"], "messages": ["hi"] },
+            { "id": "guide", "keywords": ["guide"], "messages": ["hi"] },
+        ]));
+        let view = MatchView::of(&campaigns, "O8", None);
+        assert_eq!(view.why, "the comment almost has the keyword «08» of code");
+        assert_eq!(view.nearest, Some("code".into()));
+        let view = MatchView::of(&campaigns, "so nice", None);
+        assert_eq!((view.campaign, view.nearest), (None, None));
+        assert!(!view.why.is_empty());
+        assert!(MatchView::of(&Campaigns::default(), "x", None).why.contains("no campaigns"));
+    }
+}
