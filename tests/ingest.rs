@@ -179,6 +179,21 @@ async fn every_form_of_the_envelope_asks_for_one_dm() {
 }
 
 #[tokio::test]
+async fn a_reply_below_a_comment_asks_for_nothing() {
+    let mut world = World::start(careful()).await;
+    let said = all_said(1..=2);
+    world.observe(&said);
+    let body = body(world.now().as_secs(), &said);
+    let mut delivery: Value = serde_json::from_slice(&body).unwrap();
+    delivery["entry"][0]["changes"][1]["value"]["parent_id"] = json!(said[0].id);
+    assert_eq!(world.post(delivery.to_string().as_bytes()).await, 200);
+    assert!(world.told(&said[1]).await.is_none());
+    world.settle().await;
+    world.over(1).await;
+    world.each_got_one_dm(&said[..1]).await;
+}
+
+#[tokio::test]
 async fn what_is_not_ours_is_taken_and_nothing_comes_of_it() {
     let mut world = World::start(careful()).await;
     let elsewhere = "17841499999999999";

@@ -131,6 +131,7 @@ A file:
   tolerate = [\"plurals\"]         # or \"repeated_letters\", \"typos\"; leave out to be exact
   except = [\"spam\"]               # a comment with one of these is left alone
   media = [\"17900000000000001\"]   # leave out for all posts, Reels and broadcasts
+  replies = \"top_level\"           # or \"all\": comments below other comments too
   overflow = \"oldest_first\"       # or \"newest_first\", when not all can go in time
   messages = [\"Hi {username|there}! https://example.com/guide\"]
 

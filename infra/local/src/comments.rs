@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
+use spillway_core::campaign::Candidate;
 use spillway_core::id::{AccountId, MediaId, OnceKey, SendId};
 use spillway_core::seed::seed;
 use spillway_meta::signature::sign;
@@ -184,7 +185,8 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
             "an account's own comments are not answered".to_owned()
         } else {
             let media = MediaId::new(new.media.as_str());
-            MatchView::of(&connected.campaigns, &new.text, Some(&media)).why
+            let candidate = Candidate { text: &new.text, media: Some(&[&media]), is_reply: false };
+            MatchView::of(&connected.campaigns, &candidate).why
         }
     });
     Ok(PostedComment { comment, person, send: stored.as_ref().map(SendView::from), reason })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use divan::{Bencher, black_box};
 use serde_json::json;
 use spillway_core::budget::{Budget, BudgetRequest, Decision, GrantId};
-use spillway_core::campaign::{Campaign, Campaigns, Overflow};
+use spillway_core::campaign::{Campaign, Campaigns, Candidate, Overflow};
 use spillway_core::forecast::{Expected, forecast};
 use spillway_core::id::{MediaId, SendId};
 use spillway_core::pace::{Cursor, Probing, plan};
@@ -145,6 +145,10 @@ fn a_thousand_comments_for_fifty_campaigns(bencher: Bencher<'_, '_>) {
         .collect();
     let media = MediaId::from("17900000000000021");
     bencher.bench(|| {
-        comments.iter().filter(|text| campaigns.matching(text, &[&media]).is_some()).count()
+        let is_wanted = |text: &&String| {
+            let candidate = Candidate { text, media: Some(&[&media]), is_reply: false };
+            campaigns.matching(&candidate).is_some()
+        };
+        comments.iter().filter(is_wanted).count()
     });
 }

@@ -488,9 +488,8 @@ impl Ingest {
                 counts.own += 1;
                 continue;
             }
-            let media: Vec<_> = comment.media.iter().chain(&comment.original_media).collect();
-            let text = comment.text.as_deref().unwrap_or_default();
-            let Some(found) = account.campaigns.matching(text, &media) else {
+            let media = comment.all_media();
+            let Some(found) = account.campaigns.matching(&comment.candidate(&media)) else {
                 unwanted.push(comment);
                 continue;
             };

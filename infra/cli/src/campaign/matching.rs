@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use spillway_core::campaign::Campaigns;
+use spillway_core::campaign::{Campaigns, Candidate};
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::profile::Profile;
 use spillway_service::accounts_file;
@@ -24,7 +24,7 @@ Examples:
   spillway campaign match 🔥 --file accounts.toml --media 17900000000000001 --json
 
 Says why, and if no campaign would answer, which one came nearest. With --file it needs no deployment and no
-credentials. Nothing is sent. Matching depends on `keywords`, `matching`, `tolerate`, `except` and `media`;
+credentials. Nothing is sent. What decides is `keywords`, `matching`, `tolerate`, `except`, `media` and `replies`;
 campaigns for certain media are asked first, and campaigns that take every comment last.")]
 pub(crate) struct MatchOptions {
     /// The comment
@@ -49,6 +49,8 @@ enum Trigger {
     /// A comment on a post or Reel, or in a broadcast
     #[default]
     Comment,
+    /// A reply to a comment
+    Reply,
 }
 
 /// Runs it.
@@ -59,8 +61,13 @@ pub(super) async fn run(options: &MatchOptions, place: &Where, output: Output) -
         None => deployed(place, account.as_ref()).await?,
     };
     let media = options.media.as_deref().map(|id| MediaId::new(id.trim()));
-    let Trigger::Comment = options.on;
-    let view = MatchView::of(&campaigns, &options.text, media.as_ref());
+    let media = media.as_ref().map(|media| [media]);
+    let candidate = Candidate {
+        text: &options.text,
+        media: media.as_ref().map(|media| &media[..]),
+        is_reply: options.on == Trigger::Reply,
+    };
+    let view = MatchView::of(&campaigns, &candidate);
     output.print(&view, || match &view.campaign {
         Some(campaign) => format!("{campaign}: {}\n", view.why),
         None => format!("no campaign: {}\n", view.why),

@@ -4,7 +4,7 @@ mod set;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::set::{Campaigns, Match, Miss, Verdict};
+pub use self::set::{Campaigns, Candidate, Match, Miss, Verdict};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
@@ -40,6 +40,9 @@ pub struct Campaign {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", transform = ids))]
     pub media: Vec<MediaId>,
+    /// Whether comments below other comments match.
+    #[serde(default, skip_serializing_if = "Replies::is_default")]
+    pub replies: Replies,
     /// Which sends go first if not all can go in time.
     #[serde(default)]
     pub overflow: Overflow,
@@ -63,6 +66,29 @@ pub enum Running {
     Active,
     /// It matches nothing. Its sends wait until it is resumed or their deadline passes.
     PausedSince(Timestamp),
+}
+
+/// Which comments match, by their place in a thread.
+///
+/// People who answer each other below a post name its keyword too («just write GUIDE»), and do not
+/// ask for anything. A delivery does not say whose comment a reply is below, and to ask Meta would
+/// cost one of the account's calls for each reply. So a person's replies below their own comment
+/// are replies like all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Replies {
+    /// Those below no other comment.
+    #[default]
+    TopLevel,
+    /// Replies to comments too.
+    All,
+}
+
+impl Replies {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Which of a campaign's sends go if not all can go in time.

@@ -1,6 +1,6 @@
 //! The campaigns of an account: which of them answers a comment, and why the others do not.
 
-use super::{Campaign, Running};
+use super::{Campaign, Replies, Running};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Comment, Keyword};
 
@@ -14,6 +14,18 @@ struct Ready {
     running: Running,
     keywords: Vec<Keyword>,
     except: Vec<Keyword>,
+}
+
+/// A comment that a campaign may want.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// What it says.
+    pub text: &'a str,
+    /// The media that it is on: a comment on an ad is on the post that the ad promotes too. `None`
+    /// if any media will do.
+    pub media: Option<&'a [&'a MediaId]>,
+    /// Whether it is below another comment.
+    pub is_reply: bool,
 }
 
 /// A comment that a campaign wants.
@@ -71,37 +83,32 @@ impl Campaigns {
         self.0.iter().map(|ready| &ready.campaign)
     }
 
-    /// Returns the first campaign that matches a comment with this text on any of `media`. (A
-    /// comment on an ad also belongs to the post that the ad promotes.)
-    pub fn matching(&self, text: &str, media: &[&MediaId]) -> Option<Match<'_>> {
-        let comment = Comment::new(text);
-        self.0.iter().find_map(|ready| match ready.verdict(&comment, Some(media)) {
+    /// Returns the first campaign that wants a comment.
+    pub fn matching(&self, candidate: &Candidate<'_>) -> Option<Match<'_>> {
+        let comment = Comment::new(candidate.text);
+        self.0.iter().find_map(|ready| match ready.verdict(candidate, &comment) {
             Verdict::Wants(keyword) => Some(Match { campaign: &ready.campaign, keyword }),
             Verdict::Misses(_) => None,
         })
     }
 
-    /// Tells of each campaign whether it wants a comment with this text, in the order in which they
-    /// are asked: the first that does answers it. Without `media`, any media will do.
-    pub fn verdicts(
-        &self,
-        text: &str,
-        media: Option<&[&MediaId]>,
-    ) -> Vec<(&Campaign, Verdict<'_>)> {
-        let comment = Comment::new(text);
+    /// Tells of each campaign whether it wants a comment, in the order in which they are asked: the
+    /// first that does answers it.
+    pub fn verdicts(&self, candidate: &Candidate<'_>) -> Vec<(&Campaign, Verdict<'_>)> {
+        let comment = Comment::new(candidate.text);
         let all = self.0.iter();
-        all.map(|ready| (&ready.campaign, ready.verdict(&comment, media))).collect()
+        all.map(|ready| (&ready.campaign, ready.verdict(candidate, &comment))).collect()
     }
 
-    /// Returns the campaign that came nearest to wanting a comment with this text, and what it
-    /// missed; `None` if a campaign wants the comment or none came near. A campaign that the
-    /// comment was for, but for its media, a pause or an exception, is nearer than a campaign with a
-    /// keyword that almost is in the comment.
-    pub fn nearest(&self, text: &str, media: Option<&[&MediaId]>) -> Option<(&Campaign, Miss<'_>)> {
-        let comment = Comment::new(text);
+    /// Returns the campaign that came nearest to wanting a comment, and what it missed; `None` if a
+    /// campaign wants the comment or none came near. A campaign that the comment was for, but for
+    /// its place, a pause or an exception, is nearer than a campaign with a keyword that almost is
+    /// in the comment.
+    pub fn nearest(&self, candidate: &Candidate<'_>) -> Option<(&Campaign, Miss<'_>)> {
+        let comment = Comment::new(candidate.text);
         let mut nearest: Option<(usize, &Campaign, Miss<'_>)> = None;
         for ready in &self.0 {
-            let Verdict::Misses(miss) = ready.verdict(&comment, media) else { return None };
+            let Verdict::Misses(miss) = ready.verdict(candidate, &comment) else { return None };
             let (distance, miss) = match miss {
                 Miss::NoKeyword => match ready.near(&comment) {
                     Some((distance, keyword)) => (distance + 1, Miss::Almost(keyword)),
@@ -134,6 +141,8 @@ pub enum Miss<'a> {
     Paused,
     /// It is for other media.
     OtherMedia,
+    /// The comment is below another one.
+    Reply,
     /// The comment contains this exception.
     Exception(&'a str),
     /// The comment contains none of its keywords.
@@ -143,14 +152,17 @@ pub enum Miss<'a> {
 }
 
 impl Ready {
-    fn verdict(&self, comment: &Comment, media: Option<&[&MediaId]>) -> Verdict<'_> {
-        let Campaign { matching, media: only, except, .. } = &self.campaign;
+    fn verdict(&self, candidate: &Candidate<'_>, comment: &Comment) -> Verdict<'_> {
+        let Campaign { matching, media: only, except, replies, .. } = &self.campaign;
         if self.running != Running::Active {
             return Verdict::Misses(Miss::Paused);
         }
         let is_elsewhere = |media: &[&MediaId]| !media.iter().any(|media| only.contains(media));
-        if !only.is_empty() && media.is_some_and(is_elsewhere) {
+        if !only.is_empty() && candidate.media.is_some_and(is_elsewhere) {
             return Verdict::Misses(Miss::OtherMedia);
+        }
+        if candidate.is_reply && *replies == Replies::TopLevel {
+            return Verdict::Misses(Miss::Reply);
         }
         if let Some(at) = self.except.iter().position(|word| comment.has(word, *matching)) {
             return Verdict::Misses(Miss::Exception(&except[at]));
@@ -199,7 +211,11 @@ mod tests {
     }
 
     fn matched(campaigns: &Campaigns, text: &str, media: &str) -> Option<String> {
-        let found = campaigns.matching(text, &[&media.into()])?;
+        let found = campaigns.matching(&Candidate {
+            text,
+            media: Some(&[&media.into()]),
+            is_reply: false,
+        })?;
         Some(format!("{} {}", found.campaign.id, found.keyword.unwrap_or("-")))
     }
 
@@ -246,7 +262,21 @@ mod tests {
     fn a_comment_on_an_ad_counts_for_the_post_it_promotes() {
         let campaigns = Campaigns::new([campaign("reel", &["link"], &["m1"])]);
         let media = ["ad".into(), "m1".into()];
-        assert!(campaigns.matching("link", &[&media[0], &media[1]]).is_some());
+        let media = [&media[0], &media[1]];
+        let candidate = Candidate { text: "link", media: Some(&media), is_reply: false };
+        assert!(campaigns.matching(&candidate).is_some());
+    }
+
+    #[test]
+    fn a_reply_is_for_campaigns_that_take_replies() {
+        let everywhere = Campaign { replies: Replies::All, ..campaign("all", &["link"], &[]) };
+        let campaigns = Campaigns::new([campaign("top", &["link"], &[]), everywhere]);
+        let answers = |is_reply| {
+            let candidate = Candidate { text: "link", media: None, is_reply };
+            campaigns.matching(&candidate).map(|found| found.campaign.id.to_string())
+        };
+        assert_eq!(answers(false).as_deref(), Some("top"));
+        assert_eq!(answers(true).as_deref(), Some("all"));
     }
 
     #[test]
@@ -263,7 +293,8 @@ mod tests {
         let other = MediaId::from("m2");
         let media = [&other];
         let nearest = |text: &str| {
-            let (campaign, miss) = campaigns.nearest(text, Some(&media))?;
+            let candidate = Candidate { text, media: Some(&media), is_reply: false };
+            let (campaign, miss) = campaigns.nearest(&candidate)?;
             Some((campaign.id.to_string(), format!("{miss:?}")))
         };
         let is = |campaign: &str, miss: Miss<'_>| Some((campaign.to_owned(), format!("{miss:?}")));
@@ -276,14 +307,18 @@ mod tests {
         assert_eq!(nearest("so nice"), None);
         assert_eq!(nearest("spam"), None);
         assert_eq!(nearest("guide"), None, "it is answered");
-        assert!(campaigns.nearest("recipe", None).is_none(), "any media will do");
+        let anywhere = Candidate { text: "recipe", media: None, is_reply: false };
+        assert!(campaigns.nearest(&anywhere).is_none(), "any media will do");
+        let reply = Candidate { is_reply: true, ..anywhere };
+        assert!(matches!(campaigns.nearest(&reply), Some((_, Miss::Reply))));
     }
 
     #[test]
     fn the_verdicts_name_who_comes_later() {
         let campaigns =
             Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m"])]);
-        let verdicts = campaigns.verdicts("link", None);
+        let candidate = Candidate { text: "link", media: None, is_reply: false };
+        let verdicts = campaigns.verdicts(&candidate);
         let verdicts: Vec<_> = verdicts.iter().map(|(one, how)| (one.id.as_str(), *how)).collect();
         let wants = Verdict::Wants(Some("link"));
         assert_eq!(verdicts, [("reel", wants), ("all", wants)]);

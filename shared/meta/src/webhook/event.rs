@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use spillway_core::campaign::Candidate;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 
@@ -72,6 +73,20 @@ impl CommentEvent {
     pub fn is_own(&self) -> bool {
         let by = self.from.as_ref().and_then(|from| from.id.as_ref());
         by.is_some_and(|id| id.as_str() == self.account.as_str())
+    }
+
+    /// The media that this comment is on: its own, and the post that an ad promotes.
+    pub fn all_media(&self) -> Vec<&MediaId> {
+        self.media.iter().chain(&self.original_media).collect()
+    }
+
+    /// What campaigns look at, with the comment's [media](Self::all_media).
+    pub fn candidate<'a>(&'a self, media: &'a [&'a MediaId]) -> Candidate<'a> {
+        Candidate {
+            text: self.text.as_deref().unwrap_or_default(),
+            media: Some(media),
+            is_reply: self.parent.is_some(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which campaign would answer a comment, and why.
 
 use serde::Serialize;
-use spillway_core::campaign::{Campaigns, Miss, Verdict};
-use spillway_core::id::{CampaignId, MediaId};
+use spillway_core::campaign::{Campaigns, Candidate, Miss, Verdict};
+use spillway_core::id::CampaignId;
 
 /// What would become of a comment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,12 +16,9 @@ pub struct MatchView {
 }
 
 impl MatchView {
-    /// Looks for the campaign that would answer a comment with this text. Without `media`, any
-    /// media will do.
-    pub fn of(campaigns: &Campaigns, text: &str, media: Option<&MediaId>) -> Self {
-        let on = media.map(|media| [media]);
-        let on = on.as_ref().map(|media| &media[..]);
-        let verdicts = campaigns.verdicts(text, on);
+    /// Looks for the campaign that would answer a comment.
+    pub fn of(campaigns: &Campaigns, candidate: &Candidate<'_>) -> Self {
+        let verdicts = campaigns.verdicts(candidate);
         let mut wanting = verdicts.iter().filter_map(|(campaign, verdict)| match verdict {
             Verdict::Wants(keyword) => Some((campaign, keyword)),
             Verdict::Misses(_) => None,
@@ -31,7 +28,7 @@ impl MatchView {
                 Some(keyword) => format!("the comment has the keyword «{keyword}»"),
                 None => "the campaign takes every comment".to_owned(),
             };
-            if media.is_none() && !campaign.media.is_empty() {
+            if candidate.media.is_none() && !campaign.media.is_empty() {
                 why += ", if it is on the campaign's media";
             }
             let later: Vec<&str> = wanting.map(|(campaign, _)| campaign.id.as_str()).collect();
@@ -40,7 +37,7 @@ impl MatchView {
             }
             return Self { campaign: Some(campaign.id.clone()), why, nearest: None };
         }
-        let Some((nearest, miss)) = campaigns.nearest(text, on) else {
+        let Some((nearest, miss)) = campaigns.nearest(candidate) else {
             let why = if verdicts.is_empty() {
                 "the account has no campaigns"
             } else {
@@ -52,6 +49,7 @@ impl MatchView {
         let why = match miss {
             Miss::Paused => format!("{id} would take it, but is paused"),
             Miss::OtherMedia => format!("{id} would take it, but only on other media"),
+            Miss::Reply => format!("{id} would take it, but not below another comment"),
             Miss::Exception(word) => {
                 format!("{id} would take it, but leaves comments with «{word}» alone")
             }
@@ -68,6 +66,7 @@ impl MatchView {
 mod tests {
     use serde_json::json;
     use spillway_core::campaign::Campaign;
+    use spillway_core::id::MediaId;
 
     use super::*;
 
@@ -82,7 +81,11 @@ mod tests {
             { "id": "guide", "keywords": ["guide"], "media": ["1"], "messages": ["hi"] },
         ]));
         let of = |text: &str, media: Option<&MediaId>| {
-            let MatchView { campaign, why, nearest } = MatchView::of(&campaigns, text, media);
+            let MatchView { campaign, why, nearest } = {
+                let media = media.map(|media| [media]);
+                let media = media.as_ref().map(|media| &media[..]);
+                MatchView::of(&campaigns, &Candidate { text, media, is_reply: false })
+            };
             let name = |id: Option<CampaignId>| id.map(|id| id.to_string()).unwrap_or_default();
             [name(campaign), why, name(nearest)]
         };
@@ -99,18 +102,25 @@ mod tests {
         assert_eq!(of("guide spam", Some(&two)), ["", why, "guide"]);
     }
 
+    fn anywhere(text: &str) -> Candidate<'_> {
+        Candidate { text, media: None, is_reply: false }
+    }
+
     #[test]
     fn who_came_nearest() {
         let campaigns = campaigns(json!([
             { "id": "code", "keywords": ["08"], "messages": ["hi"] },
             { "id": "guide", "keywords": ["guide"], "messages": ["hi"] },
         ]));
-        let view = MatchView::of(&campaigns, "O8", None);
+        let view = MatchView::of(&campaigns, &anywhere("O8"));
         assert_eq!(view.why, "the comment almost has the keyword «08» of code");
         assert_eq!(view.nearest, Some("code".into()));
-        let view = MatchView::of(&campaigns, "so nice", None);
+        let view = MatchView::of(&campaigns, &anywhere("so nice"));
         assert_eq!((view.campaign, view.nearest), (None, None));
+        let reply = Candidate { is_reply: true, ..anywhere("guide") };
+        let view = MatchView::of(&campaigns, &reply);
+        assert_eq!(view.why, "guide would take it, but not below another comment");
         assert!(!view.why.is_empty());
-        assert!(MatchView::of(&Campaigns::default(), "x", None).why.contains("no campaigns"));
+        assert!(MatchView::of(&Campaigns::default(), &anywhere("x")).why.contains("no campaigns"));
     }
 }

@@ -184,7 +184,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keywords",
         "keyword",
-        "line 19: unknown field `keyword`, expected one of `id`, `keywords`, `matching`, `except`, `media`, `overflow`, `messages`",
+        "line 19: unknown field `keyword`, expected one of `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `overflow`, `messages`",
     ),
     (
         "keywords = [\"guide\", \"guía\"]",
@@ -210,7 +210,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "deadline = \"9d\"",
-        "line 20: unknown field `deadline`, expected one of `id`, `keywords`, `matching`, `except`, `media`, `overflow`, `messages`",
+        "line 20: unknown field `deadline`, expected one of `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `overflow`, `messages`",
     ),
     (
         "except = [\"spam\"]",

@@ -54,8 +54,7 @@ pub(super) fn measure(comments: usize, runs: usize, quotas: &QuotaOptions) -> Re
         let delivery = parse(&body).ok()?;
         let matched = |event: &&Event| match event {
             Event::Comment(comment) => {
-                let media: Vec<_> = comment.media.iter().chain(&comment.original_media).collect();
-                campaigns.matching(comment.text.as_deref().unwrap_or_default(), &media).is_some()
+                campaigns.matching(&comment.candidate(&comment.all_media())).is_some()
             }
             Event::Other { .. } => false,
         };
