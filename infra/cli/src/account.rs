@@ -342,9 +342,9 @@ async fn remove(
 fn state(shown: &AccountView, now: Timestamp) -> String {
     let hold = |hold: &HoldView| {
         if hold.until == Timestamp::NEVER {
-            format!("on hold, {}", hold.cause)
+            format!("held: {}", hold.cause)
         } else {
-            format!("on hold, {}, for {}", hold.cause, span(hold.until.since(now)))
+            format!("held: {}, for {}", hold.cause, span(hold.until.since(now)))
         }
     };
     match shown.holds.iter().max_by_key(|hold| hold.until) {
