@@ -182,7 +182,7 @@ async fn show(deployment: &Deployment, id: &AccountId, output: Output) -> Result
         for warning in &shown.warnings {
             note(format_args!("profile `{}`: {warning}", shown.profile));
         }
-        output.print(&shown, || text(&shown, &times))?;
+        output.print(&shown, || text(&shown, &times, output))?;
     }
     Ok(())
 }
@@ -354,10 +354,10 @@ fn state(shown: &AccountView, now: Timestamp) -> String {
     }
 }
 
-fn text(shown: &AccountView, times: &Times) -> String {
+fn text(shown: &AccountView, times: &Times, output: Output) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<14} {value}");
+        text += &output.wrapped(0, &format!("{name:<14} {value}"));
     };
     line("account", shown.account.as_str());
     line("state", &state(shown, times.now));

@@ -209,11 +209,11 @@ fn state(shown: &SendView) -> String {
     paint(colour, shown.state)
 }
 
-fn text(shown: &SendView, times: &Times) -> String {
+fn text(shown: &SendView, times: &Times, output: Output) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            let _ = writeln!(text, "{name:<10} {value}");
+            text += &output.wrapped(0, &format!("{name:<10} {value}"));
         }
     };
     line("send", Some(shown.send.clone()));
@@ -331,10 +331,10 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
     };
     let told = SendHistory { waits, ..SendHistory::from(&stored) };
     output.print(&told, || {
-        let mut text = text(&told.send, &times);
+        let mut text = text(&told.send, &times, output);
         if let Some(Wait { why, until, expected_at }) = &told.waits {
             let until = until.map_or_else(String::new, |at| format!(", until {}", times.when(at)));
-            let _ = writeln!(text, "{:<10} {why}{until}", "waits for");
+            text += &output.wrapped(0, &format!("{:<10} {why}{until}", "waits for"));
             if let Some(command) = command(why, &told.send, &send.account) {
                 let _ = writeln!(text, "{:<10} `{command}`", "ends it");
             }
@@ -343,7 +343,8 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
             }
         }
         if let Some(LastRefusal { at, error }) = &stored.last_refusal {
-            let _ = writeln!(text, "{:<10} {error}, {}", "refused", times.when(*at));
+            let refused = format!("{:<10} {error}, {}", "refused", times.when(*at));
+            text += &output.wrapped(0, &refused);
         }
         text.push_str("history\n");
         for Happened { at, what } in &told.history {
