@@ -20,6 +20,10 @@ test:
 ci:
     .ci/run
 
+# The operator's tool to hand out, stripped: target/dist/spillway
+dist:
+    cargo build --profile dist -p spillway-cli
+
 # Play seeds: `just seeds 5000..6000`
 seeds range="1..1001":
     cargo run --release -p spillway-simulation --bin simulate -- --seeds {{ range }}

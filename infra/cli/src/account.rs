@@ -182,7 +182,7 @@ async fn show(deployment: &Deployment, id: &AccountId, output: Output) -> Result
         for warning in &shown.warnings {
             note(format_args!("profile `{}`: {warning}", shown.profile));
         }
-        output.print(&shown, || text(&shown, &times))?;
+        output.print(&shown, || text(&shown, &times, output))?;
     }
     Ok(())
 }
@@ -342,9 +342,9 @@ async fn remove(
 fn state(shown: &AccountView, now: Timestamp) -> String {
     let hold = |hold: &HoldView| {
         if hold.until == Timestamp::NEVER {
-            format!("on hold, {}", hold.cause)
+            format!("held: {}", hold.cause)
         } else {
-            format!("on hold, {}, for {}", hold.cause, span(hold.until.since(now)))
+            format!("held: {}, for {}", hold.cause, span(hold.until.since(now)))
         }
     };
     match shown.holds.iter().max_by_key(|hold| hold.until) {
@@ -354,10 +354,10 @@ fn state(shown: &AccountView, now: Timestamp) -> String {
     }
 }
 
-fn text(shown: &AccountView, times: &Times) -> String {
+fn text(shown: &AccountView, times: &Times, output: Output) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<14} {value}");
+        text += &output.wrapped(0, &format!("{name:<14} {value}"));
     };
     line("account", shown.account.as_str());
     line("state", &state(shown, times.now));

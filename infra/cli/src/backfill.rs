@@ -1,9 +1,9 @@
 //! `spillway backfill`: asks upkeep to read an account's comments.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use spillway_core::id::AccountId;
-use spillway_service::admin::AdminError;
+use spillway_service::admin::rfc3339;
 
 use crate::deployment::Where;
 use crate::output::Output;
@@ -26,14 +26,10 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
-    let id = AccountId::from(options.account.as_str());
-    let now = match deployment.admin.accounts.backfill(&id).await {
-        Err(AdminError::NotConnected(id)) => {
-            bail!("account {id} is not connected; `spillway account list` names those that are")
-        }
-        asked => asked?,
-    };
-    output.print(&serde_json::json!({ "account": id.as_str(), "asked_at": now }), || {
+    let id = AccountId::new(options.account.trim());
+    let asked_at = deployment.admin.accounts.backfill(&id).await?;
+    let asked = serde_json::json!({ "account": id.as_str(), "asked_at": rfc3339(asked_at) });
+    output.print(&asked, || {
         format!("the comments of account {id} are read within a quarter of an hour\n")
     })
 }

@@ -13,7 +13,7 @@ use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::profile::Profile;
 use spillway_core::send::PendingSend;
 use spillway_service::account::Account;
-use spillway_service::accounts_file::{self, AccountsFileError, Mistake};
+use spillway_service::accounts_file::{self, AccountsFileError, Mistake, Reason};
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
 use spillway_service::fields::{self, Field};
@@ -179,9 +179,18 @@ pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyho
     let mut reasons = String::new();
     for Mistake { line, reason } in &error.mistakes {
         let source = text.lines().nth(line - 1).unwrap_or_default().trim_end();
-        let _ = write!(reasons, "{file}:{line}: {reason}\n  {line} | {source}\n");
+        let _ = write!(reasons, "{file}:{line}: {reason}{}\n  {line} | {source}\n", help(reason));
     }
     Refused { file: file.to_owned(), reasons: reasons.trim_end().to_owned() }.into()
+}
+
+/// The command that helps with a mistake, if one does.
+fn help(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::OtherFormat(_) => ": `spillway campaign apply --help` shows one",
+        Reason::NotConnected(_) => " with `spillway connect`",
+        _ => "",
+    }
 }
 
 async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<()> {

@@ -13,7 +13,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::events::EventView;
 
 use crate::deployment::Where;
-use crate::output::{Columns, Output, Times, heard, parse_limit, parse_span};
+use crate::output::{Columns, Output, Times, counted, heard, parse_limit, parse_span};
 
 /// Whose events, and how far back.
 #[derive(Args)]
@@ -129,8 +129,9 @@ fn said(event: &Event, times: &Times) -> String {
         Event::CampaignPaused { campaign } => format!("campaign `{campaign}` was paused by hand"),
         Event::CampaignResumed { campaign } => format!("campaign `{campaign}` was resumed by hand"),
         Event::ServerErrors { calls, server_errors } => format!(
-            "{server_errors} of about {calls} calls of this hour ended in a 5xx of Meta's: those DMs may \
-             have been made, and `send list` names them as failed (unknown)"
+            "{server_errors} of about {} of this hour ended in a 5xx of Meta's: those DMs may have \
+             been made, and `send list` names them as failed (unknown)",
+            counted(*calls as usize, "call")
         ),
         Event::TierChanged { from, to } => {
             format!("tier {} instead of {}", u8::from(*to), u8::from(*from))

@@ -74,6 +74,7 @@ fn readable(error: &anyhow::Error) -> String {
     let mut said = Vec::new();
     for link in error.chain() {
         said.push(link.to_string());
+        said.extend(next_step(link).map(str::to_owned));
         // Its message includes those below it.
         if let Some(failure) = failure(link) {
             said.extend(failure.kind.hint().map(str::to_owned));
@@ -81,6 +82,14 @@ fn readable(error: &anyhow::Error) -> String {
         }
     }
     said.join(": ")
+}
+
+/// The command that helps with an error, if one does.
+fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    match error.downcast_ref()? {
+        AdminError::NotConnected(_) => Some("`spillway account list` names those that are"),
+        _ => None,
+    }
 }
 
 /// The failure of a service that an error is about.

@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::civil::DateTime;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::Serialize;
 use spillway_core::active_hours::{TimeOfDay, Zone};
 use spillway_core::budget::Budget;
@@ -19,9 +18,10 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::{Class, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
+use spillway_service::admin::rfc3339;
 
 use crate::limits;
-use crate::output::{Output, cell};
+use crate::output::{Output, Times, cell};
 
 /// What comes, and the limits it meets.
 #[derive(Args)]
@@ -106,6 +106,11 @@ struct Report {
     too_late: usize,
     first_at: Option<String>,
     last_at: Option<String>,
+    /// The zone of the days and hours.
+    time_zone: String,
+    /// The first DM and the last one by the account's clocks.
+    #[serde(skip)]
+    local: Option<(String, String)>,
     /// Seconds from the first comment to the last DM.
     finish_s: f64,
     days: Vec<Day>,
@@ -123,11 +128,8 @@ struct Day {
 
 /// Forecasts.
 pub(crate) fn run(options: &Options, now: Timestamp, output: Output) -> Result<()> {
-    let zone = TimeZoneDatabase::bundled()
-        .get(&options.time_zone.to_string())
-        .map_err(|error| anyhow!("{error}"))?;
     let at = match &options.at {
-        Some(text) => local_time(text, &zone)?,
+        Some(text) => local_time(text, &options.time_zone)?,
         None => now,
     };
     let profile = limits::profile(&options.profile, options.profiles.as_deref())?;
@@ -155,28 +157,22 @@ pub(crate) fn run(options: &Options, now: Timestamp, output: Output) -> Result<(
         .collect();
     let (budget, cursor) = (Budget::default(), Cursor::default());
     let fates = forecast(&rules, &budget, &cursor, at, &[], &sends);
-    let report = Report::of(&rules, &fates, at, &zone);
+    let report = Report::of(&rules, &fates, at);
     output.print(&report, || report.render())
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn local_time(text: &str, zone: &TimeZone) -> Result<Timestamp> {
+fn local_time(text: &str, zone: &Zone) -> Result<Timestamp> {
     let local: Option<DateTime> = text.parse().ok();
     local
-        .and_then(|local| zone.to_ambiguous_timestamp(local).compatible().ok())
-        .and_then(|at| u64::try_from(at.as_millisecond()).ok())
-        .map(Timestamp::from_millis)
+        .and_then(|local| zone.instant(local))
         .with_context(|| format!("--at `{text}`: write a date and time such as 2026-11-27T18:00"))
 }
 
-fn local(at: Timestamp, zone: &TimeZone) -> DateTime {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    zone.to_datetime(jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX))
-}
-
 impl Report {
-    fn of(rules: &Rules, fates: &[Forecast], start: Timestamp, zone: &TimeZone) -> Self {
+    fn of(rules: &Rules, fates: &[Forecast], start: Timestamp) -> Self {
+        let zone = &rules.terms().time_zone;
         let mut sent_at: Vec<Timestamp> = fates
             .iter()
             .filter_map(|fate| match fate {
@@ -189,7 +185,7 @@ impl Report {
         sent_at.sort_unstable();
         let mut days: Vec<Day> = Vec::new();
         for &at in &sent_at {
-            let at = local(at, zone);
+            let Some(at) = zone.local(at) else { continue };
             let date = at.date().to_string();
             if days.last().is_none_or(|day| day.date != date) {
                 days.push(Day { date, sent: 0, by_hour: [0; 24] });
@@ -199,8 +195,8 @@ impl Report {
                 day.by_hour[usize::try_from(at.hour()).unwrap_or(0)] += 1;
             }
         }
-        let shown =
-            |at: Option<&Timestamp>| at.map(|&at| local(at, zone).strftime("%F %H:%M").to_string());
+        let (first, last) = (sent_at.first().copied(), sent_at.last().copied());
+        let times = Times { now: start, zone: zone.clone() };
         let warnings = rules.profile().warnings(rules.terms().tier);
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         let too_late = fates.len() - sent_at.len() - in_public;
@@ -217,8 +213,10 @@ impl Report {
             sent: sent_at.len(),
             in_public,
             too_late,
-            first_at: shown(sent_at.first()),
-            last_at: shown(sent_at.last()),
+            first_at: first.and_then(rfc3339),
+            last_at: last.and_then(rfc3339),
+            time_zone: zone.to_string(),
+            local: first.zip(last).map(|(first, last)| (times.at(first), times.at(last))),
             finish_s: sent_at.last().map_or(0.0, |last| last.since(start).as_secs_f64()),
             days,
             warnings,
@@ -235,7 +233,7 @@ impl Report {
             let _ = writeln!(out, "  public  {count:>9}  {share:5.1} %");
         }
         let _ = writeln!(out, "  too late{:>9}  {:5.1} %", self.too_late, share(self.too_late));
-        if let (Some(first), Some(last)) = (&self.first_at, &self.last_at) {
+        if let Some((first, last)) = &self.local {
             let _ = writeln!(out, "first DM  {first}");
             let _ = writeln!(out, "last DM   {last}, {} later", days(self.finish_s));
         }

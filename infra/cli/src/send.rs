@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
 use spillway_core::meta_error::LastRefusal;
-use spillway_core::send::{Lane, PendingSend, Stage};
+use spillway_core::send::{PendingSend, Stage};
+use spillway_core::status::Why;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::send_view::{Happened, SendHistory, SendView};
 use spillway_service::admin::sends::{Cancelled, CancelledAll, RetriedView, State, Stored};
-use spillway_service::admin::wait::Wait;
+use spillway_service::admin::wait::{Wait, Waits};
 
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
@@ -207,18 +209,18 @@ fn state(shown: &SendView) -> String {
     paint(colour, shown.state)
 }
 
-fn text(shown: &SendView, times: &Times) -> String {
+fn text(shown: &SendView, times: &Times, output: Output) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            let _ = writeln!(text, "{name:<10} {value}");
+            text += &output.wrapped(0, &format!("{name:<10} {value}"));
         }
     };
     line("send", Some(shown.send.clone()));
     line("state", Some(state(shown)));
-    line("cause", shown.cause.clone());
+    line("cause", shown.cause.map(str::to_owned));
     line("campaign", Some(shown.campaign.to_string()));
-    line("lane", Some(lane(shown.lane).to_owned()));
+    line("lane", Some(shown.lane.to_string()));
     line("matched", Some(times.when(shown.matched_at)));
     line("not before", shown.not_before.map(|at| times.when(at)));
     line("slot", shown.slot.map(|at| times.when(at)));
@@ -231,15 +233,6 @@ fn text(shown: &SendView, times: &Times) -> String {
     line("note", unclear.then(|| "an earlier attempt may have arrived".to_owned()));
     line("epoch", Some(shown.epoch.to_string()));
     text
-}
-
-fn lane(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Live => "live",
-        Lane::Inbound => "inbound",
-        Lane::FollowUp => "follow_up",
-        Lane::Outbound => "outbound",
-    }
 }
 
 const COLUMNS: Columns<7> = Columns {
@@ -291,10 +284,10 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
             [
                 shown.send.clone(),
                 state(shown),
-                shown.cause.clone().unwrap_or_else(|| "-".into()),
+                shown.cause.unwrap_or("-").to_owned(),
                 shown_at(shown.slot.or(shown.ended_at)),
                 shown.campaign.to_string(),
-                lane(shown.lane).to_owned(),
+                shown.lane.to_string(),
                 shown_at(shown.deadline),
             ]
         };
@@ -338,16 +331,20 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
     };
     let told = SendHistory { waits, ..SendHistory::from(&stored) };
     output.print(&told, || {
-        let mut text = text(&told.send, &times);
+        let mut text = text(&told.send, &times, output);
         if let Some(Wait { why, until, expected_at }) = &told.waits {
             let until = until.map_or_else(String::new, |at| format!(", until {}", times.when(at)));
-            let _ = writeln!(text, "{:<10} {why}{until}", "waits for");
+            text += &output.wrapped(0, &format!("{:<10} {why}{until}", "waits for"));
+            if let Some(command) = command(why, &told.send, &send.account) {
+                let _ = writeln!(text, "{:<10} `{command}`", "ends it");
+            }
             if let Some(at) = expected_at {
                 let _ = writeln!(text, "{:<10} ~{}", "goes out", times.when(*at));
             }
         }
         if let Some(LastRefusal { at, error }) = &stored.last_refusal {
-            let _ = writeln!(text, "{:<10} {error}, {}", "refused", times.when(*at));
+            let refused = format!("{:<10} {error}, {}", "refused", times.when(*at));
+            text += &output.wrapped(0, &refused);
         }
         text.push_str("history\n");
         for Happened { at, what } in &told.history {
@@ -355,6 +352,20 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
         }
         text
     })
+}
+
+/// The command that ends a wait, if one does.
+fn command(why: &Waits, send: &SendView, account: &AccountId) -> Option<String> {
+    match why {
+        Waits::Account(Why::Answer(HoldCause::TokenDead) | Why::TokenOver) => {
+            Some("spillway connect".into())
+        }
+        Waits::Account(Why::ByHand(_)) => Some(format!("spillway account resume {account}")),
+        Waits::CampaignPaused => {
+            Some(format!("spillway campaign resume {account} {}", send.campaign))
+        }
+        _ => None,
+    }
 }
 
 async fn cancel_all(

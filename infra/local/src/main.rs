@@ -80,9 +80,9 @@ Accounts are read from a TOML file like this:
   keywords = [\"guide\"]            # leave out to answer every comment
   messages = [\"Hi {username|there}! https://example.com/guide\"]
 
-Everything is kept in memory, and is gone when the program ends. It takes no data of a real account.
+Everything is kept in memory, and is gone when the program ends.
 
-To post a comment as anybody, signed and delivered as Meta would:
+To post a comment as anybody, signed and delivered as Meta would (the program prints its own URLs):
 
   curl -sS WEBHOOK/_comments -d '{\"account\": \"17841400000000001\", \"text\": \"guide\", \"username\": \"ana\"}'
 

@@ -34,7 +34,7 @@ impl Zone {
     }
 
     /// Returns when these clocks show `time`: the later instant where they jump over it.
-    fn instant(&self, time: civil::DateTime) -> Option<Timestamp> {
+    pub fn instant(&self, time: civil::DateTime) -> Option<Timestamp> {
         let millis = self.0.to_ambiguous_timestamp(time).compatible().ok()?.as_millisecond();
         u64::try_from(millis).ok().map(Timestamp::from_millis)
     }

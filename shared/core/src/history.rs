@@ -50,7 +50,7 @@ pub enum Past {
 impl fmt::Display for Past {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, stage) = match self {
-            Self::Ended(reason) => return write!(f, "failed: {}", reason.name()),
+            Self::Ended(reason) => return write!(f, "failed: {}", reason.as_str()),
             Self::Retried => return f.write_str("brought back by hand"),
             Self::Step(Step::Claim { .. }) => return f.write_str("claimed: its call begins"),
             Self::Step(Step::Dated { .. }) => {
@@ -82,7 +82,7 @@ impl PastStep {
             Stage::Parked | Stage::Sending { .. } => word.to_owned(),
         };
         let what = match what {
-            Past::Ended(reason) => format!("ended {}", reason.name()),
+            Past::Ended(reason) => format!("ended {}", reason.as_str()),
             Past::Retried => "retried".into(),
             Past::Step(Step::Claim { lease_until }) => {
                 let slot = slot.map(|slot| format!(" {}", slot.as_millis())).unwrap_or_default();
@@ -109,7 +109,7 @@ impl PastStep {
         let what = match word {
             "ended" => {
                 let name = words.next()?;
-                let reason = FailReason::ALL.into_iter().find(|reason| reason.name() == name)?;
+                let reason = FailReason::ALL.into_iter().find(|reason| reason.as_str() == name)?;
                 Past::Ended(reason)
             }
             "retried" => Past::Retried,

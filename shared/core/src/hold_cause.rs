@@ -32,17 +32,48 @@ pub enum HoldCause {
     Operator,
 }
 
-impl fmt::Display for HoldCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl HoldCause {
+    /// Every cause.
+    pub const ALL: [Self; 8] = [
+        Self::Throttled,
+        Self::Blocked,
+        Self::TokenDead,
+        Self::Permission,
+        Self::NearLimit,
+        Self::Refusing,
+        Self::Failing,
+        Self::Operator,
+    ];
+
+    /// The word for it, the same in stores, JSON and text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Throttled => "throttled",
             Self::Blocked => "blocked",
-            Self::TokenDead => "token dead",
-            Self::Permission => "permission missing",
-            Self::NearLimit => "near limit",
-            Self::Refusing => "refusing everybody",
+            Self::TokenDead => "token_dead",
+            Self::Permission => "permission",
+            Self::NearLimit => "near_limit",
+            Self::Refusing => "refusing",
             Self::Failing => "failing",
-            Self::Operator => "by hand",
-        })
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for HoldCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_has_one_word() {
+        for cause in HoldCause::ALL {
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());
+        }
     }
 }

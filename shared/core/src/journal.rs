@@ -46,7 +46,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token_ends: Option<Timestamp>,
     },
-    /// The token has ended or was withdrawn: only a new login helps (`spillway connect`).
+    /// The token has ended or was withdrawn: only a new login helps.
     TokenDead,
     /// The account's owner has removed the app in Instagram.
     Deauthorized,

@@ -11,6 +11,7 @@
 //! check. A send that is put off takes a step too: otherwise each copy of its message that SQS
 //! makes would come back as two.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,9 +40,25 @@ impl Lane {
     /// Every lane, first to last.
     pub const ALL: [Self; 4] = [Self::Live, Self::Inbound, Self::FollowUp, Self::Outbound];
 
+    /// The word for it, the same in stores, JSON and text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Inbound => "inbound",
+            Self::FollowUp => "follow_up",
+            Self::Outbound => "outbound",
+        }
+    }
+
     /// Returns the rank, 0 for the first lane.
     pub const fn rank(self) -> u8 {
         self as u8
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -479,8 +496,8 @@ impl FailReason {
         Self::NoAnswer,
     ];
 
-    /// Its name, as reports and stores have it.
-    pub const fn name(self) -> &'static str {
+    /// The word for it, the same in stores, JSON and text.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReplyRefused => "reply_refused",
             Self::CommentGone => "comment_gone",
@@ -505,6 +522,17 @@ pub enum CancelReason {
     CampaignRemoved,
     /// By hand.
     Operator,
+}
+
+impl CancelReason {
+    /// The word for it, the same in stores, JSON and text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountRemoved => "account_removed",
+            Self::CampaignRemoved => "campaign_removed",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -551,7 +579,7 @@ mod tests {
     #[test]
     fn reasons_have_the_names_that_are_stored() {
         for reason in FailReason::ALL {
-            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }
 
@@ -618,6 +646,14 @@ mod tests {
 
     #[test]
     fn lanes_stand_in_their_order() {
+        for lane in Lane::ALL {
+            assert_eq!(serde_json::to_value(lane).unwrap(), lane.as_str());
+        }
+        let reasons =
+            [CancelReason::AccountRemoved, CancelReason::CampaignRemoved, CancelReason::Operator];
+        for reason in reasons {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
         assert!(Lane::ALL.windows(2).all(|pair| pair[0].rank() < pair[1].rank()));
     }
 }

@@ -41,21 +41,43 @@ pub enum State {
     Healthy,
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TokenDead => "token dead",
+impl State {
+    /// Every state, the gravest first.
+    pub const ALL: [Self; 11] = [
+        Self::TokenDead,
+        Self::Blocked,
+        Self::Unsubscribed,
+        Self::Silent,
+        Self::Held,
+        Self::CampaignHeld,
+        Self::CampaignPaused,
+        Self::TokenExpiring,
+        Self::Slowed,
+        Self::WarmingUp,
+        Self::Healthy,
+    ];
+
+    /// The word for it, the same in JSON and text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenDead => "token_dead",
             Self::Blocked => "blocked",
             Self::Unsubscribed => "unsubscribed",
             Self::Silent => "silent",
             Self::Held => "held",
-            Self::CampaignHeld => "campaign held",
-            Self::CampaignPaused => "campaign paused",
-            Self::TokenExpiring => "token expiring",
+            Self::CampaignHeld => "campaign_held",
+            Self::CampaignPaused => "campaign_paused",
+            Self::TokenExpiring => "token_expiring",
             Self::Slowed => "slowed",
-            Self::WarmingUp => "warming up",
+            Self::WarmingUp => "warming_up",
             Self::Healthy => "healthy",
-        })
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -201,11 +223,11 @@ impl fmt::Display for Next {
             Self::GoesOn => "sending goes on",
             Self::Probe(_) => "one call tries; if it goes through, the others follow step by step",
             Self::Resumes(_) => "sending resumes",
-            Self::Stopped => "nothing by itself: end it with `spillway account resume`",
-            Self::Paused => "nothing by itself: end it with `spillway campaign resume`",
-            Self::Login(None) => "nothing by itself: log in again with `spillway connect`",
+            Self::Stopped => "nothing by itself: somebody must resume the account",
+            Self::Paused => "nothing by itself: somebody must resume the campaign",
+            Self::Login(None) => "nothing by itself: the owner must log in again",
             Self::Login(Some(_)) => {
-                "log in again with `spillway connect`; one call tries whether the token works again"
+                "the owner must log in again; one call tries whether the token works again"
             }
             Self::Renewal => "it is renewed within the hour, if Meta does it; else log in again",
             Self::Subscription(_) => "it is subscribed again, and what was missed is read",
@@ -445,6 +467,14 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
     const HOUR: Duration = Duration::from_secs(3600);
     const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn a_state_has_one_word() {
+        for state in State::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        assert!(State::ALL.is_sorted());
+    }
 
     /// What there is to know of an account.
     struct Known {

@@ -130,9 +130,7 @@ pub enum Reason {
     #[error("{0}")]
     Toml(String),
     /// It is in another format, as its first line tells.
-    #[error(
-        "this looks like {0}, and accounts files are TOML: `spillway campaign apply --help` shows one"
-    )]
+    #[error("this looks like {0}, and accounts files are TOML")]
     OtherFormat(&'static str),
     /// More mistakes than are reported.
     #[error("there are more than {0} mistakes: mend these first")]
@@ -154,7 +152,7 @@ pub enum Reason {
     )]
     AccountId(AccountId),
     /// Something that is to be changed does not exist.
-    #[error("account {0} is not connected: do that first, with `spillway connect`")]
+    #[error("account {0} is not connected: connect it first")]
     NotConnected(AccountId),
     /// An account is listed twice.
     #[error("account {0} is listed twice: put its campaigns under one [[account]]")]

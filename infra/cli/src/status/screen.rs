@@ -143,7 +143,10 @@ fn draw_one(frame: &mut Frame<'_>, overview: &Overview, now: Timestamp, area: Re
         Layout::horizontal([Constraint::Length(44), Constraint::Min(20)]).areas(below);
     let conditions = overview.conditions.iter().map(|condition| {
         let state = Span::styled(condition.state.to_string(), colour(condition.state));
-        Line::from(vec![state, Span::raw(format!(": {}", text::sentence(condition, &times)))])
+        Line::from(vec![
+            state,
+            Span::raw(format!(": {}", text::told(condition, &overview.account, &times))),
+        ])
     });
     let server_errors = (overview.calls.server_errors > 0)
         .then(|| Line::styled(text::server_errors(overview, &times), Color::Yellow));

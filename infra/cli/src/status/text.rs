@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use spillway_core::answers::Tally;
+use spillway_core::id::AccountId;
 use spillway_core::load::{ByHour, Headroom};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::Lane;
-use spillway_core::status::State;
+use spillway_core::status::{Condition, Next, State, Why};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::{Extent, Overview};
 
-use crate::output::{Columns, Output, Paint, Times, heard, paint, span};
+use crate::output::{Columns, Output, Paint, Times, counted, heard, paint, span};
 
 /// How many cells an account's line has.
 pub(super) const COLUMNS: usize = 9;
@@ -37,7 +38,7 @@ pub(super) fn all(overviews: &[Overview], now: Timestamp, output: Output) -> Str
             if condition.state == State::Healthy {
                 continue;
             }
-            let sentence = sentence(condition, &times(overview, now));
+            let sentence = told(condition, &overview.account, &times(overview, now));
             let state = said(condition.state);
             sentences += &output.wrapped(0, &format!("{}: {state}: {sentence}", overview.account));
         }
@@ -84,7 +85,8 @@ fn waiting(overview: &Overview) -> String {
 pub(super) fn server_errors(overview: &Overview, times: &Times) -> String {
     let Tally { calls, server_errors } = overview.calls;
     format!(
-        "{server_errors} of about {calls} calls ({}%) ended in a 5xx of Meta's, since {}",
+        "{server_errors} of about {} ({}%) ended in a 5xx of Meta's, since {}",
+        counted(calls as usize, "call"),
         overview.calls.percent(),
         times.when(overview.calls_since)
     )
@@ -105,7 +107,7 @@ fn said(state: State) -> String {
 }
 
 /// Why, since when, and what is next.
-pub(crate) fn sentence(condition: &spillway_core::status::Condition, times: &Times) -> String {
+pub(crate) fn sentence(condition: &Condition, times: &Times) -> String {
     let mut out = condition.why.to_string();
     if let Some(since) = condition.since {
         let _ = write!(out, ", since {}", times.when(since));
@@ -120,6 +122,22 @@ pub(crate) fn sentence(condition: &spillway_core::status::Condition, times: &Tim
 const QUOTAS: Columns<4> = Columns { heads: ["  QUOTA", "USED", "", ""], least_first: &[] };
 const LANES: Columns<3> = Columns { heads: ["  LANE", "QUEUED", "PARKED"], least_first: &[] };
 
+/// The same, with the command that an operator needs, if one does.
+pub(super) fn told(condition: &Condition, account: &AccountId, times: &Times) -> String {
+    let sentence = sentence(condition, times);
+    let command = match (condition.next, &condition.why) {
+        (Next::Stopped, _) | (Next::Resumes(_), Why::ByHand(_)) => {
+            format!("spillway account resume {account}")
+        }
+        (Next::Paused, Why::CampaignPaused(campaign)) => {
+            format!("spillway campaign resume {account} {campaign}")
+        }
+        (Next::Login(_), _) => "spillway connect".to_owned(),
+        _ => return sentence,
+    };
+    format!("{sentence} (`{command}`)")
+}
+
 /// All of one account.
 pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String {
     let times = times(overview, now);
@@ -127,7 +145,7 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
     let Overview { account, tier, profile, .. } = overview;
     let _ = writeln!(out, "{account}  tier {}, profile {profile}", u8::from(*tier));
     for condition in &overview.conditions {
-        let sentence = sentence(condition, &times);
+        let sentence = told(condition, account, &times);
         out += &output.wrapped(2, &format!("{}: {sentence}", said(condition.state)));
     }
     let rows: Vec<[String; 4]> = overview
@@ -146,16 +164,14 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
     let _ = write!(out, "\n{}", output.table(&QUOTAS, &rows, ""));
     let lanes = Lane::ALL.into_iter().zip(overview.backlog.lanes);
     let rows: Vec<[String; 3]> = lanes
-        .map(|(lane, of)| {
-            [format!("  {}", name(lane)), of.queued.to_string(), of.parked.to_string()]
-        })
+        .map(|(lane, of)| [format!("  {lane}"), of.queued.to_string(), of.parked.to_string()])
         .collect();
     let _ = write!(out, "\n{}", output.table(&LANES, &rows, ""));
     if overview.backlog.extent == Extent::First {
         let _ = writeln!(out, "  more wait than were read: these are the first");
     }
     out.push('\n');
-    let line = |name: &str, value: String| format!("  {name:<12}  {value}\n");
+    let line = |name: &str, value: String| output.wrapped(2, &format!("{name:<12}  {value}"));
     if let Some(at) = overview.next_at {
         out += &line("next DM", times.when(at));
     }
@@ -179,16 +195,6 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
         writeln!(out, "  {}│{}", past(overview), bars(&overview.planned_by_hour, most(overview)));
     let _ = writeln!(out, "  {:>24}│now; █ = {}", "", most(overview));
     out
-}
-
-/// The lane's name.
-pub(super) const fn name(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Live => "live",
-        Lane::Inbound => "inbound",
-        Lane::FollowUp => "follow-up",
-        Lane::Outbound => "outbound",
-    }
 }
 
 /// How full a quota is, in ten cells.

@@ -79,7 +79,7 @@ async fn a_hold_that_meta_caused_ends_by_hand_only_if_that_is_confirmed() {
     stand.comment(OTHER, "hello", 0..2).await;
     let held = |shown: &Value| shown["holds"][0]["cause"] == "token_dead";
     stand.until(&["account", "show", OTHER], held).await;
-    let asked = stand.run(&["account", "resume", OTHER]).await.failed(5, "token dead");
+    let asked = stand.run(&["account", "resume", OTHER]).await.failed(5, "token_dead");
     assert!(asked.stderr.contains("--yes") && asked.stdout.is_empty(), "{}", asked.stderr);
     let ended = stand.json(&["account", "resume", OTHER, "--yes"]).await;
     assert_eq!(ended["ended"], json!(["token_dead"]));

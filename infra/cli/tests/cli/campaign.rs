@@ -135,7 +135,9 @@ async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() 
     // Nothing pretends that they go by themselves.
     let status = stand.json(&["status", CREATOR]).await["accounts"][0].clone();
     assert_eq!(status["state"], "campaign_paused", "{status}");
-    assert!(status["next"].as_str().unwrap().contains("`spillway campaign resume`"), "{status}");
+    assert_eq!(status["next"], "nothing by itself: somebody must resume the campaign");
+    let told = stand.run(&["status", CREATOR]).await.ok().stdout;
+    assert!(told.contains("`spillway campaign resume 17841400000000001 guide`"), "{told}");
     assert_eq!((&status["next_dm_at"], &status["last_dm_at"]), (&Value::Null, &Value::Null));
     let shown = stand.json(&["send", "show", &send_id(CREATOR, 0)]).await["waits"].clone();
     assert!(shown["why"].as_str().unwrap().starts_with("its campaign is paused"), "{shown}");

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use crate::stand::{Ran, program};
 
-const COMMANDS: [&str; 40] = [
+pub(crate) const COMMANDS: [&str; 40] = [
     "",
     "deployment",
     "connect",

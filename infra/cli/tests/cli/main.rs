@@ -8,6 +8,7 @@ mod charge;
 mod deployment;
 mod dlq;
 mod doctor;
+mod forms;
 mod help;
 mod readme;
 mod send;

@@ -21,7 +21,12 @@ fn rename(value: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(rename),
-        Value::Object(fields) => fields.values_mut().for_each(rename),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(rename);
+            if let Some(trace @ Value::String(_)) = fields.get_mut("trace_id") {
+                *trace = "<trace>".into();
+            }
+        }
         _ => {}
     }
 }

@@ -12,6 +12,7 @@ use spillway_local::serve::{self, ServeOptions, Served};
 use spillway_local::setup::QuotaOptions;
 use spillway_meta::signature::sign;
 
+use crate::forms::assert_documented;
 use crate::terminal::{Size, Terminal};
 
 /// The account with the campaign `guide`.
@@ -152,10 +153,13 @@ impl Stand {
         tokio::task::spawn_blocking(run).await.unwrap()
     }
 
+    /// Runs the program for this stack, and returns its JSON, which has the documented form.
     pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         let mut with_json = vec!["--json"];
         with_json.extend(arguments);
-        self.run(&with_json).await.ok().json()
+        let printed = self.run(&with_json).await.ok().json();
+        assert_documented(arguments, &printed);
+        printed
     }
 
     /// Comments by different people on one Reel, as Meta would tell of them.

@@ -59,6 +59,20 @@ fn the_report_for_people_names_every_state_and_the_limits() {
     }
 }
 
+/// What is read in part ends without a complaint.
+#[test]
+fn a_pipe_that_is_closed_early_ends_quietly() {
+    for arguments in [&["--comments", "5"][..], &["--comments", "5", "--json"]] {
+        let mut program = program();
+        program.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = program.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let stderr = text(&output.stderr);
+        assert!(output.status.success() && !stderr.contains("panic"), "{arguments:?}: {stderr}");
+    }
+}
+
 #[test]
 fn the_drill_prints_what_each_trouble_did() {
     let some = ["drill", "--comments", "60", "--only", "store,queue"];

@@ -3,5 +3,6 @@
 
 mod cli;
 mod drill;
+mod events;
 mod serve;
 mod week;

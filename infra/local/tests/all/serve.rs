@@ -102,6 +102,20 @@ async fn a_comment_that_cannot_be_posted_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_help_lists_every_kind_of_fault() {
+    let (served, http) = served().await;
+    let faults = format!("{}/_faults", served.addresses.graph_url);
+    let answer = http.post(faults).body(r#"{"kind":"?"}"#).send().await.unwrap();
+    let refused: Value = answer.json().await.unwrap();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_spillway-local"));
+    let help = program.args(["serve", "--help"]).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    for kind in refused["kinds"].as_array().unwrap() {
+        assert!(help.contains(kind.as_str().unwrap()), "{kind} is missing:\n{help}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_welcome_names_every_account_and_keyword_and_what_ends_with_it() {
     let (served, _) = served().await;
     let welcome = served.welcome();

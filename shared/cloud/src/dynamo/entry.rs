@@ -178,7 +178,7 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
     })
 }
 
-/// Meta's last refusal of the send. What cannot be read is left out, as of [`steps`].
+/// Meta's last refusal of the send. What cannot be read is left out, as with [`steps`].
 pub(super) fn last_refusal(item: &Item) -> Option<LastRefusal> {
     serde_json::from_str(item.get("refused")?.as_s().ok()?).ok()
 }

@@ -104,7 +104,6 @@ impl fmt::Display for DenialReason {
             Self::Quota(id) => write!(f, "quota {id}"),
             Self::Hours => f.write_str("active hours"),
             Self::Pace => f.write_str("pace"),
-            Self::Hold(HoldCause::Operator) => f.write_str("hold by hand"),
             Self::Hold(cause) => write!(f, "hold ({cause})"),
             Self::AppHold(cause) => write!(f, "hold of the app ({cause})"),
             Self::RecipientHold => f.write_str("hold of the recipient"),

@@ -56,7 +56,7 @@ pub struct Admin {
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// There is no such account.
-    #[error("account {0} is not connected here: `spillway account list` names those that are")]
+    #[error("account {0} is not connected")]
     NotConnected(AccountId),
     /// It was removed after it was read.
     #[error("account {0} was removed meanwhile")]

@@ -51,7 +51,7 @@ pub struct SendView {
     #[serde(serialize_with = "optional")]
     pub ended_at: Option<Timestamp>,
     /// Why it failed or was cancelled.
-    pub cause: Option<String>,
+    pub cause: Option<&'static str>,
 }
 
 /// A send with all that happened to it.
@@ -139,8 +139,11 @@ impl From<&Stored> for SendHistory {
         let mut history = vec![happened(stored.matched_at, "matched".to_owned())];
         let first = stored.steps.first().map_or(1, |step| step.epoch);
         if first > 1 {
-            let steps = first - 1;
-            history.push(happened(stored.matched_at, format!("{steps} steps that are not kept")));
+            let lost = match first - 1 {
+                1 => "a step that is not kept".to_owned(),
+                steps => format!("{steps} steps that are not kept"),
+            };
+            history.push(happened(stored.matched_at, lost));
         }
         for step in &stored.steps {
             history.extend(step.slot.map(|slot| happened(slot, "its slot".to_owned())));
@@ -156,11 +159,10 @@ impl From<&Stored> for SendHistory {
 }
 
 /// Why it failed or was cancelled, as the stores have it.
-fn cause(outcome: &Outcome) -> Option<String> {
-    let reason = match outcome {
-        Outcome::Failed { reason } => serde_json::to_value(reason),
-        Outcome::Cancelled { reason } => serde_json::to_value(reason),
-        Outcome::Sent { .. } | Outcome::Expired => return None,
-    };
-    reason.ok()?.as_str().map(str::to_owned)
+fn cause(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Failed { reason } => Some(reason.as_str()),
+        Outcome::Cancelled { reason } => Some(reason.as_str()),
+        Outcome::Sent { .. } | Outcome::Expired => None,
+    }
 }

@@ -42,6 +42,8 @@ pub struct AccountStatus {
     pub conditions: Vec<ConditionView>,
     /// Its tier.
     pub tier: u8,
+    /// The time zone of its day.
+    pub time_zone: String,
     /// The name of its profile.
     pub profile: String,
     /// What is left of each quota.
@@ -167,6 +169,7 @@ impl From<&Overview> for AccountStatus {
             next_at: first.and_then(|first| first.next.at()),
             conditions: overview.conditions.iter().map(ConditionView::from).collect(),
             tier: overview.tier.into(),
+            time_zone: overview.time_zone.to_string(),
             profile: overview.profile.clone(),
             quotas: quotas.collect(),
             backlog: lanes

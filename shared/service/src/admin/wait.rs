@@ -48,12 +48,10 @@ impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account(Why::Answer(HoldCause::TokenDead) | Why::TokenOver) => {
-                f.write_str("the account's token is dead: log in again with `spillway connect`")
+                f.write_str("the account's token is dead: the owner must log in again")
             }
             Self::Account(why) => write!(f, "the account is on hold: {why}"),
-            Self::CampaignPaused => {
-                f.write_str("its campaign is paused: `spillway campaign resume` lets it go")
-            }
+            Self::CampaignPaused => f.write_str("its campaign is paused"),
             Self::CampaignHeld => f.write_str("Meta refuses the link or the text of its campaign"),
             Self::RecipientHeld => f.write_str("Meta says that its person had too many messages"),
             Self::NotBefore => f.write_str("it may not go before then"),

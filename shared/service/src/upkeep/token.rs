@@ -165,7 +165,7 @@ impl Upkeeper {
         self.meter.count(Metric::EndingTokens, 1);
         if upkeep.dead_since.is_none() {
             upkeep.dead_since = Some(self.clock.now());
-            error!(account = %id, "the token has ended or was withdrawn: connect the account again (`spillway connect`)");
+            error!(account = %id, "the token has ended or was withdrawn: connect the account again");
             self.tell(id, Event::TokenDead).await;
         }
     }
