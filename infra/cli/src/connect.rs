@@ -37,8 +37,9 @@ With a login, for your own app (no page has to exist at the redirect URI: the br
   spillway connect accounts.toml --app-id 990602627938098 --redirect-uri https://example.com/
 
 It asks for the address that the browser shows after the login, without showing it, or reads it from standard
-input. So no process list or shell history contains the code. The code is exchanged for a token of 60 days, which upkeep renews, and the account is subscribed to
-its webhooks. The app's secret is read from the deployment's secret.
+input. So no process list or shell history contains the code. It is exchanged for a token of 60 days, which
+upkeep renews, and the account is subscribed to its webhooks. The app's secret is read from the
+deployment's secret.
 
 With a token that you have. It is read from standard input, or from the terminal without being shown,
 so that no process list or shell history contains it. One call asks Meta whose it is before anything is

@@ -205,7 +205,7 @@ mod tests {
         let some = letters(&count(3, Some(now - Duration::from_secs(7200))), now);
         assert_eq!(
             (some.verdict, &*some.said),
-            (Warning, "it holds about 3, the oldest of 2 h ago")
+            (Warning, "it holds about 3, the oldest of 2 h 0 min ago")
         );
         let unknown = StoreError::unavailable("count the dead letters", "no answer");
         assert_eq!(letters(&Err(unknown), now).verdict, Wrong);

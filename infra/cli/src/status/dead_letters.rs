@@ -90,7 +90,10 @@ mod tests {
         let shown = serde_json::to_value(&none).unwrap();
         assert_eq!(shown, json!({ "messages": 0, "oldest_at": null }));
         let some = look(Some(&[60, 7200, 3600])).await.text(NOW);
-        assert!(some.contains("about 3, the oldest of 2 h ago. `spillway dlq list`"), "{some}");
+        assert!(
+            some.contains("about 3, the oldest of 2 h 0 min ago. `spillway dlq list`"),
+            "{some}"
+        );
         let unknown = look(None).await;
         assert!(unknown.text(NOW).contains("dead letters: unknown ("), "{}", unknown.text(NOW));
         let shown = serde_json::to_value(&unknown).unwrap();
