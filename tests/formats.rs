@@ -544,7 +544,7 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
     before.remove("delete_codes").unwrap();
     world.lay(&before).await;
     let before = maintenance.record(&id).await.unwrap().unwrap();
-    assert_eq!(before.delete, record.delete);
+    assert!(before.delete.iter().eq(["c0de"]), "{before:?}");
     let due = before.due;
     assert!(maintenance.strike_off(&id, due).await.unwrap());
     for item in [kept, alias] {

@@ -497,7 +497,7 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
     let template = template();
     let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/OPERATIONS.md");
     let runbook = fs::read_to_string(runbook).unwrap();
-    let (_, dashboard) = dashboard(&template);
+    let (_, dashboard) = dashboard(&template, Front::FunctionUrl);
     let shown = dashboard.to_string();
     let topic = json!([{ "Fn::If": ["HasAlarmTopic", { "Ref": "AlarmTopicArn" }, { "Ref": "AlarmTopic" }] }]);
     // Those that move an alias back act on the deployment alone; errors tell somebody by another.
@@ -515,12 +515,45 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
     }
 }
 
-/// The text of the dashboard, with its placeholders, and as JSON.
-fn dashboard(template: &Value) -> (String, Value) {
-    let body = resource(template, "Dashboard")["DashboardBody"]["Fn::Sub"].clone();
-    let body = body.as_str().unwrap().to_owned();
+/// What takes Meta's requests, as the dashboard's condition has it.
+#[derive(Clone, Copy)]
+enum Front {
+    FunctionUrl = 1,
+    HttpApi = 2,
+}
+
+/// The text of the dashboard behind a front, with its placeholders, and as JSON.
+fn dashboard(template: &Value, front: Front) -> (String, Value) {
+    let body = &resource(template, "Dashboard")["DashboardBody"]["Fn::Sub"];
+    let requests = &body[1]["Requests"]["Fn::If"];
+    assert_eq!(requests[0], "IsFunctionUrl");
+    let requests = requests[front as usize]["Fn::Sub"].as_str().unwrap();
+    let body = body[0].as_str().unwrap().replace("${Requests}", requests);
     let json = serde_json::from_str(&body).unwrap();
     (body, json)
+}
+
+/// The rows of the dashboard that count Meta's requests: namespace, metric, and what is counted.
+#[test]
+fn the_dashboard_shows_the_requests_of_the_front_in_use() {
+    let template = template();
+    let rows = |front| -> Vec<[String; 4]> {
+        let (_, dashboard) = dashboard(&template, front);
+        let widgets = dashboard["widgets"].as_array().unwrap();
+        let title = |widget: &&Value| widget["properties"]["title"] == "Webhook";
+        let webhook = widgets.iter().find(title).unwrap()["properties"]["metrics"].clone();
+        let rows = webhook.as_array().unwrap().iter();
+        let of_front = rows.filter(|row| row[0].as_str().is_some_and(|name| name != NAMESPACE));
+        let texts =
+            |row: &Value| [0, 1, 2, 3].map(|at: usize| row[at].as_str().unwrap().to_owned());
+        of_front.map(texts).collect()
+    };
+    let url = ["UrlRequestCount", "Url4xxCount", "Url5xxCount"]
+        .map(|name| ["AWS/Lambda", name, "FunctionName", "${WebhookFunction}"].map(str::to_owned));
+    assert_eq!(rows(Front::FunctionUrl), url);
+    let api = ["Count", "4xx", "5xx"]
+        .map(|name| ["AWS/ApiGateway", name, "ApiId", "${HttpApi}"].map(str::to_owned));
+    assert_eq!(rows(Front::HttpApi), api);
 }
 
 /// What a part of a search for series says: `MetricName="Denied"` for instance.
@@ -532,7 +565,7 @@ fn part<'t>(expression: &'t str, before: &str, after: &str) -> &'t str {
 #[test]
 fn the_dashboard_shows_every_metric_that_is_written_and_no_other() {
     let template = template();
-    let (text, dashboard) = dashboard(&template);
+    let (text, dashboard) = dashboard(&template, Front::HttpApi);
     let mut shown = BTreeSet::new();
     for widget in dashboard["widgets"].as_array().unwrap() {
         let widget = &widget["properties"];

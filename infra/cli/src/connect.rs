@@ -34,11 +34,12 @@ use crate::text_file;
 With a login, for your own app (no page has to exist at the redirect URI: the browser shows the code):
 
   spillway connect login-url --app-id 990602627938098 --redirect-uri https://example.com/
-  spillway connect accounts.toml --app-id 990602627938098 --redirect-uri https://example.com/ \\
-    --code 'https://example.com/?code=AQBx...'
+  spillway connect accounts.toml --app-id 990602627938098 --redirect-uri https://example.com/
 
-The code is exchanged for a token of 60 days, which upkeep renews, and the account is subscribed to
-its webhooks. The app's secret is read from the deployment's secret.
+It asks for the address that the browser shows after the login, without showing it, or reads it from standard
+input. So no process list or shell history contains the code. It is exchanged for a token of 60 days, which
+upkeep renews, and the account is subscribed to its webhooks. The app's secret is read from the
+deployment's secret.
 
 With a token that you have. It is read from standard input, or from the terminal without being shown,
 so that no process list or shell history contains it. One call asks Meta whose it is before anything is
@@ -77,14 +78,11 @@ pub(crate) struct Options {
     file: Option<PathBuf>,
     /// The account of the file to connect, if the file has several and none has logged in
     account: Option<String>,
-    /// The result of a login: the code, or the URL that the browser shows
-    #[arg(long, value_name = "CODE", requires_all = ["app_id", "redirect_uri"])]
-    code: Option<String>,
-    /// The Instagram app's id (App Dashboard, Instagram, API setup with Instagram login)
-    #[arg(long, value_name = "ID", requires = "code")]
+    /// Connect by a login: the Instagram app's id (App Dashboard, Instagram, API setup with Instagram login)
+    #[arg(long, value_name = "ID", requires = "redirect_uri")]
     app_id: Option<String>,
     /// The redirect URI of the login
-    #[arg(long, value_name = "URI", requires = "code")]
+    #[arg(long, value_name = "URI", requires = "app_id")]
     redirect_uri: Option<String>,
     /// The account has sent through software before: a new account with a history needs no warm-up
     #[arg(long)]
@@ -101,7 +99,7 @@ Example:
   spillway connect login-url --app-id 990602627938098 --redirect-uri https://example.com/
 
 The owner opens the URL, logs in, and is sent to the redirect URI with a code in its query. The code can
-be used once, within an hour: pass it to `spillway connect FILE --code`.")]
+be used once, within an hour: `spillway connect FILE --app-id ID --redirect-uri URI` asks for it.")]
     LoginUrl(LoginUrl),
 }
 
@@ -149,9 +147,9 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
         output,
         deployment: place.open().await?,
     };
-    match (options.code, options.app_id, options.redirect_uri) {
-        (Some(code), Some(app_id), Some(redirect_uri)) => {
-            job.by_login(wanted.as_ref(), &app_id, &login::code_in(&code), &redirect_uri).await
+    match (options.app_id, options.redirect_uri) {
+        (Some(app_id), Some(redirect_uri)) => {
+            job.by_login(wanted.as_ref(), &app_id, &redirect_uri).await
         }
         _ => job.by_token(wanted.as_ref()).await,
     }
@@ -178,7 +176,6 @@ impl Job {
         &self,
         wanted: Option<&AccountId>,
         app_id: &str,
-        code: &SecretString,
         redirect_uri: &str,
     ) -> Result<()> {
         let deployment = &self.deployment;
@@ -197,6 +194,11 @@ impl Job {
             Some(plan) => Some(deployment.admin.accounts.payer(&gateway, plan).await?),
             None => None,
         };
+        let result = read_secret(
+            "Paste the address that the browser shows after the login, then Enter (it is not shown): ",
+            "the result of the login: the code, or the address that the browser shows",
+        )?;
+        let code = &login::code_in(result.expose_secret());
         let payer = account.as_ref().map_or(Payer::Unknown, |one| Payer::Account(&gateway, one));
         let logged_in = login.redeem(app_id, code, redirect_uri, payer).await?;
         let id = &logged_in.me.account;
@@ -226,7 +228,10 @@ impl Job {
         let deployment = &self.deployment;
         let plan = self.plan(self.file.account(wanted)?).await?;
         let id = &plan.settings.account;
-        let token = read_token()?;
+        let token = read_secret(
+            "Paste the account's long-lived access token, then Enter (it is not shown): ",
+            "the token",
+        )?;
         let gateway = deployment.wiring.gateway();
         let account = deployment.admin.accounts.payer(&gateway, &plan).await?;
         let me = login::check_token(&deployment.config.graph, &gateway, &account, &token).await?;
@@ -335,21 +340,20 @@ impl File {
     }
 }
 
-/// Reads the token: from a terminal without showing it.
-fn read_token() -> Result<SecretString> {
+/// Reads a secret from standard input: from a terminal with a prompt, and without showing it.
+fn read_secret(prompt: &str, what: &str) -> Result<SecretString> {
     let mut stdin = std::io::stdin();
     let text = if stdin.is_terminal() {
-        let prompt = "Paste the account's long-lived access token, then Enter (it is not shown): ";
-        rpassword::prompt_password(prompt).context("read the token from the terminal")?
+        rpassword::prompt_password(prompt).context("read from the terminal")?
     } else {
         let mut text = String::new();
-        stdin.read_to_string(&mut text).context("read the token from standard input")?;
+        stdin.read_to_string(&mut text).context("read standard input")?;
         text
     };
-    let token = SecretString::from(text.trim());
+    let secret = SecretString::from(text.trim());
     ensure!(
-        !token.expose_secret().is_empty() && !token.expose_secret().contains(char::is_whitespace),
-        "standard input must hold the token and nothing else"
+        !secret.expose_secret().is_empty() && !secret.expose_secret().contains(char::is_whitespace),
+        "standard input must hold {what}, and nothing else"
     );
-    Ok(token)
+    Ok(secret)
 }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use clap::Args;
+use reqwest::Url;
 use serde_json::Value;
 use spillway_cloud::config::Config;
 use spillway_cloud::dead_letters::DeadLetters;
@@ -23,6 +24,7 @@ use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::AccountId;
+use spillway_meta::graph::is_private;
 use spillway_service::admin::Admin;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 
@@ -101,15 +103,31 @@ impl Names {
     }
 }
 
-/// Reads `NAME="value"` lines, which are TOML as well as shell.
+/// Reads `NAME="value"` lines, which are TOML as well as shell. Errors name lines and known names
+/// only: anything else may be a secret at the wrong place.
 fn parse(text: &str) -> Result<BTreeMap<String, String>> {
-    let values: BTreeMap<String, toml::Spanned<String>> = toml::from_str(text)?;
+    let line = |at: usize| 1 + text[..at].matches('\n').count();
+    let values: BTreeMap<String, toml::Spanned<String>> =
+        toml::from_str(text).map_err(|error| {
+            let line = line(error.span().map_or(0, |span| span.start.min(text.len())));
+            anyhow!("line {line} cannot be read: write NAME=\"value\", and each name once")
+        })?;
     let mut known: Vec<&str> = OUTPUTS.iter().map(|&(name, _)| name).collect();
     known.extend(["SPILLWAY_GRAPH_URL", "SPILLWAY_GRAPH_VERSION"]);
     known.extend(OF_AWS);
     for (name, value) in &values {
-        let line = 1 + text[..value.span().start].matches('\n').count();
-        ensure!(known.contains(&name.as_str()), "line {line}: `{name}` is not known");
+        let line = line(value.span().start);
+        ensure!(
+            known.contains(&name.as_str()),
+            "line {line}: this name is not known. These are: {}",
+            known.join(", ")
+        );
+        let is_address = name.starts_with("AWS_ENDPOINT_URL_")
+            || ["SPILLWAY_GRAPH_URL", "SPILLWAY_WEBHOOK_URL"].contains(&name.as_str());
+        ensure!(
+            !is_address || Url::parse(value.as_ref()).is_ok_and(|url| is_private(&url)),
+            "line {line}: `{name}` must be an https:// address, or an http:// one of this machine"
+        );
     }
     Ok(values.into_iter().map(|(name, value)| (name, value.into_inner())).collect())
 }
@@ -353,6 +371,7 @@ mod tests {
             .map(|(_, output)| {
                 let value = match *output {
                     "KeyArn" => "arn:aws:kms:eu-central-1:111122223333:key/1",
+                    "WebhookUrl" => "https://a.example/",
                     other => other,
                 };
                 serde_json::json!({ "OutputKey": output, "OutputValue": value })
@@ -380,8 +399,53 @@ mod tests {
         assert!(error("{}").contains("describe-stacks"));
         assert!(error("[]").contains("lack SendsTable, "), "{}", error("[]"));
         let error = |text: &str| format!("{:#}", parse(text).unwrap_err());
-        assert!(error("A=\"1\"\n").contains("line 1: `A` is not known"));
+        assert!(error("A=\"1\"\n").contains("line 1: this name is not known"));
         assert!(error("AWS_REGION=\"x\"\nSPILLWAY_TABLE=\"y\"\n").contains("line 2"));
         assert!(error("AWS_REGION=x").contains("line 1"));
+    }
+
+    #[test]
+    fn no_error_repeats_a_secret_that_stands_at_a_wrong_place() {
+        const SECRET: &str = "wJalrXUtnFEMI-bPxRfiCY";
+        let first = "AWS_REGION=\"eu-central-1\"\n";
+        for line in [
+            "{}",
+            "{}=\"x\"",
+            "\"{}\"=\"x\"",
+            "AWS_SECRET_ACCESS_KEY={}",
+            "AWS_SECRET_ACCESS_KEY=\"{}",
+            "AWS_SECRET_ACCESS_KEY=\"{}\\q\"",
+            "AWS_SECRET_ACCESS_KEY=[\"{}\"]",
+            "AWS_SECRET_ACCESS_KEY=\"{}\" trailing",
+            "export AWS_SECRET_ACCESS_KEY=\"{}\"",
+            "AWS_SECRET_ACCESS_KEY.\"{}\"=\"x\"",
+            "[{}]",
+            "AWS_ENDPOINT_URL_SQS=\"{}\"",
+            "AWS_ENDPOINT_URL_SQS=\"http://user:{}@10.0.0.1/\"",
+            "SPILLWAY_GRAPH_URL=\"http://{}/\"",
+        ] {
+            let text = format!("{first}{}\n", line.replace("{}", SECRET));
+            let error = parse(&text).unwrap_err();
+            let shown = format!("{error:#} {error:?}");
+            assert!(shown.contains("line 2") && !shown.contains(SECRET), "{line}: {shown}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_without_tls() {
+        let takes = |name: &str, url: &str| parse(&format!("{name}=\"{url}\"\n")).is_ok();
+        let endpoints = OF_AWS.into_iter().filter(|name| name.contains("ENDPOINT"));
+        for name in endpoints.chain(["SPILLWAY_GRAPH_URL", "SPILLWAY_WEBHOOK_URL"]) {
+            for host in ["127.0.0.1:8000", "[::1]:1", "localhost:1"] {
+                assert!(takes(name, &format!("http://{host}/")), "{name} {host}");
+            }
+            for host in ["a.example", "10.0.0.1", "localhost.a.example", "127.0.0.1.a.example"] {
+                assert!(takes(name, &format!("https://{host}/")), "{name} {host}");
+                assert!(!takes(name, &format!("http://{host}/")), "{name} {host}");
+            }
+            for url in ["ftp://localhost", "localhost", ""] {
+                assert!(!takes(name, url), "{name} {url}");
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
+    QueueAttributeName,
 };
 use spillway_core::time::Timestamp;
 use spillway_service::admin::dead_letters::{DeadLetter, DeadLetterQueue, Fate, Judge};
@@ -43,6 +44,7 @@ const HIDDEN: Duration = Duration::from_secs(60);
 const EMPTY_RECEIVES: usize = 3;
 
 const LOOK: &str = "look at the dead-letter queue";
+const COUNT: &str = "count the dead letters";
 const MOVE: &str = "move a dead letter";
 const DROP: &str = "drop a dead letter";
 
@@ -53,6 +55,23 @@ impl DeadLetterQueue for DeadLetters {
         let worked = self.work(limit, judge, &mut kept).await;
         let shown = self.show(&kept).await;
         worked.and(shown)
+    }
+
+    async fn messages(&self) -> Result<u64, StoreError> {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let asked = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .set_attribute_names(Some(names.to_vec()));
+        let answer = asked.send().await.map_err(|error| unavailable(COUNT, error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let number = |name| -> Option<u64> { attributes.get(name)?.parse().ok() };
+        let unsaid = || StoreError::unavailable(COUNT, "SQS does not say");
+        names.iter().map(number).sum::<Option<u64>>().ok_or_else(unsaid)
     }
 }
 

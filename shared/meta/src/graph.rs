@@ -7,6 +7,7 @@ mod comments;
 mod request;
 mod token;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
@@ -42,8 +43,10 @@ pub struct GraphConfig {
 /// Why there can be no [`GraphClient`].
 #[derive(Debug, thiserror::Error)]
 pub enum GraphConfigError {
-    /// `base_url` is not an `http` or `https` URL with a host.
-    #[error("the base URL of the Graph API is not an http(s) URL")]
+    /// `base_url` is neither an `https` URL nor an `http` URL of this machine.
+    #[error(
+        "the base URL of the Graph API is neither an https URL nor an http URL of this machine"
+    )]
     BaseUrl,
     /// `version` is not `v`, a number, `.` and a number.
     #[error("the version of the Graph API is not like v26.0")]
@@ -193,10 +196,19 @@ impl GraphClient {
     }
 }
 
+/// Whether nobody on the way reads what is sent to this address: it is an HTTPS one, or one of this
+/// machine's own.
+pub fn is_private(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    url.scheme() == "https" || url.scheme() == "http" && is_loopback
+}
+
 fn root(config: &GraphConfig) -> Result<Url, GraphConfigError> {
     let mut root = Url::parse(&config.base_url)
         .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none())
+        .filter(|url| is_private(url) && url.query().is_none())
         .ok_or(GraphConfigError::BaseUrl)?;
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     config

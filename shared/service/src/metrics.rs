@@ -72,8 +72,6 @@ pub enum Metric {
     OldestDue,
     /// Pending sends of an account that will probably be too late.
     ForecastLate,
-    /// Runs for accounts with waiting sends.
-    ReleaseRuns,
     /// How long the account that waits the longest for a run has been due.
     ReleaseBehind,
     /// Sends that a crash had left behind, brought back.
@@ -153,7 +151,7 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 36] = [
         Self::Deliveries,
         Self::Accepted,
         Self::Matched,
@@ -179,7 +177,6 @@ impl Metric {
         Self::OldestWaiting,
         Self::OldestDue,
         Self::ForecastLate,
-        Self::ReleaseRuns,
         Self::ReleaseBehind,
         Self::Repaired,
         Self::Backfilled,
@@ -222,7 +219,6 @@ impl Metric {
             Self::OldestWaiting => D::new("OldestWaiting", Unit::Seconds, Kind::Highest),
             Self::OldestDue => D::new("OldestDue", Unit::Seconds, Kind::Highest),
             Self::ForecastLate => D::new("ForecastLate", Unit::Count, Kind::Highest),
-            Self::ReleaseRuns => D::count("ReleaseRuns"),
             Self::ReleaseBehind => D::new("ReleaseBehind", Unit::Seconds, Kind::Highest),
             Self::Repaired => D::count("Repaired"),
             Self::Backfilled => D::count("Backfilled"),

@@ -6,11 +6,14 @@ use std::time::Duration;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde::Deserialize;
 use spillway_cloud::failure::failure;
-use spillway_service::port::Failure;
+use spillway_core::time::Timestamp;
+use spillway_service::admin::dead_letters::{self, DeadLetterCount};
+use spillway_service::port::{Failure, StoreError};
 
 use super::finding::Finding;
 use crate::deployment::Deployment;
 use crate::output::span;
+use crate::status::dead_letters::{DO_THIS, said};
 
 const SEND: &str = "queue of sends";
 const DEAD: &str = "dead-letter queue";
@@ -35,9 +38,10 @@ type Attributes = HashMap<Name, String>;
 /// Looks at all three.
 pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
     let config = &deployment.config;
-    let (send, dead, release) = futures::join!(
+    let (send, dead, letters_found, release) = futures::join!(
         attributes(deployment, &config.send_queue_url),
         attributes(deployment, &config.dead_letter_queue_url),
+        dead_letters::count(&deployment.dead_letters),
         attributes(deployment, &config.release_queue_url),
     );
     let judge =
@@ -49,7 +53,9 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
             let of = queue_name(&config.dead_letter_queue_url);
             vec![hidden(SEND, found, SENDER_TIMEOUT), redrive(found, of), kept(SEND, found)]
         }),
-        judge(DEAD, dead, &|found| vec![kept(DEAD, found), letters(found)]),
+        judge(DEAD, dead, &|found| {
+            vec![kept(DEAD, found), letters(&letters_found, deployment.clock.now())]
+        }),
         judge(RELEASE, release, &|found| vec![hidden(RELEASE, found, RELEASE_TIMEOUT)]),
     ]
     .concat()
@@ -139,21 +145,17 @@ fn redrive(found: &Attributes, dead_letters: &str) -> Finding {
     }
 }
 
-fn letters(found: &Attributes) -> Finding {
-    match number::<u64>(found, &Name::ApproximateNumberOfMessages) {
-        Some(0) => Finding::good(DEAD, "it is empty"),
-        Some(some) => Finding::warning(
-            DEAD,
-            format!("about {some} messages lie there"),
-            "`spillway dlq list` shows them; mend what made them fail, then `spillway dlq redrive`",
-        ),
-        None => Finding::skipped(DEAD, "SQS does not say how many messages lie there"),
+fn letters(found: &Result<DeadLetterCount, StoreError>, now: Timestamp) -> Finding {
+    match found {
+        Ok(count) if count.messages == 0 => Finding::good(DEAD, "it is empty"),
+        Ok(count) => Finding::warning(DEAD, format!("it holds {}", said(count, now)), DO_THIS),
+        Err(error) => Finding::unread(DEAD, error),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Verdict::{Good, Skipped, Warning, Wrong};
+    use super::super::finding::Verdict::{Good, Warning, Wrong};
     use super::*;
 
     fn with(name: Name, value: &str) -> Attributes {
@@ -197,8 +199,15 @@ mod tests {
 
     #[test]
     fn dead_letters_are_told_of() {
-        let verdict =
-            |count: &str| letters(&with(Name::ApproximateNumberOfMessages, count)).verdict;
-        assert_eq!((verdict("0"), verdict("3"), verdict("")), (Good, Warning, Skipped));
+        let now = Timestamp::from_secs(1_790_000_000);
+        let count = |messages, oldest_at| Ok(DeadLetterCount { messages, oldest_at });
+        assert_eq!(letters(&count(0, None), now).verdict, Good);
+        let some = letters(&count(3, Some(now - Duration::from_secs(7200))), now);
+        assert_eq!(
+            (some.verdict, &*some.said),
+            (Warning, "it holds about 3, the oldest of 2 h 0 min ago")
+        );
+        let unknown = StoreError::unavailable("count the dead letters", "no answer");
+        assert_eq!(letters(&Err(unknown), now).verdict, Wrong);
     }
 }

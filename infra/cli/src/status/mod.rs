@@ -1,6 +1,7 @@
 //! `spillway status`: what every account is, what is left of its quotas, what waits and until when;
 //! once, or as a live view.
 
+pub(crate) mod dead_letters;
 mod screen;
 mod text;
 mod watch;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use serde::Serialize;
 use spillway_core::id::AccountId;
 use spillway_service::admin::overview::Overview;
 use spillway_service::admin::status::StatusView;
@@ -18,6 +20,7 @@ use crate::deployment::{Deployment, Where};
 use crate::output::{Output, parse_span};
 use crate::progress::Progress;
 
+use self::dead_letters::DeadLettersView;
 pub(crate) use self::text::sentence;
 
 /// Whose status, and how often.
@@ -59,10 +62,23 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     }
     let overviews = look_once(&deployment, only.as_ref()).await?;
     let now = deployment.clock.now();
-    output.print(&StatusView::of(&overviews, now), || match (&only, overviews.as_slice()) {
-        (Some(_), [overview]) => text::one(overview, now, output),
-        _ => text::all(&overviews, now, output),
+    let dead_letters = DeadLettersView::look(&deployment.dead_letters).await;
+    let seen = Seen { status: StatusView::of(&overviews, now), dead_letters };
+    output.print(&seen, || {
+        let accounts = match (&only, overviews.as_slice()) {
+            (Some(_), [overview]) => text::one(overview, now, output),
+            _ => text::all(&overviews, now, output),
+        };
+        accounts + &seen.dead_letters.text(now)
     })
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Seen {
+    #[serde(flatten)]
+    status: StatusView,
+    dead_letters: DeadLettersView,
 }
 
 /// The accounts to look at: all, or `only` that one.

@@ -144,8 +144,7 @@ async fn an_account_is_connected_by_a_login() {
     let accounts = accounts.to_str().unwrap();
     let app_id = login["app_id"].as_str().unwrap();
     let back = format!("https://example.com/?code={}#_", login["code"].as_str().unwrap());
-    let of_login =
-        ["--app-id", app_id, "--redirect-uri", "https://example.com/", "--code", back.as_str()];
+    let of_login = ["--app-id", app_id, "--redirect-uri", "https://example.com/"];
     let connect = [&["--json", "connect", accounts], &of_login[..]].concat();
 
     let nowhere = [("SPILLWAY_SECRET_ID", "no-such")];
@@ -153,9 +152,10 @@ async fn an_account_is_connected_by_a_login() {
         .run_moved(&nowhere, &connect)
         .await
         .failed(1, "let this user read the deployment's secret");
-    assert_eq!(stand.run(&connect).await.ok().json()["account"], new);
+    stand.run(&connect).await.failed(1, "standard input must hold the result of the login");
+    assert_eq!(stand.run_with(&connect, &back).await.ok().json()["account"], new);
     // A code is good once.
-    stand.run(&connect).await.failed(1, "did not take the code");
+    stand.run_with(&connect, &back).await.failed(1, "did not take the code");
 
     assert_eq!(stand.served.stack.graph.fields(&new.into()).len(), 3, "subscribed");
     stand.comment(new, "hello", 0..1).await;

@@ -94,7 +94,10 @@ async fn a_wrong_setting_and_dead_letters_are_found() {
     assert_eq!(check, "queue of sends");
     assert!(said.contains("hidden for 30 s only, and 3 min 0 s are needed"), "{said}");
     let told = ran.json()["findings"].to_string();
-    assert!(told.contains("about 1 messages lie there") && told.contains("spillway dlq list"));
+    assert!(told.contains("it holds about 1, the oldest of") && told.contains("spillway dlq list"));
+    assert_eq!(stand.json(&["status"]).await["dead_letters"]["messages"], 1);
+    let status = stand.run(&["status"]).await.ok().stdout;
+    assert!(status.contains("dead letters: about 1, the oldest of"), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

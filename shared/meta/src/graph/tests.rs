@@ -366,7 +366,9 @@ fn a_wrong_configuration_is_refused() {
         GraphClient::new(GraphConfig { base_url: base_url.to_owned(), version: version.to_owned() })
     };
     for base_url in
-        ["", "graph.instagram.com", "ftp://graph.instagram.com", "http://", "http://a?b"]
+        ["", "graph.instagram.com", "ftp://graph.instagram.com", "http://", "https://a?b"]
+            .into_iter()
+            .chain(["http://graph.instagram.com", "http://10.0.0.1", "http://localhost.a.example"])
     {
         assert!(matches!(new(base_url, "v26.0"), Err(GraphConfigError::BaseUrl)), "{base_url}");
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use spillway_core::id::CampaignId;
 use spillway_core::time::Timestamp;
 
-use super::instant::instant;
+use super::instant::{instant, optional};
 use crate::port::StoreError;
 use crate::send_task::SendTask;
 
@@ -46,6 +46,9 @@ pub trait DeadLetterQueue: Send + Sync {
     /// visible again when this returns, with or without an error. What was done before an error
     /// remains.
     async fn each(&self, limit: usize, judge: &mut Judge<'_>) -> Result<(), StoreError>;
+
+    /// Returns roughly how many messages there are, those that somebody looks at included.
+    async fn messages(&self) -> Result<u64, StoreError>;
 }
 
 /// A dead letter as operators see it.
@@ -78,6 +81,34 @@ impl From<&DeadLetter> for DeadLetterView {
             body: letter.body.clone(),
         }
     }
+}
+
+/// What lies in the dead-letter queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadLetterCount {
+    /// How many messages, roughly: the queue's own figure.
+    pub messages: u64,
+    /// When the oldest of those that were looked at was first sent.
+    #[serde(serialize_with = "optional")]
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// Counts the messages, and looks at up to a hundred of them for the oldest.
+///
+/// # Errors
+/// When the queue does not answer.
+pub async fn count(queue: &dyn DeadLetterQueue) -> Result<DeadLetterCount, StoreError> {
+    const LOOKED_AT_MAX: usize = 100;
+    let messages = queue.messages().await?;
+    let mut oldest_at: Option<Timestamp> = None;
+    if messages > 0 {
+        let mut judge = |letter: &DeadLetter| {
+            oldest_at = Some(oldest_at.map_or(letter.sent_at, |oldest| oldest.min(letter.sent_at)));
+            Fate::Stays
+        };
+        queue.each(LOOKED_AT_MAX, &mut judge).await?;
+    }
+    Ok(DeadLetterCount { messages, oldest_at })
 }
 
 /// What moving messages back has come to.

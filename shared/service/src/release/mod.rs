@@ -207,7 +207,6 @@ impl Release {
                 self.backlogs.settle(id, &mark, Some(mark.marked_at)).await?;
                 return Ok(Released::default());
             }
-            self.meter.count(Metric::ReleaseRuns, 1);
             let Some(mut account) = self.account_cache.find(id).await? else {
                 return self.cancel_all(id, &mark, now).await;
             };
