@@ -306,9 +306,10 @@ pub(super) const BESIDE: Usage = Usage {
 };
 
 /// What all accounts share in an hour, whether anything is sent or not: for each of the two queues
-/// five long polls of 20 seconds at a time, the schedule with its invocations, the two tables' keys
-/// asked for every five minutes for each of four functions, a key, a secret, the metrics under one
-/// label each, a dashboard and the alarms.
+/// five long polls of 20 seconds at a time, the schedule with its invocations, a key, which a new
+/// process of each of sender and upkeep asks every five minutes at most to decrypt a data key, a
+/// secret, the metrics under one label each, a dashboard and the alarms. The tables have AWS's own
+/// keys, which cost nothing, unless `TablesKeyArn` names others.
 fn standing(counts: &Counts) -> Usage {
     const POLLS: f64 = 2.0 * 5.0 * 180.0;
     const TICKS: f64 = 60.0;
@@ -321,7 +322,7 @@ fn standing(counts: &Counts) -> Usage {
         invocations: TICKS,
         gb_seconds: TICKS * gb_seconds(Function::Release, lasts),
         read_units: TICKS * per_tick(counts.tick_half_reads) / 2.0,
-        kms_requests: 2.0 * 4.0 * 12.0,
+        kms_requests: 2.0 * 12.0,
         secret_months: 1.0 / MONTH_HOURS,
         key_months: 1.0 / MONTH_HOURS,
         metric_months: METRICS / MONTH_HOURS,
