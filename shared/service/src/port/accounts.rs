@@ -1,0 +1,121 @@
+//! Connected accounts, their campaigns and tokens.
+
+use super::{Read, StoreError};
+use crate::account::{Account, SealedToken};
+use async_trait::async_trait;
+use spillway_core::budget::Revision;
+use spillway_core::campaign::{Campaign, Running};
+use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::rules::Rules;
+use spillway_core::upkeep::TokenLife;
+
+/// Connected accounts.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// The account, or `None` when it is not connected.
+    async fn read(&self, account: &AccountId, how: Read) -> Result<Option<Account>, StoreError>;
+
+    /// The same as it is stored now.
+    async fn load(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        self.read(account, Read::Consistent).await
+    }
+
+    /// How many times the account has been changed, as it stood some moments ago; `None` when it
+    /// was not connected.
+    async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError>;
+}
+
+/// Changes to connected accounts. Each raises the account's revision, so that no process decides by
+/// what it remembers of an earlier one.
+#[async_trait]
+pub trait AccountChanges: Send + Sync {
+    /// Connects an account, or replaces the limits and the token of a connected one. Its campaigns
+    /// are added or replaced; one that is paused stays paused. They are written before the
+    /// account, so that no comment finds an account without them. Repeating it is safe.
+    async fn connect(
+        &self,
+        account: &AccountId,
+        rules: &Rules,
+        token: &SealedToken,
+        campaigns: &[Campaign],
+    ) -> Result<(), StoreError>;
+
+    /// Changes the limits of a connected account. Returns `false` if it is not connected.
+    async fn set_rules(&self, account: &AccountId, rules: &Rules) -> Result<bool, StoreError>;
+
+    /// Adds or replaces the campaigns `put`, and deletes those `removed`, whose waiting sends are
+    /// cancelled when their slots come. Returns `false` if the account is not connected. A campaign
+    /// and the account's revision change together. After an error some may be changed; repeating
+    /// it is safe.
+    async fn change_campaigns(
+        &self,
+        account: &AccountId,
+        put: &[Campaign],
+        removed: &[CampaignId],
+    ) -> Result<bool, StoreError>;
+
+    /// Pauses or resumes a campaign. Returns `false` if the account has no such campaign.
+    async fn set_running(
+        &self,
+        account: &AccountId,
+        campaign: &CampaignId,
+        running: Running,
+    ) -> Result<bool, StoreError>;
+
+    /// Makes the stored settings of an account known to all that decide by them, which every
+    /// change does at its end. Without it they are known within
+    /// [`REMEMBERED`](crate::account_cache::REMEMBERED). Does nothing if the account is not
+    /// connected.
+    async fn announce(&self, account: &AccountId) -> Result<(), StoreError>;
+}
+
+/// The tokens of accounts, and when they end.
+#[async_trait]
+pub trait Tokens: Send + Sync {
+    /// Returns the token in use and the next one, if there is one. `None` if the account is not
+    /// connected.
+    async fn load(&self, account: &AccountId) -> Result<Option<KeptToken>, StoreError>;
+
+    /// Stores when the token in use was obtained and when it ends.
+    async fn note_life(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        life: TokenLife,
+    ) -> Result<(), StoreError>;
+
+    /// Stores the next token beside the one in use. Returns `false` if that has been replaced.
+    async fn keep_next(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        next: &NextToken,
+    ) -> Result<bool, StoreError>;
+
+    /// Replaces the token in use by the next one, which has worked. Returns `false` if there is
+    /// another next one by now.
+    async fn swap(&self, account: &AccountId, next: &NextToken) -> Result<bool, StoreError>;
+
+    /// Deletes the next token, which does not work.
+    async fn drop_next(&self, account: &AccountId, next: &NextToken) -> Result<(), StoreError>;
+}
+
+/// A stored token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptToken {
+    /// The one in use.
+    pub token: SealedToken,
+    /// Its life.
+    pub life: TokenLife,
+    /// The one that is to replace it.
+    pub next: Option<NextToken>,
+}
+
+/// A token that has not been used yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextToken {
+    /// The token.
+    pub token: SealedToken,
+    /// Its life.
+    pub life: TokenLife,
+}
