@@ -71,7 +71,7 @@ impl Releaser {
     /// Works on an event: a batch has `Records`, everything else is the schedule.
     ///
     /// # Errors
-    /// When the event cannot be read, or for the schedule when the store does not answer.
+    /// Fails if the event cannot be read, or for the schedule when the store does not answer.
     pub fn handle(&self, event: LambdaEvent<Value>) -> BoxFuture<'_, Result<Answer, EventError>> {
         Box::pin(async move {
             let answer = self.work_on(event).await;

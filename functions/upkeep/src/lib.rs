@@ -50,7 +50,7 @@ impl Upkeep {
     /// Makes a run; what the event says is of no matter.
     ///
     /// # Errors
-    /// When the store does not answer; the next run tries again.
+    /// Fails if the store does not answer; the next run tries again.
     pub fn handle(&self, event: LambdaEvent<Value>) -> BoxFuture<'_, Result<Answer, StoreError>> {
         Box::pin(async move {
             let deadline = match event.context.deadline {

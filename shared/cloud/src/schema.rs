@@ -21,7 +21,7 @@ pub const EXPIRES_AT: &str = "expires_at";
 /// Creates both tables. On AWS the template does; this is for a local stack and for tests.
 ///
 /// # Errors
-/// When DynamoDB refuses, for instance because a table exists.
+/// Fails if DynamoDB refuses, for instance because a table exists.
 pub fn create_tables<'a>(
     client: &'a aws_sdk_dynamodb::Client,
     sends: &'a str,

@@ -167,7 +167,7 @@ impl SecretStore {
     /// Returns the secrets. If none can be read, the last ones that were read stay in use.
     ///
     /// # Errors
-    /// When none were read yet and none can be.
+    /// Fails if none were read yet and none can be.
     pub async fn current(&self) -> Result<Arc<Secrets>, SecretsError> {
         let mut last = self.last.lock().await;
         let now = self.clock.now();
@@ -227,7 +227,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
 /// A number that no other process draws.
 ///
 /// # Errors
-/// When the system has no randomness to give.
+/// Fails if the system has no randomness to give.
 pub fn process_number() -> Result<u64, SecretsError> {
     random().map(u64::from_be_bytes)
 }

@@ -28,7 +28,7 @@ impl std::fmt::Debug for ServerDate {
     }
 }
 
-/// When the attempt under way was sent.
+/// The instant when the attempt under way was sent.
 #[derive(Debug)]
 struct SentAt(Timestamp);
 

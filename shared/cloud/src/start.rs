@@ -38,7 +38,7 @@ impl<T: Send + Sync + 'static> Start<T> {
     /// What was made; waits for it.
     ///
     /// # Errors
-    /// When it cannot be made. The log says so, and the next call tries again.
+    /// Fails if it cannot be made. The log says so, and the next call tries again.
     pub async fn ready(&self) -> Result<Arc<T>, StartError> {
         let mut state = self.state.lock().await;
         if matches!(*state, State::Failed) {

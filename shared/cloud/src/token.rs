@@ -164,7 +164,7 @@ impl TokenKeys {
     /// Makes sure that the token can be opened, with as many requests as that takes.
     ///
     /// # Errors
-    /// When a service does not answer, or the token was sealed otherwise.
+    /// Fails if a service does not answer, or the token was sealed otherwise.
     pub async fn prepare(
         &self,
         account: &AccountId,
@@ -181,7 +181,7 @@ impl TokenKeys {
     /// Opens a token that was prepared, without a request.
     ///
     /// # Errors
-    /// When its data key is not at hand, or it was sealed with another key or for another account.
+    /// Fails if its data key is not at hand, or it was sealed with another key or for another account.
     pub fn open(
         &self,
         account: &AccountId,
@@ -197,7 +197,7 @@ impl TokenKeys {
     /// Decrypts the newest data key, if there is one, ahead of its use.
     ///
     /// # Errors
-    /// When a service does not answer.
+    /// Fails if a service does not answer.
     pub async fn warm(&self) -> Result<(), StoreError> {
         self.newest().await.map(|_| ())
     }
@@ -205,7 +205,7 @@ impl TokenKeys {
     /// Seals a token for `account` with the newest data key; the first one is made here.
     ///
     /// # Errors
-    /// When a service does not answer.
+    /// Fails if a service does not answer.
     pub async fn seal(
         &self,
         account: &AccountId,
@@ -221,7 +221,7 @@ impl TokenKeys {
     /// Makes a data key that seals from now on, and gives its number.
     ///
     /// # Errors
-    /// When a service does not answer.
+    /// Fails if a service does not answer.
     pub async fn replace(&self) -> Result<u32, StoreError> {
         let newest = self.newest().await?.map_or(0, |(number, _)| number);
         self.add(newest + 1).await.map(|(number, _)| number)

@@ -93,7 +93,7 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.
     pub check: Arc<ClockCheck>,
-    /// What happens is recorded here.
+    /// Records what happens.
     pub meter: Arc<Meter>,
     /// The deployment's name.
     pub stack: String,
@@ -150,7 +150,7 @@ impl Environment {
     /// Wires the use cases to it.
     ///
     /// # Errors
-    /// When the Graph client cannot be made, or there is no randomness.
+    /// Fails if the Graph client cannot be made, or there is no randomness.
     pub fn wiring(&self) -> Result<Wiring, StartError> {
         let check = Arc::<ClockCheck>::default();
         let server_date = ServerDate { clock: self.clock.clone(), check: check.clone() };
@@ -181,7 +181,7 @@ impl Wiring {
     /// Wires everything to the given clients. Lines of metrics go nowhere.
     ///
     /// # Errors
-    /// When the Graph client cannot be made of the configuration.
+    /// Fails if the Graph client cannot be made of the configuration.
     pub fn new(
         config: &Config,
         service: Arc<dyn KeyService>,

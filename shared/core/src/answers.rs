@@ -57,7 +57,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// account's budget: what a process has not written yet is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
-    /// When the hour began.
+    /// The instant when the hour began.
     hour: Timestamp,
     now: Tally,
     #[serde(default, skip_serializing_if = "Tally::is_empty")]

@@ -41,7 +41,7 @@ pub struct AppBudget {
     pub leasing: u32,
     /// The same by tier; `None` where they were counted before tiers were.
     pub tiers: Option<[u32; 3]>,
-    /// When the last hold of the app ended.
+    /// The instant when the last hold of the app ended.
     pub returned_at: Option<Timestamp>,
 }
 

@@ -66,7 +66,7 @@ pub struct Budget {
     /// The latest instant any decision was made at. Decisions never go back behind it, whatever
     /// the deciding process's clock says.
     pub decided_at: Timestamp,
-    /// When a paced DM was granted last.
+    /// The instant when a paced DM was granted last.
     pub paced_at: Timestamp,
     /// Units taken, by quota.
     pub windows: Windows,

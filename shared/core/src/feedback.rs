@@ -17,7 +17,7 @@ pub struct Feedback {
     /// The latest reported usage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// When the last hold ended.
+    /// The instant when the last hold ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returned_at: Option<Timestamp>,
 }
@@ -27,7 +27,7 @@ pub struct Feedback {
 pub struct Lowered {
     /// Percent of the configured limits of an hour and less.
     pub percent: u8,
-    /// When it was lowered. It recovers by [`Feedback::RECOVERY`] from then on.
+    /// The instant when it was lowered. It recovers by [`Feedback::RECOVERY`] from then on.
     pub at: Timestamp,
 }
 
@@ -36,7 +36,7 @@ pub struct Lowered {
 pub struct Usage {
     /// Percent of Meta's limit; at 100 calls are throttled.
     pub percent: u8,
-    /// When it was reported. An answer without the header leaves it unchanged.
+    /// The instant when it was reported. An answer without the header leaves it unchanged.
     pub at: Timestamp,
 }
 

@@ -22,7 +22,7 @@ pub struct PastStep {
 /// What is recorded with a step or an end, for people to read.
 #[derive(Clone, Copy, Debug)]
 pub struct StepNote<'a> {
-    /// When it happened.
+    /// The instant when it happened.
     pub at: Timestamp,
     /// What Meta answered, if it refused the attempt.
     pub error: Option<&'a MetaError>,

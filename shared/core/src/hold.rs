@@ -79,7 +79,7 @@ pub struct Probe {
 pub struct Holds {
     /// The number of holds within a day of each other. Each makes the next one longer.
     pub strikes: u32,
-    /// When the last of them began.
+    /// The instant when the last of them began.
     pub last_strike: Timestamp,
     /// The hold in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use crate::upkeep::is_zero;
 /// One line of an account's journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
-    /// When it happened, by the clock of the process that wrote it down.
+    /// The instant when it happened, by the clock of the process that wrote it down.
     pub at: Timestamp,
     /// To which account.
     pub account: AccountId,
@@ -28,21 +28,21 @@ pub struct JournalEntry {
 pub enum Event {
     /// It was connected, or connected again with a new token.
     Connected {
-        /// When the token ends; unknown where only the token was given.
+        /// The instant when the token ends; unknown where only the token was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token_ends: Option<Timestamp>,
     },
     /// A new token has worked, and has taken the old one's place.
     TokenRefreshed {
-        /// When the new one ends.
+        /// The instant when the new one ends.
         token_ends: Timestamp,
     },
     /// No new token could be had, or the new one did not work; the old one is still used. It is
     /// tried again by itself.
     TokenRefreshFailed {
-        /// What Meta said, or that it did not answer.
+        /// Meta's answer in a few words, or that there was none.
         reason: String,
-        /// When the token in use ends, where known.
+        /// The instant when the token in use ends, where known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token_ends: Option<Timestamp>,
     },
@@ -98,7 +98,7 @@ pub enum Event {
     },
     /// A hold of one campaign began: Meta refuses its link or text.
     CampaignHeld {
-        /// Which campaign.
+        /// The campaign.
         campaign: CampaignId,
         /// Nothing of it is sent before this instant.
         until: Timestamp,
@@ -108,12 +108,12 @@ pub enum Event {
     },
     /// A campaign was paused by hand.
     CampaignPaused {
-        /// Which campaign.
+        /// The campaign.
         campaign: CampaignId,
     },
     /// A paused campaign was resumed by hand.
     CampaignResumed {
-        /// Which campaign.
+        /// The campaign.
         campaign: CampaignId,
     },
     /// Many calls of one hour ended in a 5xx. Told once an hour.
@@ -125,9 +125,9 @@ pub enum Event {
     },
     /// The account's tier was changed.
     TierChanged {
-        /// What it was.
+        /// The one before.
         from: Tier,
-        /// What it is.
+        /// The one from now on.
         to: Tier,
     },
     /// The account was removed: nothing is sent for it any more, and what waited is cancelled.

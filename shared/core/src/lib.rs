@@ -15,6 +15,9 @@
 //! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
 //! | [`id`], [`seed`], [`time`], [`span`] | ids, seeds, instants and spans |
 //!
+//! The modules lie side by side, and a module with parts has a folder. Folders for the rows of this
+//! table would say less: holds, sends and time belong to several of them.
+//!
 //! # A budget decision
 //!
 //! A decision checks every quota and takes from all of them, or takes nothing:

@@ -14,13 +14,13 @@ use crate::time::Timestamp;
 /// What is left of one quota.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Headroom {
-    /// Which quota.
+    /// The quota.
     pub quota: QuotaId,
     /// Its limit in force.
     pub limit: NonZeroU32,
     /// Units that still count against it.
     pub used: u32,
-    /// When the next unit fits; now where there is room.
+    /// The instant when the next unit fits; now where there is room.
     pub fits_at: Timestamp,
 }
 

@@ -75,7 +75,7 @@ pub enum TemplateError {
     UnknownPlaceholder {
         /// Where.
         column: usize,
-        /// What was asked for.
+        /// The name of the placeholder.
         name: String,
     },
     /// It would be empty for somebody of whom no name is known.

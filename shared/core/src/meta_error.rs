@@ -42,7 +42,7 @@ impl fmt::Display for MetaError {
 /// The last call that Meta refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRefusal {
-    /// When its answer was recorded.
+    /// The instant when its answer was recorded.
     pub at: Timestamp,
     /// The answer.
     #[serde(flatten)]

@@ -63,9 +63,9 @@ pub struct Cursor {
 /// it lasts. An account has one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broadcast {
-    /// When the time of its first comment would end, were there no other.
+    /// The instant when the time of its first comment would end, were there no other.
     pub first: Timestamp,
-    /// When the time of its last comment ends, and with it that of all the others.
+    /// The instant when the time of its last comment ends, and with it that of all the others.
     pub last: Timestamp,
 }
 
@@ -276,7 +276,7 @@ pub struct Plan {
     pub slots: Vec<Option<Timestamp>>,
     /// The next free slot of each lane.
     pub next: NextSlots,
-    /// When there may be another one for what is paced.
+    /// The instant when there may be another one for what is paced.
     pub opens_at: Timestamp,
 }
 

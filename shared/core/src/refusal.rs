@@ -347,7 +347,7 @@ impl Refusals {
         self.sends.iter().any(|refused| refused.party.send == party.send)
     }
 
-    /// When the first of the campaigns on hold may go again.
+    /// The instant when the first of the campaigns on hold may go again.
     pub fn campaign_opens_at(&self, now: Timestamp) -> Option<Timestamp> {
         self.campaigns.iter().map(|held| held.until).filter(|&until| now < until).min()
     }

@@ -142,7 +142,7 @@ impl CampaignStep {
 pub struct Content {
     /// Whose message.
     pub campaign: CampaignId,
-    /// Which of its messages.
+    /// Its place in the campaign's order.
     #[serde(default, skip_serializing_if = "CampaignStep::is_opening")]
     pub step: CampaignStep,
 }
@@ -196,7 +196,7 @@ impl Address {
 /// A send that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingSend {
-    /// Which send.
+    /// The send.
     pub id: SendId,
     /// Its place in the order, and the call that it makes.
     pub class: Class,
@@ -212,7 +212,7 @@ pub struct PendingSend {
     pub username: Option<String>,
     /// The keyword that matched.
     pub keyword: Option<String>,
-    /// When it was matched.
+    /// The instant when it was matched.
     pub matched_at: Timestamp,
     /// No attempt before this instant; `None` where it may go at once.
     pub not_before: Option<Timestamp>,

@@ -254,7 +254,7 @@ pub struct Facts<'a> {
     pub token: TokenLife,
     /// What upkeep knows.
     pub upkeep: &'a Upkeep,
-    /// When a webhook last told of it.
+    /// The instant when a webhook last told of it.
     pub last_seen: Option<Timestamp>,
 }
 
@@ -410,7 +410,7 @@ impl Facts<'_> {
         Some(Condition { state: State::Silent, since: Some(since), why, next })
     }
 
-    /// When upkeep looks at the account again.
+    /// The instant when upkeep looks at the account again.
     fn checked_again(&self, now: Timestamp) -> Timestamp {
         self.upkeep.checked_at.map_or(now, |checked| (checked + CHECK_EVERY).max(now))
     }

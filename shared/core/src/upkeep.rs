@@ -58,9 +58,9 @@ const HEADROOM_MIN: u8 = 50;
 /// When a token was obtained and when it ends, as far as that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenLife {
-    /// When it was obtained, or first seen.
+    /// The instant when it was obtained, or first seen.
     pub obtained_at: Option<Timestamp>,
-    /// When it ends. Where only the token was given, nobody knows before it is renewed.
+    /// The instant when it ends. Where only the token was given, nobody knows before it is renewed.
     pub ends_at: Option<Timestamp>,
 }
 
@@ -105,19 +105,19 @@ impl TokenLife {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Upkeep {
-    /// When the subscription was last looked at.
+    /// The instant when the subscription was last looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checked_at: Option<Timestamp>,
-    /// When the subscription was last found complete.
+    /// The instant when the subscription was last found complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whole_at: Option<Timestamp>,
-    /// When the subscription was found missing.
+    /// The instant when the subscription was found missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_at: Option<Timestamp>,
-    /// When renewing the token last failed.
+    /// The instant when renewing the token last failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal_failed_at: Option<Timestamp>,
-    /// When that was last told.
+    /// The instant when that was last told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_told_at: Option<Timestamp>,
     /// Comments made since then may have been missed. They are read once the account is subscribed;
@@ -130,7 +130,7 @@ pub struct Upkeep {
     /// Since when comments are found that no webhook has told of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent_since: Option<Timestamp>,
-    /// When comments were last read to the end.
+    /// The instant when comments were last read to the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_at: Option<Timestamp>,
     /// The latest request for a backfill, or notice of a deauthorisation, that was acted on.
@@ -161,11 +161,11 @@ pub struct Upkeep {
 pub struct Unfinished {
     /// Comments made before this are known, or too old.
     pub since: Timestamp,
-    /// When a backfill last found no new comment. Webhooks report those made after this.
+    /// The instant when a backfill last found no new comment. Webhooks report those made after this.
     pub until: Timestamp,
     /// How many backfills have failed to read it to the end.
     pub tries: u32,
-    /// When it is tried again.
+    /// The instant when it is tried again.
     pub again_at: Timestamp,
 }
 
@@ -175,7 +175,7 @@ pub struct Unfinished {
 pub struct Backfill {
     /// Comments made before this are known, or too old.
     pub since: Timestamp,
-    /// When it began.
+    /// The instant when it began.
     pub begun_at: Timestamp,
     /// Why it is done.
     pub reason: Reason,

@@ -71,7 +71,7 @@ impl Window {
         }
     }
 
-    /// When units counted in bucket number `bucket` stop to count.
+    /// The instant when units counted in bucket number `bucket` stop to count.
     fn freed_at(&self, bucket: u64, span: Duration) -> Timestamp {
         Timestamp::from_millis((bucket + 1).saturating_mul(self.width)) + span
     }

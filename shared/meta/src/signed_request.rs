@@ -20,7 +20,7 @@ const CODE_BYTES: usize = 12;
 pub struct SignedRequest {
     /// Whose it is, by the id scoped to the app.
     pub user: String,
-    /// When Meta made it.
+    /// The instant when Meta made it.
     pub issued_at: Option<Timestamp>,
     /// The index of the secret that signed it.
     pub secret: usize,
@@ -46,7 +46,7 @@ pub enum SignedRequestError {
 /// Reads a request and checks its signature, in constant time.
 ///
 /// # Errors
-/// When it must not be trusted.
+/// Fails if it must not be trusted.
 pub fn read(secrets: &AppSecrets, request: &str) -> Result<SignedRequest, SignedRequestError> {
     use SignedRequestError::{Algorithm, Malformed, Mismatch};
     let decode = |text: &str| {

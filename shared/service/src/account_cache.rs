@@ -40,7 +40,7 @@ impl AccountCache {
     /// Returns the account, or `None` if it is not connected.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn find(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
         match self.seen.get(id) {
             Some(known) => Ok(Some(known)),
@@ -55,7 +55,7 @@ impl AccountCache {
     /// Reads the account as it is stored now.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn refresh(&self, id: &AccountId) -> Result<Option<Arc<Account>>, StoreError> {
         self.read(id, Read::Consistent).await
     }
@@ -64,7 +64,7 @@ impl AccountCache {
     /// in five seconds, by an eventual read of the revision.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn newer(&self, known: &Account) -> Result<Option<Arc<Account>>, StoreError> {
         if self.unchanged.get(&known.id).is_some() {
             return Ok(None);

@@ -49,7 +49,7 @@ pub struct AccountsFileError {
 pub struct Mistake {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The fault.
     pub reason: Reason,
 }
 

@@ -68,7 +68,7 @@ impl ClockCheck {
     /// Stops an operation `what` that must not go by a clock that is off.
     ///
     /// # Errors
-    /// When the clock cannot be trusted.
+    /// Fails if the clock cannot be trusted.
     pub fn require(&self, what: &'static str) -> Result<(), StoreError> {
         if self.is_trusted() {
             return Ok(());

@@ -76,15 +76,15 @@ const RECORD: &str = "record sends";
 pub struct Ingest {
     /// Accounts and their campaigns.
     pub account_cache: Arc<AccountCache>,
-    /// Where sends are recorded.
+    /// Records sends.
     pub sends: Arc<dyn Sends>,
-    /// Where slots come from.
+    /// Gives slots.
     pub cursors: Arc<dyn Cursors>,
-    /// Which accounts have waiting sends.
+    /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
-    /// Where sends with a slot go.
+    /// Takes sends that have a slot.
     pub queue: Arc<dyn SendQueue>,
-    /// Where it is written down that webhooks come.
+    /// Notes that webhooks come.
     pub last_seen: Arc<dyn LastSeen>,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
@@ -92,7 +92,7 @@ pub struct Ingest {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.
     pub check: Arc<ClockCheck>,
-    /// What happens is recorded here.
+    /// Records what happens.
     pub meter: Arc<Meter>,
     /// What this process remembers.
     pub warm: Warm,
@@ -210,7 +210,7 @@ impl Ingest {
     /// left before `deadline`, the end of this invocation.
     ///
     /// # Errors
-    /// When something could not be persisted that may be the next time. Ingesting the same delivery
+    /// Fails if something could not be persisted that may be the next time. Ingesting the same delivery
     /// again is right: what is recorded is known.
     pub fn ingest(
         &self,
@@ -321,7 +321,7 @@ impl Ingest {
     /// does, of comments that were read and not told.
     ///
     /// # Errors
-    /// When something could not be persisted. Ingesting the same comments again is right.
+    /// Fails if something could not be persisted. Ingesting the same comments again is right.
     pub async fn ingest_read(
         &self,
         id: &AccountId,
@@ -381,7 +381,7 @@ impl Ingest {
     /// connected, none.
     ///
     /// # Errors
-    /// When something could not be persisted. Entering the same messages again is right.
+    /// Fails if something could not be persisted. Entering the same messages again is right.
     pub fn enter<'a>(
         &'a self,
         id: &'a AccountId,

@@ -36,7 +36,7 @@ pub struct OutboxBatch {
     pub class: Class,
     /// What they say.
     pub content: Content,
-    /// When they were matched.
+    /// The instant when they were matched.
     pub matched_at: Timestamp,
     /// When the batch was first written. Shortly after that entries of its sends may still be
     /// missing.

@@ -39,7 +39,7 @@ const NEW_LOGIN: Duration = Duration::from_secs(60);
 pub struct OwnerRequest<'a> {
     /// The account's app-scoped id, or its own.
     pub user: &'a str,
-    /// When Meta made the request, if it says so.
+    /// The instant when Meta made the request, if it says so.
     pub issued_at: Option<Timestamp>,
     /// The code by which the owner asks for the state of a deletion.
     pub code: &'a str,
@@ -55,7 +55,7 @@ pub struct Owners {
     pub tokens: Arc<dyn Tokens>,
     /// Requests for deletion.
     pub deletions: Arc<dyn Deletions>,
-    /// Where upkeep is asked.
+    /// Takes requests to upkeep.
     pub upkeep: Arc<dyn UpkeepRequests>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -65,7 +65,7 @@ impl Owners {
     /// Takes a request for deletion. Taking it again changes nothing.
     ///
     /// # Errors
-    /// When the store does not answer; Meta should ask again.
+    /// Fails if the store does not answer; Meta should ask again.
     pub fn delete<'a>(
         &'a self,
         request: &'a OwnerRequest<'a>,
@@ -101,7 +101,7 @@ impl Owners {
     /// Takes note that the owner has removed the app.
     ///
     /// # Errors
-    /// When the store does not answer; Meta should tell again.
+    /// Fails if the store does not answer; Meta should tell again.
     pub fn deauthorize<'a>(
         &'a self,
         request: &'a OwnerRequest<'a>,
@@ -147,7 +147,7 @@ fn is_new_login(life: TokenLife, issued_at: Option<Timestamp>) -> bool {
 /// called once the id is stored, with the life of the account's token. Calling it again is safe.
 ///
 /// # Errors
-/// When the store does not answer.
+/// Fails if the store does not answer.
 pub(crate) async fn match_requests(
     deletions: &dyn Deletions,
     upkeep: &dyn UpkeepRequests,

@@ -13,7 +13,7 @@ use crate::outbox_key::OutboxKey;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Wire", into = "Wire")]
 pub struct SendTask {
-    /// Which send.
+    /// The send.
     pub send: SendId,
     /// The key under which it waits.
     pub outbox_key: OutboxKey,

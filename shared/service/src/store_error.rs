@@ -19,7 +19,7 @@ pub enum StoreError {
     Corrupt {
         /// The operation.
         what: &'static str,
-        /// What is wrong.
+        /// The fault.
         detail: String,
     },
 }

@@ -61,7 +61,7 @@ pub struct Measured<T, R> {
 /// again what is stored now. Returns `None` after losing `tries` races.
 ///
 /// # Errors
-/// When the store does not answer.
+/// Fails if the store does not answer.
 pub async fn measure_and_replace<T, R>(
     stored: &dyn Versioned<T>,
     mut value: T,

@@ -26,7 +26,7 @@ const ENTRY_LIFE: Duration = Duration::from_secs(10 * 24 * 3600);
 /// How long what lists or holds a send outlives its deadline at least.
 const BEYOND_DEADLINE: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// When DynamoDB may delete what is kept of a send.
+/// The instant when DynamoDB may delete what is kept of a send.
 pub(super) fn expires_at(matched_at: Timestamp, deadline: Timestamp) -> u64 {
     (matched_at + ENTRY_LIFE)
         .max(deadline.min(Timestamp::NEVER - BEYOND_DEADLINE) + BEYOND_DEADLINE)

@@ -44,7 +44,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// The URL at which an account's owner logs in and allows the app what it needs.
 ///
 /// # Errors
-/// When the redirect URI is none that Meta takes.
+/// Fails if the redirect URI is none that Meta takes.
 pub fn login_url(app_id: &str, redirect_uri: &str) -> Result<String, LoginError> {
     let is_https = Url::parse(redirect_uri).is_ok_and(|url| url.scheme() == "https");
     if !is_https {
@@ -177,7 +177,7 @@ impl Login {
     /// app have one each.
     ///
     /// # Errors
-    /// When the Graph client cannot be made, or there is no secret.
+    /// Fails if the Graph client cannot be made, or there is no secret.
     pub fn new(config: &GraphConfig, secrets: Vec<SecretString>) -> Result<Self, LoginError> {
         if secrets.is_empty() {
             return Err(LoginError::NoSecret);
@@ -257,7 +257,7 @@ impl Login {
     /// it.
     ///
     /// # Errors
-    /// When the store does not answer; doing it again with the same login is right.
+    /// Fails if the store does not answer; doing it again with the same login is right.
     pub fn connect<'a>(
         &'a self,
         wiring: &'a Wiring,
@@ -322,7 +322,7 @@ impl Payer<'_> {
 /// Asks Meta whose token this is, in a call that is charged to `account`.
 ///
 /// # Errors
-/// When Meta does not take the token, it is not this account's, or the call cannot be made now.
+/// Fails if Meta does not take the token, it is not this account's, or the call cannot be made now.
 pub fn check_token<'a>(
     config: &'a GraphConfig,
     gateway: &'a Gateway,

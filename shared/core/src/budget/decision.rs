@@ -21,7 +21,7 @@ pub struct BudgetRequest<'a> {
     pub action: Action,
     /// The lane of the sends; `None` for calls of other tools that share the budget.
     pub lane: Option<Lane>,
-    /// How many calls.
+    /// The number of calls, at least 1.
     pub units: NonZeroU32,
     /// The fewest that are of use: where fewer fit, nothing is granted.
     pub least: NonZeroU32,
@@ -36,14 +36,14 @@ pub struct BudgetRequest<'a> {
     pub usage: Option<Usage>,
 }
 
-/// What was taken.
+/// A grant: the calls that may be made, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The write that took it.
     pub id: GrantId,
     /// The kind of call.
     pub action: Action,
-    /// How many calls may be made, at least 1.
+    /// The number of calls that may be made, at least 1.
     pub units: u32,
     /// The instant of the decision. Each call must be written within
     /// [`GRANT_LIFE`] of it, or be given back.
@@ -54,7 +54,7 @@ pub struct Grant {
     pub recipients: Recipients,
 }
 
-/// What a grant is for.
+/// The purpose of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Ordinary calls.

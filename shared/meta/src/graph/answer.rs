@@ -30,9 +30,9 @@ pub struct Sent {
 /// What a call was answered with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered<T> {
-    /// What was asked for.
+    /// The value that was asked for.
     pub value: T,
-    /// How full the limits are, this call included.
+    /// The use of Meta's limits, this call included.
     pub usage: Usage,
     /// Meta's clock, in whole seconds, when it answered.
     pub server_date: Option<Timestamp>,

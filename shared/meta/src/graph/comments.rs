@@ -34,7 +34,7 @@ pub struct Page<T> {
 pub struct MediaItem {
     /// Its id.
     pub id: MediaId,
-    /// When it was published.
+    /// The instant when it was published.
     pub created_at: Option<Timestamp>,
     /// How many comments it has, replies included.
     pub comments: Option<u64>,
@@ -45,9 +45,9 @@ pub struct MediaItem {
 pub struct CommentItem {
     /// Its id, the same as in its webhook.
     pub id: CommentId,
-    /// When it was made.
+    /// The instant when it was made.
     pub created_at: Option<Timestamp>,
-    /// What was said.
+    /// Its text.
     pub text: Option<String>,
     /// Who said it. Meta leaves it away for some people.
     pub from: Option<Commenter>,

@@ -53,7 +53,7 @@ pub struct CommentEvent {
     pub id: CommentId,
     /// Who commented.
     pub from: Option<Commenter>,
-    /// What was said. Absent for a GIF or sticker.
+    /// Its text. Absent for a GIF or sticker.
     pub text: Option<String>,
     /// The media commented on; for an ad, the ad's copy.
     pub media: Option<MediaId>,

@@ -33,7 +33,7 @@ pub struct AccountAdmin {
     pub accounts: Arc<dyn Accounts>,
     /// What changes them.
     pub changes: Arc<dyn AccountChanges>,
-    /// What deletes them.
+    /// Deletes them.
     pub removal: Arc<dyn Removal>,
     /// Their owners' requests for deletion.
     pub deletions: Arc<dyn Deletions>,
@@ -72,7 +72,7 @@ pub struct AccountView {
     pub day_starts: String,
     /// Seconds of each day in which it writes.
     pub active_s: u64,
-    /// When it began to send through software, if it is warming up.
+    /// The instant when it began to send through software, if it is warming up.
     #[serde(serialize_with = "optional")]
     pub warm_up_since: Option<Timestamp>,
     /// Its campaigns.
@@ -167,7 +167,7 @@ impl AccountAdmin {
     /// Reads a connected account.
     ///
     /// # Errors
-    /// When it is not connected, or the store does not answer.
+    /// Fails if it is not connected, or the store does not answer.
     pub fn connected<'a>(
         &'a self,
         id: &'a AccountId,
@@ -181,7 +181,7 @@ impl AccountAdmin {
     /// Reads one connected account, or all of them by id.
     ///
     /// # Errors
-    /// When `only` is not connected, or the store does not answer.
+    /// Fails if `only` is not connected, or the store does not answer.
     pub fn all_connected<'a>(
         &'a self,
         only: Option<&'a AccountId>,
@@ -202,7 +202,7 @@ impl AccountAdmin {
     /// Shows one connected account, or all of them by id.
     ///
     /// # Errors
-    /// When `only` is not connected, or the store does not answer.
+    /// Fails if `only` is not connected, or the store does not answer.
     pub fn views<'a>(
         &'a self,
         only: Option<&'a AccountId>,
@@ -222,7 +222,7 @@ impl AccountAdmin {
     /// was granted in the 5 seconds before may still be made.
     ///
     /// # Errors
-    /// When the reason is too long, the account is not connected, the store does not answer, or
+    /// Fails if the reason is too long, the account is not connected, the store does not answer, or
     /// this machine's clock is off.
     pub fn hold<'a>(
         &'a self,
@@ -243,7 +243,7 @@ impl AccountAdmin {
     /// Returns the hold of the whole app, in force or waiting for its probe.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn app_hold(&self) -> Result<Option<AppHoldView>, StoreError> {
         let hold = self.app.load().await?.holds.current;
         Ok(hold.map(|hold| AppHoldView { cause: hold.cause, until: hold.until }))
@@ -256,7 +256,7 @@ impl AccountAdmin {
     /// and go back to sleep.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn resume_app(&self, id: &AccountId) -> Result<(), StoreError> {
         self.limiter.resume_app().await?;
         self.backlogs.wake(id, self.clock.now()).await
@@ -265,7 +265,7 @@ impl AccountAdmin {
     /// Returns the account's holds that are in force.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn holds(&self, id: &AccountId) -> Result<Vec<HoldView>, StoreError> {
         Ok(holds(&self.budgets.load(id).await?, self.clock.now()))
     }
@@ -273,7 +273,7 @@ impl AccountAdmin {
     /// Ends a stop by hand, lets one call look into any other hold, and wakes the account.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off.
+    /// Fails if the store does not answer, or this machine's clock is off.
     pub async fn resume(&self, id: &AccountId) -> Result<(), StoreError> {
         self.limiter.resume(id).await?;
         self.backlogs.wake(id, self.clock.now()).await
@@ -282,7 +282,7 @@ impl AccountAdmin {
     /// Changes an account's limits. Other limits mean other slots, so release is woken last.
     ///
     /// # Errors
-    /// When it was removed since it was read, or the store does not answer.
+    /// Fails if it was removed since it was read, or the store does not answer.
     pub fn set<'a>(
         &'a self,
         account: &'a Account,
@@ -315,7 +315,7 @@ impl AccountAdmin {
     /// Asks upkeep to read the comments of the last seven days. Returns when it was asked.
     ///
     /// # Errors
-    /// When the account is not connected, or the store does not answer.
+    /// Fails if the account is not connected, or the store does not answer.
     pub fn backfill<'a>(
         &'a self,
         id: &'a AccountId,

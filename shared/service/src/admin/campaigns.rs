@@ -139,7 +139,7 @@ impl AccountAdmin {
     /// cannot be applied; then nothing of it should be.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub fn plans<'a>(
         &'a self,
         wanted: &'a [NewAccount],
@@ -172,7 +172,7 @@ impl AccountAdmin {
     /// come to.
     ///
     /// # Errors
-    /// When the account was removed since it was read, or the store does not answer.
+    /// Fails if the account was removed since it was read, or the store does not answer.
     pub fn apply<'a>(&'a self, planned: &'a Planned) -> BoxFuture<'a, Result<(), AdminError>> {
         Box::pin(async move {
             let Planned { account, plan, .. } = planned;
@@ -194,7 +194,7 @@ impl AccountAdmin {
     /// Stops matching comments for a campaign, and keeps its sends waiting.
     ///
     /// # Errors
-    /// When there is no such campaign, or the store does not answer.
+    /// Fails if there is no such campaign, or the store does not answer.
     pub fn pause<'a>(
         &'a self,
         account: &'a AccountId,
@@ -206,7 +206,7 @@ impl AccountAdmin {
     /// Resumes a paused campaign. Its waiting sends get slots within a minute.
     ///
     /// # Errors
-    /// When there is no such campaign, or the store does not answer.
+    /// Fails if there is no such campaign, or the store does not answer.
     pub fn resume_campaign<'a>(
         &'a self,
         account: &'a AccountId,
@@ -219,7 +219,7 @@ impl AccountAdmin {
     /// its waiting sends are cancelled as their slots come.
     ///
     /// # Errors
-    /// When there is no such campaign, or the store does not answer.
+    /// Fails if there is no such campaign, or the store does not answer.
     pub fn remove_campaign<'a>(
         &'a self,
         account: &'a AccountId,

@@ -102,7 +102,7 @@ impl AccountAdmin {
     /// history or the file says since when.
     ///
     /// # Errors
-    /// When the account cannot have what the file says, or the store does not answer.
+    /// Fails if the account cannot have what the file says, or the store does not answer.
     pub fn plan_connection<'a>(
         &'a self,
         wanted: &'a NewAccount,
@@ -139,7 +139,7 @@ impl AccountAdmin {
     /// may be made now, as the hold's probe. The stop that a removal has left is ended.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off.
+    /// Fails if the store does not answer, or this machine's clock is off.
     pub fn payer<'a>(
         &'a self,
         gateway: &'a Gateway,
@@ -184,7 +184,7 @@ impl AccountAdmin {
     /// 8. The journal tells what is done.
     ///
     /// # Errors
-    /// When no limits are given and the account is not connected, a call for an account that is
+    /// Fails if no limits are given and the account is not connected, a call for an account that is
     /// being deleted is under way, the store does not answer, or this machine's clock is off.
     pub fn connect<'a>(
         &'a self,

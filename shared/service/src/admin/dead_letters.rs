@@ -19,7 +19,7 @@ pub struct DeadLetter {
     pub id: String,
     /// Its body.
     pub body: String,
-    /// When it was first sent.
+    /// The instant when it was first sent.
     pub sent_at: Timestamp,
     /// What it says, where it can be read.
     pub task: Option<SendTask>,
@@ -56,7 +56,7 @@ pub trait DeadLetterQueue: Send + Sync {
 pub struct DeadLetterView {
     /// The queue's id for it.
     pub message: String,
-    /// When it was first sent.
+    /// The instant when it was first sent.
     #[serde(serialize_with = "instant")]
     pub sent_at: Timestamp,
     /// The send that it names: account/comment.
@@ -88,7 +88,7 @@ impl From<&DeadLetter> for DeadLetterView {
 pub struct DeadLetterCount {
     /// How many messages, roughly: the queue's own figure.
     pub messages: u64,
-    /// When the oldest of those that were looked at was first sent.
+    /// The instant when the oldest of those that were looked at was first sent.
     #[serde(serialize_with = "optional")]
     pub oldest_at: Option<Timestamp>,
 }
@@ -96,7 +96,7 @@ pub struct DeadLetterCount {
 /// Counts the messages, and looks at up to a hundred of them for the oldest.
 ///
 /// # Errors
-/// When the queue does not answer.
+/// Fails if the queue does not answer.
 pub async fn count(queue: &dyn DeadLetterQueue) -> Result<DeadLetterCount, StoreError> {
     const LOOKED_AT_MAX: usize = 100;
     let messages = queue.messages().await?;
@@ -123,7 +123,7 @@ pub struct Redriven {
 /// Shows up to `limit` messages.
 ///
 /// # Errors
-/// When the queue does not answer.
+/// Fails if the queue does not answer.
 pub async fn list(
     queue: &dyn DeadLetterQueue,
     limit: usize,
@@ -140,7 +140,7 @@ pub async fn list(
 /// Shows the message with this id. `None` if there is none, or somebody else has it just now.
 ///
 /// # Errors
-/// When the queue does not answer.
+/// Fails if the queue does not answer.
 pub async fn find(
     queue: &dyn DeadLetterQueue,
     id: &str,
@@ -160,7 +160,7 @@ pub async fn find(
 /// of each message that was looked at.
 ///
 /// # Errors
-/// When a queue does not answer.
+/// Fails if a queue does not answer.
 pub async fn redrive(
     queue: &dyn DeadLetterQueue,
     wanted: impl Fn(&DeadLetter) -> bool + Send + Sync,
@@ -189,7 +189,7 @@ pub async fn redrive(
 /// that was looked at.
 ///
 /// # Errors
-/// When the queue does not answer.
+/// Fails if the queue does not answer.
 pub async fn drop_wanted(
     queue: &dyn DeadLetterQueue,
     wanted: impl Fn(&DeadLetter) -> bool + Send + Sync,

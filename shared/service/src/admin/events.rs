@@ -56,7 +56,7 @@ impl AccountAdmin {
     /// Holds of the whole app concern each account, so they are among them.
     ///
     /// # Errors
-    /// When the store does not answer; names the account whose journal cannot be read.
+    /// Fails if the store does not answer; names the account whose journal cannot be read.
     pub fn events<'a>(
         &'a self,
         only: Option<&'a AccountId>,

@@ -73,7 +73,7 @@ pub struct Overviews {
 pub struct Overview {
     /// Which account.
     pub account: AccountId,
-    /// When it was looked at.
+    /// The instant when it was looked at.
     pub seen_at: Timestamp,
     /// Its tier.
     pub tier: Tier,
@@ -87,18 +87,18 @@ pub struct Overview {
     pub headroom: Vec<Headroom>,
     /// What waits.
     pub backlog: Backlog,
-    /// When the next DM goes out, where one waits.
+    /// The instant when the next DM goes out, where one waits.
     pub next_at: Option<Timestamp>,
     /// What is to be expected of those that wait, where some do.
     pub outlook: Option<Outlook>,
     /// When its token ends, as far as that is known.
     pub token: TokenLife,
-    /// When a webhook last told of it; up to an hour late.
+    /// The instant when a webhook last told of it; up to an hour late.
     pub last_seen: Option<Timestamp>,
     /// Calls of this hour and the one before it, and those that ended in a 5xx. Calls that a
     /// process has not written down yet are missing.
     pub calls: Tally,
-    /// When the counted span of two hours began.
+    /// The instant when the counted span of two hours began.
     pub calls_since: Timestamp,
     /// The last refusal by Meta that held the account or a campaign, of the last seven days.
     pub last_refusal: Option<LastRefusal>,
@@ -160,7 +160,7 @@ impl Overviews {
     /// first; within a state the order stays. `progress` is told of each that was looked at.
     ///
     /// # Errors
-    /// When the store does not answer; names the account.
+    /// Fails if the store does not answer; names the account.
     pub async fn of_all(
         &self,
         accounts: &[AccountId],
@@ -183,7 +183,7 @@ impl Overviews {
     /// Looks at an account; `None` where it is not connected.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn of(&self, id: &AccountId, now: Timestamp) -> Result<Option<Overview>, StoreError> {
         let Some(seen) = self.look(id, now).await? else { return Ok(None) };
         let Seen { account, budget, token, last_seen, extent, .. } = &seen;
@@ -216,7 +216,7 @@ impl Overviews {
     /// is not connected.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn wait_of(
         &self,
         send: &PendingSend,

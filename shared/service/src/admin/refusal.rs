@@ -9,7 +9,7 @@ use super::instant::instant;
 /// A call that Meta refused. `null` stands for what its answer does not say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RefusalView {
-    /// When its answer was recorded.
+    /// The instant when its answer was recorded.
     #[serde(serialize_with = "instant")]
     pub at: Timestamp,
     /// The HTTP status.

@@ -31,7 +31,7 @@ pub(super) const BEING_REMOVED: &str = "being removed";
 /// Removes accounts.
 #[derive(Clone)]
 pub struct Remover {
-    /// What deletes them.
+    /// Deletes them.
     pub removal: Arc<dyn Removal>,
     /// Their owners' requests.
     pub deletions: Arc<dyn Deletions>,
@@ -55,7 +55,7 @@ impl Remover {
     /// way. So the first visit sets it, and a later one finds it gone.
     ///
     /// # Errors
-    /// When the store does not answer. Repeating it is safe.
+    /// Fails if the store does not answer. Repeating it is safe.
     pub fn go_on<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let is_asked_for = self.begin_deletion(account).await?;
@@ -146,7 +146,7 @@ impl Remover {
     /// requests for deletion that came before the id was known.
     ///
     /// # Errors
-    /// When the store does not answer. Repeating it is safe.
+    /// Fails if the store does not answer. Repeating it is safe.
     pub fn name<'a>(
         &'a self,
         account: &'a AccountId,
@@ -167,9 +167,9 @@ impl Remover {
 pub struct Removable {
     /// The account.
     pub account: AccountId,
-    /// How many campaigns it has.
+    /// The number of its campaigns.
     pub campaigns: usize,
-    /// How many sends wait.
+    /// The number of sends that wait.
     pub waiting: usize,
     /// The revision at which it was read.
     seen: Revision,
@@ -190,7 +190,7 @@ impl Admin {
     /// Reads what removing an account would end, so that somebody can be asked.
     ///
     /// # Errors
-    /// When it is not connected, or the store does not answer.
+    /// Fails if it is not connected, or the store does not answer.
     pub fn removable<'a>(
         &'a self,
         id: &'a AccountId,
@@ -217,7 +217,7 @@ impl Admin {
     /// done ([`Remover::go_on`]); the stop ends when the account is connected again.
     ///
     /// # Errors
-    /// When the account was changed or connected since it was read, which leaves it connected, or
+    /// Fails if the account was changed or connected since it was read, which leaves it connected, or
     /// when the store does not answer.
     pub fn remove<'a>(
         &'a self,

@@ -24,7 +24,7 @@ pub struct SendView {
     pub lane: Lane,
     /// The call that it makes.
     pub action: Action,
-    /// When its comment was matched.
+    /// The instant when its comment was matched.
     #[serde(serialize_with = "instant")]
     pub matched_at: Timestamp,
     /// The first instant at which it may be sent, if it may not go at once.
@@ -47,7 +47,7 @@ pub struct SendView {
     pub failures: u32,
     /// Whether an earlier attempt may have arrived.
     pub maybe_sent: Option<bool>,
-    /// When it ended.
+    /// The instant when it ended.
     #[serde(serialize_with = "optional")]
     pub ended_at: Option<Timestamp>,
     /// Why it failed or was cancelled.

@@ -28,13 +28,13 @@ use crate::send_task::SendTask;
 /// A stored send: its entry, and the send itself while it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Which send.
+    /// The send.
     pub id: SendId,
     /// Its lane, and the call that it makes.
     pub class: Class,
     /// What it says.
     pub content: Content,
-    /// When it was matched.
+    /// The instant when it was matched.
     pub matched_at: Timestamp,
     /// Its outbox key, while it waits or when it ended.
     pub outbox_key: OutboxKey,
@@ -185,7 +185,7 @@ pub struct SendAdmin {
     pub sends: Arc<dyn Sends>,
     /// The same with their ends.
     pub ledger: Arc<dyn Ledger>,
-    /// Which accounts have waiting sends.
+    /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
     /// Ids for keys.
     pub ids: Arc<GrantIds>,
@@ -208,7 +208,7 @@ impl SendAdmin {
     /// All waiting sends of an account, first to last, up to `limit`.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn waiting(
         &self,
         account: &AccountId,
@@ -237,7 +237,7 @@ impl SendAdmin {
     /// write unit more for each DM, and nobody but an operator asks.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn ended(
         &self,
         account: &AccountId,
@@ -263,7 +263,7 @@ impl SendAdmin {
     /// One send, as it is now; `None` where it was never recorded.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn find(&self, id: &SendId) -> Result<Option<Stored>, StoreError> {
         let mut found = self.ledger.find(id).await?;
         if let Some(Stored { outbox_key, state: State::Waiting(send), .. }) = &mut found
@@ -313,7 +313,7 @@ impl SendAdmin {
     /// would claim it, one comes first: both name its epoch.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off.
+    /// Fails if the store does not answer, or this machine's clock is off.
     pub async fn cancel(
         &self,
         outbox_key: &OutboxKey,
@@ -348,7 +348,7 @@ impl SendAdmin {
     /// moved on meanwhile are looked at again.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off. What was cancelled stays so.
+    /// Fails if the store does not answer, or this machine's clock is off. What was cancelled stays so.
     pub async fn cancel_waiting(
         &self,
         account: &AccountId,
@@ -440,7 +440,7 @@ impl SendAdmin {
     /// matches the comment again. `progress` is told of entries that were looked at.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off. Doing it again is right.
+    /// Fails if the store does not answer, or this machine's clock is off. Doing it again is right.
     pub async fn forget(
         &self,
         account: &AccountId,
@@ -489,7 +489,7 @@ impl SendAdmin {
     /// arrive twice.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn may_have_arrived(&self, sends: &[SendId]) -> Result<usize, StoreError> {
         let mut unknown = 0;
         for send in sends {

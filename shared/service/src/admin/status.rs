@@ -35,7 +35,7 @@ pub struct AccountStatus {
     pub why: String,
     /// What happens next by itself, in words.
     pub next: String,
-    /// When that happens.
+    /// The instant when that happens.
     #[serde(serialize_with = "optional")]
     pub next_at: Option<Timestamp>,
     /// Every condition that applies, the worst first.
@@ -52,18 +52,18 @@ pub struct AccountStatus {
     pub backlog: Vec<LaneView>,
     /// Whether the backlog has been read to its end.
     pub backlog_is_complete: bool,
-    /// When the next DM goes out.
+    /// The instant when the next DM goes out.
     #[serde(serialize_with = "optional")]
     pub next_dm_at: Option<Timestamp>,
-    /// When the last one does: a forecast.
+    /// The instant when the last one does: a forecast.
     #[serde(serialize_with = "optional")]
     pub last_dm_at: Option<Timestamp>,
     /// Of those that wait for a slot, how many will probably be too late.
     pub late: Option<u32>,
-    /// When its token ends.
+    /// The instant when its token ends.
     #[serde(serialize_with = "optional")]
     pub token_ends_at: Option<Timestamp>,
-    /// When a webhook last told of it.
+    /// The instant when a webhook last told of it.
     #[serde(serialize_with = "optional")]
     pub last_webhook_at: Option<Timestamp>,
     /// Its calls.
@@ -88,7 +88,7 @@ pub struct ConditionView {
     pub why: String,
     /// What happens next by itself, in words.
     pub next: String,
-    /// When that happens.
+    /// The instant when that happens.
     #[serde(serialize_with = "optional")]
     pub next_at: Option<Timestamp>,
 }
@@ -102,7 +102,7 @@ pub struct QuotaView {
     pub used: u32,
     /// Units that there are.
     pub limit: u32,
-    /// When the next unit fits.
+    /// The instant when the next unit fits.
     #[serde(serialize_with = "instant")]
     pub fits_at: Timestamp,
 }
@@ -111,7 +111,7 @@ pub struct QuotaView {
 /// next decision: the last ones may be missing.
 #[derive(Clone, Debug, Serialize)]
 pub struct CallsView {
-    /// When the counted span of two hours began.
+    /// The instant when the counted span of two hours began.
     #[serde(serialize_with = "instant")]
     pub since: Timestamp,
     /// How many were made.

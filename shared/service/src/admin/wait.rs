@@ -15,10 +15,10 @@ use super::instant::optional;
 pub struct Wait {
     /// What keeps it.
     pub why: Waits,
-    /// When that ends; `null` where somebody must do something first, or it is its turn.
+    /// The instant when that ends; `null` where somebody must do something first, or it is its turn.
     #[serde(serialize_with = "optional")]
     pub until: Option<Timestamp>,
-    /// When the send will probably go; `null` where it will be too late, or that is not known.
+    /// The instant when the send will probably go; `null` where it will be too late, or that is not known.
     #[serde(serialize_with = "optional")]
     pub expected_at: Option<Timestamp>,
 }

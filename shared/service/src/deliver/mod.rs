@@ -82,9 +82,9 @@ pub struct Deliver {
     pub cursors: Arc<dyn Cursors>,
     /// Their sends.
     pub sends: Arc<dyn Sends>,
-    /// Which accounts have waiting sends.
+    /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
-    /// Where sends wait shortly.
+    /// Holds sends that wait for a short time.
     pub queue: Arc<dyn SendQueue>,
     /// Meta.
     pub graph: Arc<dyn Graph>,
@@ -94,7 +94,7 @@ pub struct Deliver {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right: answers of Meta's tell.
     pub check: Arc<ClockCheck>,
-    /// What happens is recorded here.
+    /// Records what happens.
     pub meter: Arc<Meter>,
 }
 

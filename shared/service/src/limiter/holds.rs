@@ -226,7 +226,7 @@ impl Limiter {
     /// [`GRANT_LIFE`](spillway_core::quota::GRANT_LIFE) before may still be made.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off.
+    /// Fails if the store does not answer, or this machine's clock is off.
     pub async fn stop(
         &self,
         account: &AccountId,
@@ -244,7 +244,7 @@ impl Limiter {
     /// and after.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off.
+    /// Fails if the store does not answer, or this machine's clock is off.
     pub async fn resume(&self, account: &AccountId) -> Result<(Budget, Budget), StoreError> {
         for key in keys(account) {
             self.denials.forget(&key);
@@ -258,7 +258,7 @@ impl Limiter {
     /// hold.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn resume_app(&self) -> Result<bool, StoreError> {
         let (before, after) = self.app.resume().await?;
         Ok(before != after)
@@ -267,7 +267,7 @@ impl Limiter {
     /// Ends a stop by hand alone: another hold stays as it is.
     ///
     /// # Errors
-    /// When the store does not answer, or this machine's clock is off.
+    /// Fails if the store does not answer, or this machine's clock is off.
     pub async fn resume_stop(&self, account: &AccountId) -> Result<(), StoreError> {
         self.by_hand(account, |budget, _, id| budget.without_stop(id)).await.map(|_| ())
     }
@@ -276,7 +276,7 @@ impl Limiter {
     /// at once whether it is over.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn renew_token(
         &self,
         account: &AccountId,

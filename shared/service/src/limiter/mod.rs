@@ -68,7 +68,7 @@ pub struct Limiter {
     clock: Arc<dyn Clock>,
     check: Arc<ClockCheck>,
     meter: Arc<Meter>,
-    /// Where holds are written down for people to read.
+    /// Records holds for people to read.
     journal: Option<Arc<dyn Journal>>,
     /// The budget last seen, and when.
     seen: TtlCache<AccountId, (Budget, Timestamp)>,

@@ -135,7 +135,7 @@ impl Limiter {
     /// Takes units for as many of the tasks, all of one class, as fit, in one write.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub async fn reserve(
         &self,
         account: &Account,
@@ -204,7 +204,7 @@ impl Limiter {
     /// units are denied until it has gone through: they do not keep it from going.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     pub fn charge<'a>(
         &'a self,
         account: &'a Account,
@@ -225,7 +225,7 @@ impl Limiter {
     /// Takes the unit of one call that is no send.
     ///
     /// # Errors
-    /// When the budget has no room, or the store does not answer.
+    /// Fails if the budget has no room, or the store does not answer.
     pub async fn reserve_call(
         &self,
         account: &Account,

@@ -57,9 +57,9 @@ pub trait Deletions: Send + Sync {
 /// The state of a request for deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deletion {
-    /// When it was asked for; unknown where nothing of the account was stored.
+    /// The instant when it was asked for; unknown where nothing of the account was stored.
     pub asked_at: Option<Timestamp>,
-    /// When it was done.
+    /// The instant when it was done.
     pub done_at: Option<Timestamp>,
     /// Until when it is kept, if no account is known to have the id that it names.
     pub kept_until: Option<Timestamp>,
@@ -70,7 +70,7 @@ pub struct Deletion {
 pub struct UnmatchedRequest {
     /// The code that the owner was told.
     pub code: String,
-    /// When Meta made it, if it says so.
+    /// The instant when Meta made it, if it says so.
     pub issued_at: Option<Timestamp>,
     /// Until when it is kept.
     pub kept_until: Timestamp,

@@ -147,7 +147,7 @@ pub trait ReleaseQueue: Send + Sync {
 pub struct BacklogMarker {
     /// The version of the marker, raised by every marking.
     pub version: u64,
-    /// When it was last marked.
+    /// The instant when it was last marked.
     pub marked_at: Timestamp,
     /// The end of this run's lease, which also tells it from a later lease.
     pub lease_until: Timestamp,

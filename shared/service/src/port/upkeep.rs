@@ -119,15 +119,15 @@ pub enum UpkeepRequest {
 /// The stored record of an account at the beginning of a visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaintenanceRecord {
-    /// When the account is due.
+    /// The instant when the account is due.
     pub due: Timestamp,
     /// What the last visit stored.
     pub upkeep: Upkeep,
-    /// When its last webhook arrived; up to an hour late.
+    /// The instant when its last webhook arrived; up to an hour late.
     pub last_seen: Option<Timestamp>,
-    /// When a backfill was last asked for.
+    /// The instant when a backfill was last asked for.
     pub backfill_asked_at: Option<Timestamp>,
-    /// When its owner last removed the app.
+    /// The instant when its owner last removed the app.
     pub deauthorized_at: Option<Timestamp>,
     /// The codes of the deletions that were asked for and are not done.
     pub delete: BTreeSet<String>,

@@ -69,7 +69,7 @@ pub(super) struct BacklogScan {
     pub(super) over: Vec<Ending>,
     /// The earliest deadline of all that wait.
     pub(super) first_deadline: Option<Timestamp>,
-    /// When the oldest of them was matched.
+    /// The instant when the oldest of them was matched.
     pub(super) oldest: Option<Timestamp>,
     /// The earliest slot of those that have one and have not ended.
     pub(super) first_due: Option<Timestamp>,
@@ -159,7 +159,7 @@ impl BacklogScan {
         unclaimed + self.claimed + self.unclear + self.over.len()
     }
 
-    /// When the first of the sends that may not go yet may.
+    /// The instant when the first of the sends that may not go yet may.
     pub(super) fn opens_at(&self) -> Option<Timestamp> {
         self.coming.iter().map(|expected| expected.arrives).min()
     }

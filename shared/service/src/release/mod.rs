@@ -90,11 +90,11 @@ pub struct Release {
     pub cursors: Arc<dyn Cursors>,
     /// Their sends.
     pub sends: Arc<dyn Sends>,
-    /// Which accounts have waiting sends.
+    /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
-    /// Where sends with a slot go.
+    /// Takes sends that have a slot.
     pub queue: Arc<dyn SendQueue>,
-    /// Where due accounts go.
+    /// Takes accounts that are due.
     pub runs: Arc<dyn ReleaseQueue>,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
@@ -102,7 +102,7 @@ pub struct Release {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.
     pub check: Arc<ClockCheck>,
-    /// What happens is recorded here.
+    /// Records what happens.
     pub meter: Arc<Meter>,
 }
 
@@ -169,7 +169,7 @@ impl Release {
     /// Puts every account that is due on the release queue, and says how many.
     ///
     /// # Errors
-    /// When the store or the queue does not answer; the next tick tries again.
+    /// Fails if the store or the queue does not answer; the next tick tries again.
     pub fn dispatch(&self) -> BoxFuture<'_, Result<usize, StoreError>> {
         Box::pin(async move {
             let now = self.clock.now();
@@ -187,7 +187,7 @@ impl Release {
     /// Works on one account until `deadline` at most. Does nothing when another run has it.
     ///
     /// # Errors
-    /// When the store does not answer. What was done so far remains, and the account keeps its
+    /// Fails if the store does not answer. What was done so far remains, and the account keeps its
     /// backlog marker, so that a later run goes on.
     pub fn run<'a>(
         &'a self,

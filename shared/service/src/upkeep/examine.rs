@@ -44,7 +44,7 @@ impl Upkeeper {
     /// that is refused stops the account, as on a visit.
     ///
     /// # Errors
-    /// When the token cannot be opened.
+    /// Fails if the token cannot be opened.
     pub fn examine<'a>(
         &'a self,
         account: &'a Account,

@@ -69,11 +69,11 @@ pub struct Upkeeper {
     pub cursors: Arc<dyn Cursors>,
     /// Marks of accounts with waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
-    /// Which accounts there are, and what is known of each.
+    /// Lists the accounts, and what is known of each.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// Their tokens.
     pub tokens: Arc<dyn Tokens>,
-    /// What removes an account at its owner's request.
+    /// Removes accounts at their owners' request.
     pub remover: Remover,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
@@ -85,7 +85,7 @@ pub struct Upkeeper {
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.
     pub check: Arc<ClockCheck>,
-    /// What happens is recorded here.
+    /// Records what happens.
     pub meter: Arc<Meter>,
 }
 
@@ -129,7 +129,7 @@ impl Upkeeper {
     /// Visits the accounts that are due until `deadline` at most.
     ///
     /// # Errors
-    /// When it cannot be found out which are due. What fails for one account is logged.
+    /// Fails if it cannot be found out which are due. What fails for one account is logged.
     pub fn run(&self, deadline: Timestamp) -> BoxFuture<'_, Result<Kept, StoreError>> {
         Box::pin(async move {
             let due = self.maintenance.due(self.clock.now()).await?;
