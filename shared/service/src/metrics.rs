@@ -324,6 +324,7 @@ impl Meter {
         self.count_by(Metric::GraphErrors, label);
         let is_unanswered = match call {
             CallError::Refused { error, .. } => error.status >= 500,
+            CallError::NotDone { .. } => false,
             _ => true,
         };
         self.count(Metric::MetaFailures, usize::from(is_unanswered));

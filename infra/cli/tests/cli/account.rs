@@ -117,6 +117,8 @@ async fn an_account_is_removed_with_all_that_waits() {
     let stand = Stand::start().await;
     stand.run(&["account", "pause", CREATOR]).await.ok();
     stand.comment(CREATOR, "guide", 0..30).await;
+    // Its slot has come: the hold has parked it.
+    stand.until(&["send", "show", &send_id(CREATOR, 3)], |send| send["epoch"] == 1).await;
     stand.run(&["account", "remove", CREATOR]).await.failed(5, "30 waiting sends");
     let removed = stand.json(&["account", "remove", CREATOR, "--yes"]).await;
     assert_eq!(removed, json!({ "account": CREATOR, "cancelled": 30, "under_way": 0 }));

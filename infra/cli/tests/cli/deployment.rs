@@ -46,7 +46,7 @@ fn without_a_deployment_it_is_said_how_to_name_one() {
     missing.failed(1, "cannot read the deployment file no-such.env");
     let typo = file("typo.env", "SPILLWAY_TABLE=\"x\"\n");
     let typo = ran(program().arg("-d").arg(typo).args(["account", "list"]));
-    typo.failed(1, "line 1: `SPILLWAY_TABLE` is not known");
+    typo.failed(1, "line 1: this name is not known");
 }
 
 #[test]

@@ -48,7 +48,7 @@ async fn text_fits_a_hundred_columns_and_tells_times_by_the_accounts_clocks() {
     let failed = stand.run(&failed).await.ok().stdout;
     assert!(failed.contains("failed") && failed.contains("recipient"), "{failed}");
     let shown = stand.run(&["account", "show", CREATOR]).await.ok().stdout;
-    assert!(flat(&shown).contains(" +05:30, in 1 h 59 min: a look"), "{shown}");
+    assert!(flat(&shown).contains(" +05:30, in ") && shown.contains(": a look"), "{shown}");
     let refused = stand.run(&show).await.ok().stdout;
     assert!(flat(&refused).contains("status 400, code 551/1545041, fbtrace "), "{refused}");
 }

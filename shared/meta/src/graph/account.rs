@@ -151,13 +151,6 @@ impl GraphClient {
     }
 }
 
-impl Success {
-    /// The answer `{"success": true}`; what else is said is not it.
-    fn into_done(self) -> Result<Answered<()>, CallError> {
-        self.into_answered(|answer| (answer.get("success") == Some("true")).then_some(()))
-    }
-}
-
 fn subscription(apps: &[&str]) -> Subscription {
     if apps.is_empty() {
         return Subscription::None;

@@ -55,6 +55,15 @@ pub enum CallError {
     /// knows whether Meta acted on it.
     #[error("no answer from the Graph API")]
     Unknown,
+    /// Meta answered `{"success": false}`: it has done nothing, and does not say why. It is seen
+    /// where the app or the account lacks a right to what was asked for.
+    #[error("Meta answered that it did not do it; a permission may be missing")]
+    NotDone {
+        /// The use of Meta's limits.
+        usage: Usage,
+        /// The clock of the server that answered, in whole seconds.
+        server_date: Option<Timestamp>,
+    },
     /// Meta, or something on the way to it, answered with an error.
     #[error("refused: {error}")]
     Refused {
@@ -78,6 +87,7 @@ impl CallError {
             Self::InvalidToken => Verdict::TokenDead,
             Self::NotWritten => Verdict::Transient,
             Self::Unknown => Verdict::Ambiguous,
+            Self::NotDone { .. } => Verdict::BadRequest,
             Self::Refused { error, .. } => error.classify(),
         }
     }
@@ -85,7 +95,7 @@ impl CallError {
     /// Returns how full the limits are; nothing where Meta has not answered.
     pub fn usage(&self) -> Usage {
         match self {
-            Self::Refused { usage, .. } => *usage,
+            Self::Refused { usage, .. } | Self::NotDone { usage, .. } => *usage,
             _ => Usage::default(),
         }
     }
@@ -101,7 +111,7 @@ impl CallError {
     /// Returns Meta's clock, in whole seconds, when it answered.
     pub fn server_date(&self) -> Option<Timestamp> {
         match self {
-            Self::Refused { server_date, .. } => *server_date,
+            Self::Refused { server_date, .. } | Self::NotDone { server_date, .. } => *server_date,
             _ => None,
         }
     }
@@ -125,6 +135,17 @@ impl Success {
         let value = Object::parse(&self.body).and_then(|body| read(&body));
         let value = value.ok_or(CallError::Unknown)?;
         Ok(Answered { value, usage: self.usage, server_date: self.server_date })
+    }
+
+    /// The answer `{"success": true}`. Without it nobody knows whether it was done.
+    pub(super) fn into_done(self) -> Result<Answered<()>, CallError> {
+        let (usage, server_date) = (self.usage, self.server_date);
+        let said = self.into_answered(|answer| answer.get("success")?.parse::<bool>().ok())?;
+        if said.value {
+            Ok(Answered { value: (), usage, server_date })
+        } else {
+            Err(CallError::NotDone { usage, server_date })
+        }
     }
 
     pub(super) fn into_sent(self) -> Answered<Sent> {

@@ -419,6 +419,13 @@ async fn calls_of_upkeep_go_where_meta_documents_them() {
     let path = "post /v26.0/178/subscribed_apps?subscribed_fields=comments%2cmessages ";
     assert!(head.starts_with(path) && head.contains("authorization: bearer igaatoken"), "{head}");
 
+    for (body, is_known) in [(r#"{"success":false}"#, true), (r#"{"success":"maybe"}"#, false)] {
+        let (client, server) = serve(json(body));
+        let error = client.subscribe(&"178".into(), &token, &fields, timeout).await.unwrap_err();
+        server.join().expect("server");
+        assert_eq!(matches!(error, CallError::NotDone { .. }), is_known, "{error}");
+    }
+
     let (client, server) = serve(json(r#"{"data":[{"subscribed_fields":["comments"]}]}"#));
     let found = client.subscription(&"178".into(), &token, timeout).await.expect("told").value;
     assert_eq!(found.lacks(&fields), ["messages"]);

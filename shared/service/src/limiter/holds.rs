@@ -417,7 +417,7 @@ impl Limiter {
         let is_server_error = match failed {
             Some(CallError::NotWritten | CallError::InvalidId | CallError::InvalidToken) => return,
             Some(CallError::Refused { error, .. }) => error.status >= 500,
-            Some(CallError::Unknown) | None => false,
+            Some(CallError::Unknown | CallError::NotDone { .. }) | None => false,
         };
         self.add_answers(account, Tally { calls: 1, server_errors: is_server_error.into() });
     }
