@@ -6,6 +6,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::keyword::is_blank;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Bytes of UTF-8 in one DM (Meta, Send API for Instagram).
@@ -112,6 +114,9 @@ impl Template {
     /// Says what is wrong and where: see [`TemplateError`].
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let template = Self::read(source)?;
+        if is_blank(source) {
+            return Err(TemplateError::Empty);
+        }
         if let Some((column, name)) = in_double_braces(source) {
             return Err(TemplateError::DoubleBraces { column, name: name.to_owned() });
         }
@@ -125,7 +130,7 @@ impl Template {
                 return Err(TemplateError::LongFallback { column, bytes });
             }
         }
-        if template.fill(Values::default()).trim().is_empty() {
+        if is_blank(&template.fill(Values::default())) {
             return Err(TemplateError::CanBeEmpty);
         }
         Ok(template)
@@ -214,10 +219,11 @@ fn in_double_braces(source: &str) -> Option<(usize, &str)> {
     while let Some(at) = source[begin..].find("{{") {
         let open = begin + at;
         let inside = source[open + 2..].split_once("}}").map(|(inside, _)| inside);
-        let name = |inside: &str| inside.split('|').next().unwrap_or_default().trim().to_owned();
-        if let Some(inside) =
-            inside.filter(|inside| ["username", "keyword"].contains(&&*name(inside)))
-        {
+        let is_name = |inside: &&str| {
+            let name = inside.split('|').next().unwrap_or_default().trim();
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        if let Some(inside) = inside.filter(is_name) {
             return Some((1 + source[..open].chars().count(), inside));
         }
         begin = open + 2;
@@ -292,6 +298,10 @@ mod tests {
     fn mistakes_are_named_with_their_place() {
         let error = |source: &str| Template::parse(source).unwrap_err();
         assert_eq!(error("  "), TemplateError::Empty);
+        assert_eq!(error("\u{200b}\u{3164}"), TemplateError::Empty);
+        assert_eq!(error("\u{2060}{username}"), TemplateError::CanBeEmpty);
+        let named = TemplateError::DoubleBraces { column: 4, name: "first_name".into() };
+        assert_eq!(error("Hi {{first_name}}"), named);
         assert_eq!(error("é {username"), TemplateError::SingleBrace { column: 3 });
         assert_eq!(error("a } b"), TemplateError::SingleBrace { column: 3 });
         assert_eq!(
@@ -302,7 +312,7 @@ mod tests {
             |name: &str, column| TemplateError::DoubleBraces { column, name: name.into() };
         assert_eq!(error("é {{username}}"), doubled("username", 3));
         assert_eq!(error("{{ keyword|it }}"), doubled(" keyword|it ", 1));
-        assert!(Template::parse("{{name}} and {{{username}}}").is_ok());
+        assert!(Template::parse("{{ }} {{a b}} and {{{username}}}").is_ok());
         assert_eq!(error(&"é".repeat(501)), TemplateError::TooLong { bytes: 1002 });
         assert_eq!(
             error("{user}").to_string(),

@@ -10,7 +10,7 @@ use spillway_core::campaign::{Campaign, CampaignError, Overflow};
 #[cfg(feature = "schema")]
 use spillway_core::id::DIGITS;
 use spillway_core::id::{AccountId, CampaignId, MediaId};
-use spillway_core::keyword::Keyword;
+use spillway_core::keyword::{Comment, Keyword};
 use spillway_core::message::{Template, TemplateError, VALUE_BYTES_MAX};
 use spillway_core::profile::{Profile, ProfileError, SlowDown, Spread, WarmUp};
 use spillway_core::quota::{Action, Quota, QuotaId};
@@ -183,6 +183,9 @@ pub enum Reason {
     /// A keyword is listed twice in one list.
     #[error("`{0}` is listed twice: case, accents and emoji variants make no difference")]
     SameKeyword(String),
+    /// A keyword that contains an exception.
+    #[error("`{0}` contains the exception `{1}`: no comment could match by it")]
+    ContainsException(String, String),
     /// A keyword that is also an exception.
     #[error("`{0}` is in `keywords` and in `except`: no comment could match by it")]
     Excepted(String),
@@ -551,6 +554,18 @@ fn check_words(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_
                 Some(_) => mistakes.add(span, Reason::Excepted(word.clone())),
                 None => seen.push((folded, field)),
             }
+        }
+    }
+    let excepted = |keyword: &str| {
+        let comment = Comment::new(keyword);
+        campaign.except.iter().find(|word| comment.has(&Keyword::new(word), campaign.matching))
+    };
+    for (at, keyword) in campaign.keywords.iter().enumerate() {
+        if let Some(word) = excepted(keyword)
+            && Keyword::new(word) != Keyword::new(keyword)
+        {
+            let span = place.field("keywords").item(at).span();
+            mistakes.add(span, Reason::ContainsException(keyword.clone(), word.clone()));
         }
     }
 }

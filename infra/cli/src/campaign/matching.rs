@@ -25,7 +25,8 @@ Examples:
 
 Says why, and if no campaign would answer, which one came nearest. With --file it needs no deployment and no
 credentials. Nothing is sent. What decides is `keywords`, `matching`, `tolerate`, `except`, `media` and `replies`;
-campaigns for certain media are asked first, and campaigns that take every comment last.")]
+campaigns for certain media are asked first, and campaigns that take every comment last. Of several alike the
+first in the file answers, and once they are applied the first by id.")]
 pub(crate) struct MatchOptions {
     /// The comment
     text: String,

@@ -56,8 +56,7 @@ impl Campaigns {
                 running,
             })
             .collect();
-        let all = |words: &[Keyword]| words.is_empty();
-        ready.sort_by_key(|ready| (ready.campaign.media.is_empty(), all(&ready.keywords)));
+        ready.sort_by_key(Ready::rank);
         Self(ready)
     }
 
@@ -83,27 +82,41 @@ impl Campaigns {
         self.0.iter().map(|ready| &ready.campaign)
     }
 
-    /// Returns the first campaign that wants a comment.
+    /// Returns the campaign that answers a comment. Of campaigns of the same rank, those come first
+    /// whose keyword the comment contains as it is.
     pub fn matching(&self, candidate: &Candidate<'_>) -> Option<Match<'_>> {
         let comment = Comment::new(candidate.text);
-        self.0.iter().find_map(|ready| match ready.verdict(candidate, &comment) {
-            Verdict::Wants(keyword) => Some(Match { campaign: &ready.campaign, keyword }),
-            Verdict::Misses(_) => None,
-        })
+        let mut tolerant: Option<(&Ready, &str)> = None;
+        for ready in &self.0 {
+            if tolerant.is_some_and(|(first, _)| first.rank() != ready.rank()) {
+                break;
+            }
+            match ready.verdict(candidate, &comment) {
+                Verdict::Wants(keyword) => {
+                    return Some(Match { campaign: &ready.campaign, keyword });
+                }
+                Verdict::Tolerates(keyword) => tolerant = tolerant.or(Some((ready, keyword))),
+                Verdict::Misses(_) => {}
+            }
+        }
+        let (Ready { campaign, .. }, keyword) = tolerant?;
+        Some(Match { campaign, keyword: Some(keyword) })
     }
 
-    /// Tells of each campaign whether it wants a comment, in the order in which they are asked: the
-    /// first that does answers it.
+    /// Tells of each campaign whether it wants a comment. The first that does answers it.
     pub fn verdicts(&self, candidate: &Candidate<'_>) -> Vec<(&Campaign, Verdict<'_>)> {
         let comment = Comment::new(candidate.text);
-        let all = self.0.iter();
-        all.map(|ready| (&ready.campaign, ready.verdict(candidate, &comment))).collect()
+        let all = self.0.iter().map(|ready| (ready, ready.verdict(candidate, &comment)));
+        let mut all: Vec<_> = all.collect();
+        let tolerates = |verdict: &Verdict<'_>| matches!(verdict, Verdict::Tolerates(_));
+        all.sort_by_key(|(ready, verdict)| (ready.rank(), tolerates(verdict)));
+        all.into_iter().map(|(ready, verdict)| (&ready.campaign, verdict)).collect()
     }
 
     /// Returns the campaign that came nearest to wanting a comment, and what it missed; `None` if a
     /// campaign wants the comment or none came near. A campaign that the comment was for, but for
     /// its place, a pause or an exception, is nearer than a campaign with a keyword that almost is
-    /// in the comment.
+    /// in the comment. Those that take every comment come last.
     pub fn nearest(&self, candidate: &Candidate<'_>) -> Option<(&Campaign, Miss<'_>)> {
         let comment = Comment::new(candidate.text);
         let mut nearest: Option<(usize, &Campaign, Miss<'_>)> = None;
@@ -114,7 +127,8 @@ impl Campaigns {
                     Some((distance, keyword)) => (distance + 1, Miss::Almost(keyword)),
                     None => continue,
                 },
-                _ if !ready.is_told_by(&comment) => continue,
+                _ if ready.keywords.is_empty() => (usize::MAX, miss),
+                _ if ready.keyword_in(&comment).is_none() => continue,
                 _ => (0, miss),
             };
             if nearest.as_ref().is_none_or(|(least, ..)| distance < *least) {
@@ -130,6 +144,8 @@ impl Campaigns {
 pub enum Verdict<'a> {
     /// It does, for this keyword; `None` if it takes every comment.
     Wants(Option<&'a str>),
+    /// It does: the comment nearly contains this keyword, and the campaign tolerates the difference.
+    Tolerates(&'a str),
     /// It does not.
     Misses(Miss<'a>),
 }
@@ -153,7 +169,7 @@ pub enum Miss<'a> {
 
 impl Ready {
     fn verdict(&self, candidate: &Candidate<'_>, comment: &Comment) -> Verdict<'_> {
-        let Campaign { matching, media: only, except, replies, .. } = &self.campaign;
+        let Campaign { matching, tolerate, media: only, except, replies, .. } = &self.campaign;
         if self.running != Running::Active {
             return Verdict::Misses(Miss::Paused);
         }
@@ -170,24 +186,44 @@ impl Ready {
         if self.keywords.is_empty() {
             return Verdict::Wants(None);
         }
-        match self.keyword_in(comment) {
-            Some(keyword) => Verdict::Wants(Some(keyword)),
-            None => Verdict::Misses(Miss::NoKeyword),
+        if let Some(keyword) = self.exact_in(comment) {
+            return Verdict::Wants(Some(keyword));
+        }
+        let Some(keyword) = self.near_in(comment) else {
+            return Verdict::Misses(Miss::NoKeyword);
+        };
+        // What is tolerated in a keyword is tolerated in an exception.
+        let is_near = |word: &Keyword| comment.has_nearly(word, *matching, tolerate);
+        match self.except.iter().position(is_near) {
+            Some(at) => Verdict::Misses(Miss::Exception(&except[at])),
+            None => Verdict::Tolerates(keyword),
         }
     }
 
-    /// Returns the first keyword that a comment contains.
-    fn keyword_in(&self, comment: &Comment) -> Option<&str> {
-        let Campaign { matching, tolerate, keywords, .. } = &self.campaign;
-        let is_in = |word: &Keyword| {
-            comment.has(word, *matching) || comment.has_nearly(word, *matching, tolerate)
-        };
-        self.keywords.iter().position(is_in).map(|at| keywords[at].as_str())
+    /// The campaigns of a lower rank are asked first: those for certain media, and of both kinds
+    /// those with keywords.
+    fn rank(&self) -> (bool, bool) {
+        (self.campaign.media.is_empty(), self.keywords.is_empty())
     }
 
-    /// Whether a comment is for this campaign, its media and exceptions aside.
-    fn is_told_by(&self, comment: &Comment) -> bool {
-        self.keywords.is_empty() || self.keyword_in(comment).is_some()
+    /// Returns the first keyword that a comment contains.
+    fn exact_in(&self, comment: &Comment) -> Option<&str> {
+        let Campaign { matching, keywords, .. } = &self.campaign;
+        let at = self.keywords.iter().position(|word| comment.has(word, *matching))?;
+        Some(&keywords[at])
+    }
+
+    /// Returns the first keyword that a comment contains but for what the campaign tolerates.
+    fn near_in(&self, comment: &Comment) -> Option<&str> {
+        let Campaign { matching, tolerate, keywords, .. } = &self.campaign;
+        let is_near = |word: &Keyword| comment.has_nearly(word, *matching, tolerate);
+        let at = self.keywords.iter().position(is_near)?;
+        Some(&keywords[at])
+    }
+
+    /// Returns the first keyword that a comment contains, as it is or nearly.
+    fn keyword_in(&self, comment: &Comment) -> Option<&str> {
+        self.exact_in(comment).or_else(|| self.near_in(comment))
     }
 
     /// Returns the keyword that a comment almost contains, and how many letters apart it is.
@@ -203,6 +239,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::keyword::Tolerance;
     use crate::time::Timestamp;
 
     fn campaign(id: &str, keywords: &[&str], media: &[&str]) -> Campaign {
@@ -277,6 +314,31 @@ mod tests {
         };
         assert_eq!(answers(false).as_deref(), Some("top"));
         assert_eq!(answers(true).as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn a_keyword_as_it_is_goes_before_one_that_is_tolerated() {
+        let tolerant = |id: &str, keyword: &str, media: &[&str]| Campaign {
+            tolerate: vec![Tolerance::Typos, Tolerance::RepeatedLetters],
+            except: vec!["no guide".into()],
+            ..campaign(id, &[keyword], media)
+        };
+        let campaigns = Campaigns::new([
+            tolerant("meal", "meal", &[]),
+            campaign("deal", &["deal"], &[]),
+            tolerant("reel", "seal", &["m1"]),
+            tolerant("guide", "guide", &[]),
+        ]);
+        assert_eq!(matched(&campaigns, "deal", "m2").as_deref(), Some("deal deal"));
+        assert_eq!(matched(&campaigns, "meel", "m2").as_deref(), Some("meal meal"));
+        assert_eq!(matched(&campaigns, "deal", "m1").as_deref(), Some("reel seal"), "media first");
+        assert_eq!(matched(&campaigns, "guiide", "m2").as_deref(), Some("guide guide"));
+        assert_eq!(matched(&campaigns, "no guiide", "m2"), None, "an exception is tolerant too");
+        let candidate = Candidate { text: "deal", media: None, is_reply: false };
+        let verdicts = campaigns.verdicts(&candidate);
+        let wanting = verdicts.iter().filter(|(_, verdict)| !matches!(verdict, Verdict::Misses(_)));
+        let order: Vec<&str> = wanting.map(|(campaign, _)| campaign.id.as_str()).collect();
+        assert_eq!(order, ["reel", "deal", "meal"]);
     }
 
     #[test]

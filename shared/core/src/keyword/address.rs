@@ -31,12 +31,12 @@ pub(super) fn addresses(text: &str) -> Vec<Range<usize>> {
 }
 
 /// Whether what looks like a URL is one. `link.please` is two words: a URL has a scheme, begins with
-/// `www.`, or has a path after a top-level domain.
+/// `www.`, or has a path or query after a top-level domain.
 fn is_url(text: &str) -> bool {
     if text.contains("://") || text.get(..4).is_some_and(|www| www.eq_ignore_ascii_case("www.")) {
         return true;
     }
-    let Some((host, _)) = text.split_once('/') else { return false };
+    let Some((host, _)) = text.split_once(['/', '?']) else { return false };
     let Some((_, domain)) = host.rsplit_once('.') else { return false };
     TOP_LEVEL_DOMAINS.lines().any(|known| known.eq_ignore_ascii_case(domain))
 }
@@ -70,6 +70,7 @@ mod tests {
             ("www.example.com", "www.example.com"),
             ("(Example.COM/Link)", "Example.COM/Link"),
             ("bit.ly/guide now", "bit.ly/guide"),
+            ("example.com?ref=guide", "example.com?ref=guide"),
         ] {
             assert_eq!(found(text), [url]);
         }

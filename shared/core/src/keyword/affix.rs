@@ -3,17 +3,31 @@
 use super::form::{Edge, Form};
 use super::letters::is_hebrew;
 
-/// Hebrew's one-letter words: and, the, in, to, from, that, as.
-const PREFIXES: [char; 7] = ['ו', 'ה', 'ב', 'ל', 'מ', 'ש', 'כ'];
+/// Hebrew's one-letter words before a noun: and, the, in, to. Then those that are rarer, and begin
+/// many words that are shorter than they look: from, that, as.
+const HEBREW: ([char; 4], [char; 7]) = (['ו', 'ה', 'ב', 'ל'], ['ו', 'ה', 'ב', 'ל', 'מ', 'ש', 'כ']);
 
-/// Particles of Korean, and the requests that are written onto a word.
-const PARTICLES: [&str; 42] = [
+/// Arabic's article, alone and after «in», «as» and «to».
+const ARTICLES: [&str; 4] = ["ال", "بال", "كال", "لل"];
+
+/// Arabic's «and» and «then», before a word or its article.
+const CONJUNCTIONS: [char; 2] = ['و', 'ف'];
+
+/// Letters that a word of Hebrew or Arabic has at least where something may stand before it.
+/// Shorter ones end too many others.
+const LETTERS_MIN: usize = 3;
+
+/// Particles of Korean that only mark the part of speech of what they follow.
+const MARKERS: [&str; 4] = ["을", "를", "은", "는"];
+
+/// Particles of Korean.
+const PARTICLES: [&str; 26] = [
     "을",
     "를",
-    "이",
-    "가",
     "은",
     "는",
+    "이",
+    "가",
     "요",
     "좀",
     "도",
@@ -34,59 +48,82 @@ const PARTICLES: [&str; 42] = [
     "입니다",
     "이에요",
     "예요",
-    "주세요",
-    "주세용",
-    "주세여",
-    "주실",
-    "주시",
-    "줘",
-    "줘요",
-    "주라",
-    "받고",
-    "부탁",
-    "부탁해요",
-    "부탁드려요",
-    "부탁드립니다",
-    "보내주세요",
-    "원해요",
-    "신청",
 ];
 
-/// Whether a word begins at an offset, Hebrew's prefixes aside.
-pub(super) fn begins_word(form: &Form, at: usize) -> bool {
+/// Requests of Korean, which may go on as they like: give, send, ask, apply, want, get, is there,
+/// need, wonder, tell, share.
+const REQUESTS: [&str; 22] = [
+    "주세", "주시", "주십", "주실", "주라", "줘", "보내", "부탁", "신청", "원해", "원합", "받고",
+    "받을", "받아", "있나", "있을", "있어", "필요", "궁금", "알려", "달라", "공유",
+];
+
+/// Whether a word begins at an offset, apart from what Hebrew and Arabic write before it.
+pub(super) fn begins_word(form: &Form, at: usize, word: &str) -> bool {
     if form.edge(at) == Edge::Word {
         return true;
     }
-    let text = form.as_str();
-    if !text[at..].starts_with(is_hebrew) {
-        return false;
-    }
-    // One of them, or another one after «and» or «that».
-    let before = &text[..at];
-    let Some(before) = before.strip_suffix(PREFIXES) else { return false };
+    let before = &form.as_str()[..at];
     let starts = |text: &str| form.edge(text.len()) == Edge::Word;
-    starts(before) || before.strip_suffix(['ו', 'ש']).is_some_and(starts)
+    let letters = word.chars().count();
+    if letters < LETTERS_MIN {
+        return false;
+    }
+    if word.starts_with(is_hebrew) {
+        let prefixes = if letters == LETTERS_MIN { &HEBREW.0[..] } else { &HEBREW.1 };
+        // One of them, or another one after «and» or «that».
+        let Some(before) = before.strip_suffix(prefixes) else { return false };
+        return starts(before) || before.strip_suffix(['ו', 'ש']).is_some_and(starts);
+    }
+    if !word.starts_with(is_arabic) {
+        return false;
+    }
+    let follows =
+        |before: &str| starts(before) || before.strip_suffix(CONJUNCTIONS).is_some_and(starts);
+    if word.starts_with(ARTICLES[0]) {
+        // «In» and «as» go before the article.
+        return follows(before) || before.strip_suffix(['ب', 'ك']).is_some_and(follows);
+    }
+    before.strip_suffix(CONJUNCTIONS).is_some_and(starts)
+        || ARTICLES.iter().filter_map(|article| before.strip_suffix(article)).any(follows)
 }
 
-/// Whether a word ends at an offset, Korean's particles aside.
-pub(super) fn ends_word(form: &Form, at: usize) -> bool {
+/// Whether a word ends at an offset, apart from what Korean writes after it.
+pub(super) fn ends_word(form: &Form, at: usize, word: &str) -> bool {
     if form.edge(at) == Edge::Word {
         return true;
     }
-    let text = form.as_str();
-    if !text[..at].ends_with(is_hangul) {
+    if !word.ends_with(is_hangul) {
         return false;
     }
-    let end = (at..=text.len()).find(|&end| form.edge(end) == Edge::Word);
-    end.is_some_and(|end| are_particles(&text[at..end]))
+    let text = form.as_str();
+    let Some(end) = (at..=text.len()).find(|&end| form.edge(end) == Edge::Word) else {
+        return false;
+    };
+    // Letters alone, as in «ㅋㅋ» and «ㅠㅠ», are no part of a word.
+    let rest = text[at..end].trim_end_matches(is_jamo);
+    // One syllable and a particle are many a word: «회의» is no «회».
+    let particles = if word.chars().count() == 1 { &MARKERS[..] } else { &PARTICLES };
+    is_added(rest, particles)
 }
 
-/// Whether a text consists of particles.
-fn are_particles(text: &str) -> bool {
+/// Whether a text consists of particles, with or without a request after them.
+fn is_added(text: &str, particles: &[&str]) -> bool {
     text.is_empty()
-        || PARTICLES.iter().any(|particle| text.strip_prefix(particle).is_some_and(are_particles))
+        || REQUESTS.iter().any(|request| text.starts_with(request))
+        || particles.iter().any(|particle| {
+            text.strip_prefix(particle).is_some_and(|rest| is_added(rest, particles))
+        })
+}
+
+fn is_arabic(c: char) -> bool {
+    matches!(c, '\u{621}'..='\u{64a}' | '\u{671}'..='\u{6d3}')
 }
 
 fn is_hangul(c: char) -> bool {
     matches!(c, '가'..='힣')
+}
+
+/// Whether a character is a letter of Hangul that is not written into a syllable.
+fn is_jamo(c: char) -> bool {
+    matches!(c, '\u{1100}'..='\u{11ff}')
 }

@@ -187,6 +187,7 @@ fn visible(text: &str) -> Cow<'_, str> {
     let seen = text.chars().filter_map(|c| match c {
         // Fillers of Hangul and Braille's blank.
         '\u{3164}' | '\u{ffa0}' | '\u{2800}' => Some(' '),
+        '＠' => Some('@'),
         JOINER | '\u{fe0e}' | '\u{fe0f}' => Some(c),
         _ if is_tag(c) => Some(c),
         _ if is_ignored.contains(c) => None,

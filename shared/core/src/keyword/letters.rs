@@ -51,7 +51,12 @@ fn fold_whole(text: &str) -> String {
     let letters = text
         .chars()
         // Before NFKD makes a space and an accent of it.
-        .map(|c| if c == '\u{b4}' { '`' } else { c })
+        .map(|c| match c {
+            '\u{b4}' => '`',
+            // Its capital of its own, which upper case leaves as it is.
+            'ẞ' => 'ß',
+            c => c,
+        })
         .nfkd()
         // Twice: upper case first makes «ß» and «SS», «ς» and «σ», «ı» and «i» the same.
         .flat_map(char::to_uppercase)

@@ -7,7 +7,7 @@
 //!   addresses and user names, which are never cut.
 //! - [`letters`] makes letters the same that count as the same.
 //! - [`form`] puts the pieces together again and knows where a match may begin and end.
-//! - [`affix`] knows what Hebrew and Korean write onto a word, [`tolerance`] what a campaign may let
+//! - [`affix`] knows what Hebrew, Arabic and Korean write onto a word, [`tolerance`] what a campaign may let
 //!   pass.
 
 mod address;
@@ -39,6 +39,11 @@ pub enum Matching {
     Contains,
     /// The comment is the keyword, punctuation aside.
     Exact,
+}
+
+/// Whether nothing of a text can be seen.
+pub fn is_blank(text: &str) -> bool {
+    Keyword::new(text).is_empty()
 }
 
 /// A keyword, ready to be looked for.
@@ -111,9 +116,9 @@ impl Comment {
         }
         match matching {
             Matching::Exact => form.as_str() == keyword.text,
-            Matching::Word => form
-                .find(&keyword.text)
-                .any(|at| begins_word(form, at.start) && ends_word(form, at.end)),
+            Matching::Word => form.find(&keyword.text).any(|at| {
+                begins_word(form, at.start, &keyword.text) && ends_word(form, at.end, &keyword.text)
+            }),
             Matching::Contains => form
                 .find(&keyword.text)
                 .any(|at| form.edge(at.start) >= Edge::Letter && form.edge(at.end) >= Edge::Letter),

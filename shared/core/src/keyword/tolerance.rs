@@ -3,18 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 /// What may be different in a word that counts as the keyword's. Only letters may: a word with a
-/// digit, such as a code, must be the keyword's.
+/// digit, such as a code, must be the keyword's, and so must a word of less than four letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Tolerance {
-    /// An `s` or `es` at the end, of a word of at least three letters: `links` for `link`, and
-    /// `link` for `links`.
+    /// An `s` or `es` at the end: `links` for `link`, and `link` for `links`.
     Plurals,
     /// Letters that are written more often: `guiiide` for `guide`.
     RepeatedLetters,
-    /// Slips of the keyboard. A word of four letters may have one letter too many, too few, wrong or
-    /// swapped with the next. A word of eight letters may have two.
+    /// Slips of the keyboard: one letter too many, too few, wrong or swapped with the next. A word of
+    /// eight letters may have two.
     Typos,
 }
 
@@ -25,16 +24,15 @@ impl Tolerance {
             Self::Plurals => is_plural(word, wanted) || is_plural(wanted, word),
             Self::RepeatedLetters => repeats(word, wanted),
             Self::Typos => {
-                let slips = match wanted.chars().count() {
-                    0..=3 => 0,
-                    4..=7 => 1,
-                    _ => 2,
-                };
+                let slips = if wanted.chars().count() < 8 { 1 } else { 2 };
                 strsim::osa_distance(word, wanted) <= slips
             }
         }
     }
 }
+
+/// Letters of a word in which something may be different.
+const LETTERS_MIN: usize = 4;
 
 /// Whether the words of `wanted` stand one after the other in `words`, or are all of it if
 /// `is_whole`, apart from what may be different.
@@ -50,7 +48,8 @@ pub(super) fn nearly(
     let counts = |word: &str, wanted: &str| {
         let is_letters = |text: &str| text.chars().all(char::is_alphabetic);
         word == wanted
-            || is_letters(word)
+            || wanted.chars().count() >= LETTERS_MIN
+                && is_letters(word)
                 && is_letters(wanted)
                 && tolerate.iter().any(|tolerance| tolerance.accepts(word, wanted))
     };
@@ -61,8 +60,7 @@ pub(super) fn nearly(
 
 /// Whether a word is another one with an ending of the plural.
 fn is_plural(word: &str, of: &str) -> bool {
-    let ending = word.strip_prefix(of);
-    of.chars().count() >= 3 && matches!(ending, Some("s" | "es"))
+    matches!(word.strip_prefix(of), Some("s" | "es"))
 }
 
 /// Whether a word is another one with letters that are written more often.
@@ -88,7 +86,7 @@ mod tests {
             (
                 Tolerance::Plurals,
                 &[("links", "link"), ("link", "links"), ("flores", "flor")][..],
-                &[("linked", "link"), ("as", "a"), ("lins", "link")][..],
+                &[("linked", "link"), ("lins", "link")][..],
             ),
             (
                 Tolerance::RepeatedLetters,
@@ -98,7 +96,7 @@ mod tests {
             (
                 Tolerance::Typos,
                 &[("lnik", "link"), ("lin", "link"), ("linkk", "link"), ("giudebok", "guidebook")],
-                &[("lni", "lin"), ("lnki", "kiln"), ("gidbk", "guidebook")],
+                &[("lnki", "kiln"), ("gidbk", "guidebook")],
             ),
         ] {
             for (word, wanted) in passes {
@@ -117,5 +115,6 @@ mod tests {
         assert!(nearly(&["the", "fre", "guides"], &["free", "guide"], false, &all));
         assert!(!nearly(&["the", "free", "guides"], &["free", "guide"], true, &all));
         assert!(!nearly(&["word"], &[], false, &all));
+        assert!(!nearly(&["yess"], &["yes"], false, &all));
     }
 }

@@ -20,13 +20,16 @@ impl MatchView {
     pub fn of(campaigns: &Campaigns, candidate: &Candidate<'_>) -> Self {
         let verdicts = campaigns.verdicts(candidate);
         let mut wanting = verdicts.iter().filter_map(|(campaign, verdict)| match verdict {
-            Verdict::Wants(keyword) => Some((campaign, keyword)),
             Verdict::Misses(_) => None,
+            verdict => Some((campaign, verdict)),
         });
-        if let Some((campaign, keyword)) = wanting.next() {
-            let mut why = match keyword {
-                Some(keyword) => format!("the comment has the keyword «{keyword}»"),
-                None => "the campaign takes every comment".to_owned(),
+        if let Some((campaign, verdict)) = wanting.next() {
+            let mut why = match verdict {
+                Verdict::Wants(Some(keyword)) => format!("the comment has the keyword «{keyword}»"),
+                Verdict::Tolerates(keyword) => {
+                    format!("the comment has almost the keyword «{keyword}», which is tolerated")
+                }
+                _ => "the campaign takes every comment".to_owned(),
             };
             if candidate.media.is_none() && !campaign.media.is_empty() {
                 why += ", if it is on the campaign's media";

@@ -203,6 +203,11 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("\"guía\"", "7", "line 19: invalid type: integer `7`, expected a string"),
     (
+        "\"guía\"",
+        "\"spam link\"",
+        "line 19: `spam link` contains the exception `spam`: no comment could match by it",
+    ),
+    (
         "\"spam\"",
         "\"Guía\"",
         "line 20: `Guía` is in `keywords` and in `except`: no comment could match by it",
