@@ -3,6 +3,7 @@
 
 mod evaluator;
 mod expression;
+mod rollback;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
