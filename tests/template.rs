@@ -277,23 +277,44 @@ fn each_function_is_deployed_by_an_alias_that_its_failures_roll_back() {
     assert_eq!(resource(&template, "UpkeepRollbackAlarm")["Threshold"], 0);
 }
 
-/// China and others have ARNs and hosts of their own.
-#[test]
-fn nothing_names_a_partition() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
-    let text = fs::read_to_string(path).unwrap();
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("AllowedPattern"));
-    for line in lines.filter(|line| !line.starts_with("aws: ")) {
-        assert!(!line.contains("arn:aws"), "{line}");
-        assert!(
-            !line.contains("amazonaws.com")
-                || line.contains("Service: ")
-                || line.contains("Principal: ")
-                || line.starts_with("aws-"),
-            "{line}"
-        );
-        assert!(!line.contains("console.aws"), "{line}");
+/// Every text in a part of the template.
+fn texts(node: &Value) -> Vec<&str> {
+    match node {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(items) => items.values().flat_map(texts).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
     }
+}
+
+/// China and others have ARNs and hosts of their own. The names of services are the same in all.
+#[test]
+fn arns_and_hosts_are_those_of_the_partition() {
+    let template = template();
+    let made = [&template["Globals"], &template["Resources"], &template["Outputs"]];
+    let mut arns = 0;
+    for text in made.into_iter().flat_map(texts) {
+        for rest in text.split("arn:").skip(1) {
+            assert!(rest.starts_with("${AWS::Partition}:"), "{text}");
+            arns += 1;
+        }
+        let service = text.strip_suffix(".amazonaws.com");
+        let is_service = service.is_some_and(|name| !name.contains(['.', '/', ':']));
+        let is_host = text.contains("amazonaws.com") || text.contains("aws.amazon.com");
+        assert!(is_service || !is_host, "{text}");
+    }
+    assert!(arns > 0, "none is looked at");
+    let parameters = template["Parameters"].as_object().unwrap();
+    for (name, parameter) in parameters.iter().filter(|(name, _)| name.ends_with("Arn")) {
+        let pattern = parameter["AllowedPattern"].as_str().unwrap();
+        assert!(pattern.starts_with("^$|^arn:aws[a-z-]*:"), "{name} takes those of one partition");
+    }
+    let partitions: Vec<&String> =
+        template["Mappings"]["Hosts"].as_object().unwrap().keys().collect();
+    assert_eq!(partitions, ["aws", "aws-cn", "aws-us-gov"]);
+    let console = &template["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"][1]["Console"];
+    let found = json!({ "Fn::FindInMap": ["Hosts", { "Ref": "AWS::Partition" }, "Console"] });
+    assert_eq!(*console, found);
 }
 
 #[test]

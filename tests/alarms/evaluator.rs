@@ -163,6 +163,15 @@ impl Alarm {
         }
     }
 
+    /// The series that it looks at.
+    pub(super) fn watched(&self) -> impl Iterator<Item = &Series> {
+        let (one, many) = match &self.watched {
+            Watched::One(series, _) => (Some(series), None),
+            Watched::Math(_, metrics) => (None, Some(metrics)),
+        };
+        one.into_iter().chain(many.into_iter().flatten().map(|(_, series, _)| series))
+    }
+
     /// For how long what was recorded tells.
     pub(super) fn range(&self) -> Duration {
         self.period * self.evaluation_periods
@@ -225,6 +234,9 @@ fn by_default(value: &Value) -> &Value {
 fn series(metric: &Value) -> Series {
     let named = |value: &Value| match by_default(value) {
         Value::String(text) => text.clone(),
+        reference if reference["Fn::Sub"].is_string() => {
+            reference["Fn::Sub"].as_str().unwrap().replace(['$', '{', '}'], "")
+        }
         reference => {
             let name = reference["Ref"].as_str().or_else(|| {
                 let attribute = reference["Fn::GetAtt"].as_str()?;
