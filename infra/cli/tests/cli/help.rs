@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use crate::stand::{Ran, program};
 
-pub(crate) const COMMANDS: [&str; 40] = [
+pub(crate) const COMMANDS: [&str; 41] = [
     "",
     "deployment",
     "connect",
@@ -20,6 +20,7 @@ pub(crate) const COMMANDS: [&str; 40] = [
     "campaign",
     "campaign apply",
     "campaign list",
+    "campaign match",
     "campaign show",
     "campaign pause",
     "campaign resume",
