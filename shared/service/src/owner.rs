@@ -6,7 +6,7 @@
 //!
 //! Meta names the account by an id that it has for this app alone. Upkeep learns that id by its
 //! first call, or a login tells it. A request that comes before is kept for [`UNMATCHED_KEPT`], and
-//! [`match_requests`] finds it once the id is known.
+//! `match_requests` finds it once the id is known.
 
 use std::sync::Arc;
 use std::time::Duration;

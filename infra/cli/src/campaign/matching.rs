@@ -84,7 +84,7 @@ fn in_file(file: &std::path::Path, account: Option<&AccountId>) -> Result<Campai
     let account = the_one(ids, account, &shown)?;
     let found = accounts.into_iter().find(|known| known.id == account);
     let found = found.with_context(|| format!("{shown} does not name account {account}"))?;
-    Ok(Campaigns::new(found.campaigns.into_iter()))
+    Ok(Campaigns::new(found.campaigns))
 }
 
 /// Reads the campaigns of a connected account.

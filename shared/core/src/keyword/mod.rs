@@ -3,12 +3,12 @@
 //! Case, accents, width, the look of an emoji, keyboards, the digits of a script and what cannot be
 //! seen do not matter. A comment and a keyword are folded in the same way:
 //!
-//! - [`atoms`] cuts a text into words, symbols and what is in between; [`address`] finds URLs, e-mail
+//! - `atoms` cuts a text into words, symbols and what is in between; `address` finds URLs, e-mail
 //!   addresses and user names, which are never cut.
-//! - [`letters`] makes letters the same that count as the same.
-//! - [`form`] puts the pieces together again and knows where a match may begin and end.
-//! - [`affix`] knows what Hebrew, Arabic and Korean write onto a word, [`tolerance`] what a campaign may let
-//!   pass.
+//! - `letters` makes letters the same that count as the same.
+//! - `form` puts the pieces together again and knows where a match may begin and end.
+//! - `affix` knows what Hebrew, Arabic and Korean write onto a word, `tolerance` what a campaign may
+//!   let pass.
 
 mod address;
 mod affix;

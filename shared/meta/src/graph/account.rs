@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use spillway_core::id::AccountId;
 
-use super::answer::{Answered, Success};
+use super::answer::Answered;
 use super::{CallError, GraphClient};
 use crate::json::{self, Object};
 
