@@ -56,7 +56,7 @@ deadline expire, so do not forget a pause without an end.")]
         /// The account's id
         account: String,
         /// How long, such as 30m or 2h [default: until it is resumed]
-        #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
+        #[arg(long = "for", value_name = "TIME", value_parser = parse_span, allow_hyphen_values = true)]
         lasts: Option<Duration>,
         /// A note for others, at most 120 bytes
         #[arg(long, value_name = "TEXT")]

@@ -179,6 +179,8 @@ pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyho
     let mut reasons = String::new();
     for Mistake { line, reason } in &error.mistakes {
         let source = text.lines().nth(line - 1).unwrap_or_default().trim_end();
+        // A terminal would act on them.
+        let source = source.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
         let _ = write!(reasons, "{file}:{line}: {reason}{}\n  {line} | {source}\n", help(reason));
     }
     Refused { file: file.to_owned(), reasons: reasons.trim_end().to_owned() }.into()

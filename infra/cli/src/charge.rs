@@ -30,7 +30,7 @@ pub(crate) struct Options {
     #[arg(value_parser = action)]
     action: Action,
     /// How many calls
-    #[arg(long, default_value = "1", value_name = "N")]
+    #[arg(long, default_value = "1", value_name = "N", value_parser = parse_units, allow_negative_numbers = true)]
     units: NonZeroU32,
 }
 
@@ -38,6 +38,10 @@ fn action(text: &str) -> Result<Action, String> {
     let quoted = serde_json::Value::String(text.replace('-', "_"));
     let names = "private_reply, live_reply, message, public_reply, read, publish or follow";
     serde_json::from_value(quoted).map_err(|_| format!("an action is {names}"))
+}
+
+fn parse_units(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("write a number from 1 to {}", u32::MAX))
 }
 
 /// Charges.

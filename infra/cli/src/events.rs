@@ -29,7 +29,7 @@ pub(crate) struct Options {
     /// Only this account
     account: Option<String>,
     /// How far back
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_span)]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_span, allow_hyphen_values = true)]
     since: Duration,
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = parse_limit, allow_negative_numbers = true)]

@@ -41,10 +41,10 @@ Examples:
 This reads nothing from a deployment. It assumes that the account has sent nothing yet.")]
 pub(crate) struct Options {
     /// Comments that each want a DM
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000), allow_negative_numbers = true)]
     comments: u32,
     /// The time over which they are spread evenly, such as 5m or 2h
-    #[arg(long, value_parser = span)]
+    #[arg(long, value_parser = span, allow_hyphen_values = true)]
     span: Duration,
     /// The account's tier: 1, 2 or 3
     #[arg(long, default_value = "1", value_parser = limits::tier)]

@@ -42,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "json")]
     watch: bool,
     /// How often, with --watch
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_span, requires = "watch")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_span, requires = "watch", allow_hyphen_values = true)]
     every: Duration,
 }
 
