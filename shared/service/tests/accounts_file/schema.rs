@@ -40,7 +40,8 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 20] = [
+const BEYOND: [&str; 21] = [
+    "contains the exception",
     "there are two profiles",
     "there is no profile",
     "the warm-up must rise",
