@@ -51,7 +51,7 @@ Examples:
 
 New comments are still recorded, and wait. A call that was granted in the last 5 seconds may still be
 made. Then none is made until the time is over or `spillway account resume`. Sends that wait beyond their
-deadline expire, so do not forget a pause without an end.")]
+deadline expire, so remember to end a pause that has no end of its own.")]
     Pause {
         /// The account's id
         account: String,
@@ -62,7 +62,7 @@ deadline expire, so do not forget a pause without an end.")]
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// End a pause, or look into another hold at once
+    /// End a pause, or let one call test any other hold now
     #[command(after_help = "\
 Examples:
   spillway account resume 17841400000000001

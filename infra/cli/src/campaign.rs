@@ -44,7 +44,7 @@ Examples:
     /// Show one campaign
     #[command(after_help = "Example:\n  spillway campaign show 17841400000000001 guide")]
     Show(Named),
-    /// Stop matching comments, and keep its sends waiting
+    /// Pause a campaign: it matches no comments, and its sends wait
     #[command(after_help = "\
 Example:
   spillway campaign pause 17841400000000001 guide

@@ -130,7 +130,7 @@ async fn show(letters: &DeadLetters, message: &str, times: &Times, output: Outpu
 }
 
 fn missing(message: &str) -> String {
-    format!("there is no message {message}, or somebody has it just now: `spillway dlq list`")
+    format!("there is no message {message}, or somebody else is reading it: `spillway dlq list`")
 }
 
 async fn redrive(letters: &DeadLetters, which: &Which, output: Output) -> Result<()> {

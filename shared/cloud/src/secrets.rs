@@ -116,7 +116,7 @@ pub trait SecretSource: Send + Sync {
     async fn read(&self) -> Result<Secrets, SecretsError>;
 }
 
-/// Secrets Manager.
+/// Reads the deployment's secret from Secrets Manager.
 pub struct SecretsManager {
     /// The client.
     pub client: aws_sdk_secretsmanager::Client,

@@ -53,7 +53,7 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Wiring {
     /// Connected accounts.
     pub accounts: Arc<dyn Accounts>,
-    /// Their budgets.
+    /// The accounts' budgets.
     pub budgets: Arc<dyn Budgets>,
     /// The app's budget.
     pub app: Arc<dyn AppBudgets>,

@@ -20,10 +20,10 @@ pub const WEBHOOK_FIELDS: [&str; 3] = ["comments", "live_comments", "messages"];
 /// A token must be this old before Meta renews it (refresh_access_token, 17 July 2025).
 pub const TOKEN_AGE_MIN: Duration = DAY;
 
-/// With less than this left a token is renewed: of its 60 days, in the last third.
+/// A token with less time left than this is renewed: the last third of its 60 days.
 pub const TOKEN_LEFT_MIN: Duration = Duration::from_secs(20 * 24 * 3600);
 
-/// With less than this left it should have been renewed long since: people are told.
+/// A token with less time left than this should have been renewed long before, so people are told.
 pub const TOKEN_ENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The time between two looks at an account's subscription: Meta may unsubscribe an account after

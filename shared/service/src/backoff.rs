@@ -20,8 +20,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The next wait; `draw` decides half of it: those that were refused together do not come
-    /// back together. `None` when it has been enough.
+    /// Returns the next wait. `draw` decides half of it, so that those that were refused together
+    /// do not come back together. Returns `None` once all waits have taken their time.
     pub fn next(&mut self, draw: u64) -> Option<Duration> {
         let most = LONGEST.min(FIRST * (1 << self.rounds.min(10)));
         let wait = most / 2 + (most / 2).mul_f64((draw % 1000) as f64 / 1000.0);

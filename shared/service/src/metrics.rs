@@ -109,7 +109,7 @@ pub enum Unit {
     Percent,
 }
 
-/// What becomes of several values.
+/// How several values of a metric are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// They are added up.
@@ -127,9 +127,9 @@ pub enum Kind {
 pub struct Definition {
     /// Its name in CloudWatch.
     pub name: &'static str,
-    /// What it is counted in.
+    /// Its unit.
     pub unit: Unit,
-    /// What becomes of several values.
+    /// How several values are put together.
     pub kind: Kind,
     /// The name of what its series are told apart by. It has few values: never an account's id.
     pub dimension: Option<&'static str>,

@@ -25,7 +25,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// A failure that is none of a service's: `said` tells what it is.
+    /// Makes an error of what happened here rather than at a service. `said` tells what it is.
     pub fn unavailable(what: &'static str, said: impl Into<String>) -> Self {
         Self::Unavailable { what, source: Failure::other(said) }
     }

@@ -13,6 +13,7 @@ use spillway_service::port::Failure;
 
 use super::finding::Finding;
 use crate::deployment::Deployment;
+use crate::output::counted;
 
 const SECRET: &str = "secret";
 const SIGNED: &str = "signed delivery";
@@ -73,7 +74,8 @@ fn stored(read: &Result<Secrets, SecretsError>) -> Finding {
         ),
         Ok(secrets) => {
             let (app, verify) = (secrets.app_secrets.len(), secrets.verify_tokens.len());
-            Finding::good(SECRET, format!("it holds {app} app secrets and {verify} verify tokens"))
+            let (app, verify) = (counted(app, "app secret"), counted(verify, "verify token"));
+            Finding::good(SECRET, format!("it holds {app} and {verify}"))
         }
         Err(error @ SecretsError::Unavailable { source, .. }) => {
             let failure = Failure { kind: source.kind, ..Failure::other(error.to_string()) };

@@ -44,7 +44,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// The URL at which an account's owner logs in and allows the app what it needs.
 ///
 /// # Errors
-/// Fails if the redirect URI is none that Meta takes.
+/// Fails if Meta would not take the redirect URI.
 pub fn login_url(app_id: &str, redirect_uri: &str) -> Result<String, LoginError> {
     let is_https = Url::parse(redirect_uri).is_ok_and(|url| url.scheme() == "https");
     if !is_https {
@@ -148,7 +148,7 @@ pub enum Payer<'a> {
 /// An account whose owner has logged in.
 #[derive(Debug)]
 pub struct LoggedIn {
-    /// Which.
+    /// What Meta says of it.
     pub me: Me,
     token: SecretString,
     lasts: Option<Duration>,

@@ -23,7 +23,7 @@ pub struct Sent {
     /// Whom it went to, the only way to learn the id by which the author of a comment is written to
     /// later. `None` when the answer could not be read; the message was sent all the same.
     pub recipient: Option<RecipientId>,
-    /// The message, as its echo will name it. `None` as above.
+    /// The message's id, which its echo names too. `None` when the answer could not be read.
     pub message_id: Option<String>,
 }
 

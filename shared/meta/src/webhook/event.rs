@@ -19,7 +19,7 @@ pub struct Delivery {
     pub skipped: Vec<Skipped>,
 }
 
-/// One thing that happened.
+/// One event of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Somebody commented on a post, Reel or live broadcast.

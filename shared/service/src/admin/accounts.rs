@@ -122,7 +122,7 @@ pub struct AppHoldView {
 /// An account that was put on hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HeldView {
-    /// Which.
+    /// The account's id.
     pub account: AccountId,
     /// The end of the hold; `null` if it lasts until somebody resumes the account.
     #[serde(serialize_with = "instant")]
@@ -132,7 +132,7 @@ pub struct HeldView {
 /// An account whose holds were ended, or handed to the next call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ResumedView {
-    /// Which.
+    /// The account's id.
     pub account: AccountId,
     /// The hold of the whole app, which the next call looks into.
     pub app: Option<AppHoldView>,
@@ -143,11 +143,11 @@ pub struct ResumedView {
 /// An account whose limits were changed, or would be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LimitsView {
-    /// Which.
+    /// The account's id.
     pub account: AccountId,
     /// Whether the changes were written.
     pub changed: bool,
-    /// What differs.
+    /// The fields that change, each with its value before and after.
     pub changes: Vec<FieldChange>,
 }
 

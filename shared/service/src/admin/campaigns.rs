@@ -106,7 +106,7 @@ impl Planned {
 pub struct RunningChange {
     /// Its account.
     pub account: AccountId,
-    /// Which.
+    /// The campaign.
     pub campaign: CampaignId,
     /// Whether that is new.
     pub changed: bool,

@@ -120,9 +120,9 @@ pub struct Backlog {
 /// Sends of a lane that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneBacklog {
-    /// Have a slot, or are being sent.
+    /// Sends that have a slot or are being sent.
     pub queued: u32,
-    /// Wait for one.
+    /// Sends that wait for a slot.
     pub parked: u32,
 }
 

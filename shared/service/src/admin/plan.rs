@@ -29,7 +29,7 @@ pub enum Change {
     Changed {
         /// By this one.
         to: Campaign,
-        /// What differs.
+        /// The fields that change, each with its value before and after.
         fields: Vec<FieldChange>,
     },
     /// It is unchanged.

@@ -181,9 +181,9 @@ pub struct RetriedView {
 
 /// Works on sends for operators.
 pub struct SendAdmin {
-    /// Sends.
+    /// Sends that wait.
     pub sends: Arc<dyn Sends>,
-    /// The same with their ends.
+    /// All sends that are still known, ended ones too.
     pub ledger: Arc<dyn Ledger>,
     /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,

@@ -21,7 +21,7 @@ pub struct StatusView {
     pub accounts: Vec<AccountStatus>,
 }
 
-/// An account.
+/// What an account is doing, why, and what happens next.
 #[derive(Clone, Debug, Serialize)]
 pub struct AccountStatus {
     /// Its id.
