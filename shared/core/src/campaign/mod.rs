@@ -10,8 +10,8 @@ use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
 use crate::time::Timestamp;
 
-// This is the one declaration of a campaign's fields. What a file may say, the stored form, the JSON
-// schema and what the operator's tool shows and compares all follow from it. Deserializing checks
+// This is the one declaration of a campaign's fields. What a file may say, the stored form, the
+// JSON schema and what the operator's tool shows and compares all follow from it. Deserializing checks
 // the types alone, `check` the rest.
 /// A creator's campaign: comments that match it get one of its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

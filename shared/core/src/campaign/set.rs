@@ -144,7 +144,8 @@ impl Campaigns {
 pub enum Verdict<'a> {
     /// It does, for this keyword; `None` if it takes every comment.
     Wants(Option<&'a str>),
-    /// It does: the comment nearly contains this keyword, and the campaign tolerates the difference.
+    /// It does: the comment nearly contains this keyword, and the campaign tolerates the
+    /// difference.
     Tolerates(&'a str),
     /// It does not.
     Misses(Miss<'a>),

@@ -30,8 +30,8 @@ pub(super) fn addresses(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether what looks like a URL is one. `link.please` is two words: a URL has a scheme, begins with
-/// `www.`, or has a path or query after a top-level domain.
+/// Whether what looks like a URL is one. `link.please` is two words: a URL has a scheme, begins
+/// with `www.`, or has a path or query after a top-level domain.
 fn is_url(text: &str) -> bool {
     if text.contains("://") || text.get(..4).is_some_and(|www| www.eq_ignore_ascii_case("www.")) {
         return true;

@@ -7,8 +7,8 @@
 //!   addresses and user names, which are never cut.
 //! - `letters` makes letters the same that count as the same.
 //! - `form` puts the pieces together again and knows where a match may begin and end.
-//! - `affix` knows what Hebrew, Arabic and Korean write onto a word, `tolerance` what a campaign may
-//!   let pass.
+//! - `affix` knows what Hebrew, Arabic and Korean write onto a word, `tolerance` what a campaign
+//!   may let pass.
 
 mod address;
 mod affix;
@@ -141,7 +141,8 @@ impl Comment {
     }
 
     /// Returns how many letters this comment is away from containing a keyword; `None` if that is
-    /// more than one letter, or more than a third of the keyword. A keyword within a word is 0 away.
+    /// more than one letter, or more than a third of the keyword. A keyword within a word is 0
+    /// away.
     pub fn distance(&self, keyword: &Keyword) -> Option<usize> {
         if keyword.is_empty() {
             return None;

@@ -12,8 +12,8 @@ pub enum Tolerance {
     Plurals,
     /// Letters that are written more often: `guiiide` for `guide`.
     RepeatedLetters,
-    /// Slips of the keyboard: one letter too many, too few, wrong or swapped with the next. A word of
-    /// eight letters may have two.
+    /// Slips of the keyboard: one letter too many, too few, wrong or swapped with the next. A word
+    /// of eight letters may have two.
     Typos,
 }
 
