@@ -13,8 +13,8 @@ const ARTICLES: [&str; 4] = ["ال", "بال", "كال", "لل"];
 /// Arabic's «and» and «then», before a word or its article.
 const CONJUNCTIONS: [char; 2] = ['و', 'ف'];
 
-/// Letters that a word of Hebrew or Arabic has at least where something may stand before it.
-/// Shorter ones end too many others.
+/// The length from which a word of Hebrew or Arabic may have a prefix. Many longer words end in a
+/// shorter one.
 const LETTERS_MIN: usize = 3;
 
 /// Particles of Korean that only mark the part of speech of what they follow.
@@ -106,13 +106,24 @@ pub(super) fn ends_word(form: &Form, at: usize, word: &str) -> bool {
     is_added(rest, particles)
 }
 
-/// Whether a text consists of particles, with or without a request after them.
+/// Whether a text consists of particles, with or without a request after them. Takes a time in
+/// proportion to the text, since one particle can begin another.
 fn is_added(text: &str, particles: &[&str]) -> bool {
-    text.is_empty()
-        || REQUESTS.iter().any(|request| text.starts_with(request))
-        || particles.iter().any(|particle| {
-            text.strip_prefix(particle).is_some_and(|rest| is_added(rest, particles))
-        })
+    let mut reached = vec![false; text.len() + 1];
+    reached[0] = true;
+    for at in 0..=text.len() {
+        if !reached[at] {
+            continue;
+        }
+        let rest = &text[at..];
+        if rest.is_empty() || REQUESTS.iter().any(|request| rest.starts_with(request)) {
+            return true;
+        }
+        for particle in particles.iter().filter(|particle| rest.starts_with(**particle)) {
+            reached[at + particle.len()] = true;
+        }
+    }
+    false
 }
 
 fn is_arabic(c: char) -> bool {

@@ -201,8 +201,8 @@ fn is_tag(c: char) -> bool {
     matches!(c, '\u{e0020}'..='\u{e007f}')
 }
 
-/// Whether a character may stand for itself, alone or with those after it: an emoji, a number that
-/// keeps its form, or a trade mark.
+/// Whether a character may begin or end a piece that is not folded: an emoji, a number that keeps
+/// its form, or a trade mark.
 fn stands_alone(c: char) -> bool {
     !c.is_ascii()
         && (c == KEYCAP

@@ -30,7 +30,7 @@ pub(super) enum Edge {
     Word,
 }
 
-/// A text with one space wherever something stands between two words.
+/// Words with one space between them, however they were separated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     text: String,
@@ -83,7 +83,8 @@ impl Form {
         form
     }
 
-    /// Appends a piece, after a space if it stands apart. Matches may begin and end within a word.
+    /// Appends a piece, after a space if `is_apart`. Within a piece that `is_word`, a match in any
+    /// place may begin and end.
     fn push(&mut self, piece: &str, is_apart: bool, is_word: bool) {
         if is_apart && !self.text.is_empty() {
             self.text.push(' ');

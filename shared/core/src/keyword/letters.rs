@@ -167,7 +167,7 @@ fn digit(c: char) -> Option<char> {
     if !is_digit(c.into()) {
         return None;
     }
-    // The ten digits of a script stand in a row, and a row begins with its zero.
+    // Unicode lists the ten digits of a script one after the other, from zero.
     let before = (1..).take_while(|n| u32::from(c).checked_sub(*n).is_some_and(is_digit)).count();
     char::from_digit(u32::try_from(before % 10).ok()?, 10)
 }

@@ -150,6 +150,14 @@ fn particles_kana_and_scripts_without_spaces() {
 }
 
 #[test]
+fn a_row_of_particles_takes_no_time() {
+    // «이» and «이요» begin alike: each of these could be read in two ways.
+    let comment = format!("자료{}빵", "이요".repeat(500));
+    assert!(!has(&comment, "자료", Matching::Word));
+    assert!(has(&format!("자료{}", "이요".repeat(500)), "자료", Matching::Word));
+}
+
+#[test]
 fn what_cannot_be_seen_does_not_matter() {
     for invisible in [
         '\u{ad}',

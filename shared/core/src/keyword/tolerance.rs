@@ -31,11 +31,11 @@ impl Tolerance {
     }
 }
 
-/// Letters of a word in which something may be different.
+/// The length from which a word may differ.
 const LETTERS_MIN: usize = 4;
 
-/// Whether the words of `wanted` stand one after the other in `words`, or are all of it if
-/// `is_whole`, apart from what may be different.
+/// Whether `words` contains the words of `wanted` in a row, each with the differences that are
+/// tolerated. With `is_whole`, it must contain nothing else.
 pub(super) fn nearly(
     words: &[&str],
     wanted: &[&str],
