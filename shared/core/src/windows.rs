@@ -192,9 +192,8 @@ impl Windows {
                     called[nth as usize]
                 }
             };
-            if since > needed {
-                counts.since = counts.since.max(since);
-            }
+            // Also where that is before this row's own span: a longer row may start from this one.
+            counts.since = counts.since.max(since);
         }
         Row { window, counts: Some(counts) }
     }
@@ -236,9 +235,7 @@ impl Windows {
             None if row.window.has_buckets(quota.bucket()) => Timestamp::EPOCH,
             None => row.window.kept_since(row.window.least_span()),
         };
-        if kept > decided_at - counts.span {
-            counts.since = kept;
-        }
+        counts.since = kept;
         let mut window = Window::new(quota.bucket());
         window.take_over(&row.window, Timestamp::NEVER, counts.span);
         let mut rows = self.rows.clone();
