@@ -25,6 +25,7 @@ use spillway_local::setup::EXAMPLE;
 use spillway_meta::graph::GraphConfig;
 use spillway_service::accounts_file::{self, NewAccount};
 use spillway_service::clock::{Clock, SystemClock};
+use spillway_service::ingest::EntryKeys;
 use spillway_service::port::AccountChanges;
 use spillway_service::send_task::SendTask;
 
@@ -114,6 +115,7 @@ impl Adapters {
         schema::create_tables(&clients.dynamo, &sends, &state).await.unwrap();
         let url = async |what: &str| create_queue(&clients.sqs, &name(what), &[]).await;
         let config = Config {
+            entry_keys: EntryKeys::Person,
             sends_table: sends,
             state_table: state.clone(),
             send_queue_url: url("send").await,

@@ -30,8 +30,8 @@ use spillway_core::upkeep::TokenLife;
 use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
-    AccountChanges, Aliases, Deletion, LastSeen, MaintenanceRecords, MaintenanceSchedule, Recorded,
-    UpkeepRequest, UpkeepRequests,
+    AccountChanges, Aliases, Deletion, LastSeen, MaintenanceRecords, MaintenanceSchedule, NewSend,
+    Recorded, UpkeepRequest, UpkeepRequests,
 };
 use spillway_service::send_task::SendTask;
 
@@ -133,11 +133,14 @@ impl World {
                 failures,
                 earlier: Earlier::NotSent,
                 made_at: None,
+                stand_in: None,
                 ..send.clone()
             }
         };
         let sends = &self.outside.sends;
-        let recorded = sends.record(&[(stored.outbox_key.clone(), fresh.clone())]).await;
+        let outbox_key = stored.outbox_key.clone();
+        let new = NewSend { outbox_key, send: fresh.clone(), answered: None };
+        let recorded = sends.record(&[new]).await;
         assert!(matches!(recorded[..], [Ok(Recorded::New)]), "{recorded:?}");
         let mut task = SendTask::new(&fresh, stored.outbox_key.clone());
         for past in &stored.steps {
@@ -190,6 +193,7 @@ fn recorded(ended: &Stored) -> PendingSend {
         failures: 0,
         earlier: Earlier::NotSent,
         made_at: None,
+        stand_in: None,
     }
 }
 

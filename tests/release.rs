@@ -1,14 +1,14 @@
 //! The release function: parked sends come back in order, and whatever a crash left is made whole.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::history::StepNote;
-use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
-use spillway_core::send::{Outcome, PendingSend, Stage, Step};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::once::Answers;
+use spillway_core::send::{Outcome, PendingSend, Stage, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_graph::CallRecord;
 use spillway_local::stack::queues;
@@ -16,7 +16,7 @@ use spillway_meta::graph::{Answered, Sent};
 use spillway_service::ingest::{MessageLane, NewMessage};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::release::OVERDUE;
 use spillway_service::send_task::SendTask;
 
@@ -378,22 +378,40 @@ struct Lagging(Arc<dyn Sends>, fn(Entry) -> Entry);
 
 #[async_trait]
 impl Sends for Lagging {
-    async fn known(
+    async fn look_up(
         &self,
         account: &AccountId,
-        events: &[OnceKey],
-    ) -> Result<HashSet<OnceKey>, StoreError> {
-        self.0.known(account, events).await
+        keys: &[OnceKey],
+        people: &[RecipientId],
+        read: Read,
+    ) -> Result<Lookup, StoreError> {
+        self.0.look_up(account, keys, people, read).await
+    }
+
+    async fn replace_answered(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        before: Option<&Answers>,
+        after: &Answers,
+    ) -> Result<bool, StoreError> {
+        self.0.replace_answered(account, person, before, after).await
+    }
+
+    async fn put_stand_in(
+        &self,
+        send: &SendId,
+        stand_in: &StandIn,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.0.put_stand_in(send, stand_in, expires_at).await
     }
 
     async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
         self.0.put_batches(batches).await
     }
 
-    async fn record(
-        &self,
-        sends: &[(OutboxKey, PendingSend)],
-    ) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(&self, sends: &[NewSend]) -> Vec<Result<Recorded, StoreError>> {
         self.0.record(sends).await
     }
 

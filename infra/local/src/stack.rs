@@ -26,6 +26,7 @@ use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::clock::Clock;
+use spillway_service::ingest::EntryKeys;
 use spillway_sqs::{LongPoll, Sqs, redrive_policy};
 use spillway_upkeep::Upkeep;
 use spillway_webhook::Webhook;
@@ -212,6 +213,7 @@ impl Stack {
 
             let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", spillway_sqs::ACCOUNT);
             let config = Config {
+                entry_keys: EntryKeys::Person,
                 sends_table: SENDS_TABLE.into(),
                 state_table: STATE_TABLE.into(),
                 send_queue_url: queue_url(queues::SEND),

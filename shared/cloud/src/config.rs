@@ -4,6 +4,7 @@
 use std::fmt;
 
 use spillway_meta::graph::GraphConfig;
+use spillway_service::ingest::EntryKeys;
 
 /// Where a deployment's parts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +25,13 @@ pub struct Config {
     pub kms_key: String,
     /// `SPILLWAY_STACK`: the deployment's name, which metrics are counted under.
     pub stack: String,
+    /// `SPILLWAY_ENTRY_KEYS`: `person` by default; `comment` and `both` on the way there.
+    pub entry_keys: EntryKeys,
     /// `SPILLWAY_GRAPH_URL` and `SPILLWAY_GRAPH_VERSION`; Meta's own by default.
     pub graph: GraphConfig,
 }
 
-/// Variables that are missing or empty, all of them.
+/// Variables that are missing, empty or mistaken, all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// Name and meaning of each.
@@ -61,6 +64,13 @@ impl Config {
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut missing = Vec::new();
         let get = |name: &str| get(name).filter(|value| !value.trim().is_empty());
+        let entry_keys = get("SPILLWAY_ENTRY_KEYS");
+        let known = EntryKeys::ALL.into_iter().find(|keys| {
+            entry_keys.as_deref().unwrap_or(EntryKeys::default().as_str()) == keys.as_str()
+        });
+        if known.is_none() {
+            missing.push(("SPILLWAY_ENTRY_KEYS", "`comment`, `both` or `person`"));
+        }
         let mut required = |name, meaning| {
             get(name).unwrap_or_else(|| {
                 missing.push((name, meaning));
@@ -68,6 +78,7 @@ impl Config {
             })
         };
         let config = Self {
+            entry_keys: known.unwrap_or_default(),
             sends_table: required("SPILLWAY_SENDS_TABLE", "name of the table of sends"),
             state_table: required("SPILLWAY_STATE_TABLE", "name of the table of accounts' state"),
             send_queue_url: required("SPILLWAY_SEND_QUEUE_URL", "URL of the queue of sends"),

@@ -17,7 +17,7 @@ use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::deliver::Deliver;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
-use spillway_service::ingest::{self, Ingest};
+use spillway_service::ingest::{self, EntryKeys, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::owner::Owners;
@@ -95,6 +95,8 @@ pub struct Wiring {
     pub check: Arc<ClockCheck>,
     /// Records what happens.
     pub meter: Arc<Meter>,
+    /// Under which keys entries are made.
+    pub entry_keys: EntryKeys,
     /// The deployment's name.
     pub stack: String,
     /// Takes the lines of metrics.
@@ -228,6 +230,7 @@ impl Wiring {
             clock,
             check: Arc::default(),
             meter,
+            entry_keys: config.entry_keys,
             stack: config.stack.clone(),
             write_metrics: |_| (),
         })
@@ -266,6 +269,7 @@ impl Wiring {
             clock: self.clock.clone(),
             check: self.check.clone(),
             meter: self.meter.clone(),
+            entry_keys: self.entry_keys,
             warm: ingest::Warm::new(&self.clock),
         }
     }

@@ -59,6 +59,9 @@ impl fmt::Display for Past {
             Self::Step(Step::To(stage)) => ("", stage),
             Self::Step(Step::Failed(stage)) => ("failed on the way, ", stage),
             Self::Step(Step::Lost(stage)) => ("no clear answer, ", stage),
+            Self::Step(Step::Replaced(stage)) => {
+                ("the comment is gone, a newer one takes its place, ", stage)
+            }
         };
         f.write_str(what)?;
         f.write_str(match stage {
@@ -94,6 +97,7 @@ impl PastStep {
             Past::Step(Step::To(stage)) => staged("to", stage),
             Past::Step(Step::Failed(stage)) => staged("failed", stage),
             Past::Step(Step::Lost(stage)) => staged("lost", stage),
+            Past::Step(Step::Replaced(stage)) => staged("replaced", stage),
         };
         format!("{epoch} {} {what}", at.as_millis())
     }
@@ -125,7 +129,7 @@ impl PastStep {
                 let (made_at, lease_until) = (instant(words.next()?)?, instant(words.next()?)?);
                 Past::Step(Step::Dated { made_at, lease_until })
             }
-            "to" | "failed" | "lost" => {
+            "to" | "failed" | "lost" | "replaced" => {
                 let stage = match words.next() {
                     None => Stage::Parked,
                     Some(due) => Stage::Queued { due: instant(due)? },
@@ -133,6 +137,7 @@ impl PastStep {
                 Past::Step(match word {
                     "to" => Step::To(stage),
                     "failed" => Step::Failed(stage),
+                    "replaced" => Step::Replaced(stage),
                     _ => Step::Lost(stage),
                 })
             }
@@ -157,6 +162,7 @@ mod tests {
             Step::To(Stage::Parked),
             Step::Failed(queued),
             Step::Lost(Stage::Parked),
+            Step::Replaced(queued),
         ];
         let ended = [Past::Ended(FailReason::NoAnswer), Past::Retried];
         for what in steps.map(Past::Step).into_iter().chain(ended) {

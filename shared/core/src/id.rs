@@ -91,9 +91,20 @@ impl OnceKey {
         Self(comment.0.clone())
     }
 
-    /// The answer to a person for what they write under a post, however often they do.
-    pub fn person_for_post(person: &RecipientId, post: &MediaId) -> Self {
-        Self(format!("p.{post}.{person}"))
+    /// The first send to a person, which lies in the item that tells what they were answered.
+    pub fn person(person: &RecipientId) -> Self {
+        Self(format!("p.{person}"))
+    }
+
+    /// A later send to a person, by its number.
+    pub fn person_again(person: &RecipientId, nth: u32) -> Self {
+        Self(format!("p.{person}.{nth}"))
+    }
+
+    /// Returns the person to whom a send goes that is kept under their id.
+    pub fn of_person(&self) -> Option<RecipientId> {
+        let person = self.0.strip_prefix("p.")?;
+        Some(RecipientId::new(person.split('.').next().unwrap_or(person)))
     }
 
     /// A step of the conversation that `origin` has begun. `step` has neither a `#` nor a `/`.
@@ -160,15 +171,18 @@ mod tests {
     #[test]
     fn keys_of_different_kinds_are_different() {
         let comment = CommentId::new("17890000000000001");
-        let (person, post) = (RecipientId::new("526"), MediaId::new("179"));
-        let origin = OnceKey::person_for_post(&person, &post);
+        let person = RecipientId::new("526");
+        let origin = OnceKey::person(&person);
         let keys = [
             OnceKey::comment(&comment),
             OnceKey::public_reply(&comment),
             OnceKey::step(&OnceKey::comment(&comment), "delivery"),
             OnceKey::step(&origin, "delivery"),
+            OnceKey::person_again(&person, 2),
             origin,
         ];
+        let people = keys.each_ref().map(OnceKey::of_person);
+        assert_eq!(people, [None, None, None, None, Some(person.clone()), Some(person)]);
         let texts = keys.each_ref().map(OnceKey::as_str);
         assert_eq!(
             texts,
@@ -176,8 +190,9 @@ mod tests {
                 "17890000000000001",
                 "r.17890000000000001",
                 "s.delivery.17890000000000001",
-                "s.delivery.p.179.526",
-                "p.179.526",
+                "s.delivery.p.526",
+                "p.526.2",
+                "p.526",
             ]
         );
         let distinct: std::collections::BTreeSet<&OnceKey> = keys.iter().collect();

@@ -11,6 +11,7 @@
 //! | [`hold`], [`refusal`], [`meta_error`], [`feedback`], [`answers`] | what happens after Meta refuses a call |
 //! | [`pace`], [`forecast`], [`load`] | slots, and when waiting sends will go out |
 //! | [`send`], [`history`], [`journal`] | the life of a send, and what people are told |
+//! | [`once`] | how often a person and a comment are answered |
 //! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
 //! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
 //! | [`id`], [`seed`], [`time`], [`span`] | ids, seeds, instants and spans |
@@ -121,6 +122,7 @@ pub mod keyword;
 pub mod load;
 pub mod message;
 pub mod meta_error;
+pub mod once;
 mod outlook;
 pub mod pace;
 pub mod profile;

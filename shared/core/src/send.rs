@@ -231,6 +231,18 @@ pub struct PendingSend {
     /// When the comment was made, once Meta has been asked. If Meta did not say, when it was
     /// matched: Meta is asked only once.
     pub made_at: Option<Timestamp>,
+    /// The person's newest comment that asks for the same DM.
+    pub stand_in: Option<StandIn>,
+}
+
+/// A later comment of a person whose send still waits. It takes the place of the first one if that
+/// is gone before its call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandIn {
+    /// The comment.
+    pub comment: CommentId,
+    /// Until when it can be answered.
+    pub deadline: Timestamp,
 }
 
 /// The stage of a waiting send.
@@ -294,6 +306,8 @@ pub enum Step {
     Failed(Stage),
     /// It is unknown whether the attempt reached the person.
     Lost(Stage),
+    /// The comment is gone, and the [`StandIn`] takes its place.
+    Replaced(Stage),
 }
 
 impl PendingSend {
@@ -321,8 +335,22 @@ impl PendingSend {
                 next.earlier = Earlier::Unknown;
                 next.stage = stage;
             }
+            Step::Replaced(stage) => {
+                next.stage = stage;
+                next.replace();
+            }
         }
         next
+    }
+
+    /// Puts the stand-in in the place of the comment, if there is one.
+    fn replace(&mut self) {
+        let Some(StandIn { comment, deadline }) = self.stand_in.take() else { return };
+        if let Address::Comment { id, .. } = &mut self.to {
+            *id = comment;
+        }
+        self.deadline = self.deadline.max(deadline);
+        self.made_at = None;
     }
 
     /// Returns the wait after the latest failure: 30 s, doubling up to 12 minutes, of which the
@@ -558,6 +586,7 @@ mod tests {
             failures: 0,
             earlier: Earlier::NotSent,
             made_at: None,
+            stand_in: None,
         }
     }
 

@@ -1,8 +1,9 @@
 //! The keys under which the stores keep things: which items lie where. The adapters of
 //! `shared/cloud` and the model of the load at scale use the same ones.
 //!
-//! `sends`, keyed by `id`, holds one entry for each event that was ever matched. An entry holds its
-//! send while that waits, and outlives it, so a repeated delivery is known.
+//! `sends`, keyed by `id`, holds an entry for each send. An entry holds its send while that waits,
+//! and outlives it, so a repeated delivery is known. The entry of the first send to a person is the
+//! person's own item, which tells what they were answered.
 //!
 //! `state`, keyed by `pk` and `sk`:
 //!
@@ -12,6 +13,7 @@
 //! | `account#A` | `campaign#C` | a campaign, and since when it is paused |
 //! | `account#A` | `forgotten` | the key of its tombstones |
 //! | `account#A` | `forgotten#H` | a tombstone: the comment with the keyed hash H is somebody's who was forgotten |
+//! | `account#A` | `forgotten#p.H` | the tombstone of the person with the keyed hash H, and when they were forgotten |
 //! | `token-keys` | N | data key N, encrypted under the KMS key |
 //! | `app` | `budget` | the app's budget |
 //! | `app#leasing` | A | an account that leases from the app's quotas |
@@ -89,6 +91,14 @@ pub fn campaign_sk(campaign: &CampaignId) -> String {
 /// A tombstone of an account.
 pub fn tombstone_sk(tombstone: &str) -> String {
     format!("{TOMBSTONE_SK_PREFIX}{tombstone}")
+}
+
+/// What the sort keys of people's tombstones have after the prefix of all tombstones.
+pub const PERSON_TOMBSTONE: &str = "p.";
+
+/// The tombstone of a person of an account.
+pub fn person_tombstone_sk(tombstone: &str) -> String {
+    format!("{TOMBSTONE_SK_PREFIX}{PERSON_TOMBSTONE}{tombstone}")
 }
 
 /// A data key. Ten digits: data keys sort by their numbers.

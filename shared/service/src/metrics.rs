@@ -29,6 +29,9 @@ pub enum Metric {
     Matched,
     /// Comments recorded before.
     Duplicates,
+    /// Comments of people who have, or wait for, all that a campaign gives them. A delivery that
+    /// comes again may count again.
+    Repeats,
     /// Comments for accounts that are not connected.
     UnknownAccounts,
     /// Deliveries whose signature was refused, by why.
@@ -151,11 +154,12 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Deliveries,
         Self::Accepted,
         Self::Matched,
         Self::Duplicates,
+        Self::Repeats,
         Self::UnknownAccounts,
         Self::SignatureFailures,
         Self::Parked,
@@ -198,6 +202,7 @@ impl Metric {
             Self::Accepted => D::count("Accepted"),
             Self::Matched => D::count("Matched"),
             Self::Duplicates => D::count("Duplicates"),
+            Self::Repeats => D::count("Repeats"),
             Self::UnknownAccounts => D::count("UnknownAccounts"),
             Self::SignatureFailures => D::count("SignatureFailures").by("Signature"),
             Self::Parked => D::count("Parked"),

@@ -184,6 +184,7 @@ mod tests {
             failures: 0,
             earlier: Earlier::NotSent,
             made_at: None,
+            stand_in: None,
         }
     }
 

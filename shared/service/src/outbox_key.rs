@@ -103,6 +103,7 @@ mod tests {
                 failures: 0,
                 earlier: Earlier::NotSent,
                 made_at: None,
+                stand_in: None,
             };
             OutboxKey::new(&send, 1)
         };

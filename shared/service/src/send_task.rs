@@ -49,7 +49,8 @@ impl SendTask {
 
     /// Returns the task for the send after a step.
     pub fn renewed(&self, send: &PendingSend) -> Self {
-        Self { epoch: send.epoch, slot: send.stage.slot(), ..self.clone() }
+        let deadline = send.deadline;
+        Self { epoch: send.epoch, slot: send.stage.slot(), deadline, ..self.clone() }
     }
 
     /// Encodes the task as the body of a message.

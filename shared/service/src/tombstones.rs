@@ -1,24 +1,40 @@
 //! What is left of the comments of people who were forgotten: keyed hashes, by which a delivery
 //! that is repeated, or a backfill, is known and nobody is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use spillway_core::id::OnceKey;
+use spillway_core::id::{OnceKey, RecipientId};
+use spillway_core::time::Timestamp;
 
 /// The tombstones of an account.
 #[derive(Clone, Default)]
 pub struct Tombstones {
     key: Vec<u8>,
     tombstones: HashSet<String>,
+    people: HashMap<String, Timestamp>,
 }
 
 impl Tombstones {
-    /// Tombstones that were made with this key.
+    /// Tombstones of comments that were made with this key.
     pub fn new(key: Vec<u8>, tombstones: HashSet<String>) -> Self {
-        Self { key, tombstones }
+        Self { key, tombstones, people: HashMap::new() }
+    }
+
+    /// Adds those of people, each with the instant when the person was forgotten.
+    #[must_use]
+    pub fn with_people(self, people: HashMap<String, Timestamp>) -> Self {
+        Self { people, ..self }
+    }
+
+    /// When a person was forgotten, if that was within the last eight days.
+    pub fn person(&self, person: &RecipientId) -> Option<Timestamp> {
+        if self.people.is_empty() {
+            return None;
+        }
+        self.people.get(&tombstone(&self.key, &OnceKey::person(person))).copied()
     }
 
     /// Whether a send of somebody who was forgotten had this key.
@@ -54,6 +70,11 @@ mod tests {
         assert!(!Tombstones::new(b"another".to_vec(), made.clone()).holds(&once));
         assert!(!Tombstones::new(b"key".to_vec(), made).holds(&OnceKey::new("17900000000000002")));
         assert!(!Tombstones::default().holds(&once));
+        let (person, at) = (RecipientId::new("526"), Timestamp::from_secs(1_790_000_000));
+        let people = HashMap::from([(tombstone(b"key", &OnceKey::person(&person)), at)]);
+        let forgotten = Tombstones::new(b"key".to_vec(), HashSet::new()).with_people(people);
+        assert_eq!(forgotten.person(&person), Some(at));
+        assert_eq!(forgotten.person(&RecipientId::new("527")), None);
         // A hash that is stored is found again by later versions.
         assert_eq!(tombstone(b"key", &once), "9c9b625e3a126a1f7453b3db93ff16fc");
     }

@@ -4,7 +4,7 @@ use spillway_core::id::SendId;
 use spillway_core::send::{FailReason, Outcome, PendingSend, Stage};
 use spillway_service::admin::sends::{State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
-use spillway_service::port::{Entry, Read, Recorded};
+use spillway_service::port::{Entry, NewSend, Read, Recorded};
 use spillway_service::send_task::SendTask;
 
 use crate::sends::{outbox_key, send};
@@ -16,7 +16,8 @@ async fn ended(subject: &dyn Subject, n: u32, outcome: &Outcome) -> Stored {
     let (send, at) = (send(subject, n), now(subject));
     let key = outbox_key(&send, 1);
     sends.put_batches(&[OutboxBatch::new(&send, key.clone(), at)]).await.unwrap();
-    let recorded = sends.record(&[(key.clone(), send.clone())]).await;
+    let new = NewSend { outbox_key: key.clone(), send: send.clone(), answered: None };
+    let recorded = sends.record(&[new]).await;
     assert!(matches!(recorded[..], [Ok(Recorded::New)]));
     sends.finish(&SendTask::new(&send, key), outcome, (at + SECOND).into()).await.unwrap();
     found(subject, &send.id).await

@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::join_all;
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::once::{Answers, Nth, ONCE_FOR, Once, OncePer, Told};
 use spillway_core::send::{
-    Address, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage, Step,
+    Address, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage, StandIn, Step,
 };
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_batch::{OutboxBatch, Slot};
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Read, Recorded};
+use spillway_service::port::{Entry, Lookup, NewSend, Person, Read, Recorded};
 use spillway_service::send_task::SendTask;
 
 use crate::{SECOND, Subject, eventually, now};
@@ -41,6 +42,7 @@ pub(crate) fn send(subject: &dyn Subject, n: u32) -> PendingSend {
         failures: 0,
         earlier: Earlier::NotSent,
         made_at: None,
+        stand_in: None,
     }
 }
 
@@ -85,7 +87,13 @@ impl<'a> Case<'a> {
 
 impl Case<'_> {
     async fn record(&self, sends: &[(OutboxKey, PendingSend)]) -> Vec<Recorded> {
-        let recorded = self.subject.ports().sends.record(sends).await;
+        let new = |(outbox_key, send): &(OutboxKey, PendingSend)| NewSend {
+            outbox_key: outbox_key.clone(),
+            send: send.clone(),
+            answered: None,
+        };
+        let new: Vec<NewSend> = sends.iter().map(new).collect();
+        let recorded = self.subject.ports().sends.record(&new).await;
         recorded.into_iter().map(Result::unwrap).collect()
     }
 
@@ -185,13 +193,14 @@ pub async fn a_recorded_send_has_an_entry_that_holds_it(subject: &dyn Subject) {
     }
     let events: Vec<OnceKey> = [1, 2, 99].map(|n| send(subject, n).id.key).to_vec();
     let known = eventually(subject, "the lookup", async || {
-        let known = sends.known(&account(), &events).await.unwrap();
+        let known = sends.look_up(&account(), &events, &[], Read::Eventual).await.unwrap().keys;
         (known.len() == 2).then_some(known)
     })
     .await;
     assert!(known.contains(&events[0]) && known.contains(&events[1]));
     let other = AccountId::new("17841400000000078");
-    assert!(sends.known(&other, &events).await.unwrap().is_empty(), "of another account");
+    let of_other = sends.look_up(&other, &events, &[], Read::Consistent).await.unwrap();
+    assert_eq!(of_other, Lookup::default(), "of another account");
 }
 
 /// Only the outbox key tells who recorded it.
@@ -210,6 +219,126 @@ pub async fn recording_again_is_right_and_another_place_is_a_duplicate(subject: 
     assert_eq!(case.record(&other).await, [Recorded::Duplicate], "it has ended");
     assert_eq!(case.record(&again).await, [Recorded::New], "and so it was");
     assert_eq!(case.entry(&send).await, Entry::Ended(first));
+}
+
+fn person() -> RecipientId {
+    RecipientId::new("526")
+}
+
+/// The record of a person after the `n`th send.
+fn with(answered: &Answers, nth: Nth, n: u32, at: Timestamp) -> Answers {
+    let comment = CommentId::new(format!("1789{n:06}"));
+    let campaign = CampaignId::new("guide");
+    let told = Told { campaign: &campaign, media: None, comment: &comment };
+    answered.with(nth, &told, Once { per: OncePer::Post, span: ONCE_FOR }, at)
+}
+
+impl Case<'_> {
+    async fn person(&self) -> Option<Person> {
+        let people = [person()];
+        let sends = &self.subject.ports().sends;
+        let lookup = sends.look_up(&account(), &[], &people, Read::Consistent).await.unwrap();
+        lookup.people.get(&people[0]).cloned()
+    }
+
+    async fn name(&self, before: Option<&Answers>, after: &Answers) -> bool {
+        let sends = &self.subject.ports().sends;
+        sends.replace_answered(&account(), &person(), before, after).await.unwrap()
+    }
+}
+
+/// The first send to a person lies in the item that tells what they were answered, and whoever
+/// makes the item first decides.
+pub async fn a_persons_item_is_made_once(subject: &dyn Subject) {
+    let (case, now) = (Case::new(subject), now(subject));
+    assert_eq!(case.person().await, None);
+    let first = PendingSend {
+        id: SendId { account: account(), key: OnceKey::person(&person()) },
+        ..send(subject, 1)
+    };
+    let answered = with(&Answers::default(), Nth::First, 1, now);
+    let new = |nonce| NewSend {
+        outbox_key: outbox_key(&first, nonce),
+        send: first.clone(),
+        answered: Some(answered.clone()),
+    };
+    let record = async |nonce| subject.ports().sends.record(&[new(nonce)]).await.remove(0).unwrap();
+    case.put(&[batch(subject, &first, 1)]).await;
+    assert_eq!(record(1).await, Recorded::New);
+    assert_eq!(record(1).await, Recorded::New, "its own write, tried again");
+    assert_eq!(record(2).await, Recorded::Duplicate);
+    let known = case.person().await.unwrap();
+    assert_eq!(known.answered, answered);
+    assert_eq!(known.first, waits(&outbox_key(&first, 1), &first));
+
+    // Of two that name another send one is refused.
+    let (one, other) =
+        (with(&answered, Nth::Later(1), 2, now), with(&answered, Nth::Later(1), 3, now));
+    assert!(!case.name(None, &one).await, "there is an item");
+    assert!(case.name(Some(&answered), &one).await);
+    assert!(!case.name(Some(&answered), &other).await);
+    assert_eq!(case.person().await.unwrap().answered, one);
+
+    // What the send goes through leaves it.
+    let task = SendTask::new(&first, outbox_key(&first, 1));
+    let claimed = case.step(&task, case.claim()).await.unwrap();
+    case.finish(&task.renewed(&claimed)).await;
+    let known = case.person().await.unwrap();
+    assert_eq!((known.answered, known.first), (one, Entry::Ended(outbox_key(&first, 1))));
+}
+
+/// And no send that comes later takes it for its own.
+pub async fn a_persons_item_may_hold_no_send(subject: &dyn Subject) {
+    let (case, now) = (Case::new(subject), now(subject));
+    let answered = with(&Answers::default(), Nth::Comment, 1, now);
+    assert!(case.name(None, &answered).await);
+    assert!(!case.name(None, &answered).await, "once");
+    let known = case.person().await.unwrap();
+    assert_eq!((known.answered, known.first), (answered.clone(), Entry::Missing));
+    let first = PendingSend {
+        id: SendId { account: account(), key: OnceKey::person(&person()) },
+        ..send(subject, 1)
+    };
+    assert_eq!(case.entry(&first).await, Entry::Missing);
+    let answered = with(&Answers::default(), Nth::First, 1, now);
+    let outbox_key = outbox_key(&first, 1);
+    let new = NewSend { outbox_key, send: first.clone(), answered: Some(answered) };
+    let recorded = subject.ports().sends.record(&[new]).await.remove(0).unwrap();
+    assert_eq!(recorded, Recorded::Duplicate);
+    assert_eq!(case.entry(&first).await, Entry::Missing);
+}
+
+/// The newest comment is noted while the send waits, and takes the first one's place once.
+pub async fn a_newer_comment_stands_in(subject: &dyn Subject) {
+    let case = Case::new(subject);
+    let (outbox_key, first) = case.recorded(1).await;
+    let newer = |n: u32| StandIn {
+        comment: CommentId::new(format!("1788{n:06}")),
+        deadline: first.deadline + n * SECOND,
+    };
+    let note = async |stand_in: StandIn| {
+        let expires_at = first.deadline + 864_000 * SECOND;
+        subject.ports().sends.put_stand_in(&first.id, &stand_in, expires_at).await.unwrap();
+    };
+    note(newer(5)).await;
+    note(newer(3)).await;
+    let noted = PendingSend { stand_in: Some(newer(5)), ..first.clone() };
+    assert_eq!(case.entry(&first).await, waits(&outbox_key, &noted));
+    let task = SendTask::new(&first, outbox_key.clone());
+    let claimed = case.step(&task, case.claim()).await.unwrap();
+    assert_eq!(claimed, noted.after(case.claim()));
+    note(newer(7)).await;
+    let replaced = Step::Replaced(Stage::Parked);
+    let task = task.renewed(&claimed);
+    let next = case.step(&task, replaced).await.unwrap();
+    assert_eq!(next.to, Address::Comment { id: newer(7).comment, author: Some("526".into()) });
+    assert_eq!((next.stand_in.clone(), next.deadline), (None, newer(7).deadline));
+    assert_eq!(case.entry(&first).await, waits(&outbox_key, &next));
+    case.finish(&task.renewed(&next)).await;
+    note(newer(9)).await;
+    assert_eq!(case.entry(&first).await, Entry::Ended(outbox_key), "it has ended");
+    let stored = subject.ports().ledger.find(&first.id).await.unwrap().unwrap();
+    assert_eq!(stored.comment, Some(newer(7).comment));
 }
 
 /// Twenty deliveries of the same three comments.

@@ -9,13 +9,16 @@ use std::ops::Bound;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::once::Answers;
 use spillway_core::pace::Cursor;
-use spillway_core::send::{Lane, Outcome, PendingSend, Step};
+use spillway_core::send::{Address, Lane, Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::sends::{State as Stands, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{BacklogMarker, DUE_AHEAD, Entry, Moved, Recorded, Saved};
+use spillway_service::port::{
+    BacklogMarker, DUE_AHEAD, Entry, Moved, NewSend, Person, Recorded, Saved,
+};
 use spillway_service::send_task::SendTask;
 
 pub use self::kept::{Kept, Listed};
@@ -34,8 +37,13 @@ pub struct Tables {
     pub app: Option<AppBudget>,
     /// Cursors, by account.
     pub cursors: BTreeMap<AccountId, Cursor>,
-    /// Entries, one an event.
+    /// Entries, one a send.
     pub entries: BTreeMap<SendId, Recording>,
+    /// What people were answered, by account and person. It lies in one item with the entry of the
+    /// first send to the person.
+    pub answered: BTreeMap<(AccountId, RecipientId), Past<Answers>>,
+    /// When people were forgotten, by account and person: their tombstones.
+    pub forgotten: BTreeMap<(AccountId, RecipientId), Timestamp>,
     /// How many of them wait.
     pub waiting: usize,
     /// Batches, by account and outbox key.
@@ -125,8 +133,13 @@ impl Recording {
                 (send, Stands::Ended { outcome, at })
             }
         };
+        let comment = match &send.to {
+            Address::Comment { id, .. } => Some(id.clone()),
+            Address::Person(_) => None,
+        };
         Stored {
             id: id.clone(),
+            comment,
             class: send.class,
             content: send.content.clone(),
             matched_at: send.matched_at,
@@ -326,12 +339,21 @@ impl Tables {
     }
 
     /// Makes an entry for an event that has none.
-    pub fn put_entry(&mut self, outbox_key: &OutboxKey, send: &PendingSend, now: u64) -> Recorded {
+    pub fn put_entry(&mut self, new: &NewSend, now: u64) -> Recorded {
+        let NewSend { outbox_key, send, answered } = new;
+        let person = send.id.key.of_person().filter(|_| answered.is_some());
+        let person = person.map(|person| (send.id.account.clone(), person));
         match self.entries.get(&send.id) {
             // The write's own, tried again.
             Some(entry) if entry.outbox_key() == outbox_key => Recorded::New,
             Some(_) => Recorded::Duplicate,
+            None if person.as_ref().is_some_and(|person| self.answered.contains_key(person)) => {
+                Recorded::Duplicate
+            }
             None => {
+                if let (Some(person), Some(answered)) = (person, answered) {
+                    self.answered.insert(person, Past::new(answered.clone(), now));
+                }
                 self.entries.insert(send.id.clone(), Recording::new(outbox_key, send, now));
                 self.waiting += 1;
                 Recorded::New
@@ -403,13 +425,56 @@ impl Tables {
         true
     }
 
-    /// The events that had an entry at `as_of`: an eventual read.
-    pub fn known(&self, account: &AccountId, events: &[OnceKey], as_of: u64) -> BTreeSet<OnceKey> {
-        let has_entry = |event: &&OnceKey| {
-            let send = SendId { account: account.clone(), key: (*event).clone() };
+    /// Those of the keys that had an entry at `as_of`: an eventual read.
+    pub fn known(&self, account: &AccountId, keys: &[OnceKey], as_of: u64) -> BTreeSet<OnceKey> {
+        let has_entry = |key: &&OnceKey| {
+            let send = SendId { account: account.clone(), key: (*key).clone() };
             self.entries.get(&send).is_some_and(|entry| entry.stands.at(as_of).is_some())
         };
-        events.iter().filter(has_entry).cloned().collect()
+        keys.iter().filter(has_entry).cloned().collect()
+    }
+
+    /// A person's item as it stood at `as_of`: an eventual read.
+    pub fn person(&self, account: &AccountId, person: &RecipientId, as_of: u64) -> Option<Person> {
+        let item = (account.clone(), person.clone());
+        let answered = self.answered.get(&item)?.at(as_of)?.clone();
+        let send = SendId { account: account.clone(), key: OnceKey::person(person) };
+        Some(Person { answered, first: self.entry(&send, as_of) })
+    }
+
+    /// Replaces what a person was answered, if it still is `before`; whether it was.
+    pub fn replace_answered(
+        &mut self,
+        account: &AccountId,
+        person: &RecipientId,
+        before: Option<&Answers>,
+        after: &Answers,
+        now: u64,
+    ) -> bool {
+        let item = (account.clone(), person.clone());
+        match (self.answered.get_mut(&item), before) {
+            (None, None) => {
+                self.answered.insert(item, Past::new(after.clone(), now));
+                true
+            }
+            (Some(past), Some(before)) if past.stands == *before => {
+                past.turn(after.clone(), now, self.lag_max);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes a newer comment for a waiting send, unless a newer one is noted.
+    pub fn put_stand_in(&mut self, send: &SendId, stand_in: &StandIn, now: u64) {
+        let Some(entry) = self.entries.get_mut(send) else { return };
+        let Some(waiting) = entry.waiting() else { return };
+        let is_newer = |known: &StandIn| known.deadline < stand_in.deadline;
+        if waiting.stand_in.as_ref().is_none_or(is_newer) {
+            let stand_in = Some(stand_in.clone());
+            let next = PendingSend { stand_in, ..waiting.clone() };
+            entry.turn(State::Waiting(Box::new(next)), now, self.lag_max);
+        }
     }
 
     /// An entry as it stood at `as_of`: an eventual read. [`u64::MAX`] makes it a consistent one.

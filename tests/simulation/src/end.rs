@@ -70,10 +70,7 @@ impl World {
                 Told::Comments(comments) => comments
                     .iter()
                     .filter(|comment| scenario.is_prompt(&comment.account, &comment.id))
-                    .map(|comment| SendId {
-                        account: comment.account.clone(),
-                        key: OnceKey::comment(&comment.id),
-                    })
+                    .map(|comment| self.send_of(&comment.account, &comment.id))
                     .collect(),
                 Told::Messages(account, messages) if scenario.theme == Theme::Refusals => messages
                     .iter()
@@ -123,7 +120,7 @@ impl World {
     }
 
     fn check_comment(&mut self, account: &AccountPlan, comment: &CommentPlan) {
-        let send = send_id(account, comment);
+        let send = self.send_of(&account.id, &comment.id);
         let entry = self.tables.entries.get(&send);
         let problem = match entry {
             None if account.unreadable.is_some() || self.watch.early.contains(&send) => None,
@@ -245,7 +242,7 @@ impl World {
         at: u64,
     ) -> Option<String> {
         let accepted = self.meta.accepted(&comment.id);
-        let send = send_id(account, comment);
+        let send = self.send_of(&account.id, &comment.id);
         let is_live = matches!(comment.surface, Surface::Live { .. });
         let was = if accepted > 0 { "it was sent" } else { "it was not sent" };
         let wrong = |what: &str| Some(format!("it {what}, and {was}"));
@@ -318,8 +315,4 @@ impl World {
 /// Whether a send is refused in words that would mean its account.
 fn is_refused_alone(nature: Nature) -> bool {
     matches!(nature, Nature::Refused(refusal, _) if refusal.ends() == Some(FailReason::Refused))
-}
-
-fn send_id(account: &AccountPlan, comment: &CommentPlan) -> SendId {
-    SendId { account: account.id.clone(), key: OnceKey::comment(&comment.id) }
 }

@@ -133,6 +133,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let ports = Arc::new(Ports(host.clone()));
     let clock: Arc<dyn Clock> = host.clock.clone();
     let ids = Arc::new(GrantIds::new(process));
+    let scenario = host.shared.world().scenario.clone();
     let account_cache = Arc::new(AccountCache::new(accounts, &clock));
     let limiter = || {
         let meter = Arc::<Meter>::default();
@@ -160,6 +161,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         queue: host.clone(),
         last_seen: ports.clone(),
         ids: ids.clone(),
+        entry_keys: scenario.entry_keys(process),
         warm: Warm::new(&clock),
         clock: clock.clone(),
         check: host.check.clone(),

@@ -26,7 +26,7 @@ use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::quota::Action;
 use spillway_meta::webhook::CommentEvent;
 use spillway_service::account::{Account, SealedToken};
-use spillway_service::ingest::NewMessage;
+use spillway_service::ingest::{EntryKeys, NewMessage};
 
 pub(crate) use self::administration::{File, Order};
 pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape, quotas_of};
@@ -462,6 +462,20 @@ impl CommentPlan {
             Asks::Wanted | Asks::Own => "the GUIDE please",
             Asks::Unwanted => "so good!",
         }
+    }
+}
+
+impl Scenario {
+    /// Under which keys a process makes entries. In some runs two deployments that differ by one
+    /// step work side by side.
+    pub(crate) fn entry_keys(&self, process: u64) -> EntryKeys {
+        let sides = match self.seed % 8 {
+            0 => [EntryKeys::Comment, EntryKeys::Both],
+            1 => [EntryKeys::Both, EntryKeys::Person],
+            2 => [EntryKeys::Comment; 2],
+            _ => [EntryKeys::Person; 2],
+        };
+        if process.is_multiple_of(2) { sides[0] } else { sides[1] }
     }
 }
 

@@ -12,7 +12,7 @@ mod upkeep;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use spillway_core::id::{AccountId, SendId};
+use spillway_core::id::{AccountId, CommentId, SendId};
 use spillway_core::time::Timestamp;
 
 use self::app::AppHold;
@@ -49,6 +49,8 @@ pub(crate) enum ClockState {
 pub(crate) struct Watch {
     /// Invocations that have not ended.
     running: BTreeSet<u64>,
+    /// Which send answers a comment, or did until another comment took its place.
+    answers: BTreeMap<(AccountId, CommentId), SendId>,
     /// The last claim of each send.
     claims: BTreeMap<SendId, Claim>,
     /// What each running invocation was granted.

@@ -9,7 +9,7 @@
 //! Every item but tombstones names the revision of the account at which it was written. So a
 //! removal deletes what it has read, and nothing of an account that was connected since.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
@@ -53,6 +53,7 @@ impl Accounts for DynamoAccounts {
         let mut settings = None;
         let mut campaigns: Vec<(Campaign, Running)> = Vec::new();
         let (mut tombstone_key, mut tombstones) = (Vec::new(), HashSet::new());
+        let mut people = HashMap::new();
         for item in &items {
             let reader = Reader { item, what: LOAD };
             match reader.text("sk")? {
@@ -62,7 +63,10 @@ impl Accounts for DynamoAccounts {
                 }
                 keys::FORGOTTEN_SK => reader.bytes("key")?.clone_into(&mut tombstone_key),
                 sk if let Some(tombstone) = sk.strip_prefix(keys::TOMBSTONE_SK_PREFIX) => {
-                    tombstones.insert(tombstone.to_owned());
+                    match tombstone.strip_prefix(keys::PERSON_TOMBSTONE) {
+                        Some(person) => drop(people.insert(person.to_owned(), reader.at("at")?)),
+                        None => drop(tombstones.insert(tombstone.to_owned())),
+                    }
                 }
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
@@ -73,7 +77,7 @@ impl Accounts for DynamoAccounts {
             rules,
             campaigns: Campaigns::as_they_run(campaigns),
             token,
-            forgotten: Tombstones::new(tombstone_key, tombstones),
+            forgotten: Tombstones::new(tombstone_key, tombstones).with_people(people),
         });
         Ok(account)
     }

@@ -6,16 +6,17 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use spillway_core::campaign::Overflow;
 use spillway_core::history::PastStep;
-use spillway_core::id::{CampaignId, MediaId, SendId};
+use spillway_core::id::{CampaignId, CommentId, MediaId, OnceKey, SendId};
 use spillway_core::meta_error::LastRefusal;
+use spillway_core::once::Answers;
 use spillway_core::send::{
-    Address, CampaignStep, Class, Content, Earlier, Lane, PendingSend, Stage,
+    Address, CampaignStep, Class, Content, Earlier, Lane, PendingSend, Stage, StandIn,
 };
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, StoreError};
+use spillway_service::port::{Entry, NewSend, StoreError};
 
-use super::item::{Item, Reader, at, json, n, s, word};
+use super::item::{Item, Reader, at, b, json, n, s, word};
 use super::table::entry_key;
 use crate::schema::EXPIRES_AT;
 
@@ -119,15 +120,40 @@ pub(super) fn standing(
     ]
 }
 
+/// What a person was answered, in the item that is theirs.
+pub(super) const ANSWERED: &str = "answered";
+
+/// A newer comment for a send that waits, and until when it can be answered.
+pub(super) const STAND_IN: &str = "stand_in";
+pub(super) const STAND_IN_UNTIL: &str = "stand_in_until";
+
+/// The newer comment that has taken the first one's place.
+pub(super) const REPLACEMENT: &str = "replacement";
+
+/// The comment that a send answers which is kept under another key.
+pub(super) const COMMENT: &str = "comment";
+
 /// The entry of a send that is new.
-pub(super) fn item(outbox_key: &OutboxKey, send: &PendingSend) -> Item {
+pub(super) fn item(NewSend { outbox_key, send, answered }: &NewSend) -> Item {
     let mut item = entry_key(&send.id);
+    let expires_at = expires_at(send.matched_at, send.deadline)
+        .max(answered.as_ref().map_or(0, |answered| answered.until().as_secs()));
     item.extend([
         ("campaign".into(), s(send.content.campaign.as_str())),
         ("matched_at".into(), at(send.matched_at)),
         ("steps".into(), AttributeValue::M(Item::new())),
-        (EXPIRES_AT.into(), n(expires_at(send.matched_at, send.deadline))),
+        (EXPIRES_AT.into(), n(expires_at)),
     ]);
+    item.extend(answered.as_ref().map(|answered| (ANSWERED.into(), b(answered.encode()))));
+    if let Address::Comment { id, .. } = &send.to
+        && OnceKey::comment(id) != send.id.key
+    {
+        item.insert(COMMENT.into(), s(id.as_str()));
+    }
+    if let Some(stand_in) = &send.stand_in {
+        item.insert(STAND_IN.into(), json(stand_in));
+        item.insert(STAND_IN_UNTIL.into(), at(stand_in.deadline));
+    }
     item.extend(said(send.class, send.content.step));
     item.extend(standing(outbox_key, send).map(|(name, value)| (name.into(), value)));
     item
@@ -135,6 +161,10 @@ pub(super) fn item(outbox_key: &OutboxKey, send: &PendingSend) -> Item {
 
 /// Reads the entry of a send.
 pub(super) fn read(reader: &Reader<'_>, id: &SendId) -> Result<Entry, StoreError> {
+    if !reader.item.contains_key("state") {
+        // A person's item, in which no send lies.
+        return Ok(Entry::Missing);
+    }
     let outbox_key = OutboxKey::from_stored(reader.text("place")?.to_owned());
     Ok(match reader.text("state")? {
         "waiting" => Entry::Waiting(outbox_key, Box::new(read_waiting(reader, id)?)),
@@ -144,7 +174,13 @@ pub(super) fn read(reader: &Reader<'_>, id: &SendId) -> Result<Entry, StoreError
 
 /// Reads the send from the entry of one that waits.
 pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSend, StoreError> {
-    let body: Body = reader.json("body")?;
+    let mut body: Body = reader.json("body")?;
+    if let Some(StandIn { comment, deadline }) = reader.optional_json(REPLACEMENT)? {
+        if let Address::Comment { id, .. } = &mut body.to {
+            *id = comment;
+        }
+        body.deadline = body.deadline.max(deadline);
+    }
     let instant = reader.at("due")?;
     let stage = match reader.text("stage")? {
         "parked" => Stage::Parked,
@@ -175,7 +211,24 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
         failures: reader.number("failures")?,
         earlier,
         made_at: reader.opt_at("made_at")?,
+        stand_in: reader.optional_json(STAND_IN)?,
     })
+}
+
+/// Reads what the person was answered whose item this is.
+pub(super) fn read_answered(reader: &Reader<'_>) -> Result<Answers, StoreError> {
+    let answered = Answers::decode(reader.bytes(ANSWERED)?);
+    answered.ok_or_else(|| reader.corrupt("attribute `answered` cannot be decoded"))
+}
+
+/// The comment that the send of an entry answers; `None` if it answers none.
+pub(super) fn comment(reader: &Reader<'_>, id: &SendId) -> Result<Option<CommentId>, StoreError> {
+    let replacement: Option<StandIn> = reader.optional_json(REPLACEMENT)?;
+    let named = reader.opt_text(COMMENT).map(CommentId::new);
+    // The key of every other kind has a dot.
+    let key = id.key.as_str();
+    let by_key = || (!key.contains('.')).then(|| CommentId::new(key));
+    Ok(replacement.map(|new| new.comment).or(named).or_else(by_key))
 }
 
 /// Meta's last refusal of the send. What cannot be read is left out, as with [`steps`].

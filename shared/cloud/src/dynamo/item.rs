@@ -120,6 +120,14 @@ impl Reader<'_> {
         self.item.contains_key(name).then(|| self.bytes(name)).transpose()
     }
 
+    /// The same for an attribute that an item may lack.
+    pub(crate) fn optional_json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, StoreError> {
+        self.item.contains_key(name).then(|| self.json(name)).transpose()
+    }
+
     pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         // The error's own text may quote what is stored, and a person's name with it.
         let corrupt = |error: serde_json::Error| {

@@ -33,6 +33,8 @@ const REOPEN: &str = "let the send wait again";
 impl Ledger for DynamoSends {
     async fn find(&self, send: &SendId) -> Result<Option<Stored>, StoreError> {
         let item = self.sends.get(entry_key(send)).consistent_read(true).ask(FIND).await?;
+        // In a person's item there may be no send.
+        let item = item.filter(|item| item.contains_key("state"));
         item.map(|item| stored(&item, send.clone(), FIND)).transpose()
     }
 
@@ -43,7 +45,9 @@ impl Ledger for DynamoSends {
             .scan()
             .table_name(&self.sends.name)
             .consistent_read(true)
-            .filter_expression("begins_with(id, :account) AND #state <> :waiting")
+            .filter_expression(
+                "begins_with(id, :account) AND attribute_exists(#state) AND #state <> :waiting",
+            )
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":account", s(format!("{account}/")))
             .expression_attribute_values(":waiting", s("waiting"))
@@ -116,7 +120,11 @@ impl Ledger for DynamoSends {
         let State::Ended { at: ended_at, outcome } = &old.state else { return Ok(false) };
         let outcome = outcome.without_person().unwrap_or_else(|| outcome.clone());
         let deadline = old.outbox_key.parts().map_or(Timestamp::EPOCH, |(_, _, deadline)| deadline);
-        self.put_tombstone(&old.id, expires_at(old.matched_at, deadline)).await?;
+        if let Some(comment) = &old.comment {
+            let once = OnceKey::comment(comment);
+            let expires_at = expires_at(old.matched_at, deadline);
+            self.put_tombstone(&old.id.account, &once, expires_at).await?;
+        }
         let update = self
             .sends
             .update(entry_key(&old.id))
@@ -128,6 +136,15 @@ impl Ledger for DynamoSends {
             .expression_attribute_values(":state", s(old.state.name()))
             .expression_attribute_values(":at", at(*ended_at));
         Ok(update.ask(FORGET).await?.is_done())
+    }
+
+    async fn write_person_tombstone(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.put_person_tombstone(account, person, now).await
     }
 
     async fn forget_unit(
@@ -147,6 +164,7 @@ fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreEr
     };
     let outbox_key = OutboxKey::from_stored(reader.text("place")?.to_owned());
     Ok(Stored {
+        comment: entry::comment(&reader, &id)?,
         id,
         class: entry::read_class(&reader, &outbox_key)?,
         content: entry::read_content(&reader)?,

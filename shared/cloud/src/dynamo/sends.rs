@@ -11,24 +11,26 @@ use aws_sdk_dynamodb::types::{
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
 use spillway_core::history::{Past, PastStep, STEPS_KEPT, StepNote};
-use spillway_core::id::{AccountId, OnceKey, SendId};
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::meta_error::LastRefusal;
+use spillway_core::once::Answers;
 use spillway_core::seed::seed;
-use spillway_core::send::{Outcome, PendingSend, Stage, Step};
+use spillway_core::send::{Outcome, PendingSend, Stage, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
 use spillway_service::keys;
 use spillway_service::metrics::Meter;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Lookup, NewSend, Person, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 use tracing::error;
 
-use super::entry::{self, stage_attributes};
+use super::entry::{self, ANSWERED, STAND_IN, STAND_IN_UNTIL, stage_attributes};
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
 use super::table::{Ask, Table, Written, entry_key};
 use crate::failure::{incomplete, unavailable};
+use crate::schema::EXPIRES_AT;
 
 /// Sends in the two tables.
 pub struct DynamoSends {
@@ -51,34 +53,92 @@ const KNOWN: &str = "look up entries";
 const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
 const FINISH: &str = "finish a send";
+const NAME: &str = "name an answer";
 
 #[async_trait]
 impl Sends for DynamoSends {
-    async fn known(
+    async fn look_up(
         &self,
         account: &AccountId,
         keys: &[OnceKey],
-    ) -> Result<HashSet<OnceKey>, StoreError> {
-        let sends: Vec<SendId> =
-            keys.iter().map(|key| SendId { account: account.clone(), key: key.clone() }).collect();
-        let found = self.lookup(&sends, Read::Eventual, Some("id")).await?;
-        Ok(sends
-            .into_iter()
-            .filter(|send| found.contains_key(&keys::entry(send)))
-            .map(|send| send.key)
-            .collect())
+        people: &[RecipientId],
+        read: Read,
+    ) -> Result<Lookup, StoreError> {
+        let send = |key: OnceKey| SendId { account: account.clone(), key };
+        let of_keys = || keys.iter().map(|key| send(key.clone()));
+        let of_people = || people.iter().map(|person| send(OnceKey::person(person)));
+        let all: Vec<SendId> = of_keys().chain(of_people()).collect();
+        // Of people everything is wanted.
+        let only = people.is_empty().then_some("id");
+        let found = self.lookup(&all, read, only).await?;
+        let keys = of_keys().filter(|send| found.contains_key(&keys::entry(send)));
+        let mut lookup = Lookup { keys: keys.map(|send| send.key).collect(), ..Lookup::default() };
+        for (person, send) in people.iter().zip(of_people()) {
+            let Some(item) = found.get(&keys::entry(&send)) else { continue };
+            let reader = Reader { item, what: KNOWN };
+            let answered = entry::read_answered(&reader)?;
+            let first = entry::read(&reader, &send)?;
+            lookup.people.insert(person.clone(), Person { answered, first });
+        }
+        Ok(lookup)
+    }
+
+    async fn replace_answered(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        before: Option<&Answers>,
+        after: &Answers,
+    ) -> Result<bool, StoreError> {
+        let send = SendId { account: account.clone(), key: OnceKey::person(person) };
+        let update = self
+            .sends
+            .update(entry_key(&send))
+            .update_expression(format!("SET {ANSWERED} = :after, {EXPIRES_AT} = :expires"))
+            .expression_attribute_values(":after", b(after.encode()))
+            .expression_attribute_values(":expires", n(after.until().as_secs()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let update = match before {
+            None => update.condition_expression("attribute_not_exists(id)"),
+            Some(before) => update
+                .condition_expression(format!("{ANSWERED} = :before"))
+                .expression_attribute_values(":before", b(before.encode())),
+        };
+        Ok(update.ask(NAME).await?.is_done())
+    }
+
+    async fn put_stand_in(
+        &self,
+        send: &SendId,
+        stand_in: &StandIn,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.sends
+            .update(entry_key(send))
+            .update_expression(format!(
+                "SET {STAND_IN} = :stand_in, {STAND_IN_UNTIL} = :until, {EXPIRES_AT} = :expires"
+            ))
+            .condition_expression(format!(
+                "#state = :waiting AND \
+                 (attribute_not_exists({STAND_IN_UNTIL}) OR {STAND_IN_UNTIL} < :until)"
+            ))
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":waiting", s("waiting"))
+            .expression_attribute_values(":stand_in", json(stand_in))
+            .expression_attribute_values(":until", at(stand_in.deadline))
+            .expression_attribute_values(":expires", n(expires_at.as_secs()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .ask(NAME)
+            .await
+            .map(drop)
     }
 
     async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
         self.put_new_batches(batches).await
     }
 
-    async fn record(
-        &self,
-        sends: &[(OutboxKey, PendingSend)],
-    ) -> Vec<Result<Recorded, StoreError>> {
-        let entries: Vec<_> =
-            sends.iter().map(|(outbox_key, send)| self.put_entry(outbox_key, send)).collect();
+    async fn record(&self, sends: &[NewSend]) -> Vec<Result<Recorded, StoreError>> {
+        let entries: Vec<_> = sends.iter().map(|new| self.put_entry(new)).collect();
         stream::iter(entries).buffered(AT_ONCE).collect().await
     }
 
@@ -98,6 +158,7 @@ impl Sends for DynamoSends {
             Step::To(stage) => (stage, ""),
             Step::Failed(stage) => (stage, ", failures = failures + :one"),
             Step::Lost(stage) => (stage, ", failures = failures + :one, earlier = :unknown"),
+            Step::Replaced(stage) => (stage, REPLACE),
         };
         let (name, instant) = stage_attributes(stage);
         let epoch = task.epoch + 1;
@@ -105,13 +166,14 @@ impl Sends for DynamoSends {
         let past = PastStep { epoch, at: note.at, what: Past::Step(step), slot };
         let refused = refused(note);
         let refusal = refused.as_ref().map_or("", |_| SET_REFUSED);
+        let removes = if matches!(step, Step::Replaced(_)) { REPLACED } else { "" };
         let writer = writer(STEP)?;
         let mut update = self
             .sends
             .update(entry_key(&task.send))
             .update_expression(format!(
                 "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past, \
-                 {WRITTEN_BY} = :writer{counts}{refusal}"
+                 {WRITTEN_BY} = :writer{counts}{refusal}{removes}"
             ))
             .condition_expression(format!("{IS_OURS} AND epoch = :epoch"))
             .expression_attribute_names("#state", "state")
@@ -198,7 +260,10 @@ impl Sends for DynamoSends {
 
 /// Ends an entry. What it told of a person beyond its outcome goes.
 const END: &str = "SET #state = :state, outcome = :outcome, ended_at = :at, written_by = :writer";
-const END_REMOVES: &str = " REMOVE body, stage, due, earlier, made_at";
+const END_REMOVES: &str = " REMOVE body, stage, due, earlier, made_at, stand_in, stand_in_until";
+/// A newer comment takes the place of the one that is gone.
+const REPLACE: &str = ", replacement = stand_in";
+const REPLACED: &str = " REMOVE stand_in, stand_in_until, made_at";
 /// What is kept of Meta's last refusal. A later step leaves it.
 const SET_REFUSED: &str = ", refused = :refused";
 /// The entry waits, at this outbox key.
@@ -238,14 +303,10 @@ impl DynamoSends {
         Ok(update.ask(FINISH).await?.is_done_by(&writer))
     }
 
-    async fn put_entry(
-        &self,
-        outbox_key: &OutboxKey,
-        send: &PendingSend,
-    ) -> Result<Recorded, StoreError> {
+    async fn put_entry(&self, new: &NewSend) -> Result<Recorded, StoreError> {
         let answer = self
             .sends
-            .put(entry::item(outbox_key, send))
+            .put(entry::item(new))
             .condition_expression("attribute_not_exists(id)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -253,7 +314,7 @@ impl DynamoSends {
             .await?;
         let Written::Refused(item) = answer else { return Ok(Recorded::New) };
         let at_our_place =
-            Reader { item: &item, what: RECORD }.opt_text("place") == Some(outbox_key.as_str());
+            Reader { item: &item, what: RECORD }.opt_text("place") == Some(new.outbox_key.as_str());
         // Our own write, whose answer was lost and which the SDK tried again.
         Ok(if at_our_place { Recorded::New } else { Recorded::Duplicate })
     }

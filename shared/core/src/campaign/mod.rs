@@ -2,12 +2,15 @@
 
 mod set;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::set::{Campaigns, Candidate, Match, Miss, Verdict};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
+use crate::once::{ONCE_FOR, ONCE_FOR_MAX, Once, OncePer};
 use crate::time::Timestamp;
 
 // This is the one declaration of a campaign's fields. What a file may say, the stored form, the
@@ -43,6 +46,14 @@ pub struct Campaign {
     /// Whether comments below other comments match.
     #[serde(default, skip_serializing_if = "Replies::is_default")]
     pub replies: Replies,
+    /// For what a person gets one DM of this campaign.
+    #[serde(default, skip_serializing_if = "OncePer::is_default")]
+    pub once_per: OncePer,
+    /// For how long that counts, where `once_per` is a post or the campaign: from a day to 400 days,
+    /// such as `30d`. The default is 90 days.
+    #[serde(default = "once_for", skip_serializing_if = "is_once_for", with = "crate::span")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub once_for: Duration,
     /// Which sends go first if not all can go in time.
     #[serde(default)]
     pub overflow: Overflow,
@@ -106,6 +117,17 @@ pub enum Overflow {
     PublicReply,
 }
 
+const fn once_for() -> Duration {
+    ONCE_FOR
+}
+
+fn is_once_for(span: &Duration) -> bool {
+    *span == ONCE_FOR
+}
+
+/// The shortest [`Campaign::once_for`].
+const ONCE_FOR_MIN: Duration = Duration::from_secs(24 * 3600);
+
 /// Describes a list of different texts that are not blank.
 #[cfg(feature = "schema")]
 fn words(list: &mut schemars::Schema) {
@@ -139,6 +161,9 @@ pub enum CampaignError {
     /// A keyword that no comment can hold.
     #[error("campaign `{0}` has an empty keyword: remove it, or leave `keywords` out to match all")]
     EmptyKeyword(CampaignId),
+    /// A span that is too short or too long.
+    #[error("campaign `{0}`: `once_for` is from 1d to 400d")]
+    OnceFor(CampaignId),
     /// An overflow policy that is not available yet.
     #[error(
         "campaign `{0}`: `overflow = \"public_reply\"` is not possible yet: \
@@ -166,6 +191,9 @@ impl Campaign {
         if keywords.iter().chain(except).any(|word| Keyword::new(word).is_empty()) {
             return Err(CampaignError::EmptyKeyword(id.clone()));
         }
+        if !(ONCE_FOR_MIN..=ONCE_FOR_MAX).contains(&self.once_for) {
+            return Err(CampaignError::OnceFor(id.clone()));
+        }
         if self.overflow == Overflow::PublicReply {
             return Err(CampaignError::PublicReply(id.clone()));
         }
@@ -175,6 +203,11 @@ impl Campaign {
             }
         }
         Ok(())
+    }
+
+    /// How often a person is answered.
+    pub const fn once(&self) -> Once {
+        Once { per: self.once_per, span: self.once_for }
     }
 
     /// Returns a keyword that both campaigns have on the same media, so that one of them never gets
@@ -243,6 +276,11 @@ mod tests {
             CampaignError::SameMessage("c".into(), "hi".into())
         );
         assert_eq!(with(&[], &["hi"]).check(), Ok(()));
+        for days in [0, 401] {
+            let once_for = Duration::from_secs(days * 24 * 3600);
+            let campaign = Campaign { once_for, ..with(&[], &["hi"]) };
+            assert_eq!(campaign.check(), Err(CampaignError::OnceFor("c".into())));
+        }
         let public = Campaign { overflow: Overflow::PublicReply, ..with(&[], &["hi"]) };
         let error = public.check().unwrap_err();
         assert!(error.to_string().contains("not possible yet"), "{error}");

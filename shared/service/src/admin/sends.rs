@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use spillway_core::history::PastStep;
-use spillway_core::id::{AccountId, CommentId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::meta_error::LastRefusal;
+use spillway_core::once::{Answers, Nth};
 use spillway_core::send::{
     Address, CancelReason, Class, Content, FailReason, NoRetry, Outcome, PendingSend, Stage,
 };
@@ -22,7 +23,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
-use crate::port::{Backlogs, Read, Sends, StoreError};
+use crate::port::{Backlogs, Entry, Person, Read, Sends, StoreError};
 use crate::send_task::SendTask;
 
 /// A stored send: its entry, and the send itself while it waits.
@@ -30,6 +31,8 @@ use crate::send_task::SendTask;
 pub struct Stored {
     /// The send.
     pub id: SendId,
+    /// The comment that it answers, if it answers one.
+    pub comment: Option<CommentId>,
     /// Its lane, and the call that it makes.
     pub class: Class,
     /// What it says.
@@ -112,6 +115,15 @@ pub trait Ledger: Send + Sync {
     /// takes the person out of the entry, and lets that go within the hour. `false` where it did
     /// not end like this any more.
     async fn write_tombstone(&self, old: &Stored, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Leaves a tombstone of a person for eight days, by which what they wrote before is known and
+    /// nobody is.
+    async fn write_person_tombstone(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Forgets where the unit of a person is counted: they count as new the next time.
     async fn forget_unit(
@@ -200,6 +212,9 @@ const BATCHES: usize = 50;
 
 /// How often those that moved on are looked at again.
 const ROUNDS: usize = 3;
+
+/// How often a person's item is read again that others have written meanwhile.
+const FORGET_TRIES: usize = 8;
 
 /// Sends cancelled at a time.
 const AT_ONCE: usize = 16;
@@ -435,9 +450,9 @@ impl SendAdmin {
     }
 
     /// Forgets a person: cancels the sends that wait for them, then removes their ids from the
-    /// entries of sends that have ended. These entries expire within the hour. A tombstone takes
-    /// the place of each until it would have expired, so that no repeated delivery and no backfill
-    /// matches the comment again. `progress` is told of entries that were looked at.
+    /// entries of sends that have ended. These entries, and the person's own item, expire within the
+    /// hour. Tombstones take their place, so that no repeated delivery and no backfill matches
+    /// what the person wrote before. `progress` is told of entries that were looked at.
     ///
     /// # Errors
     /// Fails if the store does not answer, or this machine's clock is off. Doing it again is right.
@@ -447,6 +462,9 @@ impl SendAdmin {
         person: &RecipientId,
         mut progress: impl FnMut(usize),
     ) -> Result<Forgotten, StoreError> {
+        self.check.require("forget a person")?;
+        let began = self.clock.now();
+        self.ledger.write_person_tombstone(account, person, began).await?;
         let waited = Mutex::new(BTreeSet::new());
         let is_theirs = |send: &PendingSend| {
             let is_theirs = send.to.recipient() == Some(person);
@@ -459,12 +477,20 @@ impl SendAdmin {
         let waiting = self.cancel_waiting(account, is_theirs, |_| ()).await?;
         self.check.require("forget a person")?;
         let now = self.clock.now();
-        for id in waited.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let mut theirs = waited.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let named = self.forget_answers(account, person, began).await?;
+        let mut entries = 0;
+        theirs.extend(named);
+        for id in theirs {
             if let Some(stored) = self.ledger.find(&id).await? {
-                self.ledger.write_tombstone(&stored, now).await?;
+                let is_sent = matches!(
+                    &stored.state,
+                    State::Ended { outcome: Outcome::Sent { recipient: Some(_), .. }, .. }
+                );
+                let is_forgotten = self.ledger.write_tombstone(&stored, now).await?;
+                entries += usize::from(is_forgotten && is_sent);
             }
         }
-        let mut entries = 0;
         let mut after: Option<String> = None;
         loop {
             let batch = self.ledger.ended(account, after.as_deref()).await?;
@@ -483,6 +509,38 @@ impl SendAdmin {
         }
         self.ledger.forget_unit(account, person).await?;
         Ok(Forgotten { waiting, entries })
+    }
+
+    /// Empties a person's item of what they were answered, and gives the sends that it named. Where
+    /// the person has no item, one is made for an hour: a process that does not know yet that they
+    /// were forgotten finds it there.
+    async fn forget_answers(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<Vec<SendId>, StoreError> {
+        let people = std::slice::from_ref(person);
+        for _ in 0..FORGET_TRIES {
+            let lookup = self.sends.look_up(account, &[], people, Read::Consistent).await?;
+            let known = lookup.people.get(person);
+            if matches!(known, Some(Person { first: Entry::Waiting(..), .. })) {
+                // A call of it may be under way.
+                return Ok(Vec::new());
+            }
+            let before = known.map(|known| &known.answered);
+            let after = before.cloned().unwrap_or_default().forgotten(at);
+            if self.sends.replace_answered(account, person, before, &after).await? {
+                let nths = before.into_iter().flat_map(Answers::sends);
+                let keys = nths.filter_map(|nth| match nth {
+                    Nth::First => Some(OnceKey::person(person)),
+                    Nth::Later(nth) => Some(OnceKey::person_again(person, nth)),
+                    Nth::Comment => None,
+                });
+                return Ok(keys.map(|key| SendId { account: account.clone(), key }).collect());
+            }
+        }
+        Err(StoreError::unavailable("forget a person", "others always were first"))
     }
 
     /// Returns how many of these sends may have arrived although they failed: repeated, they would
@@ -542,12 +600,12 @@ fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
     let State::Ended { outcome, .. } = &stored.state else { return Err(NoRetry::Waiting) };
     let (_, order, deadline) = stored.outbox_key.parts().ok_or(NoRetry::OutboxKey)?;
     let earlier = outcome.retry(stored.class.action, deadline, now)?;
+    let comment = stored.comment.clone().ok_or(NoRetry::Message)?;
     Ok(PendingSend {
         id: stored.id.clone(),
         class: stored.class,
         content: stored.content.clone(),
-        // The key of a comment is its id.
-        to: Address::Comment { id: CommentId::new(stored.id.key.as_str()), author: None },
+        to: Address::Comment { id: comment, author: stored.id.key.of_person() },
         order,
         media: None,
         username: None,
@@ -562,5 +620,6 @@ fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
         failures: 0,
         earlier,
         made_at: None,
+        stand_in: None,
     })
 }

@@ -3,6 +3,7 @@
 //! Each step is safe to be the last one: a unit is taken before a claim, a claim is recorded before
 //! the call, an outcome before the message goes. What a crash leaves is found by its lease.
 
+mod replacement;
 mod resolution;
 
 use std::collections::BTreeMap;
@@ -643,6 +644,7 @@ impl Deliver {
             Resolution::Finish(outcome) => self.finish(task, &outcome, note).await,
             Resolution::Requeue(retry, wait) => self.requeue(task, send, (retry, wait), note).await,
             Resolution::Park => self.park(task, note).await,
+            Resolution::Replace => self.replace(task, send, note).await,
             Resolution::Leave => {}
         }
     }

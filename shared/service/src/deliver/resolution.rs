@@ -19,6 +19,8 @@ pub(super) enum Resolution {
     Requeue(Retry, Duration),
     /// It waits for release to give it a slot.
     Park,
+    /// Its comment is gone: a newer one of the person takes its place, if there is one.
+    Replace,
     /// Nothing: the claim is lost, or could not be renewed and will end.
     Leave,
 }
@@ -51,6 +53,9 @@ impl Resolution {
             Own::Retry(_, _, reason) | Own::End(reason) => reason,
             Own::Unknown => FailReason::Unknown,
         };
+        if reason == FailReason::CommentGone && send.earlier == Earlier::NotSent {
+            return Self::Replace;
+        }
         // A second private reply to a comment is refused: so the first one arrived.
         let arrived = reason == FailReason::ReplyRefused && send.earlier == Earlier::Unknown;
         Self::Finish(if arrived {

@@ -18,8 +18,8 @@ pub use self::budgets::{AppBudgets, Budgets, Cursors, Moved};
 pub use self::graph::{AccountGraph, Graph};
 pub use self::removal::{Deletion, Deletions, Removal, UnmatchedRequest};
 pub use self::sends::{
-    BacklogMarker, Backlogs, DUE_AHEAD, Entry, MARK_KEPT, Queued, Recorded, ReleaseQueue,
-    SendQueue, Sends,
+    BacklogMarker, Backlogs, DUE_AHEAD, Entry, Lookup, MARK_KEPT, NewSend, Person, Queued,
+    Recorded, ReleaseQueue, SendQueue, Sends,
 };
 pub use self::upkeep::{
     Aliases, Journal, LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule,

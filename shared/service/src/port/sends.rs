@@ -6,10 +6,11 @@ use crate::outbox_key::OutboxKey;
 use crate::send_task::SendTask;
 use async_trait::async_trait;
 use spillway_core::history::StepNote;
-use spillway_core::id::{AccountId, OnceKey, SendId};
-use spillway_core::send::{Outcome, PendingSend, Step};
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::once::Answers;
+use spillway_core::send::{Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// A mark stays at least this long after the account was last marked, so that a process that has
@@ -50,26 +51,76 @@ impl Entry {
     }
 }
 
+/// A send to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSend {
+    /// Where a batch lists it.
+    pub outbox_key: OutboxKey,
+    /// The send.
+    pub send: PendingSend,
+    /// What its person is answered, where its entry is the person's own item.
+    pub answered: Option<Answers>,
+}
+
+/// What is known before a recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lookup {
+    /// Those of the keys that have an entry.
+    pub keys: HashSet<OnceKey>,
+    /// The people who have an item.
+    pub people: HashMap<RecipientId, Person>,
+}
+
+/// A person's item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// What the person was answered.
+    pub answered: Answers,
+    /// The first send to the person; missing where all are kept elsewhere.
+    pub first: Entry,
+}
+
 /// Sends: an entry for each key that was ever asked for, and batches that list those that may wait.
 ///
 /// A batch is written *before* the entries of its sends, so that everything that waits is found by
 /// the release function. The entry decides which of two recordings of one send lives.
 #[async_trait]
 pub trait Sends: Send + Sync {
-    /// Returns those of `keys` that have an entry. The read may lag, so this only saves work.
-    async fn known(
+    /// Returns those of `keys` that have an entry, and what is known of `people`.
+    async fn look_up(
         &self,
         account: &AccountId,
         keys: &[OnceKey],
-    ) -> Result<HashSet<OnceKey>, StoreError>;
+        people: &[RecipientId],
+        read: Read,
+    ) -> Result<Lookup, StoreError>;
+
+    /// Replaces what a person was answered, if it still is `before`; `None` where the person has no
+    /// item or it does not tell. Returns whether it was. If the answer is lost, ask again: a repeat
+    /// is refused.
+    async fn replace_answered(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        before: Option<&Answers>,
+        after: &Answers,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes a newer comment for a waiting send, unless a newer one is noted. The entry is kept
+    /// until `expires_at` at least.
+    async fn put_stand_in(
+        &self,
+        send: &SendId,
+        stand_in: &StandIn,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Writes new batches.
     async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError>;
 
     /// Makes the entries of sends of one account that a batch lists. Returns the results in the
     /// given order. A send whose result is an error may be recorded all the same; record it again.
-    async fn record(&self, sends: &[(OutboxKey, PendingSend)])
-    -> Vec<Result<Recorded, StoreError>>;
+    async fn record(&self, sends: &[NewSend]) -> Vec<Result<Recorded, StoreError>>;
 
     /// Takes `step` if the send still waits at the task's outbox key and epoch, and returns the
     /// send after the step. Returns `None` if it has moved on or ended. `note` is kept for people

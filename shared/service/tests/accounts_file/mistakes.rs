@@ -184,7 +184,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keywords",
         "keyword",
-        "line 19: unknown field `keyword`, expected one of `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `overflow`, `messages`",
+        "line 19: unknown field `keyword`, expected one of `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow`, `messages`",
     ),
     (
         "keywords = [\"guide\", \"guía\"]",
@@ -215,7 +215,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "deadline = \"9d\"",
-        "line 20: unknown field `deadline`, expected one of `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `overflow`, `messages`",
+        "line 20: unknown field `deadline`, expected one of `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow`, `messages`",
     ),
     (
         "except = [\"spam\"]",

@@ -1,6 +1,5 @@
 //! What is done to accounts, in memory, and that a repeat finishes what has died.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +10,11 @@ use spillway_core::history::StepNote;
 use spillway_core::hold::{HoldCause, NewToken};
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::journal::{Event, RemovedBy};
+use spillway_core::once::Answers;
 use spillway_core::profile::Profile;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
-use spillway_core::send::{Outcome, PendingSend, Step};
+use spillway_core::send::{Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_memory::Ports;
 
@@ -29,7 +29,7 @@ use spillway_service::grant::GrantIds;
 use spillway_service::new_limits::{LimitsError, NewLimits, NewTerms, WarmUpSince};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 /// Nothing waits, and nothing ever did.
@@ -37,15 +37,35 @@ struct NoSends;
 
 #[async_trait]
 impl Sends for NoSends {
-    async fn known(&self, _: &AccountId, _: &[OnceKey]) -> Result<HashSet<OnceKey>, StoreError> {
-        Ok(HashSet::new())
+    async fn look_up(
+        &self,
+        _: &AccountId,
+        _: &[OnceKey],
+        _: &[RecipientId],
+        _: Read,
+    ) -> Result<Lookup, StoreError> {
+        Ok(Lookup::default())
+    }
+
+    async fn replace_answered(
+        &self,
+        _: &AccountId,
+        _: &RecipientId,
+        _: Option<&Answers>,
+        _: &Answers,
+    ) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn put_stand_in(&self, _: &SendId, _: &StandIn, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn put_batches(&self, _: &[OutboxBatch]) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn record(&self, _: &[(OutboxKey, PendingSend)]) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(&self, _: &[NewSend]) -> Vec<Result<Recorded, StoreError>> {
         Vec::new()
     }
 
@@ -111,6 +131,15 @@ impl Ledger for NoSends {
 
     async fn write_tombstone(&self, _: &Stored, _: Timestamp) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    async fn write_person_tombstone(
+        &self,
+        _: &AccountId,
+        _: &RecipientId,
+        _: Timestamp,
+    ) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn forget_unit(&self, _: &AccountId, _: &RecipientId) -> Result<(), StoreError> {

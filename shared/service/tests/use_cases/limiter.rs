@@ -63,6 +63,7 @@ fn task(person: &str, campaign: &str) -> SendTask {
         failures: 0,
         earlier: Earlier::NotSent,
         made_at: None,
+        stand_in: None,
     };
     SendTask::new(&send, OutboxKey::new(&send, 1))
 }

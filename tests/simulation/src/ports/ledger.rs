@@ -66,6 +66,20 @@ impl Ledger for Host {
         .await
     }
 
+    async fn write_person_tombstone(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = (account.clone(), person.clone());
+        self.store("leave a person's tombstone", |world| {
+            world.event(format_args!("{person} is forgotten"));
+            world.tables.forgotten.insert(key.clone(), now);
+        })
+        .await
+    }
+
     async fn forget_unit(
         &self,
         account: &AccountId,

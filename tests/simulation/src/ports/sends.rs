@@ -1,18 +1,17 @@
 //! Sends: entries and batches.
 
-use std::collections::HashSet;
-
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
 use spillway_core::history::StepNote;
-use spillway_core::id::{AccountId, OnceKey, SendId};
-use spillway_core::send::{Outcome, PendingSend, Step};
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::once::Answers;
+use spillway_core::send::{Address, Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
@@ -32,21 +31,66 @@ const BATCHES: &str = "write batches";
 const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
 const FINISH: &str = "finish a send";
+const NAME: &str = "name an answer";
 
 #[async_trait]
 impl Sends for Host {
-    async fn known(
+    async fn look_up(
         &self,
         account: &AccountId,
-        events: &[OnceKey],
-    ) -> Result<HashSet<OnceKey>, StoreError> {
-        let parts = events.chunks(BATCH_GET).map(|batch| {
+        keys: &[OnceKey],
+        people: &[RecipientId],
+        read: Read,
+    ) -> Result<Lookup, StoreError> {
+        let parts = keys.chunks(BATCH_GET).map(|batch| {
             self.batch(KNOWN, batch, move |world, part| {
-                let as_of = world.read_as_of(Read::Eventual);
+                let as_of = world.read_as_of(read);
                 world.tables.known(account, part, as_of)
             })
         });
-        Ok(try_join_all(parts).await?.into_iter().flatten().collect())
+        let items = people.chunks(BATCH_GET).map(|batch| {
+            self.batch(KNOWN, batch, move |world, part| {
+                let as_of = world.read_as_of(read);
+                let found = part.iter().filter_map(|person| {
+                    Some((person.clone(), world.tables.person(account, person, as_of)?))
+                });
+                found.collect::<Vec<_>>()
+            })
+        });
+        let (keys, people) = futures::try_join!(try_join_all(parts), try_join_all(items))?;
+        Ok(Lookup {
+            keys: keys.into_iter().flatten().collect(),
+            people: people.into_iter().flatten().collect(),
+        })
+    }
+
+    async fn replace_answered(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        before: Option<&Answers>,
+        after: &Answers,
+    ) -> Result<bool, StoreError> {
+        self.store(NAME, |world| {
+            let now = world.now;
+            let is_done = world.tables.replace_answered(account, person, before, after, now);
+            world.event(format_args!("{account}/{person} is named an answer: {is_done}"));
+            is_done
+        })
+        .await
+    }
+
+    async fn put_stand_in(
+        &self,
+        send: &SendId,
+        stand_in: &StandIn,
+        _: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.store(NAME, |world| {
+            world.event(format_args!("{} may stand in for {send}", stand_in.comment));
+            world.tables.put_stand_in(send, stand_in, world.now);
+        })
+        .await
     }
 
     async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
@@ -61,14 +105,9 @@ impl Sends for Host {
         Ok(())
     }
 
-    async fn record(
-        &self,
-        sends: &[(OutboxKey, PendingSend)],
-    ) -> Vec<Result<Recorded, StoreError>> {
-        let entries: Vec<_> = sends
-            .iter()
-            .map(|(outbox_key, send)| self.store(RECORD, |world| world.put_entry(outbox_key, send)))
-            .collect();
+    async fn record(&self, sends: &[NewSend]) -> Vec<Result<Recorded, StoreError>> {
+        let entries: Vec<_> =
+            sends.iter().map(|new| self.store(RECORD, |world| world.put_entry(new))).collect();
         stream::iter(entries).buffered(AT_ONCE).collect().await
     }
 
@@ -216,12 +255,14 @@ impl World {
         true
     }
 
-    fn put_entry(&mut self, outbox_key: &OutboxKey, send: &PendingSend) -> Recorded {
-        let is_new = !self.tables.entries.contains_key(&send.id);
-        let recorded = self.tables.put_entry(outbox_key, send, self.now);
+    fn put_entry(&mut self, new: &NewSend) -> Recorded {
+        let NewSend { outbox_key, send, .. } = new;
+        let was_there = self.tables.entries.contains_key(&send.id);
+        let recorded = self.tables.put_entry(new, self.now);
+        let is_new = !was_there && recorded == Recorded::New;
         self.event(format_args!("recorded {} {:?}: {recorded:?}", send.id, send.stage));
         if is_new {
-            self.saw_entry(&send.id, outbox_key);
+            self.saw_entry(send, outbox_key);
         }
         recorded
     }
@@ -234,6 +275,13 @@ impl World {
             Some(_) => {
                 self.event(format_args!("{by} {send} {} {step:?}", task.epoch));
                 self.saw_step(caller, task, before, step);
+                if let (
+                    Step::Replaced(_),
+                    Some(PendingSend { to: Address::Comment { id, .. }, .. }),
+                ) = (step, &after)
+                {
+                    self.saw_answer(id, send);
+                }
             }
             None => self.event(format_args!("{by} {send} {} is no more", task.epoch)),
         }

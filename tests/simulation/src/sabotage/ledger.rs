@@ -34,6 +34,15 @@ impl Ledger for Sabotaged {
         Ok(true)
     }
 
+    async fn write_person_tombstone(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.host.write_person_tombstone(account, person, now).await
+    }
+
     async fn forget_unit(
         &self,
         account: &AccountId,

@@ -1,17 +1,16 @@
 //! Sends without claims: whoever has a message acts on it, whatever it says of the epoch. Or sends
 //! of which nobody knows that they were under way. Or batches that lose a line.
 
-use std::collections::HashSet;
-
 use async_trait::async_trait;
 use spillway_core::campaign::Overflow;
 use spillway_core::history::StepNote;
-use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
-use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, Step};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::once::Answers;
+use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 use super::{Sabotage, Sabotaged};
@@ -61,25 +60,44 @@ impl Sends for Sabotaged {
             failures: 0,
             earlier: Earlier::NotSent,
             made_at: None,
+            stand_in: None,
         }))
     }
 
-    async fn known(
+    async fn look_up(
         &self,
         account: &AccountId,
-        events: &[OnceKey],
-    ) -> Result<HashSet<OnceKey>, StoreError> {
-        self.host.known(account, events).await
+        keys: &[OnceKey],
+        people: &[RecipientId],
+        read: Read,
+    ) -> Result<Lookup, StoreError> {
+        self.host.look_up(account, keys, people, read).await
+    }
+
+    async fn replace_answered(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        before: Option<&Answers>,
+        after: &Answers,
+    ) -> Result<bool, StoreError> {
+        self.host.replace_answered(account, person, before, after).await
+    }
+
+    async fn put_stand_in(
+        &self,
+        send: &SendId,
+        stand_in: &StandIn,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.host.put_stand_in(send, stand_in, expires_at).await
     }
 
     async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
         self.host.put_batches(batches).await
     }
 
-    async fn record(
-        &self,
-        sends: &[(OutboxKey, PendingSend)],
-    ) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(&self, sends: &[NewSend]) -> Vec<Result<Recorded, StoreError>> {
         self.host.record(sends).await
     }
 

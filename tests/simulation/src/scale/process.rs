@@ -8,7 +8,7 @@ use spillway_service::clock::{Clock, ClockCheck};
 use spillway_service::deliver::Deliver;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
-use spillway_service::ingest::{Ingest, Warm};
+use spillway_service::ingest::{EntryKeys, Ingest, Warm};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::release::Release;
@@ -54,6 +54,7 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
         queue: ports.clone(),
         last_seen: ports,
         ids,
+        entry_keys: EntryKeys::Person,
         warm: Warm::new(&clock),
         clock,
         check,

@@ -36,6 +36,7 @@ pub(crate) const CAMPAIGN: &str = "guide";
 pub(super) fn campaign_of(overflow: &str, messages: &[&str]) -> Campaign {
     let campaign = serde_json::json!({
         "id": CAMPAIGN, "keywords": ["guide"], "overflow": overflow, "messages": messages,
+        "once_per": "comment",
     });
     serde_json::from_value(campaign).expect("a campaign")
 }

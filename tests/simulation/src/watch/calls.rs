@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spillway_core::id::{AccountId, OnceKey, SendId};
+use spillway_core::id::{AccountId, SendId};
 use spillway_core::quota::{GRANT_LIFE, Quota, QuotaId, Unit};
 use spillway_core::send::{PendingSend, Stage};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
@@ -74,6 +74,17 @@ impl Watch {
 }
 
 impl World {
+    /// The send that a call is for, where it sends something.
+    fn send_for(&self, account: &AccountId, ask: &Ask) -> Option<SendId> {
+        match ask {
+            Ask::Reply(comment) => Some(self.send_of(account, comment)),
+            Ask::Message { event, .. } => {
+                Some(SendId { account: account.clone(), key: event.clone() })
+            }
+            Ask::Age(_) | Ask::Tool(_) | Ask::Keep(_) => None,
+        }
+    }
+
     /// A call arrives at Meta. Gives the instant at which it was granted.
     pub(crate) fn sees_call(
         &mut self,
@@ -81,8 +92,7 @@ impl World {
         account: &AccountId,
         ask: &Ask,
     ) -> Option<Timestamp> {
-        if let Some(event) = ask.event() {
-            let send = SendId { account: account.clone(), key: event };
+        if let Some(send) = self.send_for(account, ask) {
             self.check_claimed(caller, &send);
             self.check_needed(caller, &send);
             self.check_not_early(caller, &send);
@@ -128,8 +138,7 @@ impl World {
     /// A call is about to be made: with time for its answer, of an age once, and of a message to a
     /// person never again where nobody knows of an earlier one.
     pub(crate) fn sees_attempt(&mut self, account: &AccountId, ask: &Ask, timeout: u64) {
-        if let Some(event) = ask.event() {
-            let send = SendId { account: account.clone(), key: event };
+        if let Some(send) = self.send_for(account, ask) {
             self.watch.open_claims.remove(&send);
             if timeout < ANSWER_TIME {
                 self.broken(format!("{send} is called for with {timeout} ms for the answer"));
@@ -139,7 +148,7 @@ impl World {
             self.saw_upkeep(account);
         }
         if let Ask::Age(comment) = ask {
-            let send = SendId { account: account.clone(), key: OnceKey::comment(comment) };
+            let send = self.send_of(account, comment);
             if !self.watch.aged.insert(send.clone()) {
                 self.broken(format!("the age of {send} is asked for again"));
             }
@@ -192,8 +201,7 @@ impl World {
 
     /// A call has taken effect.
     pub(crate) fn saw_accepted(&mut self, caller: Caller, account: &AccountId, ask: &Ask) {
-        let Some(event) = ask.event() else { return };
-        let send = SendId { account: account.clone(), key: event };
+        let Some(send) = self.send_for(account, ask) else { return };
         let accepted = Accepted {
             invocation: caller.invocation,
             at: self.now,
@@ -228,8 +236,8 @@ impl World {
         effect: Effect,
         says: &Result<Answered<Sent>, CallError>,
     ) {
-        if let (Effect::Done, Err(_), Some(event)) = (effect, says, ask.event()) {
-            self.saw_unknown(&SendId { account: account.clone(), key: event });
+        if let (Effect::Done, Err(_), Some(send)) = (effect, says, self.send_for(account, ask)) {
+            self.saw_unknown(&send);
         }
         if let (Ask::Message { .. }, Some(event)) = (ask, ask.event())
             && is_clear(says)

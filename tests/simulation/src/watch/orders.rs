@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spillway_core::budget::Revision;
-use spillway_core::id::{AccountId, CampaignId, OnceKey, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::send::CancelReason;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::plan::Unnamed;
@@ -97,7 +97,7 @@ impl World {
         let scenario = self.scenario.clone();
         let comments = scenario.account(account).into_iter().flat_map(|plan| &plan.comments);
         for comment in comments.filter(|comment| comment.author == *person) {
-            let send = SendId { account: account.clone(), key: OnceKey::comment(&comment.id) };
+            let send = self.send_of(account, &comment.id);
             let Some(entry) = self.tables.entries.get(&send) else { continue };
             // Of a comment that upkeep has found the author may not be known before its answer.
             let names = match (entry.ended(), entry.waiting()) {

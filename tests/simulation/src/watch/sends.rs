@@ -1,7 +1,7 @@
 //! Sends: their entries and the batches that list them, claims, and ends.
 
-use spillway_core::id::{AccountId, OnceKey, SendId};
-use spillway_core::send::{CancelReason, Outcome, Stage, Step};
+use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
+use spillway_core::send::{Address, CancelReason, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
@@ -48,7 +48,11 @@ impl World {
     }
 
     /// An entry was made.
-    pub(crate) fn saw_entry(&mut self, send: &SendId, outbox_key: &OutboxKey) {
+    pub(crate) fn saw_entry(&mut self, made: &PendingSend, outbox_key: &OutboxKey) {
+        let send = &made.id;
+        if let Address::Comment { id, .. } = &made.to {
+            self.saw_answer(id, send);
+        }
         self.watch.tally.matched += 1;
         self.watch.tally.waiting += 1;
         self.check_mark(&send.account, format_args!("{send} waits"));
@@ -56,6 +60,21 @@ impl World {
         if !self.tables.is_listed(send, outbox_key) {
             self.broken(format!("{send} waits, and no batch lists it"));
         }
+    }
+
+    /// This send answers a comment: no other does.
+    pub(crate) fn saw_answer(&mut self, comment: &CommentId, send: &SendId) {
+        let key = (send.account.clone(), comment.clone());
+        let other = self.watch.answers.insert(key, send.clone());
+        if let Some(other) = other.filter(|other| other != send) {
+            self.broken(format!("{comment} is answered by {send} and by {other}"));
+        }
+    }
+
+    /// The send that answers a comment.
+    pub(crate) fn send_of(&self, account: &AccountId, comment: &CommentId) -> SendId {
+        let send = self.watch.answers.get(&(account.clone(), comment.clone())).cloned();
+        send.unwrap_or_else(|| SendId { account: account.clone(), key: OnceKey::comment(comment) })
     }
 
     /// A send that had failed waits again.
@@ -134,7 +153,7 @@ impl World {
                     claim.epoch = task.epoch + 1;
                 }
             }
-            Step::To(stage) | Step::Failed(stage) | Step::Lost(stage) => {
+            Step::To(stage) | Step::Failed(stage) | Step::Lost(stage) | Step::Replaced(stage) => {
                 if let (Step::Lost(_), Some(accepted)) = (step, self.watch.accepted.get_mut(send)) {
                     accepted.is_unrecorded = true;
                 }
@@ -209,10 +228,7 @@ impl World {
             Told::Comments(comments) => comments
                 .iter()
                 .filter(|comment| self.meta.is_wanted(&comment.id))
-                .map(|comment| SendId {
-                    account: comment.account.clone(),
-                    key: OnceKey::comment(&comment.id),
-                })
+                .map(|comment| self.send_of(&comment.account, &comment.id))
                 .collect(),
             Told::Messages(account, messages) => messages
                 .iter()

@@ -1,16 +1,15 @@
 //! Sends: entries and batches.
 
-use std::collections::HashSet;
-
 use async_trait::async_trait;
 use spillway_core::history::StepNote;
-use spillway_core::id::{AccountId, OnceKey, SendId};
-use spillway_core::send::{Outcome, PendingSend, Step};
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::once::Answers;
+use spillway_core::send::{Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::keys;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 use super::Ports;
@@ -28,23 +27,60 @@ const QUERY: usize = 1 << 20;
 
 #[async_trait]
 impl Sends for Ports {
-    async fn known(
+    async fn look_up(
         &self,
         account: &AccountId,
-        events: &[OnceKey],
-    ) -> Result<HashSet<OnceKey>, StoreError> {
+        once: &[OnceKey],
+        people: &[RecipientId],
+        how: Read,
+    ) -> Result<Lookup, StoreError> {
         let known = {
             let mut store = self.shared.store();
-            for event in events {
-                let send = SendId { account: account.clone(), key: event.clone() };
-                let cost = read(Read::Eventual, stored_bytes(&store, &send));
+            for key in once.iter().cloned().chain(people.iter().map(OnceKey::person)) {
+                let send = SendId { account: account.clone(), key };
+                let cost = read(how, stored_bytes(&store, &send));
                 store.ask(self.function, Table::Sends, &keys::entry(&send), cost);
             }
             let now = store.now;
-            store.tables.known(account, events, now).into_iter().collect()
+            let found = people.iter().filter_map(|person| {
+                Some((person.clone(), store.tables.person(account, person, now)?))
+            });
+            let people = found.collect();
+            Lookup { keys: store.tables.known(account, once, now).into_iter().collect(), people }
         };
-        self.ask_store(events.len().div_ceil(BATCH_GET)).await;
+        self.ask_store((once.len() + people.len()).div_ceil(BATCH_GET)).await;
         Ok(known)
+    }
+
+    async fn replace_answered(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        before: Option<&Answers>,
+        after: &Answers,
+    ) -> Result<bool, StoreError> {
+        let send = SendId { account: account.clone(), key: OnceKey::person(person) };
+        let cost = self.update(&send);
+        Ok(self
+            .sends(&keys::entry(&send), cost, |store| {
+                let now = store.now;
+                store.tables.replace_answered(account, person, before, after, now)
+            })
+            .await)
+    }
+
+    async fn put_stand_in(
+        &self,
+        send: &SendId,
+        stand_in: &StandIn,
+        _: Timestamp,
+    ) -> Result<(), StoreError> {
+        let cost = self.update(send);
+        self.sends(&keys::entry(send), cost, |store| {
+            store.tables.put_stand_in(send, stand_in, store.now);
+        })
+        .await;
+        Ok(())
     }
 
     async fn put_batches(&self, batches: &[OutboxBatch]) -> Result<(), StoreError> {
@@ -58,16 +94,15 @@ impl Sends for Ports {
         Ok(())
     }
 
-    async fn record(
-        &self,
-        sends: &[(OutboxKey, PendingSend)],
-    ) -> Vec<Result<Recorded, StoreError>> {
+    async fn record(&self, sends: &[NewSend]) -> Vec<Result<Recorded, StoreError>> {
         let mut recorded = Vec::with_capacity(sends.len());
         for chunk in sends.chunks(AT_ONCE) {
-            recorded.extend(chunk.iter().map(|(outbox_key, send)| {
-                let cost = write(entry_bytes(outbox_key, send));
+            recorded.extend(chunk.iter().map(|new| {
+                let NewSend { outbox_key, send, answered } = new;
+                let answered = answered.as_ref().map_or(0, |answered| answered.encode().len());
+                let cost = write(entry_bytes(outbox_key, send) + answered);
                 Ok(self.item(Table::Sends, &keys::entry(&send.id), cost, |store| {
-                    store.tables.put_entry(outbox_key, send, store.now)
+                    store.tables.put_entry(new, store.now)
                 }))
             }));
             self.ask_store(chunk.len()).await;

@@ -5,15 +5,18 @@
 //! is an error, and Meta's re-send is wanted. Only what cannot be read is none: a re-send would
 //! find it as it is, and take the comments of other accounts with it each time.
 //!
-//! The events of a delivery are looked up in one eventual batch read before anything is taken
-//! for them. A repeated comment then costs half a read unit instead of a slot and two writes.
-//! The read may lag; the condition of the entry decides.
+//! The events of a delivery and the people who made them are looked up in one eventual batch read
+//! before anything is taken for them. A repeated comment then costs a read instead of a slot and two
+//! writes. The read may lag; the condition of the entry decides. How often a person is answered is
+//! decided in [`once`].
 //!
 //! A process marks an account once in five minutes, and the marker stays for ten. A marker for each
 //! delivery could cost a write for each comment. A mark leaves an earlier due time alone, since
 //! new comments wait behind others. What ends a hold, or parks a send again, wakes the account.
 
-use std::collections::{BTreeMap, HashSet};
+mod once;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::once::{Answers, is_forgotten};
 use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{
     Address, Class, Content, Earlier, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
@@ -29,6 +33,8 @@ use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
 use tracing::{debug, error, info, warn};
 
+pub use self::once::EntryKeys;
+use self::once::{Asked, Settled};
 use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
@@ -37,7 +43,8 @@ use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
 use crate::port::{
-    Backlogs, Cursors, LastSeen, MARK_KEPT, Queued, Recorded, SendQueue, Sends, StoreError,
+    Backlogs, Cursors, LastSeen, MARK_KEPT, NewSend, Queued, Read, Recorded, SendQueue, Sends,
+    StoreError,
 };
 use crate::send_task::SendTask;
 use crate::ttl_cache::TtlCache;
@@ -70,6 +77,9 @@ const ACCOUNT_TIME: Duration = Duration::from_secs(5);
 /// slots for it. Of those that race one wins each round, so as many as come at once may be served.
 const CURSOR_TRIES: usize = 24;
 
+/// Rounds in which sends may find that another process has just answered their person.
+const ONCE_ROUNDS: usize = 16;
+
 const RECORD: &str = "record sends";
 
 /// Turns deliveries into sends.
@@ -94,6 +104,8 @@ pub struct Ingest {
     pub check: Arc<ClockCheck>,
     /// Records what happens.
     pub meter: Arc<Meter>,
+    /// Under which keys entries are made.
+    pub entry_keys: EntryKeys,
     /// What this process remembers.
     pub warm: Warm,
 }
@@ -156,6 +168,15 @@ impl From<MessageLane> for Class {
     }
 }
 
+/// How a comment became known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A webhook told of it, perhaps long after it was made.
+    Webhook,
+    /// It was read, with the time when it was made.
+    Read,
+}
+
 /// What an arrival got.
 enum Slots {
     /// These; all that there are inside the horizon where they are fewer than asked for.
@@ -175,6 +196,8 @@ pub struct Ingested {
     pub late: usize,
     /// Comments recorded before, or twice in this delivery.
     pub duplicate: usize,
+    /// Comments of people who have, or wait for, all that the campaign gives them.
+    pub repeat: usize,
     /// The account's own comments.
     pub own: usize,
     /// Comments that no campaign wants.
@@ -195,6 +218,7 @@ impl Ingested {
         self.parked += other.parked;
         self.late += other.late;
         self.duplicate += other.duplicate;
+        self.repeat += other.repeat;
         self.own += other.own;
         self.unmatched += other.unmatched;
         self.unknown_account += other.unknown_account;
@@ -246,6 +270,7 @@ impl Ingest {
                 parked = total.parked,
                 late = total.late,
                 duplicate = total.duplicate,
+                repeat = total.repeat,
                 own = total.own,
                 unmatched = total.unmatched,
                 unknown_account = total.unknown_account,
@@ -293,7 +318,7 @@ impl Ingest {
         let now = self.clock.now();
         let told_at = comments.iter().map(|comment| comment.notified_at.unwrap_or(now).min(now));
         let told_at = told_at.max();
-        let counts = self.ingest_account(id.clone(), comments).await?;
+        let counts = self.ingest_account(id.clone(), comments, Source::Webhook).await?;
         if let Some(told_at) = told_at
             && counts.unknown_account == 0
         {
@@ -327,13 +352,14 @@ impl Ingest {
         id: &AccountId,
         comments: Vec<CommentEvent>,
     ) -> Result<Ingested, StoreError> {
-        self.ingest_account(id.clone(), comments).await
+        self.ingest_account(id.clone(), comments, Source::Read).await
     }
 
     async fn ingest_account(
         &self,
         id: AccountId,
         comments: Vec<CommentEvent>,
+        source: Source,
     ) -> Result<Ingested, StoreError> {
         let mut counts = Ingested::default();
         let Some(account) = self.account_cache.find(&id).await? else {
@@ -361,7 +387,7 @@ impl Ingest {
             debug!(account = %account.id, comment = %comment.id, "no campaign wants it");
         }
         counts.unmatched += unwanted.len();
-        let recorded = self.record_new(&account, wanted, now, &mut counts).await;
+        let recorded = self.record_once(&account, wanted, source, now, &mut counts).await;
         // What was recorded before a failure is.
         self.note(&counts);
         recorded?;
@@ -374,6 +400,7 @@ impl Ingest {
         self.meter.count(Metric::Matched, counts.queued + counts.parked);
         self.meter.count(Metric::Parked, counts.parked);
         self.meter.count(Metric::Duplicates, counts.duplicate);
+        self.meter.count(Metric::Repeats, counts.repeat);
         self.meter.count(Metric::UnknownAccounts, counts.unknown_account);
     }
 
@@ -421,6 +448,7 @@ impl Ingest {
                     failures: 0,
                     earlier: Earlier::NotSent,
                     made_at: None,
+                    stand_in: None,
                 });
             }
             let recorded = self.record_new(&account, wanted, now, &mut counts).await;
@@ -438,39 +466,85 @@ impl Ingest {
         now: Timestamp,
         counts: &mut Ingested,
     ) -> Result<(), StoreError> {
-        // Their entries may be gone; tombstones say that these were answered, or are not to be.
-        let asked = wanted.len();
-        wanted.retain(|send| !account.forgotten.holds(&send.id.key));
-        counts.duplicate += asked - wanted.len();
-        if wanted.is_empty() {
-            return Ok(());
-        }
         let keys: Vec<OnceKey> = wanted.iter().map(|send| send.id.key.clone()).collect();
-        let known = self.sends.known(&account.id, &keys).await?;
-        wanted.retain(|send| {
-            let is_known = known.contains(&send.id.key);
-            if is_known {
-                debug!(send = %send.id, "recorded before");
-            }
-            !is_known
-        });
+        let known = self.sends.look_up(&account.id, &keys, &[], Read::Eventual).await?;
+        wanted.retain(|send| !known.keys.contains(&send.id.key));
         counts.duplicate += keys.len() - wanted.len();
         if wanted.is_empty() {
             return Ok(());
         }
         self.check_clock()?;
-        self.mark(&account.id, now).await?;
-        let mut by_class: BTreeMap<Class, Vec<PendingSend>> = BTreeMap::new();
-        for send in wanted {
-            by_class.entry(send.class).or_default().push(send);
-        }
-        for (class, sends) in by_class {
-            self.record(account, class, sends, now, counts).await?;
-        }
-        Ok(())
+        let new = wanted.into_iter().map(|send| (send, None)).collect();
+        self.record_all(account, new, now, counts).await.map(drop)
     }
 
-    /// The sends that the comments ask for, each comment once, and the comments that no campaign
+    /// Records what the comments ask for, as often as their campaigns allow for each person, and
+    /// each comment once.
+    async fn record_once(
+        &self,
+        account: &Account,
+        mut asked: Vec<Asked>,
+        source: Source,
+        now: Timestamp,
+        counts: &mut Ingested,
+    ) -> Result<(), StoreError> {
+        // Their entries may be gone; tombstones say that these were answered, or are not to be.
+        let before = asked.len();
+        asked.retain(|asked| {
+            let of_person = asked.person().and_then(|person| account.forgotten.person(person));
+            let is_before = |at| is_forgotten(at, asked.told_at, source == Source::Read);
+            !account.forgotten.holds(&OnceKey::comment(asked.comment()))
+                && !of_person.is_some_and(is_before)
+        });
+        counts.duplicate += before - asked.len();
+        let mut read = Read::Eventual;
+        for _ in 0..ONCE_ROUNDS {
+            if asked.is_empty() {
+                return Ok(());
+            }
+            let Settled { new, again } =
+                self.settle(account, asked, (read, source), now, counts).await?;
+            asked = again;
+            read = Read::Consistent;
+            if new.is_empty() {
+                continue;
+            }
+            let sends = new.iter().map(|(asked, answered)| (asked.send.clone(), answered.clone()));
+            let outrun = self.record_all(account, sends.collect(), now, counts).await?;
+            let is_outrun = |asked: &Asked| outrun.contains(&asked.send.id);
+            asked.extend(new.into_iter().map(|(asked, _)| asked).filter(is_outrun));
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::unavailable(RECORD, "others always were first"))
+    }
+
+    /// Records sends, class by class. Returns those that would have been the first to their person,
+    /// and of whom somebody else has written meanwhile what they are answered.
+    async fn record_all(
+        &self,
+        account: &Account,
+        sends: Vec<(PendingSend, Option<Answers>)>,
+        now: Timestamp,
+        counts: &mut Ingested,
+    ) -> Result<HashSet<SendId>, StoreError> {
+        self.mark(&account.id, now).await?;
+        let mut by_class: BTreeMap<Class, (Vec<PendingSend>, HashMap<SendId, Answers>)> =
+            BTreeMap::new();
+        for (send, answered) in sends {
+            let (of_class, first) = by_class.entry(send.class).or_default();
+            first.extend(answered.map(|answered| (send.id.clone(), answered)));
+            of_class.push(send);
+        }
+        let mut outrun = HashSet::new();
+        for (class, (sends, first)) in by_class {
+            outrun.extend(self.record(account, class, sends, &first, now, counts).await?);
+        }
+        Ok(outrun)
+    }
+
+    /// What the comments ask for, each comment once, and the comments that no campaign
     /// wants.
     fn match_comments(
         &self,
@@ -479,7 +553,7 @@ impl Ingest {
         seen: &mut HashSet<CommentId>,
         now: Timestamp,
         counts: &mut Ingested,
-    ) -> (Vec<PendingSend>, Vec<CommentEvent>) {
+    ) -> (Vec<Asked>, Vec<CommentEvent>) {
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for comment in comments {
             let say = |what: &str| debug!(account = %account.id, comment = %comment.id, "{what}");
@@ -506,14 +580,16 @@ impl Ingest {
             let written_at = comment.notified_at.unwrap_or(now).min(now);
             let (author, username) =
                 comment.from.map_or((None, None), |from| (from.id, from.username));
-            wanted.push(PendingSend {
+            // Under an ad, the post that it was made from.
+            let media = comment.original_media.or(comment.media);
+            let send = PendingSend {
                 id: SendId { account: account.id.clone(), key: OnceKey::comment(&comment.id) },
                 class,
                 content: Content::opening(found.campaign.id.clone()),
                 order: found.campaign.overflow,
                 keyword: found.keyword.map(str::to_owned),
                 to: Address::Comment { id: comment.id, author },
-                media: comment.media,
+                media,
                 username,
                 matched_at: now,
                 not_before: None,
@@ -524,7 +600,9 @@ impl Ingest {
                 failures: 0,
                 earlier: Earlier::NotSent,
                 made_at: None,
-            });
+                stand_in: None,
+            };
+            wanted.push(Asked { send, once: found.campaign.once(), told_at: written_at });
         }
         (wanted, unwanted)
     }
@@ -551,14 +629,17 @@ impl Ingest {
         Ok(())
     }
 
+    /// Records sends of one class. `first` says what people are answered whose own item a send lies
+    /// in. Returns those of them that somebody else was first with.
     async fn record(
         &self,
         account: &Account,
         class: Class,
         sends: Vec<PendingSend>,
+        first: &HashMap<SendId, Answers>,
         now: Timestamp,
         counts: &mut Ingested,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<SendId>, StoreError> {
         let may_go = |send: &PendingSend| send.not_before.is_none_or(|at| at <= now);
         let (mut sends, later): (Vec<_>, Vec<_>) = sends.into_iter().partition(may_go);
         // As their keys will sort.
@@ -587,14 +668,22 @@ impl Ingest {
         }
         let (batches, placed): (Vec<OutboxBatch>, Vec<_>) =
             OutboxBatch::of(sends, now, || self.ids.next_nonce()).into_iter().unzip();
-        let placed: Vec<(OutboxKey, PendingSend)> = placed.into_iter().flatten().collect();
+        let placed: Vec<NewSend> = placed
+            .into_iter()
+            .flatten()
+            .map(|(outbox_key, send)| NewSend {
+                answered: first.get(&send.id).cloned(),
+                outbox_key,
+                send,
+            })
+            .collect();
         self.sends.put_batches(&batches).await?;
         let recorded = self.sends.record(&placed).await;
         let cursor = self.warm.cursors.get(&account.id);
         let last = cursor.and_then(|cursor| cursor.outlook).map(|outlook| outlook.last);
         let mut messages = Vec::new();
-        let mut failed = None;
-        for ((outbox_key, send), recorded) in placed.iter().zip(recorded) {
+        let (mut outrun, mut failed) = (Vec::new(), None);
+        for (NewSend { outbox_key, send, answered }, recorded) in placed.iter().zip(recorded) {
             // It may be recorded although the answer failed, and its message is of no effect if
             // not.
             if let (Ok(Recorded::New) | Err(_), Stage::Queued { due }) = (&recorded, send.stage) {
@@ -603,6 +692,7 @@ impl Ingest {
             }
             match (recorded, send.stage) {
                 (Err(error), _) => failed = failed.or(Some(error)),
+                (Ok(Recorded::Duplicate), _) if answered.is_some() => outrun.push(send.id.clone()),
                 (Ok(Recorded::Duplicate), _) => {
                     debug!(send = %send.id, "recorded before");
                     counts.duplicate += 1;
@@ -634,7 +724,7 @@ impl Ingest {
                 warn!(account = %account.id, %error, "could not ask for release");
             }
         }
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(outrun), Err)
     }
 
     /// Takes slots for the first of `sends` in one write; none when the horizon is full. With those

@@ -1,0 +1,84 @@
+//! A comment that is gone before its call, and the newer one of its author that takes its place.
+
+use spillway_core::history::StepNote;
+use spillway_core::id::RecipientId;
+use spillway_core::once::Nth;
+use spillway_core::send::{FailReason, Outcome, PendingSend, Stage, StandIn, Step};
+use tracing::{error, info, warn};
+
+use super::{Deliver, UNREACHABLE_WAIT};
+use crate::gateway::consequence::Retry;
+use crate::limiter::CONTENDED_WAIT;
+use crate::port::{Entry, Read, StoreError};
+use crate::send_task::SendTask;
+
+/// How often a person's item is read again that others have written meanwhile.
+const TRIES: usize = 8;
+
+impl Deliver {
+    /// Lets a newer comment of the person take the place of a claimed send's comment, which is
+    /// gone. Where there is none, the send ends.
+    pub(super) async fn replace(&self, task: &SendTask, send: &PendingSend, note: StepNote<'_>) {
+        match self.take_stand_in(send).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let outcome = Outcome::Failed { reason: FailReason::CommentGone };
+                return self.finish(task, &outcome, note).await;
+            }
+            Err(error) => {
+                error!(send = %task.send, %error, "a newer comment could not be looked for");
+                let retry = (Retry::Failed, UNREACHABLE_WAIT);
+                return self.requeue(task, send, retry, note).await;
+            }
+        }
+        let due = note.at + CONTENDED_WAIT;
+        match self.sends.step(task, Step::Replaced(Stage::Queued { due }), note).await {
+            Ok(Some(next)) => {
+                info!(send = %task.send, "a newer comment takes the place of one that is gone");
+                self.enqueue(task.renewed(&next), CONTENDED_WAIT).await;
+            }
+            Ok(None) => warn!(send = %task.send, "moved on while it was claimed"),
+            Err(error) => {
+                error!(send = %task.send, %error, "could not replace; the lease will end");
+            }
+        }
+    }
+
+    /// Names the newest comment of the person as the one that this send answers. Returns whether
+    /// there is one which no other send answers.
+    async fn take_stand_in(&self, send: &PendingSend) -> Result<bool, StoreError> {
+        let Some(person) = send.to.recipient() else { return Ok(false) };
+        let Some(nth) = Nth::of(&send.id.key, person) else { return Ok(false) };
+        // It may have come after the claim.
+        let found = self.sends.entries(std::slice::from_ref(&send.id), Read::Consistent).await?;
+        let Some(Entry::Waiting(_, stands)) = found.into_iter().next() else { return Ok(false) };
+        match &stands.stand_in {
+            Some(stand_in) => self.name(send, person, nth, stand_in).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn name(
+        &self,
+        send: &PendingSend,
+        person: &RecipientId,
+        nth: Nth,
+        stand_in: &StandIn,
+    ) -> Result<bool, StoreError> {
+        let account = &send.id.account;
+        for _ in 0..TRIES {
+            let people = std::slice::from_ref(person);
+            let lookup = self.sends.look_up(account, &[], people, Read::Consistent).await?;
+            let Some(known) = lookup.people.get(person) else { return Ok(false) };
+            let now = self.clock.now();
+            let Some(after) = known.answered.moved(nth, &stand_in.comment, now) else {
+                return Ok(known.answered.is_of(nth, &stand_in.comment));
+            };
+            let before = Some(&known.answered);
+            if self.sends.replace_answered(account, person, before, &after).await? {
+                return Ok(true);
+            }
+        }
+        Err(StoreError::unavailable("name a newer comment", "others always were first"))
+    }
+}
