@@ -134,6 +134,7 @@ impl World {
                 earlier: Earlier::NotSent,
                 made_at: None,
                 stand_in: None,
+                is_cleared: false,
                 ..send.clone()
             }
         };
@@ -194,6 +195,7 @@ fn recorded(ended: &Stored) -> PendingSend {
         earlier: Earlier::NotSent,
         made_at: None,
         stand_in: None,
+        is_cleared: false,
     }
 }
 

@@ -505,4 +505,13 @@ impl Graph for Listening {
     ) -> Result<Answered<Option<Timestamp>>, CallError> {
         self.0.comment_timestamp(account, comment, timeout).await
     }
+
+    async fn comment_author(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<RecipientId>>, CallError> {
+        self.0.comment_author(account, comment, timeout).await
+    }
 }

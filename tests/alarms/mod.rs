@@ -231,6 +231,15 @@ impl Graph for CutOff {
     ) -> Result<Answered<Option<Timestamp>>, CallError> {
         self.0.comment_timestamp(account, comment, timeout).await
     }
+
+    async fn comment_author(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<RecipientId>>, CallError> {
+        self.0.comment_author(account, comment, timeout).await
+    }
 }
 
 /// Meta is said to have been out for so long at a time.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use spillway_core::id::{AccountId, CommentId};
+use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 
-use super::world::Refusal;
+use super::world::{Comment, Refusal, Words};
 
 /// What goes back over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,14 +45,20 @@ impl Reply {
 
     /// Status 200 with those fields of a comment, and its id.
     pub(super) fn comment(
-        id: &CommentId,
-        created_at: Timestamp,
+        told: &Comment,
+        words: &Words,
         fields: &[String],
     ) -> Result<Self, GraphError> {
+        let Comment { id, created_at, author, .. } = told;
         let mut comment = Map::new();
         for field in fields {
             match field.as_str() {
-                "timestamp" => comment.insert(field.clone(), written(created_at).into()),
+                "timestamp" => comment.insert(field.clone(), written(*created_at).into()),
+                // Meta names the author of some comments and not of others.
+                "from" => words.username.as_ref().and_then(|username| {
+                    let from = json!({ "id": author.as_str(), "username": username });
+                    comment.insert(field.clone(), from)
+                }),
                 "id" => None,
                 other => return Err(GraphError::no_such_field(other)),
             };
@@ -342,13 +348,30 @@ mod tests {
     fn a_comments_time_is_in_metas_form() {
         let fields = ["timestamp".to_owned()];
         let at = Timestamp::from_millis(1_795_521_600_999);
-        let Ok(Reply::Http { status: 200, body, .. }) = Reply::comment(&"17".into(), at, &fields)
-        else {
+        let comment = Comment {
+            id: "17".into(),
+            account: "178".into(),
+            media: "179".into(),
+            author: "526".into(),
+            created_at: at,
+            surface: Surface::Post,
+        };
+        let words = Words { username: Some("ana".into()), ..Words::default() };
+        let tells = |words, fields: &[String]| match Reply::comment(&comment, words, fields) {
+            Ok(Reply::Http { status: 200, body, .. }) => Some(body),
+            _ => None,
+        };
+        let from = ["from".to_owned()];
+        let named = tells(&words, &from).map(|body| serde_json::from_str(&body).unwrap());
+        let by = json!({ "from": { "id": "526", "username": "ana" }, "id": "17" });
+        assert_eq!(named, Some(by));
+        assert_eq!(tells(&Words::default(), &from).as_deref(), Some(r#"{"id":"17"}"#));
+        let Some(body) = tells(&words, &fields) else {
             panic!("a known field is told");
         };
         let told: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(told, json!({ "timestamp": "2026-11-24T12:00:00+0000", "id": "17" }));
-        assert!(Reply::comment(&"17".into(), at, &["likes".to_owned()]).is_err());
+        assert!(Reply::comment(&comment, &words, &["likes".to_owned()]).is_err());
     }
 
     #[test]

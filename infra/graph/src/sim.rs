@@ -487,8 +487,9 @@ impl State {
         }
         match (seen.action, &seen.comment) {
             (Action::Read, Some(comment)) => {
-                let made_at = self.world.made_at(comment, &seen.account).map_err(refused)?;
-                Ok(Done::Read(Reply::comment(comment, made_at, &seen.fields)?))
+                let comment = self.world.readable(comment, &seen.account).map_err(refused)?;
+                let words = self.world.words(comment);
+                Ok(Done::Read(Reply::comment(comment, &words, &seen.fields)?))
             }
             _ => self.send(seen).map(Done::Sent).map_err(refused),
         }

@@ -406,15 +406,15 @@ impl World {
     }
 
     /// When a comment on this account was made.
-    pub(super) fn made_at(
+    pub(super) fn readable(
         &self,
         id: &CommentId,
         account: &AccountId,
-    ) -> Result<Timestamp, Refusal> {
+    ) -> Result<&Comment, Refusal> {
         let known = self.comments.get(&(account.clone(), id.clone()));
         known
             .filter(|known| !known.is_deleted)
-            .map(|known| known.comment.created_at)
+            .map(|known| &known.comment)
             .ok_or(Refusal::NoSuchObject)
     }
 

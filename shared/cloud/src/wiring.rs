@@ -289,6 +289,7 @@ impl Wiring {
             clock: self.clock.clone(),
             check: self.check.clone(),
             meter: self.meter.clone(),
+            entry_keys: self.entry_keys,
         }
     }
 

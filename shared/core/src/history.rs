@@ -59,6 +59,7 @@ impl fmt::Display for Past {
             Self::Step(Step::To(stage)) => ("", stage),
             Self::Step(Step::Failed(stage)) => ("failed on the way, ", stage),
             Self::Step(Step::Lost(stage)) => ("no clear answer, ", stage),
+            Self::Step(Step::Cleared(stage)) => ("asked who wrote the comment, ", stage),
             Self::Step(Step::Replaced(stage)) => {
                 ("the comment is gone, a newer one takes its place, ", stage)
             }
@@ -98,6 +99,7 @@ impl PastStep {
             Past::Step(Step::Failed(stage)) => staged("failed", stage),
             Past::Step(Step::Lost(stage)) => staged("lost", stage),
             Past::Step(Step::Replaced(stage)) => staged("replaced", stage),
+            Past::Step(Step::Cleared(stage)) => staged("cleared", stage),
         };
         format!("{epoch} {} {what}", at.as_millis())
     }
@@ -129,7 +131,7 @@ impl PastStep {
                 let (made_at, lease_until) = (instant(words.next()?)?, instant(words.next()?)?);
                 Past::Step(Step::Dated { made_at, lease_until })
             }
-            "to" | "failed" | "lost" | "replaced" => {
+            "to" | "failed" | "lost" | "replaced" | "cleared" => {
                 let stage = match words.next() {
                     None => Stage::Parked,
                     Some(due) => Stage::Queued { due: instant(due)? },
@@ -138,6 +140,7 @@ impl PastStep {
                     "to" => Step::To(stage),
                     "failed" => Step::Failed(stage),
                     "replaced" => Step::Replaced(stage),
+                    "cleared" => Step::Cleared(stage),
                     _ => Step::Lost(stage),
                 })
             }
@@ -163,6 +166,7 @@ mod tests {
             Step::Failed(queued),
             Step::Lost(Stage::Parked),
             Step::Replaced(queued),
+            Step::Cleared(Stage::Parked),
         ];
         let ended = [Past::Ended(FailReason::NoAnswer), Past::Retried];
         for what in steps.map(Past::Step).into_iter().chain(ended) {

@@ -236,6 +236,25 @@ impl Answers {
         Some(next)
     }
 
+    /// When a send was named as the answer to a comment, if one was.
+    pub fn named_at(&self, comment: &CommentId) -> Option<Timestamp> {
+        let comment = seed(&[comment.as_str()]);
+        let answer = self.answers.iter().rev().find(|answer| answer.comment == comment);
+        answer.map(|answer| answer.at)
+    }
+
+    /// Returns the record after another send has taken the place of the one that was named as the
+    /// answer to a comment, and never recorded.
+    #[must_use]
+    pub fn given_to(&self, nth: Nth, comment: &CommentId) -> Self {
+        let comment = seed(&[comment.as_str()]);
+        let mut next = self.clone();
+        for answer in next.answers.iter_mut().filter(|answer| answer.comment == comment) {
+            answer.nth = nth;
+        }
+        next
+    }
+
     /// Whether this send answers a comment.
     pub fn is_of(&self, nth: Nth, comment: &CommentId) -> bool {
         let comment = seed(&[comment.as_str()]);

@@ -233,6 +233,9 @@ pub struct PendingSend {
     pub made_at: Option<Timestamp>,
     /// The person's newest comment that asks for the same DM.
     pub stand_in: Option<StandIn>,
+    /// Whether Meta was asked who wrote the comment, since nobody had said so, and they may have
+    /// this DM.
+    pub is_cleared: bool,
 }
 
 /// A later comment of a person whose send still waits. It takes the place of the first one if that
@@ -308,6 +311,8 @@ pub enum Step {
     Lost(Stage),
     /// The comment is gone, and the [`StandIn`] takes its place.
     Replaced(Stage),
+    /// The comment's author has been asked for, and may have this DM. Nothing was sent.
+    Cleared(Stage),
 }
 
 impl PendingSend {
@@ -338,6 +343,10 @@ impl PendingSend {
             Step::Replaced(stage) => {
                 next.stage = stage;
                 next.replace();
+            }
+            Step::Cleared(stage) => {
+                next.stage = stage;
+                next.is_cleared = true;
             }
         }
         next
@@ -480,7 +489,8 @@ impl Outcome {
             | FailReason::Recipient
             | FailReason::ThreadOwner
             | FailReason::BadRequest
-            | FailReason::Refused => Ok(Earlier::NotSent),
+            | FailReason::Refused
+            | FailReason::NoAuthor => Ok(Earlier::NotSent),
         }
     }
 }
@@ -508,11 +518,13 @@ pub enum FailReason {
     /// No clear answer after [`FAILURES_MAX`] attempts; of a message to a person, after one, since
     /// a second would arrive as well.
     NoAnswer,
+    /// Meta does not say who wrote the comment, so it cannot be told whether they were answered.
+    NoAuthor,
 }
 
 impl FailReason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ReplyRefused,
         Self::CommentGone,
         Self::Recipient,
@@ -522,6 +534,7 @@ impl FailReason {
         Self::Refused,
         Self::Unknown,
         Self::NoAnswer,
+        Self::NoAuthor,
     ];
 
     /// The word for it, the same in stores, JSON and text.
@@ -536,6 +549,7 @@ impl FailReason {
             Self::Refused => "refused",
             Self::Unknown => "unknown",
             Self::NoAnswer => "no_answer",
+            Self::NoAuthor => "no_author",
         }
     }
 }
@@ -550,6 +564,8 @@ pub enum CancelReason {
     CampaignRemoved,
     /// By hand.
     Operator,
+    /// Its person has, or waits for, all that the campaign gives them.
+    Repeat,
 }
 
 impl CancelReason {
@@ -559,6 +575,7 @@ impl CancelReason {
             Self::AccountRemoved => "account_removed",
             Self::CampaignRemoved => "campaign_removed",
             Self::Operator => "operator",
+            Self::Repeat => "repeat",
         }
     }
 }
@@ -587,6 +604,7 @@ mod tests {
             earlier: Earlier::NotSent,
             made_at: None,
             stand_in: None,
+            is_cleared: false,
         }
     }
 
@@ -678,8 +696,12 @@ mod tests {
         for lane in Lane::ALL {
             assert_eq!(serde_json::to_value(lane).unwrap(), lane.as_str());
         }
-        let reasons =
-            [CancelReason::AccountRemoved, CancelReason::CampaignRemoved, CancelReason::Operator];
+        let reasons = [
+            CancelReason::AccountRemoved,
+            CancelReason::CampaignRemoved,
+            CancelReason::Operator,
+            CancelReason::Repeat,
+        ];
         for reason in reasons {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }

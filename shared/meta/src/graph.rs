@@ -146,6 +146,23 @@ impl GraphClient {
         self.call(self.http.get(url), token, timeout).await.map(Success::into_comment_time)
     }
 
+    /// Who wrote a comment: `GET /{comment}?fields=from`, where no webhook has said so. `None` if
+    /// Meta does not say so either. `timeout` as for [`private_reply`](Self::private_reply).
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`]. It is a read: after [`CallError::Unknown`] it can be repeated.
+    pub async fn comment_author(
+        &self,
+        token: &SecretString,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<RecipientId>>, CallError> {
+        let mut url = self.url(comment.as_str(), None)?;
+        url.query_pairs_mut().append_pair("fields", "from");
+        self.call(self.http.get(url), token, timeout).await.map(Success::into_comment_author)
+    }
+
     async fn send(
         &self,
         account: &AccountId,

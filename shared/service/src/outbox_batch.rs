@@ -185,6 +185,7 @@ mod tests {
             earlier: Earlier::NotSent,
             made_at: None,
             stand_in: None,
+            is_cleared: false,
         }
     }
 

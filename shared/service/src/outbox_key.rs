@@ -104,6 +104,7 @@ mod tests {
                 earlier: Earlier::NotSent,
                 made_at: None,
                 stand_in: None,
+                is_cleared: false,
             };
             OutboxKey::new(&send, 1)
         };

@@ -43,6 +43,7 @@ pub(crate) fn send(subject: &dyn Subject, n: u32) -> PendingSend {
         earlier: Earlier::NotSent,
         made_at: None,
         stand_in: None,
+        is_cleared: false,
     }
 }
 

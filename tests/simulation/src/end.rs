@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use spillway_core::id::{AccountId, OnceKey, SendId};
+use spillway_core::once::is_forgotten;
 use spillway_core::send::{CancelReason, FailReason, LIVE_REPLY_WINDOW, Lane, Outcome};
 use spillway_core::time::Timestamp;
 
@@ -126,6 +127,7 @@ impl World {
             None if account.unreadable.is_some() || self.watch.early.contains(&send) => None,
             None if self.may_be_missed(&account.id, comment) => None,
             None if account.may_be_forgotten(comment.made_at) => None,
+            None if self.was_forgotten(&account.id, comment) => None,
             None if !self.tables.kept.is_connected(&account.id, comment.made_at) => None,
             None if comment.asks == Asks::Wanted && account.removed_at.is_none() => {
                 let made_at = Elapsed(comment.made_at - self.scenario.start);
@@ -141,6 +143,14 @@ impl World {
         if let Some(problem) = problem {
             self.broken(format!("{send}: {problem}"));
         }
+    }
+
+    /// Whether a webhook that told of a comment could not know whether it was made before its author
+    /// was forgotten.
+    fn was_forgotten(&self, account: &AccountId, comment: &CommentPlan) -> bool {
+        let person = (account.clone(), comment.author.clone());
+        let made_at = Timestamp::from_millis(comment.made_at);
+        self.tables.forgotten.get(&person).is_some_and(|&at| is_forgotten(at, made_at, false))
     }
 
     fn check_message(&mut self, account: &AccountPlan, message: &MessagePlan) {
@@ -177,7 +187,8 @@ impl World {
                 account.removed_at.is_some_and(|removed| removed <= at)
             }
             Outcome::Cancelled {
-                reason: CancelReason::CampaignRemoved | CancelReason::Operator,
+                reason:
+                    CancelReason::CampaignRemoved | CancelReason::Operator | CancelReason::Repeat,
             } => false,
             Outcome::Failed { reason: FailReason::NoAnswer } => {
                 self.watch.attempts(send) > 0 && self.scenario.trouble != Trouble::None
@@ -280,9 +291,17 @@ impl World {
                     wrong("was cancelled")
                 }
             }
+            Outcome::Cancelled { reason: CancelReason::Repeat } => {
+                if self.was_told_without_author(&account.id, &comment.id) {
+                    None
+                } else {
+                    wrong("counts as a repeat")
+                }
+            }
             Outcome::Failed { reason } => {
                 let reason = *reason;
                 let is_due = match (reason, comment.nature) {
+                    (FailReason::NoAuthor, _) => self.meta.named_author(&comment.id).is_none(),
                     (FailReason::NoAnswer, _) => self.watch.attempts(&send) >= TRANSIENT_TRIES,
                     _ if self.may_fail(&account.id, &send, reason, at) => true,
                     // The broadcast is over.
@@ -306,7 +325,8 @@ impl World {
     fn check_calm(&mut self) {
         let calls = self.record.counts().get("calls").copied().unwrap_or_default();
         let tally = self.watch.tally;
-        if calls != tally.sent + tally.failed {
+        let asked = self.record.counts().contains_key("calls for an author");
+        if calls != tally.sent + tally.failed && !asked {
             self.broken(format!("{calls} calls, and {tally:?}"));
         }
     }

@@ -243,6 +243,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             clock,
             check: host.check.clone(),
             meter: Arc::default(),
+            entry_keys: scenario.entry_keys(process),
         }),
         Function::Release => Work::Release(Release {
             account_cache,

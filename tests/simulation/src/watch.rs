@@ -49,8 +49,9 @@ pub(crate) enum ClockState {
 pub(crate) struct Watch {
     /// Invocations that have not ended.
     running: BTreeSet<u64>,
-    /// Which send answers a comment, or did until another comment took its place.
-    answers: BTreeMap<(AccountId, CommentId), SendId>,
+    /// Which sends were made for a comment: one under its author's id, and one under its own where
+    /// somebody told of it without its author.
+    answers: BTreeMap<(AccountId, CommentId), Vec<SendId>>,
     /// The last claim of each send.
     claims: BTreeMap<SendId, Claim>,
     /// What each running invocation was granted.

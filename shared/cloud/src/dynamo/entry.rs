@@ -130,6 +130,9 @@ pub(super) const STAND_IN_UNTIL: &str = "stand_in_until";
 /// The newer comment that has taken the first one's place.
 pub(super) const REPLACEMENT: &str = "replacement";
 
+/// There where the comment's author was asked for.
+pub(super) const CLEARED: &str = "cleared";
+
 /// The comment that a send answers which is kept under another key.
 pub(super) const COMMENT: &str = "comment";
 
@@ -149,6 +152,9 @@ pub(super) fn item(NewSend { outbox_key, send, answered }: &NewSend) -> Item {
         && OnceKey::comment(id) != send.id.key
     {
         item.insert(COMMENT.into(), s(id.as_str()));
+    }
+    if send.is_cleared {
+        item.insert(CLEARED.into(), AttributeValue::Bool(true));
     }
     if let Some(stand_in) = &send.stand_in {
         item.insert(STAND_IN.into(), json(stand_in));
@@ -212,6 +218,7 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
         earlier,
         made_at: reader.opt_at("made_at")?,
         stand_in: reader.optional_json(STAND_IN)?,
+        is_cleared: reader.item.contains_key(CLEARED),
     })
 }
 

@@ -159,6 +159,7 @@ impl Sends for DynamoSends {
             Step::Failed(stage) => (stage, ", failures = failures + :one"),
             Step::Lost(stage) => (stage, ", failures = failures + :one, earlier = :unknown"),
             Step::Replaced(stage) => (stage, REPLACE),
+            Step::Cleared(stage) => (stage, ", cleared = :cleared"),
         };
         let (name, instant) = stage_attributes(stage);
         let epoch = task.epoch + 1;
@@ -194,6 +195,9 @@ impl Sends for DynamoSends {
         }
         if let Step::Dated { made_at, .. } = step {
             update = update.expression_attribute_values(":made_at", at(made_at));
+        }
+        if let Step::Cleared(_) = step {
+            update = update.expression_attribute_values(":cleared", AttributeValue::Bool(true));
         }
         if counts.contains(":one") {
             update = update.expression_attribute_values(":one", n(1));

@@ -72,6 +72,16 @@ impl Graph for MetaGraph {
         let token = self.token(account)?;
         self.client.comment_timestamp(&token, comment, timeout).await
     }
+
+    async fn comment_author(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<RecipientId>>, CallError> {
+        let token = self.token(account)?;
+        self.client.comment_author(&token, comment, timeout).await
+    }
 }
 
 /// The same for upkeep, which has tokens that are not in use yet.

@@ -160,6 +160,12 @@ impl Success {
         Answered { value, usage: self.usage, server_date: self.server_date }
     }
 
+    pub(super) fn into_comment_author(self) -> Answered<Option<RecipientId>> {
+        let from = Object::parse(&self.body).and_then(|comment| comment.object("from"));
+        let value = from.and_then(|from| from.id("id").map(RecipientId::new));
+        Answered { value, usage: self.usage, server_date: self.server_date }
+    }
+
     pub(super) fn into_comment_time(self) -> Answered<Option<Timestamp>> {
         let timestamp = Object::parse(&self.body).and_then(|comment| comment.text("timestamp"));
         let value = timestamp.as_deref().and_then(time::parse);

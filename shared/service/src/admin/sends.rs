@@ -621,5 +621,6 @@ fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
         earlier,
         made_at: None,
         stand_in: None,
+        is_cleared: false,
     })
 }

@@ -3,6 +3,7 @@
 //! Each step is safe to be the last one: a unit is taken before a claim, a claim is recorded before
 //! the call, an outcome before the message goes. What a crash leaves is found by its lease.
 
+mod author;
 mod replacement;
 mod resolution;
 
@@ -40,6 +41,7 @@ use crate::gateway::consequence::Retry;
 use crate::gateway::read::{self, Ends, IfDead};
 use crate::gateway::{Gateway, NoAnswer, Ruled, Ruling};
 use crate::grant::GrantIds;
+use crate::ingest::EntryKeys;
 use crate::limiter::{CONTENDED_WAIT, Reservation, Reserved};
 use crate::metrics::{Meter, Metric};
 use crate::port::{Backlogs, Cursors, Graph, Queued, SendQueue, Sends, StoreError};
@@ -97,6 +99,8 @@ pub struct Deliver {
     pub check: Arc<ClockCheck>,
     /// Records what happens.
     pub meter: Arc<Meter>,
+    /// Under which keys entries are made.
+    pub entry_keys: EntryKeys,
 }
 
 /// What is to be done with a message.
@@ -459,6 +463,10 @@ impl Deliver {
                 self.apply(task, send, resolution, None).await;
                 1
             }
+            Err(NotSent::Asked(resolution)) => {
+                self.apply(task, send, resolution, None).await;
+                0
+            }
             // Recorded at once, so that a crash leaves no doubt about it.
             Ok(Answered { value, usage, .. }) => {
                 info!(send = %send.id, attempt = send.attempt, "sent");
@@ -512,6 +520,7 @@ impl Deliver {
         deadline: Timestamp,
     ) -> Result<Answered<Sent>, NotSent> {
         let campaign = self.campaign(account, &claimed.send).await?;
+        self.check_author(account, &campaign, reservation, &claimed.send, deadline).await?;
         self.check_age(account, reservation, claimed, deadline).await?;
         let Claimed { task, send } = &*claimed;
         if !self.has_time(deadline) {
@@ -739,6 +748,8 @@ struct Claimed {
 enum NotSent {
     /// Something speaks against the call, so that it was not made.
     Uncalled(Resolution),
+    /// The unit was used to ask who wrote the comment.
+    Asked(Resolution),
     /// The call has failed.
     Failed(CallError),
 }

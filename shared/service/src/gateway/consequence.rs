@@ -17,6 +17,8 @@ pub(crate) enum Retry {
     Failed,
     /// Perhaps sent.
     Lost,
+    /// Not sent: Meta was asked who wrote the comment, and they may have the DM.
+    Cleared,
 }
 
 impl Retry {
@@ -25,6 +27,7 @@ impl Retry {
             Self::Untried => Step::To(to),
             Self::Failed => Step::Failed(to),
             Self::Lost => Step::Lost(to),
+            Self::Cleared => Step::Cleared(to),
         }
     }
 }

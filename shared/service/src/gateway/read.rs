@@ -12,8 +12,8 @@ use spillway_meta::graph::{Answered, CallError};
 use spillway_meta::usage::Usage;
 use tracing::{debug, warn};
 
-use super::Gateway;
 use super::consequence::Consequence;
+use super::{Gateway, NoAnswer as Unread};
 use crate::account::Account;
 use crate::admin::rfc3339;
 use crate::limiter::{NoGrant, Reservation};
@@ -75,24 +75,43 @@ impl Gateway {
         // Should it be a probe, nothing else goes until then.
         let lease_until = self.clock.now() + GRANT_LIFE + timeout + CLOCK_BOUND;
         let reservation = self.limiter.reserve_call(account, Action::Read, lease_until).await?;
-        let result = self.call(account, &reservation, None, async || call(timeout).await).await;
-        match result {
-            Ok(Answered { value, usage, .. }) => {
-                self.read_went_through(account, &reservation, ends, &usage).await;
-                Ok(value)
-            }
-            Err(super::NoAnswer::Failed(failed)) => {
-                self.read_failed(account, &reservation, &failed, if_dead).await;
-                Err(NoAnswer::Failed(failed))
-            }
-            Err(super::NoAnswer::TooLate) => {
+        let ask = async || call(timeout).await;
+        match self.read_under(account, &reservation, if_dead, ends, ask).await {
+            Ok(value) => Ok(value),
+            Err(Unread::Failed(failed)) => Err(NoAnswer::Failed(failed)),
+            Err(Unread::TooLate) => {
                 self.unused(account, &reservation).await;
                 Err(NoAnswer::Failed(CallError::NotWritten))
             }
-            Err(super::NoAnswer::Held(denial)) => {
+            Err(Unread::Held(denial)) => {
                 self.unused(account, &reservation).await;
                 Err(NoAnswer::Denied(denial))
             }
+        }
+    }
+
+    /// Makes a read under a unit that was taken for something else, and takes in its answer.
+    ///
+    /// # Errors
+    /// Only where the call has failed is the unit used.
+    pub(crate) async fn read_under<T>(
+        &self,
+        account: &Account,
+        reservation: &Reservation,
+        if_dead: IfDead,
+        ends: Ends,
+        call: impl AsyncFnOnce() -> Result<Answered<T>, CallError>,
+    ) -> Result<T, Unread> {
+        match self.call(account, reservation, None, call).await {
+            Ok(Answered { value, usage, .. }) => {
+                self.read_went_through(account, reservation, ends, &usage).await;
+                Ok(value)
+            }
+            Err(Unread::Failed(failed)) => {
+                self.read_failed(account, reservation, &failed, if_dead).await;
+                Err(Unread::Failed(failed))
+            }
+            Err(not_called) => Err(not_called),
         }
     }
 

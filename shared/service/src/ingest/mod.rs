@@ -449,6 +449,7 @@ impl Ingest {
                     earlier: Earlier::NotSent,
                     made_at: None,
                     stand_in: None,
+                    is_cleared: false,
                 });
             }
             let recorded = self.record_new(&account, wanted, now, &mut counts).await;
@@ -601,6 +602,7 @@ impl Ingest {
                 earlier: Earlier::NotSent,
                 made_at: None,
                 stand_in: None,
+                is_cleared: false,
             };
             wanted.push(Asked { send, once: found.campaign.once(), told_at: written_at });
         }

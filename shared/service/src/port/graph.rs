@@ -42,6 +42,14 @@ pub trait Graph: Send + Sync {
         comment: &CommentId,
         timeout: Duration,
     ) -> Result<Answered<Option<Timestamp>>, CallError>;
+
+    /// Asks who wrote a comment on the account's media.
+    async fn comment_author(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<RecipientId>>, CallError>;
 }
 
 /// The calls to Meta's Graph API that upkeep needs. Each call gives up after `timeout`.

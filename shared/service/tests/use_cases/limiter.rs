@@ -64,6 +64,7 @@ fn task(person: &str, campaign: &str) -> SendTask {
         earlier: Earlier::NotSent,
         made_at: None,
         stand_in: None,
+        is_cleared: false,
     };
     SendTask::new(&send, OutboxKey::new(&send, 1))
 }

@@ -72,7 +72,12 @@ const TOKEN_LASTS: u64 = 60 * 24 * 3_600_000;
 const FIRST_TOKEN: u64 = 1;
 
 /// What of a listed author Meta leaves away, for one in so many.
-const UNNAMED: u64 = 4;
+pub(super) const UNNAMED: u64 = 4;
+
+/// Whether Meta names the author of a comment that it leaves away for one in `so_many`.
+pub(super) fn names(comment: &CommentId, so_many: u64) -> bool {
+    comment.as_str().bytes().map(u64::from).sum::<u64>() % so_many != 0
+}
 
 /// A token as it is stored.
 fn sealed(number: u64) -> SealedToken {
@@ -245,7 +250,7 @@ impl Meta {
             Asks::Own => username(account),
             Asks::Wanted | Asks::Unwanted => "someone".to_owned(),
         };
-        let is_named = id.as_str().bytes().map(u64::from).sum::<u64>() % UNNAMED != 0;
+        let is_named = names(id, UNNAMED);
         let from = is_named.then(|| Commenter {
             id: Some(RecipientId::new(plan.author.as_str())),
             username: Some(name.clone()),

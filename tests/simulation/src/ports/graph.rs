@@ -50,6 +50,19 @@ impl Graph for Host {
         let value = made_at.map(|made_at| Timestamp::from_secs(made_at / 1000));
         Ok(Answered { value, usage, server_date })
     }
+
+    async fn comment_author(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<RecipientId>>, CallError> {
+        let ask = Ask::Author(comment.clone());
+        let Answered { usage, server_date, .. } =
+            self.call(&account.id, &account.token, ask, timeout).await?;
+        let value = self.shared.world().meta.named_author(comment);
+        Ok(Answered { value, usage, server_date })
+    }
 }
 
 impl Host {
@@ -88,7 +101,7 @@ impl Host {
             answer
         });
         self.breathe().await;
-        self.shared.world().sees_attempt(account, &ask, millis(timeout));
+        self.shared.world().sees_attempt(caller, account, &ask, millis(timeout));
         let Some(connect) = connect else {
             let wait = back.min(left(self.shared.now()));
             self.sleep(wait).await;

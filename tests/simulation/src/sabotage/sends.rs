@@ -61,6 +61,7 @@ impl Sends for Sabotaged {
             earlier: Earlier::NotSent,
             made_at: None,
             stand_in: None,
+            is_cleared: false,
         }))
     }
 

@@ -96,6 +96,7 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         clock,
         check,
         meter,
+        entry_keys: EntryKeys::Person,
     }
 }
 

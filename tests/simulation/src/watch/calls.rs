@@ -30,11 +30,12 @@ pub(super) struct Granted {
 impl Granted {
     /// Whether they were taken from exactly those quotas; from those of people only where somebody
     /// had none.
-    fn is_for(&self, counting: &[&Quota]) -> bool {
+    fn is_for(&self, counting: &[&Quota], ask: &Ask) -> bool {
         let calls = counting.iter().filter(|quota| quota.unit == Unit::Calls);
         let is_counted = |taken: &QuotaId| counting.iter().any(|quota| quota.id == *taken);
+        // Who wrote a comment is asked under the unit of its send.
         calls.into_iter().all(|quota| self.quotas.contains(&quota.id))
-            && self.quotas.iter().all(is_counted)
+            && (matches!(ask, Ask::Author(_)) || self.quotas.iter().all(is_counted))
     }
 }
 
@@ -75,13 +76,23 @@ impl Watch {
 
 impl World {
     /// The send that a call is for, where it sends something.
-    fn send_for(&self, account: &AccountId, ask: &Ask) -> Option<SendId> {
+    fn send_for(&self, caller: Caller, account: &AccountId, ask: &Ask) -> Option<SendId> {
         match ask {
-            Ask::Reply(comment) => Some(self.send_of(account, comment)),
+            Ask::Reply(comment) => {
+                let sends = self.watch.answers.get(&(account.clone(), comment.clone()));
+                let is_callers = |send: &&SendId| {
+                    let claim = self.watch.claims.get(send);
+                    let waits = self.tables.entries.get(send).and_then(Recording::waiting);
+                    claim.is_some_and(|claim| claim.invocation == caller.invocation)
+                        && waits.is_some_and(|send| matches!(send.stage, Stage::Sending { .. }))
+                };
+                let of_caller = sends.and_then(|sends| sends.iter().find(is_callers)).cloned();
+                Some(of_caller.unwrap_or_else(|| self.send_of(account, comment)))
+            }
             Ask::Message { event, .. } => {
                 Some(SendId { account: account.clone(), key: event.clone() })
             }
-            Ask::Age(_) | Ask::Tool(_) | Ask::Keep(_) => None,
+            Ask::Age(_) | Ask::Author(_) | Ask::Tool(_) | Ask::Keep(_) => None,
         }
     }
 
@@ -92,7 +103,7 @@ impl World {
         account: &AccountId,
         ask: &Ask,
     ) -> Option<Timestamp> {
-        if let Some(send) = self.send_for(account, ask) {
+        if let Some(send) = self.send_for(caller, account, ask) {
             self.check_claimed(caller, &send);
             self.check_needed(caller, &send);
             self.check_not_early(caller, &send);
@@ -137,8 +148,14 @@ impl World {
 
     /// A call is about to be made: with time for its answer, of an age once, and of a message to a
     /// person never again where nobody knows of an earlier one.
-    pub(crate) fn sees_attempt(&mut self, account: &AccountId, ask: &Ask, timeout: u64) {
-        if let Some(send) = self.send_for(account, ask) {
+    pub(crate) fn sees_attempt(
+        &mut self,
+        caller: Caller,
+        account: &AccountId,
+        ask: &Ask,
+        timeout: u64,
+    ) {
+        if let Some(send) = self.send_for(caller, account, ask) {
             self.watch.open_claims.remove(&send);
             if timeout < ANSWER_TIME {
                 self.broken(format!("{send} is called for with {timeout} ms for the answer"));
@@ -182,7 +199,7 @@ impl World {
             grants
                 .iter_mut()
                 .filter(|grant| grant.units > 0 && grant.at >= latest)
-                .find(|grant| counting.iter().any(|counting| grant.is_for(counting)))
+                .find(|grant| counting.iter().any(|counting| grant.is_for(counting, ask)))
         });
         let Some(grant) = grant else {
             if is_free {
@@ -201,7 +218,7 @@ impl World {
 
     /// A call has taken effect.
     pub(crate) fn saw_accepted(&mut self, caller: Caller, account: &AccountId, ask: &Ask) {
-        let Some(send) = self.send_for(account, ask) else { return };
+        let Some(send) = self.send_for(caller, account, ask) else { return };
         let accepted = Accepted {
             invocation: caller.invocation,
             at: self.now,
@@ -236,7 +253,9 @@ impl World {
         effect: Effect,
         says: &Result<Answered<Sent>, CallError>,
     ) {
-        if let (Effect::Done, Err(_), Some(send)) = (effect, says, self.send_for(account, ask)) {
+        if let (Effect::Done, Err(_), Some(send)) =
+            (effect, says, self.send_for(caller, account, ask))
+        {
             self.saw_unknown(&send);
         }
         if let (Ask::Message { .. }, Some(event)) = (ask, ask.event())

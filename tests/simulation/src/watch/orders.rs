@@ -166,7 +166,7 @@ impl World {
     ) -> bool {
         let orders = &self.watch.orders;
         match reason {
-            CancelReason::AccountRemoved => false,
+            CancelReason::AccountRemoved | CancelReason::Repeat => false,
             CancelReason::Operator => {
                 let mut before = orders.of(account).filter(|given| given.began <= at);
                 before.any(|given| match &given.order {

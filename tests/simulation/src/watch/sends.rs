@@ -1,7 +1,7 @@
 //! Sends: their entries and the batches that list them, claims, and ends.
 
 use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
-use spillway_core::send::{Address, CancelReason, Outcome, PendingSend, Stage, Step};
+use spillway_core::send::{Address, CancelReason, FailReason, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
@@ -12,6 +12,8 @@ use crate::meta::millis;
 use crate::scenario::{Post, Told};
 use crate::stored::LAG_MAX;
 use crate::world::World;
+use spillway_memory::tables::Recording;
+use spillway_meta::webhook::CommentEvent;
 
 /// The last claim of a send.
 #[derive(Clone, Copy)]
@@ -62,19 +64,45 @@ impl World {
         }
     }
 
-    /// This send answers a comment: no other does.
+    /// A send was made for a comment, or a comment took another one's place in it.
     pub(crate) fn saw_answer(&mut self, comment: &CommentId, send: &SendId) {
         let key = (send.account.clone(), comment.clone());
-        let other = self.watch.answers.insert(key, send.clone());
-        if let Some(other) = other.filter(|other| other != send) {
-            self.broken(format!("{comment} is answered by {send} and by {other}"));
+        let sends = self.watch.answers.entry(key).or_default();
+        if !sends.contains(send) {
+            sends.push(send.clone());
+        }
+        if sends.len() > 2 {
+            let sends = sends.clone();
+            self.broken(format!("{comment} has the sends {sends:?}"));
         }
     }
 
-    /// The send that answers a comment.
+    /// The send that answers a comment: of two, the one that has not found the other.
     pub(crate) fn send_of(&self, account: &AccountId, comment: &CommentId) -> SendId {
-        let send = self.watch.answers.get(&(account.clone(), comment.clone())).cloned();
+        let sends = self.watch.answers.get(&(account.clone(), comment.clone()));
+        let gives_way = |send: &&SendId| {
+            let entry = self.tables.entries.get(send);
+            let outcome = entry.and_then(|entry| entry.ended()).map(|(outcome, _)| outcome);
+            let is_claimed = entry
+                .and_then(Recording::waiting)
+                .is_some_and(|send| matches!(send.stage, Stage::Sending { .. }));
+            match outcome {
+                _ if is_claimed || self.watch.accepted.contains_key(send) => 0,
+                Some(
+                    Outcome::Cancelled { reason: CancelReason::Repeat }
+                    | Outcome::Failed { reason: FailReason::NoAuthor },
+                ) => 2,
+                _ => 1,
+            }
+        };
+        let send = sends.and_then(|sends| sends.iter().min_by_key(gives_way)).cloned();
         send.unwrap_or_else(|| SendId { account: account.clone(), key: OnceKey::comment(comment) })
+    }
+
+    /// Whether more than one send was made for a comment.
+    pub(crate) fn was_told_without_author(&self, account: &AccountId, comment: &CommentId) -> bool {
+        let sends = self.watch.answers.get(&(account.clone(), comment.clone()));
+        sends.is_some_and(|sends| sends.len() > 1)
     }
 
     /// A send that had failed waits again.
@@ -153,7 +181,11 @@ impl World {
                     claim.epoch = task.epoch + 1;
                 }
             }
-            Step::To(stage) | Step::Failed(stage) | Step::Lost(stage) | Step::Replaced(stage) => {
+            Step::To(stage)
+            | Step::Failed(stage)
+            | Step::Lost(stage)
+            | Step::Replaced(stage)
+            | Step::Cleared(stage) => {
                 if let (Step::Lost(_), Some(accepted)) = (step, self.watch.accepted.get_mut(send)) {
                     accepted.is_unrecorded = true;
                 }
@@ -224,10 +256,16 @@ impl World {
 
     /// Whoever told of something at `began` was told that it is done: what it asks for is recorded.
     pub(crate) fn saw_answered(&mut self, post: &Post, began: u64) {
+        let is_forgotten = |comment: &CommentEvent| {
+            let author = self.meta.author(&comment.id).cloned();
+            author.is_some_and(|author| {
+                self.tables.forgotten.contains_key(&(comment.account.clone(), author))
+            })
+        };
         let wanted: Vec<SendId> = match &post.what {
             Told::Comments(comments) => comments
                 .iter()
-                .filter(|comment| self.meta.is_wanted(&comment.id))
+                .filter(|comment| self.meta.is_wanted(&comment.id) && !is_forgotten(comment))
                 .map(|comment| self.send_of(&comment.account, &comment.id))
                 .collect(),
             Told::Messages(account, messages) => messages

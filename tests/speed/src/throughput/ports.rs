@@ -121,4 +121,6 @@ measured! { Graph:
         -> Result<Answered<Sent>, CallError>;
     fn comment_timestamp(account: &Account, comment: &CommentId, timeout: Duration)
         -> Result<Answered<Option<Timestamp>>, CallError>;
+    fn comment_author(account: &Account, comment: &CommentId, timeout: Duration)
+        -> Result<Answered<Option<RecipientId>>, CallError>;
 }

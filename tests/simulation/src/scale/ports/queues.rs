@@ -129,6 +129,15 @@ impl Graph for Ports {
     ) -> Result<Answered<Option<Timestamp>>, CallError> {
         Ok(Answered::default())
     }
+
+    async fn comment_author(
+        &self,
+        _: &Account,
+        _: &CommentId,
+        _: Duration,
+    ) -> Result<Answered<Option<RecipientId>>, CallError> {
+        Ok(Answered::default())
+    }
 }
 
 fn error(code: i64, subcode: Option<i64>) -> GraphError {
