@@ -132,6 +132,7 @@ impl World {
                 attempt,
                 failures,
                 earlier: Earlier::NotSent,
+                repeats: 0,
                 made_at: None,
                 ..send.clone()
             }
@@ -189,6 +190,7 @@ fn recorded(ended: &Stored) -> PendingSend {
         attempt: 0,
         failures: 0,
         earlier: Earlier::NotSent,
+        repeats: 0,
         made_at: None,
     }
 }

@@ -2,6 +2,7 @@
 //! a call.
 
 mod account;
+mod delivered;
 mod refusal;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use spillway_service::account::SealedToken;
 
 use self::account::KnownAccount;
 pub(crate) use self::account::{Keep, Told, first_token, issued_at};
+use self::delivered::Delivered;
 pub(crate) use self::refusal::Refusal;
 use crate::dice::Dice;
 use crate::judge;
@@ -31,6 +33,8 @@ pub(crate) struct Meta {
     messages: BTreeMap<SendId, Message>,
     /// The accounts that are kept up.
     accounts: BTreeMap<AccountId, KnownAccount>,
+    /// The messages that have reached people.
+    delivered: Delivered,
     /// What holds callers to their limits and holds.
     pub(crate) judge: Judge,
     /// How many violations it has found.
@@ -60,6 +64,8 @@ pub(crate) enum Ask {
     },
     /// When a comment was made.
     Age(CommentId),
+    /// The conversation with somebody.
+    Conversation(RecipientId),
     /// What another tool does.
     Tool(quota::Action),
     /// What upkeep asks for.
@@ -153,6 +159,7 @@ impl Meta {
             comments,
             messages: messages.collect(),
             accounts: KnownAccount::all(scenario),
+            delivered: Delivered::default(),
             violations: 0,
             judge: Judge::new(judge::limits(scenario)),
         }
@@ -270,6 +277,7 @@ impl World {
                 return Answer { says, effect: Effect::Nothing, told: Told::Nothing };
             }
             Ok((recipient, told)) => {
+                self.deliver(account, ask);
                 let hidden = fault.and_then(|fault| fault.hides(&mut self.dice));
                 if let (Some(_), Ask::Reply(comment)) = (&hidden, ask)
                     && let Some(known) = self.meta.comments.get_mut(comment)
@@ -306,7 +314,7 @@ impl World {
                 (action, Some(comment.clone()), Some(known.plan.author.clone()))
             }
             Ask::Message { person, .. } => (Action::Message, None, Some(person.clone())),
-            Ask::Age(_) | Ask::Keep(_) => (Action::Read, None, None),
+            Ask::Age(_) | Ask::Conversation(_) | Ask::Keep(_) => (Action::Read, None, None),
             Ask::Tool(action) => (judge::action(*action), None, None),
         };
         let before = self.meta.violations;
@@ -401,6 +409,9 @@ impl World {
                 self.accept_message(account, event)?;
                 Ok((Some(person.clone()), Told::Nothing))
             }
+            Ask::Conversation(person) => {
+                Ok((None, Told::Conversation(self.conversation(account, person))))
+            }
             Ask::Age(_) | Ask::Tool(_) => Ok((None, Told::Nothing)),
             Ask::Keep(keep) => Ok((None, self.keep(account, token, keep)?)),
         }
@@ -460,7 +471,7 @@ impl Ask {
         match self {
             Self::Reply(comment) => Some(OnceKey::comment(comment)),
             Self::Message { event, .. } => Some(event.clone()),
-            Self::Age(_) | Self::Tool(_) | Self::Keep(_) => None,
+            Self::Age(_) | Self::Conversation(_) | Self::Tool(_) | Self::Keep(_) => None,
         }
     }
 
@@ -474,7 +485,7 @@ impl Ask {
                 }
             }
             Self::Message { .. } => quota::Action::Message,
-            Self::Age(_) | Self::Keep(_) => quota::Action::Read,
+            Self::Age(_) | Self::Conversation(_) | Self::Keep(_) => quota::Action::Read,
             Self::Tool(action) => *action,
         }
     }
@@ -484,6 +495,7 @@ impl Ask {
         match self {
             Self::Reply(_) | Self::Message { .. } => "calls",
             Self::Age(_) => "calls for an age",
+            Self::Conversation(_) => "calls for a conversation",
             Self::Tool(_) => "calls of tools",
             Self::Keep(_) => "calls of upkeep",
         }
@@ -496,6 +508,7 @@ impl fmt::Display for Ask {
             Self::Reply(comment) => write!(f, "{comment}"),
             Self::Message { event, person } => write!(f, "{event} to {person}"),
             Self::Age(comment) => write!(f, "the age of {comment}"),
+            Self::Conversation(person) => write!(f, "the conversation with {person}"),
             Self::Tool(action) => write!(f, "{action:?}"),
             Self::Keep(keep) => write!(f, "{keep:?}"),
         }

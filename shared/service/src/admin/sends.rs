@@ -14,7 +14,8 @@ use spillway_core::history::PastStep;
 use spillway_core::id::{AccountId, CommentId, RecipientId, SendId};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::{
-    Address, CancelReason, Class, Content, FailReason, NoRetry, Outcome, PendingSend, Stage,
+    Address, CancelReason, Class, Content, Earlier, FailReason, NoRetry, Outcome, PendingSend,
+    Stage,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
@@ -561,6 +562,8 @@ fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
         attempt: 0,
         failures: 0,
         earlier,
+        // Somebody has decided that it is worth the risk.
+        repeats: u32::from(earlier == Earlier::Unknown),
         made_at: None,
     })
 }

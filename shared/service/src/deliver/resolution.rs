@@ -19,6 +19,8 @@ pub(super) enum Resolution {
     Requeue(Retry, Duration),
     /// It waits for release to give it a slot.
     Park,
+    /// It may have reached its person: it waits for evidence.
+    Unknown,
     /// Nothing: the claim is lost, or could not be renewed and will end.
     Leave,
 }
@@ -43,15 +45,15 @@ impl Resolution {
             Ruling::Own(own) => own,
         };
         let reason = match own {
-            Own::Retry(retry, tries, _) if send.failures + 1 < tries => {
-                let wait = send.after(retry.step(Stage::Parked)).backoff();
-                return Self::Requeue(retry, wait);
+            Own::Retry(tries, _) if send.failures + 1 < tries => {
+                let wait = send.after(Retry::Failed.step(Stage::Parked)).backoff();
+                return Self::Requeue(Retry::Failed, wait);
             }
             Own::Space => FailReason::Refused,
-            Own::Retry(_, _, reason) | Own::End(reason) => reason,
-            Own::Unknown => FailReason::Unknown,
+            Own::Retry(_, reason) | Own::End(reason) => reason,
+            Own::Unknown => return Self::Unknown,
         };
-        // A second private reply to a comment is refused: so the first one arrived.
+        // This refusal means that the comment has its reply: an earlier attempt arrived.
         let arrived = reason == FailReason::ReplyRefused && send.earlier == Earlier::Unknown;
         Self::Finish(if arrived {
             Outcome::Sent { recipient: None, message: None, variant: None }

@@ -62,6 +62,7 @@ fn task(person: &str, campaign: &str) -> SendTask {
         attempt: 0,
         failures: 0,
         earlier: Earlier::NotSent,
+        repeats: 0,
         made_at: None,
     };
     SendTask::new(&send, OutboxKey::new(&send, 1))

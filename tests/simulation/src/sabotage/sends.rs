@@ -11,7 +11,7 @@ use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Closed, Entry, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 use super::{Sabotage, Sabotaged};
@@ -60,6 +60,7 @@ impl Sends for Sabotaged {
             attempt: 1,
             failures: 0,
             earlier: Earlier::NotSent,
+            repeats: 0,
             made_at: None,
         }))
     }
@@ -88,8 +89,21 @@ impl Sends for Sabotaged {
         task: &SendTask,
         outcome: &Outcome,
         note: StepNote<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.host.finish(task, outcome, note).await
+    }
+
+    async fn close(
+        &self,
+        send: &SendId,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<Closed, StoreError> {
+        self.host.close(send, outcome, at).await
+    }
+
+    async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError> {
+        self.host.unsent(sends).await
     }
 
     async fn finish_unclaimed(
