@@ -124,6 +124,7 @@ impl Adapters {
             secret_id: "none".into(),
             kms_key: "none".into(),
             stack: "none".into(),
+            retry_unknown: Default::default(),
             graph: GraphConfig { base_url: GRAPH_URL.into(), version: GRAPH_VERSION.into() },
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

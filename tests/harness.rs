@@ -20,7 +20,7 @@ use spillway_local::fault_injector::KillPoint;
 use spillway_local::report::Report;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack, queues};
-use spillway_meta::graph::{Answered, CallError, Sent};
+use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -480,11 +480,12 @@ impl Graph for Listening {
         account: &Account,
         comment: &CommentId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let written = (comment.clone(), text.to_owned());
         TEXTS.lock().unwrap_or_else(PoisonError::into_inner).extend([written]);
-        self.0.private_reply(account, comment, text, timeout).await
+        self.0.private_reply(account, comment, text, metadata, timeout).await
     }
 
     async fn message(
@@ -492,9 +493,10 @@ impl Graph for Listening {
         account: &Account,
         recipient: &RecipientId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.0.message(account, recipient, text, timeout).await
+        self.0.message(account, recipient, text, metadata, timeout).await
     }
 
     async fn comment_timestamp(
@@ -513,5 +515,14 @@ impl Graph for Listening {
         timeout: Duration,
     ) -> Result<Answered<Option<RecipientId>>, CallError> {
         self.0.comment_author(account, comment, timeout).await
+    }
+
+    async fn conversation(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<Conversation>>, CallError> {
+        self.0.conversation(account, person, timeout).await
     }
 }

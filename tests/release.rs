@@ -16,7 +16,7 @@ use spillway_meta::graph::{Answered, Sent};
 use spillway_service::ingest::{MessageLane, NewMessage};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::release::OVERDUE;
 use spillway_service::send_task::SendTask;
 
@@ -50,7 +50,7 @@ impl World {
         self.outside.graph.prepare(&account).await.unwrap();
         let timeout = Duration::from_secs(10);
         let comment = said.id.as_str().into();
-        self.outside.graph.private_reply(&account, &comment, "hi", timeout).await.unwrap()
+        self.outside.graph.private_reply(&account, &comment, "hi", "", timeout).await.unwrap()
     }
 
     /// The batch of a send that stands so.
@@ -429,8 +429,21 @@ impl Sends for Lagging {
         task: &SendTask,
         outcome: &Outcome,
         note: StepNote<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.0.finish(task, outcome, note).await
+    }
+
+    async fn close(
+        &self,
+        send: &SendId,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<Closed, StoreError> {
+        self.0.close(send, outcome, at).await
+    }
+
+    async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError> {
+        self.0.unsent(sends).await
     }
 
     async fn finish_unclaimed(

@@ -22,7 +22,7 @@ use spillway_graph::{Fault, FaultKind};
 use spillway_local::clock::SteppedClock;
 use spillway_local::fault_injector::{Function, Outage, Service};
 use spillway_local::stack::queues;
-use spillway_meta::graph::{Answered, CallError, Sent};
+use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -205,12 +205,13 @@ impl Graph for CutOff {
         account: &Account,
         comment: &CommentId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         if IS_CUT_OFF.get() {
             return Err(CallError::NotWritten);
         }
-        self.0.private_reply(account, comment, text, timeout).await
+        self.0.private_reply(account, comment, text, metadata, timeout).await
     }
 
     async fn message(
@@ -218,9 +219,10 @@ impl Graph for CutOff {
         account: &Account,
         recipient: &RecipientId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.0.message(account, recipient, text, timeout).await
+        self.0.message(account, recipient, text, metadata, timeout).await
     }
 
     async fn comment_timestamp(
@@ -239,6 +241,15 @@ impl Graph for CutOff {
         timeout: Duration,
     ) -> Result<Answered<Option<RecipientId>>, CallError> {
         self.0.comment_author(account, comment, timeout).await
+    }
+
+    async fn conversation(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<Conversation>>, CallError> {
+        self.0.conversation(account, person, timeout).await
     }
 }
 

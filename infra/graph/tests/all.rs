@@ -141,8 +141,10 @@ impl Graph {
     async fn usage_of_a_reply(&self, comment: &str) -> Usage {
         let timeout = Duration::from_secs(10);
         let (account, token) = ("17".into(), "token-17".into());
-        let replied =
-            self.spillway().private_reply(&account, &token, &comment.into(), "hi", timeout).await;
+        let replied = self
+            .spillway()
+            .private_reply(&account, &token, &comment.into(), "hi", "", timeout)
+            .await;
         match replied {
             Ok(sent) => sent.usage,
             Err(CallError::Refused { usage, .. }) => usage,

@@ -19,6 +19,7 @@ use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError, 
 use spillway_cloud::wiring::Wiring;
 use spillway_core::hold::NewToken;
 use spillway_core::seed::seed;
+use spillway_core::unknown::RetryUnknown;
 use spillway_graph::GraphSim;
 use spillway_meta::graph::GraphConfig;
 use spillway_release::Releaser;
@@ -222,6 +223,7 @@ impl Stack {
                 secret_id: secrets_manager::SECRET.into(),
                 kms_key: kms::KEY.into(),
                 stack: "local".into(),
+                retry_unknown: RetryUnknown::default(),
                 graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
             };
             let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use spillway_core::unknown::RetryUnknown;
 use spillway_meta::graph::GraphConfig;
 use spillway_service::ingest::EntryKeys;
 
@@ -27,6 +28,9 @@ pub struct Config {
     pub stack: String,
     /// `SPILLWAY_ENTRY_KEYS`: `person` by default; `comment` and `both` on the way there.
     pub entry_keys: EntryKeys,
+    /// `SPILLWAY_RETRY_UNKNOWN`, 0 or 1: how often a DM is repeated that was shown not to have
+    /// arrived; once by default. It is one for all accounts, since it is about what Meta does.
+    pub retry_unknown: RetryUnknown,
     /// `SPILLWAY_GRAPH_URL` and `SPILLWAY_GRAPH_VERSION`; Meta's own by default.
     pub graph: GraphConfig,
 }
@@ -93,6 +97,11 @@ impl Config {
             secret_id: required("SPILLWAY_SECRET_ID", "name or ARN of the secret"),
             kms_key: required("SPILLWAY_KMS_KEY", "ARN of the KMS key of the deployment"),
             stack: required("SPILLWAY_STACK", "name that metrics are counted under"),
+            retry_unknown: match get("SPILLWAY_RETRY_UNKNOWN") {
+                None => RetryUnknown::default(),
+                // What is not understood must not make a surplus DM.
+                Some(text) => RetryUnknown::parse(&text).unwrap_or(RetryUnknown::Never),
+            },
             graph: GraphConfig {
                 base_url: get("SPILLWAY_GRAPH_URL").unwrap_or_else(|| GRAPH_URL.into()),
                 version: get("SPILLWAY_GRAPH_VERSION").unwrap_or_else(|| GRAPH_VERSION.into()),
@@ -133,6 +142,19 @@ mod tests {
             ]
         );
         assert!(error.to_string().contains("\n  SPILLWAY_SECRET_ID: name or ARN of the secret"));
+    }
+
+    #[test]
+    fn a_repeat_is_allowed_unless_it_is_turned_off_or_not_understood() {
+        let of = |value: Option<&'static str>| {
+            let get = |name: &str| match name {
+                "SPILLWAY_RETRY_UNKNOWN" => value.map(str::to_owned),
+                name => Some(name.to_lowercase()),
+            };
+            Config::read(get).unwrap().retry_unknown
+        };
+        assert_eq!([of(None), of(Some("1"))], [RetryUnknown::Once; 2]);
+        assert_eq!([of(Some("0")), of(Some("2")), of(Some("yes"))], [RetryUnknown::Never; 3]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures::future::BoxFuture;
+use spillway_core::unknown::RetryUnknown;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
@@ -15,6 +16,7 @@ use spillway_service::admin::sends::{Ledger, SendAdmin};
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::deliver::Deliver;
+use spillway_service::echo::Echoes;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, EntryKeys, Ingest};
@@ -23,7 +25,7 @@ use spillway_service::metrics::Meter;
 use spillway_service::owner::Owners;
 use spillway_service::port::{
     AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
-    Graph, Journal, ReleaseQueue, Removal, SendQueue, Sends, Tokens,
+    EchoWatches, Graph, Journal, ReleaseQueue, Removal, SendQueue, Sends, Tokens,
 };
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -32,8 +34,8 @@ use tracing::warn;
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors,
-    DynamoDeletions, DynamoJournal, DynamoMaintenance, DynamoRemoval, DynamoSends, DynamoTokens,
-    Table,
+    DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoMaintenance, DynamoRemoval,
+    DynamoSends, DynamoTokens, Table,
 };
 use crate::emf::{self, Metrics};
 use crate::http;
@@ -63,6 +65,10 @@ pub struct Wiring {
     pub sends: Arc<dyn Sends>,
     /// Marks of accounts with waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
+    /// Watches for echoes.
+    pub watches: Arc<dyn EchoWatches>,
+    /// How often a DM is repeated that was shown not to have arrived.
+    pub retry_unknown: RetryUnknown,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
     /// Their tokens.
@@ -213,6 +219,8 @@ impl Wiring {
             maintenance: Arc::new(DynamoMaintenance { table: table.clone() }),
             removal: Arc::new(DynamoRemoval { table: table.clone() }),
             deletions: Arc::new(DynamoDeletions { table: table.clone() }),
+            watches: Arc::new(DynamoEchoWatches { table: table.clone() }),
+            retry_unknown: config.retry_unknown,
             backlogs: Arc::new(DynamoBacklogs { table }),
             queue: Arc::new(SqsSendQueue {
                 client: sqs.clone(),
@@ -265,6 +273,13 @@ impl Wiring {
             backlogs: self.backlogs.clone(),
             queue: self.queue.clone(),
             last_seen: self.maintenance.clone(),
+            echoes: Echoes::new(
+                self.sends.clone(),
+                self.watches.clone(),
+                self.ids.clone(),
+                self.clock.clone(),
+                self.meter.clone(),
+            ),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
@@ -285,6 +300,8 @@ impl Wiring {
             backlogs: self.backlogs.clone(),
             queue: self.queue.clone(),
             graph: self.graph.clone(),
+            watches: self.watches.clone(),
+            retry_unknown: self.retry_unknown,
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
@@ -329,6 +346,8 @@ impl Wiring {
             cursors: self.cursors.clone(),
             sends: self.sends.clone(),
             backlogs: self.backlogs.clone(),
+            watches: self.watches.clone(),
+            retry_unknown: self.retry_unknown,
             queue: self.queue.clone(),
             runs: self.runs.clone(),
             ids: self.ids.clone(),

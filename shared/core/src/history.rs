@@ -5,6 +5,7 @@ use std::fmt;
 use crate::meta_error::MetaError;
 use crate::send::{FailReason, Stage, Step};
 use crate::time::Timestamp;
+use crate::unknown::UnknownAttempt;
 
 /// A step that a send has taken, for people to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,11 @@ impl fmt::Display for Past {
             Self::Step(Step::Dated { .. }) => {
                 return f.write_str("asked when the comment was made");
             }
+            Self::Step(Step::Unknown(_)) => {
+                return f.write_str("no clear answer: it may have arrived");
+            }
+            Self::Step(Step::Looked { .. }) => return f.write_str("looked for"),
+            Self::Step(Step::Repeated(stage)) => ("it did not arrive, ", stage),
             Self::Step(Step::To(stage)) => ("", stage),
             Self::Step(Step::Failed(stage)) => ("failed on the way, ", stage),
             Self::Step(Step::Lost(stage)) => ("no clear answer, ", stage),
@@ -69,6 +75,7 @@ impl fmt::Display for Past {
             Stage::Parked => "parked",
             Stage::Queued { .. } => "queued again",
             Stage::Sending { .. } => "claimed",
+            Stage::Unknown(_) => "unknown",
         })
     }
 }
@@ -83,7 +90,7 @@ impl PastStep {
         // No step leads to a claim but a claim.
         let staged = |word: &str, stage: &Stage| match stage {
             Stage::Queued { due } => format!("{word} {}", due.as_millis()),
-            Stage::Parked | Stage::Sending { .. } => word.to_owned(),
+            Stage::Parked | Stage::Sending { .. } | Stage::Unknown(_) => word.to_owned(),
         };
         let what = match what {
             Past::Ended(reason) => format!("ended {}", reason.as_str()),
@@ -100,6 +107,14 @@ impl PastStep {
             Past::Step(Step::Lost(stage)) => staged("lost", stage),
             Past::Step(Step::Replaced(stage)) => staged("replaced", stage),
             Past::Step(Step::Cleared(stage)) => staged("cleared", stage),
+            Past::Step(Step::Unknown(UnknownAttempt { tried_at, look_at, .. })) => {
+                format!("unknown {} {}", tried_at.as_millis(), look_at.as_millis())
+            }
+            Past::Step(Step::Looked { look_at, absent_at }) => {
+                let absent_at = absent_at.map(|at| format!(" {}", at.as_millis()));
+                format!("looked {}{}", look_at.as_millis(), absent_at.unwrap_or_default())
+            }
+            Past::Step(Step::Repeated(stage)) => staged("repeated", stage),
         };
         format!("{epoch} {} {what}", at.as_millis())
     }
@@ -131,7 +146,19 @@ impl PastStep {
                 let (made_at, lease_until) = (instant(words.next()?)?, instant(words.next()?)?);
                 Past::Step(Step::Dated { made_at, lease_until })
             }
-            "to" | "failed" | "lost" | "replaced" | "cleared" => {
+            "unknown" => {
+                let (tried_at, look_at) = (instant(words.next()?)?, instant(words.next()?)?);
+                Past::Step(Step::Unknown(UnknownAttempt { tried_at, look_at, absent_at: None }))
+            }
+            "looked" => {
+                let look_at = instant(words.next()?)?;
+                let absent_at = match words.next() {
+                    None => None,
+                    Some(at) => Some(instant(at)?),
+                };
+                Past::Step(Step::Looked { look_at, absent_at })
+            }
+            "to" | "failed" | "lost" | "repeated" | "replaced" | "cleared" => {
                 let stage = match words.next() {
                     None => Stage::Parked,
                     Some(due) => Stage::Queued { due: instant(due)? },
@@ -141,6 +168,7 @@ impl PastStep {
                     "failed" => Step::Failed(stage),
                     "replaced" => Step::Replaced(stage),
                     "cleared" => Step::Cleared(stage),
+                    "repeated" => Step::Repeated(stage),
                     _ => Step::Lost(stage),
                 })
             }
@@ -167,6 +195,11 @@ mod tests {
             Step::Lost(Stage::Parked),
             Step::Replaced(queued),
             Step::Cleared(Stage::Parked),
+            Step::Unknown(UnknownAttempt::new(at)),
+            Step::Looked { look_at: due, absent_at: None },
+            Step::Looked { look_at: due, absent_at: Some(at) },
+            Step::Repeated(Stage::Parked),
+            Step::Repeated(queued),
         ];
         let ended = [Past::Ended(FailReason::NoAnswer), Past::Retried];
         for what in steps.map(Past::Step).into_iter().chain(ended) {

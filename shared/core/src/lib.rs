@@ -10,7 +10,7 @@
 //! | [`budget`], [`app`] | decisions on an account's calls, and on those of the whole app |
 //! | [`hold`], [`refusal`], [`meta_error`], [`feedback`], [`answers`] | what happens after Meta refuses a call |
 //! | [`pace`], [`forecast`], [`load`] | slots, and when waiting sends will go out |
-//! | [`send`], [`history`], [`journal`] | the life of a send, and what people are told |
+//! | [`send`], [`unknown`], [`stamp`], [`history`], [`journal`] | the life of a send, and what people are told |
 //! | [`once`] | how often a person and a comment are answered |
 //! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
 //! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
@@ -133,8 +133,10 @@ pub mod rules;
 pub mod seed;
 pub mod send;
 pub mod span;
+pub mod stamp;
 pub mod status;
 pub mod time;
+pub mod unknown;
 pub mod upkeep;
 pub mod window;
 pub mod windows;

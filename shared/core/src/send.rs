@@ -21,6 +21,7 @@ use crate::id::{CampaignId, CommentId, MediaId, RecipientId, SendId};
 use crate::quota::Action;
 use crate::seed::seed;
 use crate::time::Timestamp;
+use crate::unknown::UnknownAttempt;
 
 /// The order of sends within an account, first to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -162,8 +163,7 @@ pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 /// assumed to last ten minutes beyond its last comment.
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
 
-/// Failures after which a send is given up that Meta never answered clearly, or refused only for
-/// now. With [`PendingSend::backoff`] this is an outage of three and a half days at least. No other
+/// Failures after which a send is given up that Meta refused only for now. With [`PendingSend::backoff`] this is an outage of three and a half days at least. No other
 /// send is given up before its deadline.
 pub const FAILURES_MAX: u32 = 420;
 
@@ -224,10 +224,13 @@ pub struct PendingSend {
     pub epoch: u32,
     /// Claims so far: the number of the attempt under way.
     pub attempt: u32,
-    /// Attempts that failed without a clear answer. Throttling never counts.
+    /// Attempts that failed without effect, and were refused only for now. Throttling never counts.
     pub failures: u32,
     /// Whether an earlier attempt may have reached the person.
     pub earlier: Earlier,
+    /// Repeats that were allowed after an attempt whose outcome is unknown: by evidence that it did
+    /// not arrive, or by hand.
+    pub repeats: u32,
     /// When the comment was made, once Meta has been asked. If Meta did not say, when it was
     /// matched: Meta is asked only once.
     pub made_at: Option<Timestamp>,
@@ -264,6 +267,8 @@ pub enum Stage {
         /// After this instant nobody works on it, and it is unknown whether it was sent.
         lease_until: Timestamp,
     },
+    /// Perhaps sent. It waits for its echo, or for evidence that it did not arrive.
+    Unknown(UnknownAttempt),
 }
 
 impl Stage {
@@ -271,7 +276,7 @@ impl Stage {
     pub const fn slot(self) -> Option<Timestamp> {
         match self {
             Self::Queued { due } => Some(due),
-            Self::Parked | Self::Sending { .. } => None,
+            Self::Parked | Self::Sending { .. } | Self::Unknown(_) => None,
         }
     }
 }
@@ -283,8 +288,8 @@ pub enum Earlier {
     /// No attempt reached the person.
     #[default]
     NotSent,
-    /// One may have reached the person: its answer was lost. Meta refuses a second private reply to
-    /// a comment, and this refusal then means that the first one arrived.
+    /// One may have reached the person. If Meta refuses another private reply to the comment, the
+    /// first one arrived.
     Unknown,
 }
 
@@ -307,12 +312,24 @@ pub enum Step {
     To(Stage),
     /// The attempt failed, and nothing was sent.
     Failed(Stage),
-    /// It is unknown whether the attempt reached the person.
+    /// It is unknown whether the attempt reached the person. Earlier versions repeated it; it is
+    /// kept for what they have written.
     Lost(Stage),
     /// The comment is gone, and the [`StandIn`] takes its place.
     Replaced(Stage),
     /// The comment's author has been asked for, and may have this DM. Nothing was sent.
     Cleared(Stage),
+    /// It is unknown whether the attempt reached the person: it waits for evidence.
+    Unknown(UnknownAttempt),
+    /// It was looked for: the next time is `look_at`.
+    Looked {
+        /// See [`UnknownAttempt::look_at`].
+        look_at: Timestamp,
+        /// See [`UnknownAttempt::absent_at`]; `None` leaves it as it is.
+        absent_at: Option<Timestamp>,
+    },
+    /// It did not reach the person, and is repeated.
+    Repeated(Stage),
 }
 
 impl PendingSend {
@@ -348,6 +365,20 @@ impl PendingSend {
                 next.stage = stage;
                 next.is_cleared = true;
             }
+            Step::Unknown(attempt) => {
+                next.earlier = Earlier::Unknown;
+                next.stage = Stage::Unknown(attempt);
+            }
+            Step::Looked { look_at, absent_at } => {
+                if let Stage::Unknown(attempt) = &mut next.stage {
+                    attempt.look_at = look_at;
+                    attempt.absent_at = absent_at.or(attempt.absent_at);
+                }
+            }
+            Step::Repeated(stage) => {
+                next.repeats += 1;
+                next.stage = stage;
+            }
         }
         next
     }
@@ -360,6 +391,12 @@ impl PendingSend {
         }
         self.deadline = self.deadline.max(deadline);
         self.made_at = None;
+    }
+
+    /// Whether a call for it may be made: not again after an attempt whose outcome is unknown,
+    /// unless a repeat was allowed.
+    pub fn may_be_called(&self) -> bool {
+        self.earlier == Earlier::NotSent || self.repeats > 0
     }
 
     /// Returns the wait after the latest failure: 30 s, doubling up to 12 minutes, of which the
@@ -417,7 +454,16 @@ impl Outcome {
         }
     }
 
-    /// The state's name, as reports and stores have it.
+    /// The name of the state, as reports have it. A send whose outcome stayed unknown is stored as
+    /// failed, so that the previous version reads it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Failed { reason: FailReason::Unknown } => "unknown",
+            _ => self.state(),
+        }
+    }
+
+    /// The state's name, as stores have it.
     pub const fn state(&self) -> &'static str {
         match self {
             Self::Sent { .. } => "sent",
@@ -513,10 +559,10 @@ pub enum FailReason {
     BadRequest,
     /// Meta refuses this send alone, in words that would mean its whole account.
     Refused,
-    /// Meta's servers failed, and the DM may have been made all the same.
+    /// The DM may have been made, and nothing has shown until its deadline whether it was.
     Unknown,
-    /// No clear answer after [`FAILURES_MAX`] attempts; of a message to a person, after one, since
-    /// a second would arrive as well.
+    /// Meta refused it for now, [`FAILURES_MAX`] times. Earlier versions said so after answers that
+    /// were lost, too.
     NoAnswer,
     /// Meta does not say who wrote the comment, so it cannot be told whether they were answered.
     NoAuthor,
@@ -602,6 +648,7 @@ mod tests {
             attempt: 0,
             failures: 0,
             earlier: Earlier::NotSent,
+            repeats: 0,
             made_at: None,
             stand_in: None,
             is_cleared: false,
@@ -621,6 +668,32 @@ mod tests {
         assert_eq!((throttled.epoch, throttled.failures), (3, 0));
         let lost = send.after(Step::Lost(Stage::Parked)).after(Step::Failed(due));
         assert_eq!((lost.failures, lost.earlier), (2, Earlier::Unknown));
+    }
+
+    #[test]
+    fn what_may_have_arrived_is_called_again_only_after_a_repeat_was_allowed() {
+        let attempt = UnknownAttempt::new(Timestamp::from_secs(60));
+        let lease_until = Timestamp::from_secs(30);
+        let claimed = waiting().after(Step::Claim { lease_until });
+        assert!(claimed.may_be_called());
+        let unknown = claimed.after(Step::Unknown(attempt));
+        assert_eq!((unknown.stage, unknown.failures), (Stage::Unknown(attempt), 0));
+        assert!(!unknown.may_be_called());
+        let (look_at, absent_at) = (Timestamp::from_secs(900), Some(Timestamp::from_secs(300)));
+        let looked = unknown.after(Step::Looked { look_at, absent_at });
+        let looked = looked.after(Step::Looked { look_at, absent_at: None });
+        assert_eq!(looked.stage, Stage::Unknown(UnknownAttempt { look_at, absent_at, ..attempt }));
+        let repeated = looked.after(Step::Repeated(Stage::Parked));
+        assert_eq!((repeated.repeats, repeated.earlier), (1, Earlier::Unknown));
+        assert!(repeated.may_be_called());
+        assert!(!waiting().after(Step::Lost(Stage::Parked)).may_be_called(), "of earlier versions");
+    }
+
+    #[test]
+    fn what_stayed_unknown_is_stored_as_failed() {
+        let unknown = Outcome::Failed { reason: FailReason::Unknown };
+        assert_eq!((unknown.name(), unknown.state()), ("unknown", "failed"));
+        assert_eq!(Outcome::Expired.name(), "expired");
     }
 
     #[test]

@@ -26,13 +26,36 @@ pub struct GraphError {
     pub trace_id: Option<String>,
     /// The id that the message says does not exist or cannot be seen.
     pub object: Option<Box<str>>,
-    /// Whether the message says that this endpoint does not support the HTTP method. With code 100
-    /// that is how graph.instagram.com refuses an app which the account has not authorised; no
-    /// number tells it from a bad parameter.
-    pub method_unsupported: bool,
+    /// What the message says, where no number tells it from a bad parameter.
+    pub says: Option<Says>,
     /// Whether Meta itself wrote the answer: its errors have a code or, a few of them, only a type.
     /// Anything else is of a machine on the way, which may have answered after Meta acted.
     pub is_metas: bool,
+}
+
+/// What the message of an error with code 100 says that no number does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Says {
+    /// This endpoint does not support the HTTP method. So graph.instagram.com refuses an app which
+    /// the account has not authorised; for two days in July 2026 it refused every account so.
+    MethodUnsupported,
+    /// `appsecret_proof` is wrong or missing: no call of the app can succeed.
+    ProofInvalid,
+    /// The person or the conversation cannot be found.
+    NotFound,
+}
+
+impl Says {
+    fn read(message: &str) -> Option<Self> {
+        let message = message.to_lowercase();
+        [
+            ("unsupported request - method type", Self::MethodUnsupported),
+            ("appsecret_proof", Self::ProofInvalid),
+            ("cannot be found", Self::NotFound),
+        ]
+        .into_iter()
+        .find_map(|(words, says)| message.contains(words).then_some(says))
+    }
 }
 
 impl GraphError {
@@ -50,7 +73,7 @@ impl GraphError {
             subcode: error.number("error_subcode"),
             trace_id: error.id("fbtrace_id"),
             object: named_object(&message),
-            method_unsupported: message.contains("Unsupported request - method type"),
+            says: Says::read(&message),
             is_metas: error.has("code") || error.has("type"),
         }
     }
@@ -88,13 +111,15 @@ impl GraphError {
             (_, 2018008 | 2018047 | 2018294) => FetchFailed,
             (_, 2018321) => Transient,
             // More than plain text for somebody who does not follow: it used the only reply up.
-            (_, 1545133) => Recipient,
+            (_, 1545133 | 2534023) => Recipient,
             (100, 33) => CommentGone,
             (613, 1996) => Throttled { scope: App },
 
             // Codes with no subcode, or with one that says no more.
             // Seen after the DM was made (23 August 2026).
             (1 | 2, _) => Ambiguous,
+            // What was asked for was made, and then its wanted form refused.
+            (20, 1772107) => Ambiguous,
             (1200, _) => Transient,
             (4 | 341, _) => Throttled { scope: App },
             // 32, 80001 and 80006 count calls of a Page, which is an account's.
@@ -106,8 +131,12 @@ impl GraphError {
             (10900, _) => PrivateReplyRefused,
             (36103, _) => Permission,
             (10, 0) => MediaUnclear,
-            (3 | 10 | 200..=299, _) => PermissionUnclear,
-            (100, _) if self.method_unsupported => Permission,
+            // The app or the kind of login cannot do this at all: the wrong node was called.
+            (3, _) => Permission,
+            (10 | 200..=299, _) => PermissionUnclear,
+            (100, _) if self.says == Some(Says::ProofInvalid) => AppMisconfigured,
+            (100, _) if self.says == Some(Says::MethodUnsupported) => Permission,
+            (100, 0) if self.says == Some(Says::NotFound) => Recipient,
             (27 | 100 | 506 | 2500, _) => BadRequest,
             _ => self.classify_by_status(),
         }
@@ -150,15 +179,16 @@ pub enum Verdict {
     Transient,
     /// Meta could not fetch what the message shows: one more try, then it is a bad request.
     FetchFailed,
-    /// It may or may not have been sent. After a call without an answer a private reply can be
-    /// tried again: if the first one arrived, the next is refused
-    /// ([`PrivateReplyRefused`](Self::PrivateReplyRefused)). After an error answer that refusal was
-    /// seen to fail, so nothing is repeated by itself.
+    /// It may or may not have been sent: nothing is repeated without evidence that it did not
+    /// arrive. Meta's refusal of a second private reply was seen to fail after an error of its
+    /// servers, so it is no protection.
     Ambiguous,
     /// The account's token is of no use: stop the account until its owner connects it again.
     TokenDead,
     /// The app, or a setting of the account, does not allow the call: stop the account and alert.
     Permission,
+    /// No call of the app can succeed until its operator mends its settings: stop the whole app.
+    AppMisconfigured,
     /// The code names a permission, and no known subcode says whose: the account's, or this
     /// person's alone. It is the account's if another person's call meets it too.
     PermissionUnclear,
@@ -222,13 +252,13 @@ mod tests {
 
     /// Every error that Meta documents and every one seen in production, in order of their codes.
     /// What has no code of its own is told by its status, further down.
-    const TABLE: [(i64, &[Option<i64>], Verdict); 79] = [
+    const TABLE: [(i64, &[Option<i64>], Verdict); 80] = [
         (1, &[None, Some(99)], Ambiguous),
         (1, &[Some(1357046)], Ambiguous),
         (2, &[None], Ambiguous),
-        (2, &[Some(1545133)], Recipient),
+        (2, &[Some(1545133), Some(2534023)], Recipient),
         (2, &[Some(2018344)], BadRequest),
-        (3, &[None, Some(99)], PermissionUnclear),
+        (3, &[None, Some(99)], Permission),
         (4, &[None], APP),
         (4, &[Some(2018022)], APP),
         (9, &[Some(2018352)], PERSON),
@@ -244,6 +274,7 @@ mod tests {
         (10, &[Some(2018336)], Recipient),
         (10, &[Some(2534077)], TokenDead),
         (17, &[None], ACCOUNT),
+        (20, &[Some(1772107)], Ambiguous),
         (27, &[None], BadRequest),
         (32, &[None], ACCOUNT),
         (100, &[None], BadRequest),
@@ -260,7 +291,7 @@ mod tests {
         (100, &[Some(2534029)], Blocked),
         (100, &[Some(2534037)], ThreadOwner),
         (102, &[None], TokenDead),
-        (190, &[None, Some(1), Some(2534025)], TokenDead),
+        (190, &[None, Some(0), Some(1), Some(2534025)], TokenDead),
         (190, &[Some(458)], TokenDead),
         (190, &[Some(459)], TokenDead),
         (190, &[Some(460)], TokenDead),
@@ -392,7 +423,7 @@ mod tests {
                 subcode: Some(2534025),
                 trace_id: Some("AbCdEfGhIjKlMnOpQrStUv-".to_owned()),
                 object: None,
-                method_unsupported: false,
+                says: None,
                 is_metas: true,
             }
         );
@@ -426,6 +457,33 @@ mod tests {
         for other in ["", "Object with ID '", "Object with ID ''", "Object with ID 'my text' x"] {
             assert_eq!(named(other), None, "{other}");
         }
+    }
+
+    /// The rows of answers that were met in practice, each with the words of its message.
+    #[test]
+    fn each_answer_met_in_practice_has_its_verdict() {
+        let verdict = |code: i64, subcode: Option<i64>, message: &str| {
+            let mut error = serde_json::json!({ "code": code, "message": message });
+            error["error_subcode"] = subcode.into();
+            let body = serde_json::json!({ "error": error });
+            GraphError::parse(400, body.to_string().as_bytes()).classify()
+        };
+        let row = |name: &str, is: Verdict, due: Verdict| assert_eq!(is, due, "{name}");
+        row("2/1545133", verdict(2, Some(1545133), ""), Recipient);
+        row("2534023", verdict(100, Some(2534023), ""), Recipient);
+        row("100/2534001", verdict(100, Some(2534001), ""), Recipient);
+        let not_found = "The requested user cannot be found.";
+        row("100, cannot be found", verdict(100, None, not_found), Recipient);
+        row("100/33, cannot be found", verdict(100, Some(33), not_found), CommentGone);
+        let capability = "(#3) Application does not have the capability to make this API call.";
+        row("3, capability", verdict(3, None, capability), Permission);
+        let proof = "Invalid appsecret_proof provided in the API argument";
+        row("100, appsecret_proof", verdict(100, None, proof), AppMisconfigured);
+        let method = "Unsupported request - method type: post";
+        row("100, method type", verdict(100, None, method), Permission);
+        row("20/1772107", verdict(20, Some(1772107), ""), Ambiguous);
+        row("190/0", verdict(190, Some(0), "The session has ended"), TokenDead);
+        row("10 of one media", verdict(10, None, "(#10)"), MediaUnclear);
     }
 
     #[test]

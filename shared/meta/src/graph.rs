@@ -4,6 +4,7 @@
 mod account;
 mod answer;
 mod comments;
+mod conversation;
 mod request;
 mod token;
 
@@ -20,6 +21,7 @@ pub use self::account::{Me, Subscription};
 use self::answer::Success;
 pub use self::answer::{Answered, CallError, Sent};
 pub use self::comments::{CommentItem, MediaItem, Page};
+pub use self::conversation::{Conversation, MessageItem};
 use self::request::{Message, bearer};
 pub use self::token::{App, Granted, NewToken};
 use crate::{http, json};
@@ -89,8 +91,9 @@ impl GraphClient {
     /// 2026).
     ///
     /// Meta takes one for each comment, within 7 days of it, or during the broadcast if it was made
-    /// on one. The text is UTF-8 of at most 1,000 bytes, which is not checked here. `timeout`
-    /// bounds the whole call; if it is no longer than [`CONNECT_TIMEOUT`], a connection that is not
+    /// on one. That is no protection against a second DM: after an error of Meta's servers a repeat
+    /// was seen to arrive too (23 August 2026). The text is UTF-8 of at most 1,000 bytes, which is
+    /// not checked here. `metadata` comes back in the message's echo. `timeout` bounds the whole call; if it is no longer than [`CONNECT_TIMEOUT`], a connection that is not
     /// made counts as [`CallError::Unknown`].
     ///
     /// # Errors
@@ -102,17 +105,18 @@ impl GraphClient {
         token: &SecretString,
         comment: &CommentId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.send(account, token, &Message::to_comment(comment, text), timeout).await
+        self.send(account, token, &Message::to_comment(comment, text, metadata), timeout).await
     }
 
     /// Writes to a person: `POST /{account}/messages` (Meta, Instagram Login, send messages, 2026).
     ///
     /// Meta takes it within 24 hours of that person's last message to the account; a private reply
-    /// that they have not answered opens nothing. Text and `timeout` as for
-    /// [`private_reply`](Self::private_reply). Unlike that, a repeat after [`CallError::Unknown`]
-    /// may arrive twice: there is no idempotency key, and Meta refuses no second message.
+    /// that they have not answered opens nothing. Text, `metadata` and `timeout` as for
+    /// [`private_reply`](Self::private_reply). A repeat after [`CallError::Unknown`] may arrive
+    /// twice: there is no idempotency key.
     ///
     /// # Errors
     ///
@@ -123,9 +127,10 @@ impl GraphClient {
         token: &SecretString,
         recipient: &RecipientId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.send(account, token, &Message::to_person(recipient, text), timeout).await
+        self.send(account, token, &Message::to_person(recipient, text, metadata), timeout).await
     }
 
     /// When a comment was made: `GET /{comment}?fields=timestamp`, with the token of the account

@@ -56,6 +56,11 @@ impl<'a> Object<'a> {
         self.get(key).and_then(id)
     }
 
+    /// Whether the member is `true`.
+    pub(crate) fn is_true(&self, key: &str) -> bool {
+        self.get(key) == Some("true")
+    }
+
     /// The member as text, see [`text`].
     pub(crate) fn text(&self, key: &str) -> Option<String> {
         self.get(key).and_then(text)

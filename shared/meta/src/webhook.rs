@@ -9,6 +9,6 @@ pub mod handshake;
 mod parse;
 
 pub use event::{
-    CommentEvent, CommentKind, Commenter, Delivery, Event, PayloadError, SkipReason, Skipped,
+    CommentEvent, CommentKind, Commenter, Delivery, Echo, Event, PayloadError, SkipReason, Skipped,
 };
 pub use parse::parse;

@@ -19,6 +19,7 @@
 //! | `app#leasing` | A | an account that leases from the app's quotas |
 //! | `pace#A` | `budget` | the budget |
 //! | `pace#A` | `cursor` | the pace cursor |
+//! | `pace#A` | `echoes` | the watch for echoes, while an attempt is unknown |
 //! | `person#A#P` | `unit` | when the person with the hash P was last counted |
 //! | `waiting#A` | an outbox key | an outbox batch: sends that may wait |
 //! | `backlog#S` | A | the marker of an account with waiting sends |
@@ -63,6 +64,9 @@ pub const BUDGET_SK: &str = "budget";
 
 /// An account's cursor.
 pub const CURSOR_SK: &str = "cursor";
+
+/// An account's watch for echoes.
+pub const ECHOES_SK: &str = "echoes";
 
 /// A person's unit.
 pub const UNIT_SK: &str = "unit";

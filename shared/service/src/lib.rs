@@ -4,6 +4,7 @@
 //! | module | use case |
 //! |---|---|
 //! | [`ingest`] | a webhook delivery becomes recorded sends, each with a slot or parked |
+//! | [`echo`] | messages that come back end their sends |
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
 //! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
 //! | [`upkeep`] | tokens are renewed, subscriptions repaired, missed comments found |
@@ -29,6 +30,7 @@ pub mod app;
 pub mod backoff;
 pub mod clock;
 pub mod deliver;
+pub mod echo;
 pub mod fields;
 pub mod gateway;
 pub mod grant;

@@ -102,6 +102,7 @@ mod tests {
                 attempt: 0,
                 failures: 0,
                 earlier: Earlier::NotSent,
+                repeats: 0,
                 made_at: None,
                 stand_in: None,
                 is_cleared: false,

@@ -9,6 +9,16 @@ use spillway_core::time::Timestamp;
 
 use crate::outbox_key::OutboxKey;
 
+/// What a task is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// To make the send.
+    #[default]
+    Send,
+    /// To look whether an attempt whose outcome is unknown has reached its person.
+    Look,
+}
+
 /// The permission to act on a send at one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Wire", into = "Wire")]
@@ -19,6 +29,8 @@ pub struct SendTask {
     pub outbox_key: OutboxKey,
     /// The epoch at which it may be acted on. Once the send has moved on, the task is void.
     pub epoch: u32,
+    /// What it is for.
+    pub purpose: Purpose,
     /// Its lane, and the call that it makes.
     pub class: Class,
     /// What it says.
@@ -39,12 +51,18 @@ impl SendTask {
             send: send.id.clone(),
             outbox_key,
             epoch: send.epoch,
+            purpose: Purpose::Send,
             class: send.class,
             content: send.content.clone(),
             deadline: send.deadline,
             recipient: send.to.recipient().cloned(),
             slot: send.stage.slot(),
         }
+    }
+
+    /// Makes a task to look for `send`, whose attempt is unknown.
+    pub fn look(send: &PendingSend, outbox_key: OutboxKey) -> Self {
+        Self { purpose: Purpose::Look, ..Self::new(send, outbox_key) }
     }
 
     /// Returns the task for the send after a step.
@@ -81,6 +99,10 @@ struct Wire {
     send: SendId,
     place: OutboxKey,
     epoch: u32,
+    /// The epoch of a look. `epoch` is then 0, at which no claimed send is: to a version that knows
+    /// of no looks the task is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    look: Option<u32>,
     lane: Lane,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     action: Option<Action>,
@@ -95,12 +117,18 @@ struct Wire {
 
 impl From<SendTask> for Wire {
     fn from(task: SendTask) -> Self {
-        let SendTask { send, outbox_key, epoch, class, content, deadline, recipient, slot } = task;
+        let SendTask { send, outbox_key, epoch, purpose, class, .. } = task;
+        let SendTask { content, deadline, recipient, slot, .. } = task;
+        let (epoch, look) = match purpose {
+            Purpose::Send => (epoch, None),
+            Purpose::Look => (0, Some(epoch)),
+        };
         Self {
             v: Version::V1,
             send,
             place: outbox_key,
             epoch,
+            look,
             lane: class.lane,
             action: class.named_action(),
             content,
@@ -113,10 +141,14 @@ impl From<SendTask> for Wire {
 
 impl From<Wire> for SendTask {
     fn from(wire: Wire) -> Self {
-        let Wire { v: Version::V1, send, place, epoch, lane, action, .. } = wire;
+        let Wire { v: Version::V1, send, place: outbox_key, epoch, look, lane, action, .. } = wire;
         let Wire { content, deadline, recipient, slot, .. } = wire;
         let class = Class::from_stored(lane, action);
-        Self { send, outbox_key: place, epoch, class, content, deadline, recipient, slot }
+        let (epoch, purpose) = match look {
+            None => (epoch, Purpose::Send),
+            Some(epoch) => (epoch, Purpose::Look),
+        };
+        Self { send, outbox_key, epoch, purpose, class, content, deadline, recipient, slot }
     }
 }
 
@@ -130,6 +162,7 @@ mod tests {
             send: SendId { account: "178".into(), key: "179".into() },
             outbox_key: OutboxKey::from_stored("1#00001790000000#179#ab".into()),
             epoch: 3,
+            purpose: Purpose::Send,
             class: Class::PRIVATE_REPLY,
             content: Content::opening("guide"),
             deadline: Timestamp::from_millis(1_790_000_000_000),
@@ -143,6 +176,9 @@ mod tests {
         );
         assert_eq!(SendTask::decode(&body).unwrap(), task);
         let slot = Some(Timestamp::from_millis(1_790_000_000_001));
+        let look = SendTask { purpose: Purpose::Look, ..task.clone() };
+        assert!(look.encode().contains(r#""epoch":0,"look":3"#), "void to earlier versions");
+        assert_eq!(SendTask::decode(&look.encode()).unwrap(), look);
         let again = SendTask { recipient: Some("52".into()), slot, ..task };
         assert_eq!(SendTask::decode(&again.encode()).unwrap(), again);
     }

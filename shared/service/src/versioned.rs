@@ -5,8 +5,9 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
 use spillway_core::id::AccountId;
 use spillway_core::pace::Cursor;
+use spillway_core::unknown::EchoWatch;
 
-use crate::port::{AppBudgets, Budgets, Cursors, Saved, StoreError};
+use crate::port::{AppBudgets, Budgets, Cursors, EchoWatches, Saved, StoreError};
 
 /// Where one value with a version is stored.
 #[async_trait]
@@ -41,6 +42,16 @@ pub struct CursorOf<'a>(pub &'a dyn Cursors, pub &'a AccountId);
 #[async_trait]
 impl Versioned<Cursor> for CursorOf<'_> {
     async fn save(&self, next: &Cursor) -> Result<Saved<Cursor>, StoreError> {
+        self.0.save(self.1, next).await
+    }
+}
+
+/// The watch for echoes of one account.
+pub struct EchoWatchOf<'a>(pub &'a dyn EchoWatches, pub &'a AccountId);
+
+#[async_trait]
+impl Versioned<EchoWatch> for EchoWatchOf<'_> {
+    async fn save(&self, next: &EchoWatch) -> Result<Saved<EchoWatch>, StoreError> {
         self.0.save(self.1, next).await
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn send(subject: &dyn Subject, n: u32) -> PendingSend {
         attempt: 0,
         failures: 0,
         earlier: Earlier::NotSent,
+        repeats: 0,
         made_at: None,
         stand_in: None,
         is_cleared: false,

@@ -13,11 +13,12 @@ use spillway_core::once::Answers;
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Address, Lane, Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
+use spillway_core::unknown::EchoWatch;
 use spillway_service::admin::sends::{State as Stands, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    BacklogMarker, DUE_AHEAD, Entry, Moved, NewSend, Person, Recorded, Saved,
+    BacklogMarker, Closed, DUE_AHEAD, Entry, Moved, NewSend, Person, Recorded, Saved,
 };
 use spillway_service::send_task::SendTask;
 
@@ -37,6 +38,8 @@ pub struct Tables {
     pub app: Option<AppBudget>,
     /// Cursors, by account.
     pub cursors: BTreeMap<AccountId, Cursor>,
+    /// Watches for echoes, by account.
+    pub watches: BTreeMap<AccountId, EchoWatch>,
     /// Entries, one a send.
     pub entries: BTreeMap<SendId, Recording>,
     /// What people were answered, by account and person. It lies in one item with the entry of the
@@ -193,6 +196,16 @@ impl Versioned for AppBudget {
 }
 
 impl Versioned for Cursor {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn grant(&self) -> GrantId {
+        self.grant
+    }
+}
+
+impl Versioned for EchoWatch {
     fn version(&self) -> u64 {
         self.version
     }
@@ -390,6 +403,33 @@ impl Tables {
     pub fn end_at_epoch(&mut self, task: &SendTask, outcome: &Outcome, now: u64) -> bool {
         let send = self.waiting_at(&task.outbox_key, &task.send);
         send.is_some_and(|send| send.epoch == task.epoch) && self.end(task, outcome, now)
+    }
+
+    /// Ends a send as sent, wherever it stands.
+    pub fn close(&mut self, id: &SendId, outcome: &Outcome, now: u64) -> Closed {
+        let Some(entry) = self.entries.get_mut(id) else { return Closed::Known };
+        let (send, outcome, closed) = match entry.state() {
+            State::Ended { outcome: Outcome::Sent { .. }, .. } => return Closed::Known,
+            State::Waiting(send) => (send.clone(), outcome.clone(), Closed::Ended),
+            State::Ended { send, .. } => {
+                let outcome = outcome.without_person().unwrap_or_else(|| outcome.clone());
+                (send.clone(), outcome, Closed::Corrected)
+            }
+        };
+        entry.turn(State::Ended { outcome, at: now, send }, now, self.lag_max);
+        self.waiting -= usize::from(closed == Closed::Ended);
+        closed
+    }
+
+    /// Those of these sends that had not ended as sent at `as_of`: an eventual read.
+    pub fn unsent(&self, sends: &[SendId], as_of: u64) -> Vec<SendId> {
+        let is_unsent = |send: &&SendId| {
+            let stood = self.entries.get(*send).and_then(|entry| entry.stands.at(as_of));
+            let is_sent =
+                |state: &State| matches!(state, State::Ended { outcome: Outcome::Sent { .. }, .. });
+            stood.is_some_and(|(_, state)| !is_sent(state))
+        };
+        sends.iter().filter(is_unsent).cloned().collect()
     }
 
     /// Lets a send wait again at `outbox_key` that has ended as `old` says; whether it did.

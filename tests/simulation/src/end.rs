@@ -77,7 +77,7 @@ impl World {
                     .iter()
                     .map(|new| SendId { account: account.clone(), key: new.key.clone() })
                     .collect(),
-                Told::Messages(..) => Vec::new(),
+                Told::Messages(..) | Told::Echo(_) => Vec::new(),
             };
             let is_readable = |send: &SendId| {
                 let plan = scenario.account(&send.account);
@@ -180,7 +180,7 @@ impl World {
         at: u64,
     ) -> Option<String> {
         let is_due = match outcome {
-            Outcome::Sent { .. } => self.meta.messages_accepted(send) == 1,
+            Outcome::Sent { .. } => self.meta.messages_accepted(send) > 0,
             // Not before its deadline: that was looked at when it ended.
             Outcome::Expired => true,
             Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
@@ -190,9 +190,6 @@ impl World {
                 reason:
                     CancelReason::CampaignRemoved | CancelReason::Operator | CancelReason::Repeat,
             } => false,
-            Outcome::Failed { reason: FailReason::NoAnswer } => {
-                self.watch.attempts(send) > 0 && self.scenario.trouble != Trouble::None
-            }
             Outcome::Failed { reason } if self.may_fail(&account.id, send, *reason, at) => true,
             Outcome::Failed { reason } => match message.nature {
                 Nature::Refused(refusal, from) => refusal.ends() == Some(*reason) && from <= at,
@@ -211,9 +208,11 @@ impl World {
         let attempts = self.watch.attempts(send);
         let has_faults = self.scenario.rates.meta > 0.0;
         was_spelled
+            || reason == FailReason::Unknown
+                && attempts > 0
+                && self.scenario.trouble != Trouble::None
             || has_faults
                 && match reason {
-                    FailReason::Unknown => attempts > 0,
                     FailReason::Refused => attempts >= REFUSED_TRIES,
                     FailReason::BadRequest => attempts >= FETCH_TRIES,
                     _ => false,
@@ -258,6 +257,13 @@ impl World {
         let was = if accepted > 0 { "it was sent" } else { "it was not sent" };
         let wrong = |what: &str| Some(format!("it {what}, and {was}"));
         match outcome {
+            // Another send to the same person said the same at the same time.
+            Outcome::Sent { message, .. }
+                if accepted == 0
+                    && self.has_message(&account.id, &comment.author, message.as_deref()) =>
+            {
+                None
+            }
             // After the broadcast a lost answer stays unknown.
             Outcome::Sent { .. } if accepted == 0 && !is_live => wrong("counts as sent"),
             Outcome::Sent { .. } => None,
@@ -323,7 +329,8 @@ impl World {
 impl World {
     /// Where nothing goes wrong, every call has its purpose.
     fn check_calm(&mut self) {
-        let calls = self.record.counts().get("calls").copied().unwrap_or_default();
+        let count = |of: &str| self.record.counts().get(of).copied().unwrap_or_default();
+        let calls = count("calls") - count("repeated");
         let tally = self.watch.tally;
         let asked = self.record.counts().contains_key("calls for an author");
         if calls != tally.sent + tally.failed && !asked {

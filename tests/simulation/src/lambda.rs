@@ -208,6 +208,10 @@ async fn take_in(ingest: &Ingest, told: Told, deadline: Timestamp) -> Result<Ing
             ingest.ingest(Delivery { object, events, skipped: Vec::new() }, deadline).await
         }
         Told::Messages(account, messages) => ingest.enter(&account, messages).await,
+        Told::Echo(echo) => {
+            let (object, events) = (Some("instagram".into()), vec![Event::Echo(echo)]);
+            ingest.ingest(Delivery { object, events, skipped: Vec::new() }, deadline).await
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! a call.
 
 mod account;
+mod delivered;
 mod refusal;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use spillway_service::account::SealedToken;
 
 use self::account::KnownAccount;
 pub(crate) use self::account::{Keep, Told, first_token, issued_at};
+use self::delivered::Delivered;
 pub(crate) use self::refusal::Refusal;
 use crate::dice::Dice;
 use crate::judge;
@@ -31,6 +33,8 @@ pub(crate) struct Meta {
     messages: BTreeMap<SendId, Message>,
     /// The accounts that are kept up.
     accounts: BTreeMap<AccountId, KnownAccount>,
+    /// The messages that have reached people.
+    delivered: Delivered,
     /// What holds callers to their limits and holds.
     pub(crate) judge: Judge,
     /// How many violations it has found.
@@ -62,6 +66,8 @@ pub(crate) enum Ask {
     Age(CommentId),
     /// Who wrote a comment.
     Author(CommentId),
+    /// The conversation with somebody.
+    Conversation(RecipientId),
     /// What another tool does.
     Tool(quota::Action),
     /// What upkeep asks for.
@@ -155,6 +161,7 @@ impl Meta {
             comments,
             messages: messages.collect(),
             accounts: KnownAccount::all(scenario),
+            delivered: Delivered::default(),
             violations: 0,
             judge: Judge::new(judge::limits(scenario)),
         }
@@ -279,6 +286,7 @@ impl World {
                 return Answer { says, effect: Effect::Nothing, told: Told::Nothing };
             }
             Ok((recipient, told)) => {
+                self.deliver(account, ask);
                 let hidden = fault.and_then(|fault| fault.hides(&mut self.dice));
                 if let (Some(_), Ask::Reply(comment)) = (&hidden, ask)
                     && let Some(known) = self.meta.comments.get_mut(comment)
@@ -315,7 +323,9 @@ impl World {
                 (action, Some(comment.clone()), Some(known.plan.author.clone()))
             }
             Ask::Message { person, .. } => (Action::Message, None, Some(person.clone())),
-            Ask::Age(_) | Ask::Author(_) | Ask::Keep(_) => (Action::Read, None, None),
+            Ask::Age(_) | Ask::Author(_) | Ask::Conversation(_) | Ask::Keep(_) => {
+                (Action::Read, None, None)
+            }
             Ask::Tool(action) => (judge::action(*action), None, None),
         };
         let before = self.meta.violations;
@@ -346,8 +356,8 @@ impl World {
     /// Whether a call answers a comment that Meta has listed without its author: whose it is, its
     /// answer tells.
     fn is_to_nobody(&self, account: &AccountId, ask: &Ask) -> bool {
-        let Some(key) = ask.event() else { return false };
-        let entry = self.tables.entries.get(&SendId { account: account.clone(), key });
+        let Ask::Reply(comment) = ask else { return false };
+        let entry = self.tables.entries.get(&self.send_of(account, comment));
         let waiting = entry.and_then(|entry| entry.waiting());
         waiting.is_some_and(|send| send.to.recipient().is_none())
     }
@@ -410,6 +420,9 @@ impl World {
                 self.accept_message(account, event)?;
                 Ok((Some(person.clone()), Told::Nothing))
             }
+            Ask::Conversation(person) => {
+                Ok((None, Told::Conversation(self.conversation(account, person))))
+            }
             Ask::Age(_) | Ask::Author(_) | Ask::Tool(_) => Ok((None, Told::Nothing)),
             Ask::Keep(keep) => Ok((None, self.keep(account, token, keep)?)),
         }
@@ -469,7 +482,11 @@ impl Ask {
         match self {
             Self::Reply(comment) => Some(OnceKey::comment(comment)),
             Self::Message { event, .. } => Some(event.clone()),
-            Self::Age(_) | Self::Author(_) | Self::Tool(_) | Self::Keep(_) => None,
+            Self::Age(_)
+            | Self::Author(_)
+            | Self::Conversation(_)
+            | Self::Tool(_)
+            | Self::Keep(_) => None,
         }
     }
 
@@ -483,7 +500,9 @@ impl Ask {
                 }
             }
             Self::Message { .. } => quota::Action::Message,
-            Self::Age(_) | Self::Author(_) | Self::Keep(_) => quota::Action::Read,
+            Self::Age(_) | Self::Author(_) | Self::Conversation(_) | Self::Keep(_) => {
+                quota::Action::Read
+            }
             Self::Tool(action) => *action,
         }
     }
@@ -494,6 +513,7 @@ impl Ask {
             Self::Reply(_) | Self::Message { .. } => "calls",
             Self::Age(_) => "calls for an age",
             Self::Author(_) => "calls for an author",
+            Self::Conversation(_) => "calls for a conversation",
             Self::Tool(_) => "calls of tools",
             Self::Keep(_) => "calls of upkeep",
         }
@@ -507,6 +527,7 @@ impl fmt::Display for Ask {
             Self::Message { event, person } => write!(f, "{event} to {person}"),
             Self::Age(comment) => write!(f, "the age of {comment}"),
             Self::Author(comment) => write!(f, "the author of {comment}"),
+            Self::Conversation(person) => write!(f, "the conversation with {person}"),
             Self::Tool(action) => write!(f, "{action:?}"),
             Self::Keep(keep) => write!(f, "{keep:?}"),
         }

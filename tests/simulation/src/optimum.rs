@@ -218,6 +218,7 @@ impl Sim {
                 let comments = match &post.what {
                     Told::Comments(comments) => comments.len(),
                     Told::Messages(_, messages) => messages.len(),
+                    Told::Echo(_) => 0,
                 };
                 std::iter::repeat_n(Timestamp::from_millis(post.at), comments)
             })

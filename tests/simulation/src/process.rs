@@ -12,6 +12,7 @@ use spillway_service::admin::sends::SendAdmin;
 use spillway_service::app::App;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Deliver;
+use spillway_service::echo::Echoes;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{Ingest, Warm};
@@ -160,6 +161,13 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         backlogs: ports.clone(),
         queue: host.clone(),
         last_seen: ports.clone(),
+        echoes: Echoes::new(
+            sends.clone(),
+            ports.clone(),
+            ids.clone(),
+            clock.clone(),
+            Arc::default(),
+        ),
         ids: ids.clone(),
         entry_keys: scenario.entry_keys(process),
         warm: Warm::new(&clock),
@@ -239,6 +247,8 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             backlogs: ports.clone(),
             queue: host.clone(),
             graph: host.clone(),
+            watches: ports.clone(),
+            retry_unknown: host.shared.world().scenario.unknowns.retry,
             ids,
             clock,
             check: host.check.clone(),
@@ -252,6 +262,8 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             cursors: cursors.clone(),
             sends,
             backlogs: ports.clone(),
+            watches: ports.clone(),
+            retry_unknown: host.shared.world().scenario.unknowns.retry,
             queue: host.clone(),
             runs: host.clone(),
             ids,

@@ -24,13 +24,15 @@ use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::quota::Action;
-use spillway_meta::webhook::CommentEvent;
+use spillway_core::unknown::RetryUnknown;
+use spillway_meta::webhook::{CommentEvent, Echo};
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::ingest::{EntryKeys, NewMessage};
 
 pub(crate) use self::administration::{File, Order};
 pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape, quotas_of};
 pub(crate) use self::people::CAMPAIGN;
+use crate::dice::Dice;
 use crate::meta::Refusal;
 use crate::record::Elapsed;
 
@@ -69,6 +71,26 @@ pub(crate) struct Scenario {
     pub(crate) end: u64,
     /// Within how long a comment must have its answer, where that is certain.
     pub(crate) prompt: Option<u64>,
+    /// What is known of attempts without a clear answer.
+    pub(crate) unknowns: Unknowns,
+}
+
+/// What is known of attempts without a clear answer, and what follows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unknowns {
+    /// How often one is repeated that was shown not to have arrived.
+    pub(crate) retry: RetryUnknown,
+    /// What becomes of echoes.
+    pub(crate) echoes: EchoFate,
+}
+
+/// What becomes of echoes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EchoFate {
+    /// Whether any come: the account may not be subscribed to them.
+    pub(crate) come: bool,
+    /// How likely one of them is lost.
+    pub(crate) lost: f64,
 }
 
 /// What runs are about.
@@ -270,6 +292,8 @@ pub(crate) enum Told {
     Comments(Vec<CommentEvent>),
     /// Messages of an account, entered by whoever wants them sent.
     Messages(AccountId, Vec<NewMessage>),
+    /// A message that an account has sent.
+    Echo(Echo),
 }
 
 /// A job of another tool that shares an account's budget.
@@ -462,6 +486,22 @@ impl CommentPlan {
             Asks::Wanted | Asks::Own => "the GUIDE please",
             Asks::Unwanted => "so good!",
         }
+    }
+}
+
+impl Unknowns {
+    /// No echoes come, and what did not arrive is repeated.
+    const WITHOUT_ECHOES: Self =
+        Self { retry: RetryUnknown::Once, echoes: EchoFate { come: false, lost: 0.0 } };
+
+    /// Those of a seed, drawn apart, so that what else is drawn stays.
+    fn drawn(theme: Theme, seed: u64) -> Self {
+        let mut dice = Dice::new(seed ^ 0x000e_c40e_5000_0000);
+        let retry = if dice.chance(0.25) { RetryUnknown::Never } else { RetryUnknown::Once };
+        let may_come = matches!(theme, Theme::Anything | Theme::Refusals | Theme::Administration);
+        let come = dice.chance(0.6) && may_come;
+        let lost = dice.pick(&[0.0, 0.05, 0.3]);
+        Self { retry, echoes: EchoFate { come, lost } }
     }
 }
 

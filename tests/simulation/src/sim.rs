@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use spillway_core::id::AccountId;
+use spillway_core::send::Stage;
+use spillway_memory::tables::Recording;
 
 use crate::lambda::{Attempts, Call, Ended, invoke};
 use crate::process::{Function, Process};
@@ -36,6 +38,8 @@ pub(crate) struct Sim {
     orders: BTreeMap<AccountId, Orders>,
     last_tick: u64,
     last_upkeep: u64,
+    /// When all must have ended.
+    end: u64,
 }
 
 /// What an operator does with one account, one thing after the other.
@@ -155,6 +159,7 @@ impl Sim {
             orders: scenario.accounts.iter().map(Orders::of).collect(),
             last_tick: scenario.start,
             last_upkeep: scenario.start,
+            end: scenario.end,
             scenario: scenario.clone(),
         };
         for post in &scenario.posts {
@@ -201,6 +206,11 @@ impl Sim {
 
     /// Does one thing; whether there is more to do.
     fn step(&mut self) -> bool {
+        let echoes = self.shared.world().echoes();
+        for (at, echo) in echoes {
+            let post = Post { at, what: Told::Echo(echo) };
+            self.post(at, post, Attempts { failed: 0, first: at });
+        }
         let ready = self.tasks.ready();
         if ready > 0 {
             let nth = if ready > 1 { self.shared.world().dice.index(ready) } else { 0 };
@@ -445,6 +455,19 @@ impl Sim {
         Some(self.scenario.start + earliest.div_ceil(MINUTE) * MINUTE)
     }
 
+    /// Whether all must have ended by `next`: a send whose attempt is unknown may wait until its
+    /// deadline.
+    fn is_over_by(&mut self, next: u64) -> bool {
+        if next > self.end {
+            let world = self.shared.world();
+            let waiting = world.tables.entries.values().filter_map(Recording::waiting);
+            let unknown = waiting.filter(|send| matches!(send.stage, Stage::Unknown(_)));
+            let last = unknown.map(|send| send.deadline.as_millis() + 2 * HOUR).max();
+            self.end = last.map_or(self.end, |last| last.max(self.end));
+        }
+        next > self.end
+    }
+
     /// Steps to whatever is due next; `false` when nothing is, or all must have ended.
     fn let_time_pass(&mut self) -> bool {
         let tick = self.next_tick().filter(|_| self.has_room(Function::Release));
@@ -464,7 +487,7 @@ impl Sim {
                 .min();
         drop(world);
         let Some(next) = next else { return false };
-        if next > self.scenario.end || self.shared.world().invocations() > INVOCATIONS_MAX {
+        if self.is_over_by(next) || self.shared.world().invocations() > INVOCATIONS_MAX {
             return false;
         }
         self.shared.pass_to(next);

@@ -68,8 +68,10 @@ pub(crate) struct Watch {
     open_claims: BTreeMap<SendId, u64>,
     /// Comments whose age Meta was asked for.
     aged: BTreeSet<SendId>,
-    /// Messages to people of which nobody knows whether they arrived.
+    /// Sends of whose last call nobody knows whether it arrived.
     unknown: BTreeSet<SendId>,
+    /// Sends that an echo has ended.
+    closed: BTreeSet<SendId>,
     /// The invocation that has each account's lease.
     leases: BTreeMap<AccountId, u64>,
     /// Until when Meta asked each running invocation not to call for an account, or at all.

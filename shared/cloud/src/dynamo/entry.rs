@@ -13,6 +13,7 @@ use spillway_core::send::{
     Address, CampaignStep, Class, Content, Earlier, Lane, PendingSend, Stage, StandIn,
 };
 use spillway_core::time::Timestamp;
+use spillway_core::unknown::UnknownAttempt;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{Entry, NewSend, StoreError};
 
@@ -78,20 +79,28 @@ pub(super) fn read_content(reader: &Reader<'_>) -> Result<Content, StoreError> {
 }
 
 /// A stage's name, and its instant.
-pub(super) fn stage_attributes(stage: Stage) -> (&'static str, Timestamp) {
+pub(super) fn stage_attributes(stage: Stage, deadline: Timestamp) -> (&'static str, Timestamp) {
     match stage {
         Stage::Parked => ("parked", Timestamp::EPOCH),
         Stage::Queued { due } => ("queued", due),
         Stage::Sending { lease_until } => ("sending", lease_until),
+        // As a claim that lasts until the send's deadline: the previous version leaves it alone.
+        Stage::Unknown(_) => ("sending", deadline),
     }
 }
 
-/// The attributes of a waiting send that change. When its comment was made is noted by a step
-/// alone.
+/// The attributes of an attempt whose outcome is unknown. An entry has them only while its stage is
+/// that.
+pub(super) const TRIED_AT: &str = "tried_at";
+pub(super) const LOOK_AT: &str = "look_at";
+pub(super) const ABSENT_AT: &str = "absent_at";
+
+/// The attributes of a waiting send that change. When its comment was made, and that an attempt is
+/// unknown, is noted by a step alone.
 pub(super) fn standing(
     outbox_key: &OutboxKey,
     send: &PendingSend,
-) -> [(&'static str, AttributeValue); 9] {
+) -> Vec<(&'static str, AttributeValue)> {
     let body = Body {
         lane: send.class.lane,
         to: send.to.clone(),
@@ -102,12 +111,12 @@ pub(super) fn standing(
         not_before: send.not_before,
         deadline: send.deadline,
     };
-    let (stage, instant) = stage_attributes(send.stage);
+    let (stage, instant) = stage_attributes(send.stage, send.deadline);
     let earlier = match send.earlier {
         Earlier::NotSent => "not_sent",
         Earlier::Unknown => "unknown",
     };
-    [
+    let mut standing = vec![
         ("state", s("waiting")),
         ("place", s(outbox_key.as_str())),
         ("epoch", n(send.epoch)),
@@ -117,7 +126,11 @@ pub(super) fn standing(
         ("failures", n(send.failures)),
         ("earlier", s(earlier)),
         ("body", json(&body)),
-    ]
+    ];
+    if send.repeats > 0 {
+        standing.push(("repeats", n(send.repeats)));
+    }
+    standing
 }
 
 /// What a person was answered, in the item that is theirs.
@@ -161,7 +174,8 @@ pub(super) fn item(NewSend { outbox_key, send, answered }: &NewSend) -> Item {
         item.insert(STAND_IN_UNTIL.into(), at(stand_in.deadline));
     }
     item.extend(said(send.class, send.content.step));
-    item.extend(standing(outbox_key, send).map(|(name, value)| (name.into(), value)));
+    let standing = standing(outbox_key, send);
+    item.extend(standing.into_iter().map(|(name, value)| (name.into(), value)));
     item
 }
 
@@ -189,6 +203,11 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
     }
     let instant = reader.at("due")?;
     let stage = match reader.text("stage")? {
+        "sending" if reader.item.contains_key(TRIED_AT) => Stage::Unknown(UnknownAttempt {
+            tried_at: reader.at(TRIED_AT)?,
+            look_at: reader.at(LOOK_AT)?,
+            absent_at: reader.opt_at(ABSENT_AT)?,
+        }),
         "parked" => Stage::Parked,
         "queued" => Stage::Queued { due: instant },
         "sending" => Stage::Sending { lease_until: instant },
@@ -216,6 +235,7 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
         attempt: reader.number("attempt")?,
         failures: reader.number("failures")?,
         earlier,
+        repeats: reader.optional_number("repeats")?.unwrap_or_default(),
         made_at: reader.opt_at("made_at")?,
         stand_in: reader.optional_json(STAND_IN)?,
         is_cleared: reader.item.contains_key(CLEARED),

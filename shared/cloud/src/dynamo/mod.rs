@@ -26,7 +26,7 @@ pub use backlogs::DynamoBacklogs;
 pub use deletions::DynamoDeletions;
 pub use journal::DynamoJournal;
 pub use maintenance::DynamoMaintenance;
-pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors};
+pub use pacing::{DynamoAppBudgets, DynamoBudgets, DynamoCursors, DynamoEchoWatches};
 pub use removal::DynamoRemoval;
 pub use sends::DynamoSends;
 pub use table::Table;

@@ -1,4 +1,4 @@
-//! Budgets and cursors: one item each an account, and one for the app, written on the condition of
+//! Budgets, cursors and watches: one item each an account, and one budget for the app, written on the condition of
 //! its version.
 
 use std::time::Duration;
@@ -16,9 +16,12 @@ use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::rotation::Rotation;
 use spillway_core::time::Timestamp;
+use spillway_core::unknown::EchoWatch;
 use spillway_core::windows::Windows;
 use spillway_service::keys;
-use spillway_service::port::{AppBudgets, Budgets, Cursors, Moved, Read, Saved, StoreError};
+use spillway_service::port::{
+    AppBudgets, Budgets, Cursors, EchoWatches, Moved, Read, Saved, StoreError,
+};
 
 use super::item::{Item, Reader, at, b, json, n};
 use super::table::{Ask, Table, cancelled, key};
@@ -33,6 +36,12 @@ pub struct DynamoBudgets {
 
 /// Cursors in the `state` table.
 pub struct DynamoCursors {
+    /// The `state` table.
+    pub table: Table,
+}
+
+/// Watches for echoes in the `state` table.
+pub struct DynamoEchoWatches {
     /// The `state` table.
     pub table: Table,
 }
@@ -267,6 +276,49 @@ impl Versioned for Cursor {
                 None
             },
         })
+    }
+}
+
+impl Versioned for EchoWatch {
+    const SORT_KEY: &'static str = keys::ECHOES_SK;
+    const LOAD: &'static str = "load the watch for echoes";
+    const SAVE: &'static str = "save the watch for echoes";
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn grant(&self) -> GrantId {
+        self.grant
+    }
+
+    fn write(&self, item: &mut Item) {
+        item.insert("until".into(), at(self.until));
+        item.insert("minutes".into(), json(&self.minutes));
+        item.insert(EXPIRES_AT.into(), n((self.until + WATCH_KEPT).as_secs()));
+    }
+
+    fn read(reader: &Reader<'_>, version: u64, grant: GrantId) -> Result<Self, StoreError> {
+        let (until, minutes) = (reader.at("until")?, reader.json("minutes")?);
+        Ok(Self { version, grant, until, minutes })
+    }
+}
+
+/// How long a watch that is over is kept: release looks at it for two hours.
+const WATCH_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+#[async_trait]
+impl EchoWatches for DynamoEchoWatches {
+    async fn load(&self, account: &AccountId, how: Read) -> Result<EchoWatch, StoreError> {
+        read(&self.table, &keys::pace(account), how).await
+    }
+
+    async fn save(
+        &self,
+        account: &AccountId,
+        next: &EchoWatch,
+    ) -> Result<Saved<EchoWatch>, StoreError> {
+        save(&self.table, &keys::pace(account), next).await
     }
 }
 

@@ -17,12 +17,15 @@ use spillway_core::once::Answers;
 use spillway_core::seed::seed;
 use spillway_core::send::{Outcome, PendingSend, Stage, StandIn, Step};
 use spillway_core::time::Timestamp;
+use spillway_core::unknown::UnknownAttempt;
 use spillway_service::backoff::Backoff;
 use spillway_service::keys;
 use spillway_service::metrics::Meter;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Lookup, NewSend, Person, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{
+    Closed, Entry, Lookup, NewSend, Person, Read, Recorded, Sends, StoreError,
+};
 use spillway_service::send_task::SendTask;
 use tracing::error;
 
@@ -54,6 +57,7 @@ const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
 const FINISH: &str = "finish a send";
 const NAME: &str = "name an answer";
+const CLOSE: &str = "end a send by its echo";
 
 #[async_trait]
 impl Sends for DynamoSends {
@@ -148,33 +152,20 @@ impl Sends for DynamoSends {
         step: Step,
         note: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
-        let (stage, counts) = match step {
-            Step::Claim { lease_until } => {
-                (Stage::Sending { lease_until }, ", attempt = attempt + :one")
-            }
-            Step::Dated { lease_until, .. } => {
-                (Stage::Sending { lease_until }, ", made_at = :made_at")
-            }
-            Step::To(stage) => (stage, ""),
-            Step::Failed(stage) => (stage, ", failures = failures + :one"),
-            Step::Lost(stage) => (stage, ", failures = failures + :one, earlier = :unknown"),
-            Step::Replaced(stage) => (stage, REPLACE),
-            Step::Cleared(stage) => (stage, ", cleared = :cleared"),
-        };
-        let (name, instant) = stage_attributes(stage);
+        let Change { sets, removes, values, stage } = Change::of(step, task.deadline);
+        let (name, instant) = stage;
         let epoch = task.epoch + 1;
         let slot = task.slot.filter(|_| matches!(step, Step::Claim { .. }));
         let past = PastStep { epoch, at: note.at, what: Past::Step(step), slot };
         let refused = refused(note);
         let refusal = refused.as_ref().map_or("", |_| SET_REFUSED);
-        let removes = if matches!(step, Step::Replaced(_)) { REPLACED } else { "" };
         let writer = writer(STEP)?;
         let mut update = self
             .sends
             .update(entry_key(&task.send))
             .update_expression(format!(
                 "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past, \
-                 {WRITTEN_BY} = :writer{counts}{refusal}{removes}"
+                 {WRITTEN_BY} = :writer{sets}{refusal}{removes}"
             ))
             .condition_expression(format!("{IS_OURS} AND epoch = :epoch"))
             .expression_attribute_names("#state", "state")
@@ -193,17 +184,8 @@ impl Sends for DynamoSends {
         if let Some(refused) = refused {
             update = update.expression_attribute_values(":refused", refused);
         }
-        if let Step::Dated { made_at, .. } = step {
-            update = update.expression_attribute_values(":made_at", at(made_at));
-        }
-        if let Step::Cleared(_) = step {
-            update = update.expression_attribute_values(":cleared", AttributeValue::Bool(true));
-        }
-        if counts.contains(":one") {
-            update = update.expression_attribute_values(":one", n(1));
-        }
-        if matches!(step, Step::Lost(_)) {
-            update = update.expression_attribute_values(":unknown", s("unknown"));
+        for (name, value) in values {
+            update = update.expression_attribute_values(name, value);
         }
         let (item, is_done) = match update.ask(STEP).await? {
             Written::Done(item) => (item, true),
@@ -220,9 +202,52 @@ impl Sends for DynamoSends {
         task: &SendTask,
         outcome: &Outcome,
         note: StepNote<'_>,
-    ) -> Result<(), StoreError> {
-        // Where it has ended already, it was by us, with the answer lost, or by another.
-        self.end(task, IS_OURS, outcome, note).await.map(|_| ())
+    ) -> Result<bool, StoreError> {
+        self.end(task, IS_OURS, outcome, note).await
+    }
+
+    async fn close(
+        &self,
+        send: &SendId,
+        outcome: &Outcome,
+        closed_at: Timestamp,
+    ) -> Result<Closed, StoreError> {
+        let writer = writer(CLOSE)?;
+        let update = |outcome: &Outcome| {
+            self.sends
+                .update(entry_key(send))
+                .update_expression(format!("{END}{END_REMOVES}"))
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":state", s(outcome.state()))
+                .expression_attribute_values(":outcome", json(outcome))
+                .expression_attribute_values(":at", at(closed_at))
+                .expression_attribute_values(":writer", b(writer.as_slice()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                )
+        };
+        let waiting = update(outcome)
+            .condition_expression("#state = :waiting")
+            .expression_attribute_values(":waiting", s("waiting"));
+        let old = match waiting.ask(CLOSE).await? {
+            Written::Done(_) => return Ok(Closed::Ended),
+            Written::Refused(old) => old,
+        };
+        if is_by(&old, &writer) {
+            return Ok(Closed::Ended);
+        }
+        let reader = Reader { item: &old, what: CLOSE };
+        let Some(state) = reader.opt_text("state").filter(|state| *state != outcome.state()) else {
+            return Ok(Closed::Known);
+        };
+        let outcome = outcome.without_person().unwrap_or_else(|| outcome.clone());
+        let ended = update(&outcome)
+            .condition_expression("#state = :old_state AND ended_at = :ended_at")
+            .expression_attribute_values(":old_state", s(state))
+            .expression_attribute_values(":ended_at", at(reader.at("ended_at")?));
+        let is_done = ended.ask(CLOSE).await?.is_done_by(&writer);
+        Ok(if is_done { Closed::Corrected } else { Closed::Known })
     }
 
     async fn finish_unclaimed(
@@ -233,6 +258,16 @@ impl Sends for DynamoSends {
     ) -> Result<bool, StoreError> {
         let condition = format!("{IS_OURS} AND epoch = :epoch");
         self.end(task, &condition, outcome, ended_at.into()).await
+    }
+
+    async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError> {
+        let found = self.lookup(sends, Read::Eventual, None).await?;
+        let is_unsent = |send: &&SendId| {
+            let state =
+                found.get(&keys::entry(send)).and_then(|item| item.get("state")?.as_s().ok());
+            state.is_some_and(|state| state != "sent")
+        };
+        Ok(sends.iter().filter(is_unsent).cloned().collect())
     }
 
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
@@ -264,14 +299,84 @@ impl Sends for DynamoSends {
 
 /// Ends an entry. What it told of a person beyond its outcome goes.
 const END: &str = "SET #state = :state, outcome = :outcome, ended_at = :at, written_by = :writer";
-const END_REMOVES: &str = " REMOVE body, stage, due, earlier, made_at, stand_in, stand_in_until";
-/// A newer comment takes the place of the one that is gone.
-const REPLACE: &str = ", replacement = stand_in";
-const REPLACED: &str = " REMOVE stand_in, stand_in_until, made_at";
+const END_REMOVES: &str = " REMOVE body, stage, due, earlier, made_at, tried_at, look_at, absent_at, \
+                            stand_in, stand_in_until";
 /// What is kept of Meta's last refusal. A later step leaves it.
 const SET_REFUSED: &str = ", refused = :refused";
 /// The entry waits, at this outbox key.
 const IS_OURS: &str = "#state = :waiting AND place = :place";
+
+/// What a step changes of an entry beside its epoch.
+struct Change {
+    /// More assignments.
+    sets: &'static str,
+    /// What goes.
+    removes: &'static str,
+    /// The values that the assignments name.
+    values: Vec<(&'static str, AttributeValue)>,
+    /// The stage's name and instant.
+    stage: (&'static str, Timestamp),
+}
+
+/// An entry that moves on has no unknown attempt any more.
+const RESOLVED: &str = " REMOVE tried_at, look_at, absent_at";
+
+impl Change {
+    fn of(step: Step, deadline: Timestamp) -> Self {
+        let one = || (":one", n(1));
+        let unknown = || (":unknown", s("unknown"));
+        let (stage, sets, removes, values) = match step {
+            Step::Claim { lease_until } => {
+                let stage = Stage::Sending { lease_until };
+                (stage, ", attempt = attempt + :one", RESOLVED, vec![one()])
+            }
+            Step::Dated { lease_until, made_at } => {
+                let stage = Stage::Sending { lease_until };
+                (stage, ", made_at = :made_at", "", vec![(":made_at", at(made_at))])
+            }
+            Step::To(stage) => (stage, "", RESOLVED, Vec::new()),
+            Step::Failed(stage) => (stage, ", failures = failures + :one", RESOLVED, vec![one()]),
+            Step::Lost(stage) => {
+                let sets = ", failures = failures + :one, earlier = :unknown";
+                (stage, sets, RESOLVED, vec![one(), unknown()])
+            }
+            Step::Unknown(attempt) => {
+                let sets = ", earlier = :unknown, tried_at = :tried_at, look_at = :look_at";
+                let UnknownAttempt { tried_at, look_at, .. } = attempt;
+                let values =
+                    vec![unknown(), (":tried_at", at(tried_at)), (":look_at", at(look_at))];
+                (Stage::Unknown(attempt), sets, " REMOVE absent_at", values)
+            }
+            Step::Looked { look_at, absent_at } => {
+                // Its stage stays: of the attempt only what is new is written.
+                let stage = Stage::Unknown(UnknownAttempt::new(look_at));
+                let mut values = vec![(":look_at", at(look_at))];
+                let sets = match absent_at {
+                    Some(absent_at) => {
+                        values.push((":absent_at", at(absent_at)));
+                        ", look_at = :look_at, absent_at = :absent_at"
+                    }
+                    None => ", look_at = :look_at",
+                };
+                (stage, sets, "", values)
+            }
+            Step::Repeated(stage) => {
+                let sets = ", repeats = if_not_exists(repeats, :zero) + :one";
+                (stage, sets, RESOLVED, vec![one(), (":zero", n(0))])
+            }
+            Step::Replaced(stage) => {
+                // A newer comment takes the place of the one that is gone.
+                let removes = " REMOVE stand_in, stand_in_until, made_at";
+                (stage, ", replacement = stand_in", removes, Vec::new())
+            }
+            Step::Cleared(stage) => {
+                let cleared = (":cleared", AttributeValue::Bool(true));
+                (stage, ", cleared = :cleared", RESOLVED, vec![cleared])
+            }
+        };
+        Self { sets, removes, values, stage: stage_attributes(stage, deadline) }
+    }
+}
 
 impl DynamoSends {
     async fn end(

@@ -8,7 +8,8 @@ use secrecy::SecretString;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
-    Answered, CallError, CommentItem, GraphClient, Me, MediaItem, Page, Sent, Subscription,
+    Answered, CallError, CommentItem, Conversation, GraphClient, Me, MediaItem, Page, Sent,
+    Subscription,
 };
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{AccountGraph, Graph, StoreError};
@@ -46,10 +47,11 @@ impl Graph for MetaGraph {
         account: &Account,
         comment: &CommentId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let token = self.token(account)?;
-        self.client.private_reply(&account.id, &token, comment, text, timeout).await
+        self.client.private_reply(&account.id, &token, comment, text, metadata, timeout).await
     }
 
     async fn message(
@@ -57,10 +59,11 @@ impl Graph for MetaGraph {
         account: &Account,
         recipient: &RecipientId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let token = self.token(account)?;
-        self.client.message(&account.id, &token, recipient, text, timeout).await
+        self.client.message(&account.id, &token, recipient, text, metadata, timeout).await
     }
 
     async fn comment_timestamp(
@@ -81,6 +84,16 @@ impl Graph for MetaGraph {
     ) -> Result<Answered<Option<RecipientId>>, CallError> {
         let token = self.token(account)?;
         self.client.comment_author(&token, comment, timeout).await
+    }
+
+    async fn conversation(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<Conversation>>, CallError> {
+        let token = self.token(account)?;
+        self.client.conversation(&account.id, &token, person, timeout).await
     }
 }
 

@@ -25,17 +25,19 @@ enum To<'a> {
 #[derive(Serialize)]
 struct Text<'a> {
     text: &'a str,
+    /// Comes back in the message's echo. Meta takes up to 1,000 characters.
+    metadata: &'a str,
 }
 
 impl<'a> Message<'a> {
     /// To the author of a comment.
-    pub(super) fn to_comment(comment: &'a CommentId, text: &'a str) -> Self {
-        Self { recipient: To::CommentId(comment), message: Text { text } }
+    pub(super) fn to_comment(comment: &'a CommentId, text: &'a str, metadata: &'a str) -> Self {
+        Self { recipient: To::CommentId(comment), message: Text { text, metadata } }
     }
 
     /// To a person.
-    pub(super) fn to_person(person: &'a RecipientId, text: &'a str) -> Self {
-        Self { recipient: To::Id(person), message: Text { text } }
+    pub(super) fn to_person(person: &'a RecipientId, text: &'a str, metadata: &'a str) -> Self {
+        Self { recipient: To::Id(person), message: Text { text, metadata } }
     }
 }
 

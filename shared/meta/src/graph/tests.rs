@@ -92,7 +92,8 @@ async fn call_with(
 ) -> Result<Answered<Sent>, CallError> {
     let text = "Here it is: https://example.com/ä 😀 \"now\"";
     let comment = "17890000000000001".into();
-    client.private_reply(&account.into(), &token.into(), &comment, text, timeout).await
+    let metadata = "spillway:17890000000000001#0";
+    client.private_reply(&account.into(), &token.into(), &comment, text, metadata, timeout).await
 }
 
 const NOON: &str = r#"{"timestamp":"2026-11-24T12:00:00+0000","id":"17890000000000001"}"#;
@@ -104,7 +105,14 @@ async fn write_to(
 ) -> Result<Answered<Sent>, CallError> {
     let timeout = Duration::from_secs(10);
     client
-        .message(&account.into(), &"IGAAtoken".into(), &person.into(), "Hi \"there\"", timeout)
+        .message(
+            &account.into(),
+            &"IGAAtoken".into(),
+            &person.into(),
+            "Hi \"there\"",
+            "spillway:s.1",
+            timeout,
+        )
         .await
 }
 
@@ -148,7 +156,7 @@ async fn sends_metas_request_and_reads_its_answer() {
     assert!(lines.iter().any(|line| line.starts_with("user-agent: spillway/")), "{lines:?}");
     assert_eq!(
         request.body,
-        r#"{"recipient":{"comment_id":"17890000000000001"},"message":{"text":"Here it is: https://example.com/ä 😀 \"now\""}}"#
+        r#"{"recipient":{"comment_id":"17890000000000001"},"message":{"text":"Here it is: https://example.com/ä 😀 \"now\"","metadata":"spillway:17890000000000001#0"}}"#
     );
 }
 
@@ -166,7 +174,7 @@ async fn writes_to_a_person() {
     assert!(request.head.contains("\r\nauthorization: bearer igaatoken\r\n"), "{}", request.head);
     assert_eq!(
         request.body,
-        r#"{"recipient":{"id":"526000000000001"},"message":{"text":"Hi \"there\""}}"#
+        r#"{"recipient":{"id":"526000000000001"},"message":{"text":"Hi \"there\"","metadata":"spillway:s.1"}}"#
     );
 }
 
@@ -195,6 +203,28 @@ async fn asks_when_a_comment_was_made() {
     );
     assert!(request.head.contains("\r\nauthorization: bearer igaatoken\r\n"), "{}", request.head);
     assert_eq!(request.body, "");
+}
+
+#[tokio::test]
+async fn reads_the_conversation_with_a_person() {
+    let told = r#"{"data":[{"id":"aWc","messages":{"data":[{"id":"m1",
+        "created_time":"2026-11-24T12:00:00+0000","from":{"id":"178"},"message":"hi"}]}}]}"#;
+    let (client, server) = serve(Answer::Http(200, vec![], told));
+    let (account, token) = ("17841400000000001".into(), "IGAAtoken".into());
+    let timeout = Duration::from_secs(10);
+    let read = client.conversation(&account, &token, &"52".into(), timeout).await.expect("read");
+    assert_eq!(read.value.expect("a conversation").messages.len(), 1);
+    let request = server.join().expect("server");
+    assert!(
+        request.head.starts_with(
+            "get /v26.0/17841400000000001/conversations?platform=instagram&user_id=52&fields=messages"
+        ),
+        "{}",
+        request.head
+    );
+    let (client, _) = serve(Answer::Http(200, vec![], r#"{"data":[]}"#));
+    let none = client.conversation(&account, &token, &"52".into(), timeout).await.expect("read");
+    assert_eq!(none.value, None);
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub struct Delivery {
 pub enum Event {
     /// Somebody commented on a post, Reel or live broadcast.
     Comment(CommentEvent),
+    /// A message that the account sent, by whatever means.
+    Echo(Echo),
     /// Anything else: count it and answer 200. An account that is subscribed to one field gets all
     /// fields of its app (Meta, Instagram Platform webhooks, 3 Mar 2026).
     Other {
@@ -105,6 +107,22 @@ impl fmt::Debug for CommentEvent {
             .field("parent", &self.parent)
             .finish()
     }
+}
+
+/// A message that the account sent (`message.is_echo`, field `messages`). Its text is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// The account that sent it.
+    pub account: AccountId,
+    /// Meta's id of the message, which the answer to its call names too.
+    pub message: Option<String>,
+    /// What the call gave as `message.metadata`; `None` for a message that a person or another app
+    /// wrote.
+    pub metadata: Option<String>,
+    /// Whom it went to.
+    pub recipient: Option<RecipientId>,
+    /// When it was sent. It may be told before the answer to its call, late, twice or never.
+    pub sent_at: Option<Timestamp>,
 }
 
 /// What a comment was made on, which decides until when it can be answered (Meta, private replies,

@@ -26,6 +26,9 @@ const MESSAGING_FIELDS: [(&str, &str); 10] = [
     ("request_thread_control", "messaging_handover"),
 ];
 
+/// The webhook fields whose changes may be messages, as test deliveries of the dashboard have them.
+const MESSAGE_FIELDS: [&str; 2] = ["messages", "message_echoes"];
+
 /// Reads a body whose signature was checked.
 ///
 /// Every form of the envelope that is documented or seen is taken: one object or an array of them;

@@ -399,7 +399,7 @@ impl Plan<'_> {
             let &Listed { class, order, deadline, .. } = listed;
             let Some(free_at) = self.free_at(listed) else { continue };
             match listed.stage {
-                Stage::Sending { .. } => {}
+                Stage::Sending { .. } | Stage::Unknown(_) => {}
                 Stage::Queued { due } if due >= free_at || free_at <= self.now => {
                     outstanding.push((class, due));
                     at[index] = Some(due.max(self.now));
@@ -441,7 +441,9 @@ impl Overview {
         for listed in waiting {
             let of_lane = &mut self.backlog.lanes[usize::from(listed.class.lane.rank())];
             match listed.stage {
-                Stage::Queued { .. } | Stage::Sending { .. } => of_lane.queued += 1,
+                Stage::Queued { .. } | Stage::Sending { .. } | Stage::Unknown(_) => {
+                    of_lane.queued += 1;
+                }
                 Stage::Parked => of_lane.parked += 1,
             }
         }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use spillway_core::id::CampaignId;
 use spillway_core::quota::Action;
-use spillway_core::send::{Earlier, Lane, Outcome, PendingSend, Stage};
+use spillway_core::send::{Earlier, FailReason, Lane, Outcome, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 
 use super::instant::{instant, optional};
@@ -16,7 +16,7 @@ use super::wait::Wait;
 pub struct SendView {
     /// Its id: account/comment.
     pub send: String,
-    /// parked, queued or sending while it waits, else how it ended.
+    /// parked, queued, sending or unknown while it waits, else how it ended, perhaps as unknown.
     pub state: &'static str,
     /// Its campaign.
     pub campaign: CampaignId,
@@ -84,6 +84,7 @@ impl From<&PendingSend> for SendView {
             Stage::Parked => ("parked", None, None),
             Stage::Queued { due } => ("queued", Some(due), None),
             Stage::Sending { lease_until } => ("sending", None, Some(lease_until)),
+            Stage::Unknown(_) => ("unknown", None, None),
         };
         Self {
             send: send.id.to_string(),
@@ -114,7 +115,7 @@ impl From<&Stored> for SendView {
         };
         Self {
             send: stored.id.to_string(),
-            state: stored.state.name(),
+            state: outcome.name(),
             campaign: stored.content.campaign.clone(),
             lane: stored.class.lane,
             action: stored.class.action,
@@ -151,7 +152,7 @@ impl From<&Stored> for SendHistory {
         }
         if let State::Ended { outcome, at } = &stored.state {
             let cause = cause(outcome).map(|cause| format!(": {cause}")).unwrap_or_default();
-            history.push(happened(*at, format!("{}{cause}", outcome.state())));
+            history.push(happened(*at, format!("{}{cause}", outcome.name())));
         }
         let last_refusal = stored.last_refusal.as_ref().map(RefusalView::from);
         Self { send: SendView::from(stored), waits: None, last_refusal, history }
@@ -161,6 +162,7 @@ impl From<&Stored> for SendHistory {
 /// Why it failed or was cancelled, as the stores have it.
 fn cause(outcome: &Outcome) -> Option<&'static str> {
     match outcome {
+        Outcome::Failed { reason: FailReason::Unknown } => None,
         Outcome::Failed { reason } => Some(reason.as_str()),
         Outcome::Cancelled { reason } => Some(reason.as_str()),
         Outcome::Sent { .. } | Outcome::Expired => None,

@@ -15,7 +15,8 @@ use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::once::{Answers, Nth};
 use spillway_core::send::{
-    Address, CancelReason, Class, Content, FailReason, NoRetry, Outcome, PendingSend, Stage,
+    Address, CancelReason, Class, Content, Earlier, FailReason, NoRetry, Outcome, PendingSend,
+    Stage,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
@@ -619,6 +620,8 @@ fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
         attempt: 0,
         failures: 0,
         earlier,
+        // Somebody has decided that it is worth the risk.
+        repeats: u32::from(earlier == Earlier::Unknown),
         made_at: None,
         stand_in: None,
         is_cleared: false,

@@ -40,6 +40,8 @@ pub enum Waits {
     Slot,
     /// Its call may be under way.
     Call,
+    /// It may have arrived: its echo, or a read of the conversation, may still show it.
+    Evidence,
     /// So many sends go before it.
     Turn(usize),
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Waits {
             Self::NotBefore => f.write_str("it may not go before then"),
             Self::Slot => f.write_str("its slot has not come"),
             Self::Call => f.write_str("its call may be under way"),
+            Self::Evidence => f.write_str("it may have arrived: nothing has shown it yet"),
             Self::Turn(0) => f.write_str("the limits: it is the next to go"),
             Self::Turn(before) => write!(f, "the limits: {before} go before it"),
         }
@@ -82,8 +85,10 @@ impl Wait {
     ) -> Self {
         let ends = |at: Timestamp| Some(at).filter(|&at| at != Timestamp::NEVER);
         let wait = |why, until| Self { why, until, expected_at };
-        if let Stage::Sending { lease_until } = send.stage {
-            return wait(Waits::Call, Some(lease_until));
+        match send.stage {
+            Stage::Sending { lease_until } => return wait(Waits::Call, Some(lease_until)),
+            Stage::Unknown(_) => return wait(Waits::Evidence, Some(send.deadline)),
+            Stage::Parked | Stage::Queued { .. } => {}
         }
         let campaign = &send.content.campaign;
         if facts.campaigns.is_paused(campaign) {

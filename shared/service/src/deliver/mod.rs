@@ -4,6 +4,7 @@
 //! the call, an outcome before the message goes. What a crash leaves is found by its lease.
 
 mod author;
+mod look;
 mod replacement;
 mod resolution;
 
@@ -29,7 +30,9 @@ use spillway_core::send::{
     Address, CampaignStep, CancelReason, Class, Earlier, FailReason, Lane, Outcome, PendingSend,
     REPLY_WINDOW, Stage, Step,
 };
+use spillway_core::stamp::Stamp;
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use spillway_core::unknown::{RetryUnknown, UnknownAttempt};
 use spillway_meta::graph::{Answered, CallError, Sent};
 use tracing::{error, info, warn};
 
@@ -37,6 +40,7 @@ use self::resolution::Resolution;
 use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
+use crate::echo::open_watch;
 use crate::gateway::consequence::Retry;
 use crate::gateway::read::{self, Ends, IfDead};
 use crate::gateway::{Gateway, NoAnswer, Ruled, Ruling};
@@ -44,8 +48,8 @@ use crate::grant::GrantIds;
 use crate::ingest::EntryKeys;
 use crate::limiter::{CONTENDED_WAIT, Reservation, Reserved};
 use crate::metrics::{Meter, Metric};
-use crate::port::{Backlogs, Cursors, Graph, Queued, SendQueue, Sends, StoreError};
-use crate::send_task::SendTask;
+use crate::port::{Backlogs, Cursors, EchoWatches, Graph, Queued, SendQueue, Sends, StoreError};
+use crate::send_task::{Purpose, SendTask};
 
 /// A denial up to this far off is waited for on the queue; beyond it the send is parked.
 const WAIT_ON_QUEUE: Duration = Duration::from_secs(60);
@@ -91,6 +95,10 @@ pub struct Deliver {
     pub queue: Arc<dyn SendQueue>,
     /// Meta.
     pub graph: Arc<dyn Graph>,
+    /// Where it is noted which echoes come.
+    pub watches: Arc<dyn EchoWatches>,
+    /// How often a DM is repeated that was shown not to have arrived.
+    pub retry_unknown: RetryUnknown,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
     /// The time.
@@ -117,15 +125,22 @@ impl Deliver {
     /// messages that the queue must bring again.
     pub fn deliver(&self, jobs: Vec<Job>, deadline: Timestamp) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async move {
-            let mut groups: BTreeMap<(AccountId, Class), Vec<Job>> = BTreeMap::new();
+            let mut groups: BTreeMap<(Purpose, AccountId, Class), Vec<Job>> = BTreeMap::new();
             for job in jobs {
-                let SendTask { send, class, .. } = &job.task;
-                groups.entry((send.account.clone(), *class)).or_default().push(job);
+                let SendTask { send, class, purpose, .. } = &job.task;
+                let group = (*purpose, send.account.clone(), *class);
+                groups.entry(group).or_default().push(job);
             }
-            let runs = groups.into_values().map(|jobs| async move {
+            let runs = groups.into_iter().map(|((purpose, ..), jobs)| async move {
                 let ids: Vec<String> = jobs.iter().map(|job| job.message_id.clone()).collect();
                 // A bug met by one group must not take the others' outcomes with it.
-                let run = AssertUnwindSafe(self.deliver_group(jobs, deadline)).catch_unwind().await;
+                let run = async {
+                    match purpose {
+                        Purpose::Send => self.deliver_group(jobs, deadline).await,
+                        Purpose::Look => self.look_for_all(jobs, deadline).await,
+                    }
+                };
+                let run = AssertUnwindSafe(run).catch_unwind().await;
                 run.unwrap_or_else(|_| {
                     error!(messages = ids.len(), "delivering panicked");
                     ids
@@ -523,16 +538,24 @@ impl Deliver {
         self.check_author(account, &campaign, reservation, &claimed.send, deadline).await?;
         self.check_age(account, reservation, claimed, deadline).await?;
         let Claimed { task, send } = &*claimed;
+        if !send.may_be_called() {
+            // An earlier version would have repeated it blindly.
+            return Err(Resolution::Unknown.into());
+        }
         if !self.has_time(deadline) {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into());
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
         let (text, addressee) = (fill(&campaign, variant, send), addressee(send)?);
+        let stamp = Stamp { key: send.id.key.clone(), variant: u8::try_from(variant).ok() };
+        let stamp = stamp.encode();
         let call = async || match addressee {
             Addressee::Author(comment) => {
-                self.graph.private_reply(account, comment, &text, timeout).await
+                self.graph.private_reply(account, comment, &text, &stamp, timeout).await
             }
-            Addressee::Person(person) => self.graph.message(account, person, &text, timeout).await,
+            Addressee::Person(person) => {
+                self.graph.message(account, person, &text, &stamp, timeout).await
+            }
         };
         let called = self.gateway.call(account, reservation, Some(task), call).await;
         called.map_err(|no_answer| match no_answer {
@@ -654,13 +677,15 @@ impl Deliver {
             Resolution::Requeue(retry, wait) => self.requeue(task, send, (retry, wait), note).await,
             Resolution::Park => self.park(task, note).await,
             Resolution::Replace => self.replace(task, send, note).await,
+            Resolution::Unknown => self.wait_for_evidence(task, note).await,
             Resolution::Leave => {}
         }
     }
 
     async fn finish(&self, task: &SendTask, outcome: &Outcome, note: StepNote<'_>) {
         match self.sends.finish(task, outcome, note).await {
-            Ok(()) => self.note_end(task, outcome),
+            Ok(true) => self.note_end(task, outcome),
+            Ok(false) => info!(send = %task.send, "it has ended already: its echo was first"),
             // The lease ends, and release finds the send with an unknown outcome. The message is
             // void: its epoch has passed.
             Err(error) => {
@@ -677,6 +702,22 @@ impl Deliver {
         }
     }
 
+    /// The attempt may have reached the person: the send waits for what shows whether it has.
+    async fn wait_for_evidence(&self, task: &SendTask, note: StepNote<'_>) {
+        let attempt = UnknownAttempt::new(note.at);
+        match self.sends.step(task, Step::Unknown(attempt), note).await {
+            Ok(Some(_)) => {
+                info!(send = %task.send, "it may have arrived: waits for evidence");
+                let account = &task.send.account;
+                open_watch(&*self.watches, account, &self.ids, note.at).await;
+            }
+            Ok(None) => info!(send = %task.send, "it has ended already: its echo was first"),
+            Err(error) => {
+                error!(send = %task.send, %error, "could not note the attempt; the lease will end");
+            }
+        }
+    }
+
     async fn park(&self, task: &SendTask, note: StepNote<'_>) {
         match self.sends.step(task, Step::To(Stage::Parked), note).await {
             Ok(Some(_)) => {
@@ -688,6 +729,11 @@ impl Deliver {
                 error!(send = %task.send, %error, "could not park; the lease will end");
             }
         }
+        self.wake(task).await;
+    }
+
+    /// Asks release for the account's parked sends.
+    async fn wake(&self, task: &SendTask) {
         if let Err(error) = self.backlogs.wake(&task.send.account, self.clock.now()).await {
             error!(send = %task.send, %error, "could not mark the backlog");
         }
@@ -788,8 +834,16 @@ fn choose_text(account: &Account, task: &SendTask, rotation: &mut Rotation) -> u
 }
 
 fn fill(campaign: &Campaign, variant: usize, send: &PendingSend) -> String {
-    let values = Values { username: send.username.as_deref(), keyword: send.keyword.as_deref() };
     // The campaign may have lost messages since the variant was picked.
     let texts = texts(campaign, send.content.step);
-    texts[variant % texts.len()].fill(values)
+    texts[variant % texts.len()].fill(values(send))
+}
+
+/// Every text that a send may have.
+fn fill_all(campaign: &Campaign, send: &PendingSend) -> Vec<String> {
+    texts(campaign, send.content.step).iter().map(|text| text.fill(values(send))).collect()
+}
+
+fn values(send: &PendingSend) -> Values<'_> {
+    Values { username: send.username.as_deref(), keyword: send.keyword.as_deref() }
 }

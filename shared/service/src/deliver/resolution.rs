@@ -21,6 +21,8 @@ pub(super) enum Resolution {
     Park,
     /// Its comment is gone: a newer one of the person takes its place, if there is one.
     Replace,
+    /// It may have reached its person: it waits for evidence.
+    Unknown,
     /// Nothing: the claim is lost, or could not be renewed and will end.
     Leave,
 }
@@ -45,18 +47,19 @@ impl Resolution {
             Ruling::Own(own) => own,
         };
         let reason = match own {
-            Own::Retry(retry, tries, _) if send.failures + 1 < tries => {
-                let wait = send.after(retry.step(Stage::Parked)).backoff();
-                return Self::Requeue(retry, wait);
+            Own::Retry(tries, _) if send.failures + 1 < tries => {
+                let wait = send.after(Retry::Failed.step(Stage::Parked)).backoff();
+                return Self::Requeue(Retry::Failed, wait);
             }
             Own::Space => FailReason::Refused,
-            Own::Retry(_, _, reason) | Own::End(reason) => reason,
-            Own::Unknown => FailReason::Unknown,
+            Own::Retry(_, reason) | Own::End(reason) => reason,
+            Own::Unknown => return Self::Unknown,
         };
         if reason == FailReason::CommentGone && send.earlier == Earlier::NotSent {
             return Self::Replace;
         }
         // A second private reply to a comment is refused: so the first one arrived.
+        // This refusal means that the comment has its reply: an earlier attempt arrived.
         let arrived = reason == FailReason::ReplyRefused && send.earlier == Earlier::Unknown;
         Self::Finish(if arrived {
             Outcome::Sent { recipient: None, message: None, variant: None }

@@ -15,8 +15,6 @@ pub(crate) enum Retry {
     Untried,
     /// Definitely not sent.
     Failed,
-    /// Perhaps sent.
-    Lost,
     /// Not sent: Meta was asked who wrote the comment, and they may have the DM.
     Cleared,
 }
@@ -26,7 +24,6 @@ impl Retry {
         match self {
             Self::Untried => Step::To(to),
             Self::Failed => Step::Failed(to),
-            Self::Lost => Step::Lost(to),
             Self::Cleared => Step::Cleared(to),
         }
     }
@@ -36,7 +33,7 @@ impl Retry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Consequence {
     /// Stop all calls of the app; the send waits, at no attempt.
-    HoldApp,
+    HoldApp(HoldCause),
     /// Send nothing to this person for a while; the send waits, at no attempt.
     HoldRecipient,
     /// It may be about the account or the campaign: if so the send waits, at no attempt, else this
@@ -49,14 +46,13 @@ pub(crate) enum Consequence {
 /// What becomes of a send that is refused alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
-    /// It is tried again later, up to so many times, and then fails for this reason.
-    Retry(Retry, u32, FailReason),
+    /// It was not sent. It is tried again later, up to so many times, and then fails for this reason.
+    Retry(u32, FailReason),
     /// It has failed for good.
     End(FailReason),
     /// Nothing is sent to its person for a while; after a few such refusals it fails.
     Space,
-    /// The DM may have been made, and a repeat may be made as well: never again by itself, not even
-    /// after a hold.
+    /// The DM may have been made, and a repeat may be made as well: it waits for evidence.
     Unknown,
 }
 
@@ -67,10 +63,9 @@ pub(crate) const SPACED: u32 = 3;
 const TWO: u32 = 2;
 
 impl Consequence {
-    /// Returns what follows for a call of `account`, which is a send to `to` or a read. A private
-    /// reply without an answer is tried again, since Meta refuses a second one; a message is not,
-    /// since it would arrive twice. After an error answer of Meta's servers neither is: it was seen
-    /// to deliver private replies again.
+    /// Returns what follows for a call of `account`, which is a send to `to` or a read. Nothing is
+    /// repeated blindly that may have arrived, private replies included: after an error of its
+    /// servers Meta was seen to deliver a second one.
     pub(crate) fn of(call: &CallError, account: &AccountId, to: Option<&Address>) -> Self {
         let clear = |cause| Self::Refused(Evidence::Clear(cause), Own::Space);
         let doubt = |doubt, own| Self::Refused(Evidence::Doubt(doubt), own);
@@ -80,7 +75,8 @@ impl Consequence {
         };
         let is_server_error = error.is_some_and(|error| error.status >= 500);
         match call.verdict() {
-            Verdict::Throttled { scope: ThrottleScope::App } => Self::HoldApp,
+            Verdict::Throttled { scope: ThrottleScope::App } => Self::HoldApp(HoldCause::Throttled),
+            Verdict::AppMisconfigured => Self::HoldApp(HoldCause::Permission),
             Verdict::Throttled { scope: ThrottleScope::Recipient } => Self::HoldRecipient,
             Verdict::Throttled { scope: ThrottleScope::Account } => clear(HoldCause::Throttled),
             Verdict::Blocked => clear(HoldCause::Blocked),
@@ -99,20 +95,10 @@ impl Consequence {
             Verdict::PermissionUnclear => doubt(Doubt::Permission, Own::Space),
             Verdict::MediaUnclear => doubt(Doubt::Media, Own::Space),
             Verdict::LinkBlocked => Self::Refused(Evidence::Campaign, Own::Space),
-            Verdict::Ambiguous if error.is_some() => Self::Own(Own::Unknown),
-            Verdict::Ambiguous => Self::Own(match to {
-                Some(Address::Person(_)) => Own::End(FailReason::NoAnswer),
-                Some(Address::Comment { .. }) | None => {
-                    Own::Retry(Retry::Lost, FAILURES_MAX, FailReason::NoAnswer)
-                }
-            }),
+            Verdict::Ambiguous => Self::Own(Own::Unknown),
             // Nothing was sent, and no outage of Meta's is to cost a DM.
-            Verdict::Transient => {
-                Self::Own(Own::Retry(Retry::Failed, FAILURES_MAX, FailReason::NoAnswer))
-            }
-            Verdict::FetchFailed => {
-                Self::Own(Own::Retry(Retry::Failed, TWO, FailReason::BadRequest))
-            }
+            Verdict::Transient => Self::Own(Own::Retry(FAILURES_MAX, FailReason::NoAnswer)),
+            Verdict::FetchFailed => Self::Own(Own::Retry(TWO, FailReason::BadRequest)),
             Verdict::WindowClosed => Self::end(FailReason::WindowClosed),
             Verdict::Recipient => Self::end(FailReason::Recipient),
             Verdict::PrivateReplyRefused => Self::end(FailReason::ReplyRefused),
@@ -162,10 +148,8 @@ mod tests {
     #[test]
     fn what_may_have_been_sent_is_not_made_twice() {
         let person = Address::Person("p".into());
-        let lost = Own::Retry(Retry::Lost, FAILURES_MAX, FailReason::NoAnswer);
-        assert_eq!(of(&CallError::Unknown, &comment()), Consequence::Own(lost));
-        let no_answer = Consequence::end(FailReason::NoAnswer);
-        assert_eq!(of(&CallError::Unknown, &person), no_answer);
+        assert_eq!(of(&CallError::Unknown, &comment()), Consequence::Own(Own::Unknown));
+        assert_eq!(of(&CallError::Unknown, &person), Consequence::Own(Own::Unknown));
         let server = Consequence::Refused(Evidence::Doubt(Doubt::Server), Own::Unknown);
         for to in [comment(), person] {
             for (code, subcode) in [
@@ -175,18 +159,19 @@ mod tests {
                 (1, 99),
                 (1, 1_357_046),
                 (1200, 0),
-                (3, 0),
                 (10, 0),
+                (20, 1_772_107),
                 (100, 0),
                 (200, 99),
             ] {
                 assert_eq!(of(&refused(500, code, subcode), &to), server, "{code}/{subcode}");
             }
-            for (code, subcode) in [(1, 0), (2, 0), (1, 1_357_046)] {
+            for (code, subcode) in [(1, 0), (2, 0), (1, 1_357_046), (20, 1_772_107)] {
                 let unknown = Consequence::Own(Own::Unknown);
                 assert_eq!(of(&refused(400, code, subcode), &to), unknown, "{code}/{subcode}");
             }
-            assert_eq!(of(&refused(500, 4, 0), &to), Consequence::HoldApp, "the code is clear");
+            let app = Consequence::HoldApp(HoldCause::Throttled);
+            assert_eq!(of(&refused(500, 4, 0), &to), app, "the code is clear");
         }
     }
 
@@ -212,8 +197,8 @@ mod tests {
     #[test]
     fn what_was_not_sent_is_tried_again_as_often_as_its_refusal_allows() {
         let tries = |code, subcode| match of(&refused(400, code, subcode), &comment()) {
-            Consequence::Own(Own::Retry(_, tries, _))
-            | Consequence::Refused(_, Own::Retry(_, tries, _)) => tries,
+            Consequence::Own(Own::Retry(tries, _))
+            | Consequence::Refused(_, Own::Retry(tries, _)) => tries,
             Consequence::Refused(_, Own::Space) => SPACED,
             _ => 1,
         };

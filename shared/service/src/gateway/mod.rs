@@ -149,8 +149,8 @@ impl Gateway {
             return open(Ruling::Untried);
         }
         match Consequence::of(failed, &account.id, Some(&send.to)) {
-            Consequence::HoldApp => {
-                let held_until = self.limiter.hold_app(HoldCause::Throttled, failed.into()).await;
+            Consequence::HoldApp(cause) => {
+                let held_until = self.limiter.hold_app(cause, failed.into()).await;
                 Ruled { ruling: Ruling::Held, held_until }
             }
             Consequence::HoldRecipient => {
@@ -163,9 +163,7 @@ impl Gateway {
             }
             Consequence::Own(own) => {
                 let mut held_until = None;
-                if let Own::End(_) = own
-                    && *failed != CallError::Unknown
-                {
+                if let Own::End(_) = own {
                     held_until = self.went_through(account, reservation, Some(send), &usage).await;
                 }
                 Ruled { ruling: self.alone(account, send, own).await, held_until }

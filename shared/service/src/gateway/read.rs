@@ -151,8 +151,8 @@ impl Gateway {
             return self.unused(account, reservation).await;
         }
         match Consequence::of(failed, &account.id, None) {
-            Consequence::HoldApp => {
-                self.limiter.hold_app(HoldCause::Throttled, failed.into()).await;
+            Consequence::HoldApp(cause) => {
+                self.limiter.hold_app(cause, failed.into()).await;
             }
             // It says nothing of sends: another permission may be missing than theirs.
             Consequence::Refused(Evidence::Clear(HoldCause::Permission), _)

@@ -30,7 +30,7 @@ use spillway_core::send::{
     Address, Class, Content, Earlier, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
 };
 use spillway_core::time::Timestamp;
-use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Event};
+use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Echo, Event};
 use tracing::{debug, error, info, warn};
 
 pub use self::once::EntryKeys;
@@ -38,6 +38,7 @@ use self::once::{Asked, Settled};
 use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
+use crate::echo::{Echoed, Echoes};
 use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::OutboxBatch;
@@ -96,6 +97,8 @@ pub struct Ingest {
     pub queue: Arc<dyn SendQueue>,
     /// Notes that webhooks come.
     pub last_seen: Arc<dyn LastSeen>,
+    /// Ends sends whose messages come back.
+    pub echoes: Echoes,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
     /// The time.
@@ -204,6 +207,10 @@ pub struct Ingested {
     pub unmatched: usize,
     /// Events for accounts that are not connected.
     pub unknown_account: usize,
+    /// Echoes of messages that sends have made.
+    pub echoes: usize,
+    /// Sends that these have ended.
+    pub closed: usize,
     /// Valid events of other kinds.
     pub other: usize,
     /// Events that lack what they need.
@@ -222,6 +229,8 @@ impl Ingested {
         self.own += other.own;
         self.unmatched += other.unmatched;
         self.unknown_account += other.unknown_account;
+        self.echoes += other.echoes;
+        self.closed += other.closed;
         self.other += other.other;
         self.skipped += other.skipped;
         self.unreadable += other.unreadable;
@@ -244,11 +253,15 @@ impl Ingest {
         Box::pin(async move {
             let mut total = Ingested { skipped: delivery.skipped.len(), ..Ingested::default() };
             let mut by_account: BTreeMap<AccountId, Vec<CommentEvent>> = BTreeMap::new();
+            let mut echoes: BTreeMap<AccountId, Vec<Echo>> = BTreeMap::new();
             for event in delivery.events {
                 match event {
                     Event::Comment(comment) => {
                         self.meter.count(Metric::Accepted, 1);
                         by_account.entry(comment.account.clone()).or_default().push(comment);
+                    }
+                    Event::Echo(echo) => {
+                        echoes.entry(echo.account.clone()).or_default().push(echo);
                     }
                     Event::Other { .. } => total.other += 1,
                 }
@@ -258,6 +271,15 @@ impl Ingest {
                 .map(|(account, comments)| self.ingest_in_time(account, comments, last_begin))
                 .buffer_unordered(ACCOUNTS_AT_ONCE);
             let mut again = None;
+            while let Some(result) = results.next().await {
+                match result {
+                    Ok(counts) => total.add(counts),
+                    Err(error) => again = again.or(Some(error)),
+                }
+            }
+            let mut results = stream::iter(echoes)
+                .map(|(account, echoes)| self.take_in_echoes(account, echoes, last_begin))
+                .buffer_unordered(ACCOUNTS_AT_ONCE);
             while let Some(result) = results.next().await {
                 match result {
                     Ok(counts) => total.add(counts),
@@ -274,6 +296,8 @@ impl Ingest {
                 own = total.own,
                 unmatched = total.unmatched,
                 unknown_account = total.unknown_account,
+                echoes = total.echoes,
+                closed = total.closed,
                 other = total.other,
                 skipped = total.skipped,
                 "ingested"
@@ -306,6 +330,31 @@ impl Ingest {
                 Ok(Ingested { unreadable: count, ..Ingested::default() })
             }
             Ok(counts) => Ok(counts),
+        }
+    }
+
+    /// Echoes of one account, if their turn comes by `last_begin`. An error is one that a repeat can
+    /// mend.
+    async fn take_in_echoes(
+        &self,
+        account: AccountId,
+        echoes: Vec<Echo>,
+        last_begin: Timestamp,
+    ) -> Result<Ingested, StoreError> {
+        if self.clock.now() > last_begin {
+            let detail = "this invocation has no time left";
+            return Err(StoreError::unavailable(RECORD, detail));
+        }
+        match self.echoes.take_in(&account, &echoes).await {
+            Err(error) if error.is_retryable() => Err(error),
+            Err(error) => {
+                self.meter.store_failed(&error);
+                error!(%account, echoes = echoes.len(), %error, "echoes dropped");
+                Ok(Ingested { unreadable: echoes.len(), ..Ingested::default() })
+            }
+            Ok(Echoed { ours, others, closed }) => {
+                Ok(Ingested { echoes: ours, other: others, closed, ..Ingested::default() })
+            }
         }
     }
 
@@ -447,6 +496,7 @@ impl Ingest {
                     attempt: 0,
                     failures: 0,
                     earlier: Earlier::NotSent,
+                    repeats: 0,
                     made_at: None,
                     stand_in: None,
                     is_cleared: false,
@@ -600,6 +650,7 @@ impl Ingest {
                 attempt: 0,
                 failures: 0,
                 earlier: Earlier::NotSent,
+                repeats: 0,
                 made_at: None,
                 stand_in: None,
                 is_cleared: false,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
-    self, Answered, CallError, CommentItem, Me, MediaItem, Sent, Subscription,
+    self, Answered, CallError, CommentItem, Conversation, Me, MediaItem, Sent, Subscription,
 };
 use std::time::Duration;
 
@@ -17,21 +17,23 @@ pub trait Graph: Send + Sync {
     /// longer than a grant lasts.
     async fn prepare(&self, account: &Account) -> Result<(), StoreError>;
 
-    /// Answers a comment with a DM.
+    /// Answers a comment with a DM, whose echo will carry `metadata`.
     async fn private_reply(
         &self,
         account: &Account,
         comment: &CommentId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError>;
 
-    /// Writes to a person who has written within the last day.
+    /// Writes to a person who has written within the last day. The echo will carry `metadata`.
     async fn message(
         &self,
         account: &Account,
         recipient: &RecipientId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError>;
 
@@ -50,6 +52,14 @@ pub trait Graph: Send + Sync {
         comment: &CommentId,
         timeout: Duration,
     ) -> Result<Answered<Option<RecipientId>>, CallError>;
+
+    /// Reads the newest messages of the conversation with a person, if there is one.
+    async fn conversation(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<Conversation>>, CallError>;
 }
 
 /// The calls to Meta's Graph API that upkeep needs. Each call gives up after `timeout`.

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod budgets;
+mod echoes;
 mod graph;
 mod removal;
 mod sends;
@@ -15,10 +16,11 @@ mod upkeep;
 
 pub use self::accounts::{AccountChanges, Accounts, KeptToken, NextToken, Tokens};
 pub use self::budgets::{AppBudgets, Budgets, Cursors, Moved};
+pub use self::echoes::EchoWatches;
 pub use self::graph::{AccountGraph, Graph};
 pub use self::removal::{Deletion, Deletions, Removal, UnmatchedRequest};
 pub use self::sends::{
-    BacklogMarker, Backlogs, DUE_AHEAD, Entry, Lookup, MARK_KEPT, NewSend, Person, Queued,
+    BacklogMarker, Backlogs, Closed, DUE_AHEAD, Entry, Lookup, MARK_KEPT, NewSend, Person, Queued,
     Recorded, ReleaseQueue, SendQueue, Sends,
 };
 pub use self::upkeep::{

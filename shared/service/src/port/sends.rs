@@ -80,6 +80,17 @@ pub struct Person {
     pub first: Entry,
 }
 
+/// What became of a send whose message was seen to have reached its person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It waited, and has ended as sent.
+    Ended,
+    /// It had ended otherwise, and counts as sent now.
+    Corrected,
+    /// Nothing was changed: it counted as sent already, or there is no such send.
+    Known,
+}
+
 /// Sends: an entry for each key that was ever asked for, and batches that list those that may wait.
 ///
 /// A batch is written *before* the entries of its sends, so that everything that waits is found by
@@ -132,13 +143,23 @@ pub trait Sends: Send + Sync {
         note: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError>;
 
-    /// Ends a send that the caller has claimed, even if it has moved on since.
+    /// Ends a send that the caller has claimed, even if it has moved on since. Returns whether it
+    /// did: its echo may have ended it before.
     async fn finish(
         &self,
         task: &SendTask,
         outcome: &Outcome,
         note: StepNote<'_>,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
+
+    /// Ends a send as sent, wherever it stands, because its message was seen. Of one that had ended
+    /// otherwise, which may have been forgotten since, the outcome names no person and no message.
+    async fn close(
+        &self,
+        send: &SendId,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<Closed, StoreError>;
 
     /// Ends a send that nobody has claimed, if it is still at the task's epoch. Returns whether
     /// it was.
@@ -148,6 +169,10 @@ pub trait Sends: Send + Sync {
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Returns those of `sends` that have an entry and have not ended as sent. The read may lag, so
+    /// this only saves work.
+    async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError>;
 
     /// Returns the entries of sends of one account, in the given order.
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError>;

@@ -13,7 +13,7 @@ use spillway_core::id::{AccountId, SendId};
 use spillway_core::pace::{Cursor, Plan, Probing};
 use spillway_core::refusal::{Party, Suspicion};
 use spillway_core::send::{
-    Address, CancelReason, Class, FAILURES_MAX, FailReason, Lane, Outcome, PendingSend, Stage,
+    CancelReason, Class, FAILURES_MAX, FailReason, Lane, Outcome, PendingSend, Stage,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
@@ -63,6 +63,8 @@ pub(super) struct BacklogScan {
     pub(super) held_back: usize,
     /// Of these, those without a slot whose wait has a known end, as a forecast sees them.
     coming: Vec<Expected>,
+    /// An attempt of theirs may have reached the person: they are not repeated without evidence.
+    pub(super) unknown: Vec<UnknownSend>,
     /// On a batch, and not recorded with it yet, if ever.
     unclear: usize,
     /// Must end, and how.
@@ -104,6 +106,15 @@ pub(super) struct Ready {
     pub(super) send: Option<PendingSend>,
 }
 
+/// A send whose last attempt is unknown, or whose claim has ended.
+pub(super) struct UnknownSend {
+    pub(super) at: LineIndex,
+    pub(super) outbox_key: OutboxKey,
+    pub(super) ends_at: Timestamp,
+    pub(super) wanted: Clearance,
+    pub(super) send: PendingSend,
+}
+
 /// A send that must end.
 pub(super) struct Ending {
     pub(super) at: LineIndex,
@@ -123,7 +134,7 @@ pub(super) enum Extent {
 
 /// Whether a send may go by its campaign, and by its own time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clearance {
+pub(super) enum Clearance {
     Now,
     /// The campaign is paused, or not before this instant: until then only the send's deadline can
     /// end its wait.
@@ -156,7 +167,18 @@ impl BacklogScan {
     /// How many may wait.
     pub(super) fn waiting(&self) -> usize {
         let unclaimed = self.ready.len() + self.outstanding.len() + self.held_back;
-        unclaimed + self.claimed + self.unclear + self.over.len()
+        unclaimed + self.claimed + self.unclear + self.over.len() + self.unknown.len()
+    }
+
+    /// An unknown send did not arrive: it needs a slot again.
+    pub(super) fn repeat(&mut self, unknown: UnknownSend, now: Timestamp) {
+        let UnknownSend { at, ends_at, wanted, send, .. } = unknown;
+        self.sort_in_ready(at, send, ends_at, wanted, now);
+    }
+
+    /// Puts the ready sends in their order.
+    pub(super) fn sort_ready(&mut self) {
+        self.ready.sort_by(|a, b| a.outbox_key.cmp(&b.outbox_key));
     }
 
     /// The instant when the first of the sends that may not go yet may.
@@ -273,24 +295,28 @@ impl BacklogScan {
         if let (Stage::Queued { due }, Clearance::Now) = (send.stage, wanted) {
             self.first_due = earliest(self.first_due, Some(due));
         }
-        let failed = Outcome::Failed { reason: FailReason::NoAnswer };
+        let outbox_key = self.outbox_key(at);
         let outcome = if is_claimed(&send, now) {
             self.claimed += 1;
             self.first_deadline = Some(first);
             return;
+        } else if let Stage::Sending { .. } | Stage::Unknown(_) = send.stage {
+            if now < ends_at {
+                self.first_deadline = Some(first);
+                self.unknown.push(UnknownSend { at, outbox_key, ends_at, wanted, send });
+                return;
+            }
+            Outcome::Failed { reason: FailReason::Unknown }
         } else if ends_at <= now {
             Outcome::Expired
         } else if send.failures >= FAILURES_MAX {
-            failed
-        } else if let (Stage::Sending { .. }, Address::Person(_)) = (send.stage, &send.to) {
-            // Its call may have been made, and a second message would arrive as well.
-            failed
+            Outcome::Failed { reason: FailReason::NoAnswer }
         } else {
             self.first_deadline = Some(first);
             self.sort_in_live(at, send, ends_at, wanted, now);
             return;
         };
-        self.over.push(Ending { at, outbox_key: self.outbox_key(at), send, outcome });
+        self.over.push(Ending { at, outbox_key, send, outcome });
     }
 
     fn sort_in_live(
@@ -315,24 +341,35 @@ impl BacklogScan {
                 self.outstanding.push((send.class, due));
                 self.outstanding_at.push(at);
             }
-            Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } => match wanted
-                .not_before(send.not_before, now)
-            {
-                Clearance::Now => self.ready.push(Ready {
-                    at,
-                    outbox_key: self.outbox_key(at),
-                    class: send.class,
-                    deadline: ends_at,
-                    order: send.order,
-                    send: Some(send),
-                }),
-                Clearance::Later(opens_at) => {
-                    self.held_back += 1;
-                    let PendingSend { class, order, .. } = send;
-                    let coming = |arrives| Expected { class, arrives, deadline: ends_at, order };
-                    self.coming.extend(opens_at.map(coming));
-                }
-            },
+            Stage::Queued { .. } | Stage::Parked | Stage::Sending { .. } | Stage::Unknown(_) => {
+                self.sort_in_ready(at, send, ends_at, wanted, now);
+            }
+        }
+    }
+
+    fn sort_in_ready(
+        &mut self,
+        at: LineIndex,
+        send: PendingSend,
+        ends_at: Timestamp,
+        wanted: Clearance,
+        now: Timestamp,
+    ) {
+        match wanted.not_before(send.not_before, now) {
+            Clearance::Now => self.ready.push(Ready {
+                at,
+                outbox_key: self.outbox_key(at),
+                class: send.class,
+                deadline: ends_at,
+                order: send.order,
+                send: Some(send),
+            }),
+            Clearance::Later(opens_at) => {
+                self.held_back += 1;
+                let PendingSend { class, order, .. } = send;
+                let coming = |arrives| Expected { class, arrives, deadline: ends_at, order };
+                self.coming.extend(opens_at.map(coming));
+            }
         }
     }
 }

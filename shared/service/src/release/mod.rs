@@ -10,6 +10,7 @@
 //! probably be too late.
 
 mod backlog_scan;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use spillway_core::pace::{self, Cursor, HORIZON, Plan, Probing};
 use spillway_core::quota::Action;
 use spillway_core::send::{Lane, PendingSend, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
+use spillway_core::unknown::RetryUnknown;
 use tracing::{debug, info, warn};
 
 use self::backlog_scan::{BacklogScan, BacklogScanner, Ending, Extent, LineIndex, Ready};
@@ -38,8 +40,8 @@ use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::Slot;
 use crate::outbox_key::OutboxKey;
 use crate::port::{
-    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, MARK_KEPT, Queued, ReleaseQueue, Saved,
-    SendQueue, Sends, StoreError,
+    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, EchoWatches, MARK_KEPT, Queued,
+    ReleaseQueue, Saved, SendQueue, Sends, StoreError,
 };
 use crate::send_task::SendTask;
 
@@ -92,6 +94,10 @@ pub struct Release {
     pub sends: Arc<dyn Sends>,
     /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
+    /// Tells which echoes have come.
+    pub watches: Arc<dyn EchoWatches>,
+    /// How often a DM is repeated that was shown not to have arrived.
+    pub retry_unknown: RetryUnknown,
     /// Takes sends that have a slot.
     pub queue: Arc<dyn SendQueue>,
     /// Takes accounts that are due.
@@ -238,6 +244,7 @@ impl Release {
             let ended = self.end(over, now).await?;
             let mut done = Released { ended: ended.len(), ..Released::default() };
             ended.into_iter().for_each(|at| scan.strike_out(at));
+            let asks_at = self.resolve_unknown(&account, &budget.holds, &mut scan, now).await?;
 
             let Planned { plan, left, opened } =
                 self.take_slots(&account, &budget, cursor, now, &mut scan, &mark).await?;
@@ -249,7 +256,7 @@ impl Release {
                     let next = look_again_at(&plan, left, within, scan.first_deadline, now);
                     let of_campaign = budget.holds.refusals.campaign_opens_at(now);
                     let opens_at = of_campaign.into_iter().chain(scan.opens_at()).min();
-                    Some(opens_at.map_or(next, |opens_at| next.min(opens_at)))
+                    opens_at.into_iter().chain(asks_at).chain([next]).min()
                 }
             };
             // Until then some may still be parked behind what does not wait any more.
@@ -440,6 +447,10 @@ impl Release {
                     info!(send = %task.send, "released");
                     done.released += 1;
                 }
+                Stage::Unknown(_) => {
+                    info!(send = %task.send, "it did not arrive: repeated");
+                    done.released += 1;
+                }
                 Stage::Queued { .. } | Stage::Sending { .. } => {
                     warn!(send = %task.send, ?from, "overdue: brought back");
                     self.meter.count(Metric::Repaired, 1);
@@ -466,9 +477,9 @@ impl Release {
         due: Timestamp,
     ) -> Result<Option<Brought>, StoreError> {
         let mut task = SendTask::new(&send, outbox_key);
-        if let Stage::Sending { .. } = send.stage {
-            let lost = Step::Lost(Stage::Queued { due });
-            match self.sends.step(&task, lost, self.clock.now().into()).await? {
+        if let Stage::Unknown(_) = send.stage {
+            let repeated = Step::Repeated(Stage::Queued { due });
+            match self.sends.step(&task, repeated, self.clock.now().into()).await? {
                 Some(after) => task = task.renewed(&after),
                 None => return Ok(None),
             }

@@ -29,7 +29,7 @@ use spillway_service::grant::GrantIds;
 use spillway_service::new_limits::{LimitsError, NewLimits, NewTerms, WarmUpSince};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 /// Nothing waits, and nothing ever did.
@@ -78,8 +78,16 @@ impl Sends for NoSends {
         Ok(None)
     }
 
-    async fn finish(&self, _: &SendTask, _: &Outcome, _: StepNote<'_>) -> Result<(), StoreError> {
-        Ok(())
+    async fn finish(&self, _: &SendTask, _: &Outcome, _: StepNote<'_>) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn close(&self, _: &SendId, _: &Outcome, _: Timestamp) -> Result<Closed, StoreError> {
+        Ok(Closed::Known)
+    }
+
+    async fn unsent(&self, _: &[SendId]) -> Result<Vec<SendId>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn finish_unclaimed(

@@ -62,6 +62,7 @@ fn task(person: &str, campaign: &str) -> SendTask {
         attempt: 0,
         failures: 0,
         earlier: Earlier::NotSent,
+        repeats: 0,
         made_at: None,
         stand_in: None,
         is_cleared: false,

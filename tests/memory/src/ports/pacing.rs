@@ -6,8 +6,10 @@ use spillway_core::budget::Budget;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
+use spillway_core::unknown::EchoWatch;
 use spillway_service::port::{
-    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Moved, Read, Saved, StoreError,
+    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, EchoWatches, Moved, Read, Saved,
+    StoreError,
 };
 
 use super::{Did, Ports, Requests, World};
@@ -71,6 +73,29 @@ impl<A: Requests> Budgets for Ports<A> {
         self.0
             .request("note a person's unit", |world| {
                 world.tables().note_counted(account, person, at);
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl<A: Requests> EchoWatches for Ports<A> {
+    async fn load(&self, account: &AccountId, _: Read) -> Result<EchoWatch, StoreError> {
+        self.0
+            .request("load the watch for echoes", |world| {
+                world.tables().watches.get(account).cloned().unwrap_or_default()
+            })
+            .await
+    }
+
+    async fn save(
+        &self,
+        account: &AccountId,
+        next: &EchoWatch,
+    ) -> Result<Saved<EchoWatch>, StoreError> {
+        self.0
+            .request("save the watch for echoes", |world| {
+                tables::save(&mut world.tables().watches, account, next)
             })
             .await
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TOKEN_AGE_MIN, WEBHOOK_FIELDS};
-use spillway_meta::graph::{CommentItem, MediaItem, Page, Subscription};
+use spillway_meta::graph::{CommentItem, Conversation, MediaItem, Page, Subscription};
 use spillway_meta::webhook::{CommentEvent, Commenter};
 use spillway_service::account::SealedToken;
 
@@ -49,6 +49,8 @@ pub(crate) enum Told {
     Media(Page<MediaItem>),
     /// Comments.
     Comments(Page<CommentItem>),
+    /// A conversation, if there is one.
+    Conversation(Option<Conversation>),
 }
 
 /// An account that is kept up.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use spillway_core::id::{AccountId, CommentId, RecipientId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::{Answered, CONNECT_TIMEOUT, CallError, Sent};
+use spillway_meta::graph::{Answered, CONNECT_TIMEOUT, CallError, Conversation, Sent};
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Graph, StoreError};
 
@@ -22,9 +22,12 @@ impl Graph for Host {
         &self,
         account: &Account,
         comment: &CommentId,
-        _: &str,
+        text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
+        let send = SendId { account: account.id.clone(), key: OnceKey::comment(comment) };
+        self.shared.world().says(send, text, metadata);
         self.call(&account.id, &account.token, Ask::Reply(comment.clone()), timeout).await
     }
 
@@ -33,9 +36,14 @@ impl Graph for Host {
         account: &Account,
         recipient: &RecipientId,
         text: &str,
+        metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.call(&account.id, &account.token, Ask::message(recipient, text), timeout).await
+        let ask = Ask::message(recipient, text);
+        if let Some(key) = ask.event() {
+            self.shared.world().says(SendId { account: account.id.clone(), key }, text, metadata);
+        }
+        self.call(&account.id, &account.token, ask, timeout).await
     }
 
     async fn comment_timestamp(
@@ -61,6 +69,22 @@ impl Graph for Host {
         let Answered { usage, server_date, .. } =
             self.call(&account.id, &account.token, ask, timeout).await?;
         let value = self.shared.world().meta.named_author(comment);
+        Ok(Answered { value, usage, server_date })
+    }
+
+    async fn conversation(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Option<Conversation>>, CallError> {
+        let ask = Ask::Conversation(person.clone());
+        let (Answered { usage, server_date, .. }, told) =
+            self.ask(&account.id, &account.token, ask, timeout).await?;
+        let value = match told {
+            Told::Conversation(conversation) => conversation,
+            _ => None,
+        };
         Ok(Answered { value, usage, server_date })
     }
 }

@@ -11,7 +11,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
@@ -32,6 +32,7 @@ const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
 const FINISH: &str = "finish a send";
 const NAME: &str = "name an answer";
+const CLOSE: &str = "end a send by its echo";
 
 #[async_trait]
 impl Sends for Host {
@@ -139,11 +140,11 @@ impl Sends for Host {
         task: &SendTask,
         outcome: &Outcome,
         _: StepNote<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let caller = self.caller();
         let ended = self.store(FINISH, |world| world.end(caller, task, outcome, Tables::end));
         match ended.await {
-            Ok(_) => Ok(()),
+            Ok(ended) => Ok(ended),
             Err(error) => {
                 let mut world = self.shared.world();
                 world.saw_unknown(&task.send);
@@ -151,6 +152,23 @@ impl Sends for Host {
                 Err(error)
             }
         }
+    }
+
+    async fn close(
+        &self,
+        send: &SendId,
+        outcome: &Outcome,
+        _: Timestamp,
+    ) -> Result<Closed, StoreError> {
+        self.store(CLOSE, |world| world.close(send, outcome)).await
+    }
+
+    async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError> {
+        self.store(CLOSE, |world| {
+            let as_of = world.read_as_of(Read::Eventual);
+            world.tables.unsent(sends, as_of)
+        })
+        .await
     }
 
     async fn finish_unclaimed(
@@ -286,6 +304,15 @@ impl World {
             None => self.event(format_args!("{by} {send} {} is no more", task.epoch)),
         }
         after
+    }
+
+    fn close(&mut self, send: &SendId, outcome: &Outcome) -> Closed {
+        let entry = self.tables.entries.get(send);
+        let before = entry.and_then(|entry| entry.ended()).map(|(outcome, _)| outcome.clone());
+        let closed = self.tables.close(send, outcome, self.now);
+        self.event(format_args!("the echo of {send}: {closed:?}"));
+        self.saw_closed(send, before.as_ref(), closed);
+        closed
     }
 
     fn end(

@@ -10,7 +10,7 @@ use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, StandIn
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 use super::{Sabotage, Sabotaged};
@@ -59,6 +59,7 @@ impl Sends for Sabotaged {
             attempt: 1,
             failures: 0,
             earlier: Earlier::NotSent,
+            repeats: 0,
             made_at: None,
             stand_in: None,
             is_cleared: false,
@@ -107,8 +108,21 @@ impl Sends for Sabotaged {
         task: &SendTask,
         outcome: &Outcome,
         note: StepNote<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.host.finish(task, outcome, note).await
+    }
+
+    async fn close(
+        &self,
+        send: &SendId,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<Closed, StoreError> {
+        self.host.close(send, outcome, at).await
+    }
+
+    async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError> {
+        self.host.unsent(sends).await
     }
 
     async fn finish_unclaimed(

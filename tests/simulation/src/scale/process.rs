@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use spillway_core::unknown::RetryUnknown;
 use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck};
 use spillway_service::deliver::Deliver;
+use spillway_service::echo::Echoes;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{EntryKeys, Ingest, Warm};
@@ -52,6 +54,13 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
         cursors: ports.clone(),
         backlogs: ports.clone(),
         queue: ports.clone(),
+        echoes: Echoes::new(
+            ports.clone(),
+            ports.clone(),
+            ids.clone(),
+            clock.clone(),
+            meter.clone(),
+        ),
         last_seen: ports,
         ids,
         entry_keys: EntryKeys::Person,
@@ -91,7 +100,9 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         sends: ports.clone(),
         backlogs: ports.clone(),
         queue: ports.clone(),
-        graph: ports,
+        graph: ports.clone(),
+        watches: ports,
+        retry_unknown: RetryUnknown::default(),
         ids,
         clock,
         check,
@@ -111,6 +122,8 @@ pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
         cursors: ports.clone(),
         sends: ports.clone(),
         backlogs: ports.clone(),
+        watches: ports.clone(),
+        retry_unknown: RetryUnknown::default(),
         queue: ports.clone(),
         runs: ports,
         ids,

@@ -9,7 +9,7 @@ use spillway_core::quota::Tier;
 use spillway_service::admin::plan::Unnamed;
 
 use super::limits::{BY_HAND, Base, Limits, Other, Pace, Shape};
-use super::{AccountPlan, Headers, Processes, Rates, Scenario, Theme, Trouble};
+use super::{AccountPlan, Headers, Processes, Rates, Scenario, Theme, Trouble, Unknowns};
 use super::{HOLD_MAX, draw, people, upkeep};
 use crate::dice::Dice;
 
@@ -110,6 +110,7 @@ impl Scenario {
         Self {
             theme: Theme::Administration,
             seed,
+            unknowns: Unknowns::drawn(Theme::Administration, seed),
             trouble,
             start,
             app: None,

@@ -6,7 +6,7 @@ use super::limits::Limits;
 use super::people;
 use super::{
     AccountPlan, Asks, CommentPlan, Headers, Nature, Processes, Rates, Scenario, Surface, Theme,
-    Trouble,
+    Trouble, Unknowns,
 };
 use crate::dice::Dice;
 
@@ -49,6 +49,7 @@ impl Scenario {
             calm_at: start,
             end: start + 2 * drained,
             prompt: None,
+            unknowns: Unknowns::WITHOUT_ECHOES,
             accounts,
         }
     }

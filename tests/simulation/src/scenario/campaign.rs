@@ -8,7 +8,7 @@ use spillway_service::ingest::MessageLane;
 use super::limits::{Base, Limits, Pace, Shape};
 use super::{
     AccountPlan, Asks, CommentPlan, Headers, Nature, Processes, Rates, Scenario, Surface, Theme,
-    Trouble,
+    Trouble, Unknowns,
 };
 use super::{messages, people};
 use crate::dice::Dice;
@@ -66,6 +66,7 @@ impl Scenario {
         Self {
             theme: Theme::Campaign,
             seed,
+            unknowns: Unknowns::drawn(Theme::Campaign, seed),
             trouble: Trouble::None,
             start,
             app: None,

@@ -9,7 +9,7 @@ use super::limits::{Base, Limits, Pace, Shape};
 use super::people;
 use super::{
     AccountPlan, Asks, CommentPlan, Headers, Nature, Outage, Processes, Rates, Scenario, Surface,
-    Theme, Trouble,
+    Theme, Trouble, Unknowns,
 };
 use crate::dice::Dice;
 
@@ -78,6 +78,7 @@ impl Scenario {
         Self {
             theme: Theme::Crowd,
             seed,
+            unknowns: Unknowns::drawn(Theme::Crowd, seed),
             trouble: Trouble::None,
             start,
             app: None,

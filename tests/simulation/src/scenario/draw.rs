@@ -12,6 +12,7 @@ use super::limits::{Base, Counted, Limits, Other, Pace, Row, Shape};
 use super::people::{self, Pattern};
 use super::{
     AccountPlan, Headers, Outage, Post, Processes, Rates, Scenario, Spell, Struck, Theme, Trouble,
+    Unknowns,
 };
 use super::{HOLD_MAX, jobs, messages, upkeep};
 use crate::dice::Dice;
@@ -115,6 +116,7 @@ impl Scenario {
         Self {
             theme: Theme::Anything,
             seed,
+            unknowns: Unknowns::drawn(Theme::Anything, seed),
             trouble,
             start,
             app,

@@ -8,7 +8,7 @@ use spillway_service::ingest::MessageLane;
 use super::limits::{Base, Limits, Pace, Shape};
 use super::{
     AccountPlan, Asks, CommentPlan, Headers, Nature, Processes, Rates, Scenario, Spell, Struck,
-    Surface, Theme, Trouble,
+    Surface, Theme, Trouble, Unknowns,
 };
 use super::{messages, people};
 use crate::dice::Dice;
@@ -68,6 +68,7 @@ impl Scenario {
         Self {
             theme: Theme::Refusals,
             seed,
+            unknowns: Unknowns::drawn(Theme::Refusals, seed),
             trouble: Trouble::Meta,
             start,
             app: None,

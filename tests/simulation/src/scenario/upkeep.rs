@@ -10,7 +10,7 @@ use spillway_core::quota::Tier;
 use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
 use super::{
     AccountPlan, Asked, Asks, CommentPlan, HOLD_MAX, Headers, KeptUp, ListOrder, Listing, Nature,
-    Processes, Rates, Scenario, Spell, Struck, Surface, Theme, Trouble,
+    Processes, Rates, Scenario, Spell, Struck, Surface, Theme, Trouble, Unknowns,
 };
 use super::{draw, people};
 use crate::dice::Dice;
@@ -108,6 +108,7 @@ impl Scenario {
         Self {
             theme: Theme::Upkeep,
             seed,
+            unknowns: Unknowns::drawn(Theme::Upkeep, seed),
             trouble,
             start,
             app: None,

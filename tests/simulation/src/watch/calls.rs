@@ -46,8 +46,6 @@ pub(super) struct Accepted {
     at: u64,
     /// Whether its end is known: neither its answer nor the record of it was lost.
     is_known: bool,
-    /// Whether its lease ended before anybody had recorded how it went.
-    pub(super) is_unrecorded: bool,
 }
 
 /// The time that an answer of Meta's may take, in milliseconds.
@@ -92,7 +90,9 @@ impl World {
             Ask::Message { event, .. } => {
                 Some(SendId { account: account.clone(), key: event.clone() })
             }
-            Ask::Age(_) | Ask::Author(_) | Ask::Tool(_) | Ask::Keep(_) => None,
+            Ask::Age(_) | Ask::Author(_) | Ask::Conversation(_) | Ask::Tool(_) | Ask::Keep(_) => {
+                None
+            }
         }
     }
 
@@ -124,6 +124,10 @@ impl World {
                 && claim.invocation == caller.invocation
         };
         let claimed = stands.zip(self.watch.claims.get(send));
+        // The echo of an earlier attempt may have come since it was claimed.
+        if self.watch.closed.contains(send) {
+            return;
+        }
         if !claimed.is_some_and(|(found, claim)| is_ours(found, claim)) {
             self.broken(format!("{} calls for {send} without a claim", caller.invocation));
         }
@@ -146,8 +150,8 @@ impl World {
         }
     }
 
-    /// A call is about to be made: with time for its answer, of an age once, and of a message to a
-    /// person never again where nobody knows of an earlier one.
+    /// A call is about to be made: with time for its answer, of an age once, and for a send never
+    /// again where nobody knows whether the last one arrived, unless a repeat was allowed.
     pub(crate) fn sees_attempt(
         &mut self,
         caller: Caller,
@@ -170,10 +174,22 @@ impl World {
                 self.broken(format!("the age of {send} is asked for again"));
             }
         }
-        let Ask::Message { event, .. } = ask else { return };
-        let send = SendId { account: account.clone(), key: event.clone() };
-        if !self.watch.unknown.insert(send.clone()) {
+        let Some(send) = self.send_for(caller, account, ask) else { return };
+        let waiting = self.tables.entries.get(&send).and_then(Recording::waiting);
+        let repeats = waiting.map_or(0, |send| send.repeats);
+        if !self.watch.unknown.insert(send.clone()) && repeats == 0 {
             self.broken(format!("{send} is made again, and may have arrived before"));
+        }
+    }
+
+    /// Nobody gets more than one surplus DM, and none where nothing may be repeated.
+    fn check_surplus(&mut self, send: &SendId, reached: u32) {
+        let allowed = 1 + self.scenario.unknowns.retry.left(0);
+        if reached > 1 {
+            self.record.count("surplus DM");
+        }
+        if reached > allowed {
+            self.broken(format!("{send} has reached its person {reached} times"));
         }
     }
 
@@ -219,27 +235,12 @@ impl World {
     /// A call has taken effect.
     pub(crate) fn saw_accepted(&mut self, caller: Caller, account: &AccountId, ask: &Ask) {
         let Some(send) = self.send_for(caller, account, ask) else { return };
-        let accepted = Accepted {
-            invocation: caller.invocation,
-            at: self.now,
-            is_known: true,
-            is_unrecorded: false,
+        let accepted = Accepted { invocation: caller.invocation, at: self.now, is_known: true };
+        let reached = match ask {
+            Ask::Reply(comment) => self.meta.accepted(comment),
+            _ => self.meta.messages_accepted(&send),
         };
-        if self.meta.messages_accepted(&send) > 1 {
-            self.broken(format!("{send} came twice"));
-        }
-        if let Ask::Reply(comment) = ask
-            && self.meta.accepted(comment) > 1
-        {
-            // Meta takes a second reply after an error that was none. Who died before recording
-            // that error leaves a send of which nobody knows more than that it was claimed.
-            let first = self.watch.accepted.get(&send);
-            if first.is_some_and(|first| first.is_unrecorded) {
-                self.record.count("second reply, the first not recorded");
-            } else {
-                self.broken(format!("{send} has two replies"));
-            }
-        }
+        self.check_surplus(&send, reached);
         self.saw_passed(&send);
         self.watch.accepted.insert(send, accepted);
     }
@@ -258,10 +259,10 @@ impl World {
         {
             self.saw_unknown(&send);
         }
-        if let (Ask::Message { .. }, Some(event)) = (ask, ask.event())
+        if let Some(send) = self.send_for(caller, account, ask)
             && is_clear(says)
         {
-            self.watch.unknown.remove(&SendId { account: account.clone(), key: event });
+            self.watch.unknown.remove(&send);
         }
         // Tools have nobody to tell.
         if matches!(ask, Ask::Tool(_)) {

@@ -5,6 +5,7 @@ use spillway_core::send::{Address, CancelReason, FailReason, Outcome, PendingSen
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
+use spillway_service::port::Closed;
 use spillway_service::send_task::SendTask;
 
 use super::{Caller, ClockState, Watch};
@@ -181,13 +182,15 @@ impl World {
                     claim.epoch = task.epoch + 1;
                 }
             }
+            Step::Unknown(_) | Step::Looked { .. } => {}
             Step::To(stage)
             | Step::Failed(stage)
             | Step::Lost(stage)
+            | Step::Repeated(stage)
             | Step::Replaced(stage)
             | Step::Cleared(stage) => {
-                if let (Step::Lost(_), Some(accepted)) = (step, self.watch.accepted.get_mut(send)) {
-                    accepted.is_unrecorded = true;
+                if let Step::Repeated(_) = step {
+                    self.record.count("repeated");
                 }
                 if let Stage::Queued { due } = stage {
                     self.check_due(caller, send, due);
@@ -210,6 +213,29 @@ impl World {
         let ahead = millis(due.since(self.time()));
         if ahead > DUE_MS_MAX && caller.clock == ClockState::Right && !self.had_wrong_clocks() {
             self.broken(format!("{send} is queued for {ahead} ms from now"));
+        }
+    }
+
+    /// An echo was told of this send, which had ended as `before` says, or waited.
+    pub(crate) fn saw_closed(&mut self, send: &SendId, before: Option<&Outcome>, closed: Closed) {
+        let tally = &mut self.watch.tally;
+        match (closed, before) {
+            (Closed::Known, _) => return,
+            (Closed::Ended, _) => tally.waiting -= 1,
+            (Closed::Corrected, Some(Outcome::Failed { .. })) => tally.failed -= 1,
+            (Closed::Corrected, Some(Outcome::Expired)) => tally.expired -= 1,
+            (Closed::Corrected, Some(Outcome::Cancelled { .. })) => tally.cancelled -= 1,
+            (Closed::Corrected, Some(Outcome::Sent { .. }) | None) => {}
+        }
+        tally.sent += 1;
+        self.record.count(match closed {
+            Closed::Ended => "sent, by its echo",
+            Closed::Corrected | Closed::Known => "sent after all, by its echo",
+        });
+        self.watch.open_claims.remove(send);
+        self.watch.closed.insert(send.clone());
+        if self.watch.accepted_at(send).is_none() {
+            self.broken(format!("{send} is ended by an echo, and nobody was sent anything"));
         }
     }
 
@@ -272,6 +298,7 @@ impl World {
                 .iter()
                 .map(|new| SendId { account: account.clone(), key: new.key.clone() })
                 .collect(),
+            Told::Echo(_) => Vec::new(),
         };
         for send in wanted {
             let plan = self.scenario.account(&send.account);

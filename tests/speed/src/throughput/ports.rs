@@ -15,13 +15,13 @@ use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, PendingSend, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::busy::Busy;
-use spillway_meta::graph::{Answered, CallError, Sent};
+use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
 use spillway_service::account::Account;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, Entry, Graph, Moved, Queued,
-    Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Cursors, Entry, Graph, Moved,
+    Queued, Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
 };
 use spillway_service::send_task::SendTask;
 
@@ -89,7 +89,9 @@ measured! { Sends:
     fn put_batches(batches: &[OutboxBatch]) -> Stored<()>;
     fn record(sends: &[(OutboxKey, PendingSend)]) -> Vec<Result<Recorded, StoreError>>;
     fn step(task: &SendTask, step: Step, note: StepNote<'_>) -> Stored<Option<PendingSend>>;
-    fn finish(task: &SendTask, outcome: &Outcome, note: StepNote<'_>) -> Stored<()>;
+    fn finish(task: &SendTask, outcome: &Outcome, note: StepNote<'_>) -> Stored<bool>;
+    fn close(send: &SendId, outcome: &Outcome, at: Timestamp) -> Stored<Closed>;
+    fn unsent(sends: &[SendId]) -> Stored<Vec<SendId>>;
     fn finish_unclaimed(task: &SendTask, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
     fn entries(sends: &[SendId], read: Read) -> Stored<Vec<Entry>>;
     fn batches(account: &AccountId, after: Option<&OutboxKey>, limit: usize) -> Stored<Vec<OutboxBatch>>;
@@ -115,10 +117,12 @@ measured! { ReleaseQueue:
 
 measured! { Graph:
     fn prepare(account: &Account) -> Stored<()>;
-    fn private_reply(account: &Account, comment: &CommentId, text: &str, timeout: Duration)
+    fn private_reply(account: &Account, comment: &CommentId, text: &str, metadata: &str, timeout: Duration)
         -> Result<Answered<Sent>, CallError>;
-    fn message(account: &Account, recipient: &RecipientId, text: &str, timeout: Duration)
+    fn message(account: &Account, recipient: &RecipientId, text: &str, metadata: &str, timeout: Duration)
         -> Result<Answered<Sent>, CallError>;
+    fn conversation(account: &Account, person: &RecipientId, timeout: Duration)
+        -> Result<Answered<Option<Conversation>>, CallError>;
     fn comment_timestamp(account: &Account, comment: &CommentId, timeout: Duration)
         -> Result<Answered<Option<Timestamp>>, CallError>;
     fn comment_author(account: &Account, comment: &CommentId, timeout: Duration)

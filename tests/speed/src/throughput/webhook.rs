@@ -56,7 +56,7 @@ pub(super) fn measure(comments: usize, runs: usize, quotas: &QuotaOptions) -> Re
             Event::Comment(comment) => {
                 campaigns.matching(&comment.candidate(&comment.all_media())).is_some()
             }
-            Event::Other { .. } => false,
+            Event::Echo(_) | Event::Other { .. } => false,
         };
         Some(delivery.events.iter().filter(matched).count())
     };

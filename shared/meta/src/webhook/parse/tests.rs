@@ -6,7 +6,7 @@ use spillway_core::id::AccountId;
 
 use super::*;
 use crate::json;
-use crate::webhook::{CommentEvent, CommentKind, Commenter, Event, SkipReason};
+use crate::webhook::{CommentEvent, CommentKind, Commenter, Echo, Event, SkipReason};
 
 const COMMENTS: &[u8] = include_bytes!("../../../fixtures/comments.json");
 const FLAT: &[u8] = include_bytes!("../../../fixtures/comments_flat.json");
@@ -133,6 +133,48 @@ fn a_live_comment_is_not_own_for_its_self_ig_scoped_id() {
     assert_eq!(comment.kind, CommentKind::Live);
     assert_eq!(comment.id.as_str(), "17890000000000035");
     assert!(!comment.is_own());
+}
+
+#[test]
+fn an_echo_is_read_in_both_forms_and_never_as_a_message_to_the_account() {
+    let delivery = parse(include_bytes!("../../../fixtures/echoes.json")).expect("delivery");
+    let account = "17841400000000001";
+    let echo = |message: &str, metadata: Option<&str>, recipient: &str, millis| {
+        Event::Echo(Echo {
+            account: account.into(),
+            message: Some(message.to_owned()),
+            metadata: metadata.map(str::to_owned),
+            recipient: Some(recipient.into()),
+            sent_at: Some(Timestamp::from_millis(millis)),
+        })
+    };
+    let (first, second) = ("aWdfZAG1faXRlbToxOm01", "aWdfZAG1faXRlbToxOm02");
+    let odd = Event::Echo(Echo {
+        account: account.into(),
+        message: None,
+        metadata: None,
+        recipient: None,
+        sent_at: Some(Timestamp::from_millis(1_790_000_000_999)),
+    });
+    assert_eq!(
+        delivery.events,
+        [
+            echo("m4", Some("spillway:2"), "5260000000000012", 1_790_000_000_000),
+            echo(
+                first,
+                Some("spillway:17890000000000001#2"),
+                "5260000000000011",
+                1_790_000_000_001
+            ),
+            echo(second, None, "5260000000000011", 1_790_000_000_002),
+            other(account, "messages"),
+            odd,
+            other(account, "messages"),
+        ]
+    );
+    assert_eq!(delivery.skipped, []);
+    let shown = format!("{delivery:?}");
+    assert!(!shown.contains("guide") && !shown.contains("Ana"), "{shown}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 
 use super::{MESSAGING_FIELDS, timestamp};
@@ -65,6 +65,8 @@ struct Value {
     text: Option<String>,
     media: Option<Named<Media>>,
     parent_id: Option<Id>,
+    #[serde(rename = "message")]
+    _message: Option<NoEcho>,
 }
 
 #[derive(Deserialize)]
@@ -120,7 +122,7 @@ impl Change<'_> {
             "live_comments" => CommentKind::Live,
             _ => return Some(Event::Other { account, field: self.field.into_owned() }),
         };
-        let Named(Value { id, comment_id, from, text, media, parent_id }) = self.value?;
+        let Named(Value { id, comment_id, from, text, media, parent_id, .. }) = self.value?;
         let Id(id) = id.or(comment_id)?;
         let (media, original_media, ad) = match media {
             Some(Named(Media { id, original_media_id, ad_id })) => (id, original_media_id, ad_id),
@@ -203,13 +205,73 @@ impl<'de> Visitor<'de> for MessageVisitor {
         struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
         let mut first = None;
-        while let Some((Key(key), value)) = map.next_entry::<_, Option<IgnoredAny>>()? {
+        while let Some(Key(key)) = map.next_key()? {
             let nth = MESSAGING_FIELDS.iter().position(|(member, _)| *member == key);
-            if let (Some(nth), Some(IgnoredAny)) = (nth, value) {
+            let has_value = match &*key {
+                "message" => map.next_value::<Option<NoEcho>>()?.is_some(),
+                _ => map.next_value::<Option<IgnoredAny>>()?.is_some(),
+            };
+            if let Some(nth) = nth.filter(|_| has_value) {
                 first = Some(first.map_or(nth, |first: usize| first.min(nth)));
             }
         }
         Ok(Message(first.map_or("messaging", |nth| MESSAGING_FIELDS[nth].1)))
+    }
+}
+
+/// A message that does not say whether it is an echo, and so is none; or anything else in its place.
+struct NoEcho;
+
+impl<'de> Deserialize<'de> for NoEcho {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NoEchoVisitor)
+    }
+}
+
+struct NoEchoVisitor;
+
+impl<'de> Visitor<'de> for NoEchoVisitor {
+    type Value = NoEcho;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message that is no echo")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<NoEcho, E> {
+        Ok(NoEcho)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<NoEcho, E> {
+        Ok(NoEcho)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<NoEcho, E> {
+        Ok(NoEcho)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<NoEcho, E> {
+        Ok(NoEcho)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<NoEcho, E> {
+        Ok(NoEcho)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<NoEcho, A::Error> {
+        while values.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(NoEcho)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NoEcho, A::Error> {
+        #[derive(Deserialize)]
+        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        while let Some((Key(key), IgnoredAny)) = map.next_entry()? {
+            if key == "is_echo" {
+                return Err(serde::de::Error::custom("it may be an echo"));
+            }
+        }
+        Ok(NoEcho)
     }
 }
 

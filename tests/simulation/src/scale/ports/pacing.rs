@@ -6,11 +6,12 @@ use spillway_core::budget::{Budget, Revision};
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::pace::Cursor;
 use spillway_core::time::Timestamp;
+use spillway_core::unknown::EchoWatch;
 use spillway_service::account::Account;
 use spillway_service::keys;
 use spillway_service::port::{
-    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, LastSeen, Moved, Read, Saved,
-    StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, EchoWatches, LastSeen, Moved,
+    Read, Saved, StoreError,
 };
 
 use super::Ports;
@@ -34,6 +35,29 @@ impl Accounts for Ports {
     async fn revision(&self, account: &AccountId) -> Result<Option<Revision>, StoreError> {
         self.state(&keys::account(account), read(Read::Eventual, 0), |_| ()).await;
         Ok(self.shared.plan.account(account).map(|(account, _)| account.revision))
+    }
+}
+
+#[async_trait]
+impl EchoWatches for Ports {
+    async fn load(&self, account: &AccountId, how: Read) -> Result<EchoWatch, StoreError> {
+        Ok(self
+            .state(&keys::pace(account), read(how, 0), |store| {
+                store.tables.watches.get(account).cloned().unwrap_or_default()
+            })
+            .await)
+    }
+
+    async fn save(
+        &self,
+        account: &AccountId,
+        next: &EchoWatch,
+    ) -> Result<Saved<EchoWatch>, StoreError> {
+        Ok(self
+            .state(&keys::pace(account), WRITE, |store| {
+                tables::save(&mut store.tables.watches, account, next)
+            })
+            .await)
     }
 }
 

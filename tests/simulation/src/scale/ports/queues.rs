@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::error::GraphError;
-use spillway_meta::graph::{Answered, CallError, Sent};
+use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
 use spillway_meta::usage::Usage;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -103,6 +103,7 @@ impl Graph for Ports {
         _: &Account,
         comment: &CommentId,
         _: &str,
+        _: &str,
         _: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let answer = self.call(comment);
@@ -114,6 +115,7 @@ impl Graph for Ports {
         &self,
         _: &Account,
         _: &RecipientId,
+        _: &str,
         _: &str,
         _: Duration,
     ) -> Result<Answered<Sent>, CallError> {
@@ -136,6 +138,15 @@ impl Graph for Ports {
         _: &CommentId,
         _: Duration,
     ) -> Result<Answered<Option<RecipientId>>, CallError> {
+        Ok(Answered::default())
+    }
+
+    async fn conversation(
+        &self,
+        _: &Account,
+        _: &RecipientId,
+        _: Duration,
+    ) -> Result<Answered<Option<Conversation>>, CallError> {
         Ok(Answered::default())
     }
 }

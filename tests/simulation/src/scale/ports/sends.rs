@@ -9,7 +9,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::keys;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
 use spillway_service::send_task::SendTask;
 
 use super::Ports;
@@ -127,13 +127,40 @@ impl Sends for Ports {
         task: &SendTask,
         outcome: &Outcome,
         note: StepNote<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let cost = self.update(&task.send);
-        self.sends(&keys::entry(&task.send), cost, |store| {
-            store.tables.end(task, outcome, note.at.as_millis())
-        })
-        .await;
-        Ok(())
+        Ok(self
+            .sends(&keys::entry(&task.send), cost, |store| {
+                store.tables.end(task, outcome, note.at.as_millis())
+            })
+            .await)
+    }
+
+    async fn close(
+        &self,
+        send: &SendId,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<Closed, StoreError> {
+        let cost = self.update(send);
+        Ok(self
+            .sends(&keys::entry(send), cost, |store| {
+                store.tables.close(send, outcome, at.as_millis())
+            })
+            .await)
+    }
+
+    async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError> {
+        let unsent = {
+            let mut store = self.shared.store();
+            for send in sends {
+                let cost = read(Read::Eventual, stored_bytes(&store, send));
+                store.ask(self.function, Table::Sends, &keys::entry(send), cost);
+            }
+            store.tables.unsent(sends, u64::MAX)
+        };
+        self.ask_store(sends.len().div_ceil(BATCH_GET)).await;
+        Ok(unsent)
     }
 
     async fn finish_unclaimed(

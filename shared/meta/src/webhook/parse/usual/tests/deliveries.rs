@@ -122,7 +122,7 @@ impl Json {
 }
 
 /// Every name that is known, and others, some of them spelled oddly.
-const KEYS: [&str; 34] = [
+const KEYS: [&str; 35] = [
     "object",
     "entry",
     "id",
@@ -151,6 +151,7 @@ const KEYS: [&str; 34] = [
     "pass_thread_control",
     "take_thread_control",
     "request_thread_control",
+    "is_echo",
     "unknown",
     "",
     "\\u0069d",
@@ -159,7 +160,7 @@ const KEYS: [&str; 34] = [
     "te\\/xt",
 ];
 
-const ODD: [&str; 29] = [
+const ODD: [&str; 30] = [
     "null",
     "true",
     "0",
@@ -188,6 +189,7 @@ const ODD: [&str; 29] = [
     "[null]",
     "[[[{}]]]",
     r#"{"id":"5"}"#,
+    r#"{"is_echo":true,"metadata":"spillway:1"}"#,
     r#"{"id":null,"id":"5","message":null,"read":{}}"#,
 ];
 

@@ -1,0 +1,169 @@
+//! Echoes: Meta tells of each message that the account has sent. One that carries the stamp of a
+//! send ends this send, before the call's own answer, after it, or where there was none.
+//!
+//! Nearly every echo is of a DM whose answer was heard. It costs a share of an eventual read, and no
+//! write. While an attempt of the account is unknown, it is also noted for which minutes echoes have
+//! come: where those of others have come, and one has not, its message did not arrive.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spillway_core::id::{AccountId, SendId};
+use spillway_core::send::Outcome;
+use spillway_core::stamp::Stamp;
+use spillway_core::time::Timestamp;
+use spillway_core::unknown::EchoWatch;
+use spillway_meta::webhook::Echo;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::grant::GrantIds;
+use crate::metrics::Meter;
+use crate::port::{Closed, EchoWatches, Read, Sends, StoreError};
+use crate::ttl_cache::TtlCache;
+use crate::versioned::{EchoWatchOf, measure_and_replace};
+
+/// How long a process goes on with a watch that it has read. It notices one that was opened since
+/// so much later.
+const WATCH_REMEMBERED: Duration = Duration::from_secs(30);
+
+/// About the heap that a watch takes.
+const WATCH_BYTES: usize = 256;
+
+/// Lost races for a watch after which an echo is not noted: those that came first were.
+const WATCH_TRIES: usize = 4;
+
+/// Takes in echoes.
+pub struct Echoes {
+    sends: Arc<dyn Sends>,
+    watches: Arc<dyn EchoWatches>,
+    ids: Arc<GrantIds>,
+    clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
+    /// The watches that this process has read.
+    watched: TtlCache<AccountId, EchoWatch>,
+}
+
+/// Echoes of a delivery, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Echoed {
+    /// Those that carry the stamp of a send.
+    pub ours: usize,
+    /// Those of nobody's send: a person or another app wrote.
+    pub others: usize,
+    /// Sends that they have ended.
+    pub closed: usize,
+}
+
+impl Echoes {
+    /// Ends sends in `sends`, and notes in `watches` that echoes come. `meter` counts the sends that
+    /// have ended.
+    pub fn new(
+        sends: Arc<dyn Sends>,
+        watches: Arc<dyn EchoWatches>,
+        ids: Arc<GrantIds>,
+        clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        let watched = TtlCache::new(&clock);
+        Self { sends, watches, ids, clock, meter, watched }
+    }
+
+    /// Ends the sends that these echoes of one account belong to. An echo never asks for a DM.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer. Taking them in again is right.
+    pub(crate) async fn take_in(
+        &self,
+        account: &AccountId,
+        echoes: &[Echo],
+    ) -> Result<Echoed, StoreError> {
+        let mut ours: BTreeMap<SendId, (Stamp, &Echo)> = BTreeMap::new();
+        for echo in echoes {
+            if let Some(stamp) = echo.metadata.as_deref().and_then(Stamp::decode) {
+                let send = SendId { account: account.clone(), key: stamp.key.clone() };
+                ours.insert(send, (stamp, echo));
+            }
+        }
+        let mut echoed = Echoed {
+            ours: ours.len(),
+            others: echoes.iter().filter(|echo| !is_ours(echo)).count(),
+            closed: 0,
+        };
+        if ours.is_empty() {
+            return Ok(echoed);
+        }
+        let sends: Vec<SendId> = ours.keys().cloned().collect();
+        for send in self.sends.unsent(&sends).await? {
+            let Some((stamp, echo)) = ours.get(&send) else { continue };
+            echoed.closed += usize::from(self.close(&send, stamp, echo).await?);
+        }
+        let made_at: Vec<Timestamp> = ours.values().filter_map(|(_, echo)| echo.sent_at).collect();
+        if let Err(error) = self.note(account, &made_at).await {
+            warn!(%account, %error, "not noted that echoes come");
+        }
+        Ok(echoed)
+    }
+
+    async fn close(&self, send: &SendId, stamp: &Stamp, echo: &Echo) -> Result<bool, StoreError> {
+        let outcome = Outcome::Sent {
+            recipient: echo.recipient.clone(),
+            message: echo.message.clone(),
+            variant: stamp.variant,
+        };
+        match self.sends.close(send, &outcome, self.clock.now()).await? {
+            Closed::Ended => {
+                info!(%send, "sent: its echo has come");
+                self.meter.ended(&outcome);
+                Ok(true)
+            }
+            // It was counted when it ended.
+            Closed::Corrected => {
+                info!(%send, "sent after all: its echo has come");
+                Ok(true)
+            }
+            Closed::Known => Ok(false),
+        }
+    }
+
+    /// Notes that echoes of messages of these instants have come, if an attempt of the account is
+    /// unknown.
+    async fn note(&self, account: &AccountId, made_at: &[Timestamp]) -> Result<(), StoreError> {
+        let watch = match self.watched.get(account) {
+            Some(watch) => watch,
+            None => self.watches.load(account, Read::Eventual).await?,
+        };
+        let now = self.clock.now();
+        let note = |watch: &EchoWatch| ((), watch.noted(made_at, now, self.ids.next()));
+        let stored = EchoWatchOf(&*self.watches, account);
+        let noted = measure_and_replace(&stored, watch, WATCH_TRIES, note).await?;
+        if let Some(noted) = noted {
+            let watch = noted.after.unwrap_or(noted.before);
+            self.watched.put(account.clone(), watch, WATCH_BYTES, WATCH_REMEMBERED);
+        }
+        Ok(())
+    }
+}
+
+fn is_ours(echo: &Echo) -> bool {
+    echo.metadata.as_deref().and_then(Stamp::decode).is_some()
+}
+
+/// Lets it be noted which echoes come, after an attempt of the account whose outcome is unknown.
+pub(crate) async fn open_watch(
+    watches: &dyn EchoWatches,
+    account: &AccountId,
+    ids: &GrantIds,
+    now: Timestamp,
+) {
+    let opened = async {
+        let watch = watches.load(account, Read::Eventual).await?;
+        let open = |watch: &EchoWatch| ((), watch.opened(now, ids.next()));
+        let stored = EchoWatchOf(watches, account);
+        measure_and_replace(&stored, watch, WATCH_TRIES, open).await.map(|_| ())
+    };
+    if let Err(error) = opened.await {
+        warn!(%account, %error, "echoes are not noted: the conversation will be read instead");
+    }
+}
