@@ -178,10 +178,13 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
 pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyhow::Error {
     let mut reasons = String::new();
     for Mistake { line, reason } in &error.mistakes {
-        let source = text.lines().nth(line - 1).unwrap_or_default().trim_end();
-        // A terminal would act on them.
-        let source = source.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
-        let _ = write!(reasons, "{file}:{line}: {reason}{}\n  {line} | {source}\n", help(reason));
+        let _ = writeln!(reasons, "{file}:{line}: {reason}{}", help(reason));
+        if let Some(source) = text.lines().nth(line - 1) {
+            // A terminal would act on some, and others would hide or turn what is beside them.
+            let is_odd = |c: char| (c.is_control() && c != '\t') || accounts_file::is_invisible(c);
+            let source = source.trim_end().replace(is_odd, "\u{fffd}");
+            let _ = writeln!(reasons, "  {line} | {source}");
+        }
     }
     Refused { file: file.to_owned(), reasons: reasons.trim_end().to_owned() }.into()
 }
