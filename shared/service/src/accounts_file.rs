@@ -52,6 +52,30 @@ pub struct NewAccount {
     pub campaigns: Vec<Campaign>,
 }
 
+/// Returns what may surprise the writers of these limits: figures above Meta's, and rows that never
+/// bind. It is the same wherever a file is read, and said once for each profile and tier.
+pub fn limit_notes<'a>(rules: impl IntoIterator<Item = &'a Rules>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for rules in rules {
+        let (profile, tier) = (rules.profile(), rules.terms().tier);
+        for warning in profile.warnings(tier) {
+            let note = format!("profile `{}`, tier {}: {warning}", profile.name, u8::from(tier));
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    notes
+}
+
+impl NewAccount {
+    /// Returns its limits if the file says any figure of them: a profile or a tier.
+    pub fn named_limits(&self) -> Option<&Rules> {
+        let is_named = self.given.profile.is_some() || self.given.terms.tier.is_some();
+        is_named.then_some(&self.rules)
+    }
+}
+
 /// The most mistakes that are reported: each costs another look at the file.
 const MISTAKES_MAX: usize = 100;
 
