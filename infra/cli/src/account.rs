@@ -9,19 +9,23 @@ use clap::{Args, Subcommand};
 use spillway_core::active_hours::{TimeOfDay, Zone};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
+use spillway_core::profile::Profile;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
+use spillway_core::status::State;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::accounts::{
     AccountView, HoldView, LimitsView, ResumedView, differences,
 };
 use spillway_service::admin::removal::RemovedView;
-use spillway_service::new_limits::{NewLimits, NewTerms, WarmUpSince};
+use spillway_service::new_limits::{LimitsError, NewLimits, NewTerms, WarmUpSince};
 
+use crate::arguments;
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
+use crate::exit::WrongUsage;
 use crate::limits;
-use crate::output::{Columns, Output, Paint, Times, counted, note, paint, parse_span, span};
+use crate::output::{Columns, Output, Paint, Times, counted, note, paint, span};
 use crate::progress::Progress;
 
 /// What is done with accounts.
@@ -39,7 +43,8 @@ This reads the whole state table, since there is no index of accounts.")]
     #[command(after_help = "Example:\n  spillway account show 17841400000000001")]
     Show {
         /// The account's id, as webhooks name it
-        account: String,
+        #[arg(value_parser = arguments::account)]
+        account: AccountId,
     },
     /// Change an account's limits, day or warm-up; shows the change
     Set(SetOptions),
@@ -54,12 +59,13 @@ made. Then none is made until the time is over or `spillway account resume`. Sen
 deadline expire, so remember to end a pause that has no end of its own.")]
     Pause {
         /// The account's id
-        account: String,
+        #[arg(value_parser = arguments::account)]
+        account: AccountId,
         /// How long, such as 30m or 2h [default: until it is resumed]
-        #[arg(long = "for", value_name = "TIME", value_parser = parse_span, allow_hyphen_values = true)]
+        #[arg(long = "for", value_name = "TIME", value_parser = arguments::span, allow_hyphen_values = true)]
         lasts: Option<Duration>,
         /// A note for others, at most 120 bytes
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = arguments::reason)]
         reason: Option<String>,
     },
     /// End a pause, or let one call test any other hold now
@@ -74,7 +80,8 @@ is over, and if it is not the next hold is longer. That is asked about first, an
 whole app, which the next call of any account then looks into.")]
     Resume {
         /// The account's id
-        account: String,
+        #[arg(value_parser = arguments::account)]
+        account: AccountId,
         #[command(flatten)]
         consent: Consent,
     },
@@ -88,7 +95,8 @@ counted, so connecting it again exceeds no limit. Its webhooks stay subscribed a
 it are ignored.")]
     Remove {
         /// The account's id
-        account: String,
+        #[arg(value_parser = arguments::account)]
+        account: AccountId,
         #[command(flatten)]
         consent: Consent,
     },
@@ -105,7 +113,8 @@ Examples:
 The profile says how long the day is active (`spread.active`). Options that are not given change nothing.")]
 pub(crate) struct SetOptions {
     /// The account's id
-    account: String,
+    #[arg(value_parser = arguments::account)]
+    account: AccountId,
     /// How many people Meta lets it write to in a day: 1 (1,000), 2 (10,000) or 3 (100,000)
     #[arg(long, value_parser = limits::tier)]
     tier: Option<Tier>,
@@ -131,25 +140,20 @@ pub(crate) struct SetOptions {
 
 /// Runs one of them.
 pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
-    let deployment = place.open().await?;
     match command {
-        Command::List => list(&deployment, output).await,
-        Command::Show { account } => show(&deployment, &id(&account), output).await,
-        Command::Set(options) => set(&deployment, options, output).await,
+        Command::List => list(&place.open().await?, output).await,
+        Command::Show { account } => show(&place.open().await?, &account, output).await,
+        Command::Set(options) => set(options, place, output).await,
         Command::Pause { account, lasts, reason } => {
-            pause(&deployment, &id(&account), lasts, reason.as_deref(), output).await
+            pause(&place.open().await?, &account, lasts, reason.as_deref(), output).await
         }
         Command::Resume { account, consent } => {
-            resume(&deployment, &id(&account), consent, output).await
+            resume(&place.open().await?, &account, consent, output).await
         }
         Command::Remove { account, consent } => {
-            remove(&deployment, &id(&account), consent, output).await
+            remove(&place.open().await?, &account, consent, output).await
         }
     }
-}
-
-fn id(account: &str) -> AccountId {
-    AccountId::new(account.trim())
 }
 
 const COLUMNS: Columns<5> = Columns {
@@ -179,24 +183,28 @@ async fn list(deployment: &Deployment, output: Output) -> Result<()> {
 async fn show(deployment: &Deployment, id: &AccountId, output: Output) -> Result<()> {
     let times = deployment.times_of(id).await?;
     for shown in deployment.admin.accounts.views(Some(id)).await? {
-        for warning in &shown.warnings {
-            note(format_args!("profile `{}`: {warning}", shown.profile));
-        }
+        shown.notes.iter().for_each(note);
         output.print(&shown, || text(&shown, &times, output))?;
     }
     Ok(())
 }
 
-async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Result<()> {
-    let id = id(&options.account);
+async fn set(options: SetOptions, place: &Where, output: Output) -> Result<()> {
+    // What is wrong with it concerns no deployment.
+    let profile = match &options.profile {
+        None => None,
+        Some(name) => Some(limits::profile(name, options.profiles.as_deref())?),
+    };
+    let deployment = place.open().await?;
+    let id = options.account.clone();
     let account = deployment.admin.accounts.connected(&id).await?;
-    let after = changed(&account.rules, &options, deployment.clock.now())?;
+    let now = deployment.clock.now();
+    let after = changed(&account.rules, profile, &options, now)?;
     let changes = differences(&account.rules, &after);
-    let warnings =
-        if changes.is_empty() { Vec::new() } else { after.profile().warnings(after.terms().tier) };
-    for warning in warnings {
-        note(format_args!("profile `{}`: {warning}", after.profile().name));
+    if !changes.is_empty() {
+        limits::say_notes([&after]);
     }
+    let times = Times { now, zone: after.terms().time_zone.clone() };
     let is_written = !changes.is_empty() && !options.dry_run;
     if is_written {
         deployment.admin.accounts.set(&account, &after).await?;
@@ -205,7 +213,8 @@ async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Re
     output.print(&serde_json::json!(shown), || {
         let mut text = String::new();
         for change in &shown.changes {
-            let _ = writeln!(text, "{:<14} {} -> {}", change.name, change.before, change.after);
+            let (before, after) = (times.told(&change.before), times.told(&change.after));
+            let _ = writeln!(text, "{:<14} {before} -> {after}", change.name);
         }
         text.push_str(match (shown.changes.is_empty(), options.dry_run) {
             (true, _) => "nothing changes\n",
@@ -216,18 +225,30 @@ async fn set(deployment: &Deployment, options: SetOptions, output: Output) -> Re
     })
 }
 
-fn changed(before: &Rules, options: &SetOptions, now: Timestamp) -> Result<Rules> {
-    let profile = match &options.profile {
-        None => None,
-        Some(name) => Some(limits::profile(name, options.profiles.as_deref())?),
-    };
+fn changed(
+    before: &Rules,
+    profile: Option<Profile>,
+    options: &SetOptions,
+    now: Timestamp,
+) -> Result<Rules, WrongUsage> {
     let warm_up_since = options.warm_up_since.map(|since| match since {
         Since::Now => WarmUpSince::At(now),
         Since::Said(since) => since,
     });
     let SetOptions { tier, ref time_zone, day_starts, .. } = *options;
     let terms = NewTerms { tier, time_zone: time_zone.clone(), day_starts, warm_up_since };
-    Ok(NewLimits { profile, terms }.applied_to(before, now)?)
+    NewLimits { profile, terms }.applied_to(before, now).map_err(|error| {
+        WrongUsage(match error {
+            LimitsError::NoWarmUp(profile) => format!(
+                "--warm-up-since: profile `{profile}` has no warm-up: leave it out, or choose another \
+                 profile with --profile"
+            ),
+            LimitsError::Future => {
+                "--warm-up-since is in the future: write today's date or an earlier one".to_owned()
+            }
+            LimitsError::Profile(error) => format!("--profile: {error}"),
+        })
+    })
 }
 
 /// When an account began to send through software, as the command line says it.
@@ -339,19 +360,26 @@ async fn remove(
     })
 }
 
+/// The account's state in the words of `spillway status`, and for how long the longest hold lasts.
 fn state(shown: &AccountView, now: Timestamp) -> String {
-    let hold = |hold: &HoldView| {
-        if hold.until == Timestamp::NEVER {
-            format!("held: {}", hold.cause)
-        } else {
-            format!("held: {}, for {}", hold.cause, span(hold.until.since(now)))
-        }
+    let state = shown.state;
+    let colour = match state {
+        State::Healthy => Paint::Good,
+        state if state.is_grave() => Paint::Bad,
+        _ => Paint::Warn,
     };
-    match shown.holds.iter().max_by_key(|hold| hold.until) {
-        None => paint(Paint::Good, "sending"),
-        Some(longest) if longest.cause == HoldCause::Operator => paint(Paint::Warn, &hold(longest)),
-        Some(longest) => paint(Paint::Bad, &hold(longest)),
+    let Some(HoldView { cause, until, .. }) = shown.holds.iter().max_by_key(|hold| hold.until)
+    else {
+        return paint(colour, state.as_str());
+    };
+    let mut said = state.to_string();
+    if cause.as_str() != state.as_str() {
+        said += &format!(", {cause}");
     }
+    if *until != Timestamp::NEVER {
+        said += &format!(", for {}", span(until.since(now)));
+    }
+    paint(colour, &said)
 }
 
 fn text(shown: &AccountView, times: &Times, output: Output) -> String {

@@ -5,6 +5,7 @@ use clap::Args;
 use spillway_core::id::AccountId;
 use spillway_service::admin::rfc3339;
 
+use crate::arguments;
 use crate::deployment::Where;
 use crate::output::Output;
 
@@ -21,13 +22,14 @@ does this by itself after an outage of the webhooks. Ask for it after a mistake 
 for example. The account's journal says when it is done.")]
 pub(crate) struct Options {
     /// The account
-    account: String,
+    #[arg(value_parser = arguments::account)]
+    account: AccountId,
 }
 
 pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
-    let id = AccountId::new(options.account.trim());
-    let asked_at = deployment.admin.accounts.backfill(&id).await?;
+    let id = &options.account;
+    let asked_at = deployment.admin.accounts.backfill(id).await?;
     let asked = serde_json::json!({ "account": id.as_str(), "asked_at": rfc3339(asked_at) });
     output.print(&asked, || {
         format!("the comments of account {id} are read within a quarter of an hour\n")

@@ -12,6 +12,7 @@ use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::profile::Profile;
 use spillway_core::send::PendingSend;
+use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::accounts_file::{self, AccountsFileError, Mistake, Reason};
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
@@ -19,10 +20,12 @@ use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
 use spillway_service::fields::{self, Field};
 use spillway_service::new_limits::NewTerms;
 
+use crate::arguments;
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::exit::Refused;
-use crate::output::{Columns, Output, Paint, Times, counted, note, paint};
+use crate::limits;
+use crate::output::{Columns, Output, Paint, Times, counted, paint};
 use crate::text_file;
 
 /// What is done with campaigns.
@@ -37,7 +40,8 @@ Examples:
   spillway campaign list 17841400000000001 --json")]
     List {
         /// Only this account's
-        account: Option<String>,
+        #[arg(value_parser = arguments::account)]
+        account: Option<AccountId>,
     },
     /// Tell which campaign would answer a comment, and why
     Match(matching::MatchOptions),
@@ -81,7 +85,8 @@ Examples:
   spillway campaign export 17841400000000001 | spillway campaign apply -")]
     Export {
         /// Only this account
-        account: Option<String>,
+        #[arg(value_parser = arguments::account)]
+        account: Option<AccountId>,
     },
     /// Print the JSON schema of such files, for editors
     #[command(after_help = "\
@@ -97,19 +102,11 @@ Then write this as the first line of a file, for editors with Taplo or Even Bett
 #[derive(Args)]
 pub(crate) struct Named {
     /// The account
-    account: String,
+    #[arg(value_parser = arguments::account)]
+    account: AccountId,
     /// The campaign's id
-    campaign: String,
-}
-
-impl Named {
-    fn account(&self) -> AccountId {
-        AccountId::new(self.account.trim())
-    }
-
-    fn campaign(&self) -> CampaignId {
-        CampaignId::new(self.campaign.as_str())
-    }
+    #[arg(value_parser = arguments::campaign)]
+    campaign: CampaignId,
 }
 
 /// What to apply.
@@ -156,7 +153,7 @@ pub(crate) struct ApplyOptions {
 pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
     match command {
         Command::Apply(options) => apply(&options, place, output).await,
-        Command::List { account } => list(&place.open().await?, account.as_deref(), output).await,
+        Command::List { account } => list(&place.open().await?, account.as_ref(), output).await,
         Command::Match(options) => matching::run(&options, place, output).await,
         Command::Show(named) => show(&place.open().await?, &named, output).await,
         Command::Pause(named) => pause(&place.open().await?, &named, output).await,
@@ -164,9 +161,7 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         Command::Remove { named, consent } => {
             remove(&place.open().await?, &named, consent, output).await
         }
-        Command::Export { account } => {
-            export(&place.open().await?, account.as_deref(), output).await
-        }
+        Command::Export { account } => export(&place.open().await?, account.as_ref(), output).await,
         Command::Schema => {
             let schema = accounts_file::schema();
             output.print(&schema, || format!("{schema:#}\n"))
@@ -178,10 +173,13 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
 pub(crate) fn refuse(file: &str, text: &str, error: &AccountsFileError) -> anyhow::Error {
     let mut reasons = String::new();
     for Mistake { line, reason } in &error.mistakes {
-        let source = text.lines().nth(line - 1).unwrap_or_default().trim_end();
-        // A terminal would act on them.
-        let source = source.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
-        let _ = write!(reasons, "{file}:{line}: {reason}{}\n  {line} | {source}\n", help(reason));
+        let _ = writeln!(reasons, "{file}:{line}: {reason}{}", help(reason));
+        if let Some(source) = text.lines().nth(line - 1) {
+            // A terminal would act on some, and others would hide or turn what is beside them.
+            let is_odd = |c: char| (c.is_control() && c != '\t') || accounts_file::is_invisible(c);
+            let source = source.trim_end().replace(is_odd, "\u{fffd}");
+            let _ = writeln!(reasons, "  {line} | {source}");
+        }
     }
     Refused { file: file.to_owned(), reasons: reasons.trim_end().to_owned() }.into()
 }
@@ -208,13 +206,14 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     }
     let is_empty = planned.iter().all(|planned| planned.plan.is_empty());
     let removed: usize = planned.iter().map(|planned| planned.plan.removed().len()).sum();
-    for rules in planned.iter().filter_map(|planned| planned.plan.rules.as_ref()) {
-        for warning in rules.profile().warnings(rules.terms().tier) {
-            note(format_args!("profile `{}`: {warning}", rules.profile().name));
-        }
-    }
+    let named = |planned: &&Planned| {
+        let of_file = wanted.iter().find(|account| account.id == planned.account.id);
+        of_file.is_some_and(|account| account.named_limits().is_some())
+    };
+    limits::say_notes(planned.iter().filter(named).map(Planned::rules));
     // What will change is seen before anybody is asked.
-    output.print_text(|| planned.iter().map(plan_text).collect())?;
+    let now = deployment.clock.now();
+    output.print_text(|| planned.iter().map(|planned| plan_text(planned, now)).collect())?;
     if removed > 0 && !options.dry_run {
         let removed = counted(removed, "campaign");
         options.consent.ask(&format!("this removes {removed}, and cancels what waits there"))?;
@@ -237,12 +236,14 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     })
 }
 
-pub(crate) fn plan_text(planned: &Planned) -> String {
+pub(crate) fn plan_text(planned: &Planned, now: Timestamp) -> String {
+    let times = Times { now, zone: planned.rules().terms().time_zone.clone() };
     let mut text = format!("account {} (line {})\n", planned.account.id, planned.line);
     let mut line = |sign: &str, what: &str| {
         let _ = writeln!(text, "  {sign} {what}");
     };
     for FieldChange { name, before, after } in planned.settings() {
+        let (before, after) = (times.told(&before), times.told(&after));
         line(&paint(Paint::Warn, "~"), &format!("{name}: {before} -> {after}"));
     }
     for change in &planned.plan.campaigns {
@@ -291,9 +292,11 @@ fn keywords(campaign: &Campaign) -> String {
 }
 
 /// One account, or all of them.
-async fn accounts_named(deployment: &Deployment, account: Option<&str>) -> Result<Vec<Account>> {
-    let only = account.map(|id| AccountId::new(id.trim()));
-    Ok(deployment.admin.accounts.all_connected(only.as_ref()).await?)
+async fn accounts_named(
+    deployment: &Deployment,
+    account: Option<&AccountId>,
+) -> Result<Vec<Account>> {
+    Ok(deployment.admin.accounts.all_connected(account).await?)
 }
 
 const COLUMNS: Columns<6> = Columns {
@@ -301,7 +304,7 @@ const COLUMNS: Columns<6> = Columns {
     least_first: &[4, 3],
 };
 
-async fn list(deployment: &Deployment, account: Option<&str>, output: Output) -> Result<()> {
+async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Output) -> Result<()> {
     let accounts = accounts_named(deployment, account).await?;
     let all: Vec<CampaignView> = accounts
         .iter()
@@ -331,9 +334,8 @@ async fn list(deployment: &Deployment, account: Option<&str>, output: Output) ->
 }
 
 async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
-    let account = named.account();
-    let account = deployment.admin.accounts.connected(&account).await?;
-    let campaign = account.campaigns.get(&named.campaign()).with_context(|| unknown(named))?;
+    let account = deployment.admin.accounts.connected(&named.account).await?;
+    let campaign = account.campaigns.get(&named.campaign).with_context(|| unknown(named))?;
     let shown = CampaignView::of(&account, campaign);
     let zone = account.rules.terms().time_zone.clone();
     let times = Times { now: deployment.clock.now(), zone };
@@ -380,8 +382,8 @@ fn not_changed(named: &Named, error: RunningError) -> anyhow::Error {
 }
 
 async fn pause(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
-    let (account, campaign) = (named.account(), named.campaign());
-    let changed = deployment.admin.accounts.pause(&account, &campaign).await;
+    let Named { account, campaign } = named;
+    let changed = deployment.admin.accounts.pause(account, campaign).await;
     let changed = changed.map_err(|error| not_changed(named, error))?;
     output.print(&changed, || {
         if changed.changed {
@@ -395,8 +397,8 @@ async fn pause(deployment: &Deployment, named: &Named, output: Output) -> Result
 }
 
 async fn resume(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
-    let (account, campaign) = (named.account(), named.campaign());
-    let changed = deployment.admin.accounts.resume_campaign(&account, &campaign).await;
+    let Named { account, campaign } = named;
+    let changed = deployment.admin.accounts.resume_campaign(account, campaign).await;
     let changed = changed.map_err(|error| not_changed(named, error))?;
     output.print(&changed, || {
         if changed.changed {
@@ -413,18 +415,18 @@ async fn remove(
     consent: Consent,
     output: Output,
 ) -> Result<()> {
-    let (account, campaign) = (named.account(), named.campaign());
+    let Named { account, campaign } = named;
     let admin = &deployment.admin;
-    if admin.accounts.connected(&account).await?.campaigns.get(&campaign).is_none() {
+    if admin.accounts.connected(account).await?.campaigns.get(campaign).is_none() {
         bail!(unknown(named));
     }
-    let of_campaign = |send: &PendingSend| send.content.campaign == campaign;
-    let waiting = admin.sends.waiting(&account, of_campaign, usize::MAX).await?.len();
+    let of_campaign = |send: &PendingSend| send.content.campaign == *campaign;
+    let waiting = admin.sends.waiting(account, of_campaign, usize::MAX).await?.len();
     consent.ask(&format!(
         "this removes campaign {campaign} of account {account}, and cancels {}",
         counted(waiting, "waiting send")
     ))?;
-    let removed = admin.accounts.remove_campaign(&account, &campaign).await;
+    let removed = admin.accounts.remove_campaign(account, campaign).await;
     let removed = removed.map_err(|error| not_changed(named, error))?;
     output.print(&removed, || {
         format!(
@@ -448,7 +450,11 @@ struct ExportedAccount {
     campaign: Vec<Campaign>,
 }
 
-async fn export(deployment: &Deployment, account: Option<&str>, output: Output) -> Result<()> {
+async fn export(
+    deployment: &Deployment,
+    account: Option<&AccountId>,
+    output: Output,
+) -> Result<()> {
     let accounts = accounts_named(deployment, account).await?;
     if accounts.is_empty() {
         bail!("no account is connected: there is nothing to export");
@@ -489,7 +495,6 @@ fn exported(accounts: &[Account]) -> Exported {
 mod tests {
     use spillway_core::campaign::Campaigns;
     use spillway_core::rules::Terms;
-    use spillway_core::time::Timestamp;
     use spillway_service::account::SealedToken;
     use spillway_service::accounts_file::NewAccount;
     use spillway_service::admin::plan::plan;

@@ -2,16 +2,17 @@
 
 use std::num::NonZeroU32;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use spillway_core::id::AccountId;
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_service::admin::rfc3339;
 use spillway_service::limiter::Charged;
 
+use crate::arguments;
 use crate::deployment::Where;
-use crate::exit::Ended;
-use crate::output::{Output, counted};
+use crate::exit::{Ended, WrongUsage};
+use crate::output::Output;
 
 /// What is to be done at Meta, and by whom.
 #[derive(Args)]
@@ -25,7 +26,8 @@ granted or none. Make the calls within 5 seconds of the printed instant. If the 
 code is 3, and the printed instant is the first at which one more unit fits, if nobody else takes it.")]
 pub(crate) struct Options {
     /// The account that is charged
-    account: String,
+    #[arg(value_parser = arguments::account)]
+    account: AccountId,
     /// What the calls do
     #[arg(value_parser = action)]
     action: Action,
@@ -47,17 +49,13 @@ fn parse_units(text: &str) -> Result<NonZeroU32, String> {
 /// Charges.
 pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<Ended> {
     let deployment = place.open().await?;
-    let id = AccountId::new(options.account.trim());
+    let id = options.account.clone();
     let account = deployment.admin.accounts.connected(&id).await?;
     let limiter = deployment.wiring.limiter();
     let Options { action, units, .. } = options;
     if let Some(row) = account.rules.never_fits(action, units) {
-        bail!(
-            "{} never fit at once: quota `{}` allows {} in its window",
-            counted(units.get() as usize, "unit"),
-            row.0,
-            row.1
-        );
+        let allowed = format!("quota `{}` of account {id} allows {} in its window", row.0, row.1);
+        return Err(WrongUsage(format!("--units {units} never fit at once: {allowed}")).into());
     }
     let charged = limiter.charge(&account, action, units).await?;
     let times = deployment.times_of(&id).await?;

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::meta::login::{self, Login, Payer, Subscribed};
@@ -19,9 +19,12 @@ use spillway_service::admin::campaigns::Planned;
 use spillway_service::admin::connect::{ConnectError, ConnectPlan, Connection, History};
 use spillway_service::admin::rfc3339;
 
+use crate::arguments;
 use crate::campaign;
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
+use crate::exit::WrongUsage;
+use crate::limits;
 use crate::output::{Output, counted, note};
 use crate::text_file;
 
@@ -77,12 +80,13 @@ pub(crate) struct Options {
     #[arg(required = true)]
     file: Option<PathBuf>,
     /// The account of the file to connect, if the file has several and none has logged in
-    account: Option<String>,
+    #[arg(value_parser = arguments::account)]
+    account: Option<AccountId>,
     /// Connect by a login: the Instagram app's id (App Dashboard, Instagram, API setup with Instagram login)
-    #[arg(long, value_name = "ID", requires = "redirect_uri")]
+    #[arg(long, value_name = "ID", requires = "redirect_uri", value_parser = arguments::app_id)]
     app_id: Option<String>,
     /// The redirect URI of the login
-    #[arg(long, value_name = "URI", requires = "app_id")]
+    #[arg(long, value_name = "URI", requires = "app_id", value_parser = arguments::redirect_uri)]
     redirect_uri: Option<String>,
     /// The account has sent through software before: a new account with a history needs no warm-up
     #[arg(long)]
@@ -106,10 +110,10 @@ be used once, within an hour: `spillway connect FILE --app-id ID --redirect-uri 
 #[derive(Args)]
 struct LoginUrl {
     /// The Instagram app's id (App Dashboard, Instagram, API setup with Instagram login)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = arguments::app_id)]
     app_id: String,
     /// Where people are sent after the login: one of the app's redirect URIs, letter for letter
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", value_parser = arguments::redirect_uri)]
     redirect_uri: String,
 }
 
@@ -130,15 +134,15 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
         let url = login::login_url(app_id, redirect_uri)?;
         return output.print(&serde_json::json!({ "login_url": url }), || format!("{url}\n"));
     }
-    let path = options.file.as_deref().context("name the file of accounts and campaigns")?;
-    ensure!(
-        path != Path::new("-"),
-        "name the file of accounts and campaigns: standard input is for the token"
-    );
+    let path = options.file.as_deref().filter(|path| *path != Path::new("-"));
+    let path = path.ok_or_else(|| {
+        let wrong = "name the file of accounts and campaigns: standard input is for the token";
+        WrongUsage(wrong.into())
+    })?;
     let (text, shown) = text_file::read(path)?;
     let accounts = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| campaign::refuse(&shown, &text, &error))?;
-    let wanted = options.account.as_deref().map(|id| AccountId::new(id.trim()));
+    let wanted = options.account;
     let history = if options.established { History::Established } else { History::None };
     let job = Job {
         file: File { shown, text, accounts },
@@ -257,18 +261,17 @@ impl Job {
             }
             ConnectError::Store(error) => error.into(),
         })?;
-        if let Some(rules) = plan.rules() {
-            let profile = rules.profile();
-            for warning in profile.warnings(rules.terms().tier) {
-                note(format_args!("profile `{}`: {warning}", profile.name));
-            }
+        // A file that names no limits has a new account begin with the usual ones.
+        if account.named_limits().is_some() {
+            limits::say_notes(plan.rules());
         }
         let Some(planned) = &plan.changes else { return Ok(plan) };
         if self.history == History::Established {
             note("the account is connected already: --established changes nothing");
         }
         if !planned.plan.is_empty() {
-            self.output.print_text(|| campaign::plan_text(planned))?;
+            let now = self.deployment.clock.now();
+            self.output.print_text(|| campaign::plan_text(planned, now))?;
             let id = &planned.account.id;
             self.consent.ask(&format!("account {id} is connected, and the file changes it"))?;
         }
@@ -314,7 +317,8 @@ fn warming_up(id: &AccountId, rules: &Rules) -> String {
     };
     const DAY: Duration = Duration::from_secs(86_400);
     let over = since + DAY * u32::try_from(warm_up.over_on()).unwrap_or(u32::MAX);
-    let over = rfc3339(over).map_or_else(String::new, |over| over[..10].to_owned());
+    let over = rules.terms().time_zone.local(over).map(|over| over.date().to_string());
+    let over = over.unwrap_or_default();
     format!(
         "it warms up: {}% of its limits on the first day, all of them from {over} on. For an \
          account that has sent through software before: `spillway account set {id} \
@@ -334,7 +338,8 @@ impl File {
             }
             (None, [account]) => Ok(account),
             (None, _) => {
-                bail!("{} has several accounts: name one after the file", self.shown)
+                let several = format!("{} has several accounts: name one after it", self.shown);
+                Err(WrongUsage(several).into())
             }
         }
     }

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_service::admin::sends::Forgotten;
 
+use crate::arguments;
 use crate::confirm::Consent;
 use crate::deployment::Where;
 use crate::output::{Output, counted};
@@ -25,9 +26,11 @@ delivery nor a backfill writes to them again. A call under way is not stopped: r
 says so. It reads the whole table of sends, which has no index by person.")]
     Forget {
         /// The account that wrote to the person
-        account: String,
+        #[arg(value_parser = arguments::account)]
+        account: AccountId,
         /// The person's id
-        person: String,
+        #[arg(value_parser = arguments::person)]
+        person: RecipientId,
         #[command(flatten)]
         consent: Consent,
     },
@@ -40,7 +43,6 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
     consent.ask(&format!(
         "what waits for person {person} is cancelled, and account {account} forgets them"
     ))?;
-    let (account, person) = (AccountId::new(account.trim()), RecipientId::new(person.trim()));
     let progress = Progress::unbounded("entries looked at");
     let looked_at = |entries| progress.advance(entries);
     let forgotten = deployment.admin.sends.forget(&account, &person, looked_at).await?;

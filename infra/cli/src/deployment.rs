@@ -4,7 +4,7 @@
 //! The file is the environment of the functions, readable as TOML and by a shell. The names for
 //! the AWS tools are the usual ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ use spillway_meta::graph::is_private;
 use spillway_service::admin::Admin;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 
+use crate::exit::WrongUsage;
 use crate::output::{Output, Times};
 
 /// Which deployment a command is for.
@@ -259,6 +260,22 @@ impl Deployment {
 }
 
 impl Deployment {
+    /// Tells times by the zone that all these accounts have; in UTC if they have several.
+    pub(crate) async fn times_of_all<'a>(
+        &self,
+        accounts: impl Iterator<Item = &'a AccountId>,
+    ) -> Result<Times> {
+        let mut zone = None;
+        for account in accounts.collect::<BTreeSet<_>>() {
+            let Some(account) = self.wiring.accounts.load(account).await? else { continue };
+            let of_account = account.rules.terms().time_zone.clone();
+            if zone.get_or_insert_with(|| of_account.clone()) != &of_account {
+                return Ok(Times::utc(self.clock.now()));
+            }
+        }
+        Ok(Times { now: self.clock.now(), zone: zone.unwrap_or_default() })
+    }
+
     /// Tells times by the account's zone; in UTC if the account is not connected.
     pub(crate) async fn times_of(&self, account: &AccountId) -> Result<Times> {
         let account = self.wiring.accounts.load(account).await?;
@@ -299,7 +316,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, output: Output) -> Result<()> {
     let mut stdin = std::io::stdin();
     if stdin.is_terminal() {
-        bail!("pipe the stack's outputs in: see `spillway deployment --help`");
+        let wrong = "pipe the stack's outputs in: see `spillway deployment --help`";
+        return Err(WrongUsage(wrong.into()).into());
     }
     let mut text = String::new();
     stdin.read_to_string(&mut text).context("read the outputs from standard input")?;

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use spillway_cloud::dead_letters::DeadLetters;
-use spillway_core::id::CampaignId;
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_service::admin::dead_letters::{self, DeadLetter, DeadLetterView, Redriven};
 
+use crate::arguments;
 use crate::confirm::Consent;
-use crate::deployment::Where;
-use crate::output::{Columns, Output, Times, counted, parse_limit};
+use crate::deployment::{Deployment, Where};
+use crate::output::{Columns, Output, Times, counted};
 use crate::progress::Progress;
 
 /// What is done with the dead-letter queue.
@@ -27,7 +28,7 @@ message that cannot be read is not Spillway's, or was written by a version long 
 visible to others again when this command ends.")]
     List {
         /// At most this many
-        #[arg(long, default_value_t = 100, value_name = "N", value_parser = parse_limit, allow_negative_numbers = true)]
+        #[arg(long, default_value_t = 100, value_name = "N", value_parser = arguments::limit, allow_negative_numbers = true)]
         limit: usize,
     },
     /// Show one message with its body
@@ -80,20 +81,21 @@ impl Which {
 /// Runs one of them.
 pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
-    let (letters, times) = (deployment.dead_letters, Times::utc(deployment.clock.now()));
+    let letters = &deployment.dead_letters;
     match command {
-        Command::List { limit } => list(&letters, limit, &times, output).await,
-        Command::Show { message } => show(&letters, &message, &times, output).await,
-        Command::Redrive(which) => redrive(&letters, &which, output).await,
-        Command::Drop { which, consent } => drop_some(&letters, &which, consent, output).await,
+        Command::List { limit } => list(&deployment, limit, output).await,
+        Command::Show { message } => show(&deployment, &message, output).await,
+        Command::Redrive(which) => redrive(letters, &which, output).await,
+        Command::Drop { which, consent } => drop_some(letters, &which, consent, output).await,
     }
 }
 
 const COLUMNS: Columns<4> =
     Columns { heads: ["MESSAGE", "SENT", "SEND", "CAMPAIGN"], least_first: &[3, 1] };
 
-async fn list(letters: &DeadLetters, limit: usize, times: &Times, output: Output) -> Result<()> {
-    let shown = dead_letters::list(letters, limit).await?;
+async fn list(deployment: &Deployment, limit: usize, output: Output) -> Result<()> {
+    let shown = dead_letters::list(&deployment.dead_letters, limit).await?;
+    let times = times(deployment, &shown).await?;
     output.print(&serde_json::json!({ "messages": shown }), || {
         let row = |shown: &DeadLetterView| {
             let send = shown.send.clone().unwrap_or_else(|| "(cannot be read)".into());
@@ -110,9 +112,17 @@ async fn list(letters: &DeadLetters, limit: usize, times: &Times, output: Output
     })
 }
 
-async fn show(letters: &DeadLetters, message: &str, times: &Times, output: Output) -> Result<()> {
-    let found = dead_letters::find(letters, message).await?;
+/// Tells times by the clocks of the accounts whose sends the messages name.
+async fn times(deployment: &Deployment, letters: &[DeadLetterView]) -> Result<Times> {
+    let sends = letters.iter().filter_map(|letter| letter.send.as_deref());
+    let accounts = sends.filter_map(|send| Some(AccountId::new(send.split_once('/')?.0)));
+    deployment.times_of_all(accounts.collect::<Vec<_>>().iter()).await
+}
+
+async fn show(deployment: &Deployment, message: &str, output: Output) -> Result<()> {
+    let found = dead_letters::find(&deployment.dead_letters, message).await?;
     let Some(shown) = found else { anyhow::bail!(missing(message)) };
+    let times = times(deployment, std::slice::from_ref(&shown)).await?;
     output.print(&shown, || {
         let mut text = String::new();
         let mut line = |name: &str, value: Option<&str>| {

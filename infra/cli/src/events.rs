@@ -1,6 +1,5 @@
 //! `spillway events`: what happened to accounts, from their journals.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,9 +10,11 @@ use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::meta_error::MetaError;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::events::EventView;
+use spillway_service::app::app_journal;
 
+use crate::arguments;
 use crate::deployment::Where;
-use crate::output::{Columns, Output, Times, counted, heard, parse_limit, parse_span};
+use crate::output::{Columns, Output, Times, counted, heard};
 
 /// Whose events, and how far back.
 #[derive(Args)]
@@ -23,17 +24,25 @@ Examples:
   spillway events 17841400000000001 --since 7d       one account, the last week
   spillway events --json | jq -c '.events[] | select(.event == \"limit_met\")'
 
-The newest come first. Holds of the whole app have the name `app` in place of an account. Journals are
-kept for 90 days. `spillway send show` shows what became of a single send.")]
+The newest come first. Times are by the clocks of the account, or in UTC where the listed accounts have
+different ones. Holds of the whole app have the name `app` in place of an account. Journals are kept for 90
+days. `spillway send show` shows what became of a single send.")]
 pub(crate) struct Options {
-    /// Only this account
-    account: Option<String>,
+    /// Only this account, or `app`
+    #[arg(value_parser = account)]
+    account: Option<AccountId>,
     /// How far back
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_span, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = arguments::span, allow_hyphen_values = true)]
     since: Duration,
     /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = parse_limit, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = arguments::limit, allow_negative_numbers = true)]
     limit: usize,
+}
+
+/// Reads an account's id, or the name that the app has in its place.
+fn account(text: &str) -> Result<AccountId, String> {
+    let app = app_journal();
+    if text.trim() == app.as_str() { Ok(app) } else { arguments::account(text) }
 }
 
 #[derive(Serialize)]
@@ -45,26 +54,19 @@ struct Report {
 pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Result<()> {
     let deployment = place.open().await?;
     let now = deployment.clock.now();
-    let only = options.account.as_deref().map(|id| AccountId::new(id.trim()));
+    let only = options.account.as_ref();
     let admin = &deployment.admin.accounts;
-    let events = admin.events(only.as_ref(), now - options.since, options.limit).await?;
-    if let Some(account) = &only
+    let events = admin.events(only, now - options.since, options.limit).await?;
+    if let Some(account) = only.filter(|account| **account != app_journal())
         && events.iter().all(|event| event.account != *account)
     {
         // One that was removed has a journal too.
         admin.connected(account).await?;
     }
     let report = Report { events };
-    let mut zones: BTreeMap<AccountId, Times> = BTreeMap::new();
-    for event in &report.events {
-        if !zones.contains_key(&event.account) {
-            let times = deployment.times_of(&event.account).await?;
-            zones.insert(event.account.clone(), times);
-        }
-    }
+    let times = deployment.times_of_all(report.events.iter().map(|event| &event.account)).await?;
     output.print(&report, || {
         let row = |EventView { at, account, what }: &EventView| {
-            let times = zones.get(account).cloned().unwrap_or(Times::utc(now));
             [times.at(*at), account.to_string(), said(what, &times)]
         };
         let rows: Vec<[String; 3]> = report.events.iter().map(row).collect();
@@ -128,6 +130,9 @@ fn said(event: &Event, times: &Times) -> String {
         ),
         Event::CampaignPaused { campaign } => format!("campaign `{campaign}` was paused by hand"),
         Event::CampaignResumed { campaign } => format!("campaign `{campaign}` was resumed by hand"),
+        Event::CampaignRemoved { campaign } => {
+            format!("campaign `{campaign}` was removed by hand; what waited for it is cancelled")
+        }
         Event::ServerErrors { calls, server_errors } => format!(
             "{server_errors} of about {} of this hour ended in a 5xx of Meta's: those DMs may have \
              been made, and `send list` names them as failed (unknown)",

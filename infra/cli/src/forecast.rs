@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use jiff::civil::DateTime;
 use serde::Serialize;
@@ -18,8 +18,11 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::{Class, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
+use spillway_service::accounts_file::limit_notes;
 use spillway_service::admin::rfc3339;
 
+use crate::arguments;
+use crate::exit::WrongUsage;
 use crate::limits;
 use crate::output::{Output, Times, cell};
 
@@ -62,10 +65,10 @@ pub(crate) struct Options {
     #[arg(long, default_value = "08:00", value_name = "HH:MM")]
     day_starts: TimeOfDay,
     /// When the first comment comes, in that time zone, such as 2026-11-27T18:00 [default: now]
-    #[arg(long, value_name = "TIME")]
-    at: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = arguments::local_time)]
+    at: Option<DateTime>,
     /// The day of its warm-up, from 1 on [default: warm-up is over]
-    #[arg(long, value_name = "DAY", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "DAY", value_parser = clap::value_parser!(u32).range(1..=1000), allow_negative_numbers = true)]
     warm_up_day: Option<u32>,
     /// Which comments go first if not all can be answered in time
     #[arg(long, value_enum, default_value_t = Order::OldestFirst)]
@@ -128,14 +131,13 @@ struct Day {
 
 /// Forecasts.
 pub(crate) fn run(options: &Options, now: Timestamp, output: Output) -> Result<()> {
-    let at = match &options.at {
-        Some(text) => local_time(text, &options.time_zone)?,
-        None => now,
-    };
     let profile = limits::profile(&options.profile, options.profiles.as_deref())?;
+    let at = options.at.and_then(|at| options.time_zone.instant(at)).unwrap_or(now);
     let warm_up_since = options.warm_up_day.map(|day| at - DAY * (day - 1));
     if warm_up_since.is_some() && profile.warm_up.is_none() {
-        bail!("profile `{}` has no warm-up: leave --warm-up-day out", profile.name);
+        let name = &profile.name;
+        let wrong = format!("--warm-up-day: profile `{name}` has no warm-up: leave it out");
+        return Err(WrongUsage(wrong).into());
     }
     let terms = Terms {
         tier: options.tier,
@@ -158,17 +160,10 @@ pub(crate) fn run(options: &Options, now: Timestamp, output: Output) -> Result<(
     let (budget, cursor) = (Budget::default(), Cursor::default());
     let fates = forecast(&rules, &budget, &cursor, at, &[], &sends);
     let report = Report::of(&rules, &fates, at);
-    output.print(&report, || report.render())
+    output.print(&report, || report.render(output.width()))
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-fn local_time(text: &str, zone: &Zone) -> Result<Timestamp> {
-    let local: Option<DateTime> = text.parse().ok();
-    local
-        .and_then(|local| zone.instant(local))
-        .with_context(|| format!("--at `{text}`: write a date and time such as 2026-11-27T18:00"))
-}
 
 impl Report {
     fn of(rules: &Rules, fates: &[Forecast], start: Timestamp) -> Self {
@@ -197,8 +192,7 @@ impl Report {
         }
         let (first, last) = (sent_at.first().copied(), sent_at.last().copied());
         let times = Times { now: start, zone: zone.clone() };
-        let warnings = rules.profile().warnings(rules.terms().tier);
-        let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let mut warnings = limit_notes([rules]);
         let too_late = fates.len() - sent_at.len() - in_public;
         if too_late > 0 {
             let tier = u8::from(rules.terms().tier);
@@ -223,7 +217,7 @@ impl Report {
         }
     }
 
-    fn render(&self) -> String {
+    fn render(&self, width: usize) -> String {
         let mut out = String::new();
         let share = |part: usize| 100.0 * part as f64 / self.comments.max(1) as f64;
         let _ = writeln!(out, "comments  {:>9}", self.comments);
@@ -239,12 +233,15 @@ impl Report {
         }
         if !self.days.is_empty() {
             let most = self.days.iter().flat_map(|day| day.by_hour).max().unwrap_or(0).max(1);
-            let _ = writeln!(out, "\n{:<10}  {:>6}  0     6     12    18", "day", "DMs");
+            // Where there is little room, the year goes.
+            let of_date = if width < DAYS_WIDTH { 5 } else { 10 };
+            let _ = writeln!(out, "\n{:<of_date$}  {:>6}  0     6     12    18", "day", "DMs");
             for day in &self.days {
                 let bars: String = day.by_hour.iter().map(|&count| cell(count, most)).collect();
-                let _ = writeln!(out, "{:<10}  {:>6}  {bars}", day.date, day.sent);
+                let date = &day.date[day.date.len().saturating_sub(of_date)..];
+                let _ = writeln!(out, "{date}  {:>6}  {bars}", day.sent);
             }
-            let _ = writeln!(out, "{:>18}  █ = {most} an hour", "");
+            let _ = writeln!(out, "{:of_date$}{:>8}  █ = {most} an hour", "", "");
         }
         for warning in &self.warnings {
             let _ = writeln!(out, "note: {warning}");
@@ -252,6 +249,9 @@ impl Report {
         out
     }
 }
+
+/// The width of the days by the hour, in cells.
+const DAYS_WIDTH: usize = 44;
 
 fn days(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;

@@ -1,6 +1,7 @@
 //! `spillway`: the operator's tool, for a deployment on AWS or a local stack.
 
 mod account;
+mod arguments;
 mod backfill;
 mod campaign;
 mod charge;

@@ -112,8 +112,14 @@ impl Output {
         parts.into_iter().enumerate().map(line).collect()
     }
 
+    /// The room for a line, in cells.
+    pub(crate) fn width(self) -> usize {
+        self.width
+    }
+
     /// Returns `rows` in columns under their heads, or `empty` if there is no row. If the table is
-    /// too wide, columns are left out, and then the last column is broken into lines.
+    /// too wide, columns are left out, and then the last column is broken into lines. If even that
+    /// is too wide, each row is a block of lines with all its cells.
     pub(crate) fn table<const N: usize>(
         self,
         columns: &Columns<N>,
@@ -137,6 +143,9 @@ impl Output {
         let kept = fitting(&widths, columns.least_first, self.width);
         let [before @ .., last] = kept.as_slice() else { return String::new() };
         let indent: usize = before.iter().map(|&column| widths[column] + GAP).sum();
+        if indent + LAST_COLUMN_MIN.min(widths[*last]) > self.width {
+            return self.blocks(columns, rows);
+        }
         let room = self.width.saturating_sub(indent).max(LAST_COLUMN_MIN);
         let mut out = String::new();
         for row in all {
@@ -152,6 +161,29 @@ impl Output {
             }
         }
         out
+    }
+
+    /// Returns each row as a block: a line for each cell that says something, behind its head.
+    fn blocks<const N: usize>(self, columns: &Columns<N>, rows: &[[String; N]]) -> String {
+        let heads = match self.heads {
+            Heads::Shown => columns.heads.map(str::trim),
+            Heads::LeftOut => [""; N],
+        };
+        let longest = heads.iter().map(|head| head.len()).max().unwrap_or(0);
+        let indent = if longest == 0 { 0 } else { longest + GAP };
+        let room = self.width.saturating_sub(indent).max(1);
+        let block = |row: &[String; N]| -> String {
+            let cells = heads.iter().zip(row).filter(|(_, cell)| !["", "-"].contains(&cell.trim()));
+            let lines = cells.flat_map(|(head, cell)| {
+                let parts = broken(cell.trim(), room).into_iter().enumerate();
+                parts.map(move |(nth, part)| {
+                    let head = if nth == 0 { head } else { "" };
+                    format!("{head:indent$}{part}\n")
+                })
+            });
+            lines.collect()
+        };
+        rows.iter().map(block).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -280,6 +312,13 @@ impl Times {
         self.clock(at).unwrap_or_else(|| "-".into())
     }
 
+    /// Tells an instant by the clocks, that programs read as text in UTC; any other text stays.
+    pub(crate) fn told(&self, text: &str) -> String {
+        let instant = text.parse::<jiff::Timestamp>().ok();
+        let millis = instant.and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        millis.map_or_else(|| text.to_owned(), |millis| self.at(Timestamp::from_millis(millis)))
+    }
+
     fn clock(&self, at: Timestamp) -> Option<String> {
         let local = self.zone.local(at)?;
         let offset = if self.zone == Zone::UTC { "UTC" } else { "%:z" };
@@ -307,22 +346,6 @@ pub(crate) fn span(span: Duration) -> String {
         (0, _, _) => format!("{hours} h {minutes} min"),
         _ => format!("{days} d {hours} h"),
     }
-}
-
-/// Reads a length of time such as `90s`, `30m`, `2h` or `1d`.
-pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
-    spillway_core::span::parse(text)
-        .filter(|span| !span.is_zero() && *span <= Duration::from_secs(365 * 86_400))
-        .ok_or_else(|| {
-            "write a time such as 90s, 30m, 48h or 7d, above 0 and at most 365d".to_owned()
-        })
-}
-
-/// Reads how many things are listed at most.
-pub(crate) fn parse_limit(text: &str) -> Result<usize, String> {
-    const MOST: usize = 1_000_000;
-    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
-    limit.ok_or_else(|| format!("write a number from 1 to {MOST}"))
 }
 
 #[cfg(test)]
@@ -363,6 +386,15 @@ mod tests {
             wide(30).table(&columns, &rows, ""),
             "ACCOUNT  WHAT\n178      on hold until\n         somebody ends it\n"
         );
+        let rows = [&rows[..], &[["179".to_owned(), "-".into(), "goes on".into()]]].concat();
+        assert_eq!(
+            wide(28).table(&columns, &rows, ""),
+            "ACCOUNT  178\nLANE     inbound\nWHAT     on hold until\n         somebody ends it\n\n\
+             ACCOUNT  179\nWHAT     goes on\n"
+        );
+        let bare = Output { heads: Heads::LeftOut, ..wide(24) };
+        let expected = "178\ninbound\non hold until somebody\nends it\n\n179\ngoes on\n";
+        assert_eq!(bare.table(&columns, &rows, ""), expected);
         assert_eq!(
             broken("https://example.com/guide is it", 5),
             ["https://example.com/guide", "is it"]
@@ -395,10 +427,5 @@ mod tests {
         assert_eq!(berlin.at(now), "2026-09-21 16:13:20 +02:00");
         let spans = [59, 60, 3600, 90_000].map(|secs| span(Duration::from_secs(secs)));
         assert_eq!(spans, ["59 s", "1 min 0 s", "1 h 0 min", "1 d 1 h"]);
-        assert_eq!(parse_span("2h"), Ok(Duration::from_secs(7200)));
-        assert_eq!(parse_span("1d"), Ok(Duration::from_secs(86_400)));
-        assert!(["0", "-1", "1000001", "many"].iter().all(|text| parse_limit(text).is_err()));
-        assert_eq!((parse_limit("1"), parse_limit("1000000")), (Ok(1), Ok(1_000_000)));
-        assert!(["", "2", "-2h", "0s", "9999h"].iter().all(|text| parse_span(text).is_err()));
     }
 }

@@ -10,14 +10,16 @@ use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::{PendingSend, Stage};
 use spillway_core::status::Why;
 use spillway_core::time::Timestamp;
+use spillway_service::accounts_file::is_number;
 use spillway_service::admin::send_view::{Happened, SendHistory, SendView};
 use spillway_service::admin::sends::{Cancelled, CancelledAll, RetriedView, State, Stored};
 use spillway_service::admin::wait::{Wait, Waits};
 
+use crate::arguments;
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
 use crate::exit::WrongUsage;
-use crate::output::{Columns, Output, Paint, Times, counted, note, paint, parse_limit};
+use crate::output::{Columns, Output, Paint, Times, counted, note, paint};
 use crate::progress::Progress;
 
 /// What is done with sends.
@@ -79,15 +81,16 @@ Waiting sends are listed in the order in which they will go out. Ended sends are
 no index: the whole table of sends is read for them, until the limit is reached.")]
 pub(crate) struct ListOptions {
     /// Whose sends
-    account: String,
+    #[arg(value_parser = arguments::account)]
+    account: AccountId,
     /// Only sends in this state
     #[arg(long, value_enum, default_value_t = Wanted::Waiting)]
     state: Wanted,
     /// Only sends of this campaign
-    #[arg(long, value_name = "CAMPAIGN")]
-    campaign: Option<String>,
+    #[arg(long, value_name = "CAMPAIGN", value_parser = arguments::campaign)]
+    campaign: Option<CampaignId>,
     /// At most this many
-    #[arg(long, default_value_t = 50, value_name = "N", value_parser = parse_limit, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = arguments::limit, allow_negative_numbers = true)]
     limit: usize,
 }
 
@@ -125,8 +128,8 @@ pub(crate) struct CancelOptions {
     #[arg(required = true, value_name = "SEND|ACCOUNT", value_parser = target)]
     targets: Vec<Target>,
     /// Of an account, only the sends of this campaign
-    #[arg(long, value_name = "CAMPAIGN")]
-    campaign: Option<String>,
+    #[arg(long, value_name = "CAMPAIGN", value_parser = arguments::campaign)]
+    campaign: Option<CampaignId>,
     #[command(flatten)]
     consent: Consent,
 }
@@ -166,14 +169,14 @@ fn target(text: &str) -> Result<Target, String> {
     if text.contains('/') {
         send_id(text).map(Target::Send)
     } else {
-        Ok(Target::Account(AccountId::new(text.trim())))
+        arguments::account(text).map(Target::Account)
     }
 }
 
 /// Reads account/comment.
 fn send_id(text: &str) -> Result<SendId, String> {
     let parts = text.split_once('/').filter(|(account, event)| {
-        !account.is_empty() && !event.is_empty() && !event.contains('/')
+        is_number(account) && !event.is_empty() && !event.contains(['/', '#', ' '])
     });
     let (account, event) = parts.ok_or("a send is named account/comment, as logs have it")?;
     Ok(SendId { account: AccountId::new(account), key: OnceKey::new(event) })
@@ -188,7 +191,7 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
             let consent = options.consent;
             match options.account()? {
                 Some(account) => {
-                    let campaign = options.campaign.as_deref().map(CampaignId::new);
+                    let campaign = options.campaign.clone();
                     cancel_all(&place.open().await?, account, campaign, consent, output).await
                 }
                 None => cancel(&place.open().await?, &options.sends(), consent, output).await,
@@ -241,9 +244,8 @@ const COLUMNS: Columns<7> = Columns {
 };
 
 async fn list(deployment: &Deployment, options: &ListOptions, output: Output) -> Result<()> {
-    let account = AccountId::new(options.account.trim());
-    let campaign = options.campaign.as_deref().map(CampaignId::new);
-    let is_wanted = |id: &CampaignId| campaign.as_ref().is_none_or(|campaign| campaign == id);
+    let (account, campaign) = (&options.account, options.campaign.as_ref());
+    let is_wanted = |id: &CampaignId| campaign.is_none_or(|campaign| campaign == id);
     let limit = options.limit;
     let shown: Vec<SendView> = match options.state {
         Wanted::Waiting | Wanted::Parked | Wanted::Queued | Wanted::Sending => {
@@ -254,7 +256,7 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
                 _ => true,
             };
             let wanted = |send: &PendingSend| is_wanted(&send.content.campaign) && stands(send);
-            let found = deployment.admin.sends.waiting(&account, wanted, limit).await?;
+            let found = deployment.admin.sends.waiting(account, wanted, limit).await?;
             found.iter().map(|(_, send)| SendView::from(send)).collect()
         }
         Wanted::Sent | Wanted::Failed | Wanted::Expired | Wanted::Cancelled => {
@@ -269,15 +271,15 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
             };
             let progress = Progress::unbounded("entries read");
             let looked_at = |entries| progress.advance(entries);
-            let found = deployment.admin.sends.ended(&account, wanted, limit, looked_at).await?;
+            let found = deployment.admin.sends.ended(account, wanted, limit, looked_at).await?;
             progress.finish();
             found.iter().map(SendView::from).collect()
         }
     };
     if shown.is_empty() {
-        known(deployment, &account, campaign.as_ref()).await?;
+        known(deployment, account, campaign).await?;
     }
-    let times = deployment.times_of(&account).await?;
+    let times = deployment.times_of(account).await?;
     output.print(&serde_json::json!({ "sends": shown }), || {
         let row = |shown: &SendView| {
             let shown_at = |at: Option<Timestamp>| at.map_or("-".into(), |at| times.at(at));
@@ -336,10 +338,10 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
             let until = until.map_or_else(String::new, |at| format!(", until {}", times.when(at)));
             text += &output.wrapped(0, &format!("{:<10} {why}{until}", "waits for"));
             if let Some(command) = command(why, &told.send, &send.account) {
-                let _ = writeln!(text, "{:<10} `{command}`", "ends it");
+                text += &output.wrapped(0, &format!("{:<10} `{command}`", "ends it"));
             }
             if let Some(at) = expected_at {
-                let _ = writeln!(text, "{:<10} ~{}", "goes out", times.when(*at));
+                text += &output.wrapped(0, &format!("{:<10} ~{}", "goes out", times.when(*at)));
             }
         }
         if let Some(LastRefusal { at, error }) = &stored.last_refusal {
@@ -348,7 +350,7 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
         }
         text.push_str("history\n");
         for Happened { at, what } in &told.history {
-            let _ = writeln!(text, "  {}  {what}", times.when(*at));
+            text += &output.wrapped(2, &format!("{}  {what}", times.when(*at)));
         }
         text
     })
@@ -473,6 +475,10 @@ mod tests {
     fn sends_are_named_as_in_logs() {
         let send = send_id("178/179").unwrap();
         assert_eq!((send.account.as_str(), send.key.as_str()), ("178", "179"));
-        assert!(["", "178", "/1", "1/", "1/2/3"].iter().all(|text| send_id(text).is_err()));
+        assert!(
+            ["", "178", "/1", "1/", "1/2/3", "me/1", "1/2 3", "1/#"]
+                .iter()
+                .all(|text| send_id(text).is_err())
+        );
     }
 }

@@ -258,7 +258,8 @@ pub fn load_accounts(path: Option<&Path>, quotas: &QuotaOptions) -> Result<Vec<N
         return Ok(accounts_file::parse(EXAMPLE, &quotas.profile())?);
     };
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    let text = accounts_file::decode(bytes).with_context(|| format!("{shown} is refused"))?;
     accounts_file::parse(&text, &quotas.profile()).with_context(|| format!("{shown} is refused"))
 }
 

@@ -116,6 +116,11 @@ pub enum Event {
         /// The campaign.
         campaign: CampaignId,
     },
+    /// A campaign was removed by hand: what waited for it is cancelled.
+    CampaignRemoved {
+        /// The campaign.
+        campaign: CampaignId,
+    },
     /// Many calls of one hour ended in a 5xx. Told once an hour.
     ServerErrors {
         /// Calls of the hour so far. Those that no process has written down yet are missing.
@@ -191,6 +196,10 @@ mod tests {
         let text = r#"{"event":"campaign_paused","campaign":"guide"}"#;
         let paused = Event::CampaignPaused { campaign: "guide".into() };
         assert_eq!(serde_json::to_string(&paused).unwrap(), text);
+        let text = r#"{"event":"campaign_removed","campaign":"guide"}"#;
+        let removed = Event::CampaignRemoved { campaign: "guide".into() };
+        assert_eq!(serde_json::to_string(&removed).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), removed);
         let text = r#"{"event":"server_errors","calls":721,"server_errors":216}"#;
         let failing = Event::ServerErrors { calls: 721, server_errors: 216 };
         assert_eq!(serde_json::to_string(&failing).unwrap(), text);

@@ -179,17 +179,18 @@ impl ProfileError {
     }
 }
 
-/// A property of a profile that may surprise its reader. Nothing breaks.
+/// A property of a profile that may surprise its reader. Nothing breaks. Each names the figures that
+/// the profile's writer wrote, beside what follows from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProfileWarning {
     /// A row that can never be reached, because another row is reached first.
     NeverBinds {
         /// The row.
         quota: QuotaId,
+        /// Its window.
+        window: Duration,
         /// The row that is always reached first.
-        because_of: QuotaId,
-        /// What that one allows in the first one's window.
-        at_most: u64,
+        because_of: Bound,
     },
     /// A limit of Meta's that the profile lets an account exceed: Meta then throttles it.
     AboveMeta {
@@ -199,8 +200,8 @@ pub enum ProfileWarning {
         limit: u32,
         /// Its window.
         window: Duration,
-        /// What the profile allows in that window; `None` if no row bounds it.
-        allowed: Option<u64>,
+        /// The row that allows the least in that window; `None` if no row bounds it.
+        allowed: Option<Bound>,
     },
     /// A day's figure that cannot be reached in the active hours.
     DayUnreachable {
@@ -209,30 +210,63 @@ pub enum ProfileWarning {
         /// Its figure.
         limit: u32,
         /// The row that keeps the account from reaching it.
-        because_of: QuotaId,
-        /// What can be reached in a day.
-        at_most: u64,
+        because_of: Bound,
     },
+}
+
+/// A row, and what it lets into a window of another length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The row.
+    pub quota: QuotaId,
+    /// Its figure.
+    pub limit: u32,
+    /// Its window.
+    pub window: Duration,
+    /// The most that it lets into the other window.
+    pub at_most: u64,
+}
+
+impl Bound {
+    /// Adds what follows from the row's figure for the other window, where that is not the same.
+    fn and(&self, other: impl std::fmt::Display) -> String {
+        let Self { limit, at_most, .. } = self;
+        let follows = *at_most != u64::from(*limit);
+        let made = if follows { format!(", which makes {at_most} {other}") } else { String::new() };
+        format!("{self}{made}")
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { quota, limit, window, .. } = self;
+        write!(f, "`{quota}` allows {limit} in {:#}", shown(*window))
+    }
+}
+
+/// A window, to be written as `1h`.
+fn shown(window: Duration) -> SignedDuration {
+    SignedDuration::try_from(window).unwrap_or(SignedDuration::MAX)
 }
 
 impl std::fmt::Display for ProfileWarning {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NeverBinds { quota, because_of, at_most } => {
-                write!(f, "`{quota}` never binds: `{because_of}` allows {at_most} in its window")
+            Self::NeverBinds { quota, window, because_of } => {
+                let bound = because_of.and(format_args!("in {:#}", shown(*window)));
+                write!(f, "`{quota}` never binds: {bound}")
             }
             Self::AboveMeta { quota, limit, window, allowed } => {
-                let window = SignedDuration::try_from(*window).unwrap_or(SignedDuration::MAX);
-                write!(f, "Meta allows {limit} in {window:#} (`{quota}`), and this profile ")?;
+                write!(f, "Meta allows {limit} in {:#} (`{quota}`), and ", shown(*window))?;
                 match allowed {
-                    Some(allowed) => write!(f, "{allowed}"),
-                    None => f.write_str("has no limit for them"),
+                    Some(row) => f.write_str(&row.and(format_args!("in {:#}", shown(*window)))),
+                    None => f.write_str("this profile has no limit for them"),
                 }
             }
-            Self::DayUnreachable { quota, limit, because_of, at_most } => write!(
-                f,
-                "the {limit} of `{quota}` cannot be reached: `{because_of}` allows {at_most} a day"
-            ),
+            Self::DayUnreachable { quota, limit, because_of } => {
+                let bound = because_of.and("a day");
+                write!(f, "the {limit} of `{quota}` cannot be reached: {bound}")
+            }
         }
     }
 }
@@ -435,21 +469,23 @@ impl Profile {
             let limit = quota.limit.of(tier).get();
             let tighter =
                 self.account_quotas().filter(|other| other.id != quota.id).find_map(|other| {
-                    let at_most = reachable(quota, other, tier, active)?;
+                    let bound = bound(quota, other, tier, active)?;
                     // Of two alike, the first one binds.
-                    let is_alike = other.window == quota.window && at_most == u64::from(limit);
-                    let binds =
-                        at_most < u64::from(limit) || is_alike && self.stands_before(other, quota);
-                    binds.then(|| (other.id.clone(), at_most))
+                    let is_alike =
+                        other.window == quota.window && bound.at_most == u64::from(limit);
+                    let binds = bound.at_most < u64::from(limit)
+                        || is_alike && self.stands_before(other, quota);
+                    binds.then_some(bound)
                 });
-            let Some((because_of, at_most)) = tighter else { continue };
+            let Some(because_of) = tighter else { continue };
             let quota_id = quota.id.clone();
-            warnings.push(if quota.is_day_figure() && at_most < u64::from(limit) {
-                ProfileWarning::DayUnreachable { quota: quota_id, limit, because_of, at_most }
+            warnings.push(if quota.is_day_figure() && because_of.at_most < u64::from(limit) {
+                ProfileWarning::DayUnreachable { quota: quota_id, limit, because_of }
             } else if is_built_in {
                 continue;
             } else {
-                ProfileWarning::NeverBinds { quota: quota_id, because_of, at_most }
+                let window = quota.window;
+                ProfileWarning::NeverBinds { quota: quota_id, window, because_of }
             });
         }
         warnings
@@ -459,9 +495,10 @@ impl Profile {
         let above = |of_meta: Quota| {
             let limit = of_meta.limit.of(tier).get();
             let rows = self.account_quotas();
-            let allowed = rows.filter_map(|row| reachable(&of_meta, row, tier, active)).min();
+            let rows = rows.filter_map(|row| bound(&of_meta, row, tier, active));
+            let allowed = rows.min_by_key(|row| row.at_most);
             let Quota { id: quota, window, .. } = of_meta;
-            let is_within = allowed.is_some_and(|allowed| allowed <= limit.into());
+            let is_within = allowed.as_ref().is_some_and(|row| row.at_most <= limit.into());
             (!is_within).then_some(ProfileWarning::AboveMeta { quota, limit, window, allowed })
         };
         Self::documented().into_iter().filter_map(above).collect()
@@ -474,6 +511,13 @@ impl Profile {
 }
 
 const HOUR: Duration = PACED_WINDOW_MAX;
+
+/// What `other` lets into a window of `quota`, if it counts all that `quota` does.
+fn bound(quota: &Quota, other: &Quota, tier: Tier, active: Duration) -> Option<Bound> {
+    let at_most = reachable(quota, other, tier, active)?;
+    let limit = other.limit.of(tier).get();
+    Some(Bound { quota: other.id.clone(), limit, window: other.window, at_most })
+}
 
 /// The most that `other` ever lets into a window of `quota`, if it counts all that `quota` does.
 fn reachable(quota: &Quota, other: &Quota, tier: Tier, active: Duration) -> Option<u64> {
@@ -623,10 +667,18 @@ mod tests {
         assert_eq!(
             shown[..2],
             [
-                "Meta allows 750 in 1h (`private_replies_hour`), and this profile 5000",
-                "Meta allows 100 in 1s (`live_replies_second`), and this profile 5000",
+                "Meta allows 750 in 1h (`private_replies_hour`), and `calls_hour` allows 5000 in 1h",
+                "Meta allows 100 in 1s (`live_replies_second`), and `calls_hour` allows 5000 in 1h",
             ]
         );
+        let calls =
+            Quota::new("calls_hour", &Action::ALL, Unit::Calls, HOUR, Limit::Fixed(nonzero(300)));
+        let hourly = Profile { quotas: vec![calls], spread: None, ..Profile::careful() };
+        let warnings: Vec<String> =
+            hourly.warnings(Tier::One).iter().map(ToString::to_string).collect();
+        let posts = "Meta allows 50 in 24h (`posts_day`), and `calls_hour` allows 300 in 1h, which \
+                     makes 7200 in 24h";
+        assert!(warnings.iter().any(|warning| warning == posts), "{warnings:?}");
         profile.quotas.retain(|quota| !quota.counts(Action::Publish));
         let unbounded = ProfileWarning::AboveMeta {
             quota: QuotaId::new("posts_day"),
@@ -647,15 +699,15 @@ mod tests {
         assert_eq!(
             shown(Profile { name: "mine".into(), ..Profile::careful() }, Tier::One),
             [
-                "`private_replies_hour` never binds: `calls_hour` allows 200 in its window",
-                "`recipients_day` never binds: `messages_day` allows 1000 in its window",
+                "`private_replies_hour` never binds: `calls_hour` allows 200 in 1h",
+                "`recipients_day` never binds: `messages_day` allows 1000 in 24h",
             ]
         );
         assert_eq!(
             shown(Profile::careful(), Tier::Two),
             [
-                "the 10000 of `messages_day` cannot be reached: `calls_hour` allows 3200 a day",
-                "the 10000 of `recipients_day` cannot be reached: `calls_hour` allows 3200 a day",
+                "the 10000 of `messages_day` cannot be reached: `calls_hour` allows 200 in 1h, which makes 3200 a day",
+                "the 10000 of `recipients_day` cannot be reached: `calls_hour` allows 200 in 1h, which makes 3200 a day",
             ]
         );
         assert_eq!(shown(Profile::meta(), Tier::Two), Vec::<String>::new());
@@ -672,7 +724,7 @@ mod tests {
         let (all, dms) = (&Action::ALL, &Action::DIRECT_MESSAGES);
         assert_eq!(
             of(vec![row("a", all, Unit::Calls, 60, 5), row("b", all, Unit::Calls, 60, 5)]),
-            ["`b` never binds: `a` allows 5 in its window"],
+            ["`b` never binds: `a` allows 5 in 1m"],
             "of two alike the first binds"
         );
         assert_eq!(
@@ -688,7 +740,7 @@ mod tests {
                 row("people", dms, Unit::Recipients, 60, 5),
                 row("other", dms, Unit::Recipients, 60, 9)
             ]),
-            ["`other` never binds: `people` allows 5 in its window"]
+            ["`other` never binds: `people` allows 5 in 1m"]
         );
         assert_eq!(
             of(vec![row("some", dms, Unit::Calls, 60, 5), row("all", all, Unit::Calls, 60, 9)]),
@@ -708,7 +760,7 @@ mod tests {
                 row("minute", all, Unit::Calls, 60, 5),
                 row("more", all, Unit::Calls, 150, 16)
             ]),
-            ["`more` never binds: `minute` allows 15 in its window"]
+            ["`more` never binds: `minute` allows 5 in 1m, which makes 15 in 2m 30s"]
         );
         assert_eq!(
             of(vec![

@@ -136,8 +136,11 @@ impl From<Tier> for u8 {
 /// The units that a window may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
-#[serde(untagged, expecting = "a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`")]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`"
+)]
 pub enum Limit {
     /// The same for every tier.
     Fixed(NonZeroU32),

@@ -57,6 +57,11 @@ impl State {
         Self::Healthy,
     ];
 
+    /// Whether people get no DMs until somebody or something outside changes.
+    pub const fn is_grave(self) -> bool {
+        matches!(self, Self::TokenDead | Self::Blocked | Self::Unsubscribed | Self::Silent)
+    }
+
     /// The word for it, the same in JSON and text.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -259,6 +264,11 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
+    /// The gravest that the account is at `now`.
+    pub fn state(&self, now: Timestamp) -> State {
+        self.conditions(now).first().map_or(State::Healthy, |condition| condition.state)
+    }
+
     /// All that the account is at `now`, the gravest first; never empty.
     pub fn conditions(&self, now: Timestamp) -> Vec<Condition> {
         let mut found: Vec<Condition> = [

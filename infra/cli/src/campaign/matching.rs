@@ -7,11 +7,14 @@ use clap::{Args, ValueEnum};
 use spillway_core::campaign::{Campaigns, Candidate};
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::profile::Profile;
-use spillway_service::accounts_file;
+use spillway_service::accounts_file::{self, NewAccount};
 use spillway_service::admin::matching::MatchView;
 
 use super::refuse;
+use crate::arguments;
 use crate::deployment::Where;
+use crate::exit::WrongUsage;
+use crate::limits;
 use crate::output::Output;
 use crate::text_file;
 
@@ -31,11 +34,11 @@ pub(crate) struct MatchOptions {
     /// The comment
     text: String,
     /// The account; needed if there are several
-    #[arg(long, value_name = "ID")]
-    account: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = arguments::account)]
+    account: Option<AccountId>,
     /// The post, Reel or broadcast of the comment; any if left out
-    #[arg(long, value_name = "ID")]
-    media: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = arguments::media)]
+    media: Option<MediaId>,
     /// What the text is
     #[arg(long, value_enum, default_value_t)]
     on: Trigger,
@@ -56,13 +59,12 @@ enum Trigger {
 
 /// Runs it.
 pub(super) async fn run(options: &MatchOptions, place: &Where, output: Output) -> Result<()> {
-    let account = options.account.as_deref().map(|id| AccountId::new(id.trim()));
+    let account = options.account.as_ref();
     let campaigns = match &options.file {
-        Some(file) => in_file(file, account.as_ref())?,
-        None => deployed(place, account.as_ref()).await?,
+        Some(file) => in_file(file, account)?,
+        None => deployed(place, account).await?,
     };
-    let media = options.media.as_deref().map(|id| MediaId::new(id.trim()));
-    let media = media.as_ref().map(|media| [media]);
+    let media = options.media.as_ref().map(|media| [media]);
     let candidate = Candidate {
         text: &options.text,
         media: media.as_ref().map(|media| &media[..]),
@@ -80,6 +82,7 @@ fn in_file(file: &std::path::Path, account: Option<&AccountId>) -> Result<Campai
     let (text, shown) = text_file::read(file)?;
     let accounts = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
+    limits::say_notes(accounts.iter().filter_map(NewAccount::named_limits));
     let ids = accounts.iter().map(|account| account.id.clone());
     let account = the_one(ids, account, &shown)?;
     let found = accounts.into_iter().find(|known| known.id == account);
@@ -110,9 +113,10 @@ fn the_one(
     match &accounts[..] {
         [only] => Ok(only.clone()),
         [] => bail!("{place} has no accounts"),
-        [first, ..] => bail!(
+        [first, ..] => Err(WrongUsage(format!(
             "{place} has {} accounts: name one, for instance with `--account {first}`",
             accounts.len()
-        ),
+        ))
+        .into()),
     }
 }

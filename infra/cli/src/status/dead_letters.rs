@@ -29,6 +29,17 @@ impl DeadLettersView {
         }
     }
 
+    /// What is said of them in a line; `None` where there are none.
+    pub(super) fn line(&self, now: Timestamp) -> Option<String> {
+        match self {
+            Self::Known(count) if count.messages == 0 => None,
+            Self::Known(count) => {
+                Some(format!("dead letters: {} (`spillway dlq list`)", said(count, now)))
+            }
+            Self::Unknown { unknown } => Some(format!("dead letters: unknown ({unknown})")),
+        }
+    }
+
     /// What is said of them; nothing where there are none.
     pub(crate) fn text(&self, now: Timestamp) -> String {
         match self {
@@ -95,6 +106,9 @@ mod tests {
             "{some}"
         );
         let unknown = look(None).await;
+        let line = unknown.line(NOW).unwrap();
+        assert!(line.starts_with("dead letters: unknown ("), "{line}");
+        assert_eq!(none.line(NOW), None);
         assert!(unknown.text(NOW).contains("dead letters: unknown ("), "{}", unknown.text(NOW));
         let shown = serde_json::to_value(&unknown).unwrap();
         assert!(shown["unknown"].as_str().unwrap().contains("no right to"), "{shown}");

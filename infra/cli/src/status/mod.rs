@@ -6,6 +6,7 @@ mod screen;
 mod text;
 mod watch;
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -16,8 +17,10 @@ use spillway_service::admin::overview::Overview;
 use spillway_service::admin::status::StatusView;
 use spillway_service::port::MaintenanceRecords;
 
+use crate::arguments;
 use crate::deployment::{Deployment, Where};
-use crate::output::{Output, parse_span};
+use crate::exit::WrongUsage;
+use crate::output::Output;
 use crate::progress::Progress;
 
 use self::dead_letters::DeadLettersView;
@@ -37,12 +40,13 @@ least left. A time marked ~ is a forecast. Calls that ended in a 5xx are counted
 hour and the one before it; the calls that a process made since its last decision are missing.")]
 pub(crate) struct Options {
     /// Only this account
-    account: Option<String>,
+    #[arg(value_parser = arguments::account)]
+    account: Option<AccountId>,
     /// Refresh continuously, on the whole terminal
     #[arg(long, conflicts_with = "json")]
     watch: bool,
     /// How often, with --watch
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_span, requires = "watch", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = arguments::span, requires = "watch", allow_hyphen_values = true)]
     every: Duration,
 }
 
@@ -55,17 +59,21 @@ impl Options {
 
 /// Looks, once or again and again.
 pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Result<()> {
-    let deployment = place.open().await?;
-    let only = options.account.as_deref().map(|id| AccountId::new(id.trim()));
-    if options.watch {
-        return watch::run(&deployment, only.as_ref(), options.every).await;
+    if options.watch && !std::io::stdout().is_terminal() {
+        let instead = "--watch draws on a terminal: use `spillway status --json` in a pipe";
+        return Err(WrongUsage(instead.into()).into());
     }
-    let overviews = look_once(&deployment, only.as_ref()).await?;
+    let deployment = place.open().await?;
+    let only = options.account.as_ref();
+    if options.watch {
+        return watch::run(&deployment, only, options.every).await;
+    }
+    let overviews = look_once(&deployment, only).await?;
     let now = deployment.clock.now();
     let dead_letters = DeadLettersView::look(&deployment.dead_letters).await;
     let seen = Seen { status: StatusView::of(&overviews, now), dead_letters };
     output.print(&seen, || {
-        let accounts = match (&only, overviews.as_slice()) {
+        let accounts = match (only, overviews.as_slice()) {
             (Some(_), [overview]) => text::one(overview, now, output),
             _ => text::all(&overviews, now, output),
         };

@@ -5,13 +5,13 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{
-    Bar, BarChart, BarGroup, Block, Gauge, Paragraph, Row, Table, TableState, Wrap,
-};
+use ratatui::widgets::{Bar, BarChart, BarGroup, Block, Paragraph, Row, Table, TableState, Wrap};
+use spillway_core::load::Headroom;
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::Overview;
 
+use super::dead_letters::DeadLettersView;
 use super::text;
 use crate::output::{self, GAP, counted, fitting};
 
@@ -19,6 +19,8 @@ use crate::output::{self, GAP, counted, fitting};
 pub(super) struct Screen {
     /// What was seen last.
     pub(super) overviews: Vec<Overview>,
+    /// The dead letters of the deployment, then.
+    pub(super) dead_letters: DeadLettersView,
     /// The line that is selected.
     pub(super) selected: usize,
     /// Why the last look failed, if it did.
@@ -35,12 +37,12 @@ impl Screen {
     }
 
     /// Takes in what was seen; the selected account stays so.
-    pub(super) fn saw(&mut self, overviews: Vec<Overview>) {
+    pub(super) fn saw(&mut self, overviews: Vec<Overview>, dead_letters: DeadLettersView) {
         let account = self.overviews.get(self.selected).map(|overview| overview.account.clone());
         let place =
             overviews.iter().position(|overview| Some(&overview.account) == account.as_ref());
         self.selected = place.unwrap_or(0);
-        self.overviews = overviews;
+        (self.overviews, self.dead_letters) = (overviews, dead_letters);
         self.failed = None;
     }
 }
@@ -48,20 +50,21 @@ impl Screen {
 fn colour(state: State) -> Color {
     match state {
         State::Healthy => Color::Green,
-        State::WarmingUp
-        | State::Slowed
-        | State::TokenExpiring
-        | State::CampaignHeld
-        | State::CampaignPaused
-        | State::Held => Color::Yellow,
-        State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Color::Red,
+        state if state.is_grave() => Color::Red,
+        _ => Color::Yellow,
     }
 }
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
-    let [above, foot] =
-        Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
+    let dead_letters = screen.dead_letters.line(screen.now);
+    let of_letters = Constraint::Length(u16::from(dead_letters.is_some()));
+    let [above, letters, foot] =
+        Layout::vertical([Constraint::Min(0), of_letters, Constraint::Length(1)])
+            .areas(frame.area());
+    if let Some(line) = dead_letters {
+        frame.render_widget(Line::styled(line, Color::Yellow), letters);
+    }
     let lines = u16::try_from(screen.overviews.len()).unwrap_or(u16::MAX).saturating_add(3);
     // The list always has room for an account; the rest of it gives way to the details.
     let most = above.height.saturating_sub(12).max(4);
@@ -167,17 +170,23 @@ fn draw_quotas(frame: &mut Frame<'_>, overview: &Overview, area: Rect) {
     let block = Block::bordered().title(" used of each quota ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
+    let label = |row: &Headroom| format!("{} {}/{}", row.quota, row.used, row.limit);
+    let labels: Vec<String> = overview.headroom.iter().map(label).collect();
+    // Beside its bar: on it, a label hides how long the bar is.
+    let longest = labels.iter().map(|label| output::cells(label)).max().unwrap_or(0);
+    let longest = u16::try_from(longest).unwrap_or(u16::MAX).min(inner.width.saturating_sub(6));
+    let columns = Layout::horizontal([Constraint::Length(longest), Constraint::Min(0)]).spacing(1);
     let rows = Layout::vertical(vec![Constraint::Length(1); overview.headroom.len()]).split(inner);
-    for (headroom, &line) in overview.headroom.iter().zip(rows.iter()) {
-        let used = f64::from(headroom.used) / f64::from(headroom.limit.get());
-        let label = format!("{} {}/{}", headroom.quota, headroom.used, headroom.limit);
+    for ((headroom, label), &line) in overview.headroom.iter().zip(labels).zip(rows.iter()) {
         let style = match headroom.percent() {
             0..=4 => Style::new().fg(Color::Red),
             5..=24 => Style::new().fg(Color::Yellow),
             _ => Style::new().fg(Color::Cyan),
         };
-        let gauge = Gauge::default().ratio(used.clamp(0.0, 1.0)).label(label).gauge_style(style);
-        frame.render_widget(gauge, line);
+        let [beside, bar] = columns.areas(line);
+        frame.render_widget(Line::raw(middle(&label, longest.into())), beside);
+        let full = text::bar(headroom, bar.width.into());
+        frame.render_widget(Line::styled(full, style), bar);
     }
 }
 
@@ -212,10 +221,10 @@ mod tests {
     use spillway_core::answers::Tally;
     use spillway_core::forecast::Outlook;
     use spillway_core::hold::HoldCause;
-    use spillway_core::load::Headroom;
     use spillway_core::quota::{QuotaId, Tier};
     use spillway_core::status::{Condition, Next, Why};
     use spillway_core::upkeep::TokenLife;
+    use spillway_service::admin::dead_letters::DeadLetterCount;
     use spillway_service::admin::overview::{Backlog, LaneBacklog};
 
     use spillway_core::active_hours::Zone;
@@ -267,7 +276,8 @@ mod tests {
         let healthy =
             Condition { state: State::Healthy, since: None, why: Why::Nothing, next: Next::GoesOn };
         let overviews = vec![overview("1784", held), overview("1785", healthy)];
-        Screen { overviews, selected: 0, failed: None, now: NOW }
+        let dead_letters = DeadLettersView::Known(DeadLetterCount { messages: 0, oldest_at: None });
+        Screen { overviews, dead_letters, selected: 0, failed: None, now: NOW }
     }
 
     fn drawn(screen: &Screen) -> String {
@@ -310,7 +320,11 @@ mod tests {
         assert_eq!(screen.selected, 1);
         let mut again = screen.overviews.clone();
         again.reverse();
-        screen.saw(again);
+        let dead_letters =
+            DeadLettersView::Known(DeadLetterCount { messages: 3, oldest_at: Some(NOW - HOUR) });
+        screen.saw(again, dead_letters);
+        let line = "dead letters: about 3, the oldest of 1 h 0 min ago (`spillway dlq list`)";
+        assert!(drawn(&screen).contains(line), "{}", drawn(&screen));
         assert_eq!(screen.overviews[screen.selected].account.as_str(), "1785");
         screen.select(-3);
         assert_eq!(screen.selected, 0);

@@ -95,13 +95,8 @@ pub(super) fn server_errors(overview: &Overview, times: &Times) -> String {
 fn said(state: State) -> String {
     let colour = match state {
         State::Healthy => Paint::Good,
-        State::WarmingUp
-        | State::Slowed
-        | State::TokenExpiring
-        | State::CampaignHeld
-        | State::CampaignPaused
-        | State::Held => Paint::Warn,
-        State::Silent | State::Unsubscribed | State::Blocked | State::TokenDead => Paint::Bad,
+        state if state.is_grave() => Paint::Bad,
+        _ => Paint::Warn,
     };
     paint(colour, &state.to_string())
 }
@@ -119,8 +114,11 @@ pub(crate) fn sentence(condition: &Condition, times: &Times) -> String {
     out
 }
 
-const QUOTAS: Columns<4> = Columns { heads: ["  QUOTA", "USED", "", ""], least_first: &[] };
+const QUOTAS: Columns<4> = Columns { heads: ["  QUOTA", "USED", "", ""], least_first: &[2] };
 const LANES: Columns<3> = Columns { heads: ["  LANE", "QUEUED", "PARKED"], least_first: &[] };
+
+/// The width of two days by the hour, in cells.
+const HOURS_WIDTH: usize = 51;
 
 /// The same, with the command that an operator needs, if one does.
 pub(super) fn told(condition: &Condition, account: &AccountId, times: &Times) -> String {
@@ -158,7 +156,7 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
                 format!("next fits {}", times.when(row.fits_at))
             };
             let used = format!("{}/{}", row.used, row.limit);
-            [format!("  {}", row.quota), used, bar(row), fits]
+            [format!("  {}", row.quota), used, bar(row, 10), fits]
         })
         .collect();
     let _ = write!(out, "\n{}", output.table(&QUOTAS, &rows, ""));
@@ -190,17 +188,26 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
     }
     let last = overview.last_seen.map_or_else(|| "none yet".to_owned(), |at| heard(at, now));
     out += &line("last webhook", last);
-    out += "\n  DMs an hour, 24 hours back and 24 ahead\n";
-    let _ =
-        writeln!(out, "  {}│{}", past(overview), bars(&overview.planned_by_hour, most(overview)));
+    let (past, planned) = (past(overview), bars(&overview.planned_by_hour, most(overview)));
+    out += "\n  DMs an hour: 24 hours back, 24 ahead\n";
+    if output.width() < HOURS_WIDTH {
+        let _ = writeln!(out, "  {past}│now\n  {planned}\n  █ = {}", most(overview));
+        return out;
+    }
+    let _ = writeln!(out, "  {past}│{planned}");
     let _ = writeln!(out, "  {:>24}│now; █ = {}", "", most(overview));
     out
 }
 
-/// How full a quota is, in ten cells.
-fn bar(row: &Headroom) -> String {
-    let full = (u64::from(row.used) * 10).div_ceil(u64::from(row.limit.get())).min(10) as usize;
-    "█".repeat(full) + &"·".repeat(10 - full)
+/// How full a quota is, in so many cells: none is full if nothing is used, and all only if all is.
+pub(super) fn bar(row: &Headroom, cells: usize) -> String {
+    let (used, limit) = (row.used as usize, row.limit.get() as usize);
+    let full = match used {
+        0 => 0,
+        used if used >= limit => cells,
+        used => (used * cells / limit).clamp(1, cells.saturating_sub(1).max(1)),
+    };
+    "█".repeat(full) + &"·".repeat(cells.saturating_sub(full))
 }
 
 /// The most DMs of any hour.

@@ -1,13 +1,13 @@
 //! The live view: looks again and again, and listens to keys in between.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use spillway_core::id::AccountId;
 use tokio::time::{Instant, sleep_until};
 
+use super::dead_letters::DeadLettersView;
 use super::screen::{Screen, draw};
 use super::{accounts, look, look_once};
 use crate::deployment::Deployment;
@@ -29,13 +29,11 @@ pub(super) async fn run(
     only: Option<&AccountId>,
     every: Duration,
 ) -> Result<()> {
-    ensure!(
-        std::io::stdout().is_terminal(),
-        "--watch draws on a terminal: use `spillway status --json` in a pipe"
-    );
     // Before the terminal is taken over: what is wrong from the start is said on it.
     let overviews = look_once(deployment, only).await?;
-    let mut screen = Screen { overviews, selected: 0, failed: None, now: deployment.clock.now() };
+    let dead_letters = DeadLettersView::look(&deployment.dead_letters).await;
+    let now = deployment.clock.now();
+    let mut screen = Screen { overviews, dead_letters, selected: 0, failed: None, now };
     let mut terminal = ratatui::try_init().context("draw on the terminal")?;
     let result = turn(&mut terminal, deployment, only, every, &mut screen).await;
     ratatui::restore();
@@ -55,7 +53,8 @@ async fn turn(
         terminal.draw(|frame| draw(frame, screen))?;
         let looking = async {
             let accounts = accounts(deployment, only).await?;
-            look(deployment, only, &accounts, |_| ()).await
+            let overviews = look(deployment, only, &accounts, |_| ()).await?;
+            anyhow::Ok((overviews, DeadLettersView::look(&deployment.dead_letters).await))
         };
         tokio::pin!(looking);
         let mut is_looking = false;
@@ -64,7 +63,7 @@ async fn turn(
             tokio::select! {
                 seen = &mut looking, if is_looking => {
                     match seen {
-                        Ok(overviews) => screen.saw(overviews),
+                        Ok((overviews, dead_letters)) => screen.saw(overviews, dead_letters),
                         Err(error) => screen.failed = Some(format!("{error:#}")),
                     }
                     next_look = Instant::now() + every;

@@ -16,7 +16,10 @@ async fn accounts_are_listed_shown_and_changed() {
     let stand = Stand::start().await;
     assert_snapshot!("list", steady(&stand.json(&["account", "list"]).await));
     let text = stand.run(&["account", "show", CREATOR]).await.ok().stdout;
-    assert!(text.contains("campaign       guide") && text.contains("sending"), "{text}");
+    assert!(
+        text.contains("campaign       guide") && text.contains("state          healthy"),
+        "{text}"
+    );
 
     let set = ["account", "set", CREATOR, "--tier", "2", "--time-zone", "Europe/Berlin"];
     let dry = stand.json(&[&set[..], &["--dry-run"]].concat()).await;
@@ -27,7 +30,7 @@ async fn accounts_are_listed_shown_and_changed() {
     let careful = ["--profile", "careful", "--warm-up-since", since, "--day-starts", "09:30"];
     let text = stand.run(&[&["account", "set", CREATOR], &careful[..]].concat()).await.ok().stdout;
     assert!(text.contains("profile        local -> careful"), "{text}");
-    assert!(text.contains("not warming up -> 2026-08-31T22:00:00Z"), "{text}");
+    assert!(text.contains("not warming up -> 2026-09-01 00:00:00 +02:00"), "{text}");
     assert_snapshot!("show", steady(&stand.json(&["account", "show", CREATOR]).await));
 
     let set = |with: [&'static str; 2]| {
@@ -37,8 +40,14 @@ async fn accounts_are_listed_shown_and_changed() {
             .chain([with[1]])
             .collect::<Vec<_>>()
     };
-    stand.run(&set(["--warm-up-since", "now"])).await.failed(1, "has no warm-up");
-    stand.run(&set(["--profile", "bold"])).await.failed(1, "there are careful, meta");
+    stand
+        .run(&set(["--warm-up-since", "now"]))
+        .await
+        .failed(2, "--warm-up-since: profile `local` has no warm-up");
+    stand
+        .run(&set(["--profile", "bold"]))
+        .await
+        .failed(2, "--profile `bold`: there is no such profile: there are careful, meta");
     stand.run(&["account", "show", "1"]).await.failed(1, "`spillway account list`");
 }
 
@@ -67,7 +76,7 @@ async fn on_hold_nothing_is_called_until_it_is_resumed() {
     assert!(again.contains("not on hold"), "{again}");
 
     let long = "x".repeat(121);
-    stand.run(&["account", "pause", CREATOR, "--reason", &long]).await.failed(1, "120 bytes");
+    stand.run(&["account", "pause", CREATOR, "--reason", &long]).await.failed(2, "at most 120 fit");
     let short = stand.json(&["account", "pause", CREATOR, "--for", "2h"]).await;
     assert!(short["until"].is_string());
 }

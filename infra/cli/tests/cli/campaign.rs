@@ -84,7 +84,7 @@ async fn a_file_with_a_mistake_is_refused_as_a_whole() {
         (FILE.replace("{username|there}", "{user}"), 7, "`{user}` is not known"),
         (FILE.replace("\"guía\"", "\"GUIDE\""), 6, "is listed twice"),
         (FILE.replace("[\"course\"]", "[\"Guia\"]"), 11, "campaigns `guide` and `course`"),
-        (FILE.replace("keywords", "keyword"), 6, "unknown field `keyword`"),
+        (FILE.replace("keywords", "keyword"), 6, "`keyword` is not known here"),
         (FILE.replace("17841400000000001", "17841400000000009"), 1, "is not connected"),
         (
             FILE.replace("id = \"guide\"", "id = \"other\"").replace("\"course\"]", "\"x\"]"),
@@ -182,6 +182,11 @@ async fn a_removed_campaign_matches_nothing_and_what_waits_for_it_is_cancelled()
     });
     assert_eq!(removed, expected);
     stand.run(&[&remove[..], &["--yes"]].concat()).await.failed(1, "has no campaign `guide`");
+    let events = stand.json(&["events", CREATOR]).await;
+    let told = (&events["events"][0]["event"], &events["events"][0]["campaign"]);
+    assert_eq!(told, (&json!("campaign_removed"), &json!("guide")), "{events}");
+    let text = stand.run(&["events", CREATOR]).await.ok().stdout;
+    assert!(text.contains("campaign `guide` was removed by hand"), "{text}");
     stand.run(&["account", "resume", CREATOR]).await.ok();
     let show = send_id(CREATOR, 0);
     let ended = stand.until(&["send", "show", &show], |send| send["state"] == "cancelled").await;
@@ -217,7 +222,7 @@ fn a_text_is_tried_on_a_file_without_a_deployment() {
         program.args(["campaign", "match", "guide", "--file"]).arg(&two).args(arguments);
         Ran::from(program.output().unwrap())
     };
-    two(&[]).failed(1, "has 2 accounts: name one");
+    two(&[]).failed(2, "has 2 accounts: name one");
     two(&["--account", CREATOR]).ok();
     let none = two(&["--account", OTHER, "--json"]).ok().json();
     assert_eq!(none["why"], "the account has no campaigns");
@@ -226,7 +231,7 @@ fn a_text_is_tried_on_a_file_without_a_deployment() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_text_is_tried_on_the_deployment() {
     let stand = Stand::start().await;
-    stand.run(&["campaign", "match", "link"]).await.failed(1, "accounts: name one");
+    stand.run(&["campaign", "match", "link"]).await.failed(2, "accounts: name one");
     let tried = stand.json(&["campaign", "match", "the LINK", "--account", CREATOR]).await;
     assert_eq!(tried["campaign"], "guide", "{tried}");
     stand.run(&["campaign", "pause", CREATOR, "guide"]).await.ok();

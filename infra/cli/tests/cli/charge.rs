@@ -27,5 +27,5 @@ async fn units_are_granted_until_the_quota_is_full_and_then_denied_with_an_insta
     assert_eq!(full.code, 3, "{}", full.stderr);
     assert!(full.stdout.contains("denied: quota calls; it fits at "), "{}", full.stdout);
     let never = stand.run(&[&charge[..], &["--units", "201"]].concat()).await;
-    never.failed(1, "never fit");
+    never.failed(2, "--units 201 never fit at once: quota `calls`");
 }

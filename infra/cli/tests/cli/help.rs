@@ -121,11 +121,57 @@ fn wrong_command_lines_end_with_2_and_say_what_is_expected() {
         (vec!["dlq", "drop"], "<MESSAGES>"),
         (vec!["dlq", "redrive", "--all", "1"], "--all"),
         (vec!["completions", "csh"], "bash"),
+        (vec!["account", "show", "@creator"], "an account's id is the number that webhooks carry"),
+        (vec!["account", "pause", id, "--reason", LONG], "'--reason <TEXT>': it has 121 bytes"),
+        (vec!["account", "pause", id, "--reason", "a\nb"], "control character"),
+        (vec!["account", "set", id, "--profile", "nope"], "--profile `nope`: there is no such"),
+        (
+            vec!["forecast", "--comments", "5", "--span", "1m", "--profile", "nope"],
+            "--profile `nope`",
+        ),
+        (
+            vec!["forecast", "--comments", "5", "--span", "1m", "--at", "tomorrow"],
+            "2026-11-27T18:00",
+        ),
+        (
+            vec!["forecast", "--comments", "5", "--span", "1m", "--at", "2026-11-27T18:00+05:30"],
+            "--at",
+        ),
+        (
+            vec![
+                "forecast",
+                "--comments",
+                "5",
+                "--span",
+                "1m",
+                "--profile",
+                "meta",
+                "--warm-up-day",
+                "3",
+            ],
+            "--warm-up-day: profile `meta` has no warm-up",
+        ),
+        (vec!["forecast", "--comments", "5", "--span", "1m", "--warm-up-day", "-3"], "1..=1000"),
+        (vec!["campaign", "match", "x", "--media", "abc"], "a media id is the number"),
+        (vec!["campaign", "pause", id, " "], "a campaign's id is not empty"),
+        (vec!["contact", "forget", id, "ana"], "a person's id is the number"),
+        (vec!["send", "list", "me"], "an account's id is the number"),
+        (vec!["send", "show", "me/1"], "account/comment"),
+        (vec!["connect", "-"], "standard input is for the token"),
+        (
+            vec!["connect", "login-url", "--app-id", "x", "--redirect-uri", "https://a.example/"],
+            "app's id",
+        ),
+        (vec!["connect", "login-url", "--app-id", "1", "--redirect-uri", "a.example"], "https://"),
+        (vec!["status", "--watch"], "--watch draws on a terminal"),
     ] {
         let ran = run(&arguments).failed(2, said);
         assert!(ran.stdout.is_empty(), "{arguments:?}");
     }
 }
+
+/// A note of one byte too many.
+const LONG: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 
 #[test]
 fn completions_are_written_for_each_shell() {

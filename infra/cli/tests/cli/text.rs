@@ -58,15 +58,31 @@ async fn colours_and_logs_come_when_they_are_asked_for() {
     let stand = Stand::start().await;
     let list = ["account", "list"];
     let painted = stand.run(&[&list[..], &["--color", "always"]].concat()).await.ok();
-    assert!(painted.stdout.contains("\u{1b}[32msending\u{1b}[0m"), "{}", painted.stdout);
+    assert!(painted.stdout.contains("\u{1b}[32mhealthy\u{1b}[0m"), "{}", painted.stdout);
     assert_eq!(painted.stderr, "", "no log unless it is asked for");
     for color in ["auto", "never"] {
         let plain = stand.run(&[&list[..], &["--color", color]].concat()).await.ok().stdout;
-        assert!(plain.contains("sending") && !plain.contains('\u{1b}'), "{plain}");
+        assert!(plain.contains("healthy") && !plain.contains('\u{1b}'), "{plain}");
     }
     let json = stand.run(&["--json", "account", "list", "--color", "always"]).await.ok();
     assert!(!json.stdout.contains('\u{1b}'), "{}", json.stdout);
     let logged = stand.run(&["-vvv", "account", "list"]).await.ok();
     assert!(logged.stderr.contains("DEBUG"), "{}", logged.stderr);
     assert!(logged.stdout.starts_with("ACCOUNT"), "logs are on standard error");
+}
+
+/// A list is read in one zone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_accounts_with_different_clocks_are_told_in_utc() {
+    let stand = Stand::start().await;
+    stand.run(&["account", "set", CREATOR, "--time-zone", "Asia/Kolkata"]).await.ok();
+    let all = stand.run(&["events", "--no-headers"]).await.ok().stdout;
+    assert!(all.lines().all(|line| line.contains(" UTC ")), "{all}");
+    let one = stand.run(&["events", CREATOR, "--no-headers"]).await.ok().stdout;
+    assert!(one.lines().all(|line| line.contains(" +05:30 ")), "{one}");
+    stand.run(&["account", "set", OTHER, "--time-zone", "Asia/Kolkata"]).await.ok();
+    let alike = stand.run(&["events", "--no-headers"]).await.ok().stdout;
+    assert!(alike.lines().all(|line| line.contains(" +05:30 ")), "{alike}");
+    let app = stand.run(&["events", "app"]).await.ok().stdout;
+    assert!(app.starts_with("nothing happened"), "{app}");
 }

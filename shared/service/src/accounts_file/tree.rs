@@ -12,6 +12,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer, Error};
 
+use super::wording::Refused;
+
 /// All values of a file.
 #[derive(Clone)]
 pub(super) struct Tree<'a> {
@@ -30,6 +32,14 @@ pub(super) struct Fault {
     pub(super) span: Range<usize>,
     /// What is wrong; `None` where it follows from another fault.
     pub(super) message: Option<String>,
+}
+
+/// A list where none can be.
+pub(super) struct OddList {
+    /// Where it is.
+    pub(super) span: Range<usize>,
+    /// The field that it is the value of, or in whose list it is.
+    pub(super) field: String,
 }
 
 impl<'a> Tree<'a> {
@@ -66,13 +76,38 @@ impl<'a> Tree<'a> {
         });
         let begin = self.root.span().start;
         let mut path = Path::default();
-        if !take_out_of(self.root.get_mut(), begin, &span, &mut path) {
+        // The rest of a table that lacks something is read with a value in its place.
+        let is_filled = missing
+            .is_some_and(|field| fill_in(self.root.get_mut(), begin, &span, field, &mut path));
+        if !is_filled && !take_out_of(self.root.get_mut(), begin, &span, &mut path) {
             return None;
         }
+        let refused = Refused {
+            message: error.message(),
+            field: path.fields.first().map(String::as_str),
+            is_item: path.removed.is_none(),
+        };
+        let message = (!is_told).then(|| refused.said());
         self.wounded.extend(path.tables);
         self.touched.extend(path.fields.pop());
         self.removed.extend(path.removed);
-        let message = (!is_told).then(|| error.message().replace('\n', ", "));
+        Some(Fault { span, message })
+    }
+
+    /// Takes out the first list that is where only a table or a figure can be; `None` if there is
+    /// none. Reading would take its items for the fields of the table, in their order.
+    pub(super) fn take_out_list(&mut self) -> Option<Fault> {
+        let OddList { span, field } = odd_list(self.root.get_ref())?;
+        let mut path = Path::default();
+        let begin = self.root.span().start;
+        take_out_of(self.root.get_mut(), begin, &span, &mut path);
+        let message = "invalid type: sequence, expected a table";
+        let is_item = path.removed.is_none();
+        let refused = Refused { message, field: Some(&field), is_item };
+        let message = Some(refused.said());
+        self.wounded.extend(path.tables);
+        self.touched.extend(path.fields.pop());
+        self.removed.extend(path.removed);
         Some(Fault { span, message })
     }
 
@@ -106,6 +141,27 @@ impl<'a> Tree<'a> {
                 }
             }
         }
+    }
+}
+
+/// Fields that hold a table, or a figure.
+const NO_LISTS: [&str; 5] = ["terms", "spread", "warm_up", "slow_down", "limit"];
+
+/// Finds the first list that is in another list, or in a field that holds none.
+fn odd_list(table: &DeTable<'_>) -> Option<OddList> {
+    table.iter().find_map(|(key, value)| odd_list_in(key.get_ref(), value))
+}
+
+fn odd_list_in(field: &str, value: &Spanned<DeValue<'_>>) -> Option<OddList> {
+    let odd = |span| Some(OddList { span, field: field.to_owned() });
+    match value.get_ref() {
+        DeValue::Table(table) => odd_list(table),
+        DeValue::Array(_) if NO_LISTS.contains(&field) => odd(value.span()),
+        DeValue::Array(items) => items.iter().find_map(|item| match item.get_ref() {
+            DeValue::Array(_) => odd(item.span()),
+            _ => odd_list_in(field, item),
+        }),
+        _ => None,
     }
 }
 
@@ -144,6 +200,65 @@ fn take_out_of(
         path.tables.push(begin);
     }
     is_found
+}
+
+/// Puts a value into the table at `span` for the field that it lacks, and says whether it was found.
+/// The value's place is empty, as no value's of the file is.
+fn fill_in(
+    table: &mut DeTable<'_>,
+    begin: usize,
+    span: &Range<usize>,
+    field: &str,
+    path: &mut Path,
+) -> bool {
+    let name = |key: &Spanned<Cow<'_, str>>| key.get_ref().to_string();
+    let Some(value) = placeholder(field) else { return false };
+    let inside = table.iter_mut().find_map(|(key, value_of_key)| {
+        fill_in_value(value_of_key, span, field, &value, path).then(|| name(key))
+    });
+    let is_found = inside.is_some();
+    if let Some(inside) = inside {
+        path.fields.push(inside);
+        path.tables.push(begin);
+    }
+    is_found
+}
+
+fn fill_in_value(
+    value: &mut Spanned<DeValue<'_>>,
+    span: &Range<usize>,
+    field: &str,
+    filler: &DeValue<'static>,
+    path: &mut Path,
+) -> bool {
+    let (begin, is_it) = (value.span().start, value.span() == *span);
+    match value.get_mut() {
+        DeValue::Table(table) if is_it => {
+            let key = Spanned::new(0..0, Cow::Owned(field.to_owned()));
+            table.insert(key, Spanned::new(0..0, filler.clone()));
+            path.fields.push(field.to_owned());
+            path.tables.push(begin);
+            path.removed = Some((begin, field.to_owned()));
+            true
+        }
+        DeValue::Table(table) => fill_in(table, begin, span, field, path),
+        DeValue::Array(items) => {
+            items.iter_mut().any(|item| fill_in_value(item, span, field, filler, path))
+        }
+        _ => false,
+    }
+}
+
+/// A value that can be read where a field is missing. Nothing is used of a file with a mistake.
+fn placeholder(field: &str) -> Option<DeValue<'static>> {
+    let text = |text| Some(DeValue::String(Cow::Borrowed(text)));
+    match field {
+        "id" | "name" => text("(no name)"),
+        "unit" => text("calls"),
+        "window" | "active" => text("1h"),
+        "actions" | "messages" => Some(DeValue::Array(DeArray::new())),
+        _ => None,
+    }
 }
 
 fn take_out_of_value(

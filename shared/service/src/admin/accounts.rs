@@ -10,9 +10,10 @@ use spillway_core::campaign::Running;
 use spillway_core::hold::{HoldCause, REASON_BYTES_MAX};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::journal::{Event, JournalEntry};
-use spillway_core::profile::ProfileWarning;
 use spillway_core::rules::{Rules, Terms};
+use spillway_core::status::{Facts, State};
 use spillway_core::time::Timestamp;
+use spillway_core::upkeep::TokenLife;
 
 use super::AdminError;
 use super::instant::{instant, optional, rfc3339};
@@ -20,10 +21,11 @@ use super::plan::FieldChange;
 use super::removal::{BEING_REMOVED, Remover};
 use super::sends::SendAdmin;
 use crate::account::Account;
+use crate::accounts_file::limit_notes;
 use crate::clock::Clock;
 use crate::limiter::Limiter;
 use crate::port::{
-    AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Deletions, Journal,
+    AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Deletions, Journal, MaintenanceRecord,
     MaintenanceSchedule, Removal, StoreError, Tokens, UpkeepRequest,
 };
 
@@ -77,11 +79,13 @@ pub struct AccountView {
     pub warm_up_since: Option<Timestamp>,
     /// Its campaigns.
     pub campaigns: Vec<RunningView>,
+    /// What it is, as its status says.
+    pub state: State,
     /// The holds that are in force.
     pub holds: Vec<HoldView>,
-    /// What is risky about its limits.
+    /// What may surprise somebody about its limits.
     #[serde(skip)]
-    pub warnings: Vec<ProfileWarning>,
+    pub notes: Vec<String>,
 }
 
 /// A campaign of an account, and whether it runs.
@@ -209,10 +213,27 @@ impl AccountAdmin {
     ) -> BoxFuture<'a, Result<Vec<AccountView>, AdminError>> {
         Box::pin(async move {
             let now = self.clock.now();
+            let app = self.app.load().await?;
             let mut views = Vec::new();
             for account in self.all_connected(only).await? {
-                let budget = self.budgets.load(&account.id).await?;
-                views.push(AccountView::of(&account, &budget, now));
+                let (budget, record, token) = futures::try_join!(
+                    self.budgets.load(&account.id),
+                    self.maintenance.record(&account.id),
+                    self.tokens.load(&account.id),
+                )?;
+                let MaintenanceRecord { upkeep, last_seen, .. } = record.unwrap_or_default();
+                let facts = Facts {
+                    rules: &account.rules,
+                    campaigns: &account.campaigns,
+                    holds: &budget.holds,
+                    app: &app.holds,
+                    feedback: budget.feedback,
+                    token: token.map_or_else(TokenLife::default, |kept| kept.life),
+                    upkeep: &upkeep,
+                    last_seen,
+                };
+                let state = facts.state(now);
+                views.push(AccountView::of(&account, &budget, state, now));
             }
             Ok(views)
         })
@@ -338,7 +359,7 @@ impl AccountAdmin {
 }
 
 impl AccountView {
-    fn of(account: &Account, budget: &Budget, now: Timestamp) -> Self {
+    fn of(account: &Account, budget: &Budget, state: State, now: Timestamp) -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
         let (profile, terms) = (account.rules.profile(), account.rules.terms());
         let campaigns = account.campaigns.iter().map(|campaign| RunningView {
@@ -354,8 +375,9 @@ impl AccountView {
             active_s: profile.spread.map_or(DAY, |spread| spread.active).as_secs(),
             warm_up_since: terms.warm_up_since,
             campaigns: campaigns.collect(),
+            state,
             holds: holds(budget, now),
-            warnings: profile.warnings(terms.tier),
+            notes: limit_notes([&account.rules]),
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::journal::{Event, JournalEntry};
+use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 
 use super::AdminError;
@@ -75,6 +76,11 @@ pub struct ChangeView {
 }
 
 impl Planned {
+    /// Returns the limits that the account then has.
+    pub fn rules(&self) -> &Rules {
+        self.plan.rules.as_ref().unwrap_or(&self.account.rules)
+    }
+
     /// Returns the changes of its limits, for people.
     pub fn settings(&self) -> Vec<FieldChange> {
         let rules = self.plan.rules.as_ref();
@@ -181,6 +187,9 @@ impl AccountAdmin {
             if is_changed && !self.changes.change_campaigns(&account.id, &put, &removed).await? {
                 return Err(AdminError::Removed(account.id.clone()));
             }
+            for campaign in removed {
+                self.tell_removed(&account.id, campaign).await?;
+            }
             if let Some(rules) = &plan.rules {
                 self.write_rules(account, rules).await?;
             }
@@ -235,9 +244,21 @@ impl AccountAdmin {
                 return Err(AdminError::Removed(account.clone()).into());
             }
             self.backlogs.wake(account, self.clock.now()).await?;
+            self.tell_removed(account, campaign.clone()).await?;
             let (account, campaign) = (account.clone(), campaign.clone());
             Ok(RunningChange { account, campaign, changed: true, state: "removed" })
         })
+    }
+
+    /// Writes into the journal that a campaign was removed.
+    async fn tell_removed(
+        &self,
+        account: &AccountId,
+        campaign: CampaignId,
+    ) -> Result<(), StoreError> {
+        let what = Event::CampaignRemoved { campaign };
+        let entry = JournalEntry { at: self.clock.now(), account: account.clone(), what };
+        self.journal.append(&entry).await
     }
 
     fn set_running<'a>(

@@ -68,7 +68,9 @@ impl AccountAdmin {
                 Some(account) => vec![account.clone()],
                 None => self.maintenance.accounts().await?,
             };
-            accounts.push(app_journal());
+            if only != Some(&app_journal()) {
+                accounts.push(app_journal());
+            }
             let reads = accounts.into_iter().map(|account| async move {
                 let read = self.journal.list(&account, since, limit).await;
                 read.map_err(|error| AdminError::Account(account, error))
@@ -105,6 +107,7 @@ mod tests {
             Event::HoldSet { cause: HoldCause::Operator, until: Timestamp::NEVER, error: None },
             Event::CampaignHeld { campaign: campaign(), until: NOW, error: None },
             Event::CampaignPaused { campaign: campaign() },
+            Event::CampaignRemoved { campaign: campaign() },
             Event::ServerErrors { calls: 721, server_errors: 216 },
             Event::TierChanged { from: Tier::One, to: Tier::Two },
         ];

@@ -36,13 +36,13 @@ messages = ["Thanks!"]
 
 /// What is replaced in the good file, by what, and what is then said.
 pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
-    ("[[profile]]", "[[profile]", "line 1: unclosed array table, expected `]`"),
+    ("[[profile]]", "[[profile]", "line 1: a heading is not closed: write it as in [[account]]"),
     (
         "name = \"agency\"",
         "name = agency",
-        "line 2: string values must be quoted, expected literal string",
+        "line 2: the value is not in quotes: write texts as in \"guide\"",
     ),
-    ("name = \"agency\"\n", "", "line 1: missing field `name`"),
+    ("name = \"agency\"\n", "", "line 1: `name` is missing: add it"),
     (
         "name = \"agency\"",
         "name = \" \"",
@@ -61,7 +61,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "base = \"careful\"",
         "bases = \"careful\"",
-        "line 3: unknown field `bases`, expected one of `name`, `base`, `quota`, `spread`, `warm_up`, `slow_down`",
+        "line 3: `bases` is not known here. Is it `base`? There are `name`, `base`, `quota`, `spread`, `warm_up` and `slow_down`",
     ),
     (
         "base = \"careful\"",
@@ -86,7 +86,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"read\"",
         "\"reed\"",
-        "line 7: unknown variant `reed`, expected one of `private_reply`, `live_reply`, `message`, `public_reply`, `read`, `publish`, `follow`",
+        "line 7: `actions` has \"reed\" in it: write \"private_reply\", \"live_reply\", \"message\", \"public_reply\", \"read\", \"publish\" or \"follow\"",
     ),
     (
         "unit = \"calls\"",
@@ -107,12 +107,12 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "limit = 150",
         "limit = -150",
-        "line 10: a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`",
+        "line 10: `limit` cannot be read: write a whole number from 1 to 4294967295, or one for each tier as in { tier_1 = 100, tier_2 = 150, tier_3 = 200 }",
     ),
     (
         "limit = 150",
         "limit = 0",
-        "line 10: a number above 0, or `{ tier_1 = .., tier_2 = .., tier_3 = .. }`",
+        "line 10: `limit` cannot be read: write a whole number from 1 to 4294967295, or one for each tier as in { tier_1 = 100, tier_2 = 150, tier_3 = 200 }",
     ),
     (
         "limit = 150\n",
@@ -122,7 +122,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"17841400000000001\"",
         "17841400000000001",
-        "line 13: invalid type: integer `17841400000000001`, expected a string",
+        "line 13: `id` is 17841400000000001: write a text in quotes",
     ),
     (
         "\"17841400000000001\"",
@@ -142,7 +142,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[[account]]",
         "[[accounts]]",
-        "line 12: unknown field `accounts`, expected `profile` or `account`\nline 17: write [[account]] before its [[account.campaign]], and all of these names in double brackets",
+        "line 12: `accounts` is not known here. Is it `account`? There are `profile` and `account`\nline 17: write [[account]] before its [[account.campaign]], and all of these names in double brackets",
     ),
     ("tier = 2", "tier = 4", "line 15: 4 is not a tier: it is 1, 2 or 3"),
     (
@@ -158,38 +158,38 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "tier = 2",
         "tier = 2, warm_up_since = -1",
-        "line 15: invalid value: integer `-1`, expected a date such as 2026-11-01, or \"none\"",
+        "line 15: `warm_up_since` is -1: write a date such as 2026-11-01, or \"none\"",
     ),
     (
         "tier = 2",
         "tier = 2, tiers = 2",
-        "line 15: unknown field `tiers`, expected one of `tier`, `time_zone`, `day_starts`, `warm_up_since`",
+        "line 15: `tiers` is not known here. Is it `tier`? There are `tier`, `time_zone`, `day_starts` and `warm_up_since`",
     ),
     (
         "id = \"guide\"",
         "id = \"\"",
-        "line 18: a campaign's `id` has 1 to 64 characters and no space before or behind: ``",
+        "line 18: a campaign's `id` has 1 to 64 characters, no space before or behind, and no `-` at its begin: ``",
     ),
     (
         "id = \"guide\"",
         "id = \"guide \"",
-        "line 18: a campaign's `id` has 1 to 64 characters and no space before or behind: `guide `",
+        "line 18: a campaign's `id` has 1 to 64 characters, no space before or behind, and no `-` at its begin: `guide `",
     ),
     (
         "id = \"guide\"",
         "id = \"rest\"",
         "line 28: account 17841400000000001 has campaign `rest` twice: give each a name of its own",
     ),
-    ("id = \"guide\"\n", "", "line 17: missing field `id`"),
+    ("id = \"guide\"\n", "", "line 17: `id` is missing: add it"),
     (
         "keywords",
         "keyword",
-        "line 19: unknown field `keyword`, expected one of `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow`, `messages`",
+        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow` and `messages`",
     ),
     (
         "keywords = [\"guide\", \"guía\"]",
         "keywords = \"guide\"",
-        "line 19: invalid type: string \"guide\", expected a sequence",
+        "line 19: `keywords` is \"guide\": write a list in brackets, such as [\"guide\", \"link\"]",
     ),
     (
         "\"guía\"",
@@ -201,7 +201,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
         "\"GUIDE\"",
         "line 19: `GUIDE` is listed twice: case, accents and emoji variants make no difference",
     ),
-    ("\"guía\"", "7", "line 19: invalid type: integer `7`, expected a string"),
+    ("\"guía\"", "7", "line 19: `keywords` has 7 in it: write each of them in quotes"),
     (
         "\"guía\"",
         "\"spam link\"",
@@ -215,12 +215,12 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "deadline = \"9d\"",
-        "line 20: unknown field `deadline`, expected one of `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow`, `messages`",
+        "line 20: `deadline` is not known here. There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow` and `messages`",
     ),
     (
         "except = [\"spam\"]",
         "matching = \"fuzzy\"",
-        "line 20: unknown variant `fuzzy`, expected one of `word`, `contains`, `exact`",
+        "line 20: `matching` is \"fuzzy\": write \"word\", \"contains\" or \"exact\"",
     ),
     (
         "except = [\"spam\"]",
@@ -267,13 +267,13 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[\"Thanks!\"]",
         "\"Thanks!\"",
-        "line 29: invalid type: string \"Thanks!\", expected a sequence",
+        "line 29: `messages` is \"Thanks!\": write a list in brackets, such as [\"Hi {username|there}!\"]",
     ),
-    ("messages = [\"Thanks!\"]", "", "line 27: missing field `messages`"),
+    ("messages = [\"Thanks!\"]", "", "line 27: `messages` is missing: add it"),
     (
         "messages = [\"Thanks!\"]",
         "messages = [\"Thanks!\"]\nmessages = [\"Thank you!\"]",
-        "line 30: duplicate key",
+        "line 30: this name is there already: remove one of the two. A table that repeats is in double brackets, as [[account.campaign]]",
     ),
     (
         "messages = [\"Thanks!\"]",
@@ -367,16 +367,186 @@ fn every_key_type_and_term_that_cannot_be_read_is_said() {
     assert_eq!(lines, expected, "{said}");
 }
 
+fn lines(said: &str) -> Vec<&str> {
+    said.lines().map(|line| line.split(':').next().unwrap()).collect()
+}
+
+/// What is wrong with an id or a name says nothing about what comes below it.
+#[test]
+fn a_bad_id_hides_no_mistake_below_it() {
+    let below = GOOD
+        .replace("profile = \"agency\"", "profile = \"mine\"")
+        .replace("\"guía\"", "\"\"")
+        .replace("Thanks!", "Thanks {user}!");
+    assert_eq!(lines(&said(&below)), ["line 14", "line 19", "line 29"]);
+    let id = "\"17841400000000001\"";
+    for (from, to, line) in [
+        (id, "\"@creator\"", "line 13"),
+        (id, "7", "line 13"),
+        ("id = \"17841400000000001\"\n", "\n", "line 12"),
+        ("id = \"guide\"\n", "\n", "line 17"),
+        ("id = \"guide\"", "id = [\"guide\"]", "line 18"),
+        ("id = \"guide\"", "id = \"guide \"", "line 18"),
+    ] {
+        let said = said(&below.replacen(from, to, 1));
+        let mut expected = vec!["line 14", "line 19", "line 29", line];
+        expected.sort();
+        assert_eq!(lines(&said), expected, "{to}: {said}");
+    }
+    let twice = format!("{below}\n[[account]]{}", below.split_once("[[account]]").unwrap().1);
+    assert_eq!(said(&twice).matches("{user}").count(), 2, "{}", said(&twice));
+    let same = below.replace("\"rest\"", "\"guide\"");
+    assert_eq!(lines(&said(&same)), ["line 14", "line 19", "line 28", "line 29"]);
+    // A text that cannot be sent says nothing about the keywords.
+    let text = GOOD.replace("Hi {username|there}!", "Hi {user}!").replace(
+        "id = \"rest\"",
+        "id = \"rest\"\nkeywords = [\"guide\"]\nmedia = [\"17900000000000001\"]",
+    );
+    assert_eq!(lines(&said(&text)), ["line 23", "line 29"], "{}", said(&text));
+}
+
+#[test]
+fn all_that_is_wrong_with_a_profile_is_said() {
+    let profile = r#"[[profile]]
+name = " "
+warm_up = { from_percent = 50, to_percent = 20, days = 3, ramp_days = 1 }
+slow_down = { from_percent = 99, stop_percent = 20 }
+[[profile.quota]]
+id = "velocity"
+actions = ["read"]
+unit = "calls"
+window = "800h"
+limit = 1
+[[profile.quota]]
+id = "all"
+actions = []
+unit = "calls"
+window = "0s"
+limit = 1
+"#;
+    let said = said(&format!("{profile}[[account]]\nid = \"178\"\n"));
+    for (line, reason) in [
+        (2, "must not be empty"),
+        (3, "must rise"),
+        (4, "from_percent < stop_percent"),
+        (5, "`velocity` is the name"),
+        (11, "counts no action"),
+        (11, "has a window of 0"),
+    ] {
+        let is_said = said
+            .lines()
+            .any(|one| one.starts_with(&format!("line {line}: ")) && one.contains(reason));
+        assert!(is_said, "line {line}: {reason}:\n{said}");
+    }
+}
+
+#[test]
+fn a_list_does_not_pass_for_a_table() {
+    for (from, to, expected) in [
+        (
+            "terms = { tier = 2, time_zone = \"Europe/Berlin\", day_starts = \"09:30\" }",
+            "terms = [2, \"Europe/Berlin\", \"09:30\", \"none\"]",
+            "line 15: `terms` is a list: write a table, such as { tier = 2, time_zone = \"Europe/Berlin\" }",
+        ),
+        ("limit = 150", "limit = [1, 2, 3]", "line 10: `limit` is a list: write a whole number"),
+        (
+            "base = \"careful\"",
+            "base = \"careful\"\nspread = [\"12h\", 5]",
+            "line 4: `spread` is a list: write a table, such as { active = \"16h\", burst = 5 }",
+        ),
+        (
+            "[[account.campaign]]\nid = \"rest\"\nmessages = [\"Thanks!\"]",
+            "[[account]]\nid = \"178\"\ncampaign = [[\"rest\", [], \"word\", [], [], [], \"all\", \"oldest_first\", [\"Hi\"]]]",
+            "line 29: write [[account]] before its [[account.campaign]]",
+        ),
+        (
+            "limit = 150",
+            "limit = { tier_1 = 1, tier_2 = 2, tier_3 = 3, tier_4 = 4 }",
+            "line 10: `limit` cannot be read: write a whole number",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let said = said(&GOOD.replacen(from, to, 1));
+        assert!(said.starts_with(expected) && said.lines().count() == 1, "{to}: {said}");
+    }
+}
+
+#[test]
+fn a_campaigns_id_can_be_seen_and_typed() {
+    for (id, expected) in [
+        ("--json", "no `-` at its begin: `--json`"),
+        ("-", "no `-` at its begin: `-`"),
+        ("gui\\u202Ede", "the invisible character U+202E: remove it"),
+        ("gui\\u200Dde", "the invisible character U+200D: remove it"),
+        ("gui\\u00A0de", "the invisible character U+00A0: remove it"),
+        ("\\uFE0F", "the invisible character U+FE0F: remove it"),
+    ] {
+        let said = said(&GOOD.replace("id = \"guide\"", &format!("id = \"{id}\"")));
+        assert!(said.starts_with("line 18: ") && said.contains(expected), "{id}: {said}");
+    }
+    for id in ["guide-2", "❤\u{fe0f} guide", "👩\u{200d}🍳", "ガイド\u{3000}1", "کتاب\u{200c}ها"]
+    {
+        let text = GOOD.replace("id = \"guide\"", &format!("id = \"{id}\""));
+        assert_eq!(said(&text), "accepted", "{id}");
+    }
+}
+
+/// The line of the mistake alone, and in words.
+#[test]
+fn what_is_no_toml_is_said_in_words() {
+    let id = "id = \"guide\"";
+    let keywords = "keywords = [\"guide\", \"guía\"]";
+    for (from, to, expected) in [
+        (
+            id,
+            "id = “guide”",
+            "18: these quotes are typographic: write straight ones, as in \"guide\"",
+        ),
+        (id, "id = null", "18: TOML has no empty value: leave the field out"),
+        (id, "id = None", "18: TOML has no empty value: leave the field out"),
+        (id, "id =", "18: the value is missing: write one after `=`"),
+        (id, "id = guide", "18: the value is not in quotes: write texts as in \"guide\""),
+        (id, "id: \"guide\"", "18: a name has only letters from a to z, digits, `_` and `-`"),
+        (id, "id \"guide\"", "18: write name = value"),
+        (id, "id = 'guide", "18: the text is not closed: add a quote at its end"),
+        (id, "id\u{a0}= \"guide\"", "18: there is the invisible character U+00A0: remove it"),
+        (id, "\u{feff}id = \"guide\"", "18: there is the invisible character U+FEFF: remove it"),
+        (
+            id,
+            "id = \"guide\";",
+            "18: there is something behind the value: write one value in a line",
+        ),
+        (
+            id,
+            "id = \"gui\\de\"",
+            "18: a backslash in a text begins a special character: write \\\\ for the backslash itself",
+        ),
+        (keywords, "keywords = [\"guide\" \"guía\"]", "19: a comma is missing in the list"),
+        (
+            keywords,
+            "keywords = [\"guide\", \"guía\"",
+            "19: the list that begins here is not closed: add `]` at its end",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        assert_eq!(said(&GOOD.replacen(from, to, 1)), format!("line {expected}"), "{to}");
+    }
+}
+
 #[test]
 fn what_follows_from_a_mistake_is_not_said_too() {
     // A profile, a campaign and an account that cannot be read are not missed elsewhere.
     for (from, to, expected) in [
-        ("name = \"agency\"", "name = 7", "line 2: invalid type: integer `7`, expected a string"),
-        ("id = \"guide\"", "id = 7", "line 18: invalid type: integer `7`, expected a string"),
+        (
+            "name = \"agency\"",
+            "name = 7",
+            "line 2: `name` is 7: write a text in quotes, such as \"careful\"",
+        ),
+        ("id = \"guide\"", "id = 7", "line 18: `id` is 7: write a text in quotes"),
         (
             "keywords = [\"guide\", \"guía\"]\nexcept = [\"spam\"]\nmedia = [\"17900000000000001\"]",
             "keywords = 7",
-            "line 19: invalid type: integer `7`, expected a sequence",
+            "line 19: `keywords` is 7: write a list in brackets, such as [\"guide\", \"link\"]",
         ),
     ] {
         assert!(GOOD.contains(from), "{from}");

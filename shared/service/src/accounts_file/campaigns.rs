@@ -1,0 +1,178 @@
+//! The campaigns of an account in a file: every rule that one of them, or two together, break.
+
+use std::collections::HashSet;
+
+use spillway_core::campaign::{Campaign, CampaignError, Overflow};
+use spillway_core::id::{AccountId, CampaignId, MediaId};
+use spillway_core::keyword::{Comment, Keyword};
+use spillway_core::message::{Template, VALUE_BYTES_MAX};
+
+use super::is_number;
+use super::mistake::{Mistakes, Reason};
+use super::tree::{Place, Tree};
+use super::wording::is_invisible;
+
+/// The most characters of a campaign's name.
+const CAMPAIGN_ID_CHARS_MAX: usize = 64;
+
+/// Checks the campaigns of an account. Returns those that are sound.
+pub(super) fn read<'t>(
+    account: &AccountId,
+    entries: impl Iterator<Item = (Campaign, Place<'t>)>,
+    tree: &Tree<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Vec<Campaign> {
+    let mut campaigns: Vec<Campaign> = Vec::new();
+    let mut ids = HashSet::new();
+    for (campaign, place) in entries {
+        let id = campaign.id.clone();
+        let id_span = place.field("id").span();
+        // One that is missing has no place in the file, and was said to be missing.
+        let mut is_repeated = false;
+        if !id_span.is_empty() {
+            if let Some(reason) = odd_id(&id) {
+                mistakes.add(id_span, reason);
+            } else if !ids.insert(id.clone()) {
+                is_repeated = true;
+                mistakes.add(id_span, Reason::SameCampaign(account.clone(), id.clone()));
+            }
+        }
+        let before = mistakes.found.len();
+        check_words(&campaign, place, mistakes);
+        check_media(&campaign.media, place.field("media"), mistakes);
+        let takes = mistakes.found.len() == before && !tree.is_wounded(&place.span());
+        check_messages(&campaign, place, tree, mistakes);
+        // What it takes is not known of one that could not be read as a whole.
+        if is_repeated || !takes {
+            continue;
+        }
+        for other in &campaigns {
+            let Some(word) = campaign.clash(other) else { continue };
+            let (first, second) = (other.id.clone(), campaign.id.clone());
+            match campaign.keywords.iter().position(|known| known == word) {
+                Some(at) => {
+                    let clash = Reason::Clash(first, second, word.to_owned());
+                    mistakes.add(place.field("keywords").item(at).span(), clash);
+                }
+                None => mistakes.add(place.span(), Reason::BothTakeAll(first, second)),
+            }
+        }
+        campaigns.push(campaign);
+    }
+    campaigns
+}
+
+/// What is wrong with a campaign's name, if anything is.
+fn odd_id(id: &CampaignId) -> Option<Reason> {
+    let name = id.as_str();
+    if let Some(control) = name.chars().find(|c| c.is_control()) {
+        return Some(Reason::Control(control));
+    }
+    // Emoji and some scripts are written with joiners, variation selectors and a wide space.
+    let joins = |before: Option<char>, c| {
+        matches!(c, '\u{200c}' | '\u{200d}' | '\u{3000}' | '\u{fe0f}')
+            && before.is_some_and(|c| !c.is_ascii())
+    };
+    let before = std::iter::once(None).chain(name.chars().map(Some));
+    let odd = before.zip(name.chars()).find(|&(before, c)| is_invisible(c) && !joins(before, c));
+    if let Some((_, invisible)) = odd {
+        return Some(Reason::Invisible(invisible));
+    }
+    let is_odd = name.trim() != name
+        || name.starts_with('-')
+        || !(1..=CAMPAIGN_ID_CHARS_MAX).contains(&name.chars().count());
+    is_odd.then(|| Reason::CampaignId(id.clone()))
+}
+
+fn check_words(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_>) {
+    let mut seen: Vec<(Keyword, &str)> = Vec::new();
+    for (field, words) in [("keywords", &campaign.keywords), ("except", &campaign.except)] {
+        for (at, word) in words.iter().enumerate() {
+            let span = place.field(field).item(at).span();
+            if let Some(control) = word.chars().find(|c| c.is_control()) {
+                mistakes.add(span, Reason::Control(control));
+                continue;
+            }
+            let folded = Keyword::new(word);
+            if folded.is_empty() {
+                mistakes.add(span, Reason::EmptyKeyword);
+                continue;
+            }
+            match seen.iter().find(|(known, _)| *known == folded) {
+                Some((_, known)) if *known == field => {
+                    mistakes.add(span, Reason::SameKeyword(word.clone()));
+                }
+                Some(_) => mistakes.add(span, Reason::Excepted(word.clone())),
+                None => seen.push((folded, field)),
+            }
+        }
+    }
+    let excepted = |keyword: &str| {
+        let comment = Comment::new(keyword);
+        campaign.except.iter().find(|word| comment.has(&Keyword::new(word), campaign.matching))
+    };
+    for (at, keyword) in campaign.keywords.iter().enumerate() {
+        if let Some(word) = excepted(keyword)
+            && Keyword::new(word) != Keyword::new(keyword)
+        {
+            let span = place.field("keywords").item(at).span();
+            mistakes.add(span, Reason::ContainsException(keyword.clone(), word.clone()));
+        }
+    }
+}
+
+fn check_media(media: &[MediaId], place: Place<'_>, mistakes: &mut Mistakes<'_>) {
+    for (at, one) in media.iter().enumerate() {
+        if !is_number(one.as_str()) {
+            mistakes.add(place.item(at).span(), Reason::Media(one.clone()));
+        } else if media[..at].contains(one) {
+            mistakes.add(place.item(at).span(), Reason::SameMedia(one.clone()));
+        }
+    }
+}
+
+fn check_messages(
+    campaign: &Campaign,
+    place: Place<'_>,
+    tree: &Tree<'_>,
+    mistakes: &mut Mistakes<'_>,
+) {
+    let (id, messages) = (&campaign.id, place.field("messages"));
+    let is_wounded = tree.is_wounded(&place.span());
+    let count = messages.texts().count();
+    if (count == 0 && !is_wounded) || count > 255 {
+        mistakes.add(messages.span(), CampaignError::Messages(id.clone()));
+    }
+    let mut templates: Vec<Template> = Vec::new();
+    for (text, span) in messages.texts() {
+        // Lines may end in either way.
+        let is_odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        if let Some(control) = text.chars().find(is_odd) {
+            mistakes.add(span.clone(), Reason::Control(control));
+        }
+        match Template::parse(text) {
+            Ok(template)
+                if template.tells_keyword() && campaign.keywords.is_empty() && !is_wounded =>
+            {
+                mistakes.add(span, Reason::NoKeyword);
+            }
+            Ok(template) if templates.contains(&template) => {
+                let same = CampaignError::SameMessage(id.clone(), template.to_string());
+                mistakes.add(span, same);
+            }
+            Ok(template) => templates.push(template),
+            Err(error) => mistakes.add(span, error),
+        }
+    }
+    if templates.iter().any(Template::tells_keyword) {
+        for (at, keyword) in campaign.keywords.iter().enumerate() {
+            if keyword.len() > VALUE_BYTES_MAX {
+                let reason = Reason::LongKeyword(keyword.clone(), keyword.len());
+                mistakes.add(place.field("keywords").item(at).span(), reason);
+            }
+        }
+    }
+    if campaign.overflow == Overflow::PublicReply {
+        mistakes.add(place.field("overflow").span(), CampaignError::PublicReply(id.clone()));
+    }
+}
