@@ -104,6 +104,7 @@ fn each_variable_names_what_it_is_called_after() {
         ("SPILLWAY_RELEASE_QUEUE_URL", "ReleaseQueue"),
         ("SPILLWAY_GRAPH_URL", "GraphUrl"),
         ("SPILLWAY_GRAPH_VERSION", "GraphVersion"),
+        ("SPILLWAY_ENTRY_KEYS", "EntryKeys"),
         ("SPILLWAY_RETRY_UNKNOWN", "RetryUnknown"),
         ("SPILLWAY_STACK", "AWS::StackName"),
     ] {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use spillway_core::hold::HoldCause;
-use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, SendId};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::{PendingSend, Stage};
 use spillway_core::status::Why;
@@ -32,7 +32,8 @@ pub(crate) enum Command {
 Example:
   spillway send show 17841400000000001/17890000000000001
 
-The id is account/comment, as in the field `send` of the logs. Entries are kept for ten days. Names and
+The id is account/comment, or account/key as in the field `send` of the logs. A comment that has no key of
+its own is looked for among all sends. Entries are kept for ten days. Names and
 texts are not shown; the text of a DM is stored nowhere.")]
     Show {
         /// The send: account/comment
@@ -52,6 +53,7 @@ Only answers to comments can be repeated: Meta refuses a second private reply to
 servers failed after the first. A message to a person has no such guard. By reason:
   recipient, thread_owner  may succeed, if the person or the other app has changed something
   bad_request              may succeed with another text (`spillway campaign apply`)
+  no_author                may succeed, if Meta says now who wrote the comment
   refused                  may succeed, if the cause of Meta's refusal of this send has changed
   comment_gone             may succeed, if Meta meant the account because its token could not see it
   no_answer                may succeed; if the first one had arrived, it ends as sent
@@ -319,9 +321,26 @@ async fn known(
 }
 
 async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
-    deployment.admin.sends.find(send).await?.with_context(|| {
-        format!("send {send} is not stored: entries are kept for ten days, and only of comments that a campaign wanted")
-    })
+    let admin = &deployment.admin.sends;
+    if let Some(found) = admin.find(send).await? {
+        return Ok(found);
+    }
+    let comment = CommentId::new(send.key.as_str());
+    if is_number(comment.as_str()) {
+        let progress = Progress::unbounded("entries read");
+        let looked_at = |entries| progress.advance(entries);
+        let answering = admin.answering(&send.account, &comment, looked_at).await?;
+        progress.finish();
+        if let Some(answering) = answering
+            && let Some(found) = admin.find(&answering).await?
+        {
+            return Ok(found);
+        }
+    }
+    bail!(
+        "send {send} is not stored: entries are kept for ten days, and only of comments that a \
+         campaign wanted and whose author did not have the DM"
+    )
 }
 
 async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<()> {
@@ -447,6 +466,11 @@ async fn retry(
     output: Output,
 ) -> Result<()> {
     let admin = &deployment.admin.sends;
+    let mut ids = Vec::new();
+    for send in sends {
+        ids.push(find(deployment, send).await?.id);
+    }
+    let sends = &ids;
     let unknown = admin.may_have_arrived(sends).await?;
     if unknown > 0 {
         consent.ask(&format!(

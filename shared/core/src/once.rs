@@ -255,6 +255,17 @@ impl Answers {
         next
     }
 
+    /// Returns the record after a send has ended because its comment is gone: the comments stay
+    /// known, and a new one of the person may ask again. `None` where it says so already.
+    #[must_use]
+    pub fn released(&self, nth: Nth) -> Option<Self> {
+        let mut next = self.clone();
+        for answer in next.answers.iter_mut().filter(|answer| answer.nth == nth) {
+            answer.until = answer.at;
+        }
+        (next != *self).then_some(next)
+    }
+
     /// Whether this send answers a comment.
     pub fn is_of(&self, nth: Nth, comment: &CommentId) -> bool {
         let comment = seed(&[comment.as_str()]);
@@ -453,6 +464,13 @@ mod tests {
             assert_eq!(known, Known::Comment(Nth::First));
         }
         assert_eq!(moved.moved(Nth::First, &second.2, NOW), None, "it has");
+        // When that is gone too, a new comment asks again.
+        let released = moved.released(Nth::First).unwrap();
+        let third = ids(1, 1, 3);
+        let known = |ids| released.known(&told(ids), OncePer::Post, NOW);
+        assert_eq!([known(&first), known(&second)], [Known::Comment(Nth::First); 2]);
+        assert_eq!(known(&third), later(NOW));
+        assert_eq!(released.released(Nth::First), None);
         assert_eq!(answered.moved(Nth::Later(1), &second.2, NOW), None, "no such send");
     }
 

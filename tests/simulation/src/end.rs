@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use spillway_core::id::{AccountId, OnceKey, SendId};
-use spillway_core::once::is_forgotten;
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::once::{OncePer, is_forgotten};
 use spillway_core::send::{CancelReason, FailReason, LIVE_REPLY_WINDOW, Lane, Outcome};
 use spillway_core::time::Timestamp;
 
-use crate::meta::millis;
+use crate::meta::{Refusal, millis};
 use crate::record::Elapsed;
 use crate::scenario::{
     AccountPlan, Asks, CommentPlan, MessagePlan, Nature, Scenario, Surface, Theme, Told, Trouble,
@@ -51,6 +51,9 @@ impl World {
             self.broken(format!("{recount} entries, and {:?}", self.watch.tally));
         }
         self.check_recount();
+        if scenario.theme == Theme::Repeats {
+            self.check_people(&scenario);
+        }
         self.check_kept_to_the_end();
         let dead = self.sends.dead();
         self.record.add("dead letter", dead);
@@ -128,6 +131,8 @@ impl World {
             None if self.may_be_missed(&account.id, comment) => None,
             None if account.may_be_forgotten(comment.made_at) => None,
             None if self.was_forgotten(&account.id, comment) => None,
+            None if self.is_repeat(&account.id, &comment.id) => None,
+            Some(_) if self.was_replaced(&send, comment) => None,
             None if !self.tables.kept.is_connected(&account.id, comment.made_at) => None,
             None if comment.asks == Asks::Wanted && account.removed_at.is_none() => {
                 let made_at = Elapsed(comment.made_at - self.scenario.start);
@@ -151,6 +156,50 @@ impl World {
         let person = (account.clone(), comment.author.clone());
         let made_at = Timestamp::from_millis(comment.made_at);
         self.tables.forgotten.get(&person).is_some_and(|&at| is_forgotten(at, made_at, false))
+    }
+
+    /// Whether a newer comment of its author took the place of a comment that is gone.
+    fn was_replaced(&self, send: &SendId, comment: &CommentPlan) -> bool {
+        let entry = self.tables.entries.get(send);
+        let stored = entry.map(|entry| entry.stored(send));
+        let answers = stored.and_then(|stored| stored.comment);
+        answers.is_some_and(|answers| answers != comment.id)
+            && matches!(comment.nature, Nature::Refused(Refusal::CommentGone, _))
+    }
+
+    /// People get as many DMs as the campaign's rule says, and where nothing goes wrong no fewer.
+    fn check_people(&mut self, scenario: &Scenario) {
+        for account in &scenario.accounts {
+            let per = account.campaigns[0].once_per;
+            let mut comments: BTreeMap<&RecipientId, Vec<&CommentPlan>> = BTreeMap::new();
+            for comment in &account.comments {
+                comments.entry(&comment.author).or_default().push(comment);
+            }
+            for (person, comments) in comments {
+                let accepted: Vec<&CommentPlan> = comments
+                    .iter()
+                    .copied()
+                    .filter(|one| self.meta.accepted(&one.id) > 0)
+                    .collect();
+                // Told under an ad that does not name its post, a comment is on another post. One
+                // whose author nobody names counts by itself, unless it is not answered at all.
+                let is_of_one = |one: &&&CommentPlan| {
+                    (per == OncePer::Campaign || !scenario.is_told_elsewhere(&one.id))
+                        && (scenario.has_stand_ins() || self.meta.named_author(&one.id).is_some())
+                };
+                let many = accepted.iter().filter(is_of_one).count();
+                if scenario.keeps_to_people() && per != OncePer::Comment && many > 1 {
+                    self.broken(format!("{person} has {many} DMs"));
+                }
+                let is_certain = scenario.trouble == Trouble::None
+                    && scenario.has_stand_ins()
+                    && comments.iter().all(|one| self.meta.named_author(&one.id).is_some());
+                let can = comments.iter().any(|one| one.nature == Nature::Answerable);
+                if is_certain && can && accepted.is_empty() {
+                    self.broken(format!("{person} has no DM"));
+                }
+            }
+        }
     }
 
     fn check_message(&mut self, account: &AccountPlan, message: &MessagePlan) {
@@ -298,7 +347,9 @@ impl World {
                 }
             }
             Outcome::Cancelled { reason: CancelReason::Repeat } => {
-                if self.was_told_without_author(&account.id, &comment.id) {
+                if self.was_told_without_author(&account.id, &comment.id)
+                    || self.scenario.theme == Theme::Repeats
+                {
                     None
                 } else {
                     wrong("counts as a repeat")

@@ -71,6 +71,7 @@ impl Run {
             Theme::Crowd => " --theme crowd",
             Theme::Upkeep => " --theme upkeep",
             Theme::Administration => " --theme administration",
+            Theme::Repeats => " --theme repeats",
         };
         format!(
             "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",

@@ -11,6 +11,7 @@ mod limits;
 mod messages;
 mod people;
 mod refusals;
+mod repeats;
 mod upkeep;
 
 use std::cmp::Reverse;
@@ -111,6 +112,8 @@ pub enum Theme {
     Upkeep,
     /// What operators do while comments come.
     Administration,
+    /// People who comment again and again, and comments that are told again, changed.
+    Repeats,
 }
 
 /// What goes wrong in a run.
@@ -506,6 +509,29 @@ impl Unknowns {
 }
 
 impl Scenario {
+    /// Whether people are answered as their campaigns' rules say: not before all processes keep
+    /// their items.
+    pub(crate) fn keeps_to_people(&self) -> bool {
+        [0, 1].iter().all(|&process| self.entry_keys(process) != EntryKeys::Comment)
+    }
+
+    /// Whether a newer comment may take the place of one that is gone.
+    pub(crate) fn has_stand_ins(&self) -> bool {
+        [0, 1].iter().all(|&process| self.entry_keys(process) == EntryKeys::Person)
+    }
+
+    /// Whether a comment is told of under other media than its post.
+    pub(crate) fn is_told_elsewhere(&self, comment: &CommentId) -> bool {
+        self.posts.iter().any(|post| match &post.what {
+            Told::Comments(comments) => comments.iter().any(|told| {
+                told.id == *comment
+                    && told.original_media.is_none()
+                    && Some(self.accounts[0].media_of(comment)) != told.media
+            }),
+            Told::Messages(..) | Told::Echo(_) => false,
+        })
+    }
+
     /// Under which keys a process makes entries. In some runs two deployments that differ by one
     /// step work side by side.
     pub(crate) fn entry_keys(&self, process: u64) -> EntryKeys {
@@ -527,6 +553,7 @@ impl Scenario {
             Theme::Campaign => Self::campaign(seed),
             Theme::Refusals => Self::refusals(seed),
             Theme::Crowd => Self::crowd(seed),
+            Theme::Repeats => Self::repeats(seed),
             Theme::Upkeep => Self::upkeep(seed),
             Theme::Administration => Self::administration(seed),
         }

@@ -307,6 +307,27 @@ impl SendAdmin {
         Ok(found)
     }
 
+    /// The send that answers a comment, of those that are kept under their person's id. `progress`
+    /// is told how many entries of ended sends were looked at.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub async fn answering(
+        &self,
+        account: &AccountId,
+        comment: &CommentId,
+        progress: impl FnMut(usize),
+    ) -> Result<Option<SendId>, StoreError> {
+        let answers =
+            |send: &PendingSend| matches!(&send.to, Address::Comment { id, .. } if id == comment);
+        if let Some((_, send)) = self.waiting(account, answers, 1).await?.pop() {
+            return Ok(Some(send.id));
+        }
+        let answered = |stored: &Stored| stored.comment.as_ref() == Some(comment);
+        let ended = self.ended(account, answered, 1, progress).await?;
+        Ok(ended.into_iter().next().map(|stored| stored.id))
+    }
+
     /// Those `wanted` of the sends on these batches that wait.
     async fn listed(
         &self,

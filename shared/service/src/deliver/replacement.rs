@@ -17,7 +17,7 @@ const TRIES: usize = 8;
 
 impl Deliver {
     /// Lets a newer comment of the person take the place of a claimed send's comment, which is
-    /// gone. Where there is none, the send ends.
+    /// gone. Where there is none, the send ends, and the next comment of the person asks again.
     pub(super) async fn replace(&self, task: &SendTask, send: &PendingSend, note: StepNote<'_>) {
         match self.take_stand_in(send).await {
             Ok(true) => {}
@@ -52,10 +52,7 @@ impl Deliver {
         // It may have come after the claim.
         let found = self.sends.entries(std::slice::from_ref(&send.id), Read::Consistent).await?;
         let Some(Entry::Waiting(_, stands)) = found.into_iter().next() else { return Ok(false) };
-        match &stands.stand_in {
-            Some(stand_in) => self.name(send, person, nth, stand_in).await,
-            None => Ok(false),
-        }
+        self.name(send, person, nth, stands.stand_in.as_ref()).await
     }
 
     async fn name(
@@ -63,7 +60,7 @@ impl Deliver {
         send: &PendingSend,
         person: &RecipientId,
         nth: Nth,
-        stand_in: &StandIn,
+        stand_in: Option<&StandIn>,
     ) -> Result<bool, StoreError> {
         let account = &send.id.account;
         for _ in 0..TRIES {
@@ -71,12 +68,17 @@ impl Deliver {
             let lookup = self.sends.look_up(account, &[], people, Read::Consistent).await?;
             let Some(known) = lookup.people.get(person) else { return Ok(false) };
             let now = self.clock.now();
-            let Some(after) = known.answered.moved(nth, &stand_in.comment, now) else {
-                return Ok(known.answered.is_of(nth, &stand_in.comment));
+            let moved = stand_in.and_then(|new| known.answered.moved(nth, &new.comment, now));
+            let is_named = |new: &StandIn| known.answered.is_of(nth, &new.comment);
+            let (after, takes_over) = match moved {
+                Some(moved) => (Some(moved), true),
+                None if stand_in.is_some_and(is_named) => return Ok(true),
+                None => (known.answered.released(nth), false),
             };
+            let Some(after) = after else { return Ok(takes_over) };
             let before = Some(&known.answered);
             if self.sends.replace_answered(account, person, before, &after).await? {
-                return Ok(true);
+                return Ok(takes_over);
             }
         }
         Err(StoreError::unavailable("name a newer comment", "others always were first"))

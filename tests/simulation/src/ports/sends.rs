@@ -125,8 +125,11 @@ impl Sends for Host {
             if let Some(after) = world.step(caller, task, step) {
                 written = Some(after);
             }
+            // A newer comment may have been noted meanwhile, which is no step.
             let stands = world.tables.waiting_at(&task.outbox_key, &task.send);
-            written.clone().filter(|after| stands == Some(after))
+            stands
+                .filter(|send| written.as_ref().is_some_and(|after| after.epoch == send.epoch))
+                .cloned()
         });
         let stepped = stepped.await;
         if stepped.is_err() {

@@ -127,7 +127,10 @@ pub(super) fn posts(dice: &mut Dice, accounts: &[AccountPlan], repeated: f64) ->
 }
 
 /// Comments of about the same time together, up to so many.
-fn together(told: Vec<(u64, CommentEvent)>, most: usize) -> Vec<(u64, Vec<CommentEvent>)> {
+pub(super) fn together(
+    told: Vec<(u64, CommentEvent)>,
+    most: usize,
+) -> Vec<(u64, Vec<CommentEvent>)> {
     let mut posts: Vec<(u64, Vec<CommentEvent>)> = Vec::new();
     for (at, comment) in told {
         match posts.last_mut() {
@@ -177,7 +180,7 @@ fn repeat(
         .then(|| (at + dice.between(0..=wait), comments.iter().rev().cloned().collect()))
 }
 
-fn event(account: &AccountPlan, comment: &CommentPlan) -> CommentEvent {
+pub(super) fn event(account: &AccountPlan, comment: &CommentPlan) -> CommentEvent {
     CommentEvent {
         account: account.id.clone(),
         notified_at: None,

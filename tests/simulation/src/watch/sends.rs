@@ -10,7 +10,7 @@ use spillway_service::send_task::SendTask;
 
 use super::{Caller, ClockState, Watch};
 use crate::meta::millis;
-use crate::scenario::{Post, Told};
+use crate::scenario::{Post, Theme, Told};
 use crate::stored::LAG_MAX;
 use crate::world::World;
 use spillway_memory::tables::Recording;
@@ -98,6 +98,20 @@ impl World {
         };
         let send = sends.and_then(|sends| sends.iter().min_by_key(gives_way)).cloned();
         send.unwrap_or_else(|| SendId { account: account.clone(), key: OnceKey::comment(comment) })
+    }
+
+    /// Whether a comment was told of by somebody who has, or had, another send.
+    pub(crate) fn is_repeat(&self, account: &AccountId, comment: &CommentId) -> bool {
+        if self.scenario.theme != Theme::Repeats {
+            return false;
+        }
+        let Some(author) = self.meta.author(comment) else { return false };
+        // A send is named before it is recorded.
+        let is_named = self.tables.answered.contains_key(&(account.clone(), author.clone()));
+        is_named
+            || self.watch.answers.keys().any(|(of, other)| {
+                of == account && other != comment && self.meta.author(other) == Some(author)
+            })
     }
 
     /// Whether more than one send was made for a comment.
@@ -301,6 +315,10 @@ impl World {
             Told::Echo(_) => Vec::new(),
         };
         for send in wanted {
+            // Its key is its comment's: it has no send.
+            if self.is_repeat(&send.account, &CommentId::new(send.key.as_str())) {
+                continue;
+            }
             let plan = self.scenario.account(&send.account);
             let stays =
                 plan.is_some_and(|plan| plan.removed_at.is_none() && plan.unreadable.is_none());
