@@ -83,10 +83,10 @@ async fn every_way_a_call_can_end_leads_to_its_outcome() {
     let ambiguous = |effect| FaultKind::Ambiguous { effect };
     for (kind, state, reason, calls) in [
         (FaultKind::RecipientUnavailable, "failed", "recipient", 1),
-        // Nothing shows whether these have arrived: there are neither echoes nor conversations.
-        (FaultKind::NoAnswer, "failed", "unknown", 1),
-        (FaultKind::ServerErrorAfterEffect, "failed", "unknown", 1),
-        (ambiguous(true), "failed", "unknown", 1),
+        // The conversation shows that these have arrived, and nothing that the others have not.
+        (FaultKind::NoAnswer, "sent", "", 1),
+        (FaultKind::ServerErrorAfterEffect, "sent", "", 1),
+        (ambiguous(true), "sent", "", 1),
         (FaultKind::NoAnswerBeforeEffect, "failed", "unknown", 1),
         (FaultKind::ServerError, "failed", "unknown", 1),
         (ambiguous(false), "failed", "unknown", 1),

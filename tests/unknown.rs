@@ -90,6 +90,7 @@ async fn an_echo_of_what_is_known_costs_no_write_and_starts_nothing() {
 #[tokio::test]
 async fn without_evidence_nothing_is_repeated() {
     let mut world = World::start(careful()).await;
+    world.stack.graph.list_after(30 * 24 * HOUR);
     let all = all_said(1..=2);
     world.strike(FaultKind::ServerErrorRepeatable, &all[0]);
     world.strike(FaultKind::NoAnswerBeforeEffect, &all[1]);
