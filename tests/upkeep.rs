@@ -14,7 +14,7 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{BACKFILL_MAX, TokenLife, ALL_FIELDS, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{ALL_FIELDS, BACKFILL_MAX, TokenLife};
 use spillway_graph::{Fault, FaultKind, app_scoped};
 use spillway_local::lambda::WEBHOOK_PATH;
 use spillway_local::setup::load_accounts;

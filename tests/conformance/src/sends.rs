@@ -352,11 +352,13 @@ pub async fn a_claimed_send_ends_at_its_place_wherever_it_has_come_to(subject: &
 pub async fn an_echo_ends_a_send_wherever_it_stands(subject: &dyn Subject) {
     let case = Case::new(subject);
     let sends = &subject.ports().sends;
-    let outcome =
-        Outcome::Sent { recipient: Some("526".into()), message: Some("m".into()), variant: Some(1) };
-    let close = async |send: &PendingSend| {
-        sends.close(&send.id, &outcome, now(subject)).await.unwrap()
+    let outcome = Outcome::Sent {
+        recipient: Some("526".into()),
+        message: Some("m".into()),
+        variant: Some(1),
     };
+    let close =
+        async |send: &PendingSend| sends.close(&send.id, &outcome, now(subject)).await.unwrap();
     let (place, parked) = case.recorded(1).await;
     let (_, claimed) = case.recorded(2).await;
     let task = SendTask::new(&claimed, outbox_key(&claimed, 1));

@@ -91,7 +91,9 @@ impl Upkeeper {
             })
             .await;
         match asked {
-            Ok(()) => info!(account = %id, fields = ?OPTIONAL_FIELDS, "subscribed to optional fields"),
+            Ok(()) => {
+                info!(account = %id, fields = ?OPTIONAL_FIELDS, "subscribed to optional fields")
+            }
             Err(no_answer) => {
                 warn!(account = %id, fields = ?OPTIONAL_FIELDS, reason = no_answer.reason(), "optional fields are refused: unclear attempts are looked for by reading alone");
             }

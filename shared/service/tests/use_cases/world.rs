@@ -19,8 +19,8 @@ use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{ALL_FIELDS, TokenLife, Upkeep, WEBHOOK_FIELDS};
 use spillway_memory::tables::{Listed, Tables};
 use spillway_memory::{self as memory, Did, Ports, Requests};
-use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_meta::error::GraphError;
+use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_meta::usage::Usage;
 use spillway_meta::webhook::CommentEvent;
 use spillway_service::account::{Account, SealedToken};
@@ -585,7 +585,8 @@ impl AccountGraph for World {
         let fields = if self.state().is_unsubscribed {
             BTreeSet::new()
         } else {
-            let fields = if self.state().refuses_echoes { &WEBHOOK_FIELDS[..] } else { &ALL_FIELDS };
+            let fields =
+                if self.state().refuses_echoes { &WEBHOOK_FIELDS[..] } else { &ALL_FIELDS };
             fields.iter().map(|&field| field.to_owned()).collect()
         };
         self.answer("subscription", token, Subscription::Fields(fields)).await
@@ -601,7 +602,8 @@ impl AccountGraph for World {
         self.survive().await;
         if self.state().refuses_echoes && fields.len() > WEBHOOK_FIELDS.len() {
             self.state().calls.push(("subscribe to all", 0));
-            let error = GraphError { status: 400, code: Some(100), is_metas: true, ..Default::default() };
+            let error =
+                GraphError { status: 400, code: Some(100), is_metas: true, ..Default::default() };
             let usage = Usage::default();
             return Err(CallError::Refused { error, usage, server_date: None });
         }

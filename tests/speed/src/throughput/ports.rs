@@ -20,8 +20,8 @@ use spillway_service::account::Account;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Cursors, Entry, Graph, Moved, Queued,
-    Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Cursors, Entry, Graph, Moved,
+    Queued, Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
 };
 use spillway_service::send_task::SendTask;
 
