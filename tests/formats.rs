@@ -31,9 +31,9 @@ use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
     AccountChanges, Aliases, Deletion, LastSeen, MaintenanceRecords, MaintenanceSchedule, NewSend,
-    Recorded, UpkeepRequest, UpkeepRequests,
+    Read, Recorded, UpkeepRequest, UpkeepRequests,
 };
-use spillway_service::send_task::SendTask;
+use spillway_service::send_task::{Purpose, SendTask};
 
 use crate::harness::{CREATOR, OTHER, START, World, careful};
 
@@ -258,6 +258,13 @@ async fn stored_budgets_and_cursors_keep_their_form() {
     with_broadcast.insert("broadcast".into(), json!({ "S": r#"{"first":1,"last":2}"# }));
     assert_eq!(world.lies(item).await, with_broadcast);
     assert_eq!(world.outside.cursors.load(&id).await.unwrap(), cursor);
+
+    let mut watch = world.outside.watches.load(&id, Read::Consistent).await.unwrap();
+    assert_eq!(watch.minutes.len(), 2);
+    watch.version += 1;
+    world.outside.watches.save(&id, &watch).await.unwrap();
+    let item = find(&state, &pace, "echoes");
+    assert_eq!(world.lies(item).await, next(item));
 
     let mut app = world.outside.app.load().await.unwrap();
     app.version += 1;
@@ -567,6 +574,10 @@ fn messages_in_flight_are_read() {
     let answer = send.replace(r#""lane":"inbound","#, r#""lane":"inbound","action":"message","#);
     assert_eq!(SendTask::decode(&answer).unwrap().class, Class::ANSWER);
     assert_eq!(SendTask::decode(&answer).unwrap().encode(), answer);
+    // The epoch of a look is one at which an earlier version finds no claimed send.
+    let look = send.replace(r#""epoch":3,"#, r#""epoch":0,"look":3,"#);
+    assert_eq!(SendTask::decode(&look).unwrap().purpose, Purpose::Look);
+    assert_eq!(SendTask::decode(&look).unwrap().encode(), look);
     let release = r#"{"v":"1","account":"178"}"#;
     let read: ReleaseMessage = serde_json::from_str(release).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), release);

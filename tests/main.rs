@@ -27,4 +27,5 @@ mod secrets;
 mod serve;
 mod story;
 mod template;
+mod unknown;
 mod upkeep;

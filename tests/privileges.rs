@@ -230,6 +230,9 @@ async fn everything() -> BTreeSet<Permission> {
     world.plan(START + Duration::from_secs(3), std::slice::from_ref(&orphan));
     world.stack.sqs.send(queues::SEND, NewMessage::new("hello")).unwrap();
     world.stack.graph.order_fault(Fault::new(FaultKind::Transient));
+    // An echo ends a send whose answer was lost.
+    world.stack.graph.echo_after(vec![Duration::from_secs(1)]);
+    world.stack.graph.order_fault(Fault::new(FaultKind::NoAnswer));
     let all = all_said(1..=9);
     world.plan(START + Duration::from_secs(1), &all);
     world.plan(START + Duration::from_secs(2), &all[..4]);

@@ -275,6 +275,9 @@ async fn a_claimed_send_keeps_its_account_marked() {
     world.pass_secs(1490).await;
     assert!(world.is_marked().await);
     assert_eq!(world.calls(), []);
+    // Its call may have been made. That it did not arrive is shown by the conversation, in which the
+    // person has just written.
+    world.stack.graph.open_window(CREATOR, said(1).author.as_str());
     world.settle().await;
     world.over(1).await;
     world.each_got_one_dm(&[said(1)]).await;

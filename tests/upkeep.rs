@@ -14,7 +14,7 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{BACKFILL_MAX, TokenLife, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{ALL_FIELDS, BACKFILL_MAX, TokenLife};
 use spillway_graph::{Fault, FaultKind, app_scoped};
 use spillway_local::lambda::WEBHOOK_PATH;
 use spillway_local::setup::load_accounts;
@@ -198,7 +198,7 @@ pub(crate) async fn hour_of_refused_webhooks(wrap: fn(Wiring) -> Wiring) {
     let mut world = World::kept_up_wrapped(wrap).await;
     let mut all = hourly(&mut world, START + MINUTE, 1..24);
     world.pass(23 * HOUR).await;
-    assert_eq!(world.fields(), WEBHOOK_FIELDS.len());
+    assert_eq!(world.fields(), ALL_FIELDS.len());
     // Nothing reaches the webhook for two hours, and Meta gives up on the account.
     let outage = world.now();
     world.driver.unreachable_until = outage + 2 * HOUR;
@@ -209,7 +209,7 @@ pub(crate) async fn hour_of_refused_webhooks(wrap: fn(Wiring) -> Wiring) {
     world.pass(65 * MINUTE).await;
     assert_eq!(world.fields(), 0, "Meta has unsubscribed it");
     world.pass(2 * HOUR).await;
-    assert_eq!(world.fields(), WEBHOOK_FIELDS.len(), "subscribed again");
+    assert_eq!(world.fields(), ALL_FIELDS.len(), "subscribed again");
     all.extend(hourly(&mut world, outage + 4 * HOUR, 200..210));
     world.pass(2 * DAY).await;
     world.each_got_one_dm(&all).await;
@@ -219,7 +219,7 @@ pub(crate) async fn hour_of_refused_webhooks(wrap: fn(Wiring) -> Wiring) {
     else {
         panic!("{events:?}")
     };
-    assert_eq!(fields.len(), WEBHOOK_FIELDS.len());
+    assert_eq!(fields.len(), ALL_FIELDS.len());
     assert!((1..=60).contains(found), "{events:?}");
 }
 
@@ -290,7 +290,7 @@ pub(crate) async fn webhooks_that_stop(wrap: fn(Wiring) -> Wiring) {
     world.pass(3 * HOUR).await;
     let all: Vec<Said> = told.into_iter().chain(untold).collect();
     world.each_got_one_dm(&all).await;
-    assert_eq!(world.fields(), WEBHOOK_FIELDS.len());
+    assert_eq!(world.fields(), ALL_FIELDS.len());
     // They come again.
     let again = [said(200)];
     world.plan(world.now() + MINUTE, &again);
@@ -363,7 +363,7 @@ async fn an_account_that_fails_stops_no_other() {
     world.stack.graph.subscribe(&other, &[]);
     world.stack.graph.subscribe(&AccountId::new(CREATOR), &[]);
     world.pass(HOUR).await;
-    assert_eq!(world.fields(), WEBHOOK_FIELDS.len());
+    assert_eq!(world.fields(), ALL_FIELDS.len());
     assert!(world.stack.graph.fields(&other).is_empty());
 }
 
@@ -556,7 +556,7 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     let subscribed =
         login.connect(&world.outside, &logged_in, &NewSettings::from(&account)).await.unwrap();
     assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");
-    assert_eq!(world.stack.graph.fields(&new.into()).len(), WEBHOOK_FIELDS.len());
+    assert_eq!(world.stack.graph.fields(&new.into()).len(), ALL_FIELDS.len());
     let kept = world.outside.tokens.load(&new.into()).await.unwrap().unwrap();
     assert_eq!(kept.life.ends_at.unwrap().since(world.now()), 60 * DAY);
     assert!(

@@ -135,7 +135,7 @@ fn said(event: &Event, times: &Times) -> String {
         }
         Event::ServerErrors { calls, server_errors } => format!(
             "{server_errors} of about {} of this hour ended in a 5xx of Meta's: those DMs may have \
-             been made, and `send list` names them as failed (unknown)",
+             been made, and those that nothing has shown yet are `unknown` in `send list`",
             counted(*calls as usize, "call")
         ),
         Event::TierChanged { from, to } => {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, SendId};
@@ -50,13 +50,13 @@ Examples:
     jq -r '.sends[].send' | xargs spillway send retry
 
 Only answers to comments can be repeated: Meta refuses a second private reply to a comment, unless its
-servers failed after the first. A message to a person has no such guard. By reason:
+servers failed after the first. A message to a person has no such guard. By reason or state:
   recipient, thread_owner  may succeed, if the person or the other app has changed something
   bad_request              may succeed with another text (`spillway campaign apply`)
   no_author                may succeed, if Meta says now who wrote the comment
   refused                  may succeed, if the cause of Meta's refusal of this send has changed
   comment_gone             may succeed, if Meta meant the account because its token could not see it
-  no_answer                may succeed; if the first one had arrived, it ends as sent
+  no_answer                may succeed: Meta refused it for now, again and again
   unknown                  may arrive twice: look into the conversation first. The command asks before it repeats it
   reply_refused            never: the comment has a reply, or is too old
   window_closed            never
@@ -98,7 +98,7 @@ pub(crate) struct ListOptions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Wanted {
-    /// All that wait: parked, queued and sending
+    /// All that wait: parked, queued, sending, and unknown ones that have not ended
     Waiting,
     /// Without a slot yet
     Parked,
@@ -106,6 +106,8 @@ enum Wanted {
     Queued,
     /// Claimed: the call may be under way
     Sending,
+    /// Ended, and nothing has shown whether it arrived
+    Unknown,
     /// Delivered
     Sent,
     /// Failed for good
@@ -261,15 +263,16 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
             let found = deployment.admin.sends.waiting(account, wanted, limit).await?;
             found.iter().map(|(_, send)| SendView::from(send)).collect()
         }
-        Wanted::Sent | Wanted::Failed | Wanted::Expired | Wanted::Cancelled => {
+        Wanted::Unknown | Wanted::Sent | Wanted::Failed | Wanted::Expired | Wanted::Cancelled => {
             let state = match options.state {
+                Wanted::Unknown => "unknown",
                 Wanted::Sent => "sent",
                 Wanted::Failed => "failed",
                 Wanted::Expired => "expired",
                 _ => "cancelled",
             };
             let wanted = |stored: &Stored| {
-                stored.state.name() == state && is_wanted(&stored.content.campaign)
+                stored.state.shown() == state && is_wanted(&stored.content.campaign)
             };
             let progress = Progress::unbounded("entries read");
             let looked_at = |entries| progress.advance(entries);

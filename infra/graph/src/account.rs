@@ -2,7 +2,7 @@
 //! comments.
 
 use serde_json::{Value, json};
-use spillway_core::id::{AccountId, MediaId};
+use spillway_core::id::{AccountId, MediaId, RecipientId};
 
 use super::answer::{GraphError, Reply, written};
 use super::request::Edge;
@@ -32,7 +32,13 @@ impl State {
                 "account_type": "BUSINESS",
             }),
             Edge::Subscription => self.subscription(seen)?,
-            Edge::Conversations => json!({ "data": [] }),
+            Edge::Conversations => match call.parameter("user_id").map(RecipientId::new) {
+                Some(person) => {
+                    let wrote = self.world.wrote(&seen.account, &person);
+                    self.messages.conversation(&seen.account, &person, wrote, seen.now)
+                }
+                None => json!({ "data": [] }),
+            },
             Edge::Media => {
                 let media = self.world.media(&seen.account);
                 let media: Vec<Value> = media

@@ -15,9 +15,10 @@ use super::hash;
 const THROTTLE_CODES: [u32; 6] = [4, 17, 32, 613, 80002, 80006];
 
 /// Every kind by its name in JSON, with the fields of its own.
-const KINDS: [(&str, &[&str]); 15] = [
+const KINDS: [(&str, &[&str]); 16] = [
     ("server_error", &[]),
     ("server_error_after_effect", &[]),
+    ("server_error_repeatable", &[]),
     ("no_answer", &[]),
     ("no_answer_before_effect", &[]),
     ("transient", &[]),
@@ -202,6 +203,8 @@ pub enum FaultKind {
     ServerError,
     /// HTTP 500 with a page; the message was sent. Strikes accepted calls only.
     ServerErrorAfterEffect,
+    /// The same, and a repeat for the same comment would be sent, too (seen on 23 August 2026).
+    ServerErrorRepeatable,
     /// The connection closes without a byte; the message was sent. Strikes accepted calls only.
     NoAnswer,
     /// The connection closes without a byte; nothing was sent.
@@ -278,9 +281,10 @@ pub(super) enum Phase {
 impl FaultKind {
     fn phase(&self) -> Phase {
         match self {
-            Self::ServerErrorAfterEffect | Self::NoAnswer | Self::Ambiguous { effect: true } => {
-                Phase::AfterEffect
-            }
+            Self::ServerErrorAfterEffect
+            | Self::ServerErrorRepeatable
+            | Self::NoAnswer
+            | Self::Ambiguous { effect: true } => Phase::AfterEffect,
             Self::Usage { .. } => Phase::Headers,
             Self::Slow { .. } => Phase::Sending,
             Self::ServerError

@@ -8,13 +8,15 @@
 //! | `server` | the API over HTTP, and paths that order faults and read the log |
 //! | `sim` | the order in which a call is judged, struck by faults, checked and answered |
 //! | `request`, `answer` | what a call asks for, and what it is told |
-//! | `world`, `account` | accounts, tokens, comments and conversations |
+//! | `world`, `account` | accounts, tokens, comments and windows |
+//! | `messages` | what has reached people, its echoes, and conversations |
 //! | `faults`, `hash` | troubles on purpose, and the draws that ids and faults depend on |
 
 mod account;
 mod answer;
 mod faults;
 mod hash;
+mod messages;
 mod request;
 mod server;
 mod sim;
@@ -22,7 +24,8 @@ mod world;
 
 pub use account::{app_scoped, username};
 pub use faults::{Fault, FaultKind};
+pub use messages::{EchoDelivery, SentMessage};
 pub use server::serve;
 pub use sim::{GraphConfig, GraphSim};
-pub use spillway_judge::{CallRecord, Counted, Limit, Limits, Report, Rules};
+pub use spillway_judge::{Action, CallRecord, Counted, Limit, Limits, Report, Rules};
 pub use world::{Comment, Surface, UnknownComments, Words};

@@ -9,6 +9,9 @@ use super::answer::GraphError;
 /// The longest text of a message, in bytes of UTF-8.
 const TEXT_BYTES_MAX: usize = 1000;
 
+/// The longest metadata of a message, in characters.
+const METADATA_CHARS_MAX: usize = 1000;
+
 /// A call as it came over the wire.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'wire> {
@@ -168,9 +171,11 @@ pub(super) enum To {
 
 /// The body of a send: whom it is for, wherever that can be read, and what is wrong with the rest.
 /// A bad message is charged like a good one, so its recipient matters too.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Body {
     pub(super) to: Option<To>,
+    pub(super) text: Option<String>,
+    pub(super) metadata: Option<String>,
     pub(super) fault: Option<GraphError>,
 }
 
@@ -178,11 +183,17 @@ impl Body {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let Ok(Value::Object(body)) = serde_json::from_slice(bytes) else {
             let fault = GraphError::invalid_parameter("The body must be a JSON object");
-            return Self { to: None, fault: Some(fault) };
+            return Self { fault: Some(fault), ..Self::default() };
         };
+        let said = |name: &str| Some(body.get("message")?.get(name)?.as_str()?.to_owned());
         match recipient(&body) {
-            Ok(to) => Self { to: Some(to), fault: check_message(&body).err() },
-            Err(fault) => Self { to: None, fault: Some(fault) },
+            Ok(to) => Self {
+                to: Some(to),
+                text: said("text"),
+                metadata: said("metadata"),
+                fault: check_message(&body).err(),
+            },
+            Err(fault) => Self { fault: Some(fault), ..Self::default() },
         }
     }
 }
@@ -203,6 +214,12 @@ fn check_message(body: &Map<String, Value>) -> Result<(), GraphError> {
     }
     let message = body.get("message").and_then(Value::as_object);
     let message = message.ok_or_else(|| GraphError::invalid_parameter("message is missing"))?;
+    let is_metadata = |metadata: &Value| {
+        metadata.as_str().is_some_and(|text| text.chars().count() <= METADATA_CHARS_MAX)
+    };
+    if !message.get("metadata").is_none_or(is_metadata) {
+        return Err(GraphError::invalid_parameter("message.metadata takes up to 1000 characters"));
+    }
     match (message.get("text"), message.get("attachment").or(message.get("attachments"))) {
         (Some(Value::String(text)), None) if text.is_empty() => {
             Err(GraphError::invalid_parameter("message.text is empty"))

@@ -1,5 +1,5 @@
 //! The simulated Graph API over HTTP, with paths of its own for ordering faults, reading the log
-//! and logging in: `/_calls`, `/_judge`, `/_faults` and `/_logins`.
+//! and logging in: `/_calls`, `/_judge`, `/_messages`, `/_echoes`, `/_faults` and `/_logins`.
 
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 
 use super::answer::Reply;
 use super::faults::{Fault, FaultError, Standing, kinds};
+use super::messages::SentMessage;
 use super::request::Call;
 use super::sim::GraphSim;
 
@@ -96,6 +97,8 @@ fn router(sim: GraphSim) -> Router {
     Router::new()
         .route("/_calls", get(calls))
         .route("/_judge", get(judge))
+        .route("/_messages", get(messages))
+        .route("/_echoes", post(echo_after))
         .route("/_faults", get(list_faults).post(order_faults).delete(clear_faults))
         .route("/_logins", post(log_in))
         .fallback(graph)
@@ -108,6 +111,16 @@ async fn calls(State(sim): State<GraphSim>) -> Json<Vec<CallRecord>> {
 
 async fn judge(State(sim): State<GraphSim>) -> Json<Report> {
     Json(sim.report())
+}
+
+async fn messages(State(sim): State<GraphSim>) -> Json<Vec<SentMessage>> {
+    Json(sim.messages())
+}
+
+/// Takes the milliseconds after which the echoes of each message come: `[]`, `[500]`, `[0, 60000]`.
+async fn echo_after(State(sim): State<GraphSim>, Json(after): Json<Vec<u64>>) -> StatusCode {
+    sim.echo_after(after.into_iter().map(Duration::from_millis).collect());
+    StatusCode::NO_CONTENT
 }
 
 async fn list_faults(State(sim): State<GraphSim>) -> Json<Vec<Standing>> {

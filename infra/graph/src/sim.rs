@@ -18,6 +18,7 @@ use spillway_service::clock::Clock;
 use super::answer::{Answer, GraphError, Reply, app_usage, business_usage};
 use super::faults::{Fault, FaultKind, Faults, Phase, Standing, Struck};
 use super::hash;
+use super::messages::{EchoDelivery, Messages, SentMessage};
 use super::request::{Body, Call, Edge, Target, To};
 use super::world::{Comment, Holder, Refusal, Surface, UnknownComments, Words, World};
 
@@ -69,6 +70,7 @@ impl GraphSim {
             judge: Judge::new(config.limits.clone()),
             config,
             world: World::default(),
+            messages: Messages::default(),
             faults: Faults::default(),
             calls_for: HashMap::new(),
         };
@@ -190,6 +192,26 @@ impl GraphSim {
         self.state().faults.standing(self.clock.now())
     }
 
+    /// Says how long after each message from now on its echoes come: none, one or several.
+    pub fn echo_after(&self, after: Vec<Duration>) {
+        self.state().messages.echo_after(after);
+    }
+
+    /// Says how long after a message its conversation lists it.
+    pub fn list_after(&self, after: Duration) {
+        self.state().messages.list_after(after);
+    }
+
+    /// The echoes of messages since the last time, for whoever delivers them: each once.
+    pub fn take_echoes(&self) -> Vec<EchoDelivery> {
+        self.state().messages.take_echoes()
+    }
+
+    /// Every message that has reached a person, in order.
+    pub fn messages(&self) -> Vec<SentMessage> {
+        self.state().messages.sent().to_vec()
+    }
+
     /// The judgment so far.
     pub fn report(&self) -> Report {
         self.state().judge.report()
@@ -240,6 +262,7 @@ impl GraphSim {
 pub(super) struct State {
     config: GraphConfig,
     pub(super) world: World,
+    pub(super) messages: Messages,
     faults: Faults,
     judge: Judge,
     /// How many calls each account has made for each subject.
@@ -358,7 +381,7 @@ impl State {
         let account = self.charged(target, &holder);
         let body = match target {
             Target::Messages(_) => Body::read(call.body),
-            _ => Body { to: None, fault: None },
+            _ => Body::default(),
         };
         let (comment, subject) = match (&body.to, target) {
             (Some(To::Comment(id)), _) => (Some(id.clone()), format!("comment {id}")),
@@ -444,14 +467,34 @@ impl State {
         match self.carry_out(seen, breaches) {
             Err(stopped) => self.stopped(*stopped, seen),
             Ok(Done::Read(reply)) => Ended { reply, code: None, fate: Fate::Read, hold: None },
-            Ok(Done::Sent(to)) => match self.faults.strike(Phase::AfterEffect, &struck(seen)) {
-                Some(fault) => self.broken(&fault, seen, Fate::AcceptedUntold),
-                None => {
-                    let message = self.made("message", seen, 55);
-                    let reply = Reply::accepted(to.as_str(), &format!("aWdfZ{message}"));
-                    Ended { reply, code: None, fate: Fate::Accepted, hold: None }
+            Ok(Done::Sent(to)) => {
+                let message = format!("aWdfZ{}", self.made("message", seen, 55));
+                self.messages.add(SentMessage {
+                    id: message.clone(),
+                    account: seen.account.clone(),
+                    person: to.clone(),
+                    metadata: seen.body.metadata.clone(),
+                    text: seen.body.text.clone(),
+                    at: seen.now,
+                });
+                self.answer_sent(&to, &message, seen)
+            }
+        }
+    }
+
+    /// Answers a call whose message has reached its person.
+    fn answer_sent(&mut self, to: &RecipientId, message: &str, seen: &Seen<'_>) -> Ended {
+        match self.faults.strike(Phase::AfterEffect, &struck(seen)) {
+            Some(fault) => {
+                if let (FaultKind::ServerErrorRepeatable, Some(comment)) = (&fault, &seen.comment) {
+                    self.world.forget_answer(comment, &seen.account);
                 }
-            },
+                self.broken(&fault, seen, Fate::AcceptedUntold)
+            }
+            None => {
+                let reply = Reply::accepted(to.as_str(), message);
+                Ended { reply, code: None, fate: Fate::Accepted, hold: None }
+            }
         }
     }
 
@@ -556,7 +599,9 @@ impl State {
     fn broken(&self, fault: &FaultKind, seen: &Seen<'_>, fate: Fate) -> Ended {
         let without_envelope = |reply| Ended { reply, code: None, fate, hold: None };
         let error = match fault {
-            FaultKind::ServerError | FaultKind::ServerErrorAfterEffect => {
+            FaultKind::ServerError
+            | FaultKind::ServerErrorAfterEffect
+            | FaultKind::ServerErrorRepeatable => {
                 return without_envelope(Reply::broken());
             }
             FaultKind::NoAnswer | FaultKind::NoAnswerBeforeEffect => {

@@ -174,7 +174,8 @@ impl World {
     /// Connects an account, subscribed to everything. A second time gives it a new token and kills
     /// the old one.
     pub(super) fn add_account(&mut self, id: AccountId, token: &str) {
-        let fields = ["comments", "live_comments", "messages"].map(str::to_owned).into();
+        let fields = ["comments", "live_comments", "messages", "message_echoes"];
+        let fields = fields.map(str::to_owned).into();
         let account = Account {
             token: token.to_owned(),
             connection: Connection::Connected,
@@ -440,6 +441,18 @@ impl World {
         }
         known.answered_at = Some(now);
         Ok(known.comment.author.clone())
+    }
+
+    /// Lets a comment be answered once more: its answer was made, and Meta does not know it.
+    pub(super) fn forget_answer(&mut self, id: &CommentId, account: &AccountId) {
+        if let Some(known) = self.comments.get_mut(&(account.clone(), id.clone())) {
+            known.answered_at = None;
+        }
+    }
+
+    /// When a person last wrote to the account.
+    pub(super) fn wrote(&self, account: &AccountId, person: &RecipientId) -> Option<Timestamp> {
+        self.wrote.get(&(account.clone(), person.clone())).copied()
     }
 
     /// Whether the account may write to a person.

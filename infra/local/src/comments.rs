@@ -193,7 +193,7 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
 }
 
 /// The headers that Meta sends with a delivery.
-fn signed(stack: &Stack, delivery: &[u8]) -> HeaderMap {
+pub(crate) fn signed(stack: &Stack, delivery: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let signature = stack.secrets.app_secrets.first().map(|secret| sign(secret, delivery));

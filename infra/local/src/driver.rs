@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use spillway_cloud::dynamo::DynamoBacklogs;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
+use spillway_graph::EchoDelivery;
 use spillway_meta::signature::sign;
 use spillway_service::clock::Clock;
 use spillway_service::port::Backlogs;
@@ -172,6 +173,8 @@ impl Driver {
     /// When a part of the stack fails in a way that is no part of the play.
     pub fn step(&mut self, end: Timestamp) -> BoxFuture<'_, Result<bool>> {
         Box::pin(async move {
+            let echoes = self.stack.graph.take_echoes().into_iter();
+            self.plan(echoes.map(|EchoDelivery { at, body }| Delivery { at, body }).collect());
             let Some((at, due)) = self.next_due().await? else { return Ok(false) };
             if at > end {
                 return Ok(false);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::http::{Method, Uri};
 use clap::Args;
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
@@ -13,14 +14,14 @@ use serde_json::{Value, json};
 use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::time::Timestamp;
-use spillway_graph::{Comment, GraphConfig, Surface, UnknownComments};
+use spillway_graph::{Comment, EchoDelivery, GraphConfig, Surface, UnknownComments};
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::clock::SystemClock;
 use spillway_sqs::REGION;
 use tracing::warn;
 
 use crate::aws_json;
-use crate::comments::COMMENTS_PATH;
+use crate::comments::{COMMENTS_PATH, signed};
 use crate::kms::Kms;
 use crate::lambda::{Polled, REPORT_PATH, Source, WEBHOOK_PATH};
 use crate::secrets_manager::SecretsManager;
@@ -106,6 +107,9 @@ impl From<&NewAccount> for ServedAccount {
     }
 }
 
+/// How often the simulated Meta is asked for echoes.
+const ECHOES: Duration = Duration::from_millis(100);
+
 /// The schedule's period. In AWS it is a minute; here nobody wants to wait.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -170,6 +174,7 @@ pub fn start<'a>(
                 ticking.tick().await;
             }
         });
+        tokio::spawn(deliver_echoes(stack.clone()));
         let (kms_url, listener) = listen(0).await?;
         tokio::spawn(aws_json::serve(Kms(stack.keys.clone()), listener, stack.stopped()));
         let (secrets_manager_url, listener) = listen(0).await?;
@@ -235,6 +240,25 @@ async fn drive(stack: Arc<Stack>, source: Source) {
             Err(error) => {
                 warn!(error = format!("{error:#}"), "poll failed");
                 tokio::time::sleep(IDLE).await;
+            }
+        }
+    }
+}
+
+/// Delivers the echoes of messages to the webhook, each once.
+async fn deliver_echoes(stack: Arc<Stack>) {
+    let mut looks = tokio::time::interval(ECHOES);
+    let mut waiting: Vec<EchoDelivery> = Vec::new();
+    loop {
+        looks.tick().await;
+        waiting.extend(stack.graph.take_echoes());
+        let now = stack.clock.now();
+        for EchoDelivery { body, .. } in waiting.extract_if(.., |echo| echo.at <= now) {
+            let headers = signed(&stack, &body);
+            let path = Uri::from_static(WEBHOOK_PATH);
+            let answer = stack.invoke_webhook(&Method::POST, &path, &headers, &body).await;
+            if !answer.status().is_success() {
+                warn!(status = %answer.status(), "an echo was not taken");
             }
         }
     }

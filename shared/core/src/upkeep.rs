@@ -17,6 +17,17 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The webhook fields that Spillway lives on. An account gets all fields of its app.
 pub const WEBHOOK_FIELDS: [&str; 3] = ["comments", "live_comments", "messages"];
 
+/// The webhook fields that help, and that Meta may refuse: they are asked for apart, so that a
+/// refusal never costs the others. Echoes tell whether an attempt without a clear answer arrived.
+pub const OPTIONAL_FIELDS: [&str; 1] = ["message_echoes"];
+
+/// All of them. A subscription replaces the one before, so what is asked for apart names the others
+/// as well.
+pub const ALL_FIELDS: [&str; 4] = ["comments", "live_comments", "messages", "message_echoes"];
+
+/// The time between two requests for optional fields that an account lacks.
+const OPTIONAL_EVERY: Duration = DAY;
+
 /// A token must be this old before Meta renews it (refresh_access_token, 17 July 2025).
 pub const TOKEN_AGE_MIN: Duration = DAY;
 
@@ -114,6 +125,9 @@ pub struct Upkeep {
     /// The instant when the subscription was found missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_at: Option<Timestamp>,
+    /// The instant when optional fields were last asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optional_asked_at: Option<Timestamp>,
     /// The instant when renewing the token last failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal_failed_at: Option<Timestamp>,
@@ -269,6 +283,11 @@ impl MediaCursor {
 }
 
 impl Upkeep {
+    /// Whether optional fields that the account lacks are to be asked for at `now`: once a day.
+    pub fn may_ask_for_optional(&self, now: Timestamp) -> bool {
+        self.optional_asked_at.is_none_or(|asked| now.since(asked) >= OPTIONAL_EVERY)
+    }
+
     /// Whether the subscription is to be looked at.
     pub fn must_check(&self, now: Timestamp) -> bool {
         self.checked_at.is_none_or(|checked| now.since(checked) >= CHECK_EVERY)

@@ -153,6 +153,7 @@ macro_rules! cases {
                 steps_are_taken_at_the_tickets_place_and_epoch_alone,
                 of_claims_that_race_one_is_taken,
                 a_claimed_send_ends_at_its_place_wherever_it_has_come_to,
+                an_echo_ends_a_send_wherever_it_stands,
                 an_unclaimed_send_ends_at_its_epoch_or_not_at_all,
                 of_an_end_and_a_claim_that_race_one_is_taken,
                 batches_are_read_as_they_were_written,

@@ -10,9 +10,10 @@ use spillway_core::send::{
     Address, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage, StandIn, Step,
 };
 use spillway_core::time::Timestamp;
+use spillway_core::unknown::UnknownAttempt;
 use spillway_service::outbox_batch::{OutboxBatch, Slot};
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Entry, Lookup, NewSend, Person, Read, Recorded};
+use spillway_service::port::{Closed, Entry, Lookup, NewSend, Person, Read, Recorded};
 use spillway_service::send_task::SendTask;
 
 use crate::{SECOND, Subject, eventually, now};
@@ -413,6 +414,14 @@ pub async fn steps_are_taken_at_the_tickets_place_and_epoch_alone(subject: &dyn 
         Step::To(Stage::Queued { due: due + SECOND }),
         case.claim(),
         Step::Dated { made_at: due, lease_until: due + SECOND },
+        Step::Unknown(UnknownAttempt::new(due)),
+        Step::Looked { look_at: due + SECOND, absent_at: None },
+        Step::Looked { look_at: due + 2 * SECOND, absent_at: Some(due) },
+        Step::Looked { look_at: due + 3 * SECOND, absent_at: None },
+        Step::Repeated(Stage::Parked),
+        case.claim(),
+        Step::Unknown(UnknownAttempt::new(due + SECOND)),
+        Step::Repeated(Stage::Queued { due }),
     ] {
         let task = SendTask::new(&stands, outbox_key.clone());
         let elsewhere = SendTask { outbox_key: self::outbox_key(&stands, 2), ..task.clone() };
@@ -466,6 +475,53 @@ pub async fn a_claimed_send_ends_at_its_place_wherever_it_has_come_to(subject: &
     let never = SendTask::new(&self::send(subject, 2), outbox_key(&self::send(subject, 2), 1));
     case.finish(&never).await;
     assert_eq!(case.entry(&self::send(subject, 2)).await, Entry::Missing, "an end makes nothing");
+}
+
+/// An echo ends a send wherever it stands, once; one that had ended otherwise counts as sent, and
+/// names nobody.
+pub async fn an_echo_ends_a_send_wherever_it_stands(subject: &dyn Subject) {
+    let case = Case::new(subject);
+    let sends = &subject.ports().sends;
+    let outcome = Outcome::Sent {
+        recipient: Some("526".into()),
+        message: Some("m".into()),
+        variant: Some(1),
+    };
+    let close =
+        async |send: &PendingSend| sends.close(&send.id, &outcome, now(subject)).await.unwrap();
+    let (place, parked) = case.recorded(1).await;
+    let (_, claimed) = case.recorded(2).await;
+    let task = SendTask::new(&claimed, outbox_key(&claimed, 1));
+    let claimed = case.step(&task, case.claim()).await.unwrap();
+    let attempt = Step::Unknown(UnknownAttempt::new(now(subject)));
+    let unknown = case.step(&task.renewed(&claimed), attempt).await.unwrap();
+    let (third, cancelled) = case.recorded(3).await;
+    assert!(case.finish_unclaimed(&SendTask::new(&cancelled, third.clone())).await);
+    let never = self::send(subject, 4);
+    let all = [&parked, &unknown, &cancelled, &never].map(|send| send.id.clone());
+    let unsent = eventually(subject, "all but what is not there", async || {
+        let unsent = sends.unsent(&all).await.unwrap();
+        (unsent.len() == 3).then_some(unsent)
+    });
+    assert_eq!(unsent.await, all[..3]);
+    for (send, closed) in
+        [(&parked, Closed::Ended), (&unknown, Closed::Ended), (&cancelled, Closed::Corrected)]
+    {
+        assert_eq!(close(send).await, closed);
+        assert_eq!(close(send).await, Closed::Known, "again");
+    }
+    assert_eq!(close(&never).await, Closed::Known);
+    assert_eq!(case.entry(&never).await, Entry::Missing, "an echo makes nothing");
+    assert_eq!(case.entry(&parked).await, Entry::Ended(place));
+    assert_eq!(case.entry(&cancelled).await, Entry::Ended(third));
+    // The sender's own outcome comes too late, and its step.
+    let task = task.renewed(&unknown);
+    assert!(!sends.finish(&task, &outcome, now(subject).into()).await.unwrap());
+    assert_eq!(case.step(&task, Step::Repeated(Stage::Parked)).await, None);
+    eventually(subject, "all have ended as sent", async || {
+        sends.unsent(&all).await.unwrap().is_empty().then_some(())
+    })
+    .await;
 }
 
 /// And at its outbox key.

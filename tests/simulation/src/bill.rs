@@ -1,5 +1,6 @@
 //! The bill: what a million DMs cost, from counted requests and units and a price list.
 
+mod echoes;
 mod lambda;
 mod others;
 mod prices;

@@ -6,7 +6,7 @@ use spillway_core::campaign::{Campaigns, Running};
 use spillway_core::id::AccountId;
 use spillway_core::profile::ProfileWarning;
 use spillway_core::status::{Condition, Facts, Next, State};
-use spillway_core::upkeep::{TokenLife, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{ALL_FIELDS, OPTIONAL_FIELDS, TokenLife, WEBHOOK_FIELDS};
 use spillway_meta::error::Verdict as Answered;
 use spillway_meta::graph::{CallError, Me, Subscription};
 use spillway_service::account::Account;
@@ -265,9 +265,22 @@ fn subscribed(subscription: &Result<Subscription, NoAnswer>) -> Finding {
         Err(no_answer) => return unanswered(SUBSCRIPTION, no_answer),
     };
     match subscription.lacks(&WEBHOOK_FIELDS) {
-        lacking if lacking.is_empty() => {
-            Finding::good(SUBSCRIPTION, format!("whole: {}", WEBHOOK_FIELDS.join(", ")))
-        }
+        lacking if lacking.is_empty() => match subscription.lacks(&OPTIONAL_FIELDS) {
+            lacking if lacking.is_empty() => {
+                Finding::good(SUBSCRIPTION, format!("whole: {}", ALL_FIELDS.join(", ")))
+            }
+            lacking => Finding::warning(
+                SUBSCRIPTION,
+                format!(
+                    "it has {}, and lacks {}: whether an attempt without a clear answer has \
+                     arrived is found out by reading the conversation alone",
+                    WEBHOOK_FIELDS.join(", "),
+                    lacking.join(", ")
+                ),
+                "upkeep asks for it once a day; if it stays, subscribe the app to this field in the \
+                 App Dashboard (Instagram, API setup, Configure webhooks)",
+            ),
+        },
         lacking => Finding::wrong(
             SUBSCRIPTION,
             format!("it lacks {}: of these Meta tells nothing", lacking.join(", ")),
@@ -436,7 +449,10 @@ mod tests {
             let fields = fields.iter().map(|&field| field.to_owned()).collect();
             subscribed(&Ok(Subscription::Fields(fields)))
         };
-        assert_eq!(of(&WEBHOOK_FIELDS).verdict, Good);
+        assert_eq!(of(&ALL_FIELDS).verdict, Good);
+        let without_echoes = of(&WEBHOOK_FIELDS);
+        assert_eq!(without_echoes.verdict, Warning);
+        assert!(without_echoes.said.contains("message_echoes"), "{}", without_echoes.said);
         let some = of(&["comments"]);
         assert_eq!(some.verdict, Wrong);
         assert!(some.said.contains("live_comments, messages"), "{}", some.said);

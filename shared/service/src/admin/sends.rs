@@ -80,6 +80,16 @@ impl State {
     }
 }
 
+impl State {
+    /// The state's name, as people are shown it.
+    pub fn shown(&self) -> &'static str {
+        match self {
+            Self::Waiting(_) => "waiting",
+            Self::Ended { outcome, .. } => outcome.name(),
+        }
+    }
+}
+
 /// A part of the stored sends.
 #[derive(Clone, Debug, Default)]
 pub struct Part {

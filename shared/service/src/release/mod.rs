@@ -237,6 +237,7 @@ impl Release {
             // All that was there when it was read keeps the marker, also what is about to end: who
             // ends it may die first.
             let waiting = scan.waiting();
+            let are_all_unknown = scan.unknown.len() == waiting;
             // A message that was lost must be missed in time, also before a long wait.
             let is_idle = scan.outstanding.is_empty() && scan.claimed == 0;
             let within = if is_idle { SWEEP } else { LOOK_AGAIN };
@@ -253,7 +254,13 @@ impl Release {
             let due = match waiting {
                 0 if now.since(mark.marked_at) > MARK_KEPT => None,
                 _ => {
-                    let next = look_again_at(&plan, left, within, scan.first_deadline, now);
+                    let mut next = look_again_at(&plan, left, within, scan.first_deadline, now);
+                    if are_all_unknown && done.released == 0 {
+                        // No message of theirs can be lost, and `asks_at` tells when to decide.
+                        let sweep =
+                            scan.first_deadline.map_or(now + SWEEP, |at| at.min(now + SWEEP));
+                        next = next.max(sweep);
+                    }
                     let of_campaign = budget.holds.refusals.campaign_opens_at(now);
                     let opens_at = of_campaign.into_iter().chain(scan.opens_at()).min();
                     opens_at.into_iter().chain(asks_at).chain([next]).min()

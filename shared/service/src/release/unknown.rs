@@ -6,7 +6,9 @@ use std::time::Duration;
 use spillway_core::hold::Holds;
 use spillway_core::send::{Stage, Step};
 use spillway_core::time::Timestamp;
-use spillway_core::unknown::{EchoWatch, Evidence, Resolved, UnknownAttempt, WATCH_FOR, resolve};
+use spillway_core::unknown::{
+    ABSENT_FOR, EchoWatch, Evidence, Resolved, UnknownAttempt, WATCH_FOR, resolve,
+};
 use tracing::{info, warn};
 
 use super::Release;
@@ -38,10 +40,8 @@ impl Release {
         let (mut asks_at, mut looks) = (Vec::new(), Vec::new());
         for found in unknown {
             let Some((found, attempt)) = self.noted(found, now).await? else { continue };
-            let evidence = match watch.shows_around(attempt.tried_at) {
-                true => Evidence::Echoes,
-                false => Evidence::None,
-            };
+            let echoes_come = watch.shows_around(attempt.tried_at);
+            let evidence = if echoes_come { Evidence::Echoes } else { Evidence::None };
             let left = self.retry_unknown.left(found.send.repeats);
             match resolve(&attempt, evidence, now, found.ends_at, left) {
                 Resolved::RepeatOnce => {
@@ -57,7 +57,7 @@ impl Release {
                 let task = SendTask::look(&found.send, found.outbox_key);
                 let delay = Duration::from_secs(looks.len() as u64);
                 looks.push(Queued { task, delay });
-                asks_at.push(now + spillway_core::unknown::ABSENT_FOR + LOOKED_WITHIN);
+                asks_at.push(now + ABSENT_FOR + LOOKED_WITHIN);
             }
             asks_at.extend(attempt.next_after(now));
         }

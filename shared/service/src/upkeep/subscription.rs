@@ -2,7 +2,9 @@
 
 use spillway_core::journal::Event;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{Backfill, HEARD_SLACK, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{
+    ALL_FIELDS, Backfill, HEARD_SLACK, OPTIONAL_FIELDS, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS,
+};
 use tracing::{error, info, warn};
 
 use super::caller::Caller;
@@ -37,14 +39,18 @@ impl Upkeeper {
                     self.graph.subscription(id, token, timeout).await
                 })
                 .await;
-            let lacks = match found {
-                Ok(subscription) => subscription.lacks(&WEBHOOK_FIELDS),
+            let (lacks, lacks_optional) = match found {
+                Ok(found) => (found.lacks(&WEBHOOK_FIELDS), found.lacks(&OPTIONAL_FIELDS)),
                 Err(NoAnswer::Store(error)) => return Err(error),
                 Err(no_answer) => return Ok(self.not_looked(caller, &no_answer, upkeep).await),
             };
             let now = self.clock.now();
             if lacks.is_empty() {
                 self.is_whole(caller, record, life, now, upkeep).await;
+                if !lacks_optional.is_empty() && upkeep.may_ask_for_optional(now) {
+                    upkeep.optional_asked_at = Some(now);
+                    self.ask_for_optional(caller).await;
+                }
                 return Ok(Next::Check);
             }
             upkeep.lost_at = Some(now);
@@ -75,6 +81,25 @@ impl Upkeeper {
         Ok(Next::Check)
     }
 
+    /// Asks for the fields that help, with those that the account has. Whether it worked, the next
+    /// look tells; a refusal leaves the subscription as it is.
+    async fn ask_for_optional(&self, caller: &Caller<'_>) {
+        let (id, token) = (&caller.account.id, &caller.token);
+        let asked = caller
+            .call(IfDead::Hold, async |timeout| {
+                self.graph.subscribe(id, token, &ALL_FIELDS, timeout).await
+            })
+            .await;
+        match asked {
+            Ok(()) => {
+                info!(account = %id, fields = ?OPTIONAL_FIELDS, "subscribed to optional fields")
+            }
+            Err(no_answer) => {
+                warn!(account = %id, fields = ?OPTIONAL_FIELDS, reason = no_answer.reason(), "optional fields are refused: unclear attempts are looked for by reading alone");
+            }
+        }
+    }
+
     /// The account is subscribed, by this visit or by another that could not say so: what was
     /// missed is to be read.
     async fn is_whole(
@@ -87,6 +112,7 @@ impl Upkeeper {
     ) {
         let id = &caller.account.id;
         if upkeep.lost_at.take().is_some() {
+            upkeep.optional_asked_at = None;
             info!(account = %id, "subscribed again");
             self.meter.count(Metric::Resubscribed, 1);
             self.tell(id, Event::Resubscribed).await;

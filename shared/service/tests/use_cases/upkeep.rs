@@ -523,6 +523,24 @@ fn quiet(comment_made: Timestamp) -> Arc<World> {
     world
 }
 
+/// A refused optional field never costs the others, and is asked for again a day later.
+#[test]
+fn optional_fields_are_asked_for_apart_once_a_day() {
+    let world = World::new();
+    world.state().refuses_echoes = true;
+    let mut asked = 0;
+    for hour in 0..50 {
+        world.state().record_mut().last_seen = Some(START + hour * HOUR);
+        world.run();
+        asked += world.calls().iter().filter(|(call, _)| *call == "subscribe to all").count();
+        world.pass(HOUR);
+    }
+    assert!((2..=3).contains(&asked), "{asked}");
+    let state = world.state();
+    assert!(!state.is_unsubscribed);
+    assert!(!state.told.iter().any(|event| matches!(event, Event::SubscriptionLost { .. })));
+}
+
 #[test]
 fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() {
     let world = quiet(START - 3 * HOUR);

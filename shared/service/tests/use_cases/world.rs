@@ -16,9 +16,10 @@ use spillway_core::pace::Cursor;
 use spillway_core::rules::Rules;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{TokenLife, Upkeep, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{ALL_FIELDS, TokenLife, Upkeep, WEBHOOK_FIELDS};
 use spillway_memory::tables::{Listed, Tables};
 use spillway_memory::{self as memory, Did, Ports, Requests};
+use spillway_meta::error::GraphError;
 use spillway_meta::graph::{Answered, CallError, CommentItem, Me, MediaItem, Page, Subscription};
 use spillway_meta::usage::Usage;
 use spillway_meta::webhook::CommentEvent;
@@ -95,6 +96,8 @@ pub(crate) struct State {
     pub(crate) parks_after_a_page: bool,
     /// The account is not subscribed.
     pub(crate) is_unsubscribed: bool,
+    /// Meta refuses the whole request that names optional fields.
+    pub(crate) refuses_echoes: bool,
     /// How many more pages behind a cursor fail, and how.
     pub(crate) failing_pages: (u32, CallError),
     /// The comments that were given to ingest.
@@ -257,6 +260,7 @@ impl World {
             comments: Vec::new(),
             parks_after_a_page: false,
             is_unsubscribed: false,
+            refuses_echoes: false,
             failing_pages: (0, CallError::Unknown),
             taken: BTreeSet::new(),
             call_takes: Duration::ZERO,
@@ -581,7 +585,9 @@ impl AccountGraph for World {
         let fields = if self.state().is_unsubscribed {
             BTreeSet::new()
         } else {
-            WEBHOOK_FIELDS.map(str::to_owned).into()
+            let fields =
+                if self.state().refuses_echoes { &WEBHOOK_FIELDS[..] } else { &ALL_FIELDS };
+            fields.iter().map(|&field| field.to_owned()).collect()
         };
         self.answer("subscription", token, Subscription::Fields(fields)).await
     }
@@ -590,10 +596,17 @@ impl AccountGraph for World {
         &self,
         _: &AccountId,
         token: &SealedToken,
-        _: &[&str],
+        fields: &[&str],
         _: Duration,
     ) -> Result<Answered<()>, CallError> {
         self.survive().await;
+        if self.state().refuses_echoes && fields.len() > WEBHOOK_FIELDS.len() {
+            self.state().calls.push(("subscribe to all", 0));
+            let error =
+                GraphError { status: 400, code: Some(100), is_metas: true, ..Default::default() };
+            let usage = Usage::default();
+            return Err(CallError::Refused { error, usage, server_date: None });
+        }
         let answer = self.answer("subscribe", token, ()).await;
         if answer.is_ok() {
             self.state().is_unsubscribed = false;

@@ -63,7 +63,7 @@ impl Other {
     }
 }
 
-const fn store() -> u64 {
+pub(super) const fn store() -> u64 {
     Server::Store.latency()
 }
 
@@ -72,7 +72,11 @@ const fn queue() -> u64 {
 }
 
 /// An invocation that makes requests one after the other, shared by several messages.
-fn invocation<const N: usize>(function: Function, part: f64, requests: [u64; N]) -> Usage {
+pub(super) fn invocation<const N: usize>(
+    function: Function,
+    part: f64,
+    requests: [u64; N],
+) -> Usage {
     let waited = requests.iter().sum::<u64>() as f64;
     let lasts = millis(function, 1.0, waited, N as f64);
     Usage { invocations: part, gb_seconds: part * gb_seconds(function, lasts), ..Usage::default() }

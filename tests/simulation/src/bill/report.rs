@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::echoes;
 use super::others::Other;
 use super::prices::Prices;
 use super::usage::{Bill, Usage};
@@ -19,6 +20,8 @@ pub struct Report {
     /// USD a month for what all accounts share, whether anything is sent or not. It is a part of
     /// the fleet's bill, and not of the single account's.
     pub standing_a_month: Bill,
+    /// USD for the echoes of a million DMs, which come beside: each in a delivery of its own.
+    pub echoes: Bill,
     /// What others do.
     pub others: Vec<OtherColumn>,
     /// What it should cost at most.
@@ -65,6 +68,9 @@ const MILLION: f64 = 1e6;
 const FLEET_MAX: f64 = 5.0;
 const VIRAL_MAX: f64 = 8.0;
 
+/// USD that the echoes of a million DMs may cost.
+const ECHOES_MAX: f64 = 0.6;
+
 /// What three days of waiting may cost beside none.
 const WAITING_MAX: f64 = 1.1;
 
@@ -86,9 +92,15 @@ impl Report {
             })
         };
         let others = Other::ALL.into_iter().flat_map(of_other).collect();
-        let targets = targets(&workloads);
-        Self { prices, workloads, standing_a_month, others, targets }
+        let echoes = Bill::of(&(echoes::usage() * MILLION), &prices);
+        let mut targets = targets(&workloads);
+        targets.push(target("the echoes of a million DMs, USD", ECHOES_MAX, echoes.total));
+        Self { prices, workloads, standing_a_month, echoes, others, targets }
     }
+}
+
+fn target(name: &'static str, ceiling: f64, measured: f64) -> Target {
+    Target { name, ceiling, measured, is_kept: measured <= ceiling }
 }
 
 fn targets(workloads: &[Column]) -> Vec<Target> {
@@ -100,8 +112,6 @@ fn targets(workloads: &[Column]) -> Vec<Target> {
         all.find(|column| column.counted.wait == wait).map_or(f64::NAN, |column| column.bill.total)
     };
     let waiting = |crowd| total(crowd, Wait::ThreeDays) / total(crowd, Wait::Straight);
-    let target =
-        |name, ceiling, measured| Target { name, ceiling, measured, is_kept: measured <= ceiling };
     vec![
         target("a fleet, straight, USD", FLEET_MAX, total(Crowd::Fleet, Wait::Straight)),
         target("a fleet, the dearest wait, USD", FLEET_MAX, most(Crowd::Fleet)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{TOKEN_AGE_MIN, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{ALL_FIELDS, TOKEN_AGE_MIN};
 use spillway_meta::graph::{CommentItem, Conversation, MediaItem, Page, Subscription};
 use spillway_meta::webhook::{CommentEvent, Commenter};
 use spillway_service::account::SealedToken;
@@ -312,7 +312,7 @@ impl World {
                 Told::Token(sealed(next), Duration::from_millis(TOKEN_LASTS))
             }
             Keep::Subscription => Told::Subscription(if known.is_subscribed(now) {
-                Subscription::Fields(WEBHOOK_FIELDS.map(str::to_owned).into())
+                Subscription::Fields(ALL_FIELDS.map(str::to_owned).into())
             } else if known.losses.len().is_multiple_of(2) {
                 // Some fields may be left, or none.
                 Subscription::Fields(["messages".to_owned()].into())

@@ -62,6 +62,9 @@ fn no_count_is_above_its_bound_and_the_bill_follows_from_the_counts() {
         assert!((number(&bill["total"]) - sum).abs() < 1e-6);
     }
     assert!(worse.is_empty(), "{}", worse.join("\n"));
+    let echoes = number(&report["echoes"]["total"]);
+    assert!((0.2..=0.6).contains(&echoes), "{echoes} USD for the echoes of a million DMs");
+    assert_eq!(number(&report["echoes"]["dynamodb_writes"]), 0.0);
     // A single account does not pay for what all share.
     assert_eq!(number(&columns[3]["bill"]["scheduler"]), 0.0);
     assert!(number(&columns[0]["bill"]["scheduler"]) > 0.0);

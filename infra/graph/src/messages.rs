@@ -1,0 +1,136 @@
+//! Messages that have reached people: their echoes, and the conversations that list them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::time::Timestamp;
+
+use super::answer::written;
+
+/// A message that has reached a person, whatever its call was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SentMessage {
+    /// Its id, which the call's answer and the echo name.
+    pub id: String,
+    /// Who sent it.
+    pub account: AccountId,
+    /// Whom it reached.
+    pub person: RecipientId,
+    /// What the call gave as `message.metadata`.
+    pub metadata: Option<String>,
+    /// Its text; `None` for an attachment.
+    pub text: Option<String>,
+    /// When it was made, in milliseconds since 1970.
+    #[serde(rename = "at_ms")]
+    pub at: Timestamp,
+}
+
+/// An echo that is to be delivered to the webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EchoDelivery {
+    /// When.
+    pub at: Timestamp,
+    /// The delivery's body, which the app secret has to sign.
+    pub body: Vec<u8>,
+}
+
+/// The messages, and what becomes of the next ones.
+#[derive(Default)]
+pub(super) struct Messages {
+    sent: Vec<SentMessage>,
+    /// How long after a message each of its echoes comes: none, one or several.
+    echo_after: Vec<Duration>,
+    /// How long after a message its conversation lists it.
+    listed_after: Duration,
+    echoes: Vec<EchoDelivery>,
+}
+
+/// Messages that a read of a conversation lists at most.
+const LISTED: usize = 20;
+
+impl Messages {
+    pub(super) fn echo_after(&mut self, after: Vec<Duration>) {
+        self.echo_after = after;
+    }
+
+    pub(super) fn list_after(&mut self, after: Duration) {
+        self.listed_after = after;
+    }
+
+    pub(super) fn sent(&self) -> &[SentMessage] {
+        &self.sent
+    }
+
+    pub(super) fn take_echoes(&mut self) -> Vec<EchoDelivery> {
+        std::mem::take(&mut self.echoes)
+    }
+
+    /// A message reaches its person.
+    pub(super) fn add(&mut self, message: SentMessage) {
+        for &after in &self.echo_after {
+            let body = echo(&message).to_string().into_bytes();
+            self.echoes.push(EchoDelivery { at: message.at + after, body });
+        }
+        self.sent.push(message);
+    }
+
+    /// The conversation with a person as `GET /{account}/conversations?user_id=` lists it. `wrote`
+    /// says when the person last did.
+    pub(super) fn conversation(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        wrote: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Value {
+        let item = |id: String, at: Timestamp, from: &str, text: Option<&str>| {
+            let message = json!({
+                "id": id,
+                "created_time": written(at),
+                "from": { "id": from },
+                "message": text.unwrap_or_default(),
+            });
+            (at, message)
+        };
+        let of_both = |message: &&SentMessage| {
+            let is_listed = message.at + self.listed_after <= now;
+            message.account == *account && message.person == *person && is_listed
+        };
+        let own = self.sent.iter().filter(of_both).map(|message| {
+            item(message.id.clone(), message.at, account.as_str(), message.text.as_deref())
+        });
+        let theirs = wrote.map(|at| {
+            item(format!("aWdfZp{}", at.as_millis()), at, person.as_str(), Some("hello"))
+        });
+        let mut messages: Vec<(Timestamp, Value)> = own.chain(theirs).collect();
+        messages.sort_by_key(|&(at, _)| std::cmp::Reverse(at));
+        let messages: Vec<Value> =
+            messages.into_iter().take(LISTED).map(|(_, message)| message).collect();
+        if messages.is_empty() {
+            return json!({ "data": [] });
+        }
+        json!({ "data": [{ "id": format!("aWdfZc{person}"), "messages": { "data": messages } }] })
+    }
+}
+
+/// Meta's delivery that tells of a message as an echo.
+fn echo(message: &SentMessage) -> Value {
+    let SentMessage { id, account, person, metadata, text, at } = message;
+    let mut told = json!({ "mid": id, "is_echo": true });
+    if let Some(text) = text {
+        told["text"] = text.as_str().into();
+    }
+    if let Some(metadata) = metadata {
+        told["metadata"] = metadata.as_str().into();
+    }
+    let item = json!({
+        "sender": { "id": account },
+        "recipient": { "id": person },
+        "timestamp": at.as_millis(),
+        "message": told,
+    });
+    let entry = json!({ "id": account, "time": at.as_millis(), "messaging": [item] });
+    json!({ "object": "instagram", "entry": [entry] })
+}
