@@ -158,6 +158,14 @@ impl World {
         self.tables.forgotten.get(&person).is_some_and(|&at| is_forgotten(at, made_at, false))
     }
 
+    /// Whether a comment is gone that was told without its author: nobody knows any more in whose
+    /// item it is named.
+    fn is_gone_unnamed(&self, account: &AccountId, comment: &CommentPlan) -> bool {
+        let key = OnceKey::comment(&comment.id);
+        comment.nature != Nature::Answerable
+            && self.tables.entries.contains_key(&SendId { account: account.clone(), key })
+    }
+
     /// Whether a newer comment of its author took the place of a comment that is gone.
     fn was_replaced(&self, send: &SendId, comment: &CommentPlan) -> bool {
         let entry = self.tables.entries.get(send);
@@ -193,7 +201,8 @@ impl World {
                 }
                 let is_certain = scenario.trouble == Trouble::None
                     && scenario.has_stand_ins()
-                    && comments.iter().all(|one| self.meta.named_author(&one.id).is_some());
+                    && comments.iter().all(|one| self.meta.named_author(&one.id).is_some())
+                    && !comments.iter().any(|one| self.is_gone_unnamed(&account.id, one));
                 let can = comments.iter().any(|one| one.nature == Nature::Answerable);
                 if is_certain && can && accepted.is_empty() {
                     self.broken(format!("{person} has no DM"));

@@ -15,7 +15,7 @@ use spillway_service::deliver::Deliver;
 use spillway_service::echo::Echoes;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
-use spillway_service::ingest::{Ingest, Warm};
+use spillway_service::ingest::{EntryKeys, Ingest, Warm};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::port::{Accounts, Budgets, Cursors, Sends};
@@ -134,7 +134,10 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
     let ports = Arc::new(Ports(host.clone()));
     let clock: Arc<dyn Clock> = host.clock.clone();
     let ids = Arc::new(GrantIds::new(process));
-    let scenario = host.shared.world().scenario.clone();
+    let entry_keys = match sabotage {
+        Sabotage::EntryKeys => EntryKeys::Comment,
+        _ => host.shared.world().scenario.entry_keys(process),
+    };
     let account_cache = Arc::new(AccountCache::new(accounts, &clock));
     let limiter = || {
         let meter = Arc::<Meter>::default();
@@ -169,7 +172,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             Arc::default(),
         ),
         ids: ids.clone(),
-        entry_keys: scenario.entry_keys(process),
+        entry_keys,
         warm: Warm::new(&clock),
         clock: clock.clone(),
         check: host.check.clone(),
@@ -253,7 +256,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             clock,
             check: host.check.clone(),
             meter: Arc::default(),
-            entry_keys: scenario.entry_keys(process),
+            entry_keys,
         }),
         Function::Release => Work::Release(Release {
             account_cache,

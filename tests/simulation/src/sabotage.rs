@@ -74,6 +74,8 @@ pub enum Sabotage {
     Pauses,
     /// That people are forgotten: the entries of their DMs stay as they are.
     Forgetting,
+    /// Entries are made under the comments' ids alone, where the people's count.
+    EntryKeys,
 }
 
 impl Sabotage {

@@ -1,5 +1,8 @@
 //! The author of a comment that nobody has named. Such a comment is kept under its own id, and its
 //! author may have had their DM: Meta is asked who it is, and the person's item decides.
+//!
+//! The name is not kept. So if such a comment is gone when its turn comes, its author stays answered
+//! by it until the campaign's span is over.
 
 use std::time::Duration;
 

@@ -203,8 +203,10 @@ impl World {
             | Step::Repeated(stage)
             | Step::Replaced(stage)
             | Step::Cleared(stage) => {
-                if let Step::Repeated(_) = step {
-                    self.record.count("repeated");
+                match step {
+                    Step::Repeated(_) => self.record.count("repeated"),
+                    Step::Replaced(_) => self.record.count("replaced"),
+                    _ => {}
                 }
                 if let Stage::Queued { due } = stage {
                     self.check_due(caller, send, due);

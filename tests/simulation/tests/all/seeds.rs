@@ -214,6 +214,25 @@ fn with_a_promise_of_upkeep_switched_off_it_breaks() {
 }
 
 #[test]
+fn people_who_comment_again_have_one_dm() {
+    let mut broken = Vec::new();
+    let mut totals = Totals::default();
+    // In the last ones a comment was named whose webhook died, a newer comment was noted while a
+    // claim was repeated, and a comment was gone that nobody had named the author of.
+    for seeds in [1..201, 699..700, 921..922, 1157..1158, 2324..2325] {
+        seeds::play_all(Theme::Repeats, seeds, Sabotage::None, |run| {
+            totals.add(&run);
+            broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+        });
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    for what in ["calls for an author", "cancelled", "killed", "meta: comment gone", "replaced"] {
+        assert!(totals.counts.contains_key(what), "{what}");
+    }
+    expect_broken(Theme::Repeats, Sabotage::EntryKeys, &["DMs"]);
+}
+
+#[test]
 fn what_operators_do_holds_whatever_fails() {
     let mut broken = Vec::new();
     let mut totals = Totals::default();
