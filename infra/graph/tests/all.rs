@@ -683,10 +683,11 @@ async fn the_client_reads_what_is_answered() {
 
     let time = client.comment_timestamp(&token, &"1".into(), timeout).await.unwrap();
     assert_eq!((time.value, time.server_date), (Some(now), Some(now)));
-    let replied = client.private_reply(&account, &token, &"1".into(), "hi", timeout).await.unwrap();
+    let replied =
+        client.private_reply(&account, &token, &"1".into(), "hi", "", timeout).await.unwrap();
     assert_eq!(replied.value.recipient, Some("person-1".into()));
     let person = replied.value.recipient.unwrap();
-    let written = client.message(&account, &token, &person, "hi", timeout).await.unwrap();
+    let written = client.message(&account, &token, &person, "hi", "", timeout).await.unwrap();
     assert_eq!(written.value.recipient.as_ref(), Some(&person));
     assert_ne!(written.value.message_id, replied.value.message_id);
     assert_eq!((written.usage, written.server_date), (Usage::default(), Some(now)));
@@ -701,7 +702,7 @@ async fn the_client_reads_what_is_answered() {
     let gone = client.comment_timestamp(&token, &"1".into(), timeout).await.unwrap_err();
     assert_eq!(gone.verdict(), Verdict::CommentGone);
     graph.clock.step(1);
-    let closed = client.message(&account, &token, &person, "hi", timeout).await.unwrap_err();
+    let closed = client.message(&account, &token, &person, "hi", "", timeout).await.unwrap_err();
     assert_eq!(closed.verdict(), Verdict::WindowClosed);
 }
 
