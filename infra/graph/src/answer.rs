@@ -323,6 +323,7 @@ impl GraphError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::world::Surface;
     use super::*;
 
     #[test]
@@ -365,7 +366,8 @@ mod tests {
         let named = tells(&words, &from).map(|body| serde_json::from_str(&body).unwrap());
         let by = json!({ "from": { "id": "526", "username": "ana" }, "id": "17" });
         assert_eq!(named, Some(by));
-        assert_eq!(tells(&Words::default(), &from).as_deref(), Some(r#"{"id":"17"}"#));
+        let nobody = Words::default();
+        assert_eq!(tells(&nobody, &from).as_deref(), Some(r#"{"id":"17"}"#));
         let Some(body) = tells(&words, &fields) else {
             panic!("a known field is told");
         };

@@ -548,7 +548,7 @@ mod tests {
         assert_eq!(answer(&mut world, 2), Ok("p".into()));
         assert_eq!(answer(&mut world, 3), Err(Refusal::NotAnswerable));
         world.delete_comment(&"c".into());
-        assert_eq!(world.made_at(&"c".into(), &"b".into()), Err(Refusal::NoSuchObject));
+        assert_eq!(world.readable(&"c".into(), &"b".into()), Err(Refusal::NoSuchObject));
     }
 
     #[test]
@@ -577,8 +577,9 @@ mod tests {
     #[test]
     fn a_comment_tells_its_account_when_it_was_made() {
         let mut world = world(Surface::Post);
-        let made_at =
-            |world: &World, id: &str, account: &str| world.made_at(&id.into(), &account.into());
+        let made_at = |world: &World, id: &str, account: &str| {
+            world.readable(&id.into(), &account.into()).map(|comment| comment.created_at)
+        };
         assert_eq!(made_at(&world, "c", "a"), Ok(at(0)));
         assert_eq!(made_at(&world, "c", "b"), Err(Refusal::NoSuchObject));
         assert_eq!(made_at(&world, "d", "a"), Err(Refusal::NoSuchObject));
