@@ -115,7 +115,7 @@ impl Adapters {
         schema::create_tables(&clients.dynamo, &sends, &state).await.unwrap();
         let url = async |what: &str| create_queue(&clients.sqs, &name(what), &[]).await;
         let config = Config {
-            entry_keys: EntryKeys::Person,
+            entry_keys: EntryKeys::default(),
             sends_table: sends,
             state_table: state.clone(),
             send_queue_url: url("send").await,

@@ -214,7 +214,7 @@ impl Stack {
 
             let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", spillway_sqs::ACCOUNT);
             let config = Config {
-                entry_keys: EntryKeys::Person,
+                entry_keys: EntryKeys::default(),
                 sends_table: SENDS_TABLE.into(),
                 state_table: STATE_TABLE.into(),
                 send_queue_url: queue_url(queues::SEND),

@@ -26,7 +26,7 @@ pub struct Config {
     pub kms_key: String,
     /// `SPILLWAY_STACK`: the deployment's name, which metrics are counted under.
     pub stack: String,
-    /// `SPILLWAY_ENTRY_KEYS`: `person` by default; `comment` and `both` on the way there.
+    /// `SPILLWAY_ENTRY_KEYS`: `comment` by default, then `both`, then `person`.
     pub entry_keys: EntryKeys,
     /// `SPILLWAY_RETRY_UNKNOWN`, 0 or 1: how often a DM is repeated that was shown not to have
     /// arrived; once by default. It is one for all accounts, since it is about what Meta does.
@@ -149,6 +149,7 @@ mod tests {
         let of = |value: Option<&'static str>| {
             let get = |name: &str| match name {
                 "SPILLWAY_RETRY_UNKNOWN" => value.map(str::to_owned),
+                "SPILLWAY_ENTRY_KEYS" => None,
                 name => Some(name.to_lowercase()),
             };
             Config::read(get).unwrap().retry_unknown
@@ -158,10 +159,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_entries_are_one_of_three() {
+        let of = |value: &'static str| {
+            Config::read(|name| match name {
+                "SPILLWAY_ENTRY_KEYS" => Some(value.to_owned()),
+                name => Some(name.to_lowercase()),
+            })
+        };
+        for keys in EntryKeys::ALL {
+            assert_eq!(of(keys.as_str()).unwrap().entry_keys, keys);
+        }
+        let error = of("people").unwrap_err();
+        assert_eq!(error.missing, [("SPILLWAY_ENTRY_KEYS", "`comment`, `both` or `person`")]);
+    }
+
+    #[test]
     fn meta_is_the_default() {
+        let has_default =
+            |name: &str| name.starts_with("SPILLWAY_GRAPH") || name == "SPILLWAY_ENTRY_KEYS";
         let config =
-            Config::read(|name| (!name.starts_with("SPILLWAY_GRAPH")).then(|| name.to_lowercase()))
-                .unwrap();
+            Config::read(|name| (!has_default(name)).then(|| name.to_lowercase())).unwrap();
+        assert_eq!(config.entry_keys, EntryKeys::Comment);
         assert_eq!(config.graph.base_url, GRAPH_URL);
         assert_eq!(config.secret_id, "spillway_secret_id");
     }

@@ -181,7 +181,7 @@ fn a_broken_accounts_file_is_refused_with_its_line_and_reason() {
     ];
     for (text_of_file, line, reason) in [
         (broken[0], "line 6", "`{user}` is not known"),
-        (broken[1], "line 2", "expected a string"),
+        (broken[1], "line 2", "write a text in quotes"),
         (broken[2], "line 3", "name"),
         (broken[3], "line 1", ""),
     ] {

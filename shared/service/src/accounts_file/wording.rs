@@ -67,9 +67,8 @@ impl Refused<'_> {
     fn wanted(&self, field: &str) -> String {
         let text = |example: &str| format!("a text in quotes, such as \"{example}\"");
         let one_of = |options: Vec<String>| listed(&options, "or");
-        let list_of = |options: String| match self.is_item {
-            true => options,
-            false => format!("a list in brackets of {options}"),
+        let list_of = |options: String| {
+            if self.is_item { options } else { format!("a list in brackets of {options}") }
         };
         match field {
             "id" => "a text in quotes".to_owned(),
@@ -167,9 +166,8 @@ fn all_quoted(text: &str) -> Vec<&str> {
 
 /// Lists names, those that are bare in backticks.
 fn listed(names: &[impl AsRef<str>], word: &str) -> String {
-    let name = |name: &str| match name.starts_with('"') {
-        true => name.to_owned(),
-        false => format!("`{name}`"),
+    let name = |name: &str| {
+        if name.starts_with('"') { name.to_owned() } else { format!("`{name}`") }
     };
     let names: Vec<String> = names.iter().map(|one| name(one.as_ref())).collect();
     match names.as_slice() {

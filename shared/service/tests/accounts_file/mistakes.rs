@@ -368,7 +368,7 @@ fn every_key_type_and_term_that_cannot_be_read_is_said() {
 }
 
 fn lines(said: &str) -> Vec<&str> {
-    said.lines().map(|line| line.split(':').next().unwrap()).collect()
+    said.lines().map(|line| line.split(':').next().unwrap_or_default()).collect()
 }
 
 /// What is wrong with an id or a name says nothing about what comes below it.

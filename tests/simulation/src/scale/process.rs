@@ -63,7 +63,7 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
         ),
         last_seen: ports,
         ids,
-        entry_keys: EntryKeys::Person,
+        entry_keys: EntryKeys::default(),
         warm: Warm::new(&clock),
         clock,
         check,
@@ -107,7 +107,7 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         clock,
         check,
         meter,
-        entry_keys: EntryKeys::Person,
+        entry_keys: EntryKeys::default(),
     }
 }
 

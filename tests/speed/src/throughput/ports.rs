@@ -1,7 +1,6 @@
 //! Between the use cases and their ports: how long the adapters, the SDK and the HTTP clients
 //! behind them keep a core busy.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::once::Answers;
 use spillway_core::pace::Cursor;
-use spillway_core::send::{Outcome, PendingSend, Step};
+use spillway_core::send::{Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::busy::Busy;
 use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
@@ -20,8 +20,8 @@ use spillway_service::account::Account;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Cursors, Entry, Graph, Moved,
-    Queued, Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Cursors, Entry, Graph, Lookup,
+    Moved, NewSend, Queued, Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
 };
 use spillway_service::send_task::SendTask;
 
@@ -85,9 +85,12 @@ measured! { Cursors:
 }
 
 measured! { Sends:
-    fn known(account: &AccountId, events: &[OnceKey]) -> Stored<HashSet<OnceKey>>;
+    fn look_up(account: &AccountId, keys: &[OnceKey], people: &[RecipientId], read: Read) -> Stored<Lookup>;
+    fn replace_answered(account: &AccountId, person: &RecipientId, before: Option<&Answers>, after: &Answers)
+        -> Stored<bool>;
+    fn put_stand_in(send: &SendId, stand_in: &StandIn, expires_at: Timestamp) -> Stored<()>;
     fn put_batches(batches: &[OutboxBatch]) -> Stored<()>;
-    fn record(sends: &[(OutboxKey, PendingSend)]) -> Vec<Result<Recorded, StoreError>>;
+    fn record(sends: &[NewSend]) -> Vec<Result<Recorded, StoreError>>;
     fn step(task: &SendTask, step: Step, note: StepNote<'_>) -> Stored<Option<PendingSend>>;
     fn finish(task: &SendTask, outcome: &Outcome, note: StepNote<'_>) -> Stored<bool>;
     fn close(send: &SendId, outcome: &Outcome, at: Timestamp) -> Stored<Closed>;
