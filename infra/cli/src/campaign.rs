@@ -129,7 +129,7 @@ A file:
   except = [\"spam\"]               # a comment with one of these is left alone
   media = [\"17900000000000001\"]   # leave out for all posts, Reels and broadcasts
   replies = \"top_level\"           # or \"all\": comments below other comments too
-  once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each, however often somebody comments
+  once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each
   once_for = \"90d\"               # how long that counts
   overflow = \"oldest_first\"       # or \"newest_first\", when not all can go in time
   messages = [\"Hi {username|there}! https://example.com/guide\"]

@@ -22,7 +22,10 @@ use crate::time::Timestamp;
 #[serde(deny_unknown_fields)]
 pub struct Campaign {
     /// Unique within the account.
-    #[cfg_attr(feature = "schema", schemars(with = "String", length(min = 1, max = 64)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "String", length(min = 1, max = 64), regex(pattern = r"^[^\s-](.*\S)?$"))
+    )]
     pub id: CampaignId,
     /// The comment must contain one of these. If empty, every comment matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

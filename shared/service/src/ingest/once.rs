@@ -143,8 +143,10 @@ impl Ingest {
         let keys: Vec<OnceKey> =
             asked.iter().map(|asked| OnceKey::comment(asked.comment())).collect();
         let mut people: Vec<RecipientId> = Vec::new();
+        // Whoever differs by one step has an entry under the comment's id too.
+        let is_by_person = self.entry_keys != EntryKeys::Comment;
         for person in asked.iter().filter_map(Asked::person) {
-            if !people.contains(person) {
+            if is_by_person && !people.contains(person) {
                 people.push(person.clone());
             }
         }

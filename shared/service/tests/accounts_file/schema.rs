@@ -171,6 +171,12 @@ fn matches(pattern: &str, text: &str) -> bool {
     };
     match pattern {
         r"\S" => !text.trim().is_empty(),
+        r"^[^\s-](.*\S)?$" => {
+            !text.is_empty()
+                && text.trim() == text
+                && !text.starts_with('-')
+                && !text.contains('\n')
+        }
         "^[0-9]{1,32}$" => digits(text, 1..=32),
         "^[0-9]{2}:[0-9]{2}$" => text
             .split_once(':')
