@@ -328,8 +328,9 @@ pub async fn a_newer_comment_stands_in(subject: &dyn Subject) {
     let noted = PendingSend { stand_in: Some(newer(5)), ..first.clone() };
     assert_eq!(case.entry(&first).await, waits(&outbox_key, &noted));
     let task = SendTask::new(&first, outbox_key.clone());
-    let claimed = case.step(&task, case.claim()).await.unwrap();
-    assert_eq!(claimed, noted.after(case.claim()));
+    let claim = case.claim();
+    let claimed = case.step(&task, claim).await.unwrap();
+    assert_eq!(claimed, noted.after(claim));
     note(newer(7)).await;
     let replaced = Step::Replaced(Stage::Parked);
     let task = task.renewed(&claimed);
