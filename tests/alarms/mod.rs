@@ -263,7 +263,8 @@ async fn server_errors_of_metas_are_told_and_end_only_the_sends_that_were_called
     play.fault(FaultKind::ServerError, LONG_OUTAGE);
     play.world.say(&all_said(1..=10)).await;
     play.pass(3 * HOUR, HOUR).await;
-    play.assert_told(START, &["StoppedAccount", "MetaFailing", "SendsFailing"]);
+    // No send fails before its deadline: until then evidence may come.
+    play.assert_told(START, &["StoppedAccount", "MetaFailing"]);
     play.world.driver.keeps_up_every = None;
     play.pass_until(START + LONG_OUTAGE - 3 * HOUR).await;
     play.world.say(&all_said(11..=20)).await;
@@ -278,9 +279,9 @@ async fn server_errors_of_metas_are_told_and_end_only_the_sends_that_were_called
     assert!(report.sent >= 3, "a hold keeps the others: {report:?}");
 }
 
-/// What Meta did not answer is tried again: it takes a second reply to a comment for none.
+/// What Meta did not answer may have arrived. Nothing shows that it did not, so it is not repeated.
 #[tokio::test]
-async fn a_meta_that_does_not_answer_is_told_and_loses_nothing() {
+async fn a_meta_that_does_not_answer_is_told_and_leaves_an_unknown_send() {
     let mut play = Play::start().await;
     play.fault(FaultKind::NoAnswerBeforeEffect, 8 * HOUR);
     play.world.say(&[said(1)]).await;
@@ -289,7 +290,8 @@ async fn a_meta_that_does_not_answer_is_told_and_loses_nothing() {
     play.world.driver.keeps_up_every = None;
     play.pass_until(START + 8 * HOUR).await;
     play.settle().await;
-    assert_eq!(play.world.over_but_for_duplicates(1).await.sent, 1);
+    let report = play.world.over_but_for_duplicates(1).await;
+    assert_eq!((report.sent, report.failed), (0, 1), "{report:?}");
 }
 
 #[tokio::test]
