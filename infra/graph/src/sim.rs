@@ -202,7 +202,7 @@ impl GraphSim {
         self.state().messages.list_after(after);
     }
 
-    /// The echoes of messages since the last time, for whoever delivers them: each once.
+    /// Takes the echoes of the messages since the last call: each is returned once.
     pub fn take_echoes(&self) -> Vec<EchoDelivery> {
         self.state().messages.take_echoes()
     }

@@ -383,7 +383,7 @@ impl PendingSend {
         next
     }
 
-    /// Puts the stand-in in the place of the comment, if there is one.
+    /// Replaces the comment by the stand-in, if there is one.
     fn replace(&mut self) {
         let Some(StandIn { comment, deadline }) = self.stand_in.take() else { return };
         if let Address::Comment { id, .. } = &mut self.to {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use spillway_core::history::PastStep;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::meta_error::LastRefusal;
-use spillway_core::once::{Answers, Nth};
+use spillway_core::once::Nth;
 use spillway_core::send::{
     Address, CancelReason, Class, Content, Earlier, FailReason, NoRetry, Outcome, PendingSend,
     Stage,
@@ -24,7 +24,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
-use crate::port::{Backlogs, Entry, Person, Read, Sends, StoreError};
+use crate::port::{Backlogs, Entry, Read, Sends, StoreError};
 use crate::send_task::SendTask;
 
 /// A stored send: its entry, and the send itself while it waits.
@@ -543,9 +543,8 @@ impl SendAdmin {
         Ok(Forgotten { waiting, entries })
     }
 
-    /// Empties a person's item of what they were answered, and gives the sends that it named. Where
-    /// the person has no item, one is made for an hour: a process that does not know yet that they
-    /// were forgotten finds it there.
+    /// Empties a person's item of what they were answered, and gives the sends that it named. The item
+    /// stays for an hour: a process that does not know yet that the person was forgotten finds it.
     async fn forget_answers(
         &self,
         account: &AccountId,
@@ -555,16 +554,15 @@ impl SendAdmin {
         let people = std::slice::from_ref(person);
         for _ in 0..FORGET_TRIES {
             let lookup = self.sends.look_up(account, &[], people, Read::Consistent).await?;
-            let known = lookup.people.get(person);
-            if matches!(known, Some(Person { first: Entry::Waiting(..), .. })) {
+            let Some(known) = lookup.people.get(person) else { return Ok(Vec::new()) };
+            if matches!(known.first, Entry::Waiting(..)) {
                 // A call of it may be under way.
                 return Ok(Vec::new());
             }
-            let before = known.map(|known| &known.answered);
-            let after = before.cloned().unwrap_or_default().forgotten(at);
-            if self.sends.replace_answered(account, person, before, &after).await? {
-                let nths = before.into_iter().flat_map(Answers::sends);
-                let keys = nths.filter_map(|nth| match nth {
+            let before = &known.answered;
+            let after = before.forgotten(at);
+            if self.sends.replace_answered(account, person, Some(before), &after).await? {
+                let keys = before.sends().filter_map(|nth| match nth {
                     Nth::First => Some(OnceKey::person(person)),
                     Nth::Later(nth) => Some(OnceKey::person_again(person, nth)),
                     Nth::Comment => None,

@@ -25,7 +25,7 @@ use crate::ingest::EntryKeys;
 use crate::limiter::{CONTENDED_WAIT, Reservation};
 use crate::port::{Entry, Read, StoreError};
 
-/// Whoever has named a send records it within this time, or never.
+/// How long a webhook may take to record a send that it has named. After that it has died.
 const RECORDING: Duration = Duration::from_secs(300);
 
 /// How often a person's item is read again that others have written meanwhile.

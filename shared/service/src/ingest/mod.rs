@@ -544,7 +544,7 @@ impl Ingest {
         asked.retain(|asked| {
             let of_person = asked.person().and_then(|person| account.forgotten.person(person));
             let is_before = |at| is_forgotten(at, asked.told_at, source == Source::Read);
-            !account.forgotten.holds(&OnceKey::comment(asked.comment()))
+            !account.forgotten.holds(&OnceKey::comment(&asked.comment))
                 && !of_person.is_some_and(is_before)
         });
         counts.duplicate += before - asked.len();
@@ -631,6 +631,7 @@ impl Ingest {
             let written_at = comment.notified_at.unwrap_or(now).min(now);
             let (author, username) =
                 comment.from.map_or((None, None), |from| (from.id, from.username));
+            let asking = comment.id.clone();
             // Under an ad, the post that it was made from.
             let media = comment.original_media.or(comment.media);
             let send = PendingSend {
@@ -655,7 +656,8 @@ impl Ingest {
                 stand_in: None,
                 is_cleared: false,
             };
-            wanted.push(Asked { send, once: found.campaign.once(), told_at: written_at });
+            let once = found.campaign.once();
+            wanted.push(Asked { comment: asking, send, once, told_at: written_at });
         }
         (wanted, unwanted)
     }

@@ -45,6 +45,7 @@ impl EntryKeys {
 
 /// A send that a comment asks for. Its key is the comment's until it is settled.
 pub(super) struct Asked {
+    pub(super) comment: CommentId,
     pub(super) send: PendingSend,
     pub(super) once: Once,
     /// When the comment was made, or told of.
@@ -52,13 +53,6 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn comment(&self) -> &CommentId {
-        match &self.send.to {
-            Address::Comment { id, .. } => id,
-            Address::Person(_) => unreachable!("a comment asks"),
-        }
-    }
-
     /// Its author, where an item can be kept under their id.
     pub(super) fn person(&self) -> Option<&RecipientId> {
         let is_key = |id: &&RecipientId| {
@@ -72,13 +66,13 @@ impl Asked {
         Told {
             campaign: &self.send.content.campaign,
             media: self.send.media.as_ref(),
-            comment: self.comment(),
+            comment: &self.comment,
         }
     }
 
     fn answered_by(mut self, nth: Nth) -> Self {
         if let Some(person) = self.person() {
-            self.send.id.key = nth.key(person, self.comment());
+            self.send.id.key = nth.key(person, &self.comment);
         }
         self
     }
@@ -108,8 +102,8 @@ impl Ingest {
         let mut by_person: Vec<(RecipientId, Vec<Asked>)> = Vec::new();
         let mut numbers: HashMap<RecipientId, usize> = HashMap::new();
         for asked in asked {
-            if lookup.keys.contains(&OnceKey::comment(asked.comment())) {
-                debug!(account = %account.id, comment = %asked.comment(), "recorded before");
+            if lookup.keys.contains(&OnceKey::comment(&asked.comment)) {
+                debug!(account = %account.id, comment = %asked.comment, "recorded before");
                 counts.duplicate += 1;
                 continue;
             }
@@ -141,9 +135,9 @@ impl Ingest {
         read: Read,
     ) -> Result<Lookup, StoreError> {
         let keys: Vec<OnceKey> =
-            asked.iter().map(|asked| OnceKey::comment(asked.comment())).collect();
+            asked.iter().map(|asked| OnceKey::comment(&asked.comment)).collect();
         let mut people: Vec<RecipientId> = Vec::new();
-        // Whoever differs by one step has an entry under the comment's id too.
+        // A process that is one step ahead also makes an entry under the comment's id.
         let is_by_person = self.entry_keys != EntryKeys::Comment;
         for person in asked.iter().filter_map(Asked::person) {
             if is_by_person && !people.contains(person) {
@@ -179,7 +173,7 @@ impl Ingest {
             }
             match answered.known(&asked.told(), asked.once.per, now) {
                 Known::Comment(Nth::First) => counts.duplicate += 1,
-                // It is named; whoever named it may have died before it was recorded.
+                // The process that named this send may have died before it recorded it.
                 Known::Comment(nth) => {
                     let asked = asked.answered_by(nth);
                     if self.is_recorded(&asked.send.id).await? {
@@ -192,7 +186,7 @@ impl Ingest {
                     settled.new.push((asked, None));
                 }
                 Known::Person(nth) => {
-                    debug!(account = %account.id, comment = %asked.comment(), "a repeat");
+                    debug!(account = %account.id, comment = %asked.comment, "a repeat");
                     counts.repeat += 1;
                     let is_newer =
                         |(_, other): &(Nth, Asked)| other.send.deadline < asked.send.deadline;
@@ -201,7 +195,7 @@ impl Ingest {
                     }
                 }
                 Known::Full => {
-                    warn!(account = %account.id, comment = %asked.comment(), "its author has had too many answers");
+                    warn!(account = %account.id, comment = %asked.comment, "its author has had too many answers");
                     counts.repeat += 1;
                 }
                 Known::Nothing(_) if self.entry_keys == EntryKeys::Comment => {
@@ -277,7 +271,7 @@ impl Ingest {
     }
 }
 
-/// The stand-in that a newer comment makes for a send that waits, if it does.
+/// Returns the stand-in for a waiting send if the newer comment may become one.
 fn stands_in(waiting: &PendingSend, newer: &PendingSend) -> Option<StandIn> {
     let (Address::Comment { id: first, .. }, Address::Comment { id, .. }) =
         (&waiting.to, &newer.to)
