@@ -299,7 +299,8 @@ impl World {
 
     /// Lets time pass until nothing is due any more.
     pub(crate) async fn settle(&mut self) {
-        let end = START + Duration::from_secs(9 * 24 * 3600);
+        // What is unknown waits for its deadline.
+        let end = START + Duration::from_secs(12 * 24 * 3600);
         while self.driver.step(end).await.unwrap() {}
     }
 

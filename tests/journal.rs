@@ -101,7 +101,6 @@ async fn server_errors_of_meta_are_counted_and_told_once_an_hour() {
     }
     assert_eq!(world.say(&all).await, 200);
     world.pass(Duration::from_secs(40 * 60)).await;
-    world.over(20).await;
     let told: Vec<(u32, u32)> = (world.journal(CREATOR).await.iter())
         .filter_map(|line| match line.what {
             Event::ServerErrors { calls, server_errors } => Some((calls, server_errors)),
@@ -112,8 +111,9 @@ async fn server_errors_of_meta_are_counted_and_told_once_an_hour() {
     assert!((5..15).contains(&calls), "{calls}");
     let overviews = world.outside.admin().overviews;
     let seen = overviews.of(&CREATOR.into(), world.now()).await.unwrap().unwrap();
-    // The call after the last decision may not be written down yet.
-    assert!((19..=20).contains(&seen.calls.calls), "{:?}", seen.calls);
+    // Reads of conversations are calls too. The call after the last decision may not be written down
+    // yet.
+    assert!(seen.calls.calls >= 19, "{:?}", seen.calls);
     assert_eq!(seen.calls.server_errors, 10);
     assert!(seen.calls_since <= START && seen.calls.is_alarming());
 }

@@ -17,6 +17,7 @@ use spillway_graph::{Fault, FaultKind};
 use spillway_local::report::Report;
 use spillway_local::story::{Story, StoryOptions};
 use spillway_meta::signature::sign;
+use spillway_service::ingest::EntryKeys;
 use spillway_service::metrics::{Kind, Metric};
 use spillway_sqs::Operation;
 use tracing::level_filters::LevelFilter;
@@ -333,8 +334,12 @@ impl Trouble {
 }
 
 /// An end of a send, as its last line tells it.
-const ENDS: [&str; 3] =
-    ["sent", "sent: an earlier attempt had arrived", "ended without being sent"];
+const ENDS: [&str; 4] = [
+    "sent",
+    "sent: an earlier attempt had arrived",
+    "sent: the conversation has it",
+    "ended without being sent",
+];
 
 #[tokio::test]
 async fn a_send_is_logged_under_one_id_from_its_webhook_to_its_end() {
@@ -396,10 +401,24 @@ fn with_a_wrong_clock(wiring: Wiring) -> Wiring {
 const OF_OUTAGES: [&str; 5] =
     ["FailedRecords", "FailedVisits", "KeyFailures", "SecretFailures", "StoppedAccounts"];
 
+fn with_people(wiring: Wiring) -> Wiring {
+    Wiring { entry_keys: EntryKeys::Both, ..observed(wiring) }
+}
+
+/// Somebody comments twice on a post.
+async fn repeats() {
+    let mut world = World::wrapped(careful(), with_people).await;
+    let again = Said { author: said(1).author, ..said(2) };
+    assert_eq!(world.say(&[said(1), again]).await, 200);
+    world.settle().await;
+    assert_eq!(world.over(1).await.sent, 1);
+}
+
 #[tokio::test]
 async fn every_metric_is_written_once_there_is_cause() {
     Trouble::start().await.play().await;
     too_many().await;
+    repeats().await;
     end_of_a_token(observed).await;
     hour_of_refused_webhooks(observed).await;
     webhooks_that_stop(observed).await;

@@ -155,6 +155,8 @@ async fn of_a_sender_and_whoever_cancels_one_is_first() {
     assert_eq!(operator.cancel(outbox_key, send).await.unwrap(), Cancelled::MovedOn);
     let answer = operator.cancel(outbox_key, &claimed.unwrap()).await.unwrap();
     assert_eq!(answer, Cancelled::Claimed(lease_until));
+    // Whoever claimed it has made no call, as the conversation shows.
+    world.stack.graph.open_window(CREATOR, comments[4].author.as_str());
     world.settle().await;
     let report = world.over(6).await;
     assert_eq!((report.sent, report.cancelled), (5, 1));

@@ -241,6 +241,10 @@ impl Entry {
             .send();
         while let Some(item) = pages.next().await {
             let item = item.context("read the table of sends")?;
+            if !item.contains_key("state") {
+                // It tells what a person was answered, and holds no send.
+                continue;
+            }
             let text = |name: &str| {
                 item.get(name).and_then(|value| value.as_s().ok()).cloned().context("no text")
             };

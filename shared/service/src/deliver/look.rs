@@ -111,6 +111,7 @@ impl Deliver {
         let now = self.clock.now();
         match resolved {
             Resolved::Sent(message) => {
+                info!(send = %send.id, "sent: the conversation has it");
                 let recipient = send.to.recipient().cloned();
                 let outcome = Outcome::Sent { recipient, message: Some(message), variant: None };
                 self.finish(task, &outcome, now.into()).await;
