@@ -556,7 +556,7 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     let subscribed =
         login.connect(&world.outside, &logged_in, &NewSettings::from(&account)).await.unwrap();
     assert!(matches!(subscribed, Subscribed::Yes), "{subscribed:?}");
-    assert_eq!(world.stack.graph.fields(&new.into()).len(), ALL_FIELDS.len());
+    assert_eq!(world.stack.graph.fields(&new.into()).len(), WEBHOOK_FIELDS.len());
     let kept = world.outside.tokens.load(&new.into()).await.unwrap().unwrap();
     assert_eq!(kept.life.ends_at.unwrap().since(world.now()), 60 * DAY);
     assert!(

@@ -78,6 +78,9 @@ impl Upkeeper {
             }
         }
         self.is_whole(caller, record, life, now, upkeep).await;
+        // Meta may have put these fields in the place of all that there were.
+        upkeep.optional_asked_at = Some(now);
+        self.ask_for_optional(caller).await;
         Ok(Next::Check)
     }
 
@@ -112,7 +115,6 @@ impl Upkeeper {
     ) {
         let id = &caller.account.id;
         if upkeep.lost_at.take().is_some() {
-            upkeep.optional_asked_at = None;
             info!(account = %id, "subscribed again");
             self.meter.count(Metric::Resubscribed, 1);
             self.tell(id, Event::Resubscribed).await;
