@@ -19,6 +19,7 @@ use spillway_cloud::secrets::{Secrets, process_number};
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::id::{AccountId, CommentId, SendId};
+use spillway_core::unknown::RetryUnknown;
 use spillway_graph::{Comment, GraphConfig, GraphSim, Surface};
 use spillway_local::lambda::{
     RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, WEBHOOK_TIMEOUT, function_url_event, sqs_event,
@@ -26,6 +27,7 @@ use spillway_local::lambda::{
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_meta::signature::sign;
 use spillway_service::clock::{Clock, SystemClock};
+use spillway_service::ingest::EntryKeys;
 use spillway_service::port::{AccountChanges, Entry, Read};
 use tokio::net::TcpListener;
 
@@ -112,6 +114,8 @@ impl Deployment {
             secret_id: stored.arn.unwrap(),
             kms_key: kms_key.clone(),
             stack: "built".into(),
+            entry_keys: EntryKeys::default(),
+            retry_unknown: RetryUnknown::default(),
             graph: spillway_meta::graph::GraphConfig { base_url, version: GRAPH_VERSION.into() },
         };
         let account = load_accounts(None, &quotas).unwrap().remove(0);
