@@ -4,7 +4,7 @@ mod set;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::set::{Campaigns, Candidate, Match, Miss, Verdict};
+pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, Verdict};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
