@@ -538,11 +538,21 @@ async fn stored_upkeep_and_wishes_keep_their_form() {
         .unwrap();
     maintenance.note(&id, &record.upkeep).await.unwrap();
     maintenance.alias(&id, "9178").await.unwrap();
-    deletions.asked("c0de", asked_at.unwrap()).await.unwrap();
+    deletions.asked("c0de", None, asked_at.unwrap()).await.unwrap();
     deletions.deleted("c0de", done_at.unwrap()).await.unwrap();
     for item in [kept, alias, deletion] {
         assert_eq!(world.lies(item).await, *item);
     }
+
+    // One that was found to be void.
+    let void = found("deletion#701d");
+    let Deletion { asked_at, issued_at, void_at, .. } =
+        deletions.status("701d").await.unwrap().unwrap();
+    assert!(issued_at.is_some());
+    world.remove(void).await;
+    deletions.asked("701d", issued_at, asked_at.unwrap()).await.unwrap();
+    deletions.voided("701d", void_at.unwrap()).await.unwrap();
+    assert_eq!(world.lies(void).await, *void);
 
     // What is owed to an account that was unsubscribed, and media that are not read to the end.
     let owed = state.iter().rfind(|item| text(item, "pk").starts_with("upkeep#")).unwrap();

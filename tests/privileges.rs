@@ -60,7 +60,7 @@ const AT_START: [(Function, &str, &str); 5] = [
 /// What functions ask of the state table in cases that [`everything`] does not play: requests of
 /// owners, holds of the app, people with windows of their own, renewed tokens, and entries of
 /// journals. Other tests do, and check that it is allowed.
-const RARELY: [(Function, &str, &str); 13] = [
+const RARELY: [(Function, &str, &str); 14] = [
     (Function::Webhook, "dynamodb:GetItem", "account#*"),
     (Function::Webhook, "dynamodb:GetItem", "alias#*"),
     (Function::Webhook, "dynamodb:GetItem", "deletion#*"),
@@ -73,6 +73,7 @@ const RARELY: [(Function, &str, &str); 13] = [
     (Function::Upkeep, "dynamodb:UpdateItem", "account#*"),
     (Function::Upkeep, "dynamodb:GetItem", "token-keys"),
     (Function::Upkeep, "dynamodb:PutItem", "app"),
+    (Function::Upkeep, "dynamodb:GetItem", "deletion#*"),
     (Function::Upkeep, "dynamodb:DeleteItem", "unmatched#*"),
 ];
 

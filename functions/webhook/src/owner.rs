@@ -58,6 +58,10 @@ fn request(signed: &SignedRequest) -> OwnerRequest<'_> {
 fn told(code: &str, deletion: Option<Deletion>, now: Timestamp) -> String {
     match deletion {
         None => format!("There is no deletion {code}, or it was done more than a year ago."),
+        Some(Deletion { void_at: Some(_), .. }) => format!(
+            "Deletion {code} is void: the account was connected anew after the request was made, so \
+             nothing was deleted. To have everything deleted, remove the app again and ask for it."
+        ),
         Some(Deletion { done_at: Some(_), .. }) => format!(
             "Deletion {code} is done. The account's token, settings and campaigns are deleted, and \
              what waited to be sent is cancelled. These remain, without texts and names: the ids of its messages and of their recipients for ten days; a keyed hash of \

@@ -7,8 +7,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
 use spillway_core::campaign::Candidate;
 use spillway_core::id::{AccountId, MediaId, OnceKey, SendId};
@@ -35,9 +35,11 @@ const TEXT_CHARS_MAX: usize = 2200;
 /// The most characters of a username on Instagram.
 const USERNAME_CHARS_MAX: usize = 30;
 
+/// What a body may say.
+const FIELDS: [&str; 5] = ["account", "text", "person", "username", "media"];
+
 /// A comment to post.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 struct NewComment {
     /// The account under whose media it is written.
     account: String,
@@ -49,12 +51,7 @@ struct NewComment {
     /// The name of its author.
     username: Option<String>,
     /// The post or Reel.
-    #[serde(default = "default_media")]
     media: String,
-}
-
-fn default_media() -> String {
-    MEDIA.to_owned()
 }
 
 impl NewComment {
@@ -64,8 +61,28 @@ impl NewComment {
     /// Says which field is wrong, and what it takes.
     fn parse(body: &[u8]) -> Result<Self, String> {
         let example = r#"write for instance {"account": "17841400000000001", "text": "guide"}"#;
-        let comment: Self =
-            serde_json::from_slice(body).map_err(|error| format!("{error}: {example}"))?;
+        let body: Value = serde_json::from_slice(body)
+            .map_err(|error| format!("the body is no JSON ({error}): {example}"))?;
+        let Value::Object(fields) = body else {
+            return Err(format!("the body is no JSON object: {example}"));
+        };
+        if let Some(name) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+            return Err(format!("`{name}` is not known: there are {}", FIELDS.join(", ")));
+        }
+        let field = |name: &str| match fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(format!("`{name}` takes a text in quotes: {example}")),
+        };
+        let needed =
+            |name: &str| field(name)?.ok_or_else(|| format!("`{name}` is missing: {example}"));
+        let comment = Self {
+            account: needed("account")?,
+            text: needed("text")?,
+            person: field("person")?,
+            username: field("username")?,
+            media: field("media")?.unwrap_or_else(|| MEDIA.to_owned()),
+        };
         let person = comment.person.as_deref().map(|person| ("person", person));
         let ids = [("account", &*comment.account), ("media", &*comment.media)];
         for (field, id) in ids.into_iter().chain(person) {
@@ -222,10 +239,17 @@ mod tests {
     #[test]
     fn a_wrong_body_is_refused_with_the_field() {
         for (body, said) in [
-            ("guide", "write for instance"),
-            ("{}", "missing field `account`"),
-            (r#"{"account":"178"}"#, "missing field `text`"),
-            (r#"{"account":"178","text":"x","name":"ana"}"#, "unknown field `name`"),
+            ("guide", "the body is no JSON ("),
+            ("[]", "no JSON object: write for instance"),
+            (r#"["178","guide",null,null,"179"]"#, "no JSON object"),
+            ("null", "no JSON object"),
+            ("{}", "`account` is missing: write for instance"),
+            (r#"{"account":"178"}"#, "`text` is missing"),
+            (r#"{"account":178,"text":"x"}"#, "`account` takes a text in quotes"),
+            (
+                r#"{"account":"178","text":"x","name":"ana"}"#,
+                "`name` is not known: there are account",
+            ),
             (r#"{"account":"me","text":"x"}"#, "`account` takes an id"),
             (r#"{"account":"178","text":"x","person":""}"#, "`person` takes an id"),
             (r#"{"account":"178","text":" "}"#, "`text` takes 1 to 2200"),

@@ -182,6 +182,9 @@ async fn drill(cli: &Cli, options: &DrillOptions) -> Result<ExitCode> {
 
 async fn serve(cli: &Cli, options: &ServeOptions) -> Result<ExitCode> {
     let served = serve::start(options, &cli.quotas.given().unwrap_or_default()).await?;
+    for note in &served.notes {
+        complain(format_args!("note: {note}"));
+    }
     if cli.json {
         print(&(serde_json::to_string(&served.addresses)? + "\n"))?;
     } else {

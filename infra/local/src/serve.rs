@@ -15,7 +15,7 @@ use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::time::Timestamp;
 use spillway_graph::{Comment, EchoDelivery, GraphConfig, Surface, UnknownComments};
-use spillway_service::accounts_file::NewAccount;
+use spillway_service::accounts_file::{NewAccount, limit_notes};
 use spillway_service::clock::SystemClock;
 use spillway_sqs::REGION;
 use tracing::warn;
@@ -128,6 +128,8 @@ pub struct Served {
     pub stack: Arc<Stack>,
     /// Where it is.
     pub addresses: Addresses,
+    /// What may surprise the writer of the accounts file about its limits.
+    pub notes: Vec<String>,
 }
 
 /// Starts the stack and all that drives it.
@@ -140,6 +142,7 @@ pub fn start<'a>(
 ) -> BoxFuture<'a, Result<Served>> {
     Box::pin(async move {
         let accounts = load_accounts(options.accounts.as_deref(), quotas)?;
+        let notes = limit_notes(accounts.iter().filter_map(NewAccount::named_limits));
         let served_accounts = accounts.iter().map(ServedAccount::from).collect();
         let stack = Stack::start(Blueprint {
             clock: Arc::new(SystemClock::new()),
@@ -204,7 +207,7 @@ pub fn start<'a>(
             app_secret: first(&stack.secrets.app_secrets),
             accounts: served_accounts,
         };
-        let served = Served { stack, addresses };
+        let served = Served { stack, addresses, notes };
         if let Some(path) = &options.write_deployment {
             std::fs::write(path, served.deployment())
                 .with_context(|| format!("cannot write {}", path.display()))?;

@@ -76,6 +76,9 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     R: fmt::Debug + Send + Sync + 'static,
 {
+    if let Some(missing) = links(error).find_map(|link| link.downcast_ref::<CredentialsError>()) {
+        return no_credentials(missing);
+    }
     match error {
         SdkError::ServiceError(refusal) => {
             let meta = refusal.err().meta();
@@ -88,6 +91,17 @@ where
                                        answer"
             .to_owned(),
         _ => chain(error),
+    }
+}
+
+/// Why there are no credentials, in a line: the SDK tells of each place where it has looked.
+fn no_credentials(error: &CredentialsError) -> String {
+    let cause = links(error).last().map(ToString::to_string).unwrap_or_default();
+    let cause = cause.lines().next().unwrap_or_default().trim_end_matches(['.', ':']);
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => "there are no AWS credentials".to_owned(),
+        CredentialsError::ProviderTimedOut(_) => "no AWS credentials came in time".to_owned(),
+        _ => format!("the AWS credentials cannot be loaded ({cause})"),
     }
 }
 
@@ -139,7 +153,15 @@ mod tests {
         let missing: SdkError<GetItemError, HttpResponse> = SdkError::dispatch_failure(
             ConnectorError::other(CredentialsError::not_loaded_no_source().into(), None),
         );
-        assert_eq!(failure(missing).kind, FailureKind::Credentials);
+        let missing = failure(missing);
+        assert_eq!(missing.kind, FailureKind::Credentials);
+        assert_eq!(missing.to_string(), "there are no AWS credentials");
+        let cause = std::io::Error::other("the session is over\nAttempted:\n  SSO");
+        let over: SdkError<GetItemError, HttpResponse> = SdkError::dispatch_failure(
+            ConnectorError::other(CredentialsError::provider_error(cause).into(), None),
+        );
+        let said = "the AWS credentials cannot be loaded (the session is over)";
+        assert_eq!(failure(over).to_string(), said);
         let io = std::io::Error::other("connection refused");
         let gone: SdkError<GetItemError, HttpResponse> =
             SdkError::dispatch_failure(ConnectorError::io(io.into()));

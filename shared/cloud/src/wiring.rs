@@ -371,6 +371,7 @@ impl Wiring {
             remover: Remover {
                 removal: self.removal.clone(),
                 deletions: self.deletions.clone(),
+                tokens: self.tokens.clone(),
                 maintenance: self.maintenance.clone(),
                 backlogs: self.backlogs.clone(),
                 journal: self.journal.clone(),

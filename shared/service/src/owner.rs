@@ -89,10 +89,10 @@ impl Owners {
             let Some(account) = account else { return Ok(()) };
             if self.is_connected_since(&account, request.issued_at).await? {
                 warn!(%account, "an old request for deletion: the account was connected after it");
-                return self.deletions.deleted(code, now).await;
+                return self.deletions.voided(code, now).await;
             }
             warn!(%account, "its owner wants the account deleted");
-            self.deletions.asked(code, now).await?;
+            self.deletions.asked(code, request.issued_at, now).await?;
             let delete = UpkeepRequest::Delete { code: code.to_owned() };
             self.upkeep.ask(&account, &delete, now).await
         })
@@ -138,7 +138,7 @@ impl Owners {
 
 /// Whether a token was obtained after a request for deletion was made: by a new login, since the
 /// owner's removal of the app ends the old token. What there was before that is gone.
-fn is_new_login(life: TokenLife, issued_at: Option<Timestamp>) -> bool {
+pub(crate) fn is_new_login(life: TokenLife, issued_at: Option<Timestamp>) -> bool {
     let (Some(issued_at), Some(obtained_at)) = (issued_at, life.obtained_at) else { return false };
     issued_at + NEW_LOGIN <= obtained_at
 }
@@ -157,11 +157,11 @@ pub(crate) async fn match_requests(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for UnmatchedRequest { code, issued_at, kept_until } in deletions.unmatched(app_scoped).await? {
-        if is_new_login(life, issued_at) || kept_until <= now {
-            deletions.deleted(&code, now).await?;
-        } else {
+        if is_new_login(life, issued_at) {
+            deletions.voided(&code, now).await?;
+        } else if now < kept_until {
             warn!(%account, "its owner has asked for deletion before the account's id was known");
-            deletions.asked(&code, now).await?;
+            deletions.asked(&code, issued_at, now).await?;
             upkeep.ask(account, &UpkeepRequest::Delete { code: code.clone() }, now).await?;
         }
         deletions.matched(app_scoped, &code).await?;

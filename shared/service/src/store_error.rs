@@ -77,7 +77,10 @@ impl FailureKind {
                 "it cannot be reached: check the network, the region, and the URLs in the deployment \
                  file; is a local stack still running?"
             }
-            Self::Credentials => "log in to AWS, or set AWS_PROFILE",
+            Self::Credentials => {
+                "log in to AWS, name a profile in AWS_PROFILE, or set AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY"
+            }
             Self::Forbidden => "have this permission added to the caller's IAM policy",
             Self::Missing => {
                 "check the AWS account, the region and the names in the deployment file"

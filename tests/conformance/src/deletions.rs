@@ -30,7 +30,7 @@ pub async fn every_request_for_deletion_is_known_until_it_is_done(subject: &dyn 
     assert_eq!(deletions.status("a").await.unwrap(), None);
     for (nth, code) in [(0, "a"), (1, "b"), (2, "a")] {
         let at = now + nth * SECOND;
-        deletions.asked(code, at).await.unwrap();
+        deletions.asked(code, Some(now), at).await.unwrap();
         let delete = UpkeepRequest::Delete { code: code.into() };
         maintenance.ask(&id, &delete, at).await.unwrap();
     }
@@ -41,10 +41,26 @@ pub async fn every_request_for_deletion_is_known_until_it_is_done(subject: &dyn 
         deletions.deleted("a", done_at).await.unwrap();
     }
     let done_at = Some(now + 3 * SECOND);
-    let done = Deletion { asked_at: Some(now), done_at, kept_until: None };
+    let asked = |asked_at| Deletion {
+        asked_at: Some(asked_at),
+        issued_at: Some(now),
+        ..Deletion::default()
+    };
+    let done = Deletion { done_at, ..asked(now) };
     assert_eq!(deletions.status("a").await.unwrap(), Some(done));
-    let under_way = Deletion { asked_at: Some(now + SECOND), done_at: None, kept_until: None };
-    assert_eq!(deletions.status("b").await.unwrap(), Some(under_way));
+    assert_eq!(deletions.status("b").await.unwrap(), Some(asked(now + SECOND)));
+    for void_at in [now + 5 * SECOND, now + 6 * SECOND] {
+        deletions.voided("b", void_at).await.unwrap();
+    }
+    let void_at = Some(now + 5 * SECOND);
+    let void = Deletion { done_at: void_at, void_at, ..asked(now + SECOND) };
+    assert_eq!(deletions.status("b").await.unwrap(), Some(void));
+    let (one, other) = (BTreeSet::from(["b".to_owned()]), BTreeSet::from(["a".to_owned()]));
+    for (void, left) in [(&one, other.clone()), (&one, other.clone()), (&other, BTreeSet::new())] {
+        maintenance.forget_deletions(&id, void).await.unwrap();
+        let record = maintenance.record(&id).await.unwrap().unwrap();
+        assert_eq!((record.delete, record.due), (left, now + 2 * SECOND));
+    }
 }
 
 /// Nobody's requests are found by the id that they name, and by no other.
@@ -59,16 +75,16 @@ pub async fn a_request_under_an_unknown_id_is_kept_until_it_is_matched(subject: 
     for request in requests.iter().chain(&requests) {
         deletions.set_aside("9178", request).await.unwrap();
         let kept_until = Some(request.kept_until);
-        let kept = Deletion { asked_at: None, done_at: None, kept_until };
+        let kept = Deletion { kept_until, ..Deletion::default() };
         assert_eq!(deletions.status(&request.code).await.unwrap(), Some(kept));
     }
     assert_eq!(deletions.unmatched("9178").await.unwrap(), requests);
     assert_eq!(deletions.unmatched("9179").await.unwrap(), []);
-    deletions.asked("a", now).await.unwrap();
+    deletions.asked("a", None, now).await.unwrap();
     deletions.matched("9178", "a").await.unwrap();
     deletions.matched("9178", "a").await.unwrap();
     assert_eq!(deletions.unmatched("9178").await.unwrap(), requests[1..]);
-    let under_way = Deletion { asked_at: Some(now), done_at: None, kept_until: None };
+    let under_way = Deletion { asked_at: Some(now), ..Deletion::default() };
     assert_eq!(deletions.status("a").await.unwrap(), Some(under_way));
 }
 

@@ -231,6 +231,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             remover: Remover {
                 removal: ports.clone(),
                 deletions: ports.clone(),
+                tokens: ports.clone(),
                 maintenance: sabotage.maintenance(host.clone()),
                 backlogs: ports.clone(),
                 journal: ports.clone(),

@@ -195,6 +195,11 @@ fn a_broken_accounts_file_is_refused_with_its_line_and_reason() {
         }
         assert!(output.stdout.is_empty());
     }
+    let utf_16: Vec<u8> = "[[account]]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let path = file("utf-16.toml", "");
+    std::fs::write(&path, utf_16).unwrap();
+    let refused = text(&run(&["serve", "--accounts", path.to_str().unwrap()]).stderr);
+    assert!(refused.contains("the file is UTF-16: save it as UTF-8"), "{refused}");
     let missing = run(&["serve", "--accounts", "no-such-file.toml"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("cannot read no-such-file.toml"));

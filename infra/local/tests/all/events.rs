@@ -9,12 +9,13 @@ use lambda_runtime::{Context, LambdaEvent};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use spillway_local::serve::{self, ServeOptions};
 use spillway_local::setup::QuotaOptions;
 use spillway_meta::signature::sign;
 use spillway_meta::webhook::{Event, parse};
 use spillway_release::Answer;
 use spillway_service::send_task::SendTask;
+
+use crate::stand;
 
 /// The app secret that the samples are signed with, as `infra/OPERATIONS.md` says.
 const APP_SECRET: &str = "sample-app-secret";
@@ -55,15 +56,7 @@ fn the_senders_event_names_a_send() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_functions_work_on_the_events_of_queues_and_schedules() {
-    let options = ServeOptions {
-        accounts: None,
-        webhook_port: 0,
-        graph_port: 0,
-        dynamodb_port: 0,
-        sqs_port: 0,
-        write_deployment: None,
-    };
-    let served = serve::start(&options, &QuotaOptions::default()).await.unwrap();
+    let served = stand::served(&QuotaOptions::default()).await;
     let functions = served.stack.functions();
     let sent = functions.sender.handle(event("sender-batch.json")).await;
     assert!(sent.batch_item_failures.is_empty(), "{sent:?}");

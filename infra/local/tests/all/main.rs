@@ -5,4 +5,5 @@ mod cli;
 mod drill;
 mod events;
 mod serve;
+mod stand;
 mod week;

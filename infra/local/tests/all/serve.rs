@@ -4,28 +4,22 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use spillway_local::serve::{self, ServeOptions, Served};
+use spillway_local::serve::Served;
 use spillway_local::setup::QuotaOptions;
+
+use crate::stand;
 
 const CREATOR: &str = "17841400000000001";
 const EVERYTHING: &str = "17841400000000002";
 
 async fn served() -> (Served, Client) {
-    let options = ServeOptions {
-        accounts: None,
-        webhook_port: 0,
-        graph_port: 0,
-        dynamodb_port: 0,
-        sqs_port: 0,
-        write_deployment: None,
-    };
     let rate = |text: &str| text.parse().unwrap();
     let quotas = QuotaOptions {
         calls: rate("100/1s"),
         replies: rate("100000/1h"),
         recipients: rate("100000/24h"),
     };
-    let served = serve::start(&options, &quotas).await.unwrap();
+    let served = stand::served(&quotas).await;
     (served, spillway_meta::http::client().no_proxy().build().unwrap())
 }
 
@@ -95,7 +89,7 @@ async fn a_comment_that_cannot_be_posted_says_why() {
     let (served, http) = served().await;
     let (status, refused) = post(&http, &served, r#"{"account":"17841400000000001"}"#).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(refused["error"].as_str().unwrap().contains("missing field `text`"), "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("`text` is missing"), "{refused}");
     let (status, refused) = post(&http, &served, r#"{"account":"1","text":"x"}"#).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(refused["error"], "account 1 is not connected");

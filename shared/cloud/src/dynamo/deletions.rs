@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use spillway_core::time::Timestamp;
 use spillway_service::keys;
 use spillway_service::port::{Deletion, Deletions, StoreError, UnmatchedRequest};
@@ -34,19 +35,40 @@ impl Deletions for DynamoDeletions {
         let reader = Reader { item: &item, what: STATUS };
         Ok(Some(Deletion {
             asked_at: reader.opt_at("asked_at")?,
+            issued_at: reader.opt_at(ISSUED_AT)?,
             done_at: reader.opt_at("done_at")?,
+            void_at: reader.opt_at("void_at")?,
             kept_until: reader.opt_at(KEPT_UNTIL)?,
         }))
     }
 
-    async fn asked(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
+    async fn asked(
+        &self,
+        code: &str,
+        issued_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let asked = format!("SET asked_at = if_not_exists(asked_at, :at), {EXPIRES_AT} = :expires");
-        self.note(code, format!("{asked} REMOVE {KEPT_UNTIL}"), now).await
+        let Some(issued_at) = issued_at else {
+            return self.note(code, format!("{asked} REMOVE {KEPT_UNTIL}"), now).await;
+        };
+        let update = format!("{asked}, {ISSUED_AT} = :issued REMOVE {KEPT_UNTIL}");
+        let update = self.noted(code, update, now);
+        update.expression_attribute_values(":issued", at(issued_at)).ask(NOTE).await.map(drop)
     }
 
     async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
         let done = format!("SET done_at = if_not_exists(done_at, :at), {EXPIRES_AT} = :expires");
         self.note(code, done, now).await
+    }
+
+    async fn voided(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
+        // The version before takes it for done.
+        let void = format!(
+            "SET void_at = if_not_exists(void_at, :at), done_at = if_not_exists(done_at, :at), \
+             {EXPIRES_AT} = :expires REMOVE {KEPT_UNTIL}"
+        );
+        self.note(code, void, now).await
     }
 
     async fn set_aside(
@@ -60,7 +82,7 @@ impl Deletions for DynamoDeletions {
         let mut item = unmatched_key(app_scoped, code);
         item.insert(KEPT_UNTIL.into(), at(*kept_until));
         item.insert(EXPIRES_AT.into(), n(kept_until.as_secs()));
-        item.extend(issued_at.map(|issued_at| ("issued_at".into(), at(issued_at))));
+        item.extend(issued_at.map(|issued_at| (ISSUED_AT.into(), at(issued_at))));
         self.table.put(item).ask(NOTE).await.map(drop)
     }
 
@@ -71,7 +93,7 @@ impl Deletions for DynamoDeletions {
             let reader = Reader { item, what: UNMATCHED };
             Ok(UnmatchedRequest {
                 code: reader.text("sk")?.to_owned(),
-                issued_at: reader.opt_at("issued_at")?,
+                issued_at: reader.opt_at(ISSUED_AT)?,
                 kept_until: reader.at(KEPT_UNTIL)?,
             })
         };
@@ -86,17 +108,21 @@ impl Deletions for DynamoDeletions {
 /// Until when a request is kept whose account is not known.
 const KEPT_UNTIL: &str = "kept_until";
 
+/// When Meta made a request.
+const ISSUED_AT: &str = "issued_at";
+
 impl DynamoDeletions {
     /// Updates the state of a request, which is then kept for a year from the noted instant on.
     async fn note(&self, code: &str, update: String, noted: Timestamp) -> Result<(), StoreError> {
+        self.noted(code, update, noted).ask(NOTE).await.map(drop)
+    }
+
+    fn noted(&self, code: &str, update: String, noted: Timestamp) -> UpdateItemFluentBuilder {
         self.table
             .update(deletion_key(code))
             .update_expression(update)
             .expression_attribute_values(":at", at(noted))
             .expression_attribute_values(":expires", n((noted + STATUS_KEPT).as_secs()))
-            .ask(NOTE)
-            .await
-            .map(drop)
     }
 }
 

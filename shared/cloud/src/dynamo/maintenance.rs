@@ -157,6 +157,33 @@ impl MaintenanceSchedule for DynamoMaintenance {
         self.put_alias(account, app_scoped).await
     }
 
+    async fn forget_deletions(
+        &self,
+        account: &AccountId,
+        codes: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        if codes.is_empty() {
+            return Ok(());
+        }
+        let all = AttributeValue::Ss(codes.iter().cloned().collect());
+        self.update(account)
+            .update_expression(format!("DELETE {DELETES} :codes"))
+            .condition_expression("attribute_exists(sk)")
+            .expression_attribute_values(":codes", all)
+            .ask(ASK)
+            .await?;
+        for code in codes {
+            // Refused where another one was the last.
+            self.update(account)
+                .update_expression(format!("REMOVE {DELETE}"))
+                .condition_expression(format!("{DELETE} = :code"))
+                .expression_attribute_values(":code", s(code))
+                .ask(ASK)
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
         let Some(entry) = self.entry(account, STRIKE).await? else { return Ok(true) };
         if (Reader { item: &entry, what: STRIKE }).at("due")? != due {

@@ -117,25 +117,25 @@ impl Campaigns {
     /// campaign wants the comment or none came near. A campaign that the comment was for, but for
     /// its place, a pause or an exception, is nearer than a campaign with a keyword that almost is
     /// in the comment. Those that take every comment come last.
-    pub fn nearest(&self, candidate: &Candidate<'_>) -> Option<(&Campaign, Miss<'_>)> {
+    pub fn nearest(&self, candidate: &Candidate<'_>) -> Option<(&Campaign, Near<'_>)> {
         let comment = Comment::new(candidate.text);
-        let mut nearest: Option<(usize, &Campaign, Miss<'_>)> = None;
+        let mut nearest: Option<(usize, &Campaign, Near<'_>)> = None;
         for ready in &self.0 {
             let Verdict::Misses(miss) = ready.verdict(candidate, &comment) else { return None };
-            let (distance, miss) = match miss {
+            let (distance, near) = match miss {
                 Miss::NoKeyword => match ready.near(&comment) {
-                    Some((distance, keyword)) => (distance + 1, Miss::Almost(keyword)),
+                    Some((distance, keyword)) => (distance + 1, Near::Almost(keyword)),
                     None => continue,
                 },
-                _ if ready.keywords.is_empty() => (usize::MAX, miss),
-                _ if ready.keyword_in(&comment).is_none() => continue,
-                _ => (0, miss),
+                Miss::But(but) if ready.keywords.is_empty() => (usize::MAX, Near::But(but)),
+                Miss::But(_) if ready.keyword_in(&comment).is_none() => continue,
+                Miss::But(but) => (0, Near::But(but)),
             };
             if nearest.as_ref().is_none_or(|(least, ..)| distance < *least) {
-                nearest = Some((distance, &ready.campaign, miss));
+                nearest = Some((distance, &ready.campaign, near));
             }
         }
-        nearest.map(|(_, campaign, miss)| (campaign, miss))
+        nearest.map(|(_, campaign, near)| (campaign, near))
     }
 }
 
@@ -154,6 +154,24 @@ pub enum Verdict<'a> {
 /// Why a campaign does not want a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Miss<'a> {
+    /// Something other than the keywords keeps it from the comment.
+    But(But<'a>),
+    /// The comment contains none of its keywords.
+    NoKeyword,
+}
+
+/// How near a campaign came to wanting a comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Near<'a> {
+    /// Its keywords would have it.
+    But(But<'a>),
+    /// The comment almost contains this keyword.
+    Almost(&'a str),
+}
+
+/// What keeps a campaign from a comment that its keywords may want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum But<'a> {
     /// It is paused.
     Paused,
     /// It is for other media.
@@ -162,27 +180,23 @@ pub enum Miss<'a> {
     Reply,
     /// The comment contains this exception.
     Exception(&'a str),
-    /// The comment contains none of its keywords.
-    NoKeyword,
-    /// The comment almost contains this keyword.
-    Almost(&'a str),
 }
 
 impl Ready {
     fn verdict(&self, candidate: &Candidate<'_>, comment: &Comment) -> Verdict<'_> {
         let Campaign { matching, tolerate, media: only, except, replies, .. } = &self.campaign;
         if self.running != Running::Active {
-            return Verdict::Misses(Miss::Paused);
+            return Verdict::Misses(Miss::But(But::Paused));
         }
         let is_elsewhere = |media: &[&MediaId]| !media.iter().any(|media| only.contains(media));
         if !only.is_empty() && candidate.media.is_some_and(is_elsewhere) {
-            return Verdict::Misses(Miss::OtherMedia);
+            return Verdict::Misses(Miss::But(But::OtherMedia));
         }
         if candidate.is_reply && *replies == Replies::TopLevel {
-            return Verdict::Misses(Miss::Reply);
+            return Verdict::Misses(Miss::But(But::Reply));
         }
         if let Some(at) = self.except.iter().position(|word| comment.has(word, *matching)) {
-            return Verdict::Misses(Miss::Exception(&except[at]));
+            return Verdict::Misses(Miss::But(But::Exception(&except[at])));
         }
         if self.keywords.is_empty() {
             return Verdict::Wants(None);
@@ -196,7 +210,7 @@ impl Ready {
         // What is tolerated in a keyword is tolerated in an exception.
         let is_near = |word: &Keyword| comment.has_nearly(word, *matching, tolerate);
         match self.except.iter().position(is_near) {
-            Some(at) => Verdict::Misses(Miss::Exception(&except[at])),
+            Some(at) => Verdict::Misses(Miss::But(But::Exception(&except[at]))),
             None => Verdict::Tolerates(keyword),
         }
     }
@@ -357,23 +371,23 @@ mod tests {
         let media = [&other];
         let nearest = |text: &str| {
             let candidate = Candidate { text, media: Some(&media), is_reply: false };
-            let (campaign, miss) = campaigns.nearest(&candidate)?;
-            Some((campaign.id.to_string(), format!("{miss:?}")))
+            let (campaign, near) = campaigns.nearest(&candidate)?;
+            Some((campaign.id.to_string(), format!("{near:?}")))
         };
-        let is = |campaign: &str, miss: Miss<'_>| Some((campaign.to_owned(), format!("{miss:?}")));
-        assert_eq!(nearest("recipe!"), is("reel", Miss::OtherMedia));
-        assert_eq!(nearest("the offer"), is("paused", Miss::Paused));
-        assert_eq!(nearest("price spam"), is("spared", Miss::Exception("spam")));
-        assert_eq!(nearest("giude please"), is("guide", Miss::Almost("guide")));
-        assert_eq!(nearest("guidebook"), is("guide", Miss::Almost("guide")));
-        assert_eq!(nearest("O8"), is("guide", Miss::Almost("08")));
+        let is = |campaign: &str, near: Near<'_>| Some((campaign.to_owned(), format!("{near:?}")));
+        assert_eq!(nearest("recipe!"), is("reel", Near::But(But::OtherMedia)));
+        assert_eq!(nearest("the offer"), is("paused", Near::But(But::Paused)));
+        assert_eq!(nearest("price spam"), is("spared", Near::But(But::Exception("spam"))));
+        assert_eq!(nearest("giude please"), is("guide", Near::Almost("guide")));
+        assert_eq!(nearest("guidebook"), is("guide", Near::Almost("guide")));
+        assert_eq!(nearest("O8"), is("guide", Near::Almost("08")));
         assert_eq!(nearest("so nice"), None);
         assert_eq!(nearest("spam"), None);
         assert_eq!(nearest("guide"), None, "it is answered");
         let anywhere = Candidate { text: "recipe", media: None, is_reply: false };
         assert!(campaigns.nearest(&anywhere).is_none(), "any media will do");
         let reply = Candidate { is_reply: true, ..anywhere };
-        assert!(matches!(campaigns.nearest(&reply), Some((_, Miss::Reply))));
+        assert!(matches!(campaigns.nearest(&reply), Some((_, Near::But(But::Reply)))));
     }
 
     #[test]

@@ -161,6 +161,7 @@ impl AccountAdmin {
         Remover {
             removal: self.removal.clone(),
             deletions: self.deletions.clone(),
+            tokens: self.tokens.clone(),
             maintenance: self.maintenance.clone(),
             backlogs: self.backlogs.clone(),
             journal: self.journal.clone(),

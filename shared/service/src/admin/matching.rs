@@ -1,7 +1,7 @@
 //! Which campaign would answer a comment, and why.
 
 use serde::Serialize;
-use spillway_core::campaign::{Campaigns, Candidate, Miss, Verdict};
+use spillway_core::campaign::{But, Campaigns, Candidate, Near, Verdict};
 use spillway_core::id::CampaignId;
 
 /// What would become of a comment.
@@ -40,7 +40,7 @@ impl MatchView {
             }
             return Self { campaign: Some(campaign.id.clone()), why, nearest: None };
         }
-        let Some((nearest, miss)) = campaigns.nearest(candidate) else {
+        let Some((nearest, near)) = campaigns.nearest(candidate) else {
             let why = if verdicts.is_empty() {
                 "the account has no campaigns"
             } else {
@@ -49,17 +49,16 @@ impl MatchView {
             return Self { campaign: None, why: why.into(), nearest: None };
         };
         let id = &nearest.id;
-        let why = match miss {
-            Miss::Paused => format!("{id} would take it, but is paused"),
-            Miss::OtherMedia => format!("{id} would take it, but only on other media"),
-            Miss::Reply => format!("{id} would take it, but not below another comment"),
-            Miss::Exception(word) => {
+        let why = match near {
+            Near::But(But::Paused) => format!("{id} would take it, but is paused"),
+            Near::But(But::OtherMedia) => format!("{id} would take it, but only on other media"),
+            Near::But(But::Reply) => format!("{id} would take it, but not below another comment"),
+            Near::But(But::Exception(word)) => {
                 format!("{id} would take it, but leaves comments with «{word}» alone")
             }
-            Miss::Almost(keyword) => {
+            Near::Almost(keyword) => {
                 format!("the comment almost has the keyword «{keyword}» of {id}")
             }
-            Miss::NoKeyword => format!("the comment has no keyword of {id}"),
         };
         Self { campaign: None, why, nearest: Some(id.clone()) }
     }

@@ -6,6 +6,7 @@
 //! account leaves upkeep's list only if nothing has made it due since
 //! ([`MaintenanceSchedule::strike_off`]).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -19,8 +20,8 @@ use tracing::{info, warn};
 
 use super::{Admin, AdminError};
 use crate::clock::Clock;
-use crate::owner::match_requests;
-use crate::port::{Backlogs, Deletions, Journal, MaintenanceSchedule, Removal, StoreError};
+use crate::owner::{is_new_login, match_requests};
+use crate::port::{Backlogs, Deletions, Journal, MaintenanceSchedule, Removal, StoreError, Tokens};
 use crate::versioned::Races;
 
 const DELETE: &str = "delete the account";
@@ -35,6 +36,8 @@ pub struct Remover {
     pub removal: Arc<dyn Removal>,
     /// Their owners' requests.
     pub deletions: Arc<dyn Deletions>,
+    /// Their tokens: read, to see since when an account is connected.
+    pub tokens: Arc<dyn Tokens>,
     /// Upkeep's list of them.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// Marks of accounts with waiting sends.
@@ -80,13 +83,36 @@ impl Remover {
             // Read after the account. A connection finishes the deletion before it writes
             // anything, so while the request is there, what was read is what is to go.
             let record = self.maintenance.record(account).await?;
-            if record.is_none_or(|record| record.delete.is_empty()) {
+            let asked = record.map(|record| record.delete).unwrap_or_default();
+            if asked.is_empty() || self.forget_void(account, &asked).await? {
                 return Ok(false);
             }
             if self.take_out(account, seen).await? {
                 return Ok(true);
             }
         }
+    }
+
+    /// Forgets the requests for deletion if the account was connected after all of them: it may have
+    /// been connected while they were taken. Returns whether that was so.
+    async fn forget_void(
+        &self,
+        account: &AccountId,
+        asked: &BTreeSet<String>,
+    ) -> Result<bool, StoreError> {
+        let Some(kept) = self.tokens.load(account).await? else { return Ok(false) };
+        for code in asked {
+            let issued_at = self.deletions.status(code).await?.and_then(|asked| asked.issued_at);
+            if !is_new_login(kept.life, issued_at) {
+                return Ok(false);
+            }
+        }
+        warn!(%account, "an old request for deletion: the account was connected after it");
+        for code in asked {
+            self.deletions.voided(code, self.clock.now()).await?;
+        }
+        self.maintenance.forget_deletions(account, asked).await?;
+        Ok(true)
     }
 
     /// Deletes the account that was read at the revision `seen`. Returns `false`, with nothing

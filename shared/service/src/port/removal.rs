@@ -33,11 +33,20 @@ pub trait Deletions: Send + Sync {
     /// Returns the state of the request with this code, or `None` if there is none.
     async fn status(&self, code: &str) -> Result<Option<Deletion>, StoreError>;
 
-    /// Notes that the deletion is under way. Noting it again changes nothing.
-    async fn asked(&self, code: &str, now: Timestamp) -> Result<(), StoreError>;
+    /// Notes that the deletion is under way, and when Meta made the request, if it says so. Noting
+    /// it again changes nothing.
+    async fn asked(
+        &self,
+        code: &str,
+        issued_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Notes that the deletion is done.
     async fn deleted(&self, code: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Notes that nothing is deleted, because the account was connected after the request was made.
+    async fn voided(&self, code: &str, now: Timestamp) -> Result<(), StoreError>;
 
     /// Keeps a request about an app-scoped id that no account is known to have, until
     /// `request.kept_until`.
@@ -55,12 +64,16 @@ pub trait Deletions: Send + Sync {
 }
 
 /// The state of a request for deletion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deletion {
     /// The instant when it was asked for; unknown where nothing of the account was stored.
     pub asked_at: Option<Timestamp>,
+    /// The instant when Meta made the request, if it says so.
+    pub issued_at: Option<Timestamp>,
     /// The instant when it was done.
     pub done_at: Option<Timestamp>,
+    /// The instant when it was found to be void: the account was connected after it.
+    pub void_at: Option<Timestamp>,
     /// Until when it is kept, if no account is known to have the id that it names.
     pub kept_until: Option<Timestamp>,
 }

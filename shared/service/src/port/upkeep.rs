@@ -96,6 +96,14 @@ pub trait MaintenanceSchedule: LastSeen + MaintenanceRecords + UpkeepRequests {
     /// Stores the app-scoped id of an account, by which Meta's requests name it.
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError>;
 
+    /// Forgets these of the deletions that were asked for, because they are void. The account stays
+    /// on the list, due as it was.
+    async fn forget_deletions(
+        &self,
+        account: &AccountId,
+        codes: &BTreeSet<String>,
+    ) -> Result<(), StoreError>;
+
     /// Takes the account and its app-scoped ids off the list if it is still due at `due`. Returns
     /// whether it is off the list. It stays if a visit, a request or a connection has made it due
     /// at another instant since.

@@ -85,7 +85,7 @@ fn an_old_request_leaves_a_newer_connection_alone() {
     let world = World::new();
     let obtained_at = world.state().kept().life.obtained_at.unwrap();
     asks(&world, id().as_str(), obtained_at - HOUR, "old").unwrap();
-    assert!(status(&world, "old").unwrap().done_at.is_some());
+    assert!(status(&world, "old").unwrap().void_at.is_some());
     assert!(world.state().record().delete.is_empty());
     asks(&world, id().as_str(), obtained_at, "new").unwrap();
     assert!(world.state().record().delete.contains("new"));
@@ -97,11 +97,8 @@ fn a_request_under_an_unknown_id_is_kept_and_finds_its_account() {
         let world = World::new();
         for code in ["a", "b"] {
             asks(&world, APP_SCOPED, START, code).unwrap();
-            let kept = Deletion {
-                asked_at: None,
-                done_at: None,
-                kept_until: Some(START + UNMATCHED_KEPT),
-            };
+            let kept_until = Some(START + UNMATCHED_KEPT);
+            let kept = Deletion { kept_until, ..Deletion::default() };
             assert_eq!(status(&world, code), Some(kept));
         }
         asks(&world, "99002", START, "another's").unwrap();
@@ -133,15 +130,39 @@ fn a_request_that_was_kept_does_not_delete_a_newer_connection() {
     let obtained_at = world.state().kept().life.obtained_at.unwrap();
     asks(&world, APP_SCOPED, obtained_at - DAY, "old").unwrap();
     names(&world).unwrap();
-    assert!(status(&world, "old").unwrap().done_at.is_some());
+    assert!(status(&world, "old").unwrap().void_at.is_some());
     assert!(world.state().record().delete.is_empty());
 
     let world = World::new();
     asks(&world, APP_SCOPED, START, "late").unwrap();
     world.pass(UNMATCHED_KEPT);
     names(&world).unwrap();
-    assert!(status(&world, "late").unwrap().done_at.is_some());
+    let late = status(&world, "late").unwrap();
+    assert!(late.done_at.is_none() && late.kept_until.is_some(), "nothing was deleted: {late:?}");
     assert!(world.state().record().delete.is_empty());
+}
+
+/// Somebody connects the account while the request is taken, or before upkeep comes to it.
+#[test]
+fn a_request_is_checked_again_when_upkeep_acts_on_it() {
+    let world = World::new();
+    asks(&world, id().as_str(), START, "old").unwrap();
+    assert!(world.state().record().delete.contains("old"));
+    // The new connection did not see the request: it is still there.
+    let connected_at = START + HOUR;
+    world.state().life_mut().obtained_at = Some(connected_at);
+    settle(&world);
+    assert!(world.state().revision.is_some(), "the new connection stays");
+    assert!(world.state().record().delete.is_empty());
+    assert!(status(&world, "old").unwrap().void_at.is_some());
+
+    // One that came after the connection is acted on, whatever came before.
+    asks(&world, id().as_str(), START, "older").unwrap();
+    asks(&world, id().as_str(), connected_at + HOUR, "new").unwrap();
+    settle(&world);
+    assert_eq!(world.state().revision, None);
+    let new = status(&world, "new").unwrap();
+    assert!(new.done_at.is_some() && new.void_at.is_none(), "{new:?}");
 }
 
 /// The id is learned while the request is taken: one of the two finds the other.

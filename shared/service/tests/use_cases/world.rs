@@ -342,6 +342,7 @@ impl World {
         Remover {
             removal: ports.clone(),
             deletions: ports.clone(),
+            tokens: ports.clone(),
             maintenance: ports.clone(),
             backlogs: ports.clone(),
             journal: ports,

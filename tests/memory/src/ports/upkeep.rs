@@ -1,6 +1,6 @@
 //! Upkeep's list of accounts, their tokens and their journals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use spillway_core::budget::Revision;
@@ -125,6 +125,20 @@ impl<A: Requests> MaintenanceSchedule for Ports<A> {
             .request(ENROLL, |world| {
                 world.saw(by, Did::Names(account, app_scoped));
                 world.tables().kept.aliases.insert(app_scoped.to_owned(), account.clone());
+            })
+            .await
+    }
+
+    async fn forget_deletions(
+        &self,
+        account: &AccountId,
+        codes: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        self.0
+            .request("forget void deletions", |world| {
+                if let Some(listed) = world.tables().kept.listed.get_mut(account) {
+                    listed.record.delete.retain(|code| !codes.contains(code));
+                }
             })
             .await
     }
@@ -310,11 +324,17 @@ impl<A: Requests> Deletions for Ports<A> {
             .await
     }
 
-    async fn asked(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
+    async fn asked(
+        &self,
+        code: &str,
+        issued_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.0
             .request(NOTE, |world| {
                 let deletion = world.tables().kept.deletion(code);
                 deletion.asked_at = deletion.asked_at.or(Some(now));
+                deletion.issued_at = issued_at.or(deletion.issued_at);
                 deletion.kept_until = None;
             })
             .await
@@ -327,6 +347,19 @@ impl<A: Requests> Deletions for Ports<A> {
                 world.saw(by, Did::Deletes(code));
                 let deletion = world.tables().kept.deletion(code);
                 deletion.done_at = deletion.done_at.or(Some(now));
+            })
+            .await
+    }
+
+    async fn voided(&self, code: &str, now: Timestamp) -> Result<(), StoreError> {
+        let by = self.0.caller();
+        self.0
+            .request(NOTE, |world| {
+                world.saw(by, Did::Deletes(code));
+                let deletion = world.tables().kept.deletion(code);
+                deletion.void_at = deletion.void_at.or(Some(now));
+                deletion.done_at = deletion.done_at.or(Some(now));
+                deletion.kept_until = None;
             })
             .await
     }

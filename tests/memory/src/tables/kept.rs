@@ -143,8 +143,7 @@ impl Kept {
 
     /// The request for deletion with this code.
     pub fn deletion(&mut self, code: &str) -> &mut Deletion {
-        let unknown = Deletion { asked_at: None, done_at: None, kept_until: None };
-        self.deletions.entry(code.to_owned()).or_insert(unknown)
+        self.deletions.entry(code.to_owned()).or_default()
     }
 
     /// Takes an account and its app-scoped ids off the list.

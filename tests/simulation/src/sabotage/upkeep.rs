@@ -1,6 +1,7 @@
 //! Upkeep that forgets what it must remember, takes a refused page for the end of its media, or
 //! does not look after accounts on hold.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -61,6 +62,14 @@ impl MaintenanceSchedule for Sabotaged {
 
     async fn alias(&self, account: &AccountId, app_scoped: &str) -> Result<(), StoreError> {
         self.ports().alias(account, app_scoped).await
+    }
+
+    async fn forget_deletions(
+        &self,
+        account: &AccountId,
+        codes: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        self.ports().forget_deletions(account, codes).await
     }
 
     async fn strike_off(&self, account: &AccountId, due: Timestamp) -> Result<bool, StoreError> {
