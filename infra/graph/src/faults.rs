@@ -163,6 +163,13 @@ impl TryFrom<Value> for Fault {
         if let Some(field) = fields.keys().find(|field| !known(field)) {
             return Err(FaultError::UnknownField { kind: kind.to_owned(), field: field.clone() });
         }
+        let needed = own.iter().filter(|own| matches!(**own, "delay_ms" | "effect"));
+        if let Some(field) = needed.into_iter().find(|own| !fields.contains_key(**own)) {
+            return Err(FaultError::Invalid(format!("{kind} needs {field}")));
+        }
+        if let Some((field, _)) = fields.iter().find(|(field, value)| !is_taken(field, value)) {
+            return Err(FaultError::Invalid(format!("{field} must be {}", wanted(field))));
+        }
         let written: Written =
             serde_json::from_value(json).map_err(|error| FaultError::Invalid(error.to_string()))?;
         let fault = Self {
@@ -177,6 +184,33 @@ impl TryFrom<Value> for Fault {
         };
         fault.check()?;
         Ok(fault)
+    }
+}
+
+/// What the value of a field must be, in words.
+fn wanted(field: &str) -> &'static str {
+    match field {
+        "kind" | "account" | "comment_id" => "a string",
+        "action" => "the name of an action, such as \"private_reply\" or \"read\"",
+        "effect" => "true or false",
+        "probability" => "a number between 0 and 1",
+        "code" | "subcode" | "percent" | "app_percent" => "a whole number below 4294967296",
+        _ => "a whole number, not negative",
+    }
+}
+
+/// Whether a field can take this value. Null means that the field is absent.
+fn is_taken(field: &str, value: &Value) -> bool {
+    match field {
+        _ if value.is_null() => field != "delay_ms" && field != "effect",
+        "kind" | "account" | "comment_id" => value.is_string(),
+        "action" => serde_json::from_value::<Action>(value.clone()).is_ok(),
+        "effect" => value.is_boolean(),
+        "probability" => value.is_number(),
+        "code" | "subcode" | "percent" | "app_percent" => {
+            value.as_u64().is_some_and(|number| u32::try_from(number).is_ok())
+        }
+        _ => value.is_u64(),
     }
 }
 
@@ -509,6 +543,27 @@ mod tests {
         assert_eq!(read.action, Some(Action::Read));
         let misspelt = parse(json!({ "kind": "transient", "action": "reed" }));
         assert!(matches!(misspelt, Err(FaultError::Invalid(_))), "{misspelt:?}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_by_its_field_and_what_it_must_be() {
+        let refused = |json: Value| parse(json).unwrap_err().to_string();
+        let cases = [
+            (json!({ "kind": "slow", "delay_ms": "1s" }), "delay_ms must be a whole number"),
+            (json!({ "kind": "ambiguous", "effect": 1 }), "effect must be true or false"),
+            (json!({ "kind": "blocked", "count": -1 }), "count must be a whole number"),
+            (json!({ "kind": "blocked", "count": 1.5 }), "count must be a whole number"),
+            (json!({ "kind": "blocked", "account": 7 }), "account must be a string"),
+            (json!({ "kind": "blocked", "action": "reed" }), "action must be the name of an action"),
+            (json!({ "kind": "usage", "percent": 5_000_000_000_u64 }), "percent must be a whole"),
+            (json!({ "kind": "transient", "probability": "0.5" }), "probability must be a number"),
+            (json!({ "kind": "throttled", "code": 5 }), "code must be one of"),
+            (json!({ "kind": "slow" }), "slow needs delay_ms"),
+        ];
+        for (json, words) in cases {
+            let told = refused(json.clone());
+            assert!(told.starts_with(words), "{json}: {told}");
+        }
     }
 
     #[test]
