@@ -551,10 +551,11 @@ fn an_account_is_silent_when_a_comment_should_have_been_told_and_until_one_is() 
         assert_eq!(state.record().upkeep.silent_since, Some(START));
         assert!(matches!(state.told[..], [Event::Silent { .. }, Event::Backfilled { .. }]));
     }
-    // It is subscribed again, whatever Meta says of it, and comments are read.
+    // It is subscribed again, first to what it needs and then to echoes, whatever Meta says of it,
+    // and comments are read.
     world.pass(HOUR);
     assert_eq!(world.run(), VISITED);
-    let again = [("subscribe", 1), ("media", 1)];
+    let again = [("subscribe", 1), ("subscribe", 1), ("media", 1)];
     assert_eq!(world.calls(), again, "it has no comment beyond those known");
 
     world.pass(HOUR);
