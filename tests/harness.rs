@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
-use spillway_core::id::{AccountId, CommentId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
 use spillway_graph::{CallRecord, Comment, GraphConfig, Surface, UnknownComments, Words};
@@ -74,6 +74,14 @@ pub(crate) struct Said {
     pub(crate) username: Option<String>,
     pub(crate) text: String,
     pub(crate) surface: Surface,
+}
+
+impl Said {
+    /// The send of a comment that is its author's first.
+    pub(crate) fn send(&self) -> SendId {
+        let person = RecipientId::new(self.author.as_str());
+        SendId { account: self.account.into(), key: OnceKey::person(&person) }
+    }
 }
 
 /// The `n`th comment: by a person of its own, and wanted by the creator's campaign.
@@ -344,7 +352,7 @@ impl World {
             .dynamo
             .get_item()
             .table_name(&self.stack.config.sends_table)
-            .key("id", AttributeValue::S(format!("{}/{}", said.account, said.id)))
+            .key("id", AttributeValue::S(said.send().to_string()))
             .consistent_read(true)
             .send()
             .await

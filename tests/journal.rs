@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spillway_core::hold::HoldCause;
-use spillway_core::id::{AccountId, SendId};
+use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::status::{Next, State};
@@ -51,8 +51,7 @@ async fn a_hold_is_written_down_once_with_its_cause_and_its_end() {
     let admin = world.outside.admin().sends;
     let mut kept = Vec::new();
     for said in all_said(1..=20) {
-        let send = SendId { account: CREATOR.into(), key: said.id.as_str().into() };
-        kept.extend(admin.find(&send).await.unwrap().unwrap().last_refusal);
+        kept.extend(admin.find(&said.send()).await.unwrap().unwrap().last_refusal);
     }
     assert!(kept.iter().any(|refusal| refusal.error == error), "{kept:?}");
     assert!(until.since(set_at) >= Duration::from_secs(420), "{lines:?}");

@@ -275,7 +275,7 @@ impl Trouble {
             .dynamo
             .update_item()
             .table_name(&self.world.stack.config.sends_table)
-            .key("id", AttributeValue::S(format!("{}/{}", said.account, said.id)))
+            .key("id", AttributeValue::S(said.send().to_string()))
             .update_expression("SET body = :body")
             .expression_attribute_values(
                 ":body",
@@ -354,7 +354,7 @@ async fn a_send_is_logged_under_one_id_from_its_webhook_to_its_end() {
         }
     }
     for said in &all {
-        let id = format!("{}/{}", said.account, said.id);
+        let id = said.send().to_string();
         let told = told.get(&id).unwrap_or_else(|| panic!("{id} is never named"));
         let (first, last) = (told[0].as_str(), told[told.len() - 1].as_str());
         assert!(["queued", "parked"].contains(&first), "{id}: {told:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use spillway_core::campaign::Campaign;
-use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::quota::GRANT_LIFE;
 use spillway_core::send::{NoRetry, Outcome, PendingSend, REPLY_WINDOW, Step};
 use spillway_core::time::Timestamp;
@@ -30,10 +30,6 @@ async fn pause(world: &World, account: &AccountId, campaign: &CampaignId) -> boo
 
 async fn resume(world: &World, account: &AccountId, campaign: &CampaignId) -> bool {
     world.outside.admin().accounts.resume_campaign(account, campaign).await.unwrap().changed
-}
-
-fn send_of(said: &Said) -> SendId {
-    SendId { account: said.account.into(), key: said.id.as_str().into() }
 }
 
 #[tokio::test]
@@ -210,7 +206,7 @@ async fn a_failed_send_is_retried_once_and_only_where_no_second_dm_can_come() {
     world.pass_secs(60).await;
     assert_eq!(world.state_of(&failed).await, "failed");
     let operator = operator(&world);
-    let id = send_of(&failed);
+    let id = failed.send();
     let (one, other) = futures::join!(operator.retry(&id), operator.retry(&id));
     let moved_on = |result: &Result<_, RetryError>| {
         matches!(result, Err(RetryError::MovedOn | RetryError::Never(NoRetry::Waiting)))
@@ -221,7 +217,7 @@ async fn a_failed_send_is_retried_once_and_only_where_no_second_dm_can_come() {
     let report = world.over(1).await;
     assert_eq!((report.sent, report.graph_calls), (1, 2));
     assert!(matches!(operator.retry(&id).await, Err(RetryError::Never(NoRetry::Sent))));
-    let unknown = send_of(&said(9));
+    let unknown = said(9).send();
     assert!(matches!(operator.retry(&unknown).await, Err(RetryError::Unknown)));
 }
 
@@ -246,7 +242,7 @@ async fn a_retry_that_died_halfway_leaves_nothing_and_can_be_made_again() {
     world.outside.sends.put_batches(&[batch]).await.unwrap();
     world.pass_secs(1800).await;
     assert_eq!(world.batches(CREATOR).await.len(), 1);
-    operator(&world).retry(&send_of(failed)).await.unwrap();
+    operator(&world).retry(&failed.send()).await.unwrap();
     world.settle().await;
     let report = world.over(2).await;
     assert_eq!((report.sent, report.graph_calls), (2, 3));
@@ -259,7 +255,7 @@ async fn a_retry_of_what_had_arrived_ends_as_sent_with_one_dm() {
     let arrived = said(0);
     world.say(std::slice::from_ref(&arrived)).await;
     world.pass_secs(60).await;
-    let id = send_of(&arrived);
+    let id = arrived.send();
     let update = world.stack.dynamo.update_item().table_name(&world.stack.config.sends_table);
     update
         .key("id", AttributeValue::S(id.to_string()))

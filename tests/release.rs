@@ -29,7 +29,7 @@ impl World {
     /// The send of a comment, where it waits.
     async fn send_of(&self, said: &Said) -> (OutboxKey, PendingSend) {
         let waiting = self.waiting(CREATOR).await;
-        waiting.into_iter().find(|(_, send)| send.id.key.as_str() == said.id).unwrap()
+        waiting.into_iter().find(|(_, send)| send.id == said.send()).unwrap()
     }
 
     /// A process takes a step of the send, and dies.
@@ -204,7 +204,7 @@ async fn slots_without_messages_are_given_anew() {
     world.each_got_one_dm(&all).await;
     assert_eq!(world.calls().len(), 40);
     let slotted: Vec<Said> =
-        all.into_iter().filter(|said| slotted.contains(&said.id.as_str().into())).collect();
+        all.into_iter().filter(|said| slotted.contains(&said.send().key)).collect();
     assert!(world.dms_of(&slotted).iter().all(|&at| at > due + OVERDUE));
 }
 

@@ -18,7 +18,7 @@ use spillway_cloud::schema;
 use spillway_cloud::secrets::{Secrets, process_number};
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
-use spillway_core::id::{AccountId, CommentId, SendId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::unknown::RetryUnknown;
 use spillway_graph::{Comment, GraphConfig, GraphSim, Surface};
 use spillway_local::lambda::{
@@ -195,7 +195,7 @@ impl Deployment {
                 id: comment(n),
                 account: ACCOUNT.into(),
                 media: "17900000000000001".into(),
-                author: format!("526{n}").as_str().into(),
+                author: author(n),
                 created_at: now,
                 surface: Surface::Post,
             });
@@ -203,7 +203,7 @@ impl Deployment {
         let change = |n: &u32| {
             json!({ "field": "comments", "value": {
                 "id": comment(*n),
-                "from": { "id": format!("526{n}"), "username": format!("viewer.{n}") },
+                "from": { "id": author(n).as_str(), "username": format!("viewer.{n}") },
                 "media": { "id": "17900000000000001" },
                 "text": "guide please",
             }})
@@ -314,6 +314,10 @@ impl Deployment {
     }
 }
 
+fn author(n: u32) -> RecipientId {
+    RecipientId::new(format!("526{n}"))
+}
+
 fn comment(n: u32) -> CommentId {
     CommentId::new(format!("1789{n:013}"))
 }
@@ -393,7 +397,7 @@ async fn built_functions_send_each_dm_once_whatever_dies() {
     let each_once = all.iter().map(|&n| (comment(n), 1)).collect::<BTreeMap<_, _>>();
     assert_eq!(deployment.dms(), each_once);
     assert_eq!(deployment.graph.calls().len(), 9, "the seventh was asked about, and no other");
-    let send = |n: &u32| SendId { account: ACCOUNT.into(), key: comment(*n).as_str().into() };
+    let send = |n: &u32| SendId { account: ACCOUNT.into(), key: OnceKey::person(&author(*n)) };
     let sends: Vec<SendId> = all.iter().map(send).collect();
     let entries = deployment.outside.sends.entries(&sends, Read::Consistent).await.unwrap();
     assert!(entries.iter().all(|entry| matches!(entry, Entry::Ended(_))), "{entries:?}");

@@ -53,7 +53,6 @@ Only answers to comments can be repeated: Meta refuses a second private reply to
 servers failed after the first. A message to a person has no such guard. By reason or state:
   recipient, thread_owner  may succeed, if the person or the other app has changed something
   bad_request              may succeed with another text (`spillway campaign apply`)
-  no_author                may succeed, if Meta says now who wrote the comment
   refused                  may succeed, if the cause of Meta's refusal of this send has changed
   comment_gone             may succeed, if Meta meant the account because its token could not see it
   no_answer                may succeed: Meta refused it for now, again and again

@@ -554,7 +554,10 @@ mod tests {
             (json!({ "kind": "blocked", "count": -1 }), "count must be a whole number"),
             (json!({ "kind": "blocked", "count": 1.5 }), "count must be a whole number"),
             (json!({ "kind": "blocked", "account": 7 }), "account must be a string"),
-            (json!({ "kind": "blocked", "action": "reed" }), "action must be the name of an action"),
+            (
+                json!({ "kind": "blocked", "action": "reed" }),
+                "action must be the name of an action",
+            ),
             (json!({ "kind": "usage", "percent": 5_000_000_000_u64 }), "percent must be a whole"),
             (json!({ "kind": "transient", "probability": "0.5" }), "probability must be a number"),
             (json!({ "kind": "throttled", "code": 5 }), "code must be one of"),

@@ -152,6 +152,11 @@ impl GraphSim {
         self.state().world.observe(comment);
     }
 
+    /// Whether any account has this comment.
+    pub fn knows(&self, id: &CommentId) -> bool {
+        self.state().world.knows(id)
+    }
+
     /// Lets its author delete a comment, wherever it is seen.
     pub fn delete_comment(&self, id: &CommentId) {
         let mut state = self.state();

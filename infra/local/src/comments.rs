@@ -9,14 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
-use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
+use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_core::campaign::Candidate;
-use spillway_core::id::{AccountId, MediaId, OnceKey, SendId};
+use spillway_core::id::{AccountId, CommentId, MediaId};
 use spillway_core::seed::seed;
 use spillway_meta::signature::sign;
 use spillway_service::admin::matching::MatchView;
 use spillway_service::admin::send_view::SendView;
-use spillway_service::admin::sends::Ledger;
 use spillway_service::port::Accounts;
 
 use crate::lambda::WEBHOOK_PATH;
@@ -168,22 +167,16 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
         let error = format!("account {account} is not connected");
         return Err((StatusCode::NOT_FOUND, error));
     };
-    let ledger = DynamoSends {
-        sends: stack.sends_table(),
-        state: stack.state_table(),
-        meter: Arc::default(),
-    };
     // A comment that was posted by hand may have the next number.
-    let (number, send) = loop {
+    let (number, comment) = loop {
         let number = stack.next_comment();
-        let key = OnceKey::new(format!("1789{number:013}"));
-        let send = SendId { account: account.clone(), key };
-        if ledger.find(&send).await.map_err(|error| failed(&error))?.is_none() {
-            break (number, send);
+        let comment = CommentId::new(format!("1789{number:013}"));
+        if !stack.graph.knows(&comment) {
+            break (number, comment);
         }
     };
-    let (comment, person) = (send.key.to_string(), new.author(number));
-    let delivery = new.delivery(&comment, &person, stack.clock.now().as_secs());
+    let person = new.author(number);
+    let delivery = new.delivery(comment.as_str(), &person, stack.clock.now().as_secs());
     observe_comments(stack, delivery.as_bytes());
     let answer = stack
         .invoke_webhook(
@@ -196,16 +189,25 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
     if !answer.status().is_success() {
         return Err(failed(&format_args!("the webhook answered {}", answer.status())));
     }
-    let stored = ledger.find(&send).await.map_err(|error| failed(&error))?;
+    let sends = &stack.admin.sends;
+    let answering = sends.answering(&account, &comment, |_| ()).await;
+    let stored = match answering.map_err(|error| failed(&error))? {
+        Some(send) => sends.find(&send).await.map_err(|error| failed(&error))?,
+        None => None,
+    };
     let reason = stored.is_none().then(|| {
         if person == new.account {
-            "an account's own comments are not answered".to_owned()
-        } else {
-            let media = MediaId::new(new.media.as_str());
-            let candidate = Candidate { text: &new.text, media: Some(&[&media]), is_reply: false };
-            MatchView::of(&connected.campaigns, &candidate).why
+            return "an account's own comments are not answered".to_owned();
+        }
+        let media = MediaId::new(new.media.as_str());
+        let candidate = Candidate { text: &new.text, media: Some(&[&media]), is_reply: false };
+        let view = MatchView::of(&connected.campaigns, &candidate);
+        match view.campaign {
+            Some(campaign) => format!("{person} has had the DM of campaign {campaign}"),
+            None => view.why,
         }
     });
+    let comment = comment.to_string();
     Ok(PostedComment { comment, person, send: stored.as_ref().map(SendView::from), reason })
 }
 

@@ -25,6 +25,7 @@ use spillway_meta::graph::GraphConfig;
 use spillway_release::Releaser;
 use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
+use spillway_service::admin::Admin;
 use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::clock::Clock;
 use spillway_service::ingest::EntryKeys;
@@ -143,6 +144,8 @@ pub struct Stack {
     pub dynamodb_url: String,
     /// SQS's address.
     pub sqs_url: String,
+    /// Administration, as the operator's tool does it: not counted.
+    pub admin: Admin,
     /// DynamoDB for looks from outside: not counted.
     pub dynamo: aws_sdk_dynamodb::Client,
     /// SQS as Lambda's event source mapping uses it: counted, since AWS bills its requests too.
@@ -291,6 +294,7 @@ impl Stack {
                 keys,
                 dynamodb_url,
                 sqs_url,
+                admin,
                 dynamo: outside.dynamo,
                 poller: poller.sqs,
                 functions,

@@ -179,7 +179,7 @@ mod tests {
             |name: &str| name.starts_with("SPILLWAY_GRAPH") || name == "SPILLWAY_ENTRY_KEYS";
         let config =
             Config::read(|name| (!has_default(name)).then(|| name.to_lowercase())).unwrap();
-        assert_eq!(config.entry_keys, EntryKeys::Comment);
+        assert_eq!(config.entry_keys, EntryKeys::Person);
         assert_eq!(config.graph.base_url, GRAPH_URL);
         assert_eq!(config.secret_id, "spillway_secret_id");
     }

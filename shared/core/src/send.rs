@@ -535,8 +535,7 @@ impl Outcome {
             | FailReason::Recipient
             | FailReason::ThreadOwner
             | FailReason::BadRequest
-            | FailReason::Refused
-            | FailReason::NoAuthor => Ok(Earlier::NotSent),
+            | FailReason::Refused => Ok(Earlier::NotSent),
         }
     }
 }
@@ -564,13 +563,11 @@ pub enum FailReason {
     /// Meta refused it for now, [`FAILURES_MAX`] times. Earlier versions said so after answers that
     /// were lost, too.
     NoAnswer,
-    /// Meta does not say who wrote the comment, so it cannot be told whether they were answered.
-    NoAuthor,
 }
 
 impl FailReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::ReplyRefused,
         Self::CommentGone,
         Self::Recipient,
@@ -580,7 +577,6 @@ impl FailReason {
         Self::Refused,
         Self::Unknown,
         Self::NoAnswer,
-        Self::NoAuthor,
     ];
 
     /// The word for it, the same in stores, JSON and text.
@@ -595,7 +591,6 @@ impl FailReason {
             Self::Refused => "refused",
             Self::Unknown => "unknown",
             Self::NoAnswer => "no_answer",
-            Self::NoAuthor => "no_author",
         }
     }
 }

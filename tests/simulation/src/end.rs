@@ -190,10 +190,10 @@ impl World {
                     .filter(|one| self.meta.accepted(&one.id) > 0)
                     .collect();
                 // Told under an ad that does not name its post, a comment is on another post. One
-                // whose author nobody names counts by itself, unless it is not answered at all.
+                // whose author nobody names counts by itself.
                 let is_of_one = |one: &&&CommentPlan| {
                     (per == OncePer::Campaign || !scenario.is_told_elsewhere(&one.id))
-                        && (scenario.has_stand_ins() || self.meta.named_author(&one.id).is_some())
+                        && self.meta.named_author(&one.id).is_some()
                 };
                 let many = accepted.iter().filter(is_of_one).count();
                 if scenario.keeps_to_people() && per != OncePer::Comment && many > 1 {
@@ -367,7 +367,6 @@ impl World {
             Outcome::Failed { reason } => {
                 let reason = *reason;
                 let is_due = match (reason, comment.nature) {
-                    (FailReason::NoAuthor, _) => self.meta.named_author(&comment.id).is_none(),
                     (FailReason::NoAnswer, _) => self.watch.attempts(&send) >= TRANSIENT_TRIES,
                     _ if self.may_fail(&account.id, &send, reason, at) => true,
                     // The broadcast is over.

@@ -57,12 +57,11 @@ impl Deliver {
                     Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT)
                 })
             }
-            None if self.entry_keys == EntryKeys::Both => {
-                Resolution::Requeue(Retry::Cleared, CONTENDED_WAIT)
-            }
+            // It counts by itself. If it was told of before with its author, and so has an answer
+            // under their id, Meta refuses another one.
             None => {
-                warn!(send = %send.id, "Meta does not say who wrote the comment");
-                Resolution::Finish(Outcome::Failed { reason: FailReason::NoAuthor })
+                info!(send = %send.id, "Meta does not say who wrote the comment");
+                Resolution::Requeue(Retry::Cleared, CONTENDED_WAIT)
             }
         };
         Err(NotSent::Asked(resolution))

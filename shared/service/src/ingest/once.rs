@@ -21,11 +21,11 @@ use crate::port::{Entry, Lookup, Person, Read, StoreError};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EntryKeys {
     /// Under the comments' ids alone. A person is answered as often as they comment.
-    #[default]
     Comment,
     /// Under the comments' ids, beside an item for each person, at one write more for each send.
     Both,
     /// Under the people's ids.
+    #[default]
     Person,
 }
 

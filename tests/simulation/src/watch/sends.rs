@@ -1,7 +1,7 @@
 //! Sends: their entries and the batches that list them, claims, and ends.
 
 use spillway_core::id::{AccountId, CommentId, OnceKey, SendId};
-use spillway_core::send::{Address, CancelReason, FailReason, Outcome, PendingSend, Stage, Step};
+use spillway_core::send::{Address, CancelReason, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
@@ -89,10 +89,7 @@ impl World {
                 .is_some_and(|send| matches!(send.stage, Stage::Sending { .. }));
             match outcome {
                 _ if is_claimed || self.watch.accepted.contains_key(send) => 0,
-                Some(
-                    Outcome::Cancelled { reason: CancelReason::Repeat }
-                    | Outcome::Failed { reason: FailReason::NoAuthor },
-                ) => 2,
+                Some(Outcome::Cancelled { reason: CancelReason::Repeat }) => 2,
                 _ => 1,
             }
         };
