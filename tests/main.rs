@@ -19,6 +19,7 @@ mod journal;
 mod kills;
 mod loopback;
 mod observe;
+mod once;
 mod operate;
 mod privileges;
 mod recursion;
