@@ -169,6 +169,8 @@ impl Chaos {
         let some = |what: &str| -> BTreeSet<CommentId> {
             (0..4).map(|n| comment(draw(seed, what, n, u64::from(COMMENTS)))).collect()
         };
+        // An echo shows which attempts of unknown end have arrived, and so which have not.
+        graph.echo_after(vec![Duration::from_millis(800)]);
         let (unreachable, mut deleted) = (some("unreachable"), some("deleted"));
         deleted.retain(|comment| !unreachable.contains(comment));
         // Ordered first: an order that stands before others strikes before them.
@@ -340,18 +342,20 @@ fn differ<T: PartialEq + Debug>(problems: &mut Vec<String>, what: &str, is: T, m
     }
 }
 
-/// How each event's send ended; `None` while it waits.
+/// How each comment's send ended; `None` while it waits.
 async fn entries(stack: &Stack) -> BTreeMap<String, Option<Outcome>> {
     let scan = stack.dynamo.scan().table_name(&stack.config.sends_table).consistent_read(true);
     let mut items = scan.into_paginator().items().send();
     let mut entries = BTreeMap::new();
     while let Some(item) = items.next().await {
         let item = item.unwrap();
-        let event = item["id"].as_s().unwrap().split('/').nth(1).unwrap().to_owned();
+        // A send that has ended names its comment; one that waits is found by its key.
+        let key = || item["id"].as_s().unwrap().split('/').nth(1).unwrap();
+        let comment = item.get("comment").map_or_else(key, |comment| comment.as_s().unwrap());
         let outcome = item
             .get("outcome")
             .map(|outcome| serde_json::from_str(outcome.as_s().unwrap()).unwrap());
-        entries.insert(event, outcome);
+        entries.insert(comment.to_owned(), outcome);
     }
     entries
 }
@@ -373,7 +377,7 @@ async fn play_chaos(seed: u64) -> Vec<String> {
 async fn faults_and_kills_lose_nothing_and_double_nothing() {
     let seeds = match std::env::var("SPILLWAY_TEST_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => vec![11, 12, 13, 14],
+        Err(_) => vec![11, 12, 13],
     };
     for seed in seeds {
         let problems = play_chaos(seed).await;
