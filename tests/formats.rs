@@ -16,7 +16,7 @@ use spillway_core::budget::Revision;
 use spillway_core::campaign::Running;
 use spillway_core::history::{Past, StepNote};
 use spillway_core::hold::HoldCause;
-use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::journal::Event;
 use spillway_core::pace::Broadcast;
 use spillway_core::profile::Profile;
@@ -30,8 +30,8 @@ use spillway_core::upkeep::TokenLife;
 use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
-    AccountChanges, Aliases, Deletion, LastSeen, MaintenanceRecords, MaintenanceSchedule, NewSend,
-    Read, Recorded, UpkeepRequest, UpkeepRequests,
+    AccountChanges, Aliases, Deletion, Entry, LastSeen, MaintenanceRecords, MaintenanceSchedule,
+    NewSend, Person, Read, Recorded, UpkeepRequest, UpkeepRequests,
 };
 use spillway_service::send_task::{Purpose, SendTask};
 
@@ -85,7 +85,7 @@ fn kept() -> [Vec<Item>; 3] {
 }
 
 fn text(item: &Item, name: &str) -> String {
-    item[name]["S"].as_str().unwrap_or_default().to_owned()
+    item.get(name).and_then(|value| value["S"].as_str()).unwrap_or_default().to_owned()
 }
 
 impl World {
@@ -591,4 +591,29 @@ fn messages_in_flight_are_read() {
     let release = r#"{"v":"1","account":"178"}"#;
     let read: ReleaseMessage = serde_json::from_str(release).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), release);
+}
+
+/// A person's item: the send that answers them first, beside what they were answered.
+#[tokio::test]
+async fn stored_people_keep_their_form() {
+    let world = World::start(careful()).await;
+    let [_, _, later] = kept();
+    let item = later.iter().find(|item| text(item, "id").contains("/p.")).unwrap();
+    world.lay(item).await;
+    let (id, person) = (send_id(item), RecipientId::new("5260000000000070"));
+    let sends = &world.outside.sends;
+    let known = sends.look_up(&id.account, &[], &[person.clone()], Read::Consistent).await.unwrap();
+    let Person { answered, first } = &known.people[&person];
+    let Entry::Waiting(outbox_key, send) = first.clone() else { panic!("{first:?}") };
+    assert_eq!(answered.named_at(&"17890000000000070".into()), Some(START));
+    assert_eq!((&send.id, send.to.recipient()), (&id, Some(&person)));
+
+    world.remove(item).await;
+    let answered = Some(answered.clone());
+    let new = NewSend { outbox_key, send: *send, answered };
+    let recorded = sends.record(&[new]).await;
+    assert!(matches!(recorded[..], [Ok(Recorded::New)]), "{recorded:?}");
+    assert_eq!(world.lies(item).await, *item);
+    let stored = world.ledger().find(&id).await.unwrap().unwrap();
+    assert_eq!(stored.comment, Some("17890000000000070".into()));
 }
