@@ -217,8 +217,10 @@ fn rfc3339<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
 
 /// An entry of the `sends` table.
 pub(crate) struct Entry {
-    /// `account/event`; a comment's event is its id.
+    /// `account/key`.
     pub(crate) id: String,
+    /// `account/comment` of what it answers. Where the key is not the comment's, it is named beside it.
+    pub(crate) answers: String,
     /// Its state.
     pub(crate) state: String,
     /// Whether nobody knows if its DM was made: Meta's servers failed.
@@ -250,8 +252,12 @@ impl Entry {
             };
             let matched_at = item.get("matched_at").and_then(|value| value.as_n().ok());
             let millis = matched_at.and_then(|value| value.parse().ok());
+            let id = text("id")?;
+            let account = id.split_once('/').map_or("", |(account, _)| account);
+            let answers = text("comment").map(|comment| format!("{account}/{comment}"));
             entries.push(Self {
-                id: text("id")?,
+                answers: answers.unwrap_or_else(|_| id.clone()),
+                id,
                 state: text("state")?,
                 is_unknown: item
                     .get("outcome")

@@ -118,7 +118,7 @@ pub(super) enum Fate {
 pub(super) async fn fates(drill: &Drill) -> Result<Vec<(Timestamp, Fate)>> {
     let entries = Entry::all(&drill.stack).await?.into_iter();
     let entries: HashMap<String, (String, bool)> =
-        entries.map(|entry| (entry.id, (entry.state, entry.is_unknown))).collect();
+        entries.map(|entry| (entry.answers, (entry.state, entry.is_unknown))).collect();
     let fate = |said: &Said| {
         let comment = &said.comment;
         if let Some(at) = drill.stack.graph.answered_at(&comment.id, &comment.account) {
