@@ -91,7 +91,8 @@ pub enum Excluded {
     Reply,
     /// The comment contains an exception.
     Exception,
-    /// The tally of the day is full, or a later version has counted it.
+    /// It was counted alone: the delivery had too many, or the day too many kinds. Or a later version
+    /// has counted it.
     #[serde(other)]
     Other,
 }
@@ -113,6 +114,9 @@ pub struct MissKind {
 }
 
 impl MissKind {
+    /// The kind of a comment that is counted alone.
+    pub const OTHER: Self = Self::bare(Excluded::Other);
+
     /// What tells nothing but that a comment matched nothing.
     const fn bare(excluded: Excluded) -> Self {
         Self { campaign: None, keyword: None, excluded, exception: None }
@@ -211,10 +215,7 @@ impl<S> Tally<S> {
         let is_full = self.counts.len() + 1 >= KINDS_MAX;
         let (at, kind) = match known(&kind) {
             Some(at) => (Some(at), kind),
-            None if is_full => {
-                let other = MissKind::bare(Excluded::Other);
-                (known(&other), other)
-            }
+            None if is_full => (known(&MissKind::OTHER), MissKind::OTHER),
             None => (None, kind),
         };
         let at = at.unwrap_or_else(|| {
