@@ -12,9 +12,12 @@ use spillway_service::port::StoreError;
 /// The keys made so far; what goes for the encrypted form of one is the number it has here.
 #[derive(Default)]
 pub struct LocalKeys {
-    made: Mutex<Vec<(Purpose, [u8; 32])>>,
+    made: Mutex<Vec<Made>>,
     gone: AtomicBool,
 }
+
+/// A key, and what it was made for.
+type Made = (Purpose, [u8; 32]);
 
 const WHAT: &str = "the local data keys";
 
@@ -24,7 +27,7 @@ impl LocalKeys {
         self.gone.store(gone, Ordering::Relaxed);
     }
 
-    fn made(&self) -> Result<MutexGuard<'_, Vec<(Purpose, [u8; 32])>>, StoreError> {
+    fn made(&self) -> Result<MutexGuard<'_, Vec<Made>>, StoreError> {
         if self.gone.load(Ordering::Relaxed) {
             Err(StoreError::unavailable(WHAT, "gone"))
         } else {

@@ -34,7 +34,7 @@ fn sample(rank: Rank, person: &str, at: Timestamp) -> StoredSample {
         kind: kind("guide"),
         rank,
         person: Some(RecipientId::new(person)),
-        media: (rank % 2 == 0).then(|| MediaId::new("17900000000000001")),
+        media: rank.is_multiple_of(2).then(|| MediaId::new("17900000000000001")),
         at,
         text: SealedText { key: 3, sealed: vec![0, 1, 255, u8::try_from(rank % 256).unwrap()] },
     }
