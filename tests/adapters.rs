@@ -125,6 +125,7 @@ impl Adapters {
             kms_key: "none".into(),
             stack: "none".into(),
             retry_unknown: Default::default(),
+            miss_samples: Default::default(),
             graph: GraphConfig { base_url: GRAPH_URL.into(), version: GRAPH_VERSION.into() },
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -149,6 +150,7 @@ impl Adapters {
             removal: wiring.removal.clone(),
             deletions: wiring.deletions.clone(),
             aliases: wiring.maintenance.clone(),
+            misses: wiring.misses.clone(),
             maintenance: wiring.maintenance.clone(),
             clock: wiring.clock.clone(),
         };

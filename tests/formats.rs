@@ -18,6 +18,8 @@ use spillway_core::history::{Past, StepNote};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::journal::Event;
+use spillway_core::keyword::Comment;
+use spillway_core::misses::{Day, MissDay, SampleText};
 use spillway_core::pace::Broadcast;
 use spillway_core::profile::Profile;
 use spillway_core::quota::Limit;
@@ -31,7 +33,7 @@ use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
     AccountChanges, Aliases, Deletion, Entry, LastSeen, MaintenanceRecords, MaintenanceSchedule,
-    NewSend, Person, Read, Recorded, UpkeepRequest, UpkeepRequests,
+    NewSend, Person, Read, Recorded, SampleSealer, Saved, UpkeepRequest, UpkeepRequests,
 };
 use spillway_service::send_task::{Purpose, SendTask};
 
@@ -474,6 +476,38 @@ async fn stored_journals_keep_their_form() {
 
 /// An account that came with upkeep.
 const KEPT: &str = "17841400000000003";
+
+#[tokio::test]
+async fn stored_misses_keep_their_form() {
+    let (world, _, state) = laid().await;
+    let (id, pk) = (AccountId::new(CREATOR), format!("misses#{CREATOR}"));
+    let misses = &world.outside.misses;
+    let day = Day::of(START);
+    let stored = misses.load(&id, day, Read::Consistent).await.unwrap();
+    assert_eq!((stored.tally.total(), stored.tally.slots().len()), (45, 2));
+    assert_eq!(misses.days(&id, day).await.unwrap(), [(day, stored.clone())]);
+    let item = find(&state, &pk, &format!("day#{day}"));
+    world.remove(item).await;
+    // The first write is on the condition that there is none.
+    let first = MissDay { version: 1, ..stored.clone() };
+    assert_eq!(misses.save(&id, day, &first).await.unwrap(), Saved::Done);
+    let mut lies = world.lies(item).await;
+    lies.insert("version".into(), item["version"].clone());
+    assert_eq!(lies, *item);
+
+    let samples = misses.samples(&id, START, START).await.unwrap();
+    let [sample] = &samples[..] else { panic!("{samples:?}") };
+    assert_eq!((sample.text.key, sample.person.is_some()), (1, true));
+    let item = find(&state, &pk, &format!("sample#{day}#00"));
+    world.remove(item).await;
+    misses.put_sample(&id, day, 0, sample).await.unwrap();
+    assert_eq!(world.lies(item).await, *item);
+
+    // The newest key seals.
+    let text = SampleText::of(&Comment::new("so nice"));
+    let sealed = world.outside.sample_keys.seal(&id, &[&text]).await.unwrap().unwrap();
+    assert_eq!(sealed[0].key, 7);
+}
 
 #[tokio::test]
 async fn stored_tokens_keep_their_form() {

@@ -18,6 +18,7 @@ mod ingest;
 mod journal;
 mod kills;
 mod loopback;
+mod misses;
 mod observe;
 mod once;
 mod operate;

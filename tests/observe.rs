@@ -305,6 +305,8 @@ impl Trouble {
         }
         assert_eq!(world.say(&all).await, 200);
         assert_eq!(world.say(&all[..3]).await, 200, "told again");
+        let unwanted = canary(64).saying(TEXT);
+        assert_eq!(world.say(std::slice::from_ref(&unwanted)).await, 200, "matches nothing");
         let spoilt = canary(60);
         assert_eq!(world.say(std::slice::from_ref(&spoilt)).await, 200);
         self.spoil(&spoilt).await;

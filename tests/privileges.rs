@@ -237,6 +237,8 @@ async fn everything() -> BTreeSet<Permission> {
     let all = all_said(1..=9);
     world.plan(START + Duration::from_secs(1), &all);
     world.plan(START + Duration::from_secs(2), &all[..4]);
+    // One that matches nothing.
+    world.plan(START + Duration::from_secs(3), &[said(90).saying("so nice")]);
     world.pass(Duration::from_secs(1200)).await;
     assert_eq!(world.state_of(&orphan).await, "sent");
     assert_eq!(world.queue(queues::DEAD_LETTERS).total(), 1);

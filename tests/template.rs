@@ -16,7 +16,7 @@ use spillway_cloud::config::{Config, GRAPH_URL, GRAPH_VERSION};
 use spillway_cloud::emf::{NAMESPACE, STACK};
 use spillway_cloud::schema;
 use spillway_cloud::secrets::Secrets;
-use spillway_cloud::token::KMS_CONTEXT;
+use spillway_cloud::token::{KMS_CONTEXT, Purpose};
 use spillway_graph::GraphConfig;
 use spillway_local::lambda::{
     RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, UPKEEP_TIMEOUT, WEBHOOK_TIMEOUT,
@@ -105,6 +105,7 @@ fn each_variable_names_what_it_is_called_after() {
         ("SPILLWAY_GRAPH_URL", "GraphUrl"),
         ("SPILLWAY_GRAPH_VERSION", "GraphVersion"),
         ("SPILLWAY_ENTRY_KEYS", "EntryKeys"),
+        ("SPILLWAY_MISS_SAMPLES", "MissSamples"),
         ("SPILLWAY_RETRY_UNKNOWN", "RetryUnknown"),
         ("SPILLWAY_STACK", "AWS::StackName"),
     ] {
@@ -198,6 +199,8 @@ fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
     for role in ["SenderRole", "ReleaseRole"] {
         assert_eq!(granted(&template, role, "secretsmanager:"), Vec::<Value>::new(), "{role}");
     }
+    // The operator alone opens what people wrote.
+    assert_ne!(Purpose::Samples.context(), KMS_CONTEXT);
     let (name, value) = KMS_CONTEXT;
     let context = json!({ format!("kms:EncryptionContext:{name}"): value });
     let kms = json!({
@@ -207,7 +210,9 @@ fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
         "Resource": { "Fn::GetAtt": "TokenKey.Arn" },
         "Condition": { "StringEquals": context },
     });
-    assert_eq!(granted(&template, "SenderRole", "kms:"), [kms]);
+    for role in ["SenderRole", "UpkeepRole"] {
+        assert_eq!(granted(&template, role, "kms:"), std::slice::from_ref(&kms), "{role}");
+    }
     let reads = granted(&template, "WebhookRole", "secretsmanager:");
     assert_eq!(reads.len(), 1);
     assert_eq!(reads[0]["Action"], "secretsmanager:GetSecretValue");

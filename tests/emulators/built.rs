@@ -28,6 +28,7 @@ use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_meta::signature::sign;
 use spillway_service::clock::{Clock, SystemClock};
 use spillway_service::ingest::EntryKeys;
+use spillway_service::misses::MissSamples;
 use spillway_service::port::{AccountChanges, Entry, Read};
 use tokio::net::TcpListener;
 
@@ -116,6 +117,7 @@ impl Deployment {
             stack: "built".into(),
             entry_keys: EntryKeys::default(),
             retry_unknown: RetryUnknown::default(),
+            miss_samples: MissSamples::default(),
             graph: spillway_meta::graph::GraphConfig { base_url, version: GRAPH_VERSION.into() },
         };
         let account = load_accounts(None, &quotas).unwrap().remove(0);

@@ -119,11 +119,13 @@ struct LoginUrl {
 
 /// Makes a new data key.
 pub(crate) async fn new_key(place: &Where, output: Output) -> Result<()> {
-    let number = place.open().await?.wiring.keys.replace().await?;
+    let deployment = place.open().await?;
+    let number = deployment.wiring.keys.replace().await?;
+    deployment.wiring.sample_keys.replace().await?;
     output.print(&serde_json::json!({ "token_key": number }), || {
         format!(
             "data key {number} seals from now on; connect each account again to have its token \
-             under it\n"
+             under it. Samples of comments are sealed to a new key within ten minutes\n"
         )
     })
 }
@@ -225,6 +227,7 @@ impl Job {
                  an hour"
             ));
         }
+        deployment.wiring.sample_keys.ensure().await?;
         self.tell(&plan)
     }
 
@@ -247,6 +250,7 @@ impl Job {
             app_scoped: me.app_scoped.as_deref(),
         };
         deployment.admin.accounts.connect(&connection).await?;
+        deployment.wiring.sample_keys.ensure().await?;
         self.tell(&plan)
     }
 

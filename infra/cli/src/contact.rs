@@ -21,7 +21,7 @@ Example:
 
 Name the person by their id, as webhooks do (`from.id`). Their waiting sends are cancelled. Then their id is
 removed from the entries of their DMs, which expire within the hour (DynamoDB may take two days to delete
-them). A keyed hash of each comment's id stays for ten days after the comment, so that neither a repeated
+them), and samples of their comments that matched nothing are deleted. A keyed hash of each comment's id stays for ten days after the comment, so that neither a repeated
 delivery nor a backfill writes to them again. A call under way is not stopped: run the command again if it
 says so. It reads the whole table of sends, which has no index by person.")]
     Forget {
@@ -60,12 +60,14 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         "cancelled": forgotten.waiting.done,
         "under_way": forgotten.waiting.left,
         "entries": forgotten.entries,
+        "samples": forgotten.samples,
     });
     output.print(&shown, || {
         format!(
-            "cancelled: {}; forgotten: {}\n",
+            "cancelled: {}; forgotten: {}, {}\n",
             counted(forgotten.waiting.done, "waiting send"),
-            counted(forgotten.entries, "DM")
+            counted(forgotten.entries, "DM"),
+            counted(forgotten.samples, "sample")
         )
     })?;
     if forgotten.waiting.left > 0 {

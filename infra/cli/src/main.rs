@@ -16,6 +16,7 @@ mod exit;
 mod forecast;
 mod limits;
 mod logs;
+mod misses;
 mod output;
 mod progress;
 mod send;
@@ -57,7 +58,8 @@ enum Command {
     Deployment(deployment::Options),
     /// Connect an account, or replace its token and add or replace its campaigns
     Connect(connect::Options),
-    /// Make a new data key, which seals the tokens of accounts that are connected from now on
+    /// Make new keys: a data key, which seals the tokens of accounts that are connected from now on, and a
+    /// key pair that samples of comments are sealed to
     #[command(after_help = "Example:\n  spillway --deployment prod.env new-key")]
     NewKey,
     /// List, show, change, pause, resume and remove accounts
@@ -81,6 +83,8 @@ enum Command {
     Charge(charge::Options),
     /// Show what happened to accounts: holds, limits met, tokens, subscriptions
     Events(events::Options),
+    /// Show which comments matched no campaign, how many and why
+    Misses(misses::Options),
     /// Show the state of every account, what is left of its quotas, what waits and for how long
     Status(status::Options),
     /// Check everything between Meta and a sent DM, and say what to do
@@ -124,6 +128,7 @@ async fn run(Cli { command, place, output, logs }: Cli) -> Result<Ended> {
         Command::NewKey => connect::new_key(&place, output).await?,
         Command::Account(command) => account::run(command, &place, output).await?,
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
+        Command::Misses(options) => misses::run(&options, &place, output).await?,
         Command::Events(options) => events::run(&options, &place, output).await?,
         Command::Status(options) => status::run(options, &place, output).await?,
         Command::Send(command) => send::run(command, &place, output).await?,

@@ -6,15 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use spillway_cloud::token::{DataKey, KeyService, NewDataKey};
+use spillway_cloud::token::{DataKey, KeyService, NewDataKey, Purpose};
 use spillway_service::port::StoreError;
 
 /// The keys made so far; what goes for the encrypted form of one is the number it has here.
 #[derive(Default)]
 pub struct LocalKeys {
-    made: Mutex<Vec<[u8; 32]>>,
+    made: Mutex<Vec<Made>>,
     gone: AtomicBool,
 }
+
+/// A key, and what it was made for.
+type Made = (Purpose, [u8; 32]);
 
 const WHAT: &str = "the local data keys";
 
@@ -24,7 +27,7 @@ impl LocalKeys {
         self.gone.store(gone, Ordering::Relaxed);
     }
 
-    fn made(&self) -> Result<MutexGuard<'_, Vec<[u8; 32]>>, StoreError> {
+    fn made(&self) -> Result<MutexGuard<'_, Vec<Made>>, StoreError> {
         if self.gone.load(Ordering::Relaxed) {
             Err(StoreError::unavailable(WHAT, "gone"))
         } else {
@@ -32,36 +35,38 @@ impl LocalKeys {
         }
     }
 
-    /// Makes a key: itself, and what goes for its encrypted form.
-    pub(crate) fn make(&self) -> Result<([u8; 32], Vec<u8>), StoreError> {
+    /// Makes a key for `purpose`: itself, and what goes for its encrypted form.
+    pub(crate) fn make(&self, purpose: Purpose) -> Result<([u8; 32], Vec<u8>), StoreError> {
         let mut bytes = [0; 32];
         SysRng
             .try_fill_bytes(&mut bytes)
             .map_err(|error| StoreError::unavailable(WHAT, error.to_string()))?;
         let mut made = self.made()?;
-        made.push(bytes);
+        made.push((purpose, bytes));
         Ok((bytes, (made.len() - 1).to_be_bytes().to_vec()))
     }
 
-    /// The key that was given out as `encrypted`.
-    pub(crate) fn plain(&self, encrypted: &[u8]) -> Result<[u8; 32], StoreError> {
+    /// The key for `purpose` that was given out as `encrypted`.
+    pub(crate) fn plain(&self, purpose: Purpose, encrypted: &[u8]) -> Result<[u8; 32], StoreError> {
         let made = self.made()?;
         let number = encrypted.try_into().map(usize::from_be_bytes).ok();
         let detail = "not one of this stack's".to_owned();
         number
             .and_then(|number| made.get(number).copied())
+            .filter(|(of, _)| *of == purpose)
+            .map(|(_, bytes)| bytes)
             .ok_or(StoreError::Corrupt { what: WHAT, detail })
     }
 }
 
 #[async_trait]
 impl KeyService for LocalKeys {
-    async fn generate(&self) -> Result<NewDataKey, StoreError> {
-        let (bytes, encrypted) = self.make()?;
+    async fn generate(&self, purpose: Purpose) -> Result<NewDataKey, StoreError> {
+        let (bytes, encrypted) = self.make(purpose)?;
         Ok(NewDataKey { key: DataKey::new(&bytes), encrypted })
     }
 
-    async fn decrypt(&self, encrypted: &[u8]) -> Result<DataKey, StoreError> {
-        self.plain(encrypted).map(|bytes| DataKey::new(&bytes))
+    async fn decrypt(&self, purpose: Purpose, encrypted: &[u8]) -> Result<DataKey, StoreError> {
+        self.plain(purpose, encrypted).map(|bytes| DataKey::new(&bytes))
     }
 }

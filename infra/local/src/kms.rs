@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use spillway_cloud::token::KMS_CONTEXT;
+use spillway_cloud::token::Purpose;
 use spillway_service::port::StoreError;
 
 use crate::aws_json::{Refusal, Service, parse};
@@ -32,16 +32,19 @@ struct Request {
 impl Service for Kms {
     fn call(&self, target: &str, body: &[u8]) -> Result<Value, Refusal> {
         let request: Request = parse(body)?;
-        let (purpose, tokens) = KMS_CONTEXT;
         let refused = |why: String| Refusal::new("InvalidCiphertextException", why);
-        if request.encryption_context.get(purpose).is_none_or(|given| given != tokens) {
+        let is_given = |purpose: &Purpose| {
+            let (name, value) = purpose.context();
+            request.encryption_context.get(name).is_some_and(|given| given == value)
+        };
+        let Some(purpose) = Purpose::ALL.into_iter().find(is_given) else {
             return Err(refused("another encryption context".into()));
-        }
+        };
         match target {
             "TrentService.GenerateDataKey" => {
                 let gone =
                     |error: StoreError| Refusal::new("KMSInternalException", error.to_string());
-                let (plain, encrypted) = self.0.make().map_err(gone)?;
+                let (plain, encrypted) = self.0.make(purpose).map_err(gone)?;
                 Ok(json!({
                     "KeyId": KEY,
                     "CiphertextBlob": STANDARD.encode(encrypted),
@@ -51,7 +54,10 @@ impl Service for Kms {
             "TrentService.Decrypt" => {
                 let encrypted = STANDARD.decode(&request.ciphertext_blob);
                 let encrypted = encrypted.map_err(|_| refused("no base64".into()))?;
-                let plain = self.0.plain(&encrypted).map_err(|error| refused(error.to_string()))?;
+                let plain = self
+                    .0
+                    .plain(purpose, &encrypted)
+                    .map_err(|error| refused(error.to_string()))?;
                 Ok(json!({ "KeyId": KEY, "Plaintext": STANDARD.encode(plain) }))
             }
             other => Err(Refusal::unknown(other)),

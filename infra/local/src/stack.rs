@@ -29,6 +29,7 @@ use spillway_service::admin::Admin;
 use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::clock::Clock;
 use spillway_service::ingest::EntryKeys;
+use spillway_service::misses::MissSamples;
 use spillway_sqs::{LongPoll, Sqs, redrive_policy};
 use spillway_upkeep::Upkeep;
 use spillway_webhook::Webhook;
@@ -227,6 +228,7 @@ impl Stack {
                 kms_key: kms::KEY.into(),
                 stack: "local".into(),
                 retry_unknown: RetryUnknown::default(),
+                miss_samples: MissSamples::default(),
                 graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
             };
             let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));
@@ -253,6 +255,7 @@ impl Stack {
                 clock.clone(),
                 process_number()?,
             )?;
+            wiring.sample_keys.ensure().await?;
             let admin = wiring.admin();
             for account in &accounts {
                 let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));

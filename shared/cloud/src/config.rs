@@ -6,6 +6,7 @@ use std::fmt;
 use spillway_core::unknown::RetryUnknown;
 use spillway_meta::graph::GraphConfig;
 use spillway_service::ingest::EntryKeys;
+use spillway_service::misses::MissSamples;
 
 /// Where a deployment's parts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct Config {
     /// `SPILLWAY_RETRY_UNKNOWN`, 0 or 1: how often a DM is repeated that was shown not to have
     /// arrived; once by default. It is one for all accounts, since it is about what Meta does.
     pub retry_unknown: RetryUnknown,
+    /// `SPILLWAY_MISS_SAMPLES`: whether samples of comments that match nothing are kept; `on` by
+    /// default, else `off`. It is one for all accounts, so that it needs no stored form and holds
+    /// at once: whether people's words are kept is up to who runs the deployment.
+    pub miss_samples: MissSamples,
     /// `SPILLWAY_GRAPH_URL` and `SPILLWAY_GRAPH_VERSION`; Meta's own by default.
     pub graph: GraphConfig,
 }
@@ -102,6 +107,11 @@ impl Config {
                 // What is not understood must not make a surplus DM.
                 Some(text) => RetryUnknown::parse(&text).unwrap_or(RetryUnknown::Never),
             },
+            miss_samples: match get("SPILLWAY_MISS_SAMPLES").as_deref() {
+                None | Some("on") => MissSamples::Kept,
+                // What is not understood must not keep anybody's words.
+                Some(_) => MissSamples::Off,
+            },
             graph: GraphConfig {
                 base_url: get("SPILLWAY_GRAPH_URL").unwrap_or_else(|| GRAPH_URL.into()),
                 version: get("SPILLWAY_GRAPH_VERSION").unwrap_or_else(|| GRAPH_VERSION.into()),
@@ -156,6 +166,20 @@ mod tests {
         };
         assert_eq!([of(None), of(Some("1"))], [RetryUnknown::Once; 2]);
         assert_eq!([of(Some("0")), of(Some("2")), of(Some("yes"))], [RetryUnknown::Never; 3]);
+    }
+
+    #[test]
+    fn samples_are_kept_unless_they_are_turned_off_or_not_understood() {
+        let of = |value: Option<&'static str>| {
+            let get = |name: &str| match name {
+                "SPILLWAY_MISS_SAMPLES" => value.map(str::to_owned),
+                "SPILLWAY_ENTRY_KEYS" => None,
+                name => Some(name.to_lowercase()),
+            };
+            Config::read(get).unwrap().miss_samples
+        };
+        assert_eq!([of(None), of(Some("on"))], [MissSamples::Kept; 2]);
+        assert_eq!([of(Some("off")), of(Some("no"))], [MissSamples::Off; 2]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | [`config`], [`start`], [`wiring`] | environment, start of a function, the use cases wired to AWS |
 //! | [`schema`], [`dynamo`] | what is stored where, and the stores |
 //! | [`sqs`], [`dead_letters`] | the queues, and what operators do with dead letters |
-//! | [`secrets`], [`token`] | the app's secrets, and account tokens at rest |
+//! | [`secrets`], [`token`], [`sample_keys`] | the app's secrets, account tokens at rest, what seals people's words |
 //! | [`meta`] | calls to Meta with an account's token, logins |
 //! | [`http`], [`server_date`], [`failure`] | how clients of AWS reach it, the check of this process's clock, what failed |
 //! | [`telemetry`], [`emf`] | logs, metrics |
@@ -18,6 +18,7 @@ pub mod failure;
 pub mod http;
 pub mod meta;
 mod repeats;
+pub mod sample_keys;
 pub mod schema;
 pub mod secrets;
 pub mod server_date;

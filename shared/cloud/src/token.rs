@@ -2,7 +2,7 @@
 //! table encrypted under a KMS key.
 //!
 //! Data keys are numbered. The highest number seals; every one still opens what it has sealed. Only
-//! only those that seal or open need KMS: the operator's tool and the sender.
+//! those that seal or open need KMS: the operator's tool and the sender.
 //!
 //! There is one data key for the deployment, so KMS is not asked for each account. It is stored
 //! on the condition that there is none yet, and each sender decrypts it once. A token is worth
@@ -31,8 +31,33 @@ use crate::dynamo::table::{Ask, Table, Written, key};
 use crate::failure::{failure, unavailable};
 use crate::secrets::random;
 
-/// The encryption context of data keys; `template.yaml` grants KMS for nothing else.
-pub const KMS_CONTEXT: (&str, &str) = ("purpose", "account-tokens");
+/// The encryption context of the data keys that seal tokens; `template.yaml` grants KMS to functions
+/// for nothing else.
+pub const KMS_CONTEXT: (&str, &str) = (KMS_PURPOSE, "account-tokens");
+
+const KMS_PURPOSE: &str = "purpose";
+
+/// What a data key seals. KMS decrypts it for nobody who may not use the key for this purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Account tokens.
+    Tokens,
+    /// The private keys that open samples of comments.
+    Samples,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 2] = [Self::Tokens, Self::Samples];
+
+    /// Its encryption context.
+    pub const fn context(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Tokens => KMS_CONTEXT,
+            Self::Samples => (KMS_PURPOSE, "miss-samples"),
+        }
+    }
+}
 
 const OPEN: &str = "open the account's token";
 const SEAL: &str = "seal the account's token";
@@ -50,22 +75,31 @@ impl DataKey {
     }
 
     fn seal(&self, account: &AccountId, token: &SecretString) -> Result<Vec<u8>, StoreError> {
-        let failed = |detail| StoreError::unavailable(SEAL, detail);
-        let nonce: [u8; NONCE] = random().map_err(|error| failed(error.to_string()))?;
-        let payload =
-            Payload { msg: token.expose_secret().as_bytes(), aad: account.as_str().as_bytes() };
-        let sealed = self
-            .0
-            .encrypt(&Nonce::from(nonce), payload)
-            .map_err(|_| failed("the token is too long".into()))?;
-        Ok([nonce.as_slice(), &sealed].concat())
+        self.seal_bytes(account.as_str(), token.expose_secret().as_bytes())
     }
 
     fn open(&self, account: &AccountId, sealed: &[u8]) -> Option<SecretString> {
-        let (nonce, text) = sealed.split_first_chunk::<NONCE>()?;
-        let payload = Payload { msg: text, aad: account.as_str().as_bytes() };
-        let token = self.0.decrypt(&Nonce::from(*nonce), payload).ok()?;
+        let token = self.open_bytes(account.as_str(), sealed)?;
         String::from_utf8(token).map(SecretString::from).ok()
+    }
+
+    /// Seals a secret, which opens under the same name alone.
+    pub(crate) fn seal_bytes(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let failed = |detail| StoreError::unavailable(SEAL, detail);
+        let nonce: [u8; NONCE] = random().map_err(|error| failed(error.to_string()))?;
+        let payload = Payload { msg: secret, aad: name.as_bytes() };
+        let sealed = self
+            .0
+            .encrypt(&Nonce::from(nonce), payload)
+            .map_err(|_| failed("the secret is too long".into()))?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what [`Self::seal_bytes`] has sealed under this name.
+    pub(crate) fn open_bytes(&self, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, text) = sealed.split_first_chunk::<NONCE>()?;
+        let payload = Payload { msg: text, aad: name.as_bytes() };
+        self.0.decrypt(&Nonce::from(*nonce), payload).ok()
     }
 }
 
@@ -87,10 +121,10 @@ pub struct NewDataKey {
 #[async_trait]
 pub trait KeyService: Send + Sync {
     /// Makes a data key.
-    async fn generate(&self) -> Result<NewDataKey, StoreError>;
+    async fn generate(&self, purpose: Purpose) -> Result<NewDataKey, StoreError>;
 
-    /// Decrypts one.
-    async fn decrypt(&self, encrypted: &[u8]) -> Result<DataKey, StoreError>;
+    /// Decrypts one that was made for this purpose.
+    async fn decrypt(&self, purpose: Purpose, encrypted: &[u8]) -> Result<DataKey, StoreError>;
 }
 
 /// KMS.
@@ -103,13 +137,14 @@ pub struct Kms {
 
 #[async_trait]
 impl KeyService for Kms {
-    async fn generate(&self) -> Result<NewDataKey, StoreError> {
+    async fn generate(&self, purpose: Purpose) -> Result<NewDataKey, StoreError> {
+        let (name, value) = purpose.context();
         let answer = self
             .client
             .generate_data_key()
             .key_id(&self.key)
             .key_spec(DataKeySpec::Aes256)
-            .encryption_context(KMS_CONTEXT.0, KMS_CONTEXT.1)
+            .encryption_context(name, value)
             .send()
             .await
             .map_err(|error| kms_failed(SEAL, failure(error)))?;
@@ -119,13 +154,14 @@ impl KeyService for Kms {
         Ok(NewDataKey { key: data_key(SEAL, answer.plaintext)?, encrypted })
     }
 
-    async fn decrypt(&self, encrypted: &[u8]) -> Result<DataKey, StoreError> {
+    async fn decrypt(&self, purpose: Purpose, encrypted: &[u8]) -> Result<DataKey, StoreError> {
+        let (name, value) = purpose.context();
         let answer = self
             .client
             .decrypt()
             .key_id(&self.key)
             .ciphertext_blob(Blob::new(encrypted))
-            .encryption_context(KMS_CONTEXT.0, KMS_CONTEXT.1)
+            .encryption_context(name, value)
             .send()
             .await
             .map_err(|error| kms_failed(OPEN, failure(error)))?;
@@ -255,7 +291,7 @@ impl TokenKeys {
     /// Stores a new data key as `number`; when another process was first, that one's counts: what
     /// was sealed with a key that is not stored could never be opened.
     async fn add(&self, number: u32) -> Result<(u32, DataKey), StoreError> {
-        let NewDataKey { key, encrypted } = self.service.generate().await?;
+        let NewDataKey { key, encrypted } = self.service.generate(Purpose::Tokens).await?;
         let mut item = key_of(number);
         item.insert("encrypted".into(), b(encrypted));
         let put = self
@@ -278,7 +314,7 @@ impl TokenKeys {
         if let Some(key) = self.known(number) {
             return Ok((number, key));
         }
-        let key = self.service.decrypt(reader.bytes("encrypted")?).await?;
+        let key = self.service.decrypt(Purpose::Tokens, reader.bytes("encrypted")?).await?;
         self.remember(number, &key);
         Ok((number, key))
     }

@@ -10,6 +10,7 @@ use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::{Ledger, SendAdmin};
@@ -22,10 +23,11 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, EntryKeys, Ingest};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
+use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::owner::Owners;
 use spillway_service::port::{
     AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
-    EchoWatches, Graph, Journal, ReleaseQueue, Removal, SendQueue, Sends, Tokens,
+    EchoWatches, Graph, Journal, Misses, ReleaseQueue, Removal, SendQueue, Sends, Tokens,
 };
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -34,12 +36,13 @@ use tracing::warn;
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors,
-    DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoMaintenance, DynamoRemoval,
-    DynamoSends, DynamoTokens, Table,
+    DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoMaintenance, DynamoMisses,
+    DynamoRemoval, DynamoSends, DynamoTokens, Table,
 };
 use crate::emf::{self, Metrics};
 use crate::http;
 use crate::meta::graph::MetaGraph;
+use crate::sample_keys::SampleKeys;
 use crate::secrets::{SecretStore, SecretsError, SecretsManager, process_number};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
@@ -69,6 +72,10 @@ pub struct Wiring {
     pub watches: Arc<dyn EchoWatches>,
     /// How often a DM is repeated that was shown not to have arrived.
     pub retry_unknown: RetryUnknown,
+    /// Their comments that match nothing.
+    pub misses: Arc<dyn Misses>,
+    /// Whether samples of these are kept.
+    pub miss_samples: MissSamples,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
     /// Their tokens.
@@ -93,6 +100,8 @@ pub struct Wiring {
     pub account_graph: Arc<dyn AccountGraph>,
     /// The data keys of account tokens.
     pub keys: Arc<TokenKeys>,
+    /// The key pairs that samples are sealed to.
+    pub sample_keys: Arc<SampleKeys>,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
     /// The time.
@@ -200,6 +209,7 @@ impl Wiring {
     ) -> Result<Self, GraphConfigError> {
         let table = Table::new(dynamo, &config.state_table);
         let sends = Table::new(dynamo, &config.sends_table);
+        let sample_keys = SampleKeys::new(table.clone(), service.clone(), clock.clone());
         let keys = Arc::new(TokenKeys::new(table.clone(), service));
         let meter = Arc::<Meter>::default();
         let graph = GraphClient::new(config.graph.clone())?;
@@ -214,6 +224,8 @@ impl Wiring {
             cursors: Arc::new(DynamoCursors { table: table.clone() }),
             sends: sends.clone(),
             ledger: sends,
+            misses: Arc::new(DynamoMisses { table: table.clone() }),
+            miss_samples: config.miss_samples,
             journal: Arc::new(DynamoJournal { table: table.clone() }),
             tokens: Arc::new(DynamoTokens { table: table.clone() }),
             maintenance: Arc::new(DynamoMaintenance { table: table.clone() }),
@@ -234,6 +246,7 @@ impl Wiring {
             graph: graph.clone(),
             account_graph: graph,
             keys,
+            sample_keys: Arc::new(sample_keys),
             ids: Arc::new(GrantIds::new(process)),
             clock,
             check: Arc::default(),
@@ -273,6 +286,13 @@ impl Wiring {
             backlogs: self.backlogs.clone(),
             queue: self.queue.clone(),
             last_seen: self.maintenance.clone(),
+            misses: MissCounter::new(
+                self.misses.clone(),
+                self.sample_keys.clone(),
+                self.miss_samples,
+                self.ids.clone(),
+                self.clock.clone(),
+            ),
             echoes: Echoes::new(
                 self.sends.clone(),
                 self.watches.clone(),
@@ -374,6 +394,7 @@ impl Wiring {
                 tokens: self.tokens.clone(),
                 maintenance: self.maintenance.clone(),
                 backlogs: self.backlogs.clone(),
+                misses: self.misses.clone(),
                 journal: self.journal.clone(),
                 clock: self.clock.clone(),
             },
@@ -403,6 +424,7 @@ impl Wiring {
         let sends = Arc::new(SendAdmin {
             sends: self.sends.clone(),
             ledger: self.ledger.clone(),
+            misses: self.misses.clone(),
             backlogs: self.backlogs.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
@@ -435,6 +457,7 @@ impl Wiring {
                 tokens: self.tokens.clone(),
                 journal: self.journal.clone(),
             },
+            misses: MissAdmin { store: self.misses.clone(), opener: self.sample_keys.clone() },
         }
     }
 

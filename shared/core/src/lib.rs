@@ -13,6 +13,7 @@
 //! | [`send`], [`unknown`], [`stamp`], [`history`], [`journal`] | the life of a send, and what people are told |
 //! | [`once`] | how often a person and a comment are answered |
 //! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
+//! | [`misses`] | counts and samples of comments that match nothing |
 //! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
 //! | [`id`], [`seed`], [`time`], [`span`] | ids, seeds, instants and spans |
 //!
@@ -122,6 +123,7 @@ pub mod keyword;
 pub mod load;
 pub mod message;
 pub mod meta_error;
+pub mod misses;
 pub mod once;
 mod outlook;
 pub mod pace;

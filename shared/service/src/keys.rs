@@ -23,6 +23,9 @@
 //! | `person#A#P` | `unit` | when the person with the hash P was last counted |
 //! | `waiting#A` | an outbox key | an outbox batch: sends that may wait |
 //! | `backlog#S` | A | the marker of an account with waiting sends |
+//! | `misses#A` | `day#D` | how many comments of the day D matched nothing, and why |
+//! | `misses#A` | `sample#D#N` | one of them, its text sealed |
+//! | `sample-keys` | N | key pair N, which such texts are sealed to; its private key is sealed under KMS |
 //! | `journal#A` | an instant | a line of the account's journal |
 //! | `upkeep#S` | A | when upkeep visits the account, what it knows of it, and its aliases |
 //! | `alias#I` | `account` | the account that the app alone, and so Meta's requests, name I |
@@ -32,6 +35,7 @@
 //! Functions and constants for sort keys end in `sk`; the others are for partitions.
 
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
+use spillway_core::misses::Day;
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
 
@@ -46,6 +50,9 @@ pub const LEASING: &str = "app#leasing";
 
 /// The data keys that account tokens are sealed with.
 pub const DATA_KEYS: &str = "token-keys";
+
+/// The key pairs that samples of comments are sealed to.
+pub const SAMPLE_KEYS: &str = "sample-keys";
 
 /// An account's settings.
 pub const SETTINGS_SK: &str = "settings";
@@ -148,6 +155,37 @@ pub fn upkeep_shard(shard: u8) -> String {
 /// The part that holds an account's mark and its item for upkeep.
 pub fn shard_of(account: &AccountId) -> u8 {
     (seed(&[account.as_str()]) % u64::from(SHARDS)) as u8
+}
+
+/// An account's misses.
+pub fn misses(account: &AccountId) -> String {
+    format!("misses#{account}")
+}
+
+/// What the sort keys of tallies of misses begin with.
+pub const MISS_DAY_SK_PREFIX: &str = "day#";
+
+/// What the sort keys of samples of misses begin with.
+pub const MISS_SAMPLE_SK_PREFIX: &str = "sample#";
+
+/// The tally of a day.
+pub fn miss_day_sk(day: Day) -> String {
+    format!("{MISS_DAY_SK_PREFIX}{day}")
+}
+
+/// The day of a tally's sort key.
+pub fn day_of_miss_sk(sk: &str) -> Option<Day> {
+    Day::parse(sk.strip_prefix(MISS_DAY_SK_PREFIX)?)
+}
+
+/// The first sort key that a sample of a day may have.
+pub fn miss_samples_of_day_sk(day: Day) -> String {
+    format!("{MISS_SAMPLE_SK_PREFIX}{day}#")
+}
+
+/// A sample of a day, by its number.
+pub fn miss_sample_sk(day: Day, slot: usize) -> String {
+    format!("{}{slot:02}", miss_samples_of_day_sk(day))
 }
 
 /// An account's journal.

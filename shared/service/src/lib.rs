@@ -4,6 +4,7 @@
 //! | module | use case |
 //! |---|---|
 //! | [`ingest`] | a webhook delivery becomes recorded sends, each with a slot or parked |
+//! | [`misses`] | comments that match nothing are counted |
 //! | [`echo`] | messages that come back end their sends |
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
 //! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
@@ -38,6 +39,7 @@ pub mod ingest;
 pub mod keys;
 pub mod limiter;
 pub mod metrics;
+pub mod misses;
 pub mod new_limits;
 pub mod outbox_batch;
 pub mod outbox_key;

@@ -7,6 +7,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use spillway_core::id::{OnceKey, RecipientId};
+use spillway_core::once::is_forgotten;
 use spillway_core::time::Timestamp;
 
 /// The tombstones of an account.
@@ -35,6 +36,12 @@ impl Tombstones {
             return None;
         }
         self.people.get(&tombstone(&self.key, &OnceKey::person(person))).copied()
+    }
+
+    /// Whether a comment that a webhook told of at `at` is by a person who was forgotten since.
+    pub fn was_written_by(&self, person: Option<&RecipientId>, at: Timestamp) -> bool {
+        let forgotten_at = person.and_then(|person| self.person(person));
+        forgotten_at.is_some_and(|forgotten_at| is_forgotten(forgotten_at, at, false))
     }
 
     /// Whether a send of somebody who was forgotten had this key.

@@ -26,6 +26,7 @@ pub mod backlogs;
 pub mod budgets;
 pub mod deletions;
 pub mod ledger;
+pub mod misses;
 pub mod queues;
 pub mod sends;
 
@@ -40,7 +41,7 @@ use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
     AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
-    MaintenanceSchedule, ReleaseQueue, Removal, SendQueue, Sends,
+    MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -72,6 +73,8 @@ pub struct Ports {
     pub deletions: Arc<dyn Deletions>,
     /// The app-scoped ids of accounts.
     pub aliases: Arc<dyn Aliases>,
+    /// Comments that matched nothing.
+    pub misses: Arc<dyn Misses>,
     /// Upkeep's list.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// The time.
@@ -136,6 +139,14 @@ macro_rules! cases {
             ledger: [
                 a_failed_send_waits_again_once,
                 a_forgotten_person_is_named_by_no_entry,
+            ],
+            misses: [
+                a_days_misses_are_written_on_their_version_alone,
+                tallies_are_listed_from_a_day_on,
+                a_slot_keeps_the_lowest_rank,
+                old_samples_are_not_shown,
+                a_forgotten_person_has_no_samples,
+                of_a_deleted_account_no_miss_is_left,
             ],
             queues: [
                 every_message_is_answered_for_and_arrives_once,

@@ -7,7 +7,9 @@
 
 mod past;
 mod ports;
+mod sealer;
 pub mod tables;
 
 pub use self::past::Past;
 pub use self::ports::{Did, Ports, Requests, World};
+pub use self::sealer::Sealer;

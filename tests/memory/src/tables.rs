@@ -9,6 +9,7 @@ use std::ops::Bound;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::misses::{Day, MissDay};
 use spillway_core::once::Answers;
 use spillway_core::pace::Cursor;
 use spillway_core::send::{Address, Lane, Outcome, PendingSend, StandIn, Step};
@@ -18,7 +19,7 @@ use spillway_service::admin::sends::{State as Stands, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    BacklogMarker, Closed, DUE_AHEAD, Entry, Moved, NewSend, Person, Recorded, Saved,
+    BacklogMarker, Closed, DUE_AHEAD, Entry, Moved, NewSend, Person, Recorded, Saved, StoredSample,
 };
 use spillway_service::send_task::SendTask;
 
@@ -40,6 +41,10 @@ pub struct Tables {
     pub cursors: BTreeMap<AccountId, Cursor>,
     /// Watches for echoes, by account.
     pub watches: BTreeMap<AccountId, EchoWatch>,
+    /// Tallies of misses, by account and day.
+    pub miss_days: BTreeMap<(AccountId, Day), MissDay>,
+    /// Samples of misses, by account, day and slot.
+    pub miss_samples: BTreeMap<(AccountId, Day, usize), StoredSample>,
     /// Entries, one a send.
     pub entries: BTreeMap<SendId, Recording>,
     /// What people were answered, by account and person. It lies in one item with the entry of the
@@ -215,6 +220,16 @@ impl Versioned for EchoWatch {
     }
 }
 
+impl Versioned for MissDay {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn grant(&self) -> GrantId {
+        self.grant
+    }
+}
+
 /// Whether `next` may be written in the place of `current`: it must be the version before. A failed
 /// condition that shows the write's own grant is that write, tried again.
 fn condition<T: Versioned>(current: Option<&T>, next: &T) -> Condition<T> {
@@ -235,16 +250,16 @@ enum Condition<T> {
 }
 
 /// Writes `next` into a table where its version allows it.
-pub fn save<T: Versioned>(
-    table: &mut BTreeMap<AccountId, T>,
-    account: &AccountId,
+pub fn save<K: Ord + Clone, T: Versioned>(
+    table: &mut BTreeMap<K, T>,
+    key: &K,
     next: &T,
 ) -> Saved<T> {
-    match condition(table.get(account), next) {
+    match condition(table.get(key), next) {
         Condition::Failed(current) => return Saved::Conflict(current),
         Condition::Written => {}
         Condition::Holds => {
-            table.insert(account.clone(), next.clone());
+            table.insert(key.clone(), next.clone());
         }
     }
     Saved::Done

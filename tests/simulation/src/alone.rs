@@ -15,7 +15,7 @@ use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
     AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
-    MaintenanceSchedule, ReleaseQueue, Removal, SendQueue, Sends,
+    MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -62,6 +62,7 @@ impl Alone {
         + Deletions
         + Aliases
         + MaintenanceSchedule
+        + Misses
         + use<>,
     > {
         Arc::new(Ports(self.host.clone()))

@@ -2,6 +2,7 @@
 
 mod echoes;
 mod lambda;
+mod misses;
 mod others;
 mod prices;
 mod report;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use spillway_memory::Ports;
+use spillway_memory::{Ports, Sealer};
 use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::SendAdmin;
@@ -18,6 +19,7 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{EntryKeys, Ingest, Warm};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
+use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::port::{Accounts, Budgets, Cursors, Sends};
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -164,6 +166,13 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         backlogs: ports.clone(),
         queue: host.clone(),
         last_seen: ports.clone(),
+        misses: MissCounter::new(
+            ports.clone(),
+            Arc::new(Sealer),
+            MissSamples::Kept,
+            ids.clone(),
+            clock.clone(),
+        ),
         echoes: Echoes::new(
             sends.clone(),
             ports.clone(),
@@ -185,6 +194,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             let send_admin = Arc::new(SendAdmin {
                 sends: sends.clone(),
                 ledger: sabotage.ledger(host.clone()),
+                misses: ports.clone(),
                 backlogs: ports.clone(),
                 ids: ids.clone(),
                 clock: clock.clone(),
@@ -217,6 +227,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     tokens: ports.clone(),
                     journal: ports.clone(),
                 },
+                misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
             }))
         }
         Function::Upkeep => Work::Upkeep(Upkeeper {
@@ -234,6 +245,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                 tokens: ports.clone(),
                 maintenance: sabotage.maintenance(host.clone()),
                 backlogs: ports.clone(),
+                misses: ports.clone(),
                 journal: ports.clone(),
                 clock: clock.clone(),
             },

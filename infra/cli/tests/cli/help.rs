@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use crate::stand::{Ran, program};
 
-pub(crate) const COMMANDS: [&str; 41] = [
+pub(crate) const COMMANDS: [&str; 42] = [
     "",
     "deployment",
     "connect",
@@ -43,6 +43,7 @@ pub(crate) const COMMANDS: [&str; 41] = [
     "contact forget",
     "doctor",
     "events",
+    "misses",
     "status",
     "forecast",
     "completions",

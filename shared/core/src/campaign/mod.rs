@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, Verdict};
+pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, NearMiss, Verdict};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;

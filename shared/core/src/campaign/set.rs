@@ -118,25 +118,43 @@ impl Campaigns {
     /// its place, a pause or an exception, is nearer than a campaign with a keyword that almost is
     /// in the comment. Those that take every comment come last.
     pub fn nearest(&self, candidate: &Candidate<'_>) -> Option<(&Campaign, Near<'_>)> {
-        let comment = Comment::new(candidate.text);
-        let mut nearest: Option<(usize, &Campaign, Near<'_>)> = None;
+        self.nearest_in(candidate, &Comment::new(candidate.text))
+            .map(|NearMiss { campaign, near, .. }| (campaign, near))
+    }
+
+    /// Returns the same for a comment that is folded already, with the keyword that came nearest.
+    pub fn nearest_in(&self, candidate: &Candidate<'_>, comment: &Comment) -> Option<NearMiss<'_>> {
+        let mut nearest: Option<(usize, NearMiss<'_>)> = None;
         for ready in &self.0 {
-            let Verdict::Misses(miss) = ready.verdict(candidate, &comment) else { return None };
-            let (distance, near) = match miss {
-                Miss::NoKeyword => match ready.near(&comment) {
-                    Some((distance, keyword)) => (distance + 1, Near::Almost(keyword)),
+            let Verdict::Misses(miss) = ready.verdict(candidate, comment) else { return None };
+            let (distance, near, keyword) = match miss {
+                Miss::NoKeyword => match ready.near(comment) {
+                    Some((distance, word)) => (distance + 1, Near::Almost(word), Some(word)),
                     None => continue,
                 },
-                Miss::But(but) if ready.keywords.is_empty() => (usize::MAX, Near::But(but)),
-                Miss::But(_) if ready.keyword_in(&comment).is_none() => continue,
-                Miss::But(but) => (0, Near::But(but)),
+                Miss::But(but) if ready.keywords.is_empty() => (usize::MAX, Near::But(but), None),
+                Miss::But(but) => match ready.keyword_in(comment) {
+                    Some(word) => (0, Near::But(but), Some(word)),
+                    None => continue,
+                },
             };
             if nearest.as_ref().is_none_or(|(least, ..)| distance < *least) {
-                nearest = Some((distance, &ready.campaign, near));
+                nearest = Some((distance, NearMiss { campaign: &ready.campaign, keyword, near }));
             }
         }
-        nearest.map(|(_, campaign, near)| (campaign, near))
+        nearest.map(|(_, miss)| miss)
     }
+}
+
+/// The campaign that came nearest to wanting a comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NearMiss<'a> {
+    /// The campaign.
+    pub campaign: &'a Campaign,
+    /// Its keyword that the comment contains, or almost does. `None` if it takes every comment.
+    pub keyword: Option<&'a str>,
+    /// What it missed.
+    pub near: Near<'a>,
 }
 
 /// Whether a campaign wants a comment.

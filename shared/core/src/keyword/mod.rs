@@ -105,6 +105,11 @@ impl Comment {
         built.get_or_init(|| Form::new(&self.atoms, detail))
     }
 
+    /// The comment as it is compared: folded, with its emoji and without its punctuation.
+    pub fn folded(&self) -> &str {
+        self.form(Detail::Symbols).as_str()
+    }
+
     /// Whether this comment contains a keyword.
     pub fn has(&self, keyword: &Keyword, matching: Matching) -> bool {
         if keyword.is_empty() {

@@ -164,6 +164,7 @@ impl AccountAdmin {
             tokens: self.tokens.clone(),
             maintenance: self.maintenance.clone(),
             backlogs: self.backlogs.clone(),
+            misses: self.sends.misses.clone(),
             journal: self.journal.clone(),
             clock: self.clock.clone(),
         }

@@ -12,6 +12,7 @@
 //! | [`matching`] | tells which campaign would answer a comment, and why |
 //! | [`sends`], [`send_view`], [`wait`] | finds, cancels, retries and forgets sends, shows them and why they wait |
 //! | [`dead_letters`] | moves dead letters back, or drops them |
+//! | [`misses`] | shows which comments matched nothing, and why |
 //! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
 
 pub mod accounts;
@@ -21,6 +22,7 @@ pub mod dead_letters;
 pub mod events;
 mod instant;
 pub mod matching;
+pub mod misses;
 pub mod overview;
 pub mod plan;
 mod refusal;
@@ -37,6 +39,7 @@ use spillway_core::id::AccountId;
 
 use self::accounts::AccountAdmin;
 pub use self::instant::rfc3339;
+use self::misses::MissAdmin;
 use self::overview::Overviews;
 pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
@@ -50,6 +53,8 @@ pub struct Admin {
     pub sends: Arc<SendAdmin>,
     /// What accounts are doing.
     pub overviews: Overviews,
+    /// Comments that matched nothing.
+    pub misses: MissAdmin,
 }
 
 /// Why something was not done.

@@ -21,7 +21,9 @@ use tracing::{info, warn};
 use super::{Admin, AdminError};
 use crate::clock::Clock;
 use crate::owner::{is_new_login, match_requests};
-use crate::port::{Backlogs, Deletions, Journal, MaintenanceSchedule, Removal, StoreError, Tokens};
+use crate::port::{
+    Backlogs, Deletions, Journal, MaintenanceSchedule, Misses, Removal, StoreError, Tokens,
+};
 use crate::versioned::Races;
 
 const DELETE: &str = "delete the account";
@@ -42,6 +44,8 @@ pub struct Remover {
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// Marks of accounts with waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
+    /// Their comments that matched nothing.
+    pub misses: Arc<dyn Misses>,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
     /// The time.
@@ -68,6 +72,10 @@ impl Remover {
             let marked = self.backlogs.marked().await?;
             if marked.iter().any(|(marked, _)| marked == account) {
                 return self.backlogs.wake(account, self.clock.now()).await;
+            }
+            // What a process has written that still remembered the account.
+            if self.removal.revision(account).await?.is_none() {
+                self.misses.delete(account).await?;
             }
             self.removal.expire_counters(account, self.clock.now()).await?;
             self.close(account).await
@@ -129,7 +137,11 @@ impl Remover {
         if seen.is_some() {
             self.backlogs.wake(account, self.clock.now()).await?;
         }
-        self.removal.remove(account, seen).await
+        let is_out = self.removal.remove(account, seen).await?;
+        if is_out {
+            self.misses.delete(account).await?;
+        }
+        Ok(is_out)
     }
 
     /// Notes that the deletions that were asked for are done, and takes the account off upkeep's

@@ -24,7 +24,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
-use crate::port::{Backlogs, Entry, Read, Sends, StoreError};
+use crate::port::{Backlogs, Entry, Misses, Read, Sends, StoreError};
 use crate::send_task::SendTask;
 
 /// A stored send: its entry, and the send itself while it waits.
@@ -162,6 +162,8 @@ pub struct Forgotten {
     pub waiting: CancelledAll,
     /// Entries of DMs to them that name them no more.
     pub entries: usize,
+    /// Samples of comments that matched nothing, which are deleted.
+    pub samples: usize,
 }
 
 /// How many were cancelled, and how many were not because a call of theirs may be under way.
@@ -208,6 +210,8 @@ pub struct SendAdmin {
     pub sends: Arc<dyn Sends>,
     /// All sends that are still known, ended ones too.
     pub ledger: Arc<dyn Ledger>,
+    /// Comments that matched nothing.
+    pub misses: Arc<dyn Misses>,
     /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
     /// Ids for keys.
@@ -483,7 +487,7 @@ impl SendAdmin {
 
     /// Forgets a person: cancels the sends that wait for them, then removes their ids from the
     /// entries of sends that have ended. These entries, and the person's own item, expire within the
-    /// hour. Tombstones take their place, so that no repeated delivery and no backfill matches
+    /// hour. Samples of their comments are deleted. Tombstones take their place, so that no repeated delivery and no backfill matches
     /// what the person wrote before. `progress` is told of entries that were looked at.
     ///
     /// # Errors
@@ -497,6 +501,7 @@ impl SendAdmin {
         self.check.require("forget a person")?;
         let began = self.clock.now();
         self.ledger.write_person_tombstone(account, person, began).await?;
+        let samples = self.misses.forget(account, person).await?;
         let waited = Mutex::new(BTreeSet::new());
         let is_theirs = |send: &PendingSend| {
             let is_theirs = send.to.recipient() == Some(person);
@@ -540,7 +545,7 @@ impl SendAdmin {
             }
         }
         self.ledger.forget_unit(account, person).await?;
-        Ok(Forgotten { waiting, entries })
+        Ok(Forgotten { waiting, entries, samples })
     }
 
     /// Empties a person's item of what they were answered, and gives the sends that it named. The item

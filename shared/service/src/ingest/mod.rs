@@ -41,6 +41,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::echo::{Echoed, Echoes};
 use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
+use crate::misses::MissCounter;
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
 use crate::port::{
@@ -97,6 +98,8 @@ pub struct Ingest {
     pub queue: Arc<dyn SendQueue>,
     /// Notes that webhooks come.
     pub last_seen: Arc<dyn LastSeen>,
+    /// Counts comments that no campaign wants.
+    pub misses: MissCounter,
     /// Ends sends whose messages come back.
     pub echoes: Echoes,
     /// Ids for writes.
@@ -286,6 +289,9 @@ impl Ingest {
                     Err(error) => again = again.or(Some(error)),
                 }
             }
+            if self.clock.now() <= last_begin {
+                self.misses.write_due(&self.account_cache).await;
+            }
             // What is told of each send, and the metrics, say this at less cost.
             debug!(
                 queued = total.queued,
@@ -442,6 +448,9 @@ impl Ingest {
         recorded?;
         // Whether what no campaign wants is to be dropped is not known.
         looked?;
+        if source == Source::Webhook {
+            self.misses.count(&account, &unwanted, now);
+        }
         Ok(counts)
     }
 

@@ -10,6 +10,7 @@ mod accounts;
 mod budgets;
 mod echoes;
 mod graph;
+mod misses;
 mod removal;
 mod sends;
 mod upkeep;
@@ -18,6 +19,7 @@ pub use self::accounts::{AccountChanges, Accounts, KeptToken, NextToken, Tokens}
 pub use self::budgets::{AppBudgets, Budgets, Cursors, Moved};
 pub use self::echoes::EchoWatches;
 pub use self::graph::{AccountGraph, Graph};
+pub use self::misses::{Misses, SampleOpener, SampleSealer, SealedText, StoredSample};
 pub use self::removal::{Deletion, Deletions, Removal, UnmatchedRequest};
 pub use self::sends::{
     BacklogMarker, Backlogs, Closed, DUE_AHEAD, Entry, Lookup, MARK_KEPT, NewSend, Person, Queued,

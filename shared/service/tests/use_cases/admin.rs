@@ -16,12 +16,13 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
 use spillway_core::send::{Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
-use spillway_memory::Ports;
+use spillway_memory::{Ports, Sealer};
 
 use crate::world::{DAY, HOUR, START, World, id, token};
 use spillway_service::accounts_file::{NewAccount, parse};
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::connect::{Connection, NewSettings};
+use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::sends::{Ledger, Part, RetryError, SendAdmin, Stored};
 use spillway_service::admin::{Admin, AdminError};
@@ -162,6 +163,7 @@ fn admin(world: &Arc<World>) -> Admin {
     let sends = Arc::new(SendAdmin {
         sends: Arc::new(NoSends),
         ledger: Arc::new(NoSends),
+        misses: ports.clone(),
         backlogs: ports.clone(),
         ids: Arc::new(GrantIds::new(1)),
         clock: world.clone(),
@@ -194,6 +196,7 @@ fn admin(world: &Arc<World>) -> Admin {
             tokens: ports.clone(),
             journal: ports.clone(),
         },
+        misses: MissAdmin { store: ports, opener: Arc::new(Sealer) },
     }
 }
 

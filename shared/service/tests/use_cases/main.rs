@@ -3,6 +3,7 @@
 
 mod admin;
 mod limiter;
+mod misses;
 mod owner;
 mod upkeep;
 mod world;

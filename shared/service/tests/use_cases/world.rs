@@ -345,6 +345,7 @@ impl World {
             tokens: ports.clone(),
             maintenance: ports.clone(),
             backlogs: ports.clone(),
+            misses: ports.clone(),
             journal: ports,
             clock: self.clone(),
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::echoes;
+use super::misses;
 use super::others::Other;
 use super::prices::Prices;
 use super::usage::{Bill, Usage};
@@ -22,6 +23,11 @@ pub struct Report {
     pub standing_a_month: Bill,
     /// USD for the echoes of a million DMs, which come beside: each in a delivery of its own.
     pub echoes: Bill,
+    /// USD that a million comments which match nothing cost beside their deliveries, if each is the
+    /// only one of its minute.
+    pub misses: Bill,
+    /// The same, on a post that goes viral.
+    pub viral_misses: Bill,
     /// What others do.
     pub others: Vec<OtherColumn>,
     /// What it should cost at most.
@@ -71,6 +77,10 @@ const VIRAL_MAX: f64 = 8.0;
 /// USD that the echoes of a million DMs may cost.
 const ECHOES_MAX: f64 = 0.6;
 
+/// USD that a million comments which match nothing may cost.
+const MISSES_MAX: f64 = 2.5;
+const VIRAL_MISSES_MAX: f64 = 0.1;
+
 /// What three days of waiting may cost beside none.
 const WAITING_MAX: f64 = 1.1;
 
@@ -93,9 +103,13 @@ impl Report {
         };
         let others = Other::ALL.into_iter().flat_map(of_other).collect();
         let echoes = Bill::of(&(echoes::usage() * MILLION), &prices);
+        let misses = Bill::of(&(misses::alone() * MILLION), &prices);
+        let viral_misses = Bill::of(&(misses::viral() * MILLION), &prices);
         let mut targets = targets(&workloads);
         targets.push(target("the echoes of a million DMs, USD", ECHOES_MAX, echoes.total));
-        Self { prices, workloads, standing_a_month, echoes, others, targets }
+        targets.push(target("a million misses, each alone, USD", MISSES_MAX, misses.total));
+        targets.push(target("a million misses, viral, USD", VIRAL_MISSES_MAX, viral_misses.total));
+        Self { prices, workloads, standing_a_month, echoes, misses, viral_misses, others, targets }
     }
 }
 
@@ -165,6 +179,12 @@ impl fmt::Display for Report {
         for (name, usd) in self.standing_a_month.lines().into_iter().filter(|(_, usd)| *usd > 0.0) {
             writeln!(f, "  {name:<26} {usd:>8.3}")?;
         }
+        writeln!(
+            f,
+            "\nA million comments that match nothing, beside their deliveries: {:.2} USD if each \
+             is the only one of its minute, {:.2} on a viral post.",
+            self.misses.total, self.viral_misses.total
+        )?;
         self.write_others(f)?;
         writeln!(f, "\nTargets")?;
         for Target { name, ceiling, measured, is_kept } in &self.targets {

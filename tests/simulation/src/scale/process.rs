@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use spillway_core::unknown::RetryUnknown;
+use spillway_memory::Sealer;
 use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck};
@@ -13,6 +14,7 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{EntryKeys, Ingest, Warm};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
+use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::release::Release;
 
 use super::ports::Ports;
@@ -60,6 +62,13 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
             ids.clone(),
             clock.clone(),
             meter.clone(),
+        ),
+        misses: MissCounter::new(
+            ports.clone(),
+            Arc::new(Sealer),
+            MissSamples::Kept,
+            ids.clone(),
+            clock.clone(),
         ),
         last_seen: ports,
         ids,

@@ -65,6 +65,8 @@ fn no_count_is_above_its_bound_and_the_bill_follows_from_the_counts() {
     let echoes = number(&report["echoes"]["total"]);
     assert!((0.2..=0.6).contains(&echoes), "{echoes} USD for the echoes of a million DMs");
     assert_eq!(number(&report["echoes"]["dynamodb_writes"]), 0.0);
+    let [alone, viral] = ["misses", "viral_misses"].map(|of| number(&report[of]["total"]));
+    assert!(viral < 0.1 && (1.0..2.5).contains(&alone), "{alone} and {viral} USD for misses");
     // A single account does not pay for what all share.
     assert_eq!(number(&columns[3]["bill"]["scheduler"]), 0.0);
     assert!(number(&columns[0]["bill"]["scheduler"]) > 0.0);

@@ -1,0 +1,43 @@
+//! What comments cost that match nothing, beside their deliveries.
+
+use super::lambda::{gb_seconds, millis};
+use super::others::store;
+use super::usage::Usage;
+use crate::process::Function;
+
+/// Write units of a tally with a day's usual kinds of miss: at most 2 kB.
+const TALLY: f64 = 2.0;
+
+/// Write units of a sample, which is below 1 kB but for texts of many bytes.
+const SAMPLE: f64 = 1.0;
+
+/// A post that goes viral: comments an hour that match nothing, and the processes that are told of
+/// them.
+const VIRAL: f64 = 100_000.0;
+const PROCESSES: f64 = 20.0;
+
+/// Samples that are replaced by others of a lower rank until the hour is over: 20 of a keyword, and
+/// `20 * ln(n / 20)` more.
+const VIRAL_SAMPLES: f64 = 200.0;
+
+/// Writes in an hour of a process.
+const WRITES: f64 = 60.0;
+
+/// A miss that is written by itself, as the only one of its minute: a tally is read, and written
+/// with a sample, one after the other.
+pub(super) fn alone() -> Usage {
+    let waited = 3.0 * store() as f64;
+    let lasts = millis(Function::Webhook, 0.0, waited, 3.0);
+    Usage {
+        write_units: TALLY + SAMPLE,
+        read_units: 0.5,
+        gb_seconds: gb_seconds(Function::Webhook, lasts),
+        ..Usage::default()
+    }
+}
+
+/// A miss on a post that goes viral: its part of what each process writes once a minute.
+pub(super) fn viral() -> Usage {
+    let writes = PROCESSES * WRITES / VIRAL;
+    Usage { write_units: writes * TALLY + VIRAL_SAMPLES / VIRAL * SAMPLE, ..alone() * writes }
+}
