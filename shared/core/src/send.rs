@@ -161,6 +161,15 @@ pub enum CampaignStep {
 }
 
 impl CampaignStep {
+    /// The word for it, as stored forms have it; `None` for the first message, which they leave out.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Opening => None,
+            Self::PublicReply => Some("public_reply"),
+            Self::PublicFallback => Some("public_fallback"),
+        }
+    }
+
     /// Whether stored forms leave it out.
     pub fn is_opening(&self) -> bool {
         matches!(self, Self::Opening)
@@ -829,6 +838,13 @@ mod tests {
             let action = class.named_action();
             assert_eq!(action.is_some(), class == Class::ANSWER);
             assert_eq!(Class::from_stored(class.lane, action), class);
+        }
+    }
+
+    #[test]
+    fn steps_have_the_names_that_are_stored() {
+        for step in [CampaignStep::PublicReply, CampaignStep::PublicFallback] {
+            assert_eq!(serde_json::to_value(step).unwrap().as_str(), step.name());
         }
     }
 
