@@ -21,6 +21,7 @@ mod loopback;
 mod observe;
 mod operate;
 mod privileges;
+mod public_replies;
 mod recursion;
 mod release;
 mod secrets;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
 use serde::{Serialize, Serializer};
+use spillway_core::id::OnceKey;
 use spillway_core::send::{FailReason, Outcome, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
 use spillway_graph::Limits;
@@ -270,7 +271,11 @@ impl Entry {
 impl Entries {
     fn count(all: &[Entry]) -> Result<Self> {
         let mut entries = Self::default();
-        for entry in all {
+        // Public replies are no DMs.
+        let is_public = |entry: &&Entry| {
+            entry.id.split_once('/').is_some_and(|(_, key)| OnceKey::new(key).is_public_reply())
+        };
+        for entry in all.iter().filter(|entry| !is_public(entry)) {
             let count = match entry.state.as_str() {
                 "sent" => &mut entries.sent,
                 "waiting" => &mut entries.waiting,
