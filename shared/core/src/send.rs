@@ -572,6 +572,9 @@ pub enum NoRetry {
              second one"
     )]
     Message,
+    /// Nothing keeps a second reply from being made.
+    #[error("it is a public reply: Meta takes a second one below the comment")]
+    PublicReply,
     /// Meta's answer is final.
     #[error("Meta refuses a private reply to this comment for good: it has one, or is too old")]
     Refused,
@@ -599,6 +602,9 @@ impl Outcome {
             Self::Expired => return Err(NoRetry::Late),
             Self::Cancelled { .. } => return Err(NoRetry::Cancelled),
         };
+        if action == Action::PublicReply {
+            return Err(NoRetry::PublicReply);
+        }
         if !action.is_private_reply() {
             return Err(NoRetry::Message);
         }
