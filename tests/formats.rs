@@ -25,7 +25,7 @@ use spillway_core::profile::Profile;
 use spillway_core::quota::Limit;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::{
-    Address, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage,
+    Address, CampaignStep, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage,
 };
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
@@ -364,8 +364,15 @@ async fn stored_sends_and_marks_keep_their_form() {
         let stored = ledger.find(&send_id(item)).await.unwrap().unwrap();
         // Since sends say what call they make, those whose lane does not tell name it.
         let is_answer = item.contains_key("action");
-        assert_eq!(stored.class, if is_answer { Class::ANSWER } else { Class::PRIVATE_REPLY });
-        assert_eq!(stored.content, Content::opening(text(item, "campaign").as_str()));
+        let opening = Content::opening(text(item, "campaign").as_str());
+        if item.contains_key("step") {
+            let step = CampaignStep::PublicReply;
+            assert_eq!(stored.class, Class::PUBLIC_REPLY);
+            assert_eq!(stored.content, Content { step, ..opening });
+        } else {
+            assert_eq!(stored.class, if is_answer { Class::ANSWER } else { Class::PRIVATE_REPLY });
+            assert_eq!(stored.content, opening);
+        }
         world.remove(item).await;
         match &stored.state {
             State::Waiting(send) => {

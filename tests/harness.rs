@@ -20,7 +20,7 @@ use spillway_local::fault_injector::KillPoint;
 use spillway_local::report::Report;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack, queues};
-use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -506,6 +506,25 @@ impl Graph for Listening {
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         self.0.message(account, recipient, text, metadata, timeout).await
+    }
+
+    async fn public_reply(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Answered<Sent>, CallError> {
+        self.0.public_reply(account, comment, text, timeout).await
+    }
+
+    async fn replies(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        self.0.replies(account, comment, timeout).await
     }
 
     async fn comment_timestamp(

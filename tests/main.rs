@@ -23,6 +23,7 @@ mod observe;
 mod once;
 mod operate;
 mod privileges;
+mod public_replies;
 mod recursion;
 mod release;
 mod secrets;

@@ -58,9 +58,9 @@ const AT_START: [(Function, &str, &str); 5] = [
 ];
 
 /// What functions ask of the state table in cases that [`everything`] does not play: requests of
-/// owners, holds of the app, people with windows of their own, renewed tokens, and entries of
-/// journals. Other tests do, and check that it is allowed.
-const RARELY: [(Function, &str, &str); 14] = [
+/// owners, holds of the app, people with windows of their own, renewed tokens, entries of journals,
+/// and public replies. Other tests do, and check that it is allowed.
+const RARELY: [(Function, &str, &str); 15] = [
     (Function::Webhook, "dynamodb:GetItem", "account#*"),
     (Function::Webhook, "dynamodb:GetItem", "alias#*"),
     (Function::Webhook, "dynamodb:GetItem", "deletion#*"),
@@ -70,12 +70,18 @@ const RARELY: [(Function, &str, &str); 14] = [
     (Function::Sender, "dynamodb:GetItem", "person#*"),
     (Function::Sender, "dynamodb:PutItem", "person#*"),
     (Function::Sender, "dynamodb:PutItem", "journal#*"),
+    (Function::Sender, "dynamodb:PutItem", "waiting#*"),
     (Function::Upkeep, "dynamodb:UpdateItem", "account#*"),
     (Function::Upkeep, "dynamodb:GetItem", "token-keys"),
     (Function::Upkeep, "dynamodb:PutItem", "app"),
     (Function::Upkeep, "dynamodb:GetItem", "deletion#*"),
     (Function::Upkeep, "dynamodb:DeleteItem", "unmatched#*"),
 ];
+
+/// What functions ask of the table of sends where a campaign replies in public. `public_replies` plays
+/// it, and checks that it is allowed.
+const IN_PUBLIC: [(Function, &str); 2] =
+    [(Function::Sender, "dynamodb:PutItem"), (Function::Release, "dynamodb:PutItem")];
 
 /// What Lambda asks for in the function's name to record a trace, where it is asked to. Traces have
 /// no name of their own.
@@ -186,6 +192,9 @@ fn used_beside(template: &Value) -> BTreeSet<Permission> {
             add_of(action, "StateTable", partition);
         }
         let mut add = |action: &str, resource: &str| add_of(action, resource, "");
+        for (_, action) in IN_PUBLIC.into_iter().filter(|(of, ..)| *of == function) {
+            add(action, "SendsTable");
+        }
         for (_, action, resource) in IN_PROCESS.into_iter().filter(|(of, ..)| *of == function) {
             add(action, resource);
         }

@@ -17,7 +17,9 @@ use spillway_meta::graph::{Answered, Sent};
 use spillway_service::ingest::{MessageLane, NewMessage};
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{
+    Closed, EndGuard, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError,
+};
 use spillway_service::release::OVERDUE;
 use spillway_service::send_task::SendTask;
 
@@ -436,6 +438,17 @@ impl Sends for Lagging {
         note: StepNote<'_>,
     ) -> Result<bool, StoreError> {
         self.0.finish(task, outcome, note).await
+    }
+
+    async fn finish_followed(
+        &self,
+        task: &SendTask,
+        outcome: &Outcome,
+        note: StepNote<'_>,
+        guard: EndGuard,
+        follower: &NewSend,
+    ) -> Result<bool, StoreError> {
+        self.0.finish_followed(task, outcome, note, guard, follower).await
     }
 
     async fn close(

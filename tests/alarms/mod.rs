@@ -22,7 +22,7 @@ use spillway_graph::{Fault, FaultKind};
 use spillway_local::clock::SteppedClock;
 use spillway_local::fault_injector::{Function, Outage, Service};
 use spillway_local::stack::queues;
-use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -223,6 +223,25 @@ impl Graph for CutOff {
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         self.0.message(account, recipient, text, metadata, timeout).await
+    }
+
+    async fn public_reply(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Answered<Sent>, CallError> {
+        self.0.public_reply(account, comment, text, timeout).await
+    }
+
+    async fn replies(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        self.0.replies(account, comment, timeout).await
     }
 
     async fn comment_timestamp(

@@ -131,8 +131,11 @@ A file:
   replies = \"top_level\"           # or \"all\": comments below other comments too
   once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each
   once_for = \"90d\"               # how long that counts
-  overflow = \"oldest_first\"       # or \"newest_first\", when not all can go in time
+  overflow = \"oldest_first\"       # or \"newest_first\", \"public_reply\", when not all can go in time
   messages = [\"Hi {username|there}! https://example.com/guide\"]
+  public_replies = [\"Sent you a DM, {username|you}!\"]   # after the DM has landed; leave out for none
+  public_share = 0.3              # to this share of them; leave out for all
+  public_fallback = [\"{username|Hi}, please write me GUIDE\"]   # Meta has refused the DM for good
 
 Its accounts must be connected. `profile`, `terms` and [[profile]] are applied if the file names them, and
 otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason

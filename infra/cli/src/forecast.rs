@@ -79,7 +79,7 @@ pub(crate) struct Options {
 enum Order {
     OldestFirst,
     NewestFirst,
-    /// Oldest first; the others get a public reply (campaigns cannot do this yet)
+    /// Oldest first; those that have become too late get a public reply
     PublicReply,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, CommentId};
 use spillway_core::time::Timestamp;
 
 use super::world::{Comment, Refusal, Words};
@@ -41,6 +41,11 @@ impl Reply {
     pub(super) fn accepted(recipient: &str, message: &str) -> Self {
         let body = json!({ "recipient_id": recipient, "message_id": message });
         Self::json(200, body.to_string())
+    }
+
+    /// Status 200 with the id of a public reply.
+    pub(super) fn replied(reply: &CommentId) -> Self {
+        Self::json(200, json!({ "id": reply.as_str() }).to_string())
     }
 
     /// Status 200 with those fields of a comment, and its id.
@@ -270,6 +275,9 @@ impl GraphError {
             Refusal::NoSuchObject => Self::no_such_object(object),
             Refusal::NotAnswerable => {
                 Self::new(400, 100, "The comment is invalid for a private reply").subcode(2_534_025)
+            }
+            Refusal::NotRepliable => {
+                Self::new(400, 100, "Nobody can reply to this comment").of_instagram()
             }
             Refusal::NoSuchPerson => {
                 Self::new(400, 100, "No matching Instagram user").subcode(2_534_014)

@@ -28,4 +28,4 @@ pub use messages::{EchoDelivery, SentMessage};
 pub use server::serve;
 pub use sim::{GraphConfig, GraphSim};
 pub use spillway_judge::{Action, CallRecord, Counted, Limit, Limits, Report, Rules};
-pub use world::{Comment, Surface, UnknownComments, Words};
+pub use world::{Comment, PublicReply, Surface, UnknownComments, Words};

@@ -60,6 +60,11 @@ impl<'wire> Call<'wire> {
                 "POST" => Target::Messages(account),
                 _ => Target::WrongMethod(account),
             },
+            [version, comment, "replies"] if is_version(version) => match self.method {
+                "POST" => Target::Reply(comment),
+                "GET" => Target::Replies(comment),
+                _ => Target::WrongMethod(comment),
+            },
             [version, "me"] if is_version(version) && self.method == "GET" => {
                 Target::Account(Edge::Me, "me")
             }
@@ -92,6 +97,10 @@ impl<'wire> Call<'wire> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target<'wire> {
     Messages(&'wire str),
+    /// A public reply to a comment.
+    Reply(&'wire str),
+    /// The public replies to a comment.
+    Replies(&'wire str),
     /// To be looked at. All objects but comments are unknown to the simulator.
     Object(&'wire str),
     /// What is kept up of an account.
@@ -125,6 +134,8 @@ impl Target<'_> {
     pub(super) fn object(&self) -> &str {
         match self {
             Self::Messages(object)
+            | Self::Reply(object)
+            | Self::Replies(object)
             | Self::Object(object)
             | Self::Account(_, object)
             | Self::WrongMethod(object)
@@ -198,6 +209,17 @@ impl Body {
     }
 }
 
+/// The text of a public reply: of the query, of a form, or of JSON.
+pub(super) fn reply_text(call: &Call<'_>) -> Result<String, GraphError> {
+    let json = || {
+        let body: Value = serde_json::from_slice(call.body).ok()?;
+        Some(body.get("message")?.as_str()?.to_owned())
+    };
+    let text = call.parameter("message").or_else(json).or_else(|| call.form_field("message"));
+    let text = text.filter(|text| !text.trim().is_empty());
+    text.ok_or_else(|| GraphError::invalid_parameter("message is missing"))
+}
+
 fn recipient(body: &Map<String, Value>) -> Result<To, GraphError> {
     let invalid = || GraphError::invalid_parameter("recipient must hold a comment_id or an id");
     let recipient = body.get("recipient").and_then(Value::as_object).ok_or_else(invalid)?;
@@ -244,7 +266,8 @@ mod tests {
     fn paths() {
         let target = |path| call("POST", path).target();
         assert_eq!(target("/v26.0/17/messages"), Target::Messages("17"));
-        assert_eq!(target("/v26.0/17/replies"), Target::Unknown("17"));
+        assert_eq!(target("/v26.0/17/replies"), Target::Reply("17"));
+        assert_eq!(call("GET", "/v26.0/17/replies").target(), Target::Replies("17"));
         assert_eq!(target("/v26/17/messages"), Target::Unknown("v26"));
         assert_eq!(target("/"), Target::Unknown(""));
         assert_eq!(target("/v26.0/17"), Target::Unknown("17"));

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_judge::{
@@ -15,12 +16,12 @@ use spillway_judge::{
 };
 use spillway_service::clock::Clock;
 
-use super::answer::{Answer, GraphError, Reply, app_usage, business_usage};
+use super::answer::{Answer, GraphError, Reply, app_usage, business_usage, written};
 use super::faults::{Fault, FaultKind, Faults, Phase, Standing, Struck};
 use super::hash;
 use super::messages::{EchoDelivery, Messages, SentMessage};
-use super::request::{Body, Call, Edge, Target, To};
-use super::world::{Comment, Holder, Refusal, Surface, UnknownComments, Words, World};
+use super::request::{Body, Call, Edge, Target, To, reply_text};
+use super::world::{Comment, Holder, PublicReply, Refusal, Surface, UnknownComments, Words, World};
 
 /// What the simulated API is to be like.
 #[derive(Clone, Debug)]
@@ -168,6 +169,16 @@ impl GraphSim {
         self.state().world.answered_at(id, account)
     }
 
+    /// Hides a comment: nobody can reply to it in public.
+    pub fn hide_comment(&self, id: impl Into<CommentId>) {
+        self.state().world.hide_comment(id.into());
+    }
+
+    /// The public replies of an account to a comment, in order, whether or not anybody was told.
+    pub fn public_replies(&self, id: &CommentId, account: &AccountId) -> Vec<PublicReply> {
+        self.state().world.replies(id, account).to_vec()
+    }
+
     /// Ends a live broadcast: its comments can no longer be answered.
     pub fn end_broadcast(&self, media: impl Into<MediaId>) {
         self.state().world.end_broadcast(media.into());
@@ -301,13 +312,14 @@ pub(super) struct Seen<'wire> {
 impl Seen<'_> {
     /// Whether the token speaks for the account that the call is charged to.
     fn is_authorised(&self) -> bool {
-        matches!(self.target, Target::Messages(_) | Target::Object(_) | Target::Account(..))
+        !matches!(self.target, Target::WrongMethod(_) | Target::Unknown(_))
             && matches!(&self.holder, Holder::Connected(account) if *account == self.account)
     }
 
     fn arrival(&self) -> Arrival {
-        // A look at a comment answers none.
-        let answered = self.comment.clone().filter(|_| self.action != Action::Read);
+        // A look at a comment answers none, and a public reply does not answer it in private.
+        let is_private = !matches!(self.action, Action::Read | Action::PublicReply);
+        let answered = self.comment.clone().filter(|_| is_private);
         Arrival {
             at: self.now,
             granted_at: None,
@@ -323,6 +335,8 @@ impl Seen<'_> {
 enum Done {
     /// A message reached this person.
     Sent(RecipientId),
+    /// A public reply was made.
+    Replied(CommentId),
     /// The answer to a read.
     Read(Reply),
 }
@@ -392,6 +406,8 @@ impl State {
             (Some(To::Comment(id)), _) => (Some(id.clone()), format!("comment {id}")),
             (Some(To::Person(id)), _) => (None, format!("person {id}")),
             (None, Target::Object(id)) => (Some(CommentId::new(id)), format!("read {id}")),
+            (None, Target::Reply(id)) => (Some(CommentId::new(id)), format!("reply {id}")),
+            (None, Target::Replies(id)) => (Some(CommentId::new(id)), format!("replies {id}")),
             (None, Target::Account(edge, id)) => (None, format!("{edge:?} {id}")),
             (None, _) => (None, String::new()),
         };
@@ -445,7 +461,12 @@ impl State {
     /// What a call asks for, and of whom, as far as that is known.
     fn wanted(&self, seen: &Seen<'_>) -> (Action, Option<RecipientId>) {
         match &seen.body.to {
-            None if matches!(seen.target, Target::Object(_) | Target::Account(..)) => {
+            None if matches!(seen.target, Target::Reply(_)) => (Action::PublicReply, None),
+            None if matches!(
+                seen.target,
+                Target::Object(_) | Target::Replies(_) | Target::Account(..)
+            ) =>
+            {
                 (Action::Read, None)
             }
             None => (Action::Other, None),
@@ -472,6 +493,16 @@ impl State {
         match self.carry_out(seen, breaches) {
             Err(stopped) => self.stopped(*stopped, seen),
             Ok(Done::Read(reply)) => Ended { reply, code: None, fate: Fate::Read, hold: None },
+            // It is no DM, of which the judge counts those that were accepted.
+            Ok(Done::Replied(reply)) => {
+                match self.faults.strike(Phase::AfterEffect, &struck(seen)) {
+                    Some(fault) => self.broken(&fault, seen, Fate::Untold),
+                    None => {
+                        let reply = Reply::replied(&reply);
+                        Ended { reply, code: None, fate: Fate::Read, hold: None }
+                    }
+                }
+            }
             Ok(Done::Sent(to)) => {
                 let message = format!("aWdfZ{}", self.made("message", seen, 55));
                 self.messages.add(SentMessage {
@@ -534,6 +565,28 @@ impl State {
             return Ok(Done::Read(self.keep_up(edge, object, seen)?));
         }
         match (seen.action, &seen.comment) {
+            (Action::PublicReply, Some(comment)) => {
+                let text = reply_text(&seen.call)?;
+                let id = CommentId::new(self.made_digits("reply", seen));
+                let (comment, made_at) = (comment.clone(), seen.now);
+                let reply = PublicReply { id: id.clone(), comment, text, made_at };
+                self.world.reply_in_public(&seen.account, reply).map_err(refused)?;
+                Ok(Done::Replied(id))
+            }
+            (Action::Read, Some(comment)) if matches!(seen.target, Target::Replies(_)) => {
+                self.world.readable(comment, &seen.account).map_err(refused)?;
+                let told = |reply: &PublicReply| {
+                    json!({
+                        "id": reply.id.as_str(),
+                        "text": reply.text,
+                        "timestamp": written(reply.made_at),
+                        "from": { "id": seen.account.as_str() },
+                    })
+                };
+                let replies = self.world.replies(comment, &seen.account);
+                let told: Vec<Value> = replies.iter().map(told).collect();
+                Ok(Done::Read(Reply::read(&json!({ "data": told }))))
+            }
             (Action::Read, Some(comment)) => {
                 let comment = self.world.readable(comment, &seen.account).map_err(refused)?;
                 let words = self.world.words(comment);
@@ -551,9 +604,10 @@ impl State {
             Target::Messages(_) | Target::Account(Edge::Conversations, _) => {
                 "instagram_business_manage_messages"
             }
-            Target::Object(_) | Target::Account(Edge::Comments, _) => {
-                "instagram_business_manage_comments"
-            }
+            Target::Object(_)
+            | Target::Reply(_)
+            | Target::Replies(_)
+            | Target::Account(Edge::Comments, _) => "instagram_business_manage_comments",
             _ => "instagram_business_basic",
         };
         self.world.is_permitted(&seen.account, permission)
@@ -649,6 +703,12 @@ impl State {
         format!("A{}", self.made("trace", seen, 22))
     }
 
+    /// An id of this call's own, in digits as Meta's are.
+    fn made_digits(&self, what: &str, seen: &Seen<'_>) -> String {
+        let nth = seen.nth.to_string();
+        hash::digits(self.config.seed, &[what, seen.account.as_str(), &seen.subject, &nth])
+    }
+
     /// An id of this call's own.
     pub(super) fn made(&self, what: &str, seen: &Seen<'_>, length: usize) -> String {
         let nth = seen.nth.to_string();
@@ -672,7 +732,11 @@ fn check_target(seen: &Seen<'_>, world: &World) -> Result<(), GraphError> {
     match seen.target {
         Target::Unknown(_) => Err(GraphError::unknown_path()),
         Target::WrongMethod(_) => Err(GraphError::wrong_method(seen.call.method)),
-        Target::Messages("me") | Target::Object(_) | Target::Account(..) => Ok(()),
+        Target::Messages("me")
+        | Target::Object(_)
+        | Target::Reply(_)
+        | Target::Replies(_)
+        | Target::Account(..) => Ok(()),
         Target::Messages(named) if !world.has_account(&named.into()) => {
             Err(GraphError::no_such_object(named))
         }

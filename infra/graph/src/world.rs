@@ -39,6 +39,19 @@ pub enum Surface {
     Live,
 }
 
+/// A public reply of an account to a comment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicReply {
+    /// Its id.
+    pub id: CommentId,
+    /// The comment that it is below.
+    pub comment: CommentId,
+    /// What it says.
+    pub text: String,
+    /// When it was made.
+    pub made_at: Timestamp,
+}
+
 /// What to do with a private reply to a comment that nobody made known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownComments {
@@ -61,6 +74,8 @@ pub(super) enum Refusal {
     NoSuchPerson,
     /// The person has not written within the last day.
     ConversationClosed,
+    /// Nobody replies in public to this comment: it is hidden, or on live video.
+    NotRepliable,
 }
 
 /// An account as Meta knows it.
@@ -164,6 +179,8 @@ pub(super) struct World {
     /// The ids of the comments of all accounts.
     ids: HashSet<CommentId>,
     ended: HashSet<MediaId>,
+    hidden: HashSet<CommentId>,
+    replies: HashMap<(AccountId, CommentId), Vec<PublicReply>>,
     /// Whom an account has met: those who commented or wrote.
     people: HashSet<(AccountId, RecipientId)>,
     /// When each person last wrote to an account.
@@ -441,6 +458,31 @@ impl World {
         }
         known.answered_at = Some(now);
         Ok(known.comment.author.clone())
+    }
+
+    /// Hides a comment: only its author sees it.
+    pub(super) fn hide_comment(&mut self, id: CommentId) {
+        self.hidden.insert(id);
+    }
+
+    /// Replies to a comment in public. Meta takes as many replies as are made.
+    pub(super) fn reply_in_public(
+        &mut self,
+        account: &AccountId,
+        reply: PublicReply,
+    ) -> Result<(), Refusal> {
+        let comment = self.readable(&reply.comment, account)?;
+        if comment.surface == Surface::Live || self.hidden.contains(&reply.comment) {
+            return Err(Refusal::NotRepliable);
+        }
+        let key = (account.clone(), reply.comment.clone());
+        self.replies.entry(key).or_default().push(reply);
+        Ok(())
+    }
+
+    /// The public replies to a comment of this account, in order.
+    pub(super) fn replies(&self, id: &CommentId, account: &AccountId) -> &[PublicReply] {
+        self.replies.get(&(account.clone(), id.clone())).map_or(&[], Vec::as_slice)
     }
 
     /// Lets a comment be answered once more: its answer was made, and Meta does not know it.

@@ -708,6 +708,40 @@ async fn the_client_reads_what_is_answered() {
 }
 
 #[tokio::test]
+async fn comments_are_replied_to_in_public() {
+    let graph = Graph::documented().await;
+    let client = graph.spillway();
+    let timeout = Duration::from_secs(10);
+    let token = "token-17".into();
+    for id in ["1", "2", "3"] {
+        graph.comment(id);
+    }
+    let reply = async |id: &str| client.public_reply(&token, &id.into(), "Sent!", timeout).await;
+    let made = reply("1").await.unwrap().value.message_id.unwrap();
+    let page = client.replies(&token, &"1".into(), timeout).await.unwrap().value;
+    let [listed] = &page.items[..] else { panic!("{page:?}") };
+    assert_eq!((listed.id.as_str(), listed.text.as_deref()), (&*made, Some("Sent!")));
+    let author = listed.from.as_ref().and_then(|from| from.id.as_ref());
+    assert_eq!((author.unwrap().as_str(), page.next), ("17", None));
+
+    // The reply was made, whatever the answer says.
+    graph.order(json!({ "kind": "server_error_after_effect", "comment_id": "2" })).await;
+    assert_eq!(reply("2").await.unwrap_err().verdict(), Verdict::Ambiguous);
+    assert_eq!(graph.sim.public_replies(&"2".into(), &"17".into()).len(), 1);
+
+    graph.sim.hide_comment("3");
+    assert_eq!(reply("3").await.unwrap_err().verdict(), Verdict::BadRequest);
+    assert_eq!(reply("404").await.unwrap_err().verdict(), Verdict::CommentGone);
+    assert_eq!(graph.sim.public_replies(&"3".into(), &"17".into()), []);
+    // A comment that has a public reply can have its DM.
+    assert_eq!(graph.reply("1").await.status, 200);
+    let actions: Vec<_> =
+        graph.sim.calls().into_iter().map(|call| json!(call.action)).take(3).collect();
+    assert_eq!(actions, ["public_reply", "read", "public_reply"].map(|action| json!(action)));
+    assert_eq!(graph.sim.recount(), []);
+}
+
+#[tokio::test]
 async fn the_client_sees_the_true_windows_fill() {
     let day = Duration::from_millis(DAY_MS);
     let limits = Limits {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
 use serde::{Serialize, Serializer};
+use spillway_core::id::OnceKey;
 use spillway_core::send::{FailReason, Outcome, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
 use spillway_graph::Limits;
@@ -215,11 +216,9 @@ fn rfc3339<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     spillway_service::admin::rfc3339(*at).serialize(to)
 }
 
-/// An entry of the `sends` table.
+/// The entry of a DM in the `sends` table.
 pub(crate) struct Entry {
-    /// `account/key`.
-    pub(crate) id: String,
-    /// `account/comment` of what it answers. Where the key is not the comment's, it is named beside it.
+    /// `account/comment` of what it answers, else `account/key`.
     pub(crate) answers: String,
     /// Its state.
     pub(crate) state: String,
@@ -253,11 +252,14 @@ impl Entry {
             let matched_at = item.get("matched_at").and_then(|value| value.as_n().ok());
             let millis = matched_at.and_then(|value| value.parse().ok());
             let id = text("id")?;
-            let account = id.split_once('/').map_or("", |(account, _)| account);
+            let (account, key) = id.split_once('/').context("no key")?;
+            if OnceKey::new(key).is_public_reply() {
+                continue;
+            }
+            // Where the key is not the comment's, it is named beside it.
             let answers = text("comment").map(|comment| format!("{account}/{comment}"));
             entries.push(Self {
                 answers: answers.unwrap_or_else(|_| id.clone()),
-                id,
                 state: text("state")?,
                 is_unknown: item
                     .get("outcome")

@@ -129,7 +129,7 @@ impl Line {
 mod tests {
     use std::time::Duration;
 
-    use spillway_core::send::{FailReason, Outcome};
+    use spillway_core::send::{Class, FailReason, Outcome};
 
     use super::*;
 
@@ -145,7 +145,7 @@ mod tests {
         let meter = Meter::default();
         meter.count(Metric::Sent, 1);
         meter.see_span(Metric::GraphLatency, Duration::from_millis(312));
-        meter.ended(&Outcome::Failed { reason: FailReason::CommentGone });
+        meter.ended(Class::PRIVATE_REPLY, &Outcome::Failed { reason: FailReason::CommentGone });
         let expected = json!({
             "_aws": {
                 "Timestamp": 1_790_000_000_000_u64,

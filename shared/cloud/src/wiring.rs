@@ -18,6 +18,7 @@ use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::deliver::Deliver;
 use spillway_service::echo::Echoes;
+use spillway_service::endings::Endings;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, EntryKeys, Ingest};
@@ -279,8 +280,8 @@ impl Wiring {
 
     /// The webhook function's use case.
     pub fn ingest(&self) -> Ingest {
+        let account_cache = self.account_cache();
         Ingest {
-            account_cache: self.account_cache(),
             sends: self.sends.clone(),
             cursors: self.cursors.clone(),
             backlogs: self.backlogs.clone(),
@@ -293,13 +294,8 @@ impl Wiring {
                 self.ids.clone(),
                 self.clock.clone(),
             ),
-            echoes: Echoes::new(
-                self.sends.clone(),
-                self.watches.clone(),
-                self.ids.clone(),
-                self.clock.clone(),
-                self.meter.clone(),
-            ),
+            echoes: Echoes::new(self.endings(), account_cache.clone(), self.watches.clone()),
+            account_cache,
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
@@ -322,12 +318,18 @@ impl Wiring {
             graph: self.graph.clone(),
             watches: self.watches.clone(),
             retry_unknown: self.retry_unknown,
+            endings: self.endings(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
             meter: self.meter.clone(),
             entry_keys: self.entry_keys,
         }
+    }
+
+    fn endings(&self) -> Endings {
+        let Self { sends, backlogs, ids, clock, check, meter, .. } = self.clone();
+        Endings::new(sends, backlogs, ids, clock, check, meter)
     }
 
     /// What decides on budgets; also for other tools that share an account's token.
@@ -370,6 +372,7 @@ impl Wiring {
             retry_unknown: self.retry_unknown,
             queue: self.queue.clone(),
             runs: self.runs.clone(),
+            endings: self.endings(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),

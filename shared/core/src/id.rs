@@ -117,6 +117,11 @@ impl OnceKey {
         Self(format!("r.{comment}"))
     }
 
+    /// Whether it is the key of a public reply.
+    pub fn is_public_reply(&self) -> bool {
+        self.0.starts_with("r.")
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

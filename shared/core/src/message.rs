@@ -142,6 +142,15 @@ impl Template {
         self.pieces.iter().any(tells)
     }
 
+    /// Returns the most characters that it can have when it is filled in.
+    pub fn chars_max(&self) -> usize {
+        let chars = |piece: &Piece| match piece {
+            Piece::Text(text) => text.chars().count(),
+            Piece::Value { .. } => VALUE_BYTES_MAX,
+        };
+        self.pieces.iter().map(chars).sum()
+    }
+
     /// Reads a stored template. An earlier version may have stored one that `parse` now refuses.
     fn read(source: &str) -> Result<Self, TemplateError> {
         if source.trim().is_empty() {

@@ -15,6 +15,9 @@
 //! takes the next slot while a campaign of thousands runs. Follow-ups and campaigns keep half a
 //! slot's distance from the last DM, and campaigns leave a fiftieth of each quota free.
 //!
+//! Public replies take what DMs leave. A quota that counts both keeps, while DMs wait, the units
+//! that these can use. So DMs finish when they would without any.
+//!
 //! Nothing announces the end of a broadcast. Each live comment moves the deadline of all its
 //! live sends to ten minutes after itself ([`Broadcast`]).
 
@@ -32,7 +35,7 @@ use crate::rules::{self, Rules};
 use crate::seed::seed;
 use crate::send::{Class, LIVE_REPLY_WINDOW, Lane};
 use crate::time::Timestamp;
-use crate::windows::{Need, Windows};
+use crate::windows::{Need, WaitingDms, Windows};
 
 /// How far ahead slots are given out. Short enough that a hold or a lane of higher rank finds few
 /// sends committed, long enough that the release function seldom runs.
@@ -85,15 +88,46 @@ impl Broadcast {
 
 /// The next slot of each lane, by rank. Each only ever moves forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<Timestamp>", into = "Vec<Timestamp>")]
 pub struct NextSlots(pub [Timestamp; Lane::ALL.len()]);
+
+/// Lanes of the first stored form, which had none of public replies.
+const LANES_STORED: usize = 4;
+
+/// A list of other lanes than there are.
+#[derive(Debug, thiserror::Error)]
+#[error("the next slots are of {0} lanes")]
+pub struct OddLanes(usize);
+
+impl TryFrom<Vec<Timestamp>> for NextSlots {
+    type Error = OddLanes;
+
+    fn try_from(slots: Vec<Timestamp>) -> Result<Self, OddLanes> {
+        let mut next = Self::default();
+        if !(LANES_STORED..=next.0.len()).contains(&slots.len()) {
+            return Err(OddLanes(slots.len()));
+        }
+        next.0[..slots.len()].copy_from_slice(&slots);
+        Ok(next)
+    }
+}
+
+/// Public replies are left out until there was one: the previous version reads four lanes.
+impl From<NextSlots> for Vec<Timestamp> {
+    fn from(NextSlots(slots): NextSlots) -> Self {
+        let has_public = slots[LANES_STORED..].iter().any(|&slot| slot > Timestamp::EPOCH);
+        slots[..if has_public { slots.len() } else { LANES_STORED }].to_vec()
+    }
+}
 
 impl NextSlots {
     /// The earliest slot for `lane`. Live comments do not wait for the others; what is paced does
-    /// not take the slots of lanes before it, and those do not wait for its own.
+    /// not take the slots of lanes before it, and those do not wait for its own. Public replies
+    /// have slots of their own.
     fn of(&self, lane: Lane) -> Timestamp {
         let ahead = match lane {
             Lane::Live => 0..=0,
+            Lane::Public => Lane::Public.rank().into()..=Lane::Public.rank().into(),
             _ => Lane::Inbound.rank().into()..=lane.rank().into(),
         };
         self.0[ahead].iter().copied().max().unwrap_or_default()
@@ -261,6 +295,14 @@ impl<'r> Slots<'r> {
         self.windows.earliest_fit(self.rules, self.feedback, need, from)
     }
 
+    /// The next slot of a public reply while DMs wait; `None` where they need all there is.
+    fn peek_public(&self, waiting: WaitingDms, at: Timestamp) -> Option<Timestamp> {
+        let Class { lane, action } = Class::PUBLIC_REPLY;
+        let from = self.next.of(lane).max(self.from).max(at);
+        let need = Need { action, lane: Some(lane), counted_at: None };
+        self.windows.earliest_beside(self.rules, self.feedback, need, waiting, from)
+    }
+
     /// Gives out the slot that [`Self::peek`] has shown.
     pub fn take(&mut self, Class { lane, action }: Class, slot: Timestamp) {
         self.windows.take(self.rules, action, slot);
@@ -292,7 +334,8 @@ pub enum Probing {
 /// Plans slots for parked sends, given by their classes in order, while `outstanding` ones already
 /// have one. One that has to wait keeps those behind it waiting: in its lane those that make the
 /// same call, since another may have room in its own quota, and all of the lanes behind. Live ones
-/// are kept waiting by live ones alone.
+/// are kept waiting by live ones alone. Public replies come last and take what DMs leave; they do
+/// not find out whether a hold is over.
 pub fn plan(
     rules: &Rules,
     budget: &Budget,
@@ -310,17 +353,29 @@ pub fn plan(
         // After a hold one send goes first; the others follow when it went through.
         Gate::Probe | Gate::Closed(..) => usize::from(probing == Probing::Wanted),
     };
+    let is_open = budget.holds.gate(now) == Gate::Open;
+    let with_slot = outstanding.iter().map(|(class, _)| class);
+    let dms = with_slot.chain(parked).filter(|class| !class.is_public()).count();
     // Without a slot, and of each class the first.
     let mut full: Vec<Class> = Vec::new();
     let given = parked.iter().map(|&class| {
-        if most == 0 || full.iter().any(|full| full.keeps_waiting(class)) {
+        let is_stopped = if class.is_public() { !is_open } else { most == 0 };
+        if is_stopped || full.iter().any(|full| full.keeps_waiting(class)) {
             return None;
         }
-        let slot = Some(slots.peek(class, now)).filter(|&slot| slot < now + HORIZON);
+        let slot = if class.is_public() {
+            // Those that a scan has not read wait behind one that has no slot.
+            let are_more = full.iter().any(|full| !full.is_public());
+            let dms = if are_more { u32::MAX } else { u32::try_from(dms).unwrap_or(u32::MAX) };
+            slots.peek_public(WaitingDms(dms), now)
+        } else {
+            Some(slots.peek(class, now))
+        };
+        let slot = slot.filter(|&slot| slot < now + HORIZON);
         if slot.is_none() {
             full.push(class);
         }
-        most -= usize::from(slot.is_some());
+        most -= usize::from(slot.is_some() && !class.is_public());
         slots.take(class, slot?);
         slot
     });
@@ -399,6 +454,116 @@ mod tests {
             let second = take(&first.cursor.unwrap(), class, 2);
             assert_eq!(second.slots, both[1..], "{class:?}");
             assert_ne!(both[0], both[1], "{class:?}");
+        }
+    }
+
+    #[test]
+    fn public_replies_take_only_what_no_waiting_dm_could_use() {
+        let (budget, cursor) = (Budget::default(), Cursor::default());
+        let slots = |rules: &Rules, dms: usize, public: usize| {
+            let mut parked = vec![Class::PRIVATE_REPLY; dms];
+            parked.extend(vec![Class::PUBLIC_REPLY; public]);
+            let plan = plan(rules, &budget, &cursor, NOW, &[], &parked, WANTED);
+            let count = |slots: &[Option<Timestamp>]| slots.iter().flatten().count();
+            (plan.slots[..dms].to_vec(), count(&plan.slots[dms..]), plan)
+        };
+        let tier_one = Rules::careful();
+        for rules in [&tier_one, &hourly(), &one_quota(secs(3600), 60)] {
+            for dms in [0, 1, 20, 1000] {
+                let (alone, _, without) = slots(rules, dms, 0);
+                let (beside, _, with) = slots(rules, dms, 500);
+                assert_eq!(beside, alone, "{dms} DMs have the same slots");
+                assert_eq!(with.next.of(Lane::Outbound), without.next.of(Lane::Outbound));
+            }
+        }
+        // The day's figure leaves them most of the hour's 200 calls.
+        assert!(slots(&tier_one, 1000, 500).1 > 30);
+        // At 200 DMs an hour nothing is left, and without DMs all is.
+        assert_eq!(slots(&hourly(), 1000, 500).1, 0);
+        assert!(slots(&hourly(), 0, 500).1 > 30);
+        // A few DMs leave the rest.
+        assert!(slots(&hourly(), 5, 500).1 > 30);
+    }
+
+    #[test]
+    fn dms_finish_at_the_same_time_with_public_replies() {
+        for (rules, dms) in [(Rules::careful(), 60), (hourly(), 300), (one_quota(secs(60), 3), 40)]
+        {
+            let alone = finished(&rules, dms, 0);
+            for public in [5, 500] {
+                assert_eq!(finished(&rules, dms, public), alone, "{dms} DMs, {public} replies");
+            }
+        }
+    }
+
+    /// When the last of so many DMs is granted, as release plans them and the budget decides, while
+    /// so many public replies wait.
+    fn finished(rules: &Rules, mut dms: usize, mut public: usize) -> Timestamp {
+        let (mut budget, mut cursor, mut now) = (Budget::default(), Cursor::default(), NOW);
+        let mut last = now;
+        let mut outstanding: Vec<(Class, Timestamp)> = Vec::new();
+        while dms > 0 || outstanding.iter().any(|(class, _)| !class.is_public()) {
+            outstanding.sort_by_key(|&(_, due)| due);
+            if let Some(&(class, due)) = outstanding.first()
+                && due <= now
+            {
+                outstanding.remove(0);
+                let request = BudgetRequest {
+                    action: class.action,
+                    lane: Some(class.lane),
+                    units: NonZeroU32::MIN,
+                    least: NonZeroU32::MIN,
+                    first: None,
+                    lease_until: now,
+                    counted_at: None,
+                    usage: None,
+                };
+                match budget.decide(rules, &request, now, ID) {
+                    Decision::Granted(_, next, _) => {
+                        budget = *next;
+                        last = if class.is_public() { last } else { now };
+                    }
+                    Decision::Denied(denial) => outstanding.push((class, denial.retry_at)),
+                }
+                continue;
+            }
+            let mut parked = vec![Class::PRIVATE_REPLY; dms];
+            parked.extend(vec![Class::PUBLIC_REPLY; public]);
+            let plan = plan(rules, &budget, &cursor, now, &outstanding, &parked, WANTED);
+            cursor = cursor.after(&plan, None, None, ID).unwrap_or(cursor);
+            for (class, slot) in parked.iter().zip(&plan.slots) {
+                let Some(slot) = *slot else { continue };
+                outstanding.push((*class, slot));
+                if class.is_public() { public -= 1 } else { dms -= 1 }
+            }
+            let next = outstanding.iter().map(|&(_, due)| due).min();
+            now = next.unwrap_or(now + secs(60)).min(now + secs(60)).max(now + secs(1));
+        }
+        last
+    }
+
+    #[test]
+    fn nobody_finds_out_by_a_public_reply_whether_a_hold_is_over() {
+        let budget = Budget::default().hold(&hourly(), HoldCause::Blocked, NOW, None, ID);
+        let later = NOW + secs(7 * 24 * 3600);
+        for at in [NOW, later] {
+            let parked = [Class::PUBLIC_REPLY];
+            let plan = plan(&hourly(), &budget, &Cursor::default(), at, &[], &parked, WANTED);
+            assert_eq!(plan.slots, [None]);
+        }
+    }
+
+    #[test]
+    fn slots_of_four_lanes_are_read_and_written_until_there_are_public_replies() {
+        let stored = "[1,2,3,4]";
+        let mut next: NextSlots = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&next).unwrap(), stored);
+        next.move_to(Lane::Public, Timestamp::from_millis(5));
+        let five = serde_json::to_string(&next).unwrap();
+        assert_eq!(five, "[1,2,3,4,5]");
+        assert_eq!(serde_json::from_str::<NextSlots>(&five).unwrap(), next);
+        for odd in ["[1,2,3]", "[1,2,3,4,5,6]"] {
+            assert!(serde_json::from_str::<NextSlots>(odd).is_err(), "{odd}");
         }
     }
 

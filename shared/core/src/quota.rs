@@ -249,6 +249,11 @@ impl Quota {
         self.actions.contains(&action)
     }
 
+    /// Whether a DM takes a unit.
+    pub(crate) fn counts_direct_messages(&self) -> bool {
+        Action::DIRECT_MESSAGES.iter().any(|&action| self.counts(action))
+    }
+
     /// Whether this is a limit of DMs a day, which the warm-up scales and the spread divides.
     pub fn is_day_figure(&self) -> bool {
         self.window == DAY && Action::PACED.iter().any(|&action| self.counts(action))

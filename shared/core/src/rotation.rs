@@ -3,8 +3,9 @@
 //!
 //! The last text used is stored with the budget's write, so this costs nothing.
 
-use crate::id::{CampaignId, SendId};
+use crate::id::SendId;
 use crate::seed::seed;
+use crate::send::Content;
 
 /// The text that each campaign used last. It rides on the budget's write, so that it costs none
 /// of its own.
@@ -20,9 +21,13 @@ const CAMPAIGNS_MAX: usize = 8;
 
 impl Rotation {
     /// Chooses one of `variants` (at least 1, at most 255) texts for `send` and remembers it.
-    pub fn pick(&mut self, campaign: &CampaignId, send: &SendId, variants: usize) -> usize {
+    pub fn pick(&mut self, content: &Content, send: &SendId, variants: usize) -> usize {
         let variants = variants.clamp(1, 255);
-        let key = seed(&[campaign.as_str()]) as u32;
+        let campaign = &content.campaign;
+        let key = match content.step.name() {
+            None => seed(&[campaign.as_str()]) as u32,
+            Some(step) => seed(&[campaign.as_str(), step]) as u32,
+        };
         let known = self.last.iter().position(|&(hash, _)| hash == key);
         let last = known.map(|at| usize::from(self.last.remove(at).1));
         let draw = seed(&[send.account.as_str(), send.key.as_str(), campaign.as_str()]);
@@ -62,6 +67,7 @@ impl Rotation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::CampaignId;
 
     fn send(n: u32) -> SendId {
         SendId { account: "a".into(), key: n.to_string().as_str().into() }
@@ -71,7 +77,7 @@ mod tests {
     fn never_the_same_twice_running_and_all_are_used() {
         for variants in 2..6 {
             let mut rotation = Rotation::default();
-            let campaign = CampaignId::new("guide");
+            let campaign = Content::opening("guide");
             let picks: Vec<_> =
                 (0..500).map(|n| rotation.pick(&campaign, &send(n), variants)).collect();
             assert!(picks.windows(2).all(|pair| pair[0] != pair[1]));
@@ -82,7 +88,7 @@ mod tests {
     #[test]
     fn campaigns_between_do_not_matter() {
         let mut rotation = Rotation::default();
-        let (a, b) = (CampaignId::new("a"), CampaignId::new("b"));
+        let (a, b) = (Content::opening("a"), Content::opening("b"));
         for n in 0..100 {
             let first = rotation.pick(&a, &send(n), 2);
             rotation.pick(&b, &send(n), 3);
@@ -93,14 +99,14 @@ mod tests {
     #[test]
     fn one_text_is_always_that_one() {
         let mut rotation = Rotation::default();
-        assert!((0..9).all(|n| rotation.pick(&CampaignId::new("x"), &send(n), 1) == 0));
+        assert!((0..9).all(|n| rotation.pick(&Content::opening("x"), &send(n), 1) == 0));
     }
 
     #[test]
     fn what_is_encoded_is_decoded() {
         let mut rotation = Rotation::default();
         for n in 0..20 {
-            rotation.pick(&CampaignId::new(n.to_string()), &send(n), 7);
+            rotation.pick(&Content::opening(CampaignId::new(n.to_string())), &send(n), 7);
         }
         assert_eq!(Rotation::decode(&rotation.encode()), rotation);
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::Overflow;
-use crate::id::{CampaignId, CommentId, MediaId, RecipientId, SendId};
+use crate::id::{CampaignId, CommentId, MediaId, OnceKey, RecipientId, SendId};
 use crate::quota::Action;
 use crate::seed::seed;
 use crate::time::Timestamp;
@@ -35,11 +35,14 @@ pub enum Lane {
     FollowUp,
     /// Messages that nobody asked for just now.
     Outbound,
+    /// Public replies to comments whose DM has ended. They take what the other lanes leave.
+    Public,
 }
 
 impl Lane {
     /// Every lane, first to last.
-    pub const ALL: [Self; 4] = [Self::Live, Self::Inbound, Self::FollowUp, Self::Outbound];
+    pub const ALL: [Self; 5] =
+        [Self::Live, Self::Inbound, Self::FollowUp, Self::Outbound, Self::Public];
 
     /// The word for it, the same in stores, JSON and text.
     pub const fn as_str(self) -> &'static str {
@@ -48,7 +51,14 @@ impl Lane {
             Self::Inbound => "inbound",
             Self::FollowUp => "follow_up",
             Self::Outbound => "outbound",
+            Self::Public => "public",
         }
+    }
+
+    /// Whether its sends are DMs that keep the pace: neither a broadcast's, which would be
+    /// worthless later, nor public replies.
+    pub fn is_paced(self) -> bool {
+        !matches!(self, Self::Live | Self::Public)
     }
 
     /// Returns the rank, 0 for the first lane.
@@ -83,16 +93,30 @@ impl Class {
     pub const FOLLOW_UP: Self = Self { lane: Lane::FollowUp, action: Action::Message };
     /// Messages that nobody asked for just now.
     pub const OUTBOUND: Self = Self { lane: Lane::Outbound, action: Action::Message };
+    /// Public replies to comments.
+    pub const PUBLIC_REPLY: Self = Self { lane: Lane::Public, action: Action::PublicReply };
 
     /// Every class, by lane.
-    pub const ALL: [Self; 5] =
-        [Self::LIVE_REPLY, Self::PRIVATE_REPLY, Self::ANSWER, Self::FOLLOW_UP, Self::OUTBOUND];
+    pub const ALL: [Self; 6] = [
+        Self::LIVE_REPLY,
+        Self::PRIVATE_REPLY,
+        Self::ANSWER,
+        Self::FOLLOW_UP,
+        Self::OUTBOUND,
+        Self::PUBLIC_REPLY,
+    ];
 
-    /// Whether a send of this class that has to wait keeps one of `other` waiting.
+    /// Whether it makes a public reply, and no DM.
+    pub fn is_public(self) -> bool {
+        self.action == Action::PublicReply
+    }
+
+    /// Whether a send of this class that has to wait keeps one of `other` waiting. A public reply
+    /// takes what no DM could use, so none waits for a DM.
     pub(crate) fn keeps_waiting(self, other: Self) -> bool {
         match (self.lane, other.lane) {
-            (Lane::Live, Lane::Live) => true,
-            (Lane::Live, _) | (_, Lane::Live) => false,
+            (Lane::Live, Lane::Live) | (Lane::Public, Lane::Public) => true,
+            (Lane::Live | Lane::Public, _) | (_, Lane::Live | Lane::Public) => false,
             (own, behind) => own < behind || own == behind && self.action == other.action,
         }
     }
@@ -105,6 +129,7 @@ impl Class {
             Lane::Inbound => Self::PRIVATE_REPLY,
             Lane::FollowUp => Self::FOLLOW_UP,
             Lane::Outbound => Self::OUTBOUND,
+            Lane::Public => Self::PUBLIC_REPLY,
         }
     }
 
@@ -129,9 +154,22 @@ pub enum CampaignStep {
     /// The first message.
     #[default]
     Opening,
+    /// The public reply after a landed DM.
+    PublicReply,
+    /// The public reply after a DM that could not be made.
+    PublicFallback,
 }
 
 impl CampaignStep {
+    /// The word for it, as stored forms have it; `None` for the first message, which they leave out.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Opening => None,
+            Self::PublicReply => Some("public_reply"),
+            Self::PublicFallback => Some("public_fallback"),
+        }
+    }
+
     /// Whether stored forms leave it out.
     pub fn is_opening(&self) -> bool {
         matches!(self, Self::Opening)
@@ -162,6 +200,12 @@ pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 /// A live comment can be answered only during the broadcast. Nothing announces its end, so it is
 /// assumed to last ten minutes beyond its last comment.
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
+
+/// How long a public reply after a landed DM may wait. Later it would answer nobody.
+pub const PUBLIC_REPLY_WINDOW: Duration = Duration::from_secs(3600);
+
+/// How long a public reply in the place of a DM may wait.
+pub const PUBLIC_FALLBACK_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// Failures after which a send is given up that Meta refused only for now. With [`PendingSend::backoff`] this is an outage of three and a half days at least. No other
 /// send is given up before its deadline.
@@ -333,6 +377,39 @@ pub enum Step {
 }
 
 impl PendingSend {
+    /// Returns the public reply that follows the end of this send at `now`, without a slot; `None`
+    /// if the send answers no comment.
+    pub fn public_reply(&self, step: CampaignStep, now: Timestamp) -> Option<Self> {
+        let Address::Comment { id: comment, .. } = &self.to else { return None };
+        let window = match step {
+            CampaignStep::PublicFallback => PUBLIC_FALLBACK_WINDOW,
+            CampaignStep::Opening | CampaignStep::PublicReply => PUBLIC_REPLY_WINDOW,
+        };
+        let key = OnceKey::public_reply(comment);
+        Some(Self {
+            id: SendId { account: self.id.account.clone(), key },
+            class: Class::PUBLIC_REPLY,
+            content: Content { campaign: self.content.campaign.clone(), step },
+            to: self.to.clone(),
+            order: Overflow::OldestFirst,
+            media: self.media.clone(),
+            username: self.username.clone(),
+            keyword: self.keyword.clone(),
+            matched_at: now,
+            not_before: None,
+            deadline: now + window,
+            stage: Stage::Parked,
+            epoch: 0,
+            attempt: 0,
+            failures: 0,
+            earlier: Earlier::NotSent,
+            repeats: 0,
+            made_at: None,
+            stand_in: None,
+            is_cleared: false,
+        })
+    }
+
     /// Returns the send after `step`.
     #[must_use]
     pub fn after(&self, step: Step) -> Self {
@@ -495,6 +572,9 @@ pub enum NoRetry {
              second one"
     )]
     Message,
+    /// Nothing keeps a second reply from being made.
+    #[error("it is a public reply: Meta takes a second one below the comment")]
+    PublicReply,
     /// Meta's answer is final.
     #[error("Meta refuses a private reply to this comment for good: it has one, or is too old")]
     Refused,
@@ -522,6 +602,9 @@ impl Outcome {
             Self::Expired => return Err(NoRetry::Late),
             Self::Cancelled { .. } => return Err(NoRetry::Cancelled),
         };
+        if action == Action::PublicReply {
+            return Err(NoRetry::PublicReply);
+        }
         if !action.is_private_reply() {
             return Err(NoRetry::Message);
         }
@@ -756,6 +839,13 @@ mod tests {
             let action = class.named_action();
             assert_eq!(action.is_some(), class == Class::ANSWER);
             assert_eq!(Class::from_stored(class.lane, action), class);
+        }
+    }
+
+    #[test]
+    fn steps_have_the_names_that_are_stored() {
+        for step in [CampaignStep::PublicReply, CampaignStep::PublicFallback] {
+            assert_eq!(serde_json::to_value(step).unwrap().as_str(), step.name());
         }
     }
 

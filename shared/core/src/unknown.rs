@@ -220,6 +220,11 @@ impl Reading {
     }
 }
 
+/// Whether two texts are the same, but for what a server may have changed about one of them.
+pub fn is_same_text(one: &str, other: &str) -> bool {
+    comparable(one) == comparable(other)
+}
+
 /// The text without what a server may have changed about it: case, white space and punctuation. A
 /// text that has nothing else is compared as it is.
 fn comparable(text: &str) -> String {

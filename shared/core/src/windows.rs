@@ -22,18 +22,27 @@ pub(crate) enum Reserve {
     /// A fiftieth, at least two units: a person who asks for a DM now does not wait for a campaign
     /// that nobody asked for just now.
     ForInbound,
+    /// The same of the quotas that count DMs too: a public reply takes only what is left of them.
+    ForDirectMessages,
 }
 
 impl Reserve {
     pub(crate) fn of(lane: Option<Lane>) -> Self {
-        if lane == Some(Lane::Outbound) { Self::ForInbound } else { Self::Nothing }
+        match lane {
+            Some(Lane::Outbound) => Self::ForInbound,
+            Some(Lane::Public) => Self::ForDirectMessages,
+            _ => Self::Nothing,
+        }
     }
 
     /// Units of `row` that are kept from the asker. A quota of one or two has none to keep.
     fn units(self, row: InForce<'_>) -> u32 {
         match self {
             Self::Nothing => 0,
-            Self::ForInbound => (row.limit.get() / 50).max(2).min(row.limit.get() - 1),
+            Self::ForDirectMessages if !row.quota.counts_direct_messages() => 0,
+            Self::ForInbound | Self::ForDirectMessages => {
+                (row.limit.get() / 50).max(2).min(row.limit.get() - 1)
+            }
         }
     }
 
@@ -48,6 +57,23 @@ pub(crate) struct Need {
     pub(crate) action: Action,
     pub(crate) lane: Option<Lane>,
     pub(crate) counted_at: Option<Timestamp>,
+}
+
+/// DMs that wait while a public reply gets a slot. The quotas that count both keep a unit for each
+/// of them, as far as the pace can use these units while the reply counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WaitingDms(pub(crate) u32);
+
+impl WaitingDms {
+    /// Units of `row` that these DMs can use at `at` before a reply made then has left the window.
+    fn units(self, row: InForce<'_>, rules: &Rules, at: Timestamp, feedback: Feedback) -> u32 {
+        if self.0 == 0 || !row.quota.counts_direct_messages() {
+            return 0;
+        }
+        let gap = rules.gap(Action::PrivateReply, at, feedback).as_millis().max(1);
+        let at_full_pace = row.quota.counted_span().as_millis().div_ceil(gap);
+        self.0.min(u32::try_from(at_full_pace).unwrap_or(u32::MAX))
+    }
 }
 
 /// The windows of all quotas, each with what it counts: a row that is new or was changed starts
@@ -303,16 +329,37 @@ impl Windows {
         need: Need,
         from: Timestamp,
     ) -> Timestamp {
-        let spare = Reserve::of(need.lane);
+        let fit = self.earliest_beside(rules, feedback, need, WaitingDms::default(), from);
+        fit.unwrap_or(Timestamp::NEVER)
+    }
+
+    /// The same while DMs wait that the call must not take a unit from. `None` where they need all
+    /// units of a quota.
+    pub(crate) fn earliest_beside(
+        &self,
+        rules: &Rules,
+        feedback: Feedback,
+        need: Need,
+        waiting: WaitingDms,
+        from: Timestamp,
+    ) -> Option<Timestamp> {
+        let reserve = Reserve::of(need.lane);
         let mut at = from;
         loop {
             at = rules.active_from(need.action, at);
             let steady_until = rules.limits_change_after(at, feedback);
             let rows = rules.in_force(need.action, at, feedback);
             let rows = rows.filter(|&row| !self.is_repeat(row, at, need.counted_at));
-            let fit = rows.fold(at, |fit, row| self.row_fits(row, fit, spare.units(row)));
+            let mut fit = at;
+            for row in rows {
+                let kept = waiting.units(row, rules, at, feedback);
+                if kept >= row.limit.get() {
+                    return None;
+                }
+                fit = self.row_fits(row, fit, reserve.units(row).max(kept));
+            }
             if fit == at {
-                return at;
+                return Some(at);
             }
             // Limits only ever rise by themselves: what fits under these fits then.
             at = fit.min(steady_until);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, SendId};
 use spillway_core::send::Outcome;
 use spillway_core::stamp::Stamp;
@@ -17,10 +18,12 @@ use spillway_core::unknown::EchoWatch;
 use spillway_meta::webhook::Echo;
 use tracing::{info, warn};
 
-use crate::clock::Clock;
+use crate::account_cache::AccountCache;
+use crate::endings::Endings;
 use crate::grant::GrantIds;
-use crate::metrics::Meter;
-use crate::port::{Closed, EchoWatches, Read, Sends, StoreError};
+use crate::metrics::Metric;
+use crate::port::{Closed, EchoWatches, EndGuard, Entry, Read, StoreError};
+use crate::send_task::SendTask;
 use crate::ttl_cache::TtlCache;
 use crate::versioned::{EchoWatchOf, measure_and_replace};
 
@@ -36,11 +39,9 @@ const WATCH_TRIES: usize = 4;
 
 /// Takes in echoes.
 pub struct Echoes {
-    sends: Arc<dyn Sends>,
+    endings: Endings,
+    account_cache: Arc<AccountCache>,
     watches: Arc<dyn EchoWatches>,
-    ids: Arc<GrantIds>,
-    clock: Arc<dyn Clock>,
-    meter: Arc<Meter>,
     /// The watches that this process has read.
     watched: TtlCache<AccountId, EchoWatch>,
 }
@@ -57,17 +58,15 @@ pub struct Echoed {
 }
 
 impl Echoes {
-    /// Ends sends in `sends`, and notes in `watches` that echoes come. `meter` counts the sends that
-    /// have ended.
+    /// Ends sends by `endings`, and notes in `watches` that echoes come. `account_cache` has the
+    /// campaigns that make public replies.
     pub fn new(
-        sends: Arc<dyn Sends>,
+        endings: Endings,
+        account_cache: Arc<AccountCache>,
         watches: Arc<dyn EchoWatches>,
-        ids: Arc<GrantIds>,
-        clock: Arc<dyn Clock>,
-        meter: Arc<Meter>,
     ) -> Self {
-        let watched = TtlCache::new(&clock);
-        Self { sends, watches, ids, clock, meter, watched }
+        let watched = TtlCache::new(&endings.clock);
+        Self { endings, account_cache, watches, watched }
     }
 
     /// Ends the sends that these echoes of one account belong to. An echo never asks for a DM.
@@ -95,7 +94,7 @@ impl Echoes {
             return Ok(echoed);
         }
         let sends: Vec<SendId> = ours.keys().cloned().collect();
-        for send in self.sends.unsent(&sends).await? {
+        for send in self.endings.sends.unsent(&sends).await? {
             let Some((stamp, echo)) = ours.get(&send) else { continue };
             echoed.closed += usize::from(self.close(&send, stamp, echo).await?);
         }
@@ -112,10 +111,15 @@ impl Echoes {
             message: echo.message.clone(),
             variant: stamp.variant,
         };
-        match self.sends.close(send, &outcome, self.clock.now()).await? {
+        let now = self.endings.clock.now();
+        if self.end_followed(send, &outcome, now).await? {
+            info!(%send, "sent: its echo has come");
+            return Ok(true);
+        }
+        match self.endings.sends.close(send, &outcome, now).await? {
             Closed::Ended => {
                 info!(%send, "sent: its echo has come");
-                self.meter.ended(&outcome);
+                self.endings.meter.count(Metric::Sent, 1);
                 Ok(true)
             }
             // It was counted when it ended.
@@ -127,6 +131,33 @@ impl Echoes {
         }
     }
 
+    /// Ends a waiting send that a public reply follows. Only its entry tells whom that is for.
+    async fn end_followed(
+        &self,
+        send: &SendId,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(account) = self.account_cache.find(&send.account).await? else {
+            return Ok(false);
+        };
+        if !account.campaigns.iter().any(Campaign::replies_in_public) {
+            return Ok(false);
+        }
+        let sends = &self.endings.sends;
+        let found = sends.entries(std::slice::from_ref(send), Read::Consistent).await?;
+        let Some(Entry::Waiting(outbox_key, waiting)) = found.into_iter().next() else {
+            return Ok(false);
+        };
+        let campaign = account.campaigns.get(&waiting.content.campaign);
+        let Some(reply) = self.endings.reply(campaign, &waiting, outcome, now).await? else {
+            return Ok(false);
+        };
+        let task = SendTask::new(&waiting, outbox_key);
+        let end = (outcome, now.into());
+        self.endings.end_followed(&task, end, EndGuard::AnyEpoch, &reply).await
+    }
+
     /// Notes that echoes of messages of these instants have come, if an attempt of the account is
     /// unknown.
     async fn note(&self, account: &AccountId, made_at: &[Timestamp]) -> Result<(), StoreError> {
@@ -134,8 +165,9 @@ impl Echoes {
             Some(watch) => watch,
             None => self.watches.load(account, Read::Eventual).await?,
         };
-        let now = self.clock.now();
-        let note = |watch: &EchoWatch| ((), watch.noted(made_at, now, self.ids.next()));
+        let Endings { ids, clock, .. } = &self.endings;
+        let now = clock.now();
+        let note = |watch: &EchoWatch| ((), watch.noted(made_at, now, ids.next()));
         let stored = EchoWatchOf(&*self.watches, account);
         let noted = measure_and_replace(&stored, watch, WATCH_TRIES, note).await?;
         if let Some(noted) = noted {

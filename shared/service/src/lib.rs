@@ -6,6 +6,7 @@
 //! | [`ingest`] | a webhook delivery becomes recorded sends, each with a slot or parked |
 //! | [`misses`] | comments that match nothing are counted |
 //! | [`echo`] | messages that come back end their sends |
+//! | [`endings`] | sends end, and public replies follow |
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
 //! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
 //! | [`upkeep`] | tokens are renewed, subscriptions repaired, missed comments found |
@@ -32,6 +33,7 @@ pub mod backoff;
 pub mod clock;
 pub mod deliver;
 pub mod echo;
+pub mod endings;
 pub mod fields;
 pub mod gateway;
 pub mod grant;

@@ -11,7 +11,7 @@ use spillway_core::budget::{Budget, DenialReason};
 use spillway_core::hold::HoldCause;
 use spillway_core::quota::Action;
 use spillway_core::rules::Rules;
-use spillway_core::send::Outcome;
+use spillway_core::send::{Class, Outcome};
 use spillway_core::time::Timestamp;
 use spillway_meta::error::Verdict;
 use spillway_meta::graph::CallError;
@@ -50,6 +50,8 @@ pub enum Metric {
     Expired,
     /// Sends that are not wanted any more.
     Cancelled,
+    /// Public replies that have ended, by how. They count in no other metric of sends.
+    PublicReplies,
     /// Holds that began, by scope and cause.
     Held,
     /// Answers that an account's token is dead, or does not see the account.
@@ -154,7 +156,7 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Deliveries,
         Self::Accepted,
         Self::Matched,
@@ -169,6 +171,7 @@ impl Metric {
         Self::FailedSends,
         Self::Expired,
         Self::Cancelled,
+        Self::PublicReplies,
         Self::Held,
         Self::DeadTokens,
         Self::BlockedAccounts,
@@ -212,6 +215,7 @@ impl Metric {
             Self::FailedSends => D::count("FailedSends"),
             Self::Expired => D::count("Expired"),
             Self::Cancelled => D::count("Cancelled"),
+            Self::PublicReplies => D::count("PublicReplies").by("Outcome"),
             Self::Held => D::count("Held").by("Hold"),
             Self::DeadTokens => D::count("DeadTokens"),
             Self::BlockedAccounts => D::count("BlockedAccounts"),
@@ -288,7 +292,10 @@ impl Meter {
     }
 
     /// Counts a send that has ended.
-    pub fn ended(&self, outcome: &Outcome) {
+    pub fn ended(&self, class: Class, outcome: &Outcome) {
+        if class.is_public() {
+            return self.count_by(Metric::PublicReplies, outcome.name());
+        }
         match outcome {
             Outcome::Sent { .. } => self.count(Metric::Sent, 1),
             Outcome::Failed { reason } => {

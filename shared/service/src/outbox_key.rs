@@ -58,6 +58,11 @@ impl OutboxKey {
         Some((lane, order, Timestamp::from_millis(deadline)))
     }
 
+    /// Returns a key that sorts behind all of the lanes before `lane`, and before all of `lane`.
+    pub fn before_lane(lane: Lane) -> Self {
+        Self(format!("{}#", lane.rank()))
+    }
+
     /// Wraps what [`Self::as_str`] returned.
     pub fn from_stored(outbox_key: String) -> Self {
         Self(outbox_key)

@@ -166,6 +166,7 @@ macro_rules! cases {
                 a_claimed_send_ends_at_its_place_wherever_it_has_come_to,
                 an_echo_ends_a_send_wherever_it_stands,
                 an_unclaimed_send_ends_at_its_epoch_or_not_at_all,
+                what_follows_from_an_end_is_recorded_with_it,
                 of_an_end_and_a_claim_that_race_one_is_taken,
                 batches_are_read_as_they_were_written,
                 batches_are_read_some_at_a_time,

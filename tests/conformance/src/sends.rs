@@ -13,7 +13,7 @@ use spillway_core::time::Timestamp;
 use spillway_core::unknown::UnknownAttempt;
 use spillway_service::outbox_batch::{OutboxBatch, Slot};
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Closed, Entry, Lookup, NewSend, Person, Read, Recorded};
+use spillway_service::port::{Closed, EndGuard, Entry, Lookup, NewSend, Person, Read, Recorded};
 use spillway_service::send_task::SendTask;
 
 use crate::{SECOND, Subject, eventually, now};
@@ -540,6 +540,44 @@ pub async fn an_unclaimed_send_ends_at_its_epoch_or_not_at_all(subject: &dyn Sub
     let never = self::send(subject, 2);
     assert!(!case.finish_unclaimed(&SendTask::new(&never, outbox_key(&never, 1))).await);
     assert_eq!(case.entry(&never).await, Entry::Missing, "an end makes nothing");
+}
+
+/// What follows from an end is recorded with it, or neither is; and once.
+pub async fn what_follows_from_an_end_is_recorded_with_it(subject: &dyn Subject) {
+    let case = Case::new(subject);
+    let sends = &subject.ports().sends;
+    let sent = Outcome::Sent { recipient: None, message: None, variant: None };
+    let follower = async |n: u32, nonce: u64| {
+        let reply = self::send(subject, n);
+        case.put(&[batch(subject, &reply, nonce)]).await;
+        NewSend { outbox_key: outbox_key(&reply, nonce), send: reply, answered: None }
+    };
+    let finish = async |task: &SendTask, guard: EndGuard, follower: &NewSend| {
+        let note = case.end().into();
+        sends.finish_followed(task, &sent, note, guard, follower).await.unwrap()
+    };
+    let (first, send) = case.recorded(1).await;
+    let task = SendTask::new(&send, first.clone());
+    let reply = follower(101, 1).await;
+    let stale = SendTask { epoch: 7, ..task.clone() };
+    let elsewhere = SendTask { outbox_key: outbox_key(&send, 2), ..task.clone() };
+    assert!(!finish(&stale, EndGuard::SameEpoch, &reply).await);
+    assert!(!finish(&elsewhere, EndGuard::AnyEpoch, &reply).await);
+    assert_eq!(case.entry(&send).await, waits(&first, &send));
+    assert_eq!(case.entry(&reply.send).await, Entry::Missing, "nothing follows from no end");
+    assert!(finish(&stale, EndGuard::AnyEpoch, &reply).await);
+    assert_eq!(case.entry(&send).await, Entry::Ended(first));
+    assert_eq!(case.entry(&reply.send).await, waits(&reply.outbox_key, &reply.send));
+    let again = follower(102, 1).await;
+    assert!(!finish(&task, EndGuard::AnyEpoch, &again).await, "it has ended");
+    assert_eq!(case.entry(&again.send).await, Entry::Missing);
+    // What follows has its entry: the send ends, and the entry stays.
+    let (second, send) = case.recorded(2).await;
+    let task = SendTask::new(&send, second.clone());
+    let twice = NewSend { outbox_key: outbox_key(&reply.send, 9), ..reply.clone() };
+    assert!(finish(&task, EndGuard::SameEpoch, &twice).await);
+    assert_eq!(case.entry(&send).await, Entry::Ended(second));
+    assert_eq!(case.entry(&reply.send).await, waits(&reply.outbox_key, &reply.send));
 }
 
 /// Ten times, with two who end it.

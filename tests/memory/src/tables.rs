@@ -19,7 +19,8 @@ use spillway_service::admin::sends::{State as Stands, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    BacklogMarker, Closed, DUE_AHEAD, Entry, Moved, NewSend, Person, Recorded, Saved, StoredSample,
+    BacklogMarker, Closed, DUE_AHEAD, EndGuard, Entry, Moved, NewSend, Person, Recorded, Saved,
+    StoredSample,
 };
 use spillway_service::send_task::SendTask;
 
@@ -412,6 +413,23 @@ impl Tables {
         entry.turn(ended, now, self.lag_max);
         self.waiting -= 1;
         true
+    }
+
+    /// Ends a send as `guard` says, and makes the entry of what follows if there is none; whether it
+    /// did, and whether that is new.
+    pub fn end_followed(
+        &mut self,
+        task: &SendTask,
+        outcome: &Outcome,
+        guard: EndGuard,
+        follower: &NewSend,
+        now: u64,
+    ) -> (bool, Option<Recorded>) {
+        let ended = match guard {
+            EndGuard::AnyEpoch => self.end(task, outcome, now),
+            EndGuard::SameEpoch => self.end_at_epoch(task, outcome, now),
+        };
+        (ended, ended.then(|| self.put_entry(follower, now)))
     }
 
     /// Ends a send that waits at the task's outbox key and epoch; whether it did.

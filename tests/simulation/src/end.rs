@@ -36,6 +36,7 @@ impl World {
         for account in &scenario.accounts {
             for comment in &account.comments {
                 self.check_comment(account, comment);
+                self.check_public_end(&account.id, &comment.id);
             }
             for message in &account.messages {
                 self.check_message(account, message);
@@ -46,9 +47,13 @@ impl World {
         if let Some(send) = stranger {
             self.broken(format!("{send} is of an account that is not connected"));
         }
-        let recount = self.tables.entries.len() as u64;
-        if recount != self.watch.tally.matched {
-            self.broken(format!("{recount} entries, and {:?}", self.watch.tally));
+        let all = self.tables.entries.len() as u64;
+        let public = self.tables.entries.keys().filter(|send| send.key.is_public_reply()).count();
+        if all - public as u64 != self.watch.tally.matched
+            || public as u64 != self.watch.public.matched
+        {
+            let (dms, replies) = (self.watch.tally, self.watch.public);
+            self.broken(format!("{all} entries, {public} of public replies, {dms:?} {replies:?}"));
         }
         self.check_recount();
         if scenario.theme == Theme::Repeats {
@@ -395,6 +400,13 @@ impl World {
         if calls != tally.sent + tally.failed && !asked {
             self.broken(format!("{calls} calls, and {tally:?}"));
         }
+    }
+}
+
+impl World {
+    /// Whether a request to the store may have failed.
+    pub(crate) fn has_store_trouble(&self) -> bool {
+        matches!(self.scenario.trouble, Trouble::Store | Trouble::Brink | Trouble::All)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod account;
 mod delivered;
+mod public_replies;
 mod refusal;
 
 use std::collections::BTreeMap;
@@ -21,10 +22,13 @@ use spillway_service::account::SealedToken;
 use self::account::KnownAccount;
 pub(crate) use self::account::{Keep, Told, first_token, issued_at};
 use self::delivered::Delivered;
+use self::public_replies::PublicReplies;
 pub(crate) use self::refusal::Refusal;
 use crate::dice::Dice;
 use crate::judge;
-use crate::scenario::{Asks, CommentPlan, Headers, Nature, Outage, Scenario, Struck, Surface};
+use crate::scenario::{
+    Asks, CommentPlan, Headers, Nature, Outage, Post, Scenario, Struck, Surface,
+};
 use crate::world::World;
 
 /// What Meta knows.
@@ -35,6 +39,10 @@ pub(crate) struct Meta {
     accounts: BTreeMap<AccountId, KnownAccount>,
     /// The messages that have reached people.
     delivered: Delivered,
+    /// What was said in public.
+    pub(crate) public: PublicReplies,
+    /// The account's own comments that are yet to be told.
+    own_comments: Vec<Post>,
     /// What holds callers to their limits and holds.
     pub(crate) judge: Judge,
     /// How many violations it has found.
@@ -68,6 +76,10 @@ pub(crate) enum Ask {
     Author(CommentId),
     /// The conversation with somebody.
     Conversation(RecipientId),
+    /// A public reply to a comment.
+    PublicReply(CommentId),
+    /// The replies to a comment.
+    Replies(CommentId),
     /// What another tool does.
     Tool(quota::Action),
     /// What upkeep asks for.
@@ -162,6 +174,8 @@ impl Meta {
             messages: messages.collect(),
             accounts: KnownAccount::all(scenario),
             delivered: Delivered::default(),
+            public: PublicReplies::default(),
+            own_comments: Vec::new(),
             violations: 0,
             judge: Judge::new(judge::limits(scenario)),
         }
@@ -276,7 +290,7 @@ impl World {
             Err(refusal) => {
                 self.saw_refused(account, ask, refusal);
                 let comment = match ask {
-                    Ask::Reply(comment) => Some(comment),
+                    Ask::Reply(comment) | Ask::PublicReply(comment) => Some(comment),
                     _ => None,
                 };
                 let (error, regain) = refusal.drawn(&mut self.dice, account, comment);
@@ -323,9 +337,12 @@ impl World {
                 (action, Some(comment.clone()), Some(known.plan.author.clone()))
             }
             Ask::Message { person, .. } => (Action::Message, None, Some(person.clone())),
-            Ask::Age(_) | Ask::Author(_) | Ask::Conversation(_) | Ask::Keep(_) => {
-                (Action::Read, None, None)
-            }
+            Ask::PublicReply(_) => (Action::PublicReply, None, None),
+            Ask::Age(_)
+            | Ask::Author(_)
+            | Ask::Conversation(_)
+            | Ask::Replies(_)
+            | Ask::Keep(_) => (Action::Read, None, None),
             Ask::Tool(action) => (judge::action(*action), None, None),
         };
         let before = self.meta.violations;
@@ -423,6 +440,11 @@ impl World {
             Ask::Conversation(person) => {
                 Ok((None, Told::Conversation(self.conversation(account, person))))
             }
+            Ask::PublicReply(comment) => {
+                self.reply_in_public(account, comment)?;
+                Ok((None, Told::Nothing))
+            }
+            Ask::Replies(comment) => Ok((None, Told::Comments(self.replies_to(account, comment)))),
             Ask::Age(_) | Ask::Author(_) | Ask::Tool(_) => Ok((None, Told::Nothing)),
             Ask::Keep(keep) => Ok((None, self.keep(account, token, keep)?)),
         }
@@ -482,9 +504,11 @@ impl Ask {
         match self {
             Self::Reply(comment) => Some(OnceKey::comment(comment)),
             Self::Message { event, .. } => Some(event.clone()),
+            Self::PublicReply(comment) => Some(OnceKey::public_reply(comment)),
             Self::Age(_)
             | Self::Author(_)
             | Self::Conversation(_)
+            | Self::Replies(_)
             | Self::Tool(_)
             | Self::Keep(_) => None,
         }
@@ -500,9 +524,12 @@ impl Ask {
                 }
             }
             Self::Message { .. } => quota::Action::Message,
-            Self::Age(_) | Self::Author(_) | Self::Conversation(_) | Self::Keep(_) => {
-                quota::Action::Read
-            }
+            Self::PublicReply(_) => quota::Action::PublicReply,
+            Self::Age(_)
+            | Self::Author(_)
+            | Self::Conversation(_)
+            | Self::Replies(_)
+            | Self::Keep(_) => quota::Action::Read,
             Self::Tool(action) => *action,
         }
     }
@@ -514,6 +541,8 @@ impl Ask {
             Self::Age(_) => "calls for an age",
             Self::Author(_) => "calls for an author",
             Self::Conversation(_) => "calls for a conversation",
+            Self::PublicReply(_) => "calls for a public reply",
+            Self::Replies(_) => "calls for replies",
             Self::Tool(_) => "calls of tools",
             Self::Keep(_) => "calls of upkeep",
         }
@@ -528,6 +557,8 @@ impl fmt::Display for Ask {
             Self::Age(comment) => write!(f, "the age of {comment}"),
             Self::Author(comment) => write!(f, "the author of {comment}"),
             Self::Conversation(person) => write!(f, "the conversation with {person}"),
+            Self::PublicReply(comment) => write!(f, "a public reply to {comment}"),
+            Self::Replies(comment) => write!(f, "the replies to {comment}"),
             Self::Tool(action) => write!(f, "{action:?}"),
             Self::Keep(keep) => write!(f, "{keep:?}"),
         }

@@ -14,6 +14,7 @@ use spillway_service::app::App;
 use spillway_service::clock::Clock;
 use spillway_service::deliver::Deliver;
 use spillway_service::echo::Echoes;
+use spillway_service::endings::Endings;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{EntryKeys, Ingest, Warm};
@@ -159,6 +160,11 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         check: host.check.clone(),
         meter: Arc::default(),
     };
+    let endings = || {
+        let meter = Arc::default();
+        let check = host.check.clone();
+        Endings::new(sends.clone(), ports.clone(), ids.clone(), clock.clone(), check, meter)
+    };
     let ingest = || Ingest {
         account_cache: account_cache.clone(),
         sends: sends.clone(),
@@ -173,13 +179,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             ids.clone(),
             clock.clone(),
         ),
-        echoes: Echoes::new(
-            sends.clone(),
-            ports.clone(),
-            ids.clone(),
-            clock.clone(),
-            Arc::default(),
-        ),
+        echoes: Echoes::new(endings(), account_cache.clone(), ports.clone()),
         ids: ids.clone(),
         entry_keys,
         warm: Warm::new(&clock),
@@ -257,6 +257,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         }),
         Function::Sender => Work::Sender(Deliver {
             gateway: gateway(limiter()),
+            endings: endings(),
             account_cache,
             cursors: cursors.clone(),
             sends,
@@ -272,6 +273,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             entry_keys,
         }),
         Function::Release => Work::Release(Release {
+            endings: endings(),
             account_cache,
             budgets,
             app: sabotage.app(function, host.clone()),

@@ -72,6 +72,7 @@ impl Run {
             Theme::Upkeep => " --theme upkeep",
             Theme::Administration => " --theme administration",
             Theme::Repeats => " --theme repeats",
+            Theme::PublicReplies => " --theme public-replies",
         };
         format!(
             "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",

@@ -54,6 +54,10 @@ pub enum Sabotage {
     Lanes,
     /// That the outcome of a message is unknown: it is taken for one that was never made.
     Unknown,
+    /// Public replies without a clear answer: they are taken for ones that were never made.
+    Replies,
+    /// Outcomes of DMs that a public reply follows: the reply is recorded, and the outcome is not.
+    Outcomes,
     /// Lines of pages: each time that a page is written again, it loses its last one.
     Lines,
     /// Charges of other tools: they call as they like.
@@ -149,7 +153,9 @@ impl Sabotage {
 
     pub(crate) fn sends(self, host: Arc<Host>) -> Arc<dyn Sends> {
         match self {
-            Self::Claims | Self::Unknown | Self::Lines => Arc::new(Sabotaged { host, by: self }),
+            Self::Claims | Self::Replies | Self::Outcomes | Self::Unknown | Self::Lines => {
+                Arc::new(Sabotaged { host, by: self })
+            }
             _ => host,
         }
     }

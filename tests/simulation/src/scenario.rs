@@ -10,6 +10,7 @@ mod jobs;
 mod limits;
 mod messages;
 mod people;
+mod public_replies;
 mod refusals;
 mod repeats;
 mod upkeep;
@@ -33,6 +34,7 @@ use spillway_service::ingest::{EntryKeys, NewMessage};
 pub(crate) use self::administration::{File, Order};
 pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape, quotas_of};
 pub(crate) use self::people::CAMPAIGN;
+pub(crate) use self::public_replies::SENT;
 use crate::dice::Dice;
 use crate::meta::Refusal;
 use crate::record::Elapsed;
@@ -114,6 +116,8 @@ pub enum Theme {
     Administration,
     /// People who comment again and again, and comments that are told again, changed.
     Repeats,
+    /// Comments that are answered in public too.
+    PublicReplies,
 }
 
 /// What goes wrong in a run.
@@ -501,7 +505,8 @@ impl Unknowns {
     fn drawn(theme: Theme, seed: u64) -> Self {
         let mut dice = Dice::new(seed ^ 0x000e_c40e_5000_0000);
         let retry = if dice.chance(0.25) { RetryUnknown::Never } else { RetryUnknown::Once };
-        let may_come = matches!(theme, Theme::Anything | Theme::Refusals | Theme::Administration);
+        let may_come =
+            !matches!(theme, Theme::Campaign | Theme::Crowd | Theme::Upkeep | Theme::Repeats);
         let come = dice.chance(0.6) && may_come;
         let lost = dice.pick(&[0.0, 0.05, 0.3]);
         Self { retry, echoes: EchoFate { come, lost } }
@@ -554,6 +559,7 @@ impl Scenario {
             Theme::Refusals => Self::refusals(seed),
             Theme::Crowd => Self::crowd(seed),
             Theme::Repeats => Self::repeats(seed),
+            Theme::PublicReplies => Self::public_replies(seed),
             Theme::Upkeep => Self::upkeep(seed),
             Theme::Administration => Self::administration(seed),
         }

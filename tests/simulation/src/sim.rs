@@ -80,8 +80,12 @@ pub struct Run {
     pub failures: Vec<Failure>,
     /// How often what happened.
     pub counts: Counts,
-    /// How the sends ended.
+    /// How the DMs ended.
     pub tally: Tally,
+    /// How the public replies ended.
+    pub public: Tally,
+    /// When the last DM reached somebody, in milliseconds from the start.
+    pub last_dm_ms: u64,
     /// The virtual time it took, in milliseconds.
     pub lasted_ms: u64,
     /// The hash over every event: the same seed gives the same.
@@ -118,6 +122,14 @@ impl Run {
         sim.told()
     }
 
+    /// Plays a seed of [`Theme::PublicReplies`] whose campaigns make none.
+    pub fn without_public_replies(seed: u64) -> Self {
+        let scenario = Scenario::new(Theme::PublicReplies, seed).without_public_replies();
+        let mut sim = Sim::new(scenario, Sabotage::None, None);
+        sim.play();
+        sim.told()
+    }
+
     /// A run that ended in a panic.
     pub(crate) fn broken(theme: Theme, seed: u64, failures: Vec<Failure>) -> Self {
         Self {
@@ -127,6 +139,8 @@ impl Run {
             failures,
             counts: Counts::new(),
             tally: Tally::default(),
+            public: Tally::default(),
+            last_dm_ms: 0,
             lasted_ms: 0,
             hash: 0,
         }
@@ -199,6 +213,8 @@ impl Sim {
             failures: world.record.failures().to_vec(),
             counts: world.record.counts().clone(),
             tally: world.watch.tally,
+            public: world.watch.public,
+            last_dm_ms: world.watch.last_dm.saturating_sub(self.scenario.start),
             lasted_ms: world.now - self.scenario.start,
             hash: world.record.hash(),
         }
@@ -210,6 +226,10 @@ impl Sim {
         for (at, echo) in echoes {
             let post = Post { at, what: Told::Echo(echo) };
             self.post(at, post, Attempts { failed: 0, first: at });
+        }
+        let own = self.shared.world().own_comments();
+        for post in own {
+            self.post(post.at, post.clone(), Attempts { failed: 0, first: post.at });
         }
         let ready = self.tasks.ready();
         if ready > 0 {

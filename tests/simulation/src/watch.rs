@@ -86,8 +86,12 @@ pub(crate) struct Watch {
     removed: BTreeMap<AccountId, u64>,
     /// Comments that no campaign wanted when they were told of.
     pub(crate) early: BTreeSet<SendId>,
-    /// Sends by state.
+    /// When the last DM reached somebody, in milliseconds since 1970.
+    pub(crate) last_dm: u64,
+    /// DMs by state.
     pub(crate) tally: Tally,
+    /// Public replies by state.
+    pub(crate) public: Tally,
 }
 
 /// How many sends there are in each state.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValue,
-    ReturnValuesOnConditionCheckFailure,
+    AttributeValue, KeysAndAttributes, Put, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
@@ -24,14 +24,14 @@ use spillway_service::metrics::Meter;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    Closed, Entry, Lookup, NewSend, Person, Read, Recorded, Sends, StoreError,
+    Closed, EndGuard, Entry, Lookup, NewSend, Person, Read, Recorded, Sends, StoreError,
 };
 use spillway_service::send_task::SendTask;
 use tracing::error;
 
 use super::entry::{self, ANSWERED, STAND_IN, STAND_IN_UNTIL, stage_attributes};
 use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
-use super::table::{Ask, Table, Written, entry_key};
+use super::table::{Ask, Cancelled, Table, Written, cancelled, entry_key};
 use crate::failure::{incomplete, unavailable};
 use crate::schema::EXPIRES_AT;
 
@@ -57,6 +57,7 @@ const RECORD: &str = "record sends";
 const STEP: &str = "step a send";
 const FINISH: &str = "finish a send";
 const NAME: &str = "name an answer";
+const FOLLOW: &str = "finish a send, and record what follows";
 const CLOSE: &str = "end a send by its echo";
 
 #[async_trait]
@@ -203,7 +204,36 @@ impl Sends for DynamoSends {
         outcome: &Outcome,
         note: StepNote<'_>,
     ) -> Result<bool, StoreError> {
-        self.end(task, IS_OURS, outcome, note).await
+        self.end(EndWrite::new(task, EndGuard::AnyEpoch, outcome, note)?).await
+    }
+
+    async fn finish_followed(
+        &self,
+        task: &SendTask,
+        outcome: &Outcome,
+        note: StepNote<'_>,
+        guard: EndGuard,
+        follower: &NewSend,
+    ) -> Result<bool, StoreError> {
+        let write = EndWrite::new(task, guard, outcome, note)?;
+        let mut backoff = Backoff::default();
+        loop {
+            let reasons = match self.end_and_put(&write, follower).await? {
+                Ok(()) => return Ok(true),
+                Err(reasons) => reasons,
+            };
+            match reasons[..] {
+                [Cancelled::Condition, _] => return Ok(false),
+                // The comment has had its reply.
+                [_, Cancelled::Condition] => return self.end(write).await,
+                _ => {}
+            }
+            // Its echo is being taken in.
+            let Some(wait) = backoff.next(seed(&[task.send.key.as_str()])) else {
+                return Err(StoreError::unavailable(FOLLOW, "others always were first"));
+            };
+            tokio::time::sleep(wait).await;
+        }
     }
 
     async fn close(
@@ -256,8 +286,7 @@ impl Sends for DynamoSends {
         outcome: &Outcome,
         ended_at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let condition = format!("{IS_OURS} AND epoch = :epoch");
-        self.end(task, &condition, outcome, ended_at.into()).await
+        self.end(EndWrite::new(task, EndGuard::SameEpoch, outcome, ended_at.into())?).await
     }
 
     async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError> {
@@ -378,38 +407,97 @@ impl Change {
     }
 }
 
-impl DynamoSends {
-    async fn end(
-        &self,
+/// The write that ends an entry, alone or in a transaction.
+struct EndWrite {
+    key: Item,
+    expression: String,
+    condition: String,
+    values: Item,
+    writer: Vec<u8>,
+}
+
+impl EndWrite {
+    fn new(
         task: &SendTask,
-        condition: &str,
+        guard: EndGuard,
         outcome: &Outcome,
         note: StepNote<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Self, StoreError> {
         let writer = writer(FINISH)?;
+        let mut values = Item::from([
+            (":state".into(), s(outcome.state())),
+            (":outcome".into(), json(outcome)),
+            (":at".into(), at(note.at)),
+            (":writer".into(), b(writer.as_slice())),
+            (":waiting".into(), s("waiting")),
+            (":place".into(), s(task.outbox_key.as_str())),
+        ]);
         let refused = refused(note);
         let refusal = refused.as_ref().map_or("", |_| SET_REFUSED);
-        let mut update = self
+        values.extend(refused.map(|refused| (":refused".into(), refused)));
+        let condition = match guard {
+            EndGuard::AnyEpoch => IS_OURS.to_owned(),
+            EndGuard::SameEpoch => {
+                values.insert(":epoch".into(), n(task.epoch));
+                format!("{IS_OURS} AND epoch = :epoch")
+            }
+        };
+        let expression = format!("{END}{refusal}{END_REMOVES}");
+        let writer = writer.to_vec();
+        Ok(Self { key: entry_key(&task.send), expression, condition, values, writer })
+    }
+}
+
+impl DynamoSends {
+    async fn end(&self, write: EndWrite) -> Result<bool, StoreError> {
+        let update = self
             .sends
-            .update(entry_key(&task.send))
-            .update_expression(format!("{END}{refusal}{END_REMOVES}"))
-            .condition_expression(condition)
+            .update(write.key)
+            .update_expression(write.expression)
+            .condition_expression(write.condition)
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":state", s(outcome.state()))
-            .expression_attribute_values(":outcome", json(outcome))
-            .expression_attribute_values(":at", at(note.at))
-            .expression_attribute_values(":writer", b(writer.as_slice()))
-            .expression_attribute_values(":waiting", s("waiting"))
-            .expression_attribute_values(":place", s(task.outbox_key.as_str()))
+            .set_expression_attribute_values(Some(write.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        if let Some(refused) = refused {
-            update = update.expression_attribute_values(":refused", refused);
+        Ok(update.ask(FINISH).await?.is_done_by(&write.writer))
+    }
+
+    /// Ends an entry and makes another, in one transaction. The SDK's token makes a repeat of it
+    /// the same transaction.
+    async fn end_and_put(
+        &self,
+        write: &EndWrite,
+        follower: &NewSend,
+    ) -> Result<Result<(), Vec<Cancelled>>, StoreError> {
+        let end = Update::builder()
+            .table_name(&self.sends.name)
+            .set_key(Some(write.key.clone()))
+            .update_expression(&write.expression)
+            .condition_expression(&write.condition)
+            .expression_attribute_names("#state", "state")
+            .set_expression_attribute_values(Some(write.values.clone()))
+            .build()
+            .map_err(|error| incomplete(FOLLOW, error))?;
+        let put = Put::builder()
+            .table_name(&self.sends.name)
+            .set_item(Some(entry::item(follower)))
+            .condition_expression("attribute_not_exists(id)")
+            .build()
+            .map_err(|error| incomplete(FOLLOW, error))?;
+        let answer = self
+            .sends
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().update(end).build())
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let Err(error) = answer else { return Ok(Ok(())) };
+        match cancelled(&error) {
+            Some(reasons) => Ok(Err(reasons)),
+            None => Err(unavailable(FOLLOW, error)),
         }
-        if condition.contains(":epoch") {
-            update = update.expression_attribute_values(":epoch", n(task.epoch));
-        }
-        Ok(update.ask(FINISH).await?.is_done_by(&writer))
     }
 
     async fn put_entry(&self, new: &NewSend) -> Result<Recorded, StoreError> {

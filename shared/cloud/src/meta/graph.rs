@@ -66,6 +66,27 @@ impl Graph for MetaGraph {
         self.client.message(&account.id, &token, recipient, text, metadata, timeout).await
     }
 
+    async fn public_reply(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Answered<Sent>, CallError> {
+        let token = self.token(account)?;
+        self.client.public_reply(&token, comment, text, timeout).await
+    }
+
+    async fn replies(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        let token = self.token(account)?;
+        self.client.replies(&token, comment, timeout).await
+    }
+
     async fn comment_timestamp(
         &self,
         account: &Account,

@@ -1,11 +1,15 @@
 //! Campaigns: which comments get a DM, and with which texts.
 
+mod public;
 mod set;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::public::{
+    COMMENT_CHARS_MAX, CommentTextError, Share, after_outcome, check_comment_text,
+};
 pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, NearMiss, Verdict};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
@@ -57,7 +61,7 @@ pub struct Campaign {
     #[serde(default = "once_for", skip_serializing_if = "is_once_for", with = "crate::span")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub once_for: Duration,
-    /// Which sends go first if not all can go in time.
+    /// Which sends go first if not all can go in time. `public_reply` needs `public_fallback`.
     #[serde(default)]
     pub overflow: Overflow,
     /// The texts, one for each send in turn; 1 to 255 of them. Each has at most 1,000 bytes when it
@@ -68,6 +72,27 @@ pub struct Campaign {
         schemars(with = "Vec<String>", length(min = 1, max = 255), transform = words)
     )]
     pub messages: Vec<Template>,
+    /// Public replies to comments whose DM has landed, one for each in turn; at most 255 of them.
+    /// Each has at most 300 characters, 4 hashtags and one link, and is not all capitals.
+    /// Placeholders are those of messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<String>", length(max = 255), transform = words)
+    )]
+    pub public_replies: Vec<Template>,
+    /// The share of landed DMs that a public reply follows, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Share::is_all")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64", range(min = 0, max = 1)))]
+    pub public_share: Share,
+    /// Public replies to comments whose DM Meta has refused for good, and with `overflow =
+    /// "public_reply"` to those whose DM would be too late; as `public_replies`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<String>", length(max = 255), transform = words)
+    )]
+    pub public_fallback: Vec<Template>,
 }
 
 /// Whether a campaign is active. A file does not say this: a campaign that is applied again stays
@@ -115,8 +140,7 @@ pub enum Overflow {
     OldestFirst,
     /// The newest comments first: an answer within minutes is worth more than one after days.
     NewestFirst,
-    /// The oldest comments first. Those that would be too late get a public reply instead.
-    #[cfg_attr(feature = "schema", schemars(skip))]
+    /// The oldest comments first. Those that have become too late get a public reply instead.
     PublicReply,
 }
 
@@ -167,12 +191,18 @@ pub enum CampaignError {
     /// A span that is too short or too long.
     #[error("campaign `{0}`: `once_for` is from 1d to 400d")]
     OnceFor(CampaignId),
-    /// An overflow policy that is not available yet.
+    /// An overflow policy without the texts that it needs.
     #[error(
-        "campaign `{0}`: `overflow = \"public_reply\"` is not possible yet: \
-         write \"oldest_first\" or \"newest_first\""
+        "campaign `{0}`: `overflow = \"public_reply\"` needs `public_fallback`: \
+         add the texts of these replies"
     )]
     PublicReply(CampaignId),
+    /// More public texts than can be counted.
+    #[error("campaign `{0}` has more than 255 `{1}`: remove some")]
+    PublicTexts(CampaignId, &'static str),
+    /// A public text that Meta does not take.
+    #[error(transparent)]
+    CommentText(#[from] CommentTextError),
     /// A text that is listed twice, so that it could be sent twice in a row.
     #[error("campaign `{0}` has the message «{1}» twice: change one of them")]
     SameMessage(CampaignId, String),
@@ -197,15 +227,33 @@ impl Campaign {
         if !(ONCE_FOR_MIN..=ONCE_FOR_MAX).contains(&self.once_for) {
             return Err(CampaignError::OnceFor(id.clone()));
         }
-        if self.overflow == Overflow::PublicReply {
+        if self.overflow == Overflow::PublicReply && self.public_fallback.is_empty() {
             return Err(CampaignError::PublicReply(id.clone()));
         }
-        for (at, message) in messages.iter().enumerate() {
-            if messages[..at].contains(message) {
-                return Err(CampaignError::SameMessage(id.clone(), message.to_string()));
+        for (field, texts) in self.public_texts() {
+            if texts.len() > 255 {
+                return Err(CampaignError::PublicTexts(id.clone(), field));
+            }
+            texts.iter().try_for_each(check_comment_text)?;
+        }
+        for texts in [messages, &self.public_replies, &self.public_fallback] {
+            for (at, text) in texts.iter().enumerate() {
+                if texts[..at].contains(text) {
+                    return Err(CampaignError::SameMessage(id.clone(), text.to_string()));
+                }
             }
         }
         Ok(())
+    }
+
+    /// The texts of its public replies, by their field.
+    pub fn public_texts(&self) -> [(&'static str, &[Template]); 2] {
+        [("public_replies", &self.public_replies), ("public_fallback", &self.public_fallback)]
+    }
+
+    /// Whether it may make public replies.
+    pub fn replies_in_public(&self) -> bool {
+        self.public_texts().iter().any(|(_, texts)| !texts.is_empty())
     }
 
     /// How often a person is answered.
@@ -285,7 +333,15 @@ mod tests {
             assert_eq!(campaign.check(), Err(CampaignError::OnceFor("c".into())));
         }
         let public = Campaign { overflow: Overflow::PublicReply, ..with(&[], &["hi"]) };
-        let error = public.check().unwrap_err();
-        assert!(error.to_string().contains("not possible yet"), "{error}");
+        assert_eq!(public.check(), Err(CampaignError::PublicReply("c".into())));
+        let texts = |texts: &[&str]| -> Vec<Template> {
+            texts.iter().map(|text| Template::parse(text).unwrap()).collect()
+        };
+        let public = Campaign { public_fallback: texts(&["Write me"]), ..public };
+        assert_eq!(public.check(), Ok(()));
+        let same = Campaign { public_replies: texts(&["Sent", "Sent"]), ..public.clone() };
+        assert_eq!(same.check(), Err(CampaignError::SameMessage("c".into(), "Sent".into())));
+        let loud = Campaign { public_replies: texts(&["SENT"]), ..public };
+        assert_eq!(loud.check(), Err(CommentTextError::Capitals.into()));
     }
 }

@@ -30,6 +30,13 @@ pub(super) fn addresses(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// Returns how many URLs a text has.
+pub(crate) fn urls(text: &str) -> usize {
+    let mut finder = LinkFinder::new();
+    finder.url_must_have_scheme(false).kinds(&[LinkKind::Url]);
+    finder.links(text).filter(|link| is_url(link.as_str())).count()
+}
+
 /// Whether what looks like a URL is one. `link.please` is two words: a URL has a scheme, begins
 /// with `www.`, or has a path or query after a top-level domain.
 fn is_url(text: &str) -> bool {

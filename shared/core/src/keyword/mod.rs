@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::address::urls;
 use self::affix::{begins_word, ends_word};
 use self::atoms::{Atoms, Kind};
 use self::form::{Detail, Edge, Form, Letters};

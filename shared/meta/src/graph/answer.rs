@@ -160,6 +160,13 @@ impl Success {
         Answered { value, usage: self.usage, server_date: self.server_date }
     }
 
+    /// The id of a public reply.
+    pub(super) fn into_replied(self) -> Answered<Sent> {
+        let id = Object::parse(&self.body).and_then(|reply| reply.id("id"));
+        let value = Sent { recipient: None, message_id: id };
+        Answered { value, usage: self.usage, server_date: self.server_date }
+    }
+
     pub(super) fn into_comment_author(self) -> Answered<Option<RecipientId>> {
         let from = Object::parse(&self.body).and_then(|comment| comment.object("from"));
         let value = from.and_then(|from| from.id("id").map(RecipientId::new));

@@ -8,7 +8,8 @@ use secrecy::SecretString;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 
-use super::answer::Answered;
+use super::answer::{Answered, Sent, Success};
+use super::request::PublicReply;
 use super::{CallError, GraphClient};
 use crate::json::Object;
 use crate::time;
@@ -108,6 +109,47 @@ impl GraphClient {
         ask(&mut url, "id,text,timestamp,from,username", after);
         let answer = self.call(self.http.get(url), token, timeout).await?;
         answer.into_answered(|answer| page(answer, comment))
+    }
+
+    /// Answers a comment in public: `POST /{comment}/replies` (Meta, IG Comment Replies, 2026), with
+    /// the token of the account whose media it is on.
+    ///
+    /// Meta takes none to a hidden comment and none on live video, and puts a reply to a reply
+    /// below the top comment. It asks for nothing but the id: a call that named fields was seen to
+    /// make the reply and to be refused (20/1772107). `timeout` as for
+    /// [`private_reply`](Self::private_reply). A repeat after [`CallError::Unknown`] makes a second
+    /// reply.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`], and [`CallError::verdict`] for what to do about it.
+    pub async fn public_reply(
+        &self,
+        token: &SecretString,
+        comment: &CommentId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Answered<Sent>, CallError> {
+        let url = self.url(comment.as_str(), Some("replies"))?;
+        let request = self.http.post(url).json(&PublicReply { message: text });
+        self.call(request, token, timeout).await.map(Success::into_replied)
+    }
+
+    /// The first page of the replies to a comment: `GET /{comment}/replies`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`media`](Self::media).
+    pub async fn replies(
+        &self,
+        token: &SecretString,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        let mut url = self.url(comment.as_str(), Some("replies"))?;
+        ask(&mut url, "id,text,timestamp,from,username", None);
+        let answer = self.call(self.http.get(url), token, timeout).await?;
+        answer.into_answered(|answer| page(answer, self::comment))
     }
 }
 

@@ -29,6 +29,12 @@ struct Text<'a> {
     metadata: &'a str,
 }
 
+/// The body of `POST /{comment}/replies`.
+#[derive(Serialize)]
+pub(super) struct PublicReply<'a> {
+    pub(super) message: &'a str,
+}
+
 impl<'a> Message<'a> {
     /// To the author of a comment.
     pub(super) fn to_comment(comment: &'a CommentId, text: &'a str, metadata: &'a str) -> Self {

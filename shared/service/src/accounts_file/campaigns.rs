@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use spillway_core::campaign::{Campaign, CampaignError, Overflow};
+use spillway_core::campaign::{
+    Campaign, CampaignError, CommentTextError, Overflow, check_comment_text,
+};
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::keyword::{Comment, Keyword};
 use spillway_core::message::{Template, VALUE_BYTES_MAX};
@@ -143,8 +145,39 @@ fn check_messages(
     if (count == 0 && !is_wounded) || count > 255 {
         mistakes.add(messages.span(), CampaignError::Messages(id.clone()));
     }
+    let mut templates = check_texts(campaign, messages, is_wounded, mistakes, |_| Ok(()));
+    for (field, texts) in campaign.public_texts() {
+        let place = place.field(field);
+        if texts.len() > 255 {
+            mistakes.add(place.span(), CampaignError::PublicTexts(id.clone(), field));
+        }
+        let public = check_texts(campaign, place, is_wounded, mistakes, check_comment_text);
+        templates.extend(public);
+    }
+    if templates.iter().any(Template::tells_keyword) {
+        for (at, keyword) in campaign.keywords.iter().enumerate() {
+            if keyword.len() > VALUE_BYTES_MAX {
+                let reason = Reason::LongKeyword(keyword.clone(), keyword.len());
+                mistakes.add(place.field("keywords").item(at).span(), reason);
+            }
+        }
+    }
+    let lacks_fallback = campaign.public_fallback.is_empty() && !is_wounded;
+    if campaign.overflow == Overflow::PublicReply && lacks_fallback {
+        mistakes.add(place.field("overflow").span(), CampaignError::PublicReply(id.clone()));
+    }
+}
+
+/// Checks the texts of one field. Returns those that are sound.
+fn check_texts(
+    campaign: &Campaign,
+    place: Place<'_>,
+    is_wounded: bool,
+    mistakes: &mut Mistakes<'_>,
+    limits: fn(&Template) -> Result<(), CommentTextError>,
+) -> Vec<Template> {
     let mut templates: Vec<Template> = Vec::new();
-    for (text, span) in messages.texts() {
+    for (text, span) in place.texts() {
         // Lines may end in either way.
         let is_odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
         if let Some(control) = text.chars().find(is_odd) {
@@ -157,22 +190,17 @@ fn check_messages(
                 mistakes.add(span, Reason::NoKeyword);
             }
             Ok(template) if templates.contains(&template) => {
-                let same = CampaignError::SameMessage(id.clone(), template.to_string());
+                let same = CampaignError::SameMessage(campaign.id.clone(), template.to_string());
                 mistakes.add(span, same);
             }
-            Ok(template) => templates.push(template),
+            Ok(template) => {
+                if let Err(error) = limits(&template) {
+                    mistakes.add(span, CampaignError::from(error));
+                }
+                templates.push(template);
+            }
             Err(error) => mistakes.add(span, error),
         }
     }
-    if templates.iter().any(Template::tells_keyword) {
-        for (at, keyword) in campaign.keywords.iter().enumerate() {
-            if keyword.len() > VALUE_BYTES_MAX {
-                let reason = Reason::LongKeyword(keyword.clone(), keyword.len());
-                mistakes.add(place.field("keywords").item(at).span(), reason);
-            }
-        }
-    }
-    if campaign.overflow == Overflow::PublicReply {
-        mistakes.add(place.field("overflow").span(), CampaignError::PublicReply(id.clone()));
-    }
+    templates
 }

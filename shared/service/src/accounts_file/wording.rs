@@ -94,19 +94,24 @@ impl Refused<'_> {
             "scope" => one_of(options::<Scope>()),
             "matching" => one_of(options::<Matching>()),
             "replies" => one_of(options::<Replies>()),
-            "overflow" => {
-                // A campaign cannot have it yet.
-                let possible = options::<Overflow>().into_iter();
-                one_of(possible.filter(|option| option != "\"public_reply\"").collect())
-            }
+            "overflow" => one_of(options::<Overflow>()),
+            "public_share" => "a number from 0 to 1, such as 0.3".to_owned(),
             "tolerate" => list_of(one_of(options::<Tolerance>())),
             "actions" => list_of(one_of(options::<Action>())),
-            "keywords" | "except" | "media" | "messages" if self.is_item => {
+            "keywords" | "except" | "media" | "messages" | "public_replies" | "public_fallback"
+                if self.is_item =>
+            {
                 "each of them in quotes".to_owned()
             }
             "keywords" | "except" => "a list in brackets, such as [\"guide\", \"link\"]".to_owned(),
             "media" => "a list in brackets, such as [\"17900000000000001\"]".to_owned(),
             "messages" => "a list in brackets, such as [\"Hi {username|there}!\"]".to_owned(),
+            "public_replies" => {
+                "a list in brackets, such as [\"Sent, {username|you}!\"]".to_owned()
+            }
+            "public_fallback" => {
+                "a list in brackets, such as [\"{username|Hi}, please write me GUIDE\"]".to_owned()
+            }
             "terms" => "a table, such as { tier = 2, time_zone = \"Europe/Berlin\" }".to_owned(),
             "spread" => "a table, such as { active = \"16h\", burst = 5 }".to_owned(),
             "warm_up" => "a table, such as \

@@ -137,9 +137,11 @@ pub enum Extent {
 }
 
 impl Backlog {
-    /// All that was read.
+    /// All DMs that were read. Public replies are counted apart.
     pub fn total(&self) -> u32 {
-        self.lanes.iter().map(|lane| lane.queued + lane.parked).sum()
+        let lanes = Lane::ALL.into_iter().zip(self.lanes);
+        let dms = lanes.filter(|(lane, _)| *lane != Lane::Public);
+        dms.map(|(_, lane)| lane.queued + lane.parked).sum()
     }
 }
 
@@ -397,6 +399,10 @@ impl Plan<'_> {
         let (mut outstanding, mut expected, mut indexes) = (Vec::new(), Vec::new(), Vec::new());
         for (index, listed) in waiting.iter().enumerate() {
             let &Listed { class, order, deadline, .. } = listed;
+            // What is planned is DMs.
+            if class.is_public() {
+                continue;
+            }
             let Some(free_at) = self.free_at(listed) else { continue };
             match listed.stage {
                 Stage::Sending { .. } | Stage::Unknown(_) => {}

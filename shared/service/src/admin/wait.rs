@@ -42,6 +42,8 @@ pub enum Waits {
     Call,
     /// It may have arrived: its echo, or a read of the conversation, may still show it.
     Evidence,
+    /// Waiting DMs may need all calls: it is a public reply.
+    Room,
     /// So many sends go before it.
     Turn(usize),
 }
@@ -60,6 +62,7 @@ impl fmt::Display for Waits {
             Self::Slot => f.write_str("its slot has not come"),
             Self::Call => f.write_str("its call may be under way"),
             Self::Evidence => f.write_str("it may have arrived: nothing has shown it yet"),
+            Self::Room => f.write_str("a call that no waiting DM could use"),
             Self::Turn(0) => f.write_str("the limits: it is the next to go"),
             Self::Turn(before) => write!(f, "the limits: {before} go before it"),
         }
@@ -110,6 +113,7 @@ impl Wait {
         match (longest.max_by_key(|&(_, until)| until), send.stage) {
             (Some((why, until)), _) => wait(why, until),
             (None, Stage::Queued { due }) => wait(Waits::Slot, Some(due)),
+            (None, _) if send.class.is_public() => wait(Waits::Room, None),
             (None, _) => wait(Waits::Turn(before), None),
         }
     }

@@ -1,14 +1,14 @@
 //! Looks for attempts whose outcome is unknown: each is one read of the conversation with its
-//! person, charged to the account's budget.
+//! person, or of the replies to its comment, charged to the account's budget.
 
 use std::time::Duration;
 
-use spillway_core::send::{FailReason, Outcome, PendingSend, Stage, Step};
+use spillway_core::send::{Address, FailReason, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_core::unknown::{
-    ABSENT_FOR, Evidence, ListedMessage, Reading, Resolved, UnknownAttempt, resolve,
+    ABSENT_FOR, Evidence, ListedMessage, Reading, Resolved, UnknownAttempt, is_same_text, resolve,
 };
-use spillway_meta::graph::Conversation;
+use spillway_meta::graph::{CommentItem, Conversation};
 use tracing::{error, info, warn};
 
 use super::{ANSWER_TIME, Deliver, Job, fill_all};
@@ -59,28 +59,79 @@ impl Deliver {
             Ok(None) => return info!(send = %task.send, "not looked for: it has moved on"),
             Err(error) => return warn!(send = %task.send, %error, "not looked for"),
         };
-        let (Stage::Unknown(attempt), Some(person)) = (send.stage, send.to.recipient()) else {
-            return;
+        let Stage::Unknown(attempt) = send.stage else { return };
+        let reading = if send.class.is_public() {
+            self.read_replies(account, &send).await
+        } else {
+            self.read_conversation(account, &send, &attempt).await
         };
+        info!(send = %send.id, shows = reading.name(), "looked for");
+        let left = self.retry_unknown.left(send.repeats);
+        let now = self.clock.now();
+        let resolved = resolve(&attempt, Evidence::Read(reading), now, send.deadline, left);
+        self.record_look(account, &task.renewed(&send), &send, resolved).await;
+    }
+
+    /// Reads the conversation with the person of a DM.
+    async fn read_conversation(
+        &self,
+        account: &Account,
+        send: &PendingSend,
+        attempt: &UnknownAttempt,
+    ) -> Reading {
+        let Some(person) = send.to.recipient() else { return Reading::Nothing };
         let read = self
             .gateway
             .read(account, LOOK_TIME, IfDead::Hold, Ends::AppHold, async |timeout| {
                 self.graph.conversation(account, person, timeout).await
             })
             .await;
-        let reading = match read {
-            Ok(Some(conversation)) => self.reading(account, &send, &attempt, &conversation),
+        match read {
+            Ok(Some(conversation)) => self.reading(account, send, attempt, &conversation),
             Ok(None) => Reading::Nothing,
             Err(no_answer) => {
                 warn!(send = %send.id, reason = no_answer.reason(), "the conversation was not read");
                 Reading::Nothing
             }
-        };
-        info!(send = %send.id, shows = reading.name(), "looked for");
-        let left = self.retry_unknown.left(send.repeats);
-        let now = self.clock.now();
-        let resolved = resolve(&attempt, Evidence::Read(reading), now, send.deadline, left);
-        self.record_look(&task.renewed(&send), &send, resolved).await;
+        }
+    }
+
+    /// Reads the replies to the comment of a public reply. One that the account itself has made is
+    /// taken for it, whatever it says: there are never two of ours under one comment.
+    async fn read_replies(&self, account: &Account, send: &PendingSend) -> Reading {
+        let Address::Comment { id: comment, .. } = &send.to else { return Reading::Nothing };
+        let read = self
+            .gateway
+            .read(account, LOOK_TIME, IfDead::Hold, Ends::AppHold, async |timeout| {
+                self.graph.replies(account, comment, timeout).await
+            })
+            .await;
+        match read {
+            Ok(replies) => {
+                let author = |reply: &CommentItem| reply.from.as_ref()?.id.clone();
+                let texts = || {
+                    let campaign = account.campaigns.get(&send.content.campaign);
+                    campaign.map(|campaign| fill_all(campaign, send)).unwrap_or_default()
+                };
+                let is_own = |reply: &&CommentItem| match author(reply) {
+                    Some(author) => author.as_str() == account.id.as_str(),
+                    None => reply
+                        .text
+                        .as_ref()
+                        .is_some_and(|said| texts().iter().any(|text| is_same_text(text, said))),
+                };
+                match replies.items.iter().find(is_own) {
+                    Some(reply) => Reading::Found(reply.id.to_string()),
+                    // It may be among those that are not listed.
+                    None if replies.next.is_some() => Reading::Nothing,
+                    None => Reading::Absent,
+                }
+            }
+            Err(no_answer) => {
+                warn!(send = %send.id, reason = no_answer.reason(), "the replies were not read");
+                Reading::Nothing
+            }
+        }
     }
 
     /// What a conversation shows of an attempt, by the texts that its campaign may have sent.
@@ -107,18 +158,24 @@ impl Deliver {
         Reading::of(attempt, &listed, conversation.is_whole, &fill_all(campaign, send))
     }
 
-    async fn record_look(&self, task: &SendTask, send: &PendingSend, resolved: Resolved) {
+    async fn record_look(
+        &self,
+        account: &Account,
+        task: &SendTask,
+        send: &PendingSend,
+        resolved: Resolved,
+    ) {
         let now = self.clock.now();
         match resolved {
             Resolved::Sent(message) => {
-                info!(send = %send.id, "sent: the conversation has it");
-                let recipient = send.to.recipient().cloned();
+                info!(send = %send.id, "sent: a read shows it");
+                let recipient = send.to.recipient().filter(|_| !send.class.is_public()).cloned();
                 let outcome = Outcome::Sent { recipient, message: Some(message), variant: None };
-                self.finish(task, &outcome, now.into()).await;
+                self.finish(account, (task, send), &outcome, now.into()).await;
             }
             Resolved::Unknown => {
                 let outcome = Outcome::Failed { reason: FailReason::Unknown };
-                self.finish(task, &outcome, now.into()).await;
+                self.finish(account, (task, send), &outcome, now.into()).await;
             }
             Resolved::RepeatOnce => {
                 info!(send = %send.id, "it did not arrive: repeated");

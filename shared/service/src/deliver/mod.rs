@@ -17,7 +17,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
-use spillway_core::campaign::Campaign;
+use spillway_core::campaign::{Campaign, Overflow};
 use spillway_core::feedback::Feedback;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
@@ -41,6 +41,7 @@ use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
 use crate::echo::open_watch;
+use crate::endings::Endings;
 use crate::gateway::consequence::Retry;
 use crate::gateway::read::{self, Ends, IfDead};
 use crate::gateway::{Gateway, NoAnswer, Ruled, Ruling};
@@ -48,7 +49,9 @@ use crate::grant::GrantIds;
 use crate::ingest::EntryKeys;
 use crate::limiter::{CONTENDED_WAIT, Reservation, Reserved};
 use crate::metrics::{Meter, Metric};
-use crate::port::{Backlogs, Cursors, EchoWatches, Graph, Queued, SendQueue, Sends, StoreError};
+use crate::port::{
+    Backlogs, Cursors, EchoWatches, EndGuard, Graph, Queued, SendQueue, Sends, StoreError,
+};
 use crate::send_task::{Purpose, SendTask};
 
 /// A denial up to this far off is waited for on the queue; beyond it the send is parked.
@@ -99,6 +102,8 @@ pub struct Deliver {
     pub watches: Arc<dyn EchoWatches>,
     /// How often a DM is repeated that was shown not to have arrived.
     pub retry_unknown: RetryUnknown,
+    /// Ends sends.
+    pub endings: Endings,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
     /// The time.
@@ -164,7 +169,7 @@ impl Deliver {
                 return jobs.into_iter().map(|job| job.message_id).collect();
             }
         };
-        let jobs = self.drop_late(&id, jobs).await;
+        let jobs = self.drop_late(&account, jobs).await;
         let (jobs, mut again) = self.hold_back(&account, jobs).await;
         if jobs.is_empty() {
             return again;
@@ -242,7 +247,8 @@ impl Deliver {
         let failed = |(job, result): (&Job, Result<bool, StoreError>)| match result {
             Ok(ended) => {
                 if ended {
-                    self.note_end(&job.task, outcome);
+                    self.meter.ended(job.task.class, outcome);
+                    note_end(&job.task, outcome);
                 }
                 None
             }
@@ -254,8 +260,10 @@ impl Deliver {
         jobs.iter().zip(ended).filter_map(failed).collect()
     }
 
-    /// Ends what is past its deadline, and gives the rest.
-    async fn drop_late(&self, account: &AccountId, jobs: Vec<Job>) -> Vec<Job> {
+    /// Ends what is past its deadline, and gives the rest. What a public reply takes the place of,
+    /// release ends: a message does not tell whom it answers.
+    async fn drop_late(&self, account: &Account, jobs: Vec<Job>) -> Vec<Job> {
+        let Account { id: account, campaigns, .. } = account;
         let now = self.clock.now();
         if !self.check.is_trusted() || jobs.iter().all(|job| now < job.task.deadline) {
             return jobs;
@@ -277,6 +285,15 @@ impl Deliver {
         let (late, jobs): (Vec<Job>, Vec<Job>) = jobs
             .into_iter()
             .partition(|job| cursor.deadline(job.task.class.lane, job.task.deadline) <= now);
+        let is_replaced = |job: &Job| {
+            let campaign = campaigns.get(&job.task.content.campaign);
+            campaign.is_some_and(|campaign| campaign.overflow == Overflow::PublicReply)
+                && !job.task.class.is_public()
+        };
+        let (replaced, late): (Vec<Job>, Vec<Job>) = late.into_iter().partition(is_replaced);
+        if let Some(Job { task, .. }) = replaced.first() {
+            self.wake(task).await;
+        }
         if !late.is_empty() {
             // Those that could not be ended are overdue, and release looks at them in any case.
             let _ = self.end_unclaimed(&late, &Outcome::Expired).await;
@@ -393,6 +410,10 @@ impl Deliver {
         let Some(opens_at) = denied.iter().map(|(_, denial)| denial.retry_at).min() else {
             return Vec::new();
         };
+        if denied.iter().any(|(job, _)| job.task.class.is_public()) {
+            // They are all of one class, and say nothing of the room for DMs.
+            return self.park_held(account, denied.iter().map(|&(job, _)| job).collect()).await;
+        }
         // Marked first: a parked send without a marker would never be looked at.
         if let Err(error) = self.backlogs.wake(&account.id, now).await {
             error!(account = %account.id, %error, "could not mark the backlog");
@@ -475,17 +496,17 @@ impl Deliver {
         let Claimed { task, send } = &claimed;
         let unused = match called {
             Err(NotSent::Uncalled(resolution)) => {
-                self.apply(task, send, resolution, None).await;
+                self.apply(account, task, send, resolution, None).await;
                 1
             }
             Err(NotSent::Asked(resolution)) => {
-                self.apply(task, send, resolution, None).await;
+                self.apply(account, task, send, resolution, None).await;
                 0
             }
             // Recorded at once, so that a crash leaves no doubt about it.
             Ok(Answered { value, usage, .. }) => {
                 info!(send = %send.id, attempt = send.attempt, "sent");
-                self.apply(task, send, Resolution::sent(value, variant), None).await;
+                self.apply(account, task, send, Resolution::sent(value, variant), None).await;
                 let held_until = self.gateway.sent(account, reservation, send, &usage).await;
                 self.close_cursor(&account.id, held_until).await;
                 0
@@ -500,7 +521,8 @@ impl Deliver {
                 if let Resolution::Finish(Outcome::Sent { .. }) = resolution {
                     info!(send = %send.id, "sent: an earlier attempt had arrived");
                 }
-                self.apply(task, send, resolution, failed.meta_error().as_ref()).await;
+                let error = failed.meta_error();
+                self.apply(account, task, send, resolution, error.as_ref()).await;
                 u32::from(ruling == Ruling::Untried)
             }
         };
@@ -546,7 +568,11 @@ impl Deliver {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into());
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        let (text, addressee) = (fill(&campaign, variant, send), addressee(send)?);
+        let Some(text) = fill(&campaign, variant, send) else {
+            let reason = CancelReason::CampaignRemoved;
+            return Err(Resolution::Finish(Outcome::Cancelled { reason }).into());
+        };
+        let addressee = addressee(send)?;
         let stamp = Stamp { key: send.id.key.clone(), variant: u8::try_from(variant).ok() };
         let stamp = stamp.encode();
         let call = async || match addressee {
@@ -555,6 +581,9 @@ impl Deliver {
             }
             Addressee::Person(person) => {
                 self.graph.message(account, person, &text, &stamp, timeout).await
+            }
+            Addressee::Thread(comment) => {
+                self.graph.public_reply(account, comment, &text, timeout).await
             }
         };
         let called = self.gateway.call(account, reservation, Some(task), call).await;
@@ -666,6 +695,7 @@ impl Deliver {
     /// Records what becomes of a claimed send, with the answer by which Meta refused it.
     async fn apply(
         &self,
+        account: &Account,
         task: &SendTask,
         send: &PendingSend,
         resolution: Resolution,
@@ -673,18 +703,28 @@ impl Deliver {
     ) {
         let note = StepNote { at: self.clock.now(), error };
         match resolution {
-            Resolution::Finish(outcome) => self.finish(task, &outcome, note).await,
+            Resolution::Finish(outcome) => {
+                self.finish(account, (task, send), &outcome, note).await;
+            }
             Resolution::Requeue(retry, wait) => self.requeue(task, send, (retry, wait), note).await,
             Resolution::Park => self.park(task, note).await,
-            Resolution::Replace => self.replace(task, send, note).await,
+            Resolution::Replace => self.replace(account, task, send, note).await,
             Resolution::Unknown => self.wait_for_evidence(task, note).await,
             Resolution::Leave => {}
         }
     }
 
-    async fn finish(&self, task: &SendTask, outcome: &Outcome, note: StepNote<'_>) {
-        match self.sends.finish(task, outcome, note).await {
-            Ok(true) => self.note_end(task, outcome),
+    async fn finish(
+        &self,
+        account: &Account,
+        (task, send): (&SendTask, &PendingSend),
+        outcome: &Outcome,
+        note: StepNote<'_>,
+    ) {
+        let campaign = account.campaigns.get(&send.content.campaign);
+        let end = (outcome, note);
+        match self.endings.end(campaign, send, task, end, EndGuard::AnyEpoch).await {
+            Ok(true) => note_end(task, outcome),
             Ok(false) => info!(send = %task.send, "it has ended already: its echo was first"),
             // The lease ends, and release finds the send with an unknown outcome. The message is
             // void: its epoch has passed.
@@ -694,22 +734,17 @@ impl Deliver {
         }
     }
 
-    fn note_end(&self, task: &SendTask, outcome: &Outcome) {
-        self.meter.ended(outcome);
-        // That it was sent is logged with Meta's answer.
-        if !matches!(outcome, Outcome::Sent { .. }) {
-            info!(send = %task.send, state = outcome.state(), "ended without being sent");
-        }
-    }
-
     /// The attempt may have reached the person: the send waits for what shows whether it has.
     async fn wait_for_evidence(&self, task: &SendTask, note: StepNote<'_>) {
         let attempt = UnknownAttempt::new(note.at);
         match self.sends.step(task, Step::Unknown(attempt), note).await {
             Ok(Some(_)) => {
                 info!(send = %task.send, "it may have arrived: waits for evidence");
-                let account = &task.send.account;
-                open_watch(&*self.watches, account, &self.ids, note.at).await;
+                // A public reply has no echo.
+                if !task.class.is_public() {
+                    let account = &task.send.account;
+                    open_watch(&*self.watches, account, &self.ids, note.at).await;
+                }
             }
             Ok(None) => info!(send = %task.send, "it has ended already: its echo was first"),
             Err(error) => {
@@ -756,6 +791,13 @@ impl Deliver {
     }
 }
 
+fn note_end(task: &SendTask, outcome: &Outcome) {
+    // That it was sent is logged with Meta's answer.
+    if !matches!(outcome, Outcome::Sent { .. }) {
+        info!(send = %task.send, state = outcome.state(), "ended without being sent");
+    }
+}
+
 /// Whether a comment that was made then can still be answered.
 fn in_time(made_at: Timestamp, now: Timestamp) -> Result<(), Resolution> {
     if made_at + REPLY_WINDOW <= now { Err(Resolution::Finish(Outcome::Expired)) } else { Ok(()) }
@@ -767,6 +809,8 @@ enum Addressee<'a> {
     Author(&'a CommentId),
     /// A person, by a message.
     Person(&'a RecipientId),
+    /// Everybody who reads this comment, by a public reply.
+    Thread(&'a CommentId),
 }
 
 /// Returns whom the call of a send names. A send that would make another call than the one that its
@@ -776,6 +820,7 @@ fn addressee(send: &PendingSend) -> Result<Addressee<'_>, Resolution> {
         (Address::Comment { id, .. }, Action::PrivateReply | Action::LiveReply) => {
             Ok(Addressee::Author(id))
         }
+        (Address::Comment { id, .. }, Action::PublicReply) => Ok(Addressee::Thread(id)),
         (Address::Person(person), Action::Message) => Ok(Addressee::Person(person)),
         (_, action) => {
             error!(send = %send.id, ?action, "its action does not fit whom it is for");
@@ -822,6 +867,8 @@ fn lease_until(deadline: Timestamp) -> Timestamp {
 fn texts(campaign: &Campaign, step: CampaignStep) -> &[Template] {
     match step {
         CampaignStep::Opening => &campaign.messages,
+        CampaignStep::PublicReply => &campaign.public_replies,
+        CampaignStep::PublicFallback => &campaign.public_fallback,
     }
 }
 
@@ -830,13 +877,15 @@ fn choose_text(account: &Account, task: &SendTask, rotation: &mut Rotation) -> u
     let SendTask { send, content, .. } = task;
     let campaign = account.campaigns.get(&content.campaign);
     let variants = campaign.map_or(1, |campaign| texts(campaign, content.step).len());
-    rotation.pick(&content.campaign, send, variants)
+    rotation.pick(content, send, variants)
 }
 
-fn fill(campaign: &Campaign, variant: usize, send: &PendingSend) -> String {
+/// Returns the text of a send; `None` if its campaign has no texts for this step any more.
+fn fill(campaign: &Campaign, variant: usize, send: &PendingSend) -> Option<String> {
     // The campaign may have lost messages since the variant was picked.
     let texts = texts(campaign, send.content.step);
-    texts[variant % texts.len()].fill(values(send))
+    let variant = variant.checked_rem(texts.len())?;
+    Some(texts[variant].fill(values(send)))
 }
 
 /// Every text that a send may have.

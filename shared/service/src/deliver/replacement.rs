@@ -7,6 +7,7 @@ use spillway_core::send::{FailReason, Outcome, PendingSend, Stage, StandIn, Step
 use tracing::{error, info, warn};
 
 use super::{Deliver, UNREACHABLE_WAIT};
+use crate::account::Account;
 use crate::gateway::consequence::Retry;
 use crate::limiter::CONTENDED_WAIT;
 use crate::port::{Entry, Read, StoreError};
@@ -18,12 +19,18 @@ const TRIES: usize = 8;
 impl Deliver {
     /// Lets a newer comment of the person take the place of a claimed send's comment, which is
     /// gone. Where there is none, the send ends, and the next comment of the person asks again.
-    pub(super) async fn replace(&self, task: &SendTask, send: &PendingSend, note: StepNote<'_>) {
+    pub(super) async fn replace(
+        &self,
+        account: &Account,
+        task: &SendTask,
+        send: &PendingSend,
+        note: StepNote<'_>,
+    ) {
         match self.take_stand_in(send).await {
             Ok(true) => {}
             Ok(false) => {
                 let outcome = Outcome::Failed { reason: FailReason::CommentGone };
-                return self.finish(task, &outcome, note).await;
+                return self.finish(account, (task, send), &outcome, note).await;
             }
             Err(error) => {
                 error!(send = %task.send, %error, "a newer comment could not be looked for");

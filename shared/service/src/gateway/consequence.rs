@@ -118,6 +118,23 @@ impl Consequence {
         }
     }
 
+    /// Returns what follows for a public reply. Meta may refuse one for what its comment, its media
+    /// or the rights of the app allow in public, which says nothing of DMs. A limit, a restriction
+    /// and a dead token stop all calls of the account.
+    pub(crate) fn of_public_reply(self) -> Self {
+        let end = Own::End(FailReason::Refused);
+        match self {
+            Self::Refused(Evidence::Clear(HoldCause::Permission), _)
+            | Self::Refused(Evidence::Doubt(_) | Evidence::Campaign, Own::Space) => Self::Own(end),
+            Self::Refused(Evidence::Doubt(_) | Evidence::Campaign, own) => Self::Own(own),
+            Self::HoldApp(HoldCause::Permission) => Self::Own(end),
+            Self::Refused(Evidence::Clear(_), _)
+            | Self::HoldApp(_)
+            | Self::HoldRecipient
+            | Self::Own(_) => self,
+        }
+    }
+
     fn end(reason: FailReason) -> Self {
         Self::Own(Own::End(reason))
     }
@@ -206,6 +223,25 @@ mod tests {
         assert_eq!([2_018_008, 2_018_047, 2_018_294].map(|subcode| tries(100, subcode)), [2; 3]);
         assert_eq!([tries(1200, 0), tries(2_018_321, 0)], [FAILURES_MAX; 2]);
         assert_eq!([tries(10, 0), tries(200, 99), tries(3, 0)], [SPACED; 3]);
+    }
+
+    #[test]
+    fn only_what_stops_all_calls_follows_from_a_public_reply() {
+        let of = |code, subcode| of(&refused(400, code, subcode), &comment()).of_public_reply();
+        let ends = Consequence::end(FailReason::Refused);
+        for (code, subcode) in [(10, 0), (200, 99), (3, 0), (508, 2_534_122)] {
+            assert_eq!(of(code, subcode), ends, "{code}/{subcode}");
+        }
+        assert_eq!(of(100, 0), Consequence::end(FailReason::BadRequest));
+        for (code, cause) in [(368, HoldCause::Blocked), (190, HoldCause::TokenDead)] {
+            let clear = Evidence::Clear(cause);
+            assert!(matches!(of(code, 0), Consequence::Refused(held, _) if held == clear));
+        }
+        let lost = [(500, 0, 0), (400, 1, 0), (400, 20, 1_772_107)];
+        for (status, code, subcode) in lost {
+            let of = super::Consequence::of(&refused(status, code, subcode), &"1".into(), None);
+            assert_eq!(of.of_public_reply(), Consequence::Own(Own::Unknown), "{status} {code}");
+        }
     }
 
     #[test]

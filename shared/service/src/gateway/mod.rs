@@ -21,7 +21,7 @@ use spillway_core::budget::{Denial, Role};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::RecipientId;
 use spillway_core::refusal::{Doubt, Evidence, Finding, Party};
-use spillway_core::send::PendingSend;
+use spillway_core::send::{FailReason, PendingSend};
 use spillway_core::time::Timestamp;
 use spillway_meta::error::Verdict;
 use spillway_meta::graph::{Answered, CallError};
@@ -122,7 +122,7 @@ impl Gateway {
     }
 
     /// Takes in that Meta has accepted a send, and returns the end of a hold that its answer has
-    /// led to.
+    /// led to. A public reply that is accepted says nothing of DMs.
     pub(crate) async fn sent(
         &self,
         account: &Account,
@@ -130,6 +130,9 @@ impl Gateway {
         send: &PendingSend,
         usage: &Usage,
     ) -> Option<Timestamp> {
+        if send.class.is_public() {
+            return self.limiter.learn(account, usage).await;
+        }
         let person = send.to.recipient();
         self.limiter.note_written(account, &reservation.grant, person).await;
         self.went_through(account, reservation, Some(send), usage).await
@@ -148,7 +151,11 @@ impl Gateway {
         if *failed == CallError::NotWritten {
             return open(Ruling::Untried);
         }
-        match Consequence::of(failed, &account.id, Some(&send.to)) {
+        let consequence = Consequence::of(failed, &account.id, Some(&send.to));
+        if send.class.is_public() {
+            return self.not_replied(account, send, failed, consequence.of_public_reply()).await;
+        }
+        match consequence {
             Consequence::HoldApp(cause) => {
                 let held_until = self.limiter.hold_app(cause, failed.into()).await;
                 Ruled { ruling: Ruling::Held, held_until }
@@ -167,6 +174,37 @@ impl Gateway {
                     held_until = self.went_through(account, reservation, Some(send), &usage).await;
                 }
                 Ruled { ruling: self.alone(account, send, own).await, held_until }
+            }
+        }
+    }
+
+    /// Takes in that the call of a public reply has failed. Only what stops all of the account's
+    /// calls holds its DMs.
+    async fn not_replied(
+        &self,
+        account: &Account,
+        send: &PendingSend,
+        failed: &CallError,
+        consequence: Consequence,
+    ) -> Ruled {
+        match consequence {
+            Consequence::HoldApp(cause) => {
+                let held_until = self.limiter.hold_app(cause, failed.into()).await;
+                Ruled { ruling: Ruling::Held, held_until }
+            }
+            Consequence::Refused(evidence, _) => {
+                let party = Party::of(send);
+                let (_, held_until) =
+                    self.limiter.refused(account, party, evidence, failed.into()).await;
+                Ruled { ruling: Ruling::Held, held_until }
+            }
+            Consequence::HoldRecipient => {
+                let own = Own::End(FailReason::Recipient);
+                Ruled { ruling: Ruling::Own(own), held_until: None }
+            }
+            Consequence::Own(own) => {
+                let held_until = self.limiter.learn(account, &failed.usage()).await;
+                Ruled { ruling: Ruling::Own(own), held_until }
             }
         }
     }

@@ -60,6 +60,9 @@ impl Request<'_> {
     }
 }
 
+/// After a hold a DM finds out whether it is over, and a public reply waits this long for it.
+const PROBED_WITHIN: Duration = Duration::from_secs(60);
+
 /// A decision that has been written, and what was not granted.
 #[derive(Default)]
 pub struct Reserved {
@@ -150,13 +153,14 @@ impl Limiter {
         };
         let Class { lane, action } = first.class;
         let counted_at = match (tasks, &first.recipient) {
-            ([_], Some(person)) if account.rules.knows_people() => {
+            ([_], Some(person)) if account.rules.knows_people() && !first.class.is_public() => {
                 self.budgets.counted_at(&account.id, person).await?
             }
             _ => None,
         };
         let lane = Some(lane);
-        let (least, is_told) = (NonZeroU32::MIN, true);
+        // That a public reply goes through says nothing of DMs.
+        let (least, is_told) = (NonZeroU32::MIN, !first.class.is_public());
         let request =
             Request { action, lane, units, least, tasks, lease_until, choose, counted_at, is_told };
         let (decided, rest) = match self.decide(account, &request).await {
@@ -408,6 +412,11 @@ impl Limiter {
         let Ok(units) = units_for(request, free, units) else {
             return Decision::Denied(all_held(budget, request.tasks, now));
         };
+        let is_public = request.lane == Some(Lane::Public);
+        if is_public && budget.holds.gate(now.max(budget.decided_at)) == Gate::Probe {
+            let retry_at = now + PROBED_WITHIN;
+            return Decision::Denied(Denial { reason: DenialReason::Pace, retry_at });
+        }
         let want = BudgetRequest {
             action: request.action,
             lane: request.lane,

@@ -37,6 +37,23 @@ pub trait Graph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError>;
 
+    /// Answers a comment in public. [`Sent::message_id`] is the reply's id.
+    async fn public_reply(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Answered<Sent>, CallError>;
+
+    /// Reads the replies to a comment, the first page of them.
+    async fn replies(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<graph::Page<CommentItem>>, CallError>;
+
     /// Asks when a comment on the account's media was made.
     async fn comment_timestamp(
         &self,

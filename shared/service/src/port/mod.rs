@@ -22,8 +22,8 @@ pub use self::graph::{AccountGraph, Graph};
 pub use self::misses::{Misses, SampleOpener, SampleSealer, SealedText, StoredSample};
 pub use self::removal::{Deletion, Deletions, Removal, UnmatchedRequest};
 pub use self::sends::{
-    BacklogMarker, Backlogs, Closed, DUE_AHEAD, Entry, Lookup, MARK_KEPT, NewSend, Person, Queued,
-    Recorded, ReleaseQueue, SendQueue, Sends,
+    BacklogMarker, Backlogs, Closed, DUE_AHEAD, EndGuard, Entry, Lookup, MARK_KEPT, NewSend,
+    Person, Queued, Recorded, ReleaseQueue, SendQueue, Sends,
 };
 pub use self::upkeep::{
     Aliases, Journal, LastSeen, MaintenanceRecord, MaintenanceRecords, MaintenanceSchedule,

@@ -80,6 +80,15 @@ pub struct Person {
     pub first: Entry,
 }
 
+/// Where a send must be when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndGuard {
+    /// At any epoch of the task's outbox key: its caller has claimed it, or its message was seen.
+    AnyEpoch,
+    /// At the task's epoch: nobody has claimed it.
+    SameEpoch,
+}
+
 /// What became of a send whose message was seen to have reached its person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
@@ -150,6 +159,18 @@ pub trait Sends: Send + Sync {
         task: &SendTask,
         outcome: &Outcome,
         note: StepNote<'_>,
+    ) -> Result<bool, StoreError>;
+
+    /// Ends a send as [`finish`](Self::finish) or [`finish_unclaimed`](Self::finish_unclaimed) does,
+    /// and records the send that follows from its end: both, or neither. If what follows has an
+    /// entry already, it only ends the send. A batch lists what follows before.
+    async fn finish_followed(
+        &self,
+        task: &SendTask,
+        outcome: &Outcome,
+        note: StepNote<'_>,
+        guard: EndGuard,
+        follower: &NewSend,
     ) -> Result<bool, StoreError>;
 
     /// Ends a send as sent, wherever it stands, because its message was seen. Of one that had ended

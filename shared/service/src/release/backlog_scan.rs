@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use spillway_core::campaign::{Campaigns, Overflow};
+use spillway_core::campaign::{Campaign, Campaigns, Overflow};
 use spillway_core::forecast::Expected;
 use spillway_core::hold::Holds;
 use spillway_core::id::{AccountId, SendId};
@@ -208,25 +208,26 @@ impl BacklogScan {
         self.ready.iter().map(|ready| ready.class).collect()
     }
 
-    /// The same as a forecast sees them.
+    /// The DMs among them as a forecast sees them.
     pub(super) fn expected(&self, now: Timestamp) -> Vec<Expected> {
         let expected = |ready: &Ready| {
             let Ready { class, deadline, order, .. } = *ready;
             Expected { class, arrives: now, deadline, order }
         };
-        self.ready.iter().map(expected).chain(self.coming.iter().copied()).collect()
+        let all = self.ready.iter().map(expected).chain(self.coming.iter().copied());
+        all.filter(|expected| !expected.class.is_public()).collect()
     }
 
     /// The first paced lane with a send that has no slot in a plan; a scan that has not read all
     /// knows of more in the last lane that it has read.
     pub(super) fn first_left(&self, plan: &Plan) -> Option<Lane> {
         let left = self.ready.iter().zip(&plan.slots).filter(|(_, slot)| slot.is_none());
-        let paced =
-            left.map(|(ready, _)| ready.class.lane).filter(|&lane| lane != Lane::Live).min();
+        let paced = left.map(|(ready, _)| ready.class.lane).filter(|lane| lane.is_paced()).min();
         paced.or(match self.extent {
             Extent::All => None,
             Extent::First => {
-                let last = self.ready.iter().map(|ready| ready.class.lane).max();
+                let lanes = self.ready.iter().map(|ready| ready.class.lane);
+                let last = lanes.filter(|&lane| lane != Lane::Public).max();
                 Some(last.map_or(Lane::Inbound, |last| last.max(Lane::Inbound)))
             }
         })
@@ -389,9 +390,9 @@ impl BacklogScanner<'_> {
     pub(super) async fn first(&self, enough: usize) -> Result<BacklogScan, StoreError> {
         let is_enough = |scan: &BacklogScan| {
             let ahead =
-                |&&(class, due): &&(Class, Timestamp)| class.lane != Lane::Live && due > self.now;
+                |&&(class, due): &&(Class, Timestamp)| class.lane.is_paced() && due > self.now;
             let slots_taken = scan.outstanding.iter().filter(ahead).count();
-            let paced = scan.ready.iter().filter(|ready| ready.class.lane != Lane::Live).count();
+            let paced = scan.ready.iter().filter(|ready| ready.class.lane.is_paced()).count();
             paced >= enough.saturating_sub(slots_taken).max(1) || scan.ready.len() >= READY_MAX
         };
         // A delivery of a few comments fills a part of a batch.
@@ -431,11 +432,31 @@ impl BacklogScanner<'_> {
             beyond = scan.ready.split_off(known);
             if is_enough(&scan) {
                 scan.extent = Extent::First;
+                self.read_public(&mut scan, after).await?;
                 return Ok(scan);
             }
             // Many that cannot be released are behind each other.
             count = (2 * count).min(BATCHES.1);
         }
+    }
+
+    /// Reads public replies too where the scan has not come to them: they do not wait for DMs.
+    async fn read_public(
+        &self,
+        scan: &mut BacklogScan,
+        read_to: Option<OutboxKey>,
+    ) -> Result<(), StoreError> {
+        let before = OutboxKey::before_lane(Lane::Public);
+        if !self.campaigns.iter().any(Campaign::replies_in_public)
+            || read_to.is_some_and(|read_to| read_to >= before)
+        {
+            return Ok(());
+        }
+        let batches = self.sends.batches(self.account, Some(&before), BATCHES.1).await?;
+        let known = scan.ready.len();
+        self.take_in(scan, batches).await?;
+        scan.ready[known..].sort_by(|a, b| a.outbox_key.cmp(&b.outbox_key));
+        Ok(())
     }
 
     /// The first sends of an account that is not connected any more: all that can end has to.
@@ -468,7 +489,7 @@ impl BacklogScanner<'_> {
         let mut after: Option<OutboxKey> = None;
         loop {
             let batches = self.sends.batches(self.account, after.as_ref(), BATCHES.1).await?;
-            for batch in &batches {
+            for batch in batches.iter().filter(|batch| !batch.class.is_public()) {
                 let (class, order) = (batch.class, batch.order());
                 let ends_at = |line: &OutboxLine| self.cursor.deadline(class.lane, line.deadline);
                 let is_waiting =
@@ -501,7 +522,10 @@ impl BacklogScanner<'_> {
     /// Puts sends that have put the account on hold behind the others.
     pub(super) fn put_refused_last(&self, scan: &mut BacklogScan) {
         let mut ready = std::mem::take(&mut scan.ready);
-        ready.sort_by_key(|ready| self.holds.refusals.goes_last(&scan.party_of(ready.at)));
+        ready.sort_by_key(|ready| {
+            let goes_last = self.holds.refusals.goes_last(&scan.party_of(ready.at));
+            (ready.class.is_public(), goes_last)
+        });
         scan.ready = ready;
     }
 
@@ -509,9 +533,13 @@ impl BacklogScanner<'_> {
     /// whether it has to: not if one as fit has a slot; and one that was refused waits until the
     /// hold's end for another to come.
     pub(super) async fn choose_probe(&self, scan: &mut BacklogScan) -> Result<Probing, StoreError> {
-        let outstanding = std::mem::take(&mut scan.outstanding_at);
+        // A DM finds out, not a public reply.
+        let (public, outstanding): (Vec<LineIndex>, Vec<LineIndex>) =
+            std::mem::take(&mut scan.outstanding_at)
+                .into_iter()
+                .partition(|&at| scan.batch(at).class.is_public());
         let found = self.look_up(scan, &outstanding, |_| true).await?;
-        scan.outstanding_at = outstanding;
+        scan.outstanding_at = outstanding.into_iter().chain(public).collect();
         let has_slot = found.iter().filter_map(|found| match found {
             EntryState::Waiting(send) => Some(self.holds.suspicion(send, self.now)),
             EntryState::Ended | EntryState::Unclear => None,
@@ -525,8 +553,8 @@ impl BacklogScanner<'_> {
             Some(send) => self.holds.suspicion(send, self.now),
             None => self.holds.refusals.suspicion(&scan.party_of(ready.at)),
         };
-        ready.sort_by_key(suspicion);
-        let fittest = ready.first().map(suspicion);
+        ready.sort_by_key(|ready| (ready.class.is_public(), suspicion(ready)));
+        let fittest = ready.first().filter(|ready| !ready.class.is_public()).map(suspicion);
         scan.ready = ready;
         let is_early = !self.holds.is_open(self.now);
         Ok(match (fittest, has_slot) {

@@ -34,14 +34,15 @@ use self::backlog_scan::{BacklogScan, BacklogScanner, Ending, Extent, LineIndex,
 use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
+use crate::endings::Endings;
 use crate::grant::GrantIds;
 use crate::ingest::CURSOR_REMEMBERED;
 use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::Slot;
 use crate::outbox_key::OutboxKey;
 use crate::port::{
-    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, EchoWatches, MARK_KEPT, Queued,
-    ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+    AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, EchoWatches, EndGuard, MARK_KEPT,
+    Queued, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
 };
 use crate::send_task::SendTask;
 
@@ -102,6 +103,8 @@ pub struct Release {
     pub queue: Arc<dyn SendQueue>,
     /// Takes accounts that are due.
     pub runs: Arc<dyn ReleaseQueue>,
+    /// Ends sends.
+    pub endings: Endings,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
     /// The time.
@@ -240,9 +243,11 @@ impl Release {
             let are_all_unknown = scan.unknown.len() == waiting;
             // A message that was lost must be missed in time, also before a long wait.
             let is_idle = scan.outstanding.is_empty() && scan.claimed == 0;
-            let within = if is_idle { SWEEP } else { LOOK_AGAIN };
+            let replies = account.campaigns.iter().any(Campaign::replies_in_public);
+            // A public reply does not ask for a run of its own within a minute of another one.
+            let within = if is_idle && !replies { SWEEP } else { LOOK_AGAIN };
             let over = std::mem::take(&mut scan.over);
-            let ended = self.end(over, now).await?;
+            let ended = self.end(&account.campaigns, over, now).await?;
             let mut done = Released { ended: ended.len(), ..Released::default() };
             ended.into_iter().for_each(|at| scan.strike_out(at));
             let asks_at = self.resolve_unknown(&account, &budget.holds, &mut scan, now).await?;
@@ -496,12 +501,18 @@ impl Release {
     }
 
     /// Ends sends that nobody works on; gives the lines of those that it has ended.
-    async fn end(&self, over: Vec<Ending>, now: Timestamp) -> Result<Vec<LineIndex>, StoreError> {
+    async fn end(
+        &self,
+        campaigns: &Campaigns,
+        over: Vec<Ending>,
+        now: Timestamp,
+    ) -> Result<Vec<LineIndex>, StoreError> {
         let ends = over.into_iter().map(|Ending { at, outbox_key, send, outcome }| async move {
             let task = SendTask::new(&send, outbox_key);
-            let ended = self.sends.finish_unclaimed(&task, &outcome, now).await?;
+            let campaign = campaigns.get(&send.content.campaign);
+            let (end, guard) = ((&outcome, now.into()), EndGuard::SameEpoch);
+            let ended = self.endings.end(campaign, &send, &task, end, guard).await?;
             if ended {
-                self.meter.ended(&outcome);
                 info!(send = %send.id, state = outcome.state(), "ended without being sent");
             }
             Ok::<_, StoreError>(ended.then_some(at))
@@ -525,7 +536,7 @@ impl Release {
             BacklogScanner { sends: &*self.sends, account: id, campaigns, holds, cursor, now };
         let mut scan = scanner.removed().await?;
         let found = scan.waiting();
-        let ended = self.end(std::mem::take(&mut scan.over), now).await?;
+        let ended = self.end(campaigns, std::mem::take(&mut scan.over), now).await?;
         let done = Released { ended: ended.len(), ..Released::default() };
         ended.into_iter().for_each(|at| scan.strike_out(at));
         scan.write(&*self.sends).await?;

@@ -40,7 +40,8 @@ impl Release {
         let (mut asks_at, mut looks) = (Vec::new(), Vec::new());
         for found in unknown {
             let Some((found, attempt)) = self.noted(found, now).await? else { continue };
-            let echoes_come = watch.shows_around(attempt.tried_at);
+            // A public reply has no echo.
+            let echoes_come = !found.send.class.is_public() && watch.shows_around(attempt.tried_at);
             let evidence = if echoes_come { Evidence::Echoes } else { Evidence::None };
             let left = self.retry_unknown.left(found.send.repeats);
             match resolve(&attempt, evidence, now, found.ends_at, left) {
@@ -52,7 +53,8 @@ impl Release {
                 Resolved::Unknown => asks_at.push(now),
                 Resolved::Sent(_) | Resolved::AskAgainAt(_) => {}
             }
-            let is_due = attempt.look_at <= now && found.send.to.recipient().is_some();
+            let is_known = found.send.class.is_public() || found.send.to.recipient().is_some();
+            let is_due = attempt.look_at <= now && is_known;
             if is_due && holds.is_open(now) && looks.len() < LOOKS_MAX {
                 let task = SendTask::look(&found.send, found.outbox_key);
                 let delay = Duration::from_secs(looks.len() as u64);
@@ -78,6 +80,7 @@ impl Release {
         now: Timestamp,
     ) -> Result<EchoWatch, StoreError> {
         let is_young = |found: &UnknownSend| match found.send.stage {
+            _ if found.send.class.is_public() => false,
             Stage::Unknown(attempt) => now < attempt.tried_at + 4 * WATCH_FOR,
             Stage::Parked | Stage::Queued { .. } | Stage::Sending { .. } => false,
         };
@@ -106,7 +109,9 @@ impl Release {
             return Ok(None);
         };
         info!(send = %send.id, "its sender died: it may have arrived");
-        open_watch(&*self.watches, &send.id.account, &self.ids, now).await;
+        if !send.class.is_public() {
+            open_watch(&*self.watches, &send.id.account, &self.ids, now).await;
+        }
         Ok(Some((UnknownSend { send, ..found }, attempt)))
     }
 }

@@ -184,7 +184,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keywords",
         "keyword",
-        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow` and `messages`",
+        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
     ),
     (
         "keywords = [\"guide\", \"guía\"]",
@@ -215,7 +215,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "deadline = \"9d\"",
-        "line 20: `deadline` is not known here. There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow` and `messages`",
+        "line 20: `deadline` is not known here. There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
     ),
     (
         "except = [\"spam\"]",
@@ -225,7 +225,42 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "overflow = \"public_reply\"",
-        "line 20: campaign `guide`: `overflow = \"public_reply\"` is not possible yet: write \"oldest_first\" or \"newest_first\"",
+        "line 20: campaign `guide`: `overflow = \"public_reply\"` needs `public_fallback`: add the texts of these replies",
+    ),
+    (
+        "except = [\"spam\"]",
+        "overflow = \"random\"",
+        "line 20: `overflow` is \"random\": write \"oldest_first\", \"newest_first\" or \"public_reply\"",
+    ),
+    (
+        "except = [\"spam\"]",
+        "public_share = 1.5",
+        "line 20: `public_share` is 1.5: write a number from 0 to 1, such as 0.3",
+    ),
+    (
+        "except = [\"spam\"]",
+        "public_replies = [\"SENT!\"]",
+        "line 20: the public reply is all capitals, which Meta refuses in a comment: write it in small letters",
+    ),
+    (
+        "except = [\"spam\"]",
+        "public_replies = [\"#a #b #c #d #e sent\"]",
+        "line 20: the public reply has 5 hashtags and a comment has 4: remove some",
+    ),
+    (
+        "except = [\"spam\"]",
+        "public_fallback = [\"https://example.com/a or https://example.com/b\"]",
+        "line 20: the public reply has 2 links and a comment has 1: remove some",
+    ),
+    (
+        "except = [\"spam\"]",
+        "public_fallback = [\"{user}, write me\"]",
+        "line 20: column 1: `{user}` is not known; there are `{username}` and `{keyword}`",
+    ),
+    (
+        "except = [\"spam\"]",
+        "public_replies = \"Sent!\"",
+        "line 20: `public_replies` is \"Sent!\": write a list in brackets, such as [\"Sent, {username|you}!\"]",
     ),
     (
         "\"17900000000000001\"",

@@ -33,6 +33,9 @@ except = ["spam"]
 media = ["17900000000000001"]
 overflow = "newest_first"
 messages = ["Hi {username|there}!"]
+public_replies = ["Sent, {username|you}!", "Look at your messages"]
+public_share = 0.3
+public_fallback = ["{username|Hi}, write me"]
 
 [[account]]
 id = "17841400000000002"
@@ -40,7 +43,7 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 21] = [
+const BEYOND: [&str; 25] = [
     "contains the exception",
     "there are two profiles",
     "there is no profile",
@@ -62,6 +65,10 @@ const BEYOND: [&str; 21] = [
     "the fallback has",
     "only one of them could answer",
     "both take every comment",
+    "all capitals",
+    "hashtags and a comment",
+    "links and a comment",
+    "needs `public_fallback`",
 ];
 
 #[test]

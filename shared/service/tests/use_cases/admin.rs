@@ -30,7 +30,9 @@ use spillway_service::grant::GrantIds;
 use spillway_service::new_limits::{LimitsError, NewLimits, NewTerms, WarmUpSince};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{
+    Closed, EndGuard, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError,
+};
 use spillway_service::send_task::SendTask;
 
 /// Nothing waits, and nothing ever did.
@@ -80,6 +82,17 @@ impl Sends for NoSends {
     }
 
     async fn finish(&self, _: &SendTask, _: &Outcome, _: StepNote<'_>) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn finish_followed(
+        &self,
+        _: &SendTask,
+        _: &Outcome,
+        _: StepNote<'_>,
+        _: EndGuard,
+        _: &NewSend,
+    ) -> Result<bool, StoreError> {
         Ok(false)
     }
 

@@ -378,6 +378,7 @@ mod tests {
         assert_eq!(resources("CloudWatch::Alarm") as f64, super::ALARMS);
         let single = ["KMS::Key", "SecretsManager::Secret", "CloudWatch::Dashboard"];
         assert_eq!(single.map(resources), [1, 1, 1]);
-        assert_eq!(Metric::ALL.len() as f64, super::METRICS);
+        // That of public replies is written where a campaign makes some.
+        assert_eq!((Metric::ALL.len() - 1) as f64, super::METRICS);
     }
 }

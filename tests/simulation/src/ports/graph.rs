@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::time::Timestamp;
-use spillway_meta::graph::{Answered, CONNECT_TIMEOUT, CallError, Conversation, Sent};
+use spillway_meta::graph::{
+    Answered, CONNECT_TIMEOUT, CallError, CommentItem, Conversation, Page, Sent,
+};
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Graph, StoreError};
 
@@ -44,6 +46,33 @@ impl Graph for Host {
             self.shared.world().says(SendId { account: account.id.clone(), key }, text, metadata);
         }
         self.call(&account.id, &account.token, ask, timeout).await
+    }
+
+    async fn public_reply(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        text: &str,
+        timeout: Duration,
+    ) -> Result<Answered<Sent>, CallError> {
+        self.shared.world().says_in_public(comment, text);
+        let ask = Ask::PublicReply(comment.clone());
+        self.call(&account.id, &account.token, ask, timeout).await
+    }
+
+    async fn replies(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
+        let ask = Ask::Replies(comment.clone());
+        let (Answered { usage, server_date, .. }, told) =
+            self.ask(&account.id, &account.token, ask, timeout).await?;
+        match told {
+            Told::Comments(value) => Ok(Answered { value, usage, server_date }),
+            _ => Err(CallError::Unknown),
+        }
     }
 
     async fn comment_timestamp(

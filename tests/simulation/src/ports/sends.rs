@@ -11,7 +11,9 @@ use spillway_core::time::Timestamp;
 use spillway_service::backoff::Backoff;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{
+    Closed, EndGuard, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError,
+};
 use spillway_service::send_task::SendTask;
 
 use crate::host::Host;
@@ -146,6 +148,45 @@ impl Sends for Host {
     ) -> Result<bool, StoreError> {
         let caller = self.caller();
         let ended = self.store(FINISH, |world| world.end(caller, task, outcome, Tables::end));
+        match ended.await {
+            Ok(ended) => Ok(ended),
+            Err(error) => {
+                let mut world = self.shared.world();
+                world.saw_unknown(&task.send);
+                world.saw_step_lost(&task.send);
+                Err(error)
+            }
+        }
+    }
+
+    async fn finish_followed(
+        &self,
+        task: &SendTask,
+        outcome: &Outcome,
+        _: StepNote<'_>,
+        guard: EndGuard,
+        follower: &NewSend,
+    ) -> Result<bool, StoreError> {
+        let caller = self.caller();
+        let end = match guard {
+            EndGuard::AnyEpoch => Tables::end,
+            EndGuard::SameEpoch => Tables::end_at_epoch,
+        };
+        // A transaction that is sent again is the same one.
+        let mut is_done = false;
+        let ended = self.store(FINISH, |world| {
+            // An echo ends what somebody else has claimed.
+            let is_claimed = world.watch.is_claimed_beside(caller.invocation, &task.send);
+            let ends = match guard {
+                EndGuard::AnyEpoch if is_claimed => World::end_by_echo,
+                EndGuard::AnyEpoch | EndGuard::SameEpoch => World::end,
+            };
+            if !is_done && ends(world, caller, task, outcome, end) {
+                is_done = true;
+                world.put_entry(follower);
+            }
+            is_done
+        });
         match ended.await {
             Ok(ended) => Ok(ended),
             Err(error) => {
@@ -316,6 +357,22 @@ impl World {
         self.event(format_args!("the echo of {send}: {closed:?}"));
         self.saw_closed(send, before.as_ref(), closed);
         closed
+    }
+
+    fn end_by_echo(
+        &mut self,
+        _: Caller,
+        task: &SendTask,
+        outcome: &Outcome,
+        condition: fn(&mut Tables, &SendTask, &Outcome, u64) -> bool,
+    ) -> bool {
+        let send = &task.send;
+        let ended = condition(&mut self.tables, task, outcome, self.now);
+        if ended {
+            self.event(format_args!("the echo of {send} ends it, and a public reply follows"));
+            self.saw_closed(send, None, Closed::Ended);
+        }
+        ended
     }
 
     fn end(

@@ -10,7 +10,9 @@ use spillway_core::send::{Address, Earlier, Outcome, PendingSend, Stage, StandIn
 use spillway_core::time::Timestamp;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{
+    Closed, EndGuard, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError,
+};
 use spillway_service::send_task::SendTask;
 
 use super::{Sabotage, Sabotaged};
@@ -33,6 +35,11 @@ impl Sends for Sabotaged {
         step: Step,
         note: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
+        if let (Step::Unknown(_), Sabotage::Replies) = (step, self.by)
+            && task.class.is_public()
+        {
+            return self.host.step(task, Step::To(Stage::Parked), note).await;
+        }
         let (Step::Claim { lease_until }, Sabotage::Claims) = (step, self.by) else {
             return self.host.step(task, step, note).await;
         };
@@ -110,6 +117,21 @@ impl Sends for Sabotaged {
         note: StepNote<'_>,
     ) -> Result<bool, StoreError> {
         self.host.finish(task, outcome, note).await
+    }
+
+    async fn finish_followed(
+        &self,
+        task: &SendTask,
+        outcome: &Outcome,
+        note: StepNote<'_>,
+        guard: EndGuard,
+        follower: &NewSend,
+    ) -> Result<bool, StoreError> {
+        if self.by == Sabotage::Outcomes {
+            self.host.record(std::slice::from_ref(follower)).await;
+            return Ok(true);
+        }
+        self.host.finish_followed(task, outcome, note, guard, follower).await
     }
 
     async fn close(

@@ -9,6 +9,7 @@ use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck};
 use spillway_service::deliver::Deliver;
 use spillway_service::echo::Echoes;
+use spillway_service::endings::Endings;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{EntryKeys, Ingest, Warm};
@@ -46,23 +47,29 @@ impl Parts {
     }
 }
 
+fn endings(
+    ports: &Arc<Ports>,
+    ids: &Arc<GrantIds>,
+    clock: &Arc<dyn Clock>,
+    check: &Arc<ClockCheck>,
+    meter: &Arc<Meter>,
+) -> Endings {
+    let (ids, clock) = (ids.clone(), clock.clone());
+    Endings::new(ports.clone(), ports.clone(), ids, clock, check.clone(), meter.clone())
+}
+
 /// A process of the webhook function.
 pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
     let Parts { ports, account_cache, ids, check, meter, clock } =
         Parts::new(shared, Function::Webhook, process);
+    let endings = endings(&ports, &ids, &clock, &check, &meter);
     Ingest {
+        echoes: Echoes::new(endings, account_cache.clone(), ports.clone()),
         account_cache,
         sends: ports.clone(),
         cursors: ports.clone(),
         backlogs: ports.clone(),
         queue: ports.clone(),
-        echoes: Echoes::new(
-            ports.clone(),
-            ports.clone(),
-            ids.clone(),
-            clock.clone(),
-            meter.clone(),
-        ),
         misses: MissCounter::new(
             ports.clone(),
             Arc::new(Sealer),
@@ -102,7 +109,9 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         check: check.clone(),
         meter: meter.clone(),
     };
+    let endings = endings(&ports, &ids, &clock, &check, &meter);
     Deliver {
+        endings,
         account_cache,
         gateway,
         cursors: ports.clone(),
@@ -124,7 +133,9 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
 pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
     let Parts { ports, account_cache, ids, check, meter, clock } =
         Parts::new(shared, Function::Release, process);
+    let endings = endings(&ports, &ids, &clock, &check, &meter);
     Release {
+        endings,
         account_cache,
         budgets: ports.clone(),
         app: ports.clone(),

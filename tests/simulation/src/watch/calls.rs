@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spillway_core::id::{AccountId, SendId};
+use spillway_core::id::{AccountId, OnceKey, SendId};
 use spillway_core::quota::{GRANT_LIFE, Quota, QuotaId, Unit};
 use spillway_core::send::{PendingSend, Stage};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
@@ -90,9 +90,16 @@ impl World {
             Ask::Message { event, .. } => {
                 Some(SendId { account: account.clone(), key: event.clone() })
             }
-            Ask::Age(_) | Ask::Author(_) | Ask::Conversation(_) | Ask::Tool(_) | Ask::Keep(_) => {
-                None
+            Ask::PublicReply(comment) => {
+                let key = OnceKey::public_reply(comment);
+                Some(SendId { account: account.clone(), key })
             }
+            Ask::Age(_)
+            | Ask::Author(_)
+            | Ask::Conversation(_)
+            | Ask::Replies(_)
+            | Ask::Tool(_)
+            | Ask::Keep(_) => None,
         }
     }
 
@@ -237,11 +244,16 @@ impl World {
         let Some(send) = self.send_for(caller, account, ask) else { return };
         let accepted = Accepted { invocation: caller.invocation, at: self.now, is_known: true };
         let reached = match ask {
-            Ask::Reply(comment) => self.meta.accepted(comment),
-            _ => self.meta.messages_accepted(&send),
+            Ask::Reply(comment) => Some(self.meta.accepted(comment)),
+            // How many there are was looked at when it was made.
+            Ask::PublicReply(_) => None,
+            _ => Some(self.meta.messages_accepted(&send)),
         };
-        self.check_surplus(&send, reached);
-        self.saw_passed(&send);
+        if let Some(reached) = reached {
+            self.check_surplus(&send, reached);
+            self.saw_passed(&send);
+            self.watch.last_dm = self.now;
+        }
         self.watch.accepted.insert(send, accepted);
     }
 

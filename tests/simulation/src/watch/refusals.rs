@@ -29,9 +29,13 @@ impl World {
         let person = match ask {
             Ask::Reply(comment) => self.meta.author(comment).cloned(),
             Ask::Message { person, .. } => Some(person.clone()),
-            Ask::Age(_) | Ask::Author(_) | Ask::Conversation(_) | Ask::Tool(_) | Ask::Keep(_) => {
-                None
-            }
+            Ask::Age(_)
+            | Ask::Author(_)
+            | Ask::Conversation(_)
+            | Ask::PublicReply(_)
+            | Ask::Replies(_)
+            | Ask::Tool(_)
+            | Ask::Keep(_) => None,
         };
         let refused = self.watch.refused.entry(account.clone()).or_default();
         refused.people.extend(person);

@@ -37,6 +37,11 @@ const UNDER_WAY_MAX: u64 = 60_000;
 pub(super) const CAMPAIGN_UNKNOWN: u64 = 5000 + LAG_MAX;
 
 impl Watch {
+    /// Whether the last claim of a send is not this invocation's.
+    pub(crate) fn is_claimed_beside(&self, invocation: u64, send: &SendId) -> bool {
+        self.claims.get(send).is_some_and(|claim| claim.invocation != invocation)
+    }
+
     /// How often a send was claimed.
     pub(crate) fn attempts(&self, send: &SendId) -> u32 {
         self.claims.get(send).map_or(0, |claim| claim.nth)
@@ -53,16 +58,29 @@ impl World {
     /// An entry was made.
     pub(crate) fn saw_entry(&mut self, made: &PendingSend, outbox_key: &OutboxKey) {
         let send = &made.id;
-        if let Address::Comment { id, .. } = &made.to {
+        if let Address::Comment { id, .. } = &made.to
+            && !made.class.is_public()
+        {
             self.saw_answer(id, send);
         }
-        self.watch.tally.matched += 1;
-        self.watch.tally.waiting += 1;
+        let tally = self.tally_of(send);
+        tally.matched += 1;
+        tally.waiting += 1;
         self.check_mark(&send.account, format_args!("{send} waits"));
         // Until now it did not wait, and whoever dropped its line did not know better.
         if !self.tables.is_listed(send, outbox_key) {
             self.broken(format!("{send} waits, and no batch lists it"));
         }
+    }
+
+    /// The tally that a send counts in.
+    fn tally_of(&mut self, send: &SendId) -> &mut super::Tally {
+        if send.key.is_public_reply() { &mut self.watch.public } else { &mut self.watch.tally }
+    }
+
+    /// Whether an echo has ended a send.
+    pub(crate) fn was_closed(&self, send: &SendId) -> bool {
+        self.watch.closed.contains(send)
     }
 
     /// A send was made for a comment, or a comment took another one's place in it.
@@ -262,7 +280,7 @@ impl World {
     ) {
         let send = &task.send;
         self.watch.open_claims.remove(send);
-        let tally = &mut self.watch.tally;
+        let tally = self.tally_of(send);
         tally.waiting -= 1;
         match outcome {
             Outcome::Sent { .. } => tally.sent += 1,
@@ -270,8 +288,9 @@ impl World {
             Outcome::Expired => tally.expired += 1,
             Outcome::Cancelled { .. } => tally.cancelled += 1,
         }
-        if !self.watch.tally.balances() {
-            self.broken(format!("the accounts do not balance: {:?}", self.watch.tally));
+        let tally = *tally;
+        if !tally.balances() {
+            self.broken(format!("the accounts do not balance: {tally:?}"));
         }
         if *outcome == Outcome::Expired {
             self.check_clock(caller, format_args!("{send} expires"));

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use spillway_simulation::{Sabotage, Theme, Totals, seeds};
+use spillway_simulation::{Run, Sabotage, Theme, Totals, seeds};
 
 /// Among these and the next 500 everything happens that is rare.
 const FIRST: u64 = 701;
@@ -268,4 +268,43 @@ fn what_operators_do_holds_whatever_fails() {
     ] {
         expect_broken(Theme::Administration, sabotage, says);
     }
+}
+
+#[test]
+fn comments_are_answered_in_public_at_most_once_and_after_their_dm() {
+    let mut broken = Vec::new();
+    let mut totals = Totals::default();
+    let mut public = 0;
+    seeds::play_all(Theme::PublicReplies, 1..101, Sabotage::None, |run| {
+        totals.add(&run);
+        public += run.public.sent;
+        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(public > 500, "{public}");
+    for what in
+        ["calls for replies", "killed", "meta: 5xx after effect", "meta: recipient", "repeated"]
+    {
+        assert!(totals.counts.contains_key(what), "{what}");
+    }
+    expect_broken(Theme::PublicReplies, Sabotage::Replies, &["public replies under"]);
+    expect_broken(Theme::PublicReplies, Sabotage::Outcomes, &["its DM has not ended"]);
+}
+
+/// Both runs of a seed draw their latencies apart, so the instants differ by a few seconds.
+#[test]
+fn the_last_dm_goes_out_at_the_same_time_without_public_replies() {
+    let mut compared = 0;
+    for seed in 1..201 {
+        let without = Run::without_public_replies(seed);
+        let with = seeds::play(Theme::PublicReplies, seed, Sabotage::None, None);
+        if !with.scenario.starts_with("trouble None") || with.tally.sent < 20 {
+            continue;
+        }
+        assert_eq!(with.tally.sent, without.tally.sent, "seed {seed}");
+        let (with, without) = (with.last_dm_ms, without.last_dm_ms);
+        assert!(with.abs_diff(without) < 60_000 + without / 100, "{seed}: {with} and {without}");
+        compared += 1;
+    }
+    assert!(compared > 10, "{compared}");
 }

@@ -15,13 +15,14 @@ use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::busy::Busy;
-use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Sent};
 use spillway_service::account::Account;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Cursors, Entry, Graph, Lookup,
-    Moved, NewSend, Queued, Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Cursors, EndGuard, Entry,
+    Graph, Lookup, Moved, NewSend, Queued, Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends,
+    StoreError,
 };
 use spillway_service::send_task::SendTask;
 
@@ -93,6 +94,8 @@ measured! { Sends:
     fn record(sends: &[NewSend]) -> Vec<Result<Recorded, StoreError>>;
     fn step(task: &SendTask, step: Step, note: StepNote<'_>) -> Stored<Option<PendingSend>>;
     fn finish(task: &SendTask, outcome: &Outcome, note: StepNote<'_>) -> Stored<bool>;
+    fn finish_followed(task: &SendTask, outcome: &Outcome, note: StepNote<'_>, guard: EndGuard, follower: &NewSend)
+        -> Stored<bool>;
     fn close(send: &SendId, outcome: &Outcome, at: Timestamp) -> Stored<Closed>;
     fn unsent(sends: &[SendId]) -> Stored<Vec<SendId>>;
     fn finish_unclaimed(task: &SendTask, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
@@ -126,6 +129,10 @@ measured! { Graph:
         -> Result<Answered<Sent>, CallError>;
     fn conversation(account: &Account, person: &RecipientId, timeout: Duration)
         -> Result<Answered<Option<Conversation>>, CallError>;
+    fn public_reply(account: &Account, comment: &CommentId, text: &str, timeout: Duration)
+        -> Result<Answered<Sent>, CallError>;
+    fn replies(account: &Account, comment: &CommentId, timeout: Duration)
+        -> Result<Answered<Page<CommentItem>>, CallError>;
     fn comment_timestamp(account: &Account, comment: &CommentId, timeout: Duration)
         -> Result<Answered<Option<Timestamp>>, CallError>;
     fn comment_author(account: &Account, comment: &CommentId, timeout: Duration)

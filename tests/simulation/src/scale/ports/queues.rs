@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::error::GraphError;
-use spillway_meta::graph::{Answered, CallError, Conversation, Sent};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Sent};
 use spillway_meta::usage::Usage;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -120,6 +120,26 @@ impl Graph for Ports {
         _: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         // All sends answer comments.
+        Err(CallError::InvalidId)
+    }
+
+    async fn public_reply(
+        &self,
+        _: &Account,
+        _: &CommentId,
+        _: &str,
+        _: Duration,
+    ) -> Result<Answered<Sent>, CallError> {
+        // No campaign makes any.
+        Err(CallError::InvalidId)
+    }
+
+    async fn replies(
+        &self,
+        _: &Account,
+        _: &CommentId,
+        _: Duration,
+    ) -> Result<Answered<Page<CommentItem>>, CallError> {
         Err(CallError::InvalidId)
     }
 

@@ -9,7 +9,9 @@ use spillway_core::time::Timestamp;
 use spillway_service::keys;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::{Closed, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError};
+use spillway_service::port::{
+    Closed, EndGuard, Entry, Lookup, NewSend, Read, Recorded, Sends, StoreError,
+};
 use spillway_service::send_task::SendTask;
 
 use super::Ports;
@@ -132,6 +134,23 @@ impl Sends for Ports {
         Ok(self
             .sends(&keys::entry(&task.send), cost, |store| {
                 store.tables.end(task, outcome, note.at.as_millis())
+            })
+            .await)
+    }
+
+    async fn finish_followed(
+        &self,
+        task: &SendTask,
+        outcome: &Outcome,
+        note: StepNote<'_>,
+        guard: EndGuard,
+        follower: &NewSend,
+    ) -> Result<bool, StoreError> {
+        let cost = self.update(&task.send);
+        Ok(self
+            .sends(&keys::entry(&task.send), cost, |store| {
+                let now = note.at.as_millis();
+                store.tables.end_followed(task, outcome, guard, follower, now).0
             })
             .await)
     }
