@@ -158,17 +158,17 @@ async fn hidden_and_live_comments_have_no_public_reply() {
 async fn replies_give_way_to_dms_and_expire_after_an_hour() {
     let mut world = World::start(quotas("6/10m", "1000/24h")).await;
     world.reply_in_public(both()).await;
-    let all = all_said(1..=60);
+    let all = all_said(1..=30);
     assert_eq!(world.say(&all).await, 200);
-    world.pass(Duration::from_secs(90 * 60)).await;
+    world.pass(40 * MINUTE).await;
     let replies =
         |world: &World| all.iter().map(|said| world.said_under(said).len()).sum::<usize>();
     assert!(replies(&world) < 3, "{}", replies(&world));
     world.settle().await;
     assert!(replies(&world) > 0, "the last ones have room");
     assert!(all.iter().all(|said| world.said_under(said).len() <= 1));
-    let report = world.over(60).await;
-    assert_eq!(report.sent, 60, "{report:?}");
+    let report = world.over(30).await;
+    assert_eq!(report.sent, 30, "{report:?}");
 }
 
 /// What becomes too late ends as expired, and then its comment gets the fallback.
@@ -178,8 +178,11 @@ async fn who_is_too_late_gets_the_fallback_after_the_dm_has_expired() {
     let mut fields = both();
     fields["overflow"] = "public_reply".into();
     world.reply_in_public(fields).await;
-    let all = all_said(1..=50);
-    assert_eq!(world.say(&all).await, 200);
+    let all = all_said(1..=20);
+    // Two hours are left for them.
+    let made_at = world.now() - 165 * HOUR;
+    world.observe_at(made_at, &all);
+    assert_eq!(world.post(&crate::harness::body(made_at.as_secs(), &all)).await, 200);
     world.settle().await;
     let mut expired = 0;
     for (said, n) in all.iter().zip(1..) {
@@ -193,7 +196,7 @@ async fn who_is_too_late_gets_the_fallback_after_the_dm_has_expired() {
         }
     }
     assert!(expired > 5, "{expired}");
-    world.over(50).await;
+    world.over(20).await;
 }
 
 /// The sender dies at each of its requests: no comment has two replies.

@@ -391,7 +391,8 @@ impl PendingSend {
             class: Class::PUBLIC_REPLY,
             content: Content { campaign: self.content.campaign.clone(), step },
             to: self.to.clone(),
-            order: Overflow::OldestFirst,
+            // Of more than there is room for, the oldest would be too late at their slots.
+            order: Overflow::NewestFirst,
             media: self.media.clone(),
             username: self.username.clone(),
             keyword: self.keyword.clone(),

@@ -13,7 +13,9 @@ use crate::process::{Function, Process};
 use crate::queue::Received;
 use crate::record::{Counts, Failure, Listener};
 use crate::sabotage::Sabotage;
-use crate::scenario::{AccountPlan, Asked, Job, Order, Post, Processes, Scenario, Theme, Told};
+use crate::scenario::{
+    AccountPlan, Asked, Job, Order, Post, Processes, Scenario, Theme, Told, Trouble,
+};
 use crate::tasks::Tasks;
 use crate::watch::Tally;
 use crate::world::{Shared, World};
@@ -120,6 +122,11 @@ impl Run {
         let mut sim = Sim::new(Scenario::new(theme, seed), sabotage, listener);
         sim.play();
         sim.told()
+    }
+
+    /// Whether nothing goes wrong in a seed.
+    pub fn is_calm(theme: Theme, seed: u64) -> bool {
+        Scenario::new(theme, seed).trouble == Trouble::None
     }
 
     /// Plays a seed of [`Theme::PublicReplies`] whose campaigns make none.

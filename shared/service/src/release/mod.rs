@@ -243,9 +243,9 @@ impl Release {
             let are_all_unknown = scan.unknown.len() == waiting;
             // A message that was lost must be missed in time, also before a long wait.
             let is_idle = scan.outstanding.is_empty() && scan.claimed == 0;
-            let replies = account.campaigns.iter().any(Campaign::replies_in_public);
-            // A public reply does not ask for a run of its own within a minute of another one.
-            let within = if is_idle && !replies { SWEEP } else { LOOK_AGAIN };
+            // Public replies do not wait for what the account's DMs wait for.
+            let has_replies = scan.ready.iter().any(|ready| ready.class.is_public());
+            let within = if is_idle && !has_replies { SWEEP } else { LOOK_AGAIN };
             let over = std::mem::take(&mut scan.over);
             let ended = self.end(&account.campaigns, over, now).await?;
             let mut done = Released { ended: ended.len(), ..Released::default() };

@@ -128,19 +128,15 @@ fn comments(
     span: u64,
     trouble: Trouble,
 ) -> Vec<CommentPlan> {
-    let refusals = [
-        Refusal::CommentGone,
-        Refusal::Recipient,
-        Refusal::ThreadOwner,
-        Refusal::NotAnswerable,
-        Refusal::BlockedBy,
-    ];
+    let refusals =
+        [Refusal::CommentGone, Refusal::Recipient, Refusal::ThreadOwner, Refusal::BlockedBy];
     let ends_at = start + span + 5 * MINUTE;
     let mut comments: Vec<CommentPlan> = (0..count)
         .map(|n| {
             let made_at = start + dice.between(0..=span);
-            // Without trouble both runs of a seed make the same DMs.
-            let is_live = trouble != Trouble::None && dice.chance(0.1);
+            // Without trouble both runs of a seed make the same DMs, and refusals are drawn apart.
+            let is_rough = trouble != Trouble::None;
+            let is_live = is_rough && dice.chance(0.1);
             let asks = if dice.chance(0.05) { Asks::Own } else { Asks::Wanted };
             let author = match asks {
                 Asks::Own => RecipientId::new(ACCOUNT),
@@ -151,7 +147,7 @@ fn comments(
                 made_at,
                 author,
                 surface: if is_live { Surface::Live { ends_at } } else { Surface::Post },
-                nature: if dice.chance(0.2) {
+                nature: if is_rough && dice.chance(0.2) {
                     Nature::Refused(dice.pick(&refusals), start)
                 } else {
                     Nature::Answerable
