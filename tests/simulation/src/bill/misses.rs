@@ -41,3 +41,18 @@ pub(super) fn viral() -> Usage {
     let writes = PROCESSES * WRITES / VIRAL;
     Usage { write_units: writes * TALLY + VIRAL_SAMPLES / VIRAL * SAMPLE, ..alone() * writes }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::prices::{LIST, Prices};
+    use super::super::usage::Bill;
+    use super::*;
+
+    #[test]
+    fn a_million_misses_cost_two_dollars_at_most_and_cents_on_a_viral_post() {
+        let prices = Prices::read(LIST).unwrap();
+        let usd = |usage: Usage| Bill::of(&(usage * 1e6), &prices).total;
+        let (alone, viral) = (usd(alone()), usd(viral()));
+        assert!((1.5..2.5).contains(&alone) && viral < 0.05, "{alone} and {viral}");
+    }
+}
