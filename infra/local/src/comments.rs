@@ -202,7 +202,9 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
             "an account's own comments are not answered".to_owned()
         } else {
             let media = MediaId::new(new.media.as_str());
-            let candidate = Candidate { text: &new.text, media: Some(&[&media]), is_reply: false };
+            let at = stack.clock.now();
+            let media = [&media];
+            let candidate = Candidate { text: &new.text, media: Some(&media), is_reply: false, at };
             MatchView::of(&connected.campaigns, &candidate).why
         }
     });

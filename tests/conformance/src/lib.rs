@@ -106,6 +106,7 @@ macro_rules! cases {
                 an_account_that_is_due_at_another_instant_stays_on_upkeeps_list,
                 a_change_of_an_account_raises_its_revision,
                 a_paused_campaign_stays_paused_when_it_changes,
+                campaigns_keep_the_order_of_their_file,
                 nothing_of_an_account_that_is_not_connected_changes,
             ],
             deletions: [

@@ -54,6 +54,12 @@ impl Settings {
         self.campaigns.retain(|(known, _)| known.id != *campaign);
     }
 
+    /// Puts the campaigns into this order; others come last.
+    pub(crate) fn reorder(&mut self, order: &[CampaignId]) {
+        let place = |id: &CampaignId| order.iter().position(|one| one == id);
+        self.campaigns.sort_by_key(|(known, _)| place(&known.id).unwrap_or(usize::MAX));
+    }
+
     /// Pauses or resumes a campaign. Returns `false` if there is none of that name.
     pub(crate) fn set_running(&mut self, campaign: &CampaignId, running: Running) -> bool {
         let known = self.campaigns.iter_mut().find(|(known, _)| known.id == *campaign);

@@ -76,6 +76,9 @@ impl Refused<'_> {
             "time_zone" => text("Europe/Berlin"),
             "day_starts" => text("08:00"),
             "window" | "active" => text("24h"),
+            "starts" | "ends" => {
+                "a date such as 2026-12-01, or a time such as 2026-12-01T09:00".to_owned()
+            }
             "warm_up_since" => "a date such as 2026-11-01, or \"none\"".to_owned(),
             "tier" => "1, 2 or 3".to_owned(),
             "burst" | "ramp_days" => format!("a whole number from 0 to {}", u32::MAX),

@@ -51,6 +51,10 @@ impl MatchView {
         let id = &nearest.id;
         let why = match near {
             Near::But(But::Paused) => format!("{id} would take it, but is paused"),
+            Near::But(But::NotBegun(start)) => {
+                format!("{id} would take it, but does not start before {start}")
+            }
+            Near::But(But::Over(end)) => format!("{id} would take it, but its end was {end}"),
             Near::But(But::OtherMedia) => format!("{id} would take it, but only on other media"),
             Near::But(But::Reply) => format!("{id} would take it, but not below another comment"),
             Near::But(But::Exception(word)) => {
@@ -69,8 +73,11 @@ mod tests {
     use serde_json::json;
     use spillway_core::campaign::Campaign;
     use spillway_core::id::MediaId;
+    use spillway_core::time::Timestamp;
 
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
     fn campaigns(of: serde_json::Value) -> Campaigns {
         Campaigns::new(serde_json::from_value::<Vec<Campaign>>(of).unwrap())
@@ -86,7 +93,7 @@ mod tests {
             let MatchView { campaign, why, nearest } = {
                 let media = media.map(|media| [media]);
                 let media = media.as_ref().map(|media| &media[..]);
-                MatchView::of(&campaigns, &Candidate { text, media, is_reply: false })
+                MatchView::of(&campaigns, &Candidate { media, ..anywhere(text) })
             };
             let name = |id: Option<CampaignId>| id.map(|id| id.to_string()).unwrap_or_default();
             [name(campaign), why, name(nearest)]
@@ -105,7 +112,7 @@ mod tests {
     }
 
     fn anywhere(text: &str) -> Candidate<'_> {
-        Candidate { text, media: None, is_reply: false }
+        Candidate { text, media: None, is_reply: false, at: NOW }
     }
 
     #[test]

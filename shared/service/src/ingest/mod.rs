@@ -614,7 +614,7 @@ impl Ingest {
                 continue;
             }
             let media = comment.all_media();
-            let Some(found) = account.campaigns.matching(&comment.candidate(&media)) else {
+            let Some(found) = account.campaigns.matching(&comment.candidate(&media, now)) else {
                 unwanted.push(comment);
                 continue;
             };
@@ -627,8 +627,7 @@ impl Ingest {
                 CommentKind::Comment => (Class::PRIVATE_REPLY, REPLY_WINDOW),
                 CommentKind::Live => (Class::LIVE_REPLY, LIVE_REPLY_WINDOW),
             };
-            // `entry.time` is when Meta sent the notification. A time in the future is none.
-            let written_at = comment.notified_at.unwrap_or(now).min(now);
+            let written_at = comment.written_at(now);
             let (author, username) =
                 comment.from.map_or((None, None), |from| (from.id, from.username));
             let asking = comment.id.clone();

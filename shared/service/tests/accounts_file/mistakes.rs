@@ -184,7 +184,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keywords",
         "keyword",
-        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow` and `messages`",
+        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow` and `messages`",
     ),
     (
         "keywords = [\"guide\", \"guía\"]",
@@ -215,7 +215,22 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "deadline = \"9d\"",
-        "line 20: `deadline` is not known here. There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow` and `messages`",
+        "line 20: `deadline` is not known here. There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow` and `messages`",
+    ),
+    (
+        "except = [\"spam\"]",
+        "starts = \"soon\"",
+        "line 20: `soon` is not a date or a time: write `2026-12-01`, or `2026-12-01T09:00`",
+    ),
+    (
+        "except = [\"spam\"]",
+        "ends = 7",
+        "line 20: `ends` is 7: write a date such as 2026-12-01, or a time such as 2026-12-01T09:00",
+    ),
+    (
+        "except = [\"spam\"]",
+        "starts = \"2026-12-24\"\nends = \"2026-12-01\"",
+        "line 21: campaign `guide` ends before it starts: move `starts` or `ends`",
     ),
     (
         "except = [\"spam\"]",

@@ -35,7 +35,8 @@ use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::owner::Owners;
 use spillway_service::port::{
-    AccountChanges, AccountGraph, Accounts, KeptToken, MaintenanceRecord, Read, StoreError,
+    AccountChanges, AccountGraph, Accounts, CampaignChanges, KeptToken, MaintenanceRecord, Read,
+    StoreError,
 };
 use spillway_service::upkeep::{Intake, Kept, Upkeeper, VISIT};
 
@@ -498,8 +499,7 @@ impl AccountChanges for World {
     async fn change_campaigns(
         &self,
         _: &AccountId,
-        _: &[Campaign],
-        _: &[CampaignId],
+        _: &CampaignChanges<'_>,
     ) -> Result<bool, StoreError> {
         Ok(false)
     }

@@ -6,7 +6,7 @@ use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
-use spillway_service::port::{AccountChanges, Accounts, Read, StoreError};
+use spillway_service::port::{AccountChanges, Accounts, CampaignChanges, Read, StoreError};
 
 use crate::host::Host;
 use crate::meta::first_token;
@@ -74,12 +74,13 @@ impl AccountChanges for Host {
     async fn change_campaigns(
         &self,
         account: &AccountId,
-        put: &[Campaign],
-        removed: &[CampaignId],
+        changes: &CampaignChanges<'_>,
     ) -> Result<bool, StoreError> {
+        let CampaignChanges { put, removed, order } = *changes;
         let change = |of: &mut Settings| {
             put.iter().for_each(|campaign| of.put(campaign));
             removed.iter().for_each(|campaign| of.remove(campaign));
+            of.reorder(order);
             true
         };
         self.revise(account, change).await
@@ -167,6 +168,8 @@ impl World {
                 of.campaigns.clear();
             }
             campaigns.iter().for_each(|campaign| of.put(campaign));
+            let order: Vec<_> = campaigns.iter().map(|campaign| campaign.id.clone()).collect();
+            of.reorder(&order);
             true
         });
     }
@@ -200,7 +203,8 @@ impl World {
         let mut account = plan.account(as_of);
         if let Some(settings) = self.settings.at(&plan.id, as_of) {
             account.rules = settings.rules.clone();
-            account.campaigns = Campaigns::as_they_run(settings.campaigns.iter().cloned());
+            let campaigns = Campaigns::as_they_run(settings.campaigns.iter().cloned());
+            account.campaigns = campaigns.in_zone(&settings.rules.terms().time_zone);
         }
         let kept = &self.tables.kept;
         if kept.tokens.contains_key(&plan.id) {
