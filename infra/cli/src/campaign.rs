@@ -559,6 +559,7 @@ messages = ["Thanks!"]
             campaigns: Campaigns::new(new.campaigns),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            albums: Default::default(),
         }
     }
 

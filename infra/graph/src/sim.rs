@@ -164,6 +164,11 @@ impl GraphSim {
     }
 
     /// Ends a live broadcast: its comments can no longer be answered.
+    pub fn add_album(&self, account: impl Into<AccountId>, album: &str, pictures: &[&str]) {
+        self.state().world.add_album(account.into(), album, pictures);
+    }
+
+    /// Ends a broadcast.
     pub fn end_broadcast(&self, media: impl Into<MediaId>) {
         self.state().world.end_broadcast(media.into());
     }
@@ -529,6 +534,12 @@ impl State {
             return Ok(Done::Read(self.keep_up(edge, object, seen)?));
         }
         match (seen.action, &seen.comment) {
+            (Action::Read, Some(media))
+                if seen.fields.iter().any(|field| field.starts_with("children")) =>
+            {
+                let media = MediaId::new(media.as_str());
+                Ok(Done::Read(Reply::read(&self.world.album(&seen.account, &media))))
+            }
             (Action::Read, Some(comment)) => {
                 let comment = self.world.readable(comment, &seen.account).map_err(refused)?;
                 let words = self.world.words(comment);

@@ -1,5 +1,6 @@
 //! Accounts: connected, removed, and on upkeep's list.
 
+use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId};
@@ -175,6 +176,27 @@ pub async fn campaigns_keep_the_order_of_their_file(subject: &dyn Subject) {
     let mixed = CampaignChanges { put: &bear, removed: &["ant".into()], order: &all };
     assert!(changes.change_campaigns(&id, &mixed).await.unwrap());
     assert_eq!(order(&in_file).await, ["bear".into(), "whale".into()]);
+}
+
+/// What is known of an account's albums comes with the account, and goes with its settings.
+pub async fn albums_are_known_until_the_account_is_connected_again(subject: &dyn Subject) {
+    let (ports, id) = (subject.ports(), subject.connected());
+    let before = announced(subject).await;
+    assert_eq!(before.albums, Albums::default());
+    let mut albums = Albums::default();
+    albums.put(&"1790".into(), ["1791".into(), "1792".into()]);
+    assert!(ports.changes.set_albums(&id, &albums).await.unwrap());
+    let account = announced(subject).await;
+    assert_eq!(account.albums, albums);
+    assert!(account.revision > before.revision);
+    assert!(account.campaigns.iter().eq(before.campaigns.iter()));
+    assert!(ports.changes.set_rules(&id, &Rules::careful()).await.unwrap());
+    assert_eq!(announced(subject).await.albums, albums);
+    subject.connect_again().await;
+    assert_eq!(announced(subject).await.albums, Albums::default());
+    let seen = ports.removal.revision(&id).await.unwrap();
+    assert!(ports.removal.remove(&id, seen).await.unwrap());
+    assert!(!ports.changes.set_albums(&id, &albums).await.unwrap());
 }
 
 /// Of an account that is not connected nothing is written that a later connection would find.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use spillway_core::active_hours::Zone;
+use spillway_core::albums::Albums;
 use spillway_core::campaign::{Campaigns, Candidate, Moment};
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::profile::Profile;
@@ -32,7 +33,10 @@ Says why, and if no campaign would answer, which one came nearest. With --file i
 credentials. Nothing is sent. What decides is `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`,
 `starts` and `ends` (in a file without `time_zone`, by UTC);
 campaigns for certain media are asked first, and campaigns that take every comment last. Of several alike the
-first in the file answers.")]
+first in the file answers. The JSON's `also` tells of the others that would take it, and why they do not get it.
+How often that happens is counted by the metric Outranked, once for each campaign that did not get a comment, and
+told by the webhook's log: «another campaign answers it», with both campaigns. A delivery that Meta sends again
+counts again.")]
 pub(crate) struct MatchOptions {
     /// The comment
     text: String,
@@ -67,11 +71,14 @@ enum Trigger {
 /// Runs it.
 pub(super) async fn run(options: &MatchOptions, place: &Where, output: Output) -> Result<()> {
     let account = options.account.as_ref();
-    let (campaigns, zone) = match &options.file {
+    let (campaigns, albums, zone) = match &options.file {
         Some(file) => in_file(file, account)?,
         None => deployed(place, account).await?,
     };
-    let media = options.media.as_ref().map(|media| [media]);
+    let media = options.media.as_ref().map(|media| {
+        let album = albums.album_of(media);
+        std::iter::once(media).chain(album).collect::<Vec<_>>()
+    });
     let candidate = Candidate {
         text: &options.text,
         media: media.as_ref().map(|media| &media[..]),
@@ -86,7 +93,10 @@ pub(super) async fn run(options: &MatchOptions, place: &Where, output: Output) -
 }
 
 /// Reads the campaigns of an account from a file.
-fn in_file(file: &std::path::Path, account: Option<&AccountId>) -> Result<(Campaigns, Zone)> {
+fn in_file(
+    file: &std::path::Path,
+    account: Option<&AccountId>,
+) -> Result<(Campaigns, Albums, Zone)> {
     let (text, shown) = text_file::read(file)?;
     let accounts = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
@@ -96,11 +106,11 @@ fn in_file(file: &std::path::Path, account: Option<&AccountId>) -> Result<(Campa
     let found = accounts.into_iter().find(|known| known.id == account);
     let found = found.with_context(|| format!("{shown} does not name account {account}"))?;
     let zone = found.rules.terms().time_zone.clone();
-    Ok((Campaigns::new(found.campaigns).in_zone(&zone), zone))
+    Ok((Campaigns::new(found.campaigns).in_zone(&zone), Albums::default(), zone))
 }
 
 /// Reads the campaigns of a connected account.
-async fn deployed(place: &Where, account: Option<&AccountId>) -> Result<(Campaigns, Zone)> {
+async fn deployed(place: &Where, account: Option<&AccountId>) -> Result<(Campaigns, Albums, Zone)> {
     let deployment = place.open().await?;
     let accounts = deployment.admin.accounts.all_connected(account).await?;
     let ids = accounts.iter().map(|account| account.id.clone());
@@ -108,7 +118,7 @@ async fn deployed(place: &Where, account: Option<&AccountId>) -> Result<(Campaig
     let found = accounts.into_iter().find(|known| known.id == account);
     let found = found.context("the account was removed meanwhile")?;
     let zone = found.rules.terms().time_zone.clone();
-    Ok((found.campaigns, zone))
+    Ok((found.campaigns, found.albums, zone))
 }
 
 /// Returns the account that is meant: the one that is named, or the only one there is.

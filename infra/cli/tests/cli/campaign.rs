@@ -206,7 +206,7 @@ fn a_text_is_tried_on_a_file_without_a_deployment() {
     assert_eq!(run(&["quiero la GUIA"]).ok().stdout, format!("guide: {why}\n"));
     assert_eq!(
         run(&["--json", "la guía?"]).ok().json(),
-        json!({ "campaign": "guide", "why": why, "nearest": null })
+        json!({ "campaign": "guide", "why": why, "nearest": null, "also": [] })
     );
     let nearest = run(&["--json", "corse", "--on", "comment", "--media", "1"]).ok().json();
     assert_eq!((&nearest["campaign"], &nearest["nearest"]), (&Value::Null, &json!("course")));

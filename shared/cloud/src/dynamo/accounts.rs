@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem, Update};
+use spillway_core::albums::Albums;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running, StoredCampaign};
@@ -71,12 +72,13 @@ impl Accounts for DynamoAccounts {
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
-        let account = settings.map(|Settings { rules, token, revision }| Account {
+        let account = settings.map(|Settings { rules, albums, token, revision }| Account {
             id: id.clone(),
             revision,
             campaigns: Campaigns::stored(campaigns, &rules.terms().time_zone),
             rules,
             token,
+            albums,
             forgotten: Tombstones::new(tombstone_key, tombstones).with_people(people),
         });
         Ok(account)
@@ -153,6 +155,16 @@ impl AccountChanges for DynamoAccounts {
         let change = Change::Run(campaign, running);
         let write = |next: Revision| Ok(vec![self.campaign_write(id, &change, next)?]);
         let revised = self.revise(id, |settings| settings, write).await?;
+        Ok(matches!(revised, Revised::To(_)))
+    }
+
+    async fn set_albums(&self, id: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
+        let change = |settings: UpdateBuilder| {
+            settings
+                .update_expression("SET revision = :next, albums = :albums")
+                .expression_attribute_values(":albums", json(albums))
+        };
+        let revised = self.revise(id, change, |_| Ok(Vec::new())).await?;
         Ok(matches!(revised, Revised::To(_)))
     }
 
@@ -534,6 +546,9 @@ fn campaign_of(reader: &Reader<'_>) -> Result<StoredCampaign, StoreError> {
 /// Beside a campaign, not in it: a version that does not know it goes on with the campaign.
 const PAUSED_AT: &str = "paused_at";
 
+/// In the settings: the albums of the pictures of its albums. The version before leaves it alone.
+const ALBUMS: &str = "albums";
+
 /// Beside a campaign too: its place in the file that it was last applied from.
 const PLACE: &str = "file_place";
 
@@ -545,6 +560,7 @@ fn process() -> Result<u64, StoreError> {
 
 struct Settings {
     rules: Rules,
+    albums: Albums,
     token: SealedToken,
     revision: Revision,
 }
@@ -552,5 +568,6 @@ struct Settings {
 fn settings_of(reader: &Reader<'_>) -> Result<Settings, StoreError> {
     let token =
         SealedToken { key: reader.number("token_key")?, sealed: reader.bytes("token")?.to_owned() };
-    Ok(Settings { rules: reader.json("rules")?, token, revision: revision(reader)? })
+    let albums = reader.optional_json(ALBUMS)?.unwrap_or_default();
+    Ok(Settings { rules: reader.json("rules")?, albums, token, revision: revision(reader)? })
 }

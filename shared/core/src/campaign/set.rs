@@ -34,12 +34,14 @@ pub struct Candidate<'a> {
 }
 
 /// A comment that a campaign wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match<'a> {
     /// The campaign.
     pub campaign: &'a Campaign,
     /// The keyword that the comment contains. `None` if the campaign matches every comment.
     pub keyword: Option<&'a str>,
+    /// The other campaigns that want it, and do not get it.
+    pub outranked: Vec<&'a CampaignId>,
 }
 
 impl Campaigns {
@@ -117,21 +119,26 @@ impl Campaigns {
     /// whose keyword the comment contains as it is.
     pub fn matching(&self, candidate: &Candidate<'_>) -> Option<Match<'_>> {
         let comment = Comment::new(candidate.text);
-        let mut tolerant: Option<(&Ready, &str)> = None;
+        let mut found: Option<(&Ready, bool, Option<&str>)> = None;
+        let mut outranked = Vec::new();
         for ready in &self.0 {
-            if tolerant.is_some_and(|(first, _)| first.rank() != ready.rank()) {
-                break;
-            }
-            match ready.verdict(candidate, &comment) {
-                Verdict::Wants(keyword) => {
-                    return Some(Match { campaign: &ready.campaign, keyword });
-                }
-                Verdict::Tolerates(keyword) => tolerant = tolerant.or(Some((ready, keyword))),
-                Verdict::Misses(_) => {}
-            }
+            let (tolerates, keyword) = match ready.verdict(candidate, &comment) {
+                Verdict::Wants(keyword) => (false, keyword),
+                Verdict::Tolerates(keyword) => (true, Some(keyword)),
+                Verdict::Misses(_) => continue,
+            };
+            let is_first = found.is_none_or(|(first, first_tolerates, _)| {
+                (ready.rank(), tolerates) < (first.rank(), first_tolerates)
+            });
+            let other = if is_first {
+                found.replace((ready, tolerates, keyword)).map(|(first, ..)| first)
+            } else {
+                Some(ready)
+            };
+            outranked.extend(other.map(|other| &other.campaign.id));
         }
-        let (Ready { campaign, .. }, keyword) = tolerant?;
-        Some(Match { campaign, keyword: Some(keyword) })
+        let (Ready { campaign, .. }, _, keyword) = found?;
+        Some(Match { campaign, keyword, outranked })
     }
 
     /// Tells of each campaign whether it wants a comment. The first that does answers it.
@@ -323,6 +330,11 @@ mod tests {
             Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m1"])]);
         assert_eq!(matched(&campaigns, "LINK", "m1").as_deref(), Some("reel link"));
         assert_eq!(matched(&campaigns, "LINK", "m2").as_deref(), Some("all link"));
+        let media = MediaId::from("m1");
+        let media = [&media];
+        let candidate = Candidate { text: "link", media: Some(&media), is_reply: false, at: NOW };
+        let found = campaigns.matching(&candidate).unwrap();
+        assert_eq!((&found.campaign.id, found.outranked), (&"reel".into(), vec![&"all".into()]));
         assert_eq!(matched(&campaigns, "hello", "m1"), None);
     }
 

@@ -222,6 +222,10 @@ impl AccountAdmin {
             if let Some(rules) = &plan.rules {
                 self.write_rules(account, rules).await?;
             }
+            if put.iter().any(|campaign| !campaign.media.is_empty()) {
+                // Upkeep asks whether they are albums.
+                self.maintenance.enroll(&account.id, self.clock.now()).await?;
+            }
             if plan.is_empty() {
                 self.changes.announce(&account.id).await?;
             }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use spillway_core::albums::Albums;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::hold::NewToken;
 use spillway_core::id::{AccountId, CampaignId};
@@ -165,6 +166,7 @@ impl AccountAdmin {
                 revision: stored.map_or(budget.revision, |account| account.revision),
                 rules: rules.cloned().unwrap_or_else(Rules::careful),
                 campaigns: Campaigns::default(),
+                albums: Albums::default(),
                 token: SealedToken { key: 0, sealed: Vec::new() },
                 forgotten: Tombstones::default(),
             })

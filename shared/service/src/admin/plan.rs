@@ -211,6 +211,7 @@ messages = ["Hello"]
             campaigns: Campaigns::as_they_run(campaigns),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            albums: Default::default(),
         }
     }
 

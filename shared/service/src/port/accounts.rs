@@ -3,6 +3,7 @@
 use super::{Read, StoreError};
 use crate::account::{Account, SealedToken};
 use async_trait::async_trait;
+use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId};
@@ -60,6 +61,10 @@ pub trait AccountChanges: Send + Sync {
         campaign: &CampaignId,
         running: Running,
     ) -> Result<bool, StoreError>;
+
+    /// Replaces what is known of the account's albums. Returns `false` if it is not connected.
+    /// Connecting it again forgets them.
+    async fn set_albums(&self, account: &AccountId, albums: &Albums) -> Result<bool, StoreError>;
 
     /// Makes the stored settings of an account known to all that decide by them, which every
     /// change does at its end. Without it they are known within

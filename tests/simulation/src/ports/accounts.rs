@@ -1,6 +1,7 @@
 //! Accounts.
 
 use async_trait::async_trait;
+use spillway_core::albums::Albums;
 use spillway_core::budget::{GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
@@ -95,6 +96,14 @@ impl AccountChanges for Host {
         self.revise(account, |of| of.set_running(campaign, running)).await
     }
 
+    async fn set_albums(&self, account: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
+        let set = |of: &mut Settings| {
+            of.albums.clone_from(albums);
+            true
+        };
+        self.revise(account, set).await
+    }
+
     async fn announce(&self, account: &AccountId) -> Result<(), StoreError> {
         self.store(ANNOUNCE, |world| {
             if world.is_connected(account) {
@@ -164,6 +173,7 @@ impl World {
         let was_connected = self.is_connected(account);
         self.set(account, false, |of| {
             of.rules.clone_from(rules);
+            of.albums = Albums::default();
             if !was_connected {
                 of.campaigns.clear();
             }
@@ -203,6 +213,7 @@ impl World {
         let mut account = plan.account(as_of);
         if let Some(settings) = self.settings.at(&plan.id, as_of) {
             account.rules = settings.rules.clone();
+            account.albums = settings.albums.clone();
             let campaigns = Campaigns::as_they_run(settings.campaigns.iter().cloned());
             account.campaigns = campaigns.in_zone(&settings.rules.terms().time_zone);
         }
