@@ -203,7 +203,8 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
         } else {
             let media = MediaId::new(new.media.as_str());
             let at = stack.clock.now();
-            let media = [&media];
+            let album = connected.albums.album_of(&media);
+            let media: Vec<&MediaId> = std::iter::once(&media).chain(album).collect();
             let candidate = Candidate { text: &new.text, media: Some(&media), is_reply: false, at };
             MatchView::of(&connected.campaigns, &candidate).why
         }
