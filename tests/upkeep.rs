@@ -21,7 +21,7 @@ use spillway_local::setup::load_accounts;
 use spillway_meta::signed_request;
 use spillway_service::admin::connect::NewSettings;
 use spillway_service::port::{
-    Aliases, KeptToken, MaintenanceSchedule, UpkeepRequest, UpkeepRequests,
+    Aliases, CampaignChanges, KeptToken, MaintenanceSchedule, UpkeepRequest, UpkeepRequests,
 };
 use spillway_webhook::{DEAUTHORIZE_PATH, DELETION_PATH};
 
@@ -584,4 +584,36 @@ impl World {
         let named = items.iter().map(|item| item["pk"].as_s().unwrap().clone());
         named.collect::<BTreeSet<String>>().into_iter().collect()
     }
+}
+
+/// Nothing of a comment under a picture of an album is lost, whether it comes before the pictures
+/// are known or after.
+#[tokio::test]
+async fn a_comment_under_a_picture_of_an_album_counts_for_the_album() {
+    const ALBUM: &str = "17900000000000030";
+    let mut world = World::kept_up().await;
+    let pictures = ["17900000000000001", "17900000000000002"];
+    world.stack.graph.add_album(CREATOR, ALBUM, &pictures);
+    let campaign = serde_json::json!({
+        "id": "guide", "keywords": ["guide"], "media": [ALBUM], "messages": ["Hi"],
+    });
+    let put = [serde_json::from_value(campaign).unwrap()];
+    let changes = CampaignChanges { put: &put, ..CampaignChanges::default() };
+    let id = AccountId::new(CREATOR);
+    assert!(world.outside.changes.change_campaigns(&id, &changes).await.unwrap());
+    let early = [said(1)];
+    world.plan(world.now() + 2 * MINUTE, &early);
+    world.pass(3 * MINUTE).await;
+    assert!(world.told(&early[0]).await.is_none(), "it is on no media of the campaign's");
+    world.pass(3 * HOUR).await;
+    world.each_got_one_dm(&early).await;
+    let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    assert_eq!(account.albums.album_of(&pictures[1].into()), Some(&ALBUM.into()));
+
+    let late = [said(2)];
+    world.plan(world.now() + MINUTE, &late);
+    world.pass(2 * MINUTE).await;
+    assert!(world.told(&late[0]).await.is_some(), "the webhook knows the album");
+    world.pass(HOUR).await;
+    world.each_got_one_dm(&[said(1), said(2)]).await;
 }

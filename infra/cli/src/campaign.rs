@@ -37,7 +37,10 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   spillway campaign list
-  spillway campaign list 17841400000000001 --json")]
+  spillway campaign list 17841400000000001 --json
+
+ORDER is the turn in which the account's campaigns are asked: those for certain media first, those that take every
+comment last, and otherwise as in the file that was last applied, with those that it does not name behind.")]
     List {
         /// Only this account's
         #[arg(value_parser = arguments::account)]
@@ -131,6 +134,8 @@ A file:
   replies = \"top_level\"           # or \"all\": comments below other comments too
   once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each
   once_for = \"90d\"               # how long that counts
+  starts = \"2026-12-01\"           # or \"2026-12-01T09:00\", by the account's clocks
+  ends = \"2026-12-24\"             # the last day; what waits then is still sent
   overflow = \"oldest_first\"       # or \"newest_first\", \"public_reply\", when not all can go in time
   messages = [\"Hi {username|there}! https://example.com/guide\"]
   public_replies = [\"Sent you a DM, {username|you}!\"]   # after the DM has landed; leave out for none
@@ -140,7 +145,8 @@ A file:
 Its accounts must be connected. `profile`, `terms` and [[profile]] are applied if the file names them, and
 otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason
 (exit code 4). Applying a file twice changes nothing the second time. Waiting sends get the new texts.
-New keywords apply to new comments, within a minute.")]
+New keywords apply to new comments, within a minute. For `starts` and `ends` a comment counts by the time when
+it was made where Meta tells that, else by when Meta told of it. Nothing in `events` tells of a begin or an end.")]
 pub(crate) struct ApplyOptions {
     /// TOML file; `-` for standard input
     file: PathBuf,
@@ -278,14 +284,16 @@ pub(crate) fn plan_text(planned: &Planned, now: Timestamp) -> String {
             Change::Removed(id) => line(&paint(Paint::Bad, "-"), &format!("campaign {id}")),
         }
     }
+    if planned.plan.is_reordered {
+        let order: Vec<&str> = planned.plan.order.iter().map(|id| id.as_str()).collect();
+        line(&paint(Paint::Warn, "~"), &format!("order: {}", order.join(", ")));
+    }
     text
 }
 
 fn state(shown: &CampaignView) -> String {
-    match shown.paused_since {
-        None => paint(Paint::Good, "active"),
-        Some(_) => paint(Paint::Warn, "paused"),
-    }
+    let colour = if shown.state == "active" { Paint::Good } else { Paint::Warn };
+    paint(colour, shown.state)
 }
 
 fn keywords(campaign: &Campaign) -> String {
@@ -304,16 +312,17 @@ async fn accounts_named(
     Ok(deployment.admin.accounts.all_connected(account).await?)
 }
 
-const COLUMNS: Columns<6> = Columns {
-    heads: ["ACCOUNT", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "KEYWORDS"],
-    least_first: &[4, 3],
+const COLUMNS: Columns<7> = Columns {
+    heads: ["ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "KEYWORDS"],
+    least_first: &[5, 4, 1],
 };
 
 async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Output) -> Result<()> {
     let accounts = accounts_named(deployment, account).await?;
+    let now = deployment.clock.now();
     let all: Vec<CampaignView> = accounts
         .iter()
-        .flat_map(|account| account.campaigns.iter().map(|one| CampaignView::of(account, one)))
+        .flat_map(|account| account.campaigns.iter().map(|one| CampaignView::of(account, one, now)))
         .collect();
     output.print(&serde_json::json!({ "campaigns": all }), || {
         let row = |shown: &CampaignView| {
@@ -325,6 +334,7 @@ async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Outp
             let messages = messages.len().to_string();
             [
                 shown.account.to_string(),
+                shown.order.to_string(),
                 id.to_string(),
                 state(shown),
                 media,
@@ -341,9 +351,9 @@ async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Outp
 async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
     let account = deployment.admin.accounts.connected(&named.account).await?;
     let campaign = account.campaigns.get(&named.campaign).with_context(|| unknown(named))?;
-    let shown = CampaignView::of(&account, campaign);
-    let zone = account.rules.terms().time_zone.clone();
-    let times = Times { now: deployment.clock.now(), zone };
+    let now = deployment.clock.now();
+    let shown = CampaignView::of(&account, campaign, now);
+    let times = Times { now, zone: account.rules.terms().time_zone.clone() };
     output.print(&shown, || {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
@@ -356,6 +366,13 @@ async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<
             Some(since) => {
                 line("state", &format!("{} since {}", state(&shown), times.when(since)));
             }
+        }
+        line("order", &shown.order.to_string());
+        if let Some(begins_at) = shown.begins_at {
+            line("begins", &times.when(begins_at));
+        }
+        if let Some(ends_at) = shown.ends_at {
+            line("over", &times.when(ends_at));
         }
         if campaign.keywords.is_empty() {
             line("keywords", &keywords(campaign));
@@ -545,6 +562,7 @@ messages = ["Thanks!"]
             campaigns: Campaigns::new(new.campaigns),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            albums: Default::default(),
         }
     }
 

@@ -1,11 +1,12 @@
 //! `spillway send`: the sends of an account, one by one: looked at, cancelled, brought back.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use spillway_core::hold::HoldCause;
-use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::send::{PendingSend, Stage};
 use spillway_core::status::Why;
@@ -33,8 +34,9 @@ Example:
   spillway send show 17841400000000001/17890000000000001
 
 The id is account/comment, or account/key as in the field `send` of the logs. A comment that has no key of
-its own is looked for among all sends. Entries are kept for ten days. Names and
-texts are not shown; the text of a DM is stored nowhere.")]
+its own is looked for among all sends. Entries are kept for ten days. The text of a DM is stored nowhere: what is
+shown is the campaign's text of this variant as it is now, with {username} and {keyword} in their places, since
+what was sent there is deleted when the send ends. Which variant it is, is chosen with the call.")]
     Show {
         /// The send: account/comment
         #[arg(value_parser = send_id)]
@@ -77,9 +79,12 @@ Examples:
   spillway send list 17841400000000001
   spillway send list 17841400000000001 --state failed --limit 500 --json
   spillway send list 17841400000000001 --campaign guide --state parked
+  spillway send list 17841400000000001 --person 5260000000000011 --state sent --since 1d
 
-Waiting sends are listed in the order in which they will go out. Ended sends are kept for ten days and have
-no index: the whole table of sends is read for them, until the limit is reached.")]
+Waiting sends are listed in the order in which they will go out: all that waits for the account is read. Ended
+sends are kept for ten days and have no index: the whole table of sends is read for them, until the limit is
+reached. A person's name is deleted when their send ends, so --username finds waiting sends alone; --person, the
+id that Meta has for them in this account, finds ended ones too (with --state).")]
 pub(crate) struct ListOptions {
     /// Whose sends
     #[arg(value_parser = arguments::account)]
@@ -90,6 +95,15 @@ pub(crate) struct ListOptions {
     /// Only sends of this campaign
     #[arg(long, value_name = "CAMPAIGN", value_parser = arguments::campaign)]
     campaign: Option<CampaignId>,
+    /// Only sends to the person with this id
+    #[arg(long, value_name = "ID", value_parser = arguments::person)]
+    person: Option<RecipientId>,
+    /// Only sends that wait for the person with this name
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// Only sends whose comments were matched within this time, such as `1d` or `2h`
+    #[arg(long, value_name = "SPAN", value_parser = arguments::span)]
+    since: Option<Duration>,
     /// At most this many
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = arguments::limit, allow_negative_numbers = true)]
     limit: usize,
@@ -234,6 +248,9 @@ fn text(shown: &SendView, times: &Times, output: Output) -> String {
     line("deadline", shown.deadline.map(|at| times.when(at)));
     line("lease", shown.lease_until.map(|at| times.when(at)));
     line("attempts", Some(shown.attempts.to_string()));
+    line("recipient", shown.recipient.as_ref().map(ToString::to_string));
+    line("message", shown.message_id.clone());
+    line("variant", shown.variant.map(|variant| variant.to_string()));
     line("failures", Some(shown.failures.to_string()));
     let unclear = shown.maybe_sent == Some(true);
     line("note", unclear.then(|| "an earlier attempt may have arrived".to_owned()));
@@ -250,6 +267,11 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
     let (account, campaign) = (&options.account, options.campaign.as_ref());
     let is_wanted = |id: &CampaignId| campaign.is_none_or(|campaign| campaign == id);
     let limit = options.limit;
+    let username = options.username.as_deref().map(|name| name.trim_start_matches('@'));
+    let is_theirs =
+        |of: Option<&RecipientId>| options.person.as_ref().is_none_or(|person| of == Some(person));
+    let since = options.since.map(|span| deployment.clock.now() - span);
+    let is_recent = |at: Timestamp| since.is_none_or(|since| at >= since);
     let shown: Vec<SendView> = match options.state {
         Wanted::Waiting | Wanted::Parked | Wanted::Queued | Wanted::Sending => {
             let stands = |send: &PendingSend| match (options.state, send.stage) {
@@ -258,9 +280,24 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
                 (Wanted::Sending, stage) => matches!(stage, Stage::Sending { .. }),
                 _ => true,
             };
-            let wanted = |send: &PendingSend| is_wanted(&send.content.campaign) && stands(send);
+            let is_named = |send: &PendingSend| {
+                username.is_none_or(|name| {
+                    send.username.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(name))
+                })
+            };
+            let wanted = |send: &PendingSend| {
+                is_wanted(&send.content.campaign)
+                    && stands(send)
+                    && is_named(send)
+                    && is_theirs(send.to.recipient())
+                    && is_recent(send.matched_at)
+            };
             let found = deployment.admin.sends.waiting(account, wanted, limit).await?;
             found.iter().map(|(_, send)| SendView::from(send)).collect()
+        }
+        _ if username.is_some() => {
+            let text = "the name is deleted when a send ends: --username finds those that wait";
+            return Err(WrongUsage(text.into()).into());
         }
         Wanted::Unknown | Wanted::Sent | Wanted::Failed | Wanted::Expired | Wanted::Cancelled => {
             let state = match options.state {
@@ -271,7 +308,10 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
                 _ => "cancelled",
             };
             let wanted = |stored: &Stored| {
-                stored.state.shown() == state && is_wanted(&stored.content.campaign)
+                stored.state.shown() == state
+                    && is_wanted(&stored.content.campaign)
+                    && is_recent(stored.matched_at)
+                    && is_theirs(stored.recipient().as_ref())
             };
             let progress = Progress::unbounded("entries read");
             let looked_at = |entries| progress.advance(entries);
@@ -352,7 +392,12 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
         State::Waiting(send) => deployment.admin.overviews.wait_of(send, times.now).await?,
         State::Ended { .. } => None,
     };
-    let told = SendHistory { waits, ..SendHistory::from(&stored) };
+    // One that was removed has no texts any more.
+    let account = deployment.admin.accounts.connected(&send.account).await.ok();
+    let campaign =
+        account.as_ref().and_then(|account| account.campaigns.get(&stored.content.campaign));
+    let told = SendHistory { waits, ..SendHistory::from(&stored) }
+        .with_text(campaign, stored.content.step);
     output.print(&told, || {
         let mut text = text(&told.send, &times, output);
         if let Some(Wait { why, until, expected_at }) = &told.waits {
@@ -368,6 +413,12 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
         if let Some(LastRefusal { at, error }) = &stored.last_refusal {
             let refused = format!("{:<10} {error}, {}", "refused", times.when(*at));
             text += &output.wrapped(0, &refused);
+        }
+        if let Some(dm) = &told.text {
+            text.push_str("text, as the campaign says it now\n");
+            for line in dm.lines() {
+                text += &output.wrapped(2, line);
+            }
         }
         text.push_str("history\n");
         for Happened { at, what } in &told.history {

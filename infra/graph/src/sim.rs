@@ -180,6 +180,11 @@ impl GraphSim {
     }
 
     /// Ends a live broadcast: its comments can no longer be answered.
+    pub fn add_album(&self, account: impl Into<AccountId>, album: &str, pictures: &[&str]) {
+        self.state().world.add_album(account.into(), album, pictures);
+    }
+
+    /// Ends a broadcast.
     pub fn end_broadcast(&self, media: impl Into<MediaId>) {
         self.state().world.end_broadcast(media.into());
     }
@@ -586,6 +591,12 @@ impl State {
                 let replies = self.world.replies(comment, &seen.account);
                 let told: Vec<Value> = replies.iter().map(told).collect();
                 Ok(Done::Read(Reply::read(&json!({ "data": told }))))
+            }
+            (Action::Read, Some(media))
+                if seen.fields.iter().any(|field| field.starts_with("children")) =>
+            {
+                let media = MediaId::new(media.as_str());
+                Ok(Done::Read(Reply::read(&self.world.album(&seen.account, &media))))
             }
             (Action::Read, Some(comment)) => {
                 let comment = self.world.readable(comment, &seen.account).map_err(refused)?;

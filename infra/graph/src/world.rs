@@ -181,6 +181,8 @@ pub(super) struct World {
     ended: HashSet<MediaId>,
     hidden: HashSet<CommentId>,
     replies: HashMap<(AccountId, CommentId), Vec<PublicReply>>,
+    /// The pictures of albums, and the album of each.
+    albums: BTreeMap<(AccountId, MediaId), MediaId>,
     /// Whom an account has met: those who commented or wrote.
     people: HashSet<(AccountId, RecipientId)>,
     /// When each person last wrote to an account.
@@ -331,10 +333,37 @@ impl World {
         media
     }
 
+    /// An album of an account. Comments are on its pictures, and listed under the album too.
+    pub(super) fn add_album(&mut self, account: AccountId, album: &str, pictures: &[&str]) {
+        let picture = |picture: &&str| ((account.clone(), (*picture).into()), album.into());
+        self.albums.extend(pictures.iter().map(picture));
+    }
+
+    /// A media as a read of `media_type` and `children` tells it.
+    pub(super) fn album(&self, account: &AccountId, media: &MediaId) -> serde_json::Value {
+        let pictures =
+            self.albums.iter().filter(|((of, _), album)| of == account && *album == media);
+        let pictures: Vec<_> =
+            pictures.map(|((_, id), _)| serde_json::json!({ "id": id.as_str() })).collect();
+        if pictures.is_empty() {
+            return serde_json::json!({ "id": media.as_str(), "media_type": "VIDEO" });
+        }
+        serde_json::json!({
+            "id": media.as_str(),
+            "media_type": "CAROUSEL_ALBUM",
+            "children": { "data": pictures },
+        })
+    }
+
+    fn is_on(&self, comment: &Comment, media: &MediaId) -> bool {
+        let picture = (comment.account.clone(), comment.media.clone());
+        comment.media == *media || self.albums.get(&picture) == Some(media)
+    }
+
     /// The comments of a post, the newest first.
     pub(super) fn comments(&self, account: &AccountId, media: &MediaId) -> Vec<&Comment> {
         let mut comments: Vec<&Comment> =
-            self.visible(account).filter(|comment| comment.media == *media).collect();
+            self.visible(account).filter(|comment| self.is_on(comment, media)).collect();
         comments.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
         comments
     }

@@ -200,7 +200,10 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
             return "an account's own comments are not answered".to_owned();
         }
         let media = MediaId::new(new.media.as_str());
-        let candidate = Candidate { text: &new.text, media: Some(&[&media]), is_reply: false };
+        let album = connected.albums.album_of(&media);
+        let media: Vec<&MediaId> = std::iter::once(&media).chain(album).collect();
+        let at = stack.clock.now();
+        let candidate = Candidate { text: &new.text, media: Some(&media), is_reply: false, at };
         let view = MatchView::of(&connected.campaigns, &candidate);
         match view.campaign {
             Some(campaign) => format!("{person} has had the DM of campaign {campaign}"),

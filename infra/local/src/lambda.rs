@@ -32,6 +32,7 @@ use crate::cloudwatch::LambdaMetric;
 use crate::comments::{self, COMMENTS_PATH};
 use crate::fault_injector::{Function, run_as};
 use crate::lineage::Lineage;
+use crate::messages::{self, MESSAGES_PATH};
 use crate::stack::{Pace, Stack, queues};
 
 /// The path the webhook is served on. (A function URL serves every path.)
@@ -148,6 +149,7 @@ impl Stack {
         let app = Router::new()
             .route(REPORT_PATH, get(report))
             .route(COMMENTS_PATH, post(comments::post))
+            .route(MESSAGES_PATH, get(messages::get))
             .route(WEBHOOK_PATH, any(invoke.clone()))
             .route(DELETION_PATH, any(invoke.clone()))
             .route(DEAUTHORIZE_PATH, any(invoke))

@@ -23,6 +23,7 @@ pub mod keys;
 pub mod kms;
 pub mod lambda;
 pub mod lineage;
+pub mod messages;
 pub mod report;
 pub mod secrets_manager;
 pub mod serve;

@@ -24,6 +24,7 @@ use crate::aws_json;
 use crate::comments::{COMMENTS_PATH, signed};
 use crate::kms::Kms;
 use crate::lambda::{Polled, REPORT_PATH, Source, WEBHOOK_PATH};
+use crate::messages::MESSAGES_PATH;
 use crate::secrets_manager::SecretsManager;
 use crate::setup::{QuotaOptions, load_accounts};
 use crate::stack::{Blueprint, Pace, Ports, Stack, listen};
@@ -60,6 +61,8 @@ pub struct Addresses {
     pub comments_url: String,
     /// Counts what became of all comments.
     pub report_url: String,
+    /// Shows each DM as it went out: a page for a browser, else JSON.
+    pub messages_url: String,
     /// The simulated Graph API.
     pub graph_url: String,
     /// DynamoDB.
@@ -198,6 +201,7 @@ pub fn start<'a>(
             webhook_url: format!("{origin}{WEBHOOK_PATH}"),
             comments_url: format!("{origin}{COMMENTS_PATH}"),
             report_url: format!("{origin}{REPORT_PATH}"),
+            messages_url: format!("{origin}{MESSAGES_PATH}"),
             graph_url: stack.config.graph.base_url.clone(),
             dynamodb_url: stack.dynamodb_url.clone(),
             sqs_url: stack.sqs_url.clone(),
@@ -334,6 +338,7 @@ impl Served {
             webhook_url,
             comments_url,
             report_url,
+            messages_url,
             graph_url,
             dynamodb_url,
             sqs_url,
@@ -369,6 +374,10 @@ impl Served {
              See what became of all comments:\n\
              \n\
              curl -sS {report_url}\n\
+             \n\
+             See each DM as it went out, in a browser or with curl (`?account=`, `?limit=`):\n\
+             \n\
+             {messages_url}\n\
              \n\
              Let Meta refuse the next call (`serve --help` lists what else can go wrong):\n\
              \n\

@@ -390,6 +390,7 @@ impl Wiring {
             cursors: self.cursors.clone(),
             backlogs: self.backlogs.clone(),
             maintenance: self.maintenance.clone(),
+            changes: self.changes.clone(),
             tokens: self.tokens.clone(),
             remover: Remover {
                 removal: self.removal.clone(),

@@ -146,7 +146,7 @@ fn a_thousand_comments_for_fifty_campaigns(bencher: Bencher<'_, '_>) {
     let media = MediaId::from("17900000000000021");
     bencher.bench(|| {
         let is_wanted = |text: &&String| {
-            let candidate = Candidate { text, media: Some(&[&media]), is_reply: false };
+            let candidate = Candidate { text, media: Some(&[&media]), is_reply: false, at: NOW };
             campaigns.matching(&candidate).is_some()
         };
         comments.iter().filter(is_wanted).count()

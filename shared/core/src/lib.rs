@@ -108,6 +108,7 @@
 //! ```
 
 pub mod active_hours;
+pub mod albums;
 pub mod answers;
 pub mod app;
 pub mod budget;

@@ -168,6 +168,39 @@ pub struct Upkeep {
     /// Media whose comments Meta has refused to list to the end. They are tried again.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unfinished: BTreeMap<MediaId, Unfinished>,
+    /// The media that campaigns name, and what each was found to be.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen_media: BTreeMap<MediaId, SeenMedia>,
+    /// The instant when all of them were last known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_known_at: Option<Timestamp>,
+}
+
+/// What a media was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenMedia {
+    /// It has no pictures, and never will.
+    Single,
+    /// An album, which was asked for its pictures then.
+    Album(Timestamp),
+    /// Meta refused to tell then.
+    Refused(Timestamp),
+}
+
+/// How long the pictures of an album are taken for all that it has.
+const ALBUM_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl SeenMedia {
+    /// Whether it need not be asked at `now`. Pictures of an album may have been forgotten with the
+    /// account's settings.
+    pub fn is_fresh(&self, now: Timestamp, are_pictures_known: bool) -> bool {
+        match self {
+            Self::Single => true,
+            Self::Album(at) => are_pictures_known && now.since(*at) < ALBUM_KEPT,
+            Self::Refused(at) => now.since(*at) < DAY,
+        }
+    }
 }
 
 /// A media whose comments could not be read to the end.
@@ -581,6 +614,15 @@ mod tests {
         assert_eq!((&later.after, later.failures), (&None, 0));
         later.after = Some("QVFJ".into());
         assert_eq!(later.fail(true), AfterFailure::Leave);
+    }
+
+    #[test]
+    fn an_album_is_asked_again_after_a_week_and_a_single_post_never() {
+        let fresh = |seen: SeenMedia, days: u32| seen.is_fresh(NOW + days * DAY, true);
+        assert!(fresh(SeenMedia::Single, 400));
+        assert!(fresh(SeenMedia::Album(NOW), 6) && !fresh(SeenMedia::Album(NOW), 7));
+        assert!(fresh(SeenMedia::Refused(NOW), 0) && !fresh(SeenMedia::Refused(NOW), 1));
+        assert!(!SeenMedia::Album(NOW).is_fresh(NOW, false), "the account was connected again");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::AccountId;
@@ -19,6 +20,8 @@ pub struct Account {
     pub rules: Rules,
     /// Its campaigns.
     pub campaigns: Campaigns,
+    /// The pictures of its albums that campaigns name.
+    pub albums: Albums,
     /// The token of its calls, sealed.
     pub token: SealedToken,
     /// Tombstones of people who were forgotten: their comments are not answered.
@@ -32,7 +35,7 @@ impl Account {
         const RULES: usize = 6 << 10;
         let text =
             |campaign: &Campaign| serde_json::to_string(campaign).map_or(0, |text| text.len());
-        RULES + 6 * self.campaigns.iter().map(text).sum::<usize>()
+        RULES + 6 * self.albums.bytes() + 6 * self.campaigns.iter().map(text).sum::<usize>()
     }
 }
 

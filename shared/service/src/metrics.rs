@@ -32,6 +32,9 @@ pub enum Metric {
     /// Comments of people who have, or wait for, all that a campaign gives them. A delivery that
     /// comes again may count again.
     Repeats,
+    /// Campaigns that wanted a comment which another one answers. A delivery that comes again
+    /// counts again.
+    Outranked,
     /// Comments for accounts that are not connected.
     UnknownAccounts,
     /// Deliveries whose signature was refused, by why.
@@ -162,6 +165,7 @@ impl Metric {
         Self::Matched,
         Self::Duplicates,
         Self::Repeats,
+        Self::Outranked,
         Self::UnknownAccounts,
         Self::SignatureFailures,
         Self::Parked,
@@ -206,6 +210,7 @@ impl Metric {
             Self::Matched => D::count("Matched"),
             Self::Duplicates => D::count("Duplicates"),
             Self::Repeats => D::count("Repeats"),
+            Self::Outranked => D::count("Outranked"),
             Self::UnknownAccounts => D::count("UnknownAccounts"),
             Self::SignatureFailures => D::count("SignatureFailures").by("Signature"),
             Self::Parked => D::count("Parked"),

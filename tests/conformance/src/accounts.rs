@@ -1,10 +1,12 @@
 //! Accounts: connected, removed, and on upkeep's list.
 
+use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::Account;
+use spillway_service::port::CampaignChanges;
 
 use crate::{SECOND, Subject, now};
 
@@ -76,6 +78,10 @@ fn campaign(id: &str, keyword: &str) -> Campaign {
     serde_json::from_value(campaign).unwrap()
 }
 
+fn put(campaigns: &[Campaign]) -> CampaignChanges<'_> {
+    CampaignChanges { put: campaigns, ..CampaignChanges::default() }
+}
+
 /// The connected account, whose revision everybody who decides knows.
 async fn announced(subject: &dyn Subject) -> Account {
     let (ports, id) = (subject.ports(), subject.connected());
@@ -95,13 +101,15 @@ pub async fn a_change_of_an_account_raises_its_revision(subject: &dyn Subject) {
     };
 
     let two = [campaign("link", "link"), campaign("bio", "bio")];
-    assert!(changes.change_campaigns(&id, &two, &[]).await.unwrap());
+    assert!(changes.change_campaigns(&id, &put(&two)).await.unwrap());
     let account = announced(subject).await;
     rises(&account);
     assert_eq!(account.campaigns.iter().count(), first.campaigns.iter().count() + 2);
 
     let other = [campaign("bio", "about")];
-    assert!(changes.change_campaigns(&id, &other, &["link".into()]).await.unwrap());
+    let change =
+        CampaignChanges { put: &other, removed: &["link".into()], ..CampaignChanges::default() };
+    assert!(changes.change_campaigns(&id, &change).await.unwrap());
     let account = announced(subject).await;
     rises(&account);
     assert_eq!(account.campaigns.get(&"link".into()), None);
@@ -120,13 +128,13 @@ pub async fn a_change_of_an_account_raises_its_revision(subject: &dyn Subject) {
 pub async fn a_paused_campaign_stays_paused_when_it_changes(subject: &dyn Subject) {
     let (changes, id) = (&subject.ports().changes, subject.connected());
     let bio = CampaignId::new("bio");
-    assert!(changes.change_campaigns(&id, &[campaign("bio", "bio")], &[]).await.unwrap());
+    assert!(changes.change_campaigns(&id, &put(&[campaign("bio", "bio")])).await.unwrap());
     let paused = Running::PausedSince(now(subject));
     assert!(changes.set_running(&id, &bio, paused).await.unwrap());
     let before = announced(subject).await;
     assert_eq!(before.campaigns.running(&bio), paused);
 
-    assert!(changes.change_campaigns(&id, &[campaign("bio", "about")], &[]).await.unwrap());
+    assert!(changes.change_campaigns(&id, &put(&[campaign("bio", "about")])).await.unwrap());
     let account = announced(subject).await;
     assert_eq!(account.campaigns.running(&bio), paused);
     assert!(account.revision > before.revision);
@@ -137,6 +145,60 @@ pub async fn a_paused_campaign_stays_paused_when_it_changes(subject: &dyn Subjec
     assert_eq!(announced(subject).await.campaigns.running(&bio), Running::Active);
 }
 
+/// Campaigns of the same rank are asked in the order that was written last; those of no place come
+/// after the others.
+pub async fn campaigns_keep_the_order_of_their_file(subject: &dyn Subject) {
+    let (changes, id) = (&subject.ports().changes, subject.connected());
+    let first = announced(subject).await.campaigns.iter().map(|one| one.id.clone()).collect();
+    let names = ["whale", "bear", "ant"];
+    let three = names.map(|name| campaign(name, name));
+    let order = async |of: &[CampaignId]| {
+        let account = announced(subject).await;
+        let all = account.campaigns.iter().map(|one| one.id.clone());
+        all.filter(|id| of.contains(id)).collect::<Vec<_>>()
+    };
+    let in_file = names.map(CampaignId::new);
+    let written = CampaignChanges { put: &three, removed: &[], order: &in_file };
+    assert!(changes.change_campaigns(&id, &written).await.unwrap());
+    assert_eq!(order(&in_file).await, in_file);
+
+    let other = ["ant", "whale", "bear"].map(CampaignId::new);
+    let moved = CampaignChanges { order: &other, ..CampaignChanges::default() };
+    assert!(changes.change_campaigns(&id, &moved).await.unwrap());
+    assert_eq!(order(&other).await, other);
+
+    // Replaced without an order it keeps its place.
+    assert!(changes.change_campaigns(&id, &put(&[campaign("whale", "orca")])).await.unwrap());
+    assert_eq!(order(&other).await, other);
+
+    let all = [Vec::from(["bear".into(), "whale".into()]), first].concat();
+    let bear = [campaign("bear", "bears")];
+    let mixed = CampaignChanges { put: &bear, removed: &["ant".into()], order: &all };
+    assert!(changes.change_campaigns(&id, &mixed).await.unwrap());
+    assert_eq!(order(&in_file).await, ["bear".into(), "whale".into()]);
+}
+
+/// What is known of an account's albums comes with the account, and goes with its settings.
+pub async fn albums_are_known_until_the_account_is_connected_again(subject: &dyn Subject) {
+    let (ports, id) = (subject.ports(), subject.connected());
+    let before = announced(subject).await;
+    assert_eq!(before.albums, Albums::default());
+    let mut albums = Albums::default();
+    albums.put(&"1790".into(), ["1791".into(), "1792".into()]);
+    assert!(ports.changes.set_albums(&id, &albums).await.unwrap());
+    let account = announced(subject).await;
+    assert_eq!(account.albums, albums);
+    assert!(account.revision > before.revision);
+    assert!(account.campaigns.iter().eq(before.campaigns.iter()));
+    assert!(ports.changes.set_rules(&id, &Rules::careful()).await.unwrap());
+    assert_eq!(announced(subject).await.albums, albums);
+    subject.connect_again().await;
+    assert_eq!(announced(subject).await.albums, Albums::default());
+    let seen = ports.removal.revision(&id).await.unwrap();
+    assert!(ports.removal.remove(&id, seen).await.unwrap());
+    assert!(!ports.changes.set_albums(&id, &albums).await.unwrap());
+}
+
 /// Of an account that is not connected nothing is written that a later connection would find.
 pub async fn nothing_of_an_account_that_is_not_connected_changes(subject: &dyn Subject) {
     let (ports, id) = (subject.ports(), subject.connected());
@@ -144,7 +206,7 @@ pub async fn nothing_of_an_account_that_is_not_connected_changes(subject: &dyn S
     let seen = ports.removal.revision(&id).await.unwrap();
     assert!(ports.removal.remove(&id, seen).await.unwrap());
     let changes = &ports.changes;
-    assert!(!changes.change_campaigns(&id, &[campaign("bio", "bio")], &[]).await.unwrap());
+    assert!(!changes.change_campaigns(&id, &put(&[campaign("bio", "bio")])).await.unwrap());
     assert!(!changes.set_rules(&id, &Rules::careful()).await.unwrap());
     let first = before.campaigns.iter().next().unwrap().id.clone();
     assert!(!changes.set_running(&id, &first, Running::PausedSince(now(subject))).await.unwrap());

@@ -109,6 +109,8 @@ macro_rules! cases {
                 an_account_that_is_due_at_another_instant_stays_on_upkeeps_list,
                 a_change_of_an_account_raises_its_revision,
                 a_paused_campaign_stays_paused_when_it_changes,
+                campaigns_keep_the_order_of_their_file,
+                albums_are_known_until_the_account_is_connected_again,
                 nothing_of_an_account_that_is_not_connected_changes,
             ],
             deletions: [

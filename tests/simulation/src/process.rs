@@ -238,6 +238,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             cursors,
             backlogs: ports.clone(),
             maintenance: sabotage.maintenance(host.clone()),
+            changes: host.clone(),
             tokens: sabotage.tokens(host.clone()),
             remover: Remover {
                 removal: ports.clone(),

@@ -441,6 +441,7 @@ impl AccountPlan {
             ),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            albums: Default::default(),
         }
     }
 

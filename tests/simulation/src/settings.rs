@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use spillway_core::albums::Albums;
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
@@ -15,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     /// Its campaigns, and whether each runs.
     pub(crate) campaigns: Vec<(Campaign, Running)>,
+    /// What is known of its albums.
+    pub(crate) albums: Albums,
 }
 
 /// What operators have changed.
@@ -37,6 +40,7 @@ impl Settings {
         let running = |campaign: &Campaign| account.campaigns.running(&campaign.id);
         Self {
             rules: account.rules.clone(),
+            albums: account.albums.clone(),
             campaigns: campaigns.map(|one| (one.clone(), running(one))).collect(),
         }
     }
@@ -52,6 +56,12 @@ impl Settings {
     /// Removes a campaign.
     pub(crate) fn remove(&mut self, campaign: &CampaignId) {
         self.campaigns.retain(|(known, _)| known.id != *campaign);
+    }
+
+    /// Puts the campaigns into this order; others come last.
+    pub(crate) fn reorder(&mut self, order: &[CampaignId]) {
+        let place = |id: &CampaignId| order.iter().position(|one| one == id);
+        self.campaigns.sort_by_key(|(known, _)| place(&known.id).unwrap_or(usize::MAX));
     }
 
     /// Pauses or resumes a campaign. Returns `false` if there is none of that name.

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use spillway_core::campaign::{Campaigns, Candidate};
+use spillway_core::active_hours::Zone;
+use spillway_core::albums::Albums;
+use spillway_core::campaign::{Campaigns, Candidate, Moment};
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::profile::Profile;
 use spillway_service::accounts_file::{self, NewAccount};
 use spillway_service::admin::matching::MatchView;
+use spillway_service::clock::{Clock as _, SystemClock};
 
 use super::refuse;
 use crate::arguments;
@@ -27,9 +30,13 @@ Examples:
   spillway campaign match 🔥 --file accounts.toml --media 17900000000000001 --json
 
 Says why, and if no campaign would answer, which one came nearest. With --file it needs no deployment and no
-credentials. Nothing is sent. What decides is `keywords`, `matching`, `tolerate`, `except`, `media` and `replies`;
+credentials. Nothing is sent. What decides is `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`,
+`starts` and `ends` (in a file without `time_zone`, by UTC);
 campaigns for certain media are asked first, and campaigns that take every comment last. Of several alike the
-first in the file answers, and once they are applied the first by id.")]
+first in the file answers. The JSON's `also` tells of the others that would take it, and why they do not get it.
+How often that happens is counted by the metric Outranked, once for each campaign that did not get a comment, and
+told by the webhook's log: «another campaign answers it», with both campaigns. A delivery that Meta sends again
+counts again.")]
 pub(crate) struct MatchOptions {
     /// The comment
     text: String,
@@ -42,6 +49,10 @@ pub(crate) struct MatchOptions {
     /// What the text is
     #[arg(long, value_enum, default_value_t)]
     on: Trigger,
+    /// When the comment is made, by the account's clocks, such as `2026-12-01` or `2026-12-01T09:00`;
+    /// now if left out
+    #[arg(long, value_name = "TIME")]
+    at: Option<Moment>,
     /// Look into this accounts file instead of the deployment; `-` for standard input
     #[arg(long)]
     file: Option<PathBuf>,
@@ -60,15 +71,19 @@ enum Trigger {
 /// Runs it.
 pub(super) async fn run(options: &MatchOptions, place: &Where, output: Output) -> Result<()> {
     let account = options.account.as_ref();
-    let campaigns = match &options.file {
+    let (campaigns, albums, zone) = match &options.file {
         Some(file) => in_file(file, account)?,
         None => deployed(place, account).await?,
     };
-    let media = options.media.as_ref().map(|media| [media]);
+    let media = options.media.as_ref().map(|media| {
+        let album = albums.album_of(media);
+        std::iter::once(media).chain(album).collect::<Vec<_>>()
+    });
     let candidate = Candidate {
         text: &options.text,
         media: media.as_ref().map(|media| &media[..]),
         is_reply: options.on == Trigger::Reply,
+        at: options.at.map_or_else(|| SystemClock::new().now(), |at| at.begin(&zone)),
     };
     let view = MatchView::of(&campaigns, &candidate);
     output.print(&view, || match &view.campaign {
@@ -78,7 +93,10 @@ pub(super) async fn run(options: &MatchOptions, place: &Where, output: Output) -
 }
 
 /// Reads the campaigns of an account from a file.
-fn in_file(file: &std::path::Path, account: Option<&AccountId>) -> Result<Campaigns> {
+fn in_file(
+    file: &std::path::Path,
+    account: Option<&AccountId>,
+) -> Result<(Campaigns, Albums, Zone)> {
     let (text, shown) = text_file::read(file)?;
     let accounts = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
@@ -87,17 +105,20 @@ fn in_file(file: &std::path::Path, account: Option<&AccountId>) -> Result<Campai
     let account = the_one(ids, account, &shown)?;
     let found = accounts.into_iter().find(|known| known.id == account);
     let found = found.with_context(|| format!("{shown} does not name account {account}"))?;
-    Ok(Campaigns::new(found.campaigns))
+    let zone = found.rules.terms().time_zone.clone();
+    Ok((Campaigns::new(found.campaigns).in_zone(&zone), Albums::default(), zone))
 }
 
 /// Reads the campaigns of a connected account.
-async fn deployed(place: &Where, account: Option<&AccountId>) -> Result<Campaigns> {
+async fn deployed(place: &Where, account: Option<&AccountId>) -> Result<(Campaigns, Albums, Zone)> {
     let deployment = place.open().await?;
     let accounts = deployment.admin.accounts.all_connected(account).await?;
     let ids = accounts.iter().map(|account| account.id.clone());
     let account = the_one(ids, account, "the deployment")?;
     let found = accounts.into_iter().find(|known| known.id == account);
-    found.map(|found| found.campaigns).context("the account was removed meanwhile")
+    let found = found.context("the account was removed meanwhile")?;
+    let zone = found.rules.terms().time_zone.clone();
+    Ok((found.campaigns, found.albums, zone))
 }
 
 /// Returns the account that is meant: the one that is named, or the only one there is.

@@ -260,6 +260,7 @@ mod tests {
             last_seen: Some(NOW - HOUR),
             calls: Tally { calls: 721, server_errors: 216 },
             calls_since: NOW - HOUR,
+            outside: Vec::new(),
             last_refusal: None,
             sent_by_hour: Some(sent),
             planned_by_hour: [98; 24],

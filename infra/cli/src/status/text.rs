@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use spillway_core::answers::Tally;
+use spillway_core::campaign::Phase;
 use spillway_core::id::AccountId;
 use spillway_core::load::{ByHour, Headroom};
 use spillway_core::meta_error::LastRefusal;
@@ -145,6 +146,15 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
     for condition in &overview.conditions {
         let sentence = told(condition, account, &times);
         out += &output.wrapped(2, &format!("{}: {sentence}", said(condition.state)));
+    }
+    for (campaign, period, phase) in &overview.outside {
+        let told = match phase {
+            Phase::Over => format!("campaign {campaign} ended {}", times.when(period.ends_at)),
+            Phase::Before | Phase::Open => {
+                format!("campaign {campaign} begins {}", times.when(period.begins_at))
+            }
+        };
+        out += &output.wrapped(2, &told);
     }
     let rows: Vec<[String; 4]> = overview
         .headroom

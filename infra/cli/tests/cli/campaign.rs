@@ -206,13 +206,30 @@ fn a_text_is_tried_on_a_file_without_a_deployment() {
     assert_eq!(run(&["quiero la GUIA"]).ok().stdout, format!("guide: {why}\n"));
     assert_eq!(
         run(&["--json", "la guía?"]).ok().json(),
-        json!({ "campaign": "guide", "why": why, "nearest": null })
+        json!({ "campaign": "guide", "why": why, "nearest": null, "also": [] })
     );
     let nearest = run(&["--json", "corse", "--on", "comment", "--media", "1"]).ok().json();
     assert_eq!((&nearest["campaign"], &nearest["nearest"]), (&Value::Null, &json!("course")));
     assert!(nearest["why"].as_str().unwrap().contains("almost has the keyword «course»"));
     let none = run(&["so nice"]).ok().stdout;
     assert!(none.starts_with("no campaign: no campaign has a keyword"), "{none}");
+
+    let both = run(&["--json", "course guide"]).ok().json();
+    let also = json!([{ "campaign": "course", "why": "guide is before it in the file" }]);
+    assert_eq!((&both["campaign"], &both["also"]), (&json!("guide"), &also));
+
+    let sale = FILE.replace("id = \"course\"", "id = \"course\"\nends = \"2026-12-24\"");
+    let sale = file("ends.toml", &sale);
+    let at = |at: &str| {
+        let mut program = program();
+        program.args(["--json", "campaign", "match", "course", "--at", at, "--file"]).arg(&sale);
+        Ran::from(program.output().unwrap())
+    };
+    assert_eq!(at("2026-12-24T23:59").ok().json()["campaign"], "course");
+    let over = at("2026-12-25").ok().json();
+    assert_eq!((&over["campaign"], &over["nearest"]), (&Value::Null, &json!("course")));
+    assert_eq!(over["why"], "course would take it, but its end was 2026-12-24");
+    at("soon").failed(2, "is not a date or a time");
 
     run(&["guide", "--account", OTHER]).failed(1, "does not name account");
     let two = format!("{FILE}\n[[account]]\nid = \"{OTHER}\"\n");

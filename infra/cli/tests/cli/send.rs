@@ -68,6 +68,17 @@ async fn a_failed_send_is_brought_back_and_sent_once() {
     assert_snapshot!("failed", steady(&failed));
     assert_snapshot!("retry", steady(&stand.json(&["send", "retry", &id]).await));
     let sent = stand.until(&["send", "show", &id], |send| send["state"] == "sent").await;
+    assert_eq!(sent["text"], "Thanks {username}! https://example.com");
+    assert_eq!(sent["variant"], 1);
+    let reached = stand.served.stack.graph.messages();
+    let last = reached.last().unwrap();
+    assert_eq!((&sent["recipient"], &sent["message_id"]), (&json!(last.person), &json!(last.id)));
+    let list = ["send", "list", OTHER, "--state", "sent", "--since", "1h", "--person"];
+    let theirs = stand.json(&[&list[..], &[last.person.as_str()]].concat()).await;
+    assert_eq!(theirs["sends"][0]["send"], id);
+    assert_eq!(stand.json(&[&list[..], &["7"]].concat()).await["sends"], json!([]));
+    let named = ["send", "list", OTHER, "--state", "sent", "--username", "ana"];
+    stand.run(&named).await.failed(2, "the name is deleted when a send ends");
     let history = sent["history"].as_array().unwrap().iter().map(|step| step["what"].as_str());
     let history: Vec<&str> = history.map(Option::unwrap).collect();
     let (slot, claimed, retried) = ("its slot", "claimed: its call begins", "brought back by hand");

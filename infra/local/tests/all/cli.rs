@@ -150,9 +150,15 @@ fn serve_prints_its_addresses_as_the_first_line() {
     let mut line = String::new();
     BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let addresses: Value = serde_json::from_str(&line).unwrap();
-    for name in
-        ["webhook_url", "comments_url", "report_url", "graph_url", "dynamodb_url", "sqs_url"]
-    {
+    for name in [
+        "webhook_url",
+        "comments_url",
+        "report_url",
+        "messages_url",
+        "graph_url",
+        "dynamodb_url",
+        "sqs_url",
+    ] {
         let url = addresses[name].as_str().unwrap_or_else(|| panic!("no {name}: {line}"));
         assert!(url.starts_with("http://127.0.0.1:"), "{name}: {url}");
     }

@@ -14,15 +14,16 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem, Update};
+use spillway_core::albums::Albums;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Revision};
-use spillway_core::campaign::{Campaign, Campaigns, Running};
+use spillway_core::campaign::{Campaign, Campaigns, Running, StoredCampaign};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::keys;
 use spillway_service::port::{
-    AccountChanges, Accounts, AppBudgets, Budgets, Read, Saved, StoreError,
+    AccountChanges, Accounts, AppBudgets, Budgets, CampaignChanges, Read, Saved, StoreError,
 };
 use spillway_service::tombstones::Tombstones;
 use spillway_service::versioned::{AppBudgetOf, BudgetOf, Races, measure_and_replace};
@@ -51,7 +52,7 @@ impl Accounts for DynamoAccounts {
         let query = self.table.partition(keys::account(id));
         let items = query.consistent_read(how == Read::Consistent).ask(LOAD).await?;
         let mut settings = None;
-        let mut campaigns: Vec<(Campaign, Running)> = Vec::new();
+        let mut campaigns: Vec<StoredCampaign> = Vec::new();
         let (mut tombstone_key, mut tombstones) = (Vec::new(), HashSet::new());
         let mut people = HashMap::new();
         for item in &items {
@@ -71,12 +72,13 @@ impl Accounts for DynamoAccounts {
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
-        let account = settings.map(|Settings { rules, token, revision }| Account {
+        let account = settings.map(|Settings { rules, albums, token, revision }| Account {
             id: id.clone(),
             revision,
+            campaigns: Campaigns::stored(campaigns, &rules.terms().time_zone),
             rules,
-            campaigns: Campaigns::as_they_run(campaigns),
             token,
+            albums,
             forgotten: Tombstones::new(tombstone_key, tombstones).with_people(people),
         });
         Ok(account)
@@ -126,17 +128,19 @@ impl AccountChanges for DynamoAccounts {
     async fn change_campaigns(
         &self,
         id: &AccountId,
-        put: &[Campaign],
-        removed: &[CampaignId],
+        changes: &CampaignChanges<'_>,
     ) -> Result<bool, StoreError> {
-        let changes: Vec<Change<'_>> =
-            put.iter().map(Change::Put).chain(removed.iter().map(Change::Remove)).collect();
-        for changes in changes.chunks(CHANGES_MAX) {
+        for changes in writes_of(changes).chunks(CHANGES_MAX) {
             let writes = |next: Revision| {
                 changes.iter().map(|change| self.campaign_write(id, change, next)).collect()
             };
-            if self.revise(id, |settings| settings, writes).await? == Revised::NotConnected {
-                return Ok(false);
+            match self.revise(id, |settings| settings, writes).await? {
+                Revised::To(_) => {}
+                Revised::NotConnected => return Ok(false),
+                Revised::NoCampaign => {
+                    let detail = "a campaign was removed meanwhile".to_owned();
+                    return Err(StoreError::unavailable(CAMPAIGN, detail));
+                }
             }
         }
         Ok(true)
@@ -154,6 +158,16 @@ impl AccountChanges for DynamoAccounts {
         Ok(matches!(revised, Revised::To(_)))
     }
 
+    async fn set_albums(&self, id: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
+        let change = |settings: UpdateBuilder| {
+            settings
+                .update_expression("SET revision = :next, albums = :albums")
+                .expression_attribute_values(":albums", json(albums))
+        };
+        let revised = self.revise(id, change, |_| Ok(Vec::new())).await?;
+        Ok(matches!(revised, Revised::To(_)))
+    }
+
     async fn announce(&self, id: &AccountId) -> Result<(), StoreError> {
         match self.stored_revision(id, Read::Consistent).await? {
             Some(revision) => self.announce_revision(id, revision).await,
@@ -168,12 +182,26 @@ const CHANGES_MAX: usize = 99;
 
 /// A change of one campaign.
 enum Change<'a> {
-    /// It is added or replaced. One that is paused stays paused.
-    Put(&'a Campaign),
+    /// It is added or replaced, and gets this place, or keeps its own. One that is paused stays
+    /// paused.
+    Put(&'a Campaign, Option<usize>),
+    /// It gets this place, if it is there.
+    Place(&'a CampaignId, usize),
     /// It is removed.
     Remove(&'a CampaignId),
     /// It is paused or resumed, if it is there.
     Run(&'a CampaignId, Running),
+}
+
+/// Each campaign is written once: a transaction takes no item twice.
+fn writes_of<'a>(changes: &CampaignChanges<'a>) -> Vec<Change<'a>> {
+    let CampaignChanges { put, removed, order } = *changes;
+    let place = |campaign: &CampaignId| order.iter().position(|id| id == campaign);
+    let is_put = |id: &CampaignId| put.iter().any(|campaign| campaign.id == *id);
+    let moved = order.iter().enumerate().filter(|(_, id)| !is_put(id) && !removed.contains(id));
+    let put = put.iter().map(|campaign| Change::Put(campaign, place(&campaign.id)));
+    let moved = moved.map(|(place, id)| Change::Place(id, place));
+    put.chain(removed.iter().map(Change::Remove)).chain(moved).collect()
 }
 
 /// What became of a change of an account.
@@ -249,10 +277,23 @@ impl DynamoAccounts {
             Update::builder().table_name(&self.table.name).set_key(Some(campaign_key(id, campaign)))
         };
         let update = match change {
-            Change::Put(campaign) => update(&campaign.id)
-                .update_expression("SET campaign = :campaign, revision = :revision")
-                .expression_attribute_values(":campaign", json(campaign))
-                .expression_attribute_values(":revision", n(next.0)),
+            Change::Put(campaign, place) => {
+                let update = update(&campaign.id)
+                    .expression_attribute_values(":campaign", json(campaign))
+                    .expression_attribute_values(":revision", n(next.0));
+                match place {
+                    Some(place) => update
+                        .update_expression(PUT_WITH_PLACE)
+                        .expression_attribute_values(":place", n(place)),
+                    None => {
+                        update.update_expression("SET campaign = :campaign, revision = :revision")
+                    }
+                }
+            }
+            Change::Place(campaign, place) => update(campaign)
+                .condition_expression("attribute_exists(pk)")
+                .update_expression(format!("SET {PLACE} = :place"))
+                .expression_attribute_values(":place", n(place)),
             Change::Remove(campaign) => {
                 let delete = Delete::builder()
                     .table_name(&self.table.name)
@@ -280,10 +321,11 @@ impl DynamoAccounts {
         campaigns: &[Campaign],
         revision: Revision,
     ) -> Result<(), StoreError> {
-        for campaign in campaigns {
+        for (place, campaign) in campaigns.iter().enumerate() {
             self.table
                 .update(campaign_key(id, &campaign.id))
-                .update_expression("SET campaign = :campaign, revision = :revision")
+                .update_expression(PUT_WITH_PLACE)
+                .expression_attribute_values(":place", n(place))
                 .expression_attribute_values(":campaign", json(campaign))
                 .expression_attribute_values(":revision", n(revision.0))
                 .ask(CAMPAIGN)
@@ -489,7 +531,7 @@ fn leasing_key(account: &AccountId) -> Item {
     key(keys::LEASING, account.as_str())
 }
 
-fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {
+fn campaign_of(reader: &Reader<'_>) -> Result<StoredCampaign, StoreError> {
     let running = if reader.item.contains_key(PAUSED_AT) {
         Running::PausedSince(reader.at(PAUSED_AT)?)
     } else {
@@ -498,11 +540,19 @@ fn campaign_of(reader: &Reader<'_>) -> Result<(Campaign, Running), StoreError> {
     let campaign: Campaign = reader.json("campaign")?;
     // The fault itself may quote a text of the campaign.
     campaign.check().map_err(|_| reader.corrupt("attribute `campaign` breaks a rule"))?;
-    Ok((campaign, running))
+    Ok(StoredCampaign { campaign, running, place: reader.optional_number(PLACE)? })
 }
 
 /// Beside a campaign, not in it: a version that does not know it goes on with the campaign.
 const PAUSED_AT: &str = "paused_at";
+
+/// In the settings: the albums of the pictures of its albums. The version before leaves it alone.
+const ALBUMS: &str = "albums";
+
+/// Beside a campaign too: its place in the file that it was last applied from.
+const PLACE: &str = "file_place";
+
+const PUT_WITH_PLACE: &str = "SET campaign = :campaign, revision = :revision, file_place = :place";
 
 fn process() -> Result<u64, StoreError> {
     process_number().map_err(|error| StoreError::unavailable(CONNECT, error.to_string()))
@@ -510,6 +560,7 @@ fn process() -> Result<u64, StoreError> {
 
 struct Settings {
     rules: Rules,
+    albums: Albums,
     token: SealedToken,
     revision: Revision,
 }
@@ -517,5 +568,6 @@ struct Settings {
 fn settings_of(reader: &Reader<'_>) -> Result<Settings, StoreError> {
     let token =
         SealedToken { key: reader.number("token_key")?, sealed: reader.bytes("token")?.to_owned() };
-    Ok(Settings { rules: reader.json("rules")?, token, revision: revision(reader)? })
+    let albums = reader.optional_json(ALBUMS)?.unwrap_or_default();
+    Ok(Settings { rules: reader.json("rules")?, albums, token, revision: revision(reader)? })
 }

@@ -188,6 +188,16 @@ impl AccountGraph for MetaGraph {
         self.client.media(account, &self.open(account, token)?, None, timeout).await
     }
 
+    async fn pictures(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        media: &MediaId,
+        timeout: Duration,
+    ) -> Result<Answered<Vec<MediaId>>, CallError> {
+        self.client.pictures(media, &self.open(account, token)?, timeout).await
+    }
+
     async fn comments(
         &self,
         account: &AccountId,

@@ -1,16 +1,20 @@
 //! Campaigns: which comments get a DM, and with which texts.
 
+mod period;
 mod public;
 mod set;
+mod stored;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::period::{Moment, NotAMoment, Period, Phase};
 pub use self::public::{
     COMMENT_CHARS_MAX, CommentTextError, Share, after_outcome, check_comment_text,
 };
 pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, NearMiss, Verdict};
+pub use self::stored::StoredCampaign;
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
@@ -61,6 +65,16 @@ pub struct Campaign {
     #[serde(default = "once_for", skip_serializing_if = "is_once_for", with = "crate::span")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub once_for: Duration,
+    /// Since when comments match, such as `2026-12-01` or `2026-12-01T09:00`, by the clocks of the
+    /// account's time zone unless an offset is given. A comment counts by the time when it was made
+    /// if Meta tells that, else by when Meta told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", transform = moment))]
+    pub starts: Option<Moment>,
+    /// Until when comments match. A date is the last day. What waits then is still sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", transform = moment))]
+    pub ends: Option<Moment>,
     /// Which sends go first if not all can go in time. `public_reply` needs `public_fallback`.
     #[serde(default)]
     pub overflow: Overflow,
@@ -162,6 +176,12 @@ fn words(list: &mut schemars::Schema) {
     list.insert("items".into(), [("type", "string"), ("pattern", r"\S")].into_iter().collect());
 }
 
+/// Describes a date or a time.
+#[cfg(feature = "schema")]
+fn moment(text: &mut schemars::Schema) {
+    text.insert("pattern".into(), "^[0-9]{4}-[0-9]{2}-[0-9]{2}.*$".into());
+}
+
 /// Describes a list of different values.
 #[cfg(feature = "schema")]
 fn different(list: &mut schemars::Schema) {
@@ -191,6 +211,9 @@ pub enum CampaignError {
     /// A span that is too short or too long.
     #[error("campaign `{0}`: `once_for` is from 1d to 400d")]
     OnceFor(CampaignId),
+    /// An end that is not after the start.
+    #[error("campaign `{0}` ends before it starts: move `starts` or `ends`")]
+    Period(CampaignId),
     /// An overflow policy without the texts that it needs.
     #[error(
         "campaign `{0}`: `overflow = \"public_reply\"` needs `public_fallback`: \
@@ -224,9 +247,8 @@ impl Campaign {
         if keywords.iter().chain(except).any(|word| Keyword::new(word).is_empty()) {
             return Err(CampaignError::EmptyKeyword(id.clone()));
         }
-        if !(ONCE_FOR_MIN..=ONCE_FOR_MAX).contains(&self.once_for) {
-            return Err(CampaignError::OnceFor(id.clone()));
-        }
+        self.check_once_for()?;
+        self.check_period()?;
         if self.overflow == Overflow::PublicReply && self.public_fallback.is_empty() {
             return Err(CampaignError::PublicReply(id.clone()));
         }
@@ -256,12 +278,37 @@ impl Campaign {
         self.public_texts().iter().any(|(_, texts)| !texts.is_empty())
     }
 
+    /// Checks for how long an answer counts.
+    ///
+    /// # Errors
+    /// Returns [`CampaignError::OnceFor`] if that is too short or too long.
+    pub fn check_once_for(&self) -> Result<(), CampaignError> {
+        if (ONCE_FOR_MIN..=ONCE_FOR_MAX).contains(&self.once_for) {
+            Ok(())
+        } else {
+            Err(CampaignError::OnceFor(self.id.clone()))
+        }
+    }
+
+    /// Checks that it ends after it starts.
+    ///
+    /// # Errors
+    /// Returns [`CampaignError::Period`] if it does not.
+    pub fn check_period(&self) -> Result<(), CampaignError> {
+        match (&self.starts, &self.ends) {
+            (Some(starts), Some(ends)) if ends.is_before(starts) => {
+                Err(CampaignError::Period(self.id.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How often a person is answered.
     pub const fn once(&self) -> Once {
         Once { per: self.once_per, span: self.once_for }
     }
 
-    /// Returns a keyword that both campaigns have on the same media, so that one of them never gets
+    /// Returns a keyword that both campaigns have on the same media at the same time, so that one of them never gets
     /// its comments. Returns `""` if both match every comment.
     pub fn clash<'a>(&'a self, other: &Self) -> Option<&'a str> {
         let same_media = match (self.media.is_empty(), other.media.is_empty()) {
@@ -270,7 +317,11 @@ impl Campaign {
             // Those for certain media go first: the other has the rest.
             _ => false,
         };
-        if !same_media {
+        let is_over_before = |one: &Self, other: &Self| match (&one.ends, &other.starts) {
+            (Some(ends), Some(starts)) => ends.is_before(starts),
+            _ => false,
+        };
+        if !same_media || is_over_before(self, other) || is_over_before(other, self) {
             return None;
         }
         if self.keywords.is_empty() && other.keywords.is_empty() {
@@ -308,6 +359,20 @@ mod tests {
             (campaign("a", &["link"], &["m1"]), campaign("b", &["link"], &["m2"])),
         ];
         assert!(none.iter().all(|(one, other)| clash(one, other).is_none()));
+        let may = Campaign { ends: "2026-05-31".parse().ok(), ..campaign("may", &["link"], &[]) };
+        let june = |starts: &str| Campaign {
+            starts: starts.parse().ok(),
+            ..campaign("june", &["link"], &[])
+        };
+        assert_eq!(clash(&june("2026-06-01"), &may), None, "one is over before");
+        assert_eq!(clash(&may, &june("2026-06-01")), None);
+        assert_eq!(clash(&may, &june("2026-05-31")).as_deref(), Some("link"));
+        let unknown = june("2026-06-02T00:00:00Z");
+        assert_eq!(
+            clash(&may, &unknown).as_deref(),
+            Some("link"),
+            "the account's zone is not known"
+        );
         let (a, b) = (campaign("a", &["x"], &["m1", "m2"]), campaign("b", &["x"], &["m2"]));
         assert_eq!(clash(&a, &b).as_deref(), Some("x"));
     }
@@ -332,6 +397,14 @@ mod tests {
             let campaign = Campaign { once_for, ..with(&[], &["hi"]) };
             assert_eq!(campaign.check(), Err(CampaignError::OnceFor("c".into())));
         }
+        let period = |starts: &str, ends: &str| Campaign {
+            starts: starts.parse().ok(),
+            ends: ends.parse().ok(),
+            ..with(&[], &["hi"])
+        };
+        assert_eq!(period("2026-12-01", "2026-12-01").check(), Ok(()), "one day");
+        let error = period("2026-12-02", "2026-12-01").check();
+        assert_eq!(error, Err(CampaignError::Period("c".into())));
         let public = Campaign { overflow: Overflow::PublicReply, ..with(&[], &["hi"]) };
         assert_eq!(public.check(), Err(CampaignError::PublicReply("c".into())));
         let texts = |texts: &[&str]| -> Vec<Template> {

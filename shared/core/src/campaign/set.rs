@@ -1,8 +1,10 @@
 //! The campaigns of an account: which of them answers a comment, and why the others do not.
 
-use super::{Campaign, Replies, Running};
+use super::{Campaign, Moment, Period, Phase, Replies, Running, StoredCampaign, stored};
+use crate::active_hours::Zone;
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Comment, Keyword};
+use crate::time::Timestamp;
 
 /// An account's campaigns, with their keywords folded for matching.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +14,7 @@ pub struct Campaigns(Vec<Ready>);
 struct Ready {
     campaign: Campaign,
     running: Running,
+    period: Period,
     keywords: Vec<Keyword>,
     except: Vec<Keyword>,
 }
@@ -26,15 +29,19 @@ pub struct Candidate<'a> {
     pub media: Option<&'a [&'a MediaId]>,
     /// Whether it is below another comment.
     pub is_reply: bool,
+    /// When it was made, as far as that is known, or told of.
+    pub at: Timestamp,
 }
 
 /// A comment that a campaign wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match<'a> {
     /// The campaign.
     pub campaign: &'a Campaign,
     /// The keyword that the comment contains. `None` if the campaign matches every comment.
     pub keyword: Option<&'a str>,
+    /// The other campaigns that want it, and do not get it.
+    pub outranked: Vec<&'a CampaignId>,
 }
 
 impl Campaigns {
@@ -46,12 +53,33 @@ impl Campaigns {
 
     /// Prepares campaigns, some of them paused: see [`Self::new`].
     pub fn as_they_run(campaigns: impl IntoIterator<Item = (Campaign, Running)>) -> Self {
+        Self::prepared(campaigns.into_iter().map(StoredCampaign::from))
+    }
+
+    /// Prepares stored campaigns of an account in this time zone: see [`Self::new`]. Their order is
+    /// that of their places.
+    pub fn stored(mut campaigns: Vec<StoredCampaign>, zone: &Zone) -> Self {
+        stored::sort(&mut campaigns);
+        Self::prepared(campaigns).in_zone(zone)
+    }
+
+    /// Lets campaigns start and end by the clocks of this zone instead of UTC.
+    #[must_use]
+    pub fn in_zone(mut self, zone: &Zone) -> Self {
+        for Ready { campaign, period, .. } in &mut self.0 {
+            *period = Period::new(campaign.starts.as_ref(), campaign.ends.as_ref(), zone);
+        }
+        self
+    }
+
+    fn prepared(campaigns: impl IntoIterator<Item = StoredCampaign>) -> Self {
         let fold = |words: &[String]| words.iter().map(|word| Keyword::new(word)).collect();
         let mut ready: Vec<Ready> = campaigns
             .into_iter()
-            .map(|(campaign, running)| Ready {
+            .map(|StoredCampaign { campaign, running, .. }| Ready {
                 keywords: fold(&campaign.keywords),
                 except: fold(&campaign.except),
+                period: Period::new(campaign.starts.as_ref(), campaign.ends.as_ref(), &Zone::UTC),
                 campaign,
                 running,
             })
@@ -72,6 +100,11 @@ impl Campaigns {
         found.map_or(Running::Active, |ready| ready.running)
     }
 
+    /// Returns from when until when a campaign matches; `None` if there is none of that name.
+    pub fn period(&self, id: &CampaignId) -> Option<Period> {
+        self.0.iter().find(|ready| ready.campaign.id == *id).map(|ready| ready.period)
+    }
+
     /// Whether a campaign's sends must wait.
     pub fn is_paused(&self, id: &CampaignId) -> bool {
         matches!(self.running(id), Running::PausedSince(_))
@@ -86,21 +119,26 @@ impl Campaigns {
     /// whose keyword the comment contains as it is.
     pub fn matching(&self, candidate: &Candidate<'_>) -> Option<Match<'_>> {
         let comment = Comment::new(candidate.text);
-        let mut tolerant: Option<(&Ready, &str)> = None;
+        let mut found: Option<(&Ready, bool, Option<&str>)> = None;
+        let mut outranked = Vec::new();
         for ready in &self.0 {
-            if tolerant.is_some_and(|(first, _)| first.rank() != ready.rank()) {
-                break;
-            }
-            match ready.verdict(candidate, &comment) {
-                Verdict::Wants(keyword) => {
-                    return Some(Match { campaign: &ready.campaign, keyword });
-                }
-                Verdict::Tolerates(keyword) => tolerant = tolerant.or(Some((ready, keyword))),
-                Verdict::Misses(_) => {}
-            }
+            let (tolerates, keyword) = match ready.verdict(candidate, &comment) {
+                Verdict::Wants(keyword) => (false, keyword),
+                Verdict::Tolerates(keyword) => (true, Some(keyword)),
+                Verdict::Misses(_) => continue,
+            };
+            let is_first = found.is_none_or(|(first, first_tolerates, _)| {
+                (ready.rank(), tolerates) < (first.rank(), first_tolerates)
+            });
+            let other = if is_first {
+                found.replace((ready, tolerates, keyword)).map(|(first, ..)| first)
+            } else {
+                Some(ready)
+            };
+            outranked.extend(other.map(|other| &other.campaign.id));
         }
-        let (Ready { campaign, .. }, keyword) = tolerant?;
-        Some(Match { campaign, keyword: Some(keyword) })
+        let (Ready { campaign, .. }, _, keyword) = found?;
+        Some(Match { campaign, keyword, outranked })
     }
 
     /// Tells of each campaign whether it wants a comment. The first that does answers it.
@@ -192,6 +230,10 @@ pub enum Near<'a> {
 pub enum But<'a> {
     /// It is paused.
     Paused,
+    /// It had not begun.
+    NotBegun(&'a Moment),
+    /// It had ended.
+    Over(&'a Moment),
     /// It is for other media.
     OtherMedia,
     /// The comment is below another one.
@@ -205,6 +247,15 @@ impl Ready {
         let Campaign { matching, tolerate, media: only, except, replies, .. } = &self.campaign;
         if self.running != Running::Active {
             return Verdict::Misses(Miss::But(But::Paused));
+        }
+        let Campaign { starts, ends, .. } = &self.campaign;
+        let outside = match self.period.phase(candidate.at) {
+            Phase::Before => starts.as_ref().map(But::NotBegun),
+            Phase::Open => None,
+            Phase::Over => ends.as_ref().map(But::Over),
+        };
+        if let Some(but) = outside {
+            return Verdict::Misses(Miss::But(but));
         }
         let is_elsewhere = |media: &[&MediaId]| !media.iter().any(|media| only.contains(media));
         if !only.is_empty() && candidate.media.is_some_and(is_elsewhere) {
@@ -273,7 +324,8 @@ mod tests {
 
     use super::*;
     use crate::keyword::Tolerance;
-    use crate::time::Timestamp;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
     fn campaign(id: &str, keywords: &[&str], media: &[&str]) -> Campaign {
         let fields = json!({ "id": id, "keywords": keywords, "media": media, "messages": ["hi"] });
@@ -285,6 +337,7 @@ mod tests {
             text,
             media: Some(&[&media.into()]),
             is_reply: false,
+            at: NOW,
         })?;
         Some(format!("{} {}", found.campaign.id, found.keyword.unwrap_or("-")))
     }
@@ -295,6 +348,11 @@ mod tests {
             Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m1"])]);
         assert_eq!(matched(&campaigns, "LINK", "m1").as_deref(), Some("reel link"));
         assert_eq!(matched(&campaigns, "LINK", "m2").as_deref(), Some("all link"));
+        let media = MediaId::from("m1");
+        let media = [&media];
+        let candidate = Candidate { text: "link", media: Some(&media), is_reply: false, at: NOW };
+        let found = campaigns.matching(&candidate).unwrap();
+        assert_eq!((&found.campaign.id, found.outranked), (&"reel".into(), vec![&"all".into()]));
         assert_eq!(matched(&campaigns, "hello", "m1"), None);
     }
 
@@ -316,6 +374,47 @@ mod tests {
     }
 
     #[test]
+    fn a_campaign_matches_between_its_start_and_its_end() {
+        let sale = Campaign {
+            starts: "2026-12-01".parse().ok(),
+            ends: "2026-12-24".parse().ok(),
+            ..campaign("sale", &["sale"], &[])
+        };
+        let tokyo: Zone = "Asia/Tokyo".parse().unwrap();
+        let campaigns = Campaigns::new([sale]).in_zone(&tokyo);
+        let at = |at: &str| {
+            let at = at.parse::<Moment>().unwrap().begin(&tokyo);
+            Candidate { text: "sale", media: None, is_reply: false, at }
+        };
+        let matches = |time: &str| campaigns.matching(&at(time)).is_some();
+        assert!(!matches("2026-11-30T23:59"));
+        assert!(matches("2026-12-01T00:00") && matches("2026-12-24T23:59"));
+        assert!(!matches("2026-12-25"));
+        let near = |time: &str| format!("{:?}", campaigns.nearest(&at(time)).unwrap().1);
+        assert_eq!(near("2026-11-30"), "But(NotBegun(Day(2026-12-01)))");
+        assert_eq!(near("2026-12-25"), "But(Over(Day(2026-12-24)))");
+        let begins_at = at("2026-12-01").at;
+        assert_eq!(campaigns.period(&"sale".into()).unwrap().begins_at, begins_at);
+    }
+
+    #[test]
+    fn stored_campaigns_are_asked_by_place_and_those_without_one_last_by_id() {
+        let stored = |id: &str, place: Option<u32>| StoredCampaign {
+            place,
+            ..(campaign(id, &["link"], &[]), Running::Active).into()
+        };
+        let all = [("b", None), ("z", Some(0)), ("a", None), ("y", Some(10)), ("x", Some(2))];
+        let mut campaigns: Vec<_> = all.map(|(id, place)| stored(id, place)).into();
+        campaigns.push(StoredCampaign {
+            place: Some(11),
+            ..(campaign("reel", &[], &["m1"]), Running::Active).into()
+        });
+        let campaigns = Campaigns::stored(campaigns, &Zone::UTC);
+        let order: Vec<&str> = campaigns.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(order, ["reel", "z", "x", "y", "a", "b"]);
+    }
+
+    #[test]
     fn a_paused_campaign_matches_nothing_and_is_still_known() {
         let paused = Running::PausedSince(Timestamp::from_secs(1_790_000_000));
         let campaigns = Campaigns::as_they_run([
@@ -333,7 +432,7 @@ mod tests {
         let campaigns = Campaigns::new([campaign("reel", &["link"], &["m1"])]);
         let media = ["ad".into(), "m1".into()];
         let media = [&media[0], &media[1]];
-        let candidate = Candidate { text: "link", media: Some(&media), is_reply: false };
+        let candidate = Candidate { text: "link", media: Some(&media), is_reply: false, at: NOW };
         assert!(campaigns.matching(&candidate).is_some());
     }
 
@@ -342,7 +441,7 @@ mod tests {
         let everywhere = Campaign { replies: Replies::All, ..campaign("all", &["link"], &[]) };
         let campaigns = Campaigns::new([campaign("top", &["link"], &[]), everywhere]);
         let answers = |is_reply| {
-            let candidate = Candidate { text: "link", media: None, is_reply };
+            let candidate = Candidate { text: "link", media: None, is_reply, at: NOW };
             campaigns.matching(&candidate).map(|found| found.campaign.id.to_string())
         };
         assert_eq!(answers(false).as_deref(), Some("top"));
@@ -367,7 +466,7 @@ mod tests {
         assert_eq!(matched(&campaigns, "deal", "m1").as_deref(), Some("reel seal"), "media first");
         assert_eq!(matched(&campaigns, "guiide", "m2").as_deref(), Some("guide guide"));
         assert_eq!(matched(&campaigns, "no guiide", "m2"), None, "an exception is tolerant too");
-        let candidate = Candidate { text: "deal", media: None, is_reply: false };
+        let candidate = Candidate { text: "deal", media: None, is_reply: false, at: NOW };
         let verdicts = campaigns.verdicts(&candidate);
         let wanting = verdicts.iter().filter(|(_, verdict)| !matches!(verdict, Verdict::Misses(_)));
         let order: Vec<&str> = wanting.map(|(campaign, _)| campaign.id.as_str()).collect();
@@ -388,7 +487,7 @@ mod tests {
         let other = MediaId::from("m2");
         let media = [&other];
         let nearest = |text: &str| {
-            let candidate = Candidate { text, media: Some(&media), is_reply: false };
+            let candidate = Candidate { text, media: Some(&media), is_reply: false, at: NOW };
             let (campaign, near) = campaigns.nearest(&candidate)?;
             Some((campaign.id.to_string(), format!("{near:?}")))
         };
@@ -402,7 +501,7 @@ mod tests {
         assert_eq!(nearest("so nice"), None);
         assert_eq!(nearest("spam"), None);
         assert_eq!(nearest("guide"), None, "it is answered");
-        let anywhere = Candidate { text: "recipe", media: None, is_reply: false };
+        let anywhere = Candidate { text: "recipe", media: None, is_reply: false, at: NOW };
         assert!(campaigns.nearest(&anywhere).is_none(), "any media will do");
         let reply = Candidate { is_reply: true, ..anywhere };
         assert!(matches!(campaigns.nearest(&reply), Some((_, Near::But(But::Reply)))));
@@ -412,7 +511,7 @@ mod tests {
     fn the_verdicts_name_who_comes_later() {
         let campaigns =
             Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m"])]);
-        let candidate = Candidate { text: "link", media: None, is_reply: false };
+        let candidate = Candidate { text: "link", media: None, is_reply: false, at: NOW };
         let verdicts = campaigns.verdicts(&candidate);
         let verdicts: Vec<_> = verdicts.iter().map(|(one, how)| (one.id.as_str(), *how)).collect();
         let wants = Verdict::Wants(Some("link"));

@@ -93,6 +93,24 @@ impl GraphClient {
         })
     }
 
+    /// The media that a media consists of: `GET /{media}?fields=media_type,children{id}`. Only an
+    /// album has some.
+    ///
+    /// # Errors
+    ///
+    /// As for [`media`](Self::media).
+    pub async fn pictures(
+        &self,
+        media: &MediaId,
+        token: &SecretString,
+        timeout: Duration,
+    ) -> Result<Answered<Vec<MediaId>>, CallError> {
+        let mut url = self.url(media.as_str(), None)?;
+        url.query_pairs_mut().append_pair("fields", "media_type,children{id}");
+        let answer = self.call(self.http.get(url), token, timeout).await?;
+        answer.into_answered(pictures)
+    }
+
     /// The comments of a media: `GET /{media}/comments`. Meta does not promise an order.
     ///
     /// # Errors
@@ -176,6 +194,14 @@ fn comment(comment: &Object<'_>) -> Option<CommentItem> {
     })
 }
 
+fn pictures(media: &Object<'_>) -> Option<Vec<MediaId>> {
+    media.id("id")?;
+    let Some(children) = media.object("children") else { return Some(Vec::new()) };
+    let ids = children.array("data")?;
+    let id = |raw: &&str| Object::parse(raw).and_then(|child| child.id("id"));
+    Some(ids.iter().filter_map(id).map(MediaId::new).collect())
+}
+
 fn page<T>(answer: &Object<'_>, item: impl Fn(&Object<'_>) -> Option<T>) -> Option<Page<T>> {
     let data = answer.array("data")?;
     let items = data.iter().filter_map(|raw| Object::parse(raw).and_then(|raw| item(&raw)));
@@ -223,6 +249,16 @@ mod tests {
         assert_eq!((&second.from, second.username.as_deref()), (&None, Some("bob")));
         assert_eq!(page.next, None);
         assert!(!format!("{page:?}").contains("guide") && !format!("{page:?}").contains("ann"));
+    }
+
+    #[test]
+    fn an_album_tells_its_pictures() {
+        let read = |body: &str| pictures(&Object::parse(body)?);
+        let album = r#"{"id":"30","media_type":"CAROUSEL_ALBUM",
+            "children":{"data":[{"id":"31"},{"id":"32"}]}}"#;
+        assert_eq!(read(album).unwrap(), ["31".into(), "32".into()]);
+        assert_eq!(read(r#"{"id":"30","media_type":"VIDEO"}"#).unwrap(), []);
+        assert_eq!(read(r#"{"data":[]}"#), None);
     }
 
     #[test]

@@ -82,9 +82,16 @@ impl CommentEvent {
         self.media.iter().chain(&self.original_media).collect()
     }
 
+    /// Returns when it was made, as far as that is known: no later than when Meta told of it. A time
+    /// after `now` is none.
+    pub fn written_at(&self, now: Timestamp) -> Timestamp {
+        self.notified_at.unwrap_or(now).min(now)
+    }
+
     /// What campaigns look at, with the comment's [media](Self::all_media).
-    pub fn candidate<'a>(&'a self, media: &'a [&'a MediaId]) -> Candidate<'a> {
+    pub fn candidate<'a>(&'a self, media: &'a [&'a MediaId], now: Timestamp) -> Candidate<'a> {
         Candidate {
+            at: self.written_at(now),
             text: self.text.as_deref().unwrap_or_default(),
             media: Some(media),
             is_reply: self.parent.is_some(),

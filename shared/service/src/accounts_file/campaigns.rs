@@ -41,6 +41,12 @@ pub(super) fn read<'t>(
         }
         let before = mistakes.found.len();
         check_words(&campaign, place, mistakes);
+        if let Err(error) = campaign.check_period() {
+            mistakes.add(place.field("ends").span(), error);
+        }
+        if let Err(error) = campaign.check_once_for() {
+            mistakes.add(place.field("once_for").span(), error);
+        }
         check_media(&campaign.media, place.field("media"), mistakes);
         let takes = mistakes.found.len() == before && !tree.is_wounded(&place.span());
         check_messages(&campaign, place, tree, mistakes);

@@ -6,6 +6,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
 use spillway_core::campaign::{Overflow, Replies};
 use spillway_core::keyword::{Matching, Tolerance};
+use spillway_core::once::OncePer;
 use spillway_core::quota::{Action, Scope, Unit};
 
 /// A value that cannot be read, or the field that is missing.
@@ -76,6 +77,9 @@ impl Refused<'_> {
             "time_zone" => text("Europe/Berlin"),
             "day_starts" => text("08:00"),
             "window" | "active" => text("24h"),
+            "starts" | "ends" => {
+                "a date such as 2026-12-01, or a time such as 2026-12-01T09:00".to_owned()
+            }
             "warm_up_since" => "a date such as 2026-11-01, or \"none\"".to_owned(),
             "tier" => "1, 2 or 3".to_owned(),
             "burst" | "ramp_days" => format!("a whole number from 0 to {}", u32::MAX),
@@ -94,6 +98,8 @@ impl Refused<'_> {
             "scope" => one_of(options::<Scope>()),
             "matching" => one_of(options::<Matching>()),
             "replies" => one_of(options::<Replies>()),
+            "once_per" => one_of(options::<OncePer>()),
+            "once_for" => text("90d"),
             "overflow" => one_of(options::<Overflow>()),
             "public_share" => "a number from 0 to 1, such as 0.3".to_owned(),
             "tolerate" => list_of(one_of(options::<Tolerance>())),

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use serde::Serialize;
-use spillway_core::campaign::{Campaign, Running};
+use spillway_core::campaign::{Campaign, Period, Phase, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::rules::Rules;
@@ -14,7 +14,7 @@ use super::instant::optional;
 use super::plan::{Change, FieldChange, Plan, Unnamed, plan};
 use crate::account::Account;
 use crate::accounts_file::{Mistake, NewAccount, Reason};
-use crate::port::StoreError;
+use crate::port::{CampaignChanges, StoreError};
 
 /// A campaign as operators see it.
 #[derive(Clone, Debug, Serialize)]
@@ -24,18 +24,42 @@ pub struct CampaignView {
     /// What it says.
     #[serde(flatten)]
     pub campaign: Campaign,
+    /// Its turn among the account's campaigns when a comment comes, from 1.
+    pub order: usize,
+    /// active, scheduled, ended or paused.
+    pub state: &'static str,
+    /// The instant when it begins to match, if it has a start.
+    #[serde(serialize_with = "optional")]
+    pub begins_at: Option<Timestamp>,
+    /// The instant when it stops matching, if it has an end.
+    #[serde(serialize_with = "optional")]
+    pub ends_at: Option<Timestamp>,
     /// Since when it is paused.
     #[serde(serialize_with = "optional")]
     pub paused_since: Option<Timestamp>,
 }
 
 impl CampaignView {
-    /// Shows a campaign of the account.
-    pub fn of(account: &Account, campaign: &Campaign) -> Self {
+    /// Shows a campaign of the account as it is at `now`.
+    pub fn of(account: &Account, campaign: &Campaign, now: Timestamp) -> Self {
+        let paused_since = paused_since(account, &campaign.id);
+        let period = account.campaigns.period(&campaign.id);
+        let state = match (period.map_or(Phase::Open, |period| period.phase(now)), paused_since) {
+            (Phase::Over, _) => "ended",
+            (_, Some(_)) => "paused",
+            (Phase::Before, None) => "scheduled",
+            (Phase::Open, None) => "active",
+        };
+        let of_period = |of: fn(Period) -> Timestamp| period.map(of);
+        let before = account.campaigns.iter().take_while(|other| other.id != campaign.id);
         Self {
             account: account.id.clone(),
             campaign: campaign.clone(),
-            paused_since: paused_since(account, &campaign.id),
+            order: before.count() + 1,
+            state,
+            begins_at: of_period(|period| period.begins_at).filter(|_| campaign.starts.is_some()),
+            ends_at: of_period(|period| period.ends_at).filter(|_| campaign.ends.is_some()),
+            paused_since,
         }
     }
 }
@@ -60,6 +84,8 @@ pub struct PlanView {
     pub account: AccountId,
     /// Its campaigns, those of the file first.
     pub campaigns: Vec<ChangeView>,
+    /// Whether those that it has already are asked in another order.
+    pub reordered: bool,
     /// Changes of its limits.
     pub settings: Vec<FieldChange>,
 }
@@ -102,6 +128,7 @@ impl Planned {
         PlanView {
             account: self.account.id.clone(),
             campaigns: self.plan.campaigns.iter().map(view).collect(),
+            reordered: self.plan.is_reordered,
             settings: self.settings(),
         }
     }
@@ -183,8 +210,10 @@ impl AccountAdmin {
         Box::pin(async move {
             let Planned { account, plan, .. } = planned;
             let (put, removed) = (plan.put(), plan.removed());
-            let is_changed = !put.is_empty() || !removed.is_empty();
-            if is_changed && !self.changes.change_campaigns(&account.id, &put, &removed).await? {
+            let changes = CampaignChanges { put: &put, removed: &removed, order: &plan.order };
+            if plan.changes_campaigns()
+                && !self.changes.change_campaigns(&account.id, &changes).await?
+            {
                 return Err(AdminError::Removed(account.id.clone()));
             }
             for campaign in removed {
@@ -192,6 +221,10 @@ impl AccountAdmin {
             }
             if let Some(rules) = &plan.rules {
                 self.write_rules(account, rules).await?;
+            }
+            if put.iter().any(|campaign| !campaign.media.is_empty()) {
+                // Upkeep asks whether they are albums.
+                self.maintenance.enroll(&account.id, self.clock.now()).await?;
             }
             if plan.is_empty() {
                 self.changes.announce(&account.id).await?;
@@ -240,7 +273,8 @@ impl AccountAdmin {
                 return Err(RunningError::Unknown);
             }
             let removed = std::slice::from_ref(campaign);
-            if !self.changes.change_campaigns(account, &[], removed).await? {
+            let changes = CampaignChanges { removed, ..CampaignChanges::default() };
+            if !self.changes.change_campaigns(account, &changes).await? {
                 return Err(AdminError::Removed(account.clone()).into());
             }
             self.backlogs.wake(account, self.clock.now()).await?;

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use spillway_core::albums::Albums;
 use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::hold::NewToken;
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::upkeep::TokenLife;
@@ -20,7 +21,7 @@ use crate::account::{Account, SealedToken};
 use crate::accounts_file::{Mistake, NewAccount, Reason};
 use crate::gateway::Gateway;
 use crate::new_limits::WarmUpSince;
-use crate::port::StoreError;
+use crate::port::{CampaignChanges, StoreError};
 use crate::tombstones::Tombstones;
 
 /// Whether an account that is new to the deployment has sent through software before.
@@ -41,6 +42,8 @@ pub struct NewSettings {
     pub rules: Option<Rules>,
     /// Campaigns to add or to replace.
     pub campaigns: Vec<Campaign>,
+    /// All campaigns that the account then has, in the order in which they are asked.
+    pub order: Vec<CampaignId>,
 }
 
 impl From<&NewAccount> for NewSettings {
@@ -50,6 +53,7 @@ impl From<&NewAccount> for NewSettings {
             account: account.id.clone(),
             rules: Some(account.rules.clone()),
             campaigns: account.campaigns.clone(),
+            order: account.campaigns.iter().map(|campaign| campaign.id.clone()).collect(),
         }
     }
 }
@@ -114,7 +118,8 @@ impl AccountAdmin {
             let (account, campaigns) = (wanted.id.clone(), wanted.campaigns.clone());
             if let Some(stored) = self.accounts.load(&wanted.id).await? {
                 let plan = plan(&stored, wanted, Unnamed::Stay, now).map_err(refused)?;
-                let settings = NewSettings { account, rules: plan.rules.clone(), campaigns };
+                let (rules, order) = (plan.rules.clone(), plan.order.clone());
+                let settings = NewSettings { account, rules, campaigns, order };
                 let changes = Some(Planned { account: stored, line, plan });
                 return Ok(ConnectPlan { settings, changes });
             }
@@ -128,7 +133,8 @@ impl AccountAdmin {
                 .map_err(Into::into)
                 .and_then(|defaults| limits.applied_to(&defaults, now))
                 .map_err(|error| refused(Reason::Limits(account.clone(), error)))?;
-            let settings = NewSettings { account, rules: Some(rules), campaigns };
+            let order = campaigns.iter().map(|campaign| campaign.id.clone()).collect();
+            let settings = NewSettings { account, rules: Some(rules), campaigns, order };
             Ok(ConnectPlan { settings, changes: None })
         })
     }
@@ -160,6 +166,7 @@ impl AccountAdmin {
                 revision: stored.map_or(budget.revision, |account| account.revision),
                 rules: rules.cloned().unwrap_or_else(Rules::careful),
                 campaigns: Campaigns::default(),
+                albums: Albums::default(),
                 token: SealedToken { key: 0, sealed: Vec::new() },
                 forgotten: Tombstones::default(),
             })
@@ -173,7 +180,8 @@ impl AccountAdmin {
     ///
     /// 1. A deletion that the owner has asked for is finished, and what waits is cancelled. Upkeep
     ///    would else delete what is connected now, and the new connection send what waited.
-    /// 2. The account is written: it answers comments, and has its token.
+    /// 2. The account is written: it answers comments, and has its token. Campaigns that the file
+    ///    does not name get their places behind those of the file.
     /// 3. The token's life. Without it upkeep counts the life from its first visit.
     /// 4. A hold of the old token ends, and so does the stop that a removal has left. Both come
     ///    after the token that calls are then made with.
@@ -192,7 +200,7 @@ impl AccountAdmin {
     ) -> BoxFuture<'a, Result<(), AdminError>> {
         Box::pin(async move {
             let Connection { settings, token, lasts, proof, app_scoped } = *connection;
-            let NewSettings { account: id, campaigns, .. } = settings;
+            let NewSettings { account: id, campaigns, order, .. } = settings;
             let now = self.clock.now();
             let rules = match &settings.rules {
                 Some(rules) => rules.clone(),
@@ -201,6 +209,10 @@ impl AccountAdmin {
             };
             self.finish_deletion(id).await?;
             self.changes.connect(id, &rules, token, campaigns).await?;
+            if order.len() > campaigns.len() {
+                let order = CampaignChanges { order, ..CampaignChanges::default() };
+                self.changes.change_campaigns(id, &order).await?;
+            }
             let ends_at = lasts.map(|lasts| now + lasts);
             let life = TokenLife { obtained_at: Some(now), ends_at };
             self.tokens.note_life(id, token, life).await?;

@@ -1,7 +1,7 @@
 //! Which campaign would answer a comment, and why.
 
 use serde::Serialize;
-use spillway_core::campaign::{But, Campaigns, Candidate, Near, Verdict};
+use spillway_core::campaign::{But, Campaign, Campaigns, Candidate, Near, Verdict};
 use spillway_core::id::CampaignId;
 
 /// What would become of a comment.
@@ -13,7 +13,37 @@ pub struct MatchView {
     pub why: String,
     /// If none would answer, the one that came nearest.
     pub nearest: Option<CampaignId>,
+    /// The other campaigns that would take it, and why they do not get it.
+    pub also: Vec<OutrankedView>,
 }
+
+/// A campaign that would take a comment which another one answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutrankedView {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// Why the other one goes first, in a sentence.
+    pub why: String,
+}
+
+impl OutrankedView {
+    fn of((first, of_first): Wanting<'_>, (other, of_other): Wanting<'_>) -> Self {
+        let tolerates = |verdict: &Verdict<'_>| matches!(verdict, Verdict::Tolerates(_));
+        let why = if !first.media.is_empty() && other.media.is_empty() {
+            format!("{} is for certain media, and goes first", first.id)
+        } else if !first.keywords.is_empty() && other.keywords.is_empty() {
+            format!("{} has a keyword, and goes first", first.id)
+        } else if !tolerates(of_first) && tolerates(of_other) {
+            format!("the comment has the keyword of {} as it is, and this one's almost", first.id)
+        } else {
+            format!("{} is before it in the file", first.id)
+        };
+        Self { campaign: other.id.clone(), why }
+    }
+}
+
+/// A campaign that wants a comment.
+type Wanting<'a> = (&'a Campaign, &'a Verdict<'a>);
 
 impl MatchView {
     /// Looks for the campaign that would answer a comment.
@@ -21,7 +51,7 @@ impl MatchView {
         let verdicts = campaigns.verdicts(candidate);
         let mut wanting = verdicts.iter().filter_map(|(campaign, verdict)| match verdict {
             Verdict::Misses(_) => None,
-            verdict => Some((campaign, verdict)),
+            verdict => Some((*campaign, verdict)),
         });
         if let Some((campaign, verdict)) = wanting.next() {
             let mut why = match verdict {
@@ -34,11 +64,13 @@ impl MatchView {
             if candidate.media.is_none() && !campaign.media.is_empty() {
                 why += ", if it is on the campaign's media";
             }
-            let later: Vec<&str> = wanting.map(|(campaign, _)| campaign.id.as_str()).collect();
-            if !later.is_empty() {
+            let first = (campaign, verdict);
+            let also: Vec<_> = wanting.map(|other| OutrankedView::of(first, other)).collect();
+            if !also.is_empty() {
+                let later: Vec<&str> = also.iter().map(|other| other.campaign.as_str()).collect();
                 why += &format!("; {} would take it too, but later in order", later.join(", "));
             }
-            return Self { campaign: Some(campaign.id.clone()), why, nearest: None };
+            return Self { campaign: Some(campaign.id.clone()), why, nearest: None, also };
         }
         let Some((nearest, near)) = campaigns.nearest(candidate) else {
             let why = if verdicts.is_empty() {
@@ -46,11 +78,15 @@ impl MatchView {
             } else {
                 "no campaign has a keyword that is in the comment, or almost is"
             };
-            return Self { campaign: None, why: why.into(), nearest: None };
+            return Self { campaign: None, why: why.into(), nearest: None, also: Vec::new() };
         };
         let id = &nearest.id;
         let why = match near {
             Near::But(But::Paused) => format!("{id} would take it, but is paused"),
+            Near::But(But::NotBegun(start)) => {
+                format!("{id} would take it, but does not start before {start}")
+            }
+            Near::But(But::Over(end)) => format!("{id} would take it, but its end was {end}"),
             Near::But(But::OtherMedia) => format!("{id} would take it, but only on other media"),
             Near::But(But::Reply) => format!("{id} would take it, but not below another comment"),
             Near::But(But::Exception(word)) => {
@@ -60,17 +96,19 @@ impl MatchView {
                 format!("the comment almost has the keyword «{keyword}» of {id}")
             }
         };
-        Self { campaign: None, why, nearest: Some(id.clone()) }
+        Self { campaign: None, why, nearest: Some(id.clone()), also: Vec::new() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use spillway_core::campaign::Campaign;
     use spillway_core::id::MediaId;
+    use spillway_core::time::Timestamp;
 
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
     fn campaigns(of: serde_json::Value) -> Campaigns {
         Campaigns::new(serde_json::from_value::<Vec<Campaign>>(of).unwrap())
@@ -83,10 +121,10 @@ mod tests {
             { "id": "guide", "keywords": ["guide"], "media": ["1"], "messages": ["hi"] },
         ]));
         let of = |text: &str, media: Option<&MediaId>| {
-            let MatchView { campaign, why, nearest } = {
+            let MatchView { campaign, why, nearest, .. } = {
                 let media = media.map(|media| [media]);
                 let media = media.as_ref().map(|media| &media[..]);
-                MatchView::of(&campaigns, &Candidate { text, media, is_reply: false })
+                MatchView::of(&campaigns, &Candidate { media, ..anywhere(text) })
             };
             let name = |id: Option<CampaignId>| id.map(|id| id.to_string()).unwrap_or_default();
             [name(campaign), why, name(nearest)]
@@ -105,7 +143,38 @@ mod tests {
     }
 
     fn anywhere(text: &str) -> Candidate<'_> {
-        Candidate { text, media: None, is_reply: false }
+        Candidate { text, media: None, is_reply: false, at: NOW }
+    }
+
+    #[test]
+    fn why_the_others_do_not_get_it() {
+        let campaigns = campaigns(json!([
+            { "id": "any", "messages": ["hi"] },
+            { "id": "reel", "keywords": ["guide"], "media": ["1"], "messages": ["hi"] },
+            { "id": "guide", "keywords": ["guide"], "messages": ["hi"] },
+            { "id": "price", "keywords": ["price"], "messages": ["hi"] },
+            { "id": "prize", "keywords": ["pricy"], "tolerate": ["typos"], "messages": ["hi"] },
+        ]));
+        let also = |text: &str| {
+            let of = |other: OutrankedView| format!("{}: {}", other.campaign, other.why);
+            MatchView::of(&campaigns, &anywhere(text)).also.into_iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            also("guide"),
+            [
+                "guide: reel is for certain media, and goes first",
+                "any: reel is for certain media, and goes first",
+            ]
+        );
+        assert_eq!(
+            also("price"),
+            [
+                "prize: the comment has the keyword of price as it is, and this one's almost",
+                "any: price has a keyword, and goes first",
+            ]
+        );
+        assert_eq!(also("the price of the pricy"), also("the pricy price"));
+        assert_eq!(also("the pricy price")[0], "prize: price is before it in the file");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use spillway_core::active_hours::Zone;
 use spillway_core::answers::Tally;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
-use spillway_core::campaign::{Campaigns, Overflow};
+use spillway_core::campaign::{Campaigns, Overflow, Period, Phase};
 use spillway_core::forecast::{Expected, Forecast, Outlook, forecast};
 use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
 use spillway_core::journal::JournalEntry;
@@ -100,6 +100,8 @@ pub struct Overview {
     pub calls: Tally,
     /// The instant when the counted span of two hours began.
     pub calls_since: Timestamp,
+    /// Campaigns that have not begun yet, or are over.
+    pub outside: Vec<(CampaignId, Period, Phase)>,
     /// The last refusal by Meta that held the account or a campaign, of the last seven days.
     pub last_refusal: Option<LastRefusal>,
     /// DMs of the last hours, the latest last, where a quota of a day counts them.
@@ -143,6 +145,15 @@ impl Backlog {
         let dms = lanes.filter(|(lane, _)| *lane != Lane::Public);
         dms.map(|(_, lane)| lane.queued + lane.parked).sum()
     }
+}
+
+/// Returns the campaigns that match nothing at `now` because of their start or end.
+fn outside(campaigns: &Campaigns, now: Timestamp) -> Vec<(CampaignId, Period, Phase)> {
+    let of_each = campaigns.iter().filter_map(|campaign| {
+        let period = campaigns.period(&campaign.id)?;
+        Some((campaign.id.clone(), period, period.phase(now)))
+    });
+    of_each.filter(|(_, _, phase)| *phase != Phase::Open).collect()
 }
 
 impl Overview {
@@ -206,6 +217,7 @@ impl Overviews {
             last_seen: *last_seen,
             calls,
             calls_since,
+            outside: outside(facts.campaigns, now),
             last_refusal: seen.last_refusal.clone(),
             sent_by_hour: budget.sent_by_hour(rules, now),
             planned_by_hour: ByHour::default(),

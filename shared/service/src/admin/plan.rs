@@ -58,6 +58,11 @@ pub struct Plan {
     pub campaigns: Vec<Change>,
     /// Its new limits, if they change.
     pub rules: Option<Rules>,
+    /// All campaigns that it then has, in the order in which they are asked: those of the file,
+    /// then the others as they were.
+    pub order: Vec<CampaignId>,
+    /// Whether that is another order for those that it has already.
+    pub is_reordered: bool,
 }
 
 impl Plan {
@@ -83,7 +88,12 @@ impl Plan {
 
     /// Whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_none() && self.put().is_empty() && self.removed().is_empty()
+        self.rules.is_none() && !self.changes_campaigns()
+    }
+
+    /// Whether campaigns are to be written, removed or put into another order.
+    pub fn changes_campaigns(&self) -> bool {
+        self.is_reordered || !self.put().is_empty() || !self.removed().is_empty()
     }
 }
 
@@ -123,13 +133,28 @@ pub fn plan(
         accounts_file::check_together(wanted.campaigns.iter().chain(left))
             .map_err(|much| Reason::TooMuch(stored.id.clone(), much))?;
     }
+    let left = others.iter().filter(|_| unnamed == Unnamed::Stay).copied();
+    let (order, is_reordered) =
+        order(&stored.campaigns, wanted.campaigns.iter().chain(left).cloned().collect());
     campaigns.extend(others.into_iter().map(|other| match unnamed {
         Unnamed::Stay => Change::Left(other.id.clone()),
         Unnamed::Go => Change::Removed(other.id.clone()),
     }));
     let rules = wanted.given.applied_to(&stored.rules, now);
     let rules = rules.map_err(|error| Reason::Limits(stored.id.clone(), error))?;
-    Ok(Plan { campaigns, rules: Some(rules).filter(|rules| *rules != stored.rules) })
+    let rules = Some(rules).filter(|rules| *rules != stored.rules);
+    Ok(Plan { campaigns, rules, order, is_reordered })
+}
+
+/// Returns the ids of `then`, and whether those that are stored have another order among them now.
+/// What counts is who is asked first, not how the file mixes campaigns that never compete.
+fn order(stored: &Campaigns, then: Vec<Campaign>) -> (Vec<CampaignId>, bool) {
+    let order: Vec<CampaignId> = then.iter().map(|campaign| campaign.id.clone()).collect();
+    let then = Campaigns::new(then);
+    let before = stored.iter().filter(|campaign| then.get(&campaign.id).is_some());
+    let after = then.iter().filter(|campaign| stored.get(&campaign.id).is_some());
+    let is_reordered = !before.map(|campaign| &campaign.id).eq(after.map(|campaign| &campaign.id));
+    (order, is_reordered)
 }
 
 fn change(stored: &Campaigns, wanted: &Campaign) -> Change {
@@ -186,6 +211,7 @@ messages = ["Hello"]
             campaigns: Campaigns::as_they_run(campaigns),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            albums: Default::default(),
         }
     }
 
@@ -216,6 +242,31 @@ messages = ["Hello"]
         assert_eq!(plan.campaigns[2], Change::Left("link".into()));
         assert_eq!((plan.put().len(), plan.removed()), (2, vec![]));
         assert_eq!(planned(&text, Unnamed::Go).removed(), ["link".into()]);
+    }
+
+    #[test]
+    fn another_order_is_a_change_unless_it_decides_nothing() {
+        let (begin, campaigns) = FILE.split_once("[[account.campaign]]").unwrap();
+        let [guide, link] =
+            <[&str; 2]>::try_from(campaigns.split("[[account.campaign]]").collect::<Vec<_>>())
+                .unwrap();
+        let file = |first: &str, then: &str| {
+            format!("{begin}[[account.campaign]]{first}[[account.campaign]]{then}")
+        };
+        let plan = planned(&file(link, guide), Unnamed::Stay);
+        assert!(plan.is_reordered && plan.put().is_empty() && !plan.is_empty());
+        assert_eq!(plan.order, ["link".into(), "guide".into()]);
+        let one = planned(&format!("{begin}[[account.campaign]]{link}"), Unnamed::Stay);
+        assert_eq!(one.order, ["link".into(), "guide".into()], "those of the file go first");
+        let of_a_post = link.replace("keywords", "media = [\"179\"]\nkeywords");
+        let before = stored(&file(guide, &of_a_post));
+        let after = wanted(&file(&of_a_post, guide));
+        let plan = plan_of(&before, &after);
+        assert!(plan.is_empty(), "{plan:?}");
+    }
+
+    fn plan_of(before: &Account, after: &NewAccount) -> Plan {
+        plan(before, after, Unnamed::Stay, NOW).unwrap()
     }
 
     #[test]

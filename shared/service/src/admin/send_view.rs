@@ -1,9 +1,11 @@
-//! Sends as operators see them, with what happened to each. Names and texts are not shown.
+//! Sends as operators see them, with what happened to each. Nobody's name and comment is shown.
 
 use serde::Serialize;
-use spillway_core::id::CampaignId;
+use spillway_core::campaign::Campaign;
+use spillway_core::id::{CampaignId, RecipientId};
+use spillway_core::message::Values;
 use spillway_core::quota::Action;
-use spillway_core::send::{Earlier, FailReason, Lane, Outcome, PendingSend, Stage};
+use spillway_core::send::{CampaignStep, Earlier, FailReason, Lane, Outcome, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 
 use super::instant::{instant, optional};
@@ -52,6 +54,12 @@ pub struct SendView {
     pub ended_at: Option<Timestamp>,
     /// Why it failed or was cancelled.
     pub cause: Option<&'static str>,
+    /// The person whom it is for, or whom it has reached.
+    pub recipient: Option<RecipientId>,
+    /// Meta's id of the message.
+    pub message_id: Option<String>,
+    /// Which of the campaign's texts it has, counted from 1.
+    pub variant: Option<u32>,
 }
 
 /// A send with all that happened to it.
@@ -60,6 +68,9 @@ pub struct SendHistory {
     /// The send.
     #[serde(flatten)]
     pub send: SendView,
+    /// Its text as the campaign says it now, with the names of its placeholders in their places:
+    /// no text is stored. `None` if the variant is not known, or the campaign has it no more.
+    pub text: Option<String>,
     /// What it waits for, and when it will probably go, while it waits.
     pub waits: Option<Wait>,
     /// Meta's last refusal of it, which a later attempt may have overcome.
@@ -103,6 +114,9 @@ impl From<&PendingSend> for SendView {
             maybe_sent: Some(send.earlier == Earlier::Unknown),
             ended_at: None,
             cause: None,
+            recipient: send.to.recipient().cloned(),
+            message_id: None,
+            variant: None,
         }
     }
 }
@@ -112,6 +126,12 @@ impl From<&Stored> for SendView {
         let (outcome, ended_at) = match &stored.state {
             State::Waiting(send) => return Self::from(&**send),
             State::Ended { outcome, at } => (outcome, *at),
+        };
+        let (message_id, variant) = match outcome {
+            Outcome::Sent { message, variant, .. } => {
+                (message.clone(), variant.map(|variant| u32::from(variant) + 1))
+            }
+            _ => (None, None),
         };
         Self {
             send: stored.id.to_string(),
@@ -130,6 +150,9 @@ impl From<&Stored> for SendView {
             maybe_sent: None,
             ended_at: Some(ended_at),
             cause: cause(outcome),
+            recipient: stored.recipient(),
+            message_id,
+            variant,
         }
     }
 }
@@ -155,9 +178,30 @@ impl From<&Stored> for SendHistory {
             history.push(happened(*at, format!("{}{cause}", outcome.name())));
         }
         let last_refusal = stored.last_refusal.as_ref().map(RefusalView::from);
-        Self { send: SendView::from(stored), waits: None, last_refusal, history }
+        Self { send: SendView::from(stored), text: None, waits: None, last_refusal, history }
     }
 }
+
+impl SendHistory {
+    /// Adds the text that its campaign has for it now.
+    #[must_use]
+    pub fn with_text(self, campaign: Option<&Campaign>, step: CampaignStep) -> Self {
+        let texts = campaign.map_or(&[][..], |campaign| match step {
+            CampaignStep::Opening => &campaign.messages,
+        });
+        let nth = match (self.send.variant, texts) {
+            (Some(variant), _) => usize::try_from(variant).ok().and_then(|nth| nth.checked_sub(1)),
+            // It can have no other.
+            (None, [_]) => Some(0),
+            (None, _) => None,
+        };
+        let text = nth.and_then(|nth| texts.get(nth));
+        Self { text: text.map(|text| text.fill(NAMES)), ..self }
+    }
+}
+
+/// The placeholders in their own places: what was sent there is not kept.
+const NAMES: Values<'_> = Values { username: Some("{username}"), keyword: Some("{keyword}") };
 
 /// Why it failed or was cancelled, as the stores have it.
 fn cause(outcome: &Outcome) -> Option<&'static str> {

@@ -56,6 +56,18 @@ pub struct Stored {
     pub state: State,
 }
 
+impl Stored {
+    /// The person whom it is for or has reached, as far as that is known.
+    pub fn recipient(&self) -> Option<RecipientId> {
+        let known = match &self.state {
+            State::Waiting(send) => send.to.recipient().cloned(),
+            State::Ended { outcome: Outcome::Sent { recipient, .. }, .. } => recipient.clone(),
+            State::Ended { .. } => None,
+        };
+        known.or_else(|| self.id.key.of_person())
+    }
+}
+
 /// The state of a stored send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {

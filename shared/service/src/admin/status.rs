@@ -1,7 +1,8 @@
 //! What accounts are doing, as programs read it. What the figures mean, [`Overview`] says.
 
 use serde::Serialize;
-use spillway_core::id::AccountId;
+use spillway_core::campaign::{Period, Phase};
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::load::ByHour;
 use spillway_core::send::Lane;
 use spillway_core::status::{Condition, State};
@@ -40,6 +41,8 @@ pub struct AccountStatus {
     pub next_at: Option<Timestamp>,
     /// Every condition that applies, the worst first.
     pub conditions: Vec<ConditionView>,
+    /// Campaigns that have not begun yet, or are over.
+    pub outside: Vec<OutsideView>,
     /// Its tier.
     pub tier: u8,
     /// The time zone of its day.
@@ -91,6 +94,18 @@ pub struct ConditionView {
     /// The instant when that happens.
     #[serde(serialize_with = "optional")]
     pub next_at: Option<Timestamp>,
+}
+
+/// A campaign that matches nothing now because of its start or end.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutsideView {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// scheduled or ended.
+    pub state: &'static str,
+    /// The instant when it begins or has ended.
+    #[serde(serialize_with = "instant")]
+    pub at: Timestamp,
 }
 
 /// A quota of an account.
@@ -150,6 +165,16 @@ impl From<&Condition> for ConditionView {
     }
 }
 
+impl From<&(CampaignId, Period, Phase)> for OutsideView {
+    fn from((campaign, period, phase): &(CampaignId, Period, Phase)) -> Self {
+        let (state, at) = match phase {
+            Phase::Over => ("ended", period.ends_at),
+            Phase::Before | Phase::Open => ("scheduled", period.begins_at),
+        };
+        Self { campaign: campaign.clone(), state, at }
+    }
+}
+
 impl From<&Overview> for AccountStatus {
     fn from(overview: &Overview) -> Self {
         let first = overview.worst();
@@ -168,6 +193,7 @@ impl From<&Overview> for AccountStatus {
             next: first.map(|first| first.next.to_string()).unwrap_or_default(),
             next_at: first.and_then(|first| first.next.at()),
             conditions: overview.conditions.iter().map(ConditionView::from).collect(),
+            outside: overview.outside.iter().map(OutsideView::from).collect(),
             tier: overview.tier.into(),
             time_zone: overview.time_zone.to_string(),
             profile: overview.profile.clone(),

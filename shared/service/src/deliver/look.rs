@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use spillway_core::once::OncePer;
 use spillway_core::send::{Address, FailReason, Outcome, PendingSend, Stage, Step};
 use spillway_core::time::Timestamp;
 use spillway_core::unknown::{
@@ -155,7 +156,12 @@ impl Deliver {
                 text: message.text.as_deref(),
             })
             .collect();
-        Reading::of(attempt, &listed, conversation.is_whole, &fill_all(campaign, send))
+        let texts = fill_all(campaign, send);
+        match Reading::of(attempt, &listed, conversation.is_whole, &texts) {
+            // Their DM for another comment may have the same text.
+            Reading::Found(_) if campaign.once_per == OncePer::Comment => Reading::Nothing,
+            reading => reading,
+        }
     }
 
     async fn record_look(

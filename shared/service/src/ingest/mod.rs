@@ -23,7 +23,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use spillway_core::campaign::Overflow;
-use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, MediaId, OnceKey, RecipientId, SendId};
 use spillway_core::once::{Answers, is_forgotten};
 use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{
@@ -622,8 +622,11 @@ impl Ingest {
                 counts.own += 1;
                 continue;
             }
-            let media = comment.all_media();
-            let Some(found) = account.campaigns.matching(&comment.candidate(&media)) else {
+            // A picture of an album counts as the album, an ad as the post that it was made from.
+            let of = comment.original_media.as_ref().or(comment.media.as_ref());
+            let album = of.and_then(|media| account.albums.album_of(media)).cloned();
+            let media: Vec<&MediaId> = comment.all_media().into_iter().chain(&album).collect();
+            let Some(found) = account.campaigns.matching(&comment.candidate(&media, now)) else {
                 unwanted.push(comment);
                 continue;
             };
@@ -632,17 +635,22 @@ impl Ingest {
                 counts.duplicate += 1;
                 continue;
             }
+            if !found.outranked.is_empty() {
+                self.meter.count(Metric::Outranked, found.outranked.len());
+                let (campaign, comment) = (&found.campaign.id, &comment.id);
+                for outranked in &found.outranked {
+                    info!(account = %account.id, %comment, %campaign, %outranked, "another campaign answers it");
+                }
+            }
             let (class, window) = match comment.kind {
                 CommentKind::Comment => (Class::PRIVATE_REPLY, REPLY_WINDOW),
                 CommentKind::Live => (Class::LIVE_REPLY, LIVE_REPLY_WINDOW),
             };
-            // `entry.time` is when Meta sent the notification. A time in the future is none.
-            let written_at = comment.notified_at.unwrap_or(now).min(now);
+            let written_at = comment.written_at(now);
             let (author, username) =
                 comment.from.map_or((None, None), |from| (from.id, from.username));
             let asking = comment.id.clone();
-            // Under an ad, the post that it was made from.
-            let media = comment.original_media.or(comment.media);
+            let media = album.or(comment.original_media).or(comment.media);
             let send = PendingSend {
                 id: SendId { account: account.id.clone(), key: OnceKey::comment(&comment.id) },
                 class,

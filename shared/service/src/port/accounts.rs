@@ -3,6 +3,7 @@
 use super::{Read, StoreError};
 use crate::account::{Account, SealedToken};
 use async_trait::async_trait;
+use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Running};
 use spillway_core::id::{AccountId, CampaignId};
@@ -30,8 +31,9 @@ pub trait Accounts: Send + Sync {
 #[async_trait]
 pub trait AccountChanges: Send + Sync {
     /// Connects an account, or replaces the limits and the token of a connected one. Its campaigns
-    /// are added or replaced; one that is paused stays paused. They are written before the
-    /// account, so that no comment finds an account without them. Repeating it is safe.
+    /// are added or replaced, and have their places in this order; one that is paused stays paused.
+    /// They are written before the account, so that no comment finds an account without them.
+    /// Repeating it is safe.
     async fn connect(
         &self,
         account: &AccountId,
@@ -43,15 +45,13 @@ pub trait AccountChanges: Send + Sync {
     /// Changes the limits of a connected account. Returns `false` if it is not connected.
     async fn set_rules(&self, account: &AccountId, rules: &Rules) -> Result<bool, StoreError>;
 
-    /// Adds or replaces the campaigns `put`, and deletes those `removed`, whose waiting sends are
-    /// cancelled when their slots come. Returns `false` if the account is not connected. A campaign
-    /// and the account's revision change together. After an error some may be changed; repeating
-    /// it is safe.
+    /// Changes the campaigns of an account. Returns `false` if it is not connected. A campaign and
+    /// the account's revision change together. After an error some may be changed; repeating it is
+    /// safe.
     async fn change_campaigns(
         &self,
         account: &AccountId,
-        put: &[Campaign],
-        removed: &[CampaignId],
+        changes: &CampaignChanges<'_>,
     ) -> Result<bool, StoreError>;
 
     /// Pauses or resumes a campaign. Returns `false` if the account has no such campaign.
@@ -62,11 +62,27 @@ pub trait AccountChanges: Send + Sync {
         running: Running,
     ) -> Result<bool, StoreError>;
 
+    /// Replaces what is known of the account's albums. Returns `false` if it is not connected.
+    /// Connecting it again forgets them.
+    async fn set_albums(&self, account: &AccountId, albums: &Albums) -> Result<bool, StoreError>;
+
     /// Makes the stored settings of an account known to all that decide by them, which every
     /// change does at its end. Without it they are known within
     /// [`REMEMBERED`](crate::account_cache::REMEMBERED). Does nothing if the account is not
     /// connected.
     async fn announce(&self, account: &AccountId) -> Result<(), StoreError>;
+}
+
+/// Changes of an account's campaigns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CampaignChanges<'a> {
+    /// To be added, or to replace those of the same id.
+    pub put: &'a [Campaign],
+    /// To be deleted. Their waiting sends are cancelled when their slots come.
+    pub removed: &'a [CampaignId],
+    /// The campaigns that there are then, in the order in which they are asked. If it is empty,
+    /// each keeps its place, and new ones come last.
+    pub order: &'a [CampaignId],
 }
 
 /// The tokens of accounts, and when they end.

@@ -135,6 +135,15 @@ pub trait AccountGraph: Send + Sync {
         timeout: Duration,
     ) -> Result<Answered<graph::Page<MediaItem>>, CallError>;
 
+    /// Returns the media that a media consists of: none, unless it is an album.
+    async fn pictures(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        media: &MediaId,
+        timeout: Duration,
+    ) -> Result<Answered<Vec<MediaId>>, CallError>;
+
     /// Returns a page of a media's comments.
     async fn comments(
         &self,

@@ -15,7 +15,7 @@ mod removal;
 mod sends;
 mod upkeep;
 
-pub use self::accounts::{AccountChanges, Accounts, KeptToken, NextToken, Tokens};
+pub use self::accounts::{AccountChanges, Accounts, CampaignChanges, KeptToken, NextToken, Tokens};
 pub use self::budgets::{AppBudgets, Budgets, Cursors, Moved};
 pub use self::echoes::EchoWatches;
 pub use self::graph::{AccountGraph, Graph};

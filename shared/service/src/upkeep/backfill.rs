@@ -102,7 +102,11 @@ impl Upkeeper {
         Ok(if upkeep.backfill.is_some() { Next::Soon } else { Next::Check })
     }
 
-    async fn may_read(&self, account: &Account, backfill: &Backfill) -> Result<bool, StoreError> {
+    pub(super) async fn may_read(
+        &self,
+        account: &Account,
+        backfill: &Backfill,
+    ) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let (budget, cursor) =
             futures::try_join!(self.budgets.load(&account.id), self.cursors.load(&account.id))?;

@@ -10,6 +10,7 @@
 //! visit begins by moving this instant on, on the condition of the old one. So one run has an
 //! account, and an account whose visit died is due again in ten minutes.
 
+mod albums;
 mod backfill;
 mod caller;
 mod examine;
@@ -44,8 +45,8 @@ use crate::gateway::read::{Ends, IfDead};
 use crate::limiter::AnswerDetails;
 use crate::metrics::{Meter, Metric};
 use crate::port::{
-    AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken, MaintenanceRecord,
-    MaintenanceSchedule, StoreError, Tokens,
+    AccountChanges, AccountGraph, Backlogs, Budgets, Cursors, Journal, KeptToken,
+    MaintenanceRecord, MaintenanceSchedule, StoreError, Tokens,
 };
 
 /// Accounts visited at a time.
@@ -71,6 +72,8 @@ pub struct Upkeeper {
     pub backlogs: Arc<dyn Backlogs>,
     /// Lists the accounts, and what is known of each.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
+    /// Changes what is known of their albums.
+    pub changes: Arc<dyn AccountChanges>,
     /// Their tokens.
     pub tokens: Arc<dyn Tokens>,
     /// Removes accounts at their owners' request.
@@ -240,6 +243,7 @@ impl Upkeeper {
             return Ok(next);
         }
         next = next.and(self.keep_subscription(&caller, record, life, upkeep).await?);
+        next = next.and(self.read_albums(&caller, upkeep).await?);
         self.listen(account, record, life, upkeep).await;
         // A comment may be listed without its author's id. By its name the account knows its own,
         // which it must not answer.

@@ -184,7 +184,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keywords",
         "keyword",
-        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
+        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
     ),
     (
         "keywords = [\"guide\", \"guía\"]",
@@ -215,7 +215,37 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "deadline = \"9d\"",
-        "line 20: `deadline` is not known here. There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
+        "line 20: `deadline` is not known here. There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
+    ),
+    (
+        "except = [\"spam\"]",
+        "once_for = \"500d\"",
+        "line 20: campaign `guide`: `once_for` is from 1d to 400d",
+    ),
+    (
+        "except = [\"spam\"]",
+        "once_for = 5",
+        "line 20: `once_for` is 5: write a text in quotes, such as \"90d\"",
+    ),
+    (
+        "except = [\"spam\"]",
+        "once_per = \"person\"",
+        "line 20: `once_per` is \"person\": write \"post\", \"comment\" or \"campaign\"",
+    ),
+    (
+        "except = [\"spam\"]",
+        "starts = \"soon\"",
+        "line 20: `soon` is not a date or a time: write `2026-12-01`, or `2026-12-01T09:00`",
+    ),
+    (
+        "except = [\"spam\"]",
+        "ends = 7",
+        "line 20: `ends` is 7: write a date such as 2026-12-01, or a time such as 2026-12-01T09:00",
+    ),
+    (
+        "except = [\"spam\"]",
+        "starts = \"2026-12-24\"\nends = \"2026-12-01\"",
+        "line 21: campaign `guide` ends before it starts: move `starts` or `ends`",
     ),
     (
         "except = [\"spam\"]",

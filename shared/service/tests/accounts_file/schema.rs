@@ -31,6 +31,8 @@ keywords = ["guide"]
 matching = "exact"
 except = ["spam"]
 media = ["17900000000000001"]
+starts = "2026-12-01"
+ends = "2026-12-24T18:00"
 overflow = "newest_first"
 messages = ["Hi {username|there}!"]
 public_replies = ["Sent, {username|you}!", "Look at your messages"]
@@ -43,7 +45,8 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 25] = [
+const BEYOND: [&str; 26] = [
+    "ends before it starts",
     "contains the exception",
     "there are two profiles",
     "there is no profile",
@@ -172,6 +175,8 @@ fn is_a(value: &Value, name: &str) -> bool {
     }
 }
 
+const MOMENT_OR_NONE: &str = "^(none|[0-9]{4}-[0-9]{2}-[0-9]{2}.*)$";
+
 fn matches(pattern: &str, text: &str) -> bool {
     let digits = |text: &str, counts: std::ops::RangeInclusive<usize>| {
         counts.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -188,11 +193,12 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^[0-9]{2}:[0-9]{2}$" => text
             .split_once(':')
             .is_some_and(|(hour, minute)| digits(hour, 2..=2) && digits(minute, 2..=2)),
-        "^(none|[0-9]{4}-[0-9]{2}-[0-9]{2}.*)$" => {
+        MOMENT_OR_NONE => {
             let day = text.get(..10).unwrap_or_default();
             let is_number = |(part, long): (&str, usize)| digits(part, long..=long);
             text == "none" || day.split('-').zip([4, 2, 2]).all(is_number)
         }
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}.*$" => text != "none" && matches(MOMENT_OR_NONE, text),
         other => panic!("pattern `{other}` is not known here"),
     }
 }

@@ -605,3 +605,35 @@ fn neither_a_quiet_night_nor_a_webhook_on_its_way_is_silence() {
         assert!(!state.told.iter().any(|event| matches!(event, Event::Silent { .. })));
     }
 }
+
+#[test]
+fn each_media_of_a_campaign_is_asked_once_whether_it_is_an_album() {
+    let world = World::new();
+    let campaign = serde_json::json!({ "id": "c", "media": ["30", "40"], "messages": ["Hi"] });
+    world.state().campaigns = vec![serde_json::from_value(campaign).unwrap()];
+    world.state().pictures.insert("30".into(), vec!["31".into(), "32".into()]);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("pictures", 1), ("pictures", 1)]);
+    {
+        let state = world.state();
+        assert_eq!(state.albums.album_of(&"32".into()), Some(&"30".into()));
+        assert!(!state.albums.knows(&"40".into()));
+        assert_eq!(state.due(), Some(START), "its comments are to be read");
+    }
+    // A minute later every process knows the album: what came before is read.
+    world.pass(HOUR / 60);
+    world.state().comments = vec![START - HOUR / 2, START - HOUR / 4];
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("comments", 1)]);
+    assert_eq!(world.state().taken.len(), 2);
+
+    // A week later the album is asked again, and the other one never.
+    world.state().record_mut().upkeep.checked_at = Some(START + 8 * DAY);
+    world.state().record_mut().last_seen = Some(START + 8 * DAY);
+    world.pass(8 * DAY);
+    world.state().pictures.insert("30".into(), vec!["32".into()]);
+    world.run();
+    let calls = world.calls();
+    assert_eq!(calls.iter().filter(|(call, _)| *call == "pictures").count(), 1, "{calls:?}");
+    assert_eq!(world.state().albums.album_of(&"31".into()), None);
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use spillway_core::albums::Albums;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
@@ -35,7 +36,8 @@ use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::owner::Owners;
 use spillway_service::port::{
-    AccountChanges, AccountGraph, Accounts, KeptToken, MaintenanceRecord, Read, StoreError,
+    AccountChanges, AccountGraph, Accounts, CampaignChanges, KeptToken, MaintenanceRecord, Read,
+    StoreError,
 };
 use spillway_service::upkeep::{Intake, Kept, Upkeeper, VISIT};
 
@@ -106,6 +108,12 @@ pub(crate) struct State {
     pub(crate) call_takes: Duration,
     /// How many more things a process may ask for before it dies; nothing where it lives.
     pub(crate) asks_left: Option<u32>,
+    /// The account's campaigns.
+    pub(crate) campaigns: Vec<Campaign>,
+    /// The pictures of its albums, as Meta tells them.
+    pub(crate) pictures: BTreeMap<MediaId, Vec<MediaId>>,
+    /// The same as they are stored.
+    pub(crate) albums: Albums,
 }
 
 impl State {
@@ -265,6 +273,9 @@ impl World {
             taken: BTreeSet::new(),
             call_takes: Duration::ZERO,
             asks_left: None,
+            campaigns: Vec::new(),
+            pictures: BTreeMap::new(),
+            albums: Albums::default(),
         };
         Arc::new(Self { requests: AtomicU64::new(0), state: Mutex::new(state) })
     }
@@ -368,6 +379,7 @@ impl World {
             cursors: ports.clone(),
             backlogs: ports.clone(),
             maintenance: ports.clone(),
+            changes: self.clone(),
             tokens: ports.clone(),
             remover: self.remover(),
             journal: ports.clone(),
@@ -454,9 +466,10 @@ impl Accounts for World {
             id: account.clone(),
             revision,
             rules: state.rules.clone(),
-            campaigns: Campaigns::default(),
+            campaigns: Campaigns::new(state.campaigns.iter().cloned()),
             token: state.kept().token.clone(),
             forgotten: Default::default(),
+            albums: state.albums.clone(),
         }))
     }
 
@@ -499,8 +512,7 @@ impl AccountChanges for World {
     async fn change_campaigns(
         &self,
         _: &AccountId,
-        _: &[Campaign],
-        _: &[CampaignId],
+        _: &CampaignChanges<'_>,
     ) -> Result<bool, StoreError> {
         Ok(false)
     }
@@ -512,6 +524,15 @@ impl AccountChanges for World {
         _: Running,
     ) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    async fn set_albums(&self, _: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
+        self.request("set the albums", |state| {
+            state.revise();
+            state.albums = albums.clone();
+            true
+        })
+        .await
     }
 
     async fn announce(&self, _: &AccountId) -> Result<(), StoreError> {
@@ -626,6 +647,18 @@ impl AccountGraph for World {
         let comments = Some(self.state().comments.len() as u64);
         let media = MediaItem { id: MediaId::new("179"), created_at: None, comments };
         self.answer("media", token, Page { items: vec![media], next: None }).await
+    }
+
+    async fn pictures(
+        &self,
+        _: &AccountId,
+        token: &SealedToken,
+        media: &MediaId,
+        _: Duration,
+    ) -> Result<Answered<Vec<MediaId>>, CallError> {
+        self.survive().await;
+        let pictures = self.state().pictures.get(media).cloned().unwrap_or_default();
+        self.answer("pictures", token, pictures).await
     }
 
     async fn comments(

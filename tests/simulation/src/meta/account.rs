@@ -34,6 +34,8 @@ pub(crate) enum Keep {
     Media,
     /// A page of a media's comments, behind another one.
     Comments(MediaId, Option<String>),
+    /// The pictures of a media.
+    Pictures,
 }
 
 /// What an answer tells.
@@ -49,6 +51,8 @@ pub(crate) enum Told {
     Media(Page<MediaItem>),
     /// Comments.
     Comments(Page<CommentItem>),
+    /// Pictures of a media: none is an album.
+    Pictures,
     /// A conversation, if there is one.
     Conversation(Option<Conversation>),
 }
@@ -323,6 +327,7 @@ impl World {
                 known.subscribed.push(now);
                 Told::Nothing
             }
+            Keep::Pictures => Told::Pictures,
             Keep::Media => Told::Media(known.media(now)),
             Keep::Comments(media, after) => {
                 let (ids, next) = known.page(media, after.as_deref(), now)?;

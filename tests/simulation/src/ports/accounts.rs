@@ -1,12 +1,13 @@
 //! Accounts.
 
 use async_trait::async_trait;
+use spillway_core::albums::Albums;
 use spillway_core::budget::{GrantId, Revision};
 use spillway_core::campaign::{Campaign, Campaigns, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
-use spillway_service::port::{AccountChanges, Accounts, Read, StoreError};
+use spillway_service::port::{AccountChanges, Accounts, CampaignChanges, Read, StoreError};
 
 use crate::host::Host;
 use crate::meta::first_token;
@@ -74,12 +75,13 @@ impl AccountChanges for Host {
     async fn change_campaigns(
         &self,
         account: &AccountId,
-        put: &[Campaign],
-        removed: &[CampaignId],
+        changes: &CampaignChanges<'_>,
     ) -> Result<bool, StoreError> {
+        let CampaignChanges { put, removed, order } = *changes;
         let change = |of: &mut Settings| {
             put.iter().for_each(|campaign| of.put(campaign));
             removed.iter().for_each(|campaign| of.remove(campaign));
+            of.reorder(order);
             true
         };
         self.revise(account, change).await
@@ -92,6 +94,14 @@ impl AccountChanges for Host {
         running: Running,
     ) -> Result<bool, StoreError> {
         self.revise(account, |of| of.set_running(campaign, running)).await
+    }
+
+    async fn set_albums(&self, account: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
+        let set = |of: &mut Settings| {
+            of.albums.clone_from(albums);
+            true
+        };
+        self.revise(account, set).await
     }
 
     async fn announce(&self, account: &AccountId) -> Result<(), StoreError> {
@@ -163,10 +173,13 @@ impl World {
         let was_connected = self.is_connected(account);
         self.set(account, false, |of| {
             of.rules.clone_from(rules);
+            of.albums = Albums::default();
             if !was_connected {
                 of.campaigns.clear();
             }
             campaigns.iter().for_each(|campaign| of.put(campaign));
+            let order: Vec<_> = campaigns.iter().map(|campaign| campaign.id.clone()).collect();
+            of.reorder(&order);
             true
         });
     }
@@ -200,7 +213,9 @@ impl World {
         let mut account = plan.account(as_of);
         if let Some(settings) = self.settings.at(&plan.id, as_of) {
             account.rules = settings.rules.clone();
-            account.campaigns = Campaigns::as_they_run(settings.campaigns.iter().cloned());
+            account.albums = settings.albums.clone();
+            let campaigns = Campaigns::as_they_run(settings.campaigns.iter().cloned());
+            account.campaigns = campaigns.in_zone(&settings.rules.terms().time_zone);
         }
         let kept = &self.tables.kept;
         if kept.tokens.contains_key(&plan.id) {

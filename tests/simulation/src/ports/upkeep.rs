@@ -112,6 +112,17 @@ impl AccountGraph for Host {
         self.keep(account, token, Keep::Media, timeout, media).await
     }
 
+    async fn pictures(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        _: &MediaId,
+        timeout: Duration,
+    ) -> Result<Answered<Vec<MediaId>>, CallError> {
+        let pictures = |told| matches!(told, Told::Pictures).then(Vec::new);
+        self.keep(account, token, Keep::Pictures, timeout, pictures).await
+    }
+
     async fn comments(
         &self,
         account: &AccountId,

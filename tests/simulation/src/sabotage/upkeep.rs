@@ -206,6 +206,16 @@ impl AccountGraph for Sabotaged {
         self.host.media(account, token, timeout).await
     }
 
+    async fn pictures(
+        &self,
+        account: &AccountId,
+        token: &SealedToken,
+        media: &MediaId,
+        timeout: Duration,
+    ) -> Result<Answered<Vec<MediaId>>, CallError> {
+        self.host.pictures(account, token, media, timeout).await
+    }
+
     async fn comments(
         &self,
         account: &AccountId,

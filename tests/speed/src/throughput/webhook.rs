@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, json};
 use spillway_core::campaign::Campaigns;
+use spillway_core::time::Timestamp;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_meta::signature::{AppSecrets, sign};
 use spillway_meta::webhook::{Event, parse};
@@ -54,7 +55,8 @@ pub(super) fn measure(comments: usize, runs: usize, quotas: &QuotaOptions) -> Re
         let delivery = parse(&body).ok()?;
         let matched = |event: &&Event| match event {
             Event::Comment(comment) => {
-                campaigns.matching(&comment.candidate(&comment.all_media())).is_some()
+                let media = comment.all_media();
+                campaigns.matching(&comment.candidate(&media, Timestamp::NEVER)).is_some()
             }
             Event::Echo(_) | Event::Other { .. } => false,
         };
