@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use spillway_core::campaign::Campaign;
 use spillway_graph::{Action, Fault, FaultKind};
+use spillway_service::port::CampaignChanges;
 
 use crate::harness::{CREATOR, Said, World, all_said, careful, quotas, said};
 
@@ -28,7 +29,8 @@ impl World {
         let campaign: Campaign = serde_json::from_value(campaign).unwrap();
         campaign.check().unwrap();
         let changes = &self.outside.changes;
-        assert!(changes.change_campaigns(&CREATOR.into(), &[campaign], &[]).await.unwrap());
+        let put = CampaignChanges { put: &[campaign], ..CampaignChanges::default() };
+        assert!(changes.change_campaigns(&CREATOR.into(), &put).await.unwrap());
         changes.announce(&CREATOR.into()).await.unwrap();
     }
 

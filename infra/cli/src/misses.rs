@@ -104,6 +104,8 @@ fn said(excluded: Excluded, exception: Option<&str>) -> String {
         (Excluded::NoKeyword, _) => "no keyword is near".into(),
         (Excluded::Almost, _) => "almost the keyword".into(),
         (Excluded::Paused, _) => "the campaign is paused".into(),
+        (Excluded::NotBegun, _) => "the campaign has not begun".into(),
+        (Excluded::Over, _) => "the campaign is over".into(),
         (Excluded::OtherMedia, _) => "on other media".into(),
         (Excluded::Reply, _) => "below another comment".into(),
         (Excluded::Exception, Some(word)) => format!("the exception «{word}»"),

@@ -206,7 +206,7 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
         let candidate = Candidate { text: &new.text, media: Some(&media), is_reply: false, at };
         let view = MatchView::of(&connected.campaigns, &candidate);
         match view.campaign {
-            Some(campaign) => format!("{person} has had the DM of campaign {campaign}"),
+            Some(campaign) => format!("campaign {campaign} has a DM for {person} already"),
             None => view.why,
         }
     });

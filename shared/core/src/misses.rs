@@ -85,6 +85,10 @@ pub enum Excluded {
     Almost,
     /// The campaign is paused.
     Paused,
+    /// The campaign has not begun.
+    NotBegun,
+    /// The campaign is over.
+    Over,
     /// The campaign is for other media.
     OtherMedia,
     /// The comment is below another one.
@@ -131,6 +135,8 @@ impl MissKind {
         let (excluded, exception) = match near {
             Near::Almost(_) => (Excluded::Almost, None),
             Near::But(But::Paused) => (Excluded::Paused, None),
+            Near::But(But::NotBegun(_)) => (Excluded::NotBegun, None),
+            Near::But(But::Over(_)) => (Excluded::Over, None),
             Near::But(But::OtherMedia) => (Excluded::OtherMedia, None),
             Near::But(But::Reply) => (Excluded::Reply, None),
             Near::But(But::Exception(word)) => (Excluded::Exception, Some(word.to_owned())),
@@ -387,7 +393,8 @@ mod tests {
         ]));
         let elsewhere = [&MediaId::from("2")];
         let of = |text: &str, is_reply| {
-            let candidate = Candidate { text, media: Some(&elsewhere), is_reply };
+            let candidate =
+                Candidate { text, media: Some(&elsewhere), is_reply, at: Timestamp::EPOCH };
             let kind = MissKind::of(&campaigns, &candidate, &Comment::new(text));
             let MissKind { campaign, keyword, excluded, exception } = kind;
             let campaign = campaign.map_or("-".to_owned(), |id| id.to_string());

@@ -159,7 +159,7 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Deliveries,
         Self::Accepted,
         Self::Matched,

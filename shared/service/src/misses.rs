@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, MediaId};
 use spillway_core::keyword::Comment;
 use spillway_core::misses::{self, Day, MissDay, MissKind, Sample, SampleText, Slot, Tally};
 use spillway_core::time::Timestamp;
@@ -130,8 +130,10 @@ impl MissCounter {
             tally.count(MissKind::OTHER, rest.len() as u64);
         }
         for event in looked_at {
-            let media = event.all_media();
-            let candidate = event.candidate(&media);
+            let of = event.original_media.as_ref().or(event.media.as_ref());
+            let album = of.and_then(|media| account.albums.album_of(media));
+            let media: Vec<&MediaId> = event.all_media().into_iter().chain(album).collect();
+            let candidate = event.candidate(&media, now);
             let comment = Comment::new(candidate.text);
             let kind = tally.count(MissKind::of(&account.campaigns, &candidate, &comment), 1);
             if self.samples == MissSamples::Kept && !comment.folded().is_empty() {

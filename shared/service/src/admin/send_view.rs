@@ -188,6 +188,8 @@ impl SendHistory {
     pub fn with_text(self, campaign: Option<&Campaign>, step: CampaignStep) -> Self {
         let texts = campaign.map_or(&[][..], |campaign| match step {
             CampaignStep::Opening => &campaign.messages,
+            CampaignStep::PublicReply => &campaign.public_replies,
+            CampaignStep::PublicFallback => &campaign.public_fallback,
         });
         let nth = match (self.send.variant, texts) {
             (Some(variant), _) => usize::try_from(variant).ok().and_then(|nth| nth.checked_sub(1)),
