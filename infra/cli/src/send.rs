@@ -34,7 +34,8 @@ Example:
   spillway send show 17841400000000001/17890000000000001
 
 The id is account/comment, or account/key as in the field `send` of the logs. A comment that has no key of
-its own is looked for among all sends. Entries are kept for ten days. The text of a DM is stored nowhere: what is
+its own is looked for among all sends. Entries are kept for ten days,
+a person's first one for the campaign's `once_for`. The text of a DM is stored nowhere: what is
 shown is the campaign's text of this variant as it is now, with {username} and {keyword} in their places, since
 what was sent there is deleted when the send ends. Which variant it is, is chosen with the call.")]
     Show {
@@ -139,7 +140,7 @@ Examples:
   spillway send cancel 17841400000000001 --campaign guide
 
 A send whose call may be under way is left alone: it ends within two minutes. A cancelled send cannot be
-repeated, and its comment is known for ten days, so it gets no other DM.")]
+repeated, and its person counts as answered for as long as the campaign's `once_per` and `once_for` say.")]
 pub(crate) struct CancelOptions {
     /// Sends (account/comment), or an account: all that wait for it
     #[arg(required = true, value_name = "SEND|ACCOUNT", value_parser = target)]

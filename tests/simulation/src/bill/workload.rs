@@ -284,11 +284,11 @@ const ALARMS: f64 = 26.0;
 const METRICS: f64 = 37.0;
 
 /// What is taken and not counted, for each DM: at most 1 KB of logs; 1.5 KB to Meta, with what TLS
-/// adds; an entry of 400 bytes for ten days.
+/// adds; an entry of 400 bytes for ninety days, as long as a person is remembered by default.
 pub(super) const BESIDE: Usage = Usage {
     write_units: 0.0,
     read_units: 0.0,
-    stored_gb_months: 400.0 / GB * 10.0 / MONTH,
+    stored_gb_months: 400.0 / GB * 90.0 / MONTH,
     queue_requests: 0.0,
     fair_requests: 0.0,
     invocations: 0.0,

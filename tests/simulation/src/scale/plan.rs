@@ -310,6 +310,7 @@ fn campaign() -> Campaign {
     let campaign = serde_json::json!({
         "id": "guide",
         "keywords": ["guide"],
+        "once_per": "comment",
         "messages": ["Hi {username|there}! Here is the guide.", "Hello {username|you}, the guide:"],
     });
     serde_json::from_value(campaign).expect("a campaign")
