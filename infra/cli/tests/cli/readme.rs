@@ -157,7 +157,8 @@ fn whoever_follows_the_readme_sees_a_dm_go_out() {
         command.trim().split("\n\n").next().unwrap().to_owned()
     };
     let posted: Value = serde_json::from_str(&terminal.run(&printed("Post a comment:"))).unwrap();
-    assert_eq!(posted["send"]["send"], "17841400000000001/17890000000000001", "{posted}");
+    let person = posted["person"].as_str().unwrap_or_else(|| panic!("{posted}"));
+    assert_eq!(posted["send"]["send"], format!("17841400000000001/p.{person}"), "{posted}");
     let look = &printed("See what became of all comments:");
     let is_sent = (0..LOOKS).any(|_| {
         std::thread::sleep(LOOK_AFTER);

@@ -45,7 +45,8 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 26] = [
+const BEYOND: [&str; 27] = [
+    "is from 1d to 400d",
     "ends before it starts",
     "contains the exception",
     "there are two profiles",
@@ -154,8 +155,8 @@ fn check(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             "minItems" | "minLength" => count >= bound(),
             "maxItems" | "maxLength" => count <= bound(),
             "uniqueItems" => (1..items.len()).all(|at| !items[..at].contains(&items[at])),
-            "minimum" => value.as_i64().is_none_or(|number| number >= bound() as i64),
-            "maximum" => value.as_i64().is_none_or(|number| number <= bound() as i64),
+            "minimum" => value.as_f64().is_none_or(|number| number >= bound() as f64),
+            "maximum" => value.as_f64().is_none_or(|number| number <= bound() as f64),
             "pattern" => value.as_str().is_none_or(|text| matches(rule.as_str().unwrap(), text)),
             other => panic!("`{other}` is not known here"),
         };
@@ -170,6 +171,7 @@ fn is_a(value: &Value, name: &str) -> bool {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
         "null" => value.is_null(),
         other => panic!("type `{other}` is not known here"),
     }
