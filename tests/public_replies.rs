@@ -186,7 +186,7 @@ async fn who_is_too_late_gets_the_fallback_after_the_dm_has_expired() {
     world.observe_at(made_at, &all);
     assert_eq!(world.post(&crate::harness::body(made_at.as_secs(), &all)).await, 200);
     world.settle().await;
-    let mut expired = 0;
+    let (mut expired, mut late) = (0, 0);
     for (said, n) in all.iter().zip(1..) {
         let state = world.state_of(said).await;
         let replies = world.said_under(said);
@@ -194,9 +194,13 @@ async fn who_is_too_late_gets_the_fallback_after_the_dm_has_expired() {
             expired += 1;
             assert_eq!(replies, [format!("viewer.{n}, please write me")]);
         } else {
-            assert_eq!((&*state, replies), ("sent", vec![format!("Sent, viewer.{n}!")]));
+            assert_eq!(state, "sent");
+            // Once the day's DMs are sent, release looks once an hour, when a reply is too late.
+            late += usize::from(replies.is_empty());
+            assert!(replies.is_empty() || replies == [format!("Sent, viewer.{n}!")], "{replies:?}");
         }
     }
+    assert!(late <= 1, "{late}");
     assert!(expired > 5, "{expired}");
     world.over(20).await;
 }

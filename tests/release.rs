@@ -9,7 +9,7 @@ use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::message::Values;
 use spillway_core::once::Answers;
-use spillway_core::send::{Outcome, PendingSend, Stage, StandIn, Step};
+use spillway_core::send::{Address, Outcome, PendingSend, Stage, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_graph::CallRecord;
 use spillway_local::stack::queues;
@@ -112,8 +112,11 @@ async fn parked_sends_come_back_by_their_deadlines() {
     world.settle().await;
     world.over(70).await;
     world.each_got_one_dm(&all).await;
-    let comment = |send: PendingSend| CommentId::new(send.id.key.as_str());
-    let order: Vec<_> = parked.into_iter().map(|(_, send)| comment(send)).collect();
+    let comment = |send: PendingSend| match send.to {
+        Address::Comment { id, .. } => id,
+        Address::Person(person) => panic!("{person} has not commented"),
+    };
+    let order: Vec<CommentId> = parked.into_iter().map(|(_, send)| comment(send)).collect();
     let dms = world.dms().into_iter().map(|(comment, _)| comment);
     let came: Vec<_> = dms.filter(|comment| order.contains(comment)).collect();
     assert_eq!(came, order);

@@ -70,7 +70,7 @@ async fn an_echo_of_what_is_known_costs_no_write_and_starts_nothing() {
         serde_json::json!({ "object": "instagram", "entry": [entry] }).to_string()
     };
     let stamp = message.metadata.as_deref();
-    assert_eq!(stamp, Some(&*format!("spillway:{}#0", said(1).id)));
+    assert_eq!(stamp, Some(&*format!("spillway:{}#1", said(1).send().key)));
     let before = world.stack.faults.calls();
     for metadata in [stamp, None, Some("spillway:"), Some("spillway:404"), Some("another tool's")] {
         assert_eq!(world.post(echo(metadata).as_bytes()).await, 200, "{metadata:?}");
