@@ -326,7 +326,7 @@ async fn a_backfill_that_is_asked_for_reads_page_after_page_and_gives_exact_dead
     world.outside.maintenance.ask(&account, &UpkeepRequest::Backfill, START).await.unwrap();
     world.pass(QUARTER + MINUTE).await;
     let waiting = world.waiting(CREATOR).await;
-    let (_, send) = waiting.iter().find(|(_, send)| send.id.key.as_str() == last_day.id).unwrap();
+    let (_, send) = waiting.iter().find(|(_, send)| send.id == last_day.send()).unwrap();
     assert_eq!(send.deadline, made_at + BACKFILL_MAX);
     world.pass(12 * HOUR).await;
     let all: Vec<Said> = many.into_iter().chain([last_day]).collect();
