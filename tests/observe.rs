@@ -336,10 +336,11 @@ impl Trouble {
 }
 
 /// An end of a send, as its last line tells it.
-const ENDS: [&str; 4] = [
+const ENDS: [&str; 5] = [
     "sent",
     "sent: an earlier attempt had arrived",
-    "sent: the conversation has it",
+    "sent: a read shows it",
+    "sent: its echo has come",
     "ended without being sent",
 ];
 
@@ -433,5 +434,6 @@ async fn every_metric_is_written_once_there_is_cause() {
         assert!(expected.remove(outage), "{outage}");
     }
     assert!(expected.remove("PublicReplies"), "no campaign makes any here");
+    assert!(expected.remove("Outranked"), "no campaigns compete here");
     assert_eq!(written, expected);
 }

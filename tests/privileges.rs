@@ -15,7 +15,7 @@ use spillway_sqs::NewMessage;
 
 use spillway_service::port::{UpkeepRequest, UpkeepRequests};
 
-use crate::harness::{CREATOR, START, World, all_said, quotas, said};
+use crate::harness::{CREATOR, START, Said, World, all_said, quotas, said};
 use crate::template::{resource, template};
 
 /// A permission of a function's role, or a call that needs it.
@@ -246,6 +246,10 @@ async fn everything() -> BTreeSet<Permission> {
     let all = all_said(1..=9);
     world.plan(START + Duration::from_secs(1), &all);
     world.plan(START + Duration::from_secs(2), &all[..4]);
+    // The last one's comment is gone before its turn, and a newer one of the same person is not.
+    let newer = Said { author: said(9).author, ..said(80) };
+    world.plan(START + Duration::from_secs(4), &[newer]);
+    world.stack.graph.delete_comment(&said(9).id.as_str().into());
     // One that matches nothing.
     world.plan(START + Duration::from_secs(3), &[said(90).saying("so nice")]);
     world.pass(Duration::from_secs(1200)).await;
