@@ -652,7 +652,10 @@ async fn stored_people_keep_their_form() {
     world.lay(item).await;
     let (id, person) = (send_id(item), RecipientId::new("5260000000000070"));
     let sends = &world.outside.sends;
-    let known = sends.look_up(&id.account, &[], &[person.clone()], Read::Consistent).await.unwrap();
+    let known = sends
+        .look_up(&id.account, &[], std::slice::from_ref(&person), Read::Consistent)
+        .await
+        .unwrap();
     let Person { answered, first } = &known.people[&person];
     let Entry::Waiting(outbox_key, send) = first.clone() else { panic!("{first:?}") };
     assert_eq!(answered.named_at(&"17890000000000070".into()), Some(START));

@@ -205,7 +205,7 @@ impl Deployment {
         let change = |n: &u32| {
             json!({ "field": "comments", "value": {
                 "id": comment(*n),
-                "from": { "id": author(n).as_str(), "username": format!("viewer.{n}") },
+                "from": { "id": author(*n).as_str(), "username": format!("viewer.{n}") },
                 "media": { "id": "17900000000000001" },
                 "text": "guide please",
             }})

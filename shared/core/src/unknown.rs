@@ -35,7 +35,7 @@ const CALL_MAX: Duration = Duration::from_secs(40);
 const MADE_WITHIN: Duration = Duration::from_secs(60);
 
 /// A watch for echoes stays open for this long after an attempt: those of sends made within
-/// [`ECHO_AROUND`] have come by then.
+/// `ECHO_AROUND` have come by then.
 pub const WATCH_FOR: Duration = Duration::from_secs(1800);
 
 /// An attempt that may have reached the person.

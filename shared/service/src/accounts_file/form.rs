@@ -78,7 +78,7 @@ pub(super) struct Entry {
 }
 
 /// Returns the JSON schema of an accounts file. It follows from the types that the file is read
-/// into, and refuses what it can of what [`parse`] refuses.
+/// into, and refuses what it can of what [`parse`](super::parse) refuses.
 #[cfg(feature = "schema")]
 pub fn schema() -> serde_json::Value {
     schemars::generate::SchemaSettings::draft2020_12()

@@ -8,7 +8,7 @@
 //! The events of a delivery and the people who made them are looked up in one eventual batch read
 //! before anything is taken for them. A repeated comment then costs a read instead of a slot and two
 //! writes. The read may lag; the condition of the entry decides. How often a person is answered is
-//! decided in [`once`].
+//! decided in `once`.
 //!
 //! A process marks an account once in five minutes, and the marker stays for ten. A marker for each
 //! delivery could cost a write for each comment. A mark leaves an earlier due time alone, since
