@@ -120,7 +120,7 @@ enum Wanted {
     Queued,
     /// Claimed: the call may be under way
     Sending,
-    /// Ended, and nothing has shown whether it arrived
+    /// Nothing shows whether it arrived: it waits for evidence, or has ended without
     Unknown,
     /// Delivered
     Sent,
@@ -314,11 +314,26 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
                     && is_recent(stored.matched_at)
                     && is_theirs(stored.recipient().as_ref())
             };
+            let sends = &deployment.admin.sends;
+            let mut shown = Vec::new();
+            // Those that wait for evidence come before those for which none has come in time.
+            if options.state == Wanted::Unknown {
+                let waits = |send: &PendingSend| {
+                    matches!(send.stage, Stage::Unknown(_))
+                        && is_wanted(&send.content.campaign)
+                        && is_recent(send.matched_at)
+                        && is_theirs(send.to.recipient())
+                };
+                let found = sends.waiting(account, waits, limit).await?;
+                shown.extend(found.iter().map(|(_, send)| SendView::from(send)));
+            }
             let progress = Progress::unbounded("entries read");
             let looked_at = |entries| progress.advance(entries);
-            let found = deployment.admin.sends.ended(account, wanted, limit, looked_at).await?;
+            let left = limit.saturating_sub(shown.len());
+            let found = sends.ended(account, wanted, left, looked_at).await?;
             progress.finish();
-            found.iter().map(SendView::from).collect()
+            shown.extend(found.iter().map(SendView::from));
+            shown
         }
     };
     if shown.is_empty() {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::time::Timestamp;
-use spillway_graph::{Comment, EchoDelivery, GraphConfig, Surface, UnknownComments};
+use spillway_graph::{Comment, EchoDelivery, GraphConfig, Surface, UnknownComments, Words};
 use spillway_service::accounts_file::{NewAccount, limit_notes};
 use spillway_service::clock::SystemClock;
 use spillway_sqs::REGION;
@@ -288,6 +288,9 @@ pub(crate) fn observe_comments(stack: &Stack, body: &[u8]) {
             let value = &change["value"];
             let id = value["id"].as_str().or(value["comment_id"].as_str());
             let (Some(id), Some(author)) = (id, value["from"]["id"].as_str()) else { continue };
+            let username = value["from"]["username"].as_str().unwrap_or(author).to_owned();
+            let text = value["text"].as_str().unwrap_or_default().to_owned();
+            stack.graph.say(account, id, Words { text, username: Some(username) });
             let now = stack.clock.now();
             let seconds = entry["time"].as_u64().filter(|&time| time < 100_000_000_000);
             stack.graph.observe_comment(Comment {

@@ -174,7 +174,8 @@ fn whoever_follows_the_readme_sees_a_dm_go_out() {
         let found = told.iter().find(|(line, _)| line.contains(command));
         &found.unwrap_or_else(|| panic!("the README shows no `{command}`: {after:?}")).1
     };
-    let (account, send) = ("17841400000000001", "17841400000000001/17890000000000001");
+    let account = "17841400000000001";
+    let send = &*format!("{account}/p.{person}");
     assert!(told_by("-- status").contains(account), "{told:?}");
     assert!(told_by("-- send list").contains(send), "{told:?}");
     let history = told_by("-- send show");

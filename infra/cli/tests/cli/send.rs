@@ -75,7 +75,7 @@ async fn a_failed_send_is_brought_back_and_sent_once() {
     assert_eq!((&sent["recipient"], &sent["message_id"]), (&json!(last.person), &json!(last.id)));
     let list = ["send", "list", OTHER, "--state", "sent", "--since", "1h", "--person"];
     let theirs = stand.json(&[&list[..], &[last.person.as_str()]].concat()).await;
-    assert_eq!(theirs["sends"][0]["send"], id);
+    assert_eq!(theirs["sends"][0]["send"], sent["send"]);
     assert_eq!(stand.json(&[&list[..], &["7"]].concat()).await["sends"], json!([]));
     let named = ["send", "list", OTHER, "--state", "sent", "--username", "ana"];
     stand.run(&named).await.failed(2, "the name is deleted when a send ends");
