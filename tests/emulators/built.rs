@@ -392,16 +392,17 @@ async fn built_functions_send_each_dm_once_whatever_dies() {
     let now = deployment.outside.clock.now();
     deployment.outside.backlogs.wake(&AccountId::new(ACCOUNT), now).await.unwrap();
     deployment.tick().await;
-    deployment.until("nine calls", |it| it.graph.calls().len() == 9).await;
-    deployment.pass(Duration::from_secs(1)).await;
+    deployment.pass(Duration::from_secs(5)).await;
 
-    let all: Vec<u32> = (1..=8).collect();
-    let each_once = all.iter().map(|&n| (comment(n), 1)).collect::<BTreeMap<_, _>>();
-    assert_eq!(deployment.dms(), each_once);
-    assert_eq!(deployment.graph.calls().len(), 9, "the seventh was asked about, and no other");
-    let send = |n: &u32| SendId { account: ACCOUNT.into(), key: OnceKey::person(&author(*n)) };
-    let sends: Vec<SendId> = all.iter().map(send).collect();
+    // Nobody knows of the last two whether their DMs were made: nothing is repeated without evidence.
+    let made = (1..=7).map(|n| (comment(n), 1)).collect::<BTreeMap<_, _>>();
+    assert_eq!(deployment.dms(), made);
+    assert_eq!(deployment.graph.calls().len(), 7, "an attempt that may have arrived was repeated");
+    let send = |n: u32| SendId { account: ACCOUNT.into(), key: OnceKey::person(&author(n)) };
+    let sends: Vec<SendId> = (1..=8).map(send).collect();
     let entries = deployment.outside.sends.entries(&sends, Read::Consistent).await.unwrap();
-    assert!(entries.iter().all(|entry| matches!(entry, Entry::Ended(_))), "{entries:?}");
+    let (ended, unknown) = entries.split_at(6);
+    assert!(ended.iter().all(|entry| matches!(entry, Entry::Ended(_))), "{entries:?}");
+    assert!(unknown.iter().all(|entry| matches!(entry, Entry::Waiting(..))), "{entries:?}");
     assert_eq!(deployment.graph.report().violations, []);
 }
