@@ -498,7 +498,7 @@ impl State {
         match self.carry_out(seen, breaches) {
             Err(stopped) => self.stopped(*stopped, seen),
             Ok(Done::Read(reply)) => Ended { reply, code: None, fate: Fate::Read, hold: None },
-            // It is no DM, of which the judge counts those that were accepted.
+            // The judge counts accepted DMs, and this is none.
             Ok(Done::Replied(reply)) => {
                 match self.faults.strike(Phase::AfterEffect, &struck(seen)) {
                     Some(fault) => self.broken(&fault, seen, Fate::Untold),

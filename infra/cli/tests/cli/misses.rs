@@ -29,7 +29,7 @@ async fn misses_are_counted_shown_and_forgotten() {
     }
     let forget = ["contact", "forget", CREATOR, "526000000000002", "--yes"];
     assert_eq!(stand.json(&forget).await["samples"], 1);
-    // Whoever opens samples may use the key: a new one opens the old ones too.
+    // After a new key the old samples still open.
     stand.run(&["new-key"]).await.ok();
     let shown = stand.json(&["misses", "--samples"]).await;
     assert_eq!(shown["samples"].as_array().unwrap().len(), 2);

@@ -37,7 +37,7 @@ impl Process {
         }
     }
 
-    /// A delivery of comments with these numbers, none of which matches.
+    /// Delivers comments with these numbers. None matches.
     fn deliver(&self, account: &Account, numbers: std::ops::Range<u32>) {
         let comment = |n: u32| CommentEvent {
             account: id(),

@@ -91,7 +91,7 @@ impl World {
                 id: Some(RecipientId::new(account.as_str())),
                 username: Some("guide".into()),
             }),
-            // Whoever answered it would find the keyword.
+            // It contains the keyword: an account that answered its own reply would never stop.
             text: Some(format!("{text} guide")),
             media: None,
             original_media: None,

@@ -1,5 +1,5 @@
-//! Draws comments whose campaign replies in public too, of which some cannot have a DM and some
-//! cannot have a reply.
+//! Draws comments whose campaign also replies in public. Some cannot have a DM, and some cannot
+//! have a reply.
 
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;
