@@ -36,7 +36,7 @@ async fn a_hold_is_written_down_once_with_its_cause_and_its_end() {
     let lines = world.journal(CREATOR).await;
     assert_eq!(lines.len(), 3, "{lines:?}");
     let set = lines.iter().find_map(|line| match &line.what {
-        Event::HoldSet { cause: HoldCause::Throttled, until, error } => {
+        Event::HoldSet { cause: HoldCause::Throttled, until, error, .. } => {
             Some((line.at, *until, error.clone().unwrap()))
         }
         _ => None,

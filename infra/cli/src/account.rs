@@ -14,6 +14,7 @@ use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
+use spillway_service::admin::Several;
 use spillway_service::admin::accounts::{
     AccountView, HoldView, LimitsView, ResumedView, differences,
 };
@@ -23,7 +24,7 @@ use spillway_service::new_limits::{LimitsError, NewLimits, NewTerms, WarmUpSince
 use crate::arguments;
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
-use crate::exit::WrongUsage;
+use crate::exit::{Unread, WrongUsage};
 use crate::limits;
 use crate::output::{Columns, Output, Paint, Times, counted, note, paint, span};
 use crate::progress::Progress;
@@ -163,8 +164,9 @@ const COLUMNS: Columns<5> = Columns {
 
 async fn list(deployment: &Deployment, output: Output) -> Result<()> {
     let now = deployment.clock.now();
-    let shown = deployment.admin.accounts.views(None).await?;
-    output.print(&serde_json::json!({ "accounts": shown }), || {
+    let Several { read: shown, unreadable } = deployment.admin.accounts.views(None).await?;
+    let listed = serde_json::json!({ "accounts": shown, "unreadable": unreadable });
+    output.print(&listed, || {
         let row = |shown: &AccountView| {
             [
                 shown.account.to_string(),
@@ -177,12 +179,13 @@ async fn list(deployment: &Deployment, output: Output) -> Result<()> {
         let rows: Vec<_> = shown.iter().map(row).collect();
         let none = "no account is connected: `spillway connect --help` says how";
         output.table(&COLUMNS, &rows, none)
-    })
+    })?;
+    Ok(Unread::check(unreadable)?)
 }
 
 async fn show(deployment: &Deployment, id: &AccountId, output: Output) -> Result<()> {
     let times = deployment.times_of(id).await?;
-    for shown in deployment.admin.accounts.views(Some(id)).await? {
+    for shown in deployment.admin.accounts.views(Some(id)).await?.read {
         shown.notes.iter().for_each(note);
         output.print(&shown, || text(&shown, &times, output))?;
     }
@@ -343,7 +346,10 @@ async fn remove(
     let removable = deployment.admin.removable(id).await?;
     consent.ask(&format!(
         "this removes account {id} with {}, and cancels {}",
-        counted(removable.campaigns, "campaign"),
+        removable.campaigns.map_or_else(
+            || "campaigns of which something cannot be read".to_owned(),
+            |campaigns| counted(campaigns, "campaign")
+        ),
         counted(removable.waiting, "waiting send")
     ))?;
     let progress = Progress::new("cancelled", removable.waiting);

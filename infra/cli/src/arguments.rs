@@ -71,9 +71,14 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
 
 /// Reads how many things are listed at most.
 pub(crate) fn limit(text: &str) -> Result<usize, String> {
-    const MOST: usize = 1_000_000;
-    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
-    limit.ok_or_else(|| format!("write a number from 1 to {MOST}"))
+    let limit = number_to(1_000_000, text)?;
+    usize::try_from(limit).map_err(|error| error.to_string())
+}
+
+/// Reads a number from 1 to `most`.
+pub(crate) fn number_to(most: u32, text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("write a number from 1 to {most}"))
 }
 
 /// Reads a date and time by a clock that is named elsewhere.

@@ -15,6 +15,7 @@ use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::accounts_file::{self, AccountsFileError, Mistake, Reason};
+use spillway_service::admin::Several;
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
 use spillway_service::fields::{self, Field};
@@ -23,7 +24,7 @@ use spillway_service::new_limits::NewTerms;
 use crate::arguments;
 use crate::confirm::Consent;
 use crate::deployment::{Deployment, Where};
-use crate::exit::Refused;
+use crate::exit::{Refused, Unread};
 use crate::limits;
 use crate::output::{Columns, Output, Paint, Times, counted, paint};
 use crate::text_file;
@@ -304,23 +305,16 @@ fn keywords(campaign: &Campaign) -> String {
     }
 }
 
-/// One account, or all of them.
-async fn accounts_named(
-    deployment: &Deployment,
-    account: Option<&AccountId>,
-) -> Result<Vec<Account>> {
-    Ok(deployment.admin.accounts.all_connected(account).await?)
-}
-
 const COLUMNS: Columns<7> = Columns {
     heads: ["ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "KEYWORDS"],
     least_first: &[5, 4, 1],
 };
 
 async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Output) -> Result<()> {
-    let accounts = accounts_named(deployment, account).await?;
+    let accounts = deployment.admin.accounts.all_connected(account).await?;
     let now = deployment.clock.now();
     let all: Vec<CampaignView> = accounts
+        .read
         .iter()
         .flat_map(|account| account.campaigns.iter().map(|one| CampaignView::of(account, one, now)))
         .collect();
@@ -345,7 +339,8 @@ async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Outp
         let rows: Vec<_> = all.iter().map(row).collect();
         let none = "there is no campaign: `spillway campaign apply --help` shows a file with one";
         output.table(&COLUMNS, &rows, none)
-    })
+    })?;
+    Ok(Unread::check(accounts.unreadable)?)
 }
 
 async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<()> {
@@ -423,7 +418,9 @@ async fn resume(deployment: &Deployment, named: &Named, output: Output) -> Resul
     let changed = deployment.admin.accounts.resume_campaign(account, campaign).await;
     let changed = changed.map_err(|error| not_changed(named, error))?;
     output.print(&changed, || {
-        if changed.changed {
+        if changed.hold_ended == Some(true) {
+            format!("the hold of campaign {campaign} is ended: it goes on within a minute\n")
+        } else if changed.changed {
             format!("campaign {campaign} goes on within a minute\n")
         } else {
             format!("campaign {campaign} is active already\n")
@@ -477,11 +474,13 @@ async fn export(
     account: Option<&AccountId>,
     output: Output,
 ) -> Result<()> {
-    let accounts = accounts_named(deployment, account).await?;
-    if accounts.is_empty() {
+    let Several { read, unreadable } = deployment.admin.accounts.all_connected(account).await?;
+    // A file without an account would pass for all there is.
+    Unread::check(unreadable)?;
+    if read.is_empty() {
         bail!("no account is connected: there is nothing to export");
     }
-    let exported = exported(&accounts);
+    let exported = exported(&read);
     let text = toml::to_string(&exported)?;
     output.print(&exported, || text)
 }

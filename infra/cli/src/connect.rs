@@ -204,7 +204,7 @@ impl Job {
             "Paste the address that the browser shows after the login, then Enter (it is not shown): ",
             "the result of the login: the code, or the address that the browser shows",
         )?;
-        let code = &login::code_in(result.expose_secret());
+        let code = &login::code_in(result.expose_secret())?;
         let payer = account.as_ref().map_or(Payer::Unknown, |one| Payer::Account(&gateway, one));
         let logged_in = login.redeem(app_id, code, redirect_uri, payer).await?;
         let id = &logged_in.me.account;

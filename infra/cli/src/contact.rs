@@ -21,9 +21,9 @@ Example:
 
 Name the person by their id, as webhooks do (`from.id`). Their waiting sends are cancelled. Then their id is
 removed from the entries of their DMs, which expire within the hour (DynamoDB may take two days to delete
-them), and samples of their comments that matched nothing are deleted. A keyed hash of each comment's id stays for ten days after the comment, so that neither a repeated
-delivery nor a backfill writes to them again. A call under way is not stopped: run the command again if it
-says so. It reads the whole table of sends, which has no index by person.")]
+them), and samples of their comments that matched nothing are deleted. A keyed hash of each comment's id stays
+for ten days after the comment, and one of the person for eight days, so that neither a repeated delivery nor
+a backfill writes to them again. A call under way is not stopped: run the command again if it says so. It reads the whole table of sends, which has no index by person.")]
     Forget {
         /// The account that wrote to the person
         #[arg(value_parser = arguments::account)]
@@ -51,8 +51,9 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         // What an account that was removed has left can be forgotten too.
         deployment.admin.accounts.connected(&account).await?;
         bail!(
-            "nothing of account {account} names person {person}: is it the id that webhooks carry \
-             (`from.id`)? Entries are kept for ten days"
+            "nothing of account {account} names person {person}: they were forgotten before, or had \
+             no DM for as long as entries are kept (`once_for`), or it is not the id that webhooks \
+             carry (`from.id`)"
         );
     }
     let shown = serde_json::json!({

@@ -23,10 +23,12 @@ use spillway_cloud::secrets::{SecretsManager, process_number};
 use spillway_cloud::server_date::ServerDate;
 use spillway_cloud::token::Kms;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::active_hours::Zone;
 use spillway_core::id::AccountId;
 use spillway_meta::graph::is_private;
 use spillway_service::admin::Admin;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
+use spillway_service::port::StoreError;
 
 use crate::exit::WrongUsage;
 use crate::output::{Output, Times};
@@ -267,8 +269,7 @@ impl Deployment {
     ) -> Result<Times> {
         let mut zone = None;
         for account in accounts.collect::<BTreeSet<_>>() {
-            let Some(account) = self.wiring.accounts.load(account).await? else { continue };
-            let of_account = account.rules.terms().time_zone.clone();
+            let Some(of_account) = self.zone_of(account).await? else { continue };
             if zone.get_or_insert_with(|| of_account.clone()) != &of_account {
                 return Ok(Times::utc(self.clock.now()));
             }
@@ -276,11 +277,18 @@ impl Deployment {
         Ok(Times { now: self.clock.now(), zone: zone.unwrap_or_default() })
     }
 
-    /// Tells times by the account's zone; in UTC if the account is not connected.
+    /// Tells times by the account's zone; in UTC if the account is not connected or cannot be read.
     pub(crate) async fn times_of(&self, account: &AccountId) -> Result<Times> {
-        let account = self.wiring.accounts.load(account).await?;
-        let zone = account.map(|account| account.rules.terms().time_zone.clone());
-        Ok(Times { now: self.clock.now(), zone: zone.unwrap_or_default() })
+        let zone = self.zone_of(account).await?.unwrap_or_default();
+        Ok(Times { now: self.clock.now(), zone })
+    }
+
+    async fn zone_of(&self, account: &AccountId) -> Result<Option<Zone>, StoreError> {
+        match self.wiring.accounts.load(account).await {
+            Ok(account) => Ok(account.map(|account| account.rules.terms().time_zone.clone())),
+            Err(StoreError::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -112,12 +112,14 @@ fn said(event: &Event, times: &Times) -> String {
             };
             format!("comments read back to {since}: {read}, of which {found} had been missed{rest}")
         }
-        Event::HoldSet { cause, until, error } => {
+        Event::HoldSet { cause, until, error, reason } => {
             let until = match *until {
                 Timestamp::NEVER => "`spillway account resume`".to_owned(),
                 until => times.when(until),
             };
-            format!("on hold ({cause}) until {until}{}", answered(error.as_ref()))
+            let answered = answered(error.as_ref());
+            let reason = reason.as_ref().map_or_else(String::new, |reason| format!("; {reason}"));
+            format!("on hold ({cause}) until {until}{answered}{reason}")
         }
         Event::HoldEnded => "the hold ended".into(),
         Event::LimitMet { percent } => {
@@ -128,6 +130,13 @@ fn said(event: &Event, times: &Times) -> String {
             times.when(*until),
             answered(error.as_ref())
         ),
+        Event::CampaignHoldEnded { campaign } => {
+            format!("the hold of campaign `{campaign}` was ended by hand")
+        }
+        Event::CampaignAdded { campaign } => format!("campaign `{campaign}` was added"),
+        Event::CampaignChanged { campaign, fields } => {
+            format!("campaign `{campaign}` was changed: {}", fields.join(", "))
+        }
         Event::CampaignPaused { campaign } => format!("campaign `{campaign}` was paused by hand"),
         Event::CampaignResumed { campaign } => format!("campaign `{campaign}` was resumed by hand"),
         Event::CampaignRemoved { campaign } => {
@@ -164,11 +173,12 @@ mod tests {
     fn events_are_told_in_words() {
         let utc = Times::utc(NOW);
         let until = NOW + Duration::from_secs(60);
-        let held = Event::HoldSet { cause: HoldCause::Throttled, until, error: None };
+        let held = Event::HoldSet { cause: HoldCause::Throttled, until, error: None, reason: None };
         let told = "on hold (throttled) until 2026-09-21 14:14:20 UTC, in 1 min 0 s";
         assert_eq!(said(&held, &utc), told);
         let error = MetaError { status: 400, code: Some(4), ..MetaError::default() };
-        let held = Event::HoldSet { cause: HoldCause::Throttled, until, error: Some(error) };
+        let held =
+            Event::HoldSet { cause: HoldCause::Throttled, until, error: Some(error), reason: None };
         assert_eq!(said(&held, &utc), format!("{told}; Meta answered status 400, code 4"));
         let silent = Event::Silent { last_seen: None };
         assert!(said(&silent, &utc).ends_with("the last webhook: never"));

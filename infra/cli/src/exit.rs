@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use spillway_cloud::secrets::SecretsError;
-use spillway_service::admin::AdminError;
+use spillway_service::admin::{AdminError, Unreadable};
 use spillway_service::port::{Failure, StoreError};
 
 use crate::output::complain;
@@ -49,6 +49,26 @@ pub(crate) struct NotConfirmed(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct WrongUsage(pub(crate) String);
 
+/// What is stored of some accounts cannot be read. What can be read was shown.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(told).collect::<Vec<_>>().join("\n"))]
+pub(crate) struct Unread(Vec<Unreadable>);
+
+impl Unread {
+    /// Fails if something cannot be read of any account.
+    pub(crate) fn check(unreadable: Vec<Unreadable>) -> Result<(), Self> {
+        if unreadable.is_empty() { Ok(()) } else { Err(Self(unreadable)) }
+    }
+}
+
+fn told(Unreadable { account, why }: &Unreadable) -> String {
+    format!("account {account}: {why}: {UNREADABLE}")
+}
+
+/// What to do about an account of which something stored cannot be read.
+pub(crate) const UNREADABLE: &str = "if a later release has written it, deploy that one again; else remove the \
+                          account with `spillway account remove`, and connect it again";
+
 /// Says on standard error why a command failed, and gives the exit code.
 pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {
     let error = match result {
@@ -88,6 +108,7 @@ fn readable(error: &anyhow::Error) -> String {
 fn next_step(error: &(dyn Error + 'static)) -> Option<&'static str> {
     match error.downcast_ref()? {
         AdminError::NotConnected(_) => Some("`spillway account list` names those that are"),
+        AdminError::Account(_, StoreError::Corrupt { .. }) => Some(UNREADABLE),
         _ => None,
     }
 }

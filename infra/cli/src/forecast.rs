@@ -44,7 +44,7 @@ Examples:
 This reads nothing from a deployment. It assumes that the account has sent nothing yet.")]
 pub(crate) struct Options {
     /// Comments that each want a DM
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000), allow_negative_numbers = true)]
+    #[arg(long, value_parser = comments, allow_negative_numbers = true)]
     comments: u32,
     /// The time over which they are spread evenly, such as 5m or 2h
     #[arg(long, value_parser = span, allow_hyphen_values = true)]
@@ -68,7 +68,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME", value_parser = arguments::local_time)]
     at: Option<DateTime>,
     /// The day of its warm-up, from 1 on [default: warm-up is over]
-    #[arg(long, value_name = "DAY", value_parser = clap::value_parser!(u32).range(1..=1000), allow_negative_numbers = true)]
+    #[arg(long, value_name = "DAY", value_parser = day, allow_negative_numbers = true)]
     warm_up_day: Option<u32>,
     /// Which comments go first if not all can be answered in time
     #[arg(long, value_enum, default_value_t = Order::OldestFirst)]
@@ -76,10 +76,14 @@ pub(crate) struct Options {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
 enum Order {
+    #[value(alias = "oldest-first")]
     OldestFirst,
+    #[value(alias = "newest-first")]
     NewestFirst,
     /// Oldest first; those that have become too late get a public reply
+    #[value(alias = "public-reply")]
     PublicReply,
 }
 
@@ -91,6 +95,14 @@ impl From<Order> for Overflow {
             Order::PublicReply => Self::PublicReply,
         }
     }
+}
+
+fn comments(text: &str) -> Result<u32, String> {
+    arguments::number_to(1_000_000, text)
+}
+
+fn day(text: &str) -> Result<u32, String> {
+    arguments::number_to(1000, text)
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -146,6 +158,16 @@ pub(crate) fn run(options: &Options, now: Timestamp, output: Output) -> Result<(
         warm_up_since,
     };
     let rules = Rules::new(profile, terms)?;
+    let fates = fates(&rules, options, at);
+    let mut report = Report::of(&rules, &fates, at);
+    if report.too_late > 0 {
+        report.warnings.push(too_late(&rules, options, at, report.too_late)?);
+    }
+    output.print(&report, || report.render(output.width()))
+}
+
+/// What becomes of each comment under these rules.
+fn fates(rules: &Rules, options: &Options, at: Timestamp) -> Vec<Forecast> {
     let sends: Vec<Expected> = (0..options.comments)
         .map(|n| {
             let arrives = at + options.span.mul_f64(f64::from(n) / f64::from(options.comments));
@@ -157,10 +179,27 @@ pub(crate) fn run(options: &Options, now: Timestamp, output: Output) -> Result<(
             }
         })
         .collect();
-    let (budget, cursor) = (Budget::default(), Cursor::default());
-    let fates = forecast(&rules, &budget, &cursor, at, &[], &sends);
-    let report = Report::of(&rules, &fates, at);
-    output.print(&report, || report.render(output.width()))
+    forecast(rules, &Budget::default(), &Cursor::default(), at, &[], &sends)
+}
+
+/// Says that `count` comments are too late, and whether a higher tier would help.
+fn too_late(rules: &Rules, options: &Options, at: Timestamp, count: usize) -> Result<String> {
+    let tier = rules.terms().tier;
+    let mut helps = "no tier makes room for more under this profile".to_owned();
+    for higher in Tier::ALL.into_iter().filter(|&higher| higher > tier) {
+        let terms = Terms { tier: higher, ..rules.terms().clone() };
+        let fates = fates(&Rules::new(rules.profile().clone(), terms)?, options, at);
+        let left = fates.iter().filter(|fate| matches!(fate, Forecast::Expired(_))).count();
+        if left < count {
+            helps = format!("at tier {} it would be {left}", u8::from(higher));
+            break;
+        }
+    }
+    Ok(format!(
+        "a comment can be answered for seven days, and at tier {} {count} have not had their turn by \
+         then; {helps}. `overflow` chooses who goes first",
+        u8::from(tier)
+    ))
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -192,16 +231,8 @@ impl Report {
         }
         let (first, last) = (sent_at.first().copied(), sent_at.last().copied());
         let times = Times { now: start, zone: zone.clone() };
-        let mut warnings = limit_notes([rules]);
+        let warnings = limit_notes([rules]);
         let too_late = fates.len() - sent_at.len() - in_public;
-        if too_late > 0 {
-            let tier = u8::from(rules.terms().tier);
-            warnings.push(format!(
-                "a comment can be answered for seven days, and at tier {tier} {too_late} have not \
-                 had their turn by then. A higher tier makes room for more; `overflow` chooses who \
-                 goes first"
-            ));
-        }
         Self {
             comments: fates.len(),
             sent: sent_at.len(),

@@ -6,10 +6,12 @@ use anyhow::Result;
 use clap::Args;
 use spillway_core::id::AccountId;
 use spillway_core::misses::Excluded;
+use spillway_service::admin::Several;
 use spillway_service::admin::misses::{MissView, MissesView, SampleView, Samples};
 
 use crate::arguments;
 use crate::deployment::Where;
+use crate::exit::Unread;
 use crate::output::{Columns, Output, Times};
 
 /// Whose comments, and how far back.
@@ -48,10 +50,12 @@ pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Res
     let admin = &deployment.admin;
     let accounts = admin.accounts.all_connected(options.account.as_ref()).await?;
     let samples = if options.samples { Samples::Shown } else { Samples::Left };
-    let view = admin.misses.view(&accounts, options.since, samples, deployment.clock.now()).await?;
+    let Several { read, unreadable } = accounts;
+    let view = admin.misses.view(&read, options.since, samples, deployment.clock.now()).await?;
     let shown = view.samples.iter().flatten().map(|sample| &sample.account);
     let times = deployment.times_of_all(shown).await?;
-    output.print(&view, || text(&view, &times, output))
+    output.print(&view, || text(&view, &times, output))?;
+    Ok(Unread::check(unreadable)?)
 }
 
 const COUNTS: Columns<5> = Columns {

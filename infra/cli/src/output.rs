@@ -220,7 +220,7 @@ pub(crate) fn fitting(widths: &[usize], least_first: &[usize], room: usize) -> V
 }
 
 /// Breaks a text between words into lines of at most `room` cells. A longer word keeps its line.
-fn broken(text: &str, room: usize) -> Vec<&str> {
+pub(crate) fn broken(text: &str, room: usize) -> Vec<&str> {
     let mut lines = Vec::new();
     let (mut start, mut end) = (0, 0);
     for (at, _) in text.match_indices(' ').chain([(text.len(), "")]) {

@@ -33,13 +33,13 @@ pub(crate) enum Command {
 Example:
   spillway send show 17841400000000001/17890000000000001
 
-The id is account/comment, or account/key as in the field `send` of the logs. A comment that has no key of
-its own is looked for among all sends. Entries are kept for ten days,
-a person's first one for the campaign's `once_for`. The text of a DM is stored nowhere: what is
+The id is account/comment, or account/key as in `send list` and in the logs. A comment that has no key of its
+own is looked for among all sends. An entry is kept for the campaign's `once_for`, 90 days unless it says
+otherwise; one that counts by comment for ten days. The text of a DM is stored nowhere: what is
 shown is the campaign's text of this variant as it is now, with {username} and {keyword} in their places, since
 what was sent there is deleted when the send ends. Which variant it is, is chosen with the call.")]
     Show {
-        /// The send: account/comment
+        /// The send: account/comment or account/key
         #[arg(value_parser = send_id)]
         send: SendId,
     },
@@ -65,7 +65,7 @@ servers failed after the first. A message to a person has no such guard. By reas
 Nothing is repeated past its deadline. The person's name and the keyword are deleted when a send ends, so
 the text uses the fallbacks of its placeholders.")]
     Retry {
-        /// The sends: account/comment
+        /// The sends: account/comment or account/key
         #[arg(required = true, value_parser = send_id)]
         sends: Vec<SendId>,
         #[command(flatten)]
@@ -83,9 +83,10 @@ Examples:
   spillway send list 17841400000000001 --person 5260000000000011 --state sent --since 1d
 
 Waiting sends are listed in the order in which they will go out: all that waits for the account is read. Ended
-sends are kept for ten days and have no index: the whole table of sends is read for them, until the limit is
-reached. A person's name is deleted when their send ends, so --username finds waiting sends alone; --person, the
-id that Meta has for them in this account, finds ended ones too (with --state).")]
+sends are kept for the campaign's `once_for` (90 days unless it says otherwise; ten days where `once_per` is
+a comment). They have no index: the whole table of sends is read for them, until the limit is reached. A
+person's name is deleted when their send ends, so --username finds waiting sends alone; --person, the id that
+Meta has for them in this account, finds ended ones too (with --state).")]
 pub(crate) struct ListOptions {
     /// Whose sends
     #[arg(value_parser = arguments::account)]
@@ -142,7 +143,7 @@ Examples:
 A send whose call may be under way is left alone: it ends within two minutes. A cancelled send cannot be
 repeated, and its person counts as answered for as long as the campaign's `once_per` and `once_for` say.")]
 pub(crate) struct CancelOptions {
-    /// Sends (account/comment), or an account: all that wait for it
+    /// Sends (account/comment or account/key), or an account: all that wait for it
     #[arg(required = true, value_name = "SEND|ACCOUNT", value_parser = target)]
     targets: Vec<Target>,
     /// Of an account, only the sends of this campaign
@@ -170,7 +171,7 @@ impl CancelOptions {
             (1, [Target::Account(account)]) => Ok(Some(account)),
             (0, _) if self.campaign.is_none() => Ok(None),
             (0, _) => wrong("--campaign chooses among the sends of an account: name the account"),
-            _ => wrong("name one account alone, or sends as account/comment"),
+            _ => wrong("name one account alone, or sends as account/comment or account/key"),
         }
     }
 
@@ -191,12 +192,13 @@ fn target(text: &str) -> Result<Target, String> {
     }
 }
 
-/// Reads account/comment.
+/// Reads account/comment or account/key.
 fn send_id(text: &str) -> Result<SendId, String> {
     let parts = text.split_once('/').filter(|(account, event)| {
         is_number(account) && !event.is_empty() && !event.contains(['/', '#', ' '])
     });
-    let (account, event) = parts.ok_or("a send is named account/comment, as logs have it")?;
+    let (account, event) =
+        parts.ok_or("a send is named account/comment, or account/key as in `send list`")?;
     Ok(SendId { account: AccountId::new(account), key: OnceKey::new(event) })
 }
 
@@ -238,6 +240,7 @@ fn text(shown: &SendView, times: &Times, output: Output) -> String {
         }
     };
     line("send", Some(shown.send.clone()));
+    line("comment", shown.comment.as_ref().map(ToString::to_string));
     line("state", Some(state(shown)));
     line("cause", shown.cause.map(str::to_owned));
     line("campaign", Some(shown.campaign.to_string()));
@@ -259,9 +262,9 @@ fn text(shown: &SendView, times: &Times, output: Output) -> String {
     text
 }
 
-const COLUMNS: Columns<7> = Columns {
-    heads: ["SEND", "STATE", "CAUSE", "SLOT OR END", "CAMPAIGN", "LANE", "DEADLINE"],
-    least_first: &[6, 5, 4, 3],
+const COLUMNS: Columns<8> = Columns {
+    heads: ["SEND", "STATE", "CAUSE", "SLOT OR END", "COMMENT", "CAMPAIGN", "LANE", "DEADLINE"],
+    least_first: &[7, 6, 5, 3, 4],
 };
 
 async fn list(deployment: &Deployment, options: &ListOptions, output: Output) -> Result<()> {
@@ -348,6 +351,7 @@ async fn list(deployment: &Deployment, options: &ListOptions, output: Output) ->
                 state(shown),
                 shown.cause.unwrap_or("-").to_owned(),
                 shown_at(shown.slot.or(shown.ended_at)),
+                shown.comment.as_ref().map_or_else(|| "-".into(), ToString::to_string),
                 shown.campaign.to_string(),
                 shown.lane.to_string(),
                 shown_at(shown.deadline),
@@ -396,8 +400,9 @@ async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
         }
     }
     bail!(
-        "send {send} is not stored: entries are kept for ten days, and only of comments that a \
-         campaign wanted and whose author did not have the DM"
+        "send {send} is not stored: entries are kept for the campaign's `once_for` (ten days where \
+         they count by comment), and only of comments that a campaign wanted and whose author did \
+         not have the DM"
     )
 }
 
@@ -451,7 +456,7 @@ fn command(why: &Waits, send: &SendView, account: &AccountId) -> Option<String> 
             Some("spillway connect".into())
         }
         Waits::Account(Why::ByHand(_)) => Some(format!("spillway account resume {account}")),
-        Waits::CampaignPaused => {
+        Waits::CampaignPaused | Waits::CampaignHeld => {
             Some(format!("spillway campaign resume {account} {}", send.campaign))
         }
         _ => None,

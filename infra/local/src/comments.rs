@@ -206,7 +206,9 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
         let candidate = Candidate { text: &new.text, media: Some(&media), is_reply: false, at };
         let view = MatchView::of(&connected.campaigns, &candidate);
         match view.campaign {
-            Some(campaign) => format!("campaign {campaign} has a DM for {person} already"),
+            Some(campaign) => format!(
+                "person {person} has had all that campaign {campaign} gives them, or waits for it"
+            ),
             None => view.why,
         }
     });

@@ -205,9 +205,10 @@ impl Report {
         let day = day.map_or(String::new(), |day| format!(" at {day} a day"));
         format!(
             "            {:>8}   were too old before their turn: a comment can be answered for seven days.\n\
-             {:24}{} is the most that the limits allow{day}. A higher tier allows\n\
-             {:24}more; `overflow = \"newest_first\"` in a campaign answers the last ones first.\n",
-            self.expired, "", self.optimum_sent, ""
+             {:24}{} is the most that the limits allow{day}. `spillway forecast` says\n\
+             {:24}whether a higher tier helps; `overflow = \"newest_first\"` in a campaign\n\
+             {:24}answers the last ones first.\n",
+            self.expired, "", self.optimum_sent, "", ""
         )
     }
 }

@@ -15,7 +15,7 @@ pub use self::decision::{BudgetRequest, Decision, Denial, DenialReason, Grant, R
 use crate::answers::Answers;
 use crate::feedback::Feedback;
 use crate::hold::{HoldCause, Holds, NewToken};
-use crate::id::RecipientId;
+use crate::id::{CampaignId, RecipientId};
 use crate::quota::{Action, PACED_WINDOW_MAX, QuotaId, Unit};
 use crate::refusal::{Evidence, Finding, Party};
 use crate::rotation::Rotation;
@@ -199,6 +199,20 @@ impl Budget {
         };
         next.holds.refusals.note(evidence, finding, party, at);
         next
+    }
+
+    /// Ends the hold of a campaign; `None` where it is on none.
+    pub fn resume_campaign(
+        &self,
+        campaign: &CampaignId,
+        now: Timestamp,
+        id: GrantId,
+    ) -> Option<Self> {
+        let at = now.max(self.decided_at);
+        self.holds.refusals.campaign_held_until(campaign, at)?;
+        let mut next = self.next(id);
+        next.holds.refusals.resume_campaign(campaign);
+        Some(next)
     }
 
     /// Takes in that the send of `party` went through, as the probe of a hold or in none; `None`

@@ -87,6 +87,9 @@ pub enum Event {
         /// Meta's answer that led to it, if there was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<MetaError>,
+        /// The operator's note, of a hold by hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The hold ended: a call went through.
     HoldEnded,
@@ -105,6 +108,23 @@ pub enum Event {
         /// Meta's answer that led to it, if there was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<MetaError>,
+    },
+    /// The hold of one campaign ended by hand: it was resumed, or its messages were changed.
+    CampaignHoldEnded {
+        /// The campaign.
+        campaign: CampaignId,
+    },
+    /// A campaign was added by a file.
+    CampaignAdded {
+        /// The campaign.
+        campaign: CampaignId,
+    },
+    /// A campaign was changed by a file.
+    CampaignChanged {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The names of the fields that were changed.
+        fields: Vec<String>,
     },
     /// A campaign was paused by hand.
     CampaignPaused {
@@ -179,7 +199,8 @@ mod tests {
     #[test]
     fn the_form_of_an_event_is_kept() {
         let until = Timestamp::from_secs(1_790_000_000);
-        let held = Event::HoldSet { cause: HoldCause::TokenDead, until, error: None };
+        let cause = HoldCause::TokenDead;
+        let held = Event::HoldSet { cause, until, error: None, reason: None };
         let text = r#"{"event":"hold_set","cause":"token_dead","until":1790000000000}"#;
         assert_eq!(serde_json::to_string(&held).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
@@ -189,7 +210,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
         let error = MetaError { status: 400, code: Some(368), ..MetaError::default() };
         let cause = HoldCause::Blocked;
-        let held = Event::HoldSet { cause, until, error: Some(error) };
+        let held = Event::HoldSet { cause, until, error: Some(error), reason: None };
         let text = r#"{"event":"hold_set","cause":"blocked","until":1790000000000,"error":{"status":400,"code":368}}"#;
         assert_eq!(serde_json::to_string(&held).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
@@ -200,6 +221,23 @@ mod tests {
         let removed = Event::CampaignRemoved { campaign: "guide".into() };
         assert_eq!(serde_json::to_string(&removed).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), removed);
+        let text =
+            r#"{"event":"hold_set","cause":"operator","until":1790000000000,"reason":"audit"}"#;
+        let (cause, reason) = (HoldCause::Operator, Some("audit".into()));
+        let held = Event::HoldSet { cause, until, error: None, reason };
+        assert_eq!(serde_json::to_string(&held).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), held);
+        let text = r#"{"event":"campaign_hold_ended","campaign":"guide"}"#;
+        let ended = Event::CampaignHoldEnded { campaign: "guide".into() };
+        assert_eq!(serde_json::to_string(&ended).unwrap(), text);
+        let text = r#"{"event":"campaign_added","campaign":"guide"}"#;
+        let added = Event::CampaignAdded { campaign: "guide".into() };
+        assert_eq!(serde_json::to_string(&added).unwrap(), text);
+        let text = r#"{"event":"campaign_changed","campaign":"guide","fields":["messages"]}"#;
+        let fields = vec!["messages".to_owned()];
+        let changed = Event::CampaignChanged { campaign: "guide".into(), fields };
+        assert_eq!(serde_json::to_string(&changed).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), changed);
         let text = r#"{"event":"server_errors","calls":721,"server_errors":216}"#;
         let failing = Event::ServerErrors { calls: 721, server_errors: 216 };
         assert_eq!(serde_json::to_string(&failing).unwrap(), text);

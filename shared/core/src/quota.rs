@@ -109,6 +109,11 @@ pub enum Tier {
     Three,
 }
 
+impl Tier {
+    /// All of them, the lowest first.
+    pub const ALL: [Self; 3] = [Self::One, Self::Two, Self::Three];
+}
+
 /// The error of a number that is no tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a tier: it is 1, 2 or 3")]

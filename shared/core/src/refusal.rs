@@ -298,6 +298,14 @@ impl Refusals {
         self.campaigns.push(HeldCampaign { campaign, strikes, until: now + wait });
     }
 
+    /// Ends the hold of a campaign, and forgets what was refused of it: it has other messages now, or
+    /// an operator says that it may go on.
+    pub(crate) fn resume_campaign(&mut self, campaign: &CampaignId) {
+        let campaign = hash(campaign.as_str());
+        self.campaigns.retain(|held| held.campaign != campaign);
+        self.sends.retain(|refused| refused.party.campaign != campaign);
+    }
+
     /// Whether taking in that a send of `party` went through would change anything.
     pub fn is_news(&self, party: &Party) -> bool {
         self.streak.is_some()
@@ -464,6 +472,22 @@ mod tests {
         assert_eq!(until, Some(later + 2 * hour));
         refusals.pass(&one, later);
         assert_eq!(refusals, Refusals::default());
+    }
+
+    #[test]
+    fn a_campaign_that_is_resumed_is_as_if_nothing_had_been_refused_of_it() {
+        let permission = Evidence::Doubt(Doubt::Permission);
+        let mut refusals = Refusals::default();
+        for (n, person) in [(1, "a"), (2, "b")] {
+            refuse(&mut refusals, permission, &party(n, person, "x", "m"));
+        }
+        refuse(&mut refusals, Evidence::Campaign, &party(3, "c", "x", "m"));
+        refuse(&mut refusals, Evidence::Campaign, &party(4, "c", "y", "m"));
+        refusals.resume_campaign(&"x".into());
+        assert_eq!(refusals.campaign_held_until(&"x".into(), NOW), None);
+        assert!(refusals.campaign_held_until(&"y".into(), NOW).is_some());
+        refusals.pass(&party(5, "d", "z", "m"), NOW);
+        assert_eq!(refusals.campaign_held_until(&"x".into(), NOW), None, "no refusal is left");
     }
 
     #[test]

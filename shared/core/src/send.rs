@@ -235,6 +235,14 @@ impl Address {
             Self::Person(recipient) => Some(recipient),
         }
     }
+
+    /// Returns the comment that is answered, if one is.
+    pub fn comment(&self) -> Option<&CommentId> {
+        match self {
+            Self::Comment { id, .. } => Some(id),
+            Self::Person(_) => None,
+        }
+    }
 }
 
 /// A send that has not ended.

@@ -104,6 +104,8 @@ pub struct Condition {
 pub enum Why {
     /// There is nothing to say.
     Nothing,
+    /// No campaign is there to match a comment.
+    NoCampaign,
     /// Meta's answer.
     Answer(HoldCause),
     /// Meta's answer to another account of the same app.
@@ -148,6 +150,7 @@ impl fmt::Display for Why {
         };
         match self {
             Self::Nothing => f.write_str("all is well"),
+            Self::NoCampaign => f.write_str("it has no campaign: no comment gets a DM"),
             Self::Answer(cause) => f.write_str(answer(cause)),
             Self::AnswerToApp(cause) => write!(f, "{}, for the whole app", answer(cause)),
             Self::CampaignRefused(campaign) => {
@@ -194,6 +197,8 @@ pub enum Next {
     Stopped,
     /// Nothing: somebody must resume the campaign.
     Paused,
+    /// Nothing: somebody must add a campaign.
+    Campaign,
     /// Somebody must log in again. At this instant, if there is one, a call finds out whether the
     /// token works again.
     Login(Option<Timestamp>),
@@ -217,7 +222,7 @@ impl Next {
             | Self::Reading(at)
             | Self::Rises(at) => Some(at),
             Self::Login(at) => at,
-            Self::GoesOn | Self::Stopped | Self::Paused | Self::Renewal => None,
+            Self::GoesOn | Self::Stopped | Self::Paused | Self::Campaign | Self::Renewal => None,
         }
     }
 }
@@ -230,6 +235,7 @@ impl fmt::Display for Next {
             Self::Resumes(_) => "sending resumes",
             Self::Stopped => "nothing by itself: somebody must resume the account",
             Self::Paused => "nothing by itself: somebody must resume the campaign",
+            Self::Campaign => "nothing by itself: `spillway campaign apply` adds one",
             Self::Login(None) => "nothing by itself: the owner must log in again",
             Self::Login(Some(_)) => {
                 "the owner must log in again; one call tries whether the token works again"
@@ -286,6 +292,7 @@ impl Facts<'_> {
         .flatten()
         .chain(self.held_campaigns(now))
         .chain(self.paused_campaigns())
+        .chain(self.no_campaign())
         .collect();
         if found.is_empty() {
             let (state, next) = (State::Healthy, Next::GoesOn);
@@ -404,6 +411,12 @@ impl Facts<'_> {
             let (state, why) = (State::CampaignPaused, Why::CampaignPaused(campaign.id.clone()));
             Some(Condition { state, since: Some(since), why, next: Next::Paused })
         })
+    }
+
+    fn no_campaign(&self) -> Option<Condition> {
+        let (state, why, next) = (State::Healthy, Why::NoCampaign, Next::Campaign);
+        let is_empty = self.campaigns.iter().next().is_none();
+        is_empty.then_some(Condition { state, since: None, why, next })
     }
 
     fn subscription(&self, now: Timestamp) -> Option<Condition> {

@@ -318,9 +318,9 @@ impl App {
                 let until = budget.holds.current.map_or(now, |hold| hold.until);
                 if before.holds.is_open(now.max(before.decided_at)) {
                     self.meter.count_by(Metric::Held, format!("App{}", name_of(&cause)));
-                    self.note(Event::HoldSet { cause, until, error }).await;
+                    self.note(Event::HoldSet { cause, until, error, reason: None }).await;
                 }
-                warn!(?cause, hold_s = until.since(now).as_secs(), "the whole app is on hold");
+                warn!(%cause, hold_s = until.since(now).as_secs(), "the whole app is on hold");
                 Some(until)
             }
             Err(error) => {

@@ -10,13 +10,14 @@ use spillway_core::campaign::{Campaigns, Candidate, Moment};
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::profile::Profile;
 use spillway_service::accounts_file::{self, NewAccount};
+use spillway_service::admin::Several;
 use spillway_service::admin::matching::MatchView;
 use spillway_service::clock::{Clock as _, SystemClock};
 
 use super::refuse;
 use crate::arguments;
 use crate::deployment::Where;
-use crate::exit::WrongUsage;
+use crate::exit::{Unread, WrongUsage};
 use crate::limits;
 use crate::output::Output;
 use crate::text_file;
@@ -112,10 +113,11 @@ fn in_file(
 /// Reads the campaigns of a connected account.
 async fn deployed(place: &Where, account: Option<&AccountId>) -> Result<(Campaigns, Albums, Zone)> {
     let deployment = place.open().await?;
-    let accounts = deployment.admin.accounts.all_connected(account).await?;
-    let ids = accounts.iter().map(|account| account.id.clone());
+    let Several { read, unreadable } = deployment.admin.accounts.all_connected(account).await?;
+    Unread::check(unreadable)?;
+    let ids = read.iter().map(|account| account.id.clone());
     let account = the_one(ids, account, "the deployment")?;
-    let found = accounts.into_iter().find(|known| known.id == account);
+    let found = read.into_iter().find(|known| known.id == account);
     let found = found.context("the account was removed meanwhile")?;
     let zone = found.rules.terms().time_zone.clone();
     Ok((found.campaigns, found.albums, zone))

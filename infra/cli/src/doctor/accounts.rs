@@ -15,6 +15,7 @@ use spillway_service::upkeep::{CommentsRead, Examined, NoAnswer};
 
 use super::finding::Finding;
 use crate::deployment::{Deployment, Services};
+use crate::exit::UNREADABLE;
 use crate::output::Times;
 use crate::status;
 
@@ -53,11 +54,9 @@ pub(super) async fn check(deployment: &Deployment, id: &AccountId) -> Vec<Findin
     match deployment.wiring.accounts.load(id).await {
         Ok(Some(account)) => look(deployment, &account).await,
         Ok(None) => Vec::new(),
-        Err(error @ StoreError::Corrupt { .. }) => vec![Finding::wrong(
-            SETTINGS,
-            error.to_string(),
-            "connect it again: `spillway connect --help`",
-        )],
+        Err(error @ StoreError::Corrupt { .. }) => {
+            vec![Finding::wrong(SETTINGS, error.to_string(), UNREADABLE)]
+        }
         Err(error) => vec![Finding::unread(SETTINGS, &error)],
     }
 }
@@ -76,14 +75,29 @@ async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     }
     findings.push(Finding::good(TOKEN, "it can be opened"));
     match wiring.upkeep().examine(account).await {
-        Ok(Examined { me, subscription, messages, comments }) => {
-            findings.extend(identity(&account.id, &me));
-            findings.push(subscribed(&subscription));
-            findings.push(may_send(&messages));
-            findings.push(may_read(&comments));
-        }
+        Ok(examined) => findings.extend(answered(&account.id, &examined)),
         Err(error) => findings.push(Finding::unread(IDENTITY, &error)),
     }
+    findings
+}
+
+/// What Meta says. Where the first call is not answered for a cause that keeps the others from
+/// being made, that is told once.
+fn answered(id: &AccountId, examined: &Examined) -> Vec<Finding> {
+    let Examined { me, subscription, messages, comments } = examined;
+    let is_of_all = |no_answer: &NoAnswer| match no_answer {
+        NoAnswer::Denied(_) | NoAnswer::NoTime => true,
+        NoAnswer::Failed(error) => error.verdict() == Answered::TokenDead,
+        NoAnswer::Store(_) => false,
+    };
+    if let Err(no_answer) = me
+        && is_of_all(no_answer)
+    {
+        let hides = vec![KIND, SUBSCRIPTION, MESSAGES, COMMENTS];
+        return vec![Finding { hides, ..unanswered(IDENTITY, no_answer) }];
+    }
+    let mut findings = identity(id, me);
+    findings.extend([subscribed(subscription), may_send(messages), may_read(comments)]);
     findings
 }
 
@@ -184,7 +198,8 @@ fn state(condition: &Condition, times: &Times) -> Finding {
         }
         (State::Silent, _) => "compare the callback URL in the App Dashboard with the WebhookUrl",
         (State::CampaignHeld, _) => {
-            "change the campaign's link or text: `spillway campaign apply`; it is tried again by itself"
+            "apply another link or text (`spillway campaign apply`), which ends the hold; it is tried \
+             again by itself, too"
         }
         (_, Next::Stopped | Next::Resumes(_)) => "`spillway account resume` ends it",
         _ => "wait: it ends by itself; `spillway status` shows when",

@@ -13,13 +13,14 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 use spillway_core::id::AccountId;
+use spillway_service::admin::Several;
 use spillway_service::admin::overview::Overview;
 use spillway_service::admin::status::StatusView;
 use spillway_service::port::MaintenanceRecords;
 
 use crate::arguments;
 use crate::deployment::{Deployment, Where};
-use crate::exit::WrongUsage;
+use crate::exit::{Unread, WrongUsage};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -73,12 +74,14 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let dead_letters = DeadLettersView::look(&deployment.dead_letters).await;
     let seen = Seen { status: StatusView::of(&overviews, now), dead_letters };
     output.print(&seen, || {
-        let accounts = match (only, overviews.as_slice()) {
+        let accounts = match (only, &overviews.read[..]) {
             (Some(_), [overview]) => text::one(overview, now, output),
-            _ => text::all(&overviews, now, output),
+            (Some(_), []) => String::new(),
+            _ => text::all(&overviews.read, now, output),
         };
         accounts + &seen.dead_letters.text(now)
-    })
+    })?;
+    Ok(Unread::check(overviews.unreadable)?)
 }
 
 /// What is printed.
@@ -98,7 +101,7 @@ async fn accounts(deployment: &Deployment, only: Option<&AccountId>) -> Result<V
 }
 
 /// Looks at accounts with a progress bar on standard error.
-async fn look_once(deployment: &Deployment, only: Option<&AccountId>) -> Result<Vec<Overview>> {
+async fn look_once(deployment: &Deployment, only: Option<&AccountId>) -> Result<Several<Overview>> {
     let accounts = accounts(deployment, only).await?;
     let progress = Progress::new("accounts", accounts.len());
     let found = look(deployment, only, &accounts, |looked_at| progress.advance(looked_at)).await;
@@ -112,10 +115,10 @@ async fn look(
     only: Option<&AccountId>,
     accounts: &[AccountId],
     looked_at: impl Fn(usize),
-) -> Result<Vec<Overview>> {
+) -> Result<Several<Overview>> {
     let now = deployment.clock.now();
     let found = deployment.admin.overviews.of_all(accounts, now, looked_at).await?;
-    if let (Some(account), []) = (only, found.as_slice()) {
+    if let (Some(account), [], []) = (only, &found.read[..], &found.unreadable[..]) {
         bail!("account {account} is not connected: `spillway account list` names those that are");
     }
     Ok(found)

@@ -10,10 +10,12 @@ use spillway_core::load::Headroom;
 use spillway_core::status::State;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::Overview;
+use spillway_service::admin::{Several, Unreadable};
 
 use super::dead_letters::DeadLettersView;
 use super::text;
-use crate::output::{self, GAP, counted, fitting};
+use crate::exit::Unread;
+use crate::output::{self, GAP, broken, counted, fitting};
 
 /// What is on the screen.
 pub(super) struct Screen {
@@ -23,13 +25,24 @@ pub(super) struct Screen {
     pub(super) dead_letters: DeadLettersView,
     /// The line that is selected.
     pub(super) selected: usize,
-    /// Why the last look failed, if it did.
+    /// What went wrong with the last look, if something did.
     pub(super) failed: Option<String>,
     /// Now.
     pub(super) now: Timestamp,
 }
 
 impl Screen {
+    /// Shows what was seen at `now`.
+    pub(super) fn of(
+        overviews: Several<Overview>,
+        dead_letters: DeadLettersView,
+        now: Timestamp,
+    ) -> Self {
+        let Several { read: overviews, unreadable } = overviews;
+        let failed = unread(unreadable);
+        Self { overviews, dead_letters, selected: 0, failed, now }
+    }
+
     /// Selects the line `by` further on.
     pub(super) fn select(&mut self, by: isize) {
         let last = self.overviews.len().saturating_sub(1);
@@ -37,14 +50,17 @@ impl Screen {
     }
 
     /// Takes in what was seen; the selected account stays so.
-    pub(super) fn saw(&mut self, overviews: Vec<Overview>, dead_letters: DeadLettersView) {
+    pub(super) fn saw(&mut self, overviews: Several<Overview>, dead_letters: DeadLettersView) {
         let account = self.overviews.get(self.selected).map(|overview| overview.account.clone());
-        let place =
-            overviews.iter().position(|overview| Some(&overview.account) == account.as_ref());
-        self.selected = place.unwrap_or(0);
-        (self.overviews, self.dead_letters) = (overviews, dead_letters);
-        self.failed = None;
+        *self = Self::of(overviews, dead_letters, self.now);
+        let is_selected = |overview: &Overview| Some(&overview.account) == account.as_ref();
+        self.selected = self.overviews.iter().position(is_selected).unwrap_or(0);
     }
+}
+
+/// What is said of accounts that cannot be read, if there are some.
+fn unread(unreadable: Vec<Unreadable>) -> Option<String> {
+    Unread::check(unreadable).err().map(|unread| unread.to_string())
 }
 
 fn colour(state: State) -> Color {
@@ -55,13 +71,23 @@ fn colour(state: State) -> Color {
     }
 }
 
+/// The most lines that the foot takes.
+const FOOT_MAX: usize = 6;
+
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     let dead_letters = screen.dead_letters.line(screen.now);
     let of_letters = Constraint::Length(u16::from(dead_letters.is_some()));
+    let (foot_text, style) = match &screen.failed {
+        Some(error) => (error.as_str(), Style::new().fg(Color::Red)),
+        None => ("↑↓ account   r look now   q quit", Modifier::DIM.into()),
+    };
+    let width = usize::from(frame.area().width);
+    let foot_lines = foot_text.lines().flat_map(|line| broken(line, width)).map(Line::raw);
+    let foot_lines: Vec<Line<'_>> = foot_lines.take(FOOT_MAX).collect();
+    let of_foot = Constraint::Length(u16::try_from(foot_lines.len()).unwrap_or(u16::MAX));
     let [above, letters, foot] =
-        Layout::vertical([Constraint::Min(0), of_letters, Constraint::Length(1)])
-            .areas(frame.area());
+        Layout::vertical([Constraint::Min(0), of_letters, of_foot]).areas(frame.area());
     if let Some(line) = dead_letters {
         frame.render_widget(Line::styled(line, Color::Yellow), letters);
     }
@@ -74,12 +100,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     if let Some(overview) = screen.overviews.get(screen.selected) {
         draw_one(frame, overview, screen.now, detail);
     }
-    let keys = "↑↓ account   r look now   q quit";
-    let foot_line = match &screen.failed {
-        Some(error) => Line::styled(format!("the last look failed: {error}"), Color::Red),
-        None => Line::styled(keys, Modifier::DIM),
-    };
-    frame.render_widget(foot_line, foot);
+    frame.render_widget(Paragraph::new(foot_lines).style(style), foot);
 }
 
 fn draw_list(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
@@ -255,6 +276,7 @@ mod tests {
             headroom: vec![quota("calls_hour", 198, 200), quota("messages_day", 296, 10_000)],
             backlog,
             next_at: Some(NOW + Duration::from_secs(18)),
+            last_at: Some(NOW + 5 * HOUR),
             outlook: Some(Outlook { seen_at: NOW, waiting: 970, late: 3, last: NOW + 5 * HOUR }),
             token: TokenLife { obtained_at: None, ends_at: Some(NOW + 30 * 24 * HOUR) },
             last_seen: Some(NOW - HOUR),
@@ -278,7 +300,11 @@ mod tests {
             Condition { state: State::Healthy, since: None, why: Why::Nothing, next: Next::GoesOn };
         let overviews = vec![overview("1784", held), overview("1785", healthy)];
         let dead_letters = DeadLettersView::Known(DeadLetterCount { messages: 0, oldest_at: None });
-        Screen { overviews, dead_letters, selected: 0, failed: None, now: NOW }
+        Screen::of(several(overviews), dead_letters, NOW)
+    }
+
+    fn several(read: Vec<Overview>) -> Several<Overview> {
+        Several { read, unreadable: Vec::new() }
     }
 
     fn drawn(screen: &Screen) -> String {
@@ -323,13 +349,25 @@ mod tests {
         again.reverse();
         let dead_letters =
             DeadLettersView::Known(DeadLetterCount { messages: 3, oldest_at: Some(NOW - HOUR) });
-        screen.saw(again, dead_letters);
+        screen.saw(several(again), dead_letters);
         let line = "dead letters: about 3, the oldest of 1 h 0 min ago (`spillway dlq list`)";
         assert!(drawn(&screen).contains(line), "{}", drawn(&screen));
         assert_eq!(screen.overviews[screen.selected].account.as_str(), "1785");
         screen.select(-3);
         assert_eq!(screen.selected, 0);
-        screen.failed = Some("the table does not answer".into());
-        assert!(drawn(&screen).contains("the last look failed: the table does not answer"));
+    }
+
+    #[test]
+    fn the_foot_tells_all_of_what_went_wrong() {
+        let mut screen = screen();
+        screen.failed = Some("the last look failed: ".to_owned() + &"the table is slow ".repeat(9));
+        let narrow = drawn_on(&screen, 60);
+        assert_eq!(narrow.matches("slow").count(), 9, "{narrow}");
+        let unreadable = vec![Unreadable { account: "1786".into(), why: "no tier".into() }];
+        let overviews = Several { read: screen.overviews.clone(), unreadable };
+        let dead_letters = DeadLettersView::Known(DeadLetterCount { messages: 0, oldest_at: None });
+        screen.saw(overviews, dead_letters);
+        assert!(drawn(&screen).contains("account 1786: no tier: "), "{}", drawn(&screen));
+        assert!(drawn(&screen).contains("connect it again"), "{}", drawn(&screen));
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn all(overviews: &[Overview], now: Timestamp, output: Output) -> Str
     let mut sentences = String::new();
     for overview in overviews {
         for condition in &overview.conditions {
-            if condition.state == State::Healthy {
+            if condition.why == Why::Nothing {
                 continue;
             }
             let sentence = told(condition, &overview.account, &times(overview, now));
@@ -65,7 +65,7 @@ pub(super) fn cells(overview: &Overview, now: Timestamp) -> [String; COLUMNS] {
         tightest(overview).map_or_else(dash, |row| format!("{}% {}", row.percent(), row.quota)),
         waiting(overview),
         overview.next_at.map_or_else(dash, ahead),
-        overview.outlook.map_or_else(dash, |outlook| format!("~{}", ahead(outlook.last))),
+        overview.last_at.map_or_else(dash, |at| format!("~{}", ahead(at))),
         overview.outlook.map_or_else(dash, |outlook| outlook.late.to_string()),
         overview.token.ends_at.map_or_else(|| "?".to_owned(), ahead),
         overview.last_seen.map_or_else(|| "never".to_owned(), |at| heard(at, now)),
@@ -128,6 +128,12 @@ pub(super) fn told(condition: &Condition, account: &AccountId, times: &Times) ->
         (Next::Stopped, _) | (Next::Resumes(_), Why::ByHand(_)) => {
             format!("spillway account resume {account}")
         }
+        (_, Why::CampaignRefused(campaign)) => {
+            let resume = format!("spillway campaign resume {account} {campaign}");
+            return format!(
+                "{sentence} (apply another link or text; `{resume}` ends the hold without that)"
+            );
+        }
         (Next::Paused, Why::CampaignPaused(campaign)) => {
             format!("spillway campaign resume {account} {campaign}")
         }
@@ -183,8 +189,10 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
     if let Some(at) = overview.next_at {
         out += &line("next DM", times.when(at));
     }
+    if let Some(at) = overview.last_at {
+        out += &line("last DM", format!("~{}", times.when(at)));
+    }
     if let Some(outlook) = overview.outlook {
-        out += &line("last DM", format!("~{}", times.when(outlook.last)));
         out +=
             &line("too late", format!("~{} of {} without a slot", outlook.late, outlook.waiting));
     }

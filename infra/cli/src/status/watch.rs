@@ -33,7 +33,7 @@ pub(super) async fn run(
     let overviews = look_once(deployment, only).await?;
     let dead_letters = DeadLettersView::look(&deployment.dead_letters).await;
     let now = deployment.clock.now();
-    let mut screen = Screen { overviews, dead_letters, selected: 0, failed: None, now };
+    let mut screen = Screen::of(overviews, dead_letters, now);
     let mut terminal = ratatui::try_init().context("draw on the terminal")?;
     let result = turn(&mut terminal, deployment, only, every, &mut screen).await;
     ratatui::restore();
@@ -64,7 +64,7 @@ async fn turn(
                 seen = &mut looking, if is_looking => {
                     match seen {
                         Ok((overviews, dead_letters)) => screen.saw(overviews, dead_letters),
-                        Err(error) => screen.failed = Some(format!("{error:#}")),
+                        Err(error) => screen.failed = Some(format!("the last look failed: {error:#}")),
                     }
                     next_look = Instant::now() + every;
                     break;

@@ -1,11 +1,13 @@
 //! `spillway account`, `connect` and `new-key`.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::{DynamoBudgets, DynamoMaintenance};
 use spillway_core::quota::Action;
 use spillway_core::rules::Rules;
 use spillway_graph::app_scoped;
+use spillway_service::keys;
 use spillway_service::port::{Aliases, Budgets};
 
 use crate::snapshot::steady;
@@ -81,6 +83,52 @@ async fn on_hold_nothing_is_called_until_it_is_resumed() {
     assert!(short["until"].is_string());
 }
 
+/// Writes limits of an account that no release can read.
+async fn spoil(stand: &Stand, account: &str) {
+    let table = stand.served.stack.state_table();
+    let text = |text: &str| AttributeValue::S(text.into());
+    let update = table.client.update_item().table_name("spillway-state");
+    let update = update
+        .key("pk", text(&keys::account(&account.into())))
+        .key("sk", text(keys::SETTINGS_SK))
+        .update_expression("SET #rules = :rules")
+        .expression_attribute_names("#rules", "rules")
+        .expression_attribute_values(":rules", text(r#"{"tier":"gold"}"#));
+    update.send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_cannot_be_read_hides_no_other_and_can_be_removed() {
+    let stand = Stand::start().await;
+    spoil(&stand, OTHER).await;
+    let what_to_do =
+        "deploy that one again; else remove the account with `spillway account remove`";
+    for command in [&["status"][..], &["account", "list"], &["campaign", "list"], &["misses"]] {
+        let ran = stand.run(command).await.failed(1, what_to_do);
+        assert!(ran.stderr.contains(&format!("account {OTHER}: load the account")), "{command:?}");
+        assert!(!ran.stderr.contains(CREATOR), "{}", ran.stderr);
+        assert!(
+            ran.stdout.contains(CREATOR) || command == ["misses"],
+            "{command:?}: {}",
+            ran.stdout
+        );
+    }
+    for command in [&["status"][..], &["account", "list"]] {
+        let seen = stand.run(&[&["--json"], command].concat()).await.failed(1, what_to_do).json();
+        assert_eq!(seen["accounts"][0]["account"], CREATOR, "{seen}");
+        assert_eq!(seen["unreadable"][0]["account"], OTHER, "{seen}");
+    }
+    for command in ["status", "doctor"] {
+        let ran = stand.run(&[command, OTHER]).await;
+        assert!(ran.code != 0 && (ran.stdout + &ran.stderr).contains(what_to_do), "{command}");
+    }
+    stand.run(&["status", CREATOR]).await.ok();
+    let asked = "with campaigns of which something cannot be read, and cancels 0 waiting sends";
+    stand.run(&["account", "remove", OTHER]).await.failed(5, asked);
+    stand.run(&["account", "remove", OTHER, "--yes"]).await.ok();
+    stand.run(&["status"]).await.ok();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hold_that_meta_caused_ends_by_hand_only_if_that_is_confirmed() {
     let stand = Stand::start().await;
@@ -126,8 +174,8 @@ async fn an_account_is_removed_with_all_that_waits() {
     let stand = Stand::start().await;
     stand.run(&["account", "pause", CREATOR]).await.ok();
     stand.comment(CREATOR, "guide", 0..30).await;
-    // Its slot has come: the hold has parked it.
-    stand.until(&["send", "show", &send_id(CREATOR, 3)], |send| send["epoch"] == 1).await;
+    let all = |parked: &Value| parked["sends"].as_array().unwrap().len() == 30;
+    stand.until(&["send", "list", CREATOR, "--state", "parked"], all).await;
     stand.run(&["account", "remove", CREATOR]).await.failed(5, "30 waiting sends");
     let removed = stand.json(&["account", "remove", CREATOR, "--yes"]).await;
     assert_eq!(removed, json!({ "account": CREATOR, "cancelled": 30, "under_way": 0 }));

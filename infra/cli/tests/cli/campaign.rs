@@ -104,6 +104,41 @@ async fn a_file_with_a_mistake_is_refused_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hold_of_a_refused_link_ends_with_another_link_or_by_hand() {
+    let stand = Stand::start().await;
+    let refused = json!({ "kind": "link_refused", "action": "private_reply" });
+    let state = |status: &Value| status["accounts"][0]["state"].clone();
+    for round in 0..2 {
+        stand.fault(refused.clone()).await;
+        stand.comment(CREATOR, "guide", round..round + 1).await;
+        stand.until(&["status", CREATOR], |status| state(status) == "campaign_held").await;
+        let said = stand.run(&["status", CREATOR]).await.ok().stdout;
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            said.contains(&format!("`spillway campaign resume {CREATOR} guide` ends")),
+            "{said}"
+        );
+        if round == 0 {
+            let path = file("link.toml", FILE);
+            stand.run(&["campaign", "apply", path.to_str().unwrap(), "--yes"]).await.ok();
+        } else {
+            let resumed = stand.json(&["campaign", "resume", CREATOR, "guide"]).await;
+            assert_eq!(
+                (&resumed["changed"], &resumed["hold_ended"]),
+                (&json!(false), &json!(true))
+            );
+        }
+        assert_eq!(state(&stand.json(&["status", CREATOR]).await), "healthy");
+    }
+    let told = stand.json(&["events", CREATOR]).await;
+    let told = told["events"].as_array().unwrap().iter().rev().map(|event| &event["event"]);
+    let told: Vec<&Value> = told.filter(|event| event.as_str().unwrap().contains("camp")).collect();
+    let first = ["campaign_held", "campaign_changed", "campaign_added", "campaign_hold_ended"];
+    assert_eq!(told[..4], first);
+    assert_eq!(told[4..], ["campaign_held", "campaign_hold_ended"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() {
     let stand = Stand::start().await;
     // Two comments wait, the second with a slot some seconds ahead.
@@ -155,7 +190,7 @@ async fn a_paused_campaign_matches_nothing_and_what_waits_for_it_is_held_back() 
     let named = |event: &Value| event["campaign"] == "guide";
     let told = events["events"].as_array().unwrap().iter().filter(|event| named(event));
     let told: Vec<&str> = told.map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!(told, ["campaign_resumed", "campaign_paused"]);
+    assert_eq!(told, ["campaign_resumed", "campaign_changed", "campaign_paused"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,7 +55,10 @@ async fn anybodys_comment_is_posted_and_answered() {
     assert_eq!(again["comment"], "17890000000000002", "another comment");
     assert_eq!(again["person"], first["person"], "of the same person");
     assert_eq!(again["send"], Value::Null, "who gets one DM");
-    assert_eq!(again["reason"], format!("campaign guide has a DM for {person} already"));
+    assert_eq!(
+        again["reason"],
+        format!("person {person} has had all that campaign guide gives them, or waits for it")
+    );
 
     // By an id of one's own, under another account and Reel.
     let other = json!({

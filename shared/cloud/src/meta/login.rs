@@ -64,14 +64,31 @@ pub fn login_url(app_id: &str, redirect_uri: &str) -> Result<String, LoginError>
 }
 
 /// The code in what a login came back with: the code itself, or the URL that the browser shows.
-pub fn code_in(pasted: &str) -> SecretString {
+///
+/// # Errors
+/// Fails if the URL says that the owner did not allow the login, or has no code.
+pub fn code_in(pasted: &str) -> Result<SecretString, LoginError> {
     let pasted = pasted.trim();
-    let of_url = Url::parse(pasted).ok().and_then(|url| {
-        url.query_pairs().find(|(key, _)| key == "code").map(|(_, code)| code.into_owned())
-    });
-    let code = of_url.unwrap_or_else(|| pasted.to_owned());
+    let code = match Url::parse(pasted) {
+        Ok(url) => {
+            let value = |name: &str| {
+                let mut pairs = url.query_pairs();
+                pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+            };
+            match (value("code"), value("error")) {
+                (Some(code), _) => code,
+                (None, Some(error)) => {
+                    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                    let reason = value("error_reason").unwrap_or(error);
+                    return Err(LoginError::Refused(reason.chars().filter(|&c| word(c)).collect()));
+                }
+                (None, None) => return Err(LoginError::NoCode),
+            }
+        }
+        Err(_) => pasted.to_owned(),
+    };
     // Meta puts `#_` behind it, which is no part of it.
-    SecretString::from(code.trim_end_matches("#_"))
+    Ok(SecretString::from(code.trim_end_matches("#_")))
 }
 
 /// Why nobody is logged in. Each says what to do.
@@ -95,6 +112,16 @@ pub enum LoginError {
         "no app secret is stored: put the Instagram app's into `app_secrets` of the deployment's secret (infra/OPERATIONS.md, \"The app's secret\")"
     )]
     NoSecret,
+    /// The owner has not allowed the login, for this reason of Meta's.
+    #[error(
+        "the login was not allowed ({0}): have the account's owner log in again and allow it, with every switch on"
+    )]
+    Refused(String),
+    /// The address that the login came back with has no code.
+    #[error(
+        "the address has no `code`: paste the one that the browser shows after the login, whole"
+    )]
+    NoCode,
     /// The code was not taken.
     #[error(
         "Meta did not take the code ({0}): it is good once, for an hour, and for the redirect URI that it came to. Log in again at the URL of `spillway connect login-url` with the same --app-id and --redirect-uri; if it is refused again, compare the app's id and secret with those in the App Dashboard"
@@ -386,7 +413,11 @@ mod tests {
             "https://example.com/back?code=AQB1#_",
             "https://e.com/?a=1&code=AQB1",
         ] {
-            assert_eq!(code_in(pasted).expose_secret(), "AQB1", "{pasted}");
+            assert_eq!(code_in(pasted).unwrap().expose_secret(), "AQB1", "{pasted}");
         }
+        let denied = "https://e.com/?error=access_denied&error_reason=user_denied";
+        let error = code_in(denied).unwrap_err().to_string();
+        assert!(error.contains("not allowed (user_denied)"), "{error}");
+        assert!(matches!(code_in("https://example.com/back"), Err(LoginError::NoCode)));
     }
 }

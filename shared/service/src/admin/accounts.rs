@@ -15,11 +15,11 @@ use spillway_core::status::{Facts, State};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 
-use super::AdminError;
 use super::instant::{instant, optional, rfc3339};
 use super::plan::FieldChange;
 use super::removal::{BEING_REMOVED, Remover};
 use super::sends::SendAdmin;
+use super::{AdminError, Several};
 use crate::account::Account;
 use crate::accounts_file::limit_notes;
 use crate::clock::Clock;
@@ -179,7 +179,8 @@ impl AccountAdmin {
         id: &'a AccountId,
     ) -> BoxFuture<'a, Result<Account, AdminError>> {
         Box::pin(async move {
-            let account = self.accounts.load(id).await?;
+            let account = self.accounts.load(id).await;
+            let account = account.map_err(|error| AdminError::Account(id.clone(), error))?;
             account.ok_or_else(|| AdminError::NotConnected(id.clone()))
         })
     }
@@ -191,17 +192,19 @@ impl AccountAdmin {
     pub fn all_connected<'a>(
         &'a self,
         only: Option<&'a AccountId>,
-    ) -> BoxFuture<'a, Result<Vec<Account>, AdminError>> {
+    ) -> BoxFuture<'a, Result<Several<Account>, AdminError>> {
         Box::pin(async move {
             if let Some(id) = only {
-                return Ok(vec![self.connected(id).await?]);
+                let read = vec![self.connected(id).await?];
+                return Ok(Several { read, unreadable: Vec::new() });
             }
-            let mut accounts = Vec::new();
+            let mut results = Vec::new();
             for id in self.maintenance.accounts().await? {
                 // It may have been removed meanwhile.
-                accounts.extend(self.accounts.load(&id).await?);
+                let account = self.accounts.load(&id).await;
+                results.push((id, account));
             }
-            Ok(accounts)
+            Several::of(results)
         })
     }
 
@@ -212,12 +215,13 @@ impl AccountAdmin {
     pub fn views<'a>(
         &'a self,
         only: Option<&'a AccountId>,
-    ) -> BoxFuture<'a, Result<Vec<AccountView>, AdminError>> {
+    ) -> BoxFuture<'a, Result<Several<AccountView>, AdminError>> {
         Box::pin(async move {
             let now = self.clock.now();
             let app = self.app.load().await?;
             let mut views = Vec::new();
-            for account in self.all_connected(only).await? {
+            let Several { read, unreadable } = self.all_connected(only).await?;
+            for account in read {
                 let (budget, record, token) = futures::try_join!(
                     self.budgets.load(&account.id),
                     self.maintenance.record(&account.id),
@@ -237,7 +241,7 @@ impl AccountAdmin {
                 let state = facts.state(now);
                 views.push(AccountView::of(&account, &budget, state, now));
             }
-            Ok(views)
+            Ok(Several { read: views, unreadable })
         })
     }
 

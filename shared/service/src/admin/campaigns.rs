@@ -145,6 +145,9 @@ pub struct RunningChange {
     pub changed: bool,
     /// active, paused or removed.
     pub state: &'static str,
+    /// Of one that was resumed, whether a hold has ended that Meta's refusals had led to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_ended: Option<bool>,
 }
 
 /// Why a campaign was not paused, resumed or removed.
@@ -197,8 +200,9 @@ impl AccountAdmin {
         })
     }
 
-    /// Writes what is planned for an account: campaigns, then limits. Release is woken last, for
-    /// new slots and for what waits for a removed campaign.
+    /// Writes what is planned for an account: campaigns, then limits. A campaign that changes is on
+    /// hold no more for what Meta refused of it. Release is woken last, for new slots and for what
+    /// waits for a removed campaign.
     ///
     /// Applying the file again finishes what died. Where everything is written already, it still
     /// announces the account's settings and wakes release, which the first attempt may not have
@@ -216,8 +220,12 @@ impl AccountAdmin {
             {
                 return Err(AdminError::Removed(account.id.clone()));
             }
-            for campaign in removed {
-                self.tell_removed(&account.id, campaign).await?;
+            for change in &plan.campaigns {
+                self.tell_change(&account.id, change).await?;
+            }
+            // After the new messages: the next send takes one of them.
+            for campaign in &put {
+                self.limiter.resume_campaign(&account.id, &campaign.id).await?;
             }
             if let Some(rules) = &plan.rules {
                 self.write_rules(account, rules).await?;
@@ -245,7 +253,8 @@ impl AccountAdmin {
         self.set_running(account, campaign, Running::PausedSince(self.clock.now()))
     }
 
-    /// Resumes a paused campaign. Its waiting sends get slots within a minute.
+    /// Resumes a paused campaign, and ends its hold if Meta has refused its messages. Its waiting
+    /// sends get slots within a minute.
     ///
     /// # Errors
     /// Fails if there is no such campaign, or the store does not answer.
@@ -278,19 +287,24 @@ impl AccountAdmin {
                 return Err(AdminError::Removed(account.clone()).into());
             }
             self.backlogs.wake(account, self.clock.now()).await?;
-            self.tell_removed(account, campaign.clone()).await?;
+            self.tell_change(account, &Change::Removed(campaign.clone())).await?;
             let (account, campaign) = (account.clone(), campaign.clone());
-            Ok(RunningChange { account, campaign, changed: true, state: "removed" })
+            let (changed, state) = (true, "removed");
+            Ok(RunningChange { account, campaign, changed, state, hold_ended: None })
         })
     }
 
-    /// Writes into the journal that a campaign was removed.
-    async fn tell_removed(
-        &self,
-        account: &AccountId,
-        campaign: CampaignId,
-    ) -> Result<(), StoreError> {
-        let what = Event::CampaignRemoved { campaign };
+    /// Writes into the journal how a campaign was changed.
+    async fn tell_change(&self, account: &AccountId, change: &Change) -> Result<(), StoreError> {
+        let what = match change {
+            Change::Added(campaign) => Event::CampaignAdded { campaign: campaign.id.clone() },
+            Change::Changed { to, fields } => Event::CampaignChanged {
+                campaign: to.id.clone(),
+                fields: fields.iter().map(|field| field.name.to_owned()).collect(),
+            },
+            Change::Removed(campaign) => Event::CampaignRemoved { campaign: campaign.clone() },
+            Change::Same(_) | Change::Left(_) => return Ok(()),
+        };
         let entry = JournalEntry { at: self.clock.now(), account: account.clone(), what };
         self.journal.append(&entry).await
     }
@@ -314,6 +328,10 @@ impl AccountAdmin {
             } else if !self.changes.set_running(account, campaign, running).await? {
                 return Err(RunningError::Removed);
             }
+            let hold_ended = match running {
+                Running::Active => Some(self.limiter.resume_campaign(account, campaign).await?),
+                Running::PausedSince(_) => None,
+            };
             let now = self.clock.now();
             self.backlogs.wake(account, now).await?;
             if changed {
@@ -330,7 +348,7 @@ impl AccountAdmin {
                 Running::PausedSince(_) => "paused",
             };
             let (account, campaign) = (account.clone(), campaign.clone());
-            Ok(RunningChange { account, campaign, changed, state })
+            Ok(RunningChange { account, campaign, changed, state, hold_ended })
         })
     }
 }

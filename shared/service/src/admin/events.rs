@@ -104,7 +104,12 @@ mod tests {
             Event::TokenRefreshFailed { reason: "no".into(), token_ends: Some(NOW) },
             Event::Silent { last_seen: Some(NOW) },
             Event::Backfilled { since: NOW, read: 1, found: 1, unfinished: 0 },
-            Event::HoldSet { cause: HoldCause::Operator, until: Timestamp::NEVER, error: None },
+            Event::HoldSet {
+                cause: HoldCause::Operator,
+                until: Timestamp::NEVER,
+                error: None,
+                reason: None,
+            },
             Event::CampaignHeld { campaign: campaign(), until: NOW, error: None },
             Event::CampaignPaused { campaign: campaign() },
             Event::CampaignRemoved { campaign: campaign() },
@@ -120,7 +125,8 @@ mod tests {
             assert_eq!(json["at"], "2026-09-21T14:13:20Z");
         }
         let until = |until| {
-            let what = Event::HoldSet { cause: HoldCause::Operator, until, error: None };
+            let what =
+                Event::HoldSet { cause: HoldCause::Operator, until, error: None, reason: None };
             let view = EventView { at: NOW, account: "178".into(), what };
             serde_json::to_value(view).unwrap()["until"].clone()
         };

@@ -29,6 +29,7 @@ mod refusal;
 pub mod removal;
 pub mod send_view;
 pub mod sends;
+mod several;
 pub mod status;
 pub mod wait;
 
@@ -43,6 +44,7 @@ use self::misses::MissAdmin;
 use self::overview::Overviews;
 pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
+pub use self::several::{Several, Unreadable};
 use crate::port::StoreError;
 
 /// Everything that operators do.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use spillway_core::active_hours::Zone;
 use spillway_core::answers::Tally;
 use spillway_core::app::AppBudget;
@@ -23,8 +23,8 @@ use spillway_core::status::{Condition, Facts, State};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, Upkeep};
 
-use super::AdminError;
 use super::wait::Wait;
+use super::{AdminError, Several};
 use crate::account::Account;
 use crate::outbox_batch::Slot;
 use crate::outbox_key::OutboxKey;
@@ -89,6 +89,8 @@ pub struct Overview {
     pub backlog: Backlog,
     /// The instant when the next DM goes out, where one waits.
     pub next_at: Option<Timestamp>,
+    /// The instant when the last DM goes out that will not be too late: a forecast.
+    pub last_at: Option<Timestamp>,
     /// What is to be expected of those that wait, where some do.
     pub outlook: Option<Outlook>,
     /// When its token ends, as far as that is known.
@@ -179,18 +181,17 @@ impl Overviews {
         accounts: &[AccountId],
         now: Timestamp,
         progress: impl Fn(usize),
-    ) -> Result<Vec<Overview>, AdminError> {
+    ) -> Result<Several<Overview>, AdminError> {
         let progress = &progress;
         let looks = accounts.iter().map(|account| async move {
             let overview = self.of(account, now).await;
             progress(1);
-            overview.map_err(|error| AdminError::Account(account.clone(), error))
+            (account.clone(), overview)
         });
-        let found: Vec<Option<Overview>> =
-            stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-        let mut found: Vec<Overview> = found.into_iter().flatten().collect();
-        found.sort_by_key(Overview::state);
-        Ok(found)
+        let looked_at: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+        let mut overviews = Several::of(looked_at)?;
+        overviews.read.sort_by_key(Overview::state);
+        Ok(overviews)
     }
 
     /// Looks at an account; `None` where it is not connected.
@@ -212,6 +213,7 @@ impl Overviews {
             headroom: budget.headroom(rules, now),
             backlog: Backlog::default(),
             next_at: None,
+            last_at: None,
             outlook: None,
             token: *token,
             last_seen: *last_seen,
@@ -468,17 +470,19 @@ impl Overview {
         let PlannedSends { at, forecasts } = plan.of(waiting);
         let all: Vec<Timestamp> = at.into_iter().flatten().collect();
         self.next_at = all.iter().min().copied();
-        let last = all.iter().max().copied();
-        self.planned_by_hour = planned_by_hour(all, plan.now);
-        let is_planned = last.is_some() || !forecasts.is_empty();
+        self.last_at = all.iter().max().copied();
         self.outlook = match self.backlog.extent {
             // Release has read them all.
             Extent::First if plan.opens_at != Timestamp::NEVER => plan.cursor.outlook,
-            Extent::All if is_planned => {
-                let seen = Outlook::of(&forecasts, plan.now);
-                Some(Outlook { last: last.map_or(seen.last, |last| last.max(seen.last)), ..seen })
+            Extent::All if !(all.is_empty() && forecasts.is_empty()) => {
+                Some(Outlook::of(&forecasts, plan.now))
             }
             Extent::First | Extent::All => None,
         };
+        if extent == Extent::First {
+            let in_time = self.outlook.filter(|outlook| outlook.late < outlook.waiting);
+            self.last_at = in_time.map(|outlook| outlook.last).max(self.last_at);
+        }
+        self.planned_by_hour = planned_by_hour(all, plan.now);
     }
 }

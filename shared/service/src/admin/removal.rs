@@ -205,8 +205,8 @@ impl Remover {
 pub struct Removable {
     /// The account.
     pub account: AccountId,
-    /// The number of its campaigns.
-    pub campaigns: usize,
+    /// The number of its campaigns; `None` where they cannot be read.
+    pub campaigns: Option<usize>,
     /// The number of sends that wait.
     pub waiting: usize,
     /// The revision at which it was read.
@@ -225,7 +225,8 @@ pub struct RemovedView {
 }
 
 impl Admin {
-    /// Reads what removing an account would end, so that somebody can be asked.
+    /// Reads what removing an account would end, so that somebody can be asked. An account of which
+    /// something cannot be read can be removed, too: connecting it again mends it.
     ///
     /// # Errors
     /// Fails if it is not connected, or the store does not answer.
@@ -234,14 +235,17 @@ impl Admin {
         id: &'a AccountId,
     ) -> BoxFuture<'a, Result<Removable, AdminError>> {
         Box::pin(async move {
-            let account = self.accounts.connected(id).await?;
+            // The revision comes first: what is removed is at most what was read.
+            let Some(seen) = self.accounts.removal.revision(id).await? else {
+                return Err(AdminError::NotConnected(id.clone()));
+            };
+            let campaigns = match self.accounts.connected(id).await {
+                Ok(account) => Some(account.campaigns.iter().count()),
+                Err(AdminError::Account(_, StoreError::Corrupt { .. })) => None,
+                Err(error) => return Err(error),
+            };
             let waiting = self.sends.waiting(id, |_| true, usize::MAX).await?.len();
-            Ok(Removable {
-                account: id.clone(),
-                campaigns: account.campaigns.iter().count(),
-                waiting,
-                seen: account.revision,
-            })
+            Ok(Removable { account: id.clone(), campaigns, waiting, seen })
         })
     }
 
@@ -265,8 +269,10 @@ impl Admin {
         Box::pin(async move {
             let (id, seen) = (&removable.account, removable.seen);
             let (accounts, remover) = (&self.accounts, self.accounts.remover());
-            if accounts.connected(id).await?.revision != seen {
-                return Err(AdminError::Changed(id.clone()));
+            match remover.removal.revision(id).await? {
+                Some(revision) if revision == seen => {}
+                Some(_) => return Err(AdminError::Changed(id.clone())),
+                None => return Err(AdminError::NotConnected(id.clone())),
             }
             let is_stopped_by_others = accounts.is_stopped_by_others(id).await?;
             if !is_stopped_by_others {

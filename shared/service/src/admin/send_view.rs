@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use spillway_core::campaign::Campaign;
-use spillway_core::id::{CampaignId, RecipientId};
+use spillway_core::id::{CampaignId, CommentId, RecipientId};
 use spillway_core::message::Values;
 use spillway_core::quota::Action;
 use spillway_core::send::{CampaignStep, Earlier, FailReason, Lane, Outcome, PendingSend, Stage};
@@ -16,8 +16,10 @@ use super::wait::Wait;
 /// A send. What is not known of it, or not any more, is `null`.
 #[derive(Clone, Debug, Serialize)]
 pub struct SendView {
-    /// Its id: account/comment.
+    /// Its id: account/key. The key of a send that counts by comment is the comment's id.
     pub send: String,
+    /// The comment that it answers, if it answers one.
+    pub comment: Option<CommentId>,
     /// parked, queued, sending or unknown while it waits, else how it ended, perhaps as unknown.
     pub state: &'static str,
     /// Its campaign.
@@ -99,6 +101,7 @@ impl From<&PendingSend> for SendView {
         };
         Self {
             send: send.id.to_string(),
+            comment: send.to.comment().cloned(),
             state,
             campaign: send.content.campaign.clone(),
             lane: send.class.lane,
@@ -135,6 +138,7 @@ impl From<&Stored> for SendView {
         };
         Self {
             send: stored.id.to_string(),
+            comment: stored.comment.clone(),
             state: outcome.name(),
             campaign: stored.content.campaign.clone(),
             lane: stored.class.lane,

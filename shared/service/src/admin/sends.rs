@@ -195,7 +195,7 @@ pub enum RetryError {
     #[error(transparent)]
     Never(#[from] NoRetry),
     /// It was never recorded.
-    #[error("no such send is stored (entries are kept for ten days)")]
+    #[error("no such send is stored")]
     Unknown,
     /// Somebody was first.
     #[error("it was changed meanwhile: look again")]
@@ -208,7 +208,7 @@ pub enum RetryError {
 /// What became of an order to retry a send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RetriedView {
-    /// The send: account/comment.
+    /// The send: account/key.
     pub send: String,
     /// Whether it waits again.
     pub retried: bool,

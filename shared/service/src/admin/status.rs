@@ -11,6 +11,7 @@ use spillway_core::time::Timestamp;
 use super::instant::{instant, optional};
 use super::overview::{Extent, Overview};
 use super::refusal::RefusalView;
+use super::{Several, Unreadable};
 
 /// What was seen.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +21,8 @@ pub struct StatusView {
     pub seen_at: Timestamp,
     /// The accounts, the gravest first.
     pub accounts: Vec<AccountStatus>,
+    /// Accounts of which something is stored that cannot be read.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// What an account is doing, why, and what happens next.
@@ -148,8 +151,10 @@ pub struct LaneView {
 
 impl StatusView {
     /// Shows accounts that were looked at.
-    pub fn of(overviews: &[Overview], seen_at: Timestamp) -> Self {
-        Self { seen_at, accounts: overviews.iter().map(AccountStatus::from).collect() }
+    pub fn of(overviews: &Several<Overview>, seen_at: Timestamp) -> Self {
+        let Several { read, unreadable } = overviews;
+        let accounts = read.iter().map(AccountStatus::from).collect();
+        Self { seen_at, accounts, unreadable: unreadable.clone() }
     }
 }
 
@@ -203,7 +208,7 @@ impl From<&Overview> for AccountStatus {
                 .collect(),
             backlog_is_complete: overview.backlog.extent == Extent::All,
             next_dm_at: overview.next_at,
-            last_dm_at: overview.outlook.map(|outlook| outlook.last),
+            last_dm_at: overview.last_at,
             late: overview.outlook.map(|outlook| outlook.late),
             token_ends_at: overview.token.ends_at,
             last_webhook_at: overview.last_seen,

@@ -32,7 +32,7 @@ pub enum Waits {
     CampaignPaused,
     /// Meta refuses what its campaign sends.
     CampaignHeld,
-    /// Its person has had too many messages.
+    /// Meta has refused a message to its person alone.
     RecipientHeld,
     /// It may not go before an instant.
     NotBefore,
@@ -57,7 +57,9 @@ impl fmt::Display for Waits {
             Self::Account(why) => write!(f, "the account is on hold: {why}"),
             Self::CampaignPaused => f.write_str("its campaign is paused"),
             Self::CampaignHeld => f.write_str("Meta refuses the link or the text of its campaign"),
-            Self::RecipientHeld => f.write_str("Meta says that its person had too many messages"),
+            Self::RecipientHeld => f.write_str(
+                "Meta has refused a message to its person: none goes to them until then",
+            ),
             Self::NotBefore => f.write_str("it may not go before then"),
             Self::Slot => f.write_str("its slot has not come"),
             Self::Call => f.write_str("its call may be under way"),

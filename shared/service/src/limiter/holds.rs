@@ -7,7 +7,7 @@ use spillway_core::answers::Tally;
 use spillway_core::budget::{Budget, Denial, DenialReason, GrantId, Role};
 use spillway_core::feedback::{Feedback, Usage as Reported};
 use spillway_core::hold::{Gate, HoldCause, NewToken};
-use spillway_core::id::{AccountId, RecipientId};
+use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::journal::Event;
 use spillway_core::meta_error::MetaError;
 use spillway_core::refusal::{Evidence, Finding, Party};
@@ -91,13 +91,13 @@ impl Limiter {
         // Calls in flight meet the limit too; it is one hold.
         if before.holds.is_open(now.max(before.decided_at)) {
             self.meter.count_by(Metric::Held, format!("Account{}", name_of(&cause)));
-            self.note(&account.id, Event::HoldSet { cause, until, error }).await;
+            self.note(&account.id, Event::HoldSet { cause, until, error, reason: None }).await;
             if let Some(lowered) = lowered.filter(|_| lowered != before.feedback.lowered) {
                 let met = Event::LimitMet { percent: lowered.percent };
                 self.note(&account.id, met).await;
             }
         }
-        warn!(account = %account.id, ?cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
+        warn!(account = %account.id, %cause, strikes = budget.holds.strikes, hold_s = until.since(now).as_secs(), limit_percent = lowered.map(|lowered| lowered.percent), "on hold");
         until
     }
 
@@ -236,7 +236,8 @@ impl Limiter {
         let stopped =
             self.by_hand(account, |budget, now, id| budget.stop(until, reason, now, id)).await?;
         let cause = HoldCause::Operator;
-        self.note(account, Event::HoldSet { cause, until, error: None }).await;
+        let reason = reason.map(str::to_owned);
+        self.note(account, Event::HoldSet { cause, until, error: None, reason }).await;
         Ok(stopped)
     }
 
@@ -252,6 +253,25 @@ impl Limiter {
         let resumed = self.by_hand(account, |budget, now, id| budget.resume(now, id)).await?;
         self.note(account, Event::HoldEnded).await;
         Ok(resumed)
+    }
+
+    /// Ends the hold of a campaign. Returns whether it was on one.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub async fn resume_campaign(
+        &self,
+        account: &AccountId,
+        campaign: &CampaignId,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let (before, after) =
+            self.change(account, |budget, id| budget.resume_campaign(campaign, now, id)).await?;
+        let is_ended = before != after;
+        if is_ended {
+            self.note(account, Event::CampaignHoldEnded { campaign: campaign.clone() }).await;
+        }
+        Ok(is_ended)
     }
 
     /// Makes the next call the probe of a hold of the whole app. Returns whether there is such a

@@ -322,6 +322,7 @@ impl Limiter {
             return Err(Denial { reason: DenialReason::Clock, retry_at }.into());
         }
         let id = self.ids.next();
+        let began_at = self.clock.now();
         let mut changed: Option<Arc<Account>> = None;
         for _ in 0..BUDGET_TRIES {
             // Each lost race may have been lost to another change.
@@ -348,7 +349,10 @@ impl Limiter {
             let decision = self.decide_now(account, request, &budget, (&free, units), now, id);
             match decision {
                 Decision::Denied(denial) => {
-                    if now.since(seen_at) > BUDGET_FRESH {
+                    // A send on hold for its campaign is parked until the hold's end, of which
+                    // nobody else tells release: somebody may have ended it by hand.
+                    let is_held = denial.reason == DenialReason::CampaignHold && seen_at < began_at;
+                    if is_held || now.since(seen_at) > BUDGET_FRESH {
                         (budget, seen_at) = (self.budgets.load(&account.id).await?, now);
                         continue;
                     }
