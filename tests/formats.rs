@@ -14,7 +14,7 @@ use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
-use spillway_core::campaign::Running;
+use spillway_core::campaign::{NextPost, Running};
 use spillway_core::history::{Past, StepNote};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
@@ -359,6 +359,11 @@ async fn stored_accounts_keep_their_form() {
     let mut albums = Albums::default();
     albums.put(&"30".into(), ["31".into(), "32".into()]);
     assert!(accounts.set_albums(&id, &albums).await.unwrap());
+    // Since campaigns are for the next post, one tells it; another file takes it away.
+    let post = NextPost::Is("1799".into());
+    assert!(accounts.set_next_post(&id, &"guide".into(), &post).await.unwrap());
+    let lies = world.lies(&campaign).await;
+    assert_eq!(lies["next_post"], json!({ "S": r#"{"is":"1799"}"# }));
     let lies = world.lies(&settings).await;
     assert_eq!(lies["albums"], json!({ "S": r#"{"31":"30","32":"30"}"# }));
 }

@@ -10,16 +10,20 @@ use secrecy::SecretString;
 use serde_json::Value;
 use spillway_cloud::meta::login::{Login, Payer, Subscribed};
 use spillway_cloud::wiring::Wiring;
+use spillway_core::campaign::NextPost;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
+use spillway_core::profile::Profile;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{ALL_FIELDS, BACKFILL_MAX, TokenLife, WEBHOOK_FIELDS};
 use spillway_graph::{Fault, FaultKind, app_scoped};
 use spillway_local::lambda::WEBHOOK_PATH;
 use spillway_local::setup::load_accounts;
 use spillway_meta::signed_request;
+use spillway_service::accounts_file;
 use spillway_service::admin::connect::NewSettings;
+use spillway_service::admin::plan::Unnamed;
 use spillway_service::port::{
     Aliases, CampaignChanges, KeptToken, MaintenanceSchedule, UpkeepRequest, UpkeepRequests,
 };
@@ -616,4 +620,31 @@ async fn a_comment_under_a_picture_of_an_album_counts_for_the_album() {
     assert!(world.told(&late[0]).await.is_some(), "the webhook knows the album");
     world.pass(HOUR).await;
     world.each_got_one_dm(&[said(1), said(2)]).await;
+}
+
+/// Nothing of a comment under the next post is lost, whether it comes before the post is known or
+/// after; older posts get no DM.
+#[tokio::test]
+async fn a_campaign_for_the_next_post_answers_its_comments_alone() {
+    let mut world = World::kept_up().await;
+    let file = "[[account]]\nid = \"17841400000000001\"\n[[account.campaign]]\nid = \"guide\"\n\
+                keywords = [\"guide\"]\nmedia = \"next\"\nmessages = [\"Hi\"]\n";
+    let wanted = accounts_file::parse(file, &Profile::careful()).unwrap();
+    let admin = &world.stack.admin.accounts;
+    let (plans, mistakes) = admin.plans(&wanted, Unnamed::Stay).await.unwrap();
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    admin.apply(&plans[0]).await.unwrap();
+    let early = [said(1)];
+    world.plan(world.now() + 2 * MINUTE, &early);
+    world.pass(3 * MINUTE).await;
+    assert!(world.told(&early[0]).await.is_none(), "nobody knows the post yet");
+    world.pass(HOUR).await;
+    world.each_got_one_dm(&early).await;
+    let account = world.outside.accounts.load(&CREATOR.into()).await.unwrap().unwrap();
+    let post = account.campaigns.next_post(&"guide".into()).cloned();
+    assert!(matches!(post, Some(NextPost::Is(_))), "{post:?}");
+    let late = [said(3)];
+    world.plan(world.now() + MINUTE, &late);
+    world.pass(2 * MINUTE).await;
+    assert!(world.told(&late[0]).await.is_some(), "the webhook knows the post");
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use spillway_core::campaign::Campaign;
-use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::campaign::{Campaign, NEXT_POST};
+use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::profile::Profile;
 use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
@@ -131,7 +131,7 @@ A file:
   matching = \"word\"               # or \"contains\", \"exact\"
   tolerate = [\"plurals\"]         # or \"repeated_letters\", \"typos\"; leave out to be exact
   except = [\"spam\"]               # a comment with one of these is left alone
-  media = [\"17900000000000001\"]   # leave out for all posts, Reels and broadcasts
+  media = [\"17900000000000001\"]   # or \"next\", the next post; leave out for all posts, Reels, broadcasts
   replies = \"top_level\"           # or \"all\": comments below other comments too
   once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each
   once_for = \"90d\"               # how long that counts
@@ -323,6 +323,7 @@ async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Outp
             let Campaign { id, media, messages, .. } = &shown.campaign;
             let media = match media.len() {
                 0 => "all".to_owned(),
+                1 if shown.campaign.is_for_next_post() => NEXT_POST.to_owned(),
                 n => n.to_string(),
             };
             let messages = messages.len().to_string();
@@ -371,6 +372,10 @@ async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<
         }
         if campaign.keywords.is_empty() {
             line("keywords", &keywords(campaign));
+        }
+        if campaign.is_for_next_post() {
+            let awaited = "not published yet";
+            line("post", shown.next_post.as_ref().map_or(awaited, MediaId::as_str));
         }
         for Field { name, values } in fields::of(campaign).iter().filter(|field| field.name != "id")
         {

@@ -133,6 +133,9 @@ fn said(event: &Event, times: &Times) -> String {
         Event::CampaignHoldEnded { campaign } => {
             format!("the hold of campaign `{campaign}` was ended by hand")
         }
+        Event::NextPostFound { campaign, media } => {
+            format!("campaign `{campaign}` has its post: {media}; its comments are read")
+        }
         Event::CampaignAdded { campaign } => format!("campaign `{campaign}` was added"),
         Event::CampaignChanged { campaign, fields } => {
             format!("campaign `{campaign}` was changed: {}", fields.join(", "))

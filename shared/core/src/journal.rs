@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hold::HoldCause;
-use crate::id::{AccountId, CampaignId};
+use crate::id::{AccountId, CampaignId, MediaId};
 use crate::meta_error::MetaError;
 use crate::quota::Tier;
 use crate::time::Timestamp;
@@ -126,6 +126,13 @@ pub enum Event {
         /// The names of the fields that were changed.
         fields: Vec<String>,
     },
+    /// The post was published that a campaign with `media = "next"` has waited for.
+    NextPostFound {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The post.
+        media: MediaId,
+    },
     /// A campaign was paused by hand.
     CampaignPaused {
         /// The campaign.
@@ -230,6 +237,9 @@ mod tests {
         let text = r#"{"event":"campaign_hold_ended","campaign":"guide"}"#;
         let ended = Event::CampaignHoldEnded { campaign: "guide".into() };
         assert_eq!(serde_json::to_string(&ended).unwrap(), text);
+        let text = r#"{"event":"next_post_found","campaign":"guide","media":"179"}"#;
+        let found = Event::NextPostFound { campaign: "guide".into(), media: "179".into() };
+        assert_eq!(serde_json::to_string(&found).unwrap(), text);
         let text = r#"{"event":"campaign_added","campaign":"guide"}"#;
         let added = Event::CampaignAdded { campaign: "guide".into() };
         assert_eq!(serde_json::to_string(&added).unwrap(), text);

@@ -1,8 +1,10 @@
 //! Accounts: connected, removed, and on upkeep's list.
 
+use std::time::Duration;
+
 use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
-use spillway_core::campaign::{Campaign, Running};
+use spillway_core::campaign::{Campaign, NextPost, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::Account;
@@ -143,6 +145,36 @@ pub async fn a_paused_campaign_stays_paused_when_it_changes(subject: &dyn Subjec
     assert_eq!(announced(subject).await.revision, account.revision, "nothing has changed");
     assert!(changes.set_running(&id, &bio, Running::Active).await.unwrap());
     assert_eq!(announced(subject).await.campaigns.running(&bio), Running::Active);
+}
+
+/// The post of a campaign for the next one stays until the campaign is for other media; that it is
+/// awaited is noted once.
+pub async fn the_next_post_is_kept_beside_its_campaign(subject: &dyn Subject) {
+    let (changes, id) = (&subject.ports().changes, subject.connected());
+    let next = |text: &str| Campaign { media: vec!["next".into()], ..campaign("launch", text) };
+    let launch = CampaignId::new("launch");
+    let post = async || announced(subject).await.campaigns.next_post(&launch).cloned();
+    let noted = async |post: NextPost| changes.set_next_post(&id, &launch, &post).await.unwrap();
+    assert!(changes.change_campaigns(&id, &put(&[next("one")])).await.unwrap());
+    assert_eq!(post().await, None);
+    let since = NextPost::AwaitedSince(now(subject));
+    assert!(noted(since.clone()).await);
+    assert!(noted(NextPost::AwaitedSince(now(subject) + Duration::from_secs(60))).await);
+    assert_eq!(post().await, Some(since), "the first instant counts");
+    let known = NextPost::Is("1799".into());
+    assert!(noted(known.clone()).await);
+    assert!(noted(NextPost::AwaitedSince(now(subject))).await);
+    assert_eq!(post().await, Some(known.clone()));
+    assert!(changes.change_campaigns(&id, &put(&[next("two")])).await.unwrap());
+    assert_eq!(post().await, Some(known), "another text is for the same post");
+    let media = announced(subject).await;
+    assert!(media.campaigns.media().any(|media| media.as_str() == "1799"));
+
+    assert!(changes.change_campaigns(&id, &put(&[campaign("launch", "all")])).await.unwrap());
+    assert!(changes.change_campaigns(&id, &put(&[next("three")])).await.unwrap());
+    assert_eq!(post().await, None, "another one is waited for");
+    let post = NextPost::Is("1".into());
+    assert!(!changes.set_next_post(&id, &"nobody's".into(), &post).await.unwrap());
 }
 
 /// Campaigns of the same rank are asked in the order that was written last; those of no place come

@@ -110,6 +110,7 @@ macro_rules! cases {
                 a_change_of_an_account_raises_its_revision,
                 a_paused_campaign_stays_paused_when_it_changes,
                 campaigns_keep_the_order_of_their_file,
+                the_next_post_is_kept_beside_its_campaign,
                 albums_are_known_until_the_account_is_connected_again,
                 nothing_of_an_account_that_is_not_connected_changes,
             ],

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use spillway_core::albums::Albums;
-use spillway_core::campaign::{Campaign, Running};
+use spillway_core::campaign::{Campaign, NextPost, Running, StoredCampaign};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::Account;
@@ -14,8 +14,8 @@ use spillway_service::account::Account;
 pub(crate) struct Settings {
     /// Its limits.
     pub(crate) rules: Rules,
-    /// Its campaigns, and whether each runs.
-    pub(crate) campaigns: Vec<(Campaign, Running)>,
+    /// Its campaigns, and what has become of each.
+    pub(crate) campaigns: Vec<StoredCampaign>,
     /// What is known of its albums.
     pub(crate) albums: Albums,
 }
@@ -36,43 +36,65 @@ struct Change {
 impl Settings {
     /// Those of an account.
     pub(crate) fn of(account: &Account) -> Self {
-        let campaigns = account.campaigns.iter();
-        let running = |campaign: &Campaign| account.campaigns.running(&campaign.id);
+        let stored = |campaign: &Campaign| {
+            let next_post = account.campaigns.next_post(&campaign.id).cloned();
+            let running = account.campaigns.running(&campaign.id);
+            StoredCampaign { next_post, ..StoredCampaign::from((campaign.clone(), running)) }
+        };
         Self {
             rules: account.rules.clone(),
             albums: account.albums.clone(),
-            campaigns: campaigns.map(|one| (one.clone(), running(one))).collect(),
+            campaigns: account.campaigns.iter().map(stored).collect(),
         }
+    }
+
+    fn get(&mut self, id: &CampaignId) -> Option<&mut StoredCampaign> {
+        self.campaigns.iter_mut().find(|known| known.campaign.id == *id)
     }
 
     /// Adds or replaces a campaign. One that is paused stays so.
     pub(crate) fn put(&mut self, campaign: &Campaign) {
-        match self.campaigns.iter_mut().find(|(known, _)| known.id == campaign.id) {
-            Some((known, _)) => known.clone_from(campaign),
-            None => self.campaigns.push((campaign.clone(), Running::Active)),
+        match self.get(&campaign.id) {
+            Some(known) => {
+                known.campaign.clone_from(campaign);
+                known.next_post.take_if(|_| !campaign.is_for_next_post());
+            }
+            None => self.campaigns.push((campaign.clone(), Running::Active).into()),
         }
+    }
+
+    /// Notes the post that a campaign is for. Returns `false` if there is none of that name.
+    pub(crate) fn set_next_post(&mut self, campaign: &CampaignId, post: &NextPost) -> bool {
+        let Some(known) = self.get(campaign) else { return false };
+        let is_awaited = matches!(post, NextPost::AwaitedSince(_));
+        if !(is_awaited && known.next_post.is_some()) {
+            known.next_post = Some(post.clone());
+        }
+        true
     }
 
     /// Removes a campaign.
     pub(crate) fn remove(&mut self, campaign: &CampaignId) {
-        self.campaigns.retain(|(known, _)| known.id != *campaign);
+        self.campaigns.retain(|known| known.campaign.id != *campaign);
     }
 
     /// Puts the campaigns into this order; others come last.
     pub(crate) fn reorder(&mut self, order: &[CampaignId]) {
         let place = |id: &CampaignId| order.iter().position(|one| one == id);
-        self.campaigns.sort_by_key(|(known, _)| place(&known.id).unwrap_or(usize::MAX));
+        self.campaigns.sort_by_key(|known| place(&known.campaign.id).unwrap_or(usize::MAX));
     }
 
     /// Pauses or resumes a campaign. Returns `false` if there is none of that name.
     pub(crate) fn set_running(&mut self, campaign: &CampaignId, running: Running) -> bool {
-        let known = self.campaigns.iter_mut().find(|(known, _)| known.id == *campaign);
-        known.map(|(_, runs)| *runs = running).is_some()
+        self.get(campaign).map(|known| known.running = running).is_some()
     }
 
     /// Whether a campaign is there, and not paused.
     pub(crate) fn is_active(&self, campaign: &CampaignId) -> bool {
-        self.campaigns.iter().any(|(one, runs)| one.id == *campaign && *runs == Running::Active)
+        let is_active = |known: &StoredCampaign| {
+            known.campaign.id == *campaign && known.running == Running::Active
+        };
+        self.campaigns.iter().any(is_active)
     }
 }
 

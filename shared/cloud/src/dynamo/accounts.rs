@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem, Update}
 use spillway_core::albums::Albums;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId, Revision};
-use spillway_core::campaign::{Campaign, Campaigns, Running, StoredCampaign};
+use spillway_core::campaign::{Campaign, Campaigns, NextPost, Running, StoredCampaign};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
@@ -158,6 +158,18 @@ impl AccountChanges for DynamoAccounts {
         Ok(matches!(revised, Revised::To(_)))
     }
 
+    async fn set_next_post(
+        &self,
+        id: &AccountId,
+        campaign: &CampaignId,
+        post: &NextPost,
+    ) -> Result<bool, StoreError> {
+        let change = Change::Post(campaign, post);
+        let write = |next: Revision| Ok(vec![self.campaign_write(id, &change, next)?]);
+        let revised = self.revise(id, |settings| settings, write).await?;
+        Ok(matches!(revised, Revised::To(_)))
+    }
+
     async fn set_albums(&self, id: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
         let change = |settings: UpdateBuilder| {
             settings
@@ -191,6 +203,8 @@ enum Change<'a> {
     Remove(&'a CampaignId),
     /// It is paused or resumed, if it is there.
     Run(&'a CampaignId, Running),
+    /// It is for this post, if it is there.
+    Post(&'a CampaignId, &'a NextPost),
 }
 
 /// Each campaign is written once: a transaction takes no item twice.
@@ -278,17 +292,9 @@ impl DynamoAccounts {
         };
         let update = match change {
             Change::Put(campaign, place) => {
-                let update = update(&campaign.id)
-                    .expression_attribute_values(":campaign", json(campaign))
-                    .expression_attribute_values(":revision", n(next.0));
-                match place {
-                    Some(place) => update
-                        .update_expression(PUT_WITH_PLACE)
-                        .expression_attribute_values(":place", n(place)),
-                    None => {
-                        update.update_expression("SET campaign = :campaign, revision = :revision")
-                    }
-                }
+                let update = update(&campaign.id);
+                let update = update.update_expression(put_expression(campaign, *place));
+                update.set_expression_attribute_values(Some(put_values(campaign, *place, next)))
             }
             Change::Place(campaign, place) => update(campaign)
                 .condition_expression("attribute_exists(pk)")
@@ -301,6 +307,16 @@ impl DynamoAccounts {
                     .build()
                     .map_err(|error| incomplete(REMOVE, error))?;
                 return Ok(TransactWriteItem::builder().delete(delete).build());
+            }
+            Change::Post(campaign, post) => {
+                let set = match post {
+                    NextPost::AwaitedSince(_) => format!("if_not_exists({NEXT_POST}, :post)"),
+                    NextPost::Is(_) => ":post".to_owned(),
+                };
+                update(campaign)
+                    .condition_expression("attribute_exists(pk)")
+                    .update_expression(format!("SET {NEXT_POST} = {set}"))
+                    .expression_attribute_values(":post", json(post))
             }
             Change::Run(campaign, Running::Active) => update(campaign)
                 .condition_expression("attribute_exists(pk)")
@@ -322,12 +338,11 @@ impl DynamoAccounts {
         revision: Revision,
     ) -> Result<(), StoreError> {
         for (place, campaign) in campaigns.iter().enumerate() {
+            let values = put_values(campaign, Some(place), revision);
             self.table
                 .update(campaign_key(id, &campaign.id))
-                .update_expression(PUT_WITH_PLACE)
-                .expression_attribute_values(":place", n(place))
-                .expression_attribute_values(":campaign", json(campaign))
-                .expression_attribute_values(":revision", n(revision.0))
+                .update_expression(put_expression(campaign, Some(place)))
+                .set_expression_attribute_values(Some(values))
                 .ask(CAMPAIGN)
                 .await?;
         }
@@ -540,7 +555,8 @@ fn campaign_of(reader: &Reader<'_>) -> Result<StoredCampaign, StoreError> {
     let campaign: Campaign = reader.json("campaign")?;
     // The fault itself may quote a text of the campaign.
     campaign.check().map_err(|_| reader.corrupt("attribute `campaign` breaks a rule"))?;
-    Ok(StoredCampaign { campaign, running, place: reader.optional_number(PLACE)? })
+    let (place, next_post) = (reader.optional_number(PLACE)?, reader.optional_json(NEXT_POST)?);
+    Ok(StoredCampaign { campaign, running, place, next_post })
 }
 
 /// Beside a campaign, not in it: a version that does not know it goes on with the campaign.
@@ -552,7 +568,20 @@ const ALBUMS: &str = "albums";
 /// Beside a campaign too: its place in the file that it was last applied from.
 const PLACE: &str = "file_place";
 
-const PUT_WITH_PLACE: &str = "SET campaign = :campaign, revision = :revision, file_place = :place";
+/// Beside it as well: the post that it is for, where it is for the next one.
+const NEXT_POST: &str = "next_post";
+
+/// Puts a campaign at a place, or leaves its own; what stands beside it stays as it is.
+fn put_expression(campaign: &Campaign, place: Option<usize>) -> String {
+    let place = place.map_or_else(String::new, |_| format!(", {PLACE} = :place"));
+    let set = format!("SET campaign = :campaign, revision = :revision{place}");
+    if campaign.is_for_next_post() { set } else { format!("{set} REMOVE {NEXT_POST}") }
+}
+
+fn put_values(campaign: &Campaign, place: Option<usize>, revision: Revision) -> Item {
+    let values = [(":campaign".into(), json(campaign)), (":revision".into(), n(revision.0))];
+    values.into_iter().chain(place.map(|place| (":place".into(), n(place)))).collect()
+}
 
 fn process() -> Result<u64, StoreError> {
     process_number().map_err(|error| StoreError::unavailable(CONNECT, error.to_string()))

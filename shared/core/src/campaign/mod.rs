@@ -1,5 +1,6 @@
 //! Campaigns: which comments get a DM, and with which texts.
 
+mod next_post;
 mod period;
 mod public;
 mod set;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::next_post::{Awaiting, NEXT_POST, NextPost};
 pub use self::period::{Moment, NotAMoment, Period, Phase};
 pub use self::public::{
     COMMENT_CHARS_MAX, CommentTextError, Share, after_outcome, check_comment_text,
@@ -50,9 +52,10 @@ pub struct Campaign {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(transform = words))]
     pub except: Vec<String>,
-    /// Posts, Reels or broadcasts whose comments match. If empty, all do.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", transform = ids))]
+    /// Posts, Reels or broadcasts whose comments match. If empty, all do. `"next"` is the first post
+    /// that is published after the campaign was applied, or after its start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "next_post::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", transform = media))]
     pub media: Vec<MediaId>,
     /// Whether comments below other comments match.
     #[serde(default, skip_serializing_if = "Replies::is_default")]
@@ -188,12 +191,17 @@ fn different(list: &mut schemars::Schema) {
     list.insert("uniqueItems".into(), true.into());
 }
 
-/// Describes a list of different ids.
+/// Describes a list of different ids, or the word for the next post.
 #[cfg(feature = "schema")]
-fn ids(list: &mut schemars::Schema) {
+fn media(list: &mut schemars::Schema) {
     list.insert("uniqueItems".into(), true.into());
-    let id = [("type", "string"), ("pattern", crate::id::DIGITS)];
+    let id = [("type", "string"), ("pattern", "^(next|[0-9]{1,32})$")];
     list.insert("items".into(), id.into_iter().collect());
+    let mut ids = std::mem::take(list);
+    for name in ["description", "default"] {
+        ids.remove(name).map(|value| list.insert(name.into(), value));
+    }
+    list.insert("anyOf".into(), vec![ids, schemars::json_schema!({ "const": NEXT_POST })].into());
 }
 
 /// A fault of a campaign.

@@ -1,6 +1,8 @@
 //! The campaigns of an account: which of them answers a comment, and why the others do not.
 
-use super::{Campaign, Moment, Period, Phase, Replies, Running, StoredCampaign, stored};
+use super::{
+    Campaign, Moment, NextPost, Period, Phase, Replies, Running, StoredCampaign, next_post, stored,
+};
 use crate::active_hours::Zone;
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Comment, Keyword};
@@ -8,13 +10,16 @@ use crate::time::Timestamp;
 
 /// An account's campaigns, with their keywords folded for matching.
 #[derive(Clone, Debug, Default)]
-pub struct Campaigns(Vec<Ready>);
+pub struct Campaigns(pub(super) Vec<Ready>);
 
 #[derive(Clone, Debug)]
-struct Ready {
-    campaign: Campaign,
+pub(super) struct Ready {
+    pub(super) campaign: Campaign,
     running: Running,
-    period: Period,
+    pub(super) period: Period,
+    /// The media that it is for; if empty, all.
+    pub(super) media: Vec<MediaId>,
+    pub(super) next_post: Option<NextPost>,
     keywords: Vec<Keyword>,
     except: Vec<Keyword>,
 }
@@ -51,9 +56,9 @@ impl Campaigns {
         Self::as_they_run(campaigns.into_iter().map(|campaign| (campaign, Running::Active)))
     }
 
-    /// Prepares campaigns, some of them paused: see [`Self::new`].
-    pub fn as_they_run(campaigns: impl IntoIterator<Item = (Campaign, Running)>) -> Self {
-        Self::prepared(campaigns.into_iter().map(StoredCampaign::from))
+    /// Prepares campaigns as they stand, some of them paused: see [`Self::new`].
+    pub fn as_they_run(campaigns: impl IntoIterator<Item: Into<StoredCampaign>>) -> Self {
+        Self::prepared(campaigns.into_iter().map(Into::into))
     }
 
     /// Prepares stored campaigns of an account in this time zone: see [`Self::new`]. Their order is
@@ -76,12 +81,19 @@ impl Campaigns {
         let fold = |words: &[String]| words.iter().map(|word| Keyword::new(word)).collect();
         let mut ready: Vec<Ready> = campaigns
             .into_iter()
-            .map(|StoredCampaign { campaign, running, .. }| Ready {
-                keywords: fold(&campaign.keywords),
-                except: fold(&campaign.except),
-                period: Period::new(campaign.starts.as_ref(), campaign.ends.as_ref(), &Zone::UTC),
-                campaign,
-                running,
+            .map(|stored| {
+                let media = next_post::media_of(&stored);
+                let StoredCampaign { campaign, running, next_post, .. } = stored;
+                let (starts, ends) = (campaign.starts.as_ref(), campaign.ends.as_ref());
+                Ready {
+                    keywords: fold(&campaign.keywords),
+                    except: fold(&campaign.except),
+                    period: Period::new(starts, ends, &Zone::UTC),
+                    media,
+                    next_post,
+                    campaign,
+                    running,
+                }
             })
             .collect();
         ready.sort_by_key(Ready::rank);
@@ -244,7 +256,7 @@ pub enum But<'a> {
 
 impl Ready {
     fn verdict(&self, candidate: &Candidate<'_>, comment: &Comment) -> Verdict<'_> {
-        let Campaign { matching, tolerate, media: only, except, replies, .. } = &self.campaign;
+        let Campaign { matching, tolerate, except, replies, .. } = &self.campaign;
         if self.running != Running::Active {
             return Verdict::Misses(Miss::But(But::Paused));
         }
@@ -257,8 +269,9 @@ impl Ready {
         if let Some(but) = outside {
             return Verdict::Misses(Miss::But(but));
         }
-        let is_elsewhere = |media: &[&MediaId]| !media.iter().any(|media| only.contains(media));
-        if !only.is_empty() && candidate.media.is_some_and(is_elsewhere) {
+        let is_elsewhere =
+            |media: &[&MediaId]| !media.iter().any(|media| self.media.contains(media));
+        if !self.media.is_empty() && candidate.media.is_some_and(is_elsewhere) {
             return Verdict::Misses(Miss::But(But::OtherMedia));
         }
         if candidate.is_reply && *replies == Replies::TopLevel {
@@ -287,7 +300,7 @@ impl Ready {
     /// The campaigns of a lower rank are asked first: those for certain media, and of both kinds
     /// those with keywords.
     fn rank(&self) -> (bool, bool) {
-        (self.campaign.media.is_empty(), self.keywords.is_empty())
+        (self.media.is_empty(), self.keywords.is_empty())
     }
 
     /// Returns the first keyword that a comment contains.

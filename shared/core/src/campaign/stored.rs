@@ -1,6 +1,6 @@
 //! A campaign as it is stored: what a file says, and what has become of it since.
 
-use super::{Campaign, Running};
+use super::{Campaign, NextPost, Running};
 
 /// A stored campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,11 +12,13 @@ pub struct StoredCampaign {
     /// Its place among the account's campaigns, counted from 0. `None` if it was stored before
     /// campaigns had places: those come last, by id.
     pub place: Option<u32>,
+    /// The post that it is for, if it is for the next one.
+    pub next_post: Option<NextPost>,
 }
 
 impl From<(Campaign, Running)> for StoredCampaign {
     fn from((campaign, running): (Campaign, Running)) -> Self {
-        Self { campaign, running, place: None }
+        Self { campaign, running, place: None, next_post: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use spillway_core::campaign::{
-    Campaign, CampaignError, CommentTextError, Overflow, check_comment_text,
+    Campaign, CampaignError, CommentTextError, NEXT_POST, Overflow, check_comment_text,
 };
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::keyword::{Comment, Keyword};
@@ -131,7 +131,11 @@ fn check_words(campaign: &Campaign, place: Place<'_>, mistakes: &mut Mistakes<'_
 
 fn check_media(media: &[MediaId], place: Place<'_>, mistakes: &mut Mistakes<'_>) {
     for (at, one) in media.iter().enumerate() {
-        if !is_number(one.as_str()) {
+        if one.as_str() == NEXT_POST {
+            if media.len() > 1 {
+                mistakes.add(place.item(at).span(), Reason::NextPostAmongMedia);
+            }
+        } else if !is_number(one.as_str()) {
             mistakes.add(place.item(at).span(), Reason::Media(one.clone()));
         } else if media[..at].contains(one) {
             mistakes.add(place.item(at).span(), Reason::SameMedia(one.clone()));

@@ -131,6 +131,11 @@ pub enum Reason {
         "`{0}` is no media id: write the number that the API gives, not a link or a short code"
     )]
     Media(MediaId),
+    /// The word for the next post is beside other media.
+    #[error(
+        "`next` is the next post alone: write `media = \"next\"`, and another campaign for other media"
+    )]
+    NextPostAmongMedia,
     /// A media id is listed twice.
     #[error("media {0} is listed twice: remove one")]
     SameMedia(MediaId),

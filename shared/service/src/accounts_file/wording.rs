@@ -110,7 +110,9 @@ impl Refused<'_> {
                 "each of them in quotes".to_owned()
             }
             "keywords" | "except" => "a list in brackets, such as [\"guide\", \"link\"]".to_owned(),
-            "media" => "a list in brackets, such as [\"17900000000000001\"]".to_owned(),
+            "media" => {
+                "\"next\", or a list in brackets, such as [\"17900000000000001\"]".to_owned()
+            }
             "messages" => "a list in brackets, such as [\"Hi {username|there}!\"]".to_owned(),
             "public_replies" => {
                 "a list in brackets, such as [\"Sent, {username|you}!\"]".to_owned()

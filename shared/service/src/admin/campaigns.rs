@@ -2,8 +2,8 @@
 
 use futures::future::BoxFuture;
 use serde::Serialize;
-use spillway_core::campaign::{Campaign, Period, Phase, Running};
-use spillway_core::id::{AccountId, CampaignId};
+use spillway_core::campaign::{Campaign, NextPost, Period, Phase, Running};
+use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
@@ -37,6 +37,8 @@ pub struct CampaignView {
     /// Since when it is paused.
     #[serde(serialize_with = "optional")]
     pub paused_since: Option<Timestamp>,
+    /// The post that it is for, if it is for the next one and that was published.
+    pub next_post: Option<MediaId>,
 }
 
 impl CampaignView {
@@ -60,6 +62,10 @@ impl CampaignView {
             begins_at: of_period(|period| period.begins_at).filter(|_| campaign.starts.is_some()),
             ends_at: of_period(|period| period.ends_at).filter(|_| campaign.ends.is_some()),
             paused_since,
+            next_post: match account.campaigns.next_post(&campaign.id) {
+                Some(NextPost::Is(media)) => Some(media.clone()),
+                Some(NextPost::AwaitedSince(_)) | None => None,
+            },
         }
     }
 }
@@ -223,6 +229,7 @@ impl AccountAdmin {
             for change in &plan.campaigns {
                 self.tell_change(&account.id, change).await?;
             }
+            self.await_next_posts(&account.id, &put).await?;
             // After the new messages: the next send takes one of them.
             for campaign in &put {
                 self.limiter.resume_campaign(&account.id, &campaign.id).await?;
@@ -239,6 +246,19 @@ impl AccountAdmin {
             }
             Ok(self.backlogs.wake(&account.id, self.clock.now()).await?)
         })
+    }
+
+    /// Notes that campaigns for the next post wait from now on, as far as they do not wait already.
+    pub(super) async fn await_next_posts(
+        &self,
+        account: &AccountId,
+        campaigns: &[Campaign],
+    ) -> Result<(), StoreError> {
+        let since = NextPost::AwaitedSince(self.clock.now());
+        for campaign in campaigns.iter().filter(|campaign| campaign.is_for_next_post()) {
+            self.changes.set_next_post(account, &campaign.id, &since).await?;
+        }
+        Ok(())
     }
 
     /// Stops matching comments for a campaign, and keeps its sends waiting.

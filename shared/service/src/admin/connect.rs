@@ -209,6 +209,7 @@ impl AccountAdmin {
             };
             self.finish_deletion(id).await?;
             self.changes.connect(id, &rules, token, campaigns).await?;
+            self.await_next_posts(id, campaigns).await?;
             if order.len() > campaigns.len() {
                 let order = CampaignChanges { order, ..CampaignChanges::default() };
                 self.changes.change_campaigns(id, &order).await?;

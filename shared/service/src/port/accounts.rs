@@ -5,7 +5,7 @@ use crate::account::{Account, SealedToken};
 use async_trait::async_trait;
 use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
-use spillway_core::campaign::{Campaign, Running};
+use spillway_core::campaign::{Campaign, NextPost, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_core::upkeep::TokenLife;
@@ -60,6 +60,16 @@ pub trait AccountChanges: Send + Sync {
         account: &AccountId,
         campaign: &CampaignId,
         running: Running,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes the post that a campaign for the next post is for. That one is awaited is noted only
+    /// where nothing is. A campaign that is no more for the next post forgets it when it is put.
+    /// Returns `false` if the account has no such campaign.
+    async fn set_next_post(
+        &self,
+        account: &AccountId,
+        campaign: &CampaignId,
+        post: &NextPost,
     ) -> Result<bool, StoreError>;
 
     /// Replaces what is known of the account's albums. Returns `false` if it is not connected.

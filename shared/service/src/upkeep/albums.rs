@@ -30,8 +30,7 @@ impl Upkeeper {
         upkeep: &mut Upkeep,
     ) -> Result<Next, StoreError> {
         let (account, now) = (caller.account, self.clock.now());
-        let named: BTreeSet<&MediaId> =
-            account.campaigns.iter().flat_map(|campaign| &campaign.media).collect();
+        let named: BTreeSet<&MediaId> = account.campaigns.media().collect();
         upkeep.seen_media.retain(|media, _| named.contains(media));
         let mut albums = account.albums.clone();
         albums.keep_only(&named);

@@ -142,7 +142,7 @@ impl Upkeeper {
             let since = since(&media.id);
             MediaCursor::new(media.id, media.comments, since)
         });
-        let named = caller.account.campaigns.iter().flat_map(|campaign| &campaign.media);
+        let named = caller.account.campaigns.media();
         let unfinished = upkeep.due_unfinished(self.clock.now()).map(|(media, _)| media);
         let others: BTreeSet<MediaId> =
             named.chain(unfinished).filter(|media| !known.contains(*media)).cloned().collect();

@@ -14,6 +14,7 @@ mod albums;
 mod backfill;
 mod caller;
 mod examine;
+mod next_post;
 mod subscription;
 mod token;
 
@@ -243,6 +244,7 @@ impl Upkeeper {
             return Ok(next);
         }
         next = next.and(self.keep_subscription(&caller, record, life, upkeep).await?);
+        next = next.and(self.find_next_posts(&caller, upkeep).await?);
         next = next.and(self.read_albums(&caller, upkeep).await?);
         self.listen(account, record, life, upkeep).await;
         // A comment may be listed without its author's id. By its name the account knows its own,

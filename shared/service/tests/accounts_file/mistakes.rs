@@ -303,6 +303,16 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
         "line 21: media 17900000000000001 is listed twice: remove one",
     ),
     (
+        "media = [\"17900000000000001\"]",
+        "media = [\"next\", \"17900000000000001\"]",
+        "line 21: `next` is the next post alone: write `media = \"next\"`, and another campaign for other media",
+    ),
+    (
+        "media = [\"17900000000000001\"]",
+        "media = \"newest\"",
+        "line 21: `media` is \"newest\": write \"next\", or a list in brackets, such as [\"17900000000000001\"]",
+    ),
+    (
         "\"Hi {username|there}!\"",
         "\"Hi {user}!\"",
         "line 23: column 4: `{user}` is not known; there are `{username}` and `{keyword}`",

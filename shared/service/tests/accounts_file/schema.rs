@@ -39,13 +39,19 @@ public_replies = ["Sent, {username|you}!", "Look at your messages"]
 public_share = 0.3
 public_fallback = ["{username|Hi}, write me"]
 
+[[account.campaign]]
+id = "launch"
+media = "next"
+messages = ["Hi {username|there}!"]
+
 [[account]]
 id = "17841400000000002"
 "#;
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 27] = [
+const BEYOND: [&str; 28] = [
+    "is the next post alone",
     "is from 1d to 400d",
     "ends before it starts",
     "contains the exception",
@@ -192,6 +198,7 @@ fn matches(pattern: &str, text: &str) -> bool {
                 && !text.contains('\n')
         }
         "^[0-9]{1,32}$" => digits(text, 1..=32),
+        "^(next|[0-9]{1,32})$" => text == "next" || digits(text, 1..=32),
         "^[0-9]{2}:[0-9]{2}$" => text
             .split_once(':')
             .is_some_and(|(hour, minute)| digits(hour, 2..=2) && digits(minute, 2..=2)),

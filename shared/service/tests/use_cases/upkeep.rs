@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
+use spillway_core::campaign::NextPost;
 use spillway_core::hold::HoldCause;
 use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::profile::Profile;
@@ -636,4 +637,37 @@ fn each_media_of_a_campaign_is_asked_once_whether_it_is_an_album() {
     let calls = world.calls();
     assert_eq!(calls.iter().filter(|(call, _)| *call == "pictures").count(), 1, "{calls:?}");
     assert_eq!(world.state().albums.album_of(&"31".into()), None);
+}
+
+#[test]
+fn the_next_post_is_looked_for_on_each_run_until_it_is_there() {
+    let world = World::new();
+    let campaign = serde_json::json!({ "id": "c", "media": "next", "messages": ["Hi"] });
+    world.state().campaigns = vec![serde_json::from_value(campaign).unwrap()];
+    let post = |world: &World| world.state().next_posts.get(&"c".into()).cloned();
+    world.state().published_at = Some(START - HOUR);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("media", 1)], "the post is of before, and no album is asked for");
+    assert_eq!(post(&world), Some(NextPost::AwaitedSince(START)), "nobody else had noted it");
+    assert_eq!(world.state().due(), Some(START), "the next run looks again");
+
+    world.pass(HOUR / 4);
+    world.state().published_at = Some(START + HOUR / 8);
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.calls(), [("media", 1)]);
+    assert_eq!(post(&world), Some(NextPost::Is("179".into())));
+    {
+        let state = world.state();
+        let found = Event::NextPostFound { campaign: "c".into(), media: "179".into() };
+        assert!(state.told.contains(&found), "{:?}", state.told);
+        let left = state.record().upkeep.unfinished[&"179".into()];
+        assert_eq!(left.since, START + HOUR / 8, "its comments are read from its first instant on");
+    }
+
+    // A minute later every process knows the post: what came before is read. Then there is rest.
+    world.pass(HOUR / 60);
+    world.state().comments = vec![START + HOUR / 7, START + HOUR / 6];
+    assert_eq!(world.run(), VISITED);
+    assert_eq!(world.state().taken.len(), 2);
+    assert!(world.state().due().unwrap() > world.now(), "nothing is looked for any more");
 }

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use spillway_core::albums::Albums;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
-use spillway_core::campaign::{Campaign, Campaigns, Running};
+use spillway_core::campaign::{Campaign, Campaigns, NextPost, Running, StoredCampaign};
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::journal::Event;
 use spillway_core::pace::Cursor;
@@ -114,6 +114,10 @@ pub(crate) struct State {
     pub(crate) pictures: BTreeMap<MediaId, Vec<MediaId>>,
     /// The same as they are stored.
     pub(crate) albums: Albums,
+    /// The posts of campaigns for the next one.
+    pub(crate) next_posts: BTreeMap<CampaignId, NextPost>,
+    /// When its only post was published.
+    pub(crate) published_at: Option<Timestamp>,
 }
 
 impl State {
@@ -276,6 +280,8 @@ impl World {
             campaigns: Vec::new(),
             pictures: BTreeMap::new(),
             albums: Albums::default(),
+            next_posts: BTreeMap::new(),
+            published_at: None,
         };
         Arc::new(Self { requests: AtomicU64::new(0), state: Mutex::new(state) })
     }
@@ -462,11 +468,15 @@ impl Accounts for World {
         self.survive().await;
         let state = self.state();
         let Some(revision) = state.revision.filter(|_| *account == id()) else { return Ok(None) };
+        let stored = |campaign: &Campaign| {
+            let next_post = state.next_posts.get(&campaign.id).cloned();
+            StoredCampaign { next_post, ..(campaign.clone(), Running::Active).into() }
+        };
         Ok(Some(Account {
             id: account.clone(),
             revision,
             rules: state.rules.clone(),
-            campaigns: Campaigns::new(state.campaigns.iter().cloned()),
+            campaigns: Campaigns::as_they_run(state.campaigns.iter().map(stored)),
             token: state.kept().token.clone(),
             forgotten: Default::default(),
             albums: state.albums.clone(),
@@ -524,6 +534,20 @@ impl AccountChanges for World {
         _: Running,
     ) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    async fn set_next_post(
+        &self,
+        _: &AccountId,
+        campaign: &CampaignId,
+        post: &NextPost,
+    ) -> Result<bool, StoreError> {
+        self.request("note the next post", |state| {
+            state.revise();
+            state.next_posts.insert(campaign.clone(), post.clone());
+            true
+        })
+        .await
     }
 
     async fn set_albums(&self, _: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
@@ -644,8 +668,11 @@ impl AccountGraph for World {
         _: Duration,
     ) -> Result<Answered<Page<MediaItem>>, CallError> {
         self.survive().await;
-        let comments = Some(self.state().comments.len() as u64);
-        let media = MediaItem { id: MediaId::new("179"), created_at: None, comments };
+        let (comments, created_at) = {
+            let state = self.state();
+            (Some(state.comments.len() as u64), state.published_at)
+        };
+        let media = MediaItem { id: MediaId::new("179"), created_at, comments };
         self.answer("media", token, Page { items: vec![media], next: None }).await
     }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use spillway_core::albums::Albums;
 use spillway_core::budget::{GrantId, Revision};
-use spillway_core::campaign::{Campaign, Campaigns, Running};
+use spillway_core::campaign::{Campaign, Campaigns, NextPost, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
@@ -94,6 +94,15 @@ impl AccountChanges for Host {
         running: Running,
     ) -> Result<bool, StoreError> {
         self.revise(account, |of| of.set_running(campaign, running)).await
+    }
+
+    async fn set_next_post(
+        &self,
+        account: &AccountId,
+        campaign: &CampaignId,
+        post: &NextPost,
+    ) -> Result<bool, StoreError> {
+        self.revise(account, |of| of.set_next_post(campaign, post)).await
     }
 
     async fn set_albums(&self, account: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
