@@ -114,6 +114,7 @@ pub mod app;
 pub mod budget;
 pub mod campaign;
 pub mod content;
+pub mod conversation;
 pub mod feedback;
 pub mod forecast;
 pub mod history;
