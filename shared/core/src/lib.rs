@@ -13,6 +13,7 @@
 //! | [`send`], [`unknown`], [`stamp`], [`history`], [`journal`] | the life of a send, and what people are told |
 //! | [`once`] | how often a person and a comment are answered |
 //! | [`campaign`], [`keyword`], [`message`], [`content`], [`rotation`] | which comments match, and what is sent |
+//! | [`conversation`] | what follows an opening, step by step, with one person |
 //! | [`misses`] | counts and samples of comments that match nothing |
 //! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
 //! | [`id`], [`seed`], [`time`], [`span`] | ids, seeds, instants and spans |

@@ -535,6 +535,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn a_draft_without_faults_never_exceeds_a_limit(
             draft in drafts(), name in "\\PC{0,100}",
