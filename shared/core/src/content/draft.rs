@@ -1,5 +1,7 @@
 //! A message as a campaign's file has it, and the same message filled in for one person.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -289,9 +291,9 @@ fn add_if_seen<E: From<DraftError>>(title: &str, seen: &[&str], faults: &mut Fau
     }
 }
 
-/// A message for one person, within Meta's limits. Its `Debug` shows the texts that go to a person:
-/// do not log it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A message for one person, within Meta's limits. Its `Debug` shows no text, since texts name the
+/// person.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Message {
     /// A text.
     Text(String),
@@ -322,6 +324,24 @@ pub enum Message {
         /// Up to 3 buttons.
         buttons: Vec<FilledButton>,
     },
+}
+
+impl Message {
+    /// A word for its kind.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Buttons { .. } => "buttons",
+            Self::QuickReplies { .. } => "quick_replies",
+            Self::Card { .. } => "card",
+        }
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Message").field(&self.kind()).finish()
+    }
 }
 
 /// A button of a message for one person.

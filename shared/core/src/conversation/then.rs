@@ -377,7 +377,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::content::Segment;
+    use crate::content::{Message, Segment};
     use crate::message::Values;
 
     fn full() -> Value {
@@ -492,7 +492,11 @@ mod tests {
         let then = then(full());
         let texts = |step| {
             let messages = then.messages(step);
-            let fill = |draft: &Draft| format!("{:?}", draft.fill(Values::default(), "p"));
+            let fill = |draft: &Draft| match draft.fill(Values::default(), "p") {
+                Message::Text(text) => text,
+                Message::Buttons { text, buttons } => format!("{text} {buttons:?}"),
+                other => panic!("{other:?}"),
+            };
             messages.iter().map(fill).collect::<Vec<_>>().join("|")
         };
         assert_eq!(texts(Step::Opening), "");
