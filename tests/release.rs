@@ -53,7 +53,7 @@ impl World {
         self.outside.graph.prepare(&account).await.unwrap();
         let timeout = Duration::from_secs(10);
         let comment = said.id.as_str().into();
-        let values = Values { username: said.username.as_deref(), keyword: None };
+        let values = Values { username: said.username.as_deref(), ..Values::default() };
         let text = account.campaigns.iter().next().unwrap().messages[0].fill(values);
         self.outside.graph.private_reply(&account, &comment, &text, "", timeout).await.unwrap()
     }

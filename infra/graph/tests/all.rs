@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
+use spillway_core::content::Message;
 use spillway_core::time::Timestamp;
 use spillway_graph::{
     Comment, Counted, Fault, FaultKind, GraphConfig, GraphSim, Limit, Limits, Rules, Surface,
@@ -687,7 +688,8 @@ async fn the_client_reads_what_is_answered() {
         client.private_reply(&account, &token, &"1".into(), "hi", "stamp", timeout).await.unwrap();
     assert_eq!(replied.value.recipient, Some("person-1".into()));
     let person = replied.value.recipient.unwrap();
-    let written = client.message(&account, &token, &person, "hi", "stamp", timeout).await.unwrap();
+    let hi = Message::Text("hi".into());
+    let written = client.message(&account, &token, &person, &hi, "stamp", timeout).await.unwrap();
     assert_eq!(written.value.recipient.as_ref(), Some(&person));
     assert_ne!(written.value.message_id, replied.value.message_id);
     assert_eq!((written.usage, written.server_date), (Usage::default(), Some(now)));
@@ -703,7 +705,7 @@ async fn the_client_reads_what_is_answered() {
     assert_eq!(gone.verdict(), Verdict::CommentGone);
     graph.clock.step(1);
     let closed =
-        client.message(&account, &token, &person, "hi", "stamp", timeout).await.unwrap_err();
+        client.message(&account, &token, &person, &hi, "stamp", timeout).await.unwrap_err();
     assert_eq!(closed.verdict(), Verdict::WindowClosed);
 }
 

@@ -12,7 +12,8 @@
 //! | [`pace`], [`forecast`], [`load`] | slots, and when waiting sends will go out |
 //! | [`send`], [`unknown`], [`stamp`], [`history`], [`journal`] | the life of a send, and what people are told |
 //! | [`once`] | how often a person and a comment are answered |
-//! | [`campaign`], [`keyword`], [`message`], [`rotation`] | which comments match, and what is sent |
+//! | [`campaign`], [`keyword`], [`message`], [`content`], [`rotation`] | which comments match, and what is sent |
+//! | [`conversation`] | what follows an opening, step by step, with one person |
 //! | [`misses`] | counts and samples of comments that match nothing |
 //! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
 //! | [`id`], [`seed`], [`time`], [`span`] | ids, seeds, instants and spans |
@@ -113,6 +114,8 @@ pub mod answers;
 pub mod app;
 pub mod budget;
 pub mod campaign;
+pub mod content;
+pub mod conversation;
 pub mod feedback;
 pub mod forecast;
 pub mod history;

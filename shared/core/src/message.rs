@@ -1,6 +1,6 @@
 //! The texts of a campaign: written once, filled in for each person, never over Meta's length.
 //!
-//! Two placeholders with a fallback each need no template engine: those that exist bring loops and
+//! Three placeholders with a fallback each need no template engine: those that exist bring loops and
 //! conditions, and none refuses a text that could become too long.
 
 use std::fmt;
@@ -18,7 +18,7 @@ pub const TEXT_BYTES_MAX: usize = 1000;
 pub const VALUE_BYTES_MAX: usize = 64;
 
 /// A text with placeholders: `{username}`, `{keyword}`, each with an optional fallback as in
-/// `{username|there}`. `{{` and `}}` are braces.
+/// `{username|there}`, and `{first_name|there}`. `{{` and `}}` are braces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template {
@@ -36,6 +36,16 @@ enum Piece {
 enum Field {
     Username,
     Keyword,
+    FirstName,
+}
+
+/// When a message goes out, as far as that decides what is known of the person.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Before the person has written.
+    Opening,
+    /// After it.
+    Conversation,
 }
 
 /// What a template is filled in with.
@@ -45,6 +55,16 @@ pub struct Values<'a> {
     pub username: Option<&'a str>,
     /// The keyword that matched.
     pub keyword: Option<&'a str>,
+    /// The person's first name: see [`first_name`].
+    pub first_name: Option<&'a str>,
+}
+
+/// Returns the first name in what the User Profile API tells as `name`: the first word of it that has
+/// a letter. `None` if there is none, as in a name of emoji.
+pub fn first_name(name: &str) -> Option<&str> {
+    let words = name.split_whitespace();
+    let mut names = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+    names.find(|word| word.chars().any(char::is_alphabetic))
 }
 
 /// What is wrong with a template. Columns count characters from 1.
@@ -86,6 +106,25 @@ pub enum TemplateError {
          `{{username}}` and `{{keyword}}`, or a fallback as in `{{username|friend}}`"
     )]
     CanBeEmpty,
+    /// A first name where the person has not written yet. The profile can be read only once they
+    /// have (Meta, User Profile API: user consent).
+    #[error(
+        "column {column}: `{{first_name}}` is known only once the person has written: write \
+         `{{username}}` here, or use it in `then`"
+    )]
+    FirstNameTooEarly {
+        /// The position of its placeholder.
+        column: usize,
+    },
+    /// A first name without a fallback.
+    #[error(
+        "column {column}: `{{first_name}}` needs a fallback, since many people have none in their \
+         profile: write `{{first_name|there}}`"
+    )]
+    NoFallback {
+        /// The position of its placeholder.
+        column: usize,
+    },
     /// A fallback that would be cut.
     #[error(
         "column {column}: the fallback has {bytes} bytes and {VALUE_BYTES_MAX} are sent: shorten it"
@@ -108,11 +147,24 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a template as somebody writes it.
+    /// Reads a template as somebody writes it, for a message that may be a person's first.
     ///
     /// # Errors
     /// Says what is wrong and where: see [`TemplateError`].
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        Self::parse_for(Phase::Opening, source)
+    }
+
+    /// Reads a template for a message that goes out only after the person has written: it may have
+    /// `{first_name}`, with a fallback.
+    ///
+    /// # Errors
+    /// As for [`Self::parse`].
+    pub fn parse_later(source: &str) -> Result<Self, TemplateError> {
+        Self::parse_for(Phase::Conversation, source)
+    }
+
+    fn parse_for(phase: Phase, source: &str) -> Result<Self, TemplateError> {
         let template = Self::read(source)?;
         if is_blank(source) {
             return Err(TemplateError::Empty);
@@ -120,12 +172,18 @@ impl Template {
         if let Some((column, name)) = in_double_braces(source) {
             return Err(TemplateError::DoubleBraces { column, name: name.to_owned() });
         }
-        let fallbacks = template.pieces.iter().filter_map(|piece| match piece {
+        let values = template.pieces.iter().filter_map(|piece| match piece {
             Piece::Text(_) => None,
-            Piece::Value { fallback, column, .. } => Some((fallback, *column)),
+            Piece::Value { field, fallback, column } => Some((*field, fallback, *column)),
         });
-        for (fallback, column) in fallbacks {
+        for (field, fallback, column) in values {
             let bytes = fallback.len();
+            if field == Field::FirstName && phase == Phase::Opening {
+                return Err(TemplateError::FirstNameTooEarly { column });
+            }
+            if field == Field::FirstName && is_blank(fallback) {
+                return Err(TemplateError::NoFallback { column });
+            }
             if bytes > VALUE_BYTES_MAX {
                 return Err(TemplateError::LongFallback { column, bytes });
             }
@@ -140,6 +198,24 @@ impl Template {
     pub fn tells_keyword(&self) -> bool {
         let tells = |piece: &Piece| matches!(piece, Piece::Value { field: Field::Keyword, .. });
         self.pieces.iter().any(tells)
+    }
+
+    /// Whether it names the person. No webhook of a message tells a name, so that takes a read of
+    /// their profile.
+    pub fn tells_name(&self) -> bool {
+        let tells = |piece: &Piece| {
+            matches!(piece, Piece::Value { field: Field::FirstName | Field::Username, .. })
+        };
+        self.pieces.iter().any(tells)
+    }
+
+    /// Returns the most UTF-16 code units that it can have when it is filled in.
+    pub fn units_max(&self) -> usize {
+        let units = |piece: &Piece| match piece {
+            Piece::Text(text) => text.encode_utf16().count(),
+            Piece::Value { .. } => VALUE_BYTES_MAX,
+        };
+        self.pieces.iter().map(units).sum()
     }
 
     /// Returns the most characters that it can have when it is filled in.
@@ -174,6 +250,7 @@ impl Template {
                     let field = match name.trim() {
                         "username" => Field::Username,
                         "keyword" => Field::Keyword,
+                        "first_name" => Field::FirstName,
                         name => {
                             let name = name.to_owned();
                             return Err(TemplateError::UnknownPlaceholder { column, name });
@@ -212,6 +289,7 @@ impl Template {
                     let value = match field {
                         Field::Username => values.username,
                         Field::Keyword => values.keyword,
+                        Field::FirstName => values.first_name,
                     };
                     let value = value.map(str::trim).filter(|value| !value.is_empty());
                     out.push_str(cut(value.unwrap_or(fallback), VALUE_BYTES_MAX));
@@ -287,7 +365,8 @@ mod tests {
     use super::*;
 
     fn fill(source: &str, username: Option<&str>) -> String {
-        Template::parse(source).unwrap().fill(Values { username, keyword: Some("guide") })
+        let values = Values { username, keyword: Some("guide"), first_name: None };
+        Template::parse(source).unwrap().fill(values)
     }
 
     #[test]
@@ -330,6 +409,31 @@ mod tests {
     }
 
     #[test]
+    fn a_first_name_is_for_people_who_have_written() {
+        let later = |source: &str| Template::parse_later(source);
+        let early = TemplateError::FirstNameTooEarly { column: 4 };
+        assert_eq!(Template::parse("Hi {first_name|there}"), Err(early));
+        for source in ["Hi {first_name}", "Hi {first_name|}", "Hi {first_name| }"] {
+            assert_eq!(later(source), Err(TemplateError::NoFallback { column: 4 }), "{source}");
+        }
+        let greeting = later("Hi {first_name|there}!").unwrap();
+        assert!(greeting.tells_name() && later("Hi {username}").unwrap().tells_name());
+        assert!(!later("Your {keyword}").unwrap().tells_name());
+        assert_eq!(greeting.fill(Values::default()), "Hi there!");
+        let ana = Values { first_name: Some("Ana"), ..Values::default() };
+        assert_eq!(greeting.fill(ana), "Hi Ana!");
+    }
+
+    #[test]
+    fn the_first_name_is_the_first_word_with_a_letter() {
+        let names = ["Ana Lima", "  ✨ Ana ✨", "🌸", "", "«Ána» x", "李小龙", "— Zoë-Marie K."];
+        let first = names.map(first_name);
+        let expected =
+            [Some("Ana"), Some("Ana"), None, None, Some("Ána"), Some("李小龙"), Some("Zoë-Marie")];
+        assert_eq!(first, expected);
+    }
+
+    #[test]
     fn what_would_be_empty_or_cut_is_refused_where_it_is_written_and_read_where_it_is_stored() {
         let stored = |source: &str| -> Template {
             serde_json::from_value(serde_json::Value::from(source)).unwrap()
@@ -362,9 +466,12 @@ mod tests {
     proptest! {
         #[test]
         fn never_over_the_limit(source in "\\PC{0,400}", name in "\\PC{0,400}") {
-            if let Ok(template) = Template::parse(&source) {
-                let filled = template.fill(Values { username: Some(&name), keyword: Some(&name) });
+            if let Ok(template) = Template::parse_later(&source) {
+                let name = Some(name.as_str());
+                let values = Values { username: name, keyword: name, first_name: name };
+                let filled = template.fill(values);
                 prop_assert!(filled.len() <= TEXT_BYTES_MAX);
+                prop_assert!(filled.encode_utf16().count() <= template.units_max());
             }
         }
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Client, RequestBuilder, Url, redirect, retry};
 use secrecy::SecretString;
+use spillway_core::content;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 
@@ -114,8 +115,8 @@ impl GraphClient {
     /// Writes to a person: `POST /{account}/messages` (Meta, Instagram Login, send messages, 2026).
     ///
     /// Meta takes it within 24 hours of that person's last message to the account; a private reply
-    /// that they have not answered opens nothing. Text, `metadata` and `timeout` as for
-    /// [`private_reply`](Self::private_reply). A repeat after [`CallError::Unknown`] may arrive
+    /// that they have not answered opens nothing. Within that time it may have buttons, quick replies
+    /// or a card. `metadata` and `timeout` as for [`private_reply`](Self::private_reply). A repeat after [`CallError::Unknown`] may arrive
     /// twice: there is no idempotency key.
     ///
     /// # Errors
@@ -126,11 +127,11 @@ impl GraphClient {
         account: &AccountId,
         token: &SecretString,
         recipient: &RecipientId,
-        text: &str,
+        message: &content::Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.send(account, token, &Message::to_person(recipient, text, metadata), timeout).await
+        self.send(account, token, &Message::to_person(recipient, message, metadata), timeout).await
     }
 
     /// When a comment was made: `GET /{comment}?fields=timestamp`, with the token of the account

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
+use spillway_core::content::Message;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
@@ -63,7 +64,8 @@ impl Graph for MetaGraph {
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let token = self.token(account)?;
-        self.client.message(&account.id, &token, recipient, text, metadata, timeout).await
+        let message = Message::Text(text.to_owned());
+        self.client.message(&account.id, &token, recipient, &message, metadata, timeout).await
     }
 
     async fn public_reply(

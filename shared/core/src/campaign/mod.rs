@@ -17,6 +17,7 @@ pub use self::public::{
 };
 pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, NearMiss, Verdict};
 pub use self::stored::StoredCampaign;
+use crate::conversation::Then;
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
@@ -110,6 +111,9 @@ pub struct Campaign {
         schemars(with = "Vec<String>", length(max = 255), transform = words)
     )]
     pub public_fallback: Vec<Template>,
+    /// What follows the opening. No file says it yet: nothing carries it out.
+    #[serde(skip)]
+    pub then: Option<Then>,
 }
 
 /// Whether a campaign is active. A file does not say this: a campaign that is applied again stays

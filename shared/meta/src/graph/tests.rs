@@ -109,7 +109,7 @@ async fn write_to(
             &account.into(),
             &"IGAAtoken".into(),
             &person.into(),
-            "Hi \"there\"",
+            &content::Message::Text("Hi \"there\"".to_owned()),
             "spillway:s.1",
             timeout,
         )

@@ -207,7 +207,8 @@ impl SendHistory {
 }
 
 /// The placeholders in their own places: what was sent there is not kept.
-const NAMES: Values<'_> = Values { username: Some("{username}"), keyword: Some("{keyword}") };
+const NAMES: Values<'_> =
+    Values { username: Some("{username}"), keyword: Some("{keyword}"), first_name: None };
 
 /// Why it failed or was cancelled, as the stores have it.
 fn cause(outcome: &Outcome) -> Option<&'static str> {

@@ -894,5 +894,9 @@ fn fill_all(campaign: &Campaign, send: &PendingSend) -> Vec<String> {
 }
 
 fn values(send: &PendingSend) -> Values<'_> {
-    Values { username: send.username.as_deref(), keyword: send.keyword.as_deref() }
+    Values {
+        username: send.username.as_deref(),
+        keyword: send.keyword.as_deref(),
+        first_name: None,
+    }
 }
