@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_core::campaign::Candidate;
+use spillway_core::campaign::{Candidate, Trigger};
 use spillway_core::id::{AccountId, CommentId, MediaId};
 use spillway_core::seed::seed;
 use spillway_meta::signature::sign;
@@ -203,7 +203,13 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
         let album = connected.albums.album_of(&media);
         let media: Vec<&MediaId> = std::iter::once(&media).chain(album).collect();
         let at = stack.clock.now();
-        let candidate = Candidate { text: &new.text, media: Some(&media), is_reply: false, at };
+        let candidate = Candidate {
+            trigger: Trigger::Comment,
+            text: &new.text,
+            media: Some(&media),
+            is_reply: false,
+            at,
+        };
         let view = MatchView::of(&connected.campaigns, &candidate);
         match view.campaign {
             Some(campaign) => format!("campaign {campaign} has a DM for {person} already"),

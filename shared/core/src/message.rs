@@ -41,7 +41,7 @@ enum Field {
 /// What a template is filled in with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Values<'a> {
-    /// The commenter's name, where Meta sent it.
+    /// The person's name, where Meta sent it: with a comment it does, with a message it does not.
     pub username: Option<&'a str>,
     /// The keyword that matched.
     pub keyword: Option<&'a str>,
@@ -140,6 +140,14 @@ impl Template {
     pub fn tells_keyword(&self) -> bool {
         let tells = |piece: &Piece| matches!(piece, Piece::Value { field: Field::Keyword, .. });
         self.pieces.iter().any(tells)
+    }
+
+    /// Whether it names the person, and has nothing to write where no name is known.
+    pub fn needs_username(&self) -> bool {
+        self.pieces.iter().any(|piece| match piece {
+            Piece::Value { field: Field::Username, fallback, .. } => fallback.trim().is_empty(),
+            Piece::Value { field: Field::Keyword, .. } | Piece::Text(_) => false,
+        })
     }
 
     /// Returns the most characters that it can have when it is filled in.

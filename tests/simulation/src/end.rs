@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use spillway_core::campaign::Trigger;
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::once::{OncePer, is_forgotten};
 use spillway_core::send::{CancelReason, FailReason, LIVE_REPLY_WINDOW, Lane, Outcome};
@@ -183,7 +184,7 @@ impl World {
     /// People get as many DMs as the campaign's rule says, and where nothing goes wrong no fewer.
     fn check_people(&mut self, scenario: &Scenario) {
         for account in &scenario.accounts {
-            let per = account.campaigns[0].once_per;
+            let per = account.campaigns[0].once(Trigger::Comment).per;
             let mut comments: BTreeMap<&RecipientId, Vec<&CommentPlan>> = BTreeMap::new();
             for comment in &account.comments {
                 comments.entry(&comment.author).or_default().push(comment);
