@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
+use spillway_core::upkeep::ALL_FIELDS;
 
 use super::hash;
 
@@ -193,8 +194,7 @@ impl World {
     /// Connects an account, subscribed to everything. A second time gives it a new token and kills
     /// the old one.
     pub(super) fn add_account(&mut self, id: AccountId, token: &str) {
-        let fields = ["comments", "live_comments", "messages", "message_echoes"];
-        let fields = fields.map(str::to_owned).into();
+        let fields = ALL_FIELDS.map(str::to_owned).into();
         let account = Account {
             token: token.to_owned(),
             connection: Connection::Connected,
