@@ -465,8 +465,10 @@ impl World {
             .ok_or(Refusal::NoSuchObject)
     }
 
-    pub(super) fn open_window(&mut self, account: AccountId, person: RecipientId, now: Timestamp) {
-        self.wrote.insert((account, person), now);
+    /// A person wrote at `at`. What they wrote before may be told later.
+    pub(super) fn open_window(&mut self, account: AccountId, person: RecipientId, at: Timestamp) {
+        let wrote = self.wrote.entry((account, person)).or_insert(at);
+        *wrote = at.max(*wrote);
     }
 
     /// Answers a comment in private, once, and says whom that reached.
@@ -633,6 +635,8 @@ mod tests {
         world.open_window("a".into(), "p".into(), at(5));
         assert_eq!(may(&world, "p", 5 + DAY_MS), Ok(()));
         assert_eq!(may(&world, "p", 6 + DAY_MS), Err(Refusal::ConversationClosed));
+        world.open_window("a".into(), "p".into(), at(1));
+        assert_eq!(may(&world, "p", 5 + DAY_MS), Ok(()), "told late");
         let elsewhere = world.may_write(&"p".into(), &"b".into(), at(5));
         assert_eq!(elsewhere, Err(Refusal::NoSuchPerson), "ids of people are scoped");
     }

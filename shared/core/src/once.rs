@@ -146,7 +146,7 @@ pub struct Answers {
     answers: Vec<Answer>,
 }
 
-/// One answer. Campaign, media and comment are hashes: nothing of them is needed but to know them
+/// One answer. Campaign, media and comment, or other event, are hashes: nothing of them is needed but to know them
 /// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Answer {
@@ -235,6 +235,12 @@ impl Answers {
         let comment = seed(&[comment.as_str()]);
         let answer = self.answers.iter().rev().find(|answer| answer.comment == comment);
         answer.map(|answer| answer.at)
+    }
+
+    /// The send that was named as the answer to an event with this key, if one was.
+    pub fn answering(&self, event: &OnceKey) -> Option<Nth> {
+        let event = seed(&[event.as_str()]);
+        self.answers.iter().rev().find(|answer| answer.comment == event).map(|answer| answer.nth)
     }
 
     /// Returns the record after another send has taken the place of the one that was named as the
