@@ -42,6 +42,7 @@ impl World {
             for message in &account.messages {
                 self.check_message(account, message);
             }
+            self.check_events(account);
         }
         let entries = self.tables.entries.keys();
         let stranger = { entries }.find(|send| scenario.account(&send.account).is_none()).cloned();
@@ -86,7 +87,7 @@ impl World {
                     .iter()
                     .map(|new| SendId { account: account.clone(), key: new.key.clone() })
                     .collect(),
-                Told::Messages(..) | Told::Echo(_) => Vec::new(),
+                Told::Messages(..) | Told::Echo(_) | Told::Conversations(_) => Vec::new(),
             };
             let is_readable = |send: &SendId| {
                 let plan = scenario.account(&send.account);

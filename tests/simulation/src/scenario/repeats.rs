@@ -57,6 +57,7 @@ impl Scenario {
             campaigns: vec![campaign],
             comments: comments(dice, start, span),
             messages: Vec::new(),
+            events: Vec::new(),
             begins_at: None,
             removed_at: None,
             unreadable: None,
