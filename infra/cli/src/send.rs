@@ -33,8 +33,8 @@ pub(crate) enum Command {
 Example:
   spillway send show 17841400000000001/17890000000000001
 
-The id is account/comment, or account/key as in the field `send` of the logs. A comment that has no key of
-its own is looked for among all sends. Entries are kept for ten days,
+The id is account/comment, or account/key as in the field `send` of the logs: what answers a message or a story
+reply has a key alone. A comment that has no key of its own is looked for among all sends. Entries are kept for ten days,
 a person's first one for the campaign's `once_for`. The text of a DM is stored nowhere: what is
 shown is the campaign's text of this variant as it is now, with {username} and {keyword} in their places, since
 what was sent there is deleted when the send ends. Which variant it is, is chosen with the call.")]
@@ -242,6 +242,7 @@ fn text(shown: &SendView, times: &Times, output: Output) -> String {
     line("cause", shown.cause.map(str::to_owned));
     line("campaign", Some(shown.campaign.to_string()));
     line("lane", Some(shown.lane.to_string()));
+    line("answers", shown.answers.map(|answers| format!("a {}", answers.replace('_', " "))));
     line("matched", Some(times.when(shown.matched_at)));
     line("not before", shown.not_before.map(|at| times.when(at)));
     line("slot", shown.slot.map(|at| times.when(at)));

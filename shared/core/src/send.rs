@@ -111,6 +111,15 @@ impl Class {
         self.action == Action::PublicReply
     }
 
+    /// What its sends answer, as far as the call tells: one to a person answers a message.
+    pub const fn trigger(self) -> Trigger {
+        match self.action {
+            Action::LiveReply => Trigger::LiveComment,
+            Action::Message => Trigger::Message,
+            _ => Trigger::Comment,
+        }
+    }
+
     /// Whether a send of this class that has to wait keeps one of `other` waiting. A public reply
     /// takes what no DM could use, so none waits for a DM.
     pub(crate) fn keeps_waiting(self, other: Self) -> bool {
@@ -441,12 +450,8 @@ impl PendingSend {
     /// told from the rest by its story.
     pub fn trigger(&self) -> Trigger {
         match (&self.to, &self.media) {
-            (Address::Comment { .. }, _) if self.class.action == Action::LiveReply => {
-                Trigger::LiveComment
-            }
-            (Address::Comment { .. }, _) => Trigger::Comment,
             (Address::Person(_), Some(_)) => Trigger::StoryReply,
-            (Address::Person(_), None) => Trigger::Message,
+            _ => self.class.trigger(),
         }
     }
 
