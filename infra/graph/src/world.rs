@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::ALL_FIELDS;
 
 use super::hash;
 
@@ -96,6 +95,16 @@ pub(super) const PERMISSIONS: [&str; 3] = [
     "instagram_business_basic",
     "instagram_business_manage_comments",
     "instagram_business_manage_messages",
+];
+
+/// The webhook fields that the app is subscribed to.
+const FIELDS: [&str; 6] = [
+    "comments",
+    "live_comments",
+    "messages",
+    "message_echoes",
+    "messaging_postbacks",
+    "messaging_referral",
 ];
 
 fn all_permissions() -> BTreeSet<String> {
@@ -194,7 +203,7 @@ impl World {
     /// Connects an account, subscribed to everything. A second time gives it a new token and kills
     /// the old one.
     pub(super) fn add_account(&mut self, id: AccountId, token: &str) {
-        let fields = ALL_FIELDS.map(str::to_owned).into();
+        let fields = FIELDS.map(str::to_owned).into();
         let account = Account {
             token: token.to_owned(),
             connection: Connection::Connected,
