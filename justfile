@@ -35,7 +35,7 @@ advisories:
 # What CI has no time for: 10,000 seeds, a kill at every request, a hundred weeks of outages, a million comments, advisories
 nightly: && advisories
     cargo run --release -p spillway-simulation --bin simulate -- --seeds 1..10001
-    for theme in campaign refusals crowd upkeep administration public-replies; do \
+    for theme in campaign refusals crowd upkeep administration public-replies triggers; do \
         cargo run --release -p spillway-simulation --bin simulate -- --theme $theme || exit 1; \
     done
     cargo run --release -p spillway-simulation --bin simulate -- --optimum

@@ -14,13 +14,14 @@ use spillway_cloud::dynamo::{DynamoAccounts, DynamoSends};
 use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
-use spillway_core::campaign::{NextPost, Running};
+use spillway_core::campaign::{NextPost, Running, Trigger};
 use spillway_core::history::{Past, StepNote};
 use spillway_core::hold::HoldCause;
-use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, OnceKey, RecipientId, SendId};
 use spillway_core::journal::Event;
 use spillway_core::keyword::Comment;
 use spillway_core::misses::{Day, MissDay, SampleText};
+use spillway_core::once::Nth;
 use spillway_core::pace::Broadcast;
 use spillway_core::profile::Profile;
 use spillway_core::quota::Limit;
@@ -33,8 +34,9 @@ use spillway_core::upkeep::TokenLife;
 use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
-    AccountChanges, Aliases, Deletion, Entry, LastSeen, MaintenanceRecords, MaintenanceSchedule,
-    NewSend, Person, Read, Recorded, SampleSealer, Saved, UpkeepRequest, UpkeepRequests,
+    AccountChanges, Aliases, CampaignChanges, Deletion, Entry, LastSeen, MaintenanceRecords,
+    MaintenanceSchedule, NewSend, Person, Read, Recorded, SampleSealer, Saved, UpkeepRequest,
+    UpkeepRequests,
 };
 use spillway_service::send_task::{Purpose, SendTask};
 
@@ -674,4 +676,40 @@ async fn stored_people_keep_their_form() {
     assert_eq!(world.lies(item).await, *item);
     let stored = world.ledger().find(&id).await.unwrap().unwrap();
     assert_eq!(stored.comment, Some("17890000000000070".into()));
+}
+
+/// A campaign on conversations, and the answer to a story reply in its person's item.
+#[tokio::test]
+async fn answers_to_what_people_write_keep_their_form() {
+    let world = World::start(careful()).await;
+    let [_, _, later] = kept();
+    let (id, pk) = (AccountId::new(CREATOR), format!("account#{CREATOR}"));
+    let campaign = find(&later, &pk, "campaign#dm");
+    world.lay(campaign).await;
+    let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    let dm = account.campaigns.get(&"dm".into()).unwrap().clone();
+    assert_eq!(dm.on, [Trigger::Message, Trigger::StoryReply]);
+    world.remove(campaign).await;
+    let put = CampaignChanges { put: &[dm], ..CampaignChanges::default() };
+    assert!(world.outside.changes.change_campaigns(&id, &put).await.unwrap());
+    let text_of = |item: &Item| text(item, "campaign");
+    assert_eq!(text_of(&world.lies(campaign).await), text_of(campaign));
+
+    let entry = later.iter().find(|item| text(item, "id").contains("/p.5270")).unwrap();
+    world.lay(entry).await;
+    let person = RecipientId::new("5270000000000001");
+    let people = std::slice::from_ref(&person);
+    let lookup = world.outside.sends.look_up(&id, &[], people, Read::Consistent).await.unwrap();
+    let known = &lookup.people[&person];
+    let Entry::Waiting(outbox_key, send) = known.first.clone() else { panic!("{known:?}") };
+    assert_eq!((send.class, send.trigger()), (Class::ANSWER, Trigger::StoryReply));
+    assert_eq!(send.to, Address::Person(person.clone()));
+    let event = OnceKey::event(&["message", "m1"]);
+    assert_eq!(known.answered.answering(&event), Some(Nth::First));
+    world.remove(entry).await;
+    let answered = Some(known.answered.clone());
+    let new = [NewSend { outbox_key, send: *send, answered }];
+    let recorded = world.outside.sends.record(&new).await;
+    assert!(recorded.iter().all(Result::is_ok));
+    assert_eq!(world.lies(entry).await, *entry);
 }

@@ -30,5 +30,6 @@ mod secrets;
 mod serve;
 mod story;
 mod template;
+mod triggers;
 mod unknown;
 mod upkeep;

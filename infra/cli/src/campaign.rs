@@ -127,13 +127,16 @@ A file:
 
   [[account.campaign]]
   id = \"guide\"
+  on = [\"comment\", \"live_comment\"]   # or \"story_reply\", \"story_mention\", \"message\", \"referral\"
   keywords = [\"guide\", \"guía\"]    # any script; leave out to answer every comment
   matching = \"word\"               # or \"contains\", \"exact\"
   tolerate = [\"plurals\"]         # or \"repeated_letters\", \"typos\"; leave out to be exact
   except = [\"spam\"]               # a comment with one of these is left alone
-  media = [\"17900000000000001\"]   # or \"next\", the next post; leave out for all posts, Reels, broadcasts
+  media = [\"17900000000000001\"]   # or \"next\", the next post; leave out for all posts, Reels, broadcasts;
+                                   # stories for story_reply
   replies = \"top_level\"           # or \"all\": comments below other comments too
-  once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each
+  once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each; leave it out for messages,
+                                  # mentions and referrals, which are answered each time
   once_for = \"90d\"               # how long that counts
   starts = \"2026-12-01\"           # or \"2026-12-01T09:00\", by the account's clocks
   ends = \"2026-12-24\"             # the last day; what waits then is still sent
@@ -146,7 +149,8 @@ A file:
 Its accounts must be connected. `profile`, `terms` and [[profile]] are applied if the file names them, and
 otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason
 (exit code 4). Applying a file twice changes nothing the second time. Waiting sends get the new texts.
-New keywords apply to new comments, within a minute. For `starts` and `ends` a comment counts by the time when
+New keywords apply to new comments and messages, within a minute. What answers a message goes out within 24 hours
+of it, or not at all. For `starts` and `ends` a comment counts by the time when
 it was made where Meta tells that, else by when Meta told of it. Nothing in `events` tells of a begin or an end.")]
 pub(crate) struct ApplyOptions {
     /// TOML file; `-` for standard input

@@ -107,6 +107,7 @@ fn said(excluded: Excluded, exception: Option<&str>) -> String {
     match (excluded, exception) {
         (Excluded::NoKeyword, _) => "no keyword is near".into(),
         (Excluded::Almost, _) => "almost the keyword".into(),
+        (Excluded::OtherTrigger, _) => "the campaign is not on comments".into(),
         (Excluded::Paused, _) => "the campaign is paused".into(),
         (Excluded::NotBegun, _) => "the campaign has not begun".into(),
         (Excluded::Over, _) => "the campaign is over".into(),

@@ -33,9 +33,10 @@ pub(crate) enum Command {
 Example:
   spillway send show 17841400000000001/17890000000000001
 
-The id is account/comment, or account/key as in `send list` and in the logs. A comment that has no key of its
-own is looked for among all sends. An entry is kept for the campaign's `once_for`, 90 days unless it says
-otherwise; one that counts by comment for ten days. The text of a DM is stored nowhere: what is
+The id is account/comment, or account/key as in `send list` and in the logs: what answers a message or a story
+reply has a key alone. A comment that has no key of its own is looked for among all sends. An entry is kept for
+the campaign's `once_for`, 90 days unless it says otherwise; one that counts by comment for ten days. The text
+of a DM is stored nowhere: what is
 shown is the campaign's text of this variant as it is now, with {username} and {keyword} in their places, since
 what was sent there is deleted when the send ends. Which variant it is, is chosen with the call.")]
     Show {
@@ -245,6 +246,7 @@ fn text(shown: &SendView, times: &Times, output: Output) -> String {
     line("cause", shown.cause.map(str::to_owned));
     line("campaign", Some(shown.campaign.to_string()));
     line("lane", Some(shown.lane.to_string()));
+    line("answers", shown.answers.map(|answers| format!("a {}", answers.replace('_', " "))));
     line("matched", Some(times.when(shown.matched_at)));
     line("not before", shown.not_before.map(|at| times.when(at)));
     line("slot", shown.slot.map(|at| times.when(at)));

@@ -196,6 +196,17 @@ impl GraphSim {
         state.world.open_window(account.into(), person.into(), now);
     }
 
+    /// Lets a person have written to the account at `at`, which may write to them for 24 hours from
+    /// then, or from when they have written since.
+    pub fn wrote(
+        &self,
+        account: impl Into<AccountId>,
+        person: impl Into<RecipientId>,
+        at: Timestamp,
+    ) {
+        self.state().world.open_window(account.into(), person.into(), at);
+    }
+
     /// Orders a fault, behind those that stand already.
     pub fn order_fault(&self, fault: Fault) {
         let mut state = self.state();

@@ -97,6 +97,16 @@ pub(super) const PERMISSIONS: [&str; 3] = [
     "instagram_business_manage_messages",
 ];
 
+/// The webhook fields that the app is subscribed to.
+const FIELDS: [&str; 6] = [
+    "comments",
+    "live_comments",
+    "messages",
+    "message_echoes",
+    "messaging_postbacks",
+    "messaging_referral",
+];
+
 fn all_permissions() -> BTreeSet<String> {
     PERMISSIONS.map(str::to_owned).into()
 }
@@ -193,8 +203,7 @@ impl World {
     /// Connects an account, subscribed to everything. A second time gives it a new token and kills
     /// the old one.
     pub(super) fn add_account(&mut self, id: AccountId, token: &str) {
-        let fields = ["comments", "live_comments", "messages", "message_echoes"];
-        let fields = fields.map(str::to_owned).into();
+        let fields = FIELDS.map(str::to_owned).into();
         let account = Account {
             token: token.to_owned(),
             connection: Connection::Connected,
@@ -465,8 +474,10 @@ impl World {
             .ok_or(Refusal::NoSuchObject)
     }
 
-    pub(super) fn open_window(&mut self, account: AccountId, person: RecipientId, now: Timestamp) {
-        self.wrote.insert((account, person), now);
+    /// A person wrote at `at`. What they wrote before may be told later.
+    pub(super) fn open_window(&mut self, account: AccountId, person: RecipientId, at: Timestamp) {
+        let wrote = self.wrote.entry((account, person)).or_insert(at);
+        *wrote = at.max(*wrote);
     }
 
     /// Answers a comment in private, once, and says whom that reached.
@@ -633,6 +644,8 @@ mod tests {
         world.open_window("a".into(), "p".into(), at(5));
         assert_eq!(may(&world, "p", 5 + DAY_MS), Ok(()));
         assert_eq!(may(&world, "p", 6 + DAY_MS), Err(Refusal::ConversationClosed));
+        world.open_window("a".into(), "p".into(), at(1));
+        assert_eq!(may(&world, "p", 5 + DAY_MS), Ok(()), "told late");
         let elsewhere = world.may_write(&"p".into(), &"b".into(), at(5));
         assert_eq!(elsewhere, Err(Refusal::NoSuchPerson), "ids of people are scoped");
     }

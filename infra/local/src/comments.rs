@@ -8,18 +8,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use spillway_cloud::dynamo::DynamoAccounts;
-use spillway_core::campaign::Candidate;
+use spillway_core::campaign::{Candidate, Trigger};
 use spillway_core::id::{AccountId, CommentId, MediaId};
-use spillway_core::seed::seed;
 use spillway_meta::signature::sign;
 use spillway_service::admin::matching::MatchView;
 use spillway_service::admin::send_view::SendView;
 use spillway_service::port::Accounts;
 
+use crate::form::{self, Form};
 use crate::lambda::WEBHOOK_PATH;
-use crate::serve::observe_comments;
+use crate::serve::observe;
 use crate::stack::Stack;
 
 /// The path that takes comments.
@@ -30,9 +30,6 @@ const MEDIA: &str = "17900000000000001";
 
 /// The most characters of a comment on Instagram.
 const TEXT_CHARS_MAX: usize = 2200;
-
-/// The most characters of a username on Instagram.
-const USERNAME_CHARS_MAX: usize = 30;
 
 /// What a body may say.
 const FIELDS: [&str; 5] = ["account", "text", "person", "username", "media"];
@@ -60,58 +57,24 @@ impl NewComment {
     /// Says which field is wrong, and what it takes.
     fn parse(body: &[u8]) -> Result<Self, String> {
         let example = r#"write for instance {"account": "17841400000000001", "text": "guide"}"#;
-        let body: Value = serde_json::from_slice(body)
-            .map_err(|error| format!("the body is no JSON ({error}): {example}"))?;
-        let Value::Object(fields) = body else {
-            return Err(format!("the body is no JSON object: {example}"));
-        };
-        if let Some(name) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            return Err(format!("`{name}` is not known: there are {}", FIELDS.join(", ")));
-        }
-        let field = |name: &str| match fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(format!("`{name}` takes a text in quotes: {example}")),
-        };
-        let needed =
-            |name: &str| field(name)?.ok_or_else(|| format!("`{name}` is missing: {example}"));
+        let form = Form::parse(body, &FIELDS, example)?;
         let comment = Self {
-            account: needed("account")?,
-            text: needed("text")?,
-            person: field("person")?,
-            username: field("username")?,
-            media: field("media")?.unwrap_or_else(|| MEDIA.to_owned()),
+            account: form.needed_id("account")?,
+            text: form.needed("text")?,
+            person: form.id("person")?,
+            username: form.username()?,
+            media: form.id("media")?.unwrap_or_else(|| MEDIA.to_owned()),
         };
-        let person = comment.person.as_deref().map(|person| ("person", person));
-        let ids = [("account", &*comment.account), ("media", &*comment.media)];
-        for (field, id) in ids.into_iter().chain(person) {
-            if id.is_empty() || id.len() > 30 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-                return Err(format!("`{field}` takes an id: up to 30 digits"));
-            }
-        }
         let chars = comment.text.chars().count();
         if comment.text.trim().is_empty() || chars > TEXT_CHARS_MAX {
             return Err(format!("`text` takes 1 to {TEXT_CHARS_MAX} characters"));
-        }
-        let is_name = |name: &String| {
-            let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
-            (1..=USERNAME_CHARS_MAX).contains(&name.len()) && name.chars().all(is_of_name)
-        };
-        if !comment.username.as_ref().is_none_or(is_name) {
-            return Err(format!(
-                "`username` takes up to {USERNAME_CHARS_MAX} letters, digits, `.` and `_`"
-            ));
         }
         Ok(comment)
     }
 
     /// The id of the author of comment `number`.
     fn author(&self, number: u64) -> String {
-        let named = || {
-            let name = self.username.as_deref()?;
-            Some(format!("5261{:011}", seed(&[name]) % 100_000_000_000))
-        };
-        self.person.clone().or_else(named).unwrap_or_else(|| format!("5260{number:011}"))
+        form::person(self.person.as_deref(), self.username.as_deref(), number)
     }
 
     /// Meta's delivery of this comment.
@@ -177,7 +140,7 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
     };
     let person = new.author(number);
     let delivery = new.delivery(comment.as_str(), &person, stack.clock.now().as_secs());
-    observe_comments(stack, delivery.as_bytes());
+    observe(stack, delivery.as_bytes());
     let answer = stack
         .invoke_webhook(
             &Method::POST,
@@ -203,7 +166,13 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
         let album = connected.albums.album_of(&media);
         let media: Vec<&MediaId> = std::iter::once(&media).chain(album).collect();
         let at = stack.clock.now();
-        let candidate = Candidate { text: &new.text, media: Some(&media), is_reply: false, at };
+        let candidate = Candidate {
+            trigger: Trigger::Comment,
+            text: &new.text,
+            media: Some(&media),
+            is_reply: false,
+            at,
+        };
         let view = MatchView::of(&connected.campaigns, &candidate);
         match view.campaign {
             Some(campaign) => format!(

@@ -31,6 +31,7 @@ use tracing::{info, warn};
 use crate::cloudwatch::LambdaMetric;
 use crate::comments::{self, COMMENTS_PATH};
 use crate::fault_injector::{Function, run_as};
+use crate::inbox::{self, INBOX_PATH};
 use crate::lineage::Lineage;
 use crate::messages::{self, MESSAGES_PATH};
 use crate::stack::{Pace, Stack, queues};
@@ -149,6 +150,7 @@ impl Stack {
         let app = Router::new()
             .route(REPORT_PATH, get(report))
             .route(COMMENTS_PATH, post(comments::post))
+            .route(INBOX_PATH, post(inbox::post))
             .route(MESSAGES_PATH, get(messages::get))
             .route(WEBHOOK_PATH, any(invoke.clone()))
             .route(DELETION_PATH, any(invoke.clone()))

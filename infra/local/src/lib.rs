@@ -19,6 +19,8 @@ pub mod comments;
 pub mod drill;
 pub mod driver;
 pub mod fault_injector;
+mod form;
+pub mod inbox;
 pub mod keys;
 pub mod kms;
 pub mod lambda;

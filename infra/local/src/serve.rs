@@ -11,10 +11,11 @@ use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
-use spillway_core::campaign::Campaign;
+use spillway_core::campaign::{Campaign, Trigger};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::time::Timestamp;
 use spillway_graph::{Comment, EchoDelivery, GraphConfig, Surface, UnknownComments, Words};
+use spillway_meta::webhook::{Event, What};
 use spillway_service::accounts_file::{NewAccount, limit_notes};
 use spillway_service::clock::SystemClock;
 use spillway_sqs::REGION;
@@ -22,6 +23,7 @@ use tracing::warn;
 
 use crate::aws_json;
 use crate::comments::{COMMENTS_PATH, signed};
+use crate::inbox::INBOX_PATH;
 use crate::kms::Kms;
 use crate::lambda::{Polled, REPORT_PATH, Source, WEBHOOK_PATH};
 use crate::messages::MESSAGES_PATH;
@@ -59,6 +61,8 @@ pub struct Addresses {
     pub webhook_url: String,
     /// Takes comments as anybody writes them.
     pub comments_url: String,
+    /// Takes what anybody writes to an account, or does beside: messages, story replies, taps.
+    pub inbox_url: String,
     /// Counts what became of all comments.
     pub report_url: String,
     /// Shows each DM as it went out: a page for a browser, else JSON.
@@ -95,7 +99,9 @@ pub struct ServedAccount {
 pub struct ServedCampaign {
     /// Its id.
     pub campaign: CampaignId,
-    /// Comments must contain one of these; if empty, it answers every comment.
+    /// What it answers.
+    pub on: Vec<Trigger>,
+    /// It must contain one of these; if empty, the campaign answers all.
     pub keywords: Vec<String>,
 }
 
@@ -103,6 +109,7 @@ impl From<&NewAccount> for ServedAccount {
     fn from(account: &NewAccount) -> Self {
         let campaign = |campaign: &Campaign| ServedCampaign {
             campaign: campaign.id.clone(),
+            on: campaign.on.clone(),
             keywords: campaign.keywords.clone(),
         };
         let campaigns = account.campaigns.iter().map(campaign).collect();
@@ -167,7 +174,7 @@ pub fn start<'a>(
         .await?;
         let stack = Arc::new(stack);
         let (origin, listener) = listen(options.webhook_port).await?;
-        tokio::spawn(stack.clone().serve_function_url(listener, observe_comments));
+        tokio::spawn(stack.clone().serve_function_url(listener, observe));
         for _ in 0..SENDERS {
             tokio::spawn(drive(stack.clone(), Source::Sends));
         }
@@ -200,6 +207,7 @@ pub fn start<'a>(
         let addresses = Addresses {
             webhook_url: format!("{origin}{WEBHOOK_PATH}"),
             comments_url: format!("{origin}{COMMENTS_PATH}"),
+            inbox_url: format!("{origin}{INBOX_PATH}"),
             report_url: format!("{origin}{REPORT_PATH}"),
             messages_url: format!("{origin}{MESSAGES_PATH}"),
             graph_url: stack.config.graph.base_url.clone(),
@@ -271,9 +279,27 @@ async fn deliver_echoes(stack: Arc<Stack>) {
     }
 }
 
-/// Tells the simulated Meta of the comments in a body, signed or not, so that it knows who wrote
-/// them and when. Comments it has not seen are made up when they are answered.
-pub(crate) fn observe_comments(stack: &Stack, body: &[u8]) {
+/// Tells the simulated Meta of what people do in a body, signed or not: who wrote comments and when,
+/// and who wrote or tapped, which opens their window. Comments it has not seen are made up when they
+/// are answered.
+pub(crate) fn observe(stack: &Stack, body: &[u8]) {
+    observe_comments(stack, body);
+    let Ok(delivery) = spillway_meta::webhook::parse(body) else { return };
+    let now = stack.clock.now();
+    for event in delivery.events {
+        let Event::Conversation(event) = event else { continue };
+        let opens = matches!(event.what, What::Message(_) | What::Postback(_) | What::Referral(_));
+        let at = event.happened_at(now);
+        if let Some(person) =
+            event.sender.filter(|person| person.as_str() != event.account.as_str())
+            && opens
+        {
+            stack.graph.wrote(event.account, person, at);
+        }
+    }
+}
+
+fn observe_comments(stack: &Stack, body: &[u8]) {
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return };
     let Some(entries) = body["entry"].as_array() else { return };
     for entry in entries {
@@ -340,6 +366,7 @@ impl Served {
         let Addresses {
             webhook_url,
             comments_url,
+            inbox_url,
             report_url,
             messages_url,
             graph_url,
@@ -374,6 +401,10 @@ impl Served {
              \n\
              curl -sS {comments_url} -d '{example}'\n\
              \n\
+             Write a message; `\"on\"` makes it a story_reply, story_mention or referral, `\"payload\"` a tap:\n\
+             \n\
+             curl -sS {inbox_url} -d '{example}'\n\
+             \n\
              See what became of all comments:\n\
              \n\
              curl -sS {report_url}\n\
@@ -399,12 +430,19 @@ impl Served {
 impl ServedAccount {
     /// What it answers, for people.
     fn line(&self) -> String {
-        let campaign = |ServedCampaign { campaign, keywords }: &ServedCampaign| {
+        let campaign = |ServedCampaign { campaign, on, keywords }: &ServedCampaign| {
             let wanted = match keywords.as_slice() {
-                [] => "every comment".to_owned(),
+                [] if **on == Trigger::DEFAULT => "every comment".to_owned(),
+                [] => "all".to_owned(),
                 keywords => keywords.join(", "),
             };
-            format!("  {}  campaign `{campaign}` answers: {wanted}\n", self.account)
+            let on: Vec<&str> = on.iter().map(|trigger| trigger.as_str()).collect();
+            let on = if on == Trigger::DEFAULT.map(Trigger::as_str) {
+                String::new()
+            } else {
+                format!(" (on {})", on.join(", "))
+            };
+            format!("  {}  campaign `{campaign}` answers: {wanted}{on}\n", self.account)
         };
         match self.campaigns.as_slice() {
             [] => format!("  {}  no campaign: nothing is answered\n", self.account),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use divan::{Bencher, black_box};
 use serde_json::json;
 use spillway_core::budget::{Budget, BudgetRequest, Decision, GrantId};
-use spillway_core::campaign::{Campaign, Campaigns, Candidate, Overflow};
+use spillway_core::campaign::{Campaign, Campaigns, Candidate, Overflow, Trigger};
 use spillway_core::forecast::{Expected, forecast};
 use spillway_core::id::{MediaId, SendId};
 use spillway_core::pace::{Cursor, Probing, plan};
@@ -146,7 +146,13 @@ fn a_thousand_comments_for_fifty_campaigns(bencher: Bencher<'_, '_>) {
     let media = MediaId::from("17900000000000021");
     bencher.bench(|| {
         let is_wanted = |text: &&String| {
-            let candidate = Candidate { text, media: Some(&[&media]), is_reply: false, at: NOW };
+            let candidate = Candidate {
+                trigger: Trigger::Comment,
+                text,
+                media: Some(&[&media]),
+                is_reply: false,
+                at: NOW,
+            };
             campaigns.matching(&candidate).is_some()
         };
         comments.iter().filter(is_wanted).count()

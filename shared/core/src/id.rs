@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::seed::seed;
+
 /// The ids that Meta gives, as a regular expression.
 #[cfg(feature = "schema")]
 pub const DIGITS: &str = "^[0-9]{1,32}$";
@@ -89,6 +91,13 @@ impl OnceKey {
     /// The answer to a comment.
     pub fn comment(comment: &CommentId) -> Self {
         Self(comment.0.clone())
+    }
+
+    /// The answer to an event that is no comment, by what names it. Its length is fixed whatever the
+    /// name's is, and it tells nothing of it.
+    pub fn event(name: &[&str]) -> Self {
+        let parts = |first| [&[first], name].concat();
+        Self(format!("m.{:016x}{:016x}", seed(&parts("event")), seed(&parts("again"))))
     }
 
     /// The first send to a person, which lies in the item that tells what they were answered.
@@ -183,11 +192,12 @@ mod tests {
             OnceKey::public_reply(&comment),
             OnceKey::step(&OnceKey::comment(&comment), "delivery"),
             OnceKey::step(&origin, "delivery"),
+            OnceKey::event(&["message", "aWdfZAG1"]),
             OnceKey::person_again(&person, 2),
             origin,
         ];
         let people = keys.each_ref().map(OnceKey::of_person);
-        assert_eq!(people, [None, None, None, None, Some(person.clone()), Some(person)]);
+        assert_eq!(people, [None, None, None, None, None, Some(person.clone()), Some(person)]);
         let texts = keys.each_ref().map(OnceKey::as_str);
         assert_eq!(
             texts,
@@ -196,6 +206,7 @@ mod tests {
                 "r.17890000000000001",
                 "s.delivery.17890000000000001",
                 "s.delivery.p.526",
+                "m.eb42dafe96522cf92650efe5107090b5",
                 "p.526.2",
                 "p.526",
             ]

@@ -51,7 +51,7 @@ enum Phase {
 /// What a template is filled in with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Values<'a> {
-    /// The commenter's name, where Meta sent it.
+    /// The person's name, where Meta sent it: with a comment it does, with a message it does not.
     pub username: Option<&'a str>,
     /// The keyword that matched.
     pub keyword: Option<&'a str>,
@@ -216,6 +216,17 @@ impl Template {
             Piece::Value { .. } => VALUE_BYTES_MAX,
         };
         self.pieces.iter().map(units).sum()
+    }
+
+    /// Whether it names the person, and has nothing to write where no name is known.
+    pub fn needs_name(&self) -> bool {
+        let needs = |piece: &Piece| match piece {
+            Piece::Value { field: Field::FirstName | Field::Username, fallback, .. } => {
+                fallback.trim().is_empty()
+            }
+            Piece::Value { field: Field::Keyword, .. } | Piece::Text(_) => false,
+        };
+        self.pieces.iter().any(needs)
     }
 
     /// Returns the most characters that it can have when it is filled in.

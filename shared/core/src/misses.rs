@@ -83,6 +83,8 @@ pub enum Excluded {
     NoKeyword,
     /// The comment almost contains the keyword.
     Almost,
+    /// The campaign is for messages or stories.
+    OtherTrigger,
     /// The campaign is paused.
     Paused,
     /// The campaign has not begun.
@@ -134,6 +136,7 @@ impl MissKind {
         };
         let (excluded, exception) = match near {
             Near::Almost(_) => (Excluded::Almost, None),
+            Near::But(But::OtherTrigger) => (Excluded::OtherTrigger, None),
             Near::But(But::Paused) => (Excluded::Paused, None),
             Near::But(But::NotBegun(_)) => (Excluded::NotBegun, None),
             Near::But(But::Over(_)) => (Excluded::Over, None),
@@ -375,6 +378,7 @@ mod tests {
 
     use super::*;
     use crate::campaign::Campaign;
+    use crate::campaign::Trigger;
 
     fn kind(keyword: u8, excluded: Excluded) -> MissKind {
         let keyword = (keyword > 0).then(|| format!("k{keyword}"));
@@ -393,8 +397,13 @@ mod tests {
         ]));
         let elsewhere = [&MediaId::from("2")];
         let of = |text: &str, is_reply| {
-            let candidate =
-                Candidate { text, media: Some(&elsewhere), is_reply, at: Timestamp::EPOCH };
+            let candidate = Candidate {
+                trigger: Trigger::Comment,
+                text,
+                media: Some(&elsewhere),
+                is_reply,
+                at: Timestamp::EPOCH,
+            };
             let kind = MissKind::of(&campaigns, &candidate, &Comment::new(text));
             let MissKind { campaign, keyword, excluded, exception } = kind;
             let campaign = campaign.map_or("-".to_owned(), |id| id.to_string());

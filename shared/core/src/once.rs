@@ -22,19 +22,13 @@ use crate::time::Timestamp;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OncePer {
-    /// For a post, however often they comment on it.
+    /// For a post or story, however often they write about it.
     #[default]
     Post,
-    /// For each comment.
+    /// For each comment, message or other event.
     Comment,
-    /// For the whole campaign, on whatever post they comment.
+    /// For the whole campaign, wherever they write.
     Campaign,
-}
-
-impl OncePer {
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// How long an answer counts, where a campaign does not say.
@@ -82,12 +76,12 @@ pub enum Nth {
 }
 
 impl Nth {
-    /// The key of the send.
-    pub fn key(self, person: &RecipientId, comment: &CommentId) -> OnceKey {
+    /// The key of the send that answers an event.
+    pub fn key(self, person: &RecipientId, event: &OnceKey) -> OnceKey {
         match self {
             Self::First => OnceKey::person(person),
             Self::Later(nth) => OnceKey::person_again(person, nth),
-            Self::Comment => OnceKey::comment(comment),
+            Self::Comment => event.clone(),
         }
     }
 
@@ -118,15 +112,15 @@ impl Nth {
     }
 }
 
-/// A comment of a person, as it is told.
+/// A comment of a person, or another event, as it is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
     /// The campaign that wants it.
     pub campaign: &'a CampaignId,
-    /// The post that it is on; for an ad, the post that the ad was made from.
+    /// The post or story that it is on; for an ad, the post that the ad was made from.
     pub media: Option<&'a MediaId>,
-    /// The comment.
-    pub comment: &'a CommentId,
+    /// The key of the comment or other event.
+    pub event: &'a str,
 }
 
 /// What is known of a comment and its author.
@@ -152,7 +146,7 @@ pub struct Answers {
     answers: Vec<Answer>,
 }
 
-/// One answer. Campaign, media and comment are hashes: nothing of them is needed but to know them
+/// One answer. Campaign, media and comment, or other event, are hashes: nothing of them is needed but to know them
 /// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Answer {
@@ -241,6 +235,12 @@ impl Answers {
         let comment = seed(&[comment.as_str()]);
         let answer = self.answers.iter().rev().find(|answer| answer.comment == comment);
         answer.map(|answer| answer.at)
+    }
+
+    /// The send that was named as the answer to an event with this key, if one was.
+    pub fn answering(&self, event: &OnceKey) -> Option<Nth> {
+        let event = seed(&[event.as_str()]);
+        self.answers.iter().rev().find(|answer| answer.comment == event).map(|answer| answer.nth)
     }
 
     /// Returns the record after another send has taken the place of the one that was named as the
@@ -355,7 +355,7 @@ impl Bytes<'_> {
 fn hashes(told: &Told<'_>) -> (u64, u64, u64) {
     let hash = |id: &str| seed(&[id]);
     let media = told.media.map_or(0, |media| hash(media.as_str()));
-    (hash(told.campaign.as_str()), media, hash(told.comment.as_str()))
+    (hash(told.campaign.as_str()), media, hash(told.event))
 }
 
 /// Whether a comment may have been made before its author was forgotten, so that it brings nothing.
@@ -386,7 +386,7 @@ mod tests {
     }
 
     fn told(ids: &(CampaignId, MediaId, CommentId)) -> Told<'_> {
-        Told { campaign: &ids.0, media: Some(&ids.1), comment: &ids.2 }
+        Told { campaign: &ids.0, media: Some(&ids.1), event: ids.2.as_str() }
     }
 
     fn once(per: OncePer) -> Once {
@@ -490,7 +490,7 @@ mod tests {
 
     #[test]
     fn keys_differ() {
-        let (person, comment) = (RecipientId::new("526"), CommentId::new("179"));
+        let (person, comment) = (RecipientId::new("526"), OnceKey::new("179"));
         let keys = [Nth::First, Nth::Later(1), Nth::Later(12), Nth::Comment];
         let keys = keys.map(|nth| nth.key(&person, &comment).to_string());
         assert_eq!(keys, ["p.526", "p.526.1", "p.526.12", "179"]);

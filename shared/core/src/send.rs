@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::Overflow;
+use crate::campaign::{Overflow, Trigger};
 use crate::id::{CampaignId, CommentId, MediaId, OnceKey, RecipientId, SendId};
 use crate::quota::Action;
 use crate::seed::seed;
@@ -111,6 +111,15 @@ impl Class {
         self.action == Action::PublicReply
     }
 
+    /// What its sends answer, as far as the call tells: one to a person answers a message.
+    pub const fn trigger(self) -> Trigger {
+        match self.action {
+            Action::LiveReply => Trigger::LiveComment,
+            Action::Message => Trigger::Message,
+            _ => Trigger::Comment,
+        }
+    }
+
     /// Whether a send of this class that has to wait keeps one of `other` waiting. A public reply
     /// takes what no DM could use, so none waits for a DM.
     pub(crate) fn keeps_waiting(self, other: Self) -> bool {
@@ -200,6 +209,10 @@ pub const REPLY_WINDOW: Duration = Duration::from_secs((7 * 24 - 1) * 3600);
 /// A live comment can be answered only during the broadcast. Nothing announces its end, so it is
 /// assumed to last ten minutes beyond its last comment.
 pub const LIVE_REPLY_WINDOW: Duration = Duration::from_secs(600);
+
+/// How long what a person has sent may be answered: Meta's standard messaging window of 24 hours,
+/// less what the clocks of Meta and of this process may differ by, and a call may take.
+pub const ANSWER_WINDOW: Duration = Duration::from_secs(24 * 3600 - 300);
 
 /// How long a public reply after a landed DM may wait. Later it would answer nobody.
 pub const PUBLIC_REPLY_WINDOW: Duration = Duration::from_secs(3600);
@@ -385,28 +398,28 @@ pub enum Step {
 }
 
 impl PendingSend {
-    /// Returns the public reply that follows the end of this send at `now`, without a slot; `None`
-    /// if the send answers no comment.
-    pub fn public_reply(&self, step: CampaignStep, now: Timestamp) -> Option<Self> {
-        let Address::Comment { id: comment, .. } = &self.to else { return None };
-        let window = match step {
-            CampaignStep::PublicFallback => PUBLIC_FALLBACK_WINDOW,
-            CampaignStep::Opening | CampaignStep::PublicReply => PUBLIC_REPLY_WINDOW,
-        };
-        let key = OnceKey::public_reply(comment);
-        Some(Self {
-            id: SendId { account: self.id.account.clone(), key },
-            class: Class::PUBLIC_REPLY,
-            content: Content { campaign: self.content.campaign.clone(), step },
-            to: self.to.clone(),
-            // Of more than there is room for, the oldest would be too late at their slots.
-            order: Overflow::NewestFirst,
-            media: self.media.clone(),
-            username: self.username.clone(),
-            keyword: self.keyword.clone(),
-            matched_at: now,
+    /// A send that was just matched: without a slot, and with nothing known but this. It goes in
+    /// the order of its age, and may go at once.
+    pub fn new(
+        id: SendId,
+        class: Class,
+        content: Content,
+        to: Address,
+        matched_at: Timestamp,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            class,
+            content,
+            to,
+            order: Overflow::OldestFirst,
+            media: None,
+            username: None,
+            keyword: None,
+            matched_at,
             not_before: None,
-            deadline: now + window,
+            deadline,
             stage: Stage::Parked,
             epoch: 0,
             attempt: 0,
@@ -416,7 +429,38 @@ impl PendingSend {
             made_at: None,
             stand_in: None,
             is_cleared: false,
+        }
+    }
+
+    /// Returns the public reply that follows the end of this send at `now`, without a slot; `None`
+    /// if the send answers no comment.
+    pub fn public_reply(&self, step: CampaignStep, now: Timestamp) -> Option<Self> {
+        let Address::Comment { id: comment, .. } = &self.to else { return None };
+        let window = match step {
+            CampaignStep::PublicFallback => PUBLIC_FALLBACK_WINDOW,
+            CampaignStep::Opening | CampaignStep::PublicReply => PUBLIC_REPLY_WINDOW,
+        };
+        let key = OnceKey::public_reply(comment);
+        let id = SendId { account: self.id.account.clone(), key };
+        let content = Content { campaign: self.content.campaign.clone(), step };
+        let to = self.to.clone();
+        Some(Self {
+            // Of more than there is room for, the oldest would be too late at their slots.
+            order: Overflow::NewestFirst,
+            media: self.media.clone(),
+            username: self.username.clone(),
+            keyword: self.keyword.clone(),
+            ..Self::new(id, Class::PUBLIC_REPLY, content, to, now, now + window)
         })
+    }
+
+    /// What it answers, as far as that is stored: of what people do in conversations, a story reply is
+    /// told from the rest by its story.
+    pub fn trigger(&self) -> Trigger {
+        match (&self.to, &self.media) {
+            (Address::Person(_), Some(_)) => Trigger::StoryReply,
+            _ => self.class.trigger(),
+        }
     }
 
     /// Returns the send after `step`.

@@ -18,12 +18,33 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub const WEBHOOK_FIELDS: [&str; 3] = ["comments", "live_comments", "messages"];
 
 /// The webhook fields that help, and that Meta may refuse: they are asked for apart, so that a
-/// refusal never costs the others. Echoes tell whether an attempt without a clear answer arrived.
-pub const OPTIONAL_FIELDS: [&str; 1] = ["message_echoes"];
+/// refusal never costs the others. Echoes tell whether an attempt without a clear answer arrived,
+/// postbacks tell of taps on ice breakers and buttons, referrals of people who come by a link or ad.
+pub const OPTIONAL_FIELDS: [&str; 3] =
+    ["message_echoes", "messaging_postbacks", "messaging_referral"];
 
 /// All of them. A subscription replaces the one before, so what is asked for apart names the others
 /// as well.
-pub const ALL_FIELDS: [&str; 4] = ["comments", "live_comments", "messages", "message_echoes"];
+pub const ALL_FIELDS: [&str; 6] = [
+    "comments",
+    "live_comments",
+    "messages",
+    "message_echoes",
+    "messaging_postbacks",
+    "messaging_referral",
+];
+
+/// Says what it costs that an account lacks an optional field.
+pub fn cost_of_lacking(optional: &str) -> &'static str {
+    match optional {
+        "message_echoes" => {
+            "whether an attempt without a clear answer has arrived is found out by reading the \
+             conversation alone"
+        }
+        "messaging_postbacks" => "taps on ice breakers and buttons start nothing",
+        _ => "people who come back by an ig.me link or an ad start nothing before they write",
+    }
+}
 
 /// The time between two requests for optional fields that an account lacks.
 const OPTIONAL_EVERY: Duration = DAY;

@@ -4,10 +4,12 @@
 //! it again until it is answered with 200 within 5 s, so each event may come more than once, in any
 //! order (Meta, Instagram Platform webhooks, 3 Mar 2026; Messenger Platform webhooks).
 
+pub mod conversation;
 mod event;
 pub mod handshake;
 mod parse;
 
+pub use conversation::{Ask, ConversationEvent, What};
 pub use event::{
     CommentEvent, CommentKind, Commenter, Delivery, Echo, Event, PayloadError, SkipReason, Skipped,
 };

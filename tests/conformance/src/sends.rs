@@ -232,7 +232,7 @@ fn person() -> RecipientId {
 fn with(answered: &Answers, nth: Nth, n: u32, at: Timestamp) -> Answers {
     let comment = CommentId::new(format!("1789{n:06}"));
     let campaign = CampaignId::new("guide");
-    let told = Told { campaign: &campaign, media: None, comment: &comment };
+    let told = Told { campaign: &campaign, media: None, event: comment.as_str() };
     answered.with(nth, &told, Once { per: OncePer::Post, span: ONCE_FOR }, at)
 }
 

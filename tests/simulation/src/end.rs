@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use spillway_core::campaign::Trigger;
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::once::{OncePer, is_forgotten};
 use spillway_core::send::{CancelReason, FailReason, LIVE_REPLY_WINDOW, Lane, Outcome};
@@ -41,6 +42,7 @@ impl World {
             for message in &account.messages {
                 self.check_message(account, message);
             }
+            self.check_events(account);
         }
         let entries = self.tables.entries.keys();
         let stranger = { entries }.find(|send| scenario.account(&send.account).is_none()).cloned();
@@ -85,7 +87,7 @@ impl World {
                     .iter()
                     .map(|new| SendId { account: account.clone(), key: new.key.clone() })
                     .collect(),
-                Told::Messages(..) | Told::Echo(_) => Vec::new(),
+                Told::Messages(..) | Told::Echo(_) | Told::Conversations(_) => Vec::new(),
             };
             let is_readable = |send: &SendId| {
                 let plan = scenario.account(&send.account);
@@ -183,7 +185,7 @@ impl World {
     /// People get as many DMs as the campaign's rule says, and where nothing goes wrong no fewer.
     fn check_people(&mut self, scenario: &Scenario) {
         for account in &scenario.accounts {
-            let per = account.campaigns[0].once_per;
+            let per = account.campaigns[0].once(Trigger::Comment).per;
             let mut comments: BTreeMap<&RecipientId, Vec<&CommentPlan>> = BTreeMap::new();
             for comment in &account.comments {
                 comments.entry(&comment.author).or_default().push(comment);

@@ -208,6 +208,11 @@ async fn take_in(ingest: &Ingest, told: Told, deadline: Timestamp) -> Result<Ing
             ingest.ingest(Delivery { object, events, skipped: Vec::new() }, deadline).await
         }
         Told::Messages(account, messages) => ingest.enter(&account, messages).await,
+        Told::Conversations(events) => {
+            let events = events.into_iter().map(Event::Conversation).collect();
+            let object = Some("instagram".into());
+            ingest.ingest(Delivery { object, events, skipped: Vec::new() }, deadline).await
+        }
         Told::Echo(echo) => {
             let (object, events) = (Some("instagram".into()), vec![Event::Echo(echo)]);
             ingest.ingest(Delivery { object, events, skipped: Vec::new() }, deadline).await

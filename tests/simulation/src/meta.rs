@@ -3,6 +3,7 @@
 
 mod account;
 mod delivered;
+mod events;
 mod public_replies;
 mod refusal;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::quota;
+use spillway_core::stamp::Stamp;
 use spillway_core::time::Timestamp;
 use spillway_judge::{Action, Arrival, Broken, Judge, Scope, Violation};
 use spillway_meta::error::GraphError;
@@ -22,12 +24,13 @@ use spillway_service::account::SealedToken;
 use self::account::KnownAccount;
 pub(crate) use self::account::{Keep, Told, first_token, issued_at};
 use self::delivered::Delivered;
+use self::events::Events;
 use self::public_replies::PublicReplies;
 pub(crate) use self::refusal::Refusal;
 use crate::dice::Dice;
 use crate::judge;
 use crate::scenario::{
-    Asks, CommentPlan, Headers, Nature, Outage, Post, Scenario, Struck, Surface,
+    Asks, CommentPlan, Headers, Nature, Outage, Post, Scenario, Struck, Surface, Theme,
 };
 use crate::world::World;
 
@@ -39,6 +42,8 @@ pub(crate) struct Meta {
     accounts: BTreeMap<AccountId, KnownAccount>,
     /// The messages that have reached people.
     delivered: Delivered,
+    /// What was answered of what people did in conversations.
+    events: Events,
     /// What was said in public.
     pub(crate) public: PublicReplies,
     /// The account's own comments that are yet to be told.
@@ -174,6 +179,7 @@ impl Meta {
             messages: messages.collect(),
             accounts: KnownAccount::all(scenario),
             delivered: Delivered::default(),
+            events: Events::default(),
             public: PublicReplies::default(),
             own_comments: Vec::new(),
             violations: 0,
@@ -435,6 +441,9 @@ impl World {
             }
             Ask::Message { event, person } => {
                 self.accept_message(account, event)?;
+                if self.scenario.theme == Theme::Triggers {
+                    self.check_answer_to_event(account, event, person);
+                }
                 Ok((Some(person.clone()), Told::Nothing))
             }
             Ask::Conversation(person) => {
@@ -497,6 +506,12 @@ impl Ask {
     pub(crate) fn message(person: &RecipientId, text: &str) -> Self {
         let event = text.split_whitespace().last().unwrap_or_default();
         Self::Message { event: event.into(), person: person.clone() }
+    }
+
+    /// A message by its stamp, which names its send: its text names what it answers.
+    pub(crate) fn stamped(person: &RecipientId, stamp: &str) -> Option<Self> {
+        let event = Stamp::decode(stamp)?.key;
+        Some(Self::Message { event, person: person.clone() })
     }
 
     /// The event that it is for, where it sends something.

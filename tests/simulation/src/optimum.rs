@@ -219,6 +219,7 @@ impl Sim {
                     Told::Comments(comments) => comments.len(),
                     Told::Messages(_, messages) => messages.len(),
                     Told::Echo(_) => 0,
+                    Told::Conversations(events) => events.len(),
                 };
                 std::iter::repeat_n(Timestamp::from_millis(post.at), comments)
             })

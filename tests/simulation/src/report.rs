@@ -73,6 +73,7 @@ impl Run {
             Theme::Administration => " --theme administration",
             Theme::Repeats => " --theme repeats",
             Theme::PublicReplies => " --theme public-replies",
+            Theme::Triggers => " --theme triggers",
         };
         format!(
             "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",

@@ -19,6 +19,7 @@ use spillway_service::port::{
 
 use crate::host::Host;
 use crate::process::Function;
+use crate::scenario::{Post, Told};
 
 /// What is switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +81,8 @@ pub enum Sabotage {
     Forgetting,
     /// Entries are made under the comments' ids alone, where the people's count.
     EntryKeys,
+    /// When people did something in a conversation: it is taken for what they do when it is told.
+    Windows,
 }
 
 impl Sabotage {
@@ -93,6 +96,14 @@ impl Sabotage {
             | Self::Pauses => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
+    }
+
+    /// What ingest is told instead of `post`.
+    pub(crate) fn post(self, mut post: Post) -> Post {
+        if let (Self::Windows, Told::Conversations(events)) = (self, &mut post.what) {
+            events.iter_mut().for_each(|event| event.at = None);
+        }
+        post
     }
 
     pub(crate) fn budgets(self, host: Arc<Host>) -> Arc<dyn Budgets> {

@@ -13,6 +13,7 @@ mod people;
 mod public_replies;
 mod refusals;
 mod repeats;
+mod triggers;
 mod upkeep;
 
 use std::cmp::Reverse;
@@ -27,7 +28,7 @@ use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::quota::Action;
 use spillway_core::unknown::RetryUnknown;
-use spillway_meta::webhook::{CommentEvent, Echo};
+use spillway_meta::webhook::{CommentEvent, ConversationEvent, Echo};
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::ingest::{EntryKeys, NewMessage};
 
@@ -35,6 +36,7 @@ pub(crate) use self::administration::{File, Order};
 pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape, quotas_of};
 pub(crate) use self::people::CAMPAIGN;
 pub(crate) use self::public_replies::SENT;
+pub(crate) use self::triggers::EventPlan;
 use crate::dice::Dice;
 use crate::meta::Refusal;
 use crate::record::Elapsed;
@@ -118,6 +120,8 @@ pub enum Theme {
     Repeats,
     /// Comments that are answered in public too.
     PublicReplies,
+    /// Messages, story replies and mentions, taps and referrals that start campaigns.
+    Triggers,
 }
 
 /// What goes wrong in a run.
@@ -156,6 +160,8 @@ pub(crate) struct AccountPlan {
     pub(crate) comments: Vec<CommentPlan>,
     /// Its messages that no comment asks for.
     pub(crate) messages: Vec<MessagePlan>,
+    /// What people do in conversations with it.
+    pub(crate) events: Vec<EventPlan>,
     /// When it is no longer connected, where it ever is not.
     pub(crate) removed_at: Option<u64>,
     /// While what is stored of it cannot be read.
@@ -301,6 +307,8 @@ pub(crate) enum Told {
     Messages(AccountId, Vec<NewMessage>),
     /// A message that an account has sent.
     Echo(Echo),
+    /// What people do in conversations, in a webhook's POST.
+    Conversations(Vec<ConversationEvent>),
 }
 
 /// A job of another tool that shares an account's budget.
@@ -534,7 +542,7 @@ impl Scenario {
                     && told.original_media.is_none()
                     && Some(self.accounts[0].media_of(comment)) != told.media
             }),
-            Told::Messages(..) | Told::Echo(_) => false,
+            Told::Messages(..) | Told::Echo(_) | Told::Conversations(_) => false,
         })
     }
 
@@ -561,6 +569,7 @@ impl Scenario {
             Theme::Crowd => Self::crowd(seed),
             Theme::Repeats => Self::repeats(seed),
             Theme::PublicReplies => Self::public_replies(seed),
+            Theme::Triggers => Self::triggers(seed),
             Theme::Upkeep => Self::upkeep(seed),
             Theme::Administration => Self::administration(seed),
         }

@@ -317,7 +317,7 @@ impl Sim {
         {
             let Some(post) = self.delivered(post, attempts) else { return true };
             if self.has_room(Function::Webhook) {
-                self.start(Call::Post(post, attempts))
+                self.start(Call::Post(self.sabotage.post(post), attempts))
             } else {
                 // Lambda has no process for it: 429.
                 self.post_again(now, post, attempts)

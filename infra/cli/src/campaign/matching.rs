@@ -1,4 +1,4 @@
-//! `spillway campaign match`: which campaign would answer a comment.
+//! `spillway campaign match`: which campaign would answer a comment or message.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use spillway_core::active_hours::Zone;
 use spillway_core::albums::Albums;
-use spillway_core::campaign::{Campaigns, Candidate, Moment};
+use spillway_core::campaign::{Campaigns, Candidate, Moment, Trigger};
 use spillway_core::id::{AccountId, MediaId};
 use spillway_core::profile::Profile;
 use spillway_service::accounts_file::{self, NewAccount};
@@ -29,9 +29,10 @@ Examples:
   spillway campaign match \"l'ebook svp\" --account 17841400000000001
   spillway campaign match GIUDE --file accounts.toml
   spillway campaign match 🔥 --file accounts.toml --media 17900000000000001 --json
+  spillway campaign match guide --on message      what a DM that says «guide» starts
 
 Says why, and if no campaign would answer, which one came nearest. With --file it needs no deployment and no
-credentials. Nothing is sent. What decides is `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`,
+credentials. Nothing is sent. What decides is `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`,
 `starts` and `ends` (in a file without `time_zone`, by UTC);
 campaigns for certain media are asked first, and campaigns that take every comment last. Of several alike the
 first in the file answers. The JSON's `also` tells of the others that would take it, and why they do not get it.
@@ -39,18 +40,18 @@ How often that happens is counted by the metric Outranked, once for each campaig
 told by the webhook's log: «another campaign answers it», with both campaigns. A delivery that Meta sends again
 counts again.")]
 pub(crate) struct MatchOptions {
-    /// The comment
+    /// What somebody writes; for a referral the `ref` of its link
     text: String,
     /// The account; needed if there are several
     #[arg(long, value_name = "ID", value_parser = arguments::account)]
     account: Option<AccountId>,
-    /// The post, Reel or broadcast of the comment; any if left out
+    /// The post, Reel, broadcast or story that it is about; any if left out
     #[arg(long, value_name = "ID", value_parser = arguments::media)]
     media: Option<MediaId>,
     /// What the text is
     #[arg(long, value_enum, default_value_t)]
-    on: Trigger,
-    /// When the comment is made, by the account's clocks, such as `2026-12-01` or `2026-12-01T09:00`;
+    on: Event,
+    /// When it is written, by the account's clocks, such as `2026-12-01` or `2026-12-01T09:00`;
     /// now if left out
     #[arg(long, value_name = "TIME")]
     at: Option<Moment>,
@@ -59,14 +60,38 @@ pub(crate) struct MatchOptions {
     file: Option<PathBuf>,
 }
 
-/// What somebody wrote.
+/// What somebody wrote or did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Trigger {
-    /// A comment on a post or Reel, or in a broadcast
+#[value(rename_all = "snake_case")]
+enum Event {
+    /// A comment on a post or Reel
     #[default]
     Comment,
     /// A reply to a comment
     Reply,
+    /// A comment in a broadcast
+    LiveComment,
+    /// A reply to a story
+    StoryReply,
+    /// A story that mentions the account
+    StoryMention,
+    /// A message, or an ice breaker
+    Message,
+    /// A visit by an ig.me link or an ad
+    Referral,
+}
+
+impl From<Event> for Trigger {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Comment | Event::Reply => Self::Comment,
+            Event::LiveComment => Self::LiveComment,
+            Event::StoryReply => Self::StoryReply,
+            Event::StoryMention => Self::StoryMention,
+            Event::Message => Self::Message,
+            Event::Referral => Self::Referral,
+        }
+    }
 }
 
 /// Runs it.
@@ -81,9 +106,10 @@ pub(super) async fn run(options: &MatchOptions, place: &Where, output: Output) -
         std::iter::once(media).chain(album).collect::<Vec<_>>()
     });
     let candidate = Candidate {
+        trigger: options.on.into(),
         text: &options.text,
         media: media.as_ref().map(|media| &media[..]),
-        is_reply: options.on == Trigger::Reply,
+        is_reply: options.on == Event::Reply,
         at: options.at.map_or_else(|| SystemClock::new().now(), |at| at.begin(&zone)),
     };
     let view = MatchView::of(&campaigns, &candidate);

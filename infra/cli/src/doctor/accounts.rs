@@ -6,7 +6,9 @@ use spillway_core::campaign::{Campaigns, Running};
 use spillway_core::id::AccountId;
 use spillway_core::profile::ProfileWarning;
 use spillway_core::status::{Condition, Facts, Next, State};
-use spillway_core::upkeep::{ALL_FIELDS, OPTIONAL_FIELDS, TokenLife, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{
+    ALL_FIELDS, OPTIONAL_FIELDS, TokenLife, WEBHOOK_FIELDS, cost_of_lacking,
+};
 use spillway_meta::error::Verdict as Answered;
 use spillway_meta::graph::{CallError, Me, Subscription};
 use spillway_service::account::Account;
@@ -287,12 +289,15 @@ fn subscribed(subscription: &Result<Subscription, NoAnswer>) -> Finding {
             lacking => Finding::warning(
                 SUBSCRIPTION,
                 format!(
-                    "it has {}, and lacks {}: whether an attempt without a clear answer has \
-                     arrived is found out by reading the conversation alone",
+                    "it has {}, and lacks {}",
                     WEBHOOK_FIELDS.join(", "),
-                    lacking.join(", ")
+                    lacking
+                        .iter()
+                        .map(|field| format!("{field} ({})", cost_of_lacking(field)))
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 ),
-                "upkeep asks for it once a day; if it stays, subscribe the app to this field in the \
+                "upkeep asks for these once a day; if they stay, subscribe the app to them in the \
                  App Dashboard (Instagram, API setup, Configure webhooks)",
             ),
         },
@@ -467,7 +472,9 @@ mod tests {
         assert_eq!(of(&ALL_FIELDS).verdict, Good);
         let without_echoes = of(&WEBHOOK_FIELDS);
         assert_eq!(without_echoes.verdict, Warning);
-        assert!(without_echoes.said.contains("message_echoes"), "{}", without_echoes.said);
+        assert!(without_echoes.said.contains("message_echoes (whether"), "{}", without_echoes.said);
+        let one = of(&ALL_FIELDS[..5]);
+        assert!(one.said.contains("lacks messaging_referral (people"), "{}", one.said);
         let some = of(&["comments"]);
         assert_eq!(some.verdict, Wrong);
         assert!(some.said.contains("live_comments, messages"), "{}", some.said);

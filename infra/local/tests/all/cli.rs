@@ -153,6 +153,7 @@ fn serve_prints_its_addresses_as_the_first_line() {
     for name in [
         "webhook_url",
         "comments_url",
+        "inbox_url",
         "report_url",
         "messages_url",
         "graph_url",

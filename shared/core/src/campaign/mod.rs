@@ -1,10 +1,11 @@
-//! Campaigns: which comments get a DM, and with which texts.
+//! Campaigns: which comments and messages get a DM, and with which texts.
 
 mod next_post;
 mod period;
 mod public;
 mod set;
 mod stored;
+mod trigger;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub use self::public::{
 };
 pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, NearMiss, Verdict};
 pub use self::stored::StoredCampaign;
+pub use self::trigger::{Trigger, TriggerFault};
 use crate::conversation::Then;
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
@@ -27,7 +29,7 @@ use crate::time::Timestamp;
 // This is the one declaration of a campaign's fields. What a file may say, the stored form, the
 // JSON schema and what the operator's tool shows and compares all follow from it. Deserializing checks
 // the types alone, `check` the rest.
-/// A creator's campaign: comments that match it get one of its messages.
+/// A creator's campaign: what matches it gets one of its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -38,6 +40,13 @@ pub struct Campaign {
         schemars(with = "String", length(min = 1, max = 64), regex(pattern = r"^[^\s-](.*\S)?$"))
     )]
     pub id: CampaignId,
+    /// What it answers. «Comment» below means any of these.
+    #[serde(default = "on", skip_serializing_if = "is_on")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<Trigger>", length(min = 1), transform = different)
+    )]
+    pub on: Vec<Trigger>,
     /// The comment must contain one of these. If empty, every comment matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(transform = words))]
@@ -53,7 +62,8 @@ pub struct Campaign {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(transform = words))]
     pub except: Vec<String>,
-    /// Posts, Reels or broadcasts whose comments match. If empty, all do. `"next"` is the first post
+    /// Posts, Reels or broadcasts whose comments match, or stories whose replies do. If empty, all
+    /// do. Messages, mentions and referrals have none. `"next"` is the first post
     /// that is published after the campaign was applied, or after its start.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "next_post::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", transform = media))]
@@ -61,9 +71,10 @@ pub struct Campaign {
     /// Whether comments below other comments match.
     #[serde(default, skip_serializing_if = "Replies::is_default")]
     pub replies: Replies,
-    /// For what a person gets one DM of this campaign.
-    #[serde(default, skip_serializing_if = "OncePer::is_default")]
-    pub once_per: OncePer,
+    /// For what a person gets one DM of this campaign: `comment` for each event. If left out, for a
+    /// post or story, and for each message, mention or referral.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once_per: Option<OncePer>,
     /// For how long that counts, where `once_per` is a post or the campaign: from a day to 400 days,
     /// such as `30d`. The default is 90 days.
     #[serde(default = "once_for", skip_serializing_if = "is_once_for", with = "crate::span")]
@@ -165,6 +176,14 @@ pub enum Overflow {
     PublicReply,
 }
 
+fn on() -> Vec<Trigger> {
+    Trigger::DEFAULT.into()
+}
+
+fn is_on(on: &[Trigger]) -> bool {
+    *on == Trigger::DEFAULT
+}
+
 const fn once_for() -> Duration {
     ONCE_FOR
 }
@@ -223,6 +242,36 @@ pub enum CampaignError {
     /// A span that is too short or too long.
     #[error("campaign `{0}`: `once_for` is from 1d to 400d")]
     OnceFor(CampaignId),
+    /// Nothing that starts it.
+    #[error("campaign `{0}` answers nothing: name a trigger in `on`, or leave `on` out")]
+    NoTrigger(CampaignId),
+    /// A trigger that is listed twice.
+    #[error("campaign `{0}` has `{1}` twice in `on`: remove one")]
+    SameTrigger(CampaignId, Trigger),
+    /// Media for a trigger that has none.
+    #[error(
+        "campaign `{0}`: `media` cannot choose a {noun}, which is on no post or story: remove `media`, \
+         or give `{1}` a campaign of its own",
+        noun = .1.noun()
+    )]
+    TriggerMedia(CampaignId, Trigger),
+    /// One DM a post for a trigger that has none.
+    #[error(
+        "campaign `{0}`: `once_per = \"post\"` needs a post, and a {noun} has none: write \
+         \"comment\" for each event or \"campaign\", or leave `once_per` out",
+        noun = .1.noun()
+    )]
+    TriggerPost(CampaignId, Trigger),
+    /// A field for comments without a trigger of comments.
+    #[error("campaign `{0}`: `{1}` is for comments: add \"comment\" to `on`, or remove it")]
+    NeedsComments(CampaignId, &'static str),
+    /// A name without a fallback where none is told.
+    #[error(
+        "campaign `{0}`: Meta does not say who wrote a {noun}: write `{{username}}` with a fallback, as \
+         in `{{username|there}}`",
+        noun = .1.noun()
+    )]
+    Nameless(CampaignId, Trigger),
     /// An end that is not after the start.
     #[error("campaign `{0}` ends before it starts: move `starts` or `ends`")]
     Period(CampaignId),
@@ -261,6 +310,9 @@ impl Campaign {
         }
         self.check_once_for()?;
         self.check_period()?;
+        if let Some(fault) = self.trigger_faults().into_iter().next() {
+            return Err(fault.error);
+        }
         if self.overflow == Overflow::PublicReply && self.public_fallback.is_empty() {
             return Err(CampaignError::PublicReply(id.clone()));
         }
@@ -315,13 +367,18 @@ impl Campaign {
         }
     }
 
-    /// How often a person is answered.
-    pub const fn once(&self) -> Once {
-        Once { per: self.once_per, span: self.once_for }
+    /// How often a person is answered who does this.
+    pub fn once(&self, trigger: Trigger) -> Once {
+        Once { per: self.once_per.unwrap_or(trigger.once_per()), span: self.once_for }
     }
 
-    /// Returns a keyword that both campaigns have on the same media at the same time, so that one of them never gets
-    /// its comments. Returns `""` if both match every comment.
+    /// Whether it answers this.
+    pub fn is_on(&self, trigger: Trigger) -> bool {
+        self.on.contains(&trigger)
+    }
+
+    /// Returns a keyword that both campaigns have for the same trigger, on the same media at the same
+    /// time, so that one of them never gets its comments. Returns `""` if both match every comment.
     pub fn clash<'a>(&'a self, other: &Self) -> Option<&'a str> {
         let same_media = match (self.media.is_empty(), other.media.is_empty()) {
             (true, true) => true,
@@ -333,7 +390,12 @@ impl Campaign {
             (Some(ends), Some(starts)) => ends.is_before(starts),
             _ => false,
         };
-        if !same_media || is_over_before(self, other) || is_over_before(other, self) {
+        let same_trigger = self.on.iter().any(|trigger| other.is_on(*trigger));
+        if !same_media
+            || !same_trigger
+            || is_over_before(self, other)
+            || is_over_before(other, self)
+        {
             return None;
         }
         if self.keywords.is_empty() && other.keywords.is_empty() {
@@ -371,6 +433,11 @@ mod tests {
             (campaign("a", &["link"], &["m1"]), campaign("b", &["link"], &["m2"])),
         ];
         assert!(none.iter().all(|(one, other)| clash(one, other).is_none()));
+        let on = |id, on: &[Trigger]| Campaign { on: on.into(), ..campaign(id, &["link"], &[]) };
+        let (message, referral) = (Trigger::Message, Trigger::Referral);
+        let messages = on("messages", &[message, Trigger::StoryReply]);
+        assert_eq!(clash(&messages, &campaign("link", &["link"], &[])), None, "other triggers");
+        assert_eq!(clash(&messages, &on("both", &[referral, message])).as_deref(), Some("link"));
         let may = Campaign { ends: "2026-05-31".parse().ok(), ..campaign("may", &["link"], &[]) };
         let june = |starts: &str| Campaign {
             starts: starts.parse().ok(),

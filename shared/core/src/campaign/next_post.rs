@@ -111,7 +111,7 @@ pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<MediaId>, D
 mod tests {
     use serde_json::json;
 
-    use super::super::{Campaigns, Candidate, Running};
+    use super::super::{Campaigns, Candidate, Running, Trigger};
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -129,7 +129,9 @@ mod tests {
 
     fn takes(campaigns: &Campaigns, media: &str) -> bool {
         let media = MediaId::new(media);
-        let candidate = Candidate { text: "x", media: Some(&[&media]), is_reply: false, at: NOW };
+        let media = [&media];
+        let (trigger, media) = (Trigger::Comment, Some(&media[..]));
+        let candidate = Candidate { trigger, text: "x", media, is_reply: false, at: NOW };
         campaigns.matching(&candidate).is_some()
     }
 

@@ -1,7 +1,8 @@
 //! The campaigns of an account: which of them answers a comment, and why the others do not.
 
 use super::{
-    Campaign, Moment, NextPost, Period, Phase, Replies, Running, StoredCampaign, next_post, stored,
+    Campaign, Moment, NextPost, Period, Phase, Replies, Running, StoredCampaign, Trigger,
+    next_post, stored,
 };
 use crate::active_hours::Zone;
 use crate::id::{CampaignId, MediaId};
@@ -24,13 +25,15 @@ pub(super) struct Ready {
     except: Vec<Keyword>,
 }
 
-/// A comment that a campaign may want.
+/// A comment, or another event, that a campaign may want.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
+    /// What it is.
+    pub trigger: Trigger,
     /// What it says.
     pub text: &'a str,
-    /// The media that it is on: a comment on an ad is on the post that the ad promotes too. `None`
-    /// if any media will do.
+    /// The media that it is on: a comment on an ad is on the post that the ad promotes too, a story
+    /// reply on the story. `None` if any media will do.
     pub media: Option<&'a [&'a MediaId]>,
     /// Whether it is below another comment.
     pub is_reply: bool,
@@ -182,6 +185,8 @@ impl Campaigns {
                     Some((distance, word)) => (distance + 1, Near::Almost(word), Some(word)),
                     None => continue,
                 },
+                // It takes everything, but nothing of this kind: that is not near.
+                Miss::But(But::OtherTrigger) if ready.keywords.is_empty() => continue,
                 Miss::But(but) if ready.keywords.is_empty() => (usize::MAX, Near::But(but), None),
                 Miss::But(but) => match ready.keyword_in(comment) {
                     Some(word) => (0, Near::But(but), Some(word)),
@@ -242,6 +247,8 @@ pub enum Near<'a> {
 pub enum But<'a> {
     /// It is paused.
     Paused,
+    /// It is for other events.
+    OtherTrigger,
     /// It had not begun.
     NotBegun(&'a Moment),
     /// It had ended.
@@ -257,6 +264,9 @@ pub enum But<'a> {
 impl Ready {
     fn verdict(&self, candidate: &Candidate<'_>, comment: &Comment) -> Verdict<'_> {
         let Campaign { matching, tolerate, except, replies, .. } = &self.campaign;
+        if !self.campaign.is_on(candidate.trigger) {
+            return Verdict::Misses(Miss::But(But::OtherTrigger));
+        }
         if self.running != Running::Active {
             return Verdict::Misses(Miss::But(But::Paused));
         }
@@ -347,6 +357,7 @@ mod tests {
 
     fn matched(campaigns: &Campaigns, text: &str, media: &str) -> Option<String> {
         let found = campaigns.matching(&Candidate {
+            trigger: Trigger::Comment,
             text,
             media: Some(&[&media.into()]),
             is_reply: false,
@@ -363,7 +374,13 @@ mod tests {
         assert_eq!(matched(&campaigns, "LINK", "m2").as_deref(), Some("all link"));
         let media = MediaId::from("m1");
         let media = [&media];
-        let candidate = Candidate { text: "link", media: Some(&media), is_reply: false, at: NOW };
+        let candidate = Candidate {
+            trigger: Trigger::Comment,
+            text: "link",
+            media: Some(&media),
+            is_reply: false,
+            at: NOW,
+        };
         let found = campaigns.matching(&candidate).unwrap();
         assert_eq!((&found.campaign.id, found.outranked), (&"reel".into(), vec![&"all".into()]));
         assert_eq!(matched(&campaigns, "hello", "m1"), None);
@@ -397,7 +414,7 @@ mod tests {
         let campaigns = Campaigns::new([sale]).in_zone(&tokyo);
         let at = |at: &str| {
             let at = at.parse::<Moment>().unwrap().begin(&tokyo);
-            Candidate { text: "sale", media: None, is_reply: false, at }
+            Candidate { trigger: Trigger::Comment, text: "sale", media: None, is_reply: false, at }
         };
         let matches = |time: &str| campaigns.matching(&at(time)).is_some();
         assert!(!matches("2026-11-30T23:59"));
@@ -445,7 +462,13 @@ mod tests {
         let campaigns = Campaigns::new([campaign("reel", &["link"], &["m1"])]);
         let media = ["ad".into(), "m1".into()];
         let media = [&media[0], &media[1]];
-        let candidate = Candidate { text: "link", media: Some(&media), is_reply: false, at: NOW };
+        let candidate = Candidate {
+            trigger: Trigger::Comment,
+            text: "link",
+            media: Some(&media),
+            is_reply: false,
+            at: NOW,
+        };
         assert!(campaigns.matching(&candidate).is_some());
     }
 
@@ -454,11 +477,59 @@ mod tests {
         let everywhere = Campaign { replies: Replies::All, ..campaign("all", &["link"], &[]) };
         let campaigns = Campaigns::new([campaign("top", &["link"], &[]), everywhere]);
         let answers = |is_reply| {
-            let candidate = Candidate { text: "link", media: None, is_reply, at: NOW };
+            let candidate = Candidate {
+                trigger: Trigger::Comment,
+                text: "link",
+                media: None,
+                is_reply,
+                at: NOW,
+            };
             campaigns.matching(&candidate).map(|found| found.campaign.id.to_string())
         };
         assert_eq!(answers(false).as_deref(), Some("top"));
         assert_eq!(answers(true).as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn a_campaign_takes_what_it_is_on() {
+        let on = |id: &str, keywords: &[&str], on: &[Trigger]| Campaign {
+            on: on.into(),
+            ..campaign(id, keywords, &[])
+        };
+        let story =
+            Campaign { media: vec!["s1".into()], ..on("story", &["link"], &[Trigger::StoryReply]) };
+        let campaigns = Campaigns::new([
+            on("messages", &["link"], &[Trigger::Message, Trigger::Referral]),
+            on("any", &[], &[Trigger::StoryReply]),
+            story,
+            campaign("comments", &["link"], &[]),
+        ]);
+        let (one, other) = (MediaId::from("s1"), MediaId::from("s2"));
+        let of = |trigger, media: Option<&MediaId>| {
+            let media: Vec<&MediaId> = media.into_iter().collect();
+            let candidate =
+                Candidate { trigger, text: "link", media: Some(&media), is_reply: false, at: NOW };
+            campaigns.matching(&candidate).map(|found| found.campaign.id.to_string())
+        };
+        assert_eq!(of(Trigger::Comment, None).as_deref(), Some("comments"));
+        assert_eq!(of(Trigger::LiveComment, None).as_deref(), Some("comments"));
+        assert_eq!(of(Trigger::Message, None).as_deref(), Some("messages"));
+        assert_eq!(of(Trigger::Referral, None).as_deref(), Some("messages"));
+        assert_eq!(of(Trigger::StoryReply, Some(&one)).as_deref(), Some("story"));
+        assert_eq!(of(Trigger::StoryReply, Some(&other)).as_deref(), Some("any"));
+        assert_eq!(of(Trigger::StoryReply, None).as_deref(), Some("any"), "which one is not told");
+        assert_eq!(of(Trigger::StoryMention, None), None);
+        let mention = Candidate {
+            trigger: Trigger::StoryMention,
+            text: "link",
+            media: None,
+            is_reply: false,
+            at: NOW,
+        };
+        let (nearest, near) = campaigns.nearest(&mention).unwrap();
+        assert_eq!((nearest.id.as_str(), near), ("story", Near::But(But::OtherTrigger)));
+        let nothing = Candidate { text: "hello", ..mention };
+        assert!(campaigns.nearest(&nothing).is_none(), "one that takes all is not near");
     }
 
     #[test]
@@ -479,7 +550,13 @@ mod tests {
         assert_eq!(matched(&campaigns, "deal", "m1").as_deref(), Some("reel seal"), "media first");
         assert_eq!(matched(&campaigns, "guiide", "m2").as_deref(), Some("guide guide"));
         assert_eq!(matched(&campaigns, "no guiide", "m2"), None, "an exception is tolerant too");
-        let candidate = Candidate { text: "deal", media: None, is_reply: false, at: NOW };
+        let candidate = Candidate {
+            trigger: Trigger::Comment,
+            text: "deal",
+            media: None,
+            is_reply: false,
+            at: NOW,
+        };
         let verdicts = campaigns.verdicts(&candidate);
         let wanting = verdicts.iter().filter(|(_, verdict)| !matches!(verdict, Verdict::Misses(_)));
         let order: Vec<&str> = wanting.map(|(campaign, _)| campaign.id.as_str()).collect();
@@ -500,7 +577,13 @@ mod tests {
         let other = MediaId::from("m2");
         let media = [&other];
         let nearest = |text: &str| {
-            let candidate = Candidate { text, media: Some(&media), is_reply: false, at: NOW };
+            let candidate = Candidate {
+                trigger: Trigger::Comment,
+                text,
+                media: Some(&media),
+                is_reply: false,
+                at: NOW,
+            };
             let (campaign, near) = campaigns.nearest(&candidate)?;
             Some((campaign.id.to_string(), format!("{near:?}")))
         };
@@ -514,7 +597,13 @@ mod tests {
         assert_eq!(nearest("so nice"), None);
         assert_eq!(nearest("spam"), None);
         assert_eq!(nearest("guide"), None, "it is answered");
-        let anywhere = Candidate { text: "recipe", media: None, is_reply: false, at: NOW };
+        let anywhere = Candidate {
+            trigger: Trigger::Comment,
+            text: "recipe",
+            media: None,
+            is_reply: false,
+            at: NOW,
+        };
         assert!(campaigns.nearest(&anywhere).is_none(), "any media will do");
         let reply = Candidate { is_reply: true, ..anywhere };
         assert!(matches!(campaigns.nearest(&reply), Some((_, Near::But(But::Reply)))));
@@ -524,7 +613,13 @@ mod tests {
     fn the_verdicts_name_who_comes_later() {
         let campaigns =
             Campaigns::new([campaign("all", &["link"], &[]), campaign("reel", &["link"], &["m"])]);
-        let candidate = Candidate { text: "link", media: None, is_reply: false, at: NOW };
+        let candidate = Candidate {
+            trigger: Trigger::Comment,
+            text: "link",
+            media: None,
+            is_reply: false,
+            at: NOW,
+        };
         let verdicts = campaigns.verdicts(&candidate);
         let verdicts: Vec<_> = verdicts.iter().map(|(one, how)| (one.id.as_str(), *how)).collect();
         let wants = Verdict::Wants(Some("link"));

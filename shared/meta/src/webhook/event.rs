@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use spillway_core::campaign::Candidate;
+use spillway_core::campaign::{Candidate, Trigger};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 
+use super::conversation::ConversationEvent;
 use crate::json::is_name;
 
 /// One webhook POST, read.
@@ -26,13 +27,15 @@ pub enum Event {
     Comment(CommentEvent),
     /// A message that the account sent, by whatever means.
     Echo(Echo),
+    /// Something else in a conversation of the account.
+    Conversation(ConversationEvent),
     /// Anything else: count it and answer 200. An account that is subscribed to one field gets all
     /// fields of its app (Meta, Instagram Platform webhooks, 3 Mar 2026).
     Other {
         /// Whose event it is.
         account: AccountId,
-        /// The webhook field, such as `messages`. Events of the `messaging` form do not name
-        /// theirs; it is told from what they carry, and is `messaging` if that is unknown.
+        /// The webhook field, such as `mentions`, at most 64 bytes of it. Events of the `messaging`
+        /// form do not name theirs: it is `messaging` if what they carry is not known.
         field: String,
     },
 }
@@ -92,6 +95,7 @@ impl CommentEvent {
     pub fn candidate<'a>(&'a self, media: &'a [&'a MediaId], now: Timestamp) -> Candidate<'a> {
         Candidate {
             at: self.written_at(now),
+            trigger: self.kind.trigger(),
             text: self.text.as_deref().unwrap_or_default(),
             media: Some(media),
             is_reply: self.parent.is_some(),
@@ -140,6 +144,16 @@ pub enum CommentKind {
     Comment,
     /// A live broadcast: it can be answered only until the broadcast ends.
     Live,
+}
+
+impl CommentKind {
+    /// What such a comment is to a campaign.
+    pub fn trigger(self) -> Trigger {
+        match self {
+            Self::Comment => Trigger::Comment,
+            Self::Live => Trigger::LiveComment,
+        }
+    }
 }
 
 /// Who commented: an id, a name or both. Its `Debug` does not show the name.

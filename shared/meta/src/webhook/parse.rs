@@ -1,33 +1,17 @@
 //! A webhook body turned into events.
 //!
-//! A usual delivery is read in one pass into types. Any other delivery is read level by level,
-//! so that an oddity costs its own event alone. Only there is decided what becomes of fields
+//! A usual delivery of comments is read in one pass into types. Any other delivery, and what happens
+//! in conversations, is read level by level, so that an oddity costs its own event alone. Only there is decided what becomes of fields
 //! that are repeated, missing or of another type. A property test holds that both ways read the
 //! same.
 
 mod lenient;
+mod messaging;
 mod usual;
 
 use spillway_core::time::Timestamp;
 
 use super::event::{Delivery, PayloadError};
-
-/// What an item of the `messaging` form carries, and the webhook field that this belongs to.
-const MESSAGING_FIELDS: [(&str, &str); 10] = [
-    ("message", "messages"),
-    ("message_edit", "message_edit"),
-    ("reaction", "message_reactions"),
-    ("postback", "messaging_postbacks"),
-    ("referral", "messaging_referral"),
-    ("optin", "messaging_optins"),
-    ("read", "messaging_seen"),
-    ("pass_thread_control", "messaging_handover"),
-    ("take_thread_control", "messaging_handover"),
-    ("request_thread_control", "messaging_handover"),
-];
-
-/// The webhook fields whose changes may be messages, as test deliveries of the dashboard have them.
-const MESSAGE_FIELDS: [&str; 2] = ["messages", "message_echoes"];
 
 /// Reads a body whose signature was checked.
 ///

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use spillway_core::campaign::{
-    Campaign, CampaignError, CommentTextError, NEXT_POST, Overflow, check_comment_text,
+    Campaign, CampaignError, CommentTextError, NEXT_POST, Overflow, TriggerFault,
+    check_comment_text,
 };
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::keyword::{Comment, Keyword};
 use spillway_core::message::{Template, VALUE_BYTES_MAX};
+use spillway_core::once::OncePer;
 
 use super::is_number;
 use super::mistake::{Mistakes, Reason};
@@ -48,7 +50,13 @@ pub(super) fn read<'t>(
             mistakes.add(place.field("once_for").span(), error);
         }
         check_media(&campaign.media, place.field("media"), mistakes);
-        let takes = mistakes.found.len() == before && !tree.is_wounded(&place.span());
+        let is_wounded = tree.is_wounded(&place.span());
+        let faults = if is_wounded { Vec::new() } else { campaign.trigger_faults() };
+        for TriggerFault { field, item, error } in faults {
+            let place = place.field(field);
+            mistakes.add(item.map_or(place, |at| place.item(at)).span(), error);
+        }
+        let takes = mistakes.found.len() == before && !is_wounded;
         check_messages(&campaign, place, tree, mistakes);
         // What it takes is not known of one that could not be read as a whole.
         if is_repeated || !takes {
@@ -65,7 +73,9 @@ pub(super) fn read<'t>(
                 None => mistakes.add(place.span(), Reason::BothTakeAll(first, second)),
             }
         }
-        campaigns.push(campaign);
+        // What is the default where it may be said is stored as before it could be said.
+        let once_per = campaign.once_per.filter(|per| *per != OncePer::Post);
+        campaigns.push(Campaign { once_per, ..campaign });
     }
     campaigns
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
-use spillway_core::campaign::{Overflow, Replies};
+use spillway_core::campaign::{Overflow, Replies, Trigger};
 use spillway_core::keyword::{Matching, Tolerance};
 use spillway_core::once::OncePer;
 use spillway_core::quota::{Action, Scope, Unit};
@@ -96,6 +96,7 @@ impl Refused<'_> {
             ),
             "unit" => one_of(options::<Unit>()),
             "scope" => one_of(options::<Scope>()),
+            "on" => list_of(one_of(options::<Trigger>())),
             "matching" => one_of(options::<Matching>()),
             "replies" => one_of(options::<Replies>()),
             "once_per" => one_of(options::<OncePer>()),

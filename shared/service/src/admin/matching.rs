@@ -1,4 +1,4 @@
-//! Which campaign would answer a comment, and why.
+//! Which campaign would answer a comment or message, and why.
 
 use serde::Serialize;
 use spillway_core::campaign::{But, Campaign, Campaigns, Candidate, Near, Verdict};
@@ -27,14 +27,14 @@ pub struct OutrankedView {
 }
 
 impl OutrankedView {
-    fn of((first, of_first): Wanting<'_>, (other, of_other): Wanting<'_>) -> Self {
+    fn of(noun: &str, (first, of_first): Wanting<'_>, (other, of_other): Wanting<'_>) -> Self {
         let tolerates = |verdict: &Verdict<'_>| matches!(verdict, Verdict::Tolerates(_));
         let why = if !first.media.is_empty() && other.media.is_empty() {
             format!("{} is for certain media, and goes first", first.id)
         } else if !first.keywords.is_empty() && other.keywords.is_empty() {
             format!("{} has a keyword, and goes first", first.id)
         } else if !tolerates(of_first) && tolerates(of_other) {
-            format!("the comment has the keyword of {} as it is, and this one's almost", first.id)
+            format!("the {noun} has the keyword of {} as it is, and this one's almost", first.id)
         } else {
             format!("{} is before it in the file", first.id)
         };
@@ -48,6 +48,7 @@ type Wanting<'a> = (&'a Campaign, &'a Verdict<'a>);
 impl MatchView {
     /// Looks for the campaign that would answer a comment.
     pub fn of(campaigns: &Campaigns, candidate: &Candidate<'_>) -> Self {
+        let noun = candidate.trigger.noun();
         let verdicts = campaigns.verdicts(candidate);
         let mut wanting = verdicts.iter().filter_map(|(campaign, verdict)| match verdict {
             Verdict::Misses(_) => None,
@@ -55,17 +56,17 @@ impl MatchView {
         });
         if let Some((campaign, verdict)) = wanting.next() {
             let mut why = match verdict {
-                Verdict::Wants(Some(keyword)) => format!("the comment has the keyword «{keyword}»"),
+                Verdict::Wants(Some(keyword)) => format!("the {noun} has the keyword «{keyword}»"),
                 Verdict::Tolerates(keyword) => {
-                    format!("the comment has almost the keyword «{keyword}», which is tolerated")
+                    format!("the {noun} has almost the keyword «{keyword}», which is tolerated")
                 }
-                _ => "the campaign takes every comment".to_owned(),
+                _ => format!("the campaign takes every {noun}"),
             };
             if candidate.media.is_none() && !campaign.media.is_empty() {
                 why += ", if it is on the campaign's media";
             }
             let first = (campaign, verdict);
-            let also: Vec<_> = wanting.map(|other| OutrankedView::of(first, other)).collect();
+            let also: Vec<_> = wanting.map(|other| OutrankedView::of(noun, first, other)).collect();
             if !also.is_empty() {
                 let later: Vec<&str> = also.iter().map(|other| other.campaign.as_str()).collect();
                 why += &format!("; {} would take it too, but later in order", later.join(", "));
@@ -74,14 +75,18 @@ impl MatchView {
         }
         let Some((nearest, near)) = campaigns.nearest(candidate) else {
             let why = if verdicts.is_empty() {
-                "the account has no campaigns"
+                "the account has no campaigns".to_owned()
             } else {
-                "no campaign has a keyword that is in the comment, or almost is"
+                format!("no campaign has a keyword that is in the {noun}, or almost is")
             };
-            return Self { campaign: None, why: why.into(), nearest: None, also: Vec::new() };
+            return Self { campaign: None, why, nearest: None, also: Vec::new() };
         };
         let id = &nearest.id;
         let why = match near {
+            Near::But(But::OtherTrigger) => {
+                let on: Vec<&str> = nearest.on.iter().map(|trigger| trigger.as_str()).collect();
+                format!("{id} would take it, but is on {} alone", on.join(", "))
+            }
             Near::But(But::Paused) => format!("{id} would take it, but is paused"),
             Near::But(But::NotBegun(start)) => {
                 format!("{id} would take it, but does not start before {start}")
@@ -90,10 +95,10 @@ impl MatchView {
             Near::But(But::OtherMedia) => format!("{id} would take it, but only on other media"),
             Near::But(But::Reply) => format!("{id} would take it, but not below another comment"),
             Near::But(But::Exception(word)) => {
-                format!("{id} would take it, but leaves comments with «{word}» alone")
+                format!("{id} would take it, but leaves a {noun} with «{word}» alone")
             }
             Near::Almost(keyword) => {
-                format!("the comment almost has the keyword «{keyword}» of {id}")
+                format!("the {noun} almost has the keyword «{keyword}» of {id}")
             }
         };
         Self { campaign: None, why, nearest: Some(id.clone()), also: Vec::new() }
@@ -103,6 +108,7 @@ impl MatchView {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use spillway_core::campaign::Trigger;
     use spillway_core::id::MediaId;
     use spillway_core::time::Timestamp;
 
@@ -136,14 +142,14 @@ mod tests {
         let why = format!("{has}, if it is on the campaign's media{later}");
         assert_eq!(of("GUIDE!", None), ["guide", &why, ""]);
         assert_eq!(of("GUIDE!", Some(&two)), ["any", "the campaign takes every comment", ""]);
-        let why = "any would take it, but leaves comments with «spam» alone";
+        let why = "any would take it, but leaves a comment with «spam» alone";
         assert_eq!(of("spam", Some(&two)), ["", why, "any"]);
         let why = "guide would take it, but only on other media";
         assert_eq!(of("guide spam", Some(&two)), ["", why, "guide"]);
     }
 
     fn anywhere(text: &str) -> Candidate<'_> {
-        Candidate { text, media: None, is_reply: false, at: NOW }
+        Candidate { trigger: Trigger::Comment, text, media: None, is_reply: false, at: NOW }
     }
 
     #[test]
@@ -191,7 +197,9 @@ mod tests {
         let reply = Candidate { is_reply: true, ..anywhere("guide") };
         let view = MatchView::of(&campaigns, &reply);
         assert_eq!(view.why, "guide would take it, but not below another comment");
-        assert!(!view.why.is_empty());
+        let message = Candidate { trigger: Trigger::Message, ..anywhere("guide") };
+        let view = MatchView::of(&campaigns, &message);
+        assert_eq!(view.why, "guide would take it, but is on comment, live_comment alone");
         assert!(MatchView::of(&Campaigns::default(), &anywhere("x")).why.contains("no campaigns"));
     }
 }

@@ -1,11 +1,13 @@
 //! Sends as operators see them, with what happened to each. Nobody's name and comment is shown.
 
 use serde::Serialize;
-use spillway_core::campaign::Campaign;
+use spillway_core::campaign::{Campaign, Trigger};
 use spillway_core::id::{CampaignId, CommentId, RecipientId};
 use spillway_core::message::Values;
 use spillway_core::quota::Action;
-use spillway_core::send::{CampaignStep, Earlier, FailReason, Lane, Outcome, PendingSend, Stage};
+use spillway_core::send::{
+    CampaignStep, Class, Earlier, FailReason, Lane, Outcome, PendingSend, Stage,
+};
 use spillway_core::time::Timestamp;
 
 use super::instant::{instant, optional};
@@ -28,6 +30,9 @@ pub struct SendView {
     pub lane: Lane,
     /// The call that it makes.
     pub action: Action,
+    /// What it answers: `comment`, `live_comment`, `story_reply` or `message`, which is also a mention,
+    /// a tap or a referral, and after its end a story reply. `None` if nobody has just asked for it.
+    pub answers: Option<&'static str>,
     /// The instant when its comment was matched.
     #[serde(serialize_with = "instant")]
     pub matched_at: Timestamp,
@@ -106,6 +111,7 @@ impl From<&PendingSend> for SendView {
             campaign: send.content.campaign.clone(),
             lane: send.class.lane,
             action: send.class.action,
+            answers: answers(send.class, send.trigger()),
             matched_at: send.matched_at,
             not_before: send.not_before,
             deadline: Some(send.deadline),
@@ -143,6 +149,7 @@ impl From<&Stored> for SendView {
             campaign: stored.content.campaign.clone(),
             lane: stored.class.lane,
             action: stored.class.action,
+            answers: answers(stored.class, stored.class.trigger()),
             matched_at: stored.matched_at,
             not_before: None,
             deadline: stored.outbox_key.parts().map(|(_, _, deadline)| deadline),
@@ -209,6 +216,12 @@ impl SendHistory {
 /// The placeholders in their own places: what was sent there is not kept.
 const NAMES: Values<'_> =
     Values { username: Some("{username}"), keyword: Some("{keyword}"), first_name: None };
+
+/// What a send answers, in a word.
+fn answers(class: Class, trigger: Trigger) -> Option<&'static str> {
+    let is_asked_for = !matches!(class.lane, Lane::FollowUp | Lane::Outbound);
+    is_asked_for.then(|| trigger.as_str())
+}
 
 /// Why it failed or was cancelled, as the stores have it.
 fn cause(outcome: &Outcome) -> Option<&'static str> {

@@ -354,6 +354,23 @@ impl SendAdmin {
         Ok(ended.into_iter().next().map(|stored| stored.id))
     }
 
+    /// The send that answers what a person did in a conversation, by the key of that event.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub async fn answering_event(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        event: &OnceKey,
+    ) -> Result<Option<SendId>, StoreError> {
+        let people = std::slice::from_ref(person);
+        let lookup = self.sends.look_up(account, &[], people, Read::Consistent).await?;
+        let known = lookup.people.get(person);
+        let nth = known.and_then(|known| known.answered.answering(event));
+        Ok(nth.map(|nth| SendId { account: account.clone(), key: nth.key(person, event) }))
+    }
+
     /// Those `wanted` of the sends on these batches that wait.
     async fn listed(
         &self,

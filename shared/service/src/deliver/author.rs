@@ -113,16 +113,18 @@ impl Deliver {
         comment: &CommentId,
         author: &RecipientId,
     ) -> Result<Resolution, StoreError> {
-        let told = Told { campaign: &campaign.id, media: send.media.as_ref(), comment };
+        let told =
+            Told { campaign: &campaign.id, media: send.media.as_ref(), event: comment.as_str() };
         let people = std::slice::from_ref(author);
         let cleared = Resolution::Requeue(Retry::Cleared, CONTENDED_WAIT);
         let repeat = Resolution::Finish(Outcome::Cancelled { reason: CancelReason::Repeat });
+        let once = campaign.once(send.trigger());
         for _ in 0..TRIES {
             let lookup = self.sends.look_up(&account.id, &[], people, Read::Consistent).await?;
             let known = lookup.people.get(author).map(|person| &person.answered);
             let answers = known.cloned().unwrap_or_default();
             let now = self.clock.now();
-            let after = match answers.known(&told, campaign.once_per, now) {
+            let after = match answers.known(&told, once.per, now) {
                 // It was named before.
                 Known::Comment(Nth::Comment) => return Ok(cleared),
                 Known::Comment(nth) if self.is_recorded(account, nth, author, comment).await? => {
@@ -139,7 +141,7 @@ impl Deliver {
                     info!(send = %send.id, "its author has been answered");
                     return Ok(repeat);
                 }
-                Known::Nothing(_) => answers.with(Nth::Comment, &told, campaign.once(), now),
+                Known::Nothing(_) => answers.with(Nth::Comment, &told, once, now),
             };
             if self.sends.replace_answered(&account.id, author, known, &after).await? {
                 return Ok(cleared);
@@ -158,7 +160,10 @@ impl Deliver {
         if nth == Nth::First {
             return Ok(true);
         }
-        let id = SendId { account: account.id.clone(), key: nth.key(author, comment) };
+        let id = SendId {
+            account: account.id.clone(),
+            key: nth.key(author, &OnceKey::comment(comment)),
+        };
         let entries = self.sends.entries(&[id], Read::Consistent).await?;
         Ok(!matches!(entries.first(), Some(Entry::Missing) | None))
     }

@@ -159,7 +159,9 @@ impl Deliver {
         let texts = fill_all(campaign, send);
         match Reading::of(attempt, &listed, conversation.is_whole, &texts) {
             // Their DM for another comment may have the same text.
-            Reading::Found(_) if campaign.once_per == OncePer::Comment => Reading::Nothing,
+            Reading::Found(_) if campaign.once(send.trigger()).per == OncePer::Comment => {
+                Reading::Nothing
+            }
             reading => reading,
         }
     }

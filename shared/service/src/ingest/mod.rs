@@ -1,5 +1,6 @@
-//! Ingest: what asks for a DM becomes a recorded send, with a slot on the queue or parked. Comments
-//! come by webhook deliveries, messages in open conversations from callers of [`Ingest::enter`].
+//! Ingest: what asks for a DM becomes a recorded send, with a slot on the queue or parked. Comments,
+//! and what people write or tap in conversations, come by webhook deliveries; messages that nobody
+//! has just asked for come from callers of [`Ingest::enter`].
 //!
 //! Everything that matters is durable before [`Ingest::ingest`] returns; whatever fails before that
 //! is an error, and Meta's re-send is wanted. Only what cannot be read is none: a re-send would
@@ -14,6 +15,7 @@
 //! delivery could cost a write for each comment. A mark leaves an earlier due time alone, since
 //! new comments wait behind others. What ends a hold, or parks a send again, wakes the account.
 
+mod conversations;
 mod once;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -27,10 +29,10 @@ use spillway_core::id::{AccountId, CampaignId, CommentId, MediaId, OnceKey, Reci
 use spillway_core::once::{Answers, is_forgotten};
 use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{
-    Address, Class, Content, Earlier, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
+    Address, Class, Content, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
 };
 use spillway_core::time::Timestamp;
-use spillway_meta::webhook::{CommentEvent, CommentKind, Delivery, Echo, Event};
+use spillway_meta::webhook::{CommentEvent, CommentKind, ConversationEvent, Delivery, Echo, Event};
 use tracing::{debug, error, info, warn};
 
 pub use self::once::EntryKeys;
@@ -174,13 +176,13 @@ impl From<MessageLane> for Class {
     }
 }
 
-/// How a comment became known.
+/// How what asks for a DM became known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     /// A webhook told of it, perhaps long after it was made.
     Webhook,
-    /// It was read, with the time when it was made.
-    Read,
+    /// With the time when it was made: a comment was read, or a webhook told of a message.
+    Dated,
 }
 
 /// What an arrival got.
@@ -194,15 +196,15 @@ enum Slots {
 /// What became of a delivery: each event of it counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ingested {
-    /// Comments recorded with a slot.
+    /// Comments and messages recorded with a slot.
     pub queued: usize,
-    /// Comments recorded without one.
+    /// Those recorded without one.
     pub parked: usize,
     /// Of these, how many will probably be too late, as the last release run saw it.
     pub late: usize,
-    /// Comments recorded before, or twice in this delivery.
+    /// Those recorded before, or twice in this delivery.
     pub duplicate: usize,
-    /// Comments of people who have, or wait for, all that the campaign gives them.
+    /// Those of people who have, or wait for, all that the campaign gives them.
     pub repeat: usize,
     /// The account's own comments.
     pub own: usize,
@@ -214,11 +216,11 @@ pub struct Ingested {
     pub echoes: usize,
     /// Sends that these have ended.
     pub closed: usize,
-    /// Valid events of other kinds.
+    /// Valid events of other kinds, and messages that no campaign wants.
     pub other: usize,
     /// Events that lack what they need.
     pub skipped: usize,
-    /// Comments of accounts with a stored item that cannot be read.
+    /// Comments and messages of accounts with a stored item that cannot be read.
     pub unreadable: usize,
 }
 
@@ -241,8 +243,8 @@ impl Ingested {
 }
 
 impl Ingest {
-    /// Records a send for every comment that a campaign wants, account by account: what fails for
-    /// one keeps nothing of another from being recorded. None is begun for which too little time is
+    /// Records a send for every comment and message that a campaign wants, account by account: what
+    /// fails for one keeps nothing of another from being recorded. None is begun for which too little time is
     /// left before `deadline`, the end of this invocation.
     ///
     /// # Errors
@@ -257,6 +259,7 @@ impl Ingest {
             let mut total = Ingested { skipped: delivery.skipped.len(), ..Ingested::default() };
             let mut by_account: BTreeMap<AccountId, Vec<CommentEvent>> = BTreeMap::new();
             let mut echoes: BTreeMap<AccountId, Vec<Echo>> = BTreeMap::new();
+            let mut asking: BTreeMap<AccountId, Vec<ConversationEvent>> = BTreeMap::new();
             for event in delivery.events {
                 match event {
                     Event::Comment(comment) => {
@@ -266,7 +269,10 @@ impl Ingest {
                     Event::Echo(echo) => {
                         echoes.entry(echo.account.clone()).or_default().push(echo);
                     }
-                    Event::Other { .. } => total.other += 1,
+                    Event::Conversation(event) if conversations::may_ask(&event) => {
+                        asking.entry(event.account.clone()).or_default().push(event);
+                    }
+                    Event::Conversation(_) | Event::Other { .. } => total.other += 1,
                 }
             }
             let last_begin = deadline - ACCOUNT_TIME;
@@ -274,6 +280,15 @@ impl Ingest {
                 .map(|(account, comments)| self.ingest_in_time(account, comments, last_begin))
                 .buffer_unordered(ACCOUNTS_AT_ONCE);
             let mut again = None;
+            while let Some(result) = results.next().await {
+                match result {
+                    Ok(counts) => total.add(counts),
+                    Err(error) => again = again.or(Some(error)),
+                }
+            }
+            let mut results = stream::iter(asking)
+                .map(|(account, events)| self.take_in_conversations(account, events, last_begin))
+                .buffer_unordered(ACCOUNTS_AT_ONCE);
             while let Some(result) = results.next().await {
                 match result {
                     Ok(counts) => total.add(counts),
@@ -320,19 +335,36 @@ impl Ingest {
         comments: Vec<CommentEvent>,
         last_begin: Timestamp,
     ) -> Result<Ingested, StoreError> {
+        self.check_time(last_begin)?;
+        let count = comments.len();
+        let ingested = self.ingest_told(id.clone(), comments).await;
+        self.or_dropped(&id, ("comments", count), ingested)
+    }
+
+    fn check_time(&self, last_begin: Timestamp) -> Result<(), StoreError> {
         if self.clock.now() > last_begin {
             let detail = "this invocation has no time left";
             return Err(StoreError::unavailable(RECORD, detail));
         }
-        let count = comments.len();
-        match self.ingest_told(id.clone(), comments).await {
+        Ok(())
+    }
+
+    /// Drops events whose failure no repeat could mend: it would take those of other accounts with
+    /// it each time.
+    fn or_dropped(
+        &self,
+        account: &AccountId,
+        (what, count): (&str, usize),
+        ingested: Result<Ingested, StoreError>,
+    ) -> Result<Ingested, StoreError> {
+        match ingested {
             Err(error) if error.is_retryable() => {
-                warn!(account = %id, %error, "comments not persisted: Meta will send them again");
+                warn!(%account, %error, "{what} not persisted: Meta will send them again");
                 Err(error)
             }
             Err(error) => {
                 self.meter.store_failed(&error);
-                error!(account = %id, comments = count, %error, "comments dropped");
+                error!(%account, count, %error, "{what} dropped");
                 Ok(Ingested { unreadable: count, ..Ingested::default() })
             }
             Ok(counts) => Ok(counts),
@@ -347,21 +379,15 @@ impl Ingest {
         echoes: Vec<Echo>,
         last_begin: Timestamp,
     ) -> Result<Ingested, StoreError> {
-        if self.clock.now() > last_begin {
-            let detail = "this invocation has no time left";
-            return Err(StoreError::unavailable(RECORD, detail));
-        }
-        match self.echoes.take_in(&account, &echoes).await {
-            Err(error) if error.is_retryable() => Err(error),
-            Err(error) => {
-                self.meter.store_failed(&error);
-                error!(%account, echoes = echoes.len(), %error, "echoes dropped");
-                Ok(Ingested { unreadable: echoes.len(), ..Ingested::default() })
-            }
-            Ok(Echoed { ours, others, closed }) => {
-                Ok(Ingested { echoes: ours, other: others, closed, ..Ingested::default() })
-            }
-        }
+        self.check_time(last_begin)?;
+        let taken = self.echoes.take_in(&account, &echoes).await;
+        let taken = taken.map(|Echoed { ours, others, closed }| Ingested {
+            echoes: ours,
+            other: others,
+            closed,
+            ..Ingested::default()
+        });
+        self.or_dropped(&account, ("echoes", echoes.len()), taken)
     }
 
     /// Comments that a webhook has told of.
@@ -407,7 +433,7 @@ impl Ingest {
         id: &AccountId,
         comments: Vec<CommentEvent>,
     ) -> Result<Ingested, StoreError> {
-        self.ingest_account(id.clone(), comments, Source::Read).await
+        self.ingest_account(id.clone(), comments, Source::Dated).await
     }
 
     async fn ingest_account(
@@ -488,27 +514,16 @@ impl Ingest {
                     continue;
                 }
                 let campaign = account.campaigns.get(&message.campaign);
+                let order = campaign.map_or(Overflow::OldestFirst, |campaign| campaign.overflow);
+                let id = SendId { account: account.id.clone(), key: message.key };
+                let content = Content::opening(message.campaign);
+                let to = Address::Person(message.recipient);
+                let (class, deadline) = (message.lane.into(), message.deadline);
                 wanted.push(PendingSend {
-                    id: SendId { account: account.id.clone(), key: message.key },
-                    class: message.lane.into(),
-                    order: campaign.map_or(Overflow::OldestFirst, |campaign| campaign.overflow),
-                    content: Content::opening(message.campaign),
-                    to: Address::Person(message.recipient),
-                    media: None,
+                    order,
                     username: message.username,
-                    keyword: None,
-                    matched_at: now,
                     not_before: message.not_before,
-                    deadline: message.deadline,
-                    stage: Stage::Parked,
-                    epoch: 0,
-                    attempt: 0,
-                    failures: 0,
-                    earlier: Earlier::NotSent,
-                    repeats: 0,
-                    made_at: None,
-                    stand_in: None,
-                    is_cleared: false,
+                    ..PendingSend::new(id, class, content, to, now, deadline)
                 });
             }
             let recorded = self.record_new(&account, wanted, now, &mut counts).await;
@@ -538,8 +553,8 @@ impl Ingest {
         self.record_all(account, new, now, counts).await.map(drop)
     }
 
-    /// Records what the comments ask for, as often as their campaigns allow for each person, and
-    /// each comment once.
+    /// Records what comments or messages ask for, as often as their campaigns allow for each person,
+    /// and each of them once.
     async fn record_once(
         &self,
         account: &Account,
@@ -552,9 +567,8 @@ impl Ingest {
         let before = asked.len();
         asked.retain(|asked| {
             let of_person = asked.person().and_then(|person| account.forgotten.person(person));
-            let is_before = |at| is_forgotten(at, asked.told_at, source == Source::Read);
-            !account.forgotten.holds(&OnceKey::comment(&asked.comment))
-                && !of_person.is_some_and(is_before)
+            let is_before = |at| is_forgotten(at, asked.told_at, source == Source::Dated);
+            !account.forgotten.holds(&asked.event) && !of_person.is_some_and(is_before)
         });
         counts.duplicate += before - asked.len();
         let mut read = Read::Eventual;
@@ -649,32 +663,19 @@ impl Ingest {
             let written_at = comment.written_at(now);
             let (author, username) =
                 comment.from.map_or((None, None), |from| (from.id, from.username));
-            let asking = comment.id.clone();
-            let media = album.or(comment.original_media).or(comment.media);
+            let event = OnceKey::comment(&comment.id);
+            let id = SendId { account: account.id.clone(), key: event.clone() };
+            let content = Content::opening(found.campaign.id.clone());
+            let to = Address::Comment { id: comment.id, author };
             let send = PendingSend {
-                id: SendId { account: account.id.clone(), key: OnceKey::comment(&comment.id) },
-                class,
-                content: Content::opening(found.campaign.id.clone()),
                 order: found.campaign.overflow,
                 keyword: found.keyword.map(str::to_owned),
-                to: Address::Comment { id: comment.id, author },
-                media,
+                media: album.or(comment.original_media).or(comment.media),
                 username,
-                matched_at: now,
-                not_before: None,
-                deadline: written_at + window,
-                stage: Stage::Parked,
-                epoch: 0,
-                attempt: 0,
-                failures: 0,
-                earlier: Earlier::NotSent,
-                repeats: 0,
-                made_at: None,
-                stand_in: None,
-                is_cleared: false,
+                ..PendingSend::new(id, class, content, to, now, written_at + window)
             };
-            let once = found.campaign.once();
-            wanted.push(Asked { comment: asking, send, once, told_at: written_at });
+            let once = found.campaign.once(comment.kind.trigger());
+            wanted.push(Asked { event, send, once, told_at: written_at });
         }
         (wanted, unwanted)
     }

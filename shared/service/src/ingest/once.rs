@@ -1,4 +1,4 @@
-//! Once per person: which of the comments become sends, and under which keys.
+//! Once per person: which comments and messages become sends, and under which keys.
 //!
 //! A person's item names each send to them before it is recorded; the first one lies in the item
 //! itself. So of two processes that are told of comments of one person, one decides first and the
@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use spillway_core::id::{CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::id::{OnceKey, RecipientId, SendId};
 use spillway_core::once::{Answers, Known, Nth, Once, Told, is_forgotten};
 use spillway_core::send::{Address, PendingSend, REPLY_WINDOW, StandIn};
 use spillway_core::time::Timestamp;
@@ -43,17 +43,18 @@ impl EntryKeys {
     }
 }
 
-/// A send that a comment asks for. Its key is the comment's until it is settled.
+/// A send that a comment or message asks for. Its key is the event's until it is settled.
 pub(super) struct Asked {
-    pub(super) comment: CommentId,
+    /// The key of what asks.
+    pub(super) event: OnceKey,
     pub(super) send: PendingSend,
     pub(super) once: Once,
-    /// When the comment was made, or told of.
+    /// When that was made, or told of.
     pub(super) told_at: Timestamp,
 }
 
 impl Asked {
-    /// Its author, where an item can be kept under their id.
+    /// Who asks, where an item can be kept under their id.
     pub(super) fn person(&self) -> Option<&RecipientId> {
         let is_key = |id: &&RecipientId| {
             let id = id.as_str();
@@ -66,13 +67,13 @@ impl Asked {
         Told {
             campaign: &self.send.content.campaign,
             media: self.send.media.as_ref(),
-            comment: &self.comment,
+            event: self.event.as_str(),
         }
     }
 
     fn answered_by(mut self, nth: Nth) -> Self {
         if let Some(person) = self.person() {
-            self.send.id.key = nth.key(person, &self.comment);
+            self.send.id.key = nth.key(person, &self.event);
         }
         self
     }
@@ -102,8 +103,8 @@ impl Ingest {
         let mut by_person: Vec<(RecipientId, Vec<Asked>)> = Vec::new();
         let mut numbers: HashMap<RecipientId, usize> = HashMap::new();
         for asked in asked {
-            if lookup.keys.contains(&OnceKey::comment(&asked.comment)) {
-                debug!(account = %account.id, comment = %asked.comment, "recorded before");
+            if lookup.keys.contains(&asked.event) {
+                debug!(account = %account.id, event = %asked.event, "recorded before");
                 counts.duplicate += 1;
                 continue;
             }
@@ -134,8 +135,7 @@ impl Ingest {
         asked: &[Asked],
         read: Read,
     ) -> Result<Lookup, StoreError> {
-        let keys: Vec<OnceKey> =
-            asked.iter().map(|asked| OnceKey::comment(&asked.comment)).collect();
+        let keys: Vec<OnceKey> = asked.iter().map(|asked| asked.event.clone()).collect();
         let mut people: Vec<RecipientId> = Vec::new();
         // A process that is one step ahead also makes an entry under the comment's id.
         let is_by_person = self.entry_keys != EntryKeys::Comment;
@@ -147,7 +147,7 @@ impl Ingest {
         self.sends.look_up(&account.id, &keys, &people, read).await
     }
 
-    /// Settles what one person asks for, comment by comment.
+    /// Settles what one person asks for, one after the other.
     #[expect(clippy::too_many_arguments, reason = "one step of `settle`")]
     async fn settle_person(
         &self,
@@ -166,8 +166,8 @@ impl Ingest {
         let mut stand_in: Option<(Nth, Asked)> = None;
         for asked in asked {
             let forgotten_at = answered.forgotten_at();
-            let is_read = source == Source::Read;
-            if forgotten_at.is_some_and(|at| is_forgotten(at, asked.told_at, is_read)) {
+            let is_dated = source == Source::Dated;
+            if forgotten_at.is_some_and(|at| is_forgotten(at, asked.told_at, is_dated)) {
                 counts.duplicate += 1;
                 continue;
             }
@@ -186,8 +186,12 @@ impl Ingest {
                     settled.new.push((asked, None));
                 }
                 Known::Person(nth) => {
-                    debug!(account = %account.id, comment = %asked.comment, "a repeat");
+                    debug!(account = %account.id, event = %asked.event, "a repeat");
                     counts.repeat += 1;
+                    // Only a comment may be gone before its call.
+                    if !asked.send.trigger().is_comment() {
+                        continue;
+                    }
                     let is_newer =
                         |(_, other): &(Nth, Asked)| other.send.deadline < asked.send.deadline;
                     if stand_in.as_ref().is_none_or(is_newer) {
@@ -195,7 +199,7 @@ impl Ingest {
                     }
                 }
                 Known::Full => {
-                    warn!(account = %account.id, comment = %asked.comment, "its author has had too many answers");
+                    warn!(account = %account.id, event = %asked.event, "its author has had too many answers");
                     counts.repeat += 1;
                 }
                 Known::Nothing(_) if self.entry_keys == EntryKeys::Comment => {

@@ -4,6 +4,7 @@ use spillway_core::journal::Event;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{
     ALL_FIELDS, Backfill, HEARD_SLACK, OPTIONAL_FIELDS, Reason, TokenLife, Upkeep, WEBHOOK_FIELDS,
+    cost_of_lacking,
 };
 use tracing::{error, info, warn};
 
@@ -49,7 +50,7 @@ impl Upkeeper {
                 self.is_whole(caller, record, life, now, upkeep).await;
                 if !lacks_optional.is_empty() && upkeep.may_ask_for_optional(now) {
                     upkeep.optional_asked_at = Some(now);
-                    self.ask_for_optional(caller).await;
+                    self.ask_for_optional(caller, &lacks_optional).await;
                 }
                 return Ok(Next::Check);
             }
@@ -64,12 +65,7 @@ impl Upkeeper {
             self.maintenance.note(id, upkeep).await?;
         }
         let now = self.clock.now();
-        let subscribed = caller
-            .call(IfDead::Hold, async |timeout| {
-                self.graph.subscribe(id, token, &WEBHOOK_FIELDS, timeout).await
-            })
-            .await;
-        match subscribed {
+        match self.subscribe(caller, &WEBHOOK_FIELDS).await {
             Ok(()) => {}
             Err(NoAnswer::Store(error)) => return Err(error),
             Err(no_answer) => {
@@ -80,27 +76,51 @@ impl Upkeeper {
         self.is_whole(caller, record, life, now, upkeep).await;
         // Meta may have put these fields in the place of all that there were.
         upkeep.optional_asked_at = Some(now);
-        self.ask_for_optional(caller).await;
+        self.ask_for_optional(caller, &OPTIONAL_FIELDS.map(str::to_owned)).await;
         Ok(Next::Check)
     }
 
-    /// Asks for the fields that help, with those that the account has. Whether it worked, the next
-    /// look tells; a refusal leaves the subscription as it is.
-    async fn ask_for_optional(&self, caller: &Caller<'_>) {
-        let (id, token) = (&caller.account.id, &caller.token);
-        let asked = caller
-            .call(IfDead::Hold, async |timeout| {
-                self.graph.subscribe(id, token, &ALL_FIELDS, timeout).await
-            })
-            .await;
-        match asked {
+    /// Asks for the fields that help and that the account lacks, with those that it has. If Meta
+    /// refuses them together, each is asked for alone: one that the app lacks must not cost the
+    /// others. Whether it worked, the next look tells; a refusal leaves the subscription as it is.
+    async fn ask_for_optional(&self, caller: &Caller<'_>, lacking: &[String]) {
+        let id = &caller.account.id;
+        let is_lacking = |field: &&str| lacking.iter().any(|lacking| lacking == field);
+        let refused = match self.subscribe(caller, &ALL_FIELDS).await {
             Ok(()) => {
-                info!(account = %id, fields = ?OPTIONAL_FIELDS, "subscribed to optional fields")
+                return info!(account = %id, fields = ?lacking, "subscribed to optional fields");
             }
-            Err(no_answer) => {
-                warn!(account = %id, fields = ?OPTIONAL_FIELDS, reason = no_answer.reason(), "optional fields are refused: unclear attempts are looked for by reading alone");
+            Err(no_answer) => no_answer,
+        };
+        warn!(account = %id, fields = ?lacking, reason = refused.reason(), "optional fields are refused");
+        if !refused.is_refusal() || lacking.len() < 2 {
+            return;
+        }
+        let has = |field: &&str| !is_lacking(field);
+        let mut fields: Vec<&str> = ALL_FIELDS.into_iter().filter(has).collect();
+        for field in OPTIONAL_FIELDS.into_iter().filter(is_lacking) {
+            fields.push(field);
+            match self.subscribe(caller, &fields).await {
+                Ok(()) => info!(account = %id, field, "subscribed to an optional field"),
+                Err(no_answer) => {
+                    fields.pop();
+                    let cost = cost_of_lacking(field);
+                    warn!(account = %id, field, cost, reason = no_answer.reason(), "an optional field is refused");
+                    if !no_answer.is_refusal() {
+                        return;
+                    }
+                }
             }
         }
+    }
+
+    async fn subscribe(&self, caller: &Caller<'_>, fields: &[&str]) -> Result<(), NoAnswer> {
+        let (id, token) = (&caller.account.id, &caller.token);
+        caller
+            .call(IfDead::Hold, async |timeout| {
+                self.graph.subscribe(id, token, fields, timeout).await
+            })
+            .await
     }
 
     /// The account is subscribed, by this visit or by another that could not say so: what was

@@ -184,7 +184,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keywords",
         "keyword",
-        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
+        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
     ),
     (
         "keywords = [\"guide\", \"guía\"]",
@@ -215,7 +215,47 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "deadline = \"9d\"",
-        "line 20: `deadline` is not known here. There are `id`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
+        "line 20: `deadline` is not known here. There are `id`, `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
+    ),
+    (
+        "except = [\"spam\"]",
+        "on = [\"messages\"]",
+        "line 20: `on` has \"messages\" in it: write \"comment\", \"live_comment\", \"story_reply\", \"story_mention\", \"message\" or \"referral\"",
+    ),
+    (
+        "except = [\"spam\"]",
+        "on = \"message\"",
+        "line 20: `on` is \"message\": write a list in brackets of \"comment\", \"live_comment\", \"story_reply\", \"story_mention\", \"message\" or \"referral\"",
+    ),
+    (
+        "except = [\"spam\"]",
+        "on = []",
+        "line 20: campaign `guide` answers nothing: name a trigger in `on`, or leave `on` out",
+    ),
+    (
+        "except = [\"spam\"]",
+        "on = [\"comment\", \"comment\"]",
+        "line 20: campaign `guide` has `comment` twice in `on`: remove one",
+    ),
+    (
+        "except = [\"spam\"]",
+        "on = [\"comment\", \"message\"]",
+        "line 21: campaign `guide`: `media` cannot choose a message, which is on no post or story: remove `media`, or give `message` a campaign of its own",
+    ),
+    (
+        "media = [\"17900000000000001\"]",
+        "on = [\"story_mention\"]\nonce_per = \"post\"",
+        "line 22: campaign `guide`: `once_per = \"post\"` needs a post, and a story mention has none: write \"comment\" for each event or \"campaign\", or leave `once_per` out",
+    ),
+    (
+        "media = [\"17900000000000001\"]",
+        "on = [\"message\"]\nreplies = \"all\"",
+        "line 22: campaign `guide`: `replies` is for comments: add \"comment\" to `on`, or remove it",
+    ),
+    (
+        "media = [\"17900000000000001\"]\nmessages = [\n  \"Hi {username|there}!\"",
+        "on = [\"story_reply\"]\nmessages = [\n  \"Hi {username}!\"",
+        "line 23: campaign `guide`: Meta does not say who wrote a story reply: write `{username}` with a fallback, as in `{username|there}`",
     ),
     (
         "except = [\"spam\"]",

@@ -15,7 +15,7 @@ use spillway_core::quota::{Action, Limit, Quota, Unit};
 use spillway_core::rules::Rules;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{Backfill, Reason, TokenLife};
+use spillway_core::upkeep::{ALL_FIELDS, Backfill, Reason, TokenLife, WEBHOOK_FIELDS};
 use spillway_meta::error::GraphError;
 use spillway_meta::graph::CallError;
 use spillway_meta::usage::Usage;
@@ -524,20 +524,29 @@ fn quiet(comment_made: Timestamp) -> Arc<World> {
     world
 }
 
-/// A refused optional field never costs the others, and is asked for again a day later.
+/// A refused optional field never costs the others, required or optional, and is asked for again a
+/// day later.
 #[test]
 fn optional_fields_are_asked_for_apart_once_a_day() {
     let world = World::new();
-    world.state().refuses_echoes = true;
+    let refused = "messaging_postbacks";
+    {
+        let mut state = world.state();
+        state.refused_field = Some(refused);
+        state.fields = WEBHOOK_FIELDS.map(str::to_owned).into();
+    }
     let mut asked = 0;
     for hour in 0..50 {
         world.state().record_mut().last_seen = Some(START + hour * HOUR);
         world.run();
-        asked += world.calls().iter().filter(|(call, _)| *call == "subscribe to all").count();
+        asked += world.calls().iter().filter(|(call, _)| *call == "subscribe, refused").count();
         world.pass(HOUR);
     }
-    assert!((2..=3).contains(&asked), "{asked}");
+    // The first time with the others and alone, then alone.
+    assert!((3..=4).contains(&asked), "{asked}");
     let state = world.state();
+    let has: Vec<&str> = ALL_FIELDS.into_iter().filter(|&field| field != refused).collect();
+    assert_eq!(state.fields, has.into_iter().map(str::to_owned).collect());
     assert!(!state.is_unsubscribed);
     assert!(!state.told.iter().any(|event| matches!(event, Event::SubscriptionLost { .. })));
 }

@@ -17,7 +17,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::rules::Rules;
 use spillway_core::send::Lane;
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{ALL_FIELDS, TokenLife, Upkeep, WEBHOOK_FIELDS};
+use spillway_core::upkeep::{ALL_FIELDS, TokenLife, Upkeep};
 use spillway_memory::tables::{Listed, Tables};
 use spillway_memory::{self as memory, Did, Ports, Requests};
 use spillway_meta::error::GraphError;
@@ -99,7 +99,9 @@ pub(crate) struct State {
     /// The account is not subscribed.
     pub(crate) is_unsubscribed: bool,
     /// Meta refuses the whole request that names optional fields.
-    pub(crate) refuses_echoes: bool,
+    pub(crate) refused_field: Option<&'static str>,
+    /// The webhook fields that the account is subscribed to, unless it is to none.
+    pub(crate) fields: BTreeSet<String>,
     /// How many more pages behind a cursor fail, and how.
     pub(crate) failing_pages: (u32, CallError),
     /// The comments that were given to ingest.
@@ -272,7 +274,8 @@ impl World {
             comments: Vec::new(),
             parks_after_a_page: false,
             is_unsubscribed: false,
-            refuses_echoes: false,
+            refused_field: None,
+            fields: ALL_FIELDS.map(str::to_owned).into(),
             failing_pages: (0, CallError::Unknown),
             taken: BTreeSet::new(),
             call_takes: Duration::ZERO,
@@ -632,9 +635,7 @@ impl AccountGraph for World {
         let fields = if self.state().is_unsubscribed {
             BTreeSet::new()
         } else {
-            let fields =
-                if self.state().refuses_echoes { &WEBHOOK_FIELDS[..] } else { &ALL_FIELDS };
-            fields.iter().map(|&field| field.to_owned()).collect()
+            self.state().fields.clone()
         };
         self.answer("subscription", token, Subscription::Fields(fields)).await
     }
@@ -647,8 +648,8 @@ impl AccountGraph for World {
         _: Duration,
     ) -> Result<Answered<()>, CallError> {
         self.survive().await;
-        if self.state().refuses_echoes && fields.len() > WEBHOOK_FIELDS.len() {
-            self.state().calls.push(("subscribe to all", 0));
+        if self.state().refused_field.is_some_and(|refused| fields.contains(&refused)) {
+            self.state().calls.push(("subscribe, refused", 0));
             let error =
                 GraphError { status: 400, code: Some(100), is_metas: true, ..Default::default() };
             let usage = Usage::default();
@@ -656,7 +657,9 @@ impl AccountGraph for World {
         }
         let answer = self.answer("subscribe", token, ()).await;
         if answer.is_ok() {
-            self.state().is_unsubscribed = false;
+            let mut state = self.state();
+            state.is_unsubscribed = false;
+            state.fields = fields.iter().map(|&field| field.to_owned()).collect();
         }
         answer
     }

@@ -45,6 +45,11 @@ impl World {
         self.meta.delivered.said.insert(send, (text.to_owned(), stamp.to_owned()));
     }
 
+    /// What the last call for a send said.
+    pub(super) fn said(&self, send: &SendId) -> Option<&str> {
+        self.meta.delivered.said.get(send).map(|(text, _)| text.as_str())
+    }
+
     /// A message has reached its person: a conversation lists it sooner or later, and its echo comes
     /// before the call's answer, late, twice or never.
     pub(super) fn deliver(&mut self, account: &AccountId, ask: &Ask) {

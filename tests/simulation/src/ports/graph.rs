@@ -13,6 +13,7 @@ use spillway_service::port::{Graph, StoreError};
 
 use crate::host::{Host, OnItsWay};
 use crate::meta::{Answer, Ask, Effect, Fault, Passage, Told, millis};
+use crate::scenario::Theme;
 
 #[async_trait]
 impl Graph for Host {
@@ -41,7 +42,9 @@ impl Graph for Host {
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        let ask = Ask::message(recipient, text);
+        let is_triggered = self.shared.world().scenario.theme == Theme::Triggers;
+        let stamped = is_triggered.then(|| Ask::stamped(recipient, metadata)).flatten();
+        let ask = stamped.unwrap_or_else(|| Ask::message(recipient, text));
         if let Some(key) = ask.event() {
             self.shared.world().says(SendId { account: account.id.clone(), key }, text, metadata);
         }

@@ -139,6 +139,7 @@ fn account(dice: &mut Dice, nth: u64, start: u64) -> AccountPlan {
         campaigns: vec![people::campaign(dice)],
         comments: people::comments(dice, &id, nth, pattern, count, start),
         messages: Vec::new(),
+        events: Vec::new(),
         begins_at: None,
         removed_at: None,
         unreadable: None,

@@ -26,6 +26,7 @@ impl Scenario {
             )],
             comments: comments(dice, count, within, start),
             messages: Vec::new(),
+            events: Vec::new(),
             begins_at: None,
             removed_at: None,
             unreadable: None,

@@ -49,6 +49,7 @@ impl Scenario {
             campaigns: vec![people::campaign(dice), messages::campaign()],
             comments: comments(dice, start + MINUTE, lasts),
             messages: Vec::new(),
+            events: Vec::new(),
             begins_at: None,
             removed_at: None,
             unreadable: None,

@@ -52,6 +52,7 @@ impl Scenario {
                 campaigns: vec![people::campaign_of("oldest_first", &["Here it is."])],
                 comments: comments(dice, nth, most, start + MINUTE),
                 messages: Vec::new(),
+                events: Vec::new(),
                 begins_at: None,
                 removed_at: None,
                 unreadable: None,

@@ -191,6 +191,7 @@ fn account(
         id,
         comments,
         messages: Vec::new(),
+        events: Vec::new(),
     };
     let people = messages::people(dice, &account, nth);
     let mut posts = Vec::new();

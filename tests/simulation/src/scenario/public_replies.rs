@@ -73,6 +73,7 @@ impl Scenario {
             campaigns: vec![campaign],
             comments: comments(dice, count, start, span, trouble),
             messages: Vec::new(),
+            events: Vec::new(),
             begins_at: None,
             removed_at: None,
             unreadable: None,

@@ -47,6 +47,7 @@ impl Scenario {
             campaigns: vec![people::campaign_of("oldest_first", &["Hi!"]), messages::campaign()],
             comments,
             messages: Vec::new(),
+            events: Vec::new(),
             begins_at: None,
             removed_at: None,
             unreadable: None,

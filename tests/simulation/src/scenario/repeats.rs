@@ -49,7 +49,7 @@ impl Scenario {
         };
         let per = dice.pick(&[OncePer::Post, OncePer::Post, OncePer::Campaign, OncePer::Comment]);
         let mut campaign = people::campaign_of("oldest_first", &["Here it is."]);
-        campaign.once_per = per;
+        campaign.once_per = Some(per);
         let span = dice.pick(&[MINUTE, HOUR, 12 * HOUR]);
         let account = AccountPlan {
             id: AccountId::new("17841400000000001"),
@@ -57,6 +57,7 @@ impl Scenario {
             campaigns: vec![campaign],
             comments: comments(dice, start, span),
             messages: Vec::new(),
+            events: Vec::new(),
             begins_at: None,
             removed_at: None,
             unreadable: None,

@@ -151,6 +151,7 @@ fn account(dice: &mut Dice, nth: u64, start: u64, lasts: u64) -> AccountPlan {
         campaigns: vec![people::campaign(dice)],
         comments: steady(dice, &id, nth, count, start, within),
         messages: Vec::new(),
+        events: Vec::new(),
         begins_at: None,
         removed_at: None,
         unreadable: None,

@@ -63,6 +63,9 @@ impl World {
         {
             self.saw_answer(id, send);
         }
+        if self.scenario.theme == Theme::Triggers {
+            self.saw_answer_to_event(send);
+        }
         let tally = self.tally_of(send);
         tally.matched += 1;
         tally.waiting += 1;
@@ -331,6 +334,10 @@ impl World {
                 .map(|new| SendId { account: account.clone(), key: new.key.clone() })
                 .collect(),
             Told::Echo(_) => Vec::new(),
+            Told::Conversations(events) => {
+                self.saw_events_answered(events);
+                Vec::new()
+            }
         };
         for send in wanted {
             // Its key is its comment's: it has no send.

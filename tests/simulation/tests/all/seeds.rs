@@ -213,6 +213,24 @@ fn with_a_promise_of_upkeep_switched_off_it_breaks() {
     }
 }
 
+/// What people do in conversations is answered once and inside its window, and nothing else is.
+#[test]
+fn what_people_do_in_conversations_is_answered_once_and_in_time() {
+    let mut broken = Vec::new();
+    let mut totals = Totals::default();
+    seeds::play_all(Theme::Triggers, 1..201, Sabotage::None, |run| {
+        totals.add(&run);
+        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+    });
+    assert!(broken.is_empty(), "{} seeds are broken:\n{}", broken.len(), broken.join("\n"));
+    for what in ["echo", "expired", "killed", "meta: answer lost", "redelivered", "sent"] {
+        assert!(totals.counts.contains_key(what), "{what}");
+    }
+    expect_broken(Theme::Triggers, Sabotage::Windows, &["outside its window"]);
+    expect_broken(Theme::Triggers, Sabotage::EntryKeys, &["one story is answered by"]);
+    expect_broken(Theme::Triggers, Sabotage::Claims, &["without a claim"]);
+}
+
 #[test]
 fn people_who_comment_again_have_one_dm() {
     let mut broken = Vec::new();

@@ -58,7 +58,7 @@ pub(super) fn measure(comments: usize, runs: usize, quotas: &QuotaOptions) -> Re
                 let media = comment.all_media();
                 campaigns.matching(&comment.candidate(&media, Timestamp::NEVER)).is_some()
             }
-            Event::Echo(_) | Event::Other { .. } => false,
+            Event::Conversation(_) | Event::Echo(_) | Event::Other { .. } => false,
         };
         Some(delivery.events.iter().filter(matched).count())
     };

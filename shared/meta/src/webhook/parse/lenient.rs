@@ -4,10 +4,10 @@
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 
-use super::{MESSAGE_FIELDS, MESSAGING_FIELDS, timestamp};
+use super::{messaging, timestamp};
 use crate::json::{self, Object};
 use crate::webhook::event::{
-    CommentEvent, CommentKind, Commenter, Delivery, Echo, Event, PayloadError, SkipReason, Skipped,
+    CommentEvent, CommentKind, Commenter, Delivery, Event, PayloadError, SkipReason, Skipped,
 };
 
 /// Reads what can be read of `raw`.
@@ -94,15 +94,15 @@ impl Reader {
         }
         for item in messaging.into_iter().flatten() {
             match Object::parse(item) {
-                Some(item) => match echo(&entry, &item) {
-                    Some(echo) => self.delivery.events.push(Event::Echo(echo)),
-                    None => self.other(&entry, messaging_field(&item)),
-                },
+                Some(item) => self.conversation(&entry, &item, "messaging"),
                 None => self.skip(Some(&entry), Some("messaging"), SkipReason::NotAnObject),
             }
         }
-        for _ in standby.into_iter().flatten() {
-            self.other(&entry, "standby");
+        for item in standby.into_iter().flatten() {
+            match Object::parse(item) {
+                Some(item) => self.conversation(&entry, &item, "standby"),
+                None => self.skip(Some(&entry), Some("standby"), SkipReason::NotAnObject),
+            }
         }
         for field in changed_fields.into_iter().flatten() {
             match json::text(field) {
@@ -120,10 +120,9 @@ impl Reader {
         let kind = match field.as_str() {
             "comments" => CommentKind::Comment,
             "live_comments" => CommentKind::Live,
-            field if MESSAGE_FIELDS.contains(&field) => {
-                let item = change.object("value");
-                return match item.and_then(|item| echo(entry, &item)) {
-                    Some(echo) => self.delivery.events.push(Event::Echo(echo)),
+            field if messaging::is_field(field) => {
+                return match change.object("value") {
+                    Some(item) => self.conversation(entry, &item, field),
                     None => self.other(entry, field),
                 };
             }
@@ -136,10 +135,14 @@ impl Reader {
         }
     }
 
+    /// What an item of a conversation holds.
+    fn conversation(&mut self, entry: &Entry, item: &Object<'_>, field: &str) {
+        let event = messaging::event((&entry.account, entry.time), item, field);
+        self.delivery.events.push(event);
+    }
+
     fn other(&mut self, entry: &Entry, field: &str) {
-        self.delivery
-            .events
-            .push(Event::Other { account: entry.account.clone(), field: field.to_owned() });
+        self.delivery.events.push(messaging::other(&entry.account, field));
     }
 
     fn skip(&mut self, entry: Option<&Entry>, field: Option<&str>, reason: SkipReason) {
@@ -176,28 +179,4 @@ fn comment(
 
 fn commenter(from: &Object<'_>) -> Option<Commenter> {
     Commenter::named(from.id("id").map(RecipientId::new), from.text("username"))
-}
-
-/// The longest message id or metadata that is taken for one, in bytes. Meta allows metadata of 1,000
-/// characters.
-const TOLD_BYTES_MAX: usize = 1024;
-
-/// A message that the account sent itself, where it is one.
-fn echo(entry: &Entry, item: &Object<'_>) -> Option<Echo> {
-    let message = item.object("message").filter(|message| message.is_true("is_echo"))?;
-    let told = |key| message.text(key).filter(|text| text.len() <= TOLD_BYTES_MAX);
-    Some(Echo {
-        account: entry.account.clone(),
-        message: told("mid"),
-        metadata: told("metadata"),
-        recipient: item.object("recipient").and_then(|to| to.id("id")).map(RecipientId::new),
-        sent_at: item.number("timestamp").and_then(timestamp).or(entry.time),
-    })
-}
-
-fn messaging_field(item: &Object<'_>) -> &'static str {
-    MESSAGING_FIELDS
-        .iter()
-        .find(|(member, _)| item.has(member))
-        .map_or("messaging", |(_, field)| field)
 }

@@ -16,6 +16,7 @@ const LIVE: &[u8] = include_bytes!("../../../fixtures/live_comments.json");
 const MIXED: &[u8] = include_bytes!("../../../fixtures/mixed.json");
 const PAGE_FEED: &[u8] = include_bytes!("../../../fixtures/page_feed.json");
 const ODD: &[u8] = include_bytes!("../../../fixtures/odd.json");
+const CONVERSATIONS: &[u8] = include_bytes!("../../../fixtures/conversations.json");
 
 /// A comment of which nothing is known but the id.
 fn bare(account: &str, id: &str) -> CommentEvent {
@@ -156,8 +157,11 @@ fn an_echo_is_read_in_both_forms_and_never_as_a_message_to_the_account() {
         recipient: None,
         sent_at: Some(Timestamp::from_millis(1_790_000_000_999)),
     });
+    let (conversations, echoes): (Vec<_>, Vec<_>) =
+        delivery.events.iter().cloned().partition(|event| matches!(event, Event::Conversation(_)));
+    assert_eq!(conversations.len(), 2, "one that is none, and one that does not clearly say so");
     assert_eq!(
-        delivery.events,
+        echoes,
         [
             echo("m4", Some("spillway:2"), "5260000000000012", 1_790_000_000_000),
             echo(
@@ -167,9 +171,7 @@ fn an_echo_is_read_in_both_forms_and_never_as_a_message_to_the_account() {
                 1_790_000_000_001
             ),
             echo(second, None, "5260000000000011", 1_790_000_000_002),
-            other(account, "messages"),
             odd,
-            other(account, "messages"),
         ]
     );
     assert_eq!(delivery.skipped, []);
@@ -181,25 +183,26 @@ fn an_echo_is_read_in_both_forms_and_never_as_a_message_to_the_account() {
 fn everything_else_is_counted_under_its_field() {
     let delivery = parse(MIXED).expect("delivery");
     let (first, second) = ("17841400000000001", "17841400000000002");
+    let is_conversation = |event: &Event| matches!(event, Event::Conversation(_));
+    assert_eq!(delivery.events.iter().filter(|event| is_conversation(event)).count(), 9);
+    let others: Vec<Event> =
+        delivery.events.into_iter().filter(|event| !is_conversation(event)).collect();
     assert_eq!(
-        delivery.events,
+        others,
         [
-            other(first, "messages"),
-            other(first, "messaging_postbacks"),
-            other(first, "message_reactions"),
-            other(first, "messaging_seen"),
-            other(first, "messaging_referral"),
-            other(first, "message_edit"),
-            other(first, "messaging_handover"),
             other(first, "messaging"),
-            other(second, "standby"),
-            other("0", "messages"),
             other(first, "mentions"),
             other(second, "comments"),
             other(second, "mentions"),
         ]
     );
     assert_eq!(delivery.skipped, []);
+}
+
+#[test]
+fn the_name_of_an_unknown_field_is_bounded() {
+    let raw = format!(r#"{{"entry":[{{"id":"1","changed_fields":["{}"]}}]}}"#, "x".repeat(9999));
+    assert_eq!(parse(raw.as_bytes()).expect("delivery").events, [other("1", &"x".repeat(64))]);
 }
 
 #[test]
@@ -379,7 +382,7 @@ proptest! {
 
     #[test]
     fn never_panics_on_a_damaged_payload(
-        payload in prop::sample::select(vec![COMMENTS, FLAT, AD_REPLY, LIVE, MIXED, ODD]),
+        payload in prop::sample::select(vec![COMMENTS, FLAT, AD_REPLY, LIVE, MIXED, ODD, CONVERSATIONS]),
         edits in prop::collection::vec((any::<Index>(), any::<u8>(), 0..3_u8), 1..8),
     ) {
         let mut raw = payload.to_vec();

@@ -5,7 +5,21 @@ use std::fmt::{self, Write as _};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::webhook::parse::MESSAGING_FIELDS;
+/// What an item of the `messaging` form may carry.
+const CARRIED: [&str; 12] = [
+    "message",
+    "message_edit",
+    "reaction",
+    "postback",
+    "referral",
+    "optin",
+    "read",
+    "pass_thread_control",
+    "take_thread_control",
+    "request_thread_control",
+    "app_roles",
+    "is_self",
+];
 
 /// JSON that may repeat keys, and spell a key or a value in any way.
 #[derive(Clone, Debug)]
@@ -121,8 +135,19 @@ impl Json {
     }
 }
 
+/// Webhook fields whose changes hold what an item of the `messaging` form holds, and one that does
+/// not.
+const CONVERSATION_FIELDS: [&str; 6] = [
+    "messages",
+    "message_echoes",
+    "messaging_postbacks",
+    "messaging_referral",
+    "standby",
+    "mentions",
+];
+
 /// Every name that is known, and others, some of them spelled oddly.
-const KEYS: [&str; 35] = [
+const KEYS: [&str; 40] = [
     "object",
     "entry",
     "id",
@@ -152,6 +177,11 @@ const KEYS: [&str; 35] = [
     "take_thread_control",
     "request_thread_control",
     "is_echo",
+    "mid",
+    "payload",
+    "reply_to",
+    "attachments",
+    "sender",
     "unknown",
     "",
     "\\u0069d",
@@ -210,9 +240,30 @@ pub(super) fn any_mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// A delivery as Meta makes them.
+/// A delivery of comments as Meta makes them.
 pub(super) fn any_delivery() -> impl Strategy<Value = Json> {
-    object(vec![("entry", list(any_entry())), ("object?", any_word()), ("new?", any_odd())])
+    delivery(any_entry())
+}
+
+/// A delivery in which anything may be.
+pub(super) fn any_mixed_delivery() -> impl Strategy<Value = Json> {
+    delivery(prop_oneof![any_entry(), any_conversations()].boxed())
+}
+
+fn delivery(entry: BoxedStrategy<Json>) -> impl Strategy<Value = Json> {
+    object(vec![("entry", list(entry)), ("object?", any_word()), ("new?", any_odd())])
+}
+
+fn any_conversations() -> BoxedStrategy<Json> {
+    let item = || prop_oneof![3 => any_message(), 1 => any_odd()].boxed();
+    let field = prop::sample::select(&CONVERSATION_FIELDS[..]).prop_map(word).boxed();
+    let change = object(vec![("field", field), ("value", item())]);
+    object(vec![
+        ("id", any_id()),
+        ("messaging?", list(item())),
+        ("standby?", list(item())),
+        ("changes?", list(change)),
+    ])
 }
 
 fn any_entry() -> BoxedStrategy<Json> {
@@ -224,13 +275,10 @@ fn any_entry() -> BoxedStrategy<Json> {
     };
     prop_oneof![
         3 => carrying(vec![("changes", list(any_change()))]),
-        1 => carrying(vec![("messaging", list(any_message()))]),
         1 => carrying(vec![("field", Just(word("comments")).boxed()), ("value", any_value())]),
         1 => carrying(vec![
             ("changes?", list(any_change())),
-            ("messaging?", list(any_message())),
-            ("standby", list(prop_oneof![any_message(), any_odd()].boxed())),
-            ("changed_fields?", list(any_word())),
+            ("changed_fields", list(any_word())),
             ("field?", any_field()),
             ("value", any_value()),
         ]),
@@ -268,9 +316,15 @@ fn any_value() -> BoxedStrategy<Json> {
 
 fn any_message() -> BoxedStrategy<Json> {
     let person = || object(vec![("id", any_id())]);
-    let carried = prop::sample::select(&MESSAGING_FIELDS[..]).prop_map(|(name, _)| name);
-    let carried = (prop_oneof![9 => carried, 1 => Just("new")], any_text());
-    let others = object(vec![("sender", person()), ("recipient?", person()), ("read?", any_odd())]);
+    let carried = prop::sample::select(&CARRIED[..]);
+    let carried = prop_oneof![9 => carried, 1 => Just("new")];
+    let carried = (carried, prop_oneof![3 => any_content(), 1 => any_text(), 1 => any_odd()]);
+    let others = object(vec![
+        ("sender?", person()),
+        ("recipient?", person()),
+        ("timestamp?", any_odd()),
+        ("read?", any_odd()),
+    ]);
     (others, prop::collection::vec(carried, 0..3))
         .prop_map(|(mut item, carried)| {
             if let Json::Object(members) = &mut item {
@@ -280,6 +334,32 @@ fn any_message() -> BoxedStrategy<Json> {
             item
         })
         .boxed()
+}
+
+/// What a message, tap, referral or anything else in a conversation may hold.
+fn any_content() -> BoxedStrategy<Json> {
+    let tap = object(vec![("payload?", any_text())]);
+    let story = object(vec![("id?", any_id()), ("url?", any_text())]);
+    let to = object(vec![("story?", story), ("mid?", any_text())]);
+    let kind = prop_oneof![Just(word("story_mention")), Just(word("image")), any_word()].boxed();
+    let attachment = object(vec![("type?", kind), ("payload?", any_odd())]);
+    let referral =
+        object(vec![("ref?", any_text()), ("source?", any_text()), ("ad_id?", any_id())]);
+    object(vec![
+        ("mid?", any_text()),
+        ("text?", any_text()),
+        ("title?", any_text()),
+        ("payload?", any_text()),
+        ("quick_reply?", tap),
+        ("reply_to?", to),
+        ("attachments?", list(attachment)),
+        ("referral?", referral.clone()),
+        ("is_echo?", any_odd()),
+        ("is_deleted?", any_odd()),
+        ("is_self?", any_odd()),
+        ("num_edit?", any_odd()),
+        ("ref?", any_text()),
+    ])
 }
 
 fn any_field() -> BoxedStrategy<Json> {
