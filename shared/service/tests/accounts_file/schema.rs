@@ -50,8 +50,12 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 28] = [
+const BEYOND: [&str; 32] = [
     "is the next post alone",
+    "cannot choose a",
+    "needs a post, and a",
+    "is for comments: add",
+    "Meta does not say who wrote",
     "is from 1d to 400d",
     "ends before it starts",
     "contains the exception",
