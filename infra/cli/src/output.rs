@@ -98,7 +98,7 @@ impl Output {
             return Ok(());
         }
         let mut painted = AutoStream::new(Vec::new(), self.color);
-        painted.write_all(text().as_bytes()).context("paint the text")?;
+        painted.write_all(unhidden(&text()).as_bytes()).context("paint the text")?;
         write(&painted.into_inner())
     }
 
@@ -234,6 +234,23 @@ pub(crate) fn broken(text: &str, room: usize) -> Vec<&str> {
     lines
 }
 
+/// Writes out characters that nobody sees, or that turn what is beside them: texts of campaigns and
+/// people may have some. Those that shape emoji and letters stay.
+fn unhidden(text: &str) -> String {
+    let is_hidden = |c: char| {
+        matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Writes to standard output, until its reader has seen enough.
 pub(crate) fn write(bytes: &[u8]) -> Result<()> {
     match std::io::stdout().write_all(bytes) {
@@ -355,6 +372,13 @@ mod tests {
     fn wide(width: usize) -> Output {
         let (format, heads, color) = (Format::Text, Heads::Shown, ColorChoice::Never);
         Output { format, heads, color, width }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_written_out() {
+        assert_eq!(unhidden("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
+        let shaped = "\u{1b}[32m👩\u{200d}💻 می\u{200c}خواهم \u{200f}";
+        assert_eq!(unhidden(shaped), shaped);
     }
 
     #[test]

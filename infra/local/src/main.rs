@@ -101,7 +101,9 @@ To let the simulated Meta fail, POST an order, or an array of them, to GRAPH/_fa
 
 Each strikes the next call that it fits, or as said by `count`, `for_ms`, `probability` (with `seed`).
 `account`, `comment_id` and `action` limit it. GET lists what still stands, DELETE clears it.
-`GET GRAPH/_calls` lists the calls, `GET GRAPH/_judge` what was wrong with them.")]
+`GET GRAPH/_calls` lists the calls, `GET GRAPH/_judge` what was wrong with them.
+`curl -sS GRAPH/_logins -d 17841400000000001` logs the account's owner in, and gives the app id and the code that
+`spillway connect` asks for.")]
     Serve(ServeOptions),
 }
 
