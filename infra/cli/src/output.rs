@@ -237,9 +237,7 @@ pub(crate) fn broken(text: &str, room: usize) -> Vec<&str> {
 /// Writes out characters that nobody sees, or that turn what is beside them: texts of campaigns and
 /// people may have some. Those that shape emoji and letters stay.
 fn unhidden(text: &str) -> String {
-    let is_hidden = |c: char| {
-        matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
+    let is_hidden = |c: char| matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_hidden(c) {

@@ -110,7 +110,7 @@ pub enum TemplateError {
     /// have (Meta, User Profile API: user consent).
     #[error(
         "column {column}: `{{first_name}}` is known only once the person has written: write \
-         `{{username}}` here, or use it in `then`"
+         `{{username}}`"
     )]
     FirstNameTooEarly {
         /// The position of its placeholder.
@@ -146,7 +146,40 @@ pub enum TemplateError {
     },
 }
 
+impl TemplateError {
+    /// Where it is; `None` if it is about the whole text.
+    fn column(&self) -> Option<usize> {
+        match *self {
+            Self::SingleBrace { column }
+            | Self::DoubleBraces { column, .. }
+            | Self::UnknownPlaceholder { column, .. }
+            | Self::FirstNameTooEarly { column }
+            | Self::NoFallback { column }
+            | Self::LongFallback { column, .. } => Some(column),
+            Self::Empty | Self::CanBeEmpty | Self::TooLong { .. } => None,
+        }
+    }
+}
+
 impl Template {
+    /// Returns everything that is wrong with a template for a message that may be a person's first,
+    /// in the order of the text. What is wrong with a placeholder hides nothing behind it.
+    pub fn faults(source: &str) -> Vec<TemplateError> {
+        let mut faults = Vec::new();
+        let mut chars: Vec<char> = source.chars().collect();
+        while let Err(fault) = Self::parse(&chars.iter().collect::<String>()) {
+            let column = fault.column();
+            let is_double = matches!(fault, TemplateError::DoubleBraces { .. });
+            faults.push(fault);
+            let Some(rest) = column.and_then(|column| chars.get_mut(column - 1..)) else { break };
+            // Its place is kept, so that those behind it are told where they are.
+            let end = rest.iter().position(|&c| c == '}').unwrap_or(0) + usize::from(is_double);
+            rest.iter_mut().take(end + 1).for_each(|c| *c = 'x');
+        }
+        faults.sort_by_key(TemplateError::column);
+        faults
+    }
+
     /// Reads a template as somebody writes it, for a message that may be a person's first.
     ///
     /// # Errors
@@ -378,6 +411,30 @@ mod tests {
     fn fill(source: &str, username: Option<&str>) -> String {
         let values = Values { username, keyword: Some("guide"), first_name: None };
         Template::parse(source).unwrap().fill(values)
+    }
+
+    #[test]
+    fn every_fault_of_a_text_is_told_with_its_place() {
+        let columns = |source: &str| {
+            Template::faults(source).iter().map(TemplateError::column).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            columns("Hi {user}, {{keyword}} and {foo|x} } {"),
+            [4, 12, 28, 36, 38].map(Some)
+        );
+        assert_eq!(columns("{a}{b}"), [Some(1), Some(4)]);
+        assert_eq!(columns("Hi {username|there} {{}}"), []);
+        assert_eq!(columns(" "), [None]);
+        assert_eq!(columns("{"), [Some(1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_has_a_fault_exactly_if_it_cannot_be_read(
+            text in r"([a-z {}|]|\{username\||\{foo|\{\{keyword\}\}){0,30}",
+        ) {
+            prop_assert_eq!(Template::faults(&text).is_empty(), Template::parse(&text).is_ok());
+        }
     }
 
     #[test]

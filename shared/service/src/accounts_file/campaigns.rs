@@ -219,7 +219,10 @@ fn check_texts(
                 }
                 templates.push(template);
             }
-            Err(error) => mistakes.add(span, error),
+            Err(_) => {
+                let faults = Template::faults(text);
+                faults.into_iter().for_each(|fault| mistakes.add(span.clone(), fault));
+            }
         }
     }
     templates
