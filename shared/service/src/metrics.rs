@@ -21,7 +21,7 @@ use crate::port::StoreError;
 /// Something that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// Deliveries with a right signature.
+    /// Deliveries with a right signature and at least one event.
     Deliveries,
     /// Comments in deliveries with a right signature.
     Accepted,
@@ -380,6 +380,12 @@ impl Meter {
         if !error.is_retryable() {
             self.count(Metric::CorruptItems, 1);
         }
+    }
+
+    /// Whether something is recorded, and all of it is of this metric.
+    pub fn has_only(&self, metric: Metric) -> bool {
+        let recorded = self.recorded();
+        !recorded.is_empty() && recorded.keys().all(|&(of, _)| of == metric)
     }
 
     /// What was recorded since it was last taken.
