@@ -64,12 +64,15 @@ fn told(code: &str, deletion: Option<Deletion>, now: Timestamp) -> String {
         ),
         Some(Deletion { done_at: Some(_), .. }) => format!(
             "Deletion {code} is done. The account's token, settings and campaigns are deleted, and \
-             what waited to be sent is cancelled. These remain, without texts and names: the ids of its messages and of their recipients for ten days; a keyed hash of \
-             each comment whose author was to be forgotten, for ten days; the counters of its \
-             limits for 32 days; the journal of its operation for ninety days; ids in messages on \
-             queues for up to fourteen days, and in logs for as long as this deployment keeps \
-             them; that this deletion was asked for, for a year. Backups hold what was deleted for \
-             35 days, and copies that the operator has made for as long as the operator keeps them."
+             what waited to be sent is cancelled. These remain, without texts and names: of each \
+             person to be answered once, the ids of person, comment and message and what became of \
+             it, for as long as the campaign was to remember it, as a rule for 90 days and at most \
+             for 400 days; the same of its other messages for 10 days; a keyed hash of each comment \
+             whose author was to be forgotten, for 10 days; the counters of its limits for 32 days; \
+             the journal of its operation for 90 days; ids in messages on queues for up to 14 days, \
+             and in logs for as long as this deployment keeps them; that this deletion was asked \
+             for, for 365 days. Backups hold what was deleted for 35 days, and copies that the \
+             operator has made for as long as the operator keeps them."
         ),
         Some(Deletion { kept_until: Some(until), .. }) if until <= now => format!(
             "Deletion {code} is over: no account was found to have the id that the request names, \
