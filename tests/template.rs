@@ -277,11 +277,28 @@ fn each_function_is_deployed_by_an_alias_that_its_failures_roll_back() {
             { "Name": "Resource", "Value": { "Fn::Sub": format!("${{{function}}}:live") } },
         ]);
         assert_eq!(errors["Metric"]["Dimensions"], dimensions);
-        let own = metrics[1]["MetricStat"]["Metric"]["MetricName"].to_string();
-        assert!(own.contains(answered), "{function}: {own}");
+        let own = &metrics[1]["MetricStat"]["Metric"];
+        assert!(own["MetricName"].to_string().contains(answered), "{function}: {own}");
+        // Failures of another function do not move this one back.
+        if answered == "FailedRecords" {
+            let of = json!({ "Name": "Function", "Value": function.replace("Function", "") });
+            assert_eq!(own["Dimensions"][1], of);
+        }
     }
     // It runs every fifteen minutes: one failure in such a span is all there may be.
     assert_eq!(resource(&template, "UpkeepRollbackAlarm")["Threshold"], 0);
+}
+
+/// A budget that has nobody to write to is never told of.
+#[test]
+fn a_budget_without_an_address_is_refused() {
+    let template = template();
+    let rule = &template["Rules"]["BudgetHasAddress"];
+    let is = |parameter: &str, value: &str| json!({ "Fn::Equals": [{ "Ref": parameter }, value] });
+    let is_not = |parameter: &str, value: &str| json!({ "Fn::Not": [is(parameter, value)] });
+    assert_eq!(rule["RuleCondition"], is_not("MonthlyBudgetUsd", "0"));
+    assert_eq!(rule["Assertions"][0]["Assert"], is_not("AlarmEmail", ""));
+    assert_eq!(template["Parameters"]["MonthlyBudgetUsd"]["Default"], 0);
 }
 
 /// Every text in a part of the template.

@@ -94,7 +94,7 @@ pub enum Metric {
     EndingTokens,
     /// Visits of upkeep to an account that failed.
     FailedVisits,
-    /// Records that sender or release handed back to their queue.
+    /// Records that were handed back to their queue, by function.
     FailedRecords,
     /// Times that the secret of the Meta app could not be read.
     SecretFailures,
@@ -240,7 +240,7 @@ impl Metric {
             Self::Resubscribed => D::count("Resubscribed"),
             Self::EndingTokens => D::count("EndingTokens"),
             Self::FailedVisits => D::count("FailedVisits"),
-            Self::FailedRecords => D::count("FailedRecords"),
+            Self::FailedRecords => D::count("FailedRecords").by("Function"),
             Self::SecretFailures => D::count("SecretFailures"),
             Self::ClockDistrusted => D::count("ClockDistrusted"),
             Self::CorruptItems => D::count("CorruptItems"),
@@ -280,6 +280,13 @@ impl Meter {
     /// Adds one to a counter under this label.
     pub fn count_by(&self, metric: Metric, label: impl Into<Label>) {
         self.record(metric, Some(label.into()), 1);
+    }
+
+    /// Adds `n` to a counter under this label. Nothing is written for 0.
+    pub fn count_several_by(&self, metric: Metric, label: impl Into<Label>, n: usize) {
+        if n > 0 {
+            self.record(metric, Some(label.into()), n as u64);
+        }
     }
 
     /// Records a value.
