@@ -333,6 +333,9 @@ fn arns_and_hosts_are_those_of_the_partition() {
         let pattern = parameter["AllowedPattern"].as_str().unwrap();
         assert!(pattern.starts_with("^$|^arn:aws[a-z-]*:"), "{name} takes those of one partition");
     }
+    // Without the six characters at its end the role is granted a secret that is not there.
+    let secret = parameters["SecretArn"]["AllowedPattern"].as_str().unwrap();
+    assert!(secret.ends_with("-[A-Za-z0-9]{6}$"), "{secret}");
     let partitions: Vec<&String> =
         template["Mappings"]["Hosts"].as_object().unwrap().keys().collect();
     assert_eq!(partitions, ["aws", "aws-cn", "aws-us-gov"]);
