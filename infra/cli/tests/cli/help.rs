@@ -152,7 +152,10 @@ fn wrong_command_lines_end_with_2_and_say_what_is_expected() {
             ],
             "--warm-up-day: profile `meta` has no warm-up",
         ),
-        (vec!["forecast", "--comments", "5", "--span", "1m", "--warm-up-day", "-3"], "from 1 to 1000"),
+        (
+            vec!["forecast", "--comments", "5", "--span", "1m", "--warm-up-day", "-3"],
+            "from 1 to 1000",
+        ),
         (vec!["campaign", "match", "x", "--media", "abc"], "a media id is the number"),
         (vec!["campaign", "pause", id, " "], "a campaign's id is not empty"),
         (vec!["contact", "forget", id, "ana"], "a person's id is the number"),
