@@ -17,6 +17,8 @@ use spillway_graph::{Fault, FaultKind};
 use spillway_local::report::Report;
 use spillway_local::story::{Story, StoryOptions};
 use spillway_meta::signature::sign;
+use spillway_meta::signed_request;
+use spillway_meta::webhook::PROBE;
 use spillway_service::ingest::EntryKeys;
 use spillway_service::metrics::{Kind, Metric};
 use spillway_sqs::Operation;
@@ -26,6 +28,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::harness::{CREATOR, OTHER, Said, World, all_said, body, careful, log_to, quotas, said};
 use crate::upkeep::{end_of_a_token, hour_of_refused_webhooks, webhooks_that_stop};
+use spillway_webhook::DELETION_PATH;
 
 /// What a DM on the straight path may cost in CloudWatch Logs, in bytes, metrics included.
 const BYTES_PER_DM_MAX: usize = 1024;
@@ -53,13 +56,16 @@ impl Write for Written {
 /// The functions log as in Lambda, at `level`, until the guard is dropped. What stands in for AWS
 /// and Meta is no part of it.
 fn log_at(level: LevelFilter) -> DefaultGuard {
+    log_to(telemetry::subscriber(levels(level), || Written))
+}
+
+fn levels(level: LevelFilter) -> Targets {
     let stand_ins = ["spillway_local", "spillway_sqs", "spillway_graph", "dynoxide"]
         .map(|target| (target, LevelFilter::OFF));
     let ours = ["service", "cloud", "meta", "webhook", "sender", "release", "upkeep"]
         .map(|name| (format!("spillway_{name}"), level));
     let levels = Targets::new().with_default(LevelFilter::INFO);
-    let levels = levels.with_targets(stand_ins).with_targets(ours);
-    log_to(telemetry::subscriber(levels, || Written))
+    levels.with_targets(stand_ins).with_targets(ours)
 }
 
 fn observed(wiring: Wiring) -> Wiring {
@@ -159,11 +165,63 @@ async fn nothing_is_written_where_nothing_happened() {
     assert!(!lines().is_empty());
     world.stack.tick().await;
     assert_eq!(lines(), [Value::Null; 0]);
-    // That something came, and was signed, is told of an empty delivery.
-    assert_eq!(world.post(&body(world.now().as_secs(), &[])).await, 200);
-    let lines = lines();
-    let written = Metrics::read(&lines);
-    assert_eq!((lines.len(), written.0.len(), written.sum(Metric::Deliveries)), (1, 1, 1));
+    // `spillway doctor` probes the webhook with a delivery that tells of nothing.
+    assert_eq!(world.post(PROBE.as_bytes()).await, 200);
+    let forged = sign(&SecretString::from("another"), PROBE.as_bytes());
+    assert_eq!(world.post_raw(PROBE.as_bytes(), Some(&forged)).await, 401);
+    let metrics: Vec<Value> = lines().into_iter().filter(is_metrics).collect();
+    assert_eq!(metrics, [Value::Null; 0]);
+}
+
+/// Anybody can make requests that no secret has signed, and each line is paid for.
+#[tokio::test]
+async fn forged_requests_write_a_few_lines_a_minute() {
+    const FORGED: u64 = 100;
+    let world = World::wrapped(careful(), observed).await;
+    let written = telemetry::limited(levels(LevelFilter::INFO), || Written, world.clock.clone());
+    let _logs = log_to(written);
+    lines();
+    let unsigned = body(world.now().as_secs(), &[canary(90)]);
+    let forged = sign(&SecretString::from("another"), &unsigned);
+    let request = signed_request::sign(&"another".into(), CREATOR, world.now());
+    let forge = async || {
+        assert_eq!(world.post_raw(&unsigned, Some(&forged)).await, 401);
+        assert_eq!(world.post_raw(&unsigned, None).await, 401);
+        assert_eq!(world.ask_as_meta(DELETION_PATH, &request).await.0, 401);
+    };
+    for _ in 0..FORGED {
+        forge().await;
+    }
+    let mut all = lines();
+    // A warning for each of the two paths, and the metrics.
+    assert_eq!(all.len(), 2 + 1, "{all:#?}");
+    world.clock.step(MINUTE);
+    forge().await;
+    all.extend(lines());
+    assert_eq!(Metrics::read(&all).sum(Metric::SignatureFailures), 3 * FORGED + 1);
+    // The same again, how many warnings were left out, a second label's metrics, and that the secret
+    // was read again.
+    assert_eq!(all.len(), 2 * (2 + 1) + 2 + 1 + 1, "{all:#?}");
+    // What is counted is not lost to what comes next.
+    assert_eq!(world.say(&[said(1)]).await, 200);
+    all.extend(lines());
+    assert_eq!(Metrics::read(&all).sum(Metric::SignatureFailures), 3 * (FORGED + 1));
+}
+
+/// Somebody may have an app with many accounts that are connected elsewhere.
+#[tokio::test]
+async fn accounts_that_are_not_connected_are_one_line_of_the_log() {
+    let _logs = log_at(LevelFilter::INFO);
+    let world = World::wrapped(careful(), observed).await;
+    lines();
+    let of = |n: u32| said(n).on(format!("1784149999999{n:04}").leak());
+    let all: Vec<Said> = (1..=30).map(of).collect();
+    assert_eq!(world.post(&body(world.now().as_secs(), &all)).await, 200);
+    let written = lines();
+    let warnings: Vec<_> = written.iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert_eq!((&warnings[0]["accounts"], &warnings[0]["comments"]), (&30.into(), &30.into()));
+    assert_eq!(Metrics::read(&written).sum(Metric::UnknownAccounts), 30);
 }
 
 /// In the stores' words and in the metrics'.

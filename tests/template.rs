@@ -277,11 +277,28 @@ fn each_function_is_deployed_by_an_alias_that_its_failures_roll_back() {
             { "Name": "Resource", "Value": { "Fn::Sub": format!("${{{function}}}:live") } },
         ]);
         assert_eq!(errors["Metric"]["Dimensions"], dimensions);
-        let own = metrics[1]["MetricStat"]["Metric"]["MetricName"].to_string();
-        assert!(own.contains(answered), "{function}: {own}");
+        let own = &metrics[1]["MetricStat"]["Metric"];
+        assert!(own["MetricName"].to_string().contains(answered), "{function}: {own}");
+        // Failures of another function do not move this one back.
+        if answered == "FailedRecords" {
+            let of = json!({ "Name": "Function", "Value": function.replace("Function", "") });
+            assert_eq!(own["Dimensions"][1], of);
+        }
     }
     // It runs every fifteen minutes: one failure in such a span is all there may be.
     assert_eq!(resource(&template, "UpkeepRollbackAlarm")["Threshold"], 0);
+}
+
+/// A budget that has nobody to write to is never told of.
+#[test]
+fn a_budget_without_an_address_is_refused() {
+    let template = template();
+    let rule = &template["Rules"]["BudgetHasAddress"];
+    let is = |parameter: &str, value: &str| json!({ "Fn::Equals": [{ "Ref": parameter }, value] });
+    let is_not = |parameter: &str, value: &str| json!({ "Fn::Not": [is(parameter, value)] });
+    assert_eq!(rule["RuleCondition"], is_not("MonthlyBudgetUsd", "0"));
+    assert_eq!(rule["Assertions"][0]["Assert"], is_not("AlarmEmail", ""));
+    assert_eq!(template["Parameters"]["MonthlyBudgetUsd"]["Default"], 0);
 }
 
 /// Every text in a part of the template.
@@ -316,6 +333,9 @@ fn arns_and_hosts_are_those_of_the_partition() {
         let pattern = parameter["AllowedPattern"].as_str().unwrap();
         assert!(pattern.starts_with("^$|^arn:aws[a-z-]*:"), "{name} takes those of one partition");
     }
+    // Without the six characters at its end the role is granted a secret that is not there.
+    let secret = parameters["SecretArn"]["AllowedPattern"].as_str().unwrap();
+    assert!(secret.ends_with("-[A-Za-z0-9]{6}$"), "{secret}");
     let partitions: Vec<&String> =
         template["Mappings"]["Hosts"].as_object().unwrap().keys().collect();
     assert_eq!(partitions, ["aws", "aws-cn", "aws-us-gov"]);
@@ -531,7 +551,7 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
     // Those that move an alias back act on the deployment alone; errors tell somebody by another.
     let (rollbacks, alarms): (Vec<_>, Vec<_>) =
         alarms(&template).into_iter().partition(|(name, _)| name.ends_with("RollbackAlarm"));
-    assert_eq!((rollbacks.len(), alarms.len()), (4, 22));
+    assert_eq!((rollbacks.len(), alarms.len()), (4, 23));
     for (name, alarm) in alarms {
         assert_eq!(alarm["AlarmActions"], topic, "{name}");
         let text = alarm["AlarmDescription"].as_str().unwrap();

@@ -14,6 +14,7 @@ use spillway_core::campaign::NextPost;
 use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, RemovedBy};
+use spillway_core::once::ONCE_FOR_MAX;
 use spillway_core::profile::Profile;
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{ALL_FIELDS, BACKFILL_MAX, TokenLife, WEBHOOK_FIELDS};
@@ -389,7 +390,7 @@ impl World {
 
 impl World {
     /// Meta's form with a signed request, to a path of the function URL: status and body.
-    async fn ask_as_meta(&self, path: &str, request: &str) -> (u16, String) {
+    pub(crate) async fn ask_as_meta(&self, path: &str, request: &str) -> (u16, String) {
         let url = self.driver.webhook_url.replace(WEBHOOK_PATH, path);
         let form = format!("signed_request={request}");
         let sent = self.driver.http.post(url).body(form).send().await.unwrap();
@@ -442,6 +443,22 @@ async fn an_owner_who_wants_it_has_everything_deleted_and_can_ask_how_that_goes(
     assert!(world.outside.accounts.load(&AccountId::new(CREATOR)).await.unwrap().is_none());
     let report = world.over(399).await;
     assert!(report.cancelled > 300, "{report:?}");
+    for (left, says) in [
+        (format!("{CREATOR}/"), "as a rule for "),
+        (format!("pace#{CREATOR}"), "counters of its limits for "),
+        (format!("journal#{CREATOR}"), "journal of its operation for "),
+        (format!("deletion#{code}"), "was asked for, for "),
+    ] {
+        let days = days_after(&text, says);
+        let lives = world.lives_of(&left).await;
+        let longest = lives.iter().max().unwrap_or_else(|| panic!("nothing of {left} is left"));
+        let said = days * DAY;
+        assert!(*longest <= said && *longest + 3 * HOUR > said, "{left}: {longest:?} of {said:?}");
+    }
+    assert_eq!(days_after(&text, "at most for ") * DAY, ONCE_FOR_MAX);
+    // That is all that names the account in either table.
+    let sends = world.all_of(&world.stack.config.sends_table).await;
+    assert!(sends.iter().all(|item| item["id"].as_s().unwrap().starts_with(CREATOR)), "{sends:?}");
     let removed = Event::Removed { by: RemovedBy::Owner };
     assert_eq!(world.told_of().await, [removed]);
     assert_eq!(
@@ -574,12 +591,37 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     world.each_got_one_dm(&asked).await;
 }
 
+/// The number of days that a text names after these words.
+fn days_after(text: &str, words: &str) -> u32 {
+    let (_, rest) = text.split_once(words).unwrap_or_else(|| panic!("no {words}in {text}"));
+    rest.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{rest}"))
+}
+
 impl World {
+    /// All items of a table.
+    async fn all_of(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let scan = self.stack.dynamo.scan().table_name(table);
+        let pages = scan.into_paginator().items().send();
+        pages.collect::<Result<Vec<_>, _>>().await.unwrap()
+    }
+
+    /// How long the items of both tables will stay whose keys begin with this.
+    async fn lives_of(&self, key: &str) -> Vec<Duration> {
+        let config = &self.stack.config;
+        let mut all = self.all_of(&config.sends_table).await;
+        all.extend(self.all_of(&config.state_table).await);
+        let named = all.iter().filter(|item| {
+            let id = item.get("id").or_else(|| item.get("pk")).unwrap().as_s().unwrap();
+            id.starts_with(key)
+        });
+        let expires_at = named.map(|item| item["expires_at"].as_n().unwrap().parse().unwrap());
+        expires_at.map(|at| Timestamp::from_secs(at).since(self.now())).collect()
+    }
+
     /// The items of the state table that name an account.
     async fn all_with(&self, account: &str) -> Vec<HashMap<String, AttributeValue>> {
-        let scan = self.stack.dynamo.scan().table_name(&self.stack.config.state_table);
-        let items = scan.send().await.unwrap().items.unwrap_or_default();
-        items.into_iter().filter(|item| format!("{item:?}").contains(account)).collect()
+        let items = self.all_of(&self.stack.config.state_table).await.into_iter();
+        items.filter(|item| format!("{item:?}").contains(account)).collect()
     }
 
     /// The partitions of the state table that an account is named in.

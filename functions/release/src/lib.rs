@@ -107,7 +107,7 @@ impl Releaser {
             }
         }
         let failed = response.batch_item_failures.len();
-        self.metrics.meter.count(Metric::FailedRecords, failed);
+        self.metrics.meter.count_several_by(Metric::FailedRecords, "Release", failed);
         Ok(Answer::Batch(response))
     }
 

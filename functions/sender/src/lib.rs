@@ -64,7 +64,7 @@ impl Sender {
                 join_all(unreadable.iter().map(|(id, record)| self.dead_letter(id, record))).await;
             let mut again = self.deliver.deliver(jobs, deadline).await;
             again.extend(buried.into_iter().flatten());
-            self.metrics.meter.count(Metric::FailedRecords, again.len());
+            self.metrics.meter.count_several_by(Metric::FailedRecords, "Sender", again.len());
             self.metrics.flush();
             let mut response = SqsBatchResponse::default();
             response.batch_item_failures = again

@@ -54,6 +54,21 @@ fn request(signed: &SignedRequest) -> OwnerRequest<'_> {
     OwnerRequest { user, issued_at: *issued_at, code }
 }
 
+/// A header in which a CDN in front says under which host it was asked. Only who has a request that
+/// is signed is answered with it.
+const FORWARDED_HOST: &str = "x-forwarded-host";
+
+/// The host that was asked: that of the CDN in front, else of the HTTP API or the function URL.
+fn public_host(request: &Request) -> &str {
+    let named = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_host = |host: &&str| {
+        let is_of_host = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
+        !host.is_empty() && host.chars().all(is_of_host)
+    };
+    let forwarded = named(FORWARDED_HOST).filter(is_host);
+    forwarded.or(request.uri().host()).or(named(header::HOST.as_str())).unwrap_or_default()
+}
+
 /// What the page of a deletion says.
 fn told(code: &str, deletion: Option<Deletion>, now: Timestamp) -> String {
     match deletion {
@@ -64,12 +79,15 @@ fn told(code: &str, deletion: Option<Deletion>, now: Timestamp) -> String {
         ),
         Some(Deletion { done_at: Some(_), .. }) => format!(
             "Deletion {code} is done. The account's token, settings and campaigns are deleted, and \
-             what waited to be sent is cancelled. These remain, without texts and names: the ids of its messages and of their recipients for ten days; a keyed hash of \
-             each comment whose author was to be forgotten, for ten days; the counters of its \
-             limits for 32 days; the journal of its operation for ninety days; ids in messages on \
-             queues for up to fourteen days, and in logs for as long as this deployment keeps \
-             them; that this deletion was asked for, for a year. Backups hold what was deleted for \
-             35 days, and copies that the operator has made for as long as the operator keeps them."
+             what waited to be sent is cancelled. These remain, without texts and names: of each \
+             person to be answered once, the ids of person, comment and message and what became of \
+             it, for as long as the campaign was to remember it, as a rule for 90 days and at most \
+             for 400 days; the same of its other messages for 10 days; a keyed hash of each comment \
+             whose author was to be forgotten, for 10 days; the counters of its limits for 32 days; \
+             the journal of its operation for 90 days; ids in messages on queues for up to 14 days, \
+             and in logs for as long as this deployment keeps them; that this deletion was asked \
+             for, for 365 days. Backups hold what was deleted for 35 days, and copies that the \
+             operator has made for as long as the operator keeps them."
         ),
         Some(Deletion { kept_until: Some(until), .. }) if until <= now => format!(
             "Deletion {code} is over: no account was found to have the id that the request names, \
@@ -98,9 +116,7 @@ impl Webhook {
         if let Err(error) = self.owners.delete(&request(&signed)).await {
             return self.not_noted(&error);
         }
-        let host = from.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = from.uri().host().or(host).unwrap_or_default();
-        let url = format!("https://{host}{DELETION_PATH}?code={}", signed.code);
+        let url = format!("https://{}{DELETION_PATH}?code={}", public_host(from), signed.code);
         let answer = serde_json::json!({ "url": url, "confirmation_code": signed.code });
         Answer::json(StatusCode::OK, &answer)
     }
@@ -179,5 +195,29 @@ impl Webhook {
         error!(%error, "a request about an account's owner is not written down");
         self.metrics.meter.store_failed(error);
         Answer::text(StatusCode::INTERNAL_SERVER_ERROR, "not written down; send it again")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(headers: &[(&str, &str)]) -> Request {
+        let mut request = Request::new(Body::Empty);
+        *request.uri_mut() = "https://secret0123.lambda-url.example/deletion".parse().unwrap();
+        for (name, value) in headers {
+            let name = header::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        request
+    }
+
+    /// The function's own URL goes round what filters requests before it.
+    #[test]
+    fn behind_a_cdn_the_functions_own_host_is_not_told() {
+        let host = |headers: &[(&str, &str)]| public_host(&asked(headers)).to_owned();
+        assert_eq!(host(&[]), "secret0123.lambda-url.example");
+        assert_eq!(host(&[("x-forwarded-host", "hooks.example.com")]), "hooks.example.com");
+        assert_eq!(host(&[("x-forwarded-host", "a/b")]), "secret0123.lambda-url.example");
     }
 }

@@ -56,7 +56,7 @@ const OF_AWS: [&str; 8] = [
 ];
 
 /// The stack's output that each name stands for.
-const OUTPUTS: [(&str, &str); 9] = [
+const OUTPUTS: [(&str, &str); 10] = [
     ("SPILLWAY_SENDS_TABLE", "SendsTable"),
     ("SPILLWAY_STATE_TABLE", "StateTable"),
     ("SPILLWAY_SEND_QUEUE_URL", "SendQueueUrl"),
@@ -66,7 +66,11 @@ const OUTPUTS: [(&str, &str); 9] = [
     ("SPILLWAY_KMS_KEY", "KeyArn"),
     ("SPILLWAY_STACK", "StackName"),
     ("SPILLWAY_WEBHOOK_URL", "WebhookUrl"),
+    (SCHEDULE_DEAD_LETTERS, "ScheduleDeadLetterQueueUrl"),
 ];
+
+/// Where the schedules' dead letters are. Local stacks and deployments of before do not say.
+const SCHEDULE_DEAD_LETTERS: &str = "SPILLWAY_SCHEDULE_DEAD_LETTER_QUEUE_URL";
 
 /// The names and values of a deployment file, or of the environment.
 #[derive(Clone)]
@@ -83,13 +87,27 @@ impl fmt::Debug for Names {
 }
 
 impl Names {
-    fn of_environment() -> Self {
-        let ours = |name: &String| name.starts_with("SPILLWAY_");
-        let values = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| ours(name))
-            .collect();
-        Self { values, from: "the environment".into() }
+    fn of_environment() -> Result<Self> {
+        let all = std::env::vars_os();
+        Self::of_variables(all.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }))
+    }
+
+    /// Takes our own names. Where the AWS clients find AWS, they read by themselves.
+    fn of_variables(all: impl Iterator<Item = (String, String)>) -> Result<Self> {
+        let mut values = BTreeMap::new();
+        for (name, value) in all {
+            ensure!(
+                !is_address(&name) || is_safe(&value),
+                "`{name}` of the environment must be an https:// address, or an http:// one of this \
+                 machine"
+            );
+            if name.starts_with("SPILLWAY_") {
+                values.insert(name, value);
+            }
+        }
+        Ok(Self { values, from: "the environment".into() })
     }
 
     fn of_file(path: &Path) -> Result<Self> {
@@ -104,6 +122,17 @@ impl Names {
     fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
+}
+
+/// Whether a variable says where something is that gets or gives secrets.
+fn is_address(name: &str) -> bool {
+    name.starts_with("AWS_ENDPOINT_URL")
+        || ["SPILLWAY_GRAPH_URL", "SPILLWAY_WEBHOOK_URL"].contains(&name)
+}
+
+/// Whether secrets may go to this address.
+fn is_safe(address: &str) -> bool {
+    Url::parse(address).is_ok_and(|url| is_private(&url))
 }
 
 /// Reads `NAME="value"` lines, which are TOML as well as shell. Errors name lines and known names
@@ -125,10 +154,8 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>> {
             "line {line}: this name is not known. These are: {}",
             known.join(", ")
         );
-        let is_address = name.starts_with("AWS_ENDPOINT_URL_")
-            || ["SPILLWAY_GRAPH_URL", "SPILLWAY_WEBHOOK_URL"].contains(&name.as_str());
         ensure!(
-            !is_address || Url::parse(value.as_ref()).is_ok_and(|url| is_private(&url)),
+            !is_address(name) || is_safe(value.as_ref()),
             "line {line}: `{name}` must be an https:// address, or an http:// one of this machine"
         );
     }
@@ -145,6 +172,8 @@ pub(crate) struct Deployment {
     pub(crate) dynamo: aws_sdk_dynamodb::Client,
     /// The dead-letter queue.
     pub(crate) dead_letters: DeadLetters,
+    /// The schedules' dead-letter queue, if that was said.
+    pub(crate) schedule_dead_letters: Option<DeadLetters>,
     /// Where its parts are.
     pub(crate) config: Config,
     /// Where Meta delivers to, if that was said.
@@ -171,7 +200,7 @@ impl Where {
     pub(crate) async fn open(&self) -> Result<Deployment> {
         let names = match &self.deployment {
             Some(path) => Names::of_file(path)?,
-            None => Names::of_environment(),
+            None => Names::of_environment()?,
         };
         let config = names.config()?;
         let aws = names.aws().await?;
@@ -245,11 +274,13 @@ impl Deployment {
         secrets: aws_sdk_secretsmanager::Client,
     ) -> Self {
         let admin = wiring.admin();
-        let dead_letters = DeadLetters {
-            client: sqs,
-            url: config.dead_letter_queue_url.clone(),
+        let letters_of = |url: &str| DeadLetters {
+            client: sqs.clone(),
+            url: url.to_owned(),
             send_url: config.send_queue_url.clone(),
         };
+        let dead_letters = letters_of(&config.dead_letter_queue_url);
+        let schedule_dead_letters = names.get(SCHEDULE_DEAD_LETTERS).map(letters_of);
         let secrets = SecretsManager { client: secrets, id: config.secret_id.clone() };
         let webhook_url = names.get("SPILLWAY_WEBHOOK_URL").map(str::to_owned);
         let services = match names.get("AWS_ENDPOINT_URL_DYNAMODB") {
@@ -257,7 +288,18 @@ impl Deployment {
             None => Services::Aws,
         };
         let clock = wiring.clock.clone();
-        Self { wiring, admin, dynamo, dead_letters, config, webhook_url, services, secrets, clock }
+        Self {
+            wiring,
+            admin,
+            dynamo,
+            dead_letters,
+            schedule_dead_letters,
+            config,
+            webhook_url,
+            services,
+            secrets,
+            clock,
+        }
     }
 }
 
@@ -367,8 +409,9 @@ fn from_outputs(text: &str, options: &Options) -> Result<BTreeMap<String, String
                 );
                 names.insert(name.to_owned(), value.to_owned());
             }
-            // With an address of one's own in front of the webhook there is none.
-            None if output == "WebhookUrl" => {}
+            // With an address of one's own in front of the webhook there is none; the template of
+            // before has none for the schedules' dead letters.
+            None if ["WebhookUrl", "ScheduleDeadLetterQueueUrl"].contains(&output) => {}
             None => missing.push(output),
         }
     }
@@ -459,13 +502,18 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_spoken_to_without_tls() {
-        let takes = |name: &str, url: &str| parse(&format!("{name}=\"{url}\"\n")).is_ok();
+        let takes = |name: &str, url: &str| {
+            let of_file = parse(&format!("{name}=\"{url}\"\n")).is_ok();
+            let of_environment = Names::of_variables([(name.into(), url.into())].into_iter());
+            assert_eq!(of_file, of_environment.is_ok(), "{name} {url}");
+            of_file
+        };
         let endpoints = OF_AWS.into_iter().filter(|name| name.contains("ENDPOINT"));
         for name in endpoints.chain(["SPILLWAY_GRAPH_URL", "SPILLWAY_WEBHOOK_URL"]) {
             for host in ["127.0.0.1:8000", "[::1]:1", "localhost:1"] {
                 assert!(takes(name, &format!("http://{host}/")), "{name} {host}");
             }
-            for host in ["a.example", "10.0.0.1", "localhost.a.example", "127.0.0.1.a.example"] {
+            for host in ["a.example", "192.0.2.2", "localhost.a.example", "127.0.0.1.a.example"] {
                 assert!(takes(name, &format!("https://{host}/")), "{name} {host}");
                 assert!(!takes(name, &format!("http://{host}/")), "{name} {host}");
             }

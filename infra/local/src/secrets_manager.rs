@@ -8,7 +8,10 @@ use spillway_cloud::secrets::Secrets;
 use crate::aws_json::{Refusal, Service, parse};
 
 /// What stands for the secret's ARN.
-pub const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:local";
+pub const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:local-AbCdEf";
+
+/// The same without the characters that Secrets Manager adds, which finds the secret too.
+const PARTIAL: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:local";
 
 /// The service.
 pub struct SecretsManager(pub Secrets);
@@ -24,7 +27,7 @@ impl Service for SecretsManager {
         match target {
             "secretsmanager.GetSecretValue" => {
                 let request: Request = parse(body)?;
-                if request.secret_id != SECRET {
+                if ![SECRET, PARTIAL].contains(&request.secret_id.as_str()) {
                     let message = "Secrets Manager can't find the specified secret.";
                     return Err(Refusal::new("ResourceNotFoundException", message));
                 }

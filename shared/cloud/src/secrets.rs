@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use spillway_core::time::Timestamp;
@@ -124,15 +125,27 @@ pub struct SecretsManager {
     pub id: String,
 }
 
+impl SecretsManager {
+    /// The secrets, and the whole ARN of the secret. Secrets Manager finds it by a part as well.
+    ///
+    /// # Errors
+    /// As [`SecretSource::read`].
+    pub fn read_with_arn(&self) -> BoxFuture<'_, Result<(Secrets, Option<String>), SecretsError>> {
+        Box::pin(async move {
+            let unavailable = |source| SecretsError::Unavailable { id: self.id.clone(), source };
+            let answer = self.client.get_secret_value().secret_id(&self.id).send().await;
+            let answer = answer.map_err(|error| unavailable(failure(error)))?;
+            let text = answer.secret_string;
+            let text = text.ok_or_else(|| unavailable(Failure::other("it holds no text")))?;
+            Ok((Secrets::parse(&SecretString::from(text))?, answer.arn))
+        })
+    }
+}
+
 #[async_trait]
 impl SecretSource for SecretsManager {
     async fn read(&self) -> Result<Secrets, SecretsError> {
-        let unavailable = |source| SecretsError::Unavailable { id: self.id.clone(), source };
-        let answer = self.client.get_secret_value().secret_id(&self.id).send().await;
-        let answer = answer.map_err(|error| unavailable(failure(error)))?;
-        let text =
-            answer.secret_string.ok_or_else(|| unavailable(Failure::other("it holds no text")))?;
-        Secrets::parse(&SecretString::from(text))
+        self.read_with_arn().await.map(|(secrets, _)| secrets)
     }
 }
 

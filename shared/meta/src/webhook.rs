@@ -14,3 +14,7 @@ pub use event::{
     CommentEvent, CommentKind, Commenter, Delivery, Echo, Event, PayloadError, SkipReason, Skipped,
 };
 pub use parse::parse;
+
+/// A delivery without an event, which Meta never makes. `spillway doctor` asks with it whether the
+/// webhook takes what is signed and refuses what is not: it leaves nothing behind and is not counted.
+pub const PROBE: &str = r#"{"object":"instagram","entry":[]}"#;

@@ -21,7 +21,7 @@ use crate::port::StoreError;
 /// Something that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// Deliveries with a right signature.
+    /// Deliveries with a right signature and at least one event.
     Deliveries,
     /// Comments in deliveries with a right signature.
     Accepted,
@@ -94,7 +94,7 @@ pub enum Metric {
     EndingTokens,
     /// Visits of upkeep to an account that failed.
     FailedVisits,
-    /// Records that sender or release handed back to their queue.
+    /// Records that were handed back to their queue, by function.
     FailedRecords,
     /// Times that the secret of the Meta app could not be read.
     SecretFailures,
@@ -240,7 +240,7 @@ impl Metric {
             Self::Resubscribed => D::count("Resubscribed"),
             Self::EndingTokens => D::count("EndingTokens"),
             Self::FailedVisits => D::count("FailedVisits"),
-            Self::FailedRecords => D::count("FailedRecords"),
+            Self::FailedRecords => D::count("FailedRecords").by("Function"),
             Self::SecretFailures => D::count("SecretFailures"),
             Self::ClockDistrusted => D::count("ClockDistrusted"),
             Self::CorruptItems => D::count("CorruptItems"),
@@ -280,6 +280,13 @@ impl Meter {
     /// Adds one to a counter under this label.
     pub fn count_by(&self, metric: Metric, label: impl Into<Label>) {
         self.record(metric, Some(label.into()), 1);
+    }
+
+    /// Adds `n` to a counter under this label. Nothing is written for 0.
+    pub fn count_several_by(&self, metric: Metric, label: impl Into<Label>, n: usize) {
+        if n > 0 {
+            self.record(metric, Some(label.into()), n as u64);
+        }
     }
 
     /// Records a value.
@@ -380,6 +387,12 @@ impl Meter {
         if !error.is_retryable() {
             self.count(Metric::CorruptItems, 1);
         }
+    }
+
+    /// Whether something is recorded, and all of it is of this metric.
+    pub fn has_only(&self, metric: Metric) -> bool {
+        let recorded = self.recorded();
+        !recorded.is_empty() && recorded.keys().all(|&(of, _)| of == metric)
     }
 
     /// What was recorded since it was last taken.

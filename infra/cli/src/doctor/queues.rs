@@ -13,11 +13,12 @@ use spillway_service::port::{Failure, StoreError};
 use super::finding::Finding;
 use crate::deployment::Deployment;
 use crate::output::span;
-use crate::status::dead_letters::{DO_THIS, said};
+use crate::status::dead_letters::{DO_THIS, DO_THIS_FOR_SCHEDULES, said};
 
 const SEND: &str = "queue of sends";
 const DEAD: &str = "dead-letter queue";
 const RELEASE: &str = "queue of releases";
+const SCHEDULES: &str = "dead-letter queue of the schedules";
 
 /// How long an invocation of each function may take (template.yaml).
 const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
 type Attributes = HashMap<Name, String>;
 
-/// Looks at all three.
+/// Looks at all of them.
 pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
     let config = &deployment.config;
     let (send, dead, letters_found, release) = futures::join!(
@@ -44,6 +45,7 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
         dead_letters::count(&deployment.dead_letters),
         attributes(deployment, &config.release_queue_url),
     );
+    let now = deployment.clock.now();
     let judge =
         |check, found: Result<Attributes, Failure>, judge: &dyn Fn(&Attributes) -> Vec<_>| {
             found.map_or_else(|error| vec![Finding::unseen(check, &error)], |found| judge(&found))
@@ -54,11 +56,19 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
             vec![hidden(SEND, found, SENDER_TIMEOUT), redrive(found, of), kept(SEND, found)]
         }),
         judge(DEAD, dead, &|found| {
-            vec![kept(DEAD, found), letters(&letters_found, deployment.clock.now())]
+            vec![kept(DEAD, found), letters(DEAD, &letters_found, now, DO_THIS)]
         }),
         judge(RELEASE, release, &|found| vec![hidden(RELEASE, found, RELEASE_TIMEOUT)]),
+        of_schedules(deployment, now).await,
     ]
     .concat()
+}
+
+/// What the schedules could not hand over; nothing where nobody says where it is.
+async fn of_schedules(deployment: &Deployment, now: Timestamp) -> Vec<Finding> {
+    let Some(queue) = &deployment.schedule_dead_letters else { return Vec::new() };
+    let found = dead_letters::count(queue).await;
+    vec![letters(SCHEDULES, &found, now, DO_THIS_FOR_SCHEDULES)]
 }
 
 async fn attributes(deployment: &Deployment, url: &str) -> Result<Attributes, Failure> {
@@ -145,11 +155,16 @@ fn redrive(found: &Attributes, dead_letters: &str) -> Finding {
     }
 }
 
-fn letters(found: &Result<DeadLetterCount, StoreError>, now: Timestamp) -> Finding {
+fn letters(
+    check: &'static str,
+    found: &Result<DeadLetterCount, StoreError>,
+    now: Timestamp,
+    do_this: &str,
+) -> Finding {
     match found {
-        Ok(count) if count.messages == 0 => Finding::good(DEAD, "it is empty"),
-        Ok(count) => Finding::warning(DEAD, format!("it holds {}", said(count, now)), DO_THIS),
-        Err(error) => Finding::unread(DEAD, error),
+        Ok(count) if count.messages == 0 => Finding::good(check, "it is empty"),
+        Ok(count) => Finding::warning(check, format!("it holds {}", said(count, now)), do_this),
+        Err(error) => Finding::unread(check, error),
     }
 }
 
@@ -201,13 +216,13 @@ mod tests {
     fn dead_letters_are_told_of() {
         let now = Timestamp::from_secs(1_790_000_000);
         let count = |messages, oldest_at| Ok(DeadLetterCount { messages, oldest_at });
-        assert_eq!(letters(&count(0, None), now).verdict, Good);
-        let some = letters(&count(3, Some(now - Duration::from_secs(7200))), now);
+        assert_eq!(letters(DEAD, &count(0, None), now, DO_THIS).verdict, Good);
+        let some = letters(DEAD, &count(3, Some(now - Duration::from_secs(7200))), now, DO_THIS);
         assert_eq!(
             (some.verdict, &*some.said),
             (Warning, "it holds about 3, the oldest of 2 h 0 min ago")
         );
         let unknown = StoreError::unavailable("count the dead letters", "no answer");
-        assert_eq!(letters(&Err(unknown), now).verdict, Wrong);
+        assert_eq!(letters(DEAD, &Err(unknown), now, DO_THIS).verdict, Wrong);
     }
 }

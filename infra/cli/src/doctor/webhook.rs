@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use reqwest::{Client, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
-use spillway_cloud::secrets::{SecretSource, Secrets, SecretsError, process_number};
+use spillway_cloud::secrets::{Secrets, SecretsError, process_number};
 use spillway_meta::http;
 use spillway_meta::signature::sign;
+use spillway_meta::webhook::PROBE;
 use spillway_service::port::Failure;
 
 use super::finding::Finding;
@@ -19,9 +20,6 @@ const SECRET: &str = "secret";
 const SIGNED: &str = "signed delivery";
 const FORGED: &str = "forged delivery";
 const HANDSHAKE: &str = "handshake";
-
-/// A delivery that tells of nothing: it is checked like every other, and leaves nothing behind.
-const NOTHING: &str = r#"{"object":"instagram","entry":[]}"#;
 
 /// How long the function may take to answer: it may have to start first.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -60,9 +58,27 @@ pub(super) async fn check(deployment: &Deployment) -> Vec<Finding> {
 
 /// The secrets to try the webhook with; none where nobody may see them.
 async fn secrets(deployment: &Deployment) -> (Finding, Secrets) {
-    let read = deployment.secrets.read().await;
+    let (read, arn) = match deployment.secrets.read_with_arn().await {
+        Ok((secrets, arn)) => (Ok(secrets), arn),
+        Err(error) => (Err(error), None),
+    };
+    let finding = match misnamed(&deployment.config.secret_id, arn.as_deref()) {
+        Some(finding) => finding,
+        None => stored(&read),
+    };
     let nothing = Secrets { app_secrets: Vec::new(), verify_tokens: Vec::new() };
-    (stored(&read), read.unwrap_or(nothing))
+    (finding, read.unwrap_or(nothing))
+}
+
+/// Whether the deployment names the secret by a part of its ARN. The functions' role is granted what
+/// the deployment names, to the letter, and may then not read it.
+fn misnamed(named: &str, arn: Option<&str>) -> Option<Finding> {
+    let arn = arn.filter(|arn| named.starts_with("arn:") && *arn != named)?;
+    Some(Finding::wrong(
+        SECRET,
+        format!("{named} is not the secret's whole ARN, so that no function may read it"),
+        format!("deploy with SecretArn={arn}, and write the deployment file anew"),
+    ))
 }
 
 fn stored(read: &Result<Secrets, SecretsError>) -> Finding {
@@ -159,8 +175,8 @@ impl Webhook {
             .http
             .post(self.url.clone())
             .header("content-type", "application/json")
-            .header("x-hub-signature-256", sign(secret, NOTHING.as_bytes()))
-            .body(NOTHING);
+            .header("x-hub-signature-256", sign(secret, PROBE.as_bytes()))
+            .body(PROBE);
         self.answer(post).await
     }
 

@@ -52,6 +52,24 @@ impl DeadLettersView {
     }
 }
 
+/// What is said of the schedules' dead letters; nothing where there are none.
+pub(super) fn text_of_schedules(found: &DeadLettersView, now: Timestamp) -> String {
+    match found {
+        DeadLettersView::Known(count) if count.messages == 0 => String::new(),
+        DeadLettersView::Known(count) => format!(
+            "\ndead letters of the schedules: {}. {DO_THIS_FOR_SCHEDULES}\n",
+            said(count, now)
+        ),
+        DeadLettersView::Unknown { unknown } => {
+            format!("\ndead letters of the schedules: unknown ({unknown})\n")
+        }
+    }
+}
+
+/// What to do with those of the schedules, which name no send.
+pub(crate) const DO_THIS_FOR_SCHEDULES: &str =
+    "each names its error in its attributes: mend that, then purge the queue";
+
 /// What to do with dead letters.
 pub(crate) const DO_THIS: &str =
     "`spillway dlq list` shows them; mend what made them fail, then `spillway dlq redrive`";

@@ -24,7 +24,7 @@ use crate::exit::{Unread, WrongUsage};
 use crate::output::Output;
 use crate::progress::Progress;
 
-use self::dead_letters::DeadLettersView;
+use self::dead_letters::{DeadLettersView, text_of_schedules};
 pub(crate) use self::text::sentence;
 
 /// Whose status, and how often.
@@ -72,14 +72,21 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let overviews = look_once(&deployment, only).await?;
     let now = deployment.clock.now();
     let dead_letters = DeadLettersView::look(&deployment.dead_letters).await;
-    let seen = Seen { status: StatusView::of(&overviews, now), dead_letters };
+    let schedule_dead_letters = match &deployment.schedule_dead_letters {
+        Some(queue) => Some(DeadLettersView::look(queue).await),
+        None => None,
+    };
+    let status = StatusView::of(&overviews, now);
+    let seen = Seen { status, dead_letters, schedule_dead_letters };
     output.print(&seen, || {
         let accounts = match (only, &overviews.read[..]) {
             (Some(_), [overview]) => text::one(overview, now, output),
             (Some(_), []) => String::new(),
             _ => text::all(&overviews.read, now, output),
         };
-        accounts + &seen.dead_letters.text(now)
+        let of_schedules = seen.schedule_dead_letters.as_ref();
+        let of_schedules = of_schedules.map(|found| text_of_schedules(found, now));
+        accounts + &seen.dead_letters.text(now) + &of_schedules.unwrap_or_default()
     })?;
     Ok(Unread::check(overviews.unreadable)?)
 }
@@ -90,6 +97,8 @@ struct Seen {
     #[serde(flatten)]
     status: StatusView,
     dead_letters: DeadLettersView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule_dead_letters: Option<DeadLettersView>,
 }
 
 /// The accounts to look at: all, or `only` that one.

@@ -100,6 +100,40 @@ async fn a_wrong_setting_and_dead_letters_are_found() {
     assert!(status.contains("dead letters: about 1, the oldest of"), "{status}");
 }
 
+/// The queue of what EventBridge Scheduler could not hand over, which holds no sends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_of_the_schedules_are_found() {
+    let stand = Stand::visited().await;
+    let sqs = &stand.served.stack.poller;
+    let made = sqs.create_queue().queue_name("schedules-dead").send().await.unwrap();
+    let url = made.queue_url.unwrap();
+    let moved = [("SPILLWAY_SCHEDULE_DEAD_LETTER_QUEUE_URL", url.as_str())];
+    let none = stand.run_moved(&moved, &["status"]).await.ok().stdout;
+    assert!(!none.contains("dead letters"), "{none}");
+    sqs.send_message().queue_url(&url).message_body(r#"{"upkeep":true}"#).send().await.unwrap();
+    let told = stand.run_moved(&moved, &["doctor", "--json"]).await.json()["findings"].to_string();
+    assert!(
+        told.contains("dead-letter queue of the schedules") && told.contains("about 1"),
+        "{told}"
+    );
+    let status = stand.run_moved(&moved, &["status", "--json"]).await.json();
+    assert_eq!(status["schedule_dead_letters"]["messages"], 1);
+    let status = stand.run_moved(&moved, &["status"]).await.ok().stdout;
+    assert!(status.contains("dead letters of the schedules: about 1, the oldest of"), "{status}");
+}
+
+/// The functions' role is granted the secret by the ARN that the parameter names, to the letter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arn_of_the_secret_that_is_not_whole_is_found() {
+    let stand = Stand::start().await;
+    let (partial, _) = stand.served.stack.config.secret_id.rsplit_once('-').unwrap();
+    let ran = stand.run_moved(&[("SPILLWAY_SECRET_ID", partial)], &["doctor", "--json"]).await;
+    assert_eq!(ran.code, 6, "{}", ran.stdout);
+    let [(check, _, said)] = &complaints(&ran)[..] else { panic!("{}", ran.stdout) };
+    assert_eq!(check, "secret");
+    assert!(said.contains("not the secret's whole ARN"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_is_not_the_deployments_is_found() {
     let (stand, another) = (Stand::start().await, Stand::start().await);

@@ -136,7 +136,12 @@ impl Stand {
             }
         };
         let name = format!("moved-{}.env", MOVES.fetch_add(1, Ordering::Relaxed));
-        let file = file(&name, &text.lines().map(line).collect::<String>());
+        let mut moved_to = text.lines().map(line).collect::<String>();
+        // A name that a local stack does not write.
+        for (name, value) in moved.iter().filter(|(name, _)| !text.contains(&format!("{name}="))) {
+            moved_to += &format!("{name}=\"{value}\"\n");
+        }
+        let file = file(&name, &moved_to);
         self.run_by(&file, arguments, "").await
     }
 

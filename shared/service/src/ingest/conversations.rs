@@ -12,7 +12,7 @@ use spillway_core::id::{AccountId, MediaId, OnceKey, SendId};
 use spillway_core::send::{ANSWER_WINDOW, Address, Content, PendingSend};
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{Ask, ConversationEvent};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::once::Asked;
 use super::{Ingest, Ingested, MessageLane, Source};
@@ -30,14 +30,14 @@ impl Ingest {
     /// `last_begin`. An error is one that a repeat can mend.
     pub(super) async fn take_in_conversations(
         &self,
-        id: AccountId,
+        id: &AccountId,
         events: Vec<ConversationEvent>,
         last_begin: Timestamp,
     ) -> Result<Ingested, StoreError> {
         self.check_time(last_begin)?;
         let count = events.len();
-        let ingested = self.answer_events(&id, events).await;
-        self.or_dropped(&id, ("messages", count), ingested)
+        let ingested = self.answer_events(id, events).await;
+        self.or_dropped(id, ("messages", count), ingested)
     }
 
     async fn answer_events(
@@ -47,7 +47,7 @@ impl Ingest {
     ) -> Result<Ingested, StoreError> {
         let mut counts = Ingested::default();
         let Some(mut account) = self.account_cache.find(id).await? else {
-            warn!(account = %id, messages = events.len(), "messages to an account that is not connected");
+            debug!(account = %id, messages = events.len(), "this account is not connected");
             counts.unknown_account = events.len();
             self.note(&counts);
             return Ok(counts);

@@ -277,23 +277,43 @@ impl Ingest {
             }
             let last_begin = deadline - ACCOUNT_TIME;
             let mut results = stream::iter(by_account)
-                .map(|(account, comments)| self.ingest_in_time(account, comments, last_begin))
+                .map(|(account, comments)| async move {
+                    (account.clone(), self.ingest_in_time(account, comments, last_begin).await)
+                })
                 .buffer_unordered(ACCOUNTS_AT_ONCE);
-            let mut again = None;
-            while let Some(result) = results.next().await {
+            let (mut again, mut unknown) = (None, Vec::new());
+            while let Some((account, result)) = results.next().await {
                 match result {
-                    Ok(counts) => total.add(counts),
+                    Ok(counts) => {
+                        unknown.extend((counts.unknown_account > 0).then_some(account));
+                        total.add(counts);
+                    }
                     Err(error) => again = again.or(Some(error)),
                 }
             }
             let mut results = stream::iter(asking)
-                .map(|(account, events)| self.take_in_conversations(account, events, last_begin))
+                .map(|(account, events)| async move {
+                    let counts = self.take_in_conversations(&account, events, last_begin).await;
+                    (account, counts)
+                })
                 .buffer_unordered(ACCOUNTS_AT_ONCE);
-            while let Some(result) = results.next().await {
+            while let Some((account, result)) = results.next().await {
                 match result {
-                    Ok(counts) => total.add(counts),
+                    Ok(counts) => {
+                        unknown.extend((counts.unknown_account > 0).then_some(account));
+                        total.add(counts);
+                    }
                     Err(error) => again = again.or(Some(error)),
                 }
+            }
+            // One line, however many accounts a delivery names.
+            if let Some(account) = unknown.first() {
+                warn!(
+                    %account,
+                    accounts = unknown.len(),
+                    events = total.unknown_account,
+                    "comments or messages for accounts that are not connected"
+                );
             }
             let mut results = stream::iter(echoes)
                 .map(|(account, echoes)| self.take_in_echoes(account, echoes, last_begin))
@@ -444,7 +464,7 @@ impl Ingest {
     ) -> Result<Ingested, StoreError> {
         let mut counts = Ingested::default();
         let Some(account) = self.account_cache.find(&id).await? else {
-            warn!(account = %id, comments = comments.len(), "comments for an account that is not connected");
+            debug!(account = %id, comments = comments.len(), "this account is not connected");
             counts.unknown_account = comments.len();
             self.note(&counts);
             return Ok(counts);

@@ -66,6 +66,15 @@ fn no_count_is_above_its_bound_and_the_bill_follows_from_the_counts() {
     assert_eq!(number(&report["echoes"]["dynamodb_writes"]), 0.0);
     let [alone, viral] = ["misses", "viral_misses"].map(|of| number(&report[of]["total"]));
     assert!(viral < 0.1 && (1.0..2.5).contains(&alone), "{alone} and {viral} USD for misses");
+    // What all accounts share is said in two places.
+    let standing = &report["standing_a_month"];
+    let all = format!("{:.2} USD a month", number(&standing["total"]));
+    let watching = format!("{:.2}, and upkeep", number(&standing["watching"]));
+    assert!(include_str!("../../../../README.md").contains(&all), "README.md: {all}");
+    for figure in [all, watching] {
+        let told = include_str!("../../../../infra/OPERATIONS.md").replace('\n', " ");
+        assert!(told.contains(&figure), "OPERATIONS.md: {figure}");
+    }
     // A single account does not pay for what all share.
     assert_eq!(number(&columns[3]["bill"]["scheduler"]), 0.0);
     assert!(number(&columns[0]["bill"]["scheduler"]) > 0.0);
