@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::campaign::{Campaigns, Trigger};
 use crate::id::MediaId;
 use crate::send::REPLY_WINDOW;
 use crate::time::Timestamp;
@@ -33,6 +34,17 @@ pub const ALL_FIELDS: [&str; 6] = [
     "messaging_postbacks",
     "messaging_referral",
 ];
+
+/// Whether an account with these campaigns loses something without an optional field. Echoes are
+/// wanted always.
+pub fn is_of_use(optional: &str, campaigns: &Campaigns) -> bool {
+    let is_on = |trigger| campaigns.iter().any(|campaign| campaign.is_on(trigger));
+    match optional {
+        "messaging_postbacks" => is_on(Trigger::Message),
+        "messaging_referral" => is_on(Trigger::Referral),
+        _ => true,
+    }
+}
 
 /// Says what it costs that an account lacks an optional field.
 pub fn cost_of_lacking(optional: &str) -> &'static str {

@@ -7,7 +7,7 @@ use spillway_core::id::AccountId;
 use spillway_core::profile::ProfileWarning;
 use spillway_core::status::{Condition, Facts, Next, State};
 use spillway_core::upkeep::{
-    ALL_FIELDS, OPTIONAL_FIELDS, TokenLife, WEBHOOK_FIELDS, cost_of_lacking,
+    OPTIONAL_FIELDS, TokenLife, WEBHOOK_FIELDS, cost_of_lacking, is_of_use,
 };
 use spillway_meta::error::Verdict as Answered;
 use spillway_meta::graph::{CallError, Me, Subscription};
@@ -77,7 +77,7 @@ async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     }
     findings.push(Finding::good(TOKEN, "it can be opened"));
     match wiring.upkeep().examine(account).await {
-        Ok(examined) => findings.extend(answered(&account.id, &examined)),
+        Ok(examined) => findings.extend(answered(account, &examined)),
         Err(error) => findings.push(Finding::unread(IDENTITY, &error)),
     }
     findings
@@ -85,7 +85,8 @@ async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
 
 /// What Meta says. Where the first call is not answered for a cause that keeps the others from
 /// being made, that is told once.
-fn answered(id: &AccountId, examined: &Examined) -> Vec<Finding> {
+fn answered(account: &Account, examined: &Examined) -> Vec<Finding> {
+    let Account { id, campaigns, .. } = account;
     let Examined { me, subscription, messages, comments } = examined;
     let is_of_all = |no_answer: &NoAnswer| match no_answer {
         NoAnswer::Denied(_) | NoAnswer::NoTime => true,
@@ -99,7 +100,7 @@ fn answered(id: &AccountId, examined: &Examined) -> Vec<Finding> {
         return vec![Finding { hides, ..unanswered(IDENTITY, no_answer) }];
     }
     let mut findings = identity(id, me);
-    findings.extend([subscribed(subscription), may_send(messages), may_read(comments)]);
+    findings.extend([subscribed(subscription, campaigns), may_send(messages), may_read(comments)]);
     findings
 }
 
@@ -276,15 +277,18 @@ fn kind(kind: Option<&str>) -> Finding {
     }
 }
 
-fn subscribed(subscription: &Result<Subscription, NoAnswer>) -> Finding {
+fn subscribed(subscription: &Result<Subscription, NoAnswer>, campaigns: &Campaigns) -> Finding {
     let subscription = match subscription {
         Ok(subscription) => subscription,
         Err(no_answer) => return unanswered(SUBSCRIPTION, no_answer),
     };
+    let useful = OPTIONAL_FIELDS.into_iter().filter(|field| is_of_use(field, campaigns));
+    let useful: Vec<&str> = useful.collect();
     match subscription.lacks(&WEBHOOK_FIELDS) {
-        lacking if lacking.is_empty() => match subscription.lacks(&OPTIONAL_FIELDS) {
+        lacking if lacking.is_empty() => match subscription.lacks(&useful) {
             lacking if lacking.is_empty() => {
-                Finding::good(SUBSCRIPTION, format!("whole: {}", ALL_FIELDS.join(", ")))
+                let fields = [&WEBHOOK_FIELDS[..], &useful].concat().join(", ");
+                Finding::good(SUBSCRIPTION, format!("whole: {fields}"))
             }
             lacking => Finding::warning(
                 SUBSCRIPTION,
@@ -390,6 +394,7 @@ mod tests {
     use spillway_core::hold::HoldCause;
     use spillway_core::status::Why;
     use spillway_core::time::Timestamp;
+    use spillway_core::upkeep::ALL_FIELDS;
     use spillway_meta::error::GraphError;
     use spillway_meta::usage::Usage;
 
@@ -465,21 +470,25 @@ mod tests {
 
     #[test]
     fn a_subscription_must_be_whole() {
-        let of = |fields: &[&str]| {
+        let on = serde_json::json!({ "id": "c", "on": ["referral"], "messages": ["Hi"] });
+        let referral = Campaigns::new([serde_json::from_value(on).unwrap()]);
+        let of_comments = Campaigns::default();
+        let of = |fields: &[&str], campaigns| {
             let fields = fields.iter().map(|&field| field.to_owned()).collect();
-            subscribed(&Ok(Subscription::Fields(fields)))
+            subscribed(&Ok(Subscription::Fields(fields)), campaigns)
         };
-        assert_eq!(of(&ALL_FIELDS).verdict, Good);
-        let without_echoes = of(&WEBHOOK_FIELDS);
+        assert_eq!(of(&ALL_FIELDS, &referral).verdict, Good);
+        let without_echoes = of(&WEBHOOK_FIELDS, &of_comments);
         assert_eq!(without_echoes.verdict, Warning);
         assert!(without_echoes.said.contains("message_echoes (whether"), "{}", without_echoes.said);
-        let one = of(&ALL_FIELDS[..5]);
+        let one = of(&ALL_FIELDS[..5], &referral);
         assert!(one.said.contains("lacks messaging_referral (people"), "{}", one.said);
-        let some = of(&["comments"]);
+        assert_eq!(of(&ALL_FIELDS[..4], &of_comments).verdict, Good, "nothing is on the others");
+        let some = of(&["comments"], &of_comments);
         assert_eq!(some.verdict, Wrong);
         assert!(some.said.contains("live_comments, messages"), "{}", some.said);
-        assert_eq!(subscribed(&Ok(Subscription::None)).verdict, Wrong);
-        assert_eq!(subscribed(&Ok(Subscription::Some)).verdict, Good);
+        assert_eq!(subscribed(&Ok(Subscription::None), &of_comments).verdict, Wrong);
+        assert_eq!(subscribed(&Ok(Subscription::Some), &of_comments).verdict, Good);
     }
 
     #[test]
@@ -506,7 +515,7 @@ mod tests {
         let findings = [
             unanswered(IDENTITY, &refused(190, None)),
             unanswered(IDENTITY, &refused(4, None)),
-            subscribed(&Ok(Subscription::None)),
+            subscribed(&Ok(Subscription::None), &Campaigns::default()),
             kind(Some("Personal")),
             campaigns(&Campaigns::default()),
         ];
