@@ -87,6 +87,10 @@ To post a comment as anybody, signed and delivered as Meta would (the program pr
   curl -sS WEBHOOK/_comments -d '{\"account\": \"17841400000000001\", \"text\": \"guide\", \"username\": \"ana\"}'
 
 `person` (an id) and `media` can be given too. The answer names the comment, and the send that answers it.
+To do as anybody what a campaign may be `on` (`message`, `story_reply`, `story_mention`, `referral`):
+
+  curl -sS WEBHOOK/_inbox -d '{\"account\": \"17841400000000001\", \"text\": \"guide\", \"on\": \"story_reply\"}'
+
 `GET WEBHOOK/_report` counts what became of all comments, and what the simulated Meta found wrong.
 
 To let the simulated Meta fail, POST an order, or an array of them, to GRAPH/_faults:

@@ -397,6 +397,13 @@ impl Upkeep {
         self.unfinished.iter().filter(move |(_, left)| left.again_at <= now)
     }
 
+    /// When there is something to do again after a visit at `now` that has left nothing undone: the
+    /// next look at the subscription, or the next try of unfinished media if that comes first.
+    pub fn due_after(&self, now: Timestamp) -> Timestamp {
+        let tries = self.unfinished.values().map(|left| left.again_at);
+        tries.filter(|&at| at > now).fold(now + CHECK_EVERY, Timestamp::min)
+    }
+
     /// Takes note that `backfill` could not read the comments of a media to the end.
     pub fn leave_unfinished(&mut self, media: &MediaCursor, backfill: &Backfill, now: Timestamp) {
         // The next look must not take it for read.

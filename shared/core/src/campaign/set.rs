@@ -188,8 +188,11 @@ impl Campaigns {
                 // It takes everything, but nothing of this kind: that is not near.
                 Miss::But(But::OtherTrigger) if ready.keywords.is_empty() => continue,
                 Miss::But(but) if ready.keywords.is_empty() => (usize::MAX, Near::But(but), None),
+                // One that is for such events, but paused, is nearer than one for others.
                 Miss::But(but) => match ready.keyword_in(comment) {
-                    Some(word) => (0, Near::But(but), Some(word)),
+                    Some(word) => {
+                        (usize::from(but == But::OtherTrigger), Near::But(but), Some(word))
+                    }
                     None => continue,
                 },
             };
@@ -488,6 +491,19 @@ mod tests {
         };
         assert_eq!(answers(false).as_deref(), Some("top"));
         assert_eq!(answers(true).as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn a_paused_campaign_is_nearer_than_one_for_other_events() {
+        let messages = Campaign { on: vec![Trigger::Message], ..campaign("dm", &["link"], &[]) };
+        let campaigns = Campaigns::as_they_run([
+            (campaign("comments", &["link"], &[]), Running::Active),
+            (messages, Running::PausedSince(NOW)),
+        ]);
+        let trigger = Trigger::Message;
+        let candidate = Candidate { trigger, text: "link", media: None, is_reply: false, at: NOW };
+        let (nearest, near) = campaigns.nearest(&candidate).unwrap();
+        assert_eq!((nearest.id.as_str(), near), ("dm", Near::But(But::Paused)));
     }
 
     #[test]

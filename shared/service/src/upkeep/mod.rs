@@ -27,9 +27,7 @@ use spillway_core::hold::HoldCause;
 use spillway_core::id::AccountId;
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::time::Timestamp;
-use spillway_core::upkeep::{
-    BACKFILL_MAX, Backfill, CHECK_EVERY, Reason, TokenDuty, TokenLife, Upkeep,
-};
+use spillway_core::upkeep::{BACKFILL_MAX, Backfill, Reason, TokenDuty, TokenLife, Upkeep};
 use spillway_meta::graph::Me;
 use tracing::{error, info, warn};
 
@@ -207,7 +205,7 @@ impl Upkeeper {
         let next = self.duties(&account, kept, &record, &mut upkeep, deadline).await;
         // What was found out before something failed stays found out.
         let due = match &next {
-            Ok(Next::Check) => self.clock.now() + CHECK_EVERY,
+            Ok(Next::Check) => upkeep.due_after(self.clock.now()),
             Ok(Next::Soon) | Err(_) => self.clock.now(),
         };
         self.maintenance.settle(id, until, &upkeep, due).await?;

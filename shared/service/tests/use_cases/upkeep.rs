@@ -673,8 +673,17 @@ fn the_next_post_is_looked_for_on_each_run_until_it_is_there() {
         assert_eq!(left.since, START + HOUR / 8, "its comments are read from its first instant on");
     }
 
+    // A visit that comes too early leaves them for the next one.
+    world.pass(HOUR / 120);
+    assert_eq!(world.run(), VISITED);
+    {
+        let state = world.state();
+        let left = state.record().upkeep.unfinished[&"179".into()];
+        assert_eq!(state.due(), Some(left.again_at), "and not an hour later");
+    }
+
     // A minute later every process knows the post: what came before is read. Then there is rest.
-    world.pass(HOUR / 60);
+    world.pass(HOUR / 120);
     world.state().comments = vec![START + HOUR / 7, START + HOUR / 6];
     assert_eq!(world.run(), VISITED);
     assert_eq!(world.state().taken.len(), 2);
