@@ -220,7 +220,7 @@ async fn accounts_that_are_not_connected_are_one_line_of_the_log() {
     let written = lines();
     let warnings: Vec<_> = written.iter().filter(|line| line["level"] == "WARN").collect();
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
-    assert_eq!((&warnings[0]["accounts"], &warnings[0]["comments"]), (&30.into(), &30.into()));
+    assert_eq!((&warnings[0]["accounts"], &warnings[0]["events"]), (&30.into(), &30.into()));
     assert_eq!(Metrics::read(&written).sum(Metric::UnknownAccounts), 30);
 }
 
