@@ -65,7 +65,7 @@ fn told(Unreadable { account, why }: &Unreadable) -> String {
     format!("account {account}: {why}: {UNREADABLE}")
 }
 
-/// What to do about an account of which something stored cannot be read.
+/// What to do about an account whose stored items cannot be read.
 pub(crate) const UNREADABLE: &str = "if a later release has written it, deploy that one again; else remove the \
                           account with `spillway account remove`, and connect it again";
 

@@ -75,8 +75,8 @@ fn checked_id(name: &str, id: String) -> Result<String, String> {
     Ok(id)
 }
 
-/// The id of whoever does something: the one that is named, or that of the username, or, for the
-/// `number`th request, somebody new.
+/// The id of the person who does something. A username always gives the same id. Without either, the
+/// `number`th request comes from somebody new.
 pub(crate) fn person(id: Option<&str>, username: Option<&str>, number: u64) -> String {
     let named = || Some(format!("5261{:011}", seed(&[username?]) % 100_000_000_000));
     id.map(str::to_owned).or_else(named).unwrap_or_else(|| format!("5260{number:011}"))

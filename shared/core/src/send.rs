@@ -762,28 +762,14 @@ mod tests {
     use super::*;
 
     fn waiting() -> PendingSend {
-        PendingSend {
-            id: SendId { account: "a".into(), key: "c".into() },
-            class: Class::PRIVATE_REPLY,
-            content: Content::opening("guide"),
-            to: Address::Comment { id: "c".into(), author: None },
-            order: Overflow::OldestFirst,
-            media: None,
-            username: None,
-            keyword: None,
-            matched_at: Timestamp::EPOCH,
-            not_before: None,
-            deadline: Timestamp::NEVER,
-            stage: Stage::Parked,
-            epoch: 0,
-            attempt: 0,
-            failures: 0,
-            earlier: Earlier::NotSent,
-            repeats: 0,
-            made_at: None,
-            stand_in: None,
-            is_cleared: false,
-        }
+        PendingSend::new(
+            SendId { account: "a".into(), key: "c".into() },
+            Class::PRIVATE_REPLY,
+            Content::opening("guide"),
+            Address::Comment { id: "c".into(), author: None },
+            Timestamp::EPOCH,
+            Timestamp::NEVER,
+        )
     }
 
     #[test]

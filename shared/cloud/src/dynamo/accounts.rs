@@ -571,7 +571,8 @@ const PLACE: &str = "file_place";
 /// Beside it as well: the post that it is for, where it is for the next one.
 const NEXT_POST: &str = "next_post";
 
-/// Puts a campaign at a place, or leaves its own; what stands beside it stays as it is.
+/// The update that writes a campaign, and its place if one is given. Other attributes of the item
+/// stay, but for a next post that the campaign is not for any more.
 fn put_expression(campaign: &Campaign, place: Option<usize>) -> String {
     let place = place.map_or_else(String::new, |_| format!(", {PLACE} = :place"));
     let set = format!("SET campaign = :campaign, revision = :revision{place}");

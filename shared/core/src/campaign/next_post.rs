@@ -10,7 +10,7 @@ use super::{Campaign, Phase, StoredCampaign};
 use crate::id::MediaId;
 use crate::time::Timestamp;
 
-/// The word that stands for the next post in a list of media.
+/// What a list of media says for the next post.
 pub const NEXT_POST: &str = "next";
 
 /// The post that a campaign with `media = "next"` is for.

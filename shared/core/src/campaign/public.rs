@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
     use crate::id::SendId;
-    use crate::send::{CancelReason, Class, Content, Stage};
+    use crate::send::{CancelReason, Class, Content};
     use crate::time::Timestamp;
 
     fn campaign(fields: serde_json::Value) -> Campaign {
@@ -204,28 +204,14 @@ mod tests {
     }
 
     fn send(comment: &str) -> PendingSend {
-        PendingSend {
-            id: SendId { account: "a".into(), key: "p.1".into() },
-            class: Class::PRIVATE_REPLY,
-            content: Content::opening("guide"),
-            to: Address::Comment { id: comment.into(), author: None },
-            order: Overflow::OldestFirst,
-            media: None,
-            username: None,
-            keyword: None,
-            matched_at: Timestamp::EPOCH,
-            not_before: None,
-            deadline: Timestamp::NEVER,
-            stage: Stage::Parked,
-            epoch: 0,
-            attempt: 0,
-            failures: 0,
-            earlier: Earlier::NotSent,
-            repeats: 0,
-            made_at: None,
-            stand_in: None,
-            is_cleared: false,
-        }
+        PendingSend::new(
+            SendId { account: "a".into(), key: "p.1".into() },
+            Class::PRIVATE_REPLY,
+            Content::opening("guide"),
+            Address::Comment { id: comment.into(), author: None },
+            Timestamp::EPOCH,
+            Timestamp::NEVER,
+        )
     }
 
     fn sent() -> Outcome {
