@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::conversation;
 use crate::meta_error::MetaError;
 use crate::send::{FailReason, Stage, Step};
 use crate::time::Timestamp;
@@ -61,6 +62,9 @@ impl fmt::Display for Past {
                 return f.write_str("no clear answer: it may have arrived");
             }
             Self::Step(Step::Looked { .. }) => return f.write_str("looked for"),
+            Self::Step(Step::Chosen { .. }) => {
+                return f.write_str("read whether the person follows");
+            }
             Self::Step(Step::Repeated(stage)) => ("it did not arrive, ", stage),
             Self::Step(Step::To(stage)) => ("", stage),
             Self::Step(Step::Failed(stage)) => ("failed on the way, ", stage),
@@ -107,6 +111,9 @@ impl PastStep {
             Past::Step(Step::Lost(stage)) => staged("lost", stage),
             Past::Step(Step::Replaced(stage)) => staged("replaced", stage),
             Past::Step(Step::Cleared(stage)) => staged("cleared", stage),
+            Past::Step(Step::Chosen { step, nth, lease_until }) => {
+                format!("chosen {step} {nth} {}", lease_until.as_millis())
+            }
             Past::Step(Step::Unknown(UnknownAttempt { tried_at, look_at, .. })) => {
                 format!("unknown {} {}", tried_at.as_millis(), look_at.as_millis())
             }
@@ -145,6 +152,11 @@ impl PastStep {
             "dated" => {
                 let (made_at, lease_until) = (instant(words.next()?)?, instant(words.next()?)?);
                 Past::Step(Step::Dated { made_at, lease_until })
+            }
+            "chosen" => {
+                let step = conversation::Step::parse(words.next()?)?;
+                let nth = words.next()?.parse().ok()?;
+                Past::Step(Step::Chosen { step, nth, lease_until: instant(words.next()?)? })
             }
             "unknown" => {
                 let (tried_at, look_at) = (instant(words.next()?)?, instant(words.next()?)?);
@@ -200,6 +212,7 @@ mod tests {
             Step::Looked { look_at: due, absent_at: Some(at) },
             Step::Repeated(Stage::Parked),
             Step::Repeated(queued),
+            Step::Chosen { step: conversation::Step::Deliver(1), nth: 2, lease_until: due },
         ];
         let ended = [Past::Ended(FailReason::NoAnswer), Past::Retried];
         for what in steps.map(Past::Step).into_iter().chain(ended) {

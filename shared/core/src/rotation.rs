@@ -5,7 +5,7 @@
 
 use crate::id::SendId;
 use crate::seed::seed;
-use crate::send::Content;
+use crate::send::{CampaignStep, Content};
 
 /// The text that each campaign used last. It rides on the budget's write, so that it costs none
 /// of its own.
@@ -23,10 +23,13 @@ impl Rotation {
     /// Chooses one of `variants` (at least 1, at most 255) texts for `send` and remembers it.
     pub fn pick(&mut self, content: &Content, send: &SendId, variants: usize) -> usize {
         let variants = variants.clamp(1, 255);
+        if variants == 1 {
+            return 0;
+        }
         let campaign = &content.campaign;
-        let key = match content.step.name() {
-            None => seed(&[campaign.as_str()]) as u32,
-            Some(step) => seed(&[campaign.as_str(), step]) as u32,
+        let key = match content.step {
+            CampaignStep::Opening => seed(&[campaign.as_str()]) as u32,
+            step => seed(&[campaign.as_str(), &step.to_string()]) as u32,
         };
         let known = self.last.iter().position(|&(hash, _)| hash == key);
         let last = known.map(|at| usize::from(self.last.remove(at).1));

@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::{Overflow, Trigger};
+use crate::conversation;
 use crate::id::{CampaignId, CommentId, MediaId, OnceKey, RecipientId, SendId};
 use crate::quota::Action;
 use crate::seed::seed;
@@ -155,10 +156,7 @@ impl Class {
 
 /// A step of a campaign: which of its messages a send makes. A version that does not know a step
 /// cannot read the send, and leaves it alone.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CampaignStep {
     /// The first message.
     #[default]
@@ -167,22 +165,82 @@ pub enum CampaignStep {
     PublicReply,
     /// The public reply after a DM that could not be made.
     PublicFallback,
+    /// A message of the conversation that is not chosen yet: that follows from whether the person
+    /// follows the account, which is read first.
+    Gate,
+    /// A message of the conversation.
+    Then(conversation::Step),
 }
 
-impl CampaignStep {
-    /// The word for it, as stored forms have it; `None` for the first message, which they leave out.
-    pub const fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Opening => None,
-            Self::PublicReply => Some("public_reply"),
-            Self::PublicFallback => Some("public_fallback"),
-        }
-    }
+const PUBLIC_REPLY: &str = "public_reply";
+const PUBLIC_FALLBACK: &str = "public_fallback";
+const GATE: &str = "gate";
 
+impl CampaignStep {
     /// Whether stored forms leave it out.
     pub fn is_opening(&self) -> bool {
         matches!(self, Self::Opening)
     }
+
+    /// Whether it is a message of a conversation that an opening has begun.
+    pub fn is_later(self) -> bool {
+        matches!(self, Self::Gate | Self::Then(_))
+    }
+
+    /// Reads what [`Display`](fmt::Display) has written.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            PUBLIC_REPLY => Some(Self::PublicReply),
+            PUBLIC_FALLBACK => Some(Self::PublicFallback),
+            GATE => Some(Self::Gate),
+            _ => conversation::Step::parse(word).map(Self::of),
+        }
+    }
+
+    /// The step of a conversation's message.
+    pub const fn of(step: conversation::Step) -> Self {
+        match step {
+            conversation::Step::Opening => Self::Opening,
+            later => Self::Then(later),
+        }
+    }
+}
+
+/// The word for it, the same in stores, JSON and text.
+impl fmt::Display for CampaignStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opening => conversation::Step::Opening.fmt(f),
+            Self::PublicReply => f.write_str(PUBLIC_REPLY),
+            Self::PublicFallback => f.write_str(PUBLIC_FALLBACK),
+            Self::Gate => f.write_str(GATE),
+            Self::Then(step) => step.fmt(f),
+        }
+    }
+}
+
+impl Serialize for CampaignStep {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CampaignStep {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&word).ok_or_else(|| serde::de::Error::custom("no step of a campaign"))
+    }
+}
+
+/// Which message of which conversation a send is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Turn {
+    /// The conversation.
+    pub origin: conversation::Origin,
+    /// Which of the conversation's messages it is, counted from 1; of a gate, which read.
+    pub nth: u8,
+    /// When the conversation began, to the minute.
+    pub begun_at: Timestamp,
 }
 
 /// What a send says.
@@ -277,6 +335,8 @@ pub struct PendingSend {
     pub username: Option<String>,
     /// The keyword that matched.
     pub keyword: Option<String>,
+    /// Its place in a conversation; `None` for what begins one.
+    pub turn: Option<Turn>,
     /// The instant when it was matched.
     pub matched_at: Timestamp,
     /// No attempt before this instant; `None` where it may go at once.
@@ -384,6 +444,15 @@ pub enum Step {
     Replaced(Stage),
     /// The comment's author has been asked for, and may have this DM. Nothing was sent.
     Cleared(Stage),
+    /// The person's profile was read, and the message is chosen; the attempt continues.
+    Chosen {
+        /// The message.
+        step: conversation::Step,
+        /// Its number in the conversation.
+        nth: u8,
+        /// The end of the claiming invocation, as before.
+        lease_until: Timestamp,
+    },
     /// It is unknown whether the attempt reached the person: it waits for evidence.
     Unknown(UnknownAttempt),
     /// It was looked for: the next time is `look_at`.
@@ -417,6 +486,7 @@ impl PendingSend {
             media: None,
             username: None,
             keyword: None,
+            turn: None,
             matched_at,
             not_before: None,
             deadline,
@@ -438,7 +508,7 @@ impl PendingSend {
         let Address::Comment { id: comment, .. } = &self.to else { return None };
         let window = match step {
             CampaignStep::PublicFallback => PUBLIC_FALLBACK_WINDOW,
-            CampaignStep::Opening | CampaignStep::PublicReply => PUBLIC_REPLY_WINDOW,
+            _ => PUBLIC_REPLY_WINDOW,
         };
         let key = OnceKey::public_reply(comment);
         let id = SendId { account: self.id.account.clone(), key };
@@ -495,6 +565,10 @@ impl PendingSend {
                 next.stage = stage;
                 next.is_cleared = true;
             }
+            Step::Chosen { step, nth, lease_until } => {
+                next.choose(step, nth);
+                next.stage = Stage::Sending { lease_until };
+            }
             Step::Unknown(attempt) => {
                 next.earlier = Earlier::Unknown;
                 next.stage = Stage::Unknown(attempt);
@@ -521,6 +595,22 @@ impl PendingSend {
         }
         self.deadline = self.deadline.max(deadline);
         self.made_at = None;
+    }
+
+    /// Takes a message of the conversation in the place of the gate.
+    pub fn choose(&mut self, step: conversation::Step, nth: u8) {
+        self.content.step = CampaignStep::of(step);
+        if let Some(turn) = &mut self.turn {
+            turn.nth = nth;
+        }
+    }
+
+    /// The conversation that it begins, once it is sent. A comment or message names it.
+    pub fn origin(&self) -> conversation::Origin {
+        match &self.to {
+            Address::Comment { id, .. } => conversation::Origin::new(id.as_str()),
+            Address::Person(_) => conversation::Origin::new(self.id.key.as_str()),
+        }
     }
 
     /// Whether a call for it may be made: not again after an attempt whose outcome is unknown,
@@ -743,6 +833,14 @@ pub enum CancelReason {
     Operator,
     /// Its person has, or waits for, all that the campaign gives them.
     Repeat,
+    /// Its person has asked to be left alone.
+    Stopped,
+    /// A human writes to its person.
+    TakenOver,
+    /// What its person has done meanwhile makes it pointless.
+    Overtaken,
+    /// Its person does not follow the account, or Meta does not tell.
+    NotFollowing,
 }
 
 impl CancelReason {
@@ -753,6 +851,10 @@ impl CancelReason {
             Self::CampaignRemoved => "campaign_removed",
             Self::Operator => "operator",
             Self::Repeat => "repeat",
+            Self::Stopped => "stopped",
+            Self::TakenOver => "taken_over",
+            Self::Overtaken => "overtaken",
+            Self::NotFollowing => "not_following",
         }
     }
 }
@@ -882,10 +984,15 @@ mod tests {
     }
 
     #[test]
-    fn steps_have_the_names_that_are_stored() {
-        for step in [CampaignStep::PublicReply, CampaignStep::PublicFallback] {
-            assert_eq!(serde_json::to_value(step).unwrap().as_str(), step.name());
+    fn steps_are_stored_by_their_names() {
+        let later = CampaignStep::Then(conversation::Step::Deliver(1));
+        let steps = [CampaignStep::PublicReply, CampaignStep::PublicFallback, CampaignStep::Gate];
+        for step in steps.into_iter().chain([later, CampaignStep::Opening]) {
+            let stored = serde_json::to_value(step).unwrap();
+            assert_eq!(stored.as_str(), Some(&*step.to_string()));
+            assert_eq!(serde_json::from_value::<CampaignStep>(stored).unwrap(), step);
         }
+        assert!(serde_json::from_str::<CampaignStep>("\"a_later_one\"").is_err());
     }
 
     #[test]
@@ -898,6 +1005,10 @@ mod tests {
             CancelReason::CampaignRemoved,
             CancelReason::Operator,
             CancelReason::Repeat,
+            CancelReason::Stopped,
+            CancelReason::TakenOver,
+            CancelReason::Overtaken,
+            CancelReason::NotFollowing,
         ];
         for reason in reasons {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());

@@ -719,7 +719,7 @@ fn keyword_hash(keyword: &str) -> u64 {
 }
 
 /// Where a conversation is after a message.
-fn place_of(step: Step) -> Place {
+pub(super) fn place_of(step: Step) -> Place {
     match step {
         Step::Opening => Place::Answer,
         Step::FollowAsk => Place::Follow,

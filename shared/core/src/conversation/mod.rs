@@ -14,6 +14,7 @@
 //! | `machine` | the steps |
 //! | `state` | what is kept of one person, its stored form, its bounds, when it expires |
 //! | `payload` | what a button carries, and the keys by which a message is sent once |
+//! | `wanted` | whether a message that waits is still to be sent |
 //! | `stop_words` | the words that end and restart everything |
 //! | `email` | the address in an answer |
 //!
@@ -99,13 +100,16 @@ mod payload;
 mod state;
 mod stop_words;
 mod then;
+mod wanted;
 
 pub use self::email::Email;
 pub use self::event::{
     BegunBy, Context, Effect, Event, Follows, Outcome, Report, Settings, StepSend, TAKEOVER,
 };
 pub use self::machine::{Transition, step};
-pub use self::payload::{CAMPAIGN_BYTES_MAX, Origin, Payload, PayloadError, Step, StepKey};
+pub use self::payload::{
+    CAMPAIGN_BYTES_MAX, Origin, Payload, PayloadError, Step, StepKey, gate_key,
+};
 pub use self::state::{
     CONVERSATION_KEPT, FOLLOW_UPS_MAX, RUNS_MAX, STATE_BYTES_MAX, State, StateError, StoredState,
     WINDOW, WINDOW_RESERVE,
@@ -114,3 +118,4 @@ pub use self::stop_words::{Command, StopWords};
 pub use self::then::{
     DELIVERIES_MAX, EmailQuestion, FollowGate, FollowUp, Then, ThenError, Unknown, Unless,
 };
+pub use self::wanted::Unwanted;

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::content::PAYLOAD_BYTES_MAX;
 use crate::id::{CampaignId, OnceKey, RecipientId};
 use crate::seed::seed;
@@ -26,7 +28,8 @@ pub const CAMPAIGN_BYTES_MAX: usize = 256;
 
 /// What began a conversation: a comment, or a message of the person's. Conversations of one person
 /// are told apart by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Origin(u64);
 
 impl Origin {
@@ -124,6 +127,11 @@ impl StepKey {
         let origin = OnceKey::new(format!("{person}.{origin}"));
         OnceKey::step(&origin, &format!("{step}.{attempt}"))
     }
+}
+
+/// The key of a send whose message is chosen when the person's profile was read for the `nth` time.
+pub fn gate_key(person: &RecipientId, origin: Origin, nth: u8) -> OnceKey {
+    OnceKey::step(&OnceKey::new(format!("{person}.{origin}")), &format!("gate.{nth}"))
 }
 
 /// A payload of ours.
@@ -291,6 +299,7 @@ mod tests {
         let distinct: std::collections::BTreeSet<&OnceKey> = keys.iter().collect();
         assert_eq!(distinct.len(), keys.len());
         assert_eq!(keys[0].as_str(), format!("s.deliver-0.1.526.{one}"));
+        assert_eq!(gate_key(&"526".into(), one, 3).as_str(), format!("s.gate.3.526.{one}"));
     }
 
     pub(super) fn steps() -> impl Strategy<Value = Step> {
