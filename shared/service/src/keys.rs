@@ -21,6 +21,7 @@
 //! | `pace#A` | `cursor` | the pace cursor |
 //! | `pace#A` | `echoes` | the watch for echoes, while an attempt is unknown |
 //! | `person#A#P` | `unit` | when the person with the hash P was last counted |
+//! | `talk#A` | P | what is kept of the conversations with the person P |
 //! | `waiting#A` | an outbox key | an outbox batch: sends that may wait |
 //! | `backlog#S` | A | the marker of an account with waiting sends |
 //! | `misses#A` | `day#D` | how many comments of the day D matched nothing, and why |
@@ -125,6 +126,11 @@ pub fn pace(account: &AccountId) -> String {
 /// A person of an account, by a hash of their id.
 pub fn person(account: &AccountId, person: &RecipientId) -> String {
     format!("person#{account}#{:016x}", seed(&[person.as_str()]))
+}
+
+/// An account's conversations; the sort keys are people's ids.
+pub fn talk(account: &AccountId) -> String {
+    format!("talk#{account}")
 }
 
 /// An account's pages.

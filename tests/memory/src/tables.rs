@@ -3,6 +3,7 @@
 
 mod kept;
 
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -19,8 +20,8 @@ use spillway_service::admin::sends::{State as Stands, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    BacklogMarker, Closed, DUE_AHEAD, EndGuard, Entry, Moved, NewSend, Person, Recorded, Saved,
-    StoredSample,
+    BacklogMarker, Cause, Closed, DUE_AHEAD, EndGuard, Entry, Moved, NewSend, Person, Recorded,
+    Saved, StoredConversation, StoredSample, TurnedOver, Turnover,
 };
 use spillway_service::send_task::SendTask;
 
@@ -46,6 +47,8 @@ pub struct Tables {
     pub miss_days: BTreeMap<(AccountId, Day), MissDay>,
     /// Samples of misses, by account, day and slot.
     pub miss_samples: BTreeMap<(AccountId, Day, usize), StoredSample>,
+    /// Conversations, by account and person.
+    pub conversations: BTreeMap<(AccountId, RecipientId), Past<StoredConversation>>,
     /// Entries, one a send.
     pub entries: BTreeMap<SendId, Recording>,
     /// What people were answered, by account and person. It lies in one item with the entry of the
@@ -430,6 +433,56 @@ impl Tables {
             EndGuard::SameEpoch => self.end_at_epoch(task, outcome, now),
         };
         (ended, ended.then(|| self.put_entry(follower, now)))
+    }
+
+    /// What is kept of a person's conversations, as it stood at `as_of`.
+    pub fn conversation(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        as_of: u64,
+    ) -> StoredConversation {
+        let kept = self.conversations.get(&(account.clone(), person.clone()));
+        kept.and_then(|kept| kept.at(as_of)).cloned().unwrap_or_default()
+    }
+
+    /// Whether a turnover may be written, before anything of it is.
+    pub fn may_turn_over(&self, turnover: &Turnover<'_>) -> TurnedOver {
+        let Turnover { account, person, version, cause, .. } = *turnover;
+        let kept = self.conversations.get(&(account.clone(), person.clone()));
+        if kept.map_or(0, |kept| kept.stands.version) != version {
+            return TurnedOver::Conflict;
+        }
+        let Some((task, cause, _)) = cause else { return TurnedOver::Done };
+        let stands = self.waiting_at(&task.outbox_key, &task.send);
+        let is_ours = stands.is_some_and(|send| match cause {
+            Cause::End(_, EndGuard::AnyEpoch) => true,
+            Cause::End(_, EndGuard::SameEpoch) | Cause::Step(_) => send.epoch == task.epoch,
+        });
+        if is_ours { TurnedOver::Done } else { TurnedOver::MovedOn }
+    }
+
+    /// Writes the state of a turnover that may be written.
+    pub fn put_conversation(&mut self, turnover: &Turnover<'_>, now: u64) {
+        let Turnover { account, person, version, next, .. } = *turnover;
+        let next = StoredConversation { state: next.clone(), version: version + 1 };
+        match self.conversations.entry((account.clone(), person.clone())) {
+            Slot::Vacant(slot) => {
+                slot.insert(Past::new(next, now));
+            }
+            Slot::Occupied(mut slot) => slot.get_mut().turn(next, now, self.lag_max),
+        }
+    }
+
+    /// What is kept of people, in the order of their ids.
+    pub fn conversations_of(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+    ) -> impl Iterator<Item = (&RecipientId, &StoredConversation)> {
+        let of_account = self.conversations.iter().filter(move |((of, _), _)| of == account);
+        let later = of_account.filter(move |((_, person), _)| after.is_none_or(|it| it < person));
+        later.map(|((_, person), kept)| (person, &kept.stands))
     }
 
     /// Ends a send that waits at the task's outbox key and epoch; whether it did.

@@ -10,7 +10,7 @@ use spillway_core::id::{CampaignId, CommentId, MediaId, OnceKey, SendId};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::once::Answers;
 use spillway_core::send::{
-    Address, CampaignStep, Class, Content, Earlier, Lane, PendingSend, Stage, StandIn,
+    Address, CampaignStep, Class, Content, Earlier, Lane, PendingSend, Stage, StandIn, Turn,
 };
 use spillway_core::time::Timestamp;
 use spillway_core::unknown::UnknownAttempt;
@@ -48,6 +48,8 @@ struct Body {
     username: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keyword: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turn: Option<Turn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Timestamp>,
     deadline: Timestamp,
@@ -108,6 +110,7 @@ pub(super) fn standing(
         media: send.media.clone(),
         username: send.username.clone(),
         keyword: send.keyword.clone(),
+        turn: send.turn,
         not_before: send.not_before,
         deadline: send.deadline,
     };
@@ -142,6 +145,9 @@ pub(super) const STAND_IN_UNTIL: &str = "stand_in_until";
 
 /// The newer comment that has taken the first one's place.
 pub(super) const REPLACEMENT: &str = "replacement";
+
+/// The number of a conversation's message that was chosen after the person's profile was read.
+pub(super) const TURN_NTH: &str = "turn_nth";
 
 /// There where the comment's author was asked for.
 pub(super) const CLEARED: &str = "cleared";
@@ -201,6 +207,9 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
         }
         body.deadline = body.deadline.max(deadline);
     }
+    if let (Some(turn), Some(nth)) = (&mut body.turn, reader.optional_number(TURN_NTH)?) {
+        turn.nth = nth;
+    }
     let instant = reader.at("due")?;
     let stage = match reader.text("stage")? {
         "sending" if reader.item.contains_key(TRIED_AT) => Stage::Unknown(UnknownAttempt {
@@ -227,6 +236,7 @@ pub(super) fn read_waiting(reader: &Reader<'_>, id: &SendId) -> Result<PendingSe
         media: body.media,
         username: body.username,
         keyword: body.keyword,
+        turn: body.turn,
         matched_at: reader.at("matched_at")?,
         not_before: body.not_before,
         deadline: body.deadline,

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod backlogs;
+mod conversations;
 mod deletions;
 mod entry;
 pub(crate) mod item;
@@ -24,6 +25,7 @@ mod tombstones;
 
 pub use accounts::DynamoAccounts;
 pub use backlogs::DynamoBacklogs;
+pub use conversations::DynamoConversations;
 pub use deletions::DynamoDeletions;
 pub use journal::DynamoJournal;
 pub use maintenance::DynamoMaintenance;

@@ -15,7 +15,7 @@ use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::once::Answers;
 use spillway_core::seed::seed;
-use spillway_core::send::{Outcome, PendingSend, Stage, StandIn, Step};
+use spillway_core::send::{CampaignStep, Outcome, PendingSend, Stage, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_core::unknown::UnknownAttempt;
 use spillway_service::backoff::Backoff;
@@ -30,7 +30,7 @@ use spillway_service::send_task::SendTask;
 use tracing::error;
 
 use super::entry::{self, ANSWERED, STAND_IN, STAND_IN_UNTIL, stage_attributes};
-use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, writer};
+use super::item::{Item, Reader, WRITTEN_BY, at, b, is_by, json, n, s, word, writer};
 use super::table::{Ask, Cancelled, Table, Written, cancelled, entry_key};
 use crate::failure::{incomplete, unavailable};
 use crate::schema::EXPIRES_AT;
@@ -153,41 +153,18 @@ impl Sends for DynamoSends {
         step: Step,
         note: StepNote<'_>,
     ) -> Result<Option<PendingSend>, StoreError> {
-        let Change { sets, removes, values, stage } = Change::of(step, task.deadline);
-        let (name, instant) = stage;
-        let epoch = task.epoch + 1;
-        let slot = task.slot.filter(|_| matches!(step, Step::Claim { .. }));
-        let past = PastStep { epoch, at: note.at, what: Past::Step(step), slot };
-        let refused = refused(note);
-        let refusal = refused.as_ref().map_or("", |_| SET_REFUSED);
-        let writer = writer(STEP)?;
-        let mut update = self
+        let write = EntryWrite::step(task, step, note)?;
+        let update = self
             .sends
-            .update(entry_key(&task.send))
-            .update_expression(format!(
-                "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past, \
-                 {WRITTEN_BY} = :writer{sets}{refusal}{removes}"
-            ))
-            .condition_expression(format!("{IS_OURS} AND epoch = :epoch"))
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#nth", (epoch % STEPS_KEPT).to_string())
-            .expression_attribute_values(":waiting", s("waiting"))
-            .expression_attribute_values(":place", s(task.outbox_key.as_str()))
-            .expression_attribute_values(":epoch", n(task.epoch))
-            .expression_attribute_values(":next", n(epoch))
-            .expression_attribute_values(":stage", s(name))
-            .expression_attribute_values(":due", at(instant))
-            .expression_attribute_values(":past", s(past.encode()))
-            .expression_attribute_values(":writer", b(writer.as_slice()))
+            .update(write.key)
+            .update_expression(write.expression)
+            .condition_expression(write.condition)
+            .set_expression_attribute_names(Some(write.names))
+            .set_expression_attribute_values(Some(write.values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        if let Some(refused) = refused {
-            update = update.expression_attribute_values(":refused", refused);
-        }
-        for (name, value) in values {
-            update = update.expression_attribute_values(name, value);
-        }
+        let writer = write.writer;
         let (item, is_done) = match update.ask(STEP).await? {
             Written::Done(item) => (item, true),
             Written::Refused(item) => (item, false),
@@ -204,7 +181,7 @@ impl Sends for DynamoSends {
         outcome: &Outcome,
         note: StepNote<'_>,
     ) -> Result<bool, StoreError> {
-        self.end(EndWrite::new(task, EndGuard::AnyEpoch, outcome, note)?).await
+        self.end(EntryWrite::end(task, EndGuard::AnyEpoch, outcome, note)?).await
     }
 
     async fn finish_followed(
@@ -215,7 +192,7 @@ impl Sends for DynamoSends {
         guard: EndGuard,
         follower: &NewSend,
     ) -> Result<bool, StoreError> {
-        let write = EndWrite::new(task, guard, outcome, note)?;
+        let write = EntryWrite::end(task, guard, outcome, note)?;
         let mut backoff = Backoff::default();
         loop {
             let reasons = match self.end_and_put(&write, follower).await? {
@@ -286,7 +263,7 @@ impl Sends for DynamoSends {
         outcome: &Outcome,
         ended_at: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.end(EndWrite::new(task, EndGuard::SameEpoch, outcome, ended_at.into())?).await
+        self.end(EntryWrite::end(task, EndGuard::SameEpoch, outcome, ended_at.into())?).await
     }
 
     async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError> {
@@ -398,6 +375,12 @@ impl Change {
                 let removes = " REMOVE stand_in, stand_in_until, made_at";
                 (stage, ", replacement = stand_in", removes, Vec::new())
             }
+            Step::Chosen { step, nth, lease_until } => {
+                let stage = Stage::Sending { lease_until };
+                let values =
+                    vec![(":chosen", word(&CampaignStep::of(step))), (":nth_turn", n(nth))];
+                (stage, ", step = :chosen, turn_nth = :nth_turn", "", values)
+            }
             Step::Cleared(stage) => {
                 let cleared = (":cleared", AttributeValue::Bool(true));
                 (stage, ", cleared = :cleared", RESOLVED, vec![cleared])
@@ -407,17 +390,79 @@ impl Change {
     }
 }
 
-/// The write that ends an entry, alone or in a transaction.
-struct EndWrite {
+/// A write of a waiting entry, alone or in a transaction.
+pub(super) struct EntryWrite {
     key: Item,
     expression: String,
     condition: String,
+    names: HashMap<String, String>,
     values: Item,
     writer: Vec<u8>,
 }
 
-impl EndWrite {
-    fn new(
+impl EntryWrite {
+    /// The write as part of a transaction.
+    pub(super) fn in_transaction(
+        &self,
+        table: &Table,
+        what: &'static str,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let update = Update::builder()
+            .table_name(&table.name)
+            .set_key(Some(self.key.clone()))
+            .update_expression(&self.expression)
+            .condition_expression(&self.condition)
+            .set_expression_attribute_names(Some(self.names.clone()))
+            .set_expression_attribute_values(Some(self.values.clone()))
+            .build()
+            .map_err(|error| incomplete(what, error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// A step of the send at the task's epoch.
+    pub(super) fn step(
+        task: &SendTask,
+        step: Step,
+        note: StepNote<'_>,
+    ) -> Result<Self, StoreError> {
+        let Change { sets, removes, values: changed, stage } = Change::of(step, task.deadline);
+        let (name, instant) = stage;
+        let epoch = task.epoch + 1;
+        let slot = task.slot.filter(|_| matches!(step, Step::Claim { .. }));
+        let past = PastStep { epoch, at: note.at, what: Past::Step(step), slot };
+        let refused = refused(note);
+        let refusal = refused.as_ref().map_or("", |_| SET_REFUSED);
+        let writer = writer(STEP)?;
+        let mut values = Item::from([
+            (":waiting".into(), s("waiting")),
+            (":place".into(), s(task.outbox_key.as_str())),
+            (":epoch".into(), n(task.epoch)),
+            (":next".into(), n(epoch)),
+            (":stage".into(), s(name)),
+            (":due".into(), at(instant)),
+            (":past".into(), s(past.encode())),
+            (":writer".into(), b(writer.as_slice())),
+        ]);
+        values.extend(refused.map(|refused| (":refused".into(), refused)));
+        values.extend(changed.into_iter().map(|(name, value)| (name.into(), value)));
+        Ok(Self {
+            key: entry_key(&task.send),
+            expression: format!(
+                "SET epoch = :next, stage = :stage, due = :due, steps.#nth = :past, \
+                 {WRITTEN_BY} = :writer{sets}{refusal}{removes}"
+            ),
+            condition: format!("{IS_OURS} AND epoch = :epoch"),
+            names: HashMap::from([
+                ("#state".into(), "state".into()),
+                ("#nth".into(), (epoch % STEPS_KEPT).to_string()),
+            ]),
+            values,
+            writer: writer.to_vec(),
+        })
+    }
+
+    /// The end of the send, where `guard` allows it.
+    pub(super) fn end(
         task: &SendTask,
         guard: EndGuard,
         outcome: &Outcome,
@@ -443,19 +488,25 @@ impl EndWrite {
             }
         };
         let expression = format!("{END}{refusal}{END_REMOVES}");
-        let writer = writer.to_vec();
-        Ok(Self { key: entry_key(&task.send), expression, condition, values, writer })
+        Ok(Self {
+            key: entry_key(&task.send),
+            expression,
+            condition,
+            names: HashMap::from([("#state".into(), "state".into())]),
+            values,
+            writer: writer.to_vec(),
+        })
     }
 }
 
 impl DynamoSends {
-    async fn end(&self, write: EndWrite) -> Result<bool, StoreError> {
+    async fn end(&self, write: EntryWrite) -> Result<bool, StoreError> {
         let update = self
             .sends
             .update(write.key)
             .update_expression(write.expression)
             .condition_expression(write.condition)
-            .expression_attribute_names("#state", "state")
+            .set_expression_attribute_names(Some(write.names))
             .set_expression_attribute_values(Some(write.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
@@ -466,30 +517,17 @@ impl DynamoSends {
     /// the same transaction.
     async fn end_and_put(
         &self,
-        write: &EndWrite,
+        write: &EntryWrite,
         follower: &NewSend,
     ) -> Result<Result<(), Vec<Cancelled>>, StoreError> {
-        let end = Update::builder()
-            .table_name(&self.sends.name)
-            .set_key(Some(write.key.clone()))
-            .update_expression(&write.expression)
-            .condition_expression(&write.condition)
-            .expression_attribute_names("#state", "state")
-            .set_expression_attribute_values(Some(write.values.clone()))
-            .build()
-            .map_err(|error| incomplete(FOLLOW, error))?;
-        let put = Put::builder()
-            .table_name(&self.sends.name)
-            .set_item(Some(entry::item(follower)))
-            .condition_expression("attribute_not_exists(id)")
-            .build()
-            .map_err(|error| incomplete(FOLLOW, error))?;
+        let end = write.in_transaction(&self.sends, FOLLOW)?;
+        let put = put_new(&self.sends, follower, FOLLOW)?;
         let answer = self
             .sends
             .client
             .transact_write_items()
-            .transact_items(TransactWriteItem::builder().update(end).build())
-            .transact_items(TransactWriteItem::builder().put(put).build())
+            .transact_items(end)
+            .transact_items(put)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
@@ -570,6 +608,21 @@ impl DynamoSends {
             wait_before_rest(&mut backoff, KNOWN, &[first, &found.len().to_string()]).await?;
         }
     }
+}
+
+/// Makes the entry of a send, as part of a transaction.
+pub(super) fn put_new(
+    table: &Table,
+    new: &NewSend,
+    what: &'static str,
+) -> Result<TransactWriteItem, StoreError> {
+    let put = Put::builder()
+        .table_name(&table.name)
+        .set_item(Some(entry::item(new)))
+        .condition_expression("attribute_not_exists(id)")
+        .build()
+        .map_err(|error| incomplete(what, error))?;
+    Ok(TransactWriteItem::builder().put(put).build())
 }
 
 /// The attribute for Meta's refusal of an attempt, if it was refused.

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod budgets;
+mod conversations;
 mod echoes;
 mod graph;
 mod misses;
@@ -17,6 +18,9 @@ mod upkeep;
 
 pub use self::accounts::{AccountChanges, Accounts, CampaignChanges, KeptToken, NextToken, Tokens};
 pub use self::budgets::{AppBudgets, Budgets, Cursors, Moved};
+pub use self::conversations::{
+    Cause, Conversations, NEW_SENDS_MAX, StoredConversation, TurnedOver, Turnover,
+};
 pub use self::echoes::EchoWatches;
 pub use self::graph::{AccountGraph, Graph};
 pub use self::misses::{Misses, SampleOpener, SampleSealer, SealedText, StoredSample};

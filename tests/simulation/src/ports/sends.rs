@@ -317,7 +317,7 @@ impl World {
         true
     }
 
-    fn put_entry(&mut self, new: &NewSend) -> Recorded {
+    pub(super) fn put_entry(&mut self, new: &NewSend) -> Recorded {
         let NewSend { outbox_key, send, .. } = new;
         let was_there = self.tables.entries.contains_key(&send.id);
         let recorded = self.tables.put_entry(new, self.now);
@@ -329,7 +329,7 @@ impl World {
         recorded
     }
 
-    fn step(&mut self, caller: Caller, task: &SendTask, step: Step) -> Option<PendingSend> {
+    pub(super) fn step(&mut self, caller: Caller, task: &SendTask, step: Step) -> Option<PendingSend> {
         let before = self.tables.waiting_at(&task.outbox_key, &task.send)?.stage;
         let after = self.tables.step(task, step, self.now);
         let (by, send) = (caller.invocation, &task.send);
@@ -359,7 +359,7 @@ impl World {
         closed
     }
 
-    fn end_by_echo(
+    pub(super) fn end_by_echo(
         &mut self,
         _: Caller,
         task: &SendTask,
@@ -375,7 +375,7 @@ impl World {
         ended
     }
 
-    fn end(
+    pub(super) fn end(
         &mut self,
         caller: Caller,
         task: &SendTask,

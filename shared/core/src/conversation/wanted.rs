@@ -1,0 +1,131 @@
+//! Whether a message that waits is still to be sent. Its sender asks right before the call, so that
+//! what the person, or a human, has done since it was made counts, whether or not it was cancelled.
+
+use super::machine::place_of;
+use super::payload::{Origin, Step, StepKey};
+use super::state::{Place, Run, State};
+use crate::id::CampaignId;
+use crate::time::Timestamp;
+
+/// Why a message that waits is not to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwanted {
+    /// The person has asked to be left alone.
+    Stopped,
+    /// A human has taken the thread over, until this instant.
+    TakenOver(Timestamp),
+    /// The conversation has moved on without it.
+    Overtaken,
+}
+
+impl State {
+    /// Whether a message may begin a conversation now.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_begin(&self, now: Timestamp) -> Result<(), Unwanted> {
+        if self.is_stopped() {
+            return Err(Unwanted::Stopped);
+        }
+        self.taken_over_until(now).map_or(Ok(()), |until| Err(Unwanted::TakenOver(until)))
+    }
+
+    /// Whether a message of a conversation is still to be sent. A message of the delivery always
+    /// is: what the person has asked for is owed to them.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn wants(
+        &self,
+        campaign: &CampaignId,
+        key: StepKey,
+        now: Timestamp,
+    ) -> Result<(), Unwanted> {
+        self.may_begin(now)?;
+        let wants = |run: &Run| match key.step {
+            Step::FollowUp(nth) => {
+                let mut due = run.follow_ups.iter();
+                due.any(|due| due.nth == nth && due.attempt == Some(key.attempt))
+            }
+            Step::Deliver(_) => run.place >= place_of(key.step) && run.place != Place::Ended,
+            step => run.place == place_of(step) && run.attempts == key.attempt,
+        };
+        let run = self.position(campaign, key.origin).map(|index| &self.runs[index]);
+        if run.is_some_and(wants) { Ok(()) } else { Err(Unwanted::Overtaken) }
+    }
+
+    /// The number of the read of the profile that a conversation waits for, if it does.
+    pub fn reading(&self, campaign: &CampaignId, origin: Origin) -> Option<u8> {
+        let run = &self.runs[self.position(campaign, origin)?];
+        (run.place == Place::Follow && run.reading_since.is_some()).then_some(run.reads)
+    }
+
+    /// When a conversation began, to the minute.
+    pub fn begun_at(&self, campaign: &CampaignId, origin: Origin) -> Option<Timestamp> {
+        Some(self.runs[self.position(campaign, origin)?].begun_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::Due;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    fn at(place: Place) -> (State, impl Fn(Step, u8) -> StepKey) {
+        let origin = Origin::new("17890000000000001");
+        let mut run = Run::new("guide".into(), origin, NOW);
+        (run.place, run.attempts) = (place, 2);
+        run.follow_ups = vec![Due { nth: 1, at: NOW, attempt: Some(2) }];
+        let state = State { runs: vec![run], ..State::default() };
+        (state, move |step, attempt| StepKey { origin, step, attempt })
+    }
+
+    #[test]
+    fn a_question_is_wanted_while_it_is_the_newest_one() {
+        let (state, key) = at(Place::Email);
+        let wants = |step, attempt| state.wants(&"guide".into(), key(step, attempt), NOW);
+        assert_eq!(wants(Step::EmailAsk, 2), Ok(()));
+        assert_eq!(wants(Step::EmailAsk, 1), Err(Unwanted::Overtaken));
+        assert_eq!(wants(Step::FollowAsk, 2), Err(Unwanted::Overtaken));
+        let of_another = state.wants(&"other".into(), key(Step::EmailAsk, 2), NOW);
+        assert_eq!(of_another, Err(Unwanted::Overtaken));
+    }
+
+    #[test]
+    fn a_delivery_is_owed_and_a_follow_up_may_be_dropped() {
+        let (mut state, key) = at(Place::Delivered);
+        let wants = |state: &State, step| state.wants(&"guide".into(), key(step, 2), NOW);
+        assert_eq!(wants(&state, Step::Deliver(0)), Ok(()));
+        assert_eq!(wants(&state, Step::FollowUp(1)), Ok(()));
+        state.runs[0].follow_ups.clear();
+        assert_eq!(wants(&state, Step::FollowUp(1)), Err(Unwanted::Overtaken));
+        state.runs[0].place = Place::Ended;
+        assert_eq!(wants(&state, Step::Deliver(0)), Err(Unwanted::Overtaken));
+    }
+
+    #[test]
+    fn nothing_is_wanted_after_a_stop_or_while_a_human_writes() {
+        let (state, key) = at(Place::Delivered);
+        let until = NOW + super::super::TAKEOVER;
+        let taken_over = State { human_until: Some(until), ..state.clone() };
+        let stopped = State { stopped_at: Some(NOW), ..state };
+        let wants = |state: &State| state.wants(&"guide".into(), key(Step::Deliver(0), 1), NOW);
+        assert_eq!(wants(&stopped), Err(Unwanted::Stopped));
+        assert_eq!(stopped.may_begin(NOW), Err(Unwanted::Stopped));
+        assert_eq!(wants(&taken_over), Err(Unwanted::TakenOver(until)));
+        assert_eq!(taken_over.may_begin(until), Ok(()));
+    }
+
+    #[test]
+    fn a_read_is_known_while_it_is_awaited() {
+        let (mut state, key) = at(Place::Follow);
+        let origin = key(Step::FollowAsk, 1).origin;
+        assert_eq!(state.reading(&"guide".into(), origin), None);
+        (state.runs[0].reads, state.runs[0].reading_since) = (3, Some(NOW));
+        assert_eq!(state.reading(&"guide".into(), origin), Some(3));
+        let begun_at = state.begun_at(&"guide".into(), origin).unwrap();
+        assert_eq!(begun_at.as_secs() % 60, 0);
+    }
+}
