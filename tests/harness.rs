@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
+use spillway_core::content::Message;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
@@ -20,7 +21,7 @@ use spillway_local::fault_injector::KillPoint;
 use spillway_local::report::Report;
 use spillway_local::setup::{QuotaOptions, load_accounts};
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack, queues};
-use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Sent};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Profile, Sent};
 use spillway_meta::signature::sign;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -488,24 +489,24 @@ impl Graph for Listening {
         &self,
         account: &Account,
         comment: &CommentId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        let written = (comment.clone(), text.to_owned());
+        let written = (comment.clone(), message.text().to_owned());
         TEXTS.lock().unwrap_or_else(PoisonError::into_inner).extend([written]);
-        self.0.private_reply(account, comment, text, metadata, timeout).await
+        self.0.private_reply(account, comment, message, metadata, timeout).await
     }
 
     async fn message(
         &self,
         account: &Account,
         recipient: &RecipientId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.0.message(account, recipient, text, metadata, timeout).await
+        self.0.message(account, recipient, message, metadata, timeout).await
     }
 
     async fn public_reply(
@@ -552,5 +553,14 @@ impl Graph for Listening {
         timeout: Duration,
     ) -> Result<Answered<Option<Conversation>>, CallError> {
         self.0.conversation(account, person, timeout).await
+    }
+
+    async fn profile(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Profile>, CallError> {
+        self.0.profile(account, person, timeout).await
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::content::Message;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::message::Values;
@@ -55,7 +56,8 @@ impl World {
         let comment = said.id.as_str().into();
         let values = Values { username: said.username.as_deref(), ..Values::default() };
         let text = account.campaigns.iter().next().unwrap().messages[0].fill(values);
-        self.outside.graph.private_reply(&account, &comment, &text, "", timeout).await.unwrap()
+        let message = Message::Text(text);
+        self.outside.graph.private_reply(&account, &comment, &message, "", timeout).await.unwrap()
     }
 
     /// The batch of a send that stands so.

@@ -18,13 +18,14 @@ use secrecy::SecretString;
 use serde_json::Value;
 use spillway_cloud::telemetry;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::content::Message;
 use spillway_core::id::{CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_graph::{Fault, FaultKind};
 use spillway_local::clock::SteppedClock;
 use spillway_local::fault_injector::{Function, Outage, Service};
 use spillway_local::stack::queues;
-use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Sent};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Profile, Sent};
 use spillway_meta::signature::sign;
 use spillway_meta::webhook::PROBE;
 use spillway_service::account::Account;
@@ -224,25 +225,25 @@ impl Graph for CutOff {
         &self,
         account: &Account,
         comment: &CommentId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         if IS_CUT_OFF.get() {
             return Err(CallError::NotWritten);
         }
-        self.0.private_reply(account, comment, text, metadata, timeout).await
+        self.0.private_reply(account, comment, message, metadata, timeout).await
     }
 
     async fn message(
         &self,
         account: &Account,
         recipient: &RecipientId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.0.message(account, recipient, text, metadata, timeout).await
+        self.0.message(account, recipient, message, metadata, timeout).await
     }
 
     async fn public_reply(
@@ -289,6 +290,15 @@ impl Graph for CutOff {
         timeout: Duration,
     ) -> Result<Answered<Option<Conversation>>, CallError> {
         self.0.conversation(account, person, timeout).await
+    }
+
+    async fn profile(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Profile>, CallError> {
+        self.0.profile(account, person, timeout).await
     }
 }
 

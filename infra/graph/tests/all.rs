@@ -144,7 +144,14 @@ impl Graph {
         let (account, token) = ("17".into(), "token-17".into());
         let replied = self
             .spillway()
-            .private_reply(&account, &token, &comment.into(), "hi", "", timeout)
+            .private_reply(
+                &account,
+                &token,
+                &comment.into(),
+                &Message::Text("hi".into()),
+                "",
+                timeout,
+            )
             .await;
         match replied {
             Ok(sent) => sent.usage,
@@ -684,11 +691,11 @@ async fn the_client_reads_what_is_answered() {
 
     let time = client.comment_timestamp(&token, &"1".into(), timeout).await.unwrap();
     assert_eq!((time.value, time.server_date), (Some(now), Some(now)));
+    let hi = Message::Text("hi".into());
     let replied =
-        client.private_reply(&account, &token, &"1".into(), "hi", "stamp", timeout).await.unwrap();
+        client.private_reply(&account, &token, &"1".into(), &hi, "stamp", timeout).await.unwrap();
     assert_eq!(replied.value.recipient, Some("person-1".into()));
     let person = replied.value.recipient.unwrap();
-    let hi = Message::Text("hi".into());
     let written = client.message(&account, &token, &person, &hi, "stamp", timeout).await.unwrap();
     assert_eq!(written.value.recipient.as_ref(), Some(&person));
     assert_ne!(written.value.message_id, replied.value.message_id);

@@ -5,6 +5,7 @@ mod account;
 mod answer;
 mod comments;
 mod conversation;
+mod profile;
 mod request;
 mod token;
 
@@ -23,6 +24,7 @@ use self::answer::Success;
 pub use self::answer::{Answered, CallError, Sent};
 pub use self::comments::{CommentItem, MediaItem, Page};
 pub use self::conversation::{Conversation, MessageItem};
+pub use self::profile::Profile;
 use self::request::{Message, bearer};
 pub use self::token::{App, Granted, NewToken};
 use crate::{http, json};
@@ -93,9 +95,10 @@ impl GraphClient {
     ///
     /// Meta takes one for each comment, within 7 days of it, or during the broadcast if it was made
     /// on one. That is no protection against a second DM: after an error of Meta's servers a repeat
-    /// was seen to arrive too (23 August 2026). The text is UTF-8 of at most 1,000 bytes, which is
-    /// not checked here. `metadata` comes back in the message's echo. `timeout` bounds the whole call; if it is no longer than [`CONNECT_TIMEOUT`], a connection that is not
-    /// made counts as [`CallError::Unknown`].
+    /// was seen to arrive too (23 August 2026). Anything but a text may be refused if the person does
+    /// not follow the account, and the refused call uses the comment's only reply up. `metadata`
+    /// comes back in the message's echo. `timeout` bounds the whole call; if it is no longer than
+    /// [`CONNECT_TIMEOUT`], a connection that is not made counts as [`CallError::Unknown`].
     ///
     /// # Errors
     ///
@@ -105,19 +108,19 @@ impl GraphClient {
         account: &AccountId,
         token: &SecretString,
         comment: &CommentId,
-        text: &str,
+        message: &content::Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        self.send(account, token, &Message::to_comment(comment, text, metadata), timeout).await
+        self.send(account, token, &Message::to_comment(comment, message, metadata), timeout).await
     }
 
     /// Writes to a person: `POST /{account}/messages` (Meta, Instagram Login, send messages, 2026).
     ///
     /// Meta takes it within 24 hours of that person's last message to the account; a private reply
     /// that they have not answered opens nothing. Within that time it may have buttons, quick replies
-    /// or a card. `metadata` and `timeout` as for [`private_reply`](Self::private_reply). A repeat after [`CallError::Unknown`] may arrive
-    /// twice: there is no idempotency key.
+    /// or a card. `metadata` and `timeout` as for [`private_reply`](Self::private_reply). A repeat
+    /// after [`CallError::Unknown`] may arrive twice: there is no idempotency key.
     ///
     /// # Errors
     ///

@@ -81,6 +81,8 @@ pub(crate) enum Ask {
     Author(CommentId),
     /// The conversation with somebody.
     Conversation(RecipientId),
+    /// Somebody's profile.
+    Profile(RecipientId),
     /// A public reply to a comment.
     PublicReply(CommentId),
     /// The replies to a comment.
@@ -347,6 +349,7 @@ impl World {
             Ask::Age(_)
             | Ask::Author(_)
             | Ask::Conversation(_)
+            | Ask::Profile(_)
             | Ask::Replies(_)
             | Ask::Keep(_) => (Action::Read, None, None),
             Ask::Tool(action) => (judge::action(*action), None, None),
@@ -449,6 +452,7 @@ impl World {
             Ask::Conversation(person) => {
                 Ok((None, Told::Conversation(self.conversation(account, person))))
             }
+            Ask::Profile(_) => Ok((None, Told::Nothing)),
             Ask::PublicReply(comment) => {
                 self.reply_in_public(account, comment)?;
                 Ok((None, Told::Nothing))
@@ -523,6 +527,7 @@ impl Ask {
             Self::Age(_)
             | Self::Author(_)
             | Self::Conversation(_)
+            | Self::Profile(_)
             | Self::Replies(_)
             | Self::Tool(_)
             | Self::Keep(_) => None,
@@ -543,6 +548,7 @@ impl Ask {
             Self::Age(_)
             | Self::Author(_)
             | Self::Conversation(_)
+            | Self::Profile(_)
             | Self::Replies(_)
             | Self::Keep(_) => quota::Action::Read,
             Self::Tool(action) => *action,
@@ -556,6 +562,7 @@ impl Ask {
             Self::Age(_) => "calls for an age",
             Self::Author(_) => "calls for an author",
             Self::Conversation(_) => "calls for a conversation",
+            Self::Profile(_) => "calls for a profile",
             Self::PublicReply(_) => "calls for a public reply",
             Self::Replies(_) => "calls for replies",
             Self::Tool(_) => "calls of tools",
@@ -572,6 +579,7 @@ impl fmt::Display for Ask {
             Self::Age(comment) => write!(f, "the age of {comment}"),
             Self::Author(comment) => write!(f, "the author of {comment}"),
             Self::Conversation(person) => write!(f, "the conversation with {person}"),
+            Self::Profile(person) => write!(f, "the profile of {person}"),
             Self::PublicReply(comment) => write!(f, "a public reply to {comment}"),
             Self::Replies(comment) => write!(f, "the replies to {comment}"),
             Self::Tool(action) => write!(f, "{action:?}"),

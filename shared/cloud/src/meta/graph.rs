@@ -9,8 +9,8 @@ use spillway_core::content::Message;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
-    Answered, CallError, CommentItem, Conversation, GraphClient, Me, MediaItem, Page, Sent,
-    Subscription,
+    Answered, CallError, CommentItem, Conversation, GraphClient, Me, MediaItem, Page, Profile,
+    Sent, Subscription,
 };
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{AccountGraph, Graph, StoreError};
@@ -47,25 +47,24 @@ impl Graph for MetaGraph {
         &self,
         account: &Account,
         comment: &CommentId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let token = self.token(account)?;
-        self.client.private_reply(&account.id, &token, comment, text, metadata, timeout).await
+        self.client.private_reply(&account.id, &token, comment, message, metadata, timeout).await
     }
 
     async fn message(
         &self,
         account: &Account,
         recipient: &RecipientId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let token = self.token(account)?;
-        let message = Message::Text(text.to_owned());
-        self.client.message(&account.id, &token, recipient, &message, metadata, timeout).await
+        self.client.message(&account.id, &token, recipient, message, metadata, timeout).await
     }
 
     async fn public_reply(
@@ -117,6 +116,16 @@ impl Graph for MetaGraph {
     ) -> Result<Answered<Option<Conversation>>, CallError> {
         let token = self.token(account)?;
         self.client.conversation(&account.id, &token, person, timeout).await
+    }
+
+    async fn profile(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Profile>, CallError> {
+        let token = self.token(account)?;
+        self.client.profile(&token, person, timeout).await
     }
 }
 

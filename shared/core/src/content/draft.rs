@@ -336,6 +336,14 @@ impl Message {
             Self::Card { .. } => "card",
         }
     }
+
+    /// Returns its text; the title of a card.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Buttons { text, .. } | Self::QuickReplies { text, .. } => text,
+            Self::Card { title, .. } => title,
+        }
+    }
 }
 
 impl fmt::Debug for Message {

@@ -125,8 +125,12 @@ pub(super) struct PublicReply<'a> {
 
 impl<'a> Message<'a> {
     /// To the author of a comment.
-    pub(super) fn to_comment(comment: &'a CommentId, text: &'a str, metadata: &'a str) -> Self {
-        Self { recipient: To::CommentId(comment), message: Body::of_text(text, metadata) }
+    pub(super) fn to_comment(
+        comment: &'a CommentId,
+        message: &'a content::Message,
+        metadata: &'a str,
+    ) -> Self {
+        Self { recipient: To::CommentId(comment), message: Body::new(message, metadata) }
     }
 
     /// To a person.

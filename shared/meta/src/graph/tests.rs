@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
+use spillway_core::conversation::Follows;
 use spillway_core::time::Timestamp;
 
 use super::*;
@@ -90,10 +91,13 @@ async fn call_with(
     token: &str,
     timeout: Duration,
 ) -> Result<Answered<Sent>, CallError> {
-    let text = "Here it is: https://example.com/ä 😀 \"now\"";
+    let text = "Here it is: https://example.com/ä 😀 \"now\"".to_owned();
+    let message = content::Message::Text(text);
     let comment = "17890000000000001".into();
     let metadata = "spillway:17890000000000001#0";
-    client.private_reply(&account.into(), &token.into(), &comment, text, metadata, timeout).await
+    client
+        .private_reply(&account.into(), &token.into(), &comment, &message, metadata, timeout)
+        .await
 }
 
 const NOON: &str = r#"{"timestamp":"2026-11-24T12:00:00+0000","id":"17890000000000001"}"#;
@@ -225,6 +229,34 @@ async fn reads_the_conversation_with_a_person() {
     let (client, _) = serve(Answer::Http(200, vec![], r#"{"data":[]}"#));
     let none = client.conversation(&account, &token, &"52".into(), timeout).await.expect("read");
     assert_eq!(none.value, None);
+}
+
+#[tokio::test]
+async fn reads_a_profile_and_takes_no_consent_as_unknown() {
+    let read = async |answer| {
+        let (client, server) = serve(answer);
+        let (token, person) = ("IGAAtoken".into(), "526000000000001".into());
+        let read = client.profile(&token, &person, Duration::from_secs(10)).await;
+        (read, server.join().expect("server").head)
+    };
+    let told = r#"{"username":"ana","is_user_follow_business":true,"id":"526000000000001"}"#;
+    let (known, head) = read(Answer::Http(200, vec![], told)).await;
+    assert_eq!(known.expect("profile").value.follows, Follows::Yes);
+    let asks = "get /v26.0/526000000000001?fields=name%2cusername%2cis_user_follow_business http";
+    assert!(head.starts_with(asks), "{head}");
+
+    let no_consent = r#"{"error":{"code":230,"message":"User consent is required"}}"#;
+    let usage = vec![("X-App-Usage", r#"{"call_count":61}"#)];
+    let (unknown, _) = read(Answer::Http(403, usage, no_consent)).await;
+    let unknown = unknown.expect("an answer");
+    assert_eq!((unknown.value, unknown.usage.app), (Profile::UNKNOWN, Some(Percent::new(61))));
+
+    let throttled = r#"{"error":{"code":4}}"#;
+    let (refused, _) = read(Answer::Http(400, vec![], throttled)).await;
+    let scope = ThrottleScope::App;
+    assert_eq!(refused.expect_err("refusal").verdict(), Verdict::Throttled { scope });
+    let (broken, _) = read(Answer::Http(200, vec![], "<html>")).await;
+    assert_eq!(broken, Err(CallError::Unknown));
 }
 
 #[tokio::test]

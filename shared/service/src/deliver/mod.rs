@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::{Campaign, Overflow};
+use spillway_core::content::Message;
 use spillway_core::feedback::Feedback;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
@@ -573,14 +574,15 @@ impl Deliver {
             return Err(Resolution::Finish(Outcome::Cancelled { reason }).into());
         };
         let addressee = addressee(send)?;
+        let message = Message::Text(text.clone());
         let stamp = Stamp { key: send.id.key.clone(), variant: u8::try_from(variant).ok() };
         let stamp = stamp.encode();
         let call = async || match addressee {
             Addressee::Author(comment) => {
-                self.graph.private_reply(account, comment, &text, &stamp, timeout).await
+                self.graph.private_reply(account, comment, &message, &stamp, timeout).await
             }
             Addressee::Person(person) => {
-                self.graph.message(account, person, &text, &stamp, timeout).await
+                self.graph.message(account, person, &message, &stamp, timeout).await
             }
             Addressee::Thread(comment) => {
                 self.graph.public_reply(account, comment, &text, timeout).await

@@ -3,10 +3,12 @@
 use super::StoreError;
 use crate::account::{Account, SealedToken};
 use async_trait::async_trait;
+use spillway_core::content::Message;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
-    self, Answered, CallError, CommentItem, Conversation, Me, MediaItem, Sent, Subscription,
+    self, Answered, CallError, CommentItem, Conversation, Me, MediaItem, Profile, Sent,
+    Subscription,
 };
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ pub trait Graph: Send + Sync {
         &self,
         account: &Account,
         comment: &CommentId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError>;
@@ -32,7 +34,7 @@ pub trait Graph: Send + Sync {
         &self,
         account: &Account,
         recipient: &RecipientId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError>;
@@ -77,6 +79,15 @@ pub trait Graph: Send + Sync {
         person: &RecipientId,
         timeout: Duration,
     ) -> Result<Answered<Option<Conversation>>, CallError>;
+
+    /// Reads what Meta tells of a person: nothing, unless they have written to the account or tapped
+    /// a button of its messages.
+    async fn profile(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Profile>, CallError>;
 }
 
 /// The calls to Meta's Graph API that upkeep needs. Each call gives up after `timeout`.

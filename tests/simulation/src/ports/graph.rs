@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use spillway_core::content::Message;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
-    Answered, CONNECT_TIMEOUT, CallError, CommentItem, Conversation, Page, Sent,
+    Answered, CONNECT_TIMEOUT, CallError, CommentItem, Conversation, Page, Profile, Sent,
 };
 use spillway_service::account::{Account, SealedToken};
 use spillway_service::port::{Graph, StoreError};
@@ -25,12 +26,12 @@ impl Graph for Host {
         &self,
         account: &Account,
         comment: &CommentId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let send = SendId { account: account.id.clone(), key: OnceKey::comment(comment) };
-        self.shared.world().says(send, text, metadata);
+        self.shared.world().says(send, message.text(), metadata);
         self.call(&account.id, &account.token, Ask::Reply(comment.clone()), timeout).await
     }
 
@@ -38,10 +39,11 @@ impl Graph for Host {
         &self,
         account: &Account,
         recipient: &RecipientId,
-        text: &str,
+        message: &Message,
         metadata: &str,
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
+        let text = message.text();
         let is_triggered = self.shared.world().scenario.theme == Theme::Triggers;
         let stamped = is_triggered.then(|| Ask::stamped(recipient, metadata)).flatten();
         let ask = stamped.unwrap_or_else(|| Ask::message(recipient, text));
@@ -118,6 +120,19 @@ impl Graph for Host {
             _ => None,
         };
         Ok(Answered { value, usage, server_date })
+    }
+
+    async fn profile(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        timeout: Duration,
+    ) -> Result<Answered<Profile>, CallError> {
+        let ask = Ask::Profile(person.clone());
+        let Answered { usage, server_date, .. } =
+            self.call(&account.id, &account.token, ask, timeout).await?;
+        // No campaign asks anybody to follow.
+        Ok(Answered { value: Profile::UNKNOWN, usage, server_date })
     }
 }
 

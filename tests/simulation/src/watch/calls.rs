@@ -97,6 +97,7 @@ impl World {
             Ask::Age(_)
             | Ask::Author(_)
             | Ask::Conversation(_)
+            | Ask::Profile(_)
             | Ask::Replies(_)
             | Ask::Tool(_)
             | Ask::Keep(_) => None,

@@ -32,6 +32,7 @@ impl World {
             Ask::Age(_)
             | Ask::Author(_)
             | Ask::Conversation(_)
+            | Ask::Profile(_)
             | Ask::PublicReply(_)
             | Ask::Replies(_)
             | Ask::Tool(_)

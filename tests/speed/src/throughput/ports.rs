@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use spillway_cloud::wiring::Wiring;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
+use spillway_core::content::Message;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::once::Answers;
@@ -15,7 +16,7 @@ use spillway_core::pace::Cursor;
 use spillway_core::send::{Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_local::busy::Busy;
-use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Sent};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Profile, Sent};
 use spillway_service::account::Account;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
@@ -123,9 +124,9 @@ measured! { ReleaseQueue:
 
 measured! { Graph:
     fn prepare(account: &Account) -> Stored<()>;
-    fn private_reply(account: &Account, comment: &CommentId, text: &str, metadata: &str, timeout: Duration)
+    fn private_reply(account: &Account, comment: &CommentId, message: &Message, metadata: &str, timeout: Duration)
         -> Result<Answered<Sent>, CallError>;
-    fn message(account: &Account, recipient: &RecipientId, text: &str, metadata: &str, timeout: Duration)
+    fn message(account: &Account, recipient: &RecipientId, message: &Message, metadata: &str, timeout: Duration)
         -> Result<Answered<Sent>, CallError>;
     fn conversation(account: &Account, person: &RecipientId, timeout: Duration)
         -> Result<Answered<Option<Conversation>>, CallError>;
@@ -137,4 +138,5 @@ measured! { Graph:
         -> Result<Answered<Option<Timestamp>>, CallError>;
     fn comment_author(account: &Account, comment: &CommentId, timeout: Duration)
         -> Result<Answered<Option<RecipientId>>, CallError>;
+    fn profile(account: &Account, person: &RecipientId, timeout: Duration) -> Result<Answered<Profile>, CallError>;
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use spillway_core::content::Message;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::error::GraphError;
-use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Sent};
+use spillway_meta::graph::{Answered, CallError, CommentItem, Conversation, Page, Profile, Sent};
 use spillway_meta::usage::Usage;
 use spillway_service::account::Account;
 use spillway_service::clock::Clock;
@@ -102,7 +103,7 @@ impl Graph for Ports {
         &self,
         _: &Account,
         comment: &CommentId,
-        _: &str,
+        _: &Message,
         _: &str,
         _: Duration,
     ) -> Result<Answered<Sent>, CallError> {
@@ -115,7 +116,7 @@ impl Graph for Ports {
         &self,
         _: &Account,
         _: &RecipientId,
-        _: &str,
+        _: &Message,
         _: &str,
         _: Duration,
     ) -> Result<Answered<Sent>, CallError> {
@@ -168,6 +169,16 @@ impl Graph for Ports {
         _: Duration,
     ) -> Result<Answered<Option<Conversation>>, CallError> {
         Ok(Answered::default())
+    }
+
+    async fn profile(
+        &self,
+        _: &Account,
+        _: &RecipientId,
+        _: Duration,
+    ) -> Result<Answered<Profile>, CallError> {
+        // No campaign asks anybody to follow.
+        Err(CallError::InvalidId)
     }
 }
 
