@@ -16,6 +16,7 @@ use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::{Ledger, SendAdmin};
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
+use spillway_service::converse::Converse;
 use spillway_service::deliver::Deliver;
 use spillway_service::echo::Echoes;
 use spillway_service::endings::Endings;
@@ -26,9 +27,11 @@ use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::owner::Owners;
+use spillway_service::placing::Placing;
 use spillway_service::port::{
-    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
-    EchoWatches, Graph, Journal, Misses, ReleaseQueue, Removal, SendQueue, Sends, Tokens,
+    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Conversations, Cursors,
+    Deletions, EchoWatches, Graph, Journal, Misses, ReleaseQueue, Removal, SendQueue, Sends,
+    Tokens,
 };
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -36,9 +39,9 @@ use tracing::warn;
 
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
-    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoCursors,
-    DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoMaintenance, DynamoMisses,
-    DynamoRemoval, DynamoSends, DynamoTokens, Table,
+    DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoConversations,
+    DynamoCursors, DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoMaintenance,
+    DynamoMisses, DynamoRemoval, DynamoSends, DynamoTokens, Table,
 };
 use crate::emf::{self, Metrics};
 use crate::http;
@@ -71,6 +74,8 @@ pub struct Wiring {
     pub backlogs: Arc<dyn Backlogs>,
     /// Watches for echoes.
     pub watches: Arc<dyn EchoWatches>,
+    /// What is kept of conversations.
+    pub conversations: Arc<dyn Conversations>,
     /// How often a DM is repeated that was shown not to have arrived.
     pub retry_unknown: RetryUnknown,
     /// Their comments that match nothing.
@@ -216,6 +221,7 @@ impl Wiring {
         let graph = GraphClient::new(config.graph.clone())?;
         let graph = Arc::new(MetaGraph { client: graph, keys: keys.clone() });
         let accounts = Arc::new(DynamoAccounts { table: table.clone() });
+        let conversations = DynamoConversations { state: table.clone(), sends: sends.clone() };
         let sends = Arc::new(DynamoSends { sends, state: table.clone(), meter: meter.clone() });
         Ok(Self {
             accounts: accounts.clone(),
@@ -233,6 +239,7 @@ impl Wiring {
             removal: Arc::new(DynamoRemoval { table: table.clone() }),
             deletions: Arc::new(DynamoDeletions { table: table.clone() }),
             watches: Arc::new(DynamoEchoWatches { table: table.clone() }),
+            conversations: Arc::new(conversations),
             retry_unknown: config.retry_unknown,
             backlogs: Arc::new(DynamoBacklogs { table }),
             queue: Arc::new(SqsSendQueue {
@@ -281,11 +288,13 @@ impl Wiring {
     /// The webhook function's use case.
     pub fn ingest(&self) -> Ingest {
         let account_cache = self.account_cache();
+        let placing = self.placing();
+        let converse = self.converse(placing.clone());
+        let endings = self.endings(converse.clone());
         Ingest {
             sends: self.sends.clone(),
-            cursors: self.cursors.clone(),
-            backlogs: self.backlogs.clone(),
-            queue: self.queue.clone(),
+            placing,
+            converse,
             last_seen: self.maintenance.clone(),
             misses: MissCounter::new(
                 self.misses.clone(),
@@ -294,7 +303,7 @@ impl Wiring {
                 self.ids.clone(),
                 self.clock.clone(),
             ),
-            echoes: Echoes::new(self.endings(), account_cache.clone(), self.watches.clone()),
+            echoes: Echoes::new(endings, account_cache.clone(), self.watches.clone()),
             account_cache,
             ids: self.ids.clone(),
             clock: self.clock.clone(),
@@ -318,7 +327,7 @@ impl Wiring {
             graph: self.graph.clone(),
             watches: self.watches.clone(),
             retry_unknown: self.retry_unknown,
-            endings: self.endings(),
+            endings: self.endings(self.converse(self.placing())),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),
@@ -327,9 +336,19 @@ impl Wiring {
         }
     }
 
-    fn endings(&self) -> Endings {
+    fn placing(&self) -> Arc<Placing> {
+        let Self { sends, cursors, backlogs, queue, ids, meter, .. } = self.clone();
+        Arc::new(Placing::new(sends, cursors, backlogs, queue, ids, &self.clock, meter))
+    }
+
+    fn converse(&self, placing: Arc<Placing>) -> Arc<Converse> {
+        let Self { conversations, sends, clock, check, meter, .. } = self.clone();
+        Arc::new(Converse { conversations, sends, placing, clock, check, meter })
+    }
+
+    fn endings(&self, converse: Arc<Converse>) -> Endings {
         let Self { sends, backlogs, ids, clock, check, meter, .. } = self.clone();
-        Endings::new(sends, backlogs, ids, clock, check, meter)
+        Endings::new(sends, backlogs, converse, ids, clock, check, meter)
     }
 
     /// What decides on budgets; also for other tools that share an account's token.
@@ -372,7 +391,7 @@ impl Wiring {
             retry_unknown: self.retry_unknown,
             queue: self.queue.clone(),
             runs: self.runs.clone(),
-            endings: self.endings(),
+            endings: self.endings(self.converse(self.placing())),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
             check: self.check.clone(),

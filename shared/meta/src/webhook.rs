@@ -9,7 +9,7 @@ mod event;
 pub mod handshake;
 mod parse;
 
-pub use conversation::{Ask, ConversationEvent, What};
+pub use conversation::{Ask, ConversationEvent, MessageState, Postback, What};
 pub use event::{
     CommentEvent, CommentKind, Commenter, Delivery, Echo, Event, PayloadError, SkipReason, Skipped,
 };

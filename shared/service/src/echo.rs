@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spillway_core::campaign::Campaign;
-use spillway_core::id::{AccountId, SendId};
+use spillway_core::id::{AccountId, RecipientId, SendId};
 use spillway_core::send::Outcome;
 use spillway_core::stamp::Stamp;
 use spillway_core::time::Timestamp;
@@ -19,6 +19,7 @@ use spillway_meta::webhook::Echo;
 use tracing::{info, warn};
 
 use crate::account_cache::AccountCache;
+use crate::converse::End;
 use crate::endings::Endings;
 use crate::grant::GrantIds;
 use crate::metrics::Metric;
@@ -85,11 +86,9 @@ impl Echoes {
                 ours.insert(send, (stamp, echo));
             }
         }
-        let mut echoed = Echoed {
-            ours: ours.len(),
-            others: echoes.iter().filter(|echo| !is_ours(echo)).count(),
-            closed: 0,
-        };
+        let others: Vec<&Echo> = echoes.iter().filter(|echo| !is_ours(echo)).collect();
+        let mut echoed = Echoed { ours: ours.len(), others: others.len(), closed: 0 };
+        self.note_humans(account, &others).await?;
         if ours.is_empty() {
             return Ok(echoed);
         }
@@ -105,6 +104,26 @@ impl Echoes {
         Ok(echoed)
     }
 
+    /// Somebody writes in the account's name to these people: a human, or another app.
+    async fn note_humans(&self, account: &AccountId, echoes: &[&Echo]) -> Result<(), StoreError> {
+        let mut latest: BTreeMap<&RecipientId, Timestamp> = BTreeMap::new();
+        let now = self.endings.clock.now();
+        for echo in echoes {
+            let Some(person) = &echo.recipient else { continue };
+            let at = echo.sent_at.unwrap_or(now).min(now);
+            let newest = latest.entry(person).or_insert(at);
+            *newest = at.max(*newest);
+        }
+        if latest.is_empty() {
+            return Ok(());
+        }
+        let Some(account) = self.account_cache.find(account).await? else { return Ok(()) };
+        for (person, at) in latest {
+            self.endings.converse.human_wrote(&account, person, at).await?;
+        }
+        Ok(())
+    }
+
     async fn close(&self, send: &SendId, stamp: &Stamp, echo: &Echo) -> Result<bool, StoreError> {
         let outcome = Outcome::Sent {
             recipient: echo.recipient.clone(),
@@ -112,7 +131,7 @@ impl Echoes {
             variant: stamp.variant,
         };
         let now = self.endings.clock.now();
-        if self.end_followed(send, &outcome, now).await? {
+        if self.end_followed(send, &outcome, echo.sent_at, now).await? {
             info!(%send, "sent: its echo has come");
             return Ok(true);
         }
@@ -131,17 +150,20 @@ impl Echoes {
         }
     }
 
-    /// Ends a waiting send that a public reply follows. Only its entry tells whom that is for.
+    /// Ends a waiting send that something follows. Only its entry tells what, and whom that is for.
     async fn end_followed(
         &self,
         send: &SendId,
         outcome: &Outcome,
+        sent_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Some(account) = self.account_cache.find(&send.account).await? else {
             return Ok(false);
         };
-        if !account.campaigns.iter().any(Campaign::replies_in_public) {
+        let is_followed =
+            |campaign: &Campaign| campaign.replies_in_public() || campaign.then.is_some();
+        if !account.campaigns.iter().any(is_followed) {
             return Ok(false);
         }
         let sends = &self.endings.sends;
@@ -149,13 +171,19 @@ impl Echoes {
         let Some(Entry::Waiting(outbox_key, waiting)) = found.into_iter().next() else {
             return Ok(false);
         };
-        let campaign = account.campaigns.get(&waiting.content.campaign);
-        let Some(reply) = self.endings.reply(campaign, &waiting, outcome, now).await? else {
-            return Ok(false);
+        let end = End {
+            outcome,
+            note: now.into(),
+            guard: EndGuard::AnyEpoch,
+            called_at: sent_at.unwrap_or(now).min(now),
         };
+        let campaign = account.campaigns.get(&waiting.content.campaign);
+        if !campaign.is_some_and(is_followed) {
+            return Ok(false);
+        }
+        let reply = self.endings.reply(Some(&account), &waiting, &end).await?;
         let task = SendTask::new(&waiting, outbox_key);
-        let end = (outcome, now.into());
-        self.endings.end_followed(&task, end, EndGuard::AnyEpoch, &reply).await
+        self.endings.end_with(Some(&account), (&task, &waiting), end, reply.as_ref()).await
     }
 
     /// Notes that echoes of messages of these instants have come, if an attempt of the account is

@@ -8,14 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spillway_core::campaign::{Campaign, after_outcome};
-use spillway_core::history::StepNote;
+use spillway_core::campaign::after_outcome;
 use spillway_core::id::AccountId;
-use spillway_core::send::{Outcome, PendingSend};
+use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
 use tracing::{info, warn};
 
+use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
+use crate::converse::{Converse, End};
 use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::OutboxBatch;
@@ -34,6 +35,7 @@ const LIST: &str = "list a public reply";
 pub struct Endings {
     pub(crate) sends: Arc<dyn Sends>,
     backlogs: Arc<dyn Backlogs>,
+    pub(crate) converse: Arc<Converse>,
     pub(crate) ids: Arc<GrantIds>,
     pub(crate) clock: Arc<dyn Clock>,
     check: Arc<ClockCheck>,
@@ -44,83 +46,88 @@ pub struct Endings {
 
 impl Endings {
     /// Ends sends in `sends`, and marks their accounts in `backlogs` for the replies that follow.
-    /// `meter` counts the sends that have ended.
+    /// `converse` goes on with the conversations of those that have one. `meter` counts the sends that have ended.
     pub fn new(
         sends: Arc<dyn Sends>,
         backlogs: Arc<dyn Backlogs>,
+        converse: Arc<Converse>,
         ids: Arc<GrantIds>,
         clock: Arc<dyn Clock>,
         check: Arc<ClockCheck>,
         meter: Arc<Meter>,
     ) -> Self {
         let woken = TtlCache::new(&clock);
-        Self { sends, backlogs, ids, clock, check, meter, woken }
+        Self { sends, backlogs, converse, ids, clock, check, meter, woken }
     }
 
-    /// Ends a send of `campaign` at `guard`, and records the public reply that follows. Returns
-    /// whether it did. If the reply cannot be listed, none follows: the outcome of a DM does not
-    /// wait for it.
+    /// Ends a send of `account`, which is `None` where it is not connected any more, and records what
+    /// follows: a public reply, and what its conversation goes on with. Returns whether it did. If
+    /// the reply cannot be listed, none follows: the outcome of a DM does not wait for it.
     ///
     /// # Errors
     /// Fails if the store does not answer. The send may have ended all the same.
     pub(crate) async fn end(
         &self,
-        campaign: Option<&Campaign>,
-        send: &PendingSend,
-        task: &SendTask,
-        end: (&Outcome, StepNote<'_>),
-        guard: EndGuard,
+        account: Option<&Account>,
+        (task, send): (&SendTask, &PendingSend),
+        end: End<'_>,
     ) -> Result<bool, StoreError> {
-        let (outcome, note) = end;
-        let reply = self.reply(campaign, send, outcome, note.at).await.unwrap_or_else(|error| {
+        let reply = self.reply(account, send, &end).await.unwrap_or_else(|error| {
             self.meter.count_by(Metric::PublicReplies, "lost");
             warn!(send = %send.id, %error, "no public reply: it could not be listed");
             None
         });
-        match (reply, guard) {
-            (Some(reply), _) => return self.end_followed(task, end, guard, &reply).await,
-            (None, EndGuard::AnyEpoch) => self.sends.finish(task, outcome, note).await,
-            (None, EndGuard::SameEpoch) => {
-                self.sends.finish_unclaimed(task, outcome, note.at).await
-            }
-        }
-        .inspect(|&ended| {
-            if ended {
-                self.meter.ended(task.class, outcome);
-            }
-        })
+        self.end_with(account, (task, send), end, reply.as_ref()).await
     }
 
-    /// Ends a send, and records the reply that follows. Returns whether it did.
+    /// Ends a send, and records `reply` and what its conversation goes on with. Returns whether it
+    /// did.
     ///
     /// # Errors
     /// As [`end`](Self::end).
-    pub(crate) async fn end_followed(
+    pub(crate) async fn end_with(
         &self,
-        task: &SendTask,
-        (outcome, note): (&Outcome, StepNote<'_>),
-        guard: EndGuard,
-        reply: &NewSend,
+        account: Option<&Account>,
+        (task, send): (&SendTask, &PendingSend),
+        end: End<'_>,
+        reply: Option<&NewSend>,
     ) -> Result<bool, StoreError> {
-        let ended = self.sends.finish_followed(task, outcome, note, guard, reply).await?;
+        let End { outcome, note, guard, .. } = end;
+        let told = match account {
+            Some(account) => self.converse.end(account, (task, send), end, reply).await?,
+            None => None,
+        };
+        let ended = match (told, reply, guard) {
+            (Some(ended), ..) => ended,
+            (None, Some(reply), _) => {
+                self.sends.finish_followed(task, outcome, note, guard, reply).await?
+            }
+            (None, None, EndGuard::AnyEpoch) => self.sends.finish(task, outcome, note).await?,
+            (None, None, EndGuard::SameEpoch) => {
+                self.sends.finish_unclaimed(task, outcome, note.at).await?
+            }
+        };
         if ended {
             self.meter.ended(task.class, outcome);
-            info!(send = %reply.send.id, "a public reply follows");
+            if let Some(reply) = reply {
+                info!(send = %reply.send.id, "a public reply follows");
+            }
         }
         Ok(ended)
     }
 
-    /// Returns the public reply that follows when a send of `campaign` ends, listed in a batch.
+    /// Returns the public reply that follows when a send ends, listed in a batch.
     ///
     /// # Errors
     /// Fails if it cannot be listed, or not be dated because this process's clock is off.
     pub(crate) async fn reply(
         &self,
-        campaign: Option<&Campaign>,
+        account: Option<&Account>,
         send: &PendingSend,
-        outcome: &Outcome,
-        now: Timestamp,
+        End { outcome, note, .. }: &End<'_>,
     ) -> Result<Option<NewSend>, StoreError> {
+        let now = note.at;
+        let campaign = account.and_then(|account| account.campaigns.get(&send.content.campaign));
         let step = campaign.and_then(|campaign| after_outcome(campaign, send, outcome));
         let Some(reply) = step.and_then(|step| send.public_reply(step, now)) else {
             return Ok(None);

@@ -6,6 +6,7 @@
 //! | [`ingest`] | a webhook delivery becomes recorded sends, each with a slot or parked |
 //! | [`misses`] | comments that match nothing are counted |
 //! | [`echo`] | messages that come back end their sends |
+//! | [`converse`] | what people write and tap after an opening gets its answer |
 //! | [`endings`] | sends end, and public replies follow |
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
 //! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
@@ -21,6 +22,7 @@
 //! | [`account_cache`], [`account`], [`accounts_file`], [`new_limits`], [`fields`] | accounts, the files that describe them, and their fields by name |
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`keys`] | the keys under which stores keep things |
+//! | [`placing`] | slots and batches for new sends |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
 //! | [`versioned`] | compare-and-swap |
 
@@ -31,6 +33,7 @@ pub mod admin;
 pub mod app;
 pub mod backoff;
 pub mod clock;
+pub mod converse;
 pub mod deliver;
 pub mod echo;
 pub mod endings;
@@ -46,6 +49,7 @@ pub mod new_limits;
 pub mod outbox_batch;
 pub mod outbox_key;
 pub mod owner;
+pub mod placing;
 pub mod port;
 pub mod release;
 pub mod send_task;

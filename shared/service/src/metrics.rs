@@ -55,6 +55,8 @@ pub enum Metric {
     Cancelled,
     /// Public replies that have ended, by how. They count in no other metric of sends.
     PublicReplies,
+    /// What people and their sends have told conversations, by what became of it.
+    Conversations,
     /// Holds that began, by scope and cause.
     Held,
     /// Answers that an account's token is dead, or does not see the account.
@@ -159,7 +161,7 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Deliveries,
         Self::Accepted,
         Self::Matched,
@@ -176,6 +178,7 @@ impl Metric {
         Self::Expired,
         Self::Cancelled,
         Self::PublicReplies,
+        Self::Conversations,
         Self::Held,
         Self::DeadTokens,
         Self::BlockedAccounts,
@@ -221,6 +224,7 @@ impl Metric {
             Self::Expired => D::count("Expired"),
             Self::Cancelled => D::count("Cancelled"),
             Self::PublicReplies => D::count("PublicReplies").by("Outcome"),
+            Self::Conversations => D::count("Conversations").by("Outcome"),
             Self::Held => D::count("Held").by("Hold"),
             Self::DeadTokens => D::count("DeadTokens"),
             Self::BlockedAccounts => D::count("BlockedAccounts"),

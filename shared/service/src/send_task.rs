@@ -67,8 +67,8 @@ impl SendTask {
 
     /// Returns the task for the send after a step.
     pub fn renewed(&self, send: &PendingSend) -> Self {
-        let deadline = send.deadline;
-        Self { epoch: send.epoch, slot: send.stage.slot(), deadline, ..self.clone() }
+        let (content, deadline) = (send.content.clone(), send.deadline);
+        Self { epoch: send.epoch, slot: send.stage.slot(), content, deadline, ..self.clone() }
     }
 
     /// Encodes the task as the body of a message.

@@ -12,6 +12,7 @@ use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::SendAdmin;
 use spillway_service::app::App;
 use spillway_service::clock::Clock;
+use spillway_service::converse::Converse;
 use spillway_service::deliver::Deliver;
 use spillway_service::echo::Echoes;
 use spillway_service::endings::Endings;
@@ -21,6 +22,7 @@ use spillway_service::ingest::{EntryKeys, Ingest, Warm};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
+use spillway_service::placing::Placing;
 use spillway_service::port::{Accounts, Budgets, Cursors, Sends};
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -160,17 +162,33 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         check: host.check.clone(),
         meter: Arc::default(),
     };
+    let placing = Arc::new(Placing::new(
+        sends.clone(),
+        cursors.clone(),
+        ports.clone(),
+        host.clone(),
+        ids.clone(),
+        &clock,
+        Arc::default(),
+    ));
+    let converse = Arc::new(Converse {
+        conversations: host.clone(),
+        sends: sends.clone(),
+        placing: placing.clone(),
+        clock: clock.clone(),
+        check: host.check.clone(),
+        meter: Arc::default(),
+    });
     let endings = || {
-        let meter = Arc::default();
-        let check = host.check.clone();
-        Endings::new(sends.clone(), ports.clone(), ids.clone(), clock.clone(), check, meter)
+        let (converse, meter) = (converse.clone(), Arc::default());
+        let (ids, clock, check) = (ids.clone(), clock.clone(), host.check.clone());
+        Endings::new(sends.clone(), ports.clone(), converse, ids, clock, check, meter)
     };
     let ingest = || Ingest {
         account_cache: account_cache.clone(),
         sends: sends.clone(),
-        cursors: cursors.clone(),
-        backlogs: ports.clone(),
-        queue: host.clone(),
+        placing: placing.clone(),
+        converse: converse.clone(),
         last_seen: ports.clone(),
         misses: MissCounter::new(
             ports.clone(),

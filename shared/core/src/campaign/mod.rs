@@ -19,11 +19,13 @@ pub use self::public::{
 pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, NearMiss, Verdict};
 pub use self::stored::StoredCampaign;
 pub use self::trigger::{Trigger, TriggerFault};
+use crate::content::Draft;
 use crate::conversation::Then;
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
 use crate::once::{ONCE_FOR, ONCE_FOR_MAX, Once, OncePer};
+use crate::send::CampaignStep;
 use crate::time::Timestamp;
 
 // This is the one declaration of a campaign's fields. What a file may say, the stored form, the
@@ -293,6 +295,21 @@ pub enum CampaignError {
 }
 
 impl Campaign {
+    /// Returns the messages of a step, of which one person gets one. Empty where the campaign has no
+    /// such step, and for a gate.
+    pub fn drafts(&self, step: CampaignStep) -> Vec<Draft> {
+        let of = |texts: &[Template]| texts.iter().cloned().map(Draft::text).collect();
+        match step {
+            CampaignStep::Opening => of(&self.messages),
+            CampaignStep::PublicReply => of(&self.public_replies),
+            CampaignStep::PublicFallback => of(&self.public_fallback),
+            CampaignStep::Gate => Vec::new(),
+            CampaignStep::Then(step) => {
+                self.then.as_ref().map(|then| then.messages(step)).unwrap_or_default()
+            }
+        }
+    }
+
     /// Checks what the types of the fields cannot express.
     ///
     /// # Errors

@@ -578,12 +578,12 @@ impl<'a> Machine<'a> {
         deadline: Timestamp,
         report: Report,
     ) {
-        let Run { campaign, begun_at, keyword, .. } = &self.state.runs[index];
+        let Run { campaign, origin, begun_at, .. } = &self.state.runs[index];
         // A conversation of a campaign with a longer id does not begin.
         let Some(payload) = Payload::new(campaign, key, *begun_at) else { return };
         let found = self.context.campaigns.get(campaign);
-        let mut keywords = found.into_iter().flat_map(|campaign| &campaign.keywords);
-        let keyword = keywords.find(|word| Some(keyword_hash(word)) == *keyword).cloned();
+        let keyword = found.and_then(|found| self.state.keyword(found, *origin));
+        let keyword = keyword.map(str::to_owned);
         let campaign = campaign.clone();
         let send =
             StepSend { campaign, key, payload, keyword, class, not_before, deadline, report };
@@ -714,7 +714,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn keyword_hash(keyword: &str) -> u64 {
+pub(super) fn keyword_hash(keyword: &str) -> u64 {
     seed(&["keyword", keyword])
 }
 

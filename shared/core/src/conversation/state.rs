@@ -211,6 +211,15 @@ impl State {
         runs.chain(others.into_iter().flatten()).max().or(Some(Timestamp::EPOCH))
     }
 
+    /// The follow-ups that were made and are still to come.
+    pub fn follow_ups(&self) -> Vec<(CampaignId, StepKey)> {
+        let of_run = |run: &Run| {
+            let keys = run.follow_ups.iter().filter_map(|due| due.key(run.origin));
+            keys.map(|key| (run.campaign.clone(), key)).collect::<Vec<_>>()
+        };
+        self.runs.iter().flat_map(of_run).collect()
+    }
+
     /// Whether any of its conversations may still wait for the person.
     pub fn is_waiting(&self) -> bool {
         self.runs.iter().any(|run| !run.is_over())
@@ -222,7 +231,7 @@ impl State {
     }
 
     /// Whether a conversation has used this message.
-    pub(super) fn has_used(&self, id: &str) -> bool {
+    pub fn has_used(&self, id: &str) -> bool {
         self.used.contains(&seed(&[id]))
     }
 

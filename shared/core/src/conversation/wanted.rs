@@ -1,9 +1,10 @@
 //! Whether a message that waits is still to be sent. Its sender asks right before the call, so that
 //! what the person, or a human, has done since it was made counts, whether or not it was cancelled.
 
-use super::machine::place_of;
+use super::machine::{keyword_hash, place_of};
 use super::payload::{Origin, Step, StepKey};
 use super::state::{Place, Run, State};
+use crate::campaign::Campaign;
 use crate::id::CampaignId;
 use crate::time::Timestamp;
 
@@ -63,6 +64,13 @@ impl State {
     /// When a conversation began, to the minute.
     pub fn begun_at(&self, campaign: &CampaignId, origin: Origin) -> Option<Timestamp> {
         Some(self.runs[self.position(campaign, origin)?].begun_at)
+    }
+
+    /// The keyword that began a conversation, if its campaign still has it.
+    pub fn keyword<'a>(&self, campaign: &'a Campaign, origin: Origin) -> Option<&'a str> {
+        let run = &self.runs[self.position(&campaign.id, origin)?];
+        let is_it = |word: &&String| Some(keyword_hash(word)) == run.keyword;
+        campaign.keywords.iter().find(is_it).map(String::as_str)
     }
 }
 

@@ -241,11 +241,12 @@ impl ConversationEvent {
     ///   message that comes with it is matched after it.
     /// - What has neither text nor an attachment of a known kind asks for nothing.
     pub fn asks(&self) -> impl Iterator<Item = Ask<'_>> {
-        let asks = if self.is_answerable() { self.what.asks() } else { [None, None] };
+        let asks = if self.is_theirs() { self.what.asks() } else { [None, None] };
         asks.into_iter().flatten()
     }
 
-    fn is_answerable(&self) -> bool {
+    /// Whether the person did it, in a conversation that this app may answer in.
+    pub fn is_theirs(&self) -> bool {
         let is_own = |sender: &RecipientId| sender.as_str() == self.account.as_str();
         let is_theirs = self.sender.as_ref().is_some_and(|sender| !is_own(sender));
         is_theirs && !self.is_self && self.thread == Thread::Ours

@@ -197,19 +197,16 @@ impl SendHistory {
     /// Adds the text that its campaign has for it now.
     #[must_use]
     pub fn with_text(self, campaign: Option<&Campaign>, step: CampaignStep) -> Self {
-        let texts = campaign.map_or(&[][..], |campaign| match step {
-            CampaignStep::Opening => &campaign.messages,
-            CampaignStep::PublicReply => &campaign.public_replies,
-            CampaignStep::PublicFallback => &campaign.public_fallback,
-        });
-        let nth = match (self.send.variant, texts) {
+        let drafts = campaign.map(|campaign| campaign.drafts(step)).unwrap_or_default();
+        let nth = match (self.send.variant, &drafts[..]) {
             (Some(variant), _) => usize::try_from(variant).ok().and_then(|nth| nth.checked_sub(1)),
             // It can have no other.
             (None, [_]) => Some(0),
             (None, _) => None,
         };
-        let text = nth.and_then(|nth| texts.get(nth));
-        Self { text: text.map(|text| text.fill(NAMES)), ..self }
+        let draft = nth.and_then(|nth| drafts.get(nth));
+        let text = draft.map(|draft| draft.fill(NAMES, "").text().to_owned());
+        Self { text, ..self }
     }
 }
 

@@ -674,6 +674,7 @@ fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
         media: None,
         username: None,
         keyword: None,
+        turn: None,
         matched_at: stored.matched_at,
         not_before: None,
         deadline,

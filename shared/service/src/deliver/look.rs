@@ -12,6 +12,7 @@ use spillway_core::unknown::{
 use spillway_meta::graph::{CommentItem, Conversation};
 use tracing::{error, info, warn};
 
+use super::conversation::can_be_missed;
 use super::{ANSWER_TIME, Deliver, Job, fill_all};
 use crate::account::Account;
 use crate::gateway::read::{Ends, IfDead};
@@ -70,7 +71,8 @@ impl Deliver {
         let left = self.retry_unknown.left(send.repeats);
         let now = self.clock.now();
         let resolved = resolve(&attempt, Evidence::Read(reading), now, send.deadline, left);
-        self.record_look(account, &task.renewed(&send), &send, resolved).await;
+        let task = task.renewed(&send);
+        self.record_look(account, (&task, &send), attempt.tried_at, resolved).await;
     }
 
     /// Reads the conversation with the person of a DM.
@@ -162,6 +164,11 @@ impl Deliver {
             Reading::Found(_) if campaign.once(send.trigger()).per == OncePer::Comment => {
                 Reading::Nothing
             }
+            Reading::Absent
+                if send.turn.is_some() && !can_be_missed(&campaign.drafts(send.content.step)) =>
+            {
+                Reading::Nothing
+            }
             reading => reading,
         }
     }
@@ -169,8 +176,8 @@ impl Deliver {
     async fn record_look(
         &self,
         account: &Account,
-        task: &SendTask,
-        send: &PendingSend,
+        (task, send): (&SendTask, &PendingSend),
+        tried_at: Timestamp,
         resolved: Resolved,
     ) {
         let now = self.clock.now();
@@ -179,11 +186,11 @@ impl Deliver {
                 info!(send = %send.id, "sent: a read shows it");
                 let recipient = send.to.recipient().filter(|_| !send.class.is_public()).cloned();
                 let outcome = Outcome::Sent { recipient, message: Some(message), variant: None };
-                self.finish(account, (task, send), &outcome, now.into()).await;
+                self.finish(account, (task, send), (&outcome, tried_at), now.into()).await;
             }
             Resolved::Unknown => {
                 let outcome = Outcome::Failed { reason: FailReason::Unknown };
-                self.finish(account, (task, send), &outcome, now.into()).await;
+                self.finish(account, (task, send), (&outcome, tried_at), now.into()).await;
             }
             Resolved::RepeatOnce => {
                 info!(send = %send.id, "it did not arrive: repeated");

@@ -4,6 +4,7 @@
 //! the call, an outcome before the message goes. What a crash leaves is found by its lease.
 
 mod author;
+mod conversation;
 mod look;
 mod replacement;
 mod resolution;
@@ -18,29 +19,30 @@ use futures::future::BoxFuture;
 use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::{Campaign, Overflow};
-use spillway_core::content::Message;
+use spillway_core::content::{Draft, Message};
 use spillway_core::feedback::Feedback;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
-use spillway_core::message::{Template, Values};
+use spillway_core::message::Values;
 use spillway_core::meta_error::MetaError;
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Action;
 use spillway_core::rotation::Rotation;
 use spillway_core::send::{
-    Address, CampaignStep, CancelReason, Class, Earlier, FailReason, Lane, Outcome, PendingSend,
-    REPLY_WINDOW, Stage, Step,
+    Address, CancelReason, Class, Earlier, FailReason, Lane, Outcome, PendingSend, REPLY_WINDOW,
+    Stage, Step,
 };
 use spillway_core::stamp::Stamp;
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 use spillway_core::unknown::{RetryUnknown, UnknownAttempt};
-use spillway_meta::graph::{Answered, CallError, Sent};
+use spillway_meta::graph::{Answered, CallError, Profile, Sent};
 use tracing::{error, info, warn};
 
 use self::resolution::Resolution;
 use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
+use crate::converse::{End, payload};
 use crate::echo::open_watch;
 use crate::endings::Endings;
 use crate::gateway::consequence::Retry;
@@ -261,8 +263,8 @@ impl Deliver {
         jobs.iter().zip(ended).filter_map(failed).collect()
     }
 
-    /// Ends what is past its deadline, and gives the rest. What a public reply takes the place of,
-    /// release ends: a message does not tell whom it answers.
+    /// Ends what is past its deadline, and gives the rest. What something follows, a public reply or
+    /// a conversation, release ends: a message does not tell whom it answers.
     async fn drop_late(&self, account: &Account, jobs: Vec<Job>) -> Vec<Job> {
         let Account { id: account, campaigns, .. } = account;
         let now = self.clock.now();
@@ -286,10 +288,13 @@ impl Deliver {
         let (late, jobs): (Vec<Job>, Vec<Job>) = jobs
             .into_iter()
             .partition(|job| cursor.deadline(job.task.class.lane, job.task.deadline) <= now);
+        let is_public_instead = |campaign: Option<&Campaign>| {
+            campaign.is_some_and(|campaign| campaign.overflow == Overflow::PublicReply)
+        };
         let is_replaced = |job: &Job| {
             let campaign = campaigns.get(&job.task.content.campaign);
-            campaign.is_some_and(|campaign| campaign.overflow == Overflow::PublicReply)
-                && !job.task.class.is_public()
+            let is_told = job.task.content.step.is_later();
+            is_told || is_public_instead(campaign) && !job.task.class.is_public()
         };
         let (replaced, late): (Vec<Job>, Vec<Job>) = late.into_iter().partition(is_replaced);
         if let Some(Job { task, .. }) = replaced.first() {
@@ -489,25 +494,25 @@ impl Deliver {
         variant: usize,
         deadline: Timestamp,
     ) -> Recorded {
-        let mut claimed = match self.claim(task, deadline).await {
+        let mut claimed = match self.claim(task, variant, deadline).await {
             Ok(claimed) => claimed,
             Err(fate) => return Recorded { fate, unused: 1 },
         };
-        let called = self.attempt(account, reservation, &mut claimed, variant, deadline).await;
-        let Claimed { task, send } = &claimed;
+        let called = self.attempt(account, reservation, &mut claimed, deadline).await;
+        let Claimed { send, variant, .. } = &claimed;
         let unused = match called {
             Err(NotSent::Uncalled(resolution)) => {
-                self.apply(account, task, send, resolution, None).await;
+                self.apply(account, &claimed, resolution, None).await;
                 1
             }
             Err(NotSent::Asked(resolution)) => {
-                self.apply(account, task, send, resolution, None).await;
+                self.apply(account, &claimed, resolution, None).await;
                 0
             }
             // Recorded at once, so that a crash leaves no doubt about it.
             Ok(Answered { value, usage, .. }) => {
                 info!(send = %send.id, attempt = send.attempt, "sent");
-                self.apply(account, task, send, Resolution::sent(value, variant), None).await;
+                self.apply(account, &claimed, Resolution::sent(value, *variant), None).await;
                 let held_until = self.gateway.sent(account, reservation, send, &usage).await;
                 self.close_cursor(&account.id, held_until).await;
                 0
@@ -523,7 +528,7 @@ impl Deliver {
                     info!(send = %send.id, "sent: an earlier attempt had arrived");
                 }
                 let error = failed.meta_error();
-                self.apply(account, task, send, resolution, error.as_ref()).await;
+                self.apply(account, &claimed, resolution, error.as_ref()).await;
                 u32::from(ruling == Ruling::Untried)
             }
         };
@@ -531,10 +536,16 @@ impl Deliver {
     }
 
     /// Takes the send for this invocation.
-    async fn claim(&self, task: &SendTask, deadline: Timestamp) -> Result<Claimed, Fate> {
+    async fn claim(
+        &self,
+        task: &SendTask,
+        variant: usize,
+        deadline: Timestamp,
+    ) -> Result<Claimed, Fate> {
         let claim = Step::Claim { lease_until: lease_until(deadline) };
-        match self.sends.step(task, claim, self.clock.now().into()).await {
-            Ok(Some(send)) => Ok(Claimed { task: task.renewed(&send), send }),
+        let called_at = self.clock.now();
+        match self.sends.step(task, claim, called_at.into()).await {
+            Ok(Some(send)) => Ok(Claimed { task: task.renewed(&send), send, variant, called_at }),
             Ok(None) => {
                 info!(send = %task.send, epoch = task.epoch, "not ours to send: moved on");
                 Err(Fate::Done)
@@ -554,13 +565,16 @@ impl Deliver {
         account: &Account,
         reservation: &Reservation,
         claimed: &mut Claimed,
-        variant: usize,
         deadline: Timestamp,
     ) -> Result<Answered<Sent>, NotSent> {
         let campaign = self.campaign(account, &claimed.send).await?;
+        self.check_wanted(account, &claimed.send).await?;
         self.check_author(account, &campaign, reservation, &claimed.send, deadline).await?;
         self.check_age(account, reservation, claimed, deadline).await?;
-        let Claimed { task, send } = &*claimed;
+        let profile = self.know_person(account, &campaign, reservation, claimed, deadline).await?;
+        claimed.called_at = self.clock.now();
+        let Claimed { task, send, variant, .. } = &*claimed;
+        let variant = *variant;
         if !send.may_be_called() {
             // An earlier version would have repeated it blindly.
             return Err(Resolution::Unknown.into());
@@ -569,12 +583,11 @@ impl Deliver {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into());
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        let Some(text) = fill(&campaign, variant, send) else {
+        let Some(message) = fill(&campaign, variant, send, profile.as_ref()) else {
             let reason = CancelReason::CampaignRemoved;
             return Err(Resolution::Finish(Outcome::Cancelled { reason }).into());
         };
         let addressee = addressee(send)?;
-        let message = Message::Text(text.clone());
         let stamp = Stamp { key: send.id.key.clone(), variant: u8::try_from(variant).ok() };
         let stamp = stamp.encode();
         let call = async || match addressee {
@@ -585,7 +598,7 @@ impl Deliver {
                 self.graph.message(account, person, &message, &stamp, timeout).await
             }
             Addressee::Thread(comment) => {
-                self.graph.public_reply(account, comment, &text, timeout).await
+                self.graph.public_reply(account, comment, message.text(), timeout).await
             }
         };
         let called = self.gateway.call(account, reservation, Some(task), call).await;
@@ -617,7 +630,7 @@ impl Deliver {
         deadline: Timestamp,
     ) -> Result<(), Resolution> {
         let now = self.clock.now();
-        let Claimed { task, send } = claimed;
+        let Claimed { task, send, .. } = claimed;
         let Address::Comment { id, .. } = &send.to else { return Ok(()) };
         let may_be_too_old =
             send.class.lane == Lane::Inbound && send.deadline.since(now) < NOTIFIED_LATE_MAX;
@@ -698,15 +711,14 @@ impl Deliver {
     async fn apply(
         &self,
         account: &Account,
-        task: &SendTask,
-        send: &PendingSend,
+        Claimed { task, send, called_at, .. }: &Claimed,
         resolution: Resolution,
         error: Option<&MetaError>,
     ) {
         let note = StepNote { at: self.clock.now(), error };
         match resolution {
             Resolution::Finish(outcome) => {
-                self.finish(account, (task, send), &outcome, note).await;
+                self.finish(account, (task, send), (&outcome, *called_at), note).await;
             }
             Resolution::Requeue(retry, wait) => self.requeue(task, send, (retry, wait), note).await,
             Resolution::Park => self.park(task, note).await,
@@ -720,12 +732,11 @@ impl Deliver {
         &self,
         account: &Account,
         (task, send): (&SendTask, &PendingSend),
-        outcome: &Outcome,
+        (outcome, called_at): (&Outcome, Timestamp),
         note: StepNote<'_>,
     ) {
-        let campaign = account.campaigns.get(&send.content.campaign);
-        let end = (outcome, note);
-        match self.endings.end(campaign, send, task, end, EndGuard::AnyEpoch).await {
+        let end = End { outcome, note, guard: EndGuard::AnyEpoch, called_at };
+        match self.endings.end(Some(account), (task, send), end).await {
             Ok(true) => note_end(task, outcome),
             Ok(false) => info!(send = %task.send, "it has ended already: its echo was first"),
             // The lease ends, and release finds the send with an unknown outcome. The message is
@@ -835,6 +846,10 @@ fn addressee(send: &PendingSend) -> Result<Addressee<'_>, Resolution> {
 struct Claimed {
     task: SendTask,
     send: PendingSend,
+    /// Which of the campaign's texts it gets.
+    variant: usize,
+    /// When its call began.
+    called_at: Timestamp,
 }
 
 /// Why a claimed send was not sent.
@@ -865,40 +880,38 @@ fn lease_until(deadline: Timestamp) -> Timestamp {
     deadline + CLOCK_BOUND
 }
 
-/// The texts of a step.
-fn texts(campaign: &Campaign, step: CampaignStep) -> &[Template] {
-    match step {
-        CampaignStep::Opening => &campaign.messages,
-        CampaignStep::PublicReply => &campaign.public_replies,
-        CampaignStep::PublicFallback => &campaign.public_fallback,
-    }
-}
-
 /// Chooses the text of a send: of its campaign's, one that was not used last.
 fn choose_text(account: &Account, task: &SendTask, rotation: &mut Rotation) -> usize {
     let SendTask { send, content, .. } = task;
     let campaign = account.campaigns.get(&content.campaign);
-    let variants = campaign.map_or(1, |campaign| texts(campaign, content.step).len());
+    let variants = campaign.map_or(1, |campaign| campaign.drafts(content.step).len());
     rotation.pick(content, send, variants)
 }
 
-/// Returns the text of a send; `None` if its campaign has no texts for this step any more.
-fn fill(campaign: &Campaign, variant: usize, send: &PendingSend) -> Option<String> {
+/// Returns the message of a send; `None` if its campaign has none for this step any more.
+fn fill(
+    campaign: &Campaign,
+    variant: usize,
+    send: &PendingSend,
+    profile: Option<&Profile>,
+) -> Option<Message> {
     // The campaign may have lost messages since the variant was picked.
-    let texts = texts(campaign, send.content.step);
-    let variant = variant.checked_rem(texts.len())?;
-    Some(texts[variant].fill(values(send)))
+    let drafts = campaign.drafts(send.content.step);
+    let variant = variant.checked_rem(drafts.len())?;
+    Some(drafts[variant].fill(values(send, profile), &payload(send)))
 }
 
-/// Every text that a send may have.
+/// Every text that a send may have, as far as its names are known.
 fn fill_all(campaign: &Campaign, send: &PendingSend) -> Vec<String> {
-    texts(campaign, send.content.step).iter().map(|text| text.fill(values(send))).collect()
+    let fill = |draft: &Draft| draft.fill(values(send, None), "").text().to_owned();
+    campaign.drafts(send.content.step).iter().map(fill).collect()
 }
 
-fn values(send: &PendingSend) -> Values<'_> {
+fn values<'a>(send: &'a PendingSend, profile: Option<&'a Profile>) -> Values<'a> {
+    let username = profile.and_then(|profile| profile.username.as_deref());
     Values {
-        username: send.username.as_deref(),
+        username: send.username.as_deref().or(username),
         keyword: send.keyword.as_deref(),
-        first_name: None,
+        first_name: profile.and_then(|profile| profile.first_name.as_deref()),
     }
 }

@@ -30,7 +30,7 @@ impl Deliver {
             Ok(true) => {}
             Ok(false) => {
                 let outcome = Outcome::Failed { reason: FailReason::CommentGone };
-                return self.finish(account, (task, send), &outcome, note).await;
+                return self.finish(account, (task, send), (&outcome, note.at), note).await;
             }
             Err(error) => {
                 error!(send = %task.send, %error, "a newer comment could not be looked for");

@@ -1,6 +1,7 @@
-//! What people write or tap in conversations: which of it starts a campaign.
+//! What people write or tap in conversations: which of it belongs to a conversation that a campaign
+//! has begun, and which begins one.
 //!
-//! Each event is answered by one campaign at most, once. What no campaign wants is not a miss:
+//! Each event is answered by one campaign at most, once; a conversation comes first. What no campaign wants is not a miss:
 //! people write to an account about anything, and what they write is nobody's business. Nothing of
 //! it is stored but the id of the person, and of a story, with the send that answers it.
 
@@ -8,21 +9,54 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use spillway_core::campaign::{Candidate, Match};
+use spillway_core::conversation::Event;
 use spillway_core::id::{AccountId, MediaId, OnceKey, SendId};
 use spillway_core::send::{ANSWER_WINDOW, Address, Content, PendingSend};
 use spillway_core::time::Timestamp;
-use spillway_meta::webhook::{Ask, ConversationEvent};
+use spillway_meta::webhook::{Ask, ConversationEvent, MessageState, Postback, What};
 use tracing::{debug, info};
 
 use super::once::Asked;
 use super::{Ingest, Ingested, MessageLane, Source};
 use crate::account::Account;
+use crate::converse::Heard;
 use crate::metrics::Metric;
 use crate::port::StoreError;
 
+/// Whether a conversation or a campaign may want the event.
+pub(super) fn may_matter(event: &ConversationEvent) -> bool {
+    told(event, Timestamp::NEVER).is_some() || may_ask(event)
+}
+
 /// Whether a campaign may want the event. What has no name of its own could be answered twice.
-pub(super) fn may_ask(event: &ConversationEvent) -> bool {
+fn may_ask(event: &ConversationEvent) -> bool {
     event.asks().next().is_some() && event.key().is_some()
+}
+
+/// What the event tells a conversation: a message, or a tap on a button that carries something.
+fn told(event: &ConversationEvent, now: Timestamp) -> Option<Event> {
+    if !event.is_theirs() {
+        return None;
+    }
+    let at = event.happened_at(now);
+    match &event.what {
+        What::Message(message) if message.state == MessageState::Readable => {
+            let tapped = message.quick_reply.as_ref().and_then(|tap| tap.payload.clone());
+            if let Some(payload) = tapped {
+                return Some(Event::Tap { payload, at });
+            }
+            let (id, text) = (message.id.clone()?, message.text.clone().unwrap_or_default());
+            Some(Event::Message { id, text, at })
+        }
+        What::Postback(Postback { payload: Some(payload), .. }) => {
+            Some(Event::Tap { payload: payload.clone(), at })
+        }
+        // Like an ice breaker that repeats a question: it says its title.
+        What::Postback(Postback { id, title, .. }) => {
+            Some(Event::Message { id: id.clone()?, text: title.clone()?, at })
+        }
+        _ => None,
+    }
 }
 
 impl Ingest {
@@ -53,6 +87,7 @@ impl Ingest {
             return Ok(counts);
         };
         let now = self.clock.now();
+        let events = self.tell_conversations(&mut account, events, now, &mut counts).await?;
         let mut seen = HashSet::new();
         let mut match_all = |account: &Arc<Account>, events, counts: &mut Ingested| {
             self.match_events(account, events, &mut seen, now, counts)
@@ -77,6 +112,43 @@ impl Ingest {
         // Whether what no campaign wants is to be dropped is not known.
         looked?;
         Ok(counts)
+    }
+
+    /// Tells conversations what they are for, and returns the events that a campaign may want.
+    async fn tell_conversations(
+        &self,
+        account: &mut Arc<Account>,
+        events: Vec<ConversationEvent>,
+        now: Timestamp,
+        counts: &mut Ingested,
+    ) -> Result<Vec<ConversationEvent>, StoreError> {
+        let mut free = Vec::new();
+        for event in events {
+            let heard = match (told(&event, now), &event.sender) {
+                (Some(told), Some(person)) => {
+                    let heard = self.converse.hear(account, person, &told).await?;
+                    let newer = if heard == Heard::Unknown {
+                        self.account_cache.newer(account).await?
+                    } else {
+                        None
+                    };
+                    match newer {
+                        Some(newer) => {
+                            *account = newer;
+                            self.converse.hear(account, person, &told).await?
+                        }
+                        None => heard,
+                    }
+                }
+                _ => Heard::Free,
+            };
+            match heard {
+                Heard::Used => counts.heard += 1,
+                Heard::Free | Heard::Unknown if may_ask(&event) => free.push(event),
+                Heard::Free | Heard::Unknown | Heard::Muted => counts.other += 1,
+            }
+        }
+        Ok(free)
     }
 
     /// What the events ask for, each event once, and the events that no campaign wants.

@@ -10,10 +10,6 @@
 //! before anything is taken for them. A repeated comment then costs a read instead of a slot and two
 //! writes. The read may lag; the condition of the entry decides. How often a person is answered is
 //! decided in `once`.
-//!
-//! A process marks an account once in five minutes, and the marker stays for ten. A marker for each
-//! delivery could cost a write for each comment. A mark leaves an earlier due time alone, since
-//! new comments wait behind others. What ends a hold, or parks a send again, wakes the account.
 
 mod conversations;
 mod once;
@@ -27,7 +23,6 @@ use futures::stream::{self, StreamExt};
 use spillway_core::campaign::Overflow;
 use spillway_core::id::{AccountId, CampaignId, CommentId, MediaId, OnceKey, RecipientId, SendId};
 use spillway_core::once::{Answers, is_forgotten};
-use spillway_core::pace::{self, Cursor};
 use spillway_core::send::{
     Address, Class, Content, LIVE_REPLY_WINDOW, Lane, PendingSend, REPLY_WINDOW, Stage,
 };
@@ -40,35 +35,19 @@ use self::once::{Asked, Settled};
 use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
+use crate::converse::Converse;
 use crate::echo::{Echoed, Echoes};
 use crate::grant::GrantIds;
 use crate::metrics::{Meter, Metric};
 use crate::misses::MissCounter;
-use crate::outbox_batch::OutboxBatch;
-use crate::outbox_key::OutboxKey;
-use crate::port::{
-    Backlogs, Cursors, LastSeen, MARK_KEPT, NewSend, Queued, Read, Recorded, SendQueue, Sends,
-    StoreError,
-};
-use crate::send_task::SendTask;
+use crate::placing::{Placed, Placing};
+use crate::port::{LastSeen, NewSend, Read, Recorded, Sends, StoreError};
 use crate::ttl_cache::TtlCache;
-use crate::versioned::{CursorOf, Measured, measure_and_replace};
-
-/// How long a process relies on having marked an account. Well below [`MARK_KEPT`], for which a
-/// mark stays.
-const MARK_REMEMBERED: Duration = Duration::from_secs(300);
 
 /// How long after one write a process does not note again that an account's webhooks come: one
 /// write an hour, an account and a process. Upkeep allows for it
 /// ([`HEARD_SLACK`](spillway_core::upkeep::HEARD_SLACK)).
 const HEARD_REMEMBERED: Duration = Duration::from_secs(3600);
-
-/// How long a process goes on with the cursor it has seen. An outdated one is noticed when it is
-/// written; only "parked sends are waiting" can be believed for too long.
-pub(crate) const CURSOR_REMEMBERED: Duration = Duration::from_secs(10);
-
-/// About the heap that a cursor takes.
-const CURSOR_BYTES: usize = 256;
 
 /// Accounts of one delivery that are worked on at a time.
 const ACCOUNTS_AT_ONCE: usize = 8;
@@ -76,10 +55,6 @@ const ACCOUNTS_AT_ONCE: usize = 8;
 /// What the comments of one account may take. What is begun later could be cut off between the
 /// entries and their messages.
 const ACCOUNT_TIME: Duration = Duration::from_secs(5);
-
-/// Lost races for the cursor after which an arrival parks and asks for a release run, which has
-/// slots for it. Of those that race one wins each round, so as many as come at once may be served.
-const CURSOR_TRIES: usize = 24;
 
 /// Rounds in which sends may find that another process has just answered their person.
 const ONCE_ROUNDS: usize = 16;
@@ -93,11 +68,9 @@ pub struct Ingest {
     /// Records sends.
     pub sends: Arc<dyn Sends>,
     /// Gives slots.
-    pub cursors: Arc<dyn Cursors>,
-    /// Marks accounts that have waiting sends.
-    pub backlogs: Arc<dyn Backlogs>,
-    /// Takes sends that have a slot.
-    pub queue: Arc<dyn SendQueue>,
+    pub placing: Arc<Placing>,
+    /// Goes on with conversations.
+    pub converse: Arc<Converse>,
     /// Notes that webhooks come.
     pub last_seen: Arc<dyn LastSeen>,
     /// Counts comments that no campaign wants.
@@ -120,19 +93,13 @@ pub struct Ingest {
 
 /// What a warm process remembers between deliveries.
 pub struct Warm {
-    marked: TtlCache<AccountId, ()>,
     heard: TtlCache<AccountId, Timestamp>,
-    cursors: TtlCache<AccountId, Cursor>,
 }
 
 impl Warm {
     /// Nothing is remembered yet; `clock` tells for how long what will be.
     pub fn new(clock: &Arc<dyn Clock>) -> Self {
-        Self {
-            marked: TtlCache::new(clock),
-            heard: TtlCache::new(clock),
-            cursors: TtlCache::new(clock),
-        }
+        Self { heard: TtlCache::new(clock) }
     }
 }
 
@@ -185,14 +152,6 @@ enum Source {
     Dated,
 }
 
-/// What an arrival got.
-enum Slots {
-    /// These; all that there are inside the horizon where they are fewer than asked for.
-    Taken(Vec<Timestamp>),
-    /// None, because others always were first. There may be some.
-    Lost,
-}
-
 /// What became of a delivery: each event of it counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ingested {
@@ -216,6 +175,8 @@ pub struct Ingested {
     pub echoes: usize,
     /// Sends that these have ended.
     pub closed: usize,
+    /// Messages and taps that belong to a conversation.
+    pub heard: usize,
     /// Valid events of other kinds, and messages that no campaign wants.
     pub other: usize,
     /// Events that lack what they need.
@@ -236,6 +197,7 @@ impl Ingested {
         self.unknown_account += other.unknown_account;
         self.echoes += other.echoes;
         self.closed += other.closed;
+        self.heard += other.heard;
         self.other += other.other;
         self.skipped += other.skipped;
         self.unreadable += other.unreadable;
@@ -269,7 +231,7 @@ impl Ingest {
                     Event::Echo(echo) => {
                         echoes.entry(echo.account.clone()).or_default().push(echo);
                     }
-                    Event::Conversation(event) if conversations::may_ask(&event) => {
+                    Event::Conversation(event) if conversations::may_matter(&event) => {
                         asking.entry(event.account.clone()).or_default().push(event);
                     }
                     Event::Conversation(_) | Event::Other { .. } => total.other += 1,
@@ -339,6 +301,7 @@ impl Ingest {
                 unknown_account = total.unknown_account,
                 echoes = total.echoes,
                 closed = total.closed,
+                heard = total.heard,
                 other = total.other,
                 skipped = total.skipped,
                 "ingested"
@@ -623,7 +586,7 @@ impl Ingest {
         now: Timestamp,
         counts: &mut Ingested,
     ) -> Result<HashSet<SendId>, StoreError> {
-        self.mark(&account.id, now).await?;
+        self.placing.mark(&account.id, now).await?;
         let mut by_class: BTreeMap<Class, (Vec<PendingSend>, HashMap<SendId, Answers>)> =
             BTreeMap::new();
         for (send, answered) in sends {
@@ -711,17 +674,6 @@ impl Ingest {
         Err(StoreError::unavailable(RECORD, detail))
     }
 
-    /// Marks the account before anything is written for it: a waiting send without a marker would
-    /// never be looked at.
-    async fn mark(&self, account: &AccountId, now: Timestamp) -> Result<(), StoreError> {
-        const { assert!(MARK_REMEMBERED.as_secs() + 120 < MARK_KEPT.as_secs()) };
-        if self.warm.marked.get(account).is_none() {
-            self.backlogs.mark(account, now).await?;
-            self.warm.marked.put(account.clone(), (), 0, MARK_REMEMBERED);
-        }
-        Ok(())
-    }
-
     /// Records sends of one class. `first` says what people are answered whose own item a send lies
     /// in. Returns those of them that somebody else was first with.
     async fn record(
@@ -733,55 +685,24 @@ impl Ingest {
         now: Timestamp,
         counts: &mut Ingested,
     ) -> Result<Vec<SendId>, StoreError> {
-        let may_go = |send: &PendingSend| send.not_before.is_none_or(|at| at <= now);
-        let (mut sends, later): (Vec<_>, Vec<_>) = sends.into_iter().partition(may_go);
-        // As their keys will sort.
-        sends.sort_by_cached_key(|send| OutboxKey::new(send, 0));
-        let slots = match self.take_slots(account, class, &sends, now).await {
-            // Comments that are parked are not lost with the cursor.
-            Err(error) if !error.is_retryable() => {
-                self.meter.store_failed(&error);
-                error!(account = %account.id, %error, "no slots: comments are parked");
-                Slots::Taken(Vec::new())
-            }
-            slots => slots?,
-        };
-        let (slots, are_left) = match slots {
-            // Release plans for those in time.
-            Slots::Taken(slots) => (slots, !later.is_empty()),
-            Slots::Lost => (Vec::new(), true),
-        };
-        for (send, &slot) in sends.iter_mut().zip(&slots) {
-            send.stage =
-                Stage::Queued { due: pace::due(&account.rules, &send.id, class.action, slot, now) };
-        }
-        if !later.is_empty() {
-            sends.extend(later);
-            sends.sort_by_cached_key(|send| OutboxKey::new(send, 0));
-        }
-        let (batches, placed): (Vec<OutboxBatch>, Vec<_>) =
-            OutboxBatch::of(sends, now, || self.ids.next_nonce()).into_iter().unzip();
-        let placed: Vec<NewSend> = placed
+        let Placed { sends, are_left, last } =
+            self.placing.place(account, class, sends, now).await?;
+        let placed: Vec<NewSend> = sends
             .into_iter()
-            .flatten()
             .map(|(outbox_key, send)| NewSend {
                 answered: first.get(&send.id).cloned(),
                 outbox_key,
                 send,
             })
             .collect();
-        self.sends.put_batches(&batches).await?;
         let recorded = self.sends.record(&placed).await;
-        let cursor = self.warm.cursors.get(&account.id);
-        let last = cursor.and_then(|cursor| cursor.outlook).map(|outlook| outlook.last);
-        let mut messages = Vec::new();
+        let mut made = Vec::new();
         let (mut outrun, mut failed) = (Vec::new(), None);
         for (NewSend { outbox_key, send, answered }, recorded) in placed.iter().zip(recorded) {
             // It may be recorded although the answer failed, and its message is of no effect if
             // not.
-            if let (Ok(Recorded::New) | Err(_), Stage::Queued { due }) = (&recorded, send.stage) {
-                let task = SendTask::new(send, outbox_key.clone());
-                messages.push(Queued { task, delay: due.since(now) });
+            if matches!(recorded, Ok(Recorded::New) | Err(_)) {
+                made.push((outbox_key, send));
             }
             match (recorded, send.stage) {
                 (Err(error), _) => failed = failed.or(Some(error)),
@@ -804,54 +725,10 @@ impl Ingest {
                 }
             }
         }
-        for (message, result) in messages.iter().zip(self.queue.enqueue(&messages).await) {
-            // The send is durable, and the release function brings back what is overdue.
-            if let Err(error) = result {
-                warn!(send = %message.task.send, %error, "could not enqueue; release will");
-            }
-        }
+        self.placing.enqueue(made.into_iter(), now).await;
         if are_left {
-            // Behind the batches, so that the run finds them.
-            info!(account = %account.id, "parked without the cursor: release is asked for");
-            if let Err(error) = self.backlogs.wake(&account.id, now).await {
-                warn!(account = %account.id, %error, "could not ask for release");
-            }
+            self.placing.ask_release(&account.id, now).await;
         }
         failed.map_or(Ok(outrun), Err)
-    }
-
-    /// Takes slots for the first of `sends` in one write; none when the horizon is full. With those
-    /// of a broadcast it notes that this lasts.
-    async fn take_slots(
-        &self,
-        account: &Account,
-        class: Class,
-        sends: &[PendingSend],
-        now: Timestamp,
-    ) -> Result<Slots, StoreError> {
-        let cursor = match self.warm.cursors.get(&account.id) {
-            Some(cursor) => cursor,
-            None => self.cursors.load(&account.id).await?,
-        };
-        let deadlines: Vec<Timestamp> = sends.iter().map(|send| send.deadline).collect();
-        let take = |cursor: &Cursor| {
-            let taken = cursor.take(&account.rules, class, now, &deadlines, self.ids.next());
-            (taken.slots, taken.cursor)
-        };
-        let stored = CursorOf(&*self.cursors, &account.id);
-        Ok(match measure_and_replace(&stored, cursor, CURSOR_TRIES, take).await? {
-            Some(Measured { before, after, result: slots }) => {
-                self.remember(account, after.unwrap_or(before));
-                Slots::Taken(slots)
-            }
-            None => {
-                self.warm.cursors.forget(&account.id);
-                Slots::Lost
-            }
-        })
-    }
-
-    fn remember(&self, account: &Account, cursor: Cursor) {
-        self.warm.cursors.put(account.id.clone(), cursor, CURSOR_BYTES, CURSOR_REMEMBERED);
     }
 }

@@ -34,12 +34,13 @@ use self::backlog_scan::{BacklogScan, BacklogScanner, Ending, Extent, LineIndex,
 use crate::account::Account;
 use crate::account_cache::AccountCache;
 use crate::clock::{Clock, ClockCheck};
+use crate::converse::End;
 use crate::endings::Endings;
 use crate::grant::GrantIds;
-use crate::ingest::CURSOR_REMEMBERED;
 use crate::metrics::{Meter, Metric};
 use crate::outbox_batch::Slot;
 use crate::outbox_key::OutboxKey;
+use crate::placing::CURSOR_REMEMBERED;
 use crate::port::{
     AppBudgets, BacklogMarker, Backlogs, Budgets, Cursors, EchoWatches, EndGuard, MARK_KEPT,
     Queued, ReleaseQueue, Saved, SendQueue, Sends, StoreError,
@@ -247,7 +248,7 @@ impl Release {
             let has_replies = scan.ready.iter().any(|ready| ready.class.is_public());
             let within = if is_idle && !has_replies { SWEEP } else { LOOK_AGAIN };
             let over = std::mem::take(&mut scan.over);
-            let ended = self.end(&account.campaigns, over, now).await?;
+            let ended = self.end(Some(&account), over, now).await?;
             let mut done = Released { ended: ended.len(), ..Released::default() };
             ended.into_iter().for_each(|at| scan.strike_out(at));
             let asks_at = self.resolve_unknown(&account, &budget.holds, &mut scan, now).await?;
@@ -503,15 +504,15 @@ impl Release {
     /// Ends sends that nobody works on; gives the lines of those that it has ended.
     async fn end(
         &self,
-        campaigns: &Campaigns,
+        account: Option<&Account>,
         over: Vec<Ending>,
         now: Timestamp,
     ) -> Result<Vec<LineIndex>, StoreError> {
         let ends = over.into_iter().map(|Ending { at, outbox_key, send, outcome }| async move {
             let task = SendTask::new(&send, outbox_key);
-            let campaign = campaigns.get(&send.content.campaign);
-            let (end, guard) = ((&outcome, now.into()), EndGuard::SameEpoch);
-            let ended = self.endings.end(campaign, &send, &task, end, guard).await?;
+            let guard = EndGuard::SameEpoch;
+            let end = End { outcome: &outcome, note: now.into(), guard, called_at: now };
+            let ended = self.endings.end(account, (&task, &send), end).await?;
             if ended {
                 info!(send = %send.id, state = outcome.state(), "ended without being sent");
             }
@@ -536,7 +537,7 @@ impl Release {
             BacklogScanner { sends: &*self.sends, account: id, campaigns, holds, cursor, now };
         let mut scan = scanner.removed().await?;
         let found = scan.waiting();
-        let ended = self.end(campaigns, std::mem::take(&mut scan.over), now).await?;
+        let ended = self.end(None, std::mem::take(&mut scan.over), now).await?;
         let done = Released { ended: ended.len(), ..Released::default() };
         ended.into_iter().for_each(|at| scan.strike_out(at));
         scan.write(&*self.sends).await?;

@@ -329,7 +329,12 @@ impl World {
         recorded
     }
 
-    pub(super) fn step(&mut self, caller: Caller, task: &SendTask, step: Step) -> Option<PendingSend> {
+    pub(super) fn step(
+        &mut self,
+        caller: Caller,
+        task: &SendTask,
+        step: Step,
+    ) -> Option<PendingSend> {
         let before = self.tables.waiting_at(&task.outbox_key, &task.send)?.stage;
         let after = self.tables.step(task, step, self.now);
         let (by, send) = (caller.invocation, &task.send);

@@ -4,6 +4,7 @@
 //! The tables are those of `spillway-memory`. The ports are not: a request is counted under its key
 //! and with the bytes that DynamoDB would bill, which differ with what it reads and writes.
 
+mod conversations;
 mod misses;
 mod pacing;
 mod queues;

@@ -7,6 +7,7 @@ use spillway_memory::Sealer;
 use spillway_service::account_cache::AccountCache;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck};
+use spillway_service::converse::Converse;
 use spillway_service::deliver::Deliver;
 use spillway_service::echo::Echoes;
 use spillway_service::endings::Endings;
@@ -16,6 +17,7 @@ use spillway_service::ingest::{EntryKeys, Ingest, Warm};
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
+use spillway_service::placing::Placing;
 use spillway_service::release::Release;
 
 use super::ports::Ports;
@@ -47,29 +49,56 @@ impl Parts {
     }
 }
 
-fn endings(
-    ports: &Arc<Ports>,
-    ids: &Arc<GrantIds>,
-    clock: &Arc<dyn Clock>,
-    check: &Arc<ClockCheck>,
-    meter: &Arc<Meter>,
-) -> Endings {
-    let (ids, clock) = (ids.clone(), clock.clone());
-    Endings::new(ports.clone(), ports.clone(), ids, clock, check.clone(), meter.clone())
+impl Parts {
+    fn converse(&self) -> (Arc<Placing>, Arc<Converse>) {
+        let Self { ports, ids, check, meter, clock, .. } = self;
+        let placing = Arc::new(Placing::new(
+            ports.clone(),
+            ports.clone(),
+            ports.clone(),
+            ports.clone(),
+            ids.clone(),
+            clock,
+            meter.clone(),
+        ));
+        let converse = Arc::new(Converse {
+            conversations: ports.clone(),
+            sends: ports.clone(),
+            placing: placing.clone(),
+            clock: clock.clone(),
+            check: check.clone(),
+            meter: meter.clone(),
+        });
+        (placing, converse)
+    }
+
+    fn endings(&self, converse: Arc<Converse>) -> Endings {
+        let Self { ports, ids, check, meter, clock, .. } = self;
+        let (ids, clock) = (ids.clone(), clock.clone());
+        Endings::new(
+            ports.clone(),
+            ports.clone(),
+            converse,
+            ids,
+            clock,
+            check.clone(),
+            meter.clone(),
+        )
+    }
 }
 
 /// A process of the webhook function.
 pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
-    let Parts { ports, account_cache, ids, check, meter, clock } =
-        Parts::new(shared, Function::Webhook, process);
-    let endings = endings(&ports, &ids, &clock, &check, &meter);
+    let parts = Parts::new(shared, Function::Webhook, process);
+    let (placing, converse) = parts.converse();
+    let endings = parts.endings(converse.clone());
+    let Parts { ports, account_cache, ids, check, meter, clock } = parts;
     Ingest {
         echoes: Echoes::new(endings, account_cache.clone(), ports.clone()),
         account_cache,
         sends: ports.clone(),
-        cursors: ports.clone(),
-        backlogs: ports.clone(),
-        queue: ports.clone(),
+        placing,
+        converse,
         misses: MissCounter::new(
             ports.clone(),
             Arc::new(Sealer),
@@ -89,8 +118,9 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
 
 /// A process of the sender function.
 pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
-    let Parts { ports, account_cache, ids, check, meter, clock } =
-        Parts::new(shared, Function::Sender, process);
+    let parts = Parts::new(shared, Function::Sender, process);
+    let endings = parts.endings(parts.converse().1);
+    let Parts { ports, account_cache, ids, check, meter, clock } = parts;
     let app = App::new(ports.clone(), ids.clone(), clock.clone(), meter.clone());
     let (budgets, accounts) = (ports.clone(), account_cache.clone());
     let limiter = Limiter::new(
@@ -109,7 +139,6 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         check: check.clone(),
         meter: meter.clone(),
     };
-    let endings = endings(&ports, &ids, &clock, &check, &meter);
     Deliver {
         endings,
         account_cache,
@@ -131,9 +160,9 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
 
 /// A process of the release function.
 pub(super) fn release(shared: &Arc<Shared>, process: u64) -> Release {
-    let Parts { ports, account_cache, ids, check, meter, clock } =
-        Parts::new(shared, Function::Release, process);
-    let endings = endings(&ports, &ids, &clock, &check, &meter);
+    let parts = Parts::new(shared, Function::Release, process);
+    let endings = parts.endings(parts.converse().1);
+    let Parts { ports, account_cache, ids, check, meter, clock } = parts;
     Release {
         endings,
         account_cache,

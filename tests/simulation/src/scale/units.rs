@@ -48,6 +48,12 @@ pub(super) fn read(read: Read, bytes: usize) -> Cost {
     }
 }
 
+/// What is kept of a person's conversations, in `state` bytes.
+pub(super) fn conversation_bytes(account: &AccountId, person: &RecipientId, state: usize) -> usize {
+    let key = "pk".len() + keys::talk(account).len() + "sk".len() + person.as_str().len();
+    key + "version".len() + "state".len() + "expires_at".len() + 2 * NUMBER + state
+}
+
 fn kilobytes(bytes: usize) -> u64 {
     bytes.div_ceil(1024).max(1) as u64
 }

@@ -21,9 +21,9 @@ use spillway_service::account::Account;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Cursors, EndGuard, Entry,
-    Graph, Lookup, Moved, NewSend, Queued, Read, Recorded, ReleaseQueue, Saved, SendQueue, Sends,
-    StoreError,
+    Accounts, AppBudgets, BacklogMarker, Backlogs, Budgets, Closed, Conversations, Cursors,
+    EndGuard, Entry, Graph, Lookup, Moved, NewSend, Queued, Read, Recorded, ReleaseQueue, Saved,
+    SendQueue, Sends, StoreError, StoredConversation, TurnedOver, Turnover,
 };
 use spillway_service::send_task::SendTask;
 
@@ -39,6 +39,7 @@ pub(super) fn measured(wiring: Wiring) -> Wiring {
         app: Arc::new(Measured(wiring.app)),
         cursors: Arc::new(Measured(wiring.cursors)),
         sends: Arc::new(Measured(wiring.sends)),
+        conversations: Arc::new(Measured(wiring.conversations)),
         backlogs: Arc::new(Measured(wiring.backlogs)),
         queue: Arc::new(Measured(wiring.queue)),
         runs: Arc::new(Measured(wiring.runs)),
@@ -103,6 +104,14 @@ measured! { Sends:
     fn entries(sends: &[SendId], read: Read) -> Stored<Vec<Entry>>;
     fn batches(account: &AccountId, after: Option<&OutboxKey>, limit: usize) -> Stored<Vec<OutboxBatch>>;
     fn rewrite(next: &OutboxBatch) -> Stored<bool>;
+}
+
+measured! { Conversations:
+    fn load(account: &AccountId, person: &RecipientId, read: Read) -> Stored<StoredConversation>;
+    fn turn_over(turnover: Turnover<'_>) -> Stored<TurnedOver>;
+    fn list(account: &AccountId, after: Option<&RecipientId>, limit: usize)
+        -> Stored<Vec<(RecipientId, StoredConversation)>>;
+    fn delete(account: &AccountId, person: &RecipientId) -> Stored<()>;
 }
 
 measured! { Backlogs:

@@ -1,0 +1,568 @@
+//! Converse: what follows an opening, with one person. What they write and tap, and what becomes of
+//! the messages to them, is told to the machine of `core/conversation`. Its next state and the sends that
+//! follow are written together, on the state's version: so a crash between any two steps repeats
+//! nothing and loses nothing.
+//!
+//! A message is asked about right before its call, whether or not it was cancelled. So what has not
+//! begun when a STOP is written is not sent.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use spillway_core::conversation::{
+    self, BegunBy, Context, Effect, Event, Follows, Outcome as Became, Payload, Settings, State,
+    StepKey, StepSend, Transition, Unwanted, gate_key,
+};
+use spillway_core::history::StepNote;
+use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::seed::seed;
+use spillway_core::send::{
+    ANSWER_WINDOW, Address, CampaignStep, CancelReason, Class, Content, Earlier, FailReason,
+    Outcome, PendingSend, Step, Turn,
+};
+use spillway_core::time::Timestamp;
+use tracing::{debug, info, warn};
+
+use crate::account::Account;
+use crate::clock::{Clock, ClockCheck};
+use crate::metrics::{Meter, Metric};
+use crate::outbox_key::OutboxKey;
+use crate::placing::{Placed, Placing};
+use crate::port::{
+    Cause, Conversations, EndGuard, Entry, NEW_SENDS_MAX, NewSend, Read, Sends, StoreError,
+    StoredConversation, TurnedOver, Turnover,
+};
+use crate::send_task::SendTask;
+use crate::versioned::Races;
+
+const TURN_OVER: &str = "write a conversation";
+
+/// Keeps conversations going.
+pub struct Converse {
+    /// What is kept of them.
+    pub conversations: Arc<dyn Conversations>,
+    /// Their sends.
+    pub sends: Arc<dyn Sends>,
+    /// Gives slots.
+    pub placing: Arc<Placing>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether it is right.
+    pub check: Arc<ClockCheck>,
+    /// Counts what becomes of events.
+    pub meter: Arc<Meter>,
+}
+
+/// What a conversation makes of something that a person did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It is a conversation's.
+    Used,
+    /// A campaign may begin with it.
+    Free,
+    /// It is for a campaign that is not known, which may be a new one; or else as [`Self::Free`].
+    Unknown,
+    /// Nothing may follow from it: the person has asked to be left alone, or a human writes to them.
+    Muted,
+}
+
+/// The send of which an event tells.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    task: &'a SendTask,
+    cause: Cause<'a>,
+    note: StepNote<'a>,
+    /// A send that follows from its end, whatever the conversation.
+    follower: Option<&'a NewSend>,
+}
+
+/// How a send ends.
+#[derive(Clone, Copy)]
+pub(crate) struct End<'a> {
+    /// Its outcome.
+    pub(crate) outcome: &'a Outcome,
+    /// What is recorded with it.
+    pub(crate) note: StepNote<'a>,
+    /// Where it must be.
+    pub(crate) guard: EndGuard,
+    /// When its call began, if there was one.
+    pub(crate) called_at: Timestamp,
+}
+
+/// What is to be sent in the place of a gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// The send, which says this message now.
+    Message(Box<PendingSend>),
+    /// None: the send has ended.
+    Ended,
+    /// None: the conversation has moved on without the send, which has not ended.
+    Overtaken,
+    /// The send has moved on.
+    MovedOn,
+}
+
+impl Converse {
+    /// Tells a conversation what a person has done. Without a conversation that waits it costs one
+    /// eventual read; and a consistent one where one may have just begun.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer. Telling it again is right.
+    pub(crate) fn hear<'a>(
+        &'a self,
+        account: &'a Account,
+        person: &'a RecipientId,
+        event: &'a Event,
+    ) -> BoxFuture<'a, Result<Heard, StoreError>> {
+        Box::pin(async move {
+            let mut kept = self.conversations.load(&account.id, person, Read::Eventual).await?;
+            let mut may_wait = true;
+            if kept.version == 0 {
+                let is_ours = |payload: &str| Payload::decode(payload).is_ok();
+                let is_tap = matches!(event, Event::Tap { payload, .. } if is_ours(payload));
+                may_wait =
+                    is_tap || account.campaigns.iter().any(|campaign| campaign.then.is_some());
+                if may_wait {
+                    kept = self.conversations.load(&account.id, person, Read::Consistent).await?;
+                }
+            }
+            let is_under_way = kept.version == 0
+                && may_wait
+                && matches!(event, Event::Message { .. })
+                && self.is_opening_under_way(&account.id, person).await?;
+            let turned = self.turn(account, person, kept, event, is_under_way, None).await?;
+            let (Turned::Over(transition) | Turned::Idle(transition)) = turned else {
+                return Ok(Heard::Used);
+            };
+            let Transition { state, outcome, .. } = transition;
+            debug!(account = %account.id, event = event.name(), outcome = outcome.name(), "heard");
+            self.meter.count_by(Metric::Conversations, outcome.name());
+            Ok(match (event, outcome) {
+                (_, Became::Stopped | Became::Restarted | Became::TakenOver) => Heard::Muted,
+                (_, Became::CampaignGone) => Heard::Unknown,
+                (Event::Message { id, .. }, _) if !state.has_used(id) => Heard::Free,
+                _ => Heard::Used,
+            })
+        })
+    }
+
+    /// Whether the first send to a person is being made. Its answer may be told before its end is
+    /// written.
+    async fn is_opening_under_way(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<bool, StoreError> {
+        let first = SendId { account: account.clone(), key: OnceKey::person(person) };
+        let found = self.sends.entries(&[first], Read::Consistent).await?;
+        Ok(matches!(found.first(), Some(Entry::Waiting(_, send)) if send.attempt > 0))
+    }
+
+    /// Whether a send may be made now, as far as its person is concerned. What begins a conversation
+    /// is asked about by an eventual read.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub(crate) async fn wants(
+        &self,
+        account: &AccountId,
+        send: &PendingSend,
+        now: Timestamp,
+    ) -> Result<Result<(), Unwanted>, StoreError> {
+        let Some(person) = send.to.recipient() else { return Ok(Ok(())) };
+        let campaign = &send.content.campaign;
+        let read = if send.turn.is_some() { Read::Consistent } else { Read::Eventual };
+        let StoredConversation { state, .. } =
+            self.conversations.load(account, person, read).await?;
+        Ok(match (send.content.step, send.turn) {
+            (CampaignStep::Then(step), Some(turn)) => {
+                state.wants(campaign, key_of(step, turn), now)
+            }
+            (CampaignStep::Gate, Some(turn)) => state.may_begin(now).and_then(|()| {
+                state.reading(campaign, turn.origin).map(drop).ok_or(Unwanted::Overtaken)
+            }),
+            _ => state.may_begin(now),
+        })
+    }
+
+    /// Chooses what is sent in the place of a claimed gate, now that it is known whether the person
+    /// follows.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub(crate) async fn choose(
+        &self,
+        account: &Account,
+        (task, send): (&SendTask, &PendingSend),
+        follows: Follows,
+        lease_until: Timestamp,
+    ) -> Result<Chosen, StoreError> {
+        let (Some(person), Some(turn)) = (send.to.recipient(), send.turn) else {
+            return Ok(Chosen::Overtaken);
+        };
+        let campaign = &send.content.campaign;
+        let kept = self.conversations.load(&account.id, person, Read::Consistent).await?;
+        let Some(nth) = kept.state.reading(campaign, turn.origin) else {
+            return Ok(Chosen::Overtaken);
+        };
+        let (campaign, origin) = (campaign.clone(), turn.origin);
+        let event = Event::FollowRead { campaign, origin, nth, follows };
+        let note = StepNote::from(self.clock.now());
+        // The cause is filled in once it is known what follows.
+        let chosen =
+            Cause::Step(Step::Chosen { step: conversation::Step::FollowAsk, nth: 0, lease_until });
+        let told = Told { task, cause: chosen, note, follower: None };
+        let turned = self.turn(account, person, kept, &event, false, Some(told)).await?;
+        let Turned::Over(Transition { effects, outcome, .. }) = turned else {
+            return Ok(Chosen::MovedOn);
+        };
+        self.meter.count_by(Metric::Conversations, outcome.name());
+        Ok(match first_send(&effects) {
+            Some(StepSend { key, .. }) => {
+                let step = Step::Chosen { step: key.step, nth: key.attempt, lease_until };
+                Chosen::Message(Box::new(send.after(step)))
+            }
+            None => {
+                self.meter.ended(send.class, &cancelled(CancelReason::NotFollowing));
+                Chosen::Ended
+            }
+        })
+    }
+
+    /// Ends a send, and does what follows in its conversation. Returns whether it did. `None` if its
+    /// end concerns no conversation, and was not written.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer. The send may have ended all the same.
+    pub(crate) async fn end(
+        &self,
+        account: &Account,
+        (task, send): (&SendTask, &PendingSend),
+        end: End<'_>,
+        follower: Option<&NewSend>,
+    ) -> Result<Option<bool>, StoreError> {
+        let Some((person, event)) = told_of(account, send, &end) else { return Ok(None) };
+        let kept = self.conversations.load(&account.id, &person, Read::Consistent).await?;
+        let End { outcome, note, guard, .. } = end;
+        let told = Told { task, cause: Cause::End(outcome, guard), note, follower };
+        let turned = self.turn(account, &person, kept, &event, false, Some(told)).await?;
+        Ok(match turned {
+            Turned::Over(transition) => {
+                self.meter.count_by(Metric::Conversations, transition.outcome.name());
+                Some(true)
+            }
+            Turned::Idle(_) => None,
+            Turned::MovedOn => Some(false),
+        })
+    }
+
+    /// Notes that a human has written in the account's name.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer. Telling it again is right.
+    pub(crate) async fn human_wrote(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let kept = self.conversations.load(&account.id, person, Read::Eventual).await?;
+        let was_taken_over = kept.state.taken_over_until(self.clock.now()).is_some();
+        let event = Event::HumanWrote { at };
+        let turned = self.turn(account, person, kept, &event, false, None).await?;
+        if let Turned::Over(Transition { outcome: Became::TakenOver, .. }) = turned
+            && !was_taken_over
+        {
+            info!(account = %account.id, "a human writes to a person: nothing else does");
+            self.meter.count_by(Metric::Conversations, Became::TakenOver.name());
+        }
+        Ok(())
+    }
+
+    /// Takes one event, and writes what follows. Of a person of whom nothing is kept only what
+    /// matters later is, unless `is_kept`.
+    async fn turn(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        mut kept: StoredConversation,
+        event: &Event,
+        is_kept: bool,
+        told: Option<Told<'_>>,
+    ) -> Result<Turned, StoreError> {
+        let settings = Settings::default();
+        let mut races = Races::new(TURN_OVER);
+        loop {
+            races.enter()?;
+            let now = self.clock.now();
+            let seed = seed(&[account.id.as_str(), person.as_str()]);
+            let context = Context { campaigns: &account.campaigns, settings: &settings, now, seed };
+            let transition = conversation::step(&kept.state, event, &context);
+            let is_idle = matches!(
+                transition.outcome,
+                Became::NobodyWaits
+                    | Became::Known
+                    | Became::NotOurs
+                    | Became::UnknownVersion
+                    | Became::CampaignGone
+                    | Became::CampaignPaused
+                    | Became::CampaignOver
+                    | Became::TooOld
+            );
+            let is_nothing = transition.state == kept.state
+                || kept.version == 0 && is_idle && transition.effects.is_empty() && !is_kept;
+            if is_nothing {
+                return Ok(Turned::Idle(transition));
+            }
+            let written =
+                self.write(account, person, (&kept, &transition), told.as_ref(), now).await?;
+            match written {
+                TurnedOver::Done => {
+                    self.cancel(account, person, &kept.state, &transition.effects, now).await;
+                    return Ok(Turned::Over(transition));
+                }
+                TurnedOver::MovedOn => return Ok(Turned::MovedOn),
+                TurnedOver::Conflict => {
+                    kept = self.conversations.load(&account.id, person, Read::Consistent).await?;
+                }
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        (kept, transition): (&StoredConversation, &Transition),
+        told: Option<&Told<'_>>,
+        now: Timestamp,
+    ) -> Result<TurnedOver, StoreError> {
+        let is_gate = matches!(told, Some(Told { cause: Cause::Step(_), .. }));
+        let chosen = is_gate.then(|| first_send(&transition.effects)).flatten();
+        let not_following = cancelled(CancelReason::NotFollowing);
+        let cause = told.map(|told| {
+            let cause = match (told.cause, chosen) {
+                (Cause::Step(Step::Chosen { lease_until, .. }), Some(StepSend { key, .. })) => {
+                    Cause::Step(Step::Chosen { step: key.step, nth: key.attempt, lease_until })
+                }
+                (Cause::Step(_), _) => Cause::End(&not_following, EndGuard::AnyEpoch),
+                (end, _) => end,
+            };
+            (told.task, cause, told.note)
+        });
+        let mut sends: Vec<PendingSend> = Vec::new();
+        for effect in &transition.effects {
+            match effect {
+                Effect::Send(send) if chosen.is_some_and(|chosen| chosen.key == send.key) => {}
+                Effect::Send(send) => sends.push(step_send(&account.id, person, send, now)),
+                Effect::ReadFollow { .. } => {
+                    sends.extend(gate(account, person, effect, &transition.state, now));
+                }
+                Effect::StoreEmail { .. } | Effect::Cancel { .. } | Effect::CancelAll => {}
+            }
+        }
+        sends.truncate(NEW_SENDS_MAX);
+        let (mut new, mut are_left) = (Vec::new(), false);
+        if !sends.is_empty() {
+            if !self.check.is_trusted() {
+                let detail = "this process's clock is off";
+                return Err(StoreError::unavailable(TURN_OVER, detail));
+            }
+            self.placing.mark(&account.id, now).await?;
+            for class in [Class::ANSWER, Class::FOLLOW_UP] {
+                let of_class: Vec<PendingSend> =
+                    sends.iter().filter(|send| send.class == class).cloned().collect();
+                if of_class.is_empty() {
+                    continue;
+                }
+                let Placed { sends, are_left: of_class_are, .. } =
+                    self.placing.place(account, class, of_class, now).await?;
+                are_left |= of_class_are;
+                let placed = |(outbox_key, send): (OutboxKey, PendingSend)| NewSend {
+                    outbox_key,
+                    send,
+                    answered: None,
+                };
+                new.extend(sends.into_iter().map(placed));
+            }
+        }
+        let follower = told.and_then(|told| told.follower);
+        let all: Vec<NewSend> = new.iter().chain(follower).cloned().collect();
+        let turnover = Turnover {
+            account: &account.id,
+            person,
+            version: kept.version,
+            next: &transition.state,
+            new: &all,
+            cause,
+        };
+        let turned = self.conversations.turn_over(turnover).await?;
+        if turned == TurnedOver::Done {
+            self.placing.enqueue(new.iter().map(|new| (&new.outbox_key, &new.send)), now).await;
+            self.meter.count(Metric::Matched, new.len());
+            if are_left {
+                self.placing.ask_release(&account.id, now).await;
+            }
+        }
+        Ok(turned)
+    }
+
+    /// Cancels follow-ups that are not to come. One that is left would be asked about before its
+    /// call.
+    async fn cancel(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        before: &State,
+        effects: &[Effect],
+        now: Timestamp,
+    ) {
+        let mut keys: Vec<StepKey> = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Cancel { key, .. } => keys.push(*key),
+                Effect::CancelAll => {
+                    keys.extend(before.follow_ups().into_iter().map(|(_, key)| key));
+                }
+                _ => {}
+            }
+        }
+        let id = |key: &StepKey| SendId { account: account.id.clone(), key: key.once_key(person) };
+        let ids: Vec<SendId> = keys.iter().map(id).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let found = match self.sends.entries(&ids, Read::Consistent).await {
+            Ok(found) => found,
+            Err(error) => return warn!(account = %account.id, %error, "follow-ups not cancelled"),
+        };
+        let outcome = cancelled(CancelReason::Overtaken);
+        for entry in found {
+            let Entry::Waiting(outbox_key, send) = entry else { continue };
+            let task = SendTask::new(&send, outbox_key);
+            match self.sends.finish_unclaimed(&task, &outcome, now).await {
+                Ok(true) => self.meter.ended(send.class, &outcome),
+                Ok(false) => {}
+                Err(error) => warn!(send = %send.id, %error, "not cancelled"),
+            }
+        }
+    }
+}
+
+/// What became of an event.
+enum Turned {
+    /// What follows is written.
+    Over(Transition),
+    /// Nothing follows, and nothing is written.
+    Idle(Transition),
+    /// Nothing is: its send has moved on.
+    MovedOn,
+}
+
+fn cancelled(reason: CancelReason) -> Outcome {
+    Outcome::Cancelled { reason }
+}
+
+/// The message that takes the place of a gate: the first one that answers.
+fn first_send(effects: &[Effect]) -> Option<&StepSend> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Send(send) if send.class == Class::ANSWER => Some(send),
+        _ => None,
+    })
+}
+
+fn key_of(step: conversation::Step, turn: Turn) -> StepKey {
+    StepKey { origin: turn.origin, step, attempt: turn.nth }
+}
+
+/// What the buttons of a send carry.
+pub(crate) fn payload(send: &PendingSend) -> String {
+    let (CampaignStep::Then(step), Some(turn)) = (send.content.step, send.turn) else {
+        return String::new();
+    };
+    let payload = Payload::new(&send.content.campaign, key_of(step, turn), turn.begun_at);
+    payload.map(|payload| payload.encode()).unwrap_or_default()
+}
+
+fn step_send(
+    account: &AccountId,
+    person: &RecipientId,
+    send: &StepSend,
+    now: Timestamp,
+) -> PendingSend {
+    let StepSend { campaign, key, payload, keyword, class, not_before, deadline, .. } = send;
+    let id = SendId { account: account.clone(), key: key.once_key(person) };
+    let content = Content { campaign: campaign.clone(), step: CampaignStep::of(key.step) };
+    let turn = Turn { origin: key.origin, nth: key.attempt, begun_at: payload.begun_at() };
+    let to = Address::Person(person.clone());
+    PendingSend {
+        keyword: keyword.clone(),
+        turn: Some(turn),
+        not_before: *not_before,
+        ..PendingSend::new(id, *class, content, to, now, *deadline)
+    }
+}
+
+/// The send whose message is chosen when the person's profile was read.
+fn gate(
+    account: &Account,
+    person: &RecipientId,
+    effect: &Effect,
+    state: &State,
+    now: Timestamp,
+) -> Option<PendingSend> {
+    let Effect::ReadFollow { campaign, origin, nth } = effect else { return None };
+    let begun_at = state.begun_at(campaign, *origin)?;
+    let id = SendId { account: account.id.clone(), key: gate_key(person, *origin, *nth) };
+    let content = Content { campaign: campaign.clone(), step: CampaignStep::Gate };
+    let to = Address::Person(person.clone());
+    let found = account.campaigns.get(campaign)?;
+    Some(PendingSend {
+        keyword: state.keyword(found, *origin).map(str::to_owned),
+        turn: Some(Turn { origin: *origin, nth: *nth, begun_at }),
+        ..PendingSend::new(id, Class::ANSWER, content, to, now, state.closes_at()?)
+    })
+}
+
+/// What the end of a send tells its conversation, and whose that is; `None` if nothing follows
+/// from it.
+fn told_of(account: &Account, send: &PendingSend, end: &End<'_>) -> Option<(RecipientId, Event)> {
+    let campaign = send.content.campaign.clone();
+    let then = account.campaigns.get(&campaign)?.then.as_ref()?;
+    let End { outcome, called_at, .. } = *end;
+    match (send.content.step, send.turn, outcome) {
+        (CampaignStep::Opening, _, Outcome::Sent { recipient, .. }) => {
+            let person = recipient.as_ref().or(send.to.recipient())?.clone();
+            let begun_by = match send.class {
+                Class::ANSWER => BegunBy::Message(send.deadline - ANSWER_WINDOW),
+                _ => BegunBy::Comment,
+            };
+            let (origin, keyword) = (send.origin(), send.keyword.clone());
+            let event = Event::OpeningSent { campaign, origin, begun_by, keyword, at: called_at };
+            Some((person, event))
+        }
+        (CampaignStep::Then(step), Some(turn), outcome) => {
+            let person = send.to.recipient()?.clone();
+            let key = key_of(step, turn);
+            let is_followed = match step {
+                conversation::Step::Deliver(nth) => {
+                    usize::from(nth) + 1 < then.deliver.len() || !then.follow_up.is_empty()
+                }
+                _ => false,
+            };
+            let event = match outcome {
+                Outcome::Sent { .. } if is_followed => Event::Sent { campaign, key, at: called_at },
+                Outcome::Sent { .. } | Outcome::Failed { reason: FailReason::Unknown } => {
+                    return None;
+                }
+                // An earlier attempt may have arrived.
+                _ if send.earlier == Earlier::Unknown => return None,
+                Outcome::Failed { .. } | Outcome::Expired | Outcome::Cancelled { .. } => {
+                    Event::NotSent { campaign, key }
+                }
+            };
+            Some((person, event))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,172 @@
+//! What a conversation asks of its sends: whether they are still wanted, whether the person follows
+//! the account, and their name.
+
+use std::time::Duration;
+
+use spillway_core::campaign::Campaign;
+use spillway_core::content::Draft;
+use spillway_core::conversation::Unwanted;
+use spillway_core::id::RecipientId;
+use spillway_core::message::Template;
+use spillway_core::seed::seed;
+use spillway_core::send::{CampaignStep, CancelReason, Outcome, PendingSend};
+use spillway_core::time::Timestamp;
+use spillway_meta::graph::Profile;
+use tracing::{error, info, warn};
+
+use super::resolution::Resolution;
+use super::{
+    ANSWER_TIME, Claimed, Deliver, QUEUE_DELAY_MAX, RECORDING_TIME, UNREACHABLE_WAIT, lease_until,
+};
+use crate::account::Account;
+use crate::converse::Chosen;
+use crate::gateway::consequence::Retry;
+use crate::gateway::read::{Ends, IfDead, NoAnswer};
+use crate::limiter::{CONTENDED_WAIT, Reservation};
+
+/// Texts that a gate may have to choose from: more than a campaign has.
+const VARIANTS_MAX: u64 = 256;
+
+impl Deliver {
+    /// Checks that nothing speaks against the send that its person, or a human in the account's
+    /// name, has done.
+    pub(super) async fn check_wanted(
+        &self,
+        account: &Account,
+        send: &PendingSend,
+    ) -> Result<(), Resolution> {
+        if send.class.is_public() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let unwanted = match self.endings.converse.wants(&account.id, send, now).await {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                error!(send = %send.id, %error, "not known whether the person wants it");
+                return Err(Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT));
+            }
+        };
+        let Err(unwanted) = unwanted else { return Ok(()) };
+        info!(send = %send.id, ?unwanted, "not wanted");
+        let reason = match unwanted {
+            Unwanted::Stopped => CancelReason::Stopped,
+            Unwanted::Overtaken => CancelReason::Overtaken,
+            // What the conversation goes on with follows when the person acts again.
+            Unwanted::TakenOver(_) if send.turn.is_some() => CancelReason::TakenOver,
+            Unwanted::TakenOver(until) => {
+                let wait = until.since(now).min(QUEUE_DELAY_MAX);
+                return Err(Resolution::Requeue(Retry::Untried, wait));
+            }
+        };
+        Err(Resolution::Finish(Outcome::Cancelled { reason }))
+    }
+
+    /// Reads what is to be known of the person of a claimed send: at a gate whether they follow,
+    /// which decides what is sent, and the names that its message has places for. The send's own unit is
+    /// held meanwhile, so that the read and the message go together.
+    pub(super) async fn know_person(
+        &self,
+        account: &Account,
+        campaign: &Campaign,
+        reservation: &Reservation,
+        claimed: &mut Claimed,
+        deadline: Timestamp,
+    ) -> Result<Option<Profile>, Resolution> {
+        let step = claimed.send.content.step;
+        let Some(person) = claimed.send.to.recipient().filter(|_| step.is_later()).cloned() else {
+            return Ok(None);
+        };
+        let time = self.time_to_read(reservation, deadline);
+        if step != CampaignStep::Gate {
+            if !tells_name(&campaign.drafts(step)) || time.is_zero() {
+                return Ok(None);
+            }
+            // Without an answer the fallbacks do.
+            return Ok(self.read_profile(account, &person, time).await.ok());
+        }
+        if time.is_zero() {
+            return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT));
+        }
+        let profile = match self.read_profile(account, &person, time).await {
+            Ok(profile) => profile,
+            Err(failed) if failed.is_of_the_call() => Profile::UNKNOWN,
+            Err(NoAnswer::Failed(_)) => return Err(Resolution::Park),
+            Err(NoAnswer::Denied(_) | NoAnswer::NoTime | NoAnswer::Store(_)) => {
+                return Err(Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT));
+            }
+        };
+        self.choose(account, claimed, &profile, deadline).await?;
+        Ok(Some(profile))
+    }
+
+    async fn choose(
+        &self,
+        account: &Account,
+        claimed: &mut Claimed,
+        profile: &Profile,
+        deadline: Timestamp,
+    ) -> Result<(), Resolution> {
+        let Claimed { task, send, variant, .. } = claimed;
+        let lease_until = lease_until(deadline);
+        let chosen =
+            self.endings.converse.choose(account, (task, send), profile.follows, lease_until);
+        match chosen.await {
+            Ok(Chosen::Message(next)) => {
+                info!(send = %send.id, step = %next.content.step, "chosen");
+                let parts = [send.id.key.as_str(), &next.content.step.to_string()];
+                *variant = (seed(&parts) % VARIANTS_MAX) as usize;
+                (*task, *send) = (task.renewed(&next), *next);
+                Ok(())
+            }
+            Ok(Chosen::Ended) => Err(Resolution::Leave),
+            Ok(Chosen::Overtaken) => {
+                let reason = CancelReason::Overtaken;
+                Err(Resolution::Finish(Outcome::Cancelled { reason }))
+            }
+            Ok(Chosen::MovedOn) => {
+                warn!(send = %send.id, "moved on while it was claimed");
+                Err(Resolution::Leave)
+            }
+            Err(error) => {
+                error!(send = %send.id, %error, "could not note what follows; the lease will end");
+                Err(Resolution::Leave)
+            }
+        }
+    }
+
+    async fn read_profile(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        time: Duration,
+    ) -> Result<Profile, NoAnswer> {
+        let read = self
+            .gateway
+            .read(account, time, IfDead::Hold, Ends::AppHold, async |timeout| {
+                self.graph.profile(account, person, timeout).await
+            })
+            .await;
+        read.inspect_err(|no_answer| {
+            warn!(account = %account.id, reason = no_answer.reason(), "a profile was not read");
+        })
+    }
+
+    /// What a read before the call may take.
+    pub(super) fn time_to_read(&self, reservation: &Reservation, deadline: Timestamp) -> Duration {
+        let before_call = (deadline - ANSWER_TIME - RECORDING_TIME).since(self.clock.now());
+        let of_grant = reservation.usable_until.saturating_sub(self.clock.monotonic());
+        before_call.min(of_grant)
+    }
+}
+
+/// Whether one of these messages has a place for a name.
+fn tells_name(drafts: &[Draft]) -> bool {
+    drafts.iter().flat_map(Draft::templates).any(Template::tells_name)
+}
+
+/// Whether a read of the conversation can show that none of these messages is there. It does not show
+/// what a card says, nor is it known which name a text had.
+pub(super) fn can_be_missed(drafts: &[Draft]) -> bool {
+    let is_plain = |draft: &Draft| draft.card.is_none() && draft.buttons.is_empty();
+    drafts.iter().all(is_plain) && !tells_name(drafts)
+}

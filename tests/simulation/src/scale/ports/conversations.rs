@@ -1,0 +1,97 @@
+//! Conversations.
+
+use async_trait::async_trait;
+use spillway_core::conversation::StoredState;
+use spillway_core::id::{AccountId, RecipientId};
+use spillway_service::keys;
+use spillway_service::port::{
+    Cause, Conversations, EndGuard, NewSend, Read, StoreError, StoredConversation, TurnedOver,
+    Turnover,
+};
+
+use super::Ports;
+use crate::scale::meter::Table;
+use crate::scale::store::Store;
+use crate::scale::units::{consistent, conversation_bytes, entry_bytes, read, transacted};
+
+#[async_trait]
+impl Conversations for Ports {
+    async fn load(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        how: Read,
+    ) -> Result<StoredConversation, StoreError> {
+        let kept = self.shared.store().tables.conversation(account, person, u64::MAX);
+        let cost = read(how, bytes_of(account, person, &kept));
+        Ok(self.state(&keys::talk(account), cost, |_| kept).await)
+    }
+
+    async fn turn_over(&self, turnover: Turnover<'_>) -> Result<TurnedOver, StoreError> {
+        let Turnover { account, person, version, next, new, cause } = turnover;
+        let kept = StoredConversation { state: next.clone(), version };
+        let cost = transacted(bytes_of(account, person, &kept));
+        if let Some((task, ..)) = cause {
+            let cost = transacted(1);
+            self.item(Table::Sends, &keys::entry(&task.send), cost, |_| ());
+        }
+        for NewSend { outbox_key, send, .. } in new {
+            let cost = transacted(entry_bytes(outbox_key, send));
+            self.item(Table::Sends, &keys::entry(&send.id), cost, |_| ());
+        }
+        let written = |store: &mut Store| {
+            let (tables, now) = (&mut store.tables, store.now);
+            let turned = tables.may_turn_over(&turnover);
+            if turned != TurnedOver::Done {
+                return turned;
+            }
+            match cause {
+                Some((task, Cause::End(outcome, EndGuard::AnyEpoch), _)) => {
+                    tables.end(task, outcome, now);
+                }
+                Some((task, Cause::End(outcome, EndGuard::SameEpoch), _)) => {
+                    tables.end_at_epoch(task, outcome, now);
+                }
+                Some((task, Cause::Step(step), _)) => {
+                    tables.step(task, step, now);
+                }
+                None => {}
+            }
+            tables.put_conversation(&turnover, now);
+            for new in new {
+                tables.put_entry(new, now);
+            }
+            turned
+        };
+        Ok(self.state(&keys::talk(account), cost, written).await)
+    }
+
+    async fn list(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+        limit: usize,
+    ) -> Result<Vec<(RecipientId, StoredConversation)>, StoreError> {
+        let list = |store: &mut Store| {
+            let kept = store.tables.conversations_of(account, after).take(limit);
+            kept.map(|(person, kept)| (person.clone(), kept.clone())).collect()
+        };
+        Ok(self.state(&keys::talk(account), consistent(1), list).await)
+    }
+
+    async fn delete(&self, account: &AccountId, person: &RecipientId) -> Result<(), StoreError> {
+        let delete = |store: &mut Store| {
+            store.tables.conversations.remove(&(account.clone(), person.clone()));
+        };
+        self.state(&keys::talk(account), transacted(1), delete).await;
+        Ok(())
+    }
+}
+
+fn bytes_of(account: &AccountId, person: &RecipientId, kept: &StoredConversation) -> usize {
+    if kept.version == 0 && kept.state == StoredConversation::default().state {
+        return 0;
+    }
+    let state = serde_json::to_string(&StoredState::from(&kept.state)).unwrap_or_default();
+    conversation_bytes(account, person, state.len())
+}
