@@ -191,6 +191,7 @@ fn recorded(ended: &Stored) -> PendingSend {
         media: None,
         username: None,
         keyword: None,
+        turn: None,
         matched_at: ended.matched_at,
         not_before: None,
         deadline,

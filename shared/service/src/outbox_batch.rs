@@ -175,6 +175,7 @@ mod tests {
             media: None,
             username: None,
             keyword: None,
+            turn: None,
             matched_at: Timestamp::EPOCH,
             not_before: None,
             deadline: Timestamp::from_secs(1_790_000_000 + n),

@@ -99,6 +99,7 @@ mod tests {
                 media: None,
                 username: None,
                 keyword: None,
+                turn: None,
                 matched_at: Timestamp::EPOCH,
                 not_before: None,
                 deadline: Timestamp::from_secs(deadline),

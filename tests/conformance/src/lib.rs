@@ -24,6 +24,7 @@
 pub mod accounts;
 pub mod backlogs;
 pub mod budgets;
+pub mod conversations;
 pub mod deletions;
 pub mod ledger;
 pub mod misses;
@@ -40,8 +41,8 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
-    MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
+    AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Conversations, Cursors,
+    Deletions, MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -75,6 +76,8 @@ pub struct Ports {
     pub aliases: Arc<dyn Aliases>,
     /// Comments that matched nothing.
     pub misses: Arc<dyn Misses>,
+    /// What is kept of conversations.
+    pub conversations: Arc<dyn Conversations>,
     /// Upkeep's list.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// The time.
@@ -113,6 +116,13 @@ macro_rules! cases {
                 the_next_post_is_kept_beside_its_campaign,
                 albums_are_known_until_the_account_is_connected_again,
                 nothing_of_an_account_that_is_not_connected_changes,
+            ],
+            conversations: [
+                a_conversation_is_written_on_its_version_alone,
+                what_follows_is_written_with_the_state,
+                a_message_is_chosen_with_the_state,
+                conversations_are_listed_and_deleted,
+                of_turnovers_that_race_one_is_done,
             ],
             deletions: [
                 an_app_scoped_id_names_its_account_until_that_leaves_the_list,

@@ -34,6 +34,7 @@ pub(crate) fn send(subject: &dyn Subject, n: u32) -> PendingSend {
         media: Some("179".into()),
         username: Some("ñandú \"🦤\"\\".into()),
         keyword: None,
+        turn: None,
         matched_at: now(subject),
         not_before: None,
         deadline: now(subject) + (3600 + n % 50) * SECOND,

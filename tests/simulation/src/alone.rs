@@ -14,8 +14,8 @@ use spillway_service::account::Account;
 use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
-    MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
+    AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Conversations, Cursors,
+    Deletions, MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -71,8 +71,16 @@ impl Alone {
     /// The other ports.
     pub fn host(
         &self,
-    ) -> Arc<impl Accounts + AccountChanges + Sends + Ledger + SendQueue + ReleaseQueue + use<>>
-    {
+    ) -> Arc<
+        impl Accounts
+        + AccountChanges
+        + Sends
+        + Conversations
+        + Ledger
+        + SendQueue
+        + ReleaseQueue
+        + use<>,
+    > {
         self.host.clone()
     }
 

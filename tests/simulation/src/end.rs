@@ -251,10 +251,7 @@ impl World {
             Outcome::Cancelled { reason: CancelReason::AccountRemoved } => {
                 account.removed_at.is_some_and(|removed| removed <= at)
             }
-            Outcome::Cancelled {
-                reason:
-                    CancelReason::CampaignRemoved | CancelReason::Operator | CancelReason::Repeat,
-            } => false,
+            Outcome::Cancelled { .. } => false,
             Outcome::Failed { reason } if self.may_fail(&account.id, send, *reason, at) => true,
             Outcome::Failed { reason } => match message.nature {
                 Nature::Refused(refusal, from) => refusal.ends() == Some(*reason) && from <= at,
@@ -371,6 +368,7 @@ impl World {
                     wrong("counts as a repeat")
                 }
             }
+            Outcome::Cancelled { .. } => wrong("was cancelled for what its person did"),
             Outcome::Failed { reason } => {
                 let reason = *reason;
                 let is_due = match (reason, comment.nature) {

@@ -11,7 +11,7 @@ use spillway_service::port::{
     Cause, Conversations, Read, StoreError, StoredConversation, TurnedOver, Turnover,
 };
 
-use super::item::{Item, Reader, json, n, s};
+use super::item::{Item, Reader, json, n};
 use super::sends::{EntryWrite, put_new};
 use super::table::{Ask, Cancelled, Table, cancelled, key};
 use crate::failure::{incomplete, unavailable};

@@ -55,6 +55,7 @@ fn task(person: &str, campaign: &str) -> SendTask {
         media: None,
         username: None,
         keyword: None,
+        turn: None,
         matched_at: START,
         not_before: None,
         deadline: START + 1000 * MINUTE,

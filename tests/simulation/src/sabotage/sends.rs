@@ -58,6 +58,7 @@ impl Sends for Sabotaged {
             media: None,
             username: None,
             keyword: None,
+            turn: None,
             matched_at: Timestamp::EPOCH,
             not_before: None,
             deadline: task.deadline,

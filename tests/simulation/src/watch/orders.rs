@@ -166,7 +166,12 @@ impl World {
     ) -> bool {
         let orders = &self.watch.orders;
         match reason {
-            CancelReason::AccountRemoved | CancelReason::Repeat => false,
+            CancelReason::AccountRemoved
+            | CancelReason::Repeat
+            | CancelReason::Stopped
+            | CancelReason::TakenOver
+            | CancelReason::Overtaken
+            | CancelReason::NotFollowing => false,
             CancelReason::Operator => {
                 let mut before = orders.of(account).filter(|given| given.began <= at);
                 before.any(|given| match &given.order {

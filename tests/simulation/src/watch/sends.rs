@@ -209,7 +209,7 @@ impl World {
                 let claim = Claim { epoch, invocation: caller.invocation, nth };
                 self.watch.claims.insert(send.clone(), claim);
             }
-            Step::Dated { .. } => {
+            Step::Dated { .. } | Step::Chosen { .. } => {
                 if let Some(claim) = self.watch.claims.get_mut(send) {
                     claim.epoch = task.epoch + 1;
                 }
