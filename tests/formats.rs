@@ -679,6 +679,27 @@ async fn stored_people_keep_their_form() {
     assert_eq!(stored.comment, Some("17890000000000070".into()));
 }
 
+/// A campaign with everything that may follow an opening.
+#[tokio::test]
+async fn what_follows_an_opening_keeps_its_form() {
+    let world = World::start(careful()).await;
+    let [_, _, later] = kept();
+    let (id, pk) = (AccountId::new(CREATOR), format!("account#{CREATOR}"));
+    let campaign = find(&later, &pk, "campaign#talk");
+    world.lay(campaign).await;
+    let account = world.outside.accounts.load(&id).await.unwrap().unwrap();
+    let talk = account.campaigns.get(&"talk".into()).unwrap().clone();
+    talk.check().unwrap();
+    let then = talk.then.as_ref().unwrap();
+    assert!(then.follow.is_some() && then.email.is_some());
+    assert_eq!((then.answer.len(), then.deliver.len(), then.follow_up.len()), (1, 3, 1));
+    world.remove(campaign).await;
+    let put = CampaignChanges { put: &[talk], ..CampaignChanges::default() };
+    assert!(world.outside.changes.change_campaigns(&id, &put).await.unwrap());
+    let text_of = |item: &Item| text(item, "campaign");
+    assert_eq!(text_of(&world.lies(campaign).await), text_of(campaign));
+}
+
 /// A campaign on conversations, and the answer to a story reply in its person's item.
 #[tokio::test]
 async fn answers_to_what_people_write_keep_their_form() {

@@ -92,7 +92,7 @@ impl World {
     fn got(&self, n: u32) -> Vec<String> {
         let person = RecipientId::new(person(n));
         let messages = self.stack.graph.messages().into_iter();
-        messages.filter(|sent| sent.person == person).filter_map(|sent| sent.text).collect()
+        messages.filter(|sent| sent.person == person).filter_map(|sent| sent.content.text).collect()
     }
 
     /// Calls that Meta refused.
@@ -133,7 +133,7 @@ async fn each_kind_starts_one_dm_however_often_it_is_told() {
         let echo = json!({
             "sender": { "id": CREATOR }, "recipient": { "id": sent.person },
             "timestamp": sent.at.as_millis(), "message": { "mid": sent.id, "is_echo": true,
-                "text": sent.text, "metadata": sent.metadata },
+                "text": sent.content.text, "metadata": sent.metadata },
         });
         assert_eq!(world.tell(&[echo]).await, 200);
     }

@@ -1,6 +1,7 @@
 //! `spillway campaign`: what the accounts answer to, from files and back into files.
 
 mod matching;
+mod then;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -145,6 +146,13 @@ A file:
   public_replies = [\"Sent you a DM, {username|you}!\"]   # after the DM has landed; leave out for none
   public_share = 0.3              # to this share of them; leave out for all
   public_fallback = [\"{username|Hi}, please write me GUIDE\"]   # Meta has refused the DM for good
+
+  [account.campaign.then]         # once the person has answered; leave out for one DM alone
+  answer = [\"yes\"]                # leave out to take any answer
+  follow = { ask = [\"Follow me first, then tap the button\"], button = \"I follow\" }
+  email = { ask = [\"Which e-mail shall I send it to?\"], again = [\"That is none\"] }
+  deliver = [{ text = \"Here!\", buttons = [{ title = \"Open\", url = \"https://example.com/guide\" }] }]
+  follow_up = [{ after = \"20h\", messages = [\"Did you read it?\"], unless = \"answered\" }]
 
 Its accounts must be connected. `profile`, `terms` and [[profile]] are applied if the file names them, and
 otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason
@@ -309,9 +317,9 @@ fn keywords(campaign: &Campaign) -> String {
     }
 }
 
-const COLUMNS: Columns<7> = Columns {
-    heads: ["ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "KEYWORDS"],
-    least_first: &[5, 4, 1],
+const COLUMNS: Columns<8> = Columns {
+    heads: ["ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "THEN", "KEYWORDS"],
+    least_first: &[6, 5, 4, 1],
 };
 
 async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Output) -> Result<()> {
@@ -338,6 +346,7 @@ async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Outp
                 state(shown),
                 media,
                 messages,
+                then::parts(shown.campaign.then.as_ref()),
                 keywords(&shown.campaign),
             ]
         };
@@ -381,12 +390,12 @@ async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<
             let awaited = "not published yet";
             line("post", shown.next_post.as_ref().map_or(awaited, MediaId::as_str));
         }
-        for Field { name, values } in fields::of(campaign).iter().filter(|field| field.name != "id")
-        {
-            for value in values {
-                line(name, value);
-            }
+        let is_shown = |field: &Field| !matches!(field.name, "id" | "then");
+        for Field { name, values } in fields::of(campaign).into_iter().filter(is_shown) {
+            values.iter().for_each(|value| line(name, value));
         }
+        let then = campaign.then.as_ref().map(then::lines).unwrap_or_default();
+        then.iter().for_each(|step| line("then", step));
         text
     })
 }
@@ -554,6 +563,15 @@ matching = "contains"
 media = ["17900000000000001"]
 overflow = "newest_first"
 messages = ["Hi {username|there}!\nLook:", "Hello {{}} 🎁"]
+[account.campaign.then]
+answer = ["yes"]
+follow = { ask = ["Follow me"], button = "I follow", unknown = "skip" }
+email = { ask = ["Which e-mail?"], tries = 0 }
+deliver = [
+  { text = "Here", buttons = [{ title = "Open", url = "https://example.com/guide" }] },
+  { card = { title = "The guide", image = "https://example.com/guide.png" } },
+]
+follow_up = [{ after = "1h 30m", messages = ["Read it?"], unless = "never" }]
 
 [[account]]
 id = "17841400000000002"

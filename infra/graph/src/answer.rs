@@ -279,6 +279,8 @@ impl GraphError {
             Refusal::NotRepliable => {
                 Self::new(400, 100, "Nobody can reply to this comment").of_instagram()
             }
+            Refusal::TextOnly => Self::text_only(),
+            Refusal::NoConsent => Self::no_consent(),
             Refusal::NoSuchPerson => {
                 Self::new(400, 100, "No matching Instagram user").subcode(2_534_014)
             }
@@ -320,6 +322,16 @@ impl GraphError {
 
     pub(super) fn permission() -> Self {
         Self::new(403, 200, "The app lacks a permission for this")
+    }
+
+    /// More than a text in a private reply to somebody who does not follow the account.
+    pub(super) fn text_only() -> Self {
+        let text = "This message cannot be sent to somebody who does not follow the account";
+        Self::new(400, 2, text).subcode(1_545_133)
+    }
+
+    pub(super) fn no_consent() -> Self {
+        Self::new(403, 230, "User consent is required to access user profile").of_instagram()
     }
 
     pub(super) fn recipient_unavailable() -> Self {

@@ -8,23 +8,28 @@
 //! | `server` | the API over HTTP, and paths that order faults and read the log |
 //! | `sim` | the order in which a call is judged, struck by faults, checked and answered |
 //! | `request`, `answer` | what a call asks for, and what it is told |
-//! | `world`, `account` | accounts, tokens, comments and windows |
+//! | `content` | what a message shows, and whether Meta takes it |
+//! | `world`, `account`, `person` | accounts, tokens, comments, windows and profiles |
 //! | `messages` | what has reached people, its echoes, and conversations |
 //! | `faults`, `hash` | troubles on purpose, and the draws that ids and faults depend on |
 
 mod account;
 mod answer;
+mod content;
 mod faults;
 mod hash;
 mod messages;
+mod person;
 mod request;
 mod server;
 mod sim;
 mod world;
 
 pub use account::{app_scoped, username};
+pub use content::{Button, Card, Content, QuickReply};
 pub use faults::{Fault, FaultKind};
 pub use messages::{EchoDelivery, SentMessage};
+pub use person::Person;
 pub use server::serve;
 pub use sim::{GraphConfig, GraphSim};
 pub use spillway_judge::{Action, CallRecord, Counted, Limit, Limits, Report, Rules};

@@ -8,6 +8,7 @@ use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::time::Timestamp;
 
 use super::answer::written;
+use super::content::Content;
 
 /// A message that has reached a person, whatever its call was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,8 +21,9 @@ pub struct SentMessage {
     pub person: RecipientId,
     /// What the call gave as `message.metadata`.
     pub metadata: Option<String>,
-    /// Its text; `None` for an attachment.
-    pub text: Option<String>,
+    /// What it shows.
+    #[serde(flatten)]
+    pub content: Content,
     /// When it was made, in milliseconds since 1970.
     #[serde(rename = "at_ms")]
     pub at: Timestamp,
@@ -99,7 +101,7 @@ impl Messages {
             message.account == *account && message.person == *person && is_listed
         };
         let own = self.sent.iter().filter(of_both).map(|message| {
-            item(message.id.clone(), message.at, account.as_str(), message.text.as_deref())
+            item(message.id.clone(), message.at, account.as_str(), message.content.told_text())
         });
         let theirs = wrote.map(|at| {
             item(format!("aWdfZp{}", at.as_millis()), at, person.as_str(), Some("hello"))
@@ -117,10 +119,13 @@ impl Messages {
 
 /// Meta's delivery that tells of a message as an echo.
 fn echo(message: &SentMessage) -> Value {
-    let SentMessage { id, account, person, metadata, text, at } = message;
+    let SentMessage { id, account, person, metadata, content, at } = message;
     let mut told = json!({ "mid": id, "is_echo": true });
-    if let Some(text) = text {
-        told["text"] = text.as_str().into();
+    if let Some(text) = content.told_text() {
+        told["text"] = text.into();
+    }
+    if content.is_attachment() {
+        told["attachments"] = json!([{ "type": "template", "payload": {} }]);
     }
     if let Some(metadata) = metadata {
         told["metadata"] = metadata.as_str().into();

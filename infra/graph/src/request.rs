@@ -5,12 +5,17 @@ use serde_json::{Map, Value};
 use spillway_core::id::{CommentId, RecipientId};
 
 use super::answer::GraphError;
+use super::content::Content;
 
-/// The longest text of a message, in bytes of UTF-8.
-const TEXT_BYTES_MAX: usize = 1000;
-
-/// The longest metadata of a message, in characters.
-const METADATA_CHARS_MAX: usize = 1000;
+/// The fields that people have and comments have not (Meta, User Profile API).
+pub(super) const PROFILE_FIELDS: [&str; 6] = [
+    "name",
+    "profile_pic",
+    "follower_count",
+    "is_user_follow_business",
+    "is_business_follow_user",
+    "is_verified_user",
+];
 
 /// A call as it came over the wire.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +89,12 @@ impl<'wire> Call<'wire> {
             ["access_token"] => Target::Account(Edge::LongLived, ""),
             ["oauth", "access_token"] => Target::Account(Edge::Code, ""),
             [version, object] if is_version(version) && self.method == "GET" => {
-                Target::Object(object)
+                let is_of_person = |field: &String| PROFILE_FIELDS.contains(&field.as_str());
+                if self.fields().iter().any(is_of_person) {
+                    Target::Person(object)
+                } else {
+                    Target::Object(object)
+                }
             }
             [version, object, ..] if is_version(version) => Target::Unknown(object),
             [first, ..] => Target::Unknown(first),
@@ -101,8 +111,10 @@ pub(super) enum Target<'wire> {
     Reply(&'wire str),
     /// The public replies to a comment.
     Replies(&'wire str),
-    /// To be looked at. All objects but comments are unknown to the simulator.
+    /// To be looked at. All objects but comments and people are unknown to the simulator.
     Object(&'wire str),
+    /// A person, whose profile is read.
+    Person(&'wire str),
     /// What is kept up of an account.
     Account(Edge, &'wire str),
     WrongMethod(&'wire str),
@@ -137,6 +149,7 @@ impl Target<'_> {
             | Self::Reply(object)
             | Self::Replies(object)
             | Self::Object(object)
+            | Self::Person(object)
             | Self::Account(_, object)
             | Self::WrongMethod(object)
             | Self::Unknown(object) => object,
@@ -185,7 +198,7 @@ pub(super) enum To {
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub(super) to: Option<To>,
-    pub(super) text: Option<String>,
+    pub(super) content: Content,
     pub(super) metadata: Option<String>,
     pub(super) fault: Option<GraphError>,
 }
@@ -196,15 +209,16 @@ impl Body {
             let fault = GraphError::invalid_parameter("The body must be a JSON object");
             return Self { fault: Some(fault), ..Self::default() };
         };
-        let said = |name: &str| Some(body.get("message")?.get(name)?.as_str()?.to_owned());
-        match recipient(&body) {
-            Ok(to) => Self {
-                to: Some(to),
-                text: said("text"),
-                metadata: said("metadata"),
-                fault: check_message(&body).err(),
-            },
-            Err(fault) => Self { fault: Some(fault), ..Self::default() },
+        let to = match recipient(&body) {
+            Ok(to) => Some(to),
+            Err(fault) => return Self { fault: Some(fault), ..Self::default() },
+        };
+        match message(&body) {
+            Ok((message, content)) => {
+                let metadata = message.get("metadata").and_then(Value::as_str).map(str::to_owned);
+                Self { to, content, metadata, fault: None }
+            }
+            Err(fault) => Self { to, fault: Some(fault), ..Self::default() },
         }
     }
 }
@@ -230,28 +244,13 @@ fn recipient(body: &Map<String, Value>) -> Result<To, GraphError> {
     }
 }
 
-fn check_message(body: &Map<String, Value>) -> Result<(), GraphError> {
+fn message(body: &Map<String, Value>) -> Result<(&Map<String, Value>, Content), GraphError> {
     if body.get("tag").and_then(Value::as_str) == Some("HUMAN_AGENT") {
         return Err(GraphError::human_agent());
     }
     let message = body.get("message").and_then(Value::as_object);
     let message = message.ok_or_else(|| GraphError::invalid_parameter("message is missing"))?;
-    let is_metadata = |metadata: &Value| {
-        metadata.as_str().is_some_and(|text| text.chars().count() <= METADATA_CHARS_MAX)
-    };
-    if !message.get("metadata").is_none_or(is_metadata) {
-        return Err(GraphError::invalid_parameter("message.metadata takes up to 1000 characters"));
-    }
-    match (message.get("text"), message.get("attachment").or(message.get("attachments"))) {
-        (Some(Value::String(text)), None) if text.is_empty() => {
-            Err(GraphError::invalid_parameter("message.text is empty"))
-        }
-        (Some(Value::String(text)), None) if text.len() > TEXT_BYTES_MAX => {
-            Err(GraphError::invalid_parameter("message.text is over 1000 bytes of UTF-8"))
-        }
-        (Some(Value::String(_)), None) | (None, Some(Value::Object(_) | Value::Array(_))) => Ok(()),
-        _ => Err(GraphError::invalid_parameter("message must hold a text or an attachment")),
-    }
+    Content::read(message).map(|content| (message, content))
 }
 
 #[cfg(test)]
@@ -273,6 +272,9 @@ mod tests {
         assert_eq!(target("/v26.0/17"), Target::Unknown("17"));
         assert_eq!(call("GET", "/v26.0/17/messages").target(), Target::WrongMethod("17"));
         assert_eq!(call("GET", "/v26.0/17").target(), Target::Object("17"));
+        let query = "fields=name%2Cusername";
+        let profile = Call { query, ..call("GET", "/v26.0/17") };
+        assert_eq!(profile.target(), Target::Person("17"));
     }
 
     #[test]
@@ -301,23 +303,9 @@ mod tests {
     }
 
     #[test]
-    fn text_is_measured_in_bytes() {
-        let read = |text: &str| {
-            let body =
-                serde_json::json!({ "recipient": { "id": "1" }, "message": { "text": text } });
-            Body::read(body.to_string().as_bytes()).fault.is_none()
-        };
-        assert!(read(&"a".repeat(1000)));
-        assert!(!read(&"a".repeat(1001)));
-        assert!(read(&"\u{e4}".repeat(500)));
-        assert!(!read(&"\u{e4}".repeat(501)));
-    }
-
-    #[test]
-    fn either_text_or_attachment_and_one_recipient() {
+    fn one_recipient() {
         let fault = |json: &str| Body::read(json.as_bytes()).fault.is_some();
-        assert!(!fault(r#"{"recipient":{"id":"1"},"message":{"attachment":{}}}"#));
-        assert!(fault(r#"{"recipient":{"id":"1"},"message":{"attachment":{},"text":"x"}}"#));
+        assert!(!fault(r#"{"recipient":{"id":"1"},"message":{"text":"x"}}"#));
         assert!(fault(r#"{"recipient":{"id":"1","comment_id":"2"},"message":{"text":"x"}}"#));
         assert!(fault(r#"{"recipient":{"id":1},"message":{"text":"x"}}"#));
         assert!(fault(r#"{"message":{"text":"x"}}"#));

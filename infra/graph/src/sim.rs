@@ -20,6 +20,7 @@ use super::answer::{Answer, GraphError, Reply, app_usage, business_usage, writte
 use super::faults::{Fault, FaultKind, Faults, Phase, Standing, Struck};
 use super::hash;
 use super::messages::{EchoDelivery, Messages, SentMessage};
+use super::person::Person;
 use super::request::{Body, Call, Edge, Target, To, reply_text};
 use super::world::{Comment, Holder, PublicReply, Refusal, Surface, UnknownComments, Words, World};
 
@@ -205,6 +206,17 @@ impl GraphSim {
         at: Timestamp,
     ) {
         self.state().world.open_window(account.into(), person.into(), at);
+    }
+
+    /// Changes what is known of a person: their names, and whether they follow the account. Somebody
+    /// who is not known yet is made known.
+    pub fn change_person(
+        &self,
+        account: impl Into<AccountId>,
+        person: impl Into<RecipientId>,
+        change: impl FnOnce(&mut Person),
+    ) {
+        self.state().world.change_person(account.into(), person.into(), change);
     }
 
     /// Orders a fault, behind those that stand already.
@@ -422,13 +434,14 @@ impl State {
             (Some(To::Comment(id)), _) => (Some(id.clone()), format!("comment {id}")),
             (Some(To::Person(id)), _) => (None, format!("person {id}")),
             (None, Target::Object(id)) => (Some(CommentId::new(id)), format!("read {id}")),
+            (None, Target::Person(id)) => (None, format!("profile {id}")),
             (None, Target::Reply(id)) => (Some(CommentId::new(id)), format!("reply {id}")),
             (None, Target::Replies(id)) => (Some(CommentId::new(id)), format!("replies {id}")),
             (None, Target::Account(edge, id)) => (None, format!("{edge:?} {id}")),
             (None, _) => (None, String::new()),
         };
         let fields = match target {
-            Target::Object(_) => call.fields(),
+            Target::Object(_) | Target::Person(_) => call.fields(),
             _ => Vec::new(),
         };
         let calls = self.calls_for.entry((account.clone(), subject.clone())).or_default();
@@ -480,7 +493,7 @@ impl State {
             None if matches!(seen.target, Target::Reply(_)) => (Action::PublicReply, None),
             None if matches!(
                 seen.target,
-                Target::Object(_) | Target::Replies(_) | Target::Account(..)
+                Target::Object(_) | Target::Person(_) | Target::Replies(_) | Target::Account(..)
             ) =>
             {
                 (Action::Read, None)
@@ -526,7 +539,7 @@ impl State {
                     account: seen.account.clone(),
                     person: to.clone(),
                     metadata: seen.body.metadata.clone(),
-                    text: seen.body.text.clone(),
+                    content: seen.body.content.clone(),
                     at: seen.now,
                 });
                 self.answer_sent(&to, &message, seen)
@@ -580,6 +593,11 @@ impl State {
         if let Target::Account(edge, object) = seen.target {
             return Ok(Done::Read(self.keep_up(edge, object, seen)?));
         }
+        if let Target::Person(id) = seen.target {
+            let person = RecipientId::new(id);
+            let profile = self.world.profile(&seen.account, &person).map_err(refused)?;
+            return Ok(Done::Read(Reply::read(&profile.told(&person, &seen.fields)?)));
+        }
         match (seen.action, &seen.comment) {
             (Action::PublicReply, Some(comment)) => {
                 let text = reply_text(&seen.call)?;
@@ -623,7 +641,7 @@ impl State {
         let permission = match seen.target {
             // Of the app, not of the account.
             Target::Account(Edge::Code, _) => return true,
-            Target::Messages(_) | Target::Account(Edge::Conversations, _) => {
+            Target::Messages(_) | Target::Person(_) | Target::Account(Edge::Conversations, _) => {
                 "instagram_business_manage_messages"
             }
             Target::Object(_)
@@ -637,7 +655,9 @@ impl State {
 
     fn send(&mut self, seen: &Seen<'_>) -> Result<RecipientId, Refusal> {
         match &seen.body.to {
-            Some(To::Comment(id)) => self.world.answer_comment(id, &seen.account, seen.now),
+            Some(To::Comment(id)) => {
+                self.world.answer_comment(id, &seen.account, &seen.body.content, seen.now)
+            }
             Some(To::Person(id)) => {
                 self.world.may_write(id, &seen.account, seen.now).map(|()| id.clone())
             }
@@ -756,6 +776,7 @@ fn check_target(seen: &Seen<'_>, world: &World) -> Result<(), GraphError> {
         Target::WrongMethod(_) => Err(GraphError::wrong_method(seen.call.method)),
         Target::Messages("me")
         | Target::Object(_)
+        | Target::Person(_)
         | Target::Reply(_)
         | Target::Replies(_)
         | Target::Account(..) => Ok(()),

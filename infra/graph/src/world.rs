@@ -6,7 +6,9 @@ use std::time::Duration;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 
+use super::content::Content;
 use super::hash;
+use super::person::Person;
 
 /// How long after its creation a comment may be answered in private.
 const PRIVATE_REPLY_SPAN: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -76,6 +78,10 @@ pub(super) enum Refusal {
     ConversationClosed,
     /// Nobody replies in public to this comment: it is hidden, or on live video.
     NotRepliable,
+    /// It was more than a text, for somebody who does not follow the account.
+    TextOnly,
+    /// The person has not let the account read their profile.
+    NoConsent,
 }
 
 /// An account as Meta knows it.
@@ -171,6 +177,8 @@ impl Holder {
 struct Known {
     comment: Comment,
     answered_at: Option<Timestamp>,
+    /// Whether a refused private reply has used up the only one.
+    is_used_up: bool,
     is_deleted: bool,
 }
 
@@ -193,8 +201,8 @@ pub(super) struct World {
     replies: HashMap<(AccountId, CommentId), Vec<PublicReply>>,
     /// The pictures of albums, and the album of each.
     albums: BTreeMap<(AccountId, MediaId), MediaId>,
-    /// Whom an account has met: those who commented or wrote.
-    people: HashSet<(AccountId, RecipientId)>,
+    /// Whom an account has met: those who commented, or were made known.
+    people: HashMap<(AccountId, RecipientId), Person>,
     /// When each person last wrote to an account.
     wrote: HashMap<(AccountId, RecipientId), Timestamp>,
 }
@@ -410,10 +418,18 @@ impl World {
 
     /// Makes a comment known. What is known of it already stays: its delivery may be a repeat.
     pub(super) fn observe(&mut self, comment: Comment) {
-        self.people.insert((comment.account.clone(), comment.author.clone()));
+        let username = self.words(&comment).username;
+        let person = (comment.account.clone(), comment.author.clone());
+        let person = self.people.entry(person).or_default();
+        person.username = username.or(person.username.take());
         self.ids.insert(comment.id.clone());
         let key = (comment.account.clone(), comment.id.clone());
-        self.comments.entry(key).or_insert(Known { comment, answered_at: None, is_deleted: false });
+        self.comments.entry(key).or_insert(Known {
+            comment,
+            answered_at: None,
+            is_used_up: false,
+            is_deleted: false,
+        });
     }
 
     /// Lets a comment have been made this instant.
@@ -485,6 +501,7 @@ impl World {
         &mut self,
         id: &CommentId,
         account: &AccountId,
+        content: &Content,
         now: Timestamp,
     ) -> Result<RecipientId, Refusal> {
         let known = self.comments.get_mut(&(account.clone(), id.clone()));
@@ -493,11 +510,17 @@ impl World {
             Surface::Post => now.since(known.comment.created_at) <= PRIVATE_REPLY_SPAN,
             Surface::Live => !self.ended.contains(&known.comment.media),
         };
-        if known.answered_at.is_some() || !in_time {
+        if known.answered_at.is_some() || known.is_used_up || !in_time {
             return Err(Refusal::NotAnswerable);
         }
+        let author = known.comment.author.clone();
+        let person = self.people.get(&(account.clone(), author.clone()));
+        if content.is_attachment() && person.is_none_or(|person| person.follows != Some(true)) {
+            known.is_used_up = true;
+            return Err(Refusal::TextOnly);
+        }
         known.answered_at = Some(now);
-        Ok(known.comment.author.clone())
+        Ok(author)
     }
 
     /// Hides a comment: only its author sees it.
@@ -532,6 +555,31 @@ impl World {
         }
     }
 
+    /// Changes what is known of a person.
+    pub(super) fn change_person(
+        &mut self,
+        account: AccountId,
+        person: RecipientId,
+        change: impl FnOnce(&mut Person),
+    ) {
+        change(self.people.entry((account, person)).or_default());
+    }
+
+    /// A person as the account may read them.
+    pub(super) fn profile(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<Person, Refusal> {
+        let pair = (account.clone(), person.clone());
+        let known = self.people.get(&pair);
+        match self.wrote.get(&pair) {
+            Some(_) => Ok(known.cloned().unwrap_or_default()),
+            None if known.is_some() => Err(Refusal::NoConsent),
+            None => Err(Refusal::NoSuchObject),
+        }
+    }
+
     /// When a person last wrote to the account.
     pub(super) fn wrote(&self, account: &AccountId, person: &RecipientId) -> Option<Timestamp> {
         self.wrote.get(&(account.clone(), person.clone())).copied()
@@ -547,7 +595,7 @@ impl World {
         let pair = (account.clone(), person.clone());
         match self.wrote.get(&pair) {
             Some(&wrote) if now.since(wrote) <= CONVERSATION_SPAN => Ok(()),
-            None if !self.people.contains(&pair) => Err(Refusal::NoSuchPerson),
+            None if !self.people.contains_key(&pair) => Err(Refusal::NoSuchPerson),
             _ => Err(Refusal::ConversationClosed),
         }
     }
@@ -577,8 +625,12 @@ mod tests {
         world
     }
 
+    fn text() -> Content {
+        Content { text: Some("hi".into()), ..Content::default() }
+    }
+
     fn answer(world: &mut World, millis: u64) -> Result<RecipientId, Refusal> {
-        world.answer_comment(&"c".into(), &"a".into(), at(millis))
+        world.answer_comment(&"c".into(), &"a".into(), &text(), at(millis))
     }
 
     #[test]
@@ -589,6 +641,30 @@ mod tests {
         let mut world = world(Surface::Post);
         assert_eq!(answer(&mut world, 0), Ok("p".into()));
         assert_eq!(answer(&mut world, 0), Err(Refusal::NotAnswerable));
+    }
+
+    #[test]
+    fn more_than_a_text_uses_the_only_reply_up_unless_its_author_follows() {
+        let card = Content::default();
+        let mut stranger = world(Surface::Post);
+        let sent = stranger.answer_comment(&"c".into(), &"a".into(), &card, at(1));
+        assert_eq!(sent, Err(Refusal::TextOnly));
+        assert_eq!(answer(&mut stranger, 2), Err(Refusal::NotAnswerable));
+        assert_eq!(stranger.answered_at(&"c".into(), &"a".into()), None);
+        let mut follower = world(Surface::Post);
+        follower.change_person("a".into(), "p".into(), |person| person.follows = Some(true));
+        let sent = follower.answer_comment(&"c".into(), &"a".into(), &card, at(1));
+        assert_eq!(sent, Ok("p".into()));
+    }
+
+    #[test]
+    fn a_profile_takes_the_persons_own_message() {
+        let mut world = world(Surface::Post);
+        let profile = |world: &World, person: &str| world.profile(&"a".into(), &person.into());
+        assert_eq!(profile(&world, "p"), Err(Refusal::NoConsent));
+        assert_eq!(profile(&world, "nobody"), Err(Refusal::NoSuchObject));
+        world.open_window("a".into(), "p".into(), at(1));
+        assert_eq!(profile(&world, "p"), Ok(Person::default()));
     }
 
     #[test]
@@ -613,7 +689,7 @@ mod tests {
     #[test]
     fn what_is_gone_or_elsewhere_does_not_exist() {
         let mut world = world(Surface::Post);
-        let elsewhere = world.answer_comment(&"c".into(), &"b".into(), at(0));
+        let elsewhere = world.answer_comment(&"c".into(), &"b".into(), &text(), at(0));
         assert_eq!(elsewhere, Err(Refusal::NoSuchObject));
         world.delete_comment(&"c".into());
         assert_eq!(answer(&mut world, 1), Err(Refusal::NoSuchObject));
@@ -625,7 +701,8 @@ mod tests {
         let mut world = world(Surface::Post);
         let comment = world.comment(&"c".into(), &"a".into()).unwrap().clone();
         world.observe(Comment { account: "b".into(), author: "q".into(), ..comment });
-        assert_eq!(world.answer_comment(&"c".into(), &"b".into(), at(1)), Ok("q".into()));
+        let of_b = world.answer_comment(&"c".into(), &"b".into(), &text(), at(1));
+        assert_eq!(of_b, Ok("q".into()));
         assert_eq!(world.answered_at(&"c".into(), &"a".into()), None);
         assert_eq!(answer(&mut world, 2), Ok("p".into()));
         assert_eq!(answer(&mut world, 3), Err(Refusal::NotAnswerable));

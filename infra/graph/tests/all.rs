@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use spillway_core::content::Message;
+use spillway_core::content::{Draft, Message};
+use spillway_core::conversation::Follows;
+use spillway_core::message::Values;
 use spillway_core::time::Timestamp;
 use spillway_graph::{
     Comment, Counted, Fault, FaultKind, GraphConfig, GraphSim, Limit, Limits, Rules, Surface,
     UnknownComments, serve,
 };
 use spillway_meta::error::{ThrottleScope, Verdict};
-use spillway_meta::graph::{CallError, GraphClient};
+use spillway_meta::graph::{CallError, GraphClient, Profile};
 use spillway_meta::usage::{Percent, Usage};
 use spillway_service::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -714,6 +716,93 @@ async fn the_client_reads_what_is_answered() {
     let closed =
         client.message(&account, &token, &person, &hi, "stamp", timeout).await.unwrap_err();
     assert_eq!(closed.verdict(), Verdict::WindowClosed);
+}
+
+#[tokio::test]
+async fn the_client_sends_each_kind_of_message() {
+    let graph = Graph::documented().await;
+    let client = graph.spillway();
+    let (account, token, person) = ("17".into(), "token-17".into(), "person-1".into());
+    graph.sim.open_window("17", "person-1");
+    let button = json!({ "title": "I follow" });
+    let link = json!({ "title": "Open", "url": "https://example.com/guide" });
+    for (draft, shown) in [
+        (json!({ "text": "Hi" }), json!({ "text": "Hi" })),
+        (
+            json!({ "text": "Here", "buttons": [link, button] }),
+            json!({ "text": "Here", "buttons": [link, { "title": "I follow", "payload": "p" }] }),
+        ),
+        (
+            json!({ "text": "Which?", "quick_replies": ["A"] }),
+            json!({ "text": "Which?", "quick_replies": [{ "title": "A", "payload": "p" }] }),
+        ),
+        (
+            json!({ "card": { "title": "It", "image": "https://example.com/i.png" } }),
+            json!({ "text": null, "cards": [
+                { "title": "It", "image": "https://example.com/i.png" },
+            ] }),
+        ),
+    ] {
+        let draft: Draft = serde_json::from_value(draft).unwrap();
+        let message = draft.fill(Values::default(), "p");
+        let timeout = Duration::from_secs(10);
+        client.message(&account, &token, &person, &message, "s", timeout).await.unwrap();
+        let sent = graph.sim.messages().pop().unwrap();
+        assert_eq!(serde_json::to_value(&sent.content).unwrap(), shown);
+    }
+}
+
+#[tokio::test]
+async fn a_private_reply_of_more_than_a_text_is_for_followers() {
+    let graph = Graph::documented().await;
+    graph.comment("1");
+    graph.comment("2");
+    let button = json!({ "type": "postback", "title": "Yes", "payload": "p" });
+    let template = json!({ "template_type": "button", "text": "Hi", "buttons": [button] });
+    let reply = async |comment: &str| {
+        let message = json!({ "attachment": { "type": "template", "payload": template } });
+        let body = json!({ "recipient": { "comment_id": comment }, "message": message });
+        let sent = graph.try_post("/v26.0/17/messages", "token-17", body.to_string()).await;
+        Answer::of(sent.unwrap()).await
+    };
+    reply("1").await.is(400, 2, Some(1_545_133));
+    graph.reply("1").await.is(400, 100, Some(2_534_025));
+    graph.sim.change_person("17", "person-2", |person| person.follows = Some(true));
+    assert_eq!(reply("2").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_profile_takes_consent_and_is_charged() {
+    let graph = Graph::documented().await;
+    graph.comment("1");
+    let client = graph.spillway();
+    let read = async |person: &str| {
+        let timeout = Duration::from_secs(10);
+        client.profile(&"token-17".into(), &person.into(), timeout).await
+    };
+    graph.sim.change_person("17", "person-1", |person| {
+        person.name = Some("Ana Lima".into());
+        person.username = Some("ana".into());
+    });
+    let query = "?fields=is_user_follow_business";
+    graph.look("person-1", query, "token-17").await.is(403, 230, None);
+    assert_eq!(read("person-1").await.unwrap().value, Profile::UNKNOWN);
+    graph.sim.open_window("17", "person-1");
+    let seen = read("person-1").await.unwrap().value;
+    let (username, first_name) = (Some("ana".to_owned()), Some("Ana".to_owned()));
+    assert_eq!(seen, Profile { follows: Follows::No, username, first_name });
+    for (follows, expected) in [(Some(true), Follows::Yes), (None, Follows::Unknown)] {
+        graph.sim.change_person("17", "person-1", |person| person.follows = follows);
+        assert_eq!(read("person-1").await.unwrap().value.follows, expected);
+    }
+    graph.look("person-1", "?fields=name,shoe_size", "token-17").await.is(400, 100, None);
+    graph.look("person-1", query, "token-18").await.is(400, 100, Some(33));
+    graph.look("nobody", query, "token-17").await.is(400, 100, Some(33));
+    graph.sim.permit(&"17".into(), &["instagram_business_basic"]);
+    graph.look("person-1", query, "token-17").await.is(403, 200, None);
+    let calls = graph.get("/_calls").await;
+    assert!(calls.as_array().unwrap().iter().all(|call| call["action"] == "read"));
+    assert_eq!((graph.sim.report().calls, graph.sim.report().accepted), (9, 0));
 }
 
 #[tokio::test]

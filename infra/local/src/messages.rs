@@ -97,7 +97,7 @@ async fn delivered(
     let all = stack.graph.messages().into_iter().rev().filter(of_account);
     let mut shown = Vec::new();
     for message in all.take(wanted.limit.unwrap_or(SHOWN)) {
-        let SentMessage { id, account, person, metadata, text, at } = message;
+        let SentMessage { id, account, person, metadata, content, at } = message;
         let stamp = metadata.as_deref().and_then(Stamp::decode);
         let send = stamp.as_ref().map(|stamp| {
             let key = stamp.key.clone();
@@ -112,7 +112,7 @@ async fn delivered(
             at: rfc3339(at),
             account,
             person,
-            text,
+            text: content.text,
             message_id: id,
             send: send.map(|send| send.to_string()),
             campaign: stored.map(|stored| stored.content.campaign),

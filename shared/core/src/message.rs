@@ -92,7 +92,8 @@ pub enum TemplateError {
     },
     /// A placeholder that does not exist.
     #[error(
-        "column {column}: `{{{name}}}` is not known; there are `{{username}}` and `{{keyword}}`"
+        "column {column}: `{{{name}}}` is not known; there are `{{username}}`, `{{keyword}}` and, in \
+         `then`, `{{first_name}}`"
     )]
     UnknownPlaceholder {
         /// Where.
@@ -110,7 +111,7 @@ pub enum TemplateError {
     /// have (Meta, User Profile API: user consent).
     #[error(
         "column {column}: `{{first_name}}` is known only once the person has written: write \
-         `{{username}}`"
+         `{{username}}` here, or use it in `then`"
     )]
     FirstNameTooEarly {
         /// The position of its placeholder.
@@ -472,7 +473,7 @@ mod tests {
         assert_eq!(error(&"é".repeat(501)), TemplateError::TooLong { bytes: 1002 });
         assert_eq!(
             error("{user}").to_string(),
-            "column 1: `{user}` is not known; there are `{username}` and `{keyword}`"
+            "column 1: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`"
         );
     }
 

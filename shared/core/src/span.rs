@@ -13,10 +13,15 @@ pub fn parse(text: &str) -> Option<Duration> {
     Duration::try_from(span).ok()
 }
 
+/// Writes a span as [`parse`] reads it, such as `1h 30m`.
+pub fn format(span: Duration) -> String {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    format!("{span:#}")
+}
+
 /// Writes a span.
 pub(crate) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    let span = SignedDuration::try_from(*span).unwrap_or(SignedDuration::MAX);
-    to.collect_str(&format_args!("{span:#}"))
+    to.serialize_str(&format(*span))
 }
 
 /// Reads a span.

@@ -44,7 +44,28 @@ fn lines(value: Option<&Value>) -> Vec<String> {
     match value {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(items)) => items.iter().map(line).collect(),
+        Some(table @ Value::Object(_)) => {
+            let mut lines = Vec::new();
+            add_table("", table, &mut lines);
+            lines
+        }
         Some(one) => vec![line(one)],
+    }
+}
+
+/// Adds a line for each value of a table and of what is in it, after the way to it.
+fn add_table(way: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(table) => {
+            for (name, value) in table {
+                let way = if way.is_empty() { name.clone() } else { format!("{way}.{name}") };
+                add_table(&way, value, lines);
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| add_table(way, item, lines));
+        }
+        _ => lines.push(format!("{way}: {}", line(value))),
     }
 }
 
@@ -81,6 +102,7 @@ impl<'de> Deserializer<'de> for Names<'_> {
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
+    use serde_json::json;
 
     use super::*;
 
@@ -93,13 +115,16 @@ mod tests {
         left_out: Vec<String>,
         #[serde(rename = "count")]
         number: u32,
+        table: Value,
     }
 
     #[test]
     fn fields_are_named_as_in_a_file_and_in_the_order_of_their_declaration() {
         let words = ["guide", "guía"].map(str::to_owned).to_vec();
         let texts = ["Hi", "Hi you"].map(str::to_owned).to_vec();
-        let thing = Thing { words, texts, left_out: Vec::new(), number: 7 };
+        let table =
+            json!({ "ask": { "tries": 2, "texts": ["a", "b"] }, "list": [{ "text": "c" }] });
+        let thing = Thing { words, texts, left_out: Vec::new(), number: 7, table };
         let fields = of(&thing);
         let shown: Vec<_> = fields.iter().map(|field| (field.name, field.text())).collect();
         let expected = [
@@ -107,6 +132,7 @@ mod tests {
             ("texts", "«Hi», «Hi you»"),
             ("left_out", "none"),
             ("count", "7"),
+            ("table", "«ask.texts: a», «ask.texts: b», «ask.tries: 2», «list.text: c»"),
         ];
         assert_eq!(shown, expected.map(|(name, text)| (name, text.to_owned())));
     }

@@ -17,7 +17,12 @@ messages = ["Hi {username|there}!", "Hello!"]
 [[account.campaign]]
 id = "course"
 keywords = ["course"]
-messages = ["The course: https://example.com/course"]
+messages = ["Shall I send the course? Answer YES"]
+[account.campaign.then]
+answer = ["yes"]
+follow = { ask = ["Follow me first"], button = "I follow" }
+deliver = [{ text = "Here!", buttons = [{ title = "Open", url = "https://example.com/course" }] }]
+follow_up = [{ after = "20h", messages = ["Did you start?"] }]
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,6 +43,11 @@ async fn a_file_is_shown_applied_and_the_second_time_changes_nothing() {
     let text = stand.run(&["campaign", "apply", path]).await.ok().stdout;
     assert!(text.ends_with("nothing changes\n"), "{text}");
     assert_snapshot!("show", steady(&stand.json(&["campaign", "show", CREATOR, "guide"]).await));
+
+    let shown = stand.run(&["campaign", "show", CREATOR, "course"]).await.ok().stdout;
+    assert!(shown.contains("then       follow: Follow me first [I follow]\n"), "{shown}");
+    let listed = stand.run(&["campaign", "list"]).await.ok().stdout;
+    assert!(listed.contains("answer, follow, deliver, follow_up"), "{listed}");
 
     // New keywords hold for new comments at once in a process that has not seen the account yet.
     stand.served.stack.replace_process().unwrap();

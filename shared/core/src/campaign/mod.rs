@@ -20,7 +20,7 @@ pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, NearMiss, Verd
 pub use self::stored::StoredCampaign;
 pub use self::trigger::{Trigger, TriggerFault};
 use crate::content::Draft;
-use crate::conversation::Then;
+use crate::conversation::{Then, ThenError};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
 use crate::message::Template;
@@ -124,8 +124,8 @@ pub struct Campaign {
         schemars(with = "Vec<String>", length(max = 255), transform = words)
     )]
     pub public_fallback: Vec<Template>,
-    /// What follows the opening. No file says it yet: nothing carries it out.
-    #[serde(skip)]
+    /// What follows the opening once the person has answered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<Then>,
 }
 
@@ -289,6 +289,9 @@ pub enum CampaignError {
     /// A public text that Meta does not take.
     #[error(transparent)]
     CommentText(#[from] CommentTextError),
+    /// A fault of what follows the opening.
+    #[error("campaign `{0}`: {1}")]
+    Then(CampaignId, ThenError),
     /// A text that is listed twice, so that it could be sent twice in a row.
     #[error("campaign `{0}` has the message «{1}» twice: change one of them")]
     SameMessage(CampaignId, String),
@@ -329,6 +332,9 @@ impl Campaign {
         self.check_period()?;
         if let Some(fault) = self.trigger_faults().into_iter().next() {
             return Err(fault.error);
+        }
+        if let Some(fault) = self.then.as_ref().and_then(|then| then.faults().into_iter().next()) {
+            return Err(CampaignError::Then(id.clone(), fault.error));
         }
         if self.overflow == Overflow::PublicReply && self.public_fallback.is_empty() {
             return Err(CampaignError::PublicReply(id.clone()));

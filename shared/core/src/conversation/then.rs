@@ -220,6 +220,16 @@ pub enum ThenError {
     Message(#[from] DraftError),
 }
 
+impl ThenError {
+    /// Whether it says that something is missing, which may be there and could not be read.
+    pub const fn is_lack(&self) -> bool {
+        matches!(
+            self,
+            Self::Empty | Self::Texts(0) | Self::NoDelivery | Self::Message(DraftError::Empty)
+        )
+    }
+}
+
 impl Then {
     /// Returns everything that is wrong with it, and where.
     pub fn faults(&self) -> Vec<Fault<ThenError>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use spillway_core::conversation::Follows;
 use spillway_core::id::RecipientId;
+use spillway_core::message::first_name;
 
 use super::GraphClient;
 use super::answer::{Answered, CallError};
@@ -25,7 +26,7 @@ pub struct Profile {
     pub follows: Follows,
     /// Their user name.
     pub username: Option<String>,
-    /// The first word of their name.
+    /// Their first name.
     pub first_name: Option<String>,
 }
 
@@ -76,8 +77,7 @@ fn profile(told: &Object<'_>) -> Profile {
         Some("false") => Follows::No,
         _ => Follows::Unknown,
     };
-    let name = told.text("name");
-    let first_name = name.and_then(|name| name.split_whitespace().next().map(str::to_owned));
+    let first_name = told.text("name").and_then(|name| first_name(&name).map(str::to_owned));
     let username = told.text("username").filter(|username| !username.trim().is_empty());
     Profile { follows, username, first_name }
 }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn what_meta_tells_is_read() {
         let ana = read(
-            r#"{"name":" Ana  Lima","username":"ana.lima","is_user_follow_business":true,"id":"5"}"#,
+            r#"{"name":"🌸 Ana  Lima","username":"ana.lima","is_user_follow_business":true,"id":"5"}"#,
         );
         let follows = Follows::Yes;
         let (username, first_name) = (Some("ana.lima".into()), Some("Ana".into()));

@@ -6,6 +6,8 @@ use spillway_core::campaign::{
     Campaign, CampaignError, CommentTextError, NEXT_POST, Overflow, TriggerFault,
     check_comment_text,
 };
+use spillway_core::content::Fault;
+use spillway_core::conversation::Then;
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::keyword::{Comment, Keyword};
 use spillway_core::message::{Template, VALUE_BYTES_MAX};
@@ -58,6 +60,7 @@ pub(super) fn read<'t>(
         }
         let takes = mistakes.found.len() == before && !is_wounded;
         check_messages(&campaign, place, tree, mistakes);
+        check_then(&campaign, place.field("then"), tree, mistakes);
         // What it takes is not known of one that could not be read as a whole.
         if is_repeated || !takes {
             continue;
@@ -174,7 +177,8 @@ fn check_messages(
         let public = check_texts(campaign, place, is_wounded, mistakes, check_comment_text);
         templates.extend(public);
     }
-    if templates.iter().any(Template::tells_keyword) {
+    let later = campaign.then.iter().flat_map(Then::templates);
+    if templates.iter().chain(later).any(Template::tells_keyword) {
         for (at, keyword) in campaign.keywords.iter().enumerate() {
             if keyword.len() > VALUE_BYTES_MAX {
                 let reason = Reason::LongKeyword(keyword.clone(), keyword.len());
@@ -185,6 +189,25 @@ fn check_messages(
     let lacks_fallback = campaign.public_fallback.is_empty() && !is_wounded;
     if campaign.overflow == Overflow::PublicReply && lacks_fallback {
         mistakes.add(place.field("overflow").span(), CampaignError::PublicReply(id.clone()));
+    }
+}
+
+/// Checks what follows the opening.
+fn check_then(campaign: &Campaign, place: Place<'_>, tree: &Tree<'_>, mistakes: &mut Mistakes<'_>) {
+    let Some(then) = &campaign.then else { return };
+    for Fault { path, error } in then.faults() {
+        let (value, table) = place.along(&path);
+        // What is missing may be there, and was said to be unreadable.
+        if error.is_lack() && tree.is_wounded(&table.span()) {
+            continue;
+        }
+        let span = [value, table, place].map(Place::span).into_iter().find(|span| !span.is_empty());
+        mistakes.add(span.unwrap_or_default(), error);
+    }
+    let tells = then.templates().find(|text| text.tells_keyword());
+    if let Some(text) = tells.filter(|_| campaign.keywords.is_empty()) {
+        let span = place.find_text(&text.to_string());
+        mistakes.add(span.unwrap_or(place.span()), Reason::NoKeyword);
     }
 }
 

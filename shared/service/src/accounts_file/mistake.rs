@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use spillway_core::campaign::CampaignError;
+use spillway_core::conversation::ThenError;
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::message::{TemplateError, VALUE_BYTES_MAX};
 use spillway_core::profile::ProfileError;
@@ -109,6 +110,9 @@ pub enum Reason {
     /// A text that cannot be sent.
     #[error(transparent)]
     Message(#[from] TemplateError),
+    /// What follows an opening cannot be done.
+    #[error(transparent)]
+    Then(#[from] ThenError),
     /// A keyword that no comment can hold.
     #[error("an empty keyword matches nothing: remove it, or leave `keywords` out to match all")]
     EmptyKeyword,

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Deserialize;
+use spillway_core::content::Segment;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer, Error};
 
@@ -145,7 +146,8 @@ impl<'a> Tree<'a> {
 }
 
 /// Fields that hold a table, or a figure.
-const NO_LISTS: [&str; 5] = ["terms", "spread", "warm_up", "slow_down", "limit"];
+const NO_LISTS: [&str; 9] =
+    ["terms", "spread", "warm_up", "slow_down", "limit", "then", "follow", "email", "card"];
 
 /// Finds the first list that is in another list, or in a field that holds none.
 fn odd_list(table: &DeTable<'_>) -> Option<OddList> {
@@ -253,10 +255,11 @@ fn fill_in_value(
 fn placeholder(field: &str) -> Option<DeValue<'static>> {
     let text = |text| Some(DeValue::String(Cow::Borrowed(text)));
     match field {
-        "id" | "name" => text("(no name)"),
+        "id" | "name" | "title" | "button" => text("(no name)"),
+        "image" => text("https://example.com/picture.png"),
         "unit" => text("calls"),
-        "window" | "active" => text("1h"),
-        "actions" | "messages" => Some(DeValue::Array(DeArray::new())),
+        "window" | "active" | "after" => text("1h"),
+        "actions" | "messages" | "ask" => Some(DeValue::Array(DeArray::new())),
         _ => None,
     }
 }
@@ -310,6 +313,18 @@ impl<'t> Place<'t> {
         Self(self.0.and_then(|value| value.get_ref().get(name)))
     }
 
+    /// Returns the value at the end of a way, and the innermost table on it.
+    pub(super) fn along(self, path: &[Segment]) -> (Self, Self) {
+        path.iter().fold((self, self), |(place, table), segment| {
+            let next = match *segment {
+                Segment::Field(name) => place.field(name),
+                Segment::Item(at) => place.item(at),
+            };
+            let is_table = next.0.is_some_and(|value| value.get_ref().as_table().is_some());
+            (next, if is_table { next } else { table })
+        })
+    }
+
     /// Returns a value of this array, counted from 0.
     pub(super) fn item(self, at: usize) -> Self {
         Self(self.0.and_then(|value| value.get_ref().get(at)))
@@ -319,6 +334,22 @@ impl<'t> Place<'t> {
     pub(super) fn texts(self) -> impl Iterator<Item = (&'t str, Range<usize>)> {
         let items = self.0.and_then(|value| value.get_ref().as_array());
         items.into_iter().flatten().filter_map(|item| Some((item.get_ref().as_str()?, item.span())))
+    }
+
+    /// Finds the first text of this value, or of what is in it, that is `text`.
+    pub(super) fn find_text(self, text: &str) -> Option<Range<usize>> {
+        let value = self.0?;
+        match value.get_ref() {
+            DeValue::String(found) => (found == text).then(|| value.span()),
+            DeValue::Array(items) => {
+                items.iter().find_map(|item| Place(Some(item)).find_text(text))
+            }
+            DeValue::Table(table) => {
+                let texts = table.iter().filter_map(|(_, item)| Place(Some(item)).find_text(text));
+                texts.min_by_key(|span| span.start)
+            }
+            _ => None,
+        }
     }
 
     /// Returns the bytes of the file that hold it.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
 use spillway_core::campaign::{Overflow, Replies, Trigger};
+use spillway_core::conversation::{Unknown, Unless};
 use spillway_core::keyword::{Matching, Tolerance};
 use spillway_core::once::OncePer;
 use spillway_core::quota::{Action, Scope, Unit};
@@ -121,6 +122,38 @@ impl Refused<'_> {
             "public_fallback" => {
                 "a list in brackets, such as [\"{username|Hi}, please write me GUIDE\"]".to_owned()
             }
+            "answer" | "quick_replies" | "ask" | "again" if self.is_item => {
+                "each of them in quotes".to_owned()
+            }
+            "deliver" | "follow_up" | "buttons" if self.is_item => {
+                "each of them as a table in braces".to_owned()
+            }
+            "answer" => "a list in brackets, such as [\"yes\", \"please\"]".to_owned(),
+            "quick_replies" => "a list in brackets, such as [\"Yes\", \"No\"]".to_owned(),
+            "ask" | "again" => {
+                "a list in brackets, such as [\"Which e-mail shall I use?\"]".to_owned()
+            }
+            "deliver" => "a list in brackets, such as [{ text = \"Here it is!\" }]".to_owned(),
+            "buttons" => "a list in brackets, such as \
+                          [{ title = \"Open\", url = \"https://example.com/guide\" }]"
+                .to_owned(),
+            "follow_up" => "a list in brackets, such as \
+                            [{ after = \"20h\", messages = [\"Did you get to read it?\"] }]"
+                .to_owned(),
+            "then" => "a table, such as { deliver = [{ text = \"Here it is!\" }] }".to_owned(),
+            "follow" => "a table, such as \
+                         { ask = [\"Follow me first\"], button = \"I follow\" }"
+                .to_owned(),
+            "email" => "a table, such as { ask = [\"Which e-mail shall I use?\"] }".to_owned(),
+            "card" => "a table, such as \
+                       { title = \"The guide\", image = \"https://example.com/guide.png\" }"
+                .to_owned(),
+            "text" | "title" | "subtitle" | "button" => text("Here it is!"),
+            "url" | "image" => text("https://example.com/guide"),
+            "after" => text("20h"),
+            "tries" => "a whole number from 0 to 5".to_owned(),
+            "unknown" => one_of(options::<Unknown>()),
+            "unless" => one_of(options::<Unless>()),
             "terms" => "a table, such as { tier = 2, time_zone = \"Europe/Berlin\" }".to_owned(),
             "spread" => "a table, such as { active = \"16h\", burst = 5 }".to_owned(),
             "warm_up" => "a table, such as \

@@ -3,3 +3,4 @@
 mod mistakes;
 #[cfg(feature = "schema")]
 mod schema;
+mod then;

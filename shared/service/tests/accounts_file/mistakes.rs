@@ -184,7 +184,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keywords",
         "keyword",
-        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
+        "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share`, `public_fallback` and `then`",
     ),
     (
         "keywords = [\"guide\", \"guía\"]",
@@ -215,7 +215,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "deadline = \"9d\"",
-        "line 20: `deadline` is not known here. There are `id`, `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share` and `public_fallback`",
+        "line 20: `deadline` is not known here. There are `id`, `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share`, `public_fallback` and `then`",
     ),
     (
         "except = [\"spam\"]",
@@ -325,7 +325,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "public_fallback = [\"{user}, write me\"]",
-        "line 20: column 1: `{user}` is not known; there are `{username}` and `{keyword}`",
+        "line 20: column 1: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
     ),
     (
         "except = [\"spam\"]",
@@ -355,7 +355,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"Hi {username|there}!\"",
         "\"Hi {user}!\"",
-        "line 23: column 4: `{user}` is not known; there are `{username}` and `{keyword}`",
+        "line 23: column 4: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
     ),
     (
         "\"Hi {username|there}!\"",

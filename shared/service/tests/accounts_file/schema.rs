@@ -7,6 +7,7 @@ use spillway_core::profile::Profile;
 use spillway_service::accounts_file::{parse, schema};
 
 use crate::mistakes::{GOOD, MISTAKES};
+use crate::then;
 
 /// A file with every field that there is.
 const FULL: &str = r#"[[profile]]
@@ -50,7 +51,7 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 32] = [
+const BEYOND: [&str; 50] = [
     "is the next post alone",
     "cannot choose a",
     "needs a post, and a",
@@ -83,18 +84,37 @@ const BEYOND: [&str; 32] = [
     "hashtags and a comment",
     "links and a comment",
     "needs `public_fallback`",
+    "`Yes!` is listed twice",
+    "ends everything for the person",
+    "`{name}` is not known",
+    "`{word}` is not known",
+    "is known only once the person has written",
+    "needs a fallback",
+    "is there twice",
+    "the title is empty",
+    "does not begin with https://",
+    "a space or a brace",
+    "is no URL",
+    "the message is empty: give it",
+    "beside a `text` alone",
+    "the text of a card can become",
+    "`after` is from 1m to 23h",
+    "takes the place of `{keyword}`",
+    "`then` is empty",
+    "counts from the delivery",
 ];
 
 #[test]
 fn schema_and_parser_agree() {
     let schema = schema();
-    for text in [GOOD, FULL] {
+    for text in [GOOD, FULL, then::GOOD] {
         assert!(parse(text, &Profile::careful()).is_ok(), "{text}");
         assert_eq!(fault(&schema, text), Some(None), "{text}");
     }
     let mut refused = 0;
-    for (from, to, reason) in MISTAKES {
-        let text = GOOD.replacen(from, to, 1);
+    let of_then = then::MISTAKES.iter().map(|mistake| (then::GOOD, mistake));
+    for (good, (from, to, reason)) in MISTAKES.iter().map(|one| (GOOD, one)).chain(of_then) {
+        let text = good.replacen(from, to, 1);
         // What is not TOML never meets the schema.
         let Some(fault) = fault(&schema, &text) else { continue };
         let first = reason.lines().next().unwrap();
