@@ -8,6 +8,7 @@ mod budget;
 mod clock;
 mod conflicts;
 mod conformance;
+mod conversations;
 mod deliver;
 mod formats;
 #[allow(dead_code, reason = "only the other target stops what it asks for")]

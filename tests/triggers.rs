@@ -18,12 +18,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const STORY: &str = "17900000000000777";
 
 /// The `n`th person.
-fn person(n: u32) -> String {
+pub(crate) fn person(n: u32) -> String {
     format!("52700000{n:08}")
 }
 
 /// An item that tells what a person did at `at`.
-fn item(n: u32, at: Timestamp, member: &str, value: Value) -> Value {
+pub(crate) fn item(n: u32, at: Timestamp, member: &str, value: Value) -> Value {
     json!({
         "sender": { "id": person(n) },
         "recipient": { "id": CREATOR },
@@ -33,7 +33,7 @@ fn item(n: u32, at: Timestamp, member: &str, value: Value) -> Value {
 }
 
 /// A message with this id.
-fn message(n: u32, at: Timestamp, mid: &str, text: &str) -> Value {
+pub(crate) fn message(n: u32, at: Timestamp, mid: &str, text: &str) -> Value {
     item(n, at, "message", json!({ "mid": mid, "text": text }))
 }
 
@@ -42,7 +42,7 @@ fn story_reply(n: u32, at: Timestamp, mid: &str, story: &str) -> Value {
     item(n, at, "message", json!({ "mid": mid, "text": "Guide!", "reply_to": reply_to }))
 }
 
-fn delivery(at: Timestamp, items: &[Value]) -> Vec<u8> {
+pub(crate) fn delivery(at: Timestamp, items: &[Value]) -> Vec<u8> {
     let entry = json!({ "id": CREATOR, "time": at.as_millis(), "messaging": items });
     json!({ "object": "instagram", "entry": [entry] }).to_string().into_bytes()
 }
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// People do this, which opens their windows, and Meta tells of it in one POST. Its status.
-    async fn tell(&self, items: &[Value]) -> u16 {
+    pub(crate) async fn tell(&self, items: &[Value]) -> u16 {
         for item in items {
             let at = Timestamp::from_millis(item["timestamp"].as_u64().unwrap());
             let opens = ["message", "postback", "referral"].iter().any(|&it| !item[it].is_null());
@@ -89,14 +89,14 @@ impl World {
     }
 
     /// What a person has been sent.
-    fn got(&self, n: u32) -> Vec<String> {
+    pub(crate) fn got(&self, n: u32) -> Vec<String> {
         let person = RecipientId::new(person(n));
         let messages = self.stack.graph.messages().into_iter();
         messages.filter(|sent| sent.person == person).filter_map(|sent| sent.content.text).collect()
     }
 
     /// Calls that Meta refused.
-    fn refused(&self) -> Vec<CallRecord> {
+    pub(crate) fn refused(&self) -> Vec<CallRecord> {
         self.calls().into_iter().filter(|call| call.status != 200).collect()
     }
 }

@@ -1,0 +1,303 @@
+//! What follows an opening, over the wire: answers, the follow gate, e-mail addresses, deliveries and
+//! follow-ups. Each message reaches its person once, inside the window, however events are told and
+//! wherever a process dies.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use spillway_core::campaign::Campaign;
+use spillway_core::time::Timestamp;
+use spillway_graph::SentMessage;
+use spillway_local::fault_injector::KillPoint;
+use spillway_service::port::CampaignChanges;
+
+use crate::harness::{CREATOR, World, careful, said};
+use crate::triggers::{item, message, person};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A campaign on comments with everything that may follow.
+fn guide() -> Value {
+    json!({
+        "id": "guide",
+        "keywords": ["guide"],
+        "messages": ["Answer YES and I'll send it"],
+        "then": {
+            "answer": ["yes"],
+            "follow": { "ask": ["Follow me first"], "button": "I follow", "tries": 2 },
+            "email": { "ask": ["Which e-mail?"], "again": ["That is none"], "tries": 2 },
+            "deliver": [
+                { "text": "Here it is", "buttons": [{ "title": "Open", "url": "https://a.example/" }] },
+                { "text": "And the second part" },
+            ],
+            "follow_up": [
+                { "after": "20h", "messages": ["Did you read it?"], "unless": "answered" },
+            ],
+        },
+    })
+}
+
+/// The same without these parts.
+fn without(parts: &[&str]) -> Value {
+    let mut guide = guide();
+    for part in parts {
+        guide["then"].as_object_mut().unwrap().remove(*part);
+    }
+    guide
+}
+
+impl World {
+    async fn talking(campaign: Value) -> Self {
+        let world = Self::start(careful()).await;
+        world.put_campaign(campaign).await;
+        world
+    }
+
+    async fn put_campaign(&self, campaign: Value) {
+        let campaign: Campaign = serde_json::from_value(campaign).unwrap();
+        campaign.check().unwrap();
+        let changes = &self.outside.changes;
+        let put = [campaign];
+        let change = CampaignChanges { put: &put, ..CampaignChanges::default() };
+        assert!(changes.change_campaigns(&CREATOR.into(), &change).await.unwrap());
+        changes.announce(&CREATOR.into()).await.unwrap();
+    }
+
+    /// Somebody's comment, and a minute for its DM.
+    async fn comment(&mut self, n: u32) {
+        assert_eq!(self.say(&[said(n).by(&person(n))]).await, 200);
+        self.pass(MINUTE).await;
+    }
+
+    /// Somebody writes, and has half a minute for the answer.
+    async fn write(&mut self, n: u32, mid: &str, text: &str) {
+        assert_eq!(self.tell(&[message(n, self.now(), mid, text)]).await, 200);
+        self.pass(30 * SECOND).await;
+    }
+
+    /// Somebody taps what carries this payload; the tap.
+    fn tap(&self, n: u32, mid: &str, payload: &str) -> Value {
+        item(n, self.now(), "postback", json!({ "mid": mid, "title": "x", "payload": payload }))
+    }
+
+    fn follow(&self, n: u32, follows: Option<bool>) {
+        self.stack.graph.change_person(CREATOR, person(n).as_str(), |them| them.follows = follows);
+    }
+
+    /// The messages to somebody, in order.
+    fn thread(&self, n: u32) -> Vec<SentMessage> {
+        let messages = self.stack.graph.messages().into_iter();
+        messages.filter(|sent| sent.person.as_str() == person(n)).collect()
+    }
+
+    /// Meta tells of what the account has sent.
+    async fn echo_all(&self) {
+        for echo in self.stack.graph.take_echoes() {
+            assert_eq!(self.post(&echo.body).await, 200);
+        }
+    }
+}
+
+/// What the button of a message carries.
+fn payload(sent: &SentMessage) -> String {
+    sent.content.buttons[0].payload.clone().unwrap()
+}
+
+const OPENING: &str = "Answer YES and I'll send it";
+
+#[tokio::test]
+async fn the_whole_conversation_is_had_step_by_step() {
+    let mut world = World::talking(guide()).await;
+    world.comment(1).await;
+    assert_eq!(world.got(1), [OPENING]);
+    world.write(1, "m1", "what is this?").await;
+    assert_eq!(world.got(1).len(), 1, "no answer to the question");
+    world.write(1, "m2", "Yes please!").await;
+    assert_eq!(world.got(1)[1..], ["Follow me first"]);
+    let payload = payload(&world.thread(1)[1]);
+    // They do not follow yet.
+    let tap = world.tap(1, "t1", &payload);
+    assert_eq!(world.tell(&[tap]).await, 200);
+    world.pass(30 * SECOND).await;
+    assert_eq!(world.got(1)[2..], ["Follow me first"]);
+    // Five taps in three seconds, told twice.
+    world.follow(1, Some(true));
+    let taps: Vec<Value> = (0..5).map(|nth| world.tap(1, &format!("t2{nth}"), &payload)).collect();
+    assert_eq!(world.tell(&taps).await, 200);
+    world.pass(3 * SECOND).await;
+    assert_eq!(world.tell(&taps).await, 200);
+    world.pass(MINUTE).await;
+    assert_eq!(world.got(1)[3..], ["Which e-mail?"]);
+    world.write(1, "m3", "none of your business").await;
+    world.write(1, "m4", "well: Ana.Diaz@mail.example, ok?").await;
+    world.pass(MINUTE).await;
+    let got = world.got(1);
+    assert_eq!(got[4..], ["That is none", "Here it is", "And the second part"]);
+    world.pass(19 * HOUR).await;
+    assert_eq!(world.got(1).len(), 7);
+    world.pass(2 * HOUR).await;
+    assert_eq!(world.got(1)[7..], ["Did you read it?"]);
+    world.settle().await;
+    assert_eq!(world.got(1).len(), 8);
+    assert_eq!(world.refused(), []);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_answer_cancels_the_follow_up() {
+    let mut world = World::talking(without(&["follow", "email"])).await;
+    for n in [1, 2] {
+        world.comment(n).await;
+        world.write(n, &format!("m{n}"), "yes").await;
+        world.pass(MINUTE).await;
+    }
+    world.pass(HOUR).await;
+    world.write(1, "m3", "thank you").await;
+    world.settle().await;
+    assert_eq!(world.got(1), [OPENING, "Here it is", "And the second part"]);
+    assert_eq!(world.got(2)[3..], ["Did you read it?"]);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn nothing_is_sent_after_a_stop_until_a_start() {
+    let mut world = World::talking(without(&["email"])).await;
+    world.comment(1).await;
+    world.write(1, "m1", "STOP").await;
+    world.write(1, "m2", "yes").await;
+    assert_eq!(world.got(1), [OPENING]);
+    // Nor to another comment. The neighbour is answered.
+    assert_eq!(world.say(&[said(2).by(&person(1)), said(3).by(&person(3))]).await, 200);
+    world.pass(10 * MINUTE).await;
+    assert_eq!(world.got(1), [OPENING]);
+    assert_eq!(world.got(3), [OPENING]);
+    world.write(1, "m3", "start").await;
+    world.follow(1, Some(true));
+    world.write(1, "m4", "yes").await;
+    assert_eq!(world.got(1)[1..], ["Here it is", "And the second part"]);
+    // A stop before the follow-up.
+    world.write(1, "m5", "Stop!").await;
+    world.settle().await;
+    assert_eq!(world.got(1).len(), 3);
+    world.nothing_is_left().await;
+}
+
+/// Somebody who never commented stops the account before they do.
+#[tokio::test]
+async fn a_stop_counts_without_a_conversation() {
+    let mut world = World::talking(without(&["follow", "email"])).await;
+    world.write(1, "m1", "unsubscribe").await;
+    world.comment(1).await;
+    world.settle().await;
+    assert_eq!(world.got(1), [""; 0]);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_human_takes_the_thread_over_for_twelve_hours() {
+    let mut world = World::talking(without(&["follow", "email"])).await;
+    world.comment(1).await;
+    world.echo_all().await;
+    let human = |at: Timestamp| {
+        json!({ "sender": { "id": CREATOR }, "recipient": { "id": person(1) },
+            "timestamp": at.as_millis(),
+            "message": { "mid": "h1", "text": "Hi, it's me!", "is_echo": true } })
+    };
+    assert_eq!(world.tell(&[human(world.now())]).await, 200);
+    world.write(1, "m1", "yes").await;
+    world.pass(HOUR).await;
+    assert_eq!(world.got(1), [OPENING]);
+    // A comment of theirs is answered when the human is gone.
+    assert_eq!(world.say(&[said(2).by(&person(1))]).await, 200);
+    world.pass(10 * HOUR).await;
+    assert_eq!(world.got(1), [OPENING]);
+    world.pass(3 * HOUR).await;
+    world.write(1, "m2", "yes").await;
+    world.pass(MINUTE).await;
+    assert_eq!(world.got(1)[1..], ["Here it is", "And the second part"]);
+    world.settle().await;
+    world.nothing_is_left().await;
+}
+
+/// Meta does not tell whether somebody follows.
+#[tokio::test]
+async fn what_is_not_known_is_as_the_campaign_says() {
+    for (unknown, got) in [("deliver", "Here it is"), ("ask", "Follow me first"), ("skip", "")] {
+        let mut campaign = without(&["email", "follow_up"]);
+        campaign["then"]["follow"]["unknown"] = unknown.into();
+        let mut world = World::talking(campaign).await;
+        world.comment(1).await;
+        world.follow(1, None);
+        world.write(1, "m1", "yes").await;
+        assert_eq!(world.got(1).get(1).map_or("", String::as_str), got, "{unknown}");
+        world.settle().await;
+        world.nothing_is_left().await;
+    }
+}
+
+/// A campaign that is paused, changed or gone when the person taps.
+#[tokio::test]
+async fn a_tap_on_what_has_ended_does_nothing() {
+    let mut world = World::talking(without(&["email", "follow_up"])).await;
+    world.comment(1).await;
+    world.write(1, "m1", "yes").await;
+    let ours = payload(&world.thread(1)[1]);
+    let changes = &world.outside.changes;
+    let removed = ["guide".into()];
+    let dropped = CampaignChanges { removed: &removed, ..CampaignChanges::default() };
+    changes.change_campaigns(&CREATOR.into(), &dropped).await.unwrap();
+    changes.announce(&CREATOR.into()).await.unwrap();
+    let newer = ours.replace("spillway1", "spillway9");
+    for (nth, payload) in [ours.as_str(), &newer, "another tool's", "spillway1:"].iter().enumerate()
+    {
+        let tap = world.tap(1, &format!("t{nth}"), payload);
+        assert_eq!(world.tell(&[tap]).await, 200);
+        world.pass(10 * SECOND).await;
+    }
+    world.settle().await;
+    assert_eq!(world.got(1).len(), 2);
+    world.nothing_is_left().await;
+}
+
+/// Plays a conversation in which a process dies at its `n`th request, and what Meta does of itself:
+/// it delivers again what got no 200. Returns what the person got, and whether a process died.
+async fn with_a_death(n: u64, point: KillPoint) -> (Vec<String>, bool) {
+    let mut world = World::talking(without(&["email"])).await;
+    world.follow(1, Some(true));
+    world.comment(1).await;
+    world.echo_all().await;
+    world.stack.faults.kill_at(n, point);
+    let mut died = false;
+    let told = message(1, world.now(), "m1", "yes");
+    while world.tell(std::slice::from_ref(&told)).await != 200 {
+        died = true;
+        world.pass(MINUTE).await;
+    }
+    for _ in 0..30 {
+        world.pass(MINUTE).await;
+        world.echo_all().await;
+    }
+    world.settle().await;
+    world.echo_all().await;
+    world.settle().await;
+    assert_eq!(world.refused(), []);
+    world.nothing_is_left().await;
+    (world.got(1), died)
+}
+
+/// Wherever a process dies, nobody gets a step twice, and everybody gets all of them.
+#[tokio::test]
+async fn a_crash_anywhere_repeats_nothing_and_loses_nothing() {
+    let all = [OPENING, "Here it is", "And the second part", "Did you read it?"];
+    let mut deaths = 0;
+    for n in 1..60 {
+        for point in [KillPoint::Before, KillPoint::After] {
+            let (got, died) = with_a_death(n, point).await;
+            assert_eq!(got, all, "death at request {n}, {point:?}");
+            deaths += u32::from(died);
+        }
+    }
+    assert!(deaths > 5, "{deaths} deaths of webhooks");
+}
