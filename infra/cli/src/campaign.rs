@@ -19,6 +19,7 @@ use spillway_service::accounts_file::{self, AccountsFileError, Mistake, Reason};
 use spillway_service::admin::Several;
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
+use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::fields::{self, Field};
 use spillway_service::new_limits::NewTerms;
 
@@ -125,6 +126,8 @@ Examples:
 A file:
   [[account]]
   id = \"17841400000000001\"
+  stop_words = [\"basta\"]          # beside those of twenty languages; start_words likewise
+  takeover = \"12h\"                # how long a message of your own keeps Spillway out of a thread
 
   [[account.campaign]]
   id = \"guide\"
@@ -483,6 +486,8 @@ struct Exported {
 struct ExportedAccount {
     id: AccountId,
     profile: String,
+    #[serde(flatten)]
+    conversations: ConversationSettings,
     terms: NewTerms,
     campaign: Vec<Campaign>,
 }
@@ -523,6 +528,7 @@ fn exported(accounts: &[Account]) -> Exported {
         out.push(ExportedAccount {
             id: account.id.clone(),
             profile: profile.name,
+            conversations: account.conversations.clone(),
             terms: account.rules.terms().into(),
             campaign: account.campaigns.iter().cloned().collect(),
         });
@@ -575,6 +581,8 @@ follow_up = [{ after = "1h 30m", messages = ["Read it?"], unless = "never" }]
 
 [[account]]
 id = "17841400000000002"
+stop_words = ["basta", "lass mich"]
+takeover = "1h"
 [[account.campaign]]
 id = "rest"
 messages = ["Thanks!"]
@@ -588,6 +596,7 @@ messages = ["Thanks!"]
             campaigns: Campaigns::new(new.campaigns),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            conversations: new.conversations.over(&Default::default()),
             albums: Default::default(),
         }
     }

@@ -18,7 +18,7 @@
 //! | [`port`] | what they need from the world |
 //! | [`gateway`] | calls to Meta, within the budgets |
 //! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
-//! | [`account_cache`], [`account`], [`accounts_file`], [`new_limits`], [`fields`] | accounts, the files that describe them, and their fields by name |
+//! | [`account_cache`], [`account`], [`accounts_file`], [`new_limits`], [`conversation_settings`], [`fields`] | accounts, the files that describe them, and their fields by name |
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`keys`] | the keys under which stores keep things |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
@@ -31,6 +31,7 @@ pub mod admin;
 pub mod app;
 pub mod backoff;
 pub mod clock;
+pub mod conversation_settings;
 pub mod deliver;
 pub mod echo;
 pub mod endings;

@@ -112,6 +112,7 @@ macro_rules! cases {
                 campaigns_keep_the_order_of_their_file,
                 the_next_post_is_kept_beside_its_campaign,
                 albums_are_known_until_the_account_is_connected_again,
+                settings_of_conversations_stay_until_the_account_is_removed,
                 nothing_of_an_account_that_is_not_connected_changes,
             ],
             deletions: [

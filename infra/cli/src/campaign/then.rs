@@ -42,7 +42,10 @@ pub(crate) fn lines(then: &Then) -> Vec<String> {
             Unknown::Skip => "sends nothing",
         };
         let tries = gate.tries;
-        add("follow", &format!("(asks {tries} times; {unknown} if Meta does not tell who follows)"));
+        add(
+            "follow",
+            &format!("(asks {tries} times; {unknown} if Meta does not tell who follows)"),
+        );
     }
     if let Some(question) = email {
         question.ask.iter().for_each(|ask| add("email", &shown(ask)));
@@ -132,7 +135,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_not_shown() {
-        let then: Then = serde_json::from_value(json!({ "deliver": [{ "text": "Here" }] })).unwrap();
+        let then: Then =
+            serde_json::from_value(json!({ "deliver": [{ "text": "Here" }] })).unwrap();
         assert_eq!(lines(&then), ["answer: (any)", "deliver: Here"]);
         assert_eq!(parts(Some(&then)), "deliver");
     }
