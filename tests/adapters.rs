@@ -151,6 +151,7 @@ impl Adapters {
             deletions: wiring.deletions.clone(),
             aliases: wiring.maintenance.clone(),
             misses: wiring.misses.clone(),
+            leads: wiring.leads.clone(),
             maintenance: wiring.maintenance.clone(),
             clock: wiring.clock.clone(),
         };

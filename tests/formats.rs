@@ -543,6 +543,23 @@ async fn stored_misses_keep_their_form() {
 }
 
 #[tokio::test]
+async fn stored_leads_keep_their_form() {
+    let world = World::start(careful()).await;
+    let [_, _, later] = kept();
+    let (id, pk) = (AccountId::new(CREATOR), format!("leads#{CREATOR}"));
+    let item = later.iter().find(|item| text(item, "pk") == pk).unwrap();
+    world.lay(item).await;
+    let leads = &world.outside.leads;
+    let page = leads.list(&id, START, START, None).await.unwrap();
+    let [lead] = &page.leads[..] else { panic!("{page:?}") };
+    assert_eq!((lead.campaign.as_str(), lead.email.key), ("talk", 1));
+    assert_eq!(lead.kept_until.since(lead.at), Duration::from_secs(400 * 24 * 3600));
+    world.remove(item).await;
+    leads.store(&id, lead).await.unwrap();
+    assert_eq!(world.lies(item).await, *item);
+}
+
+#[tokio::test]
 async fn stored_tokens_keep_their_form() {
     let (world, _, state) = laid().await;
     let (id, tokens) = (AccountId::new(KEPT), &world.outside.tokens);

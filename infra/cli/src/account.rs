@@ -415,6 +415,7 @@ fn text(shown: &AccountView, times: &Times, output: Output) -> String {
     line("start words", &words(&shown.start_words));
     let takeover = span(Duration::from_secs(shown.takeover_s));
     line("takeover", &format!("{takeover} after a message of yours"));
+    line("leads kept", &span(Duration::from_secs(shown.leads_for_s)));
     for campaign in &shown.campaigns {
         match campaign.paused_since.map(|since| times.at(since)) {
             None => line("campaign", campaign.id.as_str()),

@@ -247,6 +247,12 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     }
     let is_written = !is_empty && !options.dry_run;
     if !options.dry_run {
+        // Addresses are sealed to this key; accounts of before may have none.
+        let asks =
+            |campaign: &Campaign| campaign.then.as_ref().is_some_and(|then| then.email.is_some());
+        if wanted.iter().any(|account| account.campaigns.iter().any(asks)) {
+            deployment.wiring.sample_keys.ensure().await?;
+        }
         for planned in &planned {
             admin.apply(planned).await?;
         }
@@ -322,7 +328,7 @@ fn keywords(campaign: &Campaign) -> String {
 
 const COLUMNS: Columns<8> = Columns {
     heads: ["ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "THEN", "KEYWORDS"],
-    least_first: &[6, 5, 4, 1],
+    least_first: &[5, 6, 4, 1],
 };
 
 async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Output) -> Result<()> {

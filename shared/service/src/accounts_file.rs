@@ -31,7 +31,7 @@ pub use self::bounds::{CAMPAIGN_BYTES_MAX, CAMPAIGNS_MAX, MEDIA_MAX, TooMuch, ch
 pub use self::encoding::decode;
 #[cfg(feature = "schema")]
 pub use self::form::schema;
-use self::form::{Entry, File, Takeover};
+use self::form::{Entry, File, Span};
 use self::mistake::Mistakes;
 pub use self::mistake::{AccountsFileError, Mistake, Reason};
 use self::tree::Tree;
@@ -150,10 +150,12 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
     }
     for (nth, entry) in file.account.into_iter().enumerate() {
         let span = entry.span();
-        let Entry { id, profile: name, terms, stop_words, start_words, takeover, campaign } =
-            entry.into_inner();
-        let takeover = takeover.map(|Takeover(span)| span);
-        let conversations = NewConversationSettings { stop_words, start_words, takeover };
+        let entry = entry.into_inner();
+        let [takeover, leads_for] =
+            [&entry.takeover, &entry.leads_for].map(|span| span.as_ref().map(|Span(span)| *span));
+        let Entry { id, profile: name, terms, campaign, stop_words, start_words, .. } = entry;
+        let conversations =
+            NewConversationSettings { stop_words, start_words, takeover, leads_for };
         let id_span = id.span();
         let id = id.into_inner();
         // One that is missing has no place in the file, and was said to be missing.

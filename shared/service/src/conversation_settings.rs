@@ -1,5 +1,6 @@
 //! What an account sets for its conversations: its own words for STOP and START beside those of
-//! twenty languages, and for how long a human's message keeps the automation out of a thread.
+//! twenty languages, for how long a human's message keeps the automation out of a thread, and for how
+//! long e-mail addresses are kept.
 
 use std::ops::RangeInclusive;
 use std::sync::{LazyLock, OnceLock};
@@ -31,9 +32,27 @@ pub struct ConversationSettings {
     /// For how long a human's message keeps the automation out of a thread.
     #[serde(default = "takeover", skip_serializing_if = "is_takeover", with = "span")]
     pub takeover: Duration,
+    /// For how long e-mail addresses are kept that people gave.
+    #[serde(default = "leads_for", skip_serializing_if = "is_leads_for", with = "span")]
+    pub leads_for: Duration,
     /// The same, ready to be used.
     #[serde(skip)]
     ready: OnceLock<Settings>,
+}
+
+/// For how long e-mail addresses are kept, where the account does not say.
+pub const LEADS_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// The shortest and the longest time for which e-mail addresses are kept.
+pub const LEADS_FORS: RangeInclusive<Duration> =
+    Duration::from_secs(24 * 3600)..=Duration::from_secs(1100 * 24 * 3600);
+
+const fn leads_for() -> Duration {
+    LEADS_FOR
+}
+
+fn is_leads_for(span: &Duration) -> bool {
+    *span == LEADS_FOR
 }
 
 const fn takeover() -> Duration {
@@ -45,9 +64,10 @@ fn is_takeover(span: &Duration) -> bool {
 }
 
 impl ConversationSettings {
-    /// Makes the settings of these words and this takeover.
+    /// Makes the settings of these words and this takeover. Addresses are kept for [`LEADS_FOR`].
     pub fn new(stop_words: Vec<String>, start_words: Vec<String>, takeover: Duration) -> Self {
-        Self { stop_words, start_words, takeover, ready: OnceLock::new() }
+        let (leads_for, ready) = (LEADS_FOR, OnceLock::new());
+        Self { stop_words, start_words, takeover, leads_for, ready }
     }
 
     /// Returns the settings as conversations are decided by them.
@@ -77,10 +97,11 @@ impl Default for ConversationSettings {
 
 impl PartialEq for ConversationSettings {
     fn eq(&self, other: &Self) -> bool {
-        let Self { stop_words, start_words, takeover, ready: _ } = self;
+        let Self { stop_words, start_words, takeover, leads_for, ready: _ } = self;
         *stop_words == other.stop_words
             && *start_words == other.start_words
             && *takeover == other.takeover
+            && *leads_for == other.leads_for
     }
 }
 
@@ -95,17 +116,22 @@ pub struct NewConversationSettings {
     pub start_words: Option<Vec<String>>,
     /// The takeover.
     pub takeover: Option<Duration>,
+    /// For how long e-mail addresses are kept.
+    pub leads_for: Option<Duration>,
 }
 
 impl NewConversationSettings {
     /// Returns the settings that follow from `stored`.
     pub fn over(&self, stored: &ConversationSettings) -> ConversationSettings {
-        let Self { stop_words, start_words, takeover } = self;
-        ConversationSettings::new(
-            stop_words.as_ref().unwrap_or(&stored.stop_words).clone(),
-            start_words.as_ref().unwrap_or(&stored.start_words).clone(),
-            takeover.unwrap_or(stored.takeover),
-        )
+        let Self { stop_words, start_words, takeover, leads_for } = self;
+        ConversationSettings {
+            leads_for: leads_for.unwrap_or(stored.leads_for),
+            ..ConversationSettings::new(
+                stop_words.as_ref().unwrap_or(&stored.stop_words).clone(),
+                start_words.as_ref().unwrap_or(&stored.start_words).clone(),
+                takeover.unwrap_or(stored.takeover),
+            )
+        }
     }
 }
 

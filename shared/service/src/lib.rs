@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`ingest`] | a webhook delivery becomes recorded sends, each with a slot or parked |
 //! | [`misses`] | comments that match nothing are counted |
+//! | [`leads`] | e-mail addresses that people give are sealed and stored |
 //! | [`echo`] | messages that come back end their sends |
 //! | [`endings`] | sends end, and public replies follow |
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
@@ -40,6 +41,7 @@ pub mod gateway;
 pub mod grant;
 pub mod ingest;
 pub mod keys;
+pub mod leads;
 pub mod limiter;
 pub mod metrics;
 pub mod misses;

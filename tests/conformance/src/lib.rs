@@ -25,6 +25,7 @@ pub mod accounts;
 pub mod backlogs;
 pub mod budgets;
 pub mod deletions;
+pub mod leads;
 pub mod ledger;
 pub mod misses;
 pub mod queues;
@@ -40,7 +41,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
-    AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Cursors, Deletions,
+    AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Cursors, Deletions, Leads,
     MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
@@ -75,6 +76,8 @@ pub struct Ports {
     pub aliases: Arc<dyn Aliases>,
     /// Comments that matched nothing.
     pub misses: Arc<dyn Misses>,
+    /// E-mail addresses that people gave.
+    pub leads: Arc<dyn Leads>,
     /// Upkeep's list.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// The time.
@@ -139,6 +142,12 @@ macro_rules! cases {
                 of_moves_that_race_one_is_done,
                 the_later_unit_of_a_person_is_kept,
                 fifty_deciders_are_granted_exactly_what_there_is,
+            ],
+            leads: [
+                a_lead_is_stored_once_for_its_person_campaign_and_origin,
+                leads_are_listed_since_an_instant_while_they_are_kept,
+                a_forgotten_person_has_no_leads,
+                of_a_deleted_account_no_lead_is_left,
             ],
             ledger: [
                 a_failed_send_waits_again_once,

@@ -19,8 +19,8 @@ use spillway_service::admin::sends::{State as Stands, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    BacklogMarker, Closed, DUE_AHEAD, EndGuard, Entry, Moved, NewSend, Person, Recorded, Saved,
-    StoredSample,
+    BacklogMarker, Closed, DUE_AHEAD, EndGuard, Entry, Lead, Moved, NewSend, Person, Recorded,
+    Saved, StoredSample,
 };
 use spillway_service::send_task::SendTask;
 
@@ -46,6 +46,8 @@ pub struct Tables {
     pub miss_days: BTreeMap<(AccountId, Day), MissDay>,
     /// Samples of misses, by account, day and slot.
     pub miss_samples: BTreeMap<(AccountId, Day, usize), StoredSample>,
+    /// Leads, by account and sort key.
+    pub leads: BTreeMap<(AccountId, String), Lead>,
     /// Entries, one a send.
     pub entries: BTreeMap<SendId, Recording>,
     /// What people were answered, by account and person. It lies in one item with the entry of the

@@ -6,6 +6,7 @@ use spillway_memory::{Ports, Sealer};
 use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
@@ -195,6 +196,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                 sends: sends.clone(),
                 ledger: sabotage.ledger(host.clone()),
                 misses: ports.clone(),
+                leads: ports.clone(),
                 backlogs: ports.clone(),
                 ids: ids.clone(),
                 clock: clock.clone(),
@@ -228,6 +230,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     journal: ports.clone(),
                 },
                 misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
+                leads: LeadAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
             }))
         }
         Function::Upkeep => Work::Upkeep(Upkeeper {
@@ -247,6 +250,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                 maintenance: sabotage.maintenance(host.clone()),
                 backlogs: ports.clone(),
                 misses: ports.clone(),
+                leads: ports.clone(),
                 journal: ports.clone(),
                 clock: clock.clone(),
             },

@@ -7,7 +7,7 @@ use spillway_core::keyword::Keyword;
 use super::mistake::{Mistakes, Reason};
 use super::tree::Place;
 use crate::conversation_settings::{
-    NewConversationSettings, TAKEOVERS, WORD_CHARS_MAX, WORDS_MAX, built_in,
+    LEADS_FORS, NewConversationSettings, TAKEOVERS, WORD_CHARS_MAX, WORDS_MAX, built_in,
 };
 
 /// Checks the settings of an account, and the answers of its campaigns against them.
@@ -46,6 +46,9 @@ pub(super) fn check(
     }
     if settings.takeover.is_some_and(|takeover| !TAKEOVERS.contains(&takeover)) {
         mistakes.add(place.field("takeover").span(), Reason::Takeover);
+    }
+    if settings.leads_for.is_some_and(|span| !LEADS_FORS.contains(&span)) {
+        mistakes.add(place.field("leads_for").span(), Reason::LeadsFor);
     }
 }
 

@@ -85,7 +85,11 @@ pub(super) struct Entry {
     /// For how long a human's message keeps Spillway out of a thread, from a minute to 30 days, such
     /// as `12h`, which is the default.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
-    pub(super) takeover: Option<Takeover>,
+    pub(super) takeover: Option<Span>,
+    /// For how long e-mail addresses are kept that people gave, from a day to 1100 days, such as `400d`,
+    /// which is the default.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub(super) leads_for: Option<Span>,
     /// Its campaigns.
     #[serde(default)]
     pub(super) campaign: Vec<Campaign>,
@@ -94,7 +98,7 @@ pub(super) struct Entry {
 /// A span, as text.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub(super) struct Takeover(#[serde(deserialize_with = "span::deserialize")] pub(super) Duration);
+pub(super) struct Span(#[serde(deserialize_with = "span::deserialize")] pub(super) Duration);
 
 /// Describes a list of different words.
 #[cfg(feature = "schema")]

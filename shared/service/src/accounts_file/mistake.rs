@@ -142,6 +142,9 @@ pub enum Reason {
     /// A takeover that is too short or too long.
     #[error("`takeover` is from 1m to 30d")]
     Takeover,
+    /// E-mail addresses would be kept for too short or too long.
+    #[error("`leads_for` is from 1d to 1100d")]
+    LeadsFor,
     /// A keyword that contains an exception.
     #[error("`{0}` contains the exception `{1}`: no comment could match by it")]
     ContainsException(String, String),

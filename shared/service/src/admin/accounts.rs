@@ -85,6 +85,8 @@ pub struct AccountView {
     pub start_words: Vec<String>,
     /// For how many seconds a human's message keeps Spillway out of a thread.
     pub takeover_s: u64,
+    /// For how many seconds e-mail addresses are kept.
+    pub leads_for_s: u64,
     /// Its campaigns.
     pub campaigns: Vec<RunningView>,
     /// What it is, as its status says.
@@ -173,6 +175,7 @@ impl AccountAdmin {
             maintenance: self.maintenance.clone(),
             backlogs: self.backlogs.clone(),
             misses: self.sends.misses.clone(),
+            leads: self.sends.leads.clone(),
             journal: self.journal.clone(),
             clock: self.clock.clone(),
         }
@@ -403,6 +406,7 @@ impl AccountView {
             stop_words: account.conversations.stop_words.clone(),
             start_words: account.conversations.start_words.clone(),
             takeover_s: account.conversations.takeover.as_secs(),
+            leads_for_s: account.conversations.leads_for.as_secs(),
             campaigns: campaigns.collect(),
             state,
             holds: holds(budget, now),
@@ -450,6 +454,7 @@ pub fn conversation_differences(
             ("stop_words", words(&of.stop_words)),
             ("start_words", words(&of.start_words)),
             ("takeover", span::format(of.takeover)),
+            ("leads_for", span::format(of.leads_for)),
         ]
     };
     let pairs = fields(before).into_iter().zip(fields(after));

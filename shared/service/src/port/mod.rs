@@ -10,6 +10,7 @@ mod accounts;
 mod budgets;
 mod echoes;
 mod graph;
+mod leads;
 mod misses;
 mod removal;
 mod sends;
@@ -19,6 +20,7 @@ pub use self::accounts::{AccountChanges, Accounts, CampaignChanges, KeptToken, N
 pub use self::budgets::{AppBudgets, Budgets, Cursors, Moved};
 pub use self::echoes::EchoWatches;
 pub use self::graph::{AccountGraph, Graph};
+pub use self::leads::{Lead, LeadOpener, LeadPage, LeadSealer, Leads};
 pub use self::misses::{Misses, SampleOpener, SampleSealer, SealedText, StoredSample};
 pub use self::removal::{Deletion, Deletions, Removal, UnmatchedRequest};
 pub use self::sends::{

@@ -228,6 +228,11 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "terms = { tier = 2",
+        "leads_for = \"2000d\"\nterms = { tier = 2",
+        "line 15: `leads_for` is from 1d to 1100d",
+    ),
+    (
+        "terms = { tier = 2",
         "takeover = \"soon\"\nterms = { tier = 2",
         "line 15: `soon` is not a length of time: write `10m`, `24h` or `1d`",
     ),

@@ -367,6 +367,7 @@ impl World {
             maintenance: ports.clone(),
             backlogs: ports.clone(),
             misses: ports.clone(),
+            leads: ports.clone(),
             journal: ports,
             clock: self.clone(),
         }
