@@ -152,6 +152,7 @@ impl Adapters {
             aliases: wiring.maintenance.clone(),
             misses: wiring.misses.clone(),
             conversations: wiring.conversations.clone(),
+            leads: wiring.leads.clone(),
             maintenance: wiring.maintenance.clone(),
             clock: wiring.clock.clone(),
         };

@@ -32,6 +32,7 @@ use spillway_core::send::{
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 use spillway_service::admin::sends::{Ledger, State, Stored};
+use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
     AccountChanges, Aliases, CampaignChanges, Deletion, Entry, LastSeen, MaintenanceRecords,
@@ -369,6 +370,15 @@ async fn stored_accounts_keep_their_form() {
     assert_eq!(lies["next_post"], json!({ "S": r#"{"is":"1799"}"# }));
     let lies = world.lies(&settings).await;
     assert_eq!(lies["albums"], json!({ "S": r#"{"31":"30","32":"30"}"# }));
+    // Since there are conversations, settings tell what the account sets for them, if anything.
+    let hour = Duration::from_secs(3600);
+    let set = ConversationSettings::new(vec!["basta".into()], vec!["go on".into()], hour);
+    assert!(accounts.set_conversations(&id, &set).await.unwrap());
+    let lies = world.lies(&settings).await;
+    let form = r#"{"stop_words":["basta"],"start_words":["go on"],"takeover":"1h"}"#;
+    assert_eq!(lies["conversations"], json!({ "S": form }));
+    assert!(accounts.set_conversations(&id, &Default::default()).await.unwrap());
+    assert!(!world.lies(&settings).await.contains_key("conversations"));
 }
 
 #[tokio::test]
@@ -531,6 +541,23 @@ async fn stored_misses_keep_their_form() {
     let text = SampleText::of(&Comment::new("so nice"));
     let sealed = world.outside.sample_keys.seal(&id, &[&text]).await.unwrap().unwrap();
     assert_eq!(sealed[0].key, 7);
+}
+
+#[tokio::test]
+async fn stored_leads_keep_their_form() {
+    let world = World::start(careful()).await;
+    let [_, _, later] = kept();
+    let (id, pk) = (AccountId::new(CREATOR), format!("leads#{CREATOR}"));
+    let item = later.iter().find(|item| text(item, "pk") == pk).unwrap();
+    world.lay(item).await;
+    let leads = &world.outside.leads;
+    let page = leads.list(&id, START, START, None).await.unwrap();
+    let [lead] = &page.leads[..] else { panic!("{page:?}") };
+    assert_eq!((lead.campaign.as_str(), lead.email.key), ("talk", 1));
+    assert_eq!(lead.kept_until.since(lead.at), Duration::from_secs(400 * 24 * 3600));
+    world.remove(item).await;
+    leads.store(&id, lead).await.unwrap();
+    assert_eq!(world.lies(item).await, *item);
 }
 
 #[tokio::test]

@@ -407,6 +407,15 @@ fn text(shown: &AccountView, times: &Times, output: Output) -> String {
     line("day", &format!("from {} {}, {active}", shown.day_starts, shown.time_zone));
     let warm_up_since = shown.warm_up_since.map(|since| times.at(since));
     line("warm-up since", warm_up_since.as_deref().unwrap_or("not warming up"));
+    let words = |words: &[String]| match words {
+        [] => "the built-in ones".to_owned(),
+        own => format!("{}, and the built-in ones", own.join(", ")),
+    };
+    line("stop words", &words(&shown.stop_words));
+    line("start words", &words(&shown.start_words));
+    let takeover = span(Duration::from_secs(shown.takeover_s));
+    line("takeover", &format!("{takeover} after a message of yours"));
+    line("leads kept", &span(Duration::from_secs(shown.leads_for_s)));
     for campaign in &shown.campaigns {
         match campaign.paused_since.map(|since| times.at(since)) {
             None => line("campaign", campaign.id.as_str()),

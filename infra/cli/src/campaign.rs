@@ -19,6 +19,7 @@ use spillway_service::accounts_file::{self, AccountsFileError, Mistake, Reason};
 use spillway_service::admin::Several;
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
+use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::fields::{self, Field};
 use spillway_service::new_limits::NewTerms;
 
@@ -125,6 +126,8 @@ Examples:
 A file:
   [[account]]
   id = \"17841400000000001\"
+  stop_words = [\"basta\"]          # beside those of twenty languages; start_words likewise
+  takeover = \"12h\"                # how long a message of your own keeps Spillway out of a thread
 
   [[account.campaign]]
   id = \"guide\"
@@ -244,6 +247,12 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     }
     let is_written = !is_empty && !options.dry_run;
     if !options.dry_run {
+        // Addresses are sealed to this key; accounts of before may have none.
+        let asks =
+            |campaign: &Campaign| campaign.then.as_ref().is_some_and(|then| then.email.is_some());
+        if wanted.iter().any(|account| account.campaigns.iter().any(asks)) {
+            deployment.wiring.sample_keys.ensure().await?;
+        }
         for planned in &planned {
             admin.apply(planned).await?;
         }
@@ -319,7 +328,7 @@ fn keywords(campaign: &Campaign) -> String {
 
 const COLUMNS: Columns<8> = Columns {
     heads: ["ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "THEN", "KEYWORDS"],
-    least_first: &[6, 5, 4, 1],
+    least_first: &[5, 6, 4, 1],
 };
 
 async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Output) -> Result<()> {
@@ -483,6 +492,8 @@ struct Exported {
 struct ExportedAccount {
     id: AccountId,
     profile: String,
+    #[serde(flatten)]
+    conversations: ConversationSettings,
     terms: NewTerms,
     campaign: Vec<Campaign>,
 }
@@ -523,6 +534,7 @@ fn exported(accounts: &[Account]) -> Exported {
         out.push(ExportedAccount {
             id: account.id.clone(),
             profile: profile.name,
+            conversations: account.conversations.clone(),
             terms: account.rules.terms().into(),
             campaign: account.campaigns.iter().cloned().collect(),
         });
@@ -575,6 +587,8 @@ follow_up = [{ after = "1h 30m", messages = ["Read it?"], unless = "never" }]
 
 [[account]]
 id = "17841400000000002"
+stop_words = ["basta", "lass mich"]
+takeover = "1h"
 [[account.campaign]]
 id = "rest"
 messages = ["Thanks!"]
@@ -588,6 +602,7 @@ messages = ["Thanks!"]
             campaigns: Campaigns::new(new.campaigns),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            conversations: new.conversations.over(&Default::default()),
             albums: Default::default(),
         }
     }

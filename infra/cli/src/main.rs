@@ -14,6 +14,7 @@ mod doctor;
 mod events;
 mod exit;
 mod forecast;
+mod lead;
 mod limits;
 mod logs;
 mod misses;
@@ -59,7 +60,7 @@ enum Command {
     /// Connect an account, or replace its token and add or replace its campaigns
     Connect(connect::Options),
     /// Make new keys: a data key, which seals the tokens of accounts that are connected from now on, and a
-    /// key pair that samples of comments are sealed to
+    /// key pair that samples of comments and e-mail addresses are sealed to
     #[command(after_help = "Example:\n  spillway --deployment prod.env new-key")]
     NewKey,
     /// List, show, change, pause, resume and remove accounts
@@ -74,6 +75,9 @@ enum Command {
     /// Forget people who were written to
     #[command(subcommand)]
     Contact(contact::Command),
+    /// List and export the e-mail addresses that people gave in conversations
+    #[command(subcommand)]
+    Lead(lead::Command),
     /// List, show, move back and drop dead letters
     #[command(subcommand)]
     Dlq(dlq::Command),
@@ -133,6 +137,7 @@ async fn run(Cli { command, place, output, logs }: Cli) -> Result<Ended> {
         Command::Status(options) => status::run(options, &place, output).await?,
         Command::Send(command) => send::run(command, &place, output).await?,
         Command::Contact(command) => contact::run(command, &place, output).await?,
+        Command::Lead(command) => lead::run(command, &place, output).await?,
         Command::Dlq(command) => dlq::run(command, &place, output).await?,
         Command::Forecast(options) => forecast::run(&options, SystemClock::new().now(), output)?,
         Command::Completions { shell } => {

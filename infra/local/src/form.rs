@@ -30,6 +30,11 @@ impl<'e> Form<'e> {
         Ok(Self { fields, example })
     }
 
+    /// Returns the first of these fields that is there.
+    pub(crate) fn first_of<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        names.iter().copied().find(|name| self.fields.contains_key(*name))
+    }
+
     /// Returns a text, if it is there.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, String> {
         match self.fields.get(name) {

@@ -1,5 +1,5 @@
-//! `POST /_inbox`: writes to an account as anybody, or taps, or comes by a link; signed and delivered
-//! as Meta would. It opens the person's window, as Meta does.
+//! `POST /_inbox`: writes to an account as anybody, or taps what its DMs show, or comes by a link;
+//! signed and delivered as Meta would. It opens the person's window, as Meta does.
 
 use std::sync::{Arc, Weak};
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_core::campaign::{Candidate, Trigger};
 use spillway_core::id::{AccountId, MediaId, RecipientId};
+use spillway_graph::{Content, SentMessage};
 use spillway_meta::webhook::{ConversationEvent, Event, parse};
 use spillway_service::account::Account;
 use spillway_service::admin::matching::MatchView;
@@ -22,6 +23,7 @@ use spillway_service::port::Accounts;
 use crate::comments::signed;
 use crate::form::{self, Form};
 use crate::lambda::WEBHOOK_PATH;
+use crate::messages::MESSAGES_PATH;
 use crate::serve::observe;
 use crate::stack::Stack;
 
@@ -35,14 +37,15 @@ const STORY: &str = "17900000000000777";
 const TEXT_BYTES_MAX: usize = 4000;
 
 /// What a body may say.
-const FIELDS: [&str; 7] = ["account", "text", "on", "person", "username", "story", "payload"];
+const FIELDS: [&str; 8] =
+    ["account", "text", "on", "person", "username", "story", "payload", "tap"];
 
 /// Something that a person does.
 #[derive(Clone, Debug)]
 struct Inbound {
     /// The account that they write to.
     account: String,
-    /// What they write; for a referral the `ref` of the link.
+    /// What they write; for a referral the `ref` of the link. For a tap, the title of what they tap.
     text: String,
     /// What it is.
     on: Trigger,
@@ -53,6 +56,19 @@ struct Inbound {
     story: String,
     /// The payload of the quick reply that they tap; its title is the text.
     payload: Option<String>,
+    /// What they tap.
+    tap: Option<Tap>,
+}
+
+/// A tap on something that a message of the account shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tap {
+    /// By this title or payload, not looked up yet.
+    Named(String),
+    /// A button, with its payload.
+    Button(String),
+    /// A quick reply, with its payload.
+    QuickReply(String),
 }
 
 impl Inbound {
@@ -70,14 +86,25 @@ impl Inbound {
                 format!("`on` takes {}", kinds.join(", "))
             })
         };
+        let tap = form.text("tap")?;
+        if let (Some(_), Some(other)) = (&tap, form.first_of(&["text", "on", "story", "payload"])) {
+            return Err(format!("a `tap` takes no `{other}`: remove one of them"));
+        }
+        if tap.is_some() && form.first_of(&["person", "username"]).is_none() {
+            return Err("who taps? name the `person` or the `username`".to_owned());
+        }
         let inbound = Self {
             account: form.needed_id("account")?,
-            text: form.needed("text")?,
+            text: match &tap {
+                Some(_) => String::new(),
+                None => form.needed("text")?,
+            },
             on: form.text("on")?.map_or(Ok(Trigger::Message), named)?,
             person: form.id("person")?,
             username: form.username()?,
             story: form.id("story")?.unwrap_or_else(|| STORY.to_owned()),
             payload: form.text("payload")?,
+            tap: tap.map(Tap::Named),
         };
         let texts = [Some(&inbound.text), inbound.payload.as_ref()];
         if texts.into_iter().flatten().any(|text| text.len() > TEXT_BYTES_MAX) {
@@ -86,8 +113,50 @@ impl Inbound {
         Ok(inbound)
     }
 
+    /// Finds what is tapped in the newest message to the person that shows it.
+    ///
+    /// # Errors
+    /// Says why it cannot be tapped, or that a tap on it is told nobody.
+    fn look_up(&mut self, person: &str, messages: &[SentMessage]) -> Result<(), String> {
+        let Some(Tap::Named(name)) = &self.tap else { return Ok(()) };
+        let of_both = |sent: &&SentMessage| {
+            sent.account.as_str() == self.account && sent.person.as_str() == person
+        };
+        let tappable = messages.iter().rev().filter(of_both).flat_map(|sent| {
+            let Content { buttons, quick_replies, cards, .. } = &sent.content;
+            let buttons = buttons.iter().chain(cards.iter().flat_map(|card| &card.buttons));
+            let buttons = buttons.map(|button| match (&button.payload, &button.url) {
+                (Some(payload), _) => (&button.title, Some(Tap::Button(payload.clone())), payload),
+                (None, url) => (&button.title, None, url.as_ref().unwrap_or(&button.title)),
+            });
+            let replies = quick_replies.iter().map(|reply| {
+                let tap = Tap::QuickReply(reply.payload.clone());
+                (&reply.title, Some(tap), &reply.payload)
+            });
+            buttons.chain(replies)
+        });
+        match tappable.into_iter().find(|(title, _, payload)| *title == name || *payload == name) {
+            Some((title, Some(tap), _)) => {
+                title.clone_into(&mut self.text);
+                self.tap = Some(tap);
+                Ok(())
+            }
+            Some((title, None, url)) => {
+                Err(format!("`{title}` opens {url}, and no webhook tells of that"))
+            }
+            None => Err(format!(
+                "no DM to person {person} has a button or quick reply `{name}`: {MESSAGES_PATH} shows \
+                 each"
+            )),
+        }
+    }
+
     /// What Meta tells of it.
     fn item(&self, message: &str) -> (&'static str, Value) {
+        if let Some(Tap::Button(payload)) = &self.tap {
+            let postback = json!({ "mid": message, "title": self.text, "payload": payload });
+            return ("postback", postback);
+        }
         if self.on == Trigger::Referral {
             let source = "IGME-SOURCE-LINK";
             let referral = json!({ "ref": self.text, "source": source, "type": "OPEN_THREAD" });
@@ -99,7 +168,11 @@ impl Inbound {
             Trigger::StoryMention => item["attachments"] = json!([{ "type": "story_mention" }]),
             _ => {}
         }
-        if let Some(payload) = &self.payload {
+        let tapped = match &self.tap {
+            Some(Tap::QuickReply(payload)) => Some(payload),
+            _ => self.payload.as_ref(),
+        };
+        if let Some(payload) = tapped {
             item["quick_reply"] = json!({ "payload": payload });
         }
         ("message", item)
@@ -169,7 +242,8 @@ pub(crate) async fn post(State(stack): State<Weak<Stack>>, body: Bytes) -> Respo
 }
 
 async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<Received, (StatusCode, String)> {
-    let inbound = Inbound::parse(body).map_err(|error| (StatusCode::BAD_REQUEST, error))?;
+    let refused = |error| (StatusCode::BAD_REQUEST, error);
+    let mut inbound = Inbound::parse(body).map_err(refused)?;
     let failed = |error: &dyn std::fmt::Display| (StatusCode::BAD_GATEWAY, error.to_string());
     let account = AccountId::new(inbound.account.as_str());
     let accounts = DynamoAccounts { table: stack.state_table() };
@@ -180,6 +254,12 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<Received, (StatusCod
     let number = stack.next_comment();
     let message = format!("aWdfZm{number:013}");
     let person = form::person(inbound.person.as_deref(), inbound.username.as_deref(), number);
+    inbound.look_up(&person, &stack.graph.messages()).map_err(refused)?;
+    if let Some(username) = &inbound.username {
+        stack.graph.change_person(account.clone(), person.as_str(), |known| {
+            known.username = Some(username.clone());
+        });
+    }
     let delivery = inbound.delivery(&message, &person, stack.clock.now().as_millis());
     observe(stack, delivery.as_bytes());
     let answer = stack
@@ -213,6 +293,9 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<Received, (StatusCod
 
 #[cfg(test)]
 mod tests {
+    use spillway_core::time::Timestamp;
+    use spillway_graph::{Button, QuickReply};
+
     use super::*;
 
     #[test]
@@ -225,9 +308,60 @@ mod tests {
             ),
             (r#"{"account":"178","text":"x","story":"s"}"#, "`story` takes an id"),
             (r#"{"account":"178","text":"x","media":"1"}"#, "`media` is not known"),
+            (r#"{"account":"178","tap":"x","text":"y","person":"5"}"#, "takes no `text`"),
+            (r#"{"account":"178","tap":"x"}"#, "name the `person` or the `username`"),
         ] {
             let error = Inbound::parse(body.as_bytes()).unwrap_err();
             assert!(error.contains(said), "{body}: {error}");
         }
+    }
+
+    fn sent(person: &str, content: Content) -> SentMessage {
+        SentMessage {
+            id: "m".into(),
+            account: "178".into(),
+            person: person.into(),
+            metadata: None,
+            content,
+            at: Timestamp::EPOCH,
+        }
+    }
+
+    fn button(title: &str, url: Option<&str>, payload: Option<&str>) -> Button {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Button { title: title.into(), url: owned(url), payload: owned(payload) }
+    }
+
+    #[test]
+    fn a_tap_is_found_by_title_or_payload_in_the_newest_message_to_the_person() {
+        let buttons = |payload: &str| Content {
+            buttons: vec![
+                button("I follow", None, Some(payload)),
+                button("Open", Some("https://a.example"), None),
+            ],
+            ..Content::default()
+        };
+        let reply = QuickReply { title: "Yes".into(), payload: "q".into() };
+        let replies = Content { quick_replies: vec![reply], ..Content::default() };
+        let messages = [
+            sent("5", buttons("old")),
+            sent("5", buttons("new")),
+            sent("5", replies),
+            sent("6", buttons("6")),
+        ];
+        let tap = |name: &str| {
+            let body = json!({ "account": "178", "person": "5", "tap": name }).to_string();
+            let mut inbound = Inbound::parse(body.as_bytes()).unwrap();
+            inbound.look_up("5", &messages).map(|()| inbound.item("m1"))
+        };
+        let postback = |payload: &str| {
+            ("postback", json!({ "mid": "m1", "title": "I follow", "payload": payload }))
+        };
+        assert_eq!(tap("I follow"), Ok(postback("new")));
+        assert_eq!(tap("old"), Ok(postback("old")), "buttons stay in a thread");
+        let answer = json!({ "mid": "m1", "text": "Yes", "quick_reply": { "payload": "q" } });
+        assert_eq!(tap("Yes"), Ok(("message", answer)));
+        assert!(tap("Open").unwrap_err().contains("opens https://a.example"));
+        assert!(tap("6").unwrap_err().contains("no DM to person 5"));
     }
 }

@@ -34,6 +34,7 @@ use crate::fault_injector::{Function, run_as};
 use crate::inbox::{self, INBOX_PATH};
 use crate::lineage::Lineage;
 use crate::messages::{self, MESSAGES_PATH};
+use crate::people::{self, PEOPLE_PATH};
 use crate::stack::{Pace, Stack, queues};
 
 /// The path the webhook is served on. (A function URL serves every path.)
@@ -151,6 +152,7 @@ impl Stack {
             .route(REPORT_PATH, get(report))
             .route(COMMENTS_PATH, post(comments::post))
             .route(INBOX_PATH, post(inbox::post))
+            .route(PEOPLE_PATH, post(people::post))
             .route(MESSAGES_PATH, get(messages::get))
             .route(WEBHOOK_PATH, any(invoke.clone()))
             .route(DELETION_PATH, any(invoke.clone()))

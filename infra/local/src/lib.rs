@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`stack`], [`driver`], [`lambda`], [`lineage`] | the stack, its virtual time, and the Lambda service |
 //! | [`kms`], [`secrets_manager`] | the services that it replaces |
-//! | [`story`], [`drill`], [`serve`], [`comments`] | what it plays |
+//! | [`story`], [`drill`], [`serve`] | what it plays |
+//! | [`comments`], [`inbox`], [`people`], [`messages`] | what people do, and what reaches them |
 //! | [`fault_injector`], [`clock`], [`cloudwatch`], [`report`] | faults and counts between SDK and services, time, results |
 
 pub mod aws_json;
@@ -26,6 +27,7 @@ pub mod kms;
 pub mod lambda;
 pub mod lineage;
 pub mod messages;
+pub mod people;
 pub mod report;
 pub mod secrets_manager;
 pub mod serve;

@@ -91,6 +91,12 @@ To do as anybody what a campaign may be `on` (`message`, `story_reply`, `story_m
 
   curl -sS WEBHOOK/_inbox -d '{\"account\": \"17841400000000001\", \"text\": \"guide\", \"on\": \"story_reply\"}'
 
+To tap a button or quick reply of a DM that the person got (`GET WEBHOOK/_messages` shows them), by its title or
+payload; and to follow the account (`yes`, `no`, or `unknown`: Meta does not tell) or have a `name`:
+
+  curl -sS WEBHOOK/_inbox -d '{\"account\": \"17841400000000001\", \"username\": \"ana\", \"tap\": \"I follow\"}'
+  curl -sS WEBHOOK/_people -d '{\"account\": \"17841400000000001\", \"username\": \"ana\", \"follows\": \"yes\"}'
+
 `GET WEBHOOK/_report` counts what became of all comments, and what the simulated Meta found wrong.
 
 To let the simulated Meta fail, POST an order, or an array of them, to GRAPH/_faults:

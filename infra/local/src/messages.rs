@@ -13,7 +13,7 @@ use spillway_core::history::PastStep;
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::stamp::Stamp;
 use spillway_core::time::Timestamp;
-use spillway_graph::SentMessage;
+use spillway_graph::{Content, SentMessage};
 use spillway_service::admin::rfc3339;
 use spillway_service::admin::sends::Ledger;
 use spillway_service::port::StoreError;
@@ -35,8 +35,10 @@ pub struct DeliveredMessage {
     pub account: AccountId,
     /// Whom it reached.
     pub person: RecipientId,
-    /// Its text as it went out; `None` for an attachment.
-    pub text: Option<String>,
+    /// What it shows, as it went out: its text (`None` for an attachment), buttons, quick replies and
+    /// cards.
+    #[serde(flatten)]
+    pub content: Content,
     /// Meta's id of it.
     pub message_id: String,
     /// Its send, account/comment; `None` if no send has stamped it.
@@ -112,7 +114,7 @@ async fn delivered(
             at: rfc3339(at),
             account,
             person,
-            text: content.text,
+            content,
             message_id: id,
             send: send.map(|send| send.to_string()),
             campaign: stored.map(|stored| stored.content.campaign),
@@ -129,11 +131,30 @@ fn slot_of(steps: &[PastStep], at: Timestamp) -> Option<Timestamp> {
     before.filter_map(|step| step.slot).next_back()
 }
 
+/// A message in lines: its text or cards, then each button and quick reply in brackets.
+fn shown(content: &Content) -> String {
+    let Content { text, buttons, quick_replies, cards } = content;
+    let mut lines: Vec<String> = text.iter().cloned().collect();
+    for card in cards {
+        lines.push(card.title.clone());
+        lines.extend(card.subtitle.clone());
+        lines.extend(card.image.clone());
+    }
+    let of_cards = cards.iter().flat_map(|card| &card.buttons);
+    lines.extend(buttons.iter().chain(of_cards).map(|button| match &button.url {
+        Some(url) => format!("[{}: {url}]", button.title),
+        None => format!("[{}]", button.title),
+    }));
+    lines.extend(quick_replies.iter().map(|reply| format!("[{}]", reply.title)));
+    if lines.is_empty() { "(attachment)".to_owned() } else { lines.join("\n") }
+}
+
 fn page(messages: &[DeliveredMessage]) -> String {
     let mut rows = String::new();
     for message in messages {
-        let DeliveredMessage { at, account, person, text, send, campaign, variant, slot, .. } =
-            message;
+        let DeliveredMessage {
+            at, account, person, content, send, campaign, variant, slot, ..
+        } = message;
         let variant = variant.map(|variant| format!(" #{variant}")).unwrap_or_default();
         let campaign = campaign.as_ref().map(CampaignId::to_string).unwrap_or_default();
         let cells = [
@@ -142,7 +163,7 @@ fn page(messages: &[DeliveredMessage]) -> String {
             account.as_str(),
             person.as_str(),
             &format!("{campaign}{variant}"),
-            text.as_deref().unwrap_or("(attachment)"),
+            &shown(content),
             send.as_deref().unwrap_or_default(),
         ];
         let cells: String = cells.map(|cell| format!("<td>{}</td>", escaped(cell))).concat();
@@ -167,6 +188,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use spillway_graph::QuickReply;
+
     use super::*;
 
     #[test]
@@ -175,7 +198,11 @@ mod tests {
             at: Some("2026-11-27T17:04:02Z".into()),
             account: "178".into(),
             person: "5".into(),
-            text: Some("Hi <b>Ana</b> & all".into()),
+            content: Content {
+                text: Some("Hi <b>Ana</b> & all".into()),
+                quick_replies: vec![QuickReply { title: "Yes".into(), payload: "p".into() }],
+                ..Content::default()
+            },
             message_id: "m1".into(),
             send: Some("178/179".into()),
             campaign: Some("guide".into()),
@@ -183,7 +210,7 @@ mod tests {
             slot: None,
         };
         let page = page(&[message]);
-        assert!(page.contains("<td>Hi &lt;b&gt;Ana&lt;/b&gt; &amp; all</td>"), "{page}");
+        assert!(page.contains("<td>Hi &lt;b&gt;Ana&lt;/b&gt; &amp; all\n[Yes]</td>"), "{page}");
         assert!(page.contains("<td>guide #2</td>") && page.contains("<td>178/179</td>"), "{page}");
     }
 }

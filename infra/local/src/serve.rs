@@ -27,6 +27,7 @@ use crate::inbox::INBOX_PATH;
 use crate::kms::Kms;
 use crate::lambda::{Polled, REPORT_PATH, Source, WEBHOOK_PATH};
 use crate::messages::MESSAGES_PATH;
+use crate::people::PEOPLE_PATH;
 use crate::secrets_manager::SecretsManager;
 use crate::setup::{QuotaOptions, load_accounts};
 use crate::stack::{Blueprint, Pace, Ports, Stack, listen};
@@ -63,6 +64,8 @@ pub struct Addresses {
     pub comments_url: String,
     /// Takes what anybody writes to an account, or does beside: messages, story replies, taps.
     pub inbox_url: String,
+    /// Lets a person follow an account, or not.
+    pub people_url: String,
     /// Counts what became of all comments.
     pub report_url: String,
     /// Shows each DM as it went out: a page for a browser, else JSON.
@@ -208,6 +211,7 @@ pub fn start<'a>(
             webhook_url: format!("{origin}{WEBHOOK_PATH}"),
             comments_url: format!("{origin}{COMMENTS_PATH}"),
             inbox_url: format!("{origin}{INBOX_PATH}"),
+            people_url: format!("{origin}{PEOPLE_PATH}"),
             report_url: format!("{origin}{REPORT_PATH}"),
             messages_url: format!("{origin}{MESSAGES_PATH}"),
             graph_url: stack.config.graph.base_url.clone(),
@@ -367,6 +371,7 @@ impl Served {
             webhook_url,
             comments_url,
             inbox_url,
+            people_url,
             report_url,
             messages_url,
             graph_url,
@@ -383,6 +388,12 @@ impl Served {
             let text = wanted.map_or("hello", String::as_str);
             json!({ "account": account.account, "username": "ana", "text": text }).to_string()
         });
+        let of_first = |mut body: Value| {
+            body["account"] = json!(accounts.first().map(|account| &account.account));
+            body.to_string()
+        };
+        let tap = of_first(json!({ "username": "ana", "tap": "I follow" }));
+        let follow = of_first(json!({ "username": "ana", "follows": "yes" }));
         // For a shell's single quotes.
         let example = example.replace('\'', "'\\''");
         let table = &self.stack.config.sends_table;
@@ -401,9 +412,14 @@ impl Served {
              \n\
              curl -sS {comments_url} -d '{example}'\n\
              \n\
-             Write a message; `\"on\"` makes it a story_reply, story_mention or referral, `\"payload\"` a tap:\n\
+             Write a message; `\"on\"` makes it a story_reply, story_mention or referral:\n\
              \n\
              curl -sS {inbox_url} -d '{example}'\n\
+             \n\
+             Tap a button or quick reply of a DM, by its title or payload, and follow the account:\n\
+             \n\
+             curl -sS {inbox_url} -d '{tap}'\n\
+             curl -sS {people_url} -d '{follow}'\n\
              \n\
              See what became of all comments:\n\
              \n\

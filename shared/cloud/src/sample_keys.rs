@@ -1,4 +1,4 @@
-//! What people wrote, at rest: sealed by HPKE (RFC 9180, with X25519, HKDF-SHA256 and AES-256-GCM) to
+//! What people wrote, samples of comments and e-mail addresses, at rest: sealed by HPKE (RFC 9180, with X25519, HKDF-SHA256 and AES-256-GCM) to
 //! a public key that lies in the state table. So the webhook seals without a right to use KMS, and
 //! cannot open what it has sealed.
 //!
@@ -16,12 +16,15 @@ use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::{Kem, X25519HkdfSha256};
 use hpke::{Deserializable, OpModeR, OpModeS, Serializable};
-use spillway_core::id::AccountId;
+use spillway_core::conversation::Email;
+use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::misses::SampleText;
 use spillway_core::time::Timestamp;
 use spillway_service::clock::Clock;
 use spillway_service::keys;
-use spillway_service::port::{Read, SampleOpener, SampleSealer, SealedText, StoreError};
+use spillway_service::port::{
+    LeadOpener, LeadSealer, Read, SampleOpener, SampleSealer, SealedText, StoreError,
+};
 
 use crate::dynamo::item::{Item, Reader, b};
 use crate::dynamo::table::{Ask, Table, Written, key};
@@ -33,8 +36,11 @@ type PublicKey = <X25519HkdfSha256 as Kem>::PublicKey;
 type PrivateKey = <X25519HkdfSha256 as Kem>::PrivateKey;
 type EncappedKey = <X25519HkdfSha256 as Kem>::EncappedKey;
 
-/// What tells this use of HPKE from others.
-const INFO: &[u8] = b"spillway miss sample 1";
+/// What tells the use of HPKE for samples from others.
+const SAMPLE: &[u8] = b"spillway miss sample 1";
+
+/// What tells its use for leads.
+const LEAD: &[u8] = b"spillway lead 1";
 
 /// The bytes of an encapsulated key.
 const ENCAPPED: usize = 32;
@@ -163,7 +169,7 @@ impl SampleSealer for SampleKeys {
         let Some((key, public)) = self.newest().await? else { return Ok(None) };
         require_randomness(SEAL)?;
         let seal = |text: &&SampleText| {
-            let sealed = seal(&public, account, text.expose().as_bytes())?;
+            let sealed = seal(&public, SAMPLE, account.as_str(), text.expose().as_bytes())?;
             Ok(SealedText { key, sealed })
         };
         texts.iter().map(seal).collect::<Result<_, _>>().map(Some)
@@ -175,33 +181,68 @@ impl SampleOpener for SampleKeys {
     async fn open(&self, account: &AccountId, text: &SealedText) -> Result<String, StoreError> {
         let private = self.private(text.key).await?;
         let otherwise = || corrupt("it was sealed to another key, or for another account".into());
-        open(&private, account, &text.sealed).ok_or_else(otherwise)
+        open(&private, SAMPLE, account.as_str(), &text.sealed).ok_or_else(otherwise)
     }
 }
 
-/// The encapsulated key, then the ciphertext with its tag.
-fn seal(public: &PublicKey, account: &AccountId, text: &[u8]) -> Result<Vec<u8>, StoreError> {
+/// Who gave an address, and to whom: it opens for nobody else's.
+fn of_lead(account: &AccountId, person: &RecipientId) -> String {
+    format!("{account}/{person}")
+}
+
+#[async_trait]
+impl LeadSealer for SampleKeys {
+    async fn seal_lead(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        email: &Email,
+    ) -> Result<SealedText, StoreError> {
+        let missing = || StoreError::unavailable(SEAL, "there is no key: run `spillway new-key`");
+        let (key, public) = self.newest().await?.ok_or_else(missing)?;
+        require_randomness(SEAL)?;
+        let email = email.as_str().as_bytes();
+        Ok(SealedText { key, sealed: seal(&public, LEAD, &of_lead(account, person), email)? })
+    }
+}
+
+#[async_trait]
+impl LeadOpener for SampleKeys {
+    async fn open_lead(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        email: &SealedText,
+    ) -> Result<String, StoreError> {
+        let private = self.private(email.key).await?;
+        let otherwise = || corrupt("it was sealed to another key, or for another person".into());
+        open(&private, LEAD, &of_lead(account, person), &email.sealed).ok_or_else(otherwise)
+    }
+}
+
+/// The encapsulated key, then the ciphertext with its tag. `info` names the use, and `of` whose it is.
+fn seal(public: &PublicKey, info: &[u8], of: &str, text: &[u8]) -> Result<Vec<u8>, StoreError> {
     let sealed = hpke::single_shot_seal::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
         &OpModeS::Base,
         public,
-        INFO,
+        info,
         text,
-        account.as_str().as_bytes(),
+        of.as_bytes(),
     );
     let (encapped, sealed) =
         sealed.map_err(|error| StoreError::unavailable(SEAL, error.to_string()))?;
     Ok([encapped.to_bytes().as_slice(), &sealed].concat())
 }
 
-fn open(private: &PrivateKey, account: &AccountId, sealed: &[u8]) -> Option<String> {
+fn open(private: &PrivateKey, info: &[u8], of: &str, sealed: &[u8]) -> Option<String> {
     let (encapped, sealed) = sealed.split_first_chunk::<ENCAPPED>()?;
     let text = hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
         &OpModeR::Base,
         private,
         &EncappedKey::from_bytes(encapped).ok()?,
-        INFO,
+        info,
         sealed,
-        account.as_str().as_bytes(),
+        of.as_bytes(),
     );
     String::from_utf8(text.ok()?).ok()
 }
@@ -226,20 +267,19 @@ fn corrupt(detail: String) -> StoreError {
 mod tests {
     use super::*;
 
-    fn account() -> AccountId {
-        AccountId::new("17841400000000001")
-    }
+    const ACCOUNT: &str = "17841400000000001";
 
     #[test]
     fn a_sample_opens_with_its_key_and_for_its_account_alone() {
         let (private, public) = X25519HkdfSha256::gen_keypair();
         let (other, _) = X25519HkdfSha256::gen_keypair();
-        let sealed = seal(&public, &account(), b"my words").unwrap();
+        let sealed = seal(&public, SAMPLE, ACCOUNT, b"my words").unwrap();
         assert!(!sealed.windows(8).any(|bytes| bytes == b"my words"));
-        assert_eq!(open(&private, &account(), &sealed).as_deref(), Some("my words"));
-        assert_eq!(open(&other, &account(), &sealed), None);
-        assert_eq!(open(&private, &AccountId::new("178"), &sealed), None);
-        assert_eq!(open(&private, &account(), &sealed[..40]), None);
-        assert_ne!(seal(&public, &account(), b"my words").unwrap(), sealed);
+        assert_eq!(open(&private, SAMPLE, ACCOUNT, &sealed).as_deref(), Some("my words"));
+        assert_eq!(open(&other, SAMPLE, ACCOUNT, &sealed), None);
+        assert_eq!(open(&private, SAMPLE, "178", &sealed), None);
+        assert_eq!(open(&private, LEAD, ACCOUNT, &sealed), None, "it is no address");
+        assert_eq!(open(&private, SAMPLE, ACCOUNT, &sealed[..40]), None);
+        assert_ne!(seal(&public, SAMPLE, ACCOUNT, b"my words").unwrap(), sealed);
     }
 }

@@ -10,6 +10,7 @@ use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
@@ -23,6 +24,7 @@ use spillway_service::endings::Endings;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, EntryKeys, Ingest};
+use spillway_service::leads::LeadCollector;
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
@@ -30,7 +32,7 @@ use spillway_service::owner::Owners;
 use spillway_service::placing::Placing;
 use spillway_service::port::{
     AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Conversations, Cursors,
-    Deletions, EchoWatches, Graph, Journal, Misses, ReleaseQueue, Removal, SendQueue, Sends,
+    Deletions, EchoWatches, Graph, Journal, Leads, Misses, ReleaseQueue, Removal, SendQueue, Sends,
     Tokens,
 };
 use spillway_service::release::Release;
@@ -40,8 +42,8 @@ use tracing::warn;
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoConversations,
-    DynamoCursors, DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoMaintenance,
-    DynamoMisses, DynamoRemoval, DynamoSends, DynamoTokens, Table,
+    DynamoCursors, DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoLeads,
+    DynamoMaintenance, DynamoMisses, DynamoRemoval, DynamoSends, DynamoTokens, Table,
 };
 use crate::emf::{self, Metrics};
 use crate::http;
@@ -82,6 +84,8 @@ pub struct Wiring {
     pub misses: Arc<dyn Misses>,
     /// Whether samples of these are kept.
     pub miss_samples: MissSamples,
+    /// E-mail addresses that people gave them.
+    pub leads: Arc<dyn Leads>,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
     /// Their tokens.
@@ -106,7 +110,7 @@ pub struct Wiring {
     pub account_graph: Arc<dyn AccountGraph>,
     /// The data keys of account tokens.
     pub keys: Arc<TokenKeys>,
-    /// The key pairs that samples are sealed to.
+    /// The key pairs that samples and leads are sealed to.
     pub sample_keys: Arc<SampleKeys>,
     /// Ids for writes.
     pub ids: Arc<GrantIds>,
@@ -232,6 +236,7 @@ impl Wiring {
             sends: sends.clone(),
             ledger: sends,
             misses: Arc::new(DynamoMisses { table: table.clone() }),
+            leads: Arc::new(DynamoLeads { table: table.clone() }),
             miss_samples: config.miss_samples,
             journal: Arc::new(DynamoJournal { table: table.clone() }),
             tokens: Arc::new(DynamoTokens { table: table.clone() }),
@@ -314,6 +319,11 @@ impl Wiring {
         }
     }
 
+    /// What stores the e-mail addresses that people give.
+    pub fn leads(&self) -> LeadCollector {
+        LeadCollector { store: self.leads.clone(), sealer: self.sample_keys.clone() }
+    }
+
     /// The sender function's use case.
     pub fn deliver(&self) -> Deliver {
         let account_cache = self.account_cache();
@@ -343,7 +353,8 @@ impl Wiring {
 
     fn converse(&self, placing: Arc<Placing>) -> Arc<Converse> {
         let Self { conversations, sends, clock, check, meter, .. } = self.clone();
-        Arc::new(Converse { conversations, sends, placing, clock, check, meter })
+        let leads = self.leads();
+        Arc::new(Converse { conversations, sends, placing, leads, clock, check, meter })
     }
 
     fn endings(&self, converse: Arc<Converse>) -> Endings {
@@ -418,6 +429,7 @@ impl Wiring {
                 maintenance: self.maintenance.clone(),
                 backlogs: self.backlogs.clone(),
                 misses: self.misses.clone(),
+                leads: self.leads.clone(),
                 journal: self.journal.clone(),
                 clock: self.clock.clone(),
             },
@@ -448,6 +460,7 @@ impl Wiring {
             sends: self.sends.clone(),
             ledger: self.ledger.clone(),
             misses: self.misses.clone(),
+            leads: self.leads.clone(),
             backlogs: self.backlogs.clone(),
             ids: self.ids.clone(),
             clock: self.clock.clone(),
@@ -481,6 +494,7 @@ impl Wiring {
                 journal: self.journal.clone(),
             },
             misses: MissAdmin { store: self.misses.clone(), opener: self.sample_keys.clone() },
+            leads: LeadAdmin { store: self.leads.clone(), opener: self.sample_keys.clone() },
         }
     }
 

@@ -19,13 +19,19 @@ pub fn format(span: Duration) -> String {
     format!("{span:#}")
 }
 
-/// Writes a span.
-pub(crate) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+/// Writes a span, for serde.
+///
+/// # Errors
+/// Fails if the serializer does.
+pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&format(*span))
 }
 
-/// Reads a span.
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+/// Reads a span, for serde.
+///
+/// # Errors
+/// Fails if it is no text that [`parse`] reads.
+pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     parse(&text).ok_or_else(|| {
         D::Error::custom(format!("`{text}` is not a length of time: write `10m`, `24h` or `1d`"))

@@ -8,6 +8,7 @@ use spillway_core::campaign::{Campaign, Campaigns};
 use spillway_core::id::AccountId;
 use spillway_core::rules::Rules;
 
+use crate::conversation_settings::ConversationSettings;
 use crate::tombstones::Tombstones;
 
 /// An account whose comments Spillway answers.
@@ -20,6 +21,8 @@ pub struct Account {
     pub rules: Rules,
     /// Its campaigns.
     pub campaigns: Campaigns,
+    /// What it sets for its conversations.
+    pub conversations: ConversationSettings,
     /// The pictures of its albums that campaigns name.
     pub albums: Albums,
     /// The token of its calls, sealed.
@@ -35,7 +38,11 @@ impl Account {
         const RULES: usize = 6 << 10;
         let text =
             |campaign: &Campaign| serde_json::to_string(campaign).map_or(0, |text| text.len());
-        RULES + 6 * self.albums.bytes() + 6 * self.campaigns.iter().map(text).sum::<usize>()
+        let conversations = self.conversations.heap_bytes();
+        RULES
+            + conversations
+            + 6 * self.albums.bytes()
+            + 6 * self.campaigns.iter().map(text).sum::<usize>()
     }
 }
 

@@ -6,13 +6,14 @@
 //! | `encoding` | the bytes as text |
 //! | `form` | the types that a file is read into |
 //! | `tree` | the file as a tree, so that one unreadable value hides no other |
-//! | `profiles`, `campaigns` | the rules beyond the types |
+//! | `profiles`, `campaigns`, `conversations` | the rules beyond the types |
 //! | `wording` | what is wrong with a value or with the TOML, in words |
 //! | `bounds` | how much one account may have |
 //! | `mistake` | what is wrong, and in which line |
 
 mod bounds;
 mod campaigns;
+mod conversations;
 mod encoding;
 mod form;
 mod mistake;
@@ -30,11 +31,12 @@ pub use self::bounds::{CAMPAIGN_BYTES_MAX, CAMPAIGNS_MAX, MEDIA_MAX, TooMuch, ch
 pub use self::encoding::decode;
 #[cfg(feature = "schema")]
 pub use self::form::schema;
-use self::form::{Entry, File};
+use self::form::{Entry, File, Span};
 use self::mistake::Mistakes;
 pub use self::mistake::{AccountsFileError, Mistake, Reason};
 use self::tree::Tree;
 pub use self::wording::is_invisible;
+use crate::conversation_settings::NewConversationSettings;
 use crate::new_limits::NewLimits;
 
 /// An account to connect.
@@ -48,6 +50,8 @@ pub struct NewAccount {
     pub rules: Rules,
     /// Those of the limits that the file names.
     pub given: NewLimits,
+    /// What the file says of its conversations.
+    pub conversations: NewConversationSettings,
     /// Its campaigns.
     pub campaigns: Vec<Campaign>,
 }
@@ -146,7 +150,12 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
     }
     for (nth, entry) in file.account.into_iter().enumerate() {
         let span = entry.span();
-        let Entry { id, profile: name, terms, campaign } = entry.into_inner();
+        let entry = entry.into_inner();
+        let [takeover, leads_for] =
+            [&entry.takeover, &entry.leads_for].map(|span| span.as_ref().map(|Span(span)| *span));
+        let Entry { id, profile: name, terms, campaign, stop_words, start_words, .. } = entry;
+        let conversations =
+            NewConversationSettings { stop_words, start_words, takeover, leads_for };
         let id_span = id.span();
         let id = id.into_inner();
         // One that is missing has no place in the file, and was said to be missing.
@@ -181,11 +190,12 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
             }
             campaigns
         };
+        conversations::check(&conversations, &campaigns, tree.account(nth), &mut mistakes);
         let rules = Rules::new(profile.clone(), Terms::default());
         match rules.and_then(|rules| given.over(&rules)) {
             Ok(rules) => {
                 let line = mistakes.line(span.start);
-                accounts.push(NewAccount { id, line, rules, given, campaigns });
+                accounts.push(NewAccount { id, line, rules, given, conversations, campaigns });
             }
             // Where something of the limits was not read, that is their mistake.
             Err(_) if tree.is_wounded(&span) || tree.is_touched("profile") => {}

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use spillway_core::conversation::{
-    self, BegunBy, Context, Effect, Event, Follows, Outcome as Became, Payload, Settings, State,
-    StepKey, StepSend, Transition, Unwanted, gate_key,
+    self, BegunBy, Context, Effect, Event, Follows, Outcome as Became, Payload, State, StepKey,
+    StepSend, Transition, Unwanted, gate_key,
 };
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
@@ -25,6 +25,7 @@ use tracing::{debug, info, warn};
 
 use crate::account::Account;
 use crate::clock::{Clock, ClockCheck};
+use crate::leads::{Given, LeadCollector};
 use crate::metrics::{Meter, Metric};
 use crate::outbox_key::OutboxKey;
 use crate::placing::{Placed, Placing};
@@ -45,6 +46,8 @@ pub struct Converse {
     pub sends: Arc<dyn Sends>,
     /// Gives slots.
     pub placing: Arc<Placing>,
+    /// Keeps the e-mail addresses that people give.
+    pub leads: LeadCollector,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether it is right.
@@ -290,13 +293,13 @@ impl Converse {
         is_kept: bool,
         told: Option<Told<'_>>,
     ) -> Result<Turned, StoreError> {
-        let settings = Settings::default();
+        let settings = account.conversations.ready();
         let mut races = Races::new(TURN_OVER);
         loop {
             races.enter()?;
             let now = self.clock.now();
             let seed = seed(&[account.id.as_str(), person.as_str()]);
-            let context = Context { campaigns: &account.campaigns, settings: &settings, now, seed };
+            let context = Context { campaigns: &account.campaigns, settings, now, seed };
             let transition = conversation::step(&kept.state, event, &context);
             let is_idle = matches!(
                 transition.outcome,
@@ -362,6 +365,7 @@ impl Converse {
             }
         }
         sends.truncate(NEW_SENDS_MAX);
+        self.keep_emails(account, person, &transition.effects, now).await?;
         let (mut new, mut are_left) = (Vec::new(), false);
         if !sends.is_empty() {
             if !self.check.is_trusted() {
@@ -405,6 +409,28 @@ impl Converse {
             }
         }
         Ok(turned)
+    }
+
+    /// Keeps the addresses that the person has given, before it is written down that they have.
+    async fn keep_emails(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        effects: &[Effect],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for effect in effects {
+            let Effect::StoreEmail { campaign, origin, email } = effect else { continue };
+            let given = Given {
+                campaign: campaign.clone(),
+                origin: *origin,
+                person: person.clone(),
+                email: email.clone(),
+                at: now,
+            };
+            self.leads.collect(account, &given).await?;
+        }
+        Ok(())
     }
 
     /// Cancels follow-ups that are not to come. One that is left would be asked about before its

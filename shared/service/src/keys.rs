@@ -26,7 +26,8 @@
 //! | `backlog#S` | A | the marker of an account with waiting sends |
 //! | `misses#A` | `day#D` | how many comments of the day D matched nothing, and why |
 //! | `misses#A` | `sample#D#N` | one of them, its text sealed |
-//! | `sample-keys` | N | key pair N, which such texts are sealed to; its private key is sealed under KMS |
+//! | `sample-keys` | N | key pair N, which such texts and leads are sealed to; its private key is sealed under KMS |
+//! | `leads#A` | `P#C` | an e-mail address, sealed, that the person with the hash P gave in the conversation with the hash C |
 //! | `journal#A` | an instant | a line of the account's journal |
 //! | `upkeep#S` | A | when upkeep visits the account, what it knows of it, and its aliases |
 //! | `alias#I` | `account` | the account that the app alone, and so Meta's requests, name I |
@@ -35,6 +36,7 @@
 //!
 //! Functions and constants for sort keys end in `sk`; the others are for partitions.
 
+use spillway_core::conversation::Origin;
 use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
 use spillway_core::misses::Day;
 use spillway_core::seed::seed;
@@ -52,7 +54,7 @@ pub const LEASING: &str = "app#leasing";
 /// The data keys that account tokens are sealed with.
 pub const DATA_KEYS: &str = "token-keys";
 
-/// The key pairs that samples of comments are sealed to.
+/// The key pairs that samples of comments and leads are sealed to.
 pub const SAMPLE_KEYS: &str = "sample-keys";
 
 /// An account's settings.
@@ -192,6 +194,22 @@ pub fn miss_samples_of_day_sk(day: Day) -> String {
 /// A sample of a day, by its number.
 pub fn miss_sample_sk(day: Day, slot: usize) -> String {
     format!("{}{slot:02}", miss_samples_of_day_sk(day))
+}
+
+/// An account's leads.
+pub fn leads(account: &AccountId) -> String {
+    format!("leads#{account}")
+}
+
+/// What the sort keys of a person's leads begin with.
+pub fn leads_of_person_sk(person: &RecipientId) -> String {
+    format!("{:016x}#", seed(&[person.as_str()]))
+}
+
+/// The lead of a person in a conversation of a campaign.
+pub fn lead_sk(person: &RecipientId, campaign: &CampaignId, origin: Origin) -> String {
+    let conversation = seed(&["lead", campaign.as_str(), &origin.to_string()]);
+    format!("{}{conversation:016x}", leads_of_person_sk(person))
 }
 
 /// An account's journal.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`ingest`] | a webhook delivery becomes recorded sends, each with a slot or parked |
 //! | [`misses`] | comments that match nothing are counted |
+//! | [`leads`] | e-mail addresses that people give are sealed and stored |
 //! | [`echo`] | messages that come back end their sends |
 //! | [`converse`] | what people write and tap after an opening gets its answer |
 //! | [`endings`] | sends end, and public replies follow |
@@ -19,7 +20,7 @@
 //! | [`port`] | what they need from the world |
 //! | [`gateway`] | calls to Meta, within the budgets |
 //! | [`limiter`], [`app`], [`grant`] | decisions on stored budgets |
-//! | [`account_cache`], [`account`], [`accounts_file`], [`new_limits`], [`fields`] | accounts, the files that describe them, and their fields by name |
+//! | [`account_cache`], [`account`], [`accounts_file`], [`new_limits`], [`conversation_settings`], [`fields`] | accounts, the files that describe them, and their fields by name |
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`keys`] | the keys under which stores keep things |
 //! | [`placing`] | slots and batches for new sends |
@@ -33,6 +34,7 @@ pub mod admin;
 pub mod app;
 pub mod backoff;
 pub mod clock;
+pub mod conversation_settings;
 pub mod converse;
 pub mod deliver;
 pub mod echo;
@@ -42,6 +44,7 @@ pub mod gateway;
 pub mod grant;
 pub mod ingest;
 pub mod keys;
+pub mod leads;
 pub mod limiter;
 pub mod metrics;
 pub mod misses;

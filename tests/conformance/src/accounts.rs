@@ -8,6 +8,7 @@ use spillway_core::campaign::{Campaign, NextPost, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::Account;
+use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::port::CampaignChanges;
 
 use crate::{SECOND, Subject, now};
@@ -229,6 +230,28 @@ pub async fn albums_are_known_until_the_account_is_connected_again(subject: &dyn
     let seen = ports.removal.revision(&id).await.unwrap();
     assert!(ports.removal.remove(&id, seen).await.unwrap());
     assert!(!ports.changes.set_albums(&id, &albums).await.unwrap());
+}
+
+/// What an account sets for its conversations stays when it is connected again, and goes with it.
+pub async fn settings_of_conversations_stay_until_the_account_is_removed(subject: &dyn Subject) {
+    let (ports, id) = (subject.ports(), subject.connected());
+    let before = announced(subject).await;
+    assert_eq!(before.conversations, ConversationSettings::default());
+    let hour = Duration::from_secs(3600);
+    let settings = ConversationSettings::new(vec!["basta".into()], vec!["go on".into()], hour);
+    assert!(ports.changes.set_conversations(&id, &settings).await.unwrap());
+    let account = announced(subject).await;
+    assert_eq!(account.conversations, settings);
+    assert!(account.revision > before.revision);
+    assert!(ports.changes.set_rules(&id, &Rules::careful()).await.unwrap());
+    subject.connect_again().await;
+    assert_eq!(announced(subject).await.conversations, settings);
+    let none = ConversationSettings::default();
+    assert!(ports.changes.set_conversations(&id, &none).await.unwrap());
+    assert_eq!(announced(subject).await.conversations, none);
+    let seen = ports.removal.revision(&id).await.unwrap();
+    assert!(ports.removal.remove(&id, seen).await.unwrap());
+    assert!(!ports.changes.set_conversations(&id, &settings).await.unwrap());
 }
 
 /// Of an account that is not connected nothing is written that a later connection would find.

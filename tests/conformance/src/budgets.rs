@@ -313,6 +313,7 @@ pub async fn fifty_deciders_are_granted_exactly_what_there_is(subject: &dyn Subj
         campaigns: Campaigns::new([]),
         token: SealedToken { key: 1, sealed: Vec::new() },
         forgotten: Default::default(),
+        conversations: Default::default(),
         albums: Default::default(),
     };
     let deciding = (0..50).map(|process| {

@@ -26,6 +26,7 @@ pub mod backlogs;
 pub mod budgets;
 pub mod conversations;
 pub mod deletions;
+pub mod leads;
 pub mod ledger;
 pub mod misses;
 pub mod queues;
@@ -42,7 +43,7 @@ use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
     AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Conversations, Cursors,
-    Deletions, MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
+    Deletions, Leads, MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -78,6 +79,8 @@ pub struct Ports {
     pub misses: Arc<dyn Misses>,
     /// What is kept of conversations.
     pub conversations: Arc<dyn Conversations>,
+    /// E-mail addresses that people gave.
+    pub leads: Arc<dyn Leads>,
     /// Upkeep's list.
     pub maintenance: Arc<dyn MaintenanceSchedule>,
     /// The time.
@@ -115,6 +118,7 @@ macro_rules! cases {
                 campaigns_keep_the_order_of_their_file,
                 the_next_post_is_kept_beside_its_campaign,
                 albums_are_known_until_the_account_is_connected_again,
+                settings_of_conversations_stay_until_the_account_is_removed,
                 nothing_of_an_account_that_is_not_connected_changes,
             ],
             conversations: [
@@ -148,6 +152,12 @@ macro_rules! cases {
                 of_moves_that_race_one_is_done,
                 the_later_unit_of_a_person_is_kept,
                 fifty_deciders_are_granted_exactly_what_there_is,
+            ],
+            leads: [
+                a_lead_is_stored_once_for_its_person_campaign_and_origin,
+                leads_are_listed_since_an_instant_while_they_are_kept,
+                a_forgotten_person_has_no_leads,
+                of_a_deleted_account_no_lead_is_left,
             ],
             ledger: [
                 a_failed_send_waits_again_once,

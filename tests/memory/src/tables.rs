@@ -20,13 +20,16 @@ use spillway_service::admin::sends::{State as Stands, Stored};
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
-    BacklogMarker, Cause, Closed, DUE_AHEAD, EndGuard, Entry, Moved, NewSend, Person, Recorded,
-    Saved, StoredConversation, StoredSample, TurnedOver, Turnover,
+    BacklogMarker, Cause, Closed, DUE_AHEAD, EndGuard, Entry, Lead, LeadPage, Moved, NewSend,
+    Person, Recorded, Saved, StoredConversation, StoredSample, TurnedOver, Turnover,
 };
 use spillway_service::send_task::SendTask;
 
 pub use self::kept::{Kept, Listed};
 use crate::past::Past;
+
+/// Leads of a page at most.
+const LEADS_OF_PAGE: usize = 3;
 
 /// The tables.
 #[derive(Default)]
@@ -49,6 +52,8 @@ pub struct Tables {
     pub miss_samples: BTreeMap<(AccountId, Day, usize), StoredSample>,
     /// Conversations, by account and person.
     pub conversations: BTreeMap<(AccountId, RecipientId), Past<StoredConversation>>,
+    /// Leads, by account and sort key.
+    pub leads: BTreeMap<(AccountId, String), Lead>,
     /// Entries, one a send.
     pub entries: BTreeMap<SendId, Recording>,
     /// What people were answered, by account and person. It lies in one item with the entry of the
@@ -433,6 +438,33 @@ impl Tables {
             EndGuard::SameEpoch => self.end_at_epoch(task, outcome, now),
         };
         (ended, ended.then(|| self.put_entry(follower, now)))
+    }
+
+    /// A page of an account's leads.
+    pub fn lead_page(
+        &self,
+        account: &AccountId,
+        since: Timestamp,
+        now: Timestamp,
+        after: Option<&str>,
+    ) -> LeadPage {
+        let is_next = |sk: &str| after.is_none_or(|after| sk > after);
+        let mut found = self.leads.iter().filter(|((of, sk), _)| of == account && is_next(sk));
+        let page: Vec<_> = found.by_ref().take(LEADS_OF_PAGE).collect();
+        let last = page.last().map(|((_, sk), _)| sk.clone());
+        let next = last.filter(|_| found.next().is_some());
+        let is_shown = |lead: &&Lead| lead.at >= since && now < lead.kept_until;
+        let leads = page.into_iter().map(|(_, lead)| lead).filter(is_shown).cloned();
+        LeadPage { leads: leads.collect(), next }
+    }
+
+    /// Deletes leads of an account, of one person or all; how many there were.
+    pub fn forget_leads(&mut self, account: &AccountId, person: Option<&RecipientId>) -> usize {
+        let before = self.leads.len();
+        self.leads.retain(|(of, _), lead| {
+            of != account || person.is_some_and(|person| lead.person != *person)
+        });
+        before - self.leads.len()
     }
 
     /// What is kept of a person's conversations, as it stood at `as_of`.

@@ -15,7 +15,7 @@ use spillway_service::admin::sends::Ledger;
 use spillway_service::clock::Clock;
 use spillway_service::port::{
     AccountChanges, Accounts, Aliases, AppBudgets, Backlogs, Budgets, Conversations, Cursors,
-    Deletions, MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
+    Deletions, Leads, MaintenanceSchedule, Misses, ReleaseQueue, Removal, SendQueue, Sends,
 };
 use spillway_service::send_task::SendTask;
 
@@ -63,6 +63,7 @@ impl Alone {
         + Aliases
         + MaintenanceSchedule
         + Misses
+        + Leads
         + use<>,
     > {
         Arc::new(Ports(self.host.clone()))

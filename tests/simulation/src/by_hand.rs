@@ -69,6 +69,7 @@ impl World {
             line: 1,
             rules: stored.rules,
             given: Default::default(),
+            conversations: Default::default(),
             campaigns: stored.campaigns.iter().cloned().collect(),
         };
         Some((new, token, lasts))

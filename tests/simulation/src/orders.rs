@@ -45,7 +45,14 @@ async fn apply(admin: &Admin, host: &Host, account: &AccountId, file: &File) -> 
         } else {
             NewLimits::default()
         };
-        NewAccount { id: account.clone(), line: 1, rules, given, campaigns: file.campaigns.clone() }
+        NewAccount {
+            id: account.clone(),
+            line: 1,
+            rules,
+            given,
+            conversations: Default::default(),
+            campaigns: file.campaigns.clone(),
+        }
     };
     let Ok((planned, mistakes)) = admin.accounts.plans(&[new], file.unnamed).await else {
         return false;

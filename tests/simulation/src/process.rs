@@ -6,6 +6,7 @@ use spillway_memory::{Ports, Sealer};
 use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
@@ -19,6 +20,7 @@ use spillway_service::endings::Endings;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{EntryKeys, Ingest, Warm};
+use spillway_service::leads::LeadCollector;
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
@@ -175,6 +177,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         conversations: host.clone(),
         sends: sends.clone(),
         placing: placing.clone(),
+        leads: LeadCollector { store: ports.clone(), sealer: Arc::new(Sealer) },
         clock: clock.clone(),
         check: host.check.clone(),
         meter: Arc::default(),
@@ -213,6 +216,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                 sends: sends.clone(),
                 ledger: sabotage.ledger(host.clone()),
                 misses: ports.clone(),
+                leads: ports.clone(),
                 backlogs: ports.clone(),
                 ids: ids.clone(),
                 clock: clock.clone(),
@@ -246,6 +250,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     journal: ports.clone(),
                 },
                 misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
+                leads: LeadAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
             }))
         }
         Function::Upkeep => Work::Upkeep(Upkeeper {
@@ -265,6 +270,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                 maintenance: sabotage.maintenance(host.clone()),
                 backlogs: ports.clone(),
                 misses: ports.clone(),
+                leads: ports.clone(),
                 journal: ports.clone(),
                 clock: clock.clone(),
             },

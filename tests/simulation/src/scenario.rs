@@ -449,6 +449,7 @@ impl AccountPlan {
             ),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            conversations: Default::default(),
             albums: Default::default(),
         }
     }

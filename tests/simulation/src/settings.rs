@@ -8,6 +8,7 @@ use spillway_core::campaign::{Campaign, NextPost, Running, StoredCampaign};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::Account;
+use spillway_service::conversation_settings::ConversationSettings;
 
 /// The limits and campaigns of one account.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) campaigns: Vec<StoredCampaign>,
     /// What is known of its albums.
     pub(crate) albums: Albums,
+    /// What it sets for its conversations.
+    pub(crate) conversations: ConversationSettings,
 }
 
 /// What operators have changed.
@@ -44,6 +47,7 @@ impl Settings {
         Self {
             rules: account.rules.clone(),
             albums: account.albums.clone(),
+            conversations: account.conversations.clone(),
             campaigns: account.campaigns.iter().map(stored).collect(),
         }
     }

@@ -7,20 +7,21 @@ use spillway_core::conversation::{Then, Unknown, Unless};
 use spillway_core::message::Template;
 use spillway_core::span;
 
-/// Names the parts that there are, such as `follow, deliver`; `-` if there is none.
+use crate::output::counted;
+
+/// Counts the parts that there are, such as `3 parts`; `-` if there is none.
 pub(crate) fn parts(then: Option<&Then>) -> String {
     let Some(Then { answer, follow, email, deliver, follow_up }) = then else {
         return "-".into();
     };
     let parts = [
-        (!answer.is_empty(), "answer"),
-        (follow.is_some(), "follow"),
-        (email.is_some(), "email"),
-        (!deliver.is_empty(), "deliver"),
-        (!follow_up.is_empty(), "follow_up"),
+        !answer.is_empty(),
+        follow.is_some(),
+        email.is_some(),
+        !deliver.is_empty(),
+        !follow_up.is_empty(),
     ];
-    let named: Vec<&str> = parts.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
-    named.join(", ")
+    counted(parts.into_iter().filter(|is_there| *is_there).count(), "part")
 }
 
 /// Writes each step with its texts.
@@ -129,7 +130,7 @@ mod tests {
                 "after 20h, unless answered: Read it?",
             ]
         );
-        assert_eq!(parts(Some(&then)), "answer, follow, email, deliver, follow_up");
+        assert_eq!(parts(Some(&then)), "5 parts");
         assert_eq!(parts(None), "-");
     }
 
@@ -138,6 +139,6 @@ mod tests {
         let then: Then =
             serde_json::from_value(json!({ "deliver": [{ "text": "Here" }] })).unwrap();
         assert_eq!(lines(&then), ["answer: (any)", "deliver: Here"]);
-        assert_eq!(parts(Some(&then)), "deliver");
+        assert_eq!(parts(Some(&then)), "1 part");
     }
 }

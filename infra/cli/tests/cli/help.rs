@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use crate::stand::{Ran, program};
 
-pub(crate) const COMMANDS: [&str; 42] = [
+pub(crate) const COMMANDS: [&str; 45] = [
     "",
     "deployment",
     "connect",
@@ -43,6 +43,9 @@ pub(crate) const COMMANDS: [&str; 42] = [
     "contact forget",
     "doctor",
     "events",
+    "lead",
+    "lead list",
+    "lead export",
     "misses",
     "status",
     "forecast",

@@ -10,6 +10,7 @@ mod dlq;
 mod doctor;
 mod forms;
 mod help;
+mod lead;
 mod misses;
 mod readme;
 mod send;

@@ -21,6 +21,7 @@ use spillway_core::campaign::{Campaign, Campaigns, NextPost, Running, StoredCamp
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
+use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::keys;
 use spillway_service::port::{
     AccountChanges, Accounts, AppBudgets, Budgets, CampaignChanges, Read, Saved, StoreError,
@@ -72,15 +73,17 @@ impl Accounts for DynamoAccounts {
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
-        let account = settings.map(|Settings { rules, albums, token, revision }| Account {
-            id: id.clone(),
-            revision,
-            campaigns: Campaigns::stored(campaigns, &rules.terms().time_zone),
-            rules,
-            token,
-            albums,
-            forgotten: Tombstones::new(tombstone_key, tombstones).with_people(people),
-        });
+        let account =
+            settings.map(|Settings { rules, conversations, albums, token, revision }| Account {
+                id: id.clone(),
+                revision,
+                campaigns: Campaigns::stored(campaigns, &rules.terms().time_zone),
+                rules,
+                token,
+                conversations,
+                albums,
+                forgotten: Tombstones::new(tombstone_key, tombstones).with_people(people),
+            });
         Ok(account)
     }
 
@@ -167,6 +170,24 @@ impl AccountChanges for DynamoAccounts {
         let change = Change::Post(campaign, post);
         let write = |next: Revision| Ok(vec![self.campaign_write(id, &change, next)?]);
         let revised = self.revise(id, |settings| settings, write).await?;
+        Ok(matches!(revised, Revised::To(_)))
+    }
+
+    async fn set_conversations(
+        &self,
+        id: &AccountId,
+        settings: &ConversationSettings,
+    ) -> Result<bool, StoreError> {
+        let change = |update: UpdateBuilder| {
+            if *settings == ConversationSettings::default() {
+                return update
+                    .update_expression(format!("SET revision = :next REMOVE {CONVERSATIONS}"));
+            }
+            update
+                .update_expression(format!("SET revision = :next, {CONVERSATIONS} = :settings"))
+                .expression_attribute_values(":settings", json(settings))
+        };
+        let revised = self.revise(id, change, |_| Ok(Vec::new())).await?;
         Ok(matches!(revised, Revised::To(_)))
     }
 
@@ -364,6 +385,7 @@ impl DynamoAccounts {
             let next = self.next_revision(id).await?;
             self.put_campaigns(id, campaigns, next).await?;
             let mut item = settings.clone();
+            item.extend(self.kept_settings(id).await?);
             item.insert("revision".into(), n(next.0));
             let put = self
                 .table
@@ -376,6 +398,14 @@ impl DynamoAccounts {
                 return Ok(next);
             }
         }
+    }
+
+    /// What a connection does not replace of the account's settings. Whoever changes it raises the
+    /// revision.
+    async fn kept_settings(&self, id: &AccountId) -> Result<Item, StoreError> {
+        let get = self.table.get(settings_key(id)).projection_expression(CONVERSATIONS);
+        let stored = get.consistent_read(true).ask(CONNECT).await?;
+        Ok(stored.unwrap_or_default())
     }
 
     /// Deletes an item of the account that was written at `revision` or before. Returns `false` if
@@ -562,6 +592,10 @@ fn campaign_of(reader: &Reader<'_>) -> Result<StoredCampaign, StoreError> {
 /// Beside a campaign, not in it: a version that does not know it goes on with the campaign.
 const PAUSED_AT: &str = "paused_at";
 
+/// In the settings: what the account sets for its conversations, where it sets anything. The version
+/// before leaves it alone, and forgets it where it connects the account again.
+const CONVERSATIONS: &str = "conversations";
+
 /// In the settings: the albums of the pictures of its albums. The version before leaves it alone.
 const ALBUMS: &str = "albums";
 
@@ -590,6 +624,7 @@ fn process() -> Result<u64, StoreError> {
 
 struct Settings {
     rules: Rules,
+    conversations: ConversationSettings,
     albums: Albums,
     token: SealedToken,
     revision: Revision,
@@ -599,5 +634,7 @@ fn settings_of(reader: &Reader<'_>) -> Result<Settings, StoreError> {
     let token =
         SealedToken { key: reader.number("token_key")?, sealed: reader.bytes("token")?.to_owned() };
     let albums = reader.optional_json(ALBUMS)?.unwrap_or_default();
-    Ok(Settings { rules: reader.json("rules")?, albums, token, revision: revision(reader)? })
+    let conversations = reader.optional_json(CONVERSATIONS)?.unwrap_or_default();
+    let (rules, revision) = (reader.json("rules")?, revision(reader)?);
+    Ok(Settings { rules, conversations, albums, token, revision })
 }

@@ -1,5 +1,7 @@
 //! The types that a file is read into, and the JSON schema that follows from them.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use spillway_core::campaign::Campaign;
 use spillway_core::id::AccountId;
@@ -7,6 +9,7 @@ use spillway_core::id::AccountId;
 use spillway_core::id::DIGITS;
 use spillway_core::profile::{SlowDown, Spread, WarmUp};
 use spillway_core::quota::Quota;
+use spillway_core::span;
 use toml::Spanned;
 
 use crate::new_limits::NewTerms;
@@ -72,9 +75,37 @@ pub(super) struct Entry {
     /// What applies to this account, whatever its profile.
     #[serde(default)]
     pub(super) terms: NewTerms,
+    /// Words by which a person ends everything for them, beside the built-in ones of twenty languages;
+    /// at most 50.
+    #[cfg_attr(feature = "schema", schemars(length(max = 50), transform = words))]
+    pub(super) stop_words: Option<Vec<String>>,
+    /// Words by which a person restarts everything for them, beside the built-in ones; at most 50.
+    #[cfg_attr(feature = "schema", schemars(length(max = 50), transform = words))]
+    pub(super) start_words: Option<Vec<String>>,
+    /// For how long a human's message keeps Spillway out of a thread, from a minute to 30 days, such
+    /// as `12h`, which is the default.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub(super) takeover: Option<Span>,
+    /// For how long e-mail addresses are kept that people gave, from a day to 1100 days, such as `400d`,
+    /// which is the default.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub(super) leads_for: Option<Span>,
     /// Its campaigns.
     #[serde(default)]
     pub(super) campaign: Vec<Campaign>,
+}
+
+/// A span, as text.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Span(#[serde(deserialize_with = "span::deserialize")] pub(super) Duration);
+
+/// Describes a list of different words.
+#[cfg(feature = "schema")]
+fn words(list: &mut schemars::Schema) {
+    list.insert("uniqueItems".into(), true.into());
+    let word = schemars::json_schema!({ "type": "string", "pattern": r"\S", "maxLength": 64 });
+    list.insert("items".into(), word.into());
 }
 
 /// Returns the JSON schema of an accounts file. It follows from the types that the file is read

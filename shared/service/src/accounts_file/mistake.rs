@@ -124,6 +124,27 @@ pub enum Reason {
     /// A keyword is listed twice in one list.
     #[error("`{0}` is listed twice: case, accents and emoji variants make no difference")]
     SameKeyword(String),
+    /// More words than are looked for.
+    #[error("there are {1} `{0}`, and 50 are looked for: remove some")]
+    ManyWords(&'static str, usize),
+    /// A word that no message can be.
+    #[error("an empty word matches nothing: remove it")]
+    EmptyWord,
+    /// A word that nobody would write.
+    #[error("`{0}` has more than 64 characters: shorten it")]
+    LongWord(String),
+    /// A word that would end and restart everything.
+    #[error("`{0}` cannot both end and restart everything: choose another word")]
+    BothCommands(String),
+    /// A word for STOP that a campaign asks for.
+    #[error("`{0}` is an `answer` of a campaign, which nobody could give: choose another word")]
+    StopIsAnswer(String),
+    /// A takeover that is too short or too long.
+    #[error("`takeover` is from 1m to 30d")]
+    Takeover,
+    /// E-mail addresses would be kept for too short or too long.
+    #[error("`leads_for` is from 1d to 1100d")]
+    LeadsFor,
     /// A keyword that contains an exception.
     #[error("`{0}` contains the exception `{1}`: no comment could match by it")]
     ContainsException(String, String),

@@ -122,10 +122,14 @@ impl<'a> Tree<'a> {
         self.touched.contains(field)
     }
 
+    /// Returns the table of an account, counted from 0.
+    pub(super) fn account(&self, account: usize) -> Place<'_> {
+        Place(self.root.get_ref().get("account")).item(account)
+    }
+
     /// Returns the table of a campaign, both counted from 0.
     pub(super) fn campaign(&self, account: usize, campaign: usize) -> Place<'_> {
-        let accounts = Place(self.root.get_ref().get("account"));
-        accounts.item(account).field("campaign").item(campaign)
+        self.account(account).field("campaign").item(campaign)
     }
 
     /// Removes the messages of campaigns that `keep` refuses. Values of another type stay.

@@ -11,6 +11,7 @@ use spillway_core::hold::{HoldCause, REASON_BYTES_MAX};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::rules::{Rules, Terms};
+use spillway_core::span;
 use spillway_core::status::{Facts, State};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
@@ -23,6 +24,7 @@ use super::{AdminError, Several};
 use crate::account::Account;
 use crate::accounts_file::limit_notes;
 use crate::clock::Clock;
+use crate::conversation_settings::ConversationSettings;
 use crate::limiter::Limiter;
 use crate::port::{
     AccountChanges, Accounts, AppBudgets, Backlogs, Budgets, Deletions, Journal, MaintenanceRecord,
@@ -77,6 +79,14 @@ pub struct AccountView {
     /// The instant when it began to send through software, if it is warming up.
     #[serde(serialize_with = "optional")]
     pub warm_up_since: Option<Timestamp>,
+    /// Its own words for STOP, beside the built-in ones.
+    pub stop_words: Vec<String>,
+    /// Its own words for START, beside the built-in ones.
+    pub start_words: Vec<String>,
+    /// For how many seconds a human's message keeps Spillway out of a thread.
+    pub takeover_s: u64,
+    /// For how many seconds e-mail addresses are kept.
+    pub leads_for_s: u64,
     /// Its campaigns.
     pub campaigns: Vec<RunningView>,
     /// What it is, as its status says.
@@ -165,6 +175,7 @@ impl AccountAdmin {
             maintenance: self.maintenance.clone(),
             backlogs: self.backlogs.clone(),
             misses: self.sends.misses.clone(),
+            leads: self.sends.leads.clone(),
             journal: self.journal.clone(),
             clock: self.clock.clone(),
         }
@@ -339,6 +350,18 @@ impl AccountAdmin {
         Ok(())
     }
 
+    /// Writes settings for conversations.
+    pub(super) async fn write_conversations(
+        &self,
+        account: &AccountId,
+        settings: &ConversationSettings,
+    ) -> Result<(), AdminError> {
+        if self.changes.set_conversations(account, settings).await? {
+            return Ok(());
+        }
+        Err(AdminError::Removed(account.clone()))
+    }
+
     /// Asks upkeep to read the comments of the last seven days. Returns when it was asked.
     ///
     /// # Errors
@@ -380,6 +403,10 @@ impl AccountView {
             day_starts: terms.day_starts.to_string(),
             active_s: profile.spread.map_or(DAY, |spread| spread.active).as_secs(),
             warm_up_since: terms.warm_up_since,
+            stop_words: account.conversations.stop_words.clone(),
+            start_words: account.conversations.start_words.clone(),
+            takeover_s: account.conversations.takeover.as_secs(),
+            leads_for_s: account.conversations.leads_for.as_secs(),
             campaigns: campaigns.collect(),
             state,
             holds: holds(budget, now),
@@ -411,6 +438,30 @@ fn holds(budget: &Budget, now: Timestamp) -> Vec<HoldView> {
         reason: None,
     });
     by_hand.chain(others).filter(|hold| at < hold.until).collect()
+}
+
+/// What differs between two settings for conversations, for people.
+pub fn conversation_differences(
+    before: &ConversationSettings,
+    after: &ConversationSettings,
+) -> Vec<FieldChange> {
+    let words = |words: &[String]| match words {
+        [] => "none".to_owned(),
+        words => words.join(", "),
+    };
+    let fields = |of: &ConversationSettings| {
+        [
+            ("stop_words", words(&of.stop_words)),
+            ("start_words", words(&of.start_words)),
+            ("takeover", span::format(of.takeover)),
+            ("leads_for", span::format(of.leads_for)),
+        ]
+    };
+    let pairs = fields(before).into_iter().zip(fields(after));
+    pairs
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((name, before), (_, after))| FieldChange { name, before, after })
+        .collect()
 }
 
 /// What differs between two sets of limits, for people.

@@ -9,7 +9,7 @@ use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
 
 use super::AdminError;
-use super::accounts::{AccountAdmin, differences, paused_since};
+use super::accounts::{AccountAdmin, conversation_differences, differences, paused_since};
 use super::instant::optional;
 use super::plan::{Change, FieldChange, Plan, Unnamed, plan};
 use crate::account::Account;
@@ -92,7 +92,7 @@ pub struct PlanView {
     pub campaigns: Vec<ChangeView>,
     /// Whether those that it has already are asked in another order.
     pub reordered: bool,
-    /// Changes of its limits.
+    /// Changes of its limits and of its settings for conversations.
     pub settings: Vec<FieldChange>,
 }
 
@@ -113,10 +113,14 @@ impl Planned {
         self.plan.rules.as_ref().unwrap_or(&self.account.rules)
     }
 
-    /// Returns the changes of its limits, for people.
+    /// Returns the changes of its limits and of its settings for conversations, for people.
     pub fn settings(&self) -> Vec<FieldChange> {
-        let rules = self.plan.rules.as_ref();
-        rules.map_or_else(Vec::new, |rules| differences(&self.account.rules, rules))
+        let Self { account, plan, .. } = self;
+        let limits = plan.rules.iter().flat_map(|rules| differences(&account.rules, rules));
+        let conversations = plan.conversations.iter();
+        let conversations = conversations
+            .flat_map(|settings| conversation_differences(&account.conversations, settings));
+        limits.chain(conversations).collect()
     }
 
     /// Shows it.
@@ -206,7 +210,7 @@ impl AccountAdmin {
         })
     }
 
-    /// Writes what is planned for an account: campaigns, then limits. A campaign that changes is on
+    /// Writes what is planned for an account: campaigns, then limits and other settings. A campaign that changes is on
     /// hold no more for what Meta refused of it. Release is woken last, for new slots and for what
     /// waits for a removed campaign.
     ///
@@ -236,6 +240,9 @@ impl AccountAdmin {
             }
             if let Some(rules) = &plan.rules {
                 self.write_rules(account, rules).await?;
+            }
+            if let Some(settings) = &plan.conversations {
+                self.write_conversations(&account.id, settings).await?;
             }
             if put.iter().any(|campaign| !campaign.media.is_empty()) {
                 // Upkeep asks whether they are albums.

@@ -19,6 +19,7 @@ use super::plan::{Unnamed, plan};
 use super::removal::BEING_REMOVED;
 use crate::account::{Account, SealedToken};
 use crate::accounts_file::{Mistake, NewAccount, Reason};
+use crate::conversation_settings::ConversationSettings;
 use crate::gateway::Gateway;
 use crate::new_limits::WarmUpSince;
 use crate::port::{CampaignChanges, StoreError};
@@ -40,6 +41,8 @@ pub struct NewSettings {
     pub account: AccountId,
     /// Its limits; `None` leaves those of a connected account as they are.
     pub rules: Option<Rules>,
+    /// Its settings for conversations; `None` leaves them as they are.
+    pub conversations: Option<ConversationSettings>,
     /// Campaigns to add or to replace.
     pub campaigns: Vec<Campaign>,
     /// All campaigns that the account then has, in the order in which they are asked.
@@ -52,10 +55,17 @@ impl From<&NewAccount> for NewSettings {
         Self {
             account: account.id.clone(),
             rules: Some(account.rules.clone()),
+            conversations: set_by(account),
             campaigns: account.campaigns.clone(),
             order: account.campaigns.iter().map(|campaign| campaign.id.clone()).collect(),
         }
     }
+}
+
+/// Returns what a file sets for the conversations of a new account, if it sets anything.
+fn set_by(account: &NewAccount) -> Option<ConversationSettings> {
+    let default = ConversationSettings::default();
+    Some(account.conversations.over(&default)).filter(|settings| *settings != default)
 }
 
 /// What connecting an account of a file does.
@@ -119,7 +129,8 @@ impl AccountAdmin {
             if let Some(stored) = self.accounts.load(&wanted.id).await? {
                 let plan = plan(&stored, wanted, Unnamed::Stay, now).map_err(refused)?;
                 let (rules, order) = (plan.rules.clone(), plan.order.clone());
-                let settings = NewSettings { account, rules, campaigns, order };
+                let conversations = plan.conversations.clone();
+                let settings = NewSettings { account, rules, conversations, campaigns, order };
                 let changes = Some(Planned { account: stored, line, plan });
                 return Ok(ConnectPlan { settings, changes });
             }
@@ -134,7 +145,8 @@ impl AccountAdmin {
                 .and_then(|defaults| limits.applied_to(&defaults, now))
                 .map_err(|error| refused(Reason::Limits(account.clone(), error)))?;
             let order = campaigns.iter().map(|campaign| campaign.id.clone()).collect();
-            let settings = NewSettings { account, rules: Some(rules), campaigns, order };
+            let (rules, conversations) = (Some(rules), set_by(wanted));
+            let settings = NewSettings { account, rules, conversations, campaigns, order };
             Ok(ConnectPlan { settings, changes: None })
         })
     }
@@ -166,6 +178,7 @@ impl AccountAdmin {
                 revision: stored.map_or(budget.revision, |account| account.revision),
                 rules: rules.cloned().unwrap_or_else(Rules::careful),
                 campaigns: Campaigns::default(),
+                conversations: ConversationSettings::default(),
                 albums: Albums::default(),
                 token: SealedToken { key: 0, sealed: Vec::new() },
                 forgotten: Tombstones::default(),
@@ -181,7 +194,7 @@ impl AccountAdmin {
     /// 1. A deletion that the owner has asked for is finished, and what waits is cancelled. Upkeep
     ///    would else delete what is connected now, and the new connection send what waited.
     /// 2. The account is written: it answers comments, and has its token. Campaigns that the file
-    ///    does not name get their places behind those of the file.
+    ///    does not name get their places behind those of the file. Settings for conversations follow.
     /// 3. The token's life. Without it upkeep counts the life from its first visit.
     /// 4. A hold of the old token ends, and so does the stop that a removal has left. Both come
     ///    after the token that calls are then made with.
@@ -200,7 +213,7 @@ impl AccountAdmin {
     ) -> BoxFuture<'a, Result<(), AdminError>> {
         Box::pin(async move {
             let Connection { settings, token, lasts, proof, app_scoped } = *connection;
-            let NewSettings { account: id, campaigns, order, .. } = settings;
+            let NewSettings { account: id, conversations, campaigns, order, .. } = settings;
             let now = self.clock.now();
             let rules = match &settings.rules {
                 Some(rules) => rules.clone(),
@@ -210,6 +223,9 @@ impl AccountAdmin {
             self.finish_deletion(id).await?;
             self.changes.connect(id, &rules, token, campaigns).await?;
             self.await_next_posts(id, campaigns).await?;
+            if let Some(settings) = conversations {
+                self.write_conversations(id, settings).await?;
+            }
             if order.len() > campaigns.len() {
                 let order = CampaignChanges { order, ..CampaignChanges::default() };
                 self.changes.change_campaigns(id, &order).await?;

@@ -12,6 +12,7 @@
 //! | [`matching`] | tells which campaign would answer a comment, and why |
 //! | [`sends`], [`send_view`], [`wait`] | finds, cancels, retries and forgets sends, shows them and why they wait |
 //! | [`dead_letters`] | moves dead letters back, or drops them |
+//! | [`leads`] | opens the e-mail addresses that people gave |
 //! | [`misses`] | shows which comments matched nothing, and why |
 //! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
 
@@ -21,6 +22,7 @@ pub mod connect;
 pub mod dead_letters;
 pub mod events;
 mod instant;
+pub mod leads;
 pub mod matching;
 pub mod misses;
 pub mod overview;
@@ -40,6 +42,7 @@ use spillway_core::id::AccountId;
 
 use self::accounts::AccountAdmin;
 pub use self::instant::rfc3339;
+use self::leads::LeadAdmin;
 use self::misses::MissAdmin;
 use self::overview::Overviews;
 pub use self::refusal::RefusalView;
@@ -57,6 +60,8 @@ pub struct Admin {
     pub overviews: Overviews,
     /// Comments that matched nothing.
     pub misses: MissAdmin,
+    /// E-mail addresses that people gave.
+    pub leads: LeadAdmin,
 }
 
 /// Why something was not done.

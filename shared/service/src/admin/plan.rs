@@ -9,6 +9,7 @@ use spillway_core::time::Timestamp;
 
 use crate::account::Account;
 use crate::accounts_file::{self, NewAccount, Reason};
+use crate::conversation_settings::ConversationSettings;
 use crate::fields::{self, Field};
 
 /// What happens to campaigns that the file does not name.
@@ -58,6 +59,8 @@ pub struct Plan {
     pub campaigns: Vec<Change>,
     /// Its new limits, if they change.
     pub rules: Option<Rules>,
+    /// Its new settings for conversations, if they change.
+    pub conversations: Option<ConversationSettings>,
     /// All campaigns that it then has, in the order in which they are asked: those of the file,
     /// then the others as they were.
     pub order: Vec<CampaignId>,
@@ -88,7 +91,7 @@ impl Plan {
 
     /// Whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_none() && !self.changes_campaigns()
+        self.rules.is_none() && self.conversations.is_none() && !self.changes_campaigns()
     }
 
     /// Whether campaigns are to be written, removed or put into another order.
@@ -143,7 +146,9 @@ pub fn plan(
     let rules = wanted.given.applied_to(&stored.rules, now);
     let rules = rules.map_err(|error| Reason::Limits(stored.id.clone(), error))?;
     let rules = Some(rules).filter(|rules| *rules != stored.rules);
-    Ok(Plan { campaigns, rules, order, is_reordered })
+    let conversations = wanted.conversations.over(&stored.conversations);
+    let conversations = Some(conversations).filter(|new| *new != stored.conversations);
+    Ok(Plan { campaigns, rules, conversations, order, is_reordered })
 }
 
 /// Returns the ids of `then`, and whether those that are stored have another order among them now.
@@ -212,6 +217,7 @@ messages = ["Hello"]
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
             albums: Default::default(),
+            conversations: Default::default(),
         }
     }
 
@@ -281,6 +287,15 @@ messages = ["Hello"]
         let rules =
             plan(&stored(&text), &wanted(&zone), Unnamed::Stay, NOW).unwrap().rules.unwrap();
         assert_eq!(rules.terms().tier, Tier::Two, "a term that the file does not name stays");
+    }
+
+    #[test]
+    fn settings_of_conversations_change_where_the_file_names_them() {
+        assert_eq!(planned(FILE, Unnamed::Stay).conversations, None);
+        let text = FILE.replace("\"178\"", "\"178\"\nstop_words = [\"basta\"]");
+        let plan = planned(&text, Unnamed::Stay);
+        assert_eq!(plan.conversations.as_ref().unwrap().stop_words, ["basta"]);
+        assert!(!plan.is_empty() && !plan.changes_campaigns());
     }
 
     #[test]

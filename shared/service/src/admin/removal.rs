@@ -22,7 +22,7 @@ use super::{Admin, AdminError};
 use crate::clock::Clock;
 use crate::owner::{is_new_login, match_requests};
 use crate::port::{
-    Backlogs, Deletions, Journal, MaintenanceSchedule, Misses, Removal, StoreError, Tokens,
+    Backlogs, Deletions, Journal, Leads, MaintenanceSchedule, Misses, Removal, StoreError, Tokens,
 };
 use crate::versioned::Races;
 
@@ -46,6 +46,8 @@ pub struct Remover {
     pub backlogs: Arc<dyn Backlogs>,
     /// Their comments that matched nothing.
     pub misses: Arc<dyn Misses>,
+    /// E-mail addresses that people gave them.
+    pub leads: Arc<dyn Leads>,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
     /// The time.
@@ -76,6 +78,7 @@ impl Remover {
             // What a process has written that still remembered the account.
             if self.removal.revision(account).await?.is_none() {
                 self.misses.delete(account).await?;
+                self.leads.delete(account).await?;
             }
             self.removal.expire_counters(account, self.clock.now()).await?;
             self.close(account).await
@@ -140,6 +143,7 @@ impl Remover {
         let is_out = self.removal.remove(account, seen).await?;
         if is_out {
             self.misses.delete(account).await?;
+            self.leads.delete(account).await?;
         }
         Ok(is_out)
     }

@@ -24,7 +24,7 @@ use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
-use crate::port::{Backlogs, Entry, Misses, Read, Sends, StoreError};
+use crate::port::{Backlogs, Entry, Leads, Misses, Read, Sends, StoreError};
 use crate::send_task::SendTask;
 
 /// A stored send: its entry, and the send itself while it waits.
@@ -176,6 +176,8 @@ pub struct Forgotten {
     pub entries: usize,
     /// Samples of comments that matched nothing, which are deleted.
     pub samples: usize,
+    /// E-mail addresses that were deleted.
+    pub leads: usize,
 }
 
 /// How many were cancelled, and how many were not because a call of theirs may be under way.
@@ -224,6 +226,8 @@ pub struct SendAdmin {
     pub ledger: Arc<dyn Ledger>,
     /// Comments that matched nothing.
     pub misses: Arc<dyn Misses>,
+    /// E-mail addresses that people gave.
+    pub leads: Arc<dyn Leads>,
     /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
     /// Ids for keys.
@@ -516,8 +520,8 @@ impl SendAdmin {
 
     /// Forgets a person: cancels the sends that wait for them, then removes their ids from the
     /// entries of sends that have ended. These entries, and the person's own item, expire within the
-    /// hour. Samples of their comments are deleted. Tombstones take their place, so that no repeated delivery and no backfill matches
-    /// what the person wrote before. `progress` is told of entries that were looked at.
+    /// hour. Samples of their comments and their e-mail addresses are deleted. Tombstones take their
+    /// place, so that no repeated delivery and no backfill matches what the person wrote before. `progress` is told of entries that were looked at.
     ///
     /// # Errors
     /// Fails if the store does not answer, or this machine's clock is off. Doing it again is right.
@@ -531,6 +535,7 @@ impl SendAdmin {
         let began = self.clock.now();
         self.ledger.write_person_tombstone(account, person, began).await?;
         let samples = self.misses.forget(account, person).await?;
+        let leads = self.leads.forget(account, person).await?;
         let waited = Mutex::new(BTreeSet::new());
         let is_theirs = |send: &PendingSend| {
             let is_theirs = send.to.recipient() == Some(person);
@@ -574,7 +579,7 @@ impl SendAdmin {
             }
         }
         self.ledger.forget_unit(account, person).await?;
-        Ok(Forgotten { waiting, entries, samples })
+        Ok(Forgotten { waiting, entries, samples, leads })
     }
 
     /// Empties a person's item of what they were answered, and gives the sends that it named. The item

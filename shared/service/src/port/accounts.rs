@@ -2,6 +2,7 @@
 
 use super::{Read, StoreError};
 use crate::account::{Account, SealedToken};
+use crate::conversation_settings::ConversationSettings;
 use async_trait::async_trait;
 use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
@@ -70,6 +71,14 @@ pub trait AccountChanges: Send + Sync {
         account: &AccountId,
         campaign: &CampaignId,
         post: &NextPost,
+    ) -> Result<bool, StoreError>;
+
+    /// Changes what a connected account sets for its conversations, which stays when it is connected
+    /// again. Returns `false` if it is not connected.
+    async fn set_conversations(
+        &self,
+        account: &AccountId,
+        settings: &ConversationSettings,
     ) -> Result<bool, StoreError>;
 
     /// Replaces what is known of the account's albums. Returns `false` if it is not connected.

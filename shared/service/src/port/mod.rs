@@ -11,6 +11,7 @@ mod budgets;
 mod conversations;
 mod echoes;
 mod graph;
+mod leads;
 mod misses;
 mod removal;
 mod sends;
@@ -23,6 +24,7 @@ pub use self::conversations::{
 };
 pub use self::echoes::EchoWatches;
 pub use self::graph::{AccountGraph, Graph};
+pub use self::leads::{Lead, LeadOpener, LeadPage, LeadSealer, Leads};
 pub use self::misses::{Misses, SampleOpener, SampleSealer, SealedText, StoredSample};
 pub use self::removal::{Deletion, Deletions, Removal, UnmatchedRequest};
 pub use self::sends::{

@@ -187,6 +187,61 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
         "line 19: `keyword` is not known here. Is it `keywords`? There are `id`, `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`, `once_per`, `once_for`, `starts`, `ends`, `overflow`, `messages`, `public_replies`, `public_share`, `public_fallback` and `then`",
     ),
     (
+        "terms = { tier = 2",
+        "stop_words = \"basta\"\nterms = { tier = 2",
+        "line 15: `stop_words` is \"basta\": write a list in brackets, such as [\"basta\"]",
+    ),
+    (
+        "terms = { tier = 2",
+        "start_words = [\"go on\", 7]\nterms = { tier = 2",
+        "line 15: `start_words` has 7 in it: write each of them in quotes",
+    ),
+    (
+        "terms = { tier = 2",
+        "stop_words = [\"basta\", \"Basta!\"]\nterms = { tier = 2",
+        "line 15: `Basta!` is listed twice: case, accents and emoji variants make no difference",
+    ),
+    (
+        "terms = { tier = 2",
+        "stop_words = [\" \"]\nterms = { tier = 2",
+        "line 15: an empty word matches nothing: remove it",
+    ),
+    (
+        "terms = { tier = 2",
+        "stop_words = [\"basta\"]\nstart_words = [\"basta\"]\nterms = { tier = 2",
+        "line 16: `basta` cannot both end and restart everything: choose another word",
+    ),
+    (
+        "terms = { tier = 2",
+        "stop_words = [\"start\"]\nterms = { tier = 2",
+        "line 15: `start` cannot both end and restart everything: choose another word",
+    ),
+    (
+        "terms = { tier = 2",
+        "start_words = [\"Stop!\"]\nterms = { tier = 2",
+        "line 15: `Stop!` cannot both end and restart everything: choose another word",
+    ),
+    (
+        "terms = { tier = 2",
+        "takeover = \"10s\"\nterms = { tier = 2",
+        "line 15: `takeover` is from 1m to 30d",
+    ),
+    (
+        "terms = { tier = 2",
+        "leads_for = \"2000d\"\nterms = { tier = 2",
+        "line 15: `leads_for` is from 1d to 1100d",
+    ),
+    (
+        "terms = { tier = 2",
+        "takeover = \"soon\"\nterms = { tier = 2",
+        "line 15: `soon` is not a length of time: write `10m`, `24h` or `1d`",
+    ),
+    (
+        "terms = { tier = 2",
+        "takeover = 12\nterms = { tier = 2",
+        "line 15: `takeover` is 12: write a text in quotes, such as \"12h\"",
+    ),
+    (
         "keywords = [\"guide\", \"guía\"]",
         "keywords = \"guide\"",
         "line 19: `keywords` is \"guide\": write a list in brackets, such as [\"guide\", \"link\"]",

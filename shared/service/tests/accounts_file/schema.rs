@@ -51,7 +51,7 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 50] = [
+const BEYOND: [&str; 55] = [
     "is the next post alone",
     "cannot choose a",
     "needs a post, and a",
@@ -85,6 +85,11 @@ const BEYOND: [&str; 50] = [
     "links and a comment",
     "needs `public_fallback`",
     "`Yes!` is listed twice",
+    "`Basta!` is listed twice",
+    "cannot both end and restart",
+    "is an `answer` of a campaign",
+    "`takeover` is from 1m to 30d",
+    "`leads_for` is from 1d to 1100d",
     "ends everything for the person",
     "`{name}` is not known",
     "`{word}` is not known",

@@ -7,6 +7,7 @@ use spillway_service::accounts_file::parse;
 /// A campaign with every part of a conversation.
 pub(crate) const GOOD: &str = r#"[[account]]
 id = "17841400000000001"
+stop_words = ["basta"]
 
 [[account.campaign]]
 id = "guide"
@@ -38,169 +39,174 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "answer = [\"yes\", \"sí\"]",
         "answers = [\"yes\"]",
-        "line 10: `answers` is not known here. Is it `answer`? There are `answer`, `follow`, `email`, `deliver` and `follow_up`",
+        "line 11: `answers` is not known here. Is it `answer`? There are `answer`, `follow`, `email`, `deliver` and `follow_up`",
     ),
     (
         "answer = [\"yes\", \"sí\"]",
         "answer = \"yes\"",
-        "line 10: `answer` is \"yes\": write a list in brackets, such as [\"yes\", \"please\"]",
+        "line 11: `answer` is \"yes\": write a list in brackets, such as [\"yes\", \"please\"]",
     ),
     (
         "answer = [\"yes\", \"sí\"]",
         "answer = [\"yes\", 7]",
-        "line 10: `answer` has 7 in it: write each of them in quotes",
+        "line 11: `answer` has 7 in it: write each of them in quotes",
     ),
     (
         "[\"yes\", \"sí\"]",
         "[\"yes\", \"Yes!\"]",
-        "line 10: `Yes!` is listed twice: case, accents and emoji variants make no difference",
+        "line 11: `Yes!` is listed twice: case, accents and emoji variants make no difference",
     ),
     (
         "[\"yes\", \"sí\"]",
         "[\"stop\"]",
-        "line 10: `stop` ends everything for the person who writes it: ask for another word",
+        "line 11: `stop` ends everything for the person who writes it: ask for another word",
     ),
-    ("ask = [\"Follow me first, {first_name|you}\"], ", "", "line 11: `ask` is missing: add it"),
-    ("button = \"I follow\", ", "", "line 11: `button` is missing: add it"),
+    (
+        "[\"yes\", \"sí\"]",
+        "[\"Basta\"]",
+        "line 3: `basta` is an `answer` of a campaign, which nobody could give: choose another word",
+    ),
+    ("ask = [\"Follow me first, {first_name|you}\"], ", "", "line 12: `ask` is missing: add it"),
+    ("button = \"I follow\", ", "", "line 12: `button` is missing: add it"),
     (
         "button = \"I follow\"",
         "button = \"I am following you now\"",
-        "line 11: the title has 22 characters and Meta takes 20: shorten it (an emoji counts as two or more)",
+        "line 12: the title has 22 characters and Meta takes 20: shorten it (an emoji counts as two or more)",
     ),
     (
         "button = \"I follow\"",
         "button = [\"I follow\"]",
-        "line 11: `button` is a list: write a text in quotes, such as \"Here it is!\"",
+        "line 12: `button` is a list: write a text in quotes, such as \"Here it is!\"",
     ),
-    ("tries = 3", "tries = 9", "line 11: `tries` is 9: write a whole number from 1 to 5"),
-    ("tries = 3", "tries = -1", "line 11: `tries` is -1: write a whole number from 0 to 5"),
+    ("tries = 3", "tries = 9", "line 12: `tries` is 9: write a whole number from 1 to 5"),
+    ("tries = 3", "tries = -1", "line 12: `tries` is -1: write a whole number from 0 to 5"),
     (
         "unknown = \"ask\"",
         "unknown = \"maybe\"",
-        "line 11: `unknown` is \"maybe\": write \"deliver\", \"ask\" or \"skip\"",
+        "line 12: `unknown` is \"maybe\": write \"deliver\", \"ask\" or \"skip\"",
     ),
     (
         "{first_name|you}",
         "{first_name}",
-        "line 11: column 18: `{first_name}` needs a fallback, since many people have none in their profile: write `{first_name|there}`",
+        "line 12: column 18: `{first_name}` needs a fallback, since many people have none in their profile: write `{first_name|there}`",
     ),
     (
         "{first_name|you}",
         "{name}",
-        "line 11: column 18: `{name}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 12: column 18: `{name}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
     ),
     (
         "Hi {username|there}!",
         "Hi {first_name|there}!",
-        "line 7: column 4: `{first_name}` is known only once the person has written: write `{username}` here, or use it in `then`",
+        "line 8: column 4: `{first_name}` is known only once the person has written: write `{username}` here, or use it in `then`",
     ),
     (
         "follow = { ask = [\"Follow me first, {first_name|you}\"], button = \"I follow\", tries = 3, unknown = \"ask\" }",
         "follow = [[\"Follow me first\"], \"I follow\"]",
-        "line 11: `follow` is a list: write a table, such as { ask = [\"Follow me first\"], button = \"I follow\" }",
+        "line 12: `follow` is a list: write a table, such as { ask = [\"Follow me first\"], button = \"I follow\" }",
     ),
     (
         "[\"Which e-mail shall I send it to?\"]",
         "[]",
-        "line 12: there are 0 texts, and 1 to 255 are taken: write at least one",
+        "line 13: there are 0 texts, and 1 to 255 are taken: write at least one",
     ),
     (
         "\"That doesn't look right\"",
         "\"No\", \"No\"",
-        "line 12: the text «No» is there twice: change one of them",
+        "line 13: the text «No» is there twice: change one of them",
     ),
     (
         "title = \"Open\"",
         "title = \" \"",
-        "line 14: the title is empty: write what is on the button",
+        "line 15: the title is empty: write what is on the button",
     ),
     (
         "\"https://example.com/guide\" }]",
         "\"http://example.com/guide\" }]",
-        "line 14: `http://example.com/guide` does not begin with https://, and Meta takes no other links here",
+        "line 15: `http://example.com/guide` does not begin with https://, and Meta takes no other links here",
     ),
     (
         "\"https://example.com/guide\" }]",
         "\"https://example.com/{username}\" }]",
-        "line 14: `https://example.com/{username}` has a space or a brace: a URL has no placeholders, and other characters are written as in %20",
+        "line 15: `https://example.com/{username}` has a space or a brace: a URL has no placeholders, and other characters are written as in %20",
     ),
-    ("{ title = \"Open\", ", "{ ", "line 14: `title` is missing: add it"),
+    ("{ title = \"Open\", ", "{ ", "line 15: `title` is missing: add it"),
     (
         "buttons = [{ title = \"Open\", url = \"https://example.com/guide\" }]",
         "buttons = [{ title = \"1\" }, { title = \"2\" }, { title = \"3\" }, { title = \"4\" }]",
-        "line 14: there are 4 buttons and Meta takes 3: remove some",
+        "line 15: there are 4 buttons and Meta takes 3: remove some",
     ),
     (
         "text = \"Your {keyword}!\", ",
         "",
-        "line 14: the message is empty: give it a `text` or a `card`",
+        "line 15: the message is empty: give it a `text` or a `card`",
     ),
     (
         "text = \"Your {keyword}!\"",
         "text = \"Your {word}!\"",
-        "line 14: column 6: `{word}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 15: column 6: `{word}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
     ),
     (
         "[\"Spring\", \"Autumn\"]",
         "[\"Spring\", \"Spring\"]",
-        "line 15: `Spring` is there twice: change one of them",
+        "line 16: `Spring` is there twice: change one of them",
     ),
     (
         "quick_replies = [\"Spring\", \"Autumn\"]",
         "quick_replies = [\"Yes\"], buttons = [{ title = \"No\" }]",
-        "line 15: a message has `quick_replies` beside a `text` alone: remove them or the rest",
+        "line 16: a message has `quick_replies` beside a `text` alone: remove them or the rest",
     ),
     (
         "{ text = \"Which one next?\", quick_replies = [\"Spring\", \"Autumn\"] }",
         "\"Which one next?\"",
-        "line 15: `deliver` has \"Which one next?\" in it: write each of them as a table in braces",
+        "line 16: `deliver` has \"Which one next?\" in it: write each of them as a table in braces",
     ),
     (
         "image = \"https://example.com/guide.png\"",
         "image = \"guide.png\"",
-        "line 16: `guide.png` is no URL: write all of it, such as \"https://example.com/guide\"",
+        "line 17: `guide.png` is no URL: write all of it, such as \"https://example.com/guide\"",
     ),
-    (", image = \"https://example.com/guide.png\"", "", "line 16: `image` is missing: add it"),
+    (", image = \"https://example.com/guide.png\"", "", "line 17: `image` is missing: add it"),
     (
         "subtitle = \"40 pages\"",
         "subtitle = \"40 pages for you alone, {username|you}\"",
-        "line 16: the text of a card can become 88 characters long and Meta takes 80: shorten it (a placeholder counts as 64)",
+        "line 17: the text of a card can become 88 characters long and Meta takes 80: shorten it (a placeholder counts as 64)",
     ),
     (
         "after = \"20h\"",
         "after = \"25h\"",
-        "line 20: `after` is from 1m to 23h: Meta's window closes 24 hours after the person's last message",
+        "line 21: `after` is from 1m to 23h: Meta's window closes 24 hours after the person's last message",
     ),
     (
         "after = \"20h\"",
         "after = \"soon\"",
-        "line 20: `soon` is not a length of time: write `10m`, `24h` or `1d`",
+        "line 21: `soon` is not a length of time: write `10m`, `24h` or `1d`",
     ),
-    ("after = \"20h\"\n", "", "line 19: `after` is missing: add it"),
+    ("after = \"20h\"\n", "", "line 20: `after` is missing: add it"),
     (
         "unless = \"clicked\"",
         "unless = \"opened\"",
-        "line 22: `unless` is \"opened\": write \"answered\", \"clicked\" or \"never\"",
+        "line 23: `unless` is \"opened\": write \"answered\", \"clicked\" or \"never\"",
     ),
     (
         "messages = [\"Thanks!\"]",
         "messages = [\"Thanks!\"]\nthen = { deliver = [{ text = \"Your {keyword}\" }] }",
-        "line 27: the campaign has no `keywords`, so nothing takes the place of `{keyword}`: write the text itself",
+        "line 28: the campaign has no `keywords`, so nothing takes the place of `{keyword}`: write the text itself",
     ),
     (
         "messages = [\"Thanks!\"]",
         "messages = [\"Thanks!\"]\nthen = {}",
-        "line 27: `then` is empty: say what follows the opening, such as `deliver`, or remove it",
+        "line 28: `then` is empty: say what follows the opening, such as `deliver`, or remove it",
     ),
     (
         "messages = [\"Thanks!\"]",
         "messages = [\"Thanks!\"]\nthen = \"Here\"",
-        "line 27: `then` is \"Here\": write a table, such as { deliver = [{ text = \"Here it is!\" }] }",
+        "line 28: `then` is \"Here\": write a table, such as { deliver = [{ text = \"Here it is!\" }] }",
     ),
     (
         "messages = [\"Thanks!\"]",
         "messages = [\"Thanks!\"]\nthen.follow_up = [{ after = \"1h\", messages = [\"Hi\"] }]",
-        "line 27: a follow-up counts from the delivery: add `deliver`",
+        "line 28: a follow-up counts from the delivery: add `deliver`",
     ),
 ];
 
@@ -253,6 +259,6 @@ fn all_mistakes_are_said_at_once_and_none_that_follows_from_another() {
         .replace("\"Did you get to read it?\"", "\"Read it\", \"Read it\"");
     let said = said(&text);
     let lines: Vec<&str> = said.lines().map(|line| line.split(':').next().unwrap()).collect();
-    let expected = [10, 10, 11, 11, 12, 14, 15, 16, 20, 21].map(|line| format!("line {line}"));
+    let expected = [11, 11, 12, 12, 13, 15, 16, 17, 21, 22].map(|line| format!("line {line}"));
     assert_eq!(lines, expected, "{said}");
 }

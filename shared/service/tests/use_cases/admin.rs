@@ -22,6 +22,7 @@ use crate::world::{DAY, HOUR, START, World, id, token};
 use spillway_service::accounts_file::{NewAccount, parse};
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::connect::{Connection, NewSettings};
+use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::sends::{Ledger, Part, RetryError, SendAdmin, Stored};
@@ -177,6 +178,7 @@ fn admin(world: &Arc<World>) -> Admin {
         sends: Arc::new(NoSends),
         ledger: Arc::new(NoSends),
         misses: ports.clone(),
+        leads: ports.clone(),
         backlogs: ports.clone(),
         ids: Arc::new(GrantIds::new(1)),
         clock: world.clone(),
@@ -209,7 +211,8 @@ fn admin(world: &Arc<World>) -> Admin {
             tokens: ports.clone(),
             journal: ports.clone(),
         },
-        misses: MissAdmin { store: ports, opener: Arc::new(Sealer) },
+        misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
+        leads: LeadAdmin { store: ports, opener: Arc::new(Sealer) },
     }
 }
 

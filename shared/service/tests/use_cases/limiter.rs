@@ -32,6 +32,7 @@ fn account() -> Account {
         campaigns: Default::default(),
         token: token(1),
         forgotten: Default::default(),
+        conversations: Default::default(),
         albums: Default::default(),
     }
 }

@@ -29,6 +29,7 @@ use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::removal::Remover;
 use spillway_service::app::App;
 use spillway_service::clock::{Clock, ClockCheck};
+use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::Ingested;
@@ -366,6 +367,7 @@ impl World {
             maintenance: ports.clone(),
             backlogs: ports.clone(),
             misses: ports.clone(),
+            leads: ports.clone(),
             journal: ports,
             clock: self.clone(),
         }
@@ -483,6 +485,7 @@ impl Accounts for World {
             token: state.kept().token.clone(),
             forgotten: Default::default(),
             albums: state.albums.clone(),
+            conversations: Default::default(),
         }))
     }
 
@@ -551,6 +554,14 @@ impl AccountChanges for World {
             true
         })
         .await
+    }
+
+    async fn set_conversations(
+        &self,
+        _: &AccountId,
+        _: &ConversationSettings,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     async fn set_albums(&self, _: &AccountId, albums: &Albums) -> Result<bool, StoreError> {

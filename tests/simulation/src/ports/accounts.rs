@@ -7,6 +7,7 @@ use spillway_core::campaign::{Campaign, Campaigns, NextPost, Running};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::rules::Rules;
 use spillway_service::account::{Account, SealedToken};
+use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::port::{AccountChanges, Accounts, CampaignChanges, Read, StoreError};
 
 use crate::host::Host;
@@ -103,6 +104,18 @@ impl AccountChanges for Host {
         post: &NextPost,
     ) -> Result<bool, StoreError> {
         self.revise(account, |of| of.set_next_post(campaign, post)).await
+    }
+
+    async fn set_conversations(
+        &self,
+        account: &AccountId,
+        settings: &ConversationSettings,
+    ) -> Result<bool, StoreError> {
+        let set = |of: &mut Settings| {
+            of.conversations.clone_from(settings);
+            true
+        };
+        self.revise(account, set).await
     }
 
     async fn set_albums(&self, account: &AccountId, albums: &Albums) -> Result<bool, StoreError> {
@@ -223,6 +236,7 @@ impl World {
         if let Some(settings) = self.settings.at(&plan.id, as_of) {
             account.rules = settings.rules.clone();
             account.albums = settings.albums.clone();
+            account.conversations = settings.conversations.clone();
             let campaigns = Campaigns::as_they_run(settings.campaigns.iter().cloned());
             account.campaigns = campaigns.in_zone(&settings.rules.terms().time_zone);
         }

@@ -167,6 +167,7 @@ impl Plan {
             campaigns: Campaigns::new([self.campaign.clone()]),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
+            conversations: Default::default(),
             albums: Default::default(),
         };
         Some((account, *bytes))

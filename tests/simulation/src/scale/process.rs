@@ -14,6 +14,7 @@ use spillway_service::endings::Endings;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{EntryKeys, Ingest, Warm};
+use spillway_service::leads::LeadCollector;
 use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
@@ -65,6 +66,7 @@ impl Parts {
             conversations: ports.clone(),
             sends: ports.clone(),
             placing: placing.clone(),
+            leads: LeadCollector { store: ports.clone(), sealer: Arc::new(Sealer) },
             clock: clock.clone(),
             check: check.clone(),
             meter: meter.clone(),
