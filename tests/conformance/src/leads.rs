@@ -48,7 +48,7 @@ pub async fn a_lead_is_stored_once_for_its_person_campaign_and_origin(subject: &
     let again =
         Lead { at: now + SECOND, email: SealedText { key: 4, sealed: vec![7] }, ..first.clone() };
     leads.store(&id, &again).await.unwrap();
-    assert_eq!(all(subject, now, now).await, [first.clone()]);
+    assert_eq!(all(subject, now, now).await, std::slice::from_ref(&first));
     let others = [
         Lead { campaign: "other".into(), ..first.clone() },
         lead("526", "c2", now + SECOND),

@@ -29,10 +29,8 @@ pub(crate) fn lines(then: &Then) -> Vec<String> {
     let Then { answer, follow, email, deliver, follow_up } = then;
     let mut lines = Vec::new();
     let mut add = |step: &str, text: &str| lines.push(format!("{step}: {text}"));
-    match answer.is_empty() {
-        true => add("answer", "(any)"),
-        false => add("answer", &answer.join(", ")),
-    }
+    let answers = if answer.is_empty() { "(any)".to_owned() } else { answer.join(", ") };
+    add("answer", &answers);
     if let Some(gate) = follow {
         for ask in &gate.ask {
             add("follow", &format!("{} [{}]", shown(ask), gate.button));
