@@ -137,7 +137,7 @@ A file:
   replies = \"top_level\"           # or \"all\": comments below other comments too
   once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each; leave it out for messages,
                                   # mentions and referrals, which are answered each time
-  once_for = \"90d\"               # how long that counts
+  once_for = \"90d\"               # how long that counts; a person gets at most 64 DMs of an account in ten days
   starts = \"2026-12-01\"           # or \"2026-12-01T09:00\", by the account's clocks
   ends = \"2026-12-24\"             # the last day; what waits then is still sent
   overflow = \"oldest_first\"       # or \"newest_first\", \"public_reply\", when not all can go in time
