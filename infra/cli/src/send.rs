@@ -105,7 +105,7 @@ pub(crate) struct ListOptions {
     /// Only sends that wait for the person with this name
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Only sends whose comments were matched within this time, such as `1d` or `2h`
+    /// Only sends that were matched within this time, such as `1d` or `2h`
     #[arg(long, value_name = "SPAN", value_parser = arguments::span)]
     since: Option<Duration>,
     /// At most this many
@@ -234,7 +234,7 @@ fn state(shown: &SendView) -> String {
     paint(colour, shown.state)
 }
 
-fn text(shown: &SendView, times: &Times, output: Output) -> String {
+fn text(shown: &SendView, held_until: Option<Timestamp>, times: &Times, output: Output) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -250,7 +250,14 @@ fn text(shown: &SendView, times: &Times, output: Output) -> String {
     line("answers", shown.answers.map(|answers| format!("a {}", answers.replace('_', " "))));
     line("matched", Some(times.when(shown.matched_at)));
     line("not before", shown.not_before.map(|at| times.when(at)));
-    line("slot", shown.slot.map(|at| times.when(at)));
+    let is_put_off = |slot: Timestamp| held_until.is_some_and(|until| until > slot);
+    line(
+        "slot",
+        shown.slot.map(|at| {
+            let rest = if is_put_off(at) { ", where it is put off again" } else { "" };
+            format!("{}{rest}", times.when(at))
+        }),
+    );
     line("ended", shown.ended_at.map(|at| times.when(at)));
     line("deadline", shown.deadline.map(|at| times.when(at)));
     line("lease", shown.lease_until.map(|at| times.when(at)));
@@ -432,7 +439,8 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
     let told = SendHistory { waits, ..SendHistory::from(&stored) }
         .with_text(campaign, stored.content.step);
     output.print(&told, || {
-        let mut text = text(&told.send, &times, output);
+        let held_until = told.waits.as_ref().and_then(|wait| wait.until);
+        let mut text = text(&told.send, held_until, &times, output);
         if let Some(Wait { why, until, expected_at }) = &told.waits {
             let until = until.map_or_else(String::new, |at| format!(", until {}", times.when(at)));
             text += &output.wrapped(0, &format!("{:<10} {why}{until}", "waits for"));

@@ -213,7 +213,10 @@ impl SendHistory {
             (None, _) => None,
         };
         let text = nth.and_then(|nth| texts.get(nth));
-        Self { text: text.map(|text| text.fill(NAMES)), ..self }
+        // No webhook of a message tells a name: what goes out has the fallback.
+        let is_named = self.send.action != Action::Message;
+        let values = Values { username: NAMES.username.filter(|_| is_named), ..NAMES };
+        Self { text: text.map(|text| text.fill(values)), ..self }
     }
 }
 
