@@ -290,7 +290,7 @@ async fn pause(
                 Timestamp::NEVER => "without an end".to_owned(),
                 until => format!("until {}", times.when(until)),
             };
-            let reason = reason.as_deref().map_or("no reason", |reason| reason);
+            let reason = reason.as_deref().unwrap_or("no reason");
             let since = times.at(*since);
             let _ =
                 writeln!(text, "it was paused since {since} {until}: {reason}; that is replaced");

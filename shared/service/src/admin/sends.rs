@@ -65,11 +65,11 @@ impl Stored {
     /// The id that people see: its own, unless that has the id of a person who was forgotten.
     pub fn shown_id(&self) -> SendId {
         let SendId { account, key } = self.id.clone();
-        let key = match self.is_forgotten && key.names_person() {
-            true => key.nameless(self.outbox_key.as_str()),
-            false => key,
-        };
-        SendId { account, key }
+        if self.is_forgotten && key.names_person() {
+            SendId { account, key: key.nameless(self.outbox_key.as_str()) }
+        } else {
+            SendId { account, key }
+        }
     }
 
     /// The person whom it is for or has reached, as far as that is known.
@@ -445,10 +445,8 @@ impl SendAdmin {
         let people = std::slice::from_ref(person);
         let lookup = self.sends.look_up(account, &[], people, Read::Consistent).await?;
         let known = lookup.people.get(person);
-        Ok(match known.is_some_and(|known| known.answered.is_full(self.clock.now())) {
-            true => NoMore::TooMany,
-            false => NoMore::Repeat(campaign.clone()),
-        })
+        let is_full = known.is_some_and(|known| known.answered.is_full(self.clock.now()));
+        Ok(if is_full { NoMore::TooMany } else { NoMore::Repeat(campaign.clone()) })
     }
 
     /// Those `wanted` of the sends on these batches that wait.
