@@ -65,6 +65,9 @@ fn attribute(value: &Value) -> AttributeValue {
         let pair = |(name, value): (&String, &Value)| (name.clone(), attribute(value));
         return AttributeValue::M(map.iter().map(pair).collect());
     }
+    if let Some(is) = value["BOOL"].as_bool() {
+        return AttributeValue::Bool(is);
+    }
     let hex = text("B").unwrap();
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
     AttributeValue::B(Blob::new((0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>()))
@@ -74,6 +77,7 @@ fn shown(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::Bool(is) => json!({ "BOOL": is }),
         AttributeValue::Ss(members) => json!({ "SS": members }),
         AttributeValue::B(bytes) => json!({ "B": hex(bytes.as_ref()) }),
         AttributeValue::M(map) => {
@@ -451,6 +455,7 @@ async fn stored_sends_and_marks_keep_their_form() {
 #[tokio::test]
 async fn what_is_stored_by_hand_keeps_its_form() {
     let (world, sends, state) = laid().await;
+    let [_, _, later] = kept();
     let id = AccountId::new(OTHER);
     let mut budget = world.outside.budgets.load(&id).await.unwrap();
     assert_eq!(budget.holds.stopped_until(START), Some(Timestamp::NEVER));
@@ -485,6 +490,9 @@ async fn what_is_stored_by_hand_keeps_its_form() {
     assert!(world.ledger().write_tombstone(&stored, START).await.unwrap());
     assert_eq!(world.lies(tombstone).await, *tombstone);
     assert_eq!(world.lies(key).await, *key);
+    let forgotten = later.iter().find(|one| text(one, "id") == text(item, "id")).unwrap();
+    assert_eq!(world.lies(forgotten).await, *forgotten);
+    assert!(world.ledger().find(&stored.id).await.unwrap().unwrap().is_forgotten);
 }
 
 #[tokio::test]
@@ -744,12 +752,30 @@ async fn answers_to_what_people_write_keep_their_form() {
     let text_of = |item: &Item| text(item, "campaign");
     assert_eq!(text_of(&world.lies(campaign).await), text_of(campaign));
 
-    let entry = later.iter().find(|item| text(item, "id").contains("/p.5270")).unwrap();
+    let entries = ["5270000000000001", "5270000000000002"].map(|person| {
+        let id = format!("{CREATOR}/p.{person}");
+        (later.iter().find(|item| text(item, "id") == id).unwrap(), RecipientId::new(person))
+    });
+    // The first was written before entries named the trigger.
+    assert!(!entries[0].0.contains_key("trigger"));
+    for (entry, person) in entries {
+        let mut written = entry.clone();
+        written.insert("trigger".into(), json!({ "S": "story_reply" }));
+        keeps_its_form(&world, &id, entry, &written, &person).await;
+    }
+}
+
+async fn keeps_its_form(
+    world: &World,
+    id: &AccountId,
+    entry: &Item,
+    written: &Item,
+    person: &RecipientId,
+) {
     world.lay(entry).await;
-    let person = RecipientId::new("5270000000000001");
-    let people = std::slice::from_ref(&person);
-    let lookup = world.outside.sends.look_up(&id, &[], people, Read::Consistent).await.unwrap();
-    let known = &lookup.people[&person];
+    let people = std::slice::from_ref(person);
+    let lookup = world.outside.sends.look_up(id, &[], people, Read::Consistent).await.unwrap();
+    let known = &lookup.people[person];
     let Entry::Waiting(outbox_key, send) = known.first.clone() else { panic!("{known:?}") };
     assert_eq!((send.class, send.trigger()), (Class::ANSWER, Trigger::StoryReply));
     assert_eq!(send.to, Address::Person(person.clone()));
@@ -760,5 +786,5 @@ async fn answers_to_what_people_write_keep_their_form() {
     let new = [NewSend { outbox_key, send: *send, answered }];
     let recorded = world.outside.sends.record(&new).await;
     assert!(recorded.iter().all(Result::is_ok));
-    assert_eq!(world.lies(entry).await, *entry);
+    assert_eq!(world.lies(entry).await, *written);
 }

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use spillway_core::campaign::Campaign;
-use spillway_core::id::RecipientId;
+use spillway_core::id::{OnceKey, RecipientId, SendId};
+use spillway_core::send::NoRetry;
 use spillway_core::time::Timestamp;
-use spillway_graph::{CallRecord, Fault, FaultKind};
+use spillway_graph::{Action, CallRecord, Fault, FaultKind};
 use spillway_local::fault_injector::KillPoint;
+use spillway_service::admin::send_view::SendView;
+use spillway_service::admin::sends::RetryError;
 use spillway_service::port::CampaignChanges;
 
 use crate::harness::{CREATOR, World, careful, quotas, said};
@@ -310,6 +313,38 @@ async fn who_is_forgotten_begins_anew() {
     assert_eq!(world.tell(&[message(1, world.now(), "m3", "guide")]).await, 200);
     world.pass(HOUR).await;
     assert_eq!(world.got(1).len(), 2);
+}
+
+/// An answer that Meta has refused is brought back while its person may be written to, and reaches
+/// them once.
+#[tokio::test]
+async fn a_refused_answer_is_brought_back_within_its_window() {
+    let mut world = World::conversing(json!({})).await;
+    let admin = world.outside.admin();
+    let send = |n: u32| {
+        let key = OnceKey::person(&RecipientId::new(person(n)));
+        SendId { account: CREATOR.into(), key }
+    };
+    for n in [1, 2] {
+        let fault = Fault::new(FaultKind::RecipientUnavailable).for_action(Action::Message);
+        world.stack.graph.order_fault(fault);
+        let item = if n == 1 {
+            message(n, world.now(), "m1", "guide")
+        } else {
+            story_reply(n, world.now(), "m2", STORY)
+        };
+        assert_eq!(world.tell(&[item]).await, 200);
+        world.pass(MINUTE).await;
+        assert_eq!(world.got(n), [""; 0]);
+    }
+    admin.sends.retry(&send(1)).await.unwrap();
+    world.pass(HOUR).await;
+    assert_eq!(world.got(1), [GUIDE]);
+    assert!(matches!(admin.sends.retry(&send(1)).await, Err(RetryError::Never(NoRetry::Sent))));
+    let story = admin.sends.find(&send(2)).await.unwrap().unwrap();
+    assert_eq!(SendView::from(&story).answers, Some("story_reply"), "after its end, too");
+    world.pass(24 * HOUR).await;
+    assert!(matches!(admin.sends.retry(&send(2)).await, Err(RetryError::Never(NoRetry::Closed))));
 }
 
 /// A campaign on comments and messages gives a post one DM, and each message one.

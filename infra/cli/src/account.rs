@@ -16,7 +16,7 @@ use spillway_core::status::State;
 use spillway_core::time::Timestamp;
 use spillway_service::admin::Several;
 use spillway_service::admin::accounts::{
-    AccountView, HoldView, LimitsView, ResumedView, differences,
+    AccountView, AppHoldView, HoldView, LimitsView, ResumedView, differences,
 };
 use spillway_service::admin::removal::RemovedView;
 use spillway_service::new_limits::{LimitsError, NewLimits, NewTerms, WarmUpSince};
@@ -280,9 +280,22 @@ async fn pause(
     let times = deployment.times_of(id).await?;
     let until = lasts.map_or(Timestamp::NEVER, |lasts| times.now + lasts);
     let held = deployment.admin.accounts.hold(id, until, reason).await?;
-    output.print(&held, || match lasts {
-        Some(_) => format!("{id} is paused until {}\n", times.when(until)),
-        None => format!("{id} is paused until `spillway account resume {id}`\n"),
+    output.print(&held, || {
+        let mut text = match lasts {
+            Some(_) => format!("{id} is paused until {}\n", times.when(until)),
+            None => format!("{id} is paused until `spillway account resume {id}`\n"),
+        };
+        if let Some(HoldView { since, until, reason, .. }) = &held.replaced {
+            let until = match *until {
+                Timestamp::NEVER => "without an end".to_owned(),
+                until => format!("until {}", times.when(until)),
+            };
+            let reason = reason.as_deref().unwrap_or("no reason");
+            let since = times.at(*since);
+            let _ =
+                writeln!(text, "it was paused since {since} {until}: {reason}; that is replaced");
+        }
+        text
     })
 }
 
@@ -332,8 +345,16 @@ async fn resume(
     let ended: Vec<HoldCause> = holds.iter().map(|hold| hold.cause).collect();
     let shown = ResumedView { account: id.clone(), app, ended };
     output.print(&shown, || {
-        let names: Vec<String> = shown.ended.iter().map(ToString::to_string).collect();
-        format!("{id} goes on within a minute; ended: {}\n", names.join(", "))
+        let (by_hand, of_meta): (Vec<HoldCause>, Vec<HoldCause>) =
+            shown.ended.iter().partition(|cause| **cause == HoldCause::Operator);
+        match (by_hand.is_empty(), of_meta.first()) {
+            (_, None) => format!("{id} goes on within a minute: the pause is ended\n"),
+            (is_meta_alone, Some(cause)) => format!(
+                "{}within a minute one call of {id} finds out whether the hold that follows from Meta's \
+                 answer ({cause}) is over; if it is, the others follow step by step\n",
+                if is_meta_alone { "" } else { "the pause is ended; " }
+            ),
+        }
     })
 }
 
@@ -401,6 +422,9 @@ fn text(shown: &AccountView, times: &Times, output: Output) -> String {
         let since = times.at(hold.since);
         line("hold", &format!("{} since {since}, until {until}{reason}", hold.cause));
     }
+    if let Some(AppHoldView { cause, until }) = &shown.app_hold {
+        line("hold of app", &format!("{cause}, of all accounts, until {}", times.when(*until)));
+    }
     line("profile", &shown.profile);
     line("tier", &shown.tier.to_string());
     let active = span(Duration::from_secs(shown.active_s));
@@ -417,10 +441,15 @@ fn text(shown: &AccountView, times: &Times, output: Output) -> String {
     line("takeover", &format!("{takeover} after a message of yours"));
     line("leads kept", &span(Duration::from_secs(shown.leads_for_s)));
     for campaign in &shown.campaigns {
-        match campaign.paused_since.map(|since| times.at(since)) {
-            None => line("campaign", campaign.id.as_str()),
-            Some(since) => line("campaign", &format!("{}, paused since {since}", campaign.id)),
+        let mut said = campaign.id.to_string();
+        if let Some(since) = campaign.paused_since {
+            said += &format!(", paused since {}", times.at(since));
         }
+        if let Some(until) = campaign.held_until {
+            said +=
+                &format!(", on hold (Meta refuses its link or text) until {}", times.when(until));
+        }
+        line("campaign", &said);
     }
     text
 }

@@ -54,28 +54,28 @@ comment last, and otherwise as in the file that was last applied, with those tha
     /// Show one campaign
     #[command(after_help = "Example:\n  spillway campaign show 17841400000000001 guide")]
     Show(Named),
-    /// Pause a campaign: it matches no comments, and its sends wait
+    /// Pause a campaign: it matches nothing, and its sends wait
     #[command(after_help = "\
 Example:
   spillway campaign pause 17841400000000001 guide
 
-Within a minute the campaign matches no new comment; another campaign that wants the comment gets it.
+Within a minute the campaign matches no new comment or message; another campaign that wants it gets it.
 Sends that already wait stay until `spillway campaign resume`, or expire at their deadline (seven days
-after the comment). A DM whose call is under way is still sent. Applying a file leaves it paused.")]
+after a comment, 24 hours after a message). A DM whose call is under way is still sent. Applying a file leaves it paused.")]
     Pause(Named),
     /// Resume a paused campaign
     #[command(after_help = "\
 Example:
   spillway campaign resume 17841400000000001 guide
 
-Its waiting sends get slots within a minute. Comments made during the pause were not matched.")]
+Its waiting sends get slots within a minute. Comments and messages of the pause were not matched.")]
     Resume(Named),
     /// Remove a campaign, and cancel its waiting sends
     #[command(after_help = "\
 Example:
   spillway campaign remove 17841400000000001 guide --yes
 
-Within a minute the campaign matches no new comment. Its waiting sends are cancelled as their slots come,
+Within a minute the campaign matches no new comment or message. Its waiting sends are cancelled as their slots come,
 as when a file is applied with --prune; `spillway send cancel` cancels them at once. A DM whose call is under
 way is still sent. `spillway campaign pause` keeps them waiting.")]
     Remove {
@@ -141,7 +141,7 @@ A file:
   replies = \"top_level\"           # or \"all\": comments below other comments too
   once_per = \"post\"              # or \"comment\", \"campaign\": one DM for each; leave it out for messages,
                                   # mentions and referrals, which are answered each time
-  once_for = \"90d\"               # how long that counts
+  once_for = \"90d\"               # how long that counts; a person gets at most 64 DMs of an account in ten days
   starts = \"2026-12-01\"           # or \"2026-12-01T09:00\", by the account's clocks
   ends = \"2026-12-24\"             # the last day; what waits then is still sent
   overflow = \"oldest_first\"       # or \"newest_first\", \"public_reply\", when not all can go in time
@@ -240,6 +240,7 @@ async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<
     limits::say_notes(planned.iter().filter(named).map(Planned::rules));
     // What will change is seen before anybody is asked.
     let now = deployment.clock.now();
+    limits::say_campaign_notes(&wanted, now);
     output.print_text(|| planned.iter().map(|planned| plan_text(planned, now)).collect())?;
     if removed > 0 && !options.dry_run {
         let removed = counted(removed, "campaign");
@@ -314,31 +315,41 @@ pub(crate) fn plan_text(planned: &Planned, now: Timestamp) -> String {
 }
 
 fn state(shown: &CampaignView) -> String {
-    let colour = if shown.state == "active" { Paint::Good } else { Paint::Warn };
-    paint(colour, shown.state)
-}
-
-fn keywords(campaign: &Campaign) -> String {
-    if campaign.keywords.is_empty() {
-        "(every comment)".into()
-    } else {
-        campaign.keywords.join(", ")
+    match (shown.state, shown.held_until) {
+        ("active", None) => paint(Paint::Good, "active"),
+        (state, None) => paint(Paint::Warn, state),
+        ("active", Some(_)) => paint(Paint::Warn, "on hold"),
+        (state, Some(_)) => paint(Paint::Warn, &format!("{state}, on hold")),
     }
 }
 
-const COLUMNS: Columns<8> = Columns {
-    heads: ["ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "MEDIA", "MESSAGES", "THEN", "KEYWORDS"],
-    least_first: &[5, 6, 4, 1],
+fn keywords(campaign: &Campaign) -> String {
+    if !campaign.keywords.is_empty() {
+        return campaign.keywords.join(", ");
+    }
+    let mut nouns: Vec<&str> = campaign.on.iter().map(|trigger| trigger.noun()).collect();
+    nouns.dedup();
+    format!("(every {})", nouns.join(", "))
+}
+
+fn on(campaign: &Campaign) -> String {
+    let on: Vec<&str> = campaign.on.iter().map(|trigger| trigger.as_str()).collect();
+    on.join(", ")
+}
+
+const COLUMNS: Columns<9> = Columns {
+    heads: [
+        "ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "ON", "MEDIA", "MESSAGES", "THEN", "KEYWORDS",
+    ],
+    least_first: &[6, 7, 5, 1, 4],
 };
 
 async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Output) -> Result<()> {
     let accounts = deployment.admin.accounts.all_connected(account).await?;
-    let now = deployment.clock.now();
-    let all: Vec<CampaignView> = accounts
-        .read
-        .iter()
-        .flat_map(|account| account.campaigns.iter().map(|one| CampaignView::of(account, one, now)))
-        .collect();
+    let mut all: Vec<CampaignView> = Vec::new();
+    for account in &accounts.read {
+        all.extend(deployment.admin.accounts.campaign_views(account, None).await?);
+    }
     output.print(&serde_json::json!({ "campaigns": all }), || {
         let row = |shown: &CampaignView| {
             let Campaign { id, media, messages, .. } = &shown.campaign;
@@ -353,6 +364,7 @@ async fn list(deployment: &Deployment, account: Option<&AccountId>, output: Outp
                 shown.order.to_string(),
                 id.to_string(),
                 state(shown),
+                on(&shown.campaign),
                 media,
                 messages,
                 then::parts(shown.campaign.then.as_ref()),
@@ -370,7 +382,8 @@ async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<
     let account = deployment.admin.accounts.connected(&named.account).await?;
     let campaign = account.campaigns.get(&named.campaign).with_context(|| unknown(named))?;
     let now = deployment.clock.now();
-    let shown = CampaignView::of(&account, campaign, now);
+    let shown = deployment.admin.accounts.campaign_views(&account, Some(&campaign.id)).await?;
+    let shown = shown.into_iter().next().with_context(|| unknown(named))?;
     let times = Times { now, zone: account.rules.terms().time_zone.clone() };
     output.print(&shown, || {
         let mut text = String::new();
@@ -384,6 +397,10 @@ async fn show(deployment: &Deployment, named: &Named, output: Output) -> Result<
             Some(since) => {
                 line("state", &format!("{} since {}", state(&shown), times.when(since)));
             }
+        }
+        if let Some(until) = shown.held_until {
+            let held = "Meta refuses its link or text; it is tried again";
+            line("hold", &format!("{held} {}", times.when(until)));
         }
         line("order", &shown.order.to_string());
         if let Some(begins_at) = shown.begins_at {

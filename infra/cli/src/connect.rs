@@ -18,6 +18,7 @@ use spillway_service::accounts_file::{self, AccountsFileError, NewAccount};
 use spillway_service::admin::campaigns::Planned;
 use spillway_service::admin::connect::{ConnectError, ConnectPlan, Connection, History};
 use spillway_service::admin::rfc3339;
+use spillway_service::clock::{Clock as _, SystemClock};
 
 use crate::arguments;
 use crate::campaign;
@@ -144,6 +145,9 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let (text, shown) = text_file::read(path)?;
     let accounts = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| campaign::refuse(&shown, &text, &error))?;
+    let is_wanted =
+        |account: &&NewAccount| options.account.as_ref().is_none_or(|wanted| *wanted == account.id);
+    limits::say_campaign_notes(accounts.iter().filter(is_wanted), SystemClock::new().now());
     let wanted = options.account;
     let history = if options.established { History::Established } else { History::None };
     let job = Job {

@@ -21,8 +21,8 @@ Example:
 
 Name the person by their id, as webhooks do (`from.id`). Their waiting sends are cancelled. Then their id is
 removed from the entries of their DMs, which expire within the hour (DynamoDB may take two days to delete
-them; until then the key of an entry has it), and samples of their comments that matched nothing and their
-e-mail addresses are deleted. A keyed hash of each comment's id stays
+them; until then the key of an entry has it, and `spillway send` shows a hash in its place), and samples of
+their comments that matched nothing and their e-mail addresses are deleted. A keyed hash of each comment's id stays
 for ten days after the comment, and one of the person for nine days, so that neither a repeated delivery nor
 a backfill writes to them again. A message that they write from now on is answered. A call under way is not stopped: run the command again if it says so. It reads the whole table of sends, which has no index by person.")]
     Forget {

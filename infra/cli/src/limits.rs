@@ -6,7 +6,8 @@ use anyhow::Result;
 use spillway_core::profile::Profile;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
-use spillway_service::accounts_file;
+use spillway_core::time::Timestamp;
+use spillway_service::accounts_file::{self, NewAccount};
 
 use crate::campaign::refuse;
 use crate::exit::WrongUsage;
@@ -22,6 +23,14 @@ pub(crate) fn tier(text: &str) -> Result<Tier, String> {
 /// Says on standard error what may surprise the writers of these limits.
 pub(crate) fn say_notes<'a>(rules: impl IntoIterator<Item = &'a Rules>) {
     accounts_file::limit_notes(rules).iter().for_each(note);
+}
+
+/// Says on standard error what may surprise the writers of these campaigns.
+pub(crate) fn say_campaign_notes<'a>(
+    accounts: impl IntoIterator<Item = &'a NewAccount>,
+    now: Timestamp,
+) {
+    accounts_file::campaign_notes(accounts, now).iter().for_each(note);
 }
 
 /// The profile `name`: one that comes with Spillway, or one of the file.

@@ -34,7 +34,8 @@ Example:
   spillway send show 17841400000000001/17890000000000001
 
 The id is account/comment, or account/key as in `send list` and in the logs: what answers a message or a story
-reply has a key alone. A comment that has no key of its own is looked for among all sends. An entry is kept for
+reply has a key alone. A comment that has no key of its own is looked for among all sends. A key that names a
+person who was forgotten is shown as `f.` and a hash, and found by that. An entry is kept for
 the campaign's `once_for`, 90 days unless it says otherwise; one that counts by comment for ten days. The text
 of a DM is stored nowhere: what is
 shown is the campaign's text of this variant as it is now, with {username} and {keyword} in their places, since
@@ -53,8 +54,8 @@ Examples:
   spillway send list 17841400000000001 --state failed --json |
     jq -r '.sends[].send' | xargs spillway send retry
 
-Only answers to comments can be repeated: Meta refuses a second private reply to a comment, unless its
-servers failed after the first. A message to a person has no such guard. By reason or state:
+Meta refuses a second private reply to a comment, unless its servers failed after the first. A message to a
+person has no such guard: what may have arrived (no_answer, unknown) is not repeated. By reason or state:
   recipient, thread_owner  may succeed, if the person or the other app has changed something
   bad_request              may succeed with another text (`spillway campaign apply`)
   refused                  may succeed, if the cause of Meta's refusal of this send has changed
@@ -63,7 +64,7 @@ servers failed after the first. A message to a person has no such guard. By reas
   unknown                  may arrive twice: look into the conversation first. The command asks before it repeats it
   reply_refused            never: the comment has a reply, or is too old
   window_closed            never
-Nothing is repeated past its deadline. The person's name and the keyword are deleted when a send ends, so
+Nothing is repeated past its deadline, and nothing goes to a person who was forgotten. The person's name and the keyword are deleted when a send ends, so
 the text uses the fallbacks of its placeholders.")]
     Retry {
         /// The sends: account/comment or account/key
@@ -104,7 +105,7 @@ pub(crate) struct ListOptions {
     /// Only sends that wait for the person with this name
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Only sends whose comments were matched within this time, such as `1d` or `2h`
+    /// Only sends that were matched within this time, such as `1d` or `2h`
     #[arg(long, value_name = "SPAN", value_parser = arguments::span)]
     since: Option<Duration>,
     /// At most this many
@@ -233,7 +234,7 @@ fn state(shown: &SendView) -> String {
     paint(colour, shown.state)
 }
 
-fn text(shown: &SendView, times: &Times, output: Output) -> String {
+fn text(shown: &SendView, held_until: Option<Timestamp>, times: &Times, output: Output) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -249,7 +250,14 @@ fn text(shown: &SendView, times: &Times, output: Output) -> String {
     line("answers", shown.answers.map(|answers| format!("a {}", answers.replace('_', " "))));
     line("matched", Some(times.when(shown.matched_at)));
     line("not before", shown.not_before.map(|at| times.when(at)));
-    line("slot", shown.slot.map(|at| times.when(at)));
+    let is_put_off = |slot: Timestamp| held_until.is_some_and(|until| until > slot);
+    line(
+        "slot",
+        shown.slot.map(|at| {
+            let rest = if is_put_off(at) { ", where it is put off again" } else { "" };
+            format!("{}{rest}", times.when(at))
+        }),
+    );
     line("ended", shown.ended_at.map(|at| times.when(at)));
     line("deadline", shown.deadline.map(|at| times.when(at)));
     line("lease", shown.lease_until.map(|at| times.when(at)));
@@ -401,6 +409,15 @@ async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
             return Ok(found);
         }
     }
+    if send.key.is_nameless() {
+        let progress = Progress::unbounded("entries read");
+        let looked_at = |entries| progress.advance(entries);
+        let nameless = admin.nameless(send, looked_at).await?;
+        progress.finish();
+        if let Some(found) = nameless {
+            return Ok(found);
+        }
+    }
     bail!(
         "send {send} is not stored: entries are kept for the campaign's `once_for` (ten days where \
          they count by comment), and only of comments that a campaign wanted and whose author did \
@@ -422,7 +439,8 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
     let told = SendHistory { waits, ..SendHistory::from(&stored) }
         .with_text(campaign, stored.content.step);
     output.print(&told, || {
-        let mut text = text(&told.send, &times, output);
+        let held_until = told.waits.as_ref().and_then(|wait| wait.until);
+        let mut text = text(&told.send, held_until, &times, output);
         if let Some(Wait { why, until, expected_at }) = &told.waits {
             let until = until.map_or_else(String::new, |at| format!(", until {}", times.when(at)));
             text += &output.wrapped(0, &format!("{:<10} {why}{until}", "waits for"));
@@ -542,19 +560,18 @@ async fn retry(
     output: Output,
 ) -> Result<()> {
     let admin = &deployment.admin.sends;
-    let mut ids = Vec::new();
+    let mut found = Vec::new();
     for send in sends {
-        ids.push(find(deployment, send).await?.id);
+        found.push(find(deployment, send).await?);
     }
-    let sends = &ids;
-    let unknown = admin.may_have_arrived(sends).await?;
+    let unknown = admin.may_arrive_twice(&found);
     if unknown > 0 {
         consent.ask(&format!(
             "{unknown} of {} may have arrived although Meta's servers failed, and would arrive twice",
             counted(sends.len(), "send")
         ))?;
     }
-    let all = admin.retry_all(sends).await;
+    let all = admin.retry_all(&found).await;
     let done = all.iter().filter(|one| one.retried).count();
     output.print(&serde_json::json!({ "sends": all }), || {
         let line = |one: &RetriedView| match &one.reason {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_core::campaign::{Candidate, Trigger};
-use spillway_core::id::{AccountId, CommentId, MediaId};
+use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_meta::signature::sign;
 use spillway_service::admin::matching::MatchView;
 use spillway_service::admin::send_view::SendView;
@@ -158,10 +158,7 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
         Some(send) => sends.find(&send).await.map_err(|error| failed(&error))?,
         None => None,
     };
-    let reason = stored.is_none().then(|| {
-        if person == new.account {
-            return "an account's own comments are not answered".to_owned();
-        }
+    let view = || {
         let media = MediaId::new(new.media.as_str());
         let album = connected.albums.album_of(&media);
         let media: Vec<&MediaId> = std::iter::once(&media).chain(album).collect();
@@ -173,14 +170,22 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<PostedComment, Refus
             is_reply: false,
             at,
         };
-        let view = MatchView::of(&connected.campaigns, &candidate);
-        match view.campaign {
-            Some(campaign) => format!(
-                "person {person} has had all that campaign {campaign} gives them, or waits for it"
-            ),
-            None => view.why,
+        MatchView::of(&connected.campaigns, &candidate)
+    };
+    let reason = match &stored {
+        Some(_) => None,
+        None if person == new.account => {
+            Some("an account's own comments are not answered".to_owned())
         }
-    });
+        None => Some(match view() {
+            MatchView { campaign: Some(campaign), .. } => {
+                let author = RecipientId::new(person.as_str());
+                let no_more = sends.no_more_for(&account, &author, &campaign);
+                no_more.await.map_err(|error| failed(&error))?.to_string()
+            }
+            MatchView { why, .. } => why,
+        }),
+    };
     let comment = comment.to_string();
     Ok(PostedComment { comment, person, send: stored.as_ref().map(SendView::from), reason })
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use spillway_cloud::dynamo::DynamoAccounts;
 use spillway_core::campaign::{Candidate, Trigger};
-use spillway_core::id::{AccountId, MediaId, RecipientId};
+use spillway_core::id::{AccountId, CampaignId, MediaId, RecipientId};
 use spillway_graph::{Content, SentMessage};
 use spillway_meta::webhook::{ConversationEvent, Event, parse};
 use spillway_service::account::Account;
@@ -191,13 +191,17 @@ impl Inbound {
         json!({ "object": "instagram", "entry": entry }).to_string()
     }
 
-    /// Why nothing answers it.
-    fn reason(&self, event: &ConversationEvent, account: &Account) -> String {
+    /// Why nothing answers it, or the campaign that would.
+    fn reason(&self, event: &ConversationEvent, account: &Account) -> Result<CampaignId, String> {
         if event.sender.as_ref().is_some_and(|sender| sender.as_str() == self.account) {
-            return "what an account writes itself is not answered".to_owned();
+            return Err("what an account writes itself is not answered".to_owned());
         }
         let Some(ask) = event.asks().last() else {
-            return "a tap that carries a payload starts nothing".to_owned();
+            return Err(match self.payload {
+                Some(_) => "a tap that carries a payload starts nothing",
+                None => "what has no text starts nothing: there is nothing to look for keywords in",
+            }
+            .to_owned());
         };
         let story: Vec<&MediaId> = ask.story.into_iter().collect();
         let view = MatchView::of(
@@ -210,10 +214,7 @@ impl Inbound {
                 at: event.at.unwrap_or_default(),
             },
         );
-        match view.campaign {
-            Some(campaign) => format!("campaign {campaign} has a DM for this person already"),
-            None => view.why,
-        }
+        view.campaign.ok_or(view.why)
     }
 }
 
@@ -287,7 +288,14 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<Received, (StatusCod
         Some(send) => sends.find(&send).await.map_err(|error| failed(&error))?,
         None => None,
     };
-    let reason = stored.is_none().then(|| inbound.reason(event, &connected));
+    let reason = match stored.is_none().then(|| inbound.reason(event, &connected)) {
+        None => None,
+        Some(Err(reason)) => Some(reason),
+        Some(Ok(campaign)) => {
+            let no_more = sends.no_more_for(&account, &sender, &campaign).await;
+            Some(no_more.map_err(|error| failed(&error))?.to_string())
+        }
+    };
     Ok(Received { message, person, send: stored.as_ref().map(SendView::from), reason })
 }
 

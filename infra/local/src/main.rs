@@ -77,7 +77,9 @@ Accounts are read from a TOML file like this:
 
   [[account.campaign]]
   id = \"guide\"
-  keywords = [\"guide\"]            # leave out to answer every comment
+  on = [\"comment\", \"message\"]   # or \"live_comment\", \"story_reply\", \"story_mention\", \"referral\";
+                                  # comments alone if left out
+  keywords = [\"guide\"]            # leave out to answer everything
   messages = [\"Hi {username|there}! https://example.com/guide\"]
 
 Everything is kept in memory, and is gone when the program ends.
@@ -97,7 +99,12 @@ payload; and to follow the account (`yes`, `no`, or `unknown`: Meta does not tel
   curl -sS WEBHOOK/_inbox -d '{\"account\": \"17841400000000001\", \"username\": \"ana\", \"tap\": \"I follow\"}'
   curl -sS WEBHOOK/_people -d '{\"account\": \"17841400000000001\", \"username\": \"ana\", \"follows\": \"yes\"}'
 
-`GET WEBHOOK/_report` counts what became of all comments, and what the simulated Meta found wrong.
+The two example accounts answer comments alone.
+
+`GET WEBHOOK/_report` counts what became of all sends, and what the simulated Meta found wrong. What makes no send,
+such as a repeat, is not counted.
+`GET WEBHOOK/_messages` shows each DM as it went out, the newest first: a page in a browser, else JSON.
+`?account=17841400000000001` and `?limit=10` choose among them.
 
 To let the simulated Meta fail, POST an order, or an array of them, to GRAPH/_faults:
 

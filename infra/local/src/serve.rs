@@ -16,8 +16,8 @@ use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::time::Timestamp;
 use spillway_graph::{Comment, EchoDelivery, GraphConfig, Surface, UnknownComments, Words};
 use spillway_meta::webhook::{Event, What};
-use spillway_service::accounts_file::{NewAccount, limit_notes};
-use spillway_service::clock::SystemClock;
+use spillway_service::accounts_file::{NewAccount, campaign_notes, limit_notes};
+use spillway_service::clock::{Clock as _, SystemClock};
 use spillway_sqs::REGION;
 use tracing::warn;
 
@@ -155,7 +155,8 @@ pub fn start<'a>(
 ) -> BoxFuture<'a, Result<Served>> {
     Box::pin(async move {
         let accounts = load_accounts(options.accounts.as_deref(), quotas)?;
-        let notes = limit_notes(accounts.iter().filter_map(NewAccount::named_limits));
+        let mut notes = limit_notes(accounts.iter().filter_map(NewAccount::named_limits));
+        notes.extend(campaign_notes(&accounts, SystemClock::new().now()));
         let served_accounts = accounts.iter().map(ServedAccount::from).collect();
         let stack = Stack::start(Blueprint {
             clock: Arc::new(SystemClock::new()),
@@ -383,10 +384,11 @@ impl Served {
             ..
         } = &self.addresses;
         let connected: String = accounts.iter().map(ServedAccount::line).collect();
-        let example = accounts.first().map_or_else(String::new, |account| {
-            let wanted = account.campaigns.first().and_then(|campaign| campaign.keywords.first());
-            let text = wanted.map_or("hello", String::as_str);
-            json!({ "account": account.account, "username": "ana", "text": text }).to_string()
+        let comment = example(accounts, comments_url, |trigger| trigger == Trigger::Comment);
+        let comment = comment.unwrap_or_else(|| "No campaign answers comments.".to_owned());
+        let message = example(accounts, inbox_url, |trigger| !trigger.is_comment());
+        let message = message.unwrap_or_else(|| {
+            "No campaign answers messages: `on` in a file for --accounts says so (`serve --help`).".to_owned()
         });
         let of_first = |mut body: Value| {
             body["account"] = json!(accounts.first().map(|account| &account.account));
@@ -394,8 +396,6 @@ impl Served {
         };
         let tap = of_first(json!({ "username": "ana", "tap": "I follow" }));
         let follow = of_first(json!({ "username": "ana", "follows": "yes" }));
-        // For a shell's single quotes.
-        let example = example.replace('\'', "'\\''");
         let table = &self.stack.config.sends_table;
         format!(
             "webhook       {webhook_url}\n\
@@ -410,11 +410,11 @@ impl Served {
              \n\
              Post a comment:\n\
              \n\
-             curl -sS {comments_url} -d '{example}'\n\
+             {comment}\n\
              \n\
              Write a message; `\"on\"` makes it a story_reply, story_mention or referral:\n\
              \n\
-             curl -sS {inbox_url} -d '{example}'\n\
+             {message}\n\
              \n\
              Tap a button or quick reply of a DM, by its title or payload, and follow the account:\n\
              \n\
@@ -443,6 +443,30 @@ impl Served {
     }
 }
 
+/// Returns the command that does what a campaign of the accounts answers, if `is_wanted`.
+fn example(
+    accounts: &[ServedAccount],
+    url: &str,
+    is_wanted: impl Fn(Trigger) -> bool,
+) -> Option<String> {
+    let campaigns = accounts
+        .iter()
+        .flat_map(|account| account.campaigns.iter().map(move |campaign| (account, campaign)));
+    let mut answered = campaigns.filter_map(|(account, campaign)| {
+        let trigger = campaign.on.iter().copied().find(|&trigger| is_wanted(trigger))?;
+        Some((account, campaign, trigger))
+    });
+    let (account, campaign, trigger) = answered.next()?;
+    let text = campaign.keywords.first().map_or("hello", String::as_str);
+    let mut body = json!({ "account": account.account, "username": "ana", "text": text });
+    if !trigger.is_comment() && trigger != Trigger::Message {
+        body["on"] = trigger.as_str().into();
+    }
+    // For a shell's single quotes.
+    let body = body.to_string().replace('\'', "'\\''");
+    Some(format!("curl -sS {url} -d '{body}'"))
+}
+
 impl ServedAccount {
     /// What it answers, for people.
     fn line(&self) -> String {
@@ -464,5 +488,34 @@ impl ServedAccount {
             [] => format!("  {}  no campaign: nothing is answered\n", self.account),
             campaigns => campaigns.iter().map(campaign).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_example_is_of_a_campaign_that_answers_it() {
+        let campaign = |on: &[Trigger], keywords: &[&str]| ServedCampaign {
+            campaign: "c".into(),
+            on: on.into(),
+            keywords: keywords.iter().map(|&word| word.to_owned()).collect(),
+        };
+        let account = |id: &str, campaigns| ServedAccount { account: id.into(), campaigns };
+        let comments = |accounts: &[ServedAccount]| {
+            example(accounts, "URL", |trigger| trigger == Trigger::Comment)
+        };
+        let messages =
+            |accounts: &[ServedAccount]| example(accounts, "URL", |trigger| !trigger.is_comment());
+        let dm = account("1", vec![campaign(&[Trigger::StoryReply], &["it's"])]);
+        let guide = account("2", vec![campaign(&Trigger::DEFAULT, &[])]);
+        let accounts = [dm, guide];
+        let comment = r#"curl -sS URL -d '{"account":"2","text":"hello","username":"ana"}'"#;
+        assert_eq!(comments(&accounts).as_deref(), Some(comment));
+        let message = messages(&accounts).unwrap();
+        assert!(message.contains(r#""account":"1""#) && message.contains(r"it'\''s"), "{message}");
+        assert!(message.contains(r#""on":"story_reply""#), "{message}");
+        assert_eq!(messages(&accounts[1..]), None);
     }
 }

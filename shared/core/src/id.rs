@@ -116,6 +116,23 @@ impl OnceKey {
         Some(RecipientId::new(person.split('.').next().unwrap_or(person)))
     }
 
+    /// Whether it has the id of the person to whom the send goes.
+    pub fn names_person(&self) -> bool {
+        self.0.starts_with("p.") || self.0.contains(".p.")
+    }
+
+    /// What people see in the place of a key that [names](Self::names_person) somebody who was
+    /// forgotten: a hash. Without `salt`, which is shown nowhere, nobody can try ids on it.
+    #[must_use]
+    pub fn nameless(&self, salt: &str) -> Self {
+        Self(format!("{FORGOTTEN}{:016x}", seed(&["forgotten", &self.0, salt])))
+    }
+
+    /// Whether it is what [`Self::nameless`] returns.
+    pub fn is_nameless(&self) -> bool {
+        self.0.starts_with(FORGOTTEN)
+    }
+
     /// A step of the conversation that `origin` has begun. `step` has neither a `#` nor a `/`.
     pub fn step(origin: &Self, step: &str) -> Self {
         Self(format!("s.{step}.{origin}"))
@@ -154,6 +171,9 @@ impl From<&str> for OnceKey {
         Self(key.to_owned())
     }
 }
+
+/// What the keys begin with that are shown for people who were forgotten.
+const FORGOTTEN: &str = "f.";
 
 /// A send: one message to be made. There is at most one for an account and key, however often what
 /// asks for it is told.
@@ -198,6 +218,12 @@ mod tests {
         ];
         let people = keys.each_ref().map(OnceKey::of_person);
         assert_eq!(people, [None, None, None, None, None, Some(person.clone()), Some(person)]);
+        let names = keys.each_ref().map(OnceKey::names_person);
+        assert_eq!(names, [false, false, false, true, false, true, true]);
+        let nameless = keys[6].nameless("1#0178#p.526#0e4c");
+        assert!(nameless.is_nameless() && !nameless.names_person());
+        assert_eq!(nameless.as_str().len(), 18);
+        assert_ne!(nameless, keys[6].nameless("1#0178#p.526#0e4d"));
         let texts = keys.each_ref().map(OnceKey::as_str);
         assert_eq!(
             texts,

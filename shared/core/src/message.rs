@@ -74,15 +74,17 @@ pub enum TemplateError {
     #[error("the message is empty: write what to send")]
     Empty,
     /// A `{` without its `}`, or the other way round.
-    #[error("column {column}: a single brace; write `{{{{` or `}}}}` for the character itself")]
+    #[error(
+        "character {column} of the text: a single brace; write `{{{{` or `}}}}` for the character itself"
+    )]
     SingleBrace {
         /// Where.
         column: usize,
     },
     /// A placeholder in double braces, which would be sent as it is.
     #[error(
-        "column {column}: `{{{{{name}}}}}` would be sent with its braces; write `{{{name}}}` for the \
-         value"
+        "character {column} of the text: `{{{{{name}}}}}` would be sent with its braces; write \
+         `{{{name}}}` for the value"
     )]
     DoubleBraces {
         /// Where.
@@ -92,8 +94,8 @@ pub enum TemplateError {
     },
     /// A placeholder that does not exist.
     #[error(
-        "column {column}: `{{{name}}}` is not known; there are `{{username}}`, `{{keyword}}` and, in \
-         `then`, `{{first_name}}`"
+        "character {column} of the text: `{{{name}}}` is not known; there are `{{username}}`, \
+         `{{keyword}}` and, in `then`, `{{first_name}}`"
     )]
     UnknownPlaceholder {
         /// Where.
@@ -110,8 +112,8 @@ pub enum TemplateError {
     /// A first name where the person has not written yet. The profile can be read only once they
     /// have (Meta, User Profile API: user consent).
     #[error(
-        "column {column}: `{{first_name}}` is known only once the person has written: write \
-         `{{username}}` here, or use it in `then`"
+        "character {column} of the text: `{{first_name}}` is known only once the person has written: \
+         write `{{username|there}}` here, or use it in `then`"
     )]
     FirstNameTooEarly {
         /// The position of its placeholder.
@@ -119,7 +121,7 @@ pub enum TemplateError {
     },
     /// A first name without a fallback.
     #[error(
-        "column {column}: `{{first_name}}` needs a fallback, since many people have none in their \
+        "character {column} of the text: `{{first_name}}` needs a fallback, since many people have none in their \
          profile: write `{{first_name|there}}`"
     )]
     NoFallback {
@@ -128,7 +130,8 @@ pub enum TemplateError {
     },
     /// A fallback that would be cut.
     #[error(
-        "column {column}: the fallback has {bytes} bytes and {VALUE_BYTES_MAX} are sent: shorten it"
+        "character {column} of the text: the fallback has {bytes} bytes and {VALUE_BYTES_MAX} are sent: \
+         shorten it"
     )]
     LongFallback {
         /// The position of its placeholder.
@@ -473,7 +476,7 @@ mod tests {
         assert_eq!(error(&"é".repeat(501)), TemplateError::TooLong { bytes: 1002 });
         assert_eq!(
             error("{user}").to_string(),
-            "column 1: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`"
+            "character 1 of the text: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`"
         );
     }
 

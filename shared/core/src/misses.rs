@@ -135,12 +135,12 @@ impl MissKind {
             return Self::bare(Excluded::NoKeyword);
         };
         let (excluded, exception) = match near {
-            Near::Almost(_) => (Excluded::Almost, None),
+            Near::Almost(..) => (Excluded::Almost, None),
             Near::But(But::OtherTrigger) => (Excluded::OtherTrigger, None),
             Near::But(But::Paused) => (Excluded::Paused, None),
             Near::But(But::NotBegun(_)) => (Excluded::NotBegun, None),
             Near::But(But::Over(_)) => (Excluded::Over, None),
-            Near::But(But::OtherMedia) => (Excluded::OtherMedia, None),
+            Near::But(But::OtherMedia | But::NoPostYet) => (Excluded::OtherMedia, None),
             Near::But(But::Reply) => (Excluded::Reply, None),
             Near::But(But::Exception(word)) => (Excluded::Exception, Some(word.to_owned())),
         };

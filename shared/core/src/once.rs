@@ -184,8 +184,7 @@ impl Answers {
         if let Some(same) = same {
             return Known::Person(same.nth);
         }
-        let is_kept = |answer: &&Answer| now < answer.at + ANSWER_KEPT;
-        if self.answers.iter().filter(is_kept).count() >= ANSWERS_MAX {
+        if self.is_full(now) {
             return Known::Full;
         }
         if self.next == 0 {
@@ -194,6 +193,12 @@ impl Answers {
         // The minute is part of it, so that no number returns when the record has been gone.
         let minute = u32::try_from(now.as_secs() / 60).unwrap_or(u32::MAX - 1);
         Known::Nothing(Nth::Later(self.next.max(minute)))
+    }
+
+    /// Whether the person gets no more for now: they have [`ANSWERS_MAX`] within [`ANSWER_KEPT`].
+    pub fn is_full(&self, now: Timestamp) -> bool {
+        let is_kept = |answer: &&Answer| now < answer.at + ANSWER_KEPT;
+        self.answers.iter().filter(is_kept).count() >= ANSWERS_MAX
     }
 
     /// Returns the record after this send has been named as the answer to a comment.

@@ -709,12 +709,21 @@ pub enum NoRetry {
     /// Its time is over.
     #[error("its deadline has passed: Meta takes no answer to this comment any more")]
     Late,
+    /// The window of the conversation is over.
+    #[error("it answers a message, and Meta takes an answer for 24 hours alone")]
+    Closed,
     /// Nothing keeps a second message to a person from arriving.
     #[error(
-        "it is a message to a person, whose id is not kept after its end, and Meta refuses no \
-             second one"
+        "it may have arrived, and Meta refuses no second message to a person as it refuses a second \
+         private reply to a comment"
     )]
     Message,
+    /// Whom it is for is not stored any more.
+    #[error("the person's id is not kept after its end")]
+    Nobody,
+    /// Its person is not to be written to.
+    #[error("its person was forgotten")]
+    Forgotten,
     /// Nothing keeps a second reply from being made.
     #[error("it is a public reply: Meta takes a second one below the comment")]
     PublicReply,
@@ -728,8 +737,9 @@ pub enum NoRetry {
 
 impl Outcome {
     /// Whether a send with this action that ended like this may be tried again at `now`, and what
-    /// is then to be believed of earlier attempts. Only a private reply may: Meta refuses a second
-    /// one to a comment, so whatever is known of the first, no second DM arrives.
+    /// is then to be believed of earlier attempts. Meta refuses a second private reply to a comment,
+    /// so whatever is known of the first, no second DM arrives. A message to a person may be tried
+    /// again only if none was sent for sure.
     ///
     /// # Errors
     /// Says why not.
@@ -749,7 +759,17 @@ impl Outcome {
             return Err(NoRetry::PublicReply);
         }
         if !action.is_private_reply() {
-            return Err(NoRetry::Message);
+            return match reason {
+                _ if deadline <= now => Err(NoRetry::Closed),
+                FailReason::WindowClosed => Err(NoRetry::Closed),
+                FailReason::NoAnswer | FailReason::Unknown => Err(NoRetry::Message),
+                FailReason::ReplyRefused
+                | FailReason::CommentGone
+                | FailReason::Recipient
+                | FailReason::ThreadOwner
+                | FailReason::BadRequest
+                | FailReason::Refused => Ok(Earlier::NotSent),
+            };
         }
         match reason {
             FailReason::ReplyRefused => Err(NoRetry::Refused),
@@ -944,7 +964,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failed_answer_to_a_comment_may_be_tried_again() {
+    fn a_failed_send_may_be_tried_again_where_no_second_dm_can_come_of_it() {
         let (now, late) =
             (Timestamp::from_secs(1_790_000_000), Timestamp::from_secs(1_790_000_001));
         let failed = |reason| Outcome::Failed { reason };
@@ -970,7 +990,16 @@ mod tests {
             let of = |action, deadline| failed(reason).retry(action, deadline, now);
             assert_eq!(of(Action::LiveReply, late), Ok(Earlier::NotSent));
             assert_eq!(of(Action::PrivateReply, now), Err(NoRetry::Late));
-            assert_eq!(of(Action::Message, late), Err(NoRetry::Message));
+            assert_eq!(of(Action::Message, late), Ok(Earlier::NotSent));
+            assert_eq!(of(Action::Message, now), Err(NoRetry::Closed));
+            assert_eq!(of(Action::PublicReply, late), Err(NoRetry::PublicReply));
+        }
+        for (reason, expected) in [
+            (FailReason::NoAnswer, NoRetry::Message),
+            (FailReason::Unknown, NoRetry::Message),
+            (FailReason::WindowClosed, NoRetry::Closed),
+        ] {
+            assert_eq!(failed(reason).retry(Action::Message, late, now), Err(expected));
         }
     }
 

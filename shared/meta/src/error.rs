@@ -218,6 +218,37 @@ pub enum Verdict {
     CommentGone,
 }
 
+/// In a few words, for logs.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Throttled { scope: ThrottleScope::App } => "the app makes too many calls",
+            Self::Throttled { scope: ThrottleScope::Account } => "the account makes too many calls",
+            Self::Throttled { scope: ThrottleScope::Recipient } => {
+                "the person got too many messages"
+            }
+            Self::Transient => "Meta refuses it for now",
+            Self::FetchFailed => "Meta could not fetch the media",
+            Self::Ambiguous => "it may have been sent",
+            Self::TokenDead => "the token is dead",
+            Self::Permission => "a permission or a setting is missing",
+            Self::AppMisconfigured => "the app's settings are wrong",
+            Self::PermissionUnclear => {
+                "a permission is missing, or the person cannot be written to"
+            }
+            Self::MediaUnclear => "a permission is missing, or the post is another account's too",
+            Self::Blocked => "Meta restricts the account",
+            Self::LinkBlocked => "Meta refuses the link",
+            Self::WindowClosed => "the conversation's window is closed",
+            Self::Recipient => "the person cannot be reached",
+            Self::PrivateReplyRefused => "the comment cannot be answered, or was",
+            Self::ThreadOwner => "another app has the conversation",
+            Self::BadRequest => "Meta does not take the request",
+            Self::CommentGone => "the comment is gone, or cannot be seen",
+        })
+    }
+}
+
 /// What a throttle pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ThrottleScope {

@@ -21,11 +21,13 @@ mod profiles;
 mod tree;
 mod wording;
 
-use spillway_core::campaign::Campaign;
+use spillway_core::campaign::{Campaign, Period, Phase, Trigger};
 use spillway_core::id::AccountId;
 use spillway_core::message::Template;
+use spillway_core::once::{ONCE_FOR, OncePer};
 use spillway_core::profile::Profile;
 use spillway_core::rules::{Rules, Terms};
+use spillway_core::time::Timestamp;
 
 pub use self::bounds::{CAMPAIGN_BYTES_MAX, CAMPAIGNS_MAX, MEDIA_MAX, TooMuch, check_together};
 pub use self::encoding::decode;
@@ -72,6 +74,36 @@ pub fn limit_notes<'a>(rules: impl IntoIterator<Item = &'a Rules>) -> Vec<String
     notes
 }
 
+/// Returns what may surprise the writers of these campaigns as of `now`: those that are over, and
+/// figures that have no effect.
+pub fn campaign_notes<'a>(
+    accounts: impl IntoIterator<Item = &'a NewAccount>,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    for account in accounts {
+        let zone = &account.rules.terms().time_zone;
+        for campaign in &account.campaigns {
+            let id = &campaign.id;
+            let period = Period::new(campaign.starts.as_ref(), campaign.ends.as_ref(), zone);
+            if let Some(ends) = campaign.ends.as_ref().filter(|_| period.phase(now) == Phase::Over)
+            {
+                notes.push(format!(
+                    "campaign `{id}` is over since its `ends`, {ends}: it answers nothing"
+                ));
+            }
+            let counts = |trigger: &Trigger| campaign.once(*trigger).per != OncePer::Comment;
+            if campaign.once_for != ONCE_FOR && !campaign.on.iter().any(counts) {
+                notes.push(format!(
+                    "campaign `{id}`: `once_for` has no effect, since each event is answered: write \
+                     `once_per = \"campaign\"` for one DM in that time, or remove it"
+                ));
+            }
+        }
+    }
+    notes
+}
+
 impl NewAccount {
     /// Returns its limits if the file says any figure of them: a profile or a tier.
     pub fn named_limits(&self) -> Option<&Rules> {
@@ -84,7 +116,7 @@ impl NewAccount {
 const MISTAKES_MAX: usize = 100;
 
 /// Returns what a file says, and where it says it. What cannot be read of it is a mistake, and
-/// missing; so are messages that are no templates, which get their mistakes later.
+/// missing; so are texts that are no templates, which get their mistakes later.
 fn read(text: &str) -> Result<(File, Tree<'_>, Mistakes<'_>), AccountsFileError> {
     let mut mistakes = Mistakes { text, found: Vec::new() };
     let mut tree = match Tree::parse(text) {
@@ -97,12 +129,12 @@ fn read(text: &str) -> Result<(File, Tree<'_>, Mistakes<'_>), AccountsFileError>
             return Err(mistakes.refused());
         }
     };
-    while let Some(fault) = tree.take_out_list() {
+    while let Some(fault) = tree.take_out_odd() {
         mistakes.add_fault(fault);
     }
     loop {
         let mut sound = tree.clone();
-        sound.retain_messages(|text| Template::parse(text).is_ok());
+        sound.retain_texts(|text| Template::parse(text).is_ok());
         let error = match sound.read() {
             Ok(file) => return Ok((file, tree, mistakes)),
             Err(error) => error,

@@ -32,6 +32,9 @@ pub enum Metric {
     /// Comments of people who have, or wait for, all that a campaign gives them. A delivery that
     /// comes again may count again.
     Repeats,
+    /// Comments and messages of people who have had as many DMs as one gets in ten days. A delivery
+    /// that comes again counts again.
+    TooManyAnswers,
     /// Campaigns that wanted a comment which another one answers. A delivery that comes again
     /// counts again.
     Outranked,
@@ -167,6 +170,7 @@ impl Metric {
         Self::Matched,
         Self::Duplicates,
         Self::Repeats,
+        Self::TooManyAnswers,
         Self::Outranked,
         Self::UnknownAccounts,
         Self::SignatureFailures,
@@ -213,6 +217,7 @@ impl Metric {
             Self::Matched => D::count("Matched"),
             Self::Duplicates => D::count("Duplicates"),
             Self::Repeats => D::count("Repeats"),
+            Self::TooManyAnswers => D::count("TooManyAnswers"),
             Self::Outranked => D::count("Outranked"),
             Self::UnknownAccounts => D::count("UnknownAccounts"),
             Self::SignatureFailures => D::count("SignatureFailures").by("Signature"),

@@ -73,9 +73,9 @@ pub async fn a_forgotten_person_is_named_by_no_entry(subject: &dyn Subject) {
     let ledger = &subject.ports().ledger;
     for nth in ["first", "once more"] {
         assert!(ledger.write_tombstone(&old, now(subject)).await.unwrap(), "{nth}");
-        let State::Ended { outcome, .. } = found(subject, &old.id).await.state else {
-            panic!("it has ended")
-        };
+        let stored = found(subject, &old.id).await;
+        assert!(stored.is_forgotten && !old.is_forgotten);
+        let State::Ended { outcome, .. } = stored.state else { panic!("it has ended") };
         let nobody = Outcome::Sent { recipient: None, message: None, variant: Some(2) };
         assert_eq!(outcome, nobody);
     }

@@ -83,6 +83,7 @@ pub struct Recording {
     pub deadline: Timestamp,
     /// When it was recorded, in milliseconds since 1970.
     pub recorded_at: u64,
+    is_forgotten: bool,
     /// The outbox key of its send, and its state.
     stands: Past<(OutboxKey, State)>,
 }
@@ -107,7 +108,8 @@ impl Recording {
     fn new(outbox_key: &OutboxKey, send: &PendingSend, now: u64) -> Self {
         let waiting = State::Waiting(Box::new(send.clone()));
         let stands = Past::new((outbox_key.clone(), waiting), now);
-        Self { lane: send.class.lane, deadline: send.deadline, recorded_at: now, stands }
+        let (lane, deadline) = (send.class.lane, send.deadline);
+        Self { lane, deadline, recorded_at: now, is_forgotten: false, stands }
     }
 
     /// The outbox key of its send.
@@ -159,6 +161,7 @@ impl Recording {
             comment,
             class: send.class,
             content: send.content.clone(),
+            trigger: send.trigger(),
             matched_at: send.matched_at,
             outbox_key: self.outbox_key().clone(),
             epoch: send.epoch,
@@ -166,6 +169,7 @@ impl Recording {
             failures: send.failures,
             steps: Vec::new(),
             last_refusal: None,
+            is_forgotten: self.is_forgotten,
             state,
         }
     }
@@ -580,6 +584,7 @@ impl Tables {
             let ended = State::Ended { outcome, at: *at, send: send.clone() };
             entry.turn(ended, now, self.lag_max);
         }
+        entry.is_forgotten = true;
         true
     }
 

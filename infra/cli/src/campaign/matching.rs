@@ -32,7 +32,7 @@ Examples:
   spillway campaign match guide --on message      what a DM that says «guide» starts
 
 Says why, and if no campaign would answer, which one came nearest. With --file it needs no deployment and no
-credentials. Nothing is sent. What decides is `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`,
+credentials. Nothing is sent and nothing is changed. What decides is `on`, `keywords`, `matching`, `tolerate`, `except`, `media`, `replies`,
 `starts` and `ends` (in a file without `time_zone`, by UTC);
 campaigns for certain media are asked first, and campaigns that take every comment last. Of several alike the
 first in the file answers. The JSON's `also` tells of the others that would take it, and why they do not get it.
@@ -128,6 +128,7 @@ fn in_file(
     let accounts = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
     limits::say_notes(accounts.iter().filter_map(NewAccount::named_limits));
+    limits::say_campaign_notes(&accounts, SystemClock::new().now());
     let ids = accounts.iter().map(|account| account.id.clone());
     let account = the_one(ids, account, &shown)?;
     let found = accounts.into_iter().find(|known| known.id == account);

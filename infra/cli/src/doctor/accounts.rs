@@ -3,9 +3,10 @@
 
 use spillway_cloud::meta::login::SCOPES;
 use spillway_core::campaign::{Campaigns, Running};
-use spillway_core::id::AccountId;
+use spillway_core::hold::HoldCause;
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::profile::ProfileWarning;
-use spillway_core::status::{Condition, Facts, Next, State};
+use spillway_core::status::{Condition, Facts, Next, State, Why};
 use spillway_core::upkeep::{
     OPTIONAL_FIELDS, TokenLife, WEBHOOK_FIELDS, cost_of_lacking, is_of_use,
 };
@@ -42,6 +43,13 @@ const MANAGE_MESSAGES: &str = SCOPES[2];
 const LOGIN: &str =
     "have its owner log in again and leave every switch on: `spillway connect --help`";
 
+/// What a permission or a setting that is missing takes. The subcode of Meta's answer may tell which
+/// it is; the code alone does not.
+const PERMIT: &str = "in Instagram, let its owner allow access to messages (Settings, Messages); else have them log in \
+     again (`spillway connect --help`) and allow `instagram_business_manage_messages` and \
+     `instagram_business_manage_comments`; if it stays, request Advanced Access to these (App \
+     Dashboard, App Review). Then `spillway account resume` tries at once";
+
 /// Of an account that somebody has named.
 pub(super) fn unknown() -> Finding {
     Finding::wrong(
@@ -66,7 +74,6 @@ pub(super) async fn check(deployment: &Deployment, id: &AccountId) -> Vec<Findin
 async fn look(deployment: &Deployment, account: &Account) -> Vec<Finding> {
     let wiring = &deployment.wiring;
     let mut findings = quotas(account, deployment.services);
-    findings.push(campaigns(&account.campaigns));
     findings.extend(record(deployment, account).await);
     if let Err(error) = wiring.account_graph.prepare(&account.id, &account.token).await {
         findings.push(unopened(&error));
@@ -130,10 +137,13 @@ fn quotas(account: &Account, services: Services) -> Vec<Finding> {
     warnings.iter().map(|warning| told(warning)).collect()
 }
 
-fn campaigns(campaigns: &Campaigns) -> Finding {
+/// `is_held` says which are on hold, because Meta refuses their link or text: the state tells more.
+fn campaigns(campaigns: &Campaigns, is_held: impl Fn(&CampaignId) -> bool) -> Finding {
     let all = campaigns.iter().count();
     let paused = |id| matches!(campaigns.running(id), Running::PausedSince(_));
-    let running = campaigns.iter().filter(|campaign| !paused(&campaign.id)).count();
+    let active = || campaigns.iter().filter(|campaign| !paused(&campaign.id));
+    let (running, held) =
+        (active().count(), active().filter(|campaign| is_held(&campaign.id)).count());
     match (all, running) {
         (0, _) => Finding::warning(
             CAMPAIGNS,
@@ -145,6 +155,11 @@ fn campaigns(campaigns: &Campaigns) -> Finding {
             "all are paused, and nothing is answered",
             "`spillway campaign resume --help`",
         ),
+        _ if held > 0 => {
+            let are = if held == 1 { "is" } else { "are" };
+            let said = format!("{} of {all} run, and {held} {are} on hold", running - held);
+            Finding::good(CAMPAIGNS, said)
+        }
         _ => Finding::good(CAMPAIGNS, format!("{running} of {all} run")),
     }
 }
@@ -162,14 +177,17 @@ async fn record(deployment: &Deployment, account: &Account) -> Vec<Finding> {
         Ok(loaded) => loaded,
         Err(error) => return vec![Finding::unread(STATE, &error)],
     };
-    let mut findings = vec![match record {
+    let now = deployment.clock.now();
+    let is_held = |id: &CampaignId| budget.holds.refusals.campaign_held_until(id, now).is_some();
+    let mut findings = vec![campaigns(&account.campaigns, is_held)];
+    findings.push(match record {
         Some(_) => Finding::good(UPKEEP, "it is on the list of accounts to keep up"),
         None => Finding::wrong(
             UPKEEP,
             "it is not on the list: its token is not renewed, its subscription not watched",
             "connect it again: `spillway connect --help`",
         ),
-    }];
+    });
     let record = record.unwrap_or_default();
     let life = token.map_or_else(TokenLife::default, |token| token.life);
     let facts = Facts {
@@ -182,7 +200,6 @@ async fn record(deployment: &Deployment, account: &Account) -> Vec<Finding> {
         upkeep: &record.upkeep,
         last_seen: record.last_seen,
     };
-    let now = deployment.clock.now();
     let times = Times { now, zone: account.rules.terms().time_zone.clone() };
     findings.extend(facts.conditions(now).iter().map(|condition| state(condition, &times)));
     findings.push(ends(life, &times));
@@ -204,6 +221,7 @@ fn state(condition: &Condition, times: &Times) -> Finding {
             "apply another link or text (`spillway campaign apply`), which ends the hold; it is tried \
              again by itself, too"
         }
+        (State::Held, _) if condition.why == Why::Answer(HoldCause::Permission) => PERMIT,
         (_, Next::Stopped | Next::Resumes(_)) => "`spillway account resume` ends it",
         _ => "wait: it ends by itself; `spillway status` shows when",
     };
@@ -507,7 +525,26 @@ mod tests {
 
     #[test]
     fn without_a_campaign_that_runs_nothing_is_answered() {
-        assert_eq!(campaigns(&Campaigns::default()).verdict, Warning);
+        assert_eq!(campaigns(&Campaigns::default(), |_| false).verdict, Warning);
+        let two = ["a", "b"].map(|id| {
+            let fields = serde_json::json!({ "id": id, "messages": ["Hi"] });
+            serde_json::from_value(fields).unwrap()
+        });
+        let two = Campaigns::new(two);
+        assert_eq!(campaigns(&two, |_| false).said, "2 of 2 run");
+        let held = campaigns(&two, |id| id.as_str() == "a");
+        assert_eq!(held.said, "1 of 2 run, and 1 is on hold");
+    }
+
+    #[test]
+    fn a_missing_permission_is_not_waited_for() {
+        let why = Why::Answer(HoldCause::Permission);
+        let next = Next::Probe(NOW);
+        let held = Condition { state: State::Held, since: None, why, next };
+        let do_this = state(&held, &Times::utc(NOW)).do_this.unwrap();
+        for part in [MANAGE_MESSAGES, MANAGE_COMMENTS, "allow access to messages", "App Review"] {
+            assert!(do_this.contains(part), "{do_this}");
+        }
     }
 
     #[test]
@@ -517,7 +554,7 @@ mod tests {
             unanswered(IDENTITY, &refused(4, None)),
             subscribed(&Ok(Subscription::None), &Campaigns::default()),
             kind(Some("Personal")),
-            campaigns(&Campaigns::default()),
+            campaigns(&Campaigns::default(), |_| false),
         ];
         for finding in findings {
             assert!(finding.do_this.is_some(), "{finding:?}");

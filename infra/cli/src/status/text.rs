@@ -205,7 +205,8 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
         out += &line("last refusal", format!("{error}, {}", times.when(*at)));
     }
     let last = overview.last_seen.map_or_else(|| "none yet".to_owned(), |at| heard(at, now));
-    out += &line("last webhook", last);
+    // Upkeep reads comments where none is told of: what tells of messages does not count.
+    out += &line("last webhook", format!("of a comment: {last}"));
     let (past, planned) = (past(overview), bars(&overview.planned_by_hour, most(overview)));
     out += "\n  DMs an hour: 24 hours back, 24 ahead\n";
     if output.width() < HOURS_WIDTH {

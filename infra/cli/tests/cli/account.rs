@@ -356,3 +356,23 @@ async fn a_new_token_takes_the_place_of_a_dead_one() {
     stand.run_with(&["connect", &accounts], "IGA-new").await.ok();
     stand.until(&["send", "list", OTHER, "--state", "sent"], sent).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_pause_replaces_and_what_becomes_of_a_hold_of_metas_is_said() {
+    let stand = Stand::start().await;
+    stand.run(&["account", "pause", CREATOR, "--reason", "audit"]).await.ok();
+    let again = stand.run(&["account", "pause", CREATOR, "--for", "2h"]).await.ok().stdout;
+    assert!(again.contains("without an end: audit; that is replaced"), "{again}");
+    let resumed = stand.run(&["account", "resume", CREATOR]).await.ok().stdout;
+    assert_eq!(resumed, format!("{CREATOR} goes on within a minute: the pause is ended\n"));
+    let fault = json!({ "kind": "throttled", "code": 80002, "regain_minutes": 30 });
+    stand.fault(fault).await;
+    stand.comment(CREATOR, "guide", 0..1).await;
+    let show = ["account", "show", CREATOR];
+    stand.until(&show, |shown| shown["holds"][0]["cause"] == "throttled").await;
+    let resumed = stand.run(&["account", "resume", CREATOR, "--yes"]).await.ok().stdout;
+    let said = format!("one call of {CREATOR} finds out whether the hold that follows from Meta's");
+    assert!(resumed.contains(&said) && !resumed.contains("ended"), "{resumed}");
+    let listed = stand.run(&["campaign", "list"]).await.ok().stdout;
+    assert!(listed.contains("comment, live_comment") && listed.contains(" ON "), "{listed}");
+}

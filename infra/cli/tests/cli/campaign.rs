@@ -273,7 +273,7 @@ fn a_text_is_tried_on_a_file_without_a_deployment() {
     assert_eq!(at("2026-12-24T23:59").ok().json()["campaign"], "course");
     let over = at("2026-12-25").ok().json();
     assert_eq!((&over["campaign"], &over["nearest"]), (&Value::Null, &json!("course")));
-    assert_eq!(over["why"], "course would take it, but its end was 2026-12-24");
+    assert_eq!(over["why"], "course would take it, but was over after 2026-12-24");
     at("soon").failed(2, "is not a date or a time");
 
     run(&["guide", "--account", OTHER]).failed(1, "does not name account");

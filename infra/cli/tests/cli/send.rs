@@ -59,6 +59,33 @@ async fn waiting_sends_are_listed_shown_and_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_who_was_forgotten_is_shown_nowhere() {
+    let stand = Stand::start().await;
+    stand.comment(CREATOR, "guide", 0..1).await;
+    let list = ["send", "list", CREATOR, "--state", "sent"];
+    let listed = stand.until(&list, |sends| sends["sends"][0]["state"] == "sent").await;
+    let person = listed["sends"][0]["recipient"].as_str().unwrap().to_owned();
+    assert!(listed["sends"][0]["send"].as_str().unwrap().ends_with(&person));
+    stand.run(&["contact", "forget", CREATOR, &person, "--yes"]).await.ok();
+    let send = stand.json(&list).await["sends"][0]["send"].as_str().unwrap().to_owned();
+    let by_key = format!("{CREATOR}/p.{person}");
+    for shown in [&send, &by_key, &send_id(CREATOR, 0)] {
+        for form in [&["--json"][..], &[]] {
+            let show = [form, &["send", "show", shown]].concat();
+            let said = stand.run(&show).await.ok().stdout;
+            assert!(said.contains(&send) && !said.contains(&person), "{said}");
+        }
+        let retried = stand.run(&["send", "retry", shown]).await.failed(1, "none of 1 send");
+        let said = format!("{send}: not retried: its person was forgotten\n");
+        assert_eq!(retried.stdout, said);
+    }
+    let theirs = [&list[..], &["--person", &person]].concat();
+    assert_eq!(stand.json(&theirs).await["sends"], json!([]));
+    let unknown = format!("{CREATOR}/f.0123456789abcdef");
+    stand.run(&["send", "show", &unknown]).await.failed(1, "is not stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_send_is_brought_back_and_sent_once() {
     let stand = Stand::start().await;
     stand.fault(json!({ "kind": "recipient_unavailable", "action": "private_reply" })).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use spillway_core::once::ANSWERS_MAX;
 use spillway_local::serve::Served;
 use spillway_local::setup::QuotaOptions;
 
@@ -57,7 +58,7 @@ async fn anybodys_comment_is_posted_and_answered() {
     assert_eq!(again["send"], Value::Null, "who gets one DM");
     assert_eq!(
         again["reason"],
-        format!("person {person} has had all that campaign guide gives them, or waits for it")
+        "the person has, or waits for, all that campaign guide gives them (`once_per`, `once_for`)"
     );
 
     // By an id of one's own, under another account and Reel.
@@ -88,6 +89,21 @@ async fn anybodys_comment_is_posted_and_answered() {
     let own = json!({ "account": CREATOR, "text": "guide", "person": CREATOR }).to_string();
     let (_, own) = post(&http, &served, &own).await;
     assert!(own["reason"].as_str().unwrap().contains("own comments"), "{own}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_gets_as_many_dms_as_are_remembered_and_is_told_apart_from_a_repeat() {
+    let (served, http) = served().await;
+    for n in 0..ANSWERS_MAX + 1 {
+        let media = format!("1790{n:013}");
+        let comment =
+            json!({ "account": EVERYTHING, "text": "hi", "person": "77", "media": media });
+        let (_, posted) = post(&http, &served, &comment.to_string()).await;
+        let reason =
+            "the person has had 64 DMs of this account within 10 days, and gets no more until then";
+        let expected = if n < ANSWERS_MAX { Value::Null } else { json!(reason) };
+        assert_eq!(posted["reason"], expected, "{n}: {posted}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

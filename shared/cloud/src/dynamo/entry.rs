@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
-use spillway_core::campaign::Overflow;
+use spillway_core::campaign::{Overflow, Trigger};
 use spillway_core::history::PastStep;
 use spillway_core::id::{CampaignId, CommentId, MediaId, OnceKey, SendId};
 use spillway_core::meta_error::LastRefusal;
@@ -155,6 +155,9 @@ pub(super) const CLEARED: &str = "cleared";
 /// The comment that a send answers which is kept under another key.
 pub(super) const COMMENT: &str = "comment";
 
+/// What a send answers, where its class does not tell and its story is deleted when it ends.
+const TRIGGER: &str = "trigger";
+
 /// The entry of a send that is new.
 pub(super) fn item(NewSend { outbox_key, send, answered }: &NewSend) -> Item {
     let mut item = entry_key(&send.id);
@@ -171,6 +174,9 @@ pub(super) fn item(NewSend { outbox_key, send, answered }: &NewSend) -> Item {
         && OnceKey::comment(id) != send.id.key
     {
         item.insert(COMMENT.into(), s(id.as_str()));
+    }
+    if send.trigger() == Trigger::StoryReply {
+        item.insert(TRIGGER.into(), word(&Trigger::StoryReply));
     }
     if send.is_cleared {
         item.insert(CLEARED.into(), AttributeValue::Bool(true));
@@ -266,6 +272,14 @@ pub(super) fn comment(reader: &Reader<'_>, id: &SendId) -> Result<Option<Comment
     let key = id.key.as_str();
     let by_key = || (!key.contains('.')).then(|| CommentId::new(key));
     Ok(replacement.map(|new| new.comment).or(named).or_else(by_key))
+}
+
+/// What a send answers, as far as its entry tells. Entries of story replies that earlier versions
+/// have written do not tell it.
+pub(super) fn trigger(item: &Item, class: Class) -> Trigger {
+    let named = item.get(TRIGGER).and_then(|named| named.as_s().ok());
+    let named = named.and_then(|named| Trigger::ALL.into_iter().find(|one| one.as_str() == named));
+    named.unwrap_or(class.trigger())
 }
 
 /// Meta's last refusal of the send. What cannot be read is left out, as with [`steps`].

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use spillway_core::campaign::Trigger;
 use spillway_core::history::{Past, PastStep, STEPS_KEPT};
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::send::{Outcome, PendingSend};
@@ -23,6 +24,9 @@ use crate::schema::EXPIRES_AT;
 /// How long an entry stays beside its tombstone: longer than a process goes on with an account that
 /// it has read without it.
 const BURIED_KEPT: Duration = Duration::from_secs(3600);
+
+/// There where the entry's person was forgotten.
+const FORGOTTEN: &str = "forgotten";
 
 const FIND: &str = "look up the send";
 const LIST: &str = "list sends";
@@ -128,10 +132,13 @@ impl Ledger for DynamoSends {
         let update = self
             .sends
             .update(entry_key(&old.id))
-            .update_expression(format!("SET outcome = :outcome, {EXPIRES_AT} = :soon"))
+            .update_expression(format!(
+                "SET outcome = :outcome, {FORGOTTEN} = :yes, {EXPIRES_AT} = :soon"
+            ))
             .condition_expression("#state = :state AND ended_at = :at")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":outcome", json(&outcome))
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
             .expression_attribute_values(":soon", n((now + BURIED_KEPT).as_secs()))
             .expression_attribute_values(":state", s(old.state.name()))
             .expression_attribute_values(":at", at(*ended_at));
@@ -163,10 +170,16 @@ fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreEr
         _ => State::Ended { outcome: reader.json("outcome")?, at: reader.at("ended_at")? },
     };
     let outbox_key = OutboxKey::from_stored(reader.text("place")?.to_owned());
+    let class = entry::read_class(&reader, &outbox_key)?;
+    let trigger = match &state {
+        State::Waiting(send) if send.trigger() == Trigger::StoryReply => Trigger::StoryReply,
+        _ => entry::trigger(item, class),
+    };
     Ok(Stored {
         comment: entry::comment(&reader, &id)?,
         id,
-        class: entry::read_class(&reader, &outbox_key)?,
+        class,
+        trigger,
         content: entry::read_content(&reader)?,
         matched_at: reader.at("matched_at")?,
         outbox_key,
@@ -175,6 +188,7 @@ fn stored(item: &Item, id: SendId, what: &'static str) -> Result<Stored, StoreEr
         failures: reader.number("failures")?,
         steps: entry::steps(item),
         last_refusal: entry::last_refusal(item),
+        is_forgotten: item.contains_key(FORGOTTEN),
         state,
     })
 }

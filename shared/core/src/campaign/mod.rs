@@ -49,9 +49,9 @@ pub struct Campaign {
         schemars(with = "Vec<Trigger>", length(min = 1), transform = different)
     )]
     pub on: Vec<Trigger>,
-    /// The comment must contain one of these. If empty, every comment matches.
+    /// The comment must contain one of these. If left out, every comment matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(transform = words))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), transform = words))]
     pub keywords: Vec<String>,
     /// How a comment must contain a keyword or an exception.
     #[serde(default)]

@@ -1,8 +1,8 @@
 //! The campaigns of an account: which of them answers a comment, and why the others do not.
 
 use super::{
-    Campaign, Moment, NextPost, Period, Phase, Replies, Running, StoredCampaign, Trigger,
-    next_post, stored,
+    Campaign, Moment, NEXT_POST, NextPost, Period, Phase, Replies, Running, StoredCampaign,
+    Trigger, next_post, stored,
 };
 use crate::active_hours::Zone;
 use crate::id::{CampaignId, MediaId};
@@ -182,7 +182,7 @@ impl Campaigns {
             let Verdict::Misses(miss) = ready.verdict(candidate, comment) else { return None };
             let (distance, near, keyword) = match miss {
                 Miss::NoKeyword => match ready.near(comment) {
-                    Some((distance, word)) => (distance + 1, Near::Almost(word), Some(word)),
+                    Some((distance, word)) => (distance + 1, Near::Almost(word, None), Some(word)),
                     None => continue,
                 },
                 // It takes everything, but nothing of this kind: that is not near.
@@ -193,7 +193,12 @@ impl Campaigns {
                     Some(word) => {
                         (usize::from(but == But::OtherTrigger), Near::But(but), Some(word))
                     }
-                    None => continue,
+                    None => match ready.near(comment) {
+                        Some((distance, word)) => {
+                            (distance + 2, Near::Almost(word, Some(but)), Some(word))
+                        }
+                        None => continue,
+                    },
                 },
             };
             if nearest.as_ref().is_none_or(|(least, ..)| distance < *least) {
@@ -241,8 +246,8 @@ pub enum Miss<'a> {
 pub enum Near<'a> {
     /// Its keywords would have it.
     But(But<'a>),
-    /// The comment almost contains this keyword.
-    Almost(&'a str),
+    /// The comment almost contains this keyword. Something else may keep the campaign from it, too.
+    Almost(&'a str, Option<But<'a>>),
 }
 
 /// What keeps a campaign from a comment that its keywords may want.
@@ -258,6 +263,8 @@ pub enum But<'a> {
     Over(&'a Moment),
     /// It is for other media.
     OtherMedia,
+    /// It is for the next post, which is not published yet.
+    NoPostYet,
     /// The comment is below another one.
     Reply,
     /// The comment contains this exception.
@@ -285,7 +292,9 @@ impl Ready {
         let is_elsewhere =
             |media: &[&MediaId]| !media.iter().any(|media| self.media.contains(media));
         if !self.media.is_empty() && candidate.media.is_some_and(is_elsewhere) {
-            return Verdict::Misses(Miss::But(But::OtherMedia));
+            let is_awaited = self.media.iter().any(|media| media.as_str() == NEXT_POST);
+            let but = if is_awaited { But::NoPostYet } else { But::OtherMedia };
+            return Verdict::Misses(Miss::But(but));
         }
         if candidate.is_reply && *replies == Replies::TopLevel {
             return Verdict::Misses(Miss::But(But::Reply));
@@ -607,9 +616,9 @@ mod tests {
         assert_eq!(nearest("recipe!"), is("reel", Near::But(But::OtherMedia)));
         assert_eq!(nearest("the offer"), is("paused", Near::But(But::Paused)));
         assert_eq!(nearest("price spam"), is("spared", Near::But(But::Exception("spam"))));
-        assert_eq!(nearest("giude please"), is("guide", Near::Almost("guide")));
-        assert_eq!(nearest("guidebook"), is("guide", Near::Almost("guide")));
-        assert_eq!(nearest("O8"), is("guide", Near::Almost("08")));
+        assert_eq!(nearest("giude please"), is("guide", Near::Almost("guide", None)));
+        assert_eq!(nearest("guidebook"), is("guide", Near::Almost("guide", None)));
+        assert_eq!(nearest("O8"), is("guide", Near::Almost("08", None)));
         assert_eq!(nearest("so nice"), None);
         assert_eq!(nearest("spam"), None);
         assert_eq!(nearest("guide"), None, "it is answered");

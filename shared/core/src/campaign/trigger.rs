@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Campaign, CampaignError, Replies};
+use super::{Campaign, CampaignError, Overflow, Replies};
 use crate::once::OncePer;
 
 /// What somebody does that a campaign may answer.
@@ -123,14 +123,17 @@ impl Campaign {
         if !self.on.iter().any(|trigger| trigger.is_comment()) {
             let of_comments = [
                 ("replies", self.replies != Replies::default()),
+                ("overflow", self.overflow == Overflow::PublicReply),
                 ("public_replies", !self.public_replies.is_empty()),
                 ("public_fallback", !self.public_fallback.is_empty()),
             ];
-            if self.is_for_next_post() {
+            // That media cannot choose it at all was said.
+            if self.is_for_next_post() && without_media.is_none() {
                 fault("media", None, CampaignError::NeedsComments(id(), "media = \"next\""));
             }
             for (field, _) in of_comments.into_iter().filter(|(_, is_given)| *is_given) {
-                fault(field, None, CampaignError::NeedsComments(id(), field));
+                let named = if field == "overflow" { "overflow = \"public_reply\"" } else { field };
+                fault(field, None, CampaignError::NeedsComments(id(), named));
             }
         }
         // The webhook of a message names nobody, and a profile is read with their consent only.
@@ -178,6 +181,12 @@ mod tests {
         assert_eq!(faults(story), []);
         let public = json!({ "on": ["message"], "replies": "all", "public_replies": ["Sent"] });
         assert_eq!(faults(public), [("replies", None), ("public_replies", None)]);
+        let public = json!({ "on": ["message"], "overflow": "public_reply" });
+        assert_eq!(faults(public), [("overflow", None)]);
+        let next = json!({ "on": ["message"], "media": "next" });
+        assert_eq!(faults(next), [("media", None)]);
+        let next = json!({ "on": ["story_reply"], "media": "next" });
+        assert_eq!(faults(next), [("media", None)]);
         let named = ["Hi {username|you}", "Hi {username}", "Hi"];
         assert_eq!(
             faults(json!({ "on": ["story_reply"], "messages": named })),

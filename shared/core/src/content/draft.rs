@@ -490,7 +490,7 @@ mod tests {
             .collect();
         let begins = [
             ": a message has a `text` or a `card`",
-            ".text: column 4: `{first_name}` needs",
+            ".text: character 4 of the text: `{first_name}` needs",
             ".buttons: buttons of a card belong",
             ".buttons[0].url: `example.com` is no URL",
             ".quick_replies: a message has `quick_replies` beside",

@@ -455,7 +455,7 @@ mod tests {
             ".email.again[1]: the text «Again» is there twice",
             ".email.tries: `tries` is 6: write a whole number from 0 to 5",
             ".deliver[0]: the message is empty",
-            ".deliver[1].text: column 4: `{first_name}` needs a fallback",
+            ".deliver[1].text: character 4 of the text: `{first_name}` needs a fallback",
             ".follow_up[1].after: this follow-up is not later",
             ".follow_up[2].after: `after` is from 1m to 23h",
             ".follow_up[2].messages: there are 0 texts",

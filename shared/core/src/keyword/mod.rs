@@ -147,21 +147,48 @@ impl Comment {
     }
 
     /// Returns how many letters this comment is away from containing a keyword; `None` if that is
-    /// more than one letter, or more than a third of the keyword. A keyword within a word is 0
-    /// away.
+    /// more than a third of the keyword. A keyword within a word is 0 away. One or two letters are in
+    /// many words by chance: only a code that [looks alike](looks_alike) is near to them.
     pub fn distance(&self, keyword: &Keyword) -> Option<usize> {
         if keyword.is_empty() {
             return None;
         }
+        let words: Vec<&str> = self.form(keyword.detail).words().collect();
+        let wanted = keyword.words.concat();
+        if is_short(&wanted) {
+            return words.iter().any(|word| looks_alike(word, &wanted)).then_some(1);
+        }
         if self.has(keyword, Matching::Contains) {
             return Some(0);
         }
-        let words: Vec<&str> = self.form(keyword.detail).words().collect();
-        let wanted = keyword.words.concat();
         let runs = words.windows(keyword.words.len());
         let distance = runs.map(|run| strsim::osa_distance(&run.concat(), &wanted)).min()?;
-        (distance <= (wanted.chars().count() / 3).max(1)).then_some(distance)
+        (distance <= wanted.chars().count() / 3).then_some(distance)
     }
+}
+
+/// Whether a keyword is in other words by chance: it is one character, or two of an alphabet with
+/// capitals. Two characters of other scripts may be a whole word, inside others as well.
+fn is_short(wanted: &str) -> bool {
+    let is_common = |c: char| c.is_lowercase() || c.is_numeric();
+    match wanted.chars().count() {
+        0 | 1 => true,
+        2 => wanted.chars().all(is_common),
+        _ => false,
+    }
+}
+
+/// Whether a word is a code of two characters and looks like the keyword: `O8` for `08`.
+fn looks_alike(word: &str, wanted: &str) -> bool {
+    let look = |c| match c {
+        '0' => 'o',
+        '1' | 'i' => 'l',
+        '5' => 's',
+        '8' => 'b',
+        other => other,
+    };
+    let is_code = |text: &str| text.chars().count() == 2 && text.chars().any(char::is_numeric);
+    is_code(word) && is_code(wanted) && word.chars().map(look).eq(wanted.chars().map(look))
 }
 
 #[cfg(test)]

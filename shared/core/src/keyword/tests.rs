@@ -379,3 +379,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_short_keyword_is_near_to_no_word_by_chance() {
+    let distance = |comment: &str, word: &str| Comment::new(comment).distance(&Keyword::new(word));
+    for (comment, word) in [
+        ("banana bread", "a"),
+        ("I love it", "1"),
+        ("b", "a"),
+        ("this is history", "hi"),
+        ("ok", "yo"),
+        ("is it 5", "15"),
+        ("09", "08"),
+        ("❤", "🔥"),
+        ("日本", "本"),
+    ] {
+        assert_eq!(distance(comment, word), None, "{comment} {word}");
+    }
+    assert_eq!(distance("O8 please", "08"), Some(1));
+    assert_eq!(distance("資料請求", "資料"), Some(0));
+    assert_eq!(distance("linkss", "link"), Some(0));
+    assert_eq!(distance("lnk", "link"), Some(1));
+    assert_eq!(distance("ebok", "ebook"), Some(1));
+}

@@ -44,6 +44,9 @@ pub(super) fn read<'t>(
             }
         }
         let before = mistakes.found.len();
+        if place.field("keywords").is_empty_list() {
+            mistakes.add(place.field("keywords").span(), Reason::NoKeywords);
+        }
         check_words(&campaign, place, mistakes);
         if let Err(error) = campaign.check_period() {
             mistakes.add(place.field("ends").span(), error);
@@ -56,7 +59,16 @@ pub(super) fn read<'t>(
         let faults = if is_wounded { Vec::new() } else { campaign.trigger_faults() };
         for TriggerFault { field, item, error } in faults {
             let place = place.field(field);
-            mistakes.add(item.map_or(place, |at| place.item(at)).span(), error);
+            let span = match item {
+                // Those that are no templates are not among the campaign's.
+                Some(at) if field == "messages" => {
+                    let mut sound = place.texts().filter(|(text, _)| Template::parse(text).is_ok());
+                    sound.nth(at).map_or(place.span(), |(_, span)| span)
+                }
+                Some(at) => place.item(at).span(),
+                None => place.span(),
+            };
+            mistakes.add(span, error);
         }
         let takes = mistakes.found.len() == before && !is_wounded;
         check_messages(&campaign, place, tree, mistakes);
@@ -186,7 +198,10 @@ fn check_messages(
             }
         }
     }
-    let lacks_fallback = campaign.public_fallback.is_empty() && !is_wounded;
+    let has_fallback = place.field("public_fallback").texts().next().is_some();
+    // One that is on no comments cannot have it.
+    let is_on_comments = campaign.on.iter().any(|trigger| trigger.is_comment());
+    let lacks_fallback = !has_fallback && is_on_comments && !is_wounded;
     if campaign.overflow == Overflow::PublicReply && lacks_fallback {
         mistakes.add(place.field("overflow").span(), CampaignError::PublicReply(id.clone()));
     }

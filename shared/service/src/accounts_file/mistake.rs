@@ -116,6 +116,12 @@ pub enum Reason {
     /// A keyword that no comment can hold.
     #[error("an empty keyword matches nothing: remove it, or leave `keywords` out to match all")]
     EmptyKeyword,
+    /// A list of keywords without any.
+    #[error(
+        "`keywords = []` would answer everything: name keywords, or leave `keywords` out if that is \
+         meant"
+    )]
+    NoKeywords,
     /// A keyword that is too long for `{keyword}`.
     #[error(
         "`{0}` has {1} bytes, and `{{keyword}}` sends {VALUE_BYTES_MAX} of them: shorten it, or leave `{{keyword}}` out"
@@ -232,7 +238,7 @@ impl Mistakes<'_> {
     }
 
     /// Adds what is no TOML: one mistake for each line, since the first one leads to the others. A
-    /// list that is not closed makes everything below it wrong.
+    /// list or a table in braces that is not closed makes everything below it wrong.
     pub(super) fn add_syntax(&mut self, errors: &[Error]) {
         let is_open = errors.iter().any(|error| error.message().starts_with("unclosed array, "));
         let mut last_line = 0;
@@ -245,6 +251,18 @@ impl Mistakes<'_> {
             let is_in_list = error.message().contains("array");
             if let Some(open) = before.rfind('[').filter(|_| is_open && is_in_list) {
                 let message = "the list that begins here is not closed: add `]` at its end";
+                self.add(open..open, Reason::Toml(message.into()));
+                return;
+            }
+            // What follows the line of its brace is read as more of the table.
+            let is_in_table = ["inline table", "key-value pairs"];
+            let is_in_table = is_in_table.iter().any(|name| error.message().contains(name));
+            if let Some(open) = before.rfind('{').filter(|_| is_in_table)
+                && before[open..].contains('\n')
+                && !before[open..].contains('}')
+            {
+                let message =
+                    "the table that begins here in braces is not closed: add `}` at its end";
                 self.add(open..open, Reason::Toml(message.into()));
                 return;
             }

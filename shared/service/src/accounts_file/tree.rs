@@ -35,10 +35,12 @@ pub(super) struct Fault {
     pub(super) message: Option<String>,
 }
 
-/// A list where none can be.
-pub(super) struct OddList {
+/// A list or a table where none can be.
+pub(super) struct Odd {
     /// Where it is.
     pub(super) span: Range<usize>,
+    /// What the reader would say of it.
+    pub(super) message: &'static str,
     /// The field that it is the value of, or in whose list it is.
     pub(super) field: String,
 }
@@ -95,14 +97,14 @@ impl<'a> Tree<'a> {
         Some(Fault { span, message })
     }
 
-    /// Takes out the first list that is where only a table or a figure can be; `None` if there is
-    /// none. Reading would take its items for the fields of the table, in their order.
-    pub(super) fn take_out_list(&mut self) -> Option<Fault> {
-        let OddList { span, field } = odd_list(self.root.get_ref())?;
+    /// Takes out the first list that is where only a table or a figure can be, or table where only a
+    /// word can be; `None` if there is none. Reading would take the items for the fields of the table,
+    /// in their order, and the table's field for the word.
+    pub(super) fn take_out_odd(&mut self) -> Option<Fault> {
+        let Odd { span, field, message } = odd(self.root.get_ref())?;
         let mut path = Path::default();
         let begin = self.root.span().start;
         take_out_of(self.root.get_mut(), begin, &span, &mut path);
-        let message = "invalid type: sequence, expected a table";
         let is_item = path.removed.is_none();
         let refused = Refused { message, field: Some(&field), is_item };
         let message = Some(refused.said());
@@ -132,40 +134,51 @@ impl<'a> Tree<'a> {
         self.account(account).field("campaign").item(campaign)
     }
 
-    /// Removes the messages of campaigns that `keep` refuses. Values of another type stay.
-    pub(super) fn retain_messages(&mut self, keep: impl Fn(&str) -> bool) {
+    /// Removes the texts of campaigns that `keep` refuses. Values of another type stay.
+    pub(super) fn retain_texts(&mut self, keep: impl Fn(&str) -> bool) {
         let accounts = items_mut(self.root.get_mut().get_mut("account"));
         for account in accounts {
             for campaign in items_mut(field_mut(account, "campaign")) {
-                let Some(messages) = field_mut(campaign, "messages") else { continue };
-                if let DeValue::Array(texts) = messages.get_mut() {
-                    let texts = std::mem::replace(texts, DeArray::new());
-                    let kept =
-                        texts.into_iter().filter(|text| text.get_ref().as_str().is_none_or(&keep));
-                    *messages.get_mut() = DeValue::Array(kept.collect());
+                for field in TEXTS {
+                    let Some(list) = field_mut(campaign, field) else { continue };
+                    if let DeValue::Array(texts) = list.get_mut() {
+                        let texts = std::mem::replace(texts, DeArray::new()).into_iter();
+                        let kept = texts.filter(|text| text.get_ref().as_str().is_none_or(&keep));
+                        *list.get_mut() = DeValue::Array(kept.collect());
+                    }
                 }
             }
         }
     }
 }
 
+/// Fields that hold a campaign's texts.
+const TEXTS: [&str; 3] = ["messages", "public_replies", "public_fallback"];
+
 /// Fields that hold a table, or a figure.
 const NO_LISTS: [&str; 9] =
     ["terms", "spread", "warm_up", "slow_down", "limit", "then", "follow", "email", "card"];
 
-/// Finds the first list that is in another list, or in a field that holds none.
-fn odd_list(table: &DeTable<'_>) -> Option<OddList> {
-    table.iter().find_map(|(key, value)| odd_list_in(key.get_ref(), value))
+/// Fields that hold a list of words.
+const WORDS: [&str; 3] = ["on", "tolerate", "actions"];
+
+/// Finds the first list that is in another list, or in a field that holds none, or the first table
+/// among words.
+fn odd(table: &DeTable<'_>) -> Option<Odd> {
+    table.iter().find_map(|(key, value)| odd_in(key.get_ref(), value))
 }
 
-fn odd_list_in(field: &str, value: &Spanned<DeValue<'_>>) -> Option<OddList> {
-    let odd = |span| Some(OddList { span, field: field.to_owned() });
+fn odd_in(field: &str, value: &Spanned<DeValue<'_>>) -> Option<Odd> {
+    let of = |span, message| Some(Odd { span, message, field: field.to_owned() });
+    let (list, among_words) =
+        ("invalid type: sequence, expected a table", "invalid type: map, expected a word");
     match value.get_ref() {
-        DeValue::Table(table) => odd_list(table),
-        DeValue::Array(_) if NO_LISTS.contains(&field) => odd(value.span()),
+        DeValue::Table(table) => odd(table),
+        DeValue::Array(_) if NO_LISTS.contains(&field) => of(value.span(), list),
         DeValue::Array(items) => items.iter().find_map(|item| match item.get_ref() {
-            DeValue::Array(_) => odd(item.span()),
-            _ => odd_list_in(field, item),
+            DeValue::Array(_) => of(item.span(), list),
+            DeValue::Table(_) if WORDS.contains(&field) => of(item.span(), among_words),
+            _ => odd_in(field, item),
         }),
         _ => None,
     }
@@ -354,6 +367,11 @@ impl<'t> Place<'t> {
             }
             _ => None,
         }
+    }
+
+    /// Whether it is a list without items.
+    pub(super) fn is_empty_list(self) -> bool {
+        self.0.and_then(|value| value.get_ref().as_array()).is_some_and(|items| items.is_empty())
     }
 
     /// Returns the bytes of the file that hold it.

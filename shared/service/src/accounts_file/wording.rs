@@ -41,6 +41,9 @@ impl Refused<'_> {
         if let Some(value) = quoted_after(message, "unknown variant ") {
             return self.at(field, &format!("\"{value}\""), &wanted());
         }
+        if message == "wanted string or table" && self.is_item {
+            return format!("`{field}` has something in it that is no text: write {}", wanted());
+        }
         if message == "wanted string or table" || message.starts_with("a number above 0") {
             return format!("`{field}` cannot be read: write {}", wanted());
         }
@@ -275,6 +278,10 @@ pub(super) fn syntax(message: &str, text: &str, at: usize) -> String {
         ("missing comma between array elements", "a comma is missing in the list"),
         ("extra comma in array", "there is a comma too many in the list"),
         ("unclosed array table", "a heading is not closed: write it as in [[account]]"),
+        (
+            "missing comma between key-value pairs",
+            "a comma is missing between the fields in braces",
+        ),
         ("unclosed table", "a heading is not closed: write it as in [[account]]"),
         (
             "unexpected key or value",

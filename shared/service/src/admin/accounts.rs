@@ -93,6 +93,8 @@ pub struct AccountView {
     pub state: State,
     /// The holds that are in force.
     pub holds: Vec<HoldView>,
+    /// The hold of the whole app, in force or waiting for its probe.
+    pub app_hold: Option<AppHoldView>,
     /// What may surprise somebody about its limits.
     #[serde(skip)]
     pub notes: Vec<String>,
@@ -106,6 +108,9 @@ pub struct RunningView {
     /// Since when it is paused.
     #[serde(serialize_with = "optional")]
     pub paused_since: Option<Timestamp>,
+    /// Until when it is on hold, because Meta refuses its link or text.
+    #[serde(serialize_with = "optional")]
+    pub held_until: Option<Timestamp>,
 }
 
 /// A hold that is in force.
@@ -141,6 +146,8 @@ pub struct HeldView {
     /// The end of the hold; `null` if it lasts until somebody resumes the account.
     #[serde(serialize_with = "instant")]
     pub until: Timestamp,
+    /// The pause by hand whose end and note this one has replaced.
+    pub replaced: Option<HoldView>,
 }
 
 /// An account whose holds were ended, or handed to the next call.
@@ -250,7 +257,11 @@ impl AccountAdmin {
                     last_seen,
                 };
                 let state = facts.state(now);
-                views.push(AccountView::of(&account, &budget, state, now));
+                let app_hold = app.holds.current.as_ref();
+                let app_hold =
+                    app_hold.map(|hold| AppHoldView { cause: hold.cause, until: hold.until });
+                let view = AccountView::of(&account, &budget, state, now);
+                views.push(AccountView { app_hold, ..view });
             }
             Ok(Several { read: views, unreadable })
         })
@@ -273,8 +284,10 @@ impl AccountAdmin {
                 return Err(AdminError::LongReason);
             }
             self.connected(id).await?;
-            self.limiter.stop(id, until, reason).await?;
-            Ok(HeldView { account: id.clone(), until })
+            let (before, _) = self.limiter.stop(id, until, reason).await?;
+            let mut replaced = holds(&before, self.clock.now()).into_iter();
+            let replaced = replaced.find(|hold| hold.cause == HoldCause::Operator);
+            Ok(HeldView { account: id.clone(), until, replaced })
         })
     }
 
@@ -394,6 +407,7 @@ impl AccountView {
         let campaigns = account.campaigns.iter().map(|campaign| RunningView {
             id: campaign.id.clone(),
             paused_since: paused_since(account, &campaign.id),
+            held_until: budget.holds.refusals.campaign_held_until(&campaign.id, now),
         });
         Self {
             account: account.id.clone(),
@@ -410,6 +424,7 @@ impl AccountView {
             campaigns: campaigns.collect(),
             state,
             holds: holds(budget, now),
+            app_hold: None,
             notes: limit_notes([&account.rules]),
         }
     }

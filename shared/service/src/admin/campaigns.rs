@@ -37,6 +37,9 @@ pub struct CampaignView {
     /// Since when it is paused.
     #[serde(serialize_with = "optional")]
     pub paused_since: Option<Timestamp>,
+    /// Until when it is on hold, because Meta refuses its link or text.
+    #[serde(serialize_with = "optional")]
+    pub held_until: Option<Timestamp>,
     /// The post that it is for, if it is for the next one and that was published.
     pub next_post: Option<MediaId>,
 }
@@ -62,11 +65,33 @@ impl CampaignView {
             begins_at: of_period(|period| period.begins_at).filter(|_| campaign.starts.is_some()),
             ends_at: of_period(|period| period.ends_at).filter(|_| campaign.ends.is_some()),
             paused_since,
+            held_until: None,
             next_post: match account.campaigns.next_post(&campaign.id) {
                 Some(NextPost::Is(media)) => Some(media.clone()),
                 Some(NextPost::AwaitedSince(_)) | None => None,
             },
         }
+    }
+}
+
+impl AccountAdmin {
+    /// Shows an account's campaigns, or one of them, in their order.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub async fn campaign_views(
+        &self,
+        account: &Account,
+        only: Option<&CampaignId>,
+    ) -> Result<Vec<CampaignView>, StoreError> {
+        let refusals = self.budgets.load(&account.id).await?.holds.refusals;
+        let now = self.clock.now();
+        let view = |campaign: &Campaign| CampaignView {
+            held_until: refusals.campaign_held_until(&campaign.id, now),
+            ..CampaignView::of(account, campaign, now)
+        };
+        let wanted = |campaign: &&Campaign| only.is_none_or(|only| *only == campaign.id);
+        Ok(account.campaigns.iter().filter(wanted).map(view).collect())
     }
 }
 

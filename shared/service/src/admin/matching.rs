@@ -73,7 +73,13 @@ impl MatchView {
             }
             return Self { campaign: Some(campaign.id.clone()), why, nearest: None, also };
         }
-        let Some((nearest, near)) = campaigns.nearest(candidate) else {
+        // What takes everything of another kind is near to a person who asks, if nothing else is.
+        let takes_others = || {
+            let mut all = campaigns.iter();
+            let takes = all.find(|one| one.keywords.is_empty() && !one.is_on(candidate.trigger));
+            takes.map(|campaign| (campaign, Near::But(But::OtherTrigger)))
+        };
+        let Some((nearest, near)) = campaigns.nearest(candidate).or_else(takes_others) else {
             let why = if verdicts.is_empty() {
                 "the account has no campaigns".to_owned()
             } else {
@@ -83,25 +89,33 @@ impl MatchView {
         };
         let id = &nearest.id;
         let why = match near {
-            Near::But(But::OtherTrigger) => {
-                let on: Vec<&str> = nearest.on.iter().map(|trigger| trigger.as_str()).collect();
-                format!("{id} would take it, but is on {} alone", on.join(", "))
-            }
-            Near::But(But::Paused) => format!("{id} would take it, but is paused"),
-            Near::But(But::NotBegun(start)) => {
-                format!("{id} would take it, but does not start before {start}")
-            }
-            Near::But(But::Over(end)) => format!("{id} would take it, but its end was {end}"),
-            Near::But(But::OtherMedia) => format!("{id} would take it, but only on other media"),
-            Near::But(But::Reply) => format!("{id} would take it, but not below another comment"),
-            Near::But(But::Exception(word)) => {
-                format!("{id} would take it, but leaves a {noun} with «{word}» alone")
-            }
-            Near::Almost(keyword) => {
+            Near::But(but) => format!("{id} would take it, but {}", kept_by(nearest, but, noun)),
+            Near::Almost(keyword, None) => {
                 format!("the {noun} almost has the keyword «{keyword}» of {id}")
+            }
+            Near::Almost(keyword, Some(but)) => {
+                let but = kept_by(nearest, but, noun);
+                format!("the {noun} almost has the keyword «{keyword}» of {id}, which {but}")
             }
         };
         Self { campaign: None, why, nearest: Some(id.clone()), also: Vec::new() }
+    }
+}
+
+/// What keeps a campaign from a comment, as the rest of a sentence about it.
+fn kept_by(campaign: &Campaign, but: But<'_>, noun: &str) -> String {
+    match but {
+        But::OtherTrigger => {
+            let on: Vec<&str> = campaign.on.iter().map(|trigger| trigger.as_str()).collect();
+            format!("is on {} alone", on.join(", "))
+        }
+        But::Paused => "is paused".to_owned(),
+        But::NotBegun(start) => format!("does not start before {start}"),
+        But::Over(end) => format!("was over after {end}"),
+        But::OtherMedia => "is on other media alone".to_owned(),
+        But::NoPostYet => "is for the next post, which is not published yet".to_owned(),
+        But::Reply => "takes none below another comment".to_owned(),
+        But::Exception(word) => format!("leaves a {noun} with «{word}» alone"),
     }
 }
 
@@ -144,7 +158,7 @@ mod tests {
         assert_eq!(of("GUIDE!", Some(&two)), ["any", "the campaign takes every comment", ""]);
         let why = "any would take it, but leaves a comment with «spam» alone";
         assert_eq!(of("spam", Some(&two)), ["", why, "any"]);
-        let why = "guide would take it, but only on other media";
+        let why = "guide would take it, but is on other media alone";
         assert_eq!(of("guide spam", Some(&two)), ["", why, "guide"]);
     }
 
@@ -196,10 +210,37 @@ mod tests {
         assert_eq!((view.campaign, view.nearest), (None, None));
         let reply = Candidate { is_reply: true, ..anywhere("guide") };
         let view = MatchView::of(&campaigns, &reply);
-        assert_eq!(view.why, "guide would take it, but not below another comment");
+        assert_eq!(view.why, "guide would take it, but takes none below another comment");
         let message = Candidate { trigger: Trigger::Message, ..anywhere("guide") };
         let view = MatchView::of(&campaigns, &message);
         assert_eq!(view.why, "guide would take it, but is on comment, live_comment alone");
         assert!(MatchView::of(&Campaigns::default(), &anywhere("x")).why.contains("no campaigns"));
+        let (reel, other) = (MediaId::from("1"), MediaId::from("2"));
+        let campaigns = Campaigns::new(
+            serde_json::from_value::<Vec<Campaign>>(json!([
+                { "id": "reel", "keywords": ["recipe"], "media": ["1"], "messages": ["hi"] },
+                { "id": "launch", "keywords": ["launch"], "media": "next", "messages": ["hi"] },
+                { "id": "inbox", "on": ["message"], "messages": ["hi"] },
+            ]))
+            .unwrap(),
+        );
+        for (text, media, why) in [
+            (
+                "recipee please",
+                &other,
+                "the comment almost has the keyword «recipe» of reel, which is on other media alone",
+            ),
+            ("recipy", &reel, "the comment almost has the keyword «recipe» of reel"),
+            (
+                "launch",
+                &reel,
+                "launch would take it, but is for the next post, which is not published yet",
+            ),
+            ("so nice", &reel, "inbox would take it, but is on message alone"),
+        ] {
+            let view =
+                MatchView::of(&campaigns, &Candidate { media: Some(&[media]), ..anywhere(text) });
+            assert_eq!(view.why, why);
+        }
     }
 }

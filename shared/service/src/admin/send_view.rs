@@ -18,7 +18,8 @@ use super::wait::Wait;
 /// A send. What is not known of it, or not any more, is `null`.
 #[derive(Clone, Debug, Serialize)]
 pub struct SendView {
-    /// Its id: account/key. The key of a send that counts by comment is the comment's id.
+    /// Its id: account/key. The key of a send that counts by comment is the comment's id. One that
+    /// names a person who was forgotten is shown as a hash.
     pub send: String,
     /// The comment that it answers, if it answers one.
     pub comment: Option<CommentId>,
@@ -31,7 +32,7 @@ pub struct SendView {
     /// The call that it makes.
     pub action: Action,
     /// What it answers: `comment`, `live_comment`, `story_reply` or `message`, which is also a mention,
-    /// a tap or a referral, and after its end a story reply. `None` if nobody has just asked for it.
+    /// a tap or a referral. `None` if nobody has just asked for it.
     pub answers: Option<&'static str>,
     /// The instant when its comment was matched.
     #[serde(serialize_with = "instant")]
@@ -133,7 +134,10 @@ impl From<&PendingSend> for SendView {
 impl From<&Stored> for SendView {
     fn from(stored: &Stored) -> Self {
         let (outcome, ended_at) = match &stored.state {
-            State::Waiting(send) => return Self::from(&**send),
+            State::Waiting(send) => {
+                let answers = answers(stored.class, stored.trigger);
+                return Self { answers, ..Self::from(&**send) };
+            }
             State::Ended { outcome, at } => (outcome, *at),
         };
         let (message_id, variant) = match outcome {
@@ -143,13 +147,13 @@ impl From<&Stored> for SendView {
             _ => (None, None),
         };
         Self {
-            send: stored.id.to_string(),
+            send: stored.shown_id().to_string(),
             comment: stored.comment.clone(),
             state: outcome.name(),
             campaign: stored.content.campaign.clone(),
             lane: stored.class.lane,
             action: stored.class.action,
-            answers: answers(stored.class, stored.class.trigger()),
+            answers: answers(stored.class, stored.trigger),
             matched_at: stored.matched_at,
             not_before: None,
             deadline: stored.outbox_key.parts().map(|(_, _, deadline)| deadline),
@@ -205,7 +209,10 @@ impl SendHistory {
             (None, _) => None,
         };
         let draft = nth.and_then(|nth| drafts.get(nth));
-        let text = draft.map(|draft| draft.fill(NAMES, "").text().to_owned());
+        // No webhook of a message tells a name: what goes out has the fallback.
+        let is_named = self.send.action != Action::Message;
+        let values = Values { username: NAMES.username.filter(|_| is_named), ..NAMES };
+        let text = draft.map(|draft| draft.fill(values, "").text().to_owned());
         Self { text, ..self }
     }
 }

@@ -1,22 +1,23 @@
 //! What operators do to sends that wait or have ended: look at them, cancel them, bring them back.
 //!
 //! A retried send gets a new outbox key, and is listed before its entry is written on the condition
-//! of how it ended. So every old message is void. Only answers to comments can be retried: Meta
-//! refuses a second one.
+//! of how it ended. So every old message is void. A message to a person is retried only if it was
+//! not sent for sure: Meta refuses a second answer to a comment, and no second message.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
+use spillway_core::campaign::Trigger;
 use spillway_core::history::PastStep;
-use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::meta_error::LastRefusal;
-use spillway_core::once::Nth;
+use spillway_core::once::{ANSWER_KEPT, ANSWERS_MAX, Nth};
 use spillway_core::send::{
-    Address, CancelReason, Class, Content, Earlier, FailReason, NoRetry, Outcome, PendingSend,
-    Stage,
+    Address, CancelReason, Class, Content, Earlier, NoRetry, Outcome, PendingSend, Stage,
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
@@ -38,6 +39,8 @@ pub struct Stored {
     pub class: Class,
     /// What it says.
     pub content: Content,
+    /// What it answers, as far as that is stored.
+    pub trigger: Trigger,
     /// The instant when it was matched.
     pub matched_at: Timestamp,
     /// Its outbox key, while it waits or when it ended.
@@ -52,13 +55,28 @@ pub struct Stored {
     pub steps: Vec<PastStep>,
     /// Meta's last refusal of it.
     pub last_refusal: Option<LastRefusal>,
+    /// Whether its person was forgotten.
+    pub is_forgotten: bool,
     /// Its state.
     pub state: State,
 }
 
 impl Stored {
+    /// The id that people see: its own, unless that has the id of a person who was forgotten.
+    pub fn shown_id(&self) -> SendId {
+        let SendId { account, key } = self.id.clone();
+        if self.is_forgotten && key.names_person() {
+            SendId { account, key: key.nameless(self.outbox_key.as_str()) }
+        } else {
+            SendId { account, key }
+        }
+    }
+
     /// The person whom it is for or has reached, as far as that is known.
     pub fn recipient(&self) -> Option<RecipientId> {
+        if self.is_forgotten {
+            return None;
+        }
         let known = match &self.state {
             State::Waiting(send) => send.to.recipient().cloned(),
             State::Ended { outcome: Outcome::Sent { recipient, .. }, .. } => recipient.clone(),
@@ -190,6 +208,35 @@ pub struct CancelledAll {
     pub left: usize,
 }
 
+/// Why a person gets no DM for what a campaign would answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoMore {
+    /// They have, or wait for, all that the campaign gives them.
+    Repeat(CampaignId),
+    /// They have as many DMs of the account as are remembered.
+    TooMany,
+}
+
+impl fmt::Display for NoMore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repeat(campaign) => write!(
+                f,
+                "the person has, or waits for, all that campaign {campaign} gives them (`once_per`, \
+                 `once_for`)"
+            ),
+            Self::TooMany => {
+                let days = ANSWER_KEPT.as_secs() / (24 * 3600);
+                write!(
+                    f,
+                    "the person has had {ANSWERS_MAX} DMs of this account within {days} days, and gets \
+                     no more until then"
+                )
+            }
+        }
+    }
+}
+
 /// Why a send is not brought back.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError {
@@ -306,6 +353,20 @@ impl SendAdmin {
         Ok(found)
     }
 
+    /// The send of somebody who was forgotten that is shown with this id. `progress` is told how many
+    /// entries of ended sends were looked at.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub async fn nameless(
+        &self,
+        shown: &SendId,
+        progress: impl FnMut(usize),
+    ) -> Result<Option<Stored>, StoreError> {
+        let is_shown = |stored: &Stored| stored.shown_id() == *shown;
+        Ok(self.ended(&shown.account, is_shown, 1, progress).await?.pop())
+    }
+
     /// One send, as it is now; `None` where it was never recorded.
     ///
     /// # Errors
@@ -373,6 +434,23 @@ impl SendAdmin {
         let known = lookup.people.get(person);
         let nth = known.and_then(|known| known.answered.answering(event));
         Ok(nth.map(|nth| SendId { account: account.clone(), key: nth.key(person, event) }))
+    }
+
+    /// Says why a person gets no DM for an event that `campaign` would answer.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub async fn no_more_for(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+        campaign: &CampaignId,
+    ) -> Result<NoMore, StoreError> {
+        let people = std::slice::from_ref(person);
+        let lookup = self.sends.look_up(account, &[], people, Read::Consistent).await?;
+        let known = lookup.people.get(person);
+        let is_full = known.is_some_and(|known| known.answered.is_full(self.clock.now()));
+        Ok(if is_full { NoMore::TooMany } else { NoMore::Repeat(campaign.clone()) })
     }
 
     /// Those `wanted` of the sends on these batches that wait.
@@ -612,31 +690,22 @@ impl SendAdmin {
         Err(StoreError::unavailable("forget a person", "others always were first"))
     }
 
-    /// Returns how many of these sends may have arrived although they failed: repeated, they would
-    /// arrive twice.
-    ///
-    /// # Errors
-    /// Fails if the store does not answer.
-    pub async fn may_have_arrived(&self, sends: &[SendId]) -> Result<usize, StoreError> {
-        let mut unknown = 0;
-        for send in sends {
-            let stored = self.find(send).await?;
-            let ended = stored.and_then(|stored| match stored.state {
-                State::Ended { outcome, .. } => Some(outcome),
-                State::Waiting(_) => None,
-            });
-            unknown += usize::from(ended == Some(Outcome::Failed { reason: FailReason::Unknown }));
-        }
-        Ok(unknown)
+    /// Returns how many of these sends would be retried and may have arrived although they failed:
+    /// repeated, they would arrive twice.
+    pub fn may_arrive_twice(&self, sends: &[Stored]) -> usize {
+        let now = self.clock.now();
+        let again = sends.iter().filter_map(|stored| again(stored, now).ok());
+        again.filter(|send| send.repeats > 0).count()
     }
 
     /// Retries each of these sends, and says what became of it.
-    pub async fn retry_all(&self, sends: &[SendId]) -> Vec<RetriedView> {
+    pub async fn retry_all(&self, sends: &[Stored]) -> Vec<RetriedView> {
         let mut all = Vec::new();
-        for send in sends {
-            let result = self.retry(send).await;
+        for stored in sends {
+            let result = self.retry(&stored.id).await;
             let reason = result.as_ref().err().map(ToString::to_string);
-            all.push(RetriedView { send: send.to_string(), retried: result.is_ok(), reason });
+            let send = stored.shown_id().to_string();
+            all.push(RetriedView { send, retried: result.is_ok(), reason });
         }
         all
     }
@@ -667,14 +736,21 @@ impl SendAdmin {
 /// send's end: its text takes the fallbacks of its placeholders.
 fn again(stored: &Stored, now: Timestamp) -> Result<PendingSend, NoRetry> {
     let State::Ended { outcome, .. } = &stored.state else { return Err(NoRetry::Waiting) };
+    if stored.is_forgotten {
+        return Err(NoRetry::Forgotten);
+    }
     let (_, order, deadline) = stored.outbox_key.parts().ok_or(NoRetry::OutboxKey)?;
     let earlier = outcome.retry(stored.class.action, deadline, now)?;
-    let comment = stored.comment.clone().ok_or(NoRetry::Message)?;
+    let person = stored.id.key.of_person();
+    let to = match stored.comment.clone() {
+        Some(id) => Address::Comment { id, author: person },
+        None => Address::Person(person.ok_or(NoRetry::Nobody)?),
+    };
     Ok(PendingSend {
         id: stored.id.clone(),
         class: stored.class,
         content: stored.content.clone(),
-        to: Address::Comment { id: comment, author: stored.id.key.of_person() },
+        to,
         order,
         media: None,
         username: None,

@@ -113,10 +113,61 @@ impl Wait {
         ];
         let longest = reasons.into_iter().filter(|(_, until)| until.is_some());
         match (longest.max_by_key(|&(_, until)| until), send.stage) {
-            (Some((why, until)), _) => wait(why, until),
+            (Some((why, until)), _) => {
+                // At a slot before that it is put off.
+                let expected_at = expected_at.max(until).filter(|&at| at <= send.deadline);
+                Self { why, until, expected_at }
+            }
             (None, Stage::Queued { due }) => wait(Waits::Slot, Some(due)),
             (None, _) if send.class.is_public() => wait(Waits::Room, None),
             (None, _) => wait(Waits::Turn(before), None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use spillway_core::campaign::Campaigns;
+    use spillway_core::feedback::Feedback;
+    use spillway_core::hold::Holds;
+    use spillway_core::id::SendId;
+    use spillway_core::rules::Rules;
+    use spillway_core::send::{Address, Class, Content};
+    use spillway_core::upkeep::{TokenLife, Upkeep};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    #[test]
+    fn a_send_that_may_not_go_at_its_slot_is_expected_when_it_may() {
+        let minutes = |n: u64| NOW + Duration::from_secs(60 * n);
+        let (rules, holds, upkeep) = (Rules::careful(), Holds::default(), Upkeep::default());
+        let facts = Facts {
+            rules: &rules,
+            campaigns: &Campaigns::default(),
+            holds: &holds,
+            app: &Default::default(),
+            feedback: Feedback::default(),
+            token: TokenLife::default(),
+            upkeep: &upkeep,
+            last_seen: None,
+        };
+        let id = SendId { account: "178".into(), key: "179".into() };
+        let to = Address::Comment { id: "179".into(), author: None };
+        let content = Content::opening("guide");
+        let send = PendingSend {
+            not_before: Some(minutes(60)),
+            stage: Stage::Queued { due: minutes(15) },
+            ..PendingSend::new(id, Class::PRIVATE_REPLY, content, to, NOW, minutes(120))
+        };
+        let slot = Some(minutes(15));
+        let wait = Wait::of(&send, &facts, NOW, 0, slot, NOW);
+        assert_eq!((wait.why, wait.until), (Waits::NotBefore, Some(minutes(60))));
+        assert_eq!(wait.expected_at, Some(minutes(60)));
+        let late = PendingSend { deadline: minutes(30), ..send };
+        assert_eq!(Wait::of(&late, &facts, NOW, 0, slot, NOW).expected_at, None);
     }
 }

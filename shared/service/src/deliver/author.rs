@@ -137,8 +137,13 @@ impl Deliver {
                 }
                 // Who named the other send has died before it was recorded.
                 Known::Comment(_) => answers.given_to(Nth::Comment, comment),
-                Known::Person(_) | Known::Full => {
+                Known::Person(_) => {
                     info!(send = %send.id, "its author has been answered");
+                    return Ok(repeat);
+                }
+                // The previous version reads no other reason.
+                Known::Full => {
+                    warn!(send = %send.id, "not sent: its author has had as many DMs as one gets in ten days");
                     return Ok(repeat);
                 }
                 Known::Nothing(_) => answers.with(Nth::Comment, &told, once, now),

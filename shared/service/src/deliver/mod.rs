@@ -519,7 +519,7 @@ impl Deliver {
             }
             Err(NotSent::Failed(failed)) => {
                 let verdict = failed.verdict();
-                warn!(send = %send.id, attempt = send.attempt, error = %failed, ?verdict, "not sent");
+                warn!(send = %send.id, attempt = send.attempt, error = %failed, %verdict, "not sent");
                 let Ruled { ruling, held_until } =
                     self.gateway.not_sent(account, reservation, send, &failed).await;
                 self.close_cursor(&account.id, held_until).await;

@@ -146,7 +146,7 @@ impl Gateway {
         if_dead: IfDead,
     ) {
         let verdict = failed.verdict();
-        debug!(account = %account.id, error = %failed, ?verdict, "a read failed");
+        debug!(account = %account.id, error = %failed, %verdict, "a read failed");
         if *failed == CallError::NotWritten {
             return self.unused(account, reservation).await;
         }

@@ -165,6 +165,8 @@ pub struct Ingested {
     pub duplicate: usize,
     /// Those of people who have, or wait for, all that the campaign gives them.
     pub repeat: usize,
+    /// Those of people who have had as many DMs as one gets in ten days.
+    pub too_many: usize,
     /// The account's own comments.
     pub own: usize,
     /// Comments that no campaign wants.
@@ -192,6 +194,7 @@ impl Ingested {
         self.late += other.late;
         self.duplicate += other.duplicate;
         self.repeat += other.repeat;
+        self.too_many += other.too_many;
         self.own += other.own;
         self.unmatched += other.unmatched;
         self.unknown_account += other.unknown_account;
@@ -296,6 +299,7 @@ impl Ingest {
                 late = total.late,
                 duplicate = total.duplicate,
                 repeat = total.repeat,
+                too_many = total.too_many,
                 own = total.own,
                 unmatched = total.unmatched,
                 unknown_account = total.unknown_account,
@@ -468,6 +472,7 @@ impl Ingest {
         self.meter.count(Metric::Parked, counts.parked);
         self.meter.count(Metric::Duplicates, counts.duplicate);
         self.meter.count(Metric::Repeats, counts.repeat);
+        self.meter.count(Metric::TooManyAnswers, counts.too_many);
         self.meter.count(Metric::UnknownAccounts, counts.unknown_account);
     }
 

@@ -199,8 +199,8 @@ impl Ingest {
                     }
                 }
                 Known::Full => {
-                    warn!(account = %account.id, event = %asked.event, "its author has had too many answers");
-                    counts.repeat += 1;
+                    warn!(account = %account.id, event = %asked.event, "not answered: the person has had as many DMs as one gets in ten days");
+                    counts.too_many += 1;
                 }
                 Known::Nothing(_) if self.entry_keys == EntryKeys::Comment => {
                     settled.new.push((asked, None));

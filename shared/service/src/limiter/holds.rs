@@ -153,7 +153,12 @@ impl Limiter {
                         self.denials.forget(&key);
                     }
                 }
-                warn!(account = %account.id, ?evidence, ?finding, "the account goes on");
+                let about = match finding {
+                    Finding::Campaign => "the campaign, which is on hold",
+                    Finding::Send => "this send alone",
+                    Finding::Account(_) | Finding::Open => "this send, as far as one refusal tells",
+                };
+                warn!(account = %account.id, about, "refused, and the account goes on");
                 (finding, None)
             }
         }

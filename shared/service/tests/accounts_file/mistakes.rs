@@ -1,7 +1,9 @@
 //! Accounts files with one mistake each: the line and the reason that are said.
 
+use spillway_core::active_hours::Zone;
+use spillway_core::campaign::Moment;
 use spillway_core::profile::Profile;
-use spillway_service::accounts_file::parse;
+use spillway_service::accounts_file::{campaign_notes, parse};
 
 pub(crate) const GOOD: &str = r#"[[profile]]
 name = "agency"
@@ -256,6 +258,41 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
         "\"GUIDE\"",
         "line 19: `GUIDE` is listed twice: case, accents and emoji variants make no difference",
     ),
+    (
+        "keywords = [\"guide\", \"guía\"]",
+        "keywords = []",
+        "line 19: `keywords = []` would answer everything: name keywords, or leave `keywords` out if that is meant",
+    ),
+    (
+        "media = [\"17900000000000001\"]",
+        "media = \"next\"\non = [\"message\"]",
+        "line 21: campaign `guide`: `media` cannot choose a message, which is on no post or story: remove `media`, or give `message` a campaign of its own",
+    ),
+    (
+        "media = [\"17900000000000001\"]",
+        "on = [\"message\"]\noverflow = \"public_reply\"",
+        "line 22: campaign `guide`: `overflow = \"public_reply\"` is for comments: add \"comment\" to `on`, or remove it",
+    ),
+    (
+        "\"Hi {username|there}!\"",
+        "\"Hi {first_name}!\"",
+        "line 23: character 4 of the text: `{first_name}` is known only once the person has written: write `{username|there}`",
+    ),
+    (
+        "day_starts = \"09:30\" }",
+        "day_starts = \"09:30\"",
+        "line 15: the table that begins here in braces is not closed: add `}` at its end",
+    ),
+    (
+        "\"Europe/Berlin\",",
+        "\"Europe/Berlin\"",
+        "line 15: a comma is missing between the fields in braces",
+    ),
+    (
+        "except = [\"spam\"]",
+        "on = [{ a = 1 }, 3]",
+        "line 20: `on` has a table, a date or a time in it: write \"comment\", \"live_comment\", \"story_reply\", \"story_mention\", \"message\" or \"referral\"\nline 20: `on` has something in it that is no text: write \"comment\", \"live_comment\", \"story_reply\", \"story_mention\", \"message\" or \"referral\"",
+    ),
     ("\"guía\"", "7", "line 19: `keywords` has 7 in it: write each of them in quotes"),
     (
         "\"guía\"",
@@ -380,7 +417,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "public_fallback = [\"{user}, write me\"]",
-        "line 20: column 1: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 20: character 1 of the text: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
     ),
     (
         "except = [\"spam\"]",
@@ -410,12 +447,12 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"Hi {username|there}!\"",
         "\"Hi {user}!\"",
-        "line 23: column 4: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 23: character 4 of the text: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
     ),
     (
         "\"Hi {username|there}!\"",
         "\"Hi {username!\"",
-        "line 23: column 4: a single brace; write `{{` or `}}` for the character itself",
+        "line 23: character 4 of the text: a single brace; write `{{` or `}}` for the character itself",
     ),
     ("\"Hi {username|there}!\"", "\"\"", "line 23: the message is empty: write what to send"),
     (
@@ -431,7 +468,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"Hi {username|there}!\"",
         "\"Hi {username|you who have asked for the guide to autumn in the Alps, all of you}!\"",
-        "line 23: column 4: the fallback has 66 bytes and 64 are sent: shorten it",
+        "line 23: character 4 of the text: the fallback has 66 bytes and 64 are sent: shorten it",
     ),
     ("[\"Thanks!\"]", "[]", "line 29: campaign `rest` needs 1 to 255 `messages`"),
     (
@@ -495,6 +532,51 @@ fn more_than_an_account_can_have_is_refused() {
     let words: Vec<String> = (0..400).map(|n| format!("\"{}{n}\"", "x".repeat(1000))).collect();
     let wordy = long(1).replace("\"word0\"", &words.join(","));
     assert!(said(&wordy).contains("bytes of messages, keywords and media"), "{}", said(&wordy));
+}
+
+/// What is wrong with a text says nothing about the others, nor about the fields beside it.
+#[test]
+fn a_text_that_is_none_hides_no_mistake() {
+    let text = GOOD
+        .replace("media = [\"17900000000000001\"]", "on = [\"story_reply\"]\nreplies = \"all\"")
+        .replace("\"Hi {username|there}!\"", "\"Hi {first_name|there}!\"")
+        .replace("\"Hello {username|there}!\",", "\"Hello {username}!\",")
+        .replace("[\"Thanks!\"]", "[\"Hi {!\"]\npublic_replies = [\"Sent {to}\", \"SENT!\"]");
+    let said = said(&text);
+    assert_eq!(
+        lines(&said),
+        ["line 22", "line 24", "line 25", "line 30", "line 31", "line 31"],
+        "{said}"
+    );
+    let fallback = GOOD.replace(
+        "[\"Thanks!\"]",
+        "[\"Thanks!\"]\noverflow = \"public_reply\"\npublic_fallback = [\"Write {me}\"]",
+    );
+    assert_eq!(lines(&self::said(&fallback)), ["line 31"], "the texts are there");
+}
+
+#[test]
+fn what_has_no_effect_is_noted() {
+    let notes = |text: &str| {
+        let accounts = parse(text, &Profile::careful()).unwrap();
+        campaign_notes(&accounts, "2026-12-01T00:00Z".parse::<Moment>().unwrap().begin(&Zone::UTC))
+    };
+    assert_eq!(notes(GOOD), [""; 0]);
+    let over = GOOD.replace("except = [\"spam\"]", "ends = \"2026-11-29\"");
+    assert_eq!(
+        notes(&over),
+        ["campaign `guide` is over since its `ends`, 2026-11-29: it answers nothing"]
+    );
+    let today = GOOD.replace("except = [\"spam\"]", "ends = \"2026-12-01\"");
+    assert_eq!(notes(&today), [""; 0]);
+    let each = |more: &str| {
+        GOOD.replace(
+            "media = [\"17900000000000001\"]",
+            &format!("on = [\"message\"]\nonce_for = \"30d\"{more}"),
+        )
+    };
+    assert!(notes(&each(""))[0].starts_with("campaign `guide`: `once_for` has no effect"));
+    assert_eq!(notes(&each("\nonce_per = \"campaign\"")), [""; 0]);
 }
 
 #[test]
@@ -730,7 +812,7 @@ fn what_a_message_cannot_say_is_refused() {
         (
             "Hi {username|there}!",
             "Hi {{username}}!",
-            "line 23: column 4: `{{username}}` would be sent with its braces; write `{username}` for the value",
+            "line 23: character 4 of the text: `{{username}}` would be sent with its braces; write `{username}` for the value",
         ),
         (
             "Thanks!",

@@ -51,7 +51,7 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 55] = [
+const BEYOND: [&str; 56] = [
     "is the next post alone",
     "cannot choose a",
     "needs a post, and a",
@@ -75,6 +75,7 @@ const BEYOND: [&str; 55] = [
     "`GUIDE` is listed twice",
     "and in `except`",
     "`{user}` is not known",
+    "`{first_name}` is known only once",
     "a single brace",
     "would be empty where",
     "the fallback has",

@@ -88,17 +88,17 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "{first_name|you}",
         "{first_name}",
-        "line 12: column 18: `{first_name}` needs a fallback, since many people have none in their profile: write `{first_name|there}`",
+        "line 12: character 18 of the text: `{first_name}` needs a fallback, since many people have none in their profile: write `{first_name|there}`",
     ),
     (
         "{first_name|you}",
         "{name}",
-        "line 12: column 18: `{name}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 12: character 18 of the text: `{name}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
     ),
     (
         "Hi {username|there}!",
         "Hi {first_name|there}!",
-        "line 8: column 4: `{first_name}` is known only once the person has written: write `{username}` here, or use it in `then`",
+        "line 8: character 4 of the text: `{first_name}` is known only once the person has written: write `{username|there}` here, or use it in `then`",
     ),
     (
         "follow = { ask = [\"Follow me first, {first_name|you}\"], button = \"I follow\", tries = 3, unknown = \"ask\" }",
