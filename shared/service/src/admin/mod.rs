@@ -14,12 +14,15 @@
 //! | [`dead_letters`] | moves dead letters back, or drops them |
 //! | [`misses`] | shows which comments matched nothing, and why |
 //! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
+//! | [`forecast`] | plans a viral day |
+//! | [`told`] | tells times and numbers to people |
 
 pub mod accounts;
 pub mod campaigns;
 pub mod connect;
 pub mod dead_letters;
 pub mod events;
+pub mod forecast;
 mod instant;
 pub mod matching;
 pub mod misses;
@@ -31,6 +34,7 @@ pub mod send_view;
 pub mod sends;
 mod several;
 pub mod status;
+pub mod told;
 pub mod wait;
 
 use std::sync::Arc;
@@ -44,7 +48,7 @@ use self::misses::MissAdmin;
 use self::overview::Overviews;
 pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
-pub use self::several::{Several, Unreadable};
+pub use self::several::{Several, UNREADABLE, Unreadable};
 use crate::port::StoreError;
 
 /// Everything that operators do.

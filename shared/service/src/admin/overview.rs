@@ -1,6 +1,7 @@
 //! What an operator sees of an account: what it is, what is left of its quotas, what waits, when
 //! the next DM goes out and when the last.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ pub struct Overview {
     pub headroom: Vec<Headroom>,
     /// What waits.
     pub backlog: Backlog,
+    /// The waiting DMs of each campaign that has some, the most first.
+    pub by_campaign: Vec<OfCampaign>,
     /// The instant when the next DM goes out, where one waits.
     pub next_at: Option<Timestamp>,
     /// The instant when the last DM goes out that will not be too late: a forecast.
@@ -120,6 +123,9 @@ pub struct Backlog {
     /// Whether these are all.
     pub extent: Extent,
 }
+
+/// The DMs of a campaign that wait.
+pub type OfCampaign = (CampaignId, u32);
 
 /// Sends of a lane that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -212,6 +218,7 @@ impl Overviews {
             conditions: facts.conditions(now),
             headroom: budget.headroom(rules, now),
             backlog: Backlog::default(),
+            by_campaign: Vec::new(),
             next_at: None,
             last_at: None,
             outlook: None,
@@ -458,7 +465,11 @@ impl Overview {
     /// Takes in what waits: counts it, and when it will go.
     fn plan(&mut self, plan: &Plan<'_>, waiting: &[Listed], extent: Extent) {
         self.backlog.extent = extent;
+        let mut by_campaign: HashMap<&CampaignId, u32> = HashMap::new();
         for listed in waiting {
+            if !listed.class.is_public() {
+                *by_campaign.entry(&listed.campaign).or_default() += 1;
+            }
             let of_lane = &mut self.backlog.lanes[usize::from(listed.class.lane.rank())];
             match listed.stage {
                 Stage::Queued { .. } | Stage::Sending { .. } | Stage::Unknown(_) => {
@@ -467,6 +478,9 @@ impl Overview {
                 Stage::Parked => of_lane.parked += 1,
             }
         }
+        self.by_campaign =
+            by_campaign.into_iter().map(|(campaign, count)| (campaign.clone(), count)).collect();
+        self.by_campaign.sort_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then_with(|| a.cmp(b)));
         let PlannedSends { at, forecasts } = plan.of(waiting);
         let all: Vec<Timestamp> = at.into_iter().flatten().collect();
         self.next_at = all.iter().min().copied();
