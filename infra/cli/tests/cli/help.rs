@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use crate::stand::{Ran, program};
 
-pub(crate) const COMMANDS: [&str; 42] = [
+pub(crate) const COMMANDS: [&str; 43] = [
     "",
     "deployment",
     "connect",
@@ -45,6 +45,7 @@ pub(crate) const COMMANDS: [&str; 42] = [
     "events",
     "misses",
     "status",
+    "console",
     "forecast",
     "completions",
 ];

@@ -61,6 +61,23 @@ impl EventView {
 }
 
 impl AccountAdmin {
+    /// Writes into the account's journal who orders what, before it is done.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer: then it should not be done.
+    pub fn note_order<'a>(
+        &'a self,
+        account: &'a AccountId,
+        operator: &'a str,
+        order: &'a str,
+    ) -> BoxFuture<'a, Result<(), AdminError>> {
+        Box::pin(async move {
+            let what = Event::Ordered { operator: operator.into(), order: order.into() };
+            let entry = JournalEntry { at: self.clock.now(), account: account.clone(), what };
+            Ok(self.journal.append(&entry).await?)
+        })
+    }
+
     /// Returns up to `limit` events of an account, or of all, since `since`, the newest first.
     /// Holds of the whole app concern each account, so they are among them.
     ///
@@ -173,6 +190,7 @@ fn said(event: &Event, times: &Times) -> String {
         }
         Event::Removed { by: RemovedBy::Operator } => "removed by hand".into(),
         Event::Removed { by: RemovedBy::Owner } => "removed at its owner's request".into(),
+        Event::Ordered { operator, order } => format!("{operator} ordered in the console: {order}"),
         Event::Unknown => "something that a newer version of `spillway` can tell".into(),
     }
 }

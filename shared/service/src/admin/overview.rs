@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use spillway_core::active_hours::Zone;
 use spillway_core::answers::Tally;
@@ -182,22 +183,34 @@ impl Overviews {
     ///
     /// # Errors
     /// Fails if the store does not answer; names the account.
-    pub async fn of_all(
-        &self,
-        accounts: &[AccountId],
+    pub fn of_all<'a>(
+        &'a self,
+        accounts: &'a [AccountId],
         now: Timestamp,
-        progress: impl Fn(usize),
-    ) -> Result<Several<Overview>, AdminError> {
-        let progress = &progress;
-        let looks = accounts.iter().map(|account| async move {
-            let overview = self.of(account, now).await;
-            progress(1);
-            (account.clone(), overview)
-        });
-        let looked_at: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-        let mut overviews = Several::of(looked_at)?;
-        overviews.read.sort_by_key(Overview::state);
-        Ok(overviews)
+        progress: &'a (dyn Fn(usize) + Sync),
+    ) -> BoxFuture<'a, Result<Several<Overview>, AdminError>> {
+        Box::pin(async move {
+            let mut looks = Vec::new();
+            for account in accounts {
+                looks.push(self.told(account, now, progress));
+            }
+            let looked_at: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+            let mut overviews = Several::of(looked_at)?;
+            overviews.read.sort_by_key(Overview::state);
+            Ok(overviews)
+        })
+    }
+
+    /// Looks at an account, and tells that it was looked at.
+    async fn told(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> (AccountId, Result<Option<Overview>, StoreError>) {
+        let overview = self.of(account, now).await;
+        progress(1);
+        (account.clone(), overview)
     }
 
     /// Looks at an account; `None` where it is not connected.
