@@ -113,6 +113,7 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
             p.headline { "No account is connected. " code { "spillway connect --help" } " says how." }
         };
     }
+    let slow = seen.read.iter().filter(|overview| overview.state() != State::Healthy).count();
     let waiting: u64 = seen.read.iter().map(|overview| u64::from(overview.backlog.total())).sum();
     let last = seen
         .read
@@ -130,10 +131,15 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                         strong { (grouped(troubled as u64)) " accounts are not healthy; the worst "
                             (shown) " are shown." }
                     }
-                    (_, 0) if seen.unreadable.is_empty() => {
-                        strong { "Nobody has to do anything" (which) "." }
+                    (_, 0) if !seen.unreadable.is_empty() => {
+                        strong.bad { (counted(seen.unreadable.len(), "account")) " cannot be read" (which) "." }
                     }
-                    (_, 0) => {}
+                    (_, 0) if slow == 0 => { strong.good { "All is well" (which) "." } }
+                    (_, 0) => {
+                        strong { (counted(slow, "account")) (which)
+                            @if slow == 1 { " is" } @else { " are" } " not at full pace and will recover without help: "
+                            "nobody has to do anything." }
+                    }
                     (_, n) => {
                         strong.bad { (counted(n, "account")) @if n == 1 { " needs" } @else { " need" }
                             " somebody" (which) ":" }

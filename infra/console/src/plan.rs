@@ -225,7 +225,7 @@ fn shown(Outcome { view, others }: &Outcome, now: Timestamp) -> Markup {
                 h2 id="others" { "What would help" }
                 (scrolling("What would help", &html! {
                     table {
-                        thead { tr { th scope="col" { "" } th.num scope="col" { "DMs" } th.num scope="col" { "In public" }
+                        thead { tr { th scope="col" { "Plan" } th.num scope="col" { "DMs" } th.num scope="col" { "In public" }
                             th.num scope="col" { "Too late" } th scope="col" { "Finished after" } } }
                         tbody {
                             (row("As planned", view))
