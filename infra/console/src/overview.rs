@@ -16,7 +16,7 @@ use spillway_service::admin::told::{counted, heard, span};
 use spillway_service::admin::{AdminError, Several, UNREADABLE, Unreadable};
 
 use crate::answer::{Asked, Fault, account_id};
-use crate::layout::{self, Frame, address, badge, bar, grouped};
+use crate::layout::{self, Frame, address, badge, bar, grouped, segment};
 use crate::router::Served;
 use crate::when::Clocks;
 use crate::{Console, chart};
@@ -115,6 +115,7 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
     }
     let slow = seen.read.iter().filter(|overview| overview.state() != State::Healthy).count();
     let waiting: u64 = seen.read.iter().map(|overview| u64::from(overview.backlog.total())).sum();
+    let stuck: u64 = seen.read.iter().map(|overview| u64::from(overview.stuck)).sum();
     let last = seen
         .read
         .iter()
@@ -154,16 +155,26 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                 @match last {
                     _ if waiting == 0 => { "Nobody waits for a DM" (which) "." }
                     Some((at, overview)) => {
-                        (grouped(waiting)) @if waiting == 1 { " person waits" } @else { " people wait" } (which)
-                        ". The last DM that will be in time goes out "
-                        strong { (clocks(overview).when(at)) } ", by forecast."
+                        (people(waiting)) (which) ". The last DM that will be in time goes out "
+                        strong { (clocks(overview).when(at)) } ", by forecast"
+                        @if stuck > 0 { ", but " strong.bad { (grouped(stuck)) } " of them wait until somebody acts" }
+                        "."
                     }
-                    None => {
-                        (grouped(waiting)) " wait" (which) ", and nothing goes out until somebody acts."
+                    None if stuck > 0 => {
+                        (people(waiting)) (which) ", and " strong.bad { "nothing goes out until somebody acts" } "."
                     }
+                    None => { (people(waiting)) (which) ", and " strong.bad { "all will be too late" } ", by forecast." }
                 }
             }
         }
+    }
+}
+
+/// So many people wait.
+fn people(waiting: u64) -> String {
+    match waiting {
+        1 => "1 person waits".into(),
+        n => format!("{} people wait", grouped(n)),
     }
 }
 
@@ -210,7 +221,7 @@ pub(crate) fn conditions(overview: &Overview, clocks: &Clocks) -> Markup {
                         @if let Some(since) = condition.since { ", since " (clocks.at(since)) }
                         ". Next: " (condition.next)
                         @if let Some(at) = condition.next.at() { ", " (clocks.when(at)) }
-                        "."
+                        ". " (remedy(condition, &overview.account))
                     }
                 }
             }
@@ -218,26 +229,46 @@ pub(crate) fn conditions(overview: &Overview, clocks: &Clocks) -> Markup {
     }
 }
 
+/// What somebody can do about a condition, if they can.
+fn remedy(condition: &Condition, account: &AccountId) -> Markup {
+    let here = address(account);
+    html! {
+        @match (condition.next, &condition.why) {
+            (Next::Stopped, _) | (Next::Resumes(_), Why::ByHand(_)) => {
+                a href={ (here) "/resume" } { "Resume the account…" }
+            }
+            (_, Why::CampaignPaused(campaign) | Why::CampaignRefused(campaign)) => {
+                a href={ (here) "/campaigns/" (segment(campaign.as_str())) "/resume" } { "Resume the campaign…" }
+            }
+            (Next::Login(_), _) => { code { "spillway connect" } " lets the owner log in." }
+            _ => {}
+        }
+    }
+}
+
 /// When everybody has their DM.
 pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
-    let waiting = overview.backlog.total();
+    let (waiting, stuck) = (overview.backlog.total(), overview.stuck);
     let late = overview.outlook.map_or(0, |outlook| outlook.late);
-    let more = if overview.backlog.extent == Extent::First { "more than " } else { "" };
+    let more = if overview.backlog.extent == Extent::First { "More than " } else { "" };
     html! {
         p.finish {
             @if waiting == 0 { "Nobody waits." }
-            @else if let Some(at) = overview.last_at {
-                (more) (grouped(waiting)) @if waiting == 1 { " waits. " } @else { " wait. " }
-                "Everybody has their DM by " strong { (clocks.when(at)) } ", by forecast"
-                @if late > 0 { ", except for about " strong.bad { (grouped(late)) } ": theirs will be too late" }
-                "."
-            }
-            @else if late > 0 && late >= waiting {
-                (more) (grouped(waiting)) " wait, and " strong.bad { "all will be too late" } " by forecast."
-            }
             @else {
-                (more) (grouped(waiting)) @if waiting == 1 { " waits" } @else { " wait" }
-                ", and " strong.bad { "nothing goes out until somebody acts" } "."
+                (more) (people(waiting.into()))
+                @match overview.last_at {
+                    Some(at) => {
+                        ". Everybody" @if stuck > 0 { " else" } " has their DM by "
+                        strong { (clocks.when(at)) } ", by forecast"
+                        @if late > 0 { ", except for about " strong.bad { (grouped(late)) } ": theirs will be too late" }
+                        @if stuck > 0 { ". " strong.bad { (grouped(stuck)) } " wait until somebody acts" }
+                        "."
+                    }
+                    None if stuck == 0 && late > 0 => {
+                        ", and " strong.bad { "all will be too late" } ", by forecast."
+                    }
+                    None => { ", and " strong.bad { "nothing goes out until somebody acts" } "." }
+                }
             }
         }
     }

@@ -316,7 +316,7 @@ fn list_body(
     }
 }
 
-/// Leads to the next page: by a link, but by a form where a name is among the fields.
+/// Leads to the next page, unless a name is looked for: that is in no address.
 fn next_page(account: &AccountId, fields: &Fields, more: &[(&'static str, String)]) -> Markup {
     if fields.get("username").is_some() {
         return html! { p.dim { "There are more." } };

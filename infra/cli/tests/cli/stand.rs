@@ -146,6 +146,13 @@ impl Stand {
         self.run_by(&file, arguments, "").await
     }
 
+    /// The program for this stack, which is not run yet.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
+        let mut program = program();
+        program.arg("--deployment").arg(&self.file).args(arguments);
+        program
+    }
+
     async fn run_by(&self, deployment: &Path, arguments: &[&str], stdin: &str) -> Ran {
         let mut program = program();
         program.arg("--deployment").arg(deployment).args(arguments);

@@ -91,6 +91,8 @@ pub struct Overview {
     pub backlog: Backlog,
     /// The waiting DMs of each campaign that has some, the most first.
     pub by_campaign: Vec<OfCampaign>,
+    /// Of all that was read, the DMs that wait until somebody does something.
+    pub stuck: u32,
     /// The instant when the next DM goes out, where one waits.
     pub next_at: Option<Timestamp>,
     /// The instant when the last DM goes out that will not be too late: a forecast.
@@ -232,6 +234,7 @@ impl Overviews {
             headroom: budget.headroom(rules, now),
             backlog: Backlog::default(),
             by_campaign: Vec::new(),
+            stuck: 0,
             next_at: None,
             last_at: None,
             outlook: None,
@@ -482,6 +485,7 @@ impl Overview {
         for listed in waiting {
             if !listed.class.is_public() {
                 *by_campaign.entry(&listed.campaign).or_default() += 1;
+                self.stuck += u32::from(plan.free_at(listed).is_none());
             }
             let of_lane = &mut self.backlog.lanes[usize::from(listed.class.lane.rank())];
             match listed.stage {
