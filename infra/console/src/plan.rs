@@ -224,7 +224,7 @@ fn shown(Outcome { view, others }: &Outcome, now: Timestamp) -> Markup {
             section aria-labelledby="others" {
                 h2 id="others" { "What would help" }
                 (scrolling("What would help", &html! {
-                    table {
+                    table.wrap {
                         thead { tr { th scope="col" { "Plan" } th.num scope="col" { "DMs" } th.num scope="col" { "In public" }
                             th.num scope="col" { "Too late" } th scope="col" { "Finished after" } } }
                         tbody {

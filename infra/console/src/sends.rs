@@ -367,12 +367,17 @@ fn link(send: &SendView) -> Markup {
 }
 
 fn state(send: &SendView) -> Markup {
-    let tone = match send.state {
-        "sent" => "good",
-        "failed" | "expired" => "bad",
-        _ => "warn",
+    let (tone, name) = match send.state {
+        "parked" => ("idle", "waits for a slot"),
+        "queued" => ("idle", "has a slot"),
+        "sending" => ("idle", "is being sent"),
+        "unknown" => ("warn", "unknown whether it arrived"),
+        "sent" => ("good", "sent"),
+        "failed" => ("bad", "failed"),
+        "expired" => ("bad", "too late"),
+        other => ("idle", other),
     };
-    html! { span class={ "badge " (tone) } { (send.state) } }
+    html! { span class={ "badge " (tone) } { (name) } }
 }
 
 /// Reads a send of an address.
