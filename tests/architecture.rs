@@ -187,6 +187,8 @@ fn dependencies_run_one_way() {
             // They must build without the SDK, and share no code with what they replace.
             "spillway-memory" => &[CORE, SERVICE],
             "spillway-simulation" => &[CORE, META, SERVICE, "spillway-judge", "spillway-memory"],
+            // Pages over `admin` alone.
+            "spillway-console" => &[CORE, SERVICE],
             // They replace AWS and Meta: the clock is all that they share with what calls
             // them.
             "spillway-sqs" => &[CORE, SERVICE],

@@ -6,15 +6,12 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use spillway_core::id::AccountId;
-use spillway_core::journal::{Event, RemovedBy};
-use spillway_core::meta_error::MetaError;
-use spillway_core::time::Timestamp;
 use spillway_service::admin::events::EventView;
 use spillway_service::app::app_journal;
 
 use crate::arguments;
 use crate::deployment::Where;
-use crate::output::{Columns, Output, Times, counted, heard};
+use crate::output::{Columns, Output};
 
 /// Whose events, and how far back.
 #[derive(Args)]
@@ -66,9 +63,8 @@ pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Res
     let report = Report { events };
     let times = deployment.times_of_all(report.events.iter().map(|event| &event.account)).await?;
     output.print(&report, || {
-        let row = |EventView { at, account, what }: &EventView| {
-            [times.at(*at), account.to_string(), said(what, &times)]
-        };
+        let row =
+            |event: &EventView| [times.at(event.at), event.account.to_string(), event.text(&times)];
         let rows: Vec<[String; 3]> = report.events.iter().map(row).collect();
         let empty = "nothing happened in that time; --since looks further back";
         output.table(&COLUMNS, &rows, empty)
@@ -76,126 +72,3 @@ pub(crate) async fn run(options: &Options, place: &Where, output: Output) -> Res
 }
 
 const COLUMNS: Columns<3> = Columns { heads: ["WHEN", "ACCOUNT", "WHAT"], least_first: &[] };
-
-/// What happened, in words.
-fn said(event: &Event, times: &Times) -> String {
-    let ends = |at: &Option<Timestamp>| {
-        at.map_or_else(
-            || "its end is not known yet".into(),
-            |at| format!("it ends {}", times.when(at)),
-        )
-    };
-    match event {
-        Event::Connected { token_ends } => format!("connected; the token: {}", ends(token_ends)),
-        Event::TokenRefreshed { token_ends } => {
-            format!("the token was renewed; {}", ends(&Some(*token_ends)))
-        }
-        Event::TokenRefreshFailed { reason, token_ends } => {
-            format!("the token could not be renewed ({reason}); {}", ends(token_ends))
-        }
-        Event::TokenDead => "the token is dead: log in again with `spillway connect`".into(),
-        Event::Deauthorized => "its owner removed the app".into(),
-        Event::SubscriptionLost { fields } => {
-            format!("no longer subscribed to {}", fields.join(", "))
-        }
-        Event::Resubscribed => "subscribed again".into(),
-        Event::Silent { last_seen } => {
-            let last = last_seen.map_or_else(|| "never".into(), |at| heard(at, times.now));
-            format!("comments came without a webhook; the last webhook: {last}")
-        }
-        Event::HeardAgain => "webhooks come again".into(),
-        Event::Backfilled { since, read, found, unfinished } => {
-            let since = times.when(*since);
-            let rest = match unfinished {
-                0 => String::new(),
-                n => format!("; Meta refused those of {n} media, which are tried again"),
-            };
-            format!("comments read back to {since}: {read}, of which {found} had been missed{rest}")
-        }
-        Event::HoldSet { cause, until, error, reason } => {
-            let until = match *until {
-                Timestamp::NEVER => "`spillway account resume`".to_owned(),
-                until => times.when(until),
-            };
-            let answered = answered(error.as_ref());
-            let reason = reason.as_ref().map_or_else(String::new, |reason| format!("; {reason}"));
-            format!("on hold ({cause}) until {until}{answered}{reason}")
-        }
-        Event::HoldEnded => "the hold ended".into(),
-        Event::LimitMet { percent } => {
-            format!("a limit was met: those of an hour are lowered to {percent}%")
-        }
-        Event::CampaignHeld { campaign, until, error } => format!(
-            "campaign `{campaign}` is on hold (Meta refuses its link or text) until {}{}",
-            times.when(*until),
-            answered(error.as_ref())
-        ),
-        Event::CampaignHoldEnded { campaign } => {
-            format!("the hold of campaign `{campaign}` was ended by hand")
-        }
-        Event::NextPostFound { campaign, media } => {
-            format!("campaign `{campaign}` has its post: {media}; its comments are read")
-        }
-        Event::CampaignAdded { campaign } => format!("campaign `{campaign}` was added"),
-        Event::CampaignChanged { campaign, fields } => {
-            format!("campaign `{campaign}` was changed: {}", fields.join(", "))
-        }
-        Event::CampaignPaused { campaign } => format!("campaign `{campaign}` was paused by hand"),
-        Event::CampaignResumed { campaign } => format!("campaign `{campaign}` was resumed by hand"),
-        Event::CampaignRemoved { campaign } => {
-            format!("campaign `{campaign}` was removed by hand; what waited for it is cancelled")
-        }
-        Event::ServerErrors { calls, server_errors } => format!(
-            "{server_errors} of about {} of this hour ended in a 5xx of Meta's: those DMs may have \
-             been made, and those that nothing has shown yet are `unknown` in `send list`",
-            counted(*calls as usize, "call")
-        ),
-        Event::TierChanged { from, to } => {
-            format!("tier {} instead of {}", u8::from(*to), u8::from(*from))
-        }
-        Event::Removed { by: RemovedBy::Operator } => "removed by hand".into(),
-        Event::Removed { by: RemovedBy::Owner } => "removed at its owner's request".into(),
-        Event::Unknown => "something that a newer version of `spillway` can tell".into(),
-    }
-}
-
-/// Meta's answer, where one led to the event.
-fn answered(error: Option<&MetaError>) -> String {
-    error.map_or_else(String::new, |error| format!("; Meta answered {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use spillway_core::hold::HoldCause;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
-
-    #[test]
-    fn events_are_told_in_words() {
-        let utc = Times::utc(NOW);
-        let until = NOW + Duration::from_secs(60);
-        let held = Event::HoldSet { cause: HoldCause::Throttled, until, error: None, reason: None };
-        let told = "on hold (throttled) until 2026-09-21 14:14:20 UTC, in 1 min 0 s";
-        assert_eq!(said(&held, &utc), told);
-        let error = MetaError { status: 400, code: Some(4), ..MetaError::default() };
-        let held =
-            Event::HoldSet { cause: HoldCause::Throttled, until, error: Some(error), reason: None };
-        assert_eq!(said(&held, &utc), format!("{told}; Meta answered status 400, code 4"));
-        let silent = Event::Silent { last_seen: None };
-        assert!(said(&silent, &utc).ends_with("the last webhook: never"));
-        let failing = said(&Event::ServerErrors { calls: 721, server_errors: 216 }, &utc);
-        assert!(
-            failing.starts_with("216 of about 721 calls of this hour ended in a 5xx"),
-            "{failing}"
-        );
-        let until = NOW + Duration::from_secs(3600);
-        let link =
-            said(&Event::CampaignHeld { campaign: "guide".into(), until, error: None }, &utc);
-        assert!(link.starts_with("campaign `guide` is on hold (Meta refuses its link"), "{link}");
-        let fields = vec!["comments".to_owned(), "messages".to_owned()];
-        let lost = said(&Event::SubscriptionLost { fields }, &utc);
-        assert_eq!(lost, "no longer subscribed to comments, messages");
-    }
-}

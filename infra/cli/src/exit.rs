@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use spillway_cloud::secrets::SecretsError;
+pub(crate) use spillway_service::admin::UNREADABLE;
 use spillway_service::admin::{AdminError, Unreadable};
 use spillway_service::port::{Failure, StoreError};
 
@@ -64,10 +65,6 @@ impl Unread {
 fn told(Unreadable { account, why }: &Unreadable) -> String {
     format!("account {account}: {why}: {UNREADABLE}")
 }
-
-/// What to do about an account whose stored items cannot be read.
-pub(crate) const UNREADABLE: &str = "if a later release has written it, deploy that one again; else remove the \
-                          account with `spillway account remove`, and connect it again";
 
 /// Says on standard error why a command failed, and gives the exit code.
 pub(crate) fn code(result: anyhow::Result<Ended>) -> ExitCode {

@@ -7,6 +7,7 @@ mod campaign;
 mod charge;
 mod confirm;
 mod connect;
+mod console;
 mod contact;
 mod deployment;
 mod dlq;
@@ -91,6 +92,8 @@ enum Command {
     Misses(misses::Options),
     /// Show the state of every account, what is left of its quotas, what waits and for how long
     Status(status::Options),
+    /// Serve the console on this machine: status, campaigns, sends and plans in a browser
+    Console(console::Options),
     /// Check everything between Meta and a sent DM, and say what to do
     Doctor(doctor::Options),
     /// Show when the DMs of a viral day would go out, and how many would be too late
@@ -134,6 +137,7 @@ async fn run(Cli { command, place, output, logs }: Cli) -> Result<Ended> {
         Command::Campaign(command) => campaign::run(command, &place, output).await?,
         Command::Misses(options) => misses::run(&options, &place, output).await?,
         Command::Events(options) => events::run(&options, &place, output).await?,
+        Command::Console(options) => console::run(options, &place, output).await?,
         Command::Status(options) => status::run(options, &place, output).await?,
         Command::Send(command) => send::run(command, &place, output).await?,
         Command::Contact(command) => contact::run(command, &place, output).await?,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use spillway_core::id::AccountId;
-use spillway_core::misses::Excluded;
 use spillway_service::admin::Several;
 use spillway_service::admin::misses::{MissView, MissesView, SampleView, Samples};
 
@@ -70,13 +69,13 @@ const SAMPLES: Columns<6> = Columns {
 
 fn text(view: &MissesView, times: &Times, output: Output) -> String {
     let row = |miss: &MissView| {
-        let MissView { account, campaign, keyword, excluded, exception, count } = miss;
+        let MissView { account, campaign, keyword, count, .. } = miss;
         [
             count.to_string(),
             account.to_string(),
             campaign.as_ref().map_or_else(|| "-".into(), ToString::to_string),
             keyword.clone().unwrap_or_else(|| "-".into()),
-            said(*excluded, exception.as_deref()),
+            miss.reason(),
         ]
     };
     let rows: Vec<[String; 5]> = view.misses.iter().map(row).collect();
@@ -88,7 +87,7 @@ fn text(view: &MissesView, times: &Times, output: Output) -> String {
                 times.at(sample.told_at),
                 sample.account.to_string(),
                 sample.keyword.clone().unwrap_or_else(|| "-".into()),
-                said(sample.excluded, None),
+                sample.reason(),
                 sample.media.as_ref().map_or_else(|| "-".into(), ToString::to_string),
                 sample.text.as_deref().map_or_else(|| "(cannot be opened)".into(), printable),
             ]
@@ -100,23 +99,6 @@ fn text(view: &MissesView, times: &Times, output: Output) -> String {
         text += &output.table(&SAMPLES, &rows, empty);
     }
     text
-}
-
-/// What excluded comments, in words.
-fn said(excluded: Excluded, exception: Option<&str>) -> String {
-    match (excluded, exception) {
-        (Excluded::NoKeyword, _) => "no keyword is near".into(),
-        (Excluded::Almost, _) => "almost the keyword".into(),
-        (Excluded::OtherTrigger, _) => "the campaign is not on comments".into(),
-        (Excluded::Paused, _) => "the campaign is paused".into(),
-        (Excluded::NotBegun, _) => "the campaign has not begun".into(),
-        (Excluded::Over, _) => "the campaign is over".into(),
-        (Excluded::OtherMedia, _) => "on other media".into(),
-        (Excluded::Reply, _) => "below another comment".into(),
-        (Excluded::Exception, Some(word)) => format!("the exception «{word}»"),
-        (Excluded::Exception, None) => "an exception".into(),
-        (Excluded::Other, _) => "(counted alone)".into(),
-    }
 }
 
 /// What somebody wrote, without what a terminal obeys.

@@ -35,6 +35,7 @@ Examples:
   spillway-local --comments 500 --seed 7 --json         a smaller one, as JSON
   spillway-local --tier 2                               an account that may write to 10,000 a day
   spillway-local --comments 300 --warm-up               an account in its first days
+  spillway-local --console                              the Reel, to be looked at in a browser
   spillway-local drill                                  a day with outages, tokens that end, kills
   spillway-local drill --days 7                         a week of them, several at once
   spillway-local serve --calls 20/10s --replies 20/10s  in real time, with a small quota
@@ -46,6 +47,9 @@ struct Cli {
     /// Print JSON: a report, or with `serve` the addresses
     #[arg(long, global = true)]
     json: bool,
+    /// Show the story in the console while it plays, and keep it open until Ctrl-C
+    #[arg(long)]
+    console: bool,
     #[command(flatten)]
     story: StoryOptions,
     #[command(flatten)]
@@ -157,6 +161,10 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
         None => cli.limits.limits(START)?,
     };
     let mut story = Story::new(&cli.story, limits.clone()).await?;
+    if cli.console {
+        let url = story.stack.serve_console(0).await?;
+        complain(format_args!("console (the link is good once): {url}"));
+    }
     let mut shown = Shown::new(story.expected);
     let report: Report = story.play(&mut |progress| shown.update(progress)).await?;
     shown.finish();
@@ -174,6 +182,10 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
             cli.story.span.as_secs(),
             cli.story.seed
         ));
+    }
+    if cli.console {
+        complain("the console stays open until Ctrl-C");
+        tokio::signal::ctrl_c().await?;
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

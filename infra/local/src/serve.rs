@@ -50,6 +50,9 @@ pub struct ServeOptions {
     /// Port of SQS
     #[arg(long, default_value_t = 0)]
     pub sqs_port: u16,
+    /// Port of the console
+    #[arg(long, default_value_t = 0)]
+    pub console_port: u16,
     /// File to write that tells `spillway --deployment FILE` where this stack is
     #[arg(long, value_name = "FILE")]
     pub write_deployment: Option<PathBuf>,
@@ -70,6 +73,8 @@ pub struct Addresses {
     pub report_url: String,
     /// Shows each DM as it went out: a page for a browser, else JSON.
     pub messages_url: String,
+    /// The console. It lets one browser in, once.
+    pub console_url: String,
     /// The simulated Graph API.
     pub graph_url: String,
     /// DynamoDB.
@@ -208,6 +213,7 @@ pub fn start<'a>(
         let first = |secrets: &[secrecy::SecretString]| {
             secrets.first().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
         };
+        let console_url = stack.serve_console(options.console_port).await?;
         let addresses = Addresses {
             webhook_url: format!("{origin}{WEBHOOK_PATH}"),
             comments_url: format!("{origin}{COMMENTS_PATH}"),
@@ -215,6 +221,7 @@ pub fn start<'a>(
             people_url: format!("{origin}{PEOPLE_PATH}"),
             report_url: format!("{origin}{REPORT_PATH}"),
             messages_url: format!("{origin}{MESSAGES_PATH}"),
+            console_url,
             graph_url: stack.config.graph.base_url.clone(),
             dynamodb_url: stack.dynamodb_url.clone(),
             sqs_url: stack.sqs_url.clone(),
@@ -375,6 +382,7 @@ impl Served {
             people_url,
             report_url,
             messages_url,
+            console_url,
             graph_url,
             dynamodb_url,
             sqs_url,
@@ -398,7 +406,8 @@ impl Served {
         let follow = of_first(json!({ "username": "ana", "follows": "yes" }));
         let table = &self.stack.config.sends_table;
         format!(
-            "webhook       {webhook_url}\n\
+            "console       {console_url}   (the link is good once)\n\
+             webhook       {webhook_url}\n\
              Graph API     {graph_url}   (calls: /_calls, faults: /_faults, judge: /_judge, logins: /_logins)\n\
              DynamoDB      {dynamodb_url}\n\
              SQS           {sqs_url}\n\

@@ -13,10 +13,12 @@ use dynoxide::Database;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
+use spillway_cloud::dead_letters::DeadLetters;
 use spillway_cloud::dynamo::Table;
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError, process_number};
 use spillway_cloud::wiring::Wiring;
+use spillway_console::Shown;
 use spillway_core::hold::NewToken;
 use spillway_core::seed::seed;
 use spillway_core::unknown::RetryUnknown;
@@ -146,7 +148,9 @@ pub struct Stack {
     /// SQS's address.
     pub sqs_url: String,
     /// Administration, as the operator's tool does it: not counted.
-    pub admin: Admin,
+    pub admin: Arc<Admin>,
+    /// The dead-letter queue for operators: not counted.
+    pub dead_letters: Arc<DeadLetters>,
     /// DynamoDB for looks from outside: not counted.
     pub dynamo: aws_sdk_dynamodb::Client,
     /// SQS as Lambda's event source mapping uses it: counted, since AWS bills its requests too.
@@ -256,7 +260,12 @@ impl Stack {
                 process_number()?,
             )?;
             wiring.sample_keys.ensure().await?;
-            let admin = wiring.admin();
+            let admin = Arc::new(wiring.admin());
+            let dead_letters = Arc::new(DeadLetters {
+                client: outside.sqs.clone(),
+                url: config.dead_letter_queue_url.clone(),
+                send_url: config.send_queue_url.clone(),
+            });
             for account in &accounts {
                 let token = SecretString::from(format!("IGA{}", draw(account.id.as_str())));
                 sim.add_account(account.id.clone(), token.expose_secret());
@@ -298,6 +307,7 @@ impl Stack {
                 dynamodb_url,
                 sqs_url,
                 admin,
+                dead_letters,
                 dynamo: outside.dynamo,
                 poller: poller.sqs,
                 functions,
@@ -305,6 +315,24 @@ impl Stack {
                 comments_posted: AtomicU64::new(0),
                 stop,
             })
+        })
+    }
+
+    /// Serves the console at this port until the stack is dropped, and returns the address to open.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn serve_console(&self, port: u16) -> BoxFuture<'_, Result<String>> {
+        let shown = Shown {
+            admin: self.admin.clone(),
+            dead_letters: self.dead_letters.clone(),
+            deployment: "local stack".into(),
+            operator: "somebody".into(),
+        };
+        let until = Box::pin(self.stopped());
+        Box::pin(async move {
+            let served = spillway_console::serve(shown, port, until).await;
+            served.with_context(|| format!("cannot serve the console at port {port}"))
         })
     }
 

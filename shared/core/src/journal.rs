@@ -167,6 +167,14 @@ pub enum Event {
         /// Who wanted it.
         by: RemovedBy,
     },
+    /// Somebody ordered something in the console. It is written before it is done; what follows from
+    /// it has events of its own.
+    Ordered {
+        /// Who, by the name under which the console runs.
+        operator: String,
+        /// What, in words.
+        order: String,
+    },
     /// Written by a newer version.
     #[serde(other)]
     Unknown,
@@ -260,6 +268,11 @@ mod tests {
             assert_eq!(serde_json::to_string(&read).unwrap(), text);
             assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), read);
         }
+        let text = r#"{"event":"ordered","operator":"ana","order":"cancel send 178/179"}"#;
+        let (operator, order) = ("ana".to_owned(), "cancel send 178/179".to_owned());
+        let ordered = Event::Ordered { operator, order };
+        assert_eq!(serde_json::to_string(&ordered).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), ordered);
         let text = r#"{"event":"hold_ended"}"#;
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), Event::HoldEnded);
     }

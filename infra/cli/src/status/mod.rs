@@ -123,10 +123,10 @@ async fn look(
     deployment: &Deployment,
     only: Option<&AccountId>,
     accounts: &[AccountId],
-    looked_at: impl Fn(usize),
+    looked_at: impl Fn(usize) + Sync,
 ) -> Result<Several<Overview>> {
     let now = deployment.clock.now();
-    let found = deployment.admin.overviews.of_all(accounts, now, looked_at).await?;
+    let found = deployment.admin.overviews.of_all(accounts, now, &looked_at).await?;
     if let (Some(account), [], []) = (only, &found.read[..], &found.unreadable[..]) {
         bail!("account {account} is not connected: `spillway account list` names those that are");
     }

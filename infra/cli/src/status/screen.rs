@@ -275,6 +275,8 @@ mod tests {
             conditions: vec![condition],
             headroom: vec![quota("calls_hour", 198, 200), quota("messages_day", 296, 10_000)],
             backlog,
+            by_campaign: Vec::new(),
+            stuck: 0,
             next_at: Some(NOW + Duration::from_secs(18)),
             last_at: Some(NOW + 5 * HOUR),
             outlook: Some(Outlook { seen_at: NOW, waiting: 970, late: 3, last: NOW + 5 * HOUR }),

@@ -84,7 +84,7 @@ async fn on_hold_nothing_is_called_until_it_is_resumed() {
 }
 
 /// Writes limits of an account that no release can read.
-async fn spoil(stand: &Stand, account: &str) {
+pub(crate) async fn spoil(stand: &Stand, account: &str) {
     let table = stand.served.stack.state_table();
     let text = |text: &str| AttributeValue::S(text.into());
     let update = table.client.update_item().table_name("spillway-state");

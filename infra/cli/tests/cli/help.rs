@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use crate::stand::{Ran, program};
 
-pub(crate) const COMMANDS: [&str; 45] = [
+pub(crate) const COMMANDS: [&str; 46] = [
     "",
     "deployment",
     "connect",
@@ -48,6 +48,7 @@ pub(crate) const COMMANDS: [&str; 45] = [
     "lead export",
     "misses",
     "status",
+    "console",
     "forecast",
     "completions",
 ];

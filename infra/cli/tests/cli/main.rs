@@ -5,6 +5,7 @@
 mod account;
 mod campaign;
 mod charge;
+mod console;
 mod deployment;
 mod dlq;
 mod doctor;

@@ -101,6 +101,7 @@ impl Stand {
             graph_port: 0,
             dynamodb_port: 0,
             sqs_port: 0,
+            console_port: 0,
             write_deployment: Some(file.clone()),
         };
         let served = serve::start(&options, &quotas).await.unwrap();
@@ -143,6 +144,13 @@ impl Stand {
         }
         let file = file(&name, &moved_to);
         self.run_by(&file, arguments, "").await
+    }
+
+    /// The program for this stack, which is not run yet.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
+        let mut program = program();
+        program.arg("--deployment").arg(&self.file).args(arguments);
+        program
     }
 
     async fn run_by(&self, deployment: &Path, arguments: &[&str], stdin: &str) -> Ran {

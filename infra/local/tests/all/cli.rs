@@ -156,6 +156,7 @@ fn serve_prints_its_addresses_as_the_first_line() {
         "inbox_url",
         "report_url",
         "messages_url",
+        "console_url",
         "graph_url",
         "dynamodb_url",
         "sqs_url",

@@ -3,15 +3,20 @@
 use spillway_local::serve::{self, ServeOptions, Served};
 use spillway_local::setup::QuotaOptions;
 
-/// Serves it until it is dropped.
-pub(crate) async fn served(quotas: &QuotaOptions) -> Served {
-    let options = ServeOptions {
+/// The example accounts, and ports that the system chooses.
+pub(crate) fn options() -> ServeOptions {
+    ServeOptions {
         accounts: None,
         webhook_port: 0,
         graph_port: 0,
         dynamodb_port: 0,
         sqs_port: 0,
+        console_port: 0,
         write_deployment: None,
-    };
-    serve::start(&options, quotas).await.unwrap()
+    }
+}
+
+/// Serves it until it is dropped.
+pub(crate) async fn served(quotas: &QuotaOptions) -> Served {
+    serve::start(&options(), quotas).await.unwrap()
 }

@@ -88,6 +88,37 @@ impl std::fmt::Debug for SampleView {
     }
 }
 
+impl MissView {
+    /// Says in words what excluded the comments.
+    pub fn reason(&self) -> String {
+        said(self.excluded, self.exception.as_deref())
+    }
+}
+
+impl SampleView {
+    /// Says in words what excluded the comment.
+    pub fn reason(&self) -> String {
+        said(self.excluded, None)
+    }
+}
+
+/// What excluded comments, in words.
+fn said(excluded: Excluded, exception: Option<&str>) -> String {
+    match (excluded, exception) {
+        (Excluded::NoKeyword, _) => "no keyword is near".into(),
+        (Excluded::Almost, _) => "almost the keyword".into(),
+        (Excluded::OtherTrigger, _) => "the campaign is not on comments".into(),
+        (Excluded::Paused, _) => "the campaign is paused".into(),
+        (Excluded::NotBegun, _) => "the campaign has not begun".into(),
+        (Excluded::Over, _) => "the campaign is over".into(),
+        (Excluded::OtherMedia, _) => "on other media".into(),
+        (Excluded::Reply, _) => "below another comment".into(),
+        (Excluded::Exception, Some(word)) => format!("the exception «{word}»"),
+        (Excluded::Exception, None) => "an exception".into(),
+        (Excluded::Other, _) => "(counted alone)".into(),
+    }
+}
+
 impl MissAdmin {
     /// Returns the misses of connected accounts: counts from the day on in which `now - span` lies,
     /// samples from that instant on.

@@ -15,12 +15,15 @@
 //! | [`leads`] | opens the e-mail addresses that people gave |
 //! | [`misses`] | shows which comments matched nothing, and why |
 //! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
+//! | [`forecast`] | plans a viral day |
+//! | [`told`] | tells times and numbers to people |
 
 pub mod accounts;
 pub mod campaigns;
 pub mod connect;
 pub mod dead_letters;
 pub mod events;
+pub mod forecast;
 mod instant;
 pub mod leads;
 pub mod matching;
@@ -33,6 +36,7 @@ pub mod send_view;
 pub mod sends;
 mod several;
 pub mod status;
+pub mod told;
 pub mod wait;
 
 use std::sync::Arc;
@@ -47,7 +51,7 @@ use self::misses::MissAdmin;
 use self::overview::Overviews;
 pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
-pub use self::several::{Several, Unreadable};
+pub use self::several::{Several, UNREADABLE, Unreadable};
 use crate::port::StoreError;
 
 /// Everything that operators do.

@@ -1,9 +1,11 @@
 //! What an operator sees of an account: what it is, what is left of its quotas, what waits, when
 //! the next DM goes out and when the last.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use spillway_core::active_hours::Zone;
 use spillway_core::answers::Tally;
@@ -87,6 +89,10 @@ pub struct Overview {
     pub headroom: Vec<Headroom>,
     /// What waits.
     pub backlog: Backlog,
+    /// The waiting DMs of each campaign that has some, the most first.
+    pub by_campaign: Vec<OfCampaign>,
+    /// Of all that was read, the DMs that wait until somebody does something.
+    pub stuck: u32,
     /// The instant when the next DM goes out, where one waits.
     pub next_at: Option<Timestamp>,
     /// The instant when the last DM goes out that will not be too late: a forecast.
@@ -120,6 +126,9 @@ pub struct Backlog {
     /// Whether these are all.
     pub extent: Extent,
 }
+
+/// The DMs of a campaign that wait.
+pub type OfCampaign = (CampaignId, u32);
 
 /// Sends of a lane that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,22 +185,34 @@ impl Overviews {
     ///
     /// # Errors
     /// Fails if the store does not answer; names the account.
-    pub async fn of_all(
-        &self,
-        accounts: &[AccountId],
+    pub fn of_all<'a>(
+        &'a self,
+        accounts: &'a [AccountId],
         now: Timestamp,
-        progress: impl Fn(usize),
-    ) -> Result<Several<Overview>, AdminError> {
-        let progress = &progress;
-        let looks = accounts.iter().map(|account| async move {
-            let overview = self.of(account, now).await;
-            progress(1);
-            (account.clone(), overview)
-        });
-        let looked_at: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-        let mut overviews = Several::of(looked_at)?;
-        overviews.read.sort_by_key(Overview::state);
-        Ok(overviews)
+        progress: &'a (dyn Fn(usize) + Sync),
+    ) -> BoxFuture<'a, Result<Several<Overview>, AdminError>> {
+        Box::pin(async move {
+            let mut looks = Vec::new();
+            for account in accounts {
+                looks.push(self.told(account, now, progress));
+            }
+            let looked_at: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+            let mut overviews = Several::of(looked_at)?;
+            overviews.read.sort_by_key(Overview::state);
+            Ok(overviews)
+        })
+    }
+
+    /// Looks at an account, and tells that it was looked at.
+    async fn told(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> (AccountId, Result<Option<Overview>, StoreError>) {
+        let overview = self.of(account, now).await;
+        progress(1);
+        (account.clone(), overview)
     }
 
     /// Looks at an account; `None` where it is not connected.
@@ -212,6 +233,8 @@ impl Overviews {
             conditions: facts.conditions(now),
             headroom: budget.headroom(rules, now),
             backlog: Backlog::default(),
+            by_campaign: Vec::new(),
+            stuck: 0,
             next_at: None,
             last_at: None,
             outlook: None,
@@ -458,7 +481,12 @@ impl Overview {
     /// Takes in what waits: counts it, and when it will go.
     fn plan(&mut self, plan: &Plan<'_>, waiting: &[Listed], extent: Extent) {
         self.backlog.extent = extent;
+        let mut by_campaign: HashMap<&CampaignId, u32> = HashMap::new();
         for listed in waiting {
+            if !listed.class.is_public() {
+                *by_campaign.entry(&listed.campaign).or_default() += 1;
+                self.stuck += u32::from(plan.free_at(listed).is_none());
+            }
             let of_lane = &mut self.backlog.lanes[usize::from(listed.class.lane.rank())];
             match listed.stage {
                 Stage::Queued { .. } | Stage::Sending { .. } | Stage::Unknown(_) => {
@@ -467,6 +495,9 @@ impl Overview {
                 Stage::Parked => of_lane.parked += 1,
             }
         }
+        self.by_campaign =
+            by_campaign.into_iter().map(|(campaign, count)| (campaign.clone(), count)).collect();
+        self.by_campaign.sort_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then_with(|| a.cmp(b)));
         let PlannedSends { at, forecasts } = plan.of(waiting);
         let all: Vec<Timestamp> = at.into_iter().flatten().collect();
         self.next_at = all.iter().min().copied();

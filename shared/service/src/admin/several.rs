@@ -24,6 +24,10 @@ pub struct Unreadable {
     pub why: String,
 }
 
+/// What to do about an account whose stored items cannot be read.
+pub const UNREADABLE: &str = "if a later release has written it, deploy that one again; else remove the \
+                          account with `spillway account remove`, and connect it again";
+
 impl<T> Several<T> {
     /// Takes what came of reading accounts. Those that are not connected are left out.
     ///

@@ -1,0 +1,44 @@
+//! Which address is which page.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+
+use crate::access::{ASSETS, ENTRANCE, enter, guard};
+use crate::answer::Fault;
+use crate::{Console, account, actions, campaigns, layout, overview, plan, sends};
+
+/// The console that a handler answers for.
+pub(crate) type Served = State<Arc<Console>>;
+
+/// Routes requests to pages. The guard stands before all of them.
+pub(crate) fn of(console: Arc<Console>) -> Router {
+    const ACCOUNT: &str = "/accounts/{account}";
+    let of_account = |rest: &str| format!("{ACCOUNT}{rest}");
+    Router::new()
+        .route("/", get(overview::get))
+        .route(ENTRANCE, get(enter))
+        .route(&format!("{ASSETS}{{name}}"), get(layout::asset))
+        .route("/find", get(overview::find))
+        .route("/plan", get(plan::get))
+        .route(ACCOUNT, get(account::get))
+        .route(&of_account("/pause"), post(actions::pause))
+        .route(&of_account("/resume"), get(actions::ask_resume).post(actions::resume))
+        .route(&of_account("/events"), get(account::events))
+        .route(&of_account("/misses"), get(account::misses))
+        .route(&of_account("/campaigns"), get(campaigns::get))
+        .route(&of_account("/try"), post(campaigns::try_text))
+        .route(
+            &of_account("/campaigns/{campaign}/{what}"),
+            get(actions::ask_campaign).post(actions::campaign),
+        )
+        .route(&of_account("/sends"), get(sends::list).post(sends::by_name))
+        .route(&of_account("/sends/{key}"), get(sends::get))
+        .route(&of_account("/sends/{key}/{what}"), get(actions::ask_send).post(actions::send))
+        .fallback(async || Fault::NotFound("There is no such page.".into()))
+        .method_not_allowed_fallback(async || Fault::Method)
+        .layer(middleware::from_fn_with_state(console.clone(), guard))
+        .with_state(console)
+}
