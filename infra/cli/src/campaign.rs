@@ -338,9 +338,7 @@ fn on(campaign: &Campaign) -> String {
 }
 
 const COLUMNS: Columns<9> = Columns {
-    heads: [
-        "ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "ON", "MEDIA", "MESSAGES", "THEN", "KEYWORDS",
-    ],
+    heads: ["ACCOUNT", "ORDER", "CAMPAIGN", "STATE", "ON", "MEDIA", "MESSAGES", "THEN", "KEYWORDS"],
     least_first: &[6, 7, 5, 1, 4],
 };
 

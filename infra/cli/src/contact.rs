@@ -22,7 +22,8 @@ Example:
 Name the person by their id, as webhooks do (`from.id`). Their waiting sends are cancelled. Then their id is
 removed from the entries of their DMs, which expire within the hour (DynamoDB may take two days to delete
 them; until then the key of an entry has it, and `spillway send` shows a hash in its place), and samples of
-their comments that matched nothing and their e-mail addresses are deleted. A keyed hash of each comment's id stays
+their comments that matched nothing, their e-mail addresses, and what conversations with them had come to are
+deleted; only that they have asked to be left alone is kept, until they write START. A keyed hash of each comment's id stays
 for ten days after the comment, and one of the person for nine days, so that neither a repeated delivery nor
 a backfill writes to them again. A message that they write from now on is answered. A call under way is not stopped: run the command again if it says so. It reads the whole table of sends, which has no index by person.")]
     Forget {
@@ -64,14 +65,16 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         "entries": forgotten.entries,
         "samples": forgotten.samples,
         "leads": forgotten.leads,
+        "conversations": forgotten.conversations,
     });
     output.print(&shown, || {
         format!(
-            "cancelled: {}; forgotten: {}, {}, {}\n",
+            "cancelled: {}; forgotten: {}, {}, {}, {}\n",
             counted(forgotten.waiting.done, "waiting send"),
             counted(forgotten.entries, "DM"),
             counted(forgotten.samples, "sample"),
-            counted(forgotten.leads, "lead")
+            counted(forgotten.leads, "lead"),
+            counted(forgotten.conversations, "conversation")
         )
     })?;
     if forgotten.waiting.left > 0 {

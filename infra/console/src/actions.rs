@@ -247,7 +247,7 @@ pub(crate) async fn ask_send(
             return Err(Fault::NotDone("The send does not wait any more.".into()));
         }
         ("retry", _)
-            if console.admin().sends.may_have_arrived(std::slice::from_ref(&id)).await? > 0 =>
+            if console.admin().sends.may_arrive_twice(std::slice::from_ref(&stored)) > 0 =>
         {
             "It may have arrived although Meta's servers failed: then its person gets it twice. Look into the \
              conversation first."
@@ -262,7 +262,7 @@ pub(crate) async fn ask_send(
         _ => ("Try the send again?", "Try it again"),
     };
     let body = html! {
-        p { "Send " strong { (id) } " of campaign " (stored.content.campaign) "." }
+        p { "Send " strong { (stored.shown_id()) } " of campaign " (stored.content.campaign) "." }
         p { (said) }
         (choice(&console, &format!("{back}/{what}"), label, &back))
     };
@@ -282,7 +282,7 @@ pub(crate) async fn send(
             let State::Waiting(send) = &stored.state else {
                 return Err(Fault::NotDone("The send does not wait any more.".into()));
             };
-            console.order(&id.account, &format!("cancel send {id}")).await?;
+            console.order(&id.account, &format!("cancel send {}", stored.shown_id())).await?;
             match admin.cancel(&stored.outbox_key, send).await? {
                 Cancelled::Done => "cancelled",
                 Cancelled::Claimed(_) => {
@@ -297,8 +297,8 @@ pub(crate) async fn send(
             }
         }
         "retry" => {
-            console.order(&id.account, &format!("try send {id} again")).await?;
-            match admin.retry(&id).await {
+            console.order(&id.account, &format!("try send {} again", stored.shown_id())).await?;
+            match admin.retry(&stored.id).await {
                 Ok(_) => "retried",
                 Err(RetryError::Store(error)) => return Err(error.into()),
                 Err(error) => {

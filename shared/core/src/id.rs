@@ -118,7 +118,12 @@ impl OnceKey {
 
     /// Whether it has the id of the person to whom the send goes.
     pub fn names_person(&self) -> bool {
-        self.0.starts_with("p.") || self.0.contains(".p.")
+        self.0.starts_with("p.") || self.0.starts_with("s.")
+    }
+
+    /// Whether it is a step of a conversation with `person`.
+    pub fn is_step_to(&self, person: &RecipientId) -> bool {
+        self.0.starts_with("s.") && self.0.rsplit('.').nth(1) == Some(person.as_str())
     }
 
     /// What people see in the place of a key that [names](Self::names_person) somebody who was
@@ -133,9 +138,10 @@ impl OnceKey {
         self.0.starts_with(FORGOTTEN)
     }
 
-    /// A step of the conversation that `origin` has begun. `step` has neither a `#` nor a `/`.
-    pub fn step(origin: &Self, step: &str) -> Self {
-        Self(format!("s.{step}.{origin}"))
+    /// A step of a conversation with `person`. Neither `step` nor `origin`, which has begun the
+    /// conversation, has a `#` or a `/`, and `origin` has no dot.
+    pub fn step(person: &RecipientId, origin: impl fmt::Display, step: &str) -> Self {
+        Self(format!("s.{step}.{person}.{origin}"))
     }
 
     /// The public reply to a comment.
@@ -210,28 +216,28 @@ mod tests {
         let keys = [
             OnceKey::comment(&comment),
             OnceKey::public_reply(&comment),
-            OnceKey::step(&OnceKey::comment(&comment), "delivery"),
-            OnceKey::step(&origin, "delivery"),
+            OnceKey::step(&person, "0178", "deliver.1.0"),
             OnceKey::event(&["message", "aWdfZAG1"]),
             OnceKey::person_again(&person, 2),
             origin,
         ];
         let people = keys.each_ref().map(OnceKey::of_person);
-        assert_eq!(people, [None, None, None, None, None, Some(person.clone()), Some(person)]);
+        assert_eq!(people, [None, None, None, None, Some(person.clone()), Some(person.clone())]);
         let names = keys.each_ref().map(OnceKey::names_person);
-        assert_eq!(names, [false, false, false, true, false, true, true]);
-        let nameless = keys[6].nameless("1#0178#p.526#0e4c");
+        assert_eq!(names, [false, false, true, false, true, true]);
+        let are_steps = keys.each_ref().map(|key| key.is_step_to(&person));
+        assert_eq!(are_steps, [false, false, true, false, false, false]);
+        let nameless = keys[5].nameless("1#0178#p.526#0e4c");
         assert!(nameless.is_nameless() && !nameless.names_person());
         assert_eq!(nameless.as_str().len(), 18);
-        assert_ne!(nameless, keys[6].nameless("1#0178#p.526#0e4d"));
+        assert_ne!(nameless, keys[5].nameless("1#0178#p.526#0e4d"));
         let texts = keys.each_ref().map(OnceKey::as_str);
         assert_eq!(
             texts,
             [
                 "17890000000000001",
                 "r.17890000000000001",
-                "s.delivery.17890000000000001",
-                "s.delivery.p.526",
+                "s.deliver.1.0.526.0178",
                 "m.eb42dafe96522cf92650efe5107090b5",
                 "p.526.2",
                 "p.526",

@@ -164,7 +164,7 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Deliveries,
         Self::Accepted,
         Self::Matched,

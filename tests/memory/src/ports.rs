@@ -1,5 +1,6 @@
 //! The ports of a process over the tables.
 
+mod conversations;
 mod leads;
 mod misses;
 mod pacing;

@@ -498,6 +498,31 @@ impl Tables {
         if is_ours { TurnedOver::Done } else { TurnedOver::MovedOn }
     }
 
+    /// Writes a turnover, or nothing of it.
+    pub fn turn_over(&mut self, turnover: &Turnover<'_>, now: u64) -> TurnedOver {
+        let turned = self.may_turn_over(turnover);
+        if turned != TurnedOver::Done {
+            return turned;
+        }
+        match turnover.cause {
+            Some((task, Cause::End(outcome, EndGuard::AnyEpoch), _)) => {
+                self.end(task, outcome, now);
+            }
+            Some((task, Cause::End(outcome, EndGuard::SameEpoch), _)) => {
+                self.end_at_epoch(task, outcome, now);
+            }
+            Some((task, Cause::Step(step), _)) => {
+                self.step(task, step, now);
+            }
+            None => {}
+        }
+        self.put_conversation(turnover, now);
+        for new in turnover.new {
+            self.put_entry(new, now);
+        }
+        turned
+    }
+
     /// Writes the state of a turnover that may be written.
     pub fn put_conversation(&mut self, turnover: &Turnover<'_>, now: u64) {
         let Turnover { account, person, version, next, .. } = *turnover;
@@ -510,15 +535,10 @@ impl Tables {
         }
     }
 
-    /// What is kept of people, in the order of their ids.
-    pub fn conversations_of(
-        &self,
-        account: &AccountId,
-        after: Option<&RecipientId>,
-    ) -> impl Iterator<Item = (&RecipientId, &StoredConversation)> {
-        let of_account = self.conversations.iter().filter(move |((of, _), _)| of == account);
-        let later = of_account.filter(move |((_, person), _)| after.is_none_or(|it| it < person));
-        later.map(|((_, person), kept)| (person, &kept.stands))
+    /// The people of whose conversations something is kept, in the order of their ids.
+    pub fn in_conversation(&self, account: &AccountId) -> impl Iterator<Item = &RecipientId> {
+        let people = self.conversations.keys().filter(move |(of, _)| of == account);
+        people.map(|(_, person)| person)
     }
 
     /// Ends a send that waits at the task's outbox key and epoch; whether it did.

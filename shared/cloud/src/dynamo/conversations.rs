@@ -27,6 +27,7 @@ pub struct DynamoConversations {
 
 const LOAD: &str = "load a conversation";
 const TURN_OVER: &str = "write a conversation";
+const LIST: &str = "list conversations";
 const DELETE: &str = "delete a conversation";
 
 #[async_trait]
@@ -83,23 +84,19 @@ impl Conversations for DynamoConversations {
         }
     }
 
-    async fn list(
+    async fn people(
         &self,
         account: &AccountId,
-        after: Option<&RecipientId>,
         limit: usize,
-    ) -> Result<Vec<(RecipientId, StoredConversation)>, StoreError> {
+    ) -> Result<Vec<RecipientId>, StoreError> {
         let query = self
             .state
             .partition(keys::talk(account))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(after.map(|person| item_key(account, person)))
+            .projection_expression("sk")
             .consistent_read(true);
-        let page = query.send().await.map_err(|error| unavailable(LOAD, error))?;
-        let person = |item: &Item| {
-            let reader = Reader { item, what: LOAD };
-            Ok((RecipientId::new(reader.text("sk")?), stored(item)?))
-        };
+        let page = query.send().await.map_err(|error| unavailable(LIST, error))?;
+        let person = |item: &Item| Reader { item, what: LIST }.text("sk").map(RecipientId::new);
         page.items().iter().map(person).collect()
     }
 

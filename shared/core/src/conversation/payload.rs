@@ -124,14 +124,13 @@ impl StepKey {
     /// The key of its send to `person`.
     pub fn once_key(&self, person: &RecipientId) -> OnceKey {
         let Self { origin, step, attempt } = self;
-        let origin = OnceKey::new(format!("{person}.{origin}"));
-        OnceKey::step(&origin, &format!("{step}.{attempt}"))
+        OnceKey::step(person, origin, &format!("{step}.{attempt}"))
     }
 }
 
 /// The key of a send whose message is chosen when the person's profile was read for the `nth` time.
 pub fn gate_key(person: &RecipientId, origin: Origin, nth: u8) -> OnceKey {
-    OnceKey::step(&OnceKey::new(format!("{person}.{origin}")), &format!("gate.{nth}"))
+    OnceKey::step(person, origin, &format!("gate.{nth}"))
 }
 
 /// A payload of ours.

@@ -211,6 +211,11 @@ impl State {
         runs.chain(others.into_iter().flatten()).max().or(Some(Timestamp::EPOCH))
     }
 
+    /// What is left once the person is forgotten: whoever has asked to be left alone still is.
+    pub fn forgotten(&self) -> Option<Self> {
+        self.is_stopped().then(|| Self { stopped_at: self.stopped_at, ..Self::default() })
+    }
+
     /// The follow-ups that were made and are still to come.
     pub fn follow_ups(&self) -> Vec<(CampaignId, StepKey)> {
         let of_run = |run: &Run| {

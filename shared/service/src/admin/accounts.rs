@@ -183,6 +183,7 @@ impl AccountAdmin {
             backlogs: self.backlogs.clone(),
             misses: self.sends.misses.clone(),
             leads: self.sends.leads.clone(),
+            conversations: self.sends.conversations.clone(),
             journal: self.journal.clone(),
             clock: self.clock.clone(),
         }

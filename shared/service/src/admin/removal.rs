@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use spillway_core::budget::Revision;
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::journal::{Event, JournalEntry, RemovedBy};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
@@ -22,11 +23,17 @@ use super::{Admin, AdminError};
 use crate::clock::Clock;
 use crate::owner::{is_new_login, match_requests};
 use crate::port::{
-    Backlogs, Deletions, Journal, Leads, MaintenanceSchedule, Misses, Removal, StoreError, Tokens,
+    Backlogs, Conversations, Deletions, Journal, Leads, MaintenanceSchedule, Misses, Removal,
+    StoreError, Tokens,
 };
 use crate::versioned::Races;
 
 const DELETE: &str = "delete the account";
+
+/// Of how many people one visit deletes conversations: upkeep has other accounts to visit.
+const PEOPLE_AT_ONCE: usize = 2_000;
+const PEOPLE_OF_PAGE: usize = 500;
+const DELETES_AT_ONCE: usize = 16;
 
 /// The note of the stop that keeps an account from calling while it is removed by hand.
 pub(super) const BEING_REMOVED: &str = "being removed";
@@ -48,6 +55,8 @@ pub struct Remover {
     pub misses: Arc<dyn Misses>,
     /// E-mail addresses that people gave them.
     pub leads: Arc<dyn Leads>,
+    /// What is kept of their conversations.
+    pub conversations: Arc<dyn Conversations>,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
     /// The time.
@@ -76,9 +85,10 @@ impl Remover {
                 return self.backlogs.wake(account, self.clock.now()).await;
             }
             // What a process has written that still remembered the account.
-            if self.removal.revision(account).await?.is_none() {
-                self.misses.delete(account).await?;
-                self.leads.delete(account).await?;
+            if self.removal.revision(account).await?.is_none()
+                && !self.delete_heard(account).await?
+            {
+                return Ok(());
             }
             self.removal.expire_counters(account, self.clock.now()).await?;
             self.close(account).await
@@ -142,10 +152,31 @@ impl Remover {
         }
         let is_out = self.removal.remove(account, seen).await?;
         if is_out {
-            self.misses.delete(account).await?;
-            self.leads.delete(account).await?;
+            self.delete_heard(account).await?;
         }
         Ok(is_out)
+    }
+
+    /// Deletes what people have given the account: comments that matched nothing, e-mail addresses,
+    /// and what is kept of conversations, of some thousand people at a time. Returns whether all is
+    /// gone.
+    async fn delete_heard(&self, account: &AccountId) -> Result<bool, StoreError> {
+        self.misses.delete(account).await?;
+        self.leads.delete(account).await?;
+        let mut deleted = 0;
+        while deleted < PEOPLE_AT_ONCE {
+            let people = self.conversations.people(account, PEOPLE_OF_PAGE).await?;
+            if people.is_empty() {
+                return Ok(true);
+            }
+            deleted += people.len();
+            let delete = |person: RecipientId| async move {
+                self.conversations.delete(account, &person).await
+            };
+            let deletes = stream::iter(people).map(delete).buffer_unordered(DELETES_AT_ONCE);
+            deletes.try_collect::<()>().await?;
+        }
+        Ok(false)
     }
 
     /// Notes that the deletions that were asked for are done, and takes the account off upkeep's

@@ -25,8 +25,11 @@ use crate::clock::{Clock, ClockCheck};
 use crate::grant::GrantIds;
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
-use crate::port::{Backlogs, Entry, Leads, Misses, Read, Sends, StoreError};
+use crate::port::{
+    Backlogs, Conversations, Entry, Leads, Misses, Read, Sends, StoreError, TurnedOver, Turnover,
+};
 use crate::send_task::SendTask;
+use crate::versioned::Races;
 
 /// A stored send: its entry, and the send itself while it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +199,8 @@ pub struct Forgotten {
     pub samples: usize,
     /// E-mail addresses that were deleted.
     pub leads: usize,
+    /// What conversations with them had come to, which is deleted.
+    pub conversations: usize,
 }
 
 /// How many were cancelled, and how many were not because a call of theirs may be under way.
@@ -275,6 +280,8 @@ pub struct SendAdmin {
     pub misses: Arc<dyn Misses>,
     /// E-mail addresses that people gave.
     pub leads: Arc<dyn Leads>,
+    /// What is kept of conversations.
+    pub conversations: Arc<dyn Conversations>,
     /// Marks accounts that have waiting sends.
     pub backlogs: Arc<dyn Backlogs>,
     /// Ids for keys.
@@ -290,6 +297,8 @@ const BATCHES: usize = 50;
 
 /// How often those that moved on are looked at again.
 const ROUNDS: usize = 3;
+
+const FORGET: &str = "forget a person";
 
 /// How often a person's item is read again that others have written meanwhile.
 const FORGET_TRIES: usize = 8;
@@ -598,7 +607,8 @@ impl SendAdmin {
 
     /// Forgets a person: cancels the sends that wait for them, then removes their ids from the
     /// entries of sends that have ended. These entries, and the person's own item, expire within the
-    /// hour. Samples of their comments and their e-mail addresses are deleted. Tombstones take their
+    /// hour. Samples of their comments, their e-mail addresses and what is kept of conversations
+    /// with them are deleted, but that they have asked to be left alone. Tombstones take their
     /// place, so that no repeated delivery and no backfill matches what the person wrote before. `progress` is told of entries that were looked at.
     ///
     /// # Errors
@@ -609,7 +619,7 @@ impl SendAdmin {
         person: &RecipientId,
         mut progress: impl FnMut(usize),
     ) -> Result<Forgotten, StoreError> {
-        self.check.require("forget a person")?;
+        self.check.require(FORGET)?;
         let began = self.clock.now();
         self.ledger.write_person_tombstone(account, person, began).await?;
         let samples = self.misses.forget(account, person).await?;
@@ -624,7 +634,8 @@ impl SendAdmin {
             is_theirs
         };
         let waiting = self.cancel_waiting(account, is_theirs, |_| ()).await?;
-        self.check.require("forget a person")?;
+        self.check.require(FORGET)?;
+        let conversations = usize::from(self.forget_conversations(account, person).await?);
         let now = self.clock.now();
         let mut theirs = waited.into_inner().unwrap_or_else(PoisonError::into_inner);
         let named = self.forget_answers(account, person, began).await?;
@@ -646,8 +657,11 @@ impl SendAdmin {
             progress(batch.looked_at);
             for stored in &batch.sends {
                 let State::Ended { outcome, .. } = &stored.state else { continue };
-                let Outcome::Sent { recipient: Some(recipient), .. } = outcome else { continue };
-                if recipient == person {
+                let is_to_them = matches!(
+                    outcome,
+                    Outcome::Sent { recipient: Some(recipient), .. } if recipient == person
+                );
+                if is_to_them || stored.id.key.is_step_to(person) && !stored.is_forgotten {
                     entries += usize::from(self.ledger.write_tombstone(stored, now).await?);
                 }
             }
@@ -657,7 +671,42 @@ impl SendAdmin {
             }
         }
         self.ledger.forget_unit(account, person).await?;
-        Ok(Forgotten { waiting, entries, samples, leads })
+        Ok(Forgotten { waiting, entries, samples, leads, conversations })
+    }
+
+    /// Deletes what is kept of conversations with a person, but that they have asked to be left
+    /// alone. Returns whether there was anything.
+    async fn forget_conversations(
+        &self,
+        account: &AccountId,
+        person: &RecipientId,
+    ) -> Result<bool, StoreError> {
+        let mut races = Races::new(FORGET);
+        loop {
+            races.enter()?;
+            let kept = self.conversations.load(account, person, Read::Consistent).await?;
+            if kept.version == 0 {
+                return Ok(false);
+            }
+            let Some(left) = kept.state.forgotten() else {
+                self.conversations.delete(account, person).await?;
+                return Ok(true);
+            };
+            if left == kept.state {
+                return Ok(false);
+            }
+            let turnover = Turnover {
+                account,
+                person,
+                version: kept.version,
+                next: &left,
+                new: &[],
+                cause: None,
+            };
+            if self.conversations.turn_over(turnover).await? == TurnedOver::Done {
+                return Ok(true);
+            }
+        }
     }
 
     /// Empties a person's item of what they were answered, and gives the sends that it named. The item
@@ -687,7 +736,7 @@ impl SendAdmin {
                 return Ok(keys.map(|key| SendId { account: account.clone(), key }).collect());
             }
         }
-        Err(StoreError::unavailable("forget a person", "others always were first"))
+        Err(StoreError::unavailable(FORGET, "others always were first"))
     }
 
     /// Returns how many of these sends would be retried and may have arrived although they failed:

@@ -125,6 +125,15 @@ impl Ingest {
         let mut free = Vec::new();
         for event in events {
             let heard = match (told(&event, now), &event.sender) {
+                // It belongs to a conversation that is forgotten.
+                (Some(Event::Tap { at, .. }), Some(person))
+                    if account
+                        .forgotten
+                        .person(person)
+                        .is_some_and(|forgotten| at <= forgotten) =>
+                {
+                    Heard::Used
+                }
                 (Some(told), Some(person)) => {
                     let heard = self.converse.hear(account, person, &told).await?;
                     let newer = if heard == Heard::Unknown {

@@ -73,14 +73,13 @@ pub trait Conversations: Send + Sync {
     /// Writes what follows from an event, if the stored version is the one that it was decided on.
     async fn turn_over(&self, turnover: Turnover<'_>) -> Result<TurnedOver, StoreError>;
 
-    /// Returns up to `limit` people of an account of whom something is kept, after `after`, in the
-    /// order of their ids (consistently read).
-    async fn list(
+    /// Returns up to `limit` people of an account of whom something is kept, in the order of their ids
+    /// (consistently read). There is one if there is any.
+    async fn people(
         &self,
         account: &AccountId,
-        after: Option<&RecipientId>,
         limit: usize,
-    ) -> Result<Vec<(RecipientId, StoredConversation)>, StoreError>;
+    ) -> Result<Vec<RecipientId>, StoreError>;
 
     /// Deletes what is kept of a person.
     async fn delete(&self, account: &AccountId, person: &RecipientId) -> Result<(), StoreError>;

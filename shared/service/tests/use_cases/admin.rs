@@ -179,6 +179,7 @@ fn admin(world: &Arc<World>) -> Admin {
         ledger: Arc::new(NoSends),
         misses: ports.clone(),
         leads: ports.clone(),
+        conversations: ports.clone(),
         backlogs: ports.clone(),
         ids: Arc::new(GrantIds::new(1)),
         clock: world.clone(),

@@ -368,6 +368,7 @@ impl World {
             backlogs: ports.clone(),
             misses: ports.clone(),
             leads: ports.clone(),
+            conversations: ports.clone(),
             journal: ports,
             clock: self.clone(),
         }

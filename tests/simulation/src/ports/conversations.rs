@@ -51,15 +51,13 @@ impl Conversations for Host {
         turned
     }
 
-    async fn list(
+    async fn people(
         &self,
         account: &AccountId,
-        after: Option<&RecipientId>,
         limit: usize,
-    ) -> Result<Vec<(RecipientId, StoredConversation)>, StoreError> {
+    ) -> Result<Vec<RecipientId>, StoreError> {
         self.store(LOAD, |world| {
-            let kept = world.tables.conversations_of(account, after).take(limit);
-            kept.map(|(person, kept)| (person.clone(), kept.clone())).collect()
+            world.tables.in_conversation(account).take(limit).cloned().collect()
         })
         .await
     }

@@ -5,8 +5,7 @@ use spillway_core::conversation::StoredState;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_service::keys;
 use spillway_service::port::{
-    Cause, Conversations, EndGuard, NewSend, Read, StoreError, StoredConversation, TurnedOver,
-    Turnover,
+    Conversations, NewSend, Read, StoreError, StoredConversation, TurnedOver, Turnover,
 };
 
 use super::Ports;
@@ -40,41 +39,19 @@ impl Conversations for Ports {
             self.item(Table::Sends, &keys::entry(&send.id), cost, |_| ());
         }
         let written = |store: &mut Store| {
-            let (tables, now) = (&mut store.tables, store.now);
-            let turned = tables.may_turn_over(&turnover);
-            if turned != TurnedOver::Done {
-                return turned;
-            }
-            match cause {
-                Some((task, Cause::End(outcome, EndGuard::AnyEpoch), _)) => {
-                    tables.end(task, outcome, now);
-                }
-                Some((task, Cause::End(outcome, EndGuard::SameEpoch), _)) => {
-                    tables.end_at_epoch(task, outcome, now);
-                }
-                Some((task, Cause::Step(step), _)) => {
-                    tables.step(task, step, now);
-                }
-                None => {}
-            }
-            tables.put_conversation(&turnover, now);
-            for new in new {
-                tables.put_entry(new, now);
-            }
-            turned
+            let now = store.now;
+            store.tables.turn_over(&turnover, now)
         };
         Ok(self.state(&keys::talk(account), cost, written).await)
     }
 
-    async fn list(
+    async fn people(
         &self,
         account: &AccountId,
-        after: Option<&RecipientId>,
         limit: usize,
-    ) -> Result<Vec<(RecipientId, StoredConversation)>, StoreError> {
+    ) -> Result<Vec<RecipientId>, StoreError> {
         let list = |store: &mut Store| {
-            let kept = store.tables.conversations_of(account, after).take(limit);
-            kept.map(|(person, kept)| (person.clone(), kept.clone())).collect()
+            store.tables.in_conversation(account).take(limit).cloned().collect()
         };
         Ok(self.state(&keys::talk(account), consistent(1), list).await)
     }
