@@ -38,16 +38,33 @@ pub struct EchoDelivery {
     pub body: Vec<u8>,
 }
 
+/// A message that a human wrote in the account's name, in Instagram itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandWritten {
+    /// In whose name.
+    pub account: AccountId,
+    /// Whom it reached.
+    pub person: RecipientId,
+    /// What it says.
+    pub text: String,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
 /// The messages, and what becomes of the next ones.
 #[derive(Default)]
 pub(super) struct Messages {
     sent: Vec<SentMessage>,
+    by_hand: Vec<HandWritten>,
     /// How long after a message each of its echoes comes: none, one or several.
     echo_after: Vec<Duration>,
     /// How long after a message its conversation lists it.
     listed_after: Duration,
     echoes: Vec<EchoDelivery>,
 }
+
+/// How long after a human's message its echo comes.
+const ECHO_OF_HUMAN: Duration = Duration::from_millis(800);
 
 /// Messages that a read of a conversation lists at most.
 const LISTED: usize = 20;
@@ -69,6 +86,10 @@ impl Messages {
         std::mem::take(&mut self.echoes)
     }
 
+    pub(super) fn by_hand(&self) -> &[HandWritten] {
+        &self.by_hand
+    }
+
     /// A message reaches its person.
     pub(super) fn add(&mut self, message: SentMessage) {
         for &after in &self.echo_after {
@@ -76,6 +97,16 @@ impl Messages {
             self.echoes.push(EchoDelivery { at: message.at + after, body });
         }
         self.sent.push(message);
+    }
+
+    /// A human's message reaches its person. Its echo always comes.
+    pub(super) fn add_by_hand(&mut self, message: HandWritten) {
+        let HandWritten { account, person, text, at } = message.clone();
+        let id = format!("aWdfZh{}.{person}", at.as_millis());
+        let content = Content { text: Some(text), ..Content::default() };
+        let told = echo(&SentMessage { id, account, person, metadata: None, content, at });
+        self.echoes.push(EchoDelivery { at: at + ECHO_OF_HUMAN, body: told.to_string().into() });
+        self.by_hand.push(message);
     }
 
     /// The conversation with a person as `GET /{account}/conversations?user_id=` lists it. `wrote`
@@ -103,10 +134,16 @@ impl Messages {
         let own = self.sent.iter().filter(of_both).map(|message| {
             item(message.id.clone(), message.at, account.as_str(), message.content.told_text())
         });
+        let of_human = self.by_hand.iter().filter(|message| {
+            message.account == *account && message.person == *person && message.at <= now
+        });
+        let by_hand = of_human.map(|HandWritten { text, at, .. }| {
+            item(format!("aWdfZh{}.{person}", at.as_millis()), *at, account.as_str(), Some(text))
+        });
         let theirs = wrote.map(|at| {
             item(format!("aWdfZp{}", at.as_millis()), at, person.as_str(), Some("hello"))
         });
-        let mut messages: Vec<(Timestamp, Value)> = own.chain(theirs).collect();
+        let mut messages: Vec<(Timestamp, Value)> = own.chain(by_hand).chain(theirs).collect();
         messages.sort_by_key(|&(at, _)| std::cmp::Reverse(at));
         let messages: Vec<Value> =
             messages.into_iter().take(LISTED).map(|(_, message)| message).collect();

@@ -19,6 +19,7 @@ mod planner;
 mod recount;
 mod row;
 mod rules;
+mod talk;
 mod window;
 
 pub mod profile;
@@ -35,3 +36,4 @@ pub use planner::{Perishable, most_in_time, optimum};
 pub use recount::recount;
 pub use row::Breach;
 pub use rules::{GRANT_TO_CALL_MAX, Limit, Limits, Rules};
+pub use talk::{Heard, Reached, outside_window, steps_twice};

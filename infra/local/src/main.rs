@@ -47,6 +47,10 @@ struct Cli {
     /// Print JSON: a report, or with `serve` the addresses
     #[arg(long, global = true)]
     json: bool,
+    /// Let people answer: they follow, give an e-mail address and get what they were promised, or
+    /// write STOP, block the account, or leave
+    #[arg(long)]
+    conversation: bool,
     /// Show the story in the console while it plays, and keep it open until Ctrl-C
     #[arg(long)]
     console: bool,
@@ -121,7 +125,7 @@ To let the simulated Meta fail, POST an order, or an array of them, to GRAPH/_fa
   usage (percent, app_percent)
 
 Each strikes the next call that it fits, or as said by `count`, `for_ms`, `probability` (with `seed`).
-`account`, `comment_id` and `action` limit it. GET lists what still stands, DELETE clears it.
+`account`, `comment_id`, `person` and `action` limit it. GET lists what still stands, DELETE clears it.
 `GET GRAPH/_calls` lists the calls, `GET GRAPH/_judge` what was wrong with them.
 `curl -sS GRAPH/_logins -d 17841400000000001` logs the account's owner in, and gives the app id and the code that
 `spillway connect` asks for.")]
@@ -160,7 +164,11 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
         Some(quotas) => AccountLimits::from(&quotas),
         None => cli.limits.limits(START)?,
     };
-    let mut story = Story::new(&cli.story, limits.clone()).await?;
+    let mut story = if cli.conversation {
+        Story::conversing(&cli.story, limits.clone()).await?
+    } else {
+        Story::new(&cli.story, limits.clone()).await?
+    };
     if cli.console {
         let url = story.stack.serve_console(0).await?;
         complain(format_args!("console (the link is good once): {url}"));
