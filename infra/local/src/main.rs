@@ -24,7 +24,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Spillway on one machine: Instagram comments become DMs, paced within every limit.
 ///
 /// Without a command it plays the viral Reel in virtual time and prints a report. The exit code is
-/// 1 if anything was lost, doubled or sent over a limit.
+/// 1 if anything was lost, doubled or sent over a limit, or, in a conversation, outside the person's
+/// 24 hours.
 #[derive(Parser)]
 #[command(
     name = "spillway-local",
@@ -35,6 +36,8 @@ Examples:
   spillway-local --comments 500 --seed 7 --json         a smaller one, as JSON
   spillway-local --tier 2                               an account that may write to 10,000 a day
   spillway-local --comments 300 --warm-up               an account in its first days
+  spillway-local --conversation                         people who answer, and what becomes of them
+  spillway-local --conversation --comments 300 --json   fewer of them, as JSON
   spillway-local --console                              the Reel, to be looked at in a browser
   spillway-local drill                                  a day with outages, tokens that end, kills
   spillway-local drill --days 7                         a week of them, several at once
@@ -162,7 +165,7 @@ async fn main() -> ExitCode {
 async fn play(cli: &Cli) -> Result<ExitCode> {
     let limits = match cli.quotas.given() {
         Some(quotas) => AccountLimits::from(&quotas),
-        None => cli.limits.limits(START)?,
+        None => cli.limits.limits(START, if cli.conversation { 2 } else { 1 })?,
     };
     let mut story = if cli.conversation {
         Story::conversing(&cli.story, limits.clone()).await?
@@ -183,9 +186,10 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
     }
     let clean = report.is_clean(story.expected);
     if !clean {
+        let conversation = if cli.conversation { "--conversation " } else { "" };
         complain(format_args!(
-            "NOT CLEAN: something was lost, doubled or over a limit. Again: \
-             spillway-local --comments {} --span {}s --seed {}",
+            "NOT CLEAN: something was lost, doubled, or over a limit or a window. Again: \
+             spillway-local {conversation}--comments {} --span {}s --seed {}",
             cli.story.comments,
             cli.story.span.as_secs(),
             cli.story.seed

@@ -465,7 +465,8 @@ mod tests {
 
     #[test]
     fn what_is_too_old_before_the_limits_allow_it_is_explained() {
-        let report = Report { matched: 100, openings: 100, expired: 70, optimum_sent: 30, ..clean() };
+        let report =
+            Report { matched: 100, openings: 100, expired: 70, optimum_sent: 30, ..clean() };
         let limits = QuotaOptions::default().limits();
         let text = report.render(&limits);
         assert!(text.contains("30 is the most that the limits allow at 1000 a day"), "{text}");

@@ -128,7 +128,8 @@ impl Crowd {
             self.opened.insert(person.clone());
         }
         let button = content.buttons.first();
-        let button = button.and_then(|button| Some((button.title.clone(), button.payload.clone()?)));
+        let button =
+            button.and_then(|button| Some((button.title.clone(), button.payload.clone()?)));
         for (after, act) in somebody.is.acts(step, *nth) {
             let planned = Planned { person: person.clone(), act, button: button.clone() };
             self.acts.insert((*at + after, self.planned), planned);
@@ -188,9 +189,7 @@ impl Crowd {
         item[member] = value;
         let entry = json!([{ "id": self.account, "time": now.as_millis(), "messaging": [item] }]);
         let body = json!({ "object": "instagram", "entry": entry }).to_string().into_bytes();
-        let draw = |what: &str, n: u64| {
-            seed(&[what, &self.seed.to_string(), &nth.to_string()]) % n
-        };
+        let draw = |what: &str, n: u64| seed(&[what, &self.seed.to_string(), &nth.to_string()]) % n;
         let at = now + Duration::from_millis(200 + draw("delay", 2300));
         let mut deliveries = vec![Delivery { at, body: body.clone() }];
         if draw("repeated?", REPEATED_ONE_IN) == 0 {

@@ -25,6 +25,9 @@ pub struct Conversed {
     pub outside_window: u64,
     /// Messages whose step of the same conversation had reached the same person before. Must be 0.
     pub steps_twice: u64,
+    /// Of those counted as unanswered, those whose last message or tap got no answer. Must be 0.
+    #[serde(skip)]
+    pub unserved: u64,
 }
 
 /// How far people came. Each figure counts distinct people, and none can exceed the one before it.
@@ -96,8 +99,16 @@ impl Conversed {
         let delivered = people(Step::Delivery);
         let mut ended = Ended { delivered: delivered.len() as u64, ..Ended::default() };
         let ends = Ends::of(stack, account, &calls).await?;
+        let heard_last: BTreeMap<_, _> =
+            heard.iter().map(|heard| (&heard.person, heard.at)).collect();
+        let reached_last: BTreeMap<_, _> =
+            crowd.reached.iter().map(|message| (&message.person, message.at)).collect();
+        let mut unserved = 0;
         for person in opened.keys().filter(|person| !delivered.contains(*person)) {
+            let unanswered = ended.unanswered;
             *ends.of_person(person, &mut ended).await? += 1;
+            let waits = heard_last.get(person) > reached_last.get(person);
+            unserved += u64::from(waits && ended.unanswered > unanswered);
         }
         let funnel = Funnel {
             opened: opened.len() as u64,
@@ -112,14 +123,16 @@ impl Conversed {
             funnel,
             outside_window: outside_window(&calls, &heard).len() as u64,
             steps_twice: steps_twice(&crowd.reached, &heard).len() as u64,
+            unserved,
         })
     }
 
-    /// Whether nobody was written to outside their window or got a step twice, and everybody's
-    /// conversation is accounted for.
+    /// Whether nobody was written to outside their window, got a step twice, or was left without an
+    /// answer, and everybody's conversation is accounted for.
     pub fn is_clean(&self) -> bool {
-        let Self { funnel, outside_window, steps_twice } = self;
-        *outside_window == 0 && *steps_twice == 0 && funnel.ended.sum() == funnel.opened
+        let Self { funnel, outside_window, steps_twice, unserved } = self;
+        let wrong = outside_window + steps_twice + unserved;
+        wrong == 0 && funnel.ended.sum() == funnel.opened
     }
 
     /// The funnel for people, of so many who have commented.
@@ -151,13 +164,15 @@ impl Conversed {
         ] {
             let _ = writeln!(out, "  {name:<10}{count:>8}   {what}");
         }
-        let Self { outside_window, steps_twice, .. } = self;
-        let _ = writeln!(
-            out,
-            "\noutside     {outside_window:>8}   calls to people silent for 24 hours, by Meta's log"
-        );
-        let _ =
-            writeln!(out, "steps twice {steps_twice:>8}   messages whose step had reached its person\n");
+        out.push('\n');
+        for (name, count, what) in [
+            ("outside", self.outside_window, "calls to people silent for 24 hours, by Meta's log"),
+            ("steps twice", self.steps_twice, "messages whose step had reached the same person"),
+            ("unserved", self.unserved, "people whose last message got no answer"),
+        ] {
+            let _ = writeln!(out, "{name:<11} {count:>8}   {what}");
+        }
+        out.push('\n');
         out
     }
 }
@@ -223,7 +238,8 @@ mod tests {
     use super::*;
 
     fn conversed() -> Conversed {
-        let ended = Ended { delivered: 5, stopped: 1, refused: 1, unanswered: 3, ..Ended::default() };
+        let ended =
+            Ended { delivered: 5, stopped: 1, refused: 1, unanswered: 3, ..Ended::default() };
         let funnel = Funnel {
             opened: 10,
             answered: 8,
@@ -242,6 +258,7 @@ mod tests {
         assert!(clean.is_clean());
         assert!(!Conversed { outside_window: 1, ..clean.clone() }.is_clean());
         assert!(!Conversed { steps_twice: 1, ..clean.clone() }.is_clean());
+        assert!(!Conversed { unserved: 1, ..clean.clone() }.is_clean());
         let lost = Funnel { opened: 11, ..clean.funnel.clone() };
         assert!(!Conversed { funnel: lost, ..clean }.is_clean());
     }
@@ -249,7 +266,9 @@ mod tests {
     #[test]
     fn the_funnel_is_drawn() {
         let text = conversed().render(10);
-        assert!(text.contains(&format!("answered           8    80%  {}\n", "\u{2588}".repeat(32))));
+        assert!(
+            text.contains(&format!("answered           8    80%  {}\n", "\u{2588}".repeat(32)))
+        );
         assert!(text.contains("ended             10   adds up to those opened"), "{text}");
     }
 }

@@ -23,10 +23,10 @@ use crate::driver::{Driver, Progress, Watch};
 use crate::report::Report;
 use crate::setup::{AccountLimits, EXAMPLE, parse_span};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
-use spillway_graph::UnknownComments;
 use crowd::Crowd;
 use funnel::Conversed;
 use people::CAMPAIGN;
+use spillway_graph::UnknownComments;
 use trace::{Arrivals, REEL, Said, Shape, Trace};
 
 /// What the story is about.
@@ -86,6 +86,7 @@ impl Story {
     ) -> Result<Self> {
         let identity = std::convert::identity;
         let (mut story, comments) = Self::set(options, limits.into(), CAMPAIGN, identity).await?;
+        story.driver.sends_at_once = 1;
         let Self { account, stack, seed, .. } = &story;
         story.crowd = Some(Crowd::new(account, &comments, &stack.graph, *seed));
         Ok(story)

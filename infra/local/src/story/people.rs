@@ -257,9 +257,9 @@ mod tests {
 
     use spillway_core::campaign::Campaign;
     use spillway_core::content::Draft;
+    use spillway_core::conversation::Step as Kept;
     use spillway_core::profile::Profile;
     use spillway_core::send::CampaignStep;
-    use spillway_core::conversation::Step as Kept;
     use spillway_service::accounts_file;
 
     use super::*;
