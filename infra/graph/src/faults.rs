@@ -521,6 +521,26 @@ mod tests {
     }
 
     #[test]
+    fn an_order_for_a_person_strikes_what_is_written_to_them() {
+        let mut faults = ordered(Fault::new(FaultKind::Blocked).for_person("x"));
+        let (account, other, person) = (AccountId::new("a"), "y".into(), "x".into());
+        let mut strikes = |person: Option<&RecipientId>| {
+            let call = Struck {
+                now: Timestamp::EPOCH,
+                account: &account,
+                comment: None,
+                person,
+                action: Action::Message,
+                subject: "person",
+                nth: 0,
+            };
+            faults.strike(Phase::BeforeEffect, &call).is_some()
+        };
+        assert!(!strikes(None) && !strikes(Some(&other)) && strikes(Some(&person)));
+        assert!(parse(json!({ "kind": "blocked", "person": 5 })).is_err());
+    }
+
+    #[test]
     fn an_order_strikes_once_or_as_often_as_told() {
         let mut once = ordered(Fault::new(FaultKind::Blocked));
         assert!(strike(&mut once, Phase::BeforeEffect, 0, "1"));

@@ -176,3 +176,31 @@ fn echo(message: &SentMessage) -> Value {
     let entry = json!({ "id": account, "time": at.as_millis(), "messaging": [item] });
     json!({ "object": "instagram", "entry": [entry] })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_by_hand_has_an_echo_without_metadata_and_is_listed() {
+        let mut messages = Messages::default();
+        let at = Timestamp::from_secs(1_790_000_000);
+        let (account, person) = (AccountId::new("a"), RecipientId::new("p"));
+        let text = "It's me".to_owned();
+        messages.add_by_hand(HandWritten {
+            account: account.clone(),
+            person: person.clone(),
+            text,
+            at,
+        });
+        let echoes = messages.take_echoes();
+        let told: Value = serde_json::from_slice(&echoes[0].body).unwrap();
+        let told = &told["entry"][0]["messaging"][0]["message"];
+        assert_eq!((&told["is_echo"], &told["text"]), (&true.into(), &"It's me".into()));
+        assert_eq!(told["metadata"], Value::Null);
+        assert!(messages.sent().is_empty() && messages.by_hand().len() == 1);
+        let listed = messages.conversation(&account, &person, None, at);
+        let listed = &listed["data"][0]["messages"]["data"][0];
+        assert_eq!((&listed["id"], &listed["message"]), (&told["mid"], &"It's me".into()));
+    }
+}

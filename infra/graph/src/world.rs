@@ -657,6 +657,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_reaches_a_person_who_has_blocked_the_account() {
+        let mut world = world(Surface::Post);
+        world.open_window("a".into(), "p".into(), at(0));
+        assert_eq!(world.may_write(&"p".into(), &"a".into(), at(1)), Ok(()));
+        world.change_person("a".into(), "p".into(), |them| them.has_blocked = true);
+        assert_eq!(world.may_write(&"p".into(), &"a".into(), at(1)), Err(Refusal::Blocked));
+        assert_eq!(world.profile(&"a".into(), &"p".into()), Err(Refusal::NoConsent));
+        assert_eq!(answer(&mut world, 1), Err(Refusal::Blocked));
+        assert_eq!(world.heard().len(), 1);
+    }
+
+    #[test]
     fn a_comment_is_answered_once_within_seven_days() {
         assert_eq!(answer(&mut world(Surface::Post), 7 * DAY_MS), Ok("p".into()));
         let late = answer(&mut world(Surface::Post), 7 * DAY_MS + 1);

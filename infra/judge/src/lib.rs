@@ -8,6 +8,8 @@
 //! log. A call is judged by the rules in force at its grant. If nobody knows its grant, it is
 //! judged by the laxest rules of the 7 s before it. With claims or a quota switched off the
 //! tests must fail, and they do.
+//!
+//! [`outside_window`] and [`steps_twice`] find what was wrong with conversations, from logs alone.
 
 mod action;
 mod active;
