@@ -181,13 +181,16 @@ impl Report {
             self.violations
         );
         let _ = writeln!(out, "Graph calls {:>8}", self.graph_calls);
-        let ratio = if self.optimum_s > 0.0 { self.finish_s / self.optimum_s } else { 1.0 };
-        let _ = writeln!(
-            out,
-            "finish      {:>8}   optimum {}, ratio {ratio:.3}",
-            hours(self.finish_s),
-            hours(self.optimum_s)
-        );
+        let (finish, optimum) = (hours(self.finish_s), hours(self.optimum_s));
+        let compared = match conversed {
+            // The planner knows no answers, and answers go before openings.
+            Some(_) => format!("of the openings; {optimum} if nobody answered"),
+            None if self.optimum_s > 0.0 => {
+                format!("optimum {optimum}, ratio {:.3}", self.finish_s / self.optimum_s)
+            }
+            None => format!("optimum {optimum}, ratio 1.000"),
+        };
+        let _ = writeln!(out, "finish      {finish:>8}   {compared}");
         if self.expired > 0 && conversed.is_none() {
             out.push_str(&self.why_expired(limits));
         }
