@@ -59,14 +59,19 @@ const AT_START: [(Function, &str, &str); 5] = [
 
 /// What functions ask of the state table in cases that [`everything`] does not play: requests of
 /// owners, holds of the app, people with windows of their own, renewed tokens, entries of journals,
-/// and public replies. Other tests do, and check that it is allowed.
-const RARELY: [(Function, &str, &str); 17] = [
+/// public replies, and conversations. Other tests do, and check that it is allowed.
+const RARELY: [(Function, &str, &str); 23] = [
     (Function::Webhook, "dynamodb:GetItem", "account#*"),
     (Function::Webhook, "dynamodb:GetItem", "alias#*"),
     (Function::Webhook, "dynamodb:GetItem", "deletion#*"),
     (Function::Webhook, "dynamodb:UpdateItem", "deletion#*"),
     (Function::Webhook, "dynamodb:PutItem", "unmatched#*"),
     (Function::Webhook, "dynamodb:PutItem", "leads#*"),
+    (Function::Webhook, "dynamodb:GetItem", "talk#*"),
+    (Function::Webhook, "dynamodb:PutItem", "talk#*"),
+    (Function::Release, "dynamodb:GetItem", "talk#*"),
+    (Function::Release, "dynamodb:PutItem", "talk#*"),
+    (Function::Sender, "dynamodb:PutItem", "talk#*"),
     (Function::Sender, "dynamodb:PutItem", "app"),
     (Function::Sender, "dynamodb:GetItem", "person#*"),
     (Function::Sender, "dynamodb:PutItem", "person#*"),
@@ -78,6 +83,7 @@ const RARELY: [(Function, &str, &str); 17] = [
     (Function::Upkeep, "dynamodb:GetItem", "deletion#*"),
     (Function::Upkeep, "dynamodb:DeleteItem", "unmatched#*"),
     (Function::Upkeep, "dynamodb:DeleteItem", "leads#*"),
+    (Function::Upkeep, "dynamodb:DeleteItem", "talk#*"),
 ];
 
 /// What functions ask of the table of sends where a campaign replies in public. `public_replies` plays

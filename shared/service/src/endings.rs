@@ -77,7 +77,11 @@ impl Endings {
             warn!(send = %send.id, %error, "no public reply: it could not be listed");
             None
         });
-        match self.end_followed(account, (task, send), end, reply.as_ref()).await {
+        let mut followed = self.end_followed(account, (task, send), end, reply.as_ref()).await;
+        if send.turn.is_some() && matches!(&followed, Err(error) if error.is_retryable()) {
+            followed = self.end_followed(account, (task, send), end, reply.as_ref()).await;
+        }
+        match followed {
             Ok(Some(ended)) => return Ok(ended),
             Ok(None) => {}
             // What was said must not be said again because what follows cannot be written. The

@@ -91,7 +91,7 @@ pub enum Sabotage {
     Takeovers,
     /// When windows close: conversations take them for open.
     OpenWindows,
-    /// What was sent in a conversation: whatever it was, the conversation begins anew.
+    /// What was sent in a conversation: whatever it was, ingest takes it for one that has just begun.
     Steps,
 }
 
@@ -116,11 +116,14 @@ impl Sabotage {
         post
     }
 
-    pub(crate) fn conversations(self, host: Arc<Host>) -> Arc<dyn Conversations> {
-        match self {
-            Self::Stops | Self::Takeovers | Self::OpenWindows | Self::Steps => {
-                Arc::new(Sabotaged { host, by: self })
-            }
+    pub(crate) fn conversations(
+        self,
+        function: Function,
+        host: Arc<Host>,
+    ) -> Arc<dyn Conversations> {
+        match (self, function) {
+            (Self::Stops | Self::Takeovers | Self::OpenWindows, _)
+            | (Self::Steps, Function::Webhook) => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }
     }
