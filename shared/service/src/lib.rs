@@ -8,6 +8,7 @@
 //! | [`leads`] | e-mail addresses that people give are sealed and stored |
 //! | [`echo`] | messages that come back end their sends |
 //! | [`converse`] | what people write and tap after an opening gets its answer |
+//! | [`clicks`] | a link that a person opens is told to its conversation |
 //! | [`endings`] | sends end, and public replies follow |
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
 //! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
@@ -33,6 +34,7 @@ pub mod accounts_file;
 pub mod admin;
 pub mod app;
 pub mod backoff;
+pub mod clicks;
 pub mod clock;
 pub mod conversation_settings;
 pub mod converse;

@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::{Campaign, Overflow};
-use spillway_core::content::{Draft, Message};
+use spillway_core::content::{Draft, LinkOwner, Linker, Message, Tracking};
 use spillway_core::feedback::Feedback;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
@@ -53,7 +53,7 @@ use crate::ingest::EntryKeys;
 use crate::limiter::{CONTENDED_WAIT, Reservation, Reserved};
 use crate::metrics::{Meter, Metric};
 use crate::port::{
-    Backlogs, Cursors, EchoWatches, EndGuard, Graph, Queued, SendQueue, Sends, StoreError,
+    Backlogs, Cursors, EchoWatches, EndGuard, Graph, Links, Queued, SendQueue, Sends, StoreError,
 };
 use crate::send_task::{Purpose, SendTask};
 
@@ -105,6 +105,8 @@ pub struct Deliver {
     pub watches: Arc<dyn EchoWatches>,
     /// How often a DM is repeated that was shown not to have arrived.
     pub retry_unknown: RetryUnknown,
+    /// What writes tracked links.
+    pub links: Arc<dyn Links>,
     /// Ends sends.
     pub endings: Endings,
     /// Ids for writes.
@@ -572,6 +574,10 @@ impl Deliver {
         self.check_author(account, &campaign, reservation, &claimed.send, deadline).await?;
         self.check_age(account, reservation, claimed, deadline).await?;
         let profile = self.know_person(account, &campaign, reservation, claimed, deadline).await?;
+        let links = self.links(account, &campaign, &claimed.send).await.map_err(|error| {
+            error!(send = %claimed.send.id, %error, "its links cannot be written: put off");
+            Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT)
+        })?;
         claimed.called_at = self.clock.now();
         let Claimed { task, send, variant, .. } = &*claimed;
         let variant = *variant;
@@ -583,7 +589,8 @@ impl Deliver {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into());
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        let Some(message) = fill(&campaign, variant, send, profile.as_ref()) else {
+        let message = fill(&campaign, variant, send, profile.as_ref(), links.as_ref());
+        let Some(message) = message else {
             let reason = CancelReason::CampaignRemoved;
             return Err(Resolution::Finish(Outcome::Cancelled { reason }).into());
         };
@@ -615,6 +622,25 @@ impl Deliver {
             }
             NoAnswer::Held(_) => Resolution::Park.into(),
         })
+    }
+
+    /// Returns what writes the links of a send's message. `None` if it has none to be tracked, the
+    /// deployment tracks none, or it is not known whom it reaches: it has the addresses themselves.
+    async fn links(
+        &self,
+        account: &Account,
+        campaign: &Campaign,
+        send: &PendingSend,
+    ) -> Result<Option<SendLinks>, StoreError> {
+        let drafts = campaign.drafts(send.content.step);
+        let Some(person) = send.to.recipient() else { return Ok(None) };
+        if send.class.is_public() || !drafts.iter().any(Draft::has_tracked_link) {
+            return Ok(None);
+        }
+        let Some(linker) = self.links.linker().await? else { return Ok(None) };
+        let (account, person) = (account.id.clone(), person.clone());
+        let origin = send.turn.map_or_else(|| send.origin(), |turn| turn.origin);
+        Ok(Some(SendLinks { linker, owner: LinkOwner { account, person, origin } }))
     }
 
     /// Checks that a comment can still be answered. A webhook may come up to 36 hours after it, so
@@ -888,30 +914,48 @@ fn choose_text(account: &Account, task: &SendTask, rotation: &mut Rotation) -> u
     rotation.pick(content, send, variants)
 }
 
+/// What writes the links of a send's message.
+struct SendLinks {
+    linker: Arc<Linker>,
+    owner: LinkOwner,
+}
+
+impl SendLinks {
+    fn tracking(&self) -> Tracking<'_> {
+        Tracking { linker: &self.linker, owner: &self.owner }
+    }
+}
+
 /// Returns the message of a send; `None` if its campaign has none for this step any more.
 fn fill(
     campaign: &Campaign,
     variant: usize,
     send: &PendingSend,
     profile: Option<&Profile>,
+    links: Option<&SendLinks>,
 ) -> Option<Message> {
     // The campaign may have lost messages since the variant was picked.
     let drafts = campaign.drafts(send.content.step);
     let variant = variant.checked_rem(drafts.len())?;
-    Some(drafts[variant].fill(values(send, profile), &payload(send)))
+    Some(drafts[variant].fill(values(send, profile, links), &payload(send)))
 }
 
 /// Every text that a send may have, as far as its names are known.
-fn fill_all(campaign: &Campaign, send: &PendingSend) -> Vec<String> {
-    let fill = |draft: &Draft| draft.fill(values(send, None), "").text().to_owned();
+fn fill_all(campaign: &Campaign, send: &PendingSend, links: Option<&SendLinks>) -> Vec<String> {
+    let fill = |draft: &Draft| draft.fill(values(send, None, links), "").text().to_owned();
     campaign.drafts(send.content.step).iter().map(fill).collect()
 }
 
-fn values<'a>(send: &'a PendingSend, profile: Option<&'a Profile>) -> Values<'a> {
+fn values<'a>(
+    send: &'a PendingSend,
+    profile: Option<&'a Profile>,
+    links: Option<&'a SendLinks>,
+) -> Values<'a> {
     let username = profile.and_then(|profile| profile.username.as_deref());
     Values {
         username: send.username.as_deref().or(username),
         keyword: send.keyword.as_deref(),
         first_name: profile.and_then(|profile| profile.first_name.as_deref()),
+        tracking: links.map(SendLinks::tracking),
     }
 }
