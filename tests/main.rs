@@ -18,6 +18,7 @@ mod harness;
 mod ingest;
 mod journal;
 mod kills;
+mod links;
 mod loopback;
 mod misses;
 mod observe;
