@@ -55,7 +55,7 @@ impl World {
         world
     }
 
-    async fn put_campaign(&self, campaign: Value) {
+    pub(crate) async fn put_campaign(&self, campaign: Value) {
         let campaign: Campaign = serde_json::from_value(campaign).unwrap();
         campaign.check().unwrap();
         let changes = &self.outside.changes;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
-use spillway_core::content::{Link, LinkKeys, LinkOwner, Linker, Tracking};
+use spillway_core::content::Link;
 use spillway_core::conversation::Origin;
 use spillway_local::fault_injector::{Outage, Service};
+use spillway_service::links::{LinkKeys, LinkOwner, Linker};
 
 use crate::harness::{CREATOR, World, said};
 use crate::triggers::person;
@@ -21,7 +22,7 @@ const TARGET: &str = "https://example.com/guide?ref=dm";
 
 /// A campaign that delivers a link in a text and another one behind a button, and asks whoever opens
 /// neither.
-fn guide() -> Value {
+pub(crate) fn guide() -> Value {
     json!({
         "id": "guide",
         "keywords": ["guide"],
@@ -52,12 +53,12 @@ impl World {
         (answer.status(), location)
     }
 
-    async fn tap_link(&self, link: &str) -> (StatusCode, Option<String>) {
+    pub(crate) async fn tap_link(&self, link: &str) -> (StatusCode, Option<String>) {
         self.open(Method::GET, link, PHONE).await
     }
 
     /// Somebody gets the delivery, and the links of it: in the text, and behind the button.
-    async fn delivered(&mut self, n: u32) -> [String; 2] {
+    pub(crate) async fn delivered(&mut self, n: u32) -> [String; 2] {
         self.comment(n).await;
         self.write(n, &format!("m{n}"), "yes").await;
         self.pass(MINUTE).await;
@@ -131,7 +132,7 @@ async fn what_this_deployment_has_not_signed_is_not_found() {
         person: person(1).as_str().into(),
         origin: Origin::new(&said(1).id),
     };
-    let foreign = Tracking { linker: &linker, owner: &owner }.link(&Link::new(TARGET));
+    let foreign = linker.link(&owner, &Link::new(TARGET));
     let middle = link.len() - 20;
     let changed = if link.as_bytes()[middle] == b'A' { "B" } else { "A" };
     let tampered = format!("{}{changed}{}", &link[..middle], &link[middle + 1..]);

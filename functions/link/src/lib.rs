@@ -13,7 +13,7 @@ use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
 use spillway_cloud::emf::Metrics;
 use spillway_cloud::secrets::{SecretStore, SecretsError};
-use spillway_core::content::{LinkKeys, LinkOwner, OpenedLink};
+use spillway_service::links::{LinkKeys, LinkOwner, OpenedLink};
 use spillway_service::metrics::Metric;
 use spillway_service::port::{Clicked, Clicks};
 use tracing::{error, warn};

@@ -11,10 +11,11 @@ use lambda_http::http::{HeaderMap, Method, StatusCode};
 use lambda_http::{Body, Request, Response};
 use spillway_cloud::emf::Metrics;
 use spillway_cloud::secrets::{SecretSource, SecretStore, SecretsError};
-use spillway_core::content::{Link, LinkKeys, LinkOwner, Linker, Tracking};
+use spillway_core::content::Link;
 use spillway_core::conversation::Origin;
 use spillway_link::Redirect;
 use spillway_service::clock::{ClockCheck, SystemClock};
+use spillway_service::links::{LinkKeys, LinkOwner, Linker};
 use spillway_service::metrics::{Meter, Metric};
 use spillway_service::port::{Clicked, Clicks, StoreError};
 
@@ -73,7 +74,7 @@ fn path(key: u8) -> String {
         origin: Origin::new("17890000000000001"),
     };
     let linker = Linker::new("/", keys_of(&[key]).unwrap());
-    Tracking { linker: &linker, owner: &owner }.link(&Link::new(TARGET))
+    linker.link(&owner, &Link::new(TARGET))
 }
 
 struct World {

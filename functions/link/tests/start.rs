@@ -5,8 +5,9 @@
 mod runtime;
 
 use runtime::{Running, Told, loopback};
-use spillway_core::content::{Link, LinkKeys, LinkOwner, Linker, Tracking};
+use spillway_core::content::Link;
 use spillway_core::conversation::Origin;
+use spillway_service::links::{LinkKeys, LinkOwner, Linker};
 
 const KEY: &str = "a key of forty characters, as generated.";
 
@@ -68,10 +69,9 @@ fn a_new_process_redirects_without_the_store() {
         origin: Origin::new("17890000000000001"),
     };
     let linker = Linker::new("/l/", LinkKeys::new(&[KEY.as_bytes()]).unwrap());
-    let tracking = Tracking { linker: &linker, owner: &owner };
     let target = Link::new("https://münchen.example/guide");
     for (path, told) in [
-        (tracking.link(&target), "https://xn--mnchen-3ya.example/guide"),
+        (linker.link(&owner, &target), "https://xn--mnchen-3ya.example/guide"),
         ("/l/forged".into(), "\"statusCode\":404"),
     ] {
         assert_eq!(function.tells(), Told::Next);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use spillway_core::content::{LinkKeys, Linker};
+use spillway_service::links::{LinkKeys, Linker};
 use spillway_service::port::{Failure, Links, StoreError};
 
 use crate::secrets::SecretStore;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures::future::BoxFuture;
-use spillway_core::content::LinkKeys;
 use spillway_core::unknown::RetryUnknown;
 use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account_cache::AccountCache;
@@ -28,6 +27,7 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, EntryKeys, Ingest};
 use spillway_service::leads::LeadCollector;
 use spillway_service::limiter::Limiter;
+use spillway_service::links::LinkKeys;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::owner::Owners;

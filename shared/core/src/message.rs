@@ -62,7 +62,7 @@ pub struct Values<'a> {
     /// The person's first name: see [`first_name`].
     pub first_name: Option<&'a str>,
     /// What its links become; they are their targets without it.
-    pub tracking: Option<Tracking<'a>>,
+    pub tracking: Option<&'a dyn Tracking>,
 }
 
 impl Values<'_> {

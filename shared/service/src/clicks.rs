@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use spillway_core::content::LinkOwner;
 use tracing::info;
 
 use crate::account_cache::AccountCache;
 use crate::converse::Converse;
+use crate::links::LinkOwner;
 use crate::port::{Clicked, Clicks, StoreError};
 
 /// Takes clicks.

@@ -25,6 +25,7 @@
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`keys`] | the keys under which stores keep things |
 //! | [`placing`] | slots and batches for new sends |
+//! | [`links`] | tracked links, and the keys that sign them |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
 //! | [`versioned`] | compare-and-swap |
 
@@ -48,6 +49,7 @@ pub mod ingest;
 pub mod keys;
 pub mod leads;
 pub mod limiter;
+pub mod links;
 pub mod metrics;
 pub mod misses;
 pub mod new_limits;

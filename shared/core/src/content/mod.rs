@@ -43,8 +43,8 @@ pub use self::fault::{Fault, Faults, Segment};
 pub(crate) use self::link::TRACKED;
 pub use self::link::{Link, LinkError};
 pub use self::tracked::{
-    LINK_BASE_BYTES_MAX, LinkKeys, LinkKeysError, LinkOwner, Linker, OpenedLink, TARGET_BYTES_MAX,
-    Tracking, link_bytes_max,
+    LINK_BASE_BYTES_MAX, TARGET_BYTES_MAX, TOKEN_BYTES_BESIDE, Tracking, link_bytes_max,
+    token_chars_max,
 };
 
 /// The most UTF-16 code units of the title of a button or quick reply. Meta documents 20 characters

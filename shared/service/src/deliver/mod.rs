@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::{Campaign, Overflow};
-use spillway_core::content::{Draft, LinkOwner, Linker, Message, Tracking};
+use spillway_core::content::{Draft, Message, Tracking};
 use spillway_core::feedback::Feedback;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
@@ -51,6 +51,7 @@ use crate::gateway::{Gateway, NoAnswer, Ruled, Ruling};
 use crate::grant::GrantIds;
 use crate::ingest::EntryKeys;
 use crate::limiter::{CONTENDED_WAIT, Reservation, Reserved};
+use crate::links::{LinkOwner, MessageLinks};
 use crate::metrics::{Meter, Metric};
 use crate::port::{
     Backlogs, Cursors, EchoWatches, EndGuard, Graph, Links, Queued, SendQueue, Sends, StoreError,
@@ -631,7 +632,7 @@ impl Deliver {
         account: &Account,
         campaign: &Campaign,
         send: &PendingSend,
-    ) -> Result<Option<SendLinks>, StoreError> {
+    ) -> Result<Option<MessageLinks>, StoreError> {
         let drafts = campaign.drafts(send.content.step);
         let Some(person) = send.to.recipient() else { return Ok(None) };
         if send.class.is_public() || !drafts.iter().any(Draft::has_tracked_link) {
@@ -640,7 +641,7 @@ impl Deliver {
         let Some(linker) = self.links.linker().await? else { return Ok(None) };
         let (account, person) = (account.id.clone(), person.clone());
         let origin = send.turn.map_or_else(|| send.origin(), |turn| turn.origin);
-        Ok(Some(SendLinks { linker, owner: LinkOwner { account, person, origin } }))
+        Ok(Some(MessageLinks { linker, owner: LinkOwner { account, person, origin } }))
     }
 
     /// Checks that a comment can still be answered. A webhook may come up to 36 hours after it, so
@@ -914,25 +915,13 @@ fn choose_text(account: &Account, task: &SendTask, rotation: &mut Rotation) -> u
     rotation.pick(content, send, variants)
 }
 
-/// What writes the links of a send's message.
-struct SendLinks {
-    linker: Arc<Linker>,
-    owner: LinkOwner,
-}
-
-impl SendLinks {
-    fn tracking(&self) -> Tracking<'_> {
-        Tracking { linker: &self.linker, owner: &self.owner }
-    }
-}
-
 /// Returns the message of a send; `None` if its campaign has none for this step any more.
 fn fill(
     campaign: &Campaign,
     variant: usize,
     send: &PendingSend,
     profile: Option<&Profile>,
-    links: Option<&SendLinks>,
+    links: Option<&MessageLinks>,
 ) -> Option<Message> {
     // The campaign may have lost messages since the variant was picked.
     let drafts = campaign.drafts(send.content.step);
@@ -941,7 +930,7 @@ fn fill(
 }
 
 /// Every text that a send may have, as far as its names are known.
-fn fill_all(campaign: &Campaign, send: &PendingSend, links: Option<&SendLinks>) -> Vec<String> {
+fn fill_all(campaign: &Campaign, send: &PendingSend, links: Option<&MessageLinks>) -> Vec<String> {
     let fill = |draft: &Draft| draft.fill(values(send, None, links), "").text().to_owned();
     campaign.drafts(send.content.step).iter().map(fill).collect()
 }
@@ -949,13 +938,13 @@ fn fill_all(campaign: &Campaign, send: &PendingSend, links: Option<&SendLinks>) 
 fn values<'a>(
     send: &'a PendingSend,
     profile: Option<&'a Profile>,
-    links: Option<&'a SendLinks>,
+    links: Option<&'a MessageLinks>,
 ) -> Values<'a> {
     let username = profile.and_then(|profile| profile.username.as_deref());
     Values {
         username: send.username.as_deref().or(username),
         keyword: send.keyword.as_deref(),
         first_name: profile.and_then(|profile| profile.first_name.as_deref()),
-        tracking: links.map(SendLinks::tracking),
+        tracking: links.map(|links| links as &dyn Tracking),
     }
 }

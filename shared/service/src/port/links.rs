@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use spillway_core::content::{LinkOwner, Linker};
 
 use super::StoreError;
+use crate::links::{LinkOwner, Linker};
 
 /// Where the sender gets what writes the deployment's tracked links.
 #[async_trait]
