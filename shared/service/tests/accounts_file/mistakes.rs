@@ -276,7 +276,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"Hi {username|there}!\"",
         "\"Hi {first_name}!\"",
-        "line 23: character 4 of the text: `{first_name}` is known only once the person has written: write `{username|there}`",
+        "line 23: character 4 of the text: `{first_name}` is known only once the person has written: write `{username|there}` here, or use it in `then`",
     ),
     (
         "day_starts = \"09:30\" }",

@@ -144,7 +144,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "text = \"Your {keyword}!\"",
         "text = \"Your {word}!\"",
-        "line 15: column 6: `{word}` is not known; there are `{username}`, `{keyword}`, `{link:https://…}` and, in `then`, `{first_name}`",
+        "line 15: character 6 of the text: `{word}` is not known; there are `{username}`, `{keyword}`, `{link:https://…}` and, in `then`, `{first_name}`",
     ),
     (
         "[\"Spring\", \"Autumn\"]",
