@@ -15,6 +15,7 @@ use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{NextPost, Running, Trigger};
+use spillway_core::conversation::Step;
 use spillway_core::history::{Past, StepNote};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, OnceKey, RecipientId, SendId};
@@ -36,8 +37,8 @@ use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::port::{
     AccountChanges, Aliases, CampaignChanges, Deletion, Entry, LastSeen, MaintenanceRecords,
-    MaintenanceSchedule, NewSend, Person, Read, Recorded, SampleSealer, Saved, UpkeepRequest,
-    UpkeepRequests,
+    MaintenanceSchedule, NewSend, Person, Read, Recorded, SampleSealer, Saved, StoredConversation,
+    TurnedOver, Turnover, UpkeepRequest, UpkeepRequests,
 };
 use spillway_service::send_task::{Purpose, SendTask};
 
@@ -677,6 +678,9 @@ fn messages_in_flight_are_read() {
     let answer = send.replace(r#""lane":"inbound","#, r#""lane":"inbound","action":"message","#);
     assert_eq!(SendTask::decode(&answer).unwrap().class, Class::ANSWER);
     assert_eq!(SendTask::decode(&answer).unwrap().encode(), answer);
+    let step = send.replace(r#""campaign":"guide","#, r#""campaign":"guide","step":"gate","#);
+    assert_eq!(SendTask::decode(&step).unwrap().content.step, CampaignStep::Gate);
+    assert_eq!(SendTask::decode(&step).unwrap().encode(), step);
     // The epoch of a look is one at which an earlier version finds no claimed send.
     let look = send.replace(r#""epoch":3,"#, r#""epoch":0,"look":3,"#);
     assert_eq!(SendTask::decode(&look).unwrap().purpose, Purpose::Look);
@@ -787,4 +791,53 @@ async fn keeps_its_form(
     let recorded = world.outside.sends.record(&new).await;
     assert!(recorded.iter().all(Result::is_ok));
     assert_eq!(world.lies(entry).await, *written);
+}
+
+/// What is kept of a conversation, and its sends: one whose message a read of the profile chooses, and a
+/// follow-up.
+#[tokio::test]
+async fn conversations_and_their_sends_keep_their_form() {
+    let world = World::start(careful()).await;
+    let [_, _, later] = kept();
+    let (id, person) = (AccountId::new(CREATOR), RecipientId::new("5260000000000041"));
+    let talk = find(&later, &format!("talk#{CREATOR}"), person.as_str());
+    let is_step = |item: &&Item| text(item, "id").starts_with(&format!("{CREATOR}/s."));
+    let entries: Vec<&Item> = later.iter().filter(is_step).collect();
+    world.lay(talk).await;
+    for entry in &entries {
+        world.lay(entry).await;
+    }
+    let conversations = &world.outside.conversations;
+    let StoredConversation { state, version } =
+        conversations.load(&id, &person, Read::Consistent).await.unwrap();
+    assert_eq!((version, state.follow_ups().len()), (1, 1));
+
+    let ids: Vec<SendId> = entries.iter().map(|entry| send_id(entry)).collect();
+    let found = world.outside.sends.entries(&ids, Read::Consistent).await.unwrap();
+    let mut new = Vec::new();
+    for entry in found {
+        let Entry::Waiting(outbox_key, send) = entry else { panic!("{entry:?}") };
+        new.push(NewSend { outbox_key, send: *send, answered: None });
+    }
+    let [gate, follow_up] = &new[..] else { panic!("{new:?}") };
+    assert_eq!(gate.send.content.step, CampaignStep::Gate);
+    assert_eq!(follow_up.send.content.step, CampaignStep::Then(Step::FollowUp(0)));
+    assert!(follow_up.send.not_before.is_some());
+    assert!(new.iter().all(|new| new.send.turn.is_some()));
+
+    for item in entries.iter().chain([&talk]) {
+        world.remove(item).await;
+    }
+    let turnover = Turnover {
+        account: &id,
+        person: &person,
+        version: 0,
+        next: &state,
+        new: &new,
+        cause: None,
+    };
+    assert_eq!(conversations.turn_over(turnover).await.unwrap(), TurnedOver::Done);
+    for item in entries.into_iter().chain([talk]) {
+        assert_eq!(world.lies(item).await, *item);
+    }
 }

@@ -183,7 +183,9 @@ impl Echoes {
         }
         let reply = self.endings.reply(Some(&account), &waiting, &end).await?;
         let task = SendTask::new(&waiting, outbox_key);
-        self.endings.end_with(Some(&account), (&task, &waiting), end, reply.as_ref()).await
+        let followed =
+            self.endings.end_followed(Some(&account), (&task, &waiting), end, reply.as_ref());
+        Ok(followed.await?.unwrap_or(false))
     }
 
     /// Notes that echoes of messages of these instants have come, if an attempt of the account is

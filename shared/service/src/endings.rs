@@ -77,35 +77,44 @@ impl Endings {
             warn!(send = %send.id, %error, "no public reply: it could not be listed");
             None
         });
-        self.end_with(account, (task, send), end, reply.as_ref()).await
+        let followed = self.end_followed(account, (task, send), end, reply.as_ref()).await?;
+        if let Some(ended) = followed {
+            return Ok(ended);
+        }
+        let End { outcome, note, guard, .. } = end;
+        let ended = match guard {
+            EndGuard::AnyEpoch => self.sends.finish(task, outcome, note).await?,
+            EndGuard::SameEpoch => self.sends.finish_unclaimed(task, outcome, note.at).await?,
+        };
+        if ended {
+            self.meter.ended(task.class, outcome);
+        }
+        Ok(ended)
     }
 
-    /// Ends a send, and records `reply` and what its conversation goes on with. Returns whether it
-    /// did.
+    /// Ends a send that something follows, and records that: `reply`, and what its conversation goes
+    /// on with. Returns whether it did, or `None`, with nothing written, if nothing follows.
     ///
     /// # Errors
     /// As [`end`](Self::end).
-    pub(crate) async fn end_with(
+    pub(crate) async fn end_followed(
         &self,
         account: Option<&Account>,
         (task, send): (&SendTask, &PendingSend),
         end: End<'_>,
         reply: Option<&NewSend>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<bool>, StoreError> {
         let End { outcome, note, guard, .. } = end;
         let told = match account {
             Some(account) => self.converse.end(account, (task, send), end, reply).await?,
             None => None,
         };
-        let ended = match (told, reply, guard) {
-            (Some(ended), ..) => ended,
-            (None, Some(reply), _) => {
+        let ended = match (told, reply) {
+            (Some(ended), _) => ended,
+            (None, Some(reply)) => {
                 self.sends.finish_followed(task, outcome, note, guard, reply).await?
             }
-            (None, None, EndGuard::AnyEpoch) => self.sends.finish(task, outcome, note).await?,
-            (None, None, EndGuard::SameEpoch) => {
-                self.sends.finish_unclaimed(task, outcome, note.at).await?
-            }
+            (None, None) => return Ok(None),
         };
         if ended {
             self.meter.ended(task.class, outcome);
@@ -113,7 +122,7 @@ impl Endings {
                 info!(send = %reply.send.id, "a public reply follows");
             }
         }
-        Ok(ended)
+        Ok(Some(ended))
     }
 
     /// Returns the public reply that follows when a send ends, listed in a batch.

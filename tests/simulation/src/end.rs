@@ -43,6 +43,7 @@ impl World {
                 self.check_message(account, message);
             }
             self.check_events(account);
+            self.check_talks(account);
         }
         let entries = self.tables.entries.keys();
         let stranger = { entries }.find(|send| scenario.account(&send.account).is_none()).cloned();
@@ -367,6 +368,11 @@ impl World {
                 } else {
                     wrong("counts as a repeat")
                 }
+            }
+            Outcome::Cancelled { reason: CancelReason::Stopped }
+                if self.scenario.theme == Theme::Talks && accepted == 0 =>
+            {
+                None
             }
             Outcome::Cancelled { .. } => wrong("was cancelled for what its person did"),
             Outcome::Failed { reason } => {

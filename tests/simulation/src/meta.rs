@@ -6,6 +6,7 @@ mod delivered;
 mod events;
 mod public_replies;
 mod refusal;
+mod talks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +28,7 @@ use self::delivered::Delivered;
 use self::events::Events;
 use self::public_replies::PublicReplies;
 pub(crate) use self::refusal::Refusal;
+use self::talks::Talks;
 use crate::dice::Dice;
 use crate::judge;
 use crate::scenario::{
@@ -44,6 +46,8 @@ pub(crate) struct Meta {
     delivered: Delivered,
     /// What was answered of what people did in conversations.
     events: Events,
+    /// What people do after what they are told.
+    talks: Talks,
     /// What was said in public.
     pub(crate) public: PublicReplies,
     /// The account's own comments that are yet to be told.
@@ -182,6 +186,7 @@ impl Meta {
             accounts: KnownAccount::all(scenario),
             delivered: Delivered::default(),
             events: Events::default(),
+            talks: Talks::default(),
             public: PublicReplies::default(),
             own_comments: Vec::new(),
             violations: 0,

@@ -174,7 +174,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
         Arc::default(),
     ));
     let converse = Arc::new(Converse {
-        conversations: host.clone(),
+        conversations: sabotage.conversations(host.clone()),
         sends: sends.clone(),
         placing: placing.clone(),
         leads: LeadCollector { store: ports.clone(), sealer: Arc::new(Sealer) },

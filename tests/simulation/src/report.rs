@@ -74,6 +74,7 @@ impl Run {
             Theme::Repeats => " --theme repeats",
             Theme::PublicReplies => " --theme public-replies",
             Theme::Triggers => " --theme triggers",
+            Theme::Talks => " --theme talks",
         };
         format!(
             "cargo run --release -p spillway-simulation --bin simulate --{theme} --seed {} --trace",

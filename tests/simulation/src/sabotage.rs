@@ -4,6 +4,7 @@
 mod accounts;
 mod app;
 mod budgets;
+mod conversations;
 mod cursors;
 mod ledger;
 mod sends;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use spillway_memory::Ports;
 use spillway_service::admin::sends::Ledger;
 use spillway_service::port::{
-    AccountGraph, Accounts, AppBudgets, Budgets, Cursors, MaintenanceSchedule, Sends, Tokens,
+    AccountGraph, Accounts, AppBudgets, Budgets, Conversations, Cursors, MaintenanceSchedule,
+    Sends, Tokens,
 };
 
 use crate::host::Host;
@@ -83,6 +85,14 @@ pub enum Sabotage {
     EntryKeys,
     /// When people did something in a conversation: it is taken for what they do when it is told.
     Windows,
+    /// That people have asked to be left alone.
+    Stops,
+    /// That a human has taken over.
+    Takeovers,
+    /// When windows close: conversations take them for open.
+    OpenWindows,
+    /// What was sent in a conversation: whatever it was, the conversation begins anew.
+    Steps,
 }
 
 impl Sabotage {
@@ -104,6 +114,15 @@ impl Sabotage {
             events.iter_mut().for_each(|event| event.at = None);
         }
         post
+    }
+
+    pub(crate) fn conversations(self, host: Arc<Host>) -> Arc<dyn Conversations> {
+        match self {
+            Self::Stops | Self::Takeovers | Self::OpenWindows | Self::Steps => {
+                Arc::new(Sabotaged { host, by: self })
+            }
+            _ => host,
+        }
     }
 
     pub(crate) fn budgets(self, host: Arc<Host>) -> Arc<dyn Budgets> {

@@ -13,6 +13,7 @@ mod people;
 mod public_replies;
 mod refusals;
 mod repeats;
+mod talks;
 mod triggers;
 mod upkeep;
 
@@ -122,6 +123,8 @@ pub enum Theme {
     PublicReplies,
     /// Messages, story replies and mentions, taps and referrals that start campaigns.
     Triggers,
+    /// What follows an opening: answers, the follow gate, addresses, deliveries and follow-ups.
+    Talks,
 }
 
 /// What goes wrong in a run.
@@ -551,6 +554,7 @@ impl Scenario {
     /// step work side by side.
     pub(crate) fn entry_keys(&self, process: u64) -> EntryKeys {
         let sides = match self.seed % 8 {
+            _ if self.theme == Theme::Talks => [EntryKeys::Person; 2],
             0 => [EntryKeys::Comment, EntryKeys::Both],
             1 => [EntryKeys::Both, EntryKeys::Person],
             2 => [EntryKeys::Comment; 2],
@@ -571,6 +575,7 @@ impl Scenario {
             Theme::Repeats => Self::repeats(seed),
             Theme::PublicReplies => Self::public_replies(seed),
             Theme::Triggers => Self::triggers(seed),
+            Theme::Talks => Self::talks(seed),
             Theme::Upkeep => Self::upkeep(seed),
             Theme::Administration => Self::administration(seed),
         }

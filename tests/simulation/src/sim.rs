@@ -238,6 +238,10 @@ impl Sim {
         for post in own {
             self.post(post.at, post.clone(), Attempts { failed: 0, first: post.at });
         }
+        let acts = self.shared.world().acts_to_tell();
+        for post in acts {
+            self.post(post.at, post.clone(), Attempts { failed: 0, first: post.at });
+        }
         let ready = self.tasks.ready();
         if ready > 0 {
             let nth = if ready > 1 { self.shared.world().dice.index(ready) } else { 0 };

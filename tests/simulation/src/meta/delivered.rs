@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use spillway_core::content::Message as Said;
 use spillway_core::id::{AccountId, RecipientId, SendId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{Conversation, MessageItem};
@@ -15,7 +16,7 @@ use crate::world::World;
 #[derive(Default)]
 pub(crate) struct Delivered {
     /// What the last call for each send said: its text, and its stamp.
-    said: BTreeMap<SendId, (String, String)>,
+    said: BTreeMap<SendId, (Said, String)>,
     /// The messages of each conversation, in order.
     conversations: BTreeMap<(AccountId, RecipientId), Vec<Message>>,
     /// Echoes that are yet to be told, and when.
@@ -41,13 +42,13 @@ const LISTED_FOR: u64 = 6 * HOUR;
 
 impl World {
     /// What the next call for a send says.
-    pub(crate) fn says(&mut self, send: SendId, text: &str, stamp: &str) {
-        self.meta.delivered.said.insert(send, (text.to_owned(), stamp.to_owned()));
+    pub(crate) fn says(&mut self, send: SendId, said: &Said, stamp: &str) {
+        self.meta.delivered.said.insert(send, (said.clone(), stamp.to_owned()));
     }
 
     /// What the last call for a send said.
     pub(super) fn said(&self, send: &SendId) -> Option<&str> {
-        self.meta.delivered.said.get(send).map(|(text, _)| text.as_str())
+        self.meta.delivered.said.get(send).map(|(said, _)| said.text())
     }
 
     /// A message has reached its person: a conversation lists it sooner or later, and its echo comes
@@ -55,7 +56,9 @@ impl World {
     pub(super) fn deliver(&mut self, account: &AccountId, ask: &Ask) {
         let (Some(key), Some(person)) = (ask.event(), self.person_of(ask)) else { return };
         let said = self.meta.delivered.said.get(&SendId { account: account.clone(), key });
-        let Some((text, stamp)) = said.cloned() else { return };
+        let Some((said, stamp)) = said.cloned() else { return };
+        let text = said.text().to_owned();
+        self.talks(account, ask, &person, &said);
         let now = self.now;
         let listed_at = now + self.dice.weighted(&[(0, 4), (5 * MINUTE, 2), (30 * MINUTE, 1)]);
         self.meta.delivered.count += 1;

@@ -31,7 +31,7 @@ impl Graph for Host {
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let send = SendId { account: account.id.clone(), key: OnceKey::comment(comment) };
-        self.shared.world().says(send, message.text(), metadata);
+        self.shared.world().says(send, message, metadata);
         self.call(&account.id, &account.token, Ask::Reply(comment.clone()), timeout).await
     }
 
@@ -44,11 +44,13 @@ impl Graph for Host {
         timeout: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let text = message.text();
-        let is_triggered = self.shared.world().scenario.theme == Theme::Triggers;
+        let theme = self.shared.world().scenario.theme;
+        let is_triggered = matches!(theme, Theme::Triggers | Theme::Talks);
         let stamped = is_triggered.then(|| Ask::stamped(recipient, metadata)).flatten();
         let ask = stamped.unwrap_or_else(|| Ask::message(recipient, text));
         if let Some(key) = ask.event() {
-            self.shared.world().says(SendId { account: account.id.clone(), key }, text, metadata);
+            let send = SendId { account: account.id.clone(), key };
+            self.shared.world().says(send, message, metadata);
         }
         self.call(&account.id, &account.token, ask, timeout).await
     }
@@ -131,8 +133,8 @@ impl Graph for Host {
         let ask = Ask::Profile(person.clone());
         let Answered { usage, server_date, .. } =
             self.call(&account.id, &account.token, ask, timeout).await?;
-        // No campaign asks anybody to follow.
-        Ok(Answered { value: Profile::UNKNOWN, usage, server_date })
+        let value = self.shared.world().profile(person);
+        Ok(Answered { value, usage, server_date })
     }
 }
 

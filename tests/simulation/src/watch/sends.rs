@@ -63,8 +63,10 @@ impl World {
         {
             self.saw_answer(id, send);
         }
-        if self.scenario.theme == Theme::Triggers {
-            self.saw_answer_to_event(send);
+        match (self.scenario.theme, &made.to) {
+            (Theme::Triggers, _) => self.saw_answer_to_event(send),
+            (Theme::Talks, Address::Person(_)) => self.saw_turn(send, made.not_before),
+            _ => {}
         }
         let tally = self.tally_of(send);
         tally.matched += 1;
@@ -333,9 +335,13 @@ impl World {
                 .iter()
                 .map(|new| SendId { account: account.clone(), key: new.key.clone() })
                 .collect(),
-            Told::Echo(_) => Vec::new(),
+            Told::Echo(echo) => {
+                self.saw_echo_heard(echo);
+                Vec::new()
+            }
             Told::Conversations(events) => {
                 self.saw_events_answered(events);
+                self.saw_acts_heard(events);
                 Vec::new()
             }
         };

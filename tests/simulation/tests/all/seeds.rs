@@ -231,6 +231,38 @@ fn what_people_do_in_conversations_is_answered_once_and_in_time() {
     expect_broken(Theme::Triggers, Sabotage::Claims, &["without a claim"]);
 }
 
+/// Each message of a conversation goes out once, inside its window and not after STOP or a human,
+/// and whoever does what is asked is delivered to.
+#[test]
+fn conversations_hold_whatever_people_do_and_whatever_fails() {
+    let mut broken = Vec::new();
+    let mut totals = Totals::default();
+    seeds::play_all(Theme::Talks, 1..301, Sabotage::None, |run| {
+        totals.add(&run);
+        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+    });
+    assert!(broken.is_empty(), "{} seeds are broken:\n{}", broken.len(), broken.join("\n"));
+    for what in [
+        "cancelled",
+        "clock wrong",
+        "killed",
+        "meta: answer lost",
+        "redelivered",
+        "talk: asked for an address",
+        "talk: asked to follow",
+        "talk: delivered",
+        "talk: followed up",
+        "talk: lost",
+        "talk: opened",
+    ] {
+        assert!(totals.counts.contains_key(what), "{what}");
+    }
+    expect_broken(Theme::Talks, Sabotage::OpenWindows, &["outside the window"]);
+    expect_broken(Theme::Talks, Sabotage::Steps, &["times after 1 openings"]);
+    expect_broken(Theme::Talks, Sabotage::Stops, &["after STOP"]);
+    expect_broken(Theme::Talks, Sabotage::Takeovers, &["after a human wrote"]);
+}
+
 #[test]
 fn people_who_comment_again_have_one_dm() {
     let mut broken = Vec::new();
