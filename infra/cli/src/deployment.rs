@@ -441,7 +441,7 @@ mod tests {
             .map(|(_, output)| {
                 let value = match *output {
                     "KeyArn" => "arn:aws:kms:eu-central-1:111122223333:key/1",
-                    "WebhookUrl" => "https://a.example/",
+                    "WebhookUrl" | "LinkUrl" => "https://a.example/",
                     other => other,
                 };
                 serde_json::json!({ "OutputKey": output, "OutputValue": value })
@@ -510,7 +510,9 @@ mod tests {
             of_file
         };
         let endpoints = OF_AWS.into_iter().filter(|name| name.contains("ENDPOINT"));
-        for name in endpoints.chain(["SPILLWAY_GRAPH_URL", "SPILLWAY_WEBHOOK_URL"]) {
+        for name in
+            endpoints.chain(["SPILLWAY_GRAPH_URL", "SPILLWAY_LINK_URL", "SPILLWAY_WEBHOOK_URL"])
+        {
             for host in ["127.0.0.1:8000", "[::1]:1", "localhost:1"] {
                 assert!(takes(name, &format!("http://{host}/")), "{name} {host}");
             }
