@@ -79,13 +79,10 @@ async fn tracked_links_are_refused_where_the_deployment_has_none() {
     for wanted in [["campaign", "apply"].as_slice(), &["connect"]] {
         let mut refused = program();
         refused.arg("--deployment").arg(&without).args(wanted).arg(&path);
-        if wanted == ["connect"] {
-            refused.args(["--account", CREATOR]);
-        }
         let run = move || Ran::from(refused.output().unwrap());
         let refused = tokio::task::spawn_blocking(run).await.unwrap();
         let refused = refused.failed(4, "this deployment tracks no links");
-        assert!(refused.stderr.contains("line 16"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("links.toml:16: "), "{}", refused.stderr);
         assert!(refused.stderr.contains("`Links=on`"), "{}", refused.stderr);
     }
     stand.run(&["campaign", "apply", path.to_str().unwrap()]).await.ok();
