@@ -11,6 +11,7 @@ mod conformance;
 mod conversations;
 mod deliver;
 mod formats;
+mod funnel;
 #[allow(dead_code, reason = "only the other target stops what it asks for")]
 mod gate;
 mod gateway;

@@ -281,6 +281,7 @@ impl GraphError {
             }
             Refusal::TextOnly => Self::text_only(),
             Refusal::NoConsent => Self::no_consent(),
+            Refusal::Blocked => Self::recipient_unavailable(),
             Refusal::NoSuchPerson => {
                 Self::new(400, 100, "No matching Instagram user").subcode(2_534_014)
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use spillway_core::id::{AccountId, CommentId};
+use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_judge::Action;
 use thiserror::Error;
@@ -35,8 +35,8 @@ const KINDS: [(&str, &[&str]); 16] = [
 ];
 
 /// The fields that every kind takes.
-const COMMON_FIELDS: [&str; 8] =
-    ["kind", "account", "comment_id", "action", "count", "for_ms", "probability", "seed"];
+const COMMON_FIELDS: [&str; 9] =
+    ["kind", "account", "comment_id", "person", "action", "count", "for_ms", "probability", "seed"];
 
 /// The names of all kinds of fault.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
@@ -59,6 +59,9 @@ pub struct Fault {
     /// Only in calls for this comment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment_id: Option<CommentId>,
+    /// Only in calls that write to this person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<RecipientId>,
     /// Only in calls that ask for this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
@@ -83,6 +86,7 @@ impl Fault {
             kind,
             account: None,
             comment_id: None,
+            person: None,
             action: None,
             count: None,
             for_ms: None,
@@ -112,6 +116,12 @@ impl Fault {
     /// Strikes only calls for this comment.
     pub fn for_comment(mut self, comment: impl Into<CommentId>) -> Self {
         self.comment_id = Some(comment.into());
+        self
+    }
+
+    /// Strikes only calls that write to this person.
+    pub fn for_person(mut self, person: impl Into<RecipientId>) -> Self {
+        self.person = Some(person.into());
         self
     }
 
@@ -176,6 +186,7 @@ impl TryFrom<Value> for Fault {
             kind: written.kind,
             account: written.account,
             comment_id: written.comment_id,
+            person: written.person,
             action: written.action,
             count: written.count,
             for_ms: written.for_ms,
@@ -190,7 +201,7 @@ impl TryFrom<Value> for Fault {
 /// What the value of a field must be, in words.
 fn wanted(field: &str) -> &'static str {
     match field {
-        "kind" | "account" | "comment_id" => "a string",
+        "kind" | "account" | "comment_id" | "person" => "a string",
         "action" => "the name of an action, such as \"private_reply\" or \"read\"",
         "effect" => "true or false",
         "probability" => "a number between 0 and 1",
@@ -203,7 +214,7 @@ fn wanted(field: &str) -> &'static str {
 fn is_taken(field: &str, value: &Value) -> bool {
     match field {
         _ if value.is_null() => field != "delay_ms" && field != "effect",
-        "kind" | "account" | "comment_id" => value.is_string(),
+        "kind" | "account" | "comment_id" | "person" => value.is_string(),
         "action" => serde_json::from_value::<Action>(value.clone()).is_ok(),
         "effect" => value.is_boolean(),
         "probability" => value.is_number(),
@@ -221,6 +232,7 @@ struct Written {
     kind: FaultKind,
     account: Option<AccountId>,
     comment_id: Option<CommentId>,
+    person: Option<RecipientId>,
     action: Option<Action>,
     count: Option<u64>,
     for_ms: Option<u64>,
@@ -383,6 +395,7 @@ impl Standing {
         let fault = &self.fault;
         fault.account.as_ref().is_none_or(|account| account == call.account)
             && fault.comment_id.as_ref().is_none_or(|comment| Some(comment) == call.comment)
+            && fault.person.as_ref().is_none_or(|person| Some(person) == call.person)
             && fault.action.is_none_or(|action| action == call.action)
     }
 
@@ -400,6 +413,8 @@ pub(super) struct Struck<'call> {
     pub(super) now: Timestamp,
     pub(super) account: &'call AccountId,
     pub(super) comment: Option<&'call CommentId>,
+    /// Whom it writes to, as far as that is known.
+    pub(super) person: Option<&'call RecipientId>,
     pub(super) action: Action,
     /// Whom or what the call is for.
     pub(super) subject: &'call str,
@@ -455,6 +470,7 @@ mod tests {
             now: Timestamp::from_millis(millis),
             account: &account,
             comment: Some(&comment),
+            person: None,
             action: Action::PrivateReply,
             subject,
             nth: 0,
@@ -502,6 +518,26 @@ mod tests {
         ] {
             assert!(matches!(refused(json.clone()), FaultError::Invalid(_)), "{json}");
         }
+    }
+
+    #[test]
+    fn an_order_for_a_person_strikes_what_is_written_to_them() {
+        let mut faults = ordered(Fault::new(FaultKind::Blocked).for_person("x"));
+        let (account, other, person) = (AccountId::new("a"), "y".into(), "x".into());
+        let mut strikes = |person: Option<&RecipientId>| {
+            let call = Struck {
+                now: Timestamp::EPOCH,
+                account: &account,
+                comment: None,
+                person,
+                action: Action::Message,
+                subject: "person",
+                nth: 0,
+            };
+            faults.strike(Phase::BeforeEffect, &call).is_some()
+        };
+        assert!(!strikes(None) && !strikes(Some(&other)) && strikes(Some(&person)));
+        assert!(parse(json!({ "kind": "blocked", "person": 5 })).is_err());
     }
 
     #[test]

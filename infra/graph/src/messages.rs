@@ -38,16 +38,33 @@ pub struct EchoDelivery {
     pub body: Vec<u8>,
 }
 
+/// A message that a human wrote in the account's name, in Instagram itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandWritten {
+    /// In whose name.
+    pub account: AccountId,
+    /// Whom it reached.
+    pub person: RecipientId,
+    /// What it says.
+    pub text: String,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
 /// The messages, and what becomes of the next ones.
 #[derive(Default)]
 pub(super) struct Messages {
     sent: Vec<SentMessage>,
+    by_hand: Vec<HandWritten>,
     /// How long after a message each of its echoes comes: none, one or several.
     echo_after: Vec<Duration>,
     /// How long after a message its conversation lists it.
     listed_after: Duration,
     echoes: Vec<EchoDelivery>,
 }
+
+/// How long after a human's message its echo comes.
+const ECHO_OF_HUMAN: Duration = Duration::from_millis(800);
 
 /// Messages that a read of a conversation lists at most.
 const LISTED: usize = 20;
@@ -69,6 +86,10 @@ impl Messages {
         std::mem::take(&mut self.echoes)
     }
 
+    pub(super) fn by_hand(&self) -> &[HandWritten] {
+        &self.by_hand
+    }
+
     /// A message reaches its person.
     pub(super) fn add(&mut self, message: SentMessage) {
         for &after in &self.echo_after {
@@ -76,6 +97,16 @@ impl Messages {
             self.echoes.push(EchoDelivery { at: message.at + after, body });
         }
         self.sent.push(message);
+    }
+
+    /// A human's message reaches its person. Its echo always comes.
+    pub(super) fn add_by_hand(&mut self, message: HandWritten) {
+        let HandWritten { account, person, text, at } = message.clone();
+        let id = format!("aWdfZh{}.{person}", at.as_millis());
+        let content = Content { text: Some(text), ..Content::default() };
+        let told = echo(&SentMessage { id, account, person, metadata: None, content, at });
+        self.echoes.push(EchoDelivery { at: at + ECHO_OF_HUMAN, body: told.to_string().into() });
+        self.by_hand.push(message);
     }
 
     /// The conversation with a person as `GET /{account}/conversations?user_id=` lists it. `wrote`
@@ -103,10 +134,16 @@ impl Messages {
         let own = self.sent.iter().filter(of_both).map(|message| {
             item(message.id.clone(), message.at, account.as_str(), message.content.told_text())
         });
+        let of_human = self.by_hand.iter().filter(|message| {
+            message.account == *account && message.person == *person && message.at <= now
+        });
+        let by_hand = of_human.map(|HandWritten { text, at, .. }| {
+            item(format!("aWdfZh{}.{person}", at.as_millis()), *at, account.as_str(), Some(text))
+        });
         let theirs = wrote.map(|at| {
             item(format!("aWdfZp{}", at.as_millis()), at, person.as_str(), Some("hello"))
         });
-        let mut messages: Vec<(Timestamp, Value)> = own.chain(theirs).collect();
+        let mut messages: Vec<(Timestamp, Value)> = own.chain(by_hand).chain(theirs).collect();
         messages.sort_by_key(|&(at, _)| std::cmp::Reverse(at));
         let messages: Vec<Value> =
             messages.into_iter().take(LISTED).map(|(_, message)| message).collect();
@@ -138,4 +175,32 @@ fn echo(message: &SentMessage) -> Value {
     });
     let entry = json!({ "id": account, "time": at.as_millis(), "messaging": [item] });
     json!({ "object": "instagram", "entry": [entry] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_by_hand_has_an_echo_without_metadata_and_is_listed() {
+        let mut messages = Messages::default();
+        let at = Timestamp::from_secs(1_790_000_000);
+        let (account, person) = (AccountId::new("a"), RecipientId::new("p"));
+        let text = "It's me".to_owned();
+        messages.add_by_hand(HandWritten {
+            account: account.clone(),
+            person: person.clone(),
+            text,
+            at,
+        });
+        let echoes = messages.take_echoes();
+        let told: Value = serde_json::from_slice(&echoes[0].body).unwrap();
+        let told = &told["entry"][0]["messaging"][0]["message"];
+        assert_eq!((&told["is_echo"], &told["text"]), (&true.into(), &"It's me".into()));
+        assert_eq!(told["metadata"], Value::Null);
+        assert!(messages.sent().is_empty() && messages.by_hand().len() == 1);
+        let listed = messages.conversation(&account, &person, None, at);
+        let listed = &listed["data"][0]["messages"]["data"][0];
+        assert_eq!((&listed["id"], &listed["message"]), (&told["mid"], &"It's me".into()));
+    }
 }

@@ -15,11 +15,13 @@ pub struct Person {
     pub name: Option<String>,
     /// Whether they follow the account; `None` lets Meta not tell. Nobody does at first.
     pub follows: Option<bool>,
+    /// Whether they have blocked the account: no message reaches them, and nothing is told of them.
+    pub has_blocked: bool,
 }
 
 impl Default for Person {
     fn default() -> Self {
-        Self { username: None, name: None, follows: Some(false) }
+        Self { username: None, name: None, follows: Some(false), has_blocked: false }
     }
 }
 

@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_judge::{
-    Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Judge, Limits, Report, Scope,
-    Unit, Violation, recount,
+    Action, Answered, Arrival, Breach, CallRecord, Counted, Fate, Heard, Judge, Limits, Report,
+    Scope, Unit, Violation, recount,
 };
 use spillway_service::clock::Clock;
 
 use super::answer::{Answer, GraphError, Reply, app_usage, business_usage, written};
 use super::faults::{Fault, FaultKind, Faults, Phase, Standing, Struck};
 use super::hash;
-use super::messages::{EchoDelivery, Messages, SentMessage};
+use super::messages::{EchoDelivery, HandWritten, Messages, SentMessage};
 use super::person::Person;
 use super::request::{Body, Call, Edge, Target, To, reply_text};
 use super::world::{Comment, Holder, PublicReply, Refusal, Surface, UnknownComments, Words, World};
@@ -254,6 +254,43 @@ impl GraphSim {
     /// Every message that has reached a person, in order.
     pub fn messages(&self) -> Vec<SentMessage> {
         self.state().messages.sent().to_vec()
+    }
+
+    /// The messages that have reached people behind the first `known` ones, in order.
+    pub fn messages_since(&self, known: usize) -> Vec<SentMessage> {
+        self.state().messages.sent().get(known..).unwrap_or_default().to_vec()
+    }
+
+    /// Lets a human write to a person in the account's name, now. It has an echo.
+    pub fn write_by_hand(
+        &self,
+        account: impl Into<AccountId>,
+        person: impl Into<RecipientId>,
+        text: &str,
+    ) {
+        let mut state = self.state();
+        let (account, person) = (account.into(), person.into());
+        let message = HandWritten { account, person, text: text.to_owned(), at: self.clock.now() };
+        state.messages.add_by_hand(message);
+    }
+
+    /// What humans have written in the name of accounts, in order.
+    pub fn by_hand(&self) -> Vec<HandWritten> {
+        self.state().messages.by_hand().to_vec()
+    }
+
+    /// All that people have written and tapped, in the order of being told.
+    pub fn heard(&self) -> Vec<Heard> {
+        self.state().world.heard().to_vec()
+    }
+
+    /// A person as Meta knows them.
+    pub fn person(
+        &self,
+        account: impl Into<AccountId>,
+        person: impl Into<RecipientId>,
+    ) -> Option<Person> {
+        self.state().world.person(account.into(), person.into())
     }
 
     /// The judgment so far.
@@ -764,6 +801,7 @@ fn struck<'seen>(seen: &'seen Seen<'_>) -> Struck<'seen> {
         now: seen.now,
         account: &seen.account,
         comment: seen.comment.as_ref(),
+        person: seen.recipient.as_ref(),
         action: seen.action,
         subject: &seen.subject,
         nth: seen.nth,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
+use spillway_judge::Heard;
 
 use super::content::Content;
 use super::hash;
@@ -82,6 +83,8 @@ pub(super) enum Refusal {
     TextOnly,
     /// The person has not let the account read their profile.
     NoConsent,
+    /// The person has blocked the account.
+    Blocked,
 }
 
 /// An account as Meta knows it.
@@ -205,6 +208,8 @@ pub(super) struct World {
     people: HashMap<(AccountId, RecipientId), Person>,
     /// When each person last wrote to an account.
     wrote: HashMap<(AccountId, RecipientId), Timestamp>,
+    /// All that people wrote and tapped, in the order of being told.
+    heard: Vec<Heard>,
 }
 
 impl World {
@@ -492,8 +497,14 @@ impl World {
 
     /// A person wrote at `at`. What they wrote before may be told later.
     pub(super) fn open_window(&mut self, account: AccountId, person: RecipientId, at: Timestamp) {
+        self.heard.push(Heard { at, account: account.clone(), person: person.clone() });
         let wrote = self.wrote.entry((account, person)).or_insert(at);
         *wrote = at.max(*wrote);
+    }
+
+    /// All that people wrote and tapped, in the order of being told.
+    pub(super) fn heard(&self) -> &[Heard] {
+        &self.heard
     }
 
     /// Answers a comment in private, once, and says whom that reached.
@@ -515,6 +526,9 @@ impl World {
         }
         let author = known.comment.author.clone();
         let person = self.people.get(&(account.clone(), author.clone()));
+        if person.is_some_and(|person| person.has_blocked) {
+            return Err(Refusal::Blocked);
+        }
         if content.is_attachment() && person.is_none_or(|person| person.follows != Some(true)) {
             known.is_used_up = true;
             return Err(Refusal::TextOnly);
@@ -565,6 +579,11 @@ impl World {
         change(self.people.entry((account, person)).or_default());
     }
 
+    /// A person as they are, whatever the account may read.
+    pub(super) fn person(&self, account: AccountId, person: RecipientId) -> Option<Person> {
+        self.people.get(&(account, person)).cloned()
+    }
+
     /// A person as the account may read them.
     pub(super) fn profile(
         &self,
@@ -574,6 +593,7 @@ impl World {
         let pair = (account.clone(), person.clone());
         let known = self.people.get(&pair);
         match self.wrote.get(&pair) {
+            Some(_) if known.is_some_and(|known| known.has_blocked) => Err(Refusal::NoConsent),
             Some(_) => Ok(known.cloned().unwrap_or_default()),
             None if known.is_some() => Err(Refusal::NoConsent),
             None => Err(Refusal::NoSuchObject),
@@ -593,6 +613,9 @@ impl World {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let pair = (account.clone(), person.clone());
+        if self.people.get(&pair).is_some_and(|known| known.has_blocked) {
+            return Err(Refusal::Blocked);
+        }
         match self.wrote.get(&pair) {
             Some(&wrote) if now.since(wrote) <= CONVERSATION_SPAN => Ok(()),
             None if !self.people.contains_key(&pair) => Err(Refusal::NoSuchPerson),
@@ -631,6 +654,18 @@ mod tests {
 
     fn answer(world: &mut World, millis: u64) -> Result<RecipientId, Refusal> {
         world.answer_comment(&"c".into(), &"a".into(), &text(), at(millis))
+    }
+
+    #[test]
+    fn nothing_reaches_a_person_who_has_blocked_the_account() {
+        let mut world = world(Surface::Post);
+        world.open_window("a".into(), "p".into(), at(0));
+        assert_eq!(world.may_write(&"p".into(), &"a".into(), at(1)), Ok(()));
+        world.change_person("a".into(), "p".into(), |them| them.has_blocked = true);
+        assert_eq!(world.may_write(&"p".into(), &"a".into(), at(1)), Err(Refusal::Blocked));
+        assert_eq!(world.profile(&"a".into(), &"p".into()), Err(Refusal::NoConsent));
+        assert_eq!(answer(&mut world, 1), Err(Refusal::Blocked));
+        assert_eq!(world.heard().len(), 1);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! log. A call is judged by the rules in force at its grant. If nobody knows its grant, it is
 //! judged by the laxest rules of the 7 s before it. With claims or a quota switched off the
 //! tests must fail, and they do.
+//!
+//! [`outside_window`] and [`steps_twice`] find what was wrong with conversations, from logs alone.
 
 mod action;
 mod active;
@@ -19,6 +21,7 @@ mod planner;
 mod recount;
 mod row;
 mod rules;
+mod talk;
 mod window;
 
 pub mod profile;
@@ -35,3 +38,4 @@ pub use planner::{Perishable, most_in_time, optimum};
 pub use recount::recount;
 pub use row::Breach;
 pub use rules::{GRANT_TO_CALL_MAX, Limit, Limits, Rules};
+pub use talk::{Heard, Reached, outside_window, steps_twice};

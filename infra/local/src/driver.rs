@@ -20,7 +20,7 @@ use spillway_service::clock::Clock;
 use spillway_service::port::Backlogs;
 
 use crate::clock::SteppedClock;
-use crate::lambda::{Polled, Source, WEBHOOK_PATH};
+use crate::lambda::{Polled, SENDER_BATCH, Source, WEBHOOK_PATH};
 use crate::stack::{Stack, listen};
 
 /// What an invocation takes in virtual time.
@@ -75,6 +75,9 @@ pub struct Driver {
     /// Deliveries to come, the next one last, each with how often it failed.
     deliveries: Vec<(Delivery, usize)>,
     backlogs: DynamoBacklogs,
+    /// Messages that the sender is given at a time. Sends of conversations that are given together
+    /// race for slots, and which is first is no matter of the seed.
+    pub sends_at_once: i32,
     /// How often upkeep runs; without it never: its calls would be in everybody's counts.
     pub keeps_up_every: Option<Duration>,
     last_upkeep: Timestamp,
@@ -133,6 +136,7 @@ impl Driver {
             last_tick: start,
             deliveries: Vec::new(),
             backlogs: DynamoBacklogs { table: stack.state_table() },
+            sends_at_once: SENDER_BATCH,
             keeps_up_every: None,
             last_upkeep: start,
             unreachable_until: Timestamp::EPOCH,
@@ -193,11 +197,16 @@ impl Driver {
                     self.clock.step(UPKEEP_TAKES);
                 }
                 Due::Poll(which) => {
-                    let (source, takes) = match which {
-                        Which::Sends => (Source::Sends, SENDER_TAKES),
-                        Which::Releases => (Source::Releases, RELEASE_TAKES),
+                    let (polled, takes) = match which {
+                        Which::Sends => {
+                            let sends = self.stack.poll_for(Source::Sends, self.sends_at_once);
+                            (sends.await?, SENDER_TAKES)
+                        }
+                        Which::Releases => {
+                            (self.stack.poll(Source::Releases).await?, RELEASE_TAKES)
+                        }
                     };
-                    match self.stack.poll(source).await? {
+                    match polled {
                         Polled::Ran => self.clock.step(takes),
                         Polled::Unanswered => self.clock.step(POLLER_WAITS),
                         Polled::Empty | Polled::Refused => {}
@@ -213,24 +222,32 @@ impl Driver {
         let sends = visible(Source::Sends).map(|at| (at, Due::Poll(Which::Sends)));
         let releases = visible(Source::Releases).map(|at| (at, Due::Poll(Which::Releases)));
         let delivery = self.deliveries.last().map(|(delivery, _)| (delivery.at, Due::Delivery));
-        let tick = self.next_tick().await?.map(|at| (at, Due::Tick));
         let now = self.clock.now();
         let upkeep = self.keeps_up_every.map(|every| self.last_upkeep + every);
         let upkeep = upkeep.map(|at| (at.max(self.unscheduled_until), Due::Upkeep));
-        let due = [delivery, tick, upkeep, releases, sends].into_iter().flatten();
-        Ok(due.map(|(at, due)| (at.max(now), due)).min())
+        let due = [delivery, upkeep, releases, sends].into_iter().flatten();
+        let next = due.map(|(at, due)| (at.max(now), due)).min();
+        if next.is_some_and(|(at, _)| at < self.tick_at(Timestamp::EPOCH)) {
+            // No account can be due before that: its reads are saved.
+            return Ok(next);
+        }
+        let tick = self.next_tick().await?.map(|at| (at.max(now), Due::Tick));
+        Ok(next.into_iter().chain(tick).min())
     }
 
     /// The next minute in which the schedule finds an account due; the others are stepped over.
     async fn next_tick(&self) -> Result<Option<Timestamp>> {
         let marked = self.backlogs.marked().await?;
         let due = marked.into_iter().map(|(_, due)| due).min();
-        Ok(due.map(|due| {
-            let earliest = due.max(self.last_tick + MINUTE).max(self.unscheduled_until);
-            let earliest = earliest.since(self.start).as_millis();
-            let minutes = u64::try_from(earliest.div_ceil(MINUTE.as_millis())).unwrap_or(u64::MAX);
-            self.start + Duration::from_millis(minutes.saturating_mul(60_000))
-        }))
+        Ok(due.map(|due| self.tick_at(due)))
+    }
+
+    /// The schedule's next minute for what is due then.
+    fn tick_at(&self, due: Timestamp) -> Timestamp {
+        let earliest = due.max(self.last_tick + MINUTE).max(self.unscheduled_until);
+        let earliest = earliest.since(self.start).as_millis();
+        let minutes = u64::try_from(earliest.div_ceil(MINUTE.as_millis())).unwrap_or(u64::MAX);
+        self.start + Duration::from_millis(minutes.saturating_mul(60_000))
     }
 
     /// Makes the next delivery; one that is not answered with 200 comes again later.

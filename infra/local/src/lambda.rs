@@ -92,6 +92,14 @@ impl Source {
         }
     }
 
+    /// Messages that its function is given at a time.
+    const fn batch(self) -> i32 {
+        match self {
+            Self::Sends => SENDER_BATCH,
+            Self::Releases => RELEASE_BATCH,
+        }
+    }
+
     /// The function that it feeds.
     const fn function(self) -> Function {
         match self {
@@ -248,14 +256,18 @@ impl Stack {
     /// # Errors
     /// When what came is no event.
     pub fn poll(&self, source: Source) -> BoxFuture<'_, Result<Polled>> {
+        self.poll_for(source, source.batch())
+    }
+
+    /// As [`Self::poll`], for at most so many messages.
+    ///
+    /// # Errors
+    /// As [`Self::poll`].
+    pub fn poll_for(&self, source: Source, batch: i32) -> BoxFuture<'_, Result<Polled>> {
         Box::pin(async move {
             let url = match source {
                 Source::Sends => &self.config.send_queue_url,
                 Source::Releases => &self.config.release_queue_url,
-            };
-            let batch = match source {
-                Source::Sends => SENDER_BATCH,
-                Source::Releases => RELEASE_BATCH,
             };
             let received = self
                 .poller

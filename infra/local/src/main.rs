@@ -24,7 +24,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Spillway on one machine: Instagram comments become DMs, paced within every limit.
 ///
 /// Without a command it plays the viral Reel in virtual time and prints a report. The exit code is
-/// 1 if anything was lost, doubled or sent over a limit.
+/// 1 if anything was lost, doubled or sent over a limit, or, in a conversation, outside the person's
+/// 24 hours.
 #[derive(Parser)]
 #[command(
     name = "spillway-local",
@@ -35,6 +36,8 @@ Examples:
   spillway-local --comments 500 --seed 7 --json         a smaller one, as JSON
   spillway-local --tier 2                               an account that may write to 10,000 a day
   spillway-local --comments 300 --warm-up               an account in its first days
+  spillway-local --conversation                         people who answer, and what becomes of them
+  spillway-local --conversation --comments 300 --json   fewer of them, as JSON
   spillway-local --console                              the Reel, to be looked at in a browser
   spillway-local drill                                  a day with outages, tokens that end, kills
   spillway-local drill --days 7                         a week of them, several at once
@@ -47,6 +50,10 @@ struct Cli {
     /// Print JSON: a report, or with `serve` the addresses
     #[arg(long, global = true)]
     json: bool,
+    /// Let people answer: they follow, give an e-mail address and get what they were promised, or
+    /// write STOP, block the account, or leave
+    #[arg(long)]
+    conversation: bool,
     /// Show the story in the console while it plays, and keep it open until Ctrl-C
     #[arg(long)]
     console: bool,
@@ -121,7 +128,7 @@ To let the simulated Meta fail, POST an order, or an array of them, to GRAPH/_fa
   usage (percent, app_percent)
 
 Each strikes the next call that it fits, or as said by `count`, `for_ms`, `probability` (with `seed`).
-`account`, `comment_id` and `action` limit it. GET lists what still stands, DELETE clears it.
+`account`, `comment_id`, `person` and `action` limit it. GET lists what still stands, DELETE clears it.
 `GET GRAPH/_calls` lists the calls, `GET GRAPH/_judge` what was wrong with them.
 `curl -sS GRAPH/_logins -d 17841400000000001` logs the account's owner in, and gives the app id and the code that
 `spillway connect` asks for.")]
@@ -158,9 +165,13 @@ async fn main() -> ExitCode {
 async fn play(cli: &Cli) -> Result<ExitCode> {
     let limits = match cli.quotas.given() {
         Some(quotas) => AccountLimits::from(&quotas),
-        None => cli.limits.limits(START)?,
+        None => cli.limits.limits(START, if cli.conversation { 2 } else { 1 })?,
     };
-    let mut story = Story::new(&cli.story, limits.clone()).await?;
+    let mut story = if cli.conversation {
+        Story::conversing(&cli.story, limits.clone()).await?
+    } else {
+        Story::new(&cli.story, limits.clone()).await?
+    };
     if cli.console {
         let url = story.stack.serve_console(0).await?;
         complain(format_args!("console (the link is good once): {url}"));
@@ -175,9 +186,10 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
     }
     let clean = report.is_clean(story.expected);
     if !clean {
+        let conversation = if cli.conversation { "--conversation " } else { "" };
         complain(format_args!(
-            "NOT CLEAN: something was lost, doubled or over a limit. Again: \
-             spillway-local --comments {} --span {}s --seed {}",
+            "NOT CLEAN: something was lost, doubled, or over a limit or a window. Again: \
+             spillway-local {conversation}--comments {} --span {}s --seed {}",
             cli.story.comments,
             cli.story.span.as_secs(),
             cli.story.seed

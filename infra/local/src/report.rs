@@ -13,6 +13,7 @@ use spillway_graph::Limits;
 use spillway_judge::{Action, Perishable, most_in_time};
 
 use crate::stack::Stack;
+use crate::story::funnel::Conversed;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -35,7 +36,7 @@ pub struct Report {
     pub duplicates: u64,
     /// Calls made over a limit, as the judge counted.
     pub violations: u64,
-    /// Seconds from the first match to the last DM.
+    /// Seconds from the first match to the last DM that answers a comment.
     pub finish_s: f64,
     /// The same by the exact planner, which knew all arrivals in advance.
     pub optimum_s: f64,
@@ -56,12 +57,20 @@ pub struct Report {
     pub sent_per_hour: Vec<u64>,
     /// Sends recorded as sent that the judge never accepted, and the other way round. Must be 0.
     pub disagreements: u64,
+    /// What became of conversations, where the story has some.
+    #[serde(flatten)]
+    pub conversed: Option<Conversed>,
+    /// Of the sends, those that begin something, and are no later step of a conversation.
+    #[serde(skip)]
+    pub openings: u64,
 }
 
 /// What the entries come to.
 #[derive(Default)]
 struct Entries {
-    matched_at: Vec<Timestamp>,
+    matched: u64,
+    /// When what begins something was matched.
+    openings_at: Vec<Timestamp>,
     sent: u64,
     waiting: u64,
     failed: u64,
@@ -79,23 +88,22 @@ impl Report {
     pub fn of(stack: &Stack) -> BoxFuture<'_, Result<Self>> {
         Box::pin(async move {
             let mut entries = Entries::count(&Entry::all(stack).await?)?;
-            entries.matched_at.sort_unstable();
+            entries.openings_at.sort_unstable();
             let judged = stack.graph.report();
-            let dm_at: Vec<Timestamp> = stack
-                .graph
-                .calls()
-                .iter()
-                .filter(|call| {
-                    matches!(call.action, Action::PrivateReply | Action::LivePrivateReply)
-                })
-                .filter(|call| (200..300).contains(&call.status))
-                .map(|call| Timestamp::from_millis(call.at_ms))
-                .collect();
-            let first = entries.matched_at.first().copied().unwrap_or_default();
+            let calls = stack.graph.calls();
+            let made_at = |actions: &[Action]| -> Vec<Timestamp> {
+                let accepted = calls.iter().filter(|call| (200..300).contains(&call.status));
+                let of_these = accepted.filter(|call| actions.contains(&call.action));
+                of_these.map(|call| Timestamp::from_millis(call.at_ms)).collect()
+            };
+            let replies = [Action::PrivateReply, Action::LivePrivateReply];
+            let (reply_at, message_at) = (made_at(&replies), made_at(&[Action::Message]));
+            let dm_at = [&reply_at[..], &message_at].concat();
+            let first = entries.openings_at.first().copied().unwrap_or_default();
             let since_first =
                 |at: Option<&Timestamp>| at.map_or(0.0, |at| at.since(first).as_secs_f64());
             let wanted: Vec<Perishable> = entries
-                .matched_at
+                .openings_at
                 .iter()
                 .map(|&arrival| Perishable { arrival, deadline: arrival + REPLY_WINDOW })
                 .collect();
@@ -107,7 +115,7 @@ impl Report {
             let per_dm =
                 |count: f64| if entries.sent == 0 { 0.0 } else { count / entries.sent as f64 };
             Ok(Self {
-                matched: entries.matched_at.len() as u64,
+                matched: entries.matched,
                 sent: entries.sent,
                 waiting: entries.waiting,
                 failed: entries.failed,
@@ -115,7 +123,7 @@ impl Report {
                 cancelled: entries.cancelled,
                 duplicates: judged.duplicates,
                 violations: judged.violations.len() as u64,
-                finish_s: since_first(dm_at.iter().max()),
+                finish_s: since_first(reply_at.iter().max()),
                 optimum_s: since_first(optimum.last()),
                 optimum_sent: optimum.len() as u64,
                 aws_requests_per_dm: rounded(per_dm(
@@ -128,18 +136,21 @@ impl Report {
                 sent_per_hour: per_hour(first_hour, &dm_at),
                 disagreements: entries.sent.saturating_sub(judged.accepted)
                     + judged.accepted.saturating_sub(entries.sent + entries.unknown),
+                conversed: None,
+                openings: entries.openings_at.len() as u64,
             })
         })
     }
 
-    /// Whether nothing was lost, doubled or over a limit, given how many sends should be there. A
-    /// comment that is too old before the limits allow its DM is not lost: the planner expires as
-    /// many, less one in fifty.
+    /// Whether nothing was lost, doubled or over a limit, given how many comments should be answered.
+    /// A comment that is too old before the limits allow its DM is not lost: the planner expires as
+    /// many, less one in fifty. It does not know what else conversations have to say.
     pub fn is_clean(&self, expected: u64) -> bool {
         let ended = self.sent + self.failed + self.expired + self.cancelled;
-        let too_many = self.matched.saturating_sub(self.optimum_sent);
-        self.matched == expected
-            && self.expired <= too_many + self.matched / 50
+        let too_many = self.openings.saturating_sub(self.optimum_sent);
+        let is_in_time = self.expired <= too_many + self.openings / 50;
+        self.openings == expected
+            && self.conversed.as_ref().map_or(is_in_time, Conversed::is_clean)
             && ended + self.waiting == self.matched
             && self.waiting == 0
             && self.duplicates == 0
@@ -149,7 +160,9 @@ impl Report {
 
     /// The report for people.
     pub fn render(&self, limits: &Limits) -> String {
-        let mut out = String::new();
+        let conversed = self.conversed.as_ref();
+        let mut out =
+            conversed.map(|conversed| conversed.render(self.openings)).unwrap_or_default();
         let Self { matched, sent, waiting, failed, expired, cancelled, .. } = self;
         let _ = writeln!(out, "matched     {matched:>8}");
         for (name, count) in [
@@ -168,14 +181,17 @@ impl Report {
             self.violations
         );
         let _ = writeln!(out, "Graph calls {:>8}", self.graph_calls);
-        let ratio = if self.optimum_s > 0.0 { self.finish_s / self.optimum_s } else { 1.0 };
-        let _ = writeln!(
-            out,
-            "finish      {:>8}   optimum {}, ratio {ratio:.3}",
-            hours(self.finish_s),
-            hours(self.optimum_s)
-        );
-        if self.expired > 0 {
+        let (finish, optimum) = (hours(self.finish_s), hours(self.optimum_s));
+        let compared = match conversed {
+            // The planner knows no answers, and answers go before openings.
+            Some(_) => format!("of the openings; {optimum} if nobody answered"),
+            None if self.optimum_s > 0.0 => {
+                format!("optimum {optimum}, ratio {:.3}", self.finish_s / self.optimum_s)
+            }
+            None => format!("optimum {optimum}, ratio 1.000"),
+        };
+        let _ = writeln!(out, "finish      {finish:>8}   {compared}");
+        if self.expired > 0 && conversed.is_none() {
             out.push_str(&self.why_expired(limits));
         }
         let _ = writeln!(
@@ -219,6 +235,8 @@ fn rfc3339<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
 
 /// The entry of a DM in the `sends` table.
 pub(crate) struct Entry {
+    /// Its key.
+    pub(crate) key: OnceKey,
     /// `account/comment` of what it answers, else `account/key`.
     pub(crate) answers: String,
     /// Its state.
@@ -254,12 +272,14 @@ impl Entry {
             let millis = matched_at.and_then(|value| value.parse().ok());
             let id = text("id")?;
             let (account, key) = id.split_once('/').context("no key")?;
-            if OnceKey::new(key).is_public_reply() {
+            let key = OnceKey::new(key);
+            if key.is_public_reply() {
                 continue;
             }
             // Where the key is not the comment's, it is named beside it.
             let answers = text("comment").map(|comment| format!("{account}/{comment}"));
             entries.push(Self {
+                key,
                 answers: answers.unwrap_or_else(|_| id.clone()),
                 state: text("state")?,
                 is_unknown: item
@@ -290,7 +310,10 @@ impl Entries {
             };
             *count += 1;
             entries.unknown += u64::from(entry.is_unknown);
-            entries.matched_at.push(entry.matched_at);
+            entries.matched += 1;
+            if !entry.key.is_step() {
+                entries.openings_at.push(entry.matched_at);
+            }
         }
         Ok(entries)
     }
@@ -408,6 +431,8 @@ mod tests {
             first_hour: MONDAY,
             sent_per_hour: vec![1],
             disagreements: 0,
+            conversed: None,
+            openings: 4,
         }
     }
 
@@ -443,7 +468,8 @@ mod tests {
 
     #[test]
     fn what_is_too_old_before_the_limits_allow_it_is_explained() {
-        let report = Report { matched: 100, expired: 70, optimum_sent: 30, ..clean() };
+        let report =
+            Report { matched: 100, openings: 100, expired: 70, optimum_sent: 30, ..clean() };
         let limits = QuotaOptions::default().limits();
         let text = report.render(&limits);
         assert!(text.contains("30 is the most that the limits allow at 1000 a day"), "{text}");

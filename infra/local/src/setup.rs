@@ -170,8 +170,9 @@ pub struct ProfileArgs {
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
     /// Meta lets it write to 1,000 people in 24 hours (1), to 10,000 (2) or to 100,000 (3)
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
-    pub tier: u8,
+    /// [default: 1; 2 with --conversation, which takes several DMs for each person]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub tier: Option<u8>,
     /// Play an account's first days: it begins with a fifth of its limit
     #[arg(long)]
     pub warm_up: bool,
@@ -191,15 +192,17 @@ pub struct AccountLimits {
 const DAYS_AHEAD: u32 = 60;
 
 impl ProfileArgs {
-    /// The limits of an account whose story begins at `start`.
+    /// The limits of an account whose story begins at `start`, and whose tier is `usual` if none is
+    /// given.
     ///
     /// # Errors
     /// When the profile and the tier contradict each other.
-    pub fn limits(&self, start: Timestamp) -> Result<AccountLimits> {
-        let tier = Tier::try_from(self.tier)?;
+    pub fn limits(&self, start: Timestamp, usual: u8) -> Result<AccountLimits> {
+        let number = self.tier.unwrap_or(usual);
+        let tier = Tier::try_from(number)?;
         let terms =
             Terms { tier, warm_up_since: self.warm_up.then_some(start), ..Terms::default() };
-        let day = profile::TIERS[usize::from(self.tier) - 1];
+        let day = profile::TIERS[usize::from(number) - 1];
         let (own, judged) = match self.profile {
             ProfileName::Careful => {
                 let eight = jiff::civil::time(8, 0, 0, 0);
@@ -295,13 +298,13 @@ mod tests {
     #[test]
     fn the_judge_is_told_what_the_limiter_keeps() {
         let at = Timestamp::from_secs(1_788_800_400);
-        let of = |profile, tier, warm_up| ProfileArgs { profile, tier, warm_up }.limits(at);
-        let careful = of(ProfileName::Careful, 2, false).unwrap();
+        let of = |profile, tier, warm_up| ProfileArgs { profile, tier, warm_up }.limits(at, 1);
+        let careful = of(ProfileName::Careful, Some(2), false).unwrap();
         assert_eq!(careful.rules.terms().tier, Tier::Two);
         let day = |limits: &AccountLimits| limits.judged.each.day_figure().unwrap().at(at);
         assert_eq!(day(&careful), 10_000);
-        assert_eq!(day(&of(ProfileName::Careful, 1, true).unwrap()), 200);
-        assert_eq!(day(&of(ProfileName::Meta, 3, false).unwrap()), 100_000);
-        assert!(of(ProfileName::Meta, 1, true).is_err());
+        assert_eq!(day(&of(ProfileName::Careful, None, true).unwrap()), 200);
+        assert_eq!(day(&of(ProfileName::Meta, Some(3), false).unwrap()), 100_000);
+        assert!(of(ProfileName::Meta, Some(1), true).is_err());
     }
 }

@@ -118,12 +118,17 @@ impl OnceKey {
 
     /// Whether it has the id of the person to whom the send goes.
     pub fn names_person(&self) -> bool {
-        self.0.starts_with("p.") || self.0.starts_with("s.")
+        self.0.starts_with("p.") || self.is_step()
+    }
+
+    /// Whether it is a step of a conversation.
+    pub fn is_step(&self) -> bool {
+        self.0.starts_with("s.")
     }
 
     /// Whether it is a step of a conversation with `person`.
     pub fn is_step_to(&self, person: &RecipientId) -> bool {
-        self.0.starts_with("s.") && self.0.rsplit('.').nth(1) == Some(person.as_str())
+        self.is_step() && self.0.rsplit('.').nth(1) == Some(person.as_str())
     }
 
     /// What people see in the place of a key that [names](Self::names_person) somebody who was

@@ -77,9 +77,15 @@ impl Endings {
             warn!(send = %send.id, %error, "no public reply: it could not be listed");
             None
         });
-        let followed = self.end_followed(account, (task, send), end, reply.as_ref()).await?;
-        if let Some(ended) = followed {
-            return Ok(ended);
+        match self.end_followed(account, (task, send), end, reply.as_ref()).await {
+            Ok(Some(ended)) => return Ok(ended),
+            Ok(None) => {}
+            // What was said must not be said again because what follows cannot be written. The
+            // conversation goes on when the person acts again.
+            Err(error) if send.turn.is_some() && error.is_retryable() => {
+                warn!(send = %send.id, %error, "its conversation is not told of its end");
+            }
+            Err(error) => return Err(error),
         }
         let End { outcome, note, guard, .. } = end;
         let ended = match guard {

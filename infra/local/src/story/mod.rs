@@ -1,6 +1,9 @@
 //! The local story: a Reel goes viral, and three days of pacing are over in a minute. Time is
-//! virtual.
+//! virtual. People may answer, and go through a whole conversation.
 
+mod crowd;
+pub mod funnel;
+mod people;
 pub mod trace;
 
 use std::sync::Arc;
@@ -10,16 +13,21 @@ use anyhow::{Context, Result};
 use clap::Args;
 use futures::future::BoxFuture;
 use spillway_cloud::wiring::Wiring;
+use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_service::accounts_file;
+use spillway_service::clock::Clock;
 
 use crate::clock::SteppedClock;
 use crate::driver::{Driver, Progress, Watch};
 use crate::report::Report;
 use crate::setup::{AccountLimits, EXAMPLE, parse_span};
 use crate::stack::{Blueprint, Pace, Ports, Stack};
+use crowd::Crowd;
+use funnel::Conversed;
+use people::CAMPAIGN;
 use spillway_graph::UnknownComments;
-use trace::{Arrivals, REEL, Shape, Trace};
+use trace::{Arrivals, REEL, Said, Shape, Trace};
 
 /// What the story is about.
 #[derive(Args, Clone, Debug)]
@@ -42,14 +50,21 @@ pub const START: Timestamp = Timestamp::from_secs(1_788_800_400);
 /// comment can be answered.
 const THE_END: Duration = Duration::from_secs(9 * 24 * 3600);
 
+/// After this much a story of conversations is: people may answer the last DM a day later, and be
+/// written to for another two.
+const THE_LAST_WORD: Duration = Duration::from_secs(14 * 24 * 3600);
+
 /// A story under way.
 pub struct Story {
     /// The stack it plays on.
     pub stack: Arc<Stack>,
     /// Comments that must each get one DM.
     pub expected: u64,
+    account: AccountId,
     seed: u64,
     driver: Driver,
+    /// Those who answer, where anybody does.
+    crowd: Option<Crowd>,
 }
 
 impl Story {
@@ -61,21 +76,46 @@ impl Story {
         Self::wrapped(options, limits, std::convert::identity).await
     }
 
+    /// Sets the scene for people who answer.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub async fn conversing(
+        options: &StoryOptions,
+        limits: impl Into<AccountLimits>,
+    ) -> Result<Self> {
+        let identity = std::convert::identity;
+        let (mut story, comments) = Self::set(options, limits.into(), CAMPAIGN, identity).await?;
+        story.driver.sends_at_once = 1;
+        let Self { account, stack, seed, .. } = &story;
+        story.crowd = Some(Crowd::new(account, &comments, &stack.graph, *seed));
+        Ok(story)
+    }
+
     /// As [`Self::new`], with something between the use cases and their ports.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn wrapped<'a>(
-        options: &'a StoryOptions,
+    pub async fn wrapped(
+        options: &StoryOptions,
         limits: impl Into<AccountLimits>,
         wrap: fn(Wiring) -> Wiring,
-    ) -> BoxFuture<'a, Result<Self>> {
-        let AccountLimits { rules, judged } = limits.into();
+    ) -> Result<Self> {
+        Self::set(options, limits.into(), EXAMPLE, wrap).await.map(|(story, _)| story)
+    }
+
+    fn set<'a>(
+        options: &'a StoryOptions,
+        limits: AccountLimits,
+        accounts: &'a str,
+        wrap: fn(Wiring) -> Wiring,
+    ) -> BoxFuture<'a, Result<(Self, Vec<Said>)>> {
+        let AccountLimits { rules, judged } = limits;
         Box::pin(async move {
             let clock = Arc::new(SteppedClock::new(START));
-            let mut accounts = accounts_file::parse(EXAMPLE, rules.profile())?;
+            let mut accounts = accounts_file::parse(accounts, rules.profile())?;
             accounts.iter_mut().for_each(|account| account.rules = rules.clone());
-            let account = accounts.first().context("the example has no account")?.id.clone();
+            let account = accounts.first().context("the file has no account")?.id.clone();
             let stack = Stack::start(Blueprint {
                 clock: clock.clone(),
                 pace: Pace::Stepped,
@@ -94,7 +134,7 @@ impl Story {
             let stack = Arc::new(stack);
             let mut driver = Driver::new(stack.clone(), clock).await?;
             let Trace { comments, deliveries, expected } = Trace::draw(&Shape {
-                account,
+                account: account.clone(),
                 comments: options.comments,
                 span: options.span,
                 arrivals: Arrivals::Viral,
@@ -103,11 +143,12 @@ impl Story {
                 first: 0,
                 seed: options.seed,
             });
-            for said in comments {
-                stack.graph.observe_comment(said.comment);
+            for said in &comments {
+                stack.graph.observe_comment(said.comment.clone());
             }
             driver.plan(deliveries);
-            Ok(Self { stack, expected, seed: options.seed, driver })
+            let seed = options.seed;
+            Ok((Self { stack, expected, account, seed, driver, crowd: None }, comments))
         })
     }
 
@@ -121,13 +162,19 @@ impl Story {
                 watch(self.progress());
             }
             let report = Report::of(&self.stack).await?;
-            Ok(Report { seed: self.seed, ..report })
+            let conversed = match &self.crowd {
+                Some(crowd) => Some(Conversed::of(&self.stack, &self.account, crowd).await?),
+                None => None,
+            };
+            Ok(Report { seed: self.seed, conversed, ..report })
         })
     }
 
-    /// How far it is.
+    /// How far it is; with conversations, `sent` counts openings alone.
     pub fn progress(&self) -> Progress {
-        self.driver.progress()
+        let progress = self.driver.progress();
+        let opened = self.crowd.as_ref().map(|crowd| crowd.opened.len() as u64);
+        Progress { sent: opened.unwrap_or(progress.sent), ..progress }
     }
 
     /// Does what is due next; `false` when nothing is.
@@ -135,6 +182,21 @@ impl Story {
     /// # Errors
     /// As [`Self::play`].
     pub fn step(&mut self) -> BoxFuture<'_, Result<bool>> {
-        Box::pin(async move { self.driver.step(START + THE_END).await })
+        Box::pin(async move {
+            let Some(crowd) = &mut self.crowd else {
+                return self.driver.step(START + THE_END).await;
+            };
+            let end = START + THE_LAST_WORD;
+            let next_act = crowd.next_at().filter(|&at| at <= end);
+            if self.driver.step(next_act.unwrap_or(end)).await? {
+                crowd.read()?;
+                return Ok(true);
+            }
+            let Some(at) = next_act else { return Ok(false) };
+            self.driver.clock.step_to(at);
+            let told = crowd.act(self.driver.clock.now());
+            self.driver.plan(told);
+            Ok(true)
+        })
     }
 }

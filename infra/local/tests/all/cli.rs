@@ -59,6 +59,25 @@ fn the_report_for_people_names_every_state_and_the_limits() {
     }
 }
 
+#[test]
+fn a_story_of_conversations_reports_a_funnel() {
+    let some = ["--conversation", "--comments", "15", "--seed", "3"];
+    let output = run(&[&some[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let funnel = &report["funnel"];
+    assert_eq!(funnel["opened"], 15, "{report}");
+    let ended = funnel["ended"].as_object().unwrap();
+    assert_eq!(ended.values().filter_map(Value::as_u64).sum::<u64>(), 15, "{report}");
+    assert_eq!(ended["delivered"], funnel["delivered"]);
+    assert_eq!((&report["outside_window"], &report["steps_twice"]), (&0.into(), &0.into()));
+
+    let stdout = text(&run(&some).stdout);
+    for word in ["answered", "followed up", "taken over", "steps twice", "calls / hour 200/1 h"] {
+        assert!(stdout.contains(word), "`{word}` is missing:\n{stdout}");
+    }
+}
+
 /// What is read in part ends without a complaint.
 #[test]
 fn a_pipe_that_is_closed_early_ends_quietly() {

@@ -127,9 +127,10 @@ impl Deliver {
                 warn!(send = %send.id, "moved on while it was claimed");
                 Err(Resolution::Leave)
             }
+            // If it was noted all the same, this leaves the send as it is.
             Err(error) => {
-                error!(send = %send.id, %error, "could not note what follows; the lease will end");
-                Err(Resolution::Leave)
+                error!(send = %send.id, %error, "what follows is not noted");
+                Err(Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT))
             }
         }
     }
